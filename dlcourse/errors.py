@@ -1,0 +1,73 @@
+"""Errors that a user can meet, each with the exit code that the command line ends with.
+
+A message says what was expected, what came, and what to do. Mistakes of the user never show a traceback (unless
+``--traceback``); everything else does, because it is ours.
+"""
+
+from dataclasses import dataclass
+
+
+class DlcourseError(Exception):
+    """Base of all errors raised on purpose. Exit code 1: offline, disk full, anything that is not the user's to mend."""
+
+    exit_code = 1
+
+
+class UserError(DlcourseError):
+    """The config, the command line, or a file that they name is wrong. Exit code 2."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a config: where (``file:line``, dotted path) and what, with the nearest valid name if any."""
+
+    path: str
+    message: str
+    file: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+
+
+class ConfigError(UserError):
+    """All problems of a config at once, so that one round mends the file."""
+
+    def __init__(self, problems: list[Problem] | str):
+        self.problems = [Problem("", problems)] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DataError(UserError):
+    """A data file is missing, damaged, or holds what it should not; names the file and the row or byte."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged, or belongs to another model."""
+
+
+class ShapeError(UserError, ValueError):
+    """Arrays do not fit an operation: says the shapes expected and those that came."""
+
+
+class DeviceError(DlcourseError):
+    """The device asked for is not there. Exit code 3."""
+
+    exit_code = 3
+
+
+class DivergenceError(DlcourseError):
+    """The loss or a gradient became infinite or NaN. Exit code 4."""
+
+    exit_code = 4
+
+
+class Interrupted(DlcourseError):
+    """SIGINT or SIGTERM arrived and a checkpoint was written. Exit code 130 or 143 (128 + signal number)."""
+
+    def __init__(self, message: str, signum: int):
+        super().__init__(message)
+        self.exit_code = 128 + signum
