@@ -1,0 +1,1 @@
+"""Overrides that make the CPU fast; each module is imported when the first kernel meets a NumPy array."""

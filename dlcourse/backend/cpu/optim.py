@@ -1,0 +1,154 @@
+"""Optimizer steps on the CPU: in place, in chunks that stay in the second-level cache.
+
+The reference takes one fresh array of the parameters' size for every operation; here each chunk goes through all
+operations while it is warm, with one or two small buffers for what lies between. Measured on one core (Zen 4, 1.84
+million float32 parameters): Adam 5.0 ms by the reference, 3.1 ms so. Smaller chunks lose to the calls' own cost.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import optim as reference
+from dlcourse.backend.kernels import override
+
+CHUNK_BYTES = 1 << 19
+
+
+def _chunks(*arrays: Array | None, buffers: int) -> Iterator[list]:
+    """Equal slices of the arrays (None stays None), followed by that many buffers of the slice's length."""
+    first = arrays[0]
+    length = CHUNK_BYTES // first.itemsize
+    scratch = [np.empty(min(length, first.size), first.dtype) for _ in range(buffers)]
+    for start in range(0, first.size, length):
+        parts = [None if array is None else array[start : start + length] for array in arrays]
+        yield parts + [buffer[: parts[0].size] for buffer in scratch]
+
+
+def _decayed(weight: Array, grad: Array, weight_decay: float, buffer: Array) -> Array:
+    """The gradient with the penalty's share, in the buffer; the gradient itself where there is no penalty."""
+    if not weight_decay:
+        return grad
+    np.multiply(weight, weight_decay, out=buffer)
+    buffer += grad
+    return buffer
+
+
+@override(reference.sgd_step, "cpu")
+def sgd_step(
+    weight: Array,
+    grad: Array,
+    velocity: Array | None,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None:
+    for w, g, v, decayed, s in _chunks(weight, grad, velocity, buffers=2):
+        g = _decayed(w, g, weight_decay, decayed)
+        if v is None:
+            np.multiply(g, lr, out=s)
+        else:
+            v *= momentum
+            v += g
+            if nesterov:
+                np.multiply(v, momentum, out=s)
+                s += g
+                s *= lr
+            else:
+                np.multiply(v, lr, out=s)
+        w -= s
+
+
+@override(reference.adam_step, "cpu")
+def adam_step(
+    weight: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    # lr m' / (sqrt(v') + eps) = scale m / (sqrt(v) + root eps): the corrections become scalars, two passes fewer.
+    root = (1 - beta2**step) ** 0.5
+    scale = lr * root / (1 - beta1**step)
+    for w, g, m, v, decayed, s in _chunks(weight, grad, exp_avg, exp_avg_sq, buffers=2):
+        if decoupled:
+            if weight_decay:
+                w *= 1 - lr * weight_decay
+        else:
+            g = _decayed(w, g, weight_decay, decayed)
+        np.multiply(g, 1 - beta1, out=s)
+        m *= beta1
+        m += s
+        np.multiply(g, g, out=s)
+        s *= 1 - beta2
+        v *= beta2
+        v += s
+        np.sqrt(v, out=s)
+        s += root * eps
+        np.divide(m, s, out=s)
+        s *= scale
+        w -= s
+
+
+@override(reference.adagrad_step, "cpu")
+def adagrad_step(weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float) -> None:
+    for w, g, total, decayed, s in _chunks(weight, grad, sum_sq, buffers=2):
+        g = _decayed(w, g, weight_decay, decayed)
+        np.multiply(g, g, out=s)
+        total += s
+        np.sqrt(total, out=s)
+        s += eps
+        np.divide(g, s, out=s)
+        s *= lr
+        w -= s
+
+
+@override(reference.rmsprop_step, "cpu")
+def rmsprop_step(
+    weight: Array,
+    grad: Array,
+    square_avg: Array,
+    velocity: Array | None,
+    lr: float,
+    alpha: float,
+    eps: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    for w, g, average, v, decayed, s in _chunks(weight, grad, square_avg, velocity, buffers=2):
+        g = _decayed(w, g, weight_decay, decayed)
+        np.multiply(g, g, out=s)
+        s *= 1 - alpha
+        average *= alpha
+        average += s
+        np.sqrt(average, out=s)
+        s += eps
+        np.divide(g, s, out=s)
+        if v is not None:
+            v *= momentum
+            v += s
+            np.copyto(s, v)
+        s *= lr
+        w -= s
+
+
+@override(reference.clip_norm, "cpu")
+def clip_norm(grad: Array, max_norm: float) -> Array:
+    # BLAS's dot product reads the gradient once and stores nothing; sums of chunks in float64 keep its precision.
+    length = CHUNK_BYTES // grad.itemsize
+    total = 0.0
+    for start in range(0, grad.size, length):
+        part = grad[start : start + length]
+        total += float(np.dot(part, part))
+    norm = total**0.5
+    if not norm <= max_norm:  # so that NaN spreads, as in the reference
+        grad *= min(1.0, max_norm / (norm + 1e-6)) if norm == norm else norm
+    return np.asarray(norm, dtype=grad.dtype)

@@ -1,0 +1,143 @@
+"""Which device computes: parse ``auto``, ``cpu``, ``cuda``, ``cuda:N`` into a :class:`Backend`.
+
+NumPy and CuPy share one array interface; a backend is that array library and the few things in which the two differ:
+moving arrays to and from the host, waiting, and saying which device an array lies on.
+"""
+
+import contextlib
+import functools
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from dlcourse.errors import DeviceError
+
+Array = Any
+"""``numpy.ndarray`` or ``cupy.ndarray``."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One device and the array library that computes on it."""
+
+    name: str
+    """``cpu`` or ``cuda:N``."""
+    kind: str
+    """``cpu`` or ``cuda``: chooses among a kernel's overrides."""
+    xp: ModuleType
+    """``numpy`` or ``cupy``."""
+    index: int = 0
+
+    def asarray(self, array: Any, dtype: Any = None) -> Array:
+        """Bring a host array, device array or nested list here; no copy where it is here in that dtype already."""
+        if self.kind == "cpu":
+            return np.asarray(to_host(array), dtype=dtype)
+        with self.xp.cuda.Device(self.index):
+            return self.xp.asarray(array, dtype=dtype)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """The array as NumPy's; waits for the device where there is one."""
+        return to_host(array)
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
+        if self.kind == "cuda":
+            self.xp.cuda.Device(self.index).synchronize()
+
+
+CPU = Backend("cpu", "cpu", np)
+_current: Backend | None = None
+
+
+@functools.cache
+def get(name: str = "auto") -> Backend:
+    """Find the device of that name.
+
+    ``auto`` takes the GPU when one is usable, else the CPU; ``cuda`` is ``cuda:0`` and never falls back.
+
+    Raises:
+        DeviceError: the name is none of these, or the device is not there (the message names the mend).
+    """
+    match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", str(name))
+    if match is None or (match[2] and match[1] != "cuda"):
+        raise DeviceError(f"no device {name!r}: expected auto, cpu, cuda or cuda:N")
+    if match[1] == "cpu":
+        return CPU
+    # Imported here: the probe looks for CuPy, and a run on the CPU should not pay for that.
+    from dlcourse.backend import probe
+
+    status = probe.cuda_status()
+    if not status.usable:
+        if match[1] == "auto":
+            return CPU
+        remedy = f" ({status.remedy})" if status.remedy else ""
+        raise DeviceError(f"device {name!r} is not there: {status.reason}{remedy}; `dlcourse devices` says more")
+    index = int(match[2] or 0)
+    if index >= status.count:
+        raise DeviceError(f"device {name!r} is not there: {status.count} GPU(s) found, numbered from 0")
+    import cupy
+
+    cupy.cuda.Device(index).use()
+    return Backend(f"cuda:{index}", "cuda", cupy, index)
+
+
+def current() -> Backend:
+    """The device on which new tensors are made; the CPU until :func:`set_device` says otherwise."""
+    return _current or CPU
+
+
+def set_device(name: str | Backend) -> Backend:
+    """Make new tensors on this device from now on; returns its backend."""
+    global _current
+    _current = name if isinstance(name, Backend) else get(name)
+    if _current.kind == "cuda":
+        _current.xp.cuda.Device(_current.index).use()
+    return _current
+
+
+@contextlib.contextmanager
+def use(name: str | Backend) -> Iterator[Backend]:
+    """Make new tensors on this device inside the ``with`` block."""
+    before = current()
+    try:
+        yield set_device(name)
+    finally:
+        set_device(before)
+
+
+def synchronize() -> None:
+    """Wait until the current device has finished; needed before reading a clock."""
+    current().synchronize()
+
+
+def array_module(array: Array) -> ModuleType:
+    """``numpy`` or ``cupy``, whichever the array belongs to."""
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    # A CuPy array can exist only if CuPy was imported, so nothing is imported for the sake of asking.
+    cupy = sys.modules.get("cupy")
+    return cupy if cupy is not None and isinstance(array, cupy.ndarray) else np
+
+
+def of(array: Array) -> Backend:
+    """The backend of the device that an array lies on."""
+    if array_module(array) is np:
+        return CPU
+    return get(f"cuda:{array.device.id}")
+
+
+def same_device(first: Array, second: Array) -> bool:
+    """Whether two arrays may meet in one operation; NumPy and CuPy arrays never mix silently."""
+    if type(first) is np.ndarray and type(second) is np.ndarray:
+        return True
+    return of(first) is of(second)
+
+
+def to_host(array: Any) -> np.ndarray:
+    """Any array as NumPy's; a device array is copied (this waits for the device)."""
+    return array.get() if array_module(array) is not np else np.asarray(array)

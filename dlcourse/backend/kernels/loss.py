@@ -1,0 +1,38 @@
+"""Softmax cross-entropy with its gradient in one pass over the logits."""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+
+
+@kernel
+def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, with_grad: bool) -> tuple:
+    """The mean of -sum_c t_c log softmax(z)_c over the rows, and its gradient (softmax(z) - t) / N.
+
+    The target t is (1 - s) one-hot(label) + s / C, with the label smoothing s. The row's maximum is taken off before
+    the exponential, so no finite logit overflows.
+
+    Args:
+        logits: z, (N, C), floating point.
+        labels: (N,), integers in 0..C-1.
+    Returns:
+        The loss as a zero-dimensional array, and the gradient (N, C), or None without ``with_grad``.
+    """
+    xp = array_module(logits)
+    count, classes = logits.shape
+    rows = xp.arange(count)
+    shifted = logits - logits.max(axis=1, keepdims=True)  # (N, C)
+    exponentials = xp.exp(shifted)
+    totals = exponentials.sum(axis=1, keepdims=True)  # (N, 1)
+    log_totals = xp.log(totals)[:, 0]
+    losses = log_totals - shifted[rows, labels]
+    if label_smoothing:
+        losses = (1 - label_smoothing) * losses + label_smoothing * (log_totals - shifted.mean(axis=1))
+    loss = xp.asarray(losses.mean(), dtype=logits.dtype)
+    if not with_grad:
+        return loss, None
+    grad = exponentials / totals
+    if label_smoothing:
+        grad -= label_smoothing / classes
+    grad[rows, labels] -= 1 - label_smoothing
+    grad /= count
+    return loss, grad

@@ -1,0 +1,118 @@
+"""Optimizer steps: one kernel over a model's flat parameter buffer, in place.
+
+All arrays are one-dimensional, of one length n and one floating-point type. The gradient is only read. Weight decay
+adds ``weight_decay * weight`` to the gradient (the L2 penalty's share), before anything else.
+"""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+
+
+@kernel
+def sgd_step(
+    weight: Array,
+    grad: Array,
+    velocity: Array | None,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None:
+    """Gradient descent, with momentum where ``velocity`` is an array (zeros at first).
+
+    v <- momentum v + g;  w <- w - lr v, or with Nesterov  w <- w - lr (g + momentum v).
+    """
+    grad = grad + weight_decay * weight
+    if velocity is not None:
+        velocity *= momentum
+        velocity += grad
+        grad = grad + momentum * velocity if nesterov else velocity
+    weight -= lr * grad
+
+
+@kernel
+def adam_step(
+    weight: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """Adam (Kingma & Ba 2015) with bias correction; ``step`` counts from 1.
+
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2
+    w <- w - lr m' / (sqrt(v') + eps),  m' = m / (1 - beta1^step),  v' = v / (1 - beta2^step)
+
+    ``decoupled`` is AdamW (Loshchilov & Hutter 2019): the decay leaves the gradient alone and shrinks the weight,
+    w <- (1 - lr weight_decay) w, before the update.
+    """
+    xp = array_module(weight)
+    if decoupled:
+        weight *= 1 - lr * weight_decay
+    else:
+        grad = grad + weight_decay * weight
+    exp_avg *= beta1
+    exp_avg += (1 - beta1) * grad
+    exp_avg_sq *= beta2
+    exp_avg_sq += (1 - beta2) * (grad * grad)
+    mean = exp_avg / (1 - beta1**step)
+    variance = exp_avg_sq / (1 - beta2**step)
+    weight -= lr * mean / (xp.sqrt(variance) + eps)
+
+
+@kernel
+def adagrad_step(weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float) -> None:
+    """AdaGrad (Duchi, Hazan & Singer 2011): s <- s + g^2;  w <- w - lr g / (sqrt(s) + eps)."""
+    xp = array_module(weight)
+    grad = grad + weight_decay * weight
+    sum_sq += grad * grad
+    weight -= lr * grad / (xp.sqrt(sum_sq) + eps)
+
+
+@kernel
+def rmsprop_step(
+    weight: Array,
+    grad: Array,
+    square_avg: Array,
+    velocity: Array | None,
+    lr: float,
+    alpha: float,
+    eps: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    """RMSProp (Tieleman & Hinton 2012), with momentum where ``velocity`` is an array (zeros at first).
+
+    s <- alpha s + (1 - alpha) g^2;  u = g / (sqrt(s) + eps);  w <- w - lr u, or v <- momentum v + u;  w <- w - lr v.
+    """
+    xp = array_module(weight)
+    grad = grad + weight_decay * weight
+    square_avg *= alpha
+    square_avg += (1 - alpha) * (grad * grad)
+    update = grad / (xp.sqrt(square_avg) + eps)
+    if velocity is not None:
+        velocity *= momentum
+        velocity += update
+        update = velocity
+    weight -= lr * update
+
+
+@kernel
+def clip_norm(grad: Array, max_norm: float) -> Array:
+    """Scale a gradient in place so that its Euclidean norm is at most ``max_norm``; nothing is read by the host.
+
+    g <- g min(1, max_norm / (|g| + 1e-6)).
+
+    Returns:
+        |g| before clipping, a zero-dimensional array.
+    """
+    xp = array_module(grad)
+    norm = xp.asarray(xp.linalg.norm(grad))
+    grad *= xp.minimum(max_norm / (norm + 1e-6), 1.0)
+    return norm

@@ -1,0 +1,90 @@
+"""Random numbers without state: every draw is a function of (seed, purpose, step).
+
+The generator is Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), counter-based:
+the key is (seed, hash of the purpose), the counter (block, draw within the step, step, 0). So resuming at step k needs
+only k, no two purposes share numbers, and the CPU and the GPU draw the same bits.
+
+Two kinds of draws. On the host (:func:`generator`: data, initial weights, orders) NumPy's distributions are used and
+the result is copied to the device. On the device (:func:`bernoulli`: dropout, every step) raw 32-bit words are compared
+with an integer threshold, so that no rounding can tell the devices apart.
+"""
+
+import functools
+import hashlib
+
+import numpy as np
+
+from dlcourse.backend.device import Array, Backend, current
+from dlcourse.backend.kernels.random import philox_bits
+
+_WORD = 2**64 - 1
+
+
+class _Stream:
+    """The place in the sequence of draws: what :func:`manual_seed` and :func:`begin_step` set."""
+
+    def __init__(self) -> None:
+        self.seed = 0
+        self.step = 0
+        self.draws: dict[str, int] = {}
+
+    def next(self, purpose: str) -> int:
+        """How many draws of this purpose came before in this step."""
+        index = self.draws.get(purpose, 0)
+        self.draws[purpose] = index + 1
+        return index
+
+
+_stream = _Stream()
+
+
+@functools.cache
+def _hash(purpose: str) -> int:
+    return int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
+
+
+def manual_seed(seed: int) -> None:
+    """Start all draws anew from this seed (any integer)."""
+    _stream.seed, _stream.step = int(seed) & _WORD, 0
+    _stream.draws.clear()
+
+
+def seed() -> int:
+    """The seed in force."""
+    return _stream.seed
+
+
+def begin_step(step: int) -> None:
+    """Say that training step ``step`` begins: its draws depend on no earlier step."""
+    _stream.step = int(step)
+    _stream.draws.clear()
+
+
+def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
+    """NumPy's generator on the host, a function of its three arguments alone."""
+    # The last counter word keeps these draws apart from the device's, whatever purpose names they share.
+    # uint64 arrays, because NumPy turns a list of mixed large and small numbers into floats.
+    key = np.array([int(seed) & _WORD, _hash(purpose)], dtype=np.uint64)
+    counter = np.array([0, 0, int(step) & _WORD, 1], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def next_generator(purpose: str) -> np.random.Generator:
+    """A generator for the next draw of this purpose: the n-th layer built after a seed gets the n-th one."""
+    return generator(_stream.seed, purpose, _stream.next(purpose))
+
+
+def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend: Backend | None = None) -> Array:
+    """A boolean array, each element true with the given probability (to 2^-32), drawn on the device.
+
+    Args:
+        shape: shape of the result.
+        probability: in 0..1.
+        purpose: names the use; successive draws of one purpose within a step differ.
+    """
+    xp = (backend or current()).xp
+    bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
+    philox_bits(bits, _stream.seed, _hash(purpose), _stream.next(purpose), _stream.step)
+    if probability >= 1.0:
+        return xp.ones(shape, dtype=bool)
+    return (bits < np.uint32(round(probability * 2**32))).reshape(shape)

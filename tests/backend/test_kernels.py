@@ -1,0 +1,80 @@
+"""Every override against its reference, and every kernel with cases."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from dlcourse import backend
+from dlcourse.backend.kernels import Kernel, all_kernels, kernel, override
+from tests.backend.kernel_cases import CASES
+
+KERNELS = {k.name: k for k in all_kernels()}
+RUNS = [(name, i) for name in CASES for i in range(len(CASES[name]))]
+
+# Roundings of sums of up to a thousand terms near 1; erf's float32 override states 4e-7.
+TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
+
+
+def test_every_kernel_has_cases() -> None:
+    assert set(CASES) == set(KERNELS), "tests/backend/kernel_cases.py and the kernels differ"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "index"), RUNS)
+def test_override_computes_what_its_reference_does(name: str, index: int, dtype: type, device: str) -> None:
+    chosen = KERNELS[name]
+    arguments = CASES[name][index](np.random.default_rng(index), dtype)
+    place = backend.current()
+    given = [place.asarray(a).copy() if isinstance(a, np.ndarray) else a for a in arguments]
+    expected_arguments = copy.deepcopy(arguments)
+    # The reference in float64 on the host is the specification; the device's answer has the type under test.
+    expected = chosen.reference(*expected_arguments)
+    result = chosen(*given)
+    for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+        np.testing.assert_allclose(backend.to_host(ours), theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def test_the_type_of_the_first_argument_chooses() -> None:
+    made = Kernel(lambda x: "reference")
+    made.overrides["cpu"] = lambda x: "cpu"
+    assert made(np.zeros(1)) == "cpu"
+    assert made.reference(np.zeros(1)) == "reference"
+
+
+def test_an_override_has_the_kernels_name_and_signature() -> None:
+    def scale(x, factor: float):
+        return x * factor
+
+    made = Kernel(scale)
+
+    def other(x, factor: float):
+        return x
+
+    with pytest.raises(TypeError, match="is not the kernel"):
+        override(made, "cpu")(other)
+
+    def scale(x, wrong: float):
+        return x
+
+    with pytest.raises(TypeError, match="is not the kernel"):
+        override(made, "cpu")(scale)
+
+
+def test_two_kernels_cannot_share_a_name() -> None:
+    with pytest.raises(ValueError, match="two kernels"):
+
+        @kernel
+        def sgd_step(weight):
+            return weight
+
+
+def _arrays(values: tuple) -> list:
+    found = []
+    for value in values:
+        if isinstance(value, tuple):
+            found += _arrays(value)
+        elif hasattr(value, "dtype"):
+            found.append(value)
+    return found

@@ -1,0 +1,36 @@
+"""What all tests share: the ``device`` fixture, and the switch ``--device`` that says where it runs."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dlcourse import backend
+from dlcourse.backend import probe, random
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="all", choices=["all", "cpu", "cuda"], help="where the device fixture runs")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "device" not in metafunc.fixturenames:
+        return
+    wanted = metafunc.config.getoption("--device")
+    names = ["cpu", "cuda"] if wanted == "all" else [wanted]
+    status = probe.cuda_status()
+    absent = pytest.mark.skip(reason=f"no CUDA device: {status.reason}")
+    marks = {"cpu": (), "cuda": () if status.usable else (absent,)}
+    metafunc.parametrize("device", [pytest.param(name, marks=marks[name]) for name in names], indirect=True)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test on each device that is there: new tensors are made on it."""
+    with backend.use(request.param):
+        yield request.param
+
+
+@pytest.fixture(autouse=True)
+def fresh_seed() -> None:
+    """Every test starts from seed 0, whatever ran before."""
+    random.manual_seed(0)
