@@ -1,0 +1,21 @@
+"""Reverse-mode automatic differentiation on NumPy and CuPy arrays."""
+
+from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradient
+from dlcourse.autograd.function import Function
+from dlcourse.autograd.parameter import FlatParameters, Parameter
+from dlcourse.autograd.tensor import Tensor, apply, as_tensor, is_grad_enabled, no_grad, tensor
+
+__all__ = [
+    "FlatParameters",
+    "Function",
+    "GradcheckError",
+    "Parameter",
+    "Tensor",
+    "apply",
+    "as_tensor",
+    "gradcheck",
+    "is_grad_enabled",
+    "no_grad",
+    "numerical_gradient",
+    "tensor",
+]

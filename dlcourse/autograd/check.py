@@ -1,0 +1,118 @@
+"""The gradient check: central differences against backward."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd.tensor import Tensor, no_grad, tensor
+
+
+class GradcheckError(AssertionError):
+    """Numeric and analytic gradient differ; the message shows both where they differ most."""
+
+
+def numerical_gradient(value: Callable[[], float], array: np.ndarray, eps: float = 1e-6) -> np.ndarray:
+    """d value / d array by central differences, (f(x + h) - f(x - h)) / 2h, which is off by O(h^2).
+
+    Args:
+        value: computes the scalar from what ``array`` holds now; the array is changed in place and put back.
+        array: float64, contiguous, on the host or a device.
+        eps: h, an absolute step.
+    """
+    grad = np.zeros(array.shape)
+    flat = array.reshape(-1)
+    for i in range(flat.size):
+        kept = flat[i].item()
+        flat[i] = kept + eps
+        above = value()
+        flat[i] = kept - eps
+        below = value()
+        flat[i] = kept
+        grad.reshape(-1)[i] = (above - below) / (2 * eps)
+    return grad
+
+
+def gradcheck(
+    fn: Callable[..., Any],
+    inputs: Any,
+    eps: float = 1e-6,
+    atol: float = 1e-6,
+    rtol: float = 1e-5,
+    raise_exception: bool = True,
+) -> bool:
+    """Compare the gradients of ``fn`` with central differences in float64.
+
+    An output that is no scalar is checked through its product with fixed weights, so every element counts.
+
+    Args:
+        fn: takes tensors, returns a tensor or a tuple of them.
+        inputs: a tensor, array or sequence of them; floating-point ones are checked in float64, integers passed on.
+        eps: step of the differences. With float64's 1e-16 and h = 1e-6 a numeric gradient is good to about 1e-9.
+        atol, rtol: a pair passes when |analytic - numeric| <= atol + rtol |numeric|.
+        raise_exception: raise where they differ, else print and return False.
+    Raises:
+        GradcheckError: they differ; the message holds both numbers.
+        ValueError: no input is of floating point.
+    """
+    given = list(inputs) if isinstance(inputs, Sequence) else [inputs]
+    arrays = [x.data if isinstance(x, Tensor) else x for x in given]
+    tensors = [
+        tensor(a, dtype=np.float64, requires_grad=True) if np.dtype(np.asarray(_host(a)).dtype).kind == "f" else Tensor(a)
+        for a in arrays
+    ]
+    checked = [t for t in tensors if t.requires_grad]
+    if not checked:
+        raise ValueError("gradcheck needs an input of floating point")
+
+    def scalar() -> Tensor:
+        outputs = fn(*tensors)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        total = None
+        for i, out in enumerate(outputs):
+            term = (out * _weights(out, i)).sum() if out.ndim else out
+            total = term if total is None else total + term
+        return total
+
+    def value() -> float:
+        with no_grad():
+            return scalar().item()
+
+    result = scalar()
+    if result.requires_grad:
+        result.backward()
+    for index, t in enumerate(tensors):
+        if not t.requires_grad:
+            continue
+        analytic = np.zeros(t.shape) if t.grad is None else t.grad.numpy()
+        numeric = numerical_gradient(value, t.data, eps)
+        error = np.abs(analytic - numeric)
+        wrong = ~(error <= atol + rtol * np.abs(numeric))
+        if wrong.any():
+            message = _explain(index, analytic, numeric, np.where(np.isnan(error), np.inf, error), wrong)
+            if raise_exception:
+                raise GradcheckError(message)
+            print(message)
+            return False
+    return True
+
+
+def _host(array: Any) -> Any:
+    return backend.to_host(array) if hasattr(array, "dtype") else array
+
+
+def _weights(out: Tensor, index: int) -> Tensor:
+    """Fixed, unequal weights of both signs, so that no error in the gradient cancels in the sum."""
+    values = np.random.Generator(np.random.Philox(index + 1)).uniform(0.5, 1.5, out.shape)
+    values *= np.where(np.arange(values.size).reshape(values.shape) % 2, -1, 1)
+    return Tensor(backend.of(out.data).asarray(values, dtype=np.float64))
+
+
+def _explain(index: int, analytic: np.ndarray, numeric: np.ndarray, error: np.ndarray, wrong: np.ndarray) -> str:
+    worst = [np.unravel_index(i, error.shape) for i in np.argsort(-error, axis=None)[:5] if wrong.reshape(-1)[i]]
+    lines = [f"gradcheck: input {index} of shape {analytic.shape}: {int(wrong.sum())} of {wrong.size} elements differ"]
+    lines += [
+        f"  at {tuple(int(i) for i in at)}: analytic {analytic[at]: .9g}, numeric {numeric[at]: .9g}" for at in worst
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""What an operation is: a forward and a backward pass on raw arrays, side by side.
+
+A function knows nothing of tensors or graphs; :func:`dlcourse.autograd.apply` does the bookkeeping.
+"""
+
+from typing import Any
+
+from dlcourse.backend import array_module
+from dlcourse.backend.device import Array
+
+
+class Function:
+    """One differentiable operation y = f(x1, ..., xn), made anew for each call.
+
+    A subclass takes its settings in ``__init__``, computes in :meth:`forward`, keeps on ``self`` what
+    :meth:`backward` needs, and never modifies its inputs::
+
+        class Exp(Function):
+            \"\"\"y = e^x; dx = dy y.\"\"\"
+
+            def forward(self, x):
+                self.y = xp_of(x).exp(x)
+                return self.y
+
+            def backward(self, dout):
+                return dout * self.y
+    """
+
+    needs: tuple[bool, ...] = ()
+    """Which inputs want a gradient; set before :meth:`forward`. All false where no graph is recorded."""
+
+    destinations: tuple[Array | None, ...] = ()
+    """Where an input's gradient may be written in place, set before :meth:`backward`: the part of the flat gradient
+    buffer that belongs to a parameter which has received nothing yet. Writing there and returning that very array
+    saves a copy; ignoring it is always right."""
+
+    def forward(self, *inputs: Any) -> Any:
+        """The value, an array or a tuple of arrays. Inputs are arrays or Python numbers."""
+        raise NotImplementedError
+
+    def backward(self, *douts: Any) -> Any:
+        """The gradients of the inputs (one, or a tuple), given those of the outputs.
+
+        Where there are several outputs, those that nobody used come as None. An input that needs no gradient may get
+        None.
+        """
+        raise NotImplementedError
+
+    def wants_grad(self) -> bool:
+        """Whether any input wants a gradient, that is, whether backward can follow."""
+        return any(self.needs)
+
+
+def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which an input of that shape was broadcast."""
+    if grad.shape == shape:
+        return grad
+    extra = grad.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        i + extra for i, size in enumerate(shape) if size == 1 and grad.shape[i + extra] != 1
+    )
+    return grad.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array, () for a Python number."""
+    return getattr(x, "shape", ())
+
+
+def xp_of(*inputs: Any) -> Any:
+    """The array library of the first input that is an array."""
+    for x in inputs:
+        if hasattr(x, "dtype"):
+            return array_module(x)
+    raise TypeError("an operation needs at least one array")

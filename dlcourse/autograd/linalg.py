@@ -1,0 +1,91 @@
+"""The matrix product, and the scalar functions of a matrix whose gradients lecture 2 derives."""
+
+from dlcourse.autograd.function import Function, unbroadcast, xp_of
+from dlcourse.backend.device import Array
+from dlcourse.errors import ShapeError
+
+
+class MatMul(Function):
+    """Y = A B over the last two axes, the others broadcast; dA = dY B^T, dB = A^T dY. A vector is a row on the left and
+    a column on the right, as in NumPy.
+
+    Raises:
+        ShapeError: the inner sizes differ.
+    """
+
+    def forward(self, a: Array, b: Array) -> Array:
+        inner = b.shape[-2] if b.ndim > 1 else b.shape[0] if b.ndim else None
+        if a.ndim == 0 or inner is None or a.shape[-1] != inner:
+            raise ShapeError(f"matmul: the last axis of {a.shape} has to match the second to last of {b.shape}")
+        self.a, self.b = a, b
+        return a @ b
+
+    def backward(self, dout: Array) -> tuple:
+        a = self.a if self.a.ndim > 1 else self.a[None, :]
+        b = self.b if self.b.ndim > 1 else self.b[:, None]
+        dy = dout  # as the product of two matrices: give back the axes that vectors took away
+        if self.a.ndim == 1:
+            dy = dy[..., None, :] if self.b.ndim > 1 else dy[None]
+        if self.b.ndim == 1:
+            dy = dy[..., None]
+        da = db = None
+        if self.needs[0]:
+            da = unbroadcast(dy @ b.swapaxes(-1, -2), a.shape).reshape(self.a.shape)
+        if self.needs[1]:
+            db = unbroadcast(a.swapaxes(-1, -2) @ dy, b.shape).reshape(self.b.shape)
+        return da, db
+
+
+class Trace(Function):
+    """y = tr A = sum_i A_ii of a square matrix; dA = dy I."""
+
+    def forward(self, a: Array) -> Array:
+        _check_square("trace", a)
+        self.size = a.shape[0]
+        return xp_of(a).trace(a)
+
+    def backward(self, dout: Array) -> Array:
+        return dout * xp_of(dout).eye(self.size, dtype=dout.dtype)
+
+
+class LogDet(Function):
+    """y = log det A of a square matrix with a positive determinant; dA = dy A^-T.
+
+    The identity d log|S| / dS = S^-T is lecture 2's, for the maximum-likelihood covariance.
+
+    Raises:
+        ValueError: the determinant is not positive.
+    """
+
+    def forward(self, a: Array) -> Array:
+        _check_square("logdet", a)
+        xp = xp_of(a)
+        sign, log_absolute = xp.linalg.slogdet(a)
+        if not float(sign) > 0:
+            raise ValueError("logdet: the determinant is not positive")
+        self.a = a
+        return xp.asarray(log_absolute, dtype=a.dtype)
+
+    def backward(self, dout: Array) -> Array:
+        xp = xp_of(dout)
+        return dout * xp.linalg.solve(self.a.T, xp.eye(self.a.shape[0], dtype=dout.dtype))
+
+
+class Solve(Function):
+    """X = A^-1 B for a square A and a matrix B; dB = A^-T dX, dA = -dB X^T."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        _check_square("solve", a)
+        if b.ndim != 2 or b.shape[0] != a.shape[0]:
+            raise ShapeError(f"solve: expected b of shape ({a.shape[0]}, K) for a {a.shape}, got {b.shape}")
+        self.a, self.x = a, xp_of(a).linalg.solve(a, b)
+        return self.x
+
+    def backward(self, dout: Array) -> tuple:
+        db = xp_of(dout).linalg.solve(self.a.T, dout)
+        return (-db @ self.x.T if self.needs[0] else None), db
+
+
+def _check_square(name: str, a: Array) -> None:
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise ShapeError(f"{name}: expected a square matrix (N, N), got {a.shape}")

@@ -1,0 +1,101 @@
+"""Operations that move elements without computing: reshape, transpose, index, join."""
+
+from typing import Any
+
+from dlcourse.autograd.function import Function, unbroadcast, xp_of
+from dlcourse.backend.device import Array
+
+
+class Reshape(Function):
+    """y holds x's elements, row by row, in another shape; dx is dy in x's."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.source = x.shape
+        return x.reshape(self.shape)
+
+    def backward(self, dout: Array) -> Array:
+        return dout.reshape(self.source)
+
+
+class Transpose(Function):
+    """y has x's axes in another order (reversed without one); dx puts them back."""
+
+    def __init__(self, axes: tuple[int, ...] | None = None):
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        return x.transpose(self.axes)
+
+    def backward(self, dout: Array) -> Array:
+        if self.axes is None:
+            return dout.transpose()
+        inverse = [0] * len(self.axes)
+        for place, axis in enumerate(self.axes):
+            inverse[axis] = place
+        return dout.transpose(inverse)
+
+
+class GetItem(Function):
+    """y = x[index], slices or arrays of indices; dx sums dy at the places it came from."""
+
+    def __init__(self, index: Any):
+        self.index = index
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        return x[self.index]
+
+    def backward(self, dout: Array) -> Array:
+        xp = xp_of(dout)
+        dx = xp.zeros(self.shape, dtype=dout.dtype)
+        parts = self.index if isinstance(self.index, tuple) else (self.index,)
+        if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
+            dx[self.index] = dout
+        else:
+            xp.add.at(dx, self.index, dout)  # an array of indices may name one element twice
+        return dx
+
+
+class Concatenate(Function):
+    """y joins the inputs along an existing axis; each gets its own part of dy."""
+
+    def __init__(self, axis: int = 0):
+        self.axis = axis
+
+    def forward(self, *inputs: Array) -> Array:
+        self.sizes = [x.shape[self.axis] for x in inputs]
+        return xp_of(*inputs).concatenate(inputs, axis=self.axis)
+
+    def backward(self, dout: Array) -> tuple:
+        ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes) - 1)]
+        return tuple(xp_of(dout).split(dout, ends, axis=self.axis))
+
+
+class Stack(Function):
+    """y joins the inputs along a new axis; each gets its own slice of dy."""
+
+    def __init__(self, axis: int = 0):
+        self.axis = axis
+
+    def forward(self, *inputs: Array) -> Array:
+        return xp_of(*inputs).stack(inputs, axis=self.axis)
+
+    def backward(self, dout: Array) -> tuple:
+        return tuple(xp_of(dout).moveaxis(dout, self.axis, 0))
+
+
+class BroadcastTo(Function):
+    """y repeats x to a larger shape as NumPy broadcasts; dx sums dy over what was repeated."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.source = x.shape
+        return xp_of(x).broadcast_to(x, self.shape)
+
+    def backward(self, dout: Array) -> Array:
+        return unbroadcast(dout, self.source)

@@ -1,0 +1,510 @@
+"""Tensor: an array, and the graph that it came from.
+
+:func:`apply` runs a :class:`Function` and records a node; :meth:`Tensor.backward` walks the nodes back in the reverse
+order of their making. A node knows its parents and never its outputs, so there is no cycle: a graph that nobody holds
+is gone at once, and after a backward pass its nodes have let go of everything they saved.
+"""
+
+import contextlib
+import heapq
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import elementwise, linalg, reduce, shape
+from dlcourse.autograd.function import Function
+from dlcourse.backend.device import Array
+from dlcourse.errors import ShapeError
+
+DEFAULT_DTYPE = np.float32
+
+_order = itertools.count()
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+_mode = _Mode()
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record no graph inside the ``with`` block (or the decorated function)."""
+    before, _mode.recording = _mode.recording, False
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations record a graph now."""
+    return _mode.recording
+
+
+class Node:
+    """One executed operation in the graph."""
+
+    __slots__ = ("function", "order", "outputs", "parents")
+
+    def __init__(self, function: Function, parents: tuple, outputs: int):
+        self.function: Function | None = function
+        # For each input that wants a gradient its leaf tensor, or the node that made it and which output it was.
+        self.parents: tuple[Any, ...] = parents
+        self.outputs = outputs
+        self.order = next(_order)
+
+    def backward(self, douts: list, retain_graph: bool) -> list[tuple[Any, Array]]:
+        """The parents that want a gradient, each with its own; lets go of what was saved unless told to keep it."""
+        function, parents = self.function, self.parents
+        if function is None:
+            raise RuntimeError(
+                "backward through a graph that is gone: it was used by an earlier backward; "
+                "pass retain_graph=True there to walk it twice"
+            )
+        function.destinations = tuple(p.grad_destination() if isinstance(p, Tensor) else None for p in parents)
+        dins = function.backward(*douts)
+        if not isinstance(dins, tuple):
+            dins = (dins,)
+        if not retain_graph:
+            self.function, self.parents = None, ()
+        return [(parent, din) for parent, din in zip(parents, dins, strict=True) if parent is not None]
+
+
+def apply(function: Function, *inputs: Any) -> Any:
+    """Run an operation on tensors (and Python numbers), recording it where a gradient will be wanted.
+
+    Raises:
+        ShapeError: shapes do not broadcast, or tensors lie on different devices.
+    """
+    arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+    if len(arrays) > 1:
+        _check_devices(function, arrays)
+    recording = _mode.recording
+    function.needs = tuple(recording and isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    try:
+        value = function.forward(*arrays)
+    except ShapeError:
+        raise
+    except ValueError as error:
+        shapes = ", ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
+        raise ShapeError(f"{type(function).__name__.lower()}: inputs of shape {shapes} do not fit: {error}") from error
+    several = isinstance(value, tuple)
+    outputs = tuple(Tensor(array) for array in (value if several else (value,)))
+    if any(function.needs):
+        parents = tuple(_source(x) if need else None for x, need in zip(inputs, function.needs, strict=True))
+        node = Node(function, parents, len(outputs))
+        for index, out in enumerate(outputs):
+            out.requires_grad, out._node, out._index = True, node, index
+    return outputs if several else outputs[0]
+
+
+def _source(x: "Tensor") -> Any:
+    return x if x._node is None else (x._node, x._index)
+
+
+def _check_devices(function: Function, arrays: list) -> None:
+    held = [a for a in arrays if hasattr(a, "dtype")]
+    for other in held[1:]:
+        if not backend.same_device(held[0], other):
+            names = backend.of(held[0]).name, backend.of(other).name
+            raise ShapeError(
+                f"{type(function).__name__.lower()}: one input lies on {names[0]}, another on {names[1]}; "
+                "bring them together with .to(device)"
+            )
+
+
+class Tensor:
+    """An array that remembers how it was computed.
+
+    Attributes:
+        data: the array, NumPy's or CuPy's.
+        grad: the gradient as a Tensor, or None; assigning an array copies it.
+        requires_grad: whether operations on it are recorded.
+    """
+
+    __slots__ = ("__weakref__", "_grad", "_index", "_node", "data", "requires_grad")
+    __array_priority__ = 1000  # so that array + tensor comes to Tensor.__radd__
+
+    def __init__(self, data: Array, requires_grad: bool = False):
+        self.data = data
+        self.requires_grad = requires_grad
+        self._grad: Array | None = None
+        self._node: Node | None = None
+        self._index = 0
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the elements."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """How many elements."""
+        return self.data.size
+
+    @property
+    def device(self) -> str:
+        """The name of the device that it lies on: ``cpu`` or ``cuda:N``."""
+        return backend.of(self.data).name
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=50)
+        extra = ", requires_grad=True" if self.requires_grad else ""
+        return f"tensor({text}, dtype={self.dtype}, device={self.device!r}{extra})"
+
+    # --- to and from the host -----------------------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array; on the CPU the same memory, from a GPU a copy (this waits for it)."""
+        return backend.to_host(self.data)
+
+    def item(self) -> float | int | bool:
+        """The only element, as a Python number; waits for the device."""
+        return self.data.item()
+
+    def tolist(self) -> list:
+        """The values as nested lists."""
+        return self.data.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.device != "cpu":
+            raise TypeError(f"a tensor on {self.device} does not turn into a NumPy array by itself: call .numpy()")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        return float(self.data.item())
+
+    def __int__(self) -> int:
+        return int(self.data.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.data.item())
+
+    def to(self, device: str | None = None, dtype: Any = None) -> "Tensor":
+        """The tensor on another device or in another floating-point type.
+
+        A change of type is differentiable; a move to another device starts a new graph.
+        """
+        target = backend.get(device) if device is not None else backend.of(self.data)
+        moved = self
+        if target is not backend.of(self.data):
+            moved = Tensor(target.asarray(self.data), self.requires_grad)
+        if dtype is not None and np.dtype(dtype) != moved.dtype:
+            if np.issubdtype(dtype, np.floating) and np.issubdtype(moved.dtype, np.floating):
+                return apply(elementwise.Cast(dtype), moved)
+            return Tensor(moved.data.astype(dtype))
+        return moved
+
+    def astype(self, dtype: Any) -> "Tensor":
+        """The tensor in another type."""
+        return self.to(dtype=dtype)
+
+    def detach(self) -> "Tensor":
+        """The same values outside the graph, sharing memory."""
+        return Tensor(self.data)
+
+    # --- gradients ----------------------------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """The accumulated gradient, None before the first."""
+        return None if self._grad is None else Tensor(self._grad)
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is None:
+            self.zero_grad()
+            return
+        array = backend.of(self.data).asarray(_array(value), dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ShapeError(f"grad: expected shape {self.shape}, got {array.shape}")
+        self.zero_grad()
+        self.accumulate(array)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self._grad = None
+
+    def grad_destination(self) -> Array | None:
+        """Where a first gradient may be written in place; a Parameter in a flat buffer has such a place."""
+        return None
+
+    def accumulate(self, grad: Array) -> None:
+        """Add to the gradient, which is this tensor's own array from the first time on."""
+        if grad.shape != self.shape:
+            raise ShapeError(f"a gradient of shape {grad.shape} came to a tensor of shape {self.shape}")
+        if self._grad is None:
+            self._grad = grad.astype(self.dtype)  # always a copy: the array may be somebody's view
+        else:
+            self._grad += grad
+
+    def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
+        """Add d self / d leaf, times ``grad``, to the ``.grad`` of every leaf that requires it.
+
+        Args:
+            grad: the gradient of what comes after with respect to this tensor; 1 for a scalar, else to be given.
+            retain_graph: keep the graph for another backward pass.
+        Raises:
+            RuntimeError: the tensor has no graph, or it is gone.
+            ShapeError: ``grad`` is missing for a tensor that is no scalar, or has another shape.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward: this tensor does not require a gradient")
+        if grad is None:
+            if self.size != 1:
+                raise ShapeError(f"backward: a gradient has to be given for a tensor of shape {self.shape}")
+            seed = backend.array_module(self.data).ones_like(self.data)
+        else:
+            seed = backend.of(self.data).asarray(_array(grad), dtype=self.dtype)
+            if seed.shape != self.shape:
+                raise ShapeError(f"backward: expected a gradient of shape {self.shape}, got {seed.shape}")
+        if self._node is None:
+            self.accumulate(seed)
+            return
+        _walk_back(self._node, self._index, seed, retain_graph)
+
+    # --- arithmetic ---------------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Add(), self, self._operand(other))
+
+    def __radd__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Add(), self._operand(other), self)
+
+    def __sub__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Sub(), self, self._operand(other))
+
+    def __rsub__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Sub(), self._operand(other), self)
+
+    def __mul__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Mul(), self, self._operand(other))
+
+    def __rmul__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Mul(), self._operand(other), self)
+
+    def __truediv__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Div(), self, self._operand(other))
+
+    def __rtruediv__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Div(), self._operand(other), self)
+
+    def __pow__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Pow(), self, self._operand(other))
+
+    def __rpow__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Pow(), self._operand(other), self)
+
+    def __matmul__(self, other: Any) -> "Tensor":
+        return apply(linalg.MatMul(), self, as_tensor(other, like=self))
+
+    def __rmatmul__(self, other: Any) -> "Tensor":
+        return apply(linalg.MatMul(), as_tensor(other, like=self), self)
+
+    def __neg__(self) -> "Tensor":
+        return apply(elementwise.Neg(), self)
+
+    def __pos__(self) -> "Tensor":
+        return self
+
+    def __abs__(self) -> "Tensor":
+        return apply(elementwise.Abs(), self)
+
+    def _operand(self, other: Any) -> Any:
+        """A number as Python's own (it takes the tensor's type), anything else as a tensor beside this one."""
+        if isinstance(other, np.generic):
+            return other.item()  # NumPy's float64 scalar would turn a float32 tensor into float64
+        return other if isinstance(other, int | float) else as_tensor(other, like=self)
+
+    # --- comparison: boolean tensors without a graph ------------------------------------------------------------------
+
+    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
+        return Tensor(self.data == _array(other))
+
+    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
+        return Tensor(self.data != _array(other))
+
+    def __lt__(self, other: Any) -> "Tensor":
+        return Tensor(self.data < _array(other))
+
+    def __le__(self, other: Any) -> "Tensor":
+        return Tensor(self.data <= _array(other))
+
+    def __gt__(self, other: Any) -> "Tensor":
+        return Tensor(self.data > _array(other))
+
+    def __ge__(self, other: Any) -> "Tensor":
+        return Tensor(self.data >= _array(other))
+
+    __hash__ = object.__hash__  # by identity: two tensors are never the same key because their values agree
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    def exp(self) -> "Tensor":
+        """e to the power of each element."""
+        return apply(elementwise.Exp(), self)
+
+    def log(self) -> "Tensor":
+        """The natural logarithm of each element."""
+        return apply(elementwise.Log(), self)
+
+    def sqrt(self) -> "Tensor":
+        """The square root of each element."""
+        return apply(elementwise.Sqrt(), self)
+
+    def abs(self) -> "Tensor":
+        """The absolute value of each element."""
+        return apply(elementwise.Abs(), self)
+
+    def clip(self, min: float | None = None, max: float | None = None) -> "Tensor":
+        """Each element, no smaller than ``min`` and no larger than ``max``."""
+        return apply(elementwise.Clip(min, max), self)
+
+    def sum(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
+        """The sum over the axes, over all without any."""
+        return apply(reduce.Sum(axis, keepdims), self)
+
+    def mean(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
+        """The mean over the axes, over all without any."""
+        return apply(reduce.Mean(axis, keepdims), self)
+
+    def max(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
+        """The largest element; where several reach it they share the gradient (``torch.amax``'s rule)."""
+        return apply(reduce.Extreme("max", axis, keepdims), self)
+
+    def min(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
+        """The smallest element; where several reach it they share the gradient (``torch.amin``'s rule)."""
+        return apply(reduce.Extreme("min", axis, keepdims), self)
+
+    def var(self, axis: reduce.Axis = None, correction: int = 1, keepdims: bool = False) -> "Tensor":
+        """The variance, over n - ``correction``: by default unbiased, as in PyTorch (NumPy's default is 0)."""
+        return apply(reduce.Var(axis, correction, keepdims), self)
+
+    def argmax(self, axis: int | None = None) -> "Tensor":
+        """The index of the largest element, the first where several reach it; without a gradient."""
+        return Tensor(self.data.argmax(axis=axis))
+
+    def reshape(self, *new_shape: Any) -> "Tensor":
+        """The elements, row by row, in another shape; one length may be -1."""
+        return apply(shape.Reshape(_flat_arguments(new_shape)), self)
+
+    def flatten(self, start_axis: int = 0) -> "Tensor":
+        """The axes from ``start_axis`` on as one."""
+        length = int(np.prod(self.shape[start_axis:]))
+        return self.reshape(*self.shape[:start_axis], length)
+
+    def transpose(self, *axes: Any) -> "Tensor":
+        """The axes in another order, reversed without one (NumPy's rule, not ``torch.transpose``'s swap of two)."""
+        return apply(shape.Transpose(_flat_arguments(axes) or None), self)
+
+    @property
+    def T(self) -> "Tensor":
+        """The axes in reverse."""
+        return self.transpose()
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        return apply(shape.GetItem(_plain_index(index)), self)
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        if self.ndim == 0:
+            raise TypeError("a tensor without axes cannot be iterated")
+        return (self[i] for i in range(len(self)))
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
+    """A new tensor from an array, number or nested list, on ``device`` or the current one.
+
+    Python numbers become float32 or int64; an array keeps its type. Always a copy, as ``torch.tensor``.
+
+    Raises:
+        TypeError: ``requires_grad`` on integers, or data that is no array of numbers.
+    """
+    target = backend.get(device) if device is not None else backend.current()
+    raw = _array(data)
+    if dtype is None and not hasattr(raw, "dtype"):
+        raw = np.asarray(raw)
+        dtype = DEFAULT_DTYPE if np.issubdtype(raw.dtype, np.floating) else None
+    array = target.asarray(raw, dtype=dtype)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"a tensor holds numbers, got elements of type {array.dtype}")
+    if requires_grad and array.dtype.kind != "f":
+        raise TypeError(f"only floating-point tensors can require a gradient, got {array.dtype}")
+    return Tensor(array.copy() if array is raw or target.kind == "cpu" else array, requires_grad)
+
+
+def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
+    """A tensor as it is; anything else as a constant, plain numbers in the type of ``like``, sharing memory."""
+    if isinstance(value, Tensor):
+        return value
+    if hasattr(value, "dtype"):
+        return Tensor(value if hasattr(value, "ndim") and value.ndim else np.asarray(value))
+    if like is None:
+        return tensor(value)
+    return Tensor(backend.of(like.data).asarray(value, dtype=like.dtype))
+
+
+def _walk_back(node: Node, index: int, seed: Array, retain_graph: bool) -> None:
+    """Send gradients from a node to the leaves. A node made later is done earlier: then all its users are done."""
+    pending: dict[Node, list] = {}
+    owned: set[tuple[Node, int]] = set()  # sums made here, which may be added to in place
+    heap: list[tuple[int, Node]] = []
+
+    def receive(target: Node, at: int, grad: Array) -> None:
+        douts = pending.get(target)
+        if douts is None:
+            douts = pending[target] = [None] * target.outputs
+            heapq.heappush(heap, (-target.order, target))
+        if douts[at] is None:
+            douts[at] = grad
+        elif (target, at) in owned:
+            douts[at] += grad
+        else:
+            douts[at] = douts[at] + grad
+            owned.add((target, at))
+
+    receive(node, index, seed)
+    while heap:
+        _, current = heapq.heappop(heap)
+        for parent, grad in current.backward(pending.pop(current), retain_graph):
+            if isinstance(parent, Tensor):
+                parent.accumulate(grad)
+            else:
+                receive(*parent, grad)
+
+
+def _array(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _flat_arguments(arguments: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(arguments) == 1 and isinstance(arguments[0], tuple | list):
+        return tuple(arguments[0])
+    return arguments
+
+
+def _plain_index(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(_array(part) for part in index)
+    return _array(index)

@@ -1,0 +1,179 @@
+"""Activation functions, element by element (lecture 4; Goodfellow, Bengio & Courville, section 6.3)."""
+
+import math
+
+from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd.function import xp_of
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.special import erf
+
+__all__ = ["elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh"]
+
+
+class ReLU(Function):
+    """y = max(x, 0); dx = dy where x > 0, else 0 (so 0 at x = 0, as PyTorch has it)."""
+
+    def forward(self, x: Array) -> Array:
+        # maximum, not x * (x > 0): the latter makes NaN of minus infinity.
+        self.y = xp_of(x).maximum(x, 0)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (self.y > 0)
+
+
+class LeakyReLU(Function):
+    """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
+
+    def __init__(self, negative_slope: float):
+        self.slope = negative_slope
+
+    def forward(self, x: Array) -> Array:
+        self.positive = x > 0
+        return xp_of(x).where(self.positive, x, self.slope * x)
+
+    def backward(self, dout: Array) -> Array:
+        return xp_of(dout).where(self.positive, dout, self.slope * dout)
+
+
+class Sigmoid(Function):
+    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Computed by tanh(x / 2), which cannot overflow."""
+
+    def forward(self, x: Array) -> Array:
+        self.y = logistic(x)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self.y * (1 - self.y)
+
+
+class Tanh(Function):
+    """y = tanh x; dx = dy (1 - y^2)."""
+
+    def forward(self, x: Array) -> Array:
+        self.y = xp_of(x).tanh(x)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (1 - self.y * self.y)
+
+
+class ELU(Function):
+    """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or y + a. (Clevert et al. 2015.)"""
+
+    def __init__(self, alpha: float):
+        self.alpha = alpha
+
+    def forward(self, x: Array) -> Array:
+        xp = xp_of(x)
+        self.positive = x > 0
+        self.y = xp.where(self.positive, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return dout * xp_of(dout).where(self.positive, 1, self.y + self.alpha)
+
+
+class SiLU(Function):
+    """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
+
+    def forward(self, x: Array) -> Array:
+        self.s = logistic(x)
+        self.y = x * self.s
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (self.s + self.y * (1 - self.s))
+
+
+class Softplus(Function):
+    """y = log(1 + e^x), a smooth ReLU; dx = dy s(x) with the logistic s."""
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return xp_of(x).logaddexp(x, 0)
+
+    def backward(self, dout: Array) -> Array:
+        return dout * logistic(self.x)
+
+
+class GELUTanh(Function):
+    """y = x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3); dx = dy ((1 + t)/2 + x/2 (1 - t^2) u'), t = tanh u.
+
+    (Hendrycks & Gimpel 2016, the approximation that GPT-2 uses.)
+    """
+
+    scale, cubic = math.sqrt(2 / math.pi), 0.044715
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        self.t = xp_of(x).tanh(self.scale * (x + self.cubic * x * x * x))
+        return 0.5 * x * (1 + self.t)
+
+    def backward(self, dout: Array) -> Array:
+        x, t = self.x, self.t
+        slope = self.scale * (1 + 3 * self.cubic * x * x)
+        return dout * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
+
+
+class GELU(Function):
+    """y = x Phi(x), Phi the standard normal's distribution; dx = dy (Phi + x phi). (Hendrycks & Gimpel 2016.)"""
+
+    def forward(self, x: Array) -> Array:
+        self.x, self.cdf = x, 0.5 * (1 + erf(x / math.sqrt(2)))
+        return x * self.cdf
+
+    def backward(self, dout: Array) -> Array:
+        density = xp_of(dout).exp(-0.5 * self.x * self.x) / math.sqrt(2 * math.pi)
+        return dout * (self.cdf + self.x * density)
+
+
+def logistic(x: Array) -> Array:
+    """1 / (1 + e^-x) of an array."""
+    return 0.5 * xp_of(x).tanh(0.5 * x) + 0.5
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0)."""
+    return apply(ReLU(), x)
+
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """x where positive, else ``negative_slope`` x."""
+    return apply(LeakyReLU(negative_slope), x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + e^-x)."""
+    return apply(Sigmoid(), x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return apply(Tanh(), x)
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x where positive, else ``alpha`` (e^x - 1)."""
+    return apply(ELU(alpha), x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """x / (1 + e^-x)."""
+    return apply(SiLU(), x)
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + e^x)."""
+    return apply(Softplus(), x)
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """x Phi(x); ``approximate="tanh"`` takes GPT-2's approximation.
+
+    Raises:
+        ValueError: ``approximate`` is neither "none" nor "tanh".
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate is 'none' or 'tanh', got {approximate!r}")
+    return apply(GELUTanh() if approximate == "tanh" else GELU(), x)

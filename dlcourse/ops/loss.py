@@ -1,0 +1,174 @@
+"""Losses: a scalar from predictions and targets. Targets are constants; no gradient goes to them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd.function import xp_of
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.loss import softmax_cross_entropy
+from dlcourse.errors import ShapeError
+
+__all__ = ["cross_entropy", "gaussian_nll", "half_sse", "mse_loss", "multiclass_hinge"]
+
+
+class CrossEntropy(Function):
+    """L = -1/N sum_i sum_c t_ic log softmax(z_i)_c; dz = (softmax(z) - t) / N.
+
+    t is one-hot, or (1 - s) one-hot + s / C with label smoothing s. Shapes: z (..., C), labels (...,), L (). It is the
+    negative mean log-likelihood of a categorical model. (Lectures 2 and 3; smoothing: Szegedy et al. 2015.)
+    """
+
+    def __init__(self, labels: Array, label_smoothing: float):
+        self.labels, self.label_smoothing = labels, label_smoothing
+
+    def forward(self, logits: Array) -> Array:
+        self.shape = logits.shape
+        rows = logits.reshape(-1, logits.shape[-1])
+        loss, self.grad = softmax_cross_entropy(rows, self.labels.reshape(-1), self.label_smoothing, self.wants_grad())
+        return loss
+
+    def backward(self, dout: Array) -> Array:
+        return (self.grad * dout).reshape(self.shape)
+
+
+class SquaredError(Function):
+    """L = w sum (y^ - y)^2; dy^ = 2 w (y^ - y), with w = 1/n for the mean and 1/2 for half the sum. (Lecture 2.)"""
+
+    def __init__(self, targets: Array, mean: bool):
+        self.targets, self.mean = targets, mean
+
+    def forward(self, outputs: Array) -> Array:
+        xp = xp_of(outputs)
+        self.difference = outputs - self.targets
+        self.weight = 1 / outputs.size if self.mean else 0.5
+        flat = self.difference.reshape(-1)
+        return xp.asarray(self.weight * xp.dot(flat, flat), dtype=outputs.dtype)
+
+    def backward(self, dout: Array) -> Array:
+        return self.difference * (2 * self.weight * dout)
+
+
+class GaussianNLL(Function):
+    """L = 1/N sum_i [log s_i + (y_i - m_i)^2 / (2 s_i^2) + log(2 pi)/2], the mean negative log-likelihood.
+
+    Shapes: outputs (N, 2K) hold the means m (N, K) and the logarithms of the standard deviations log s (N, K); y (N, K).
+    dm = (m - y) / s^2 / N, dlog s = (1 - (y - m)^2 / s^2) / N. With a fixed s it is least squares. (Lecture 2.)
+    """
+
+    def __init__(self, targets: Array):
+        self.targets = targets
+
+    def forward(self, outputs: Array) -> Array:
+        xp = xp_of(outputs)
+        width = self.targets.shape[1]
+        mean, log_sigma = outputs[:, :width], outputs[:, width:]
+        self.precision = xp.exp(-2 * log_sigma)
+        self.difference = mean - self.targets
+        self.scaled = self.difference * self.difference * self.precision
+        total = (log_sigma + 0.5 * self.scaled).sum() / len(outputs) + 0.5 * width * math.log(2 * math.pi)
+        return xp.asarray(total, dtype=outputs.dtype)
+
+    def backward(self, dout: Array) -> Array:
+        parts = [self.difference * self.precision, 1 - self.scaled]
+        return xp_of(dout).concatenate(parts, axis=1) * (dout / len(self.targets))
+
+
+class MulticlassHinge(Function):
+    """L = 1/N sum_i sum_{j != y_i} max(0, s_ij - s_iy + margin); each term that is positive gives +1/N to its own score
+    and -1/N to the true class's. Shapes: s (N, C), labels (N,). (Lecture 3; Weston & Watkins 1999.)
+    """
+
+    def __init__(self, labels: Array, margin: float):
+        self.labels, self.margin = labels, margin
+
+    def forward(self, scores: Array) -> Array:
+        xp = xp_of(scores)
+        rows = xp.arange(len(scores))
+        margins = scores - scores[rows, self.labels][:, None] + self.margin  # (N, C)
+        margins[rows, self.labels] = 0
+        self.violated = margins > 0
+        return xp.asarray((margins * self.violated).sum() / len(scores), dtype=scores.dtype)
+
+    def backward(self, dout: Array) -> Array:
+        xp = xp_of(dout)
+        grad = self.violated.astype(dout.dtype)
+        grad[xp.arange(len(grad)), self.labels] = -grad.sum(axis=1)
+        return grad * (dout / len(grad))
+
+
+def cross_entropy(logits: Tensor, labels: Any, label_smoothing: float = 0.0) -> Tensor:
+    """The mean cross-entropy of softmax(logits) against integer labels.
+
+    Args:
+        logits: (..., C), unnormalised.
+        labels: (...,) integers in 0..C-1, an array or tensor.
+        label_smoothing: share of the target spread evenly over the classes, in 0..1.
+    Raises:
+        ShapeError: the shapes do not fit, or labels are no integers.
+        ValueError: ``label_smoothing`` is outside 0..1.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is in 0..1, got {label_smoothing}")
+    return apply(CrossEntropy(_labels("cross_entropy", logits, labels), float(label_smoothing)), logits)
+
+
+def multiclass_hinge(scores: Tensor, labels: Any, margin: float = 1.0) -> Tensor:
+    """The mean over the batch of the summed margin violations of a linear SVM's scores (N, C) and labels (N,).
+
+    Unlike ``torch.nn.MultiMarginLoss`` the sum is not divided by C, as the course has it.
+    """
+    return apply(MulticlassHinge(_labels("multiclass_hinge", scores, labels), margin), scores)
+
+
+def mse_loss(outputs: Tensor, targets: Any) -> Tensor:
+    """The mean over all elements of (outputs - targets)^2; both of one shape (a mismatch never broadcasts)."""
+    return apply(SquaredError(_targets("mse_loss", outputs, targets), mean=True), outputs)
+
+
+def half_sse(outputs: Tensor, targets: Any) -> Tensor:
+    """1/2 sum (outputs - targets)^2 over all elements, the lecture's cost; both of one shape."""
+    return apply(SquaredError(_targets("half_sse", outputs, targets), mean=False), outputs)
+
+
+def gaussian_nll(outputs: Tensor, targets: Any) -> Tensor:
+    """The mean negative log-likelihood of targets (N, K) under normal distributions.
+
+    Args:
+        outputs: (N, 2K), K means and then K natural logarithms of standard deviations.
+        targets: (N, K).
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
+    targets = _on_device(outputs, targets)
+    if outputs.ndim != 2 or targets.ndim != 2 or outputs.shape != (targets.shape[0], 2 * targets.shape[1]):
+        raise ShapeError(f"gaussian_nll: targets {targets.shape} need outputs (N, 2K), got {outputs.shape}")
+    return apply(GaussianNLL(targets.astype(outputs.dtype, copy=False)), outputs)
+
+
+def _on_device(outputs: Tensor, targets: Any) -> Array:
+    array = targets.data if isinstance(targets, Tensor) else targets
+    return array if type(array) is type(outputs.data) else backend.of(outputs.data).asarray(array)
+
+
+def _targets(name: str, outputs: Tensor, targets: Any) -> Array:
+    array = _on_device(outputs, targets)
+    if array.shape != outputs.shape:
+        raise ShapeError(f"{name}: outputs {outputs.shape} and targets {array.shape} have to have one shape")
+    return array.astype(outputs.dtype, copy=False)
+
+
+def _labels(name: str, logits: Tensor, labels: Any) -> Array:
+    array = _on_device(logits, labels)
+    if array.dtype.kind not in "iu":
+        raise ShapeError(f"{name}: labels are integers, got {array.dtype}")
+    if logits.ndim < 1 or array.shape != logits.shape[:-1]:
+        raise ShapeError(f"{name}: logits {logits.shape} need labels {logits.shape[:-1]}, got {array.shape}")
+    # Negative labels would index from the end without a word. On a GPU the check would wait for the device at each
+    # step; there the data layer has checked the labels when it read them.
+    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= logits.shape[-1]):
+        raise ShapeError(f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {array.min()}..{array.max()}")
+    return array

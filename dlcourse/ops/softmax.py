@@ -1,0 +1,80 @@
+"""Softmax and its logarithm, over the last axis or another."""
+
+from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd.function import xp_of
+from dlcourse.backend.device import Array
+
+__all__ = ["log_softmax", "logsumexp", "softmax"]
+
+
+class Softmax(Function):
+    """y_i = e^(x_i) / sum_j e^(x_j); dx = y (dy - sum_j dy_j y_j). The maximum is taken off first. (Lecture 3.)"""
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        y = xp_of(x).exp(x - _maximum(x, self.axis))
+        y /= y.sum(axis=self.axis, keepdims=True)
+        self.y = y
+        return y
+
+    def backward(self, dout: Array) -> Array:
+        return self.y * (dout - (dout * self.y).sum(axis=self.axis, keepdims=True))
+
+
+class LogSoftmax(Function):
+    """y_i = x_i - log sum_j e^(x_j); dx = dy - softmax(x) sum_j dy_j."""
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        xp = xp_of(x)
+        y = x - _maximum(x, self.axis)
+        y -= xp.log(xp.exp(y).sum(axis=self.axis, keepdims=True))
+        self.y = y
+        return y
+
+    def backward(self, dout: Array) -> Array:
+        return dout - xp_of(dout).exp(self.y) * dout.sum(axis=self.axis, keepdims=True)
+
+
+class LogSumExp(Function):
+    """y = log sum_j e^(x_j); dx = dy softmax(x)."""
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        xp = xp_of(x)
+        top = _maximum(x, self.axis)
+        exponentials = xp.exp(x - top)
+        totals = exponentials.sum(axis=self.axis, keepdims=True)
+        self.share = exponentials / totals
+        return xp.squeeze(xp.log(totals) + top, axis=self.axis)
+
+    def backward(self, dout: Array) -> Array:
+        return self.share * xp_of(dout).expand_dims(dout, self.axis)
+
+
+def _maximum(x: Array, axis: int) -> Array:
+    """The largest element along the axis; 0 where that is infinite, so that no inf - inf arises from -inf rows."""
+    xp = xp_of(x)
+    top = x.max(axis=axis, keepdims=True) if x.shape[axis] else xp.zeros_like(x.sum(axis=axis, keepdims=True))
+    return xp.where(xp.isfinite(top), top, 0).astype(x.dtype)
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """e^x / sum e^x along the axis: positive numbers that sum to one."""
+    return apply(Softmax(axis), x)
+
+
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """log softmax(x) along the axis, without overflow or log 0."""
+    return apply(LogSoftmax(axis), x)
+
+
+def logsumexp(x: Tensor, axis: int = -1) -> Tensor:
+    """log sum e^x along the axis, without overflow; the axis goes."""
+    return apply(LogSumExp(axis), x)

@@ -1,0 +1,227 @@
+"""What a Tensor is beyond its operations: making, moving, accumulating, refusing."""
+
+import numpy as np
+import pytest
+
+import dlcourse as dl
+from dlcourse import functional as F
+from dlcourse.autograd import Function, Tensor, apply, no_grad, tensor
+from dlcourse.errors import ShapeError
+
+
+def test_tensor_copies_and_keeps_types(device: str) -> None:
+    source = np.arange(3.0)
+    t = tensor(source)
+    source[0] = 9
+    assert t.dtype == np.float64 and t.numpy()[0] == 0
+    assert tensor([1.0, 2.0]).dtype == np.float32
+    assert tensor([1, 2]).dtype == np.int64
+    assert tensor(np.float32([1])).dtype == np.float32
+    assert t.device.startswith(device)
+
+
+def test_plain_numbers_take_the_tensors_type(device: str) -> None:
+    t = tensor([1.0, 2.0])
+    assert (t * 2).dtype == (t + np.float64(2)).dtype == (np.sqrt(2.0) * t).dtype == np.float32
+    assert (2.0**t).dtype == (1 - t).dtype == (1 / t).dtype == np.float32
+
+
+@pytest.mark.parametrize("data", [["a"], [object()]])
+def test_tensor_refuses_what_is_no_number(data: list) -> None:
+    with pytest.raises(TypeError, match="numbers"):
+        tensor(np.array(data))
+
+
+def test_integers_take_no_gradient() -> None:
+    with pytest.raises(TypeError, match="floating-point"):
+        tensor([1, 2], requires_grad=True)
+
+
+def test_gradients_accumulate_until_forgotten(device: str) -> None:
+    x = tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    (x * x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [4, 8])
+    x.grad = None
+    assert x.grad is None
+    (3 * x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [3, 3])
+
+
+def test_assigned_gradient_is_a_copy(device: str) -> None:
+    x = tensor([1.0, 2.0], requires_grad=True)
+    given = np.float32([5, 6])
+    x.grad = given
+    given[0] = 0
+    np.testing.assert_allclose(x.grad.numpy(), [5, 6])
+    with pytest.raises(ShapeError):
+        x.grad = np.zeros(3)
+
+
+def test_a_value_used_several_times_gets_the_sum(device: str) -> None:
+    x = tensor([3.0], requires_grad=True)
+    y = x * 2
+    z = y + y * y + y  # 3 uses of y: dz/dy = 2 + 2y
+    z.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [2 * (2 + 2 * 6)])
+
+
+def test_diamonds_are_walked_once(device: str) -> None:
+    x = tensor([1.0], requires_grad=True)
+    y = x
+    for _ in range(60):  # 2^60 paths
+        y = (y + y) * 0.5
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [1.0])
+
+
+def test_deep_graphs_need_no_recursion() -> None:
+    x = tensor([1.0], requires_grad=True)
+    y = x
+    for _ in range(20_000):
+        y = y + 0.0
+    y.backward()
+    assert x.grad.item() == 1
+    del y  # and fall apart without overflowing the stack
+    z = x
+    for _ in range(20_000):
+        z = z * 1.0
+    del z
+
+
+def test_no_grad_and_detach_record_nothing(device: str) -> None:
+    x = tensor([1.0], requires_grad=True)
+    with no_grad():
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+    assert not (x.detach() * 2).requires_grad
+
+    @no_grad()
+    def evaluate() -> Tensor:
+        return x * 2
+
+    assert not evaluate().requires_grad
+
+
+def test_backward_twice_needs_retain_graph() -> None:
+    x = tensor([2.0], requires_grad=True)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 8
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        y.backward()
+
+
+def test_backward_asks_for_what_it_needs() -> None:
+    x = tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ShapeError, match=r"\(2,\)"):
+        (x * 2).backward()
+    with pytest.raises(ShapeError, match=r"\(2,\).*\(3,\)"):
+        (x * 2).backward(np.ones(3))
+    with pytest.raises(RuntimeError, match="require a gradient"):
+        tensor([1.0]).backward()
+
+
+def test_shape_errors_name_the_shapes(device: str) -> None:
+    with pytest.raises(ShapeError, match=r"add.*\(2, 3\).*\(4,\)"):
+        tensor(np.zeros((2, 3))) + tensor(np.zeros(4))
+    with pytest.raises(ShapeError, match=r"matmul.*\(2, 3\).*\(2, 3\)"):
+        tensor(np.zeros((2, 3))) @ tensor(np.zeros((2, 3)))
+    with pytest.raises(ShapeError, match=r"linear.*4.*\(2, 3\)"):
+        F.linear(tensor(np.zeros((2, 3))), tensor(np.zeros((5, 4))))
+    with pytest.raises(ShapeError, match="reshape"):
+        tensor(np.zeros((2, 3))).reshape(4, 2)
+
+
+def test_losses_refuse_what_would_broadcast() -> None:
+    with pytest.raises(ShapeError, match="one shape"):
+        F.mse_loss(tensor(np.zeros((3, 1))), np.zeros(3))
+    with pytest.raises(ShapeError, match="integers"):
+        F.cross_entropy(tensor(np.zeros((3, 2))), np.zeros(3))
+    with pytest.raises(ShapeError, match=r"0\.\.1"):
+        F.cross_entropy(tensor(np.zeros((3, 2))), np.array([0, 1, 2]))
+    with pytest.raises(ShapeError, match=r"0\.\.1"):
+        F.cross_entropy(tensor(np.zeros((3, 2))), np.array([0, 1, -1]))
+    with pytest.raises(ShapeError, match="labels"):
+        F.cross_entropy(tensor(np.zeros((3, 2))), np.array([0, 1]))
+
+
+def test_cross_entropy_of_huge_logits_is_finite(device: str) -> None:
+    logits = tensor([[1e4, -1e4], [-1e4, 1e4]], requires_grad=True)
+    loss = F.cross_entropy(logits, np.array([0, 0]))
+    loss.backward()
+    assert loss.item() == 1e4
+    assert np.isfinite(logits.grad.numpy()).all()
+
+
+def test_relu_and_softmax_of_infinities(device: str) -> None:
+    assert F.relu(tensor([-np.inf, np.inf])).tolist() == [0, np.inf]
+    np.testing.assert_allclose(F.softmax(tensor([[0.0, -np.inf]])).numpy(), [[1, 0]])
+
+
+def test_comparisons_are_boolean_tensors(device: str) -> None:
+    a, b = tensor([1.0, 2.0, 3.0]), tensor([2.0, 2.0, 2.0])
+    assert (a < b).tolist() == [True, False, False]
+    assert (a <= b).tolist() == [True, True, False]
+    assert (a == b).tolist() == [False, True, False]
+    assert (a != 2).tolist() == [True, False, True]
+    assert (a > b).tolist() == [False, False, True]
+    assert (a >= 2).tolist() == [False, True, True]
+    assert len({a, b, a}) == 2
+
+
+def test_an_own_function_needs_forward_and_backward_only(device: str) -> None:
+    class Double(Function):
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, dout):
+            return 2 * dout
+
+    x = tensor([1.0, 2.0], requires_grad=True)
+    apply(Double(), x).sum().backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_a_function_with_two_outputs(device: str) -> None:
+    class SplitInTwo(Function):
+        def forward(self, x):
+            self.half = len(x) // 2
+            return x[: self.half].copy(), x[self.half :].copy()
+
+        def backward(self, dleft, dright):
+            whole = np.zeros(2 * self.half) if dleft is None else None
+            assert whole is None or dright is not None
+            parts = [np.zeros(self.half) if part is None else dl.backend.to_host(part) for part in (dleft, dright)]
+            return dl.backend.current().asarray(np.concatenate(parts).astype("float32"))
+
+    x = tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    left, right = apply(SplitInTwo(), x)
+    (left * right * right).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [9, 16, 6, 16])
+    x.grad = None
+    _, right = apply(SplitInTwo(), x)
+    right.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [0, 0, 1, 1])
+
+
+def test_gradcheck_finds_a_wrong_gradient(capsys: pytest.CaptureFixture) -> None:
+    class Wrong(Function):
+        def forward(self, x):
+            return x * x
+
+        def backward(self, dout):
+            return dout
+
+    with pytest.raises(dl.autograd.GradcheckError, match=r"analytic.*numeric"):
+        dl.gradcheck(lambda x: apply(Wrong(), x), np.array([2.0, 3.0]))
+    assert not dl.gradcheck(lambda x: apply(Wrong(), x), np.array([2.0]), raise_exception=False)
+    assert "numeric" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="floating"):
+        dl.gradcheck(lambda x: x, np.array([1]))
+
+
+def test_gradcheck_sees_an_output_that_misses_its_input() -> None:
+    with pytest.raises(dl.autograd.GradcheckError):
+        dl.gradcheck(lambda x: Tensor(x.data * 2) + 0 * x, np.array([1.0]))

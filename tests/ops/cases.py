@@ -1,0 +1,234 @@
+"""Sample inputs for every differentiable operation; the generic tests of ``test_ops.py`` run each of them.
+
+A case is one line: what to compute, on which inputs, and the same in PyTorch where PyTorch has it. The generic tests
+check its gradient by differences in float64, its value and gradient against PyTorch, that inputs come back unmodified,
+that non-contiguous inputs give the same, and that a graph is gone after its backward pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcourse import functional as F
+from dlcourse.autograd import Tensor
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of an operation.
+
+    Attributes:
+        name: shown by pytest.
+        run: the computation on tensors.
+        inputs: shapes (filled with standard normal numbers) or arrays (integers are passed on, not differentiated).
+        torch: the same on PyTorch's tensors given the module ``torch``, or None.
+        positive: draw from 0.5..2 instead, for functions that need it.
+    """
+
+    name: str
+    run: Callable[..., Tensor]
+    inputs: tuple[Any, ...]
+    torch: Callable[..., Any] | None = None
+    positive: bool = False
+
+    def arrays(self) -> list[np.ndarray]:
+        """The inputs, the same at every call."""
+        draw = np.random.default_rng(sum(map(ord, self.name)))
+        made = []
+        for item in self.inputs:
+            if isinstance(item, np.ndarray):
+                made.append(item.copy())
+            else:
+                made.append(draw.uniform(0.5, 2.0, item) if self.positive else draw.normal(size=item))
+        return made
+
+
+def _spd(size: int) -> np.ndarray:
+    """A well-conditioned positive definite matrix."""
+    root = np.random.default_rng(size).normal(size=(size, size))
+    return root @ root.T + size * np.eye(size)
+
+
+LABELS = np.array([2, 0, 1, 1, 2])
+FLAGS = np.array([[True, False, True], [False, False, True]])
+
+CASES = [
+    # --- arithmetic with broadcasting -----------------------------------------------------------------------------
+    Case("add", lambda a, b: a + b, ((3, 4), (3, 4)), lambda t, a, b: a + b),
+    Case("add-broadcast", lambda a, b: a + b, ((3, 4), (4,)), lambda t, a, b: a + b),
+    Case("add-scalar-tensor", lambda a, b: a + b, ((2, 3), ()), lambda t, a, b: a + b),
+    Case("add-number", lambda a: 2 + a + 1.5, ((3,),), lambda t, a: 2 + a + 1.5),
+    Case("sub-broadcast", lambda a, b: a - b, ((3, 1), (1, 4)), lambda t, a, b: a - b),
+    Case("sub-number", lambda a: (1 - a) - 2, ((3,),), lambda t, a: (1 - a) - 2),
+    Case("mul-broadcast", lambda a, b: a * b, ((2, 3, 4), (3, 1)), lambda t, a, b: a * b),
+    Case("mul-same", lambda a: a * a, ((3, 4),), lambda t, a: a * a),
+    Case("mul-number", lambda a: 3 * a * 0.5, ((3,),), lambda t, a: 3 * a * 0.5),
+    Case("div-broadcast", lambda a, b: a / b, ((3, 4), (4,)), lambda t, a, b: a / b, positive=True),
+    Case("div-number", lambda a: 2 / a / 3, ((3,),), lambda t, a: 2 / a / 3, positive=True),
+    Case("neg", lambda a: -a, ((3, 4),), lambda t, a: -a),
+    Case("pow-2", lambda a: a**2, ((3, 4),), lambda t, a: a**2),
+    Case("pow-3", lambda a: a**3, ((3, 4),), lambda t, a: a**3),
+    Case("pow-4", lambda a: a**4, ((3, 4),), lambda t, a: a**4),
+    Case("pow-7", lambda a: a**7, ((3, 4),), lambda t, a: a**7),
+    Case("pow-0", lambda a: a**0, ((3, 4),), lambda t, a: a**0),
+    Case("pow-1", lambda a: a**1, ((3, 4),), lambda t, a: a**1),
+    Case("pow-negative", lambda a: a**-1.5, ((3, 4),), lambda t, a: a**-1.5, positive=True),
+    Case("pow-tensor", lambda a, b: a**b, ((3, 4), (4,)), lambda t, a, b: a**b, positive=True),
+    Case("pow-number-base", lambda b: 2.0**b, ((3, 4),), lambda t, b: 2.0**b),
+    Case("exp", lambda a: a.exp(), ((3, 4),), lambda t, a: a.exp()),
+    Case("log", lambda a: a.log(), ((3, 4),), lambda t, a: a.log(), positive=True),
+    Case("sqrt", lambda a: a.sqrt(), ((3, 4),), lambda t, a: a.sqrt(), positive=True),
+    Case("abs", lambda a: a.abs(), ((3, 4),), lambda t, a: a.abs()),
+    Case("clip", lambda a: a.clip(-0.5, 0.7), ((3, 4),), lambda t, a: a.clip(-0.5, 0.7)),
+    Case("clip-below", lambda a: a.clip(min=0.1), ((3, 4),), lambda t, a: a.clip(min=0.1)),
+    Case("clip-above", lambda a: a.clip(max=0.1), ((3, 4),), lambda t, a: a.clip(max=0.1)),
+    Case("maximum", F.maximum, ((3, 4), (4,)), lambda t, a, b: t.maximum(a, b)),
+    Case("minimum", F.minimum, ((3, 1), (3, 4)), lambda t, a, b: t.minimum(a, b)),
+    Case("maximum-number", lambda a: F.maximum(a, 0.3), ((3, 4),), lambda t, a: a.clip(min=0.3)),
+    Case("where", lambda a, b: F.where(FLAGS, a, b), ((2, 3), (3,)), lambda t, a, b: t.where(t.as_tensor(FLAGS), a, b)),
+    Case("cast", lambda a: a.to(dtype=np.float64) * 2, ((3,),), lambda t, a: a.to(t.float64) * 2),
+    # --- reductions -----------------------------------------------------------------------------------------------
+    Case("sum", lambda a: a.sum(), ((3, 4),), lambda t, a: a.sum()),
+    Case("sum-axis", lambda a: a.sum(axis=1), ((3, 4),), lambda t, a: a.sum(1)),
+    Case("sum-axes-keep", lambda a: a.sum(axis=(0, -1), keepdims=True), ((2, 3, 4),), lambda t, a: a.sum((0, 2), True)),
+    Case("sum-scalar", lambda a: a.sum(), ((),), lambda t, a: a.sum()),
+    Case("sum-empty", lambda a: a.sum(axis=0), ((0, 3),), lambda t, a: a.sum(0)),
+    Case("mean", lambda a: a.mean(), ((3, 4),), lambda t, a: a.mean()),
+    Case("mean-axis", lambda a: a.mean(axis=-1, keepdims=True), ((2, 3, 4),), lambda t, a: a.mean(-1, True)),
+    Case("max", lambda a: a.max(), ((3, 4),), lambda t, a: a.max()),
+    Case("max-axis", lambda a: a.max(axis=0), ((3, 4),), lambda t, a: a.amax(0)),
+    Case("min-axis", lambda a: a.min(axis=1, keepdims=True), ((3, 4),), lambda t, a: a.amin(1, True)),
+    Case("var", lambda a: a.var(), ((3, 4),), lambda t, a: a.var()),
+    Case("var-axis", lambda a: a.var(axis=0, correction=0), ((3, 4),), lambda t, a: a.var(0, correction=0)),
+    Case("var-axes", lambda a: a.var(axis=(0, 2)), ((3, 4, 2),), lambda t, a: a.var((0, 2))),
+    # --- shapes ---------------------------------------------------------------------------------------------------
+    Case("reshape", lambda a: a.reshape(2, -1) * 2, ((3, 4),), lambda t, a: a.reshape(2, -1) * 2),
+    Case("flatten", lambda a: a.flatten(1), ((2, 3, 4),), lambda t, a: a.flatten(1)),
+    Case("transpose", lambda a: a.transpose(), ((2, 3, 4),), lambda t, a: a.permute(2, 1, 0)),
+    Case("transpose-axes", lambda a: a.transpose(1, 2, 0), ((2, 3, 4),), lambda t, a: a.permute(1, 2, 0)),
+    Case("T", lambda a: a.T, ((3, 4),), lambda t, a: a.T),
+    Case("getitem-int", lambda a: a[1], ((3, 4),), lambda t, a: a[1]),
+    Case("getitem-slice", lambda a: a[1:, ::2], ((3, 4),), lambda t, a: a[1:, ::2]),
+    Case("getitem-newaxis", lambda a: a[:, None, ..., 0], ((3, 4),), lambda t, a: a[:, None, ..., 0]),
+    Case("getitem-array", lambda a: a[np.array([2, 0, 2, 2])], ((3, 4),), lambda t, a: a[[2, 0, 2, 2]]),
+    Case("getitem-pairs", lambda a: a[np.arange(3), np.array([1, 0, 3])], ((3, 4),), lambda t, a: a[[0, 1, 2], [1, 0, 3]]),
+    Case("getitem-mask", lambda a: a[FLAGS], ((2, 3),), lambda t, a: a[t.as_tensor(FLAGS)]),
+    Case("getitem-empty", lambda a: a[3:], ((3, 4),), lambda t, a: a[3:]),
+    Case("concatenate", lambda a, b: F.concatenate([a, b], axis=1), ((3, 4), (3, 2)), lambda t, a, b: t.cat([a, b], 1)),
+    Case("stack", lambda a, b: F.stack([a, b], axis=1), ((3, 4), (3, 4)), lambda t, a, b: t.stack([a, b], 1)),
+    Case("broadcast_to", lambda a: F.broadcast_to(a, (2, 3, 4)), ((3, 1),), lambda t, a: t.broadcast_to(a, (2, 3, 4))),
+    # --- products and matrices ------------------------------------------------------------------------------------
+    Case("matmul", lambda a, b: a @ b, ((3, 4), (4, 2)), lambda t, a, b: a @ b),
+    Case("matmul-vectors", lambda a, b: a @ b, ((4,), (4,)), lambda t, a, b: a @ b),
+    Case("matmul-matrix-vector", lambda a, b: a @ b, ((3, 4), (4,)), lambda t, a, b: a @ b),
+    Case("matmul-vector-matrix", lambda a, b: a @ b, ((4,), (4, 2)), lambda t, a, b: a @ b),
+    Case("matmul-batch", lambda a, b: a @ b, ((2, 3, 4), (4, 5)), lambda t, a, b: a @ b),
+    Case("matmul-batch-broadcast", lambda a, b: a @ b, ((2, 1, 3, 4), (3, 4, 5)), lambda t, a, b: a @ b),
+    Case("matmul-vector-batch", lambda a, b: a @ b, ((4,), (2, 4, 5)), lambda t, a, b: a @ b),
+    Case("matmul-batch-vector", lambda a, b: a @ b, ((2, 3, 4), (4,)), lambda t, a, b: a @ b),
+    Case("matmul-empty", lambda a, b: a @ b, ((0, 4), (4, 2)), lambda t, a, b: a @ b),
+    Case("linear", F.linear, ((3, 4), (2, 4), (2,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
+    Case("linear-no-bias", F.linear, ((3, 4), (2, 4)), lambda t, x, w: t.nn.functional.linear(x, w)),
+    Case("linear-sequence", F.linear, ((2, 5, 4), (3, 4), (3,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
+    Case("linear-empty", F.linear, ((0, 4), (2, 4), (2,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
+    Case("trace", F.trace, ((3, 3),), lambda t, a: t.trace(a)),
+    Case("logdet", F.logdet, (_spd(3),), lambda t, a: t.logdet(a)),
+    Case("solve", F.solve, (_spd(3), (3, 2)), lambda t, a, b: t.linalg.solve(a, b)),
+    # --- the derivatives of lecture 2 -----------------------------------------------------------------------------
+    Case("lecture-inner-product", lambda a, x: a @ x, ((4,), (4,)), lambda t, a, x: a @ x),
+    Case("lecture-quadratic-form", lambda x, a: x @ a @ x, ((4,), (4, 4)), lambda t, x, a: x @ a @ x),
+    Case(
+        "lecture-least-squares",
+        lambda a, x, b: ((a @ x - b) ** 2).sum(),
+        ((5, 3), (3,), (5,)),
+        lambda t, a, x, b: ((a @ x - b) ** 2).sum(),
+    ),
+    Case("lecture-trace-product", lambda a, b: F.trace(a @ b), ((3, 4), (4, 3)), lambda t, a, b: t.trace(a @ b)),
+    Case(
+        "lecture-trace-quadratic",
+        lambda a, b: F.trace(a @ b @ a.T),
+        ((3, 4), (4, 4)),
+        lambda t, a, b: t.trace(a @ b @ a.T),
+    ),
+    Case(
+        "lecture-gaussian-likelihood",
+        lambda s, d: F.logdet(s) + (d * F.solve(s, d)).sum(),
+        (_spd(3), (3, 2)),
+        lambda t, s, d: t.logdet(s) + (d * t.linalg.solve(s, d)).sum(),
+    ),
+    # --- activations ----------------------------------------------------------------------------------------------
+    Case("relu", F.relu, ((3, 4),), lambda t, x: t.relu(x)),
+    Case("leaky_relu", lambda x: F.leaky_relu(x, 0.1), ((3, 4),), lambda t, x: t.nn.functional.leaky_relu(x, 0.1)),
+    Case("sigmoid", F.sigmoid, ((3, 4),), lambda t, x: t.sigmoid(x)),
+    Case("tanh", F.tanh, ((3, 4),), lambda t, x: t.tanh(x)),
+    Case("elu", lambda x: F.elu(x, 0.7), ((3, 4),), lambda t, x: t.nn.functional.elu(x, 0.7)),
+    Case("silu", F.silu, ((3, 4),), lambda t, x: t.nn.functional.silu(x)),
+    Case("softplus", F.softplus, ((3, 4),), lambda t, x: t.nn.functional.softplus(x)),
+    Case("gelu", F.gelu, ((3, 4),), lambda t, x: t.nn.functional.gelu(x)),
+    Case(
+        "gelu-tanh",
+        lambda x: F.gelu(x, approximate="tanh"),
+        ((3, 4),),
+        lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
+    ),
+    Case("relu-empty", F.relu, ((0, 3),), lambda t, x: t.relu(x)),
+    # --- softmax and losses ---------------------------------------------------------------------------------------
+    Case("softmax", F.softmax, ((3, 4),), lambda t, x: t.softmax(x, -1)),
+    Case("softmax-axis", lambda x: F.softmax(x, axis=1), ((2, 3, 4),), lambda t, x: t.softmax(x, 1)),
+    Case("log_softmax", F.log_softmax, ((3, 4),), lambda t, x: t.log_softmax(x, -1)),
+    Case("logsumexp", lambda x: F.logsumexp(x, axis=0), ((3, 4),), lambda t, x: t.logsumexp(x, 0)),
+    Case("softmax-empty", F.softmax, ((0, 3),), lambda t, x: t.softmax(x, -1)),
+    Case(
+        "cross_entropy",
+        lambda z: F.cross_entropy(z, LABELS),
+        ((5, 3),),
+        lambda t, z: t.nn.functional.cross_entropy(z, t.as_tensor(LABELS)),
+    ),
+    Case(
+        "cross_entropy-smoothed",
+        lambda z: F.cross_entropy(z, LABELS, label_smoothing=0.2),
+        ((5, 3),),
+        lambda t, z: t.nn.functional.cross_entropy(z, t.as_tensor(LABELS), label_smoothing=0.2),
+    ),
+    Case(
+        "cross_entropy-sequence",
+        lambda z: F.cross_entropy(z, LABELS[:4].reshape(2, 2)),
+        ((2, 2, 3),),
+        lambda t, z: t.nn.functional.cross_entropy(z.reshape(4, 3), t.as_tensor(LABELS[:4])),
+    ),
+    Case(
+        "multiclass_hinge",
+        lambda s: F.multiclass_hinge(s, LABELS),
+        ((5, 3),),
+        lambda t, s: 3 * t.nn.functional.multi_margin_loss(s, t.as_tensor(LABELS)),
+    ),
+    Case(
+        "mse_loss",
+        lambda y: F.mse_loss(y, np.ones((3, 2))),
+        ((3, 2),),
+        lambda t, y: t.nn.functional.mse_loss(y, t.ones(3, 2, dtype=y.dtype)),
+    ),
+    Case("half_sse", lambda y: F.half_sse(y, np.ones((3, 2))), ((3, 2),), lambda t, y: 0.5 * ((y - 1) ** 2).sum()),
+    Case(
+        "gaussian_nll",
+        lambda o: F.gaussian_nll(o, np.ones((3, 2))),
+        ((3, 4),),
+        lambda t, o: 2
+        * t.nn.functional.gaussian_nll_loss(
+            o[:, :2], t.ones(3, 2, dtype=o.dtype), (2 * o[:, 2:]).exp(), full=True, eps=1e-12
+        ),
+    ),
+    # --- random: the gradient check redraws the same mask, being at the same place in the sequence ------------------
+    Case("dropout", lambda x: _same_draw(lambda: F.dropout(x, 0.4)), ((6, 5),)),
+]
+
+
+def _same_draw(compute: Callable[[], Tensor]) -> Tensor:
+    from dlcourse.backend import random
+
+    random.begin_step(0)
+    return compute()
