@@ -1,0 +1,161 @@
+"""Initial weights: arrays drawn on the host, as a function of the seed and of how many draws came before.
+
+So they are the same numbers on every device, and a model built twice after ``manual_seed`` starts twice alike. Shapes
+are those of the layers here, output first and input last: ``(out, in)`` for a linear layer, ``(out, kh, kw, in)`` for a
+convolution; then fan_in = in x kh x kw and fan_out = out x kh x kw.
+
+Every function returns an array on the current device. The names are PyTorch's (``torch.nn.init``) without the
+underscore, for there they fill a tensor in place.
+"""
+
+from math import prod, sqrt
+from typing import Literal
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.backend.device import Array
+
+Shape = tuple[int, ...]
+Mode = Literal["fan_in", "fan_out"]
+
+
+def zeros(shape: Shape) -> Array:
+    """All 0."""
+    return constant(shape, 0.0)
+
+
+def constant(shape: Shape, value: float) -> Array:
+    """All the same value."""
+    return _array(np.full(shape, value))
+
+
+def identity(shape: Shape, gain: float = 1.0) -> Array:
+    """``gain`` on the diagonal, 0 elsewhere (recurrent weights: Le, Jaitly & Hinton 2015).
+
+    Raises:
+        ValueError: the shape is not that of a matrix.
+    """
+    if len(shape) != 2:
+        raise ValueError(f"identity needs a matrix's shape, got {shape}")
+    return _array(gain * np.eye(*shape))
+
+
+def uniform(shape: Shape, low: float = 0.0, high: float = 1.0, generator: np.random.Generator | None = None) -> Array:
+    """Uniform in [low, high)."""
+    return _array(_generator(generator).uniform(low, high, shape))
+
+
+def normal(shape: Shape, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None) -> Array:
+    """Normal with that mean and standard deviation."""
+    return _array(_generator(generator).normal(mean, std, shape))
+
+
+def xavier_uniform(shape: Shape, gain: float = 1.0, generator: np.random.Generator | None = None) -> Array:
+    """Uniform with variance gain^2 2 / (fan_in + fan_out) (Glorot & Bengio 2010): keeps the signal's variance, forward
+    and backward, through tanh-like activations."""
+    bound = gain * sqrt(6 / max(sum(fans(shape)), 1))
+    return uniform(shape, -bound, bound, generator)
+
+
+def xavier_normal(shape: Shape, gain: float = 1.0, generator: np.random.Generator | None = None) -> Array:
+    """Normal with variance gain^2 2 / (fan_in + fan_out) (Glorot & Bengio 2010)."""
+    return normal(shape, 0.0, gain * sqrt(2 / max(sum(fans(shape)), 1)), generator)
+
+
+def kaiming_uniform(
+    shape: Shape,
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: np.random.Generator | None = None,
+) -> Array:
+    """Uniform with variance g^2 / fan (He et al. 2015), g the gain of the nonlinearity that follows.
+
+    Args:
+        shape: of the weight.
+        a: slope of a leaky ReLU below 0; 0 is ReLU.
+        mode: which fan: ``fan_in`` keeps the variance of the signal, ``fan_out`` that of the gradient.
+        nonlinearity: see :func:`calculate_gain`.
+    """
+    bound = sqrt(3) * _kaiming_std(shape, a, mode, nonlinearity)
+    return uniform(shape, -bound, bound, generator)
+
+
+def kaiming_normal(
+    shape: Shape,
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: np.random.Generator | None = None,
+) -> Array:
+    """Normal with variance g^2 / fan (He et al. 2015); arguments as in :func:`kaiming_uniform`."""
+    return normal(shape, 0.0, _kaiming_std(shape, a, mode, nonlinearity), generator)
+
+
+def lecun_uniform(shape: Shape, generator: np.random.Generator | None = None) -> Array:
+    """Uniform with variance 1 / fan_in (LeCun et al. 1998)."""
+    return kaiming_uniform(shape, nonlinearity="linear", generator=generator)
+
+
+def lecun_normal(shape: Shape, generator: np.random.Generator | None = None) -> Array:
+    """Normal with variance 1 / fan_in (LeCun et al. 1998)."""
+    return kaiming_normal(shape, nonlinearity="linear", generator=generator)
+
+
+def orthogonal(shape: Shape, gain: float = 1.0, generator: np.random.Generator | None = None) -> Array:
+    """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
+
+    The axes after the first count as one. It is the Q of a normal matrix's QR, with the signs that make it uniform.
+
+    Raises:
+        ValueError: the shape has fewer than two axes.
+    """
+    if len(shape) < 2:
+        raise ValueError(f"orthogonal needs at least two axes, got shape {shape}")
+    rows, columns = shape[0], prod(shape[1:])
+    draws = _generator(generator).normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(draws)
+    q *= np.sign(np.diagonal(r))
+    return _array(gain * (q if rows >= columns else q.T).reshape(shape))
+
+
+def calculate_gain(nonlinearity: str, a: float = 0.01) -> float:
+    """The factor on the weights' standard deviation that makes up for what an activation takes away.
+
+    PyTorch's values; ``gelu``, ``silu`` and ``elu``, which it does not list, get ReLU's. ``a`` is a leaky ReLU's slope.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "selu": 3 / 4, "leaky_relu": sqrt(2 / (1 + a * a))}
+    gains |= dict.fromkeys(("relu", "gelu", "silu", "elu", "softplus"), sqrt(2))
+    if nonlinearity not in gains:
+        raise ValueError(f"no gain is known for {nonlinearity!r}; known: {', '.join(sorted(gains))}")
+    return gains[nonlinearity]
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """(fan_in, fan_out): how many inputs reach one output, how many outputs one input reaches.
+
+    Raises:
+        ValueError: the shape has fewer than two axes.
+    """
+    if len(shape) < 2:
+        raise ValueError(f"fan_in and fan_out need at least two axes, got shape {shape}")
+    return prod(shape[1:]), shape[0] * prod(shape[1:-1])
+
+
+def _kaiming_std(shape: Shape, a: float, mode: Mode, nonlinearity: str) -> float:
+    fan = dict(zip(("fan_in", "fan_out"), fans(shape), strict=True))
+    if mode not in fan:
+        raise ValueError(f"mode is fan_in or fan_out, got {mode!r}")
+    return calculate_gain(nonlinearity, a) / sqrt(max(fan[mode], 1))
+
+
+def _generator(generator: np.random.Generator | None) -> np.random.Generator:
+    return generator if generator is not None else backend.random.next_generator("init")
+
+
+def _array(values: np.ndarray) -> Array:
+    return backend.current().asarray(values, dtype=np.float32)

@@ -1,0 +1,55 @@
+"""Layers around the affine map."""
+
+import math
+
+from dlcourse.autograd import Parameter, Tensor
+from dlcourse.backend import random
+from dlcourse.nn.module import Module
+from dlcourse.ops.linear import linear
+
+__all__ = ["Flatten", "Identity", "Linear"]
+
+
+class Linear(Module):
+    """y = x W^T + b over the last axis: x (..., in_features), y (..., out_features).
+
+    Both start uniform in +-1 / sqrt(in_features), PyTorch's default.
+
+    Args:
+        in_features: length of the input's last axis.
+        out_features: length of the output's.
+        bias: whether b is there.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True):
+        super().__init__()
+        if in_features < 1 or out_features < 1:
+            raise ValueError(f"Linear: sizes are at least 1, got in_features={in_features}, out_features={out_features}")
+        self.in_features, self.out_features = in_features, out_features
+        bound = 1 / math.sqrt(in_features)
+        draw = random.next_generator("init/linear")
+        self.weight = Parameter(draw.uniform(-bound, bound, (out_features, in_features)).astype("float32"))
+        self.bias = Parameter(draw.uniform(-bound, bound, out_features).astype("float32")) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        return 2 * math.prod(in_shape) * self.out_features
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Flatten(Module):
+    """All axes but the first as one: (N, H, W, C) -> (N, H W C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
+class Identity(Module):
+    """y = x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x

@@ -1,0 +1,71 @@
+"""Losses as modules, which a config names; the equations stand in ``dlcourse/ops/loss.py``."""
+
+from typing import Any
+
+from dlcourse.autograd import Tensor
+from dlcourse.nn.module import Module
+from dlcourse.ops import loss
+from dlcourse.registry import register
+from dlcourse.types import Fraction, NonNegative
+
+__all__ = ["CrossEntropyLoss", "GaussianNLLLoss", "HalfSSELoss", "Loss", "MSELoss", "MulticlassHingeLoss"]
+
+
+class Loss(Module):
+    """A scalar from outputs and targets.
+
+    Attributes:
+        reduction: "mean" or "sum" over the samples: how the losses of two batches make that of both.
+    """
+
+    reduction = "mean"
+
+
+@register("loss", "cross_entropy")
+class CrossEntropyLoss(Loss):
+    """The mean of -log softmax(logits) at the labels: the likelihood of a categorical model."""
+
+    def __init__(self, label_smoothing: Fraction = 0.0):
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, labels: Any) -> Tensor:
+        return loss.cross_entropy(logits, labels, self.label_smoothing)
+
+
+@register("loss", "multiclass_hinge")
+class MulticlassHingeLoss(Loss):
+    """The linear SVM's loss: the mean of sum_{j != y} max(0, s_j - s_y + margin)."""
+
+    def __init__(self, margin: NonNegative = 1.0):
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, scores: Tensor, labels: Any) -> Tensor:
+        return loss.multiclass_hinge(scores, labels, self.margin)
+
+
+@register("loss", "mse")
+class MSELoss(Loss):
+    """The mean squared error, over all elements."""
+
+    def forward(self, outputs: Tensor, targets: Any) -> Tensor:
+        return loss.mse_loss(outputs, targets)
+
+
+@register("loss", "half_sse")
+class HalfSSELoss(Loss):
+    """Half the sum of squared errors, lecture 2's cost 1/2 sum (y - theta^T x)^2; its gradient grows with the batch."""
+
+    reduction = "sum"
+
+    def forward(self, outputs: Tensor, targets: Any) -> Tensor:
+        return loss.half_sse(outputs, targets)
+
+
+@register("loss", "gaussian_nll")
+class GaussianNLLLoss(Loss):
+    """The mean negative log-likelihood under normal distributions; outputs are means and log standard deviations."""
+
+    def forward(self, outputs: Tensor, targets: Any) -> Tensor:
+        return loss.gaussian_nll(outputs, targets)

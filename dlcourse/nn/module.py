@@ -1,0 +1,186 @@
+"""Module: parameters, buffers and other modules under one roof, with a forward pass."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import Parameter, Tensor
+from dlcourse.backend.device import Array
+from dlcourse.errors import CheckpointError
+
+__all__ = ["Module"]
+
+
+class Module:
+    """Base of layers and models.
+
+    Attributes that are Parameters, Modules or lists of Modules are found by themselves; an array that belongs to the
+    state but is not trained is declared with :meth:`register_buffer`. A subclass calls ``super().__init__()`` first.
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.training = True
+        self._buffer_names: list[str] = []
+
+    def forward(self, *inputs: Any) -> Any:
+        """The output for these inputs."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        """Floating-point operations of one forward pass, a multiplication and an addition counting as two.
+
+        Args:
+            in_shape, out_shape: with the batch axis. A layer that computes more than it is worth counting overrides.
+        """
+        return 0
+
+    # --- what is inside -----------------------------------------------------------------------------------------------
+
+    def children(self) -> Iterator[tuple[str, "Module"]]:
+        """The modules held directly, with the names of their attributes; members of a list are ``name.0``, ``name.1``."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list | tuple):
+                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This module and all inside, depth first, with dotted names; each once."""
+        seen: set[int] = set()
+
+        def visit(module: Module, name: str) -> Iterator[tuple[str, Module]]:
+            if id(module) in seen:
+                return
+            seen.add(id(module))
+            yield name, module
+            for child_name, child in module.children():
+                yield from visit(child, f"{name}.{child_name}" if name else child_name)
+
+        yield from visit(self, prefix)
+
+    def modules(self) -> Iterator["Module"]:
+        """This module and all inside."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names; one that is shared comes once, under its first name."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield (f"{prefix}.{name}" if prefix else name), value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def register_buffer(self, name: str, array: Any) -> None:
+        """Make ``self.<name>`` an array that is saved, loaded and moved with the module, but not trained."""
+        if name not in self._buffer_names:
+            self._buffer_names.append(name)
+        setattr(self, name, backend.current().asarray(array))
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """All buffers with dotted names."""
+        for prefix, module in self.named_modules():
+            for name in module._buffer_names:
+                yield (f"{prefix}.{name}" if prefix else name), getattr(module, name)
+
+    def buffers(self) -> Iterator[Array]:
+        """All buffers."""
+        return (array for _, array in self.named_buffers())
+
+    # --- modes, gradients, moving -------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> "Module":
+        """Switch to training (dropout drops, batch statistics are taken); returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        """Switch to evaluation; returns the module."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def to(self, device: str | None = None, dtype: Any = None) -> "Module":
+        """Move and cast all parameters and floating-point buffers; returns the module.
+
+        Gradients are dropped. As in PyTorch, make the optimizer after moving: it holds the old arrays.
+        """
+        target = backend.get(device) if device is not None else None
+        for parameter in self.parameters():
+            parameter.leave_buffer()
+            parameter.zero_grad()
+            parameter.data = _moved(parameter.data, target, dtype)
+        for module in self.modules():
+            for name in module._buffer_names:
+                setattr(module, name, _moved(getattr(module, name), target, dtype))
+        return self
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers on the host, by dotted name."""
+        state = {name: np.array(backend.to_host(p.data)) for name, p in self.named_parameters()}
+        state.update((name, np.array(backend.to_host(array))) for name, array in self.named_buffers())
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy arrays or tensors into parameters and buffers, cast to their types; all is checked before any is copied.
+
+        Args:
+            strict: every name has to be there, and no other.
+        Raises:
+            CheckpointError: names are missing or unknown, or shapes differ; lists all of them.
+        """
+        parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
+        expected = {name: p.shape for name, p in parameters.items()} | {n: b.shape for n, b in buffers.items()}
+        faults = []
+        if strict:
+            faults += [f"missing: {name} {shape}" for name, shape in expected.items() if name not in state]
+            faults += [f"unexpected: {name}" for name in state if name not in expected]
+        for name in expected.keys() & state.keys():
+            if tuple(state[name].shape) != expected[name]:
+                faults.append(f"shape of {name}: expected {expected[name]}, got {tuple(state[name].shape)}")
+        if faults:
+            raise CheckpointError("the state does not fit the model:\n  " + "\n  ".join(sorted(faults)))
+        owners = dict(self.named_modules())
+        for name in expected.keys() & state.keys():
+            value = state[name].data if isinstance(state[name], Tensor) else state[name]
+            if name in parameters:
+                target = parameters[name].data
+                target[...] = backend.of(target).asarray(value, dtype=target.dtype)
+            else:
+                owner, _, attribute = name.rpartition(".")
+                old = buffers[name]
+                setattr(owners[owner], attribute, backend.of(old).asarray(value, dtype=old.dtype).copy())
+
+    def extra_repr(self) -> str:
+        """The settings shown in ``repr``, such as ``in_features=4, out_features=2``."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()]
+        head = type(self).__name__
+        if not children:
+            return f"{head}({self.extra_repr()})"
+        return f"{head}({self.extra_repr()}\n" + "\n".join(children) + "\n)"
+
+
+def _moved(array: Array, target: backend.Backend | None, dtype: Any) -> Array:
+    if dtype is not None and array.dtype.kind == "f":
+        array = array.astype(dtype, copy=False)
+    return array if target is None else target.asarray(array)

@@ -1,0 +1,279 @@
+"""Components by kind and name: what a config can say ``{name: ...}`` of.
+
+There is one rule and no second list: a component is a class in its kind's package with ``@register(kind, name)`` on it,
+and its constructor's signature is its schema. Adding one is adding a file::
+
+    @register("model", "mlp")
+    class MLP(Model):
+        def __init__(self, in_shape: tuple[int, ...], out_features: int, hidden: list[Count], dropout: Probability = 0):
+
+The program itself supplies some parameters (``Kind.supplied``, here ``in_shape`` and ``out_features``, which come from
+the data); all others come from the config, so each has an annotation that holds its type and bounds.
+"""
+
+import difflib
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from dlcourse.errors import UserError
+
+__all__ = [
+    "KINDS",
+    "Kind",
+    "UnknownComponentError",
+    "build",
+    "load_plugin",
+    "lookup",
+    "names",
+    "nearest",
+    "own_parameters",
+    "parameters",
+    "register",
+]
+
+C = TypeVar("C", bound=type)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family of components: their package, what they are, and what the program supplies to their constructors."""
+
+    package: str
+    summary: str
+    supplied: tuple[str, ...] = ()
+
+
+KINDS: dict[str, Kind] = {
+    "data": Kind("dlcourse.data", "data sets"),
+    "model": Kind("dlcourse.models", "models", supplied=("in_shape", "out_features")),
+    "loss": Kind("dlcourse.nn", "losses, what training minimises"),
+    "optimizer": Kind("dlcourse.optim", "optimizers and closed-form solvers", supplied=("params",)),
+    "schedule": Kind("dlcourse.optim", "learning-rate schedules, under optimizer.schedule", supplied=("total_steps",)),
+    "metric": Kind("dlcourse.metrics", "metrics, what is measured"),
+}
+
+_components: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
+
+
+class UnknownComponentError(UserError):
+    """No component of that kind has that name; the message names the nearest and all that there are."""
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of ``words`` that ``word`` was probably meant to be, or None."""
+    lowered = {w.lower(): w for w in words}
+    found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None
+
+
+def register(kind: str, name: str) -> Callable[[C], C]:
+    """Class decorator: make the class the component ``name`` of ``kind``.
+
+    Importing the same class again (a reloaded module) replaces it.
+
+    Raises:
+        ValueError: no such kind.
+        UserError: another class has the name.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"no kind of component {kind!r}; the kinds are {', '.join(KINDS)}")
+
+    def add(cls: C) -> C:
+        there = _components[kind].get(name)
+        if there is not None and (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise UserError(
+                f"{kind} {name!r} is registered twice: {there.__module__}.{there.__qualname__} and "
+                f"{cls.__module__}.{cls.__qualname__}; rename one"
+            )
+        _components[kind][name] = cls
+        return cls
+
+    return add
+
+
+@functools.cache
+def _import_package(package: str) -> None:
+    """Import every module of a package, whatever registers itself on the way."""
+    root = importlib.import_module(package)
+    for module in pkgutil.walk_packages(root.__path__, package + "."):
+        importlib.import_module(module.name)
+
+
+def _of_kind(kind: str) -> dict[str, type]:
+    if kind not in KINDS:
+        raise UnknownComponentError(
+            f"no kind of component {kind!r}{_meant(kind, KINDS)}; the kinds are {', '.join(KINDS)}"
+        )
+    _import_package(KINDS[kind].package)
+    return _components[kind]
+
+
+def _meant(word: str, words: Iterable[str]) -> str:
+    close = nearest(word, words)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def names(kind: str) -> list[str]:
+    """The names of all components of a kind, sorted."""
+    return sorted(_of_kind(kind))
+
+
+def lookup(kind: str, name: str) -> type:
+    """The class of a component.
+
+    Raises:
+        UnknownComponentError: no such kind or name; says the nearest and all.
+    """
+    components = _of_kind(kind)
+    if name not in components:
+        raise UnknownComponentError(
+            f"no {kind} {name!r}{_meant(name, components)}; there are: {', '.join(sorted(components)) or 'none'}"
+        )
+    return components[name]
+
+
+def parameters(kind: str, name: str) -> list[inspect.Parameter]:
+    """What a config can say of a component: its constructor's parameters but those that the program supplies.
+
+    Raises:
+        UnknownComponentError: no such component.
+        TypeError: the constructor is no schema: a parameter without annotation, ``*args`` or ``**kwargs``.
+    """
+    return list(_parameters(lookup(kind, name), KINDS[kind].supplied))
+
+
+@functools.cache
+def _parameters(cls: type, supplied: tuple[str, ...]) -> tuple[inspect.Parameter, ...]:
+    found = []
+    for parameter in inspect.signature(cls, eval_str=True).parameters.values():
+        if parameter.name in supplied:
+            continue
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TypeError(f"{cls.__qualname__}: {parameter} cannot be said in a config; name each parameter")
+        if parameter.annotation is parameter.empty:
+            raise TypeError(f"{cls.__qualname__}: parameter {parameter.name!r} has no annotation to check a config by")
+        found.append(parameter)
+    return tuple(found)
+
+
+def own_parameters(kind: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a config's section: ``name`` and the component's own parameters, without the keys all of its kind share.
+
+    ``own_parameters("data", {"name": "spirals", "turns": 2, "split": ...})`` is ``{"name": "spirals", "turns": 2}``.
+    """
+    own = {"name"} | {parameter.name for parameter in parameters(kind, section["name"])}
+    return {key: value for key, value in section.items() if key in own}
+
+
+def build(kind: str, spec: Mapping[str, Any], **supplied: Any) -> Any:
+    """An instance of the component that ``spec`` names, from the parameters in ``spec`` and what the program supplies.
+
+    Lists become tuples where the constructor's annotation says tuple; nothing else is changed or checked but the names,
+    as the config has checked the values.
+
+    Args:
+        kind: a key of ``KINDS``.
+        spec: ``{"name": ..., parameter: value, ...}``.
+        supplied: the parameters in ``KINDS[kind].supplied`` that this constructor has; those it lacks are not passed.
+
+    Raises:
+        UnknownComponentError: no such component.
+        UserError: a parameter is unknown or missing.
+    """
+    if "name" not in spec:
+        raise UserError(f"a {kind} needs a name: {dict(spec)}")
+    name = spec["name"]
+    cls = lookup(kind, name)
+    own = {parameter.name: parameter for parameter in parameters(kind, name)}
+    arguments = {}
+    for key, value in spec.items():
+        if key == "name":
+            continue
+        if key not in own:
+            valid = ", ".join(own) or "none"
+            raise UserError(f"{kind} {name!r} has no parameter {key!r}{_meant(key, own)}; it has: {valid}")
+        arguments[key] = _as_annotated(value, own[key].annotation)
+    missing = [p.name for p in own.values() if p.default is p.empty and p.name not in arguments]
+    if missing:
+        raise UserError(f"{kind} {name!r} needs {', '.join(missing)}")
+    unexpected = set(supplied) - set(KINDS[kind].supplied)
+    if unexpected:
+        raise TypeError(f"the program supplies {KINDS[kind].supplied} to a {kind}, not {sorted(unexpected)}")
+    accepted = inspect.signature(cls).parameters
+    return cls(**{key: value for key, value in supplied.items() if key in accepted}, **arguments)
+
+
+def _as_annotated(value: Any, annotation: Any) -> Any:
+    """Lists as tuples where the annotation says so: YAML and JSON have no tuples."""
+    if not isinstance(value, list):
+        return value
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _as_annotated(value, inner[0])
+    if origin in (Union, types.UnionType):
+        wanted = [branch for branch in inner if (get_origin(branch) or branch) in (tuple, list)]
+        return _as_annotated(value, wanted[0]) if len(wanted) == 1 else value
+    if origin is list:
+        return [_as_annotated(item, inner[0]) for item in value]
+    if origin is tuple:
+        each = [inner[0]] * len(value) if inner[1:] == (...,) else inner
+        return tuple(_as_annotated(item, a) for item, a in zip(value, each, strict=True))
+    return tuple(value) if annotation is tuple else value
+
+
+def load_plugin(path: str | Path) -> types.ModuleType:
+    """Import a user's own Python file, which registers components of its own.
+
+    A file is imported once, however often it is named.
+
+    Raises:
+        UserError: the file is missing, raises, or takes a name that is taken.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.is_file():
+        raise UserError(f"plugin {path}: no such file")
+    module_name = f"dlcourse_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    for kind in KINDS:  # So that a name of ours is taken before the plugin can take it.
+        _of_kind(kind)
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin {path}: not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    before = {kind: dict(components) for kind, components in _components.items()}
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[module_name]
+        _components.update(before)
+        if isinstance(error, UserError):
+            raise UserError(f"plugin {path}: {error}") from error
+        if isinstance(error, Exception):
+            raise UserError(f"plugin {path}: {_where(error, path)}{type(error).__name__}: {error}") from error
+        raise
+    return module
+
+
+def _where(error: Exception, path: Path) -> str:
+    """``line N: `` of the last line of the plugin itself that an error passed through."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: "
+    lines = []
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f"line {lines[-1]}: " if lines else ""

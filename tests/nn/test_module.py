@@ -1,0 +1,126 @@
+"""Modules: what is inside them, their modes, their state."""
+
+import numpy as np
+import pytest
+
+from dlcourse import backend, nn
+from dlcourse.autograd import Parameter, Tensor, tensor
+from dlcourse.errors import CheckpointError
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.5))
+        self.heads = [nn.Linear(4, 1), nn.Linear(4, 2, bias=False)]
+        self.scale = Parameter(np.ones(1, "float32"))
+        self.register_buffer("seen", np.zeros(2, "float32"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.heads[1](self.body(x)) * self.scale
+
+
+def test_everything_inside_has_a_dotted_name(device: str) -> None:
+    names = [name for name, _ in Net().named_parameters()]
+    assert names == ["scale", "body.0.weight", "body.0.bias", "heads.0.weight", "heads.0.bias", "heads.1.weight"]
+    assert [name for name, _ in Net().named_buffers()] == ["seen"]
+
+
+def test_a_shared_parameter_comes_once() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    assert len(list(net.parameters())) == 3
+
+
+def test_train_and_eval_reach_all(device: str) -> None:
+    net = Net()
+    assert not any(module.training for module in net.eval().modules())
+    x = tensor(np.ones((5, 3)), dtype="float32")
+    np.testing.assert_array_equal(net(x).numpy(), net(x).numpy())
+    net.train()
+    assert all(module.training for module in net.modules())
+
+
+def test_state_goes_round(device: str) -> None:
+    source, target = Net(), Net()
+    source.seen[...] = 3
+    state = source.state_dict()
+    assert all(isinstance(array, np.ndarray) for array in state.values())
+    target.load_state_dict(state)
+    for name, array in target.state_dict().items():
+        np.testing.assert_array_equal(array, state[name])
+    source.seen[...] = 4  # the state is a copy
+    assert state["seen"][0] == 3 and backend.to_host(target.seen)[0] == 3
+
+
+def test_a_state_that_does_not_fit_changes_nothing_and_names_all_faults() -> None:
+    net = Net()
+    before = net.state_dict()
+    state = {**before, "scale": np.zeros(2, "float32"), "extra": np.zeros(1)}
+    del state["body.0.bias"]
+    with pytest.raises(CheckpointError, match=r"(?s)missing: body.0.bias.*shape of scale.*unexpected: extra"):
+        net.load_state_dict(state)
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_loading_keeps_the_flat_buffer_and_the_type() -> None:
+    from dlcourse.autograd import FlatParameters
+
+    layer = nn.Linear(2, 1)
+    flat = FlatParameters(layer.parameters())
+    layer.load_state_dict({"weight": np.array([[5.0, 6.0]]), "bias": np.array([7.0])})
+    assert flat.data.tolist() == [5, 6, 7] and flat.data.dtype == np.float32
+
+
+def test_to_casts_parameters_and_buffers(device: str) -> None:
+    net = Net().to(dtype=np.float64)
+    assert {p.dtype for p in net.parameters()} == {np.dtype(np.float64)} and net.seen.dtype == np.float64
+    assert net(tensor(np.ones((2, 3)))).dtype == np.float64
+
+
+def test_linear_starts_within_its_bound_and_differs_from_the_next(device: str) -> None:
+    first, second = nn.Linear(100, 50), nn.Linear(100, 50)
+    assert np.abs(first.weight.numpy()).max() <= 0.1
+    assert np.abs(first.weight.numpy()).max() > 0.099
+    assert (first.weight.numpy() != second.weight.numpy()).any()
+    with pytest.raises(ValueError, match="in_features=0"):
+        nn.Linear(0, 1)
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share(device: str) -> None:
+    layer = nn.Dropout(0.3)
+    x = tensor(np.ones((400, 500)), dtype="float32")
+    y = layer(x).numpy()
+    dropped = (y == 0).mean()
+    assert abs(dropped - 0.3) < 5 * (0.3 * 0.7 / y.size) ** 0.5
+    np.testing.assert_allclose(y[y != 0], 1 / 0.7, rtol=1e-6)
+    assert layer.eval()(x) is x
+    assert (nn.Dropout(1.0)(x).numpy() == 0).all()
+    with pytest.raises(ValueError, match="probability"):
+        nn.Dropout(1.5)
+
+
+def test_repr_shows_the_tree() -> None:
+    assert repr(nn.Sequential(nn.Linear(2, 3), nn.ReLU())) == (
+        "Sequential(\n  (0): Linear(in_features=2, out_features=3, bias=True)\n  (1): ReLU()\n)"
+    )
+
+
+def test_every_activation_has_a_layer(device: str) -> None:
+    from dlcourse import functional as F
+
+    x = tensor(np.linspace(-3, 3, 13), dtype="float32")
+    for layer, function in [
+        (nn.ReLU(), F.relu),
+        (nn.LeakyReLU(0.2), lambda v: F.leaky_relu(v, 0.2)),
+        (nn.ELU(0.5), lambda v: F.elu(v, 0.5)),
+        (nn.Sigmoid(), F.sigmoid),
+        (nn.Tanh(), F.tanh),
+        (nn.SiLU(), F.silu),
+        (nn.Softplus(), F.softplus),
+        (nn.GELU(), F.gelu),
+        (nn.GELU("tanh"), lambda v: F.gelu(v, "tanh")),
+        (nn.Softmax(), F.softmax),
+    ]:
+        np.testing.assert_array_equal(layer(x).numpy(), function(x).numpy())

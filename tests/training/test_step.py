@@ -1,0 +1,162 @@
+"""TrainStep: the update that it makes is the one that its settings say."""
+
+import numpy as np
+import pytest
+
+import dlcourse as dl
+from dlcourse import backend, nn, optim
+from dlcourse import functional as F
+from dlcourse.backend import random
+
+
+def net() -> nn.Module:
+    random.manual_seed(1)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+def batch(count: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(0)
+    return draw.normal(size=(count, 4)).astype("float32"), draw.integers(0, 3, count)
+
+
+def weights(model: nn.Module) -> np.ndarray:
+    return np.concatenate([a.reshape(-1) for a in model.state_dict().values()])
+
+
+def after(steps: int, **settings: object) -> np.ndarray:
+    model = net()
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.5), **settings)
+    for _ in range(steps):
+        step(*batch())
+    return weights(model)
+
+
+def test_a_step_is_gradient_descent(device: str) -> None:
+    model = net()
+    x, y = batch()
+    F.cross_entropy(model(dl.tensor(x)), y).backward()
+    expected = [p.numpy() - 0.5 * p.grad.numpy() for p in model.parameters()]
+    model.zero_grad()
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.5))
+    loss = step(x, y)
+    assert step.step == 1 and loss.device.startswith(device) and not loss.requires_grad
+    for p, value in zip(model.parameters(), expected, strict=True):
+        np.testing.assert_allclose(p.numpy(), value, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), nn.HalfSSELoss()], ids=["mean", "sum"])
+@pytest.mark.parametrize("parts", [2, 5, 12])
+def test_accumulation_changes_nothing_but_rounding(loss_fn: nn.Module, parts: int, device: str) -> None:
+    """12 samples in 5 parts leave a short last one, which counts by its share."""
+    results = []
+    for accumulate in (1, parts):
+        model = net()
+        step = dl.TrainStep(model, loss_fn, optim.SGD(model.parameters(), lr=0.1), accumulate=accumulate)
+        x, y = batch()
+        if isinstance(loss_fn, nn.HalfSSELoss):
+            y = np.eye(3, dtype="float32")[y]
+        losses = [step(x, y).item() for _ in range(3)]
+        results.append((losses, weights(model)))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+    np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-5, atol=1e-6)
+
+
+def test_l2_is_weight_decay_on_weights_alone_and_part_of_the_cost(device: str) -> None:
+    model = net()
+    x, y = batch()
+    squares = sum(float((p.numpy() ** 2).sum()) for p in model.parameters() if p.ndim > 1)
+    sizes = sum(float(np.abs(p.numpy()).sum()) for p in model.parameters() if p.ndim > 1)
+    bare = F.cross_entropy(model(dl.tensor(x)), y).item()
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.0), l1=0.3, l2=0.2)
+    assert step(x, y).item() == pytest.approx(bare + 0.3 * sizes + 0.1 * squares, rel=1e-5)
+    gradient = backend.to_host(step.flat.grad).copy()
+    model.zero_grad()
+    F.cross_entropy(model(dl.tensor(x)), y).backward()
+    expected = [
+        p.grad.numpy() + (0.3 * np.sign(p.numpy()) + 0.2 * p.numpy() if p.ndim > 1 else 0) for p in model.parameters()
+    ]
+    np.testing.assert_allclose(gradient, np.concatenate([g.reshape(-1) for g in expected]), rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_bounds_the_update(device: str) -> None:
+    start = weights(net())
+    moved = after(1, clip_norm=1e-3) - start
+    assert np.linalg.norm(moved) == pytest.approx(0.5 * 1e-3, rel=1e-2)
+
+
+def test_the_schedule_sets_the_rate_of_each_step() -> None:
+    class Halving:
+        def factor(self, step: int) -> float:
+            return 0.5**step
+
+    model = net()
+    optimizer = optim.SGD(model.parameters(), lr=0.4)
+    step = dl.TrainStep(model, F.cross_entropy, optimizer, schedule=Halving())
+    rates = []
+    for _ in range(3):
+        step(*batch())
+        rates.append(optimizer.lr)
+    assert rates == [0.4, 0.2, 0.1]
+
+
+def test_the_moving_average_is_swapped_in_and_out(device: str) -> None:
+    model = net()
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.5), ema=0.5)
+    start = weights(model)
+    step(*batch())
+    trained = weights(model)
+    with step.averaged():
+        np.testing.assert_allclose(weights(model), 0.5 * start + 0.5 * trained, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(weights(model), trained)
+
+
+def test_dropout_goes_on_where_it_was(device: str) -> None:
+    """N steps, a new process's objects, M steps: the masks of step N + 1 need no step before it."""
+
+    def build() -> tuple[nn.Module, dl.TrainStep]:
+        random.manual_seed(1)
+        model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Linear(16, 3))
+        return model, dl.TrainStep(model, F.cross_entropy, optim.Adam(model.parameters(), lr=0.01), ema=0.9)
+
+    model, step = build()
+    for _ in range(3):
+        step(*batch())
+    state, saved = model.state_dict(), step.state_dict()
+    for _ in range(3):
+        step(*batch())
+    resumed, step2 = build()
+    resumed.load_state_dict(state)
+    step2.load_state_dict(saved)
+    for _ in range(3):
+        step2(*batch())
+    np.testing.assert_array_equal(weights(resumed), weights(model))
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    for bad in ({"accumulate": 0}, {"clip_norm": 0.0}, {"l1": -1.0}, {"l2": -0.1}):
+        with pytest.raises(ValueError, match="TrainStep"):
+            after(0, **bad)
+
+
+def test_inputs_of_another_type_take_the_models(device: str) -> None:
+    model = net()
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    x, y = batch()
+    assert step(x.astype("float64"), y).dtype == np.float32
+    assert step(dl.tensor(x), dl.tensor(y)).dtype == np.float32
+
+
+def test_a_steady_step_leaves_nothing_for_the_garbage_collector() -> None:
+    import gc
+
+    model = net()
+    step = dl.TrainStep(model, F.cross_entropy, optim.Adam(model.parameters(), lr=0.1))
+    step(*batch())
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            step(*batch())
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
