@@ -1,0 +1,12 @@
+"""Data sets, one file each; how they are split, normalised, and brought to the device batch by batch.
+
+A data set is one class in one file of this package, registered under the name that a config's ``data`` section gives:
+its constructor's parameters are the section's keys, and ``load(seed)`` returns a :class:`Dataset`.
+"""
+
+from dlcourse.data.dataset import Data, Dataset, Part
+from dlcourse.data.loader import Loader
+from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.preparation import prepare
+
+__all__ = ["Data", "Dataset", "Loader", "Normalizer", "Part", "prepare"]

@@ -1,0 +1,151 @@
+"""One's own data from a file of NumPy arrays."""
+
+import math
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.files import find
+from dlcourse.errors import ConfigError, DataError
+from dlcourse.registry import register
+
+_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+@register("data", "arrays")
+@dataclass(frozen=True)
+class Arrays:
+    """Arrays x and y, and if they are there x_test and y_test, of a file that ``np.savez`` wrote.
+
+    x is (N,), (N, D) or pictures (N, H, W, C); uint8 stays as it is, all else becomes floating point. y is (N,)
+    whole numbers or texts (class labels), or (N,) or (N, K) floating point.
+
+    Args:
+        path: the file; relative to the current folder or to the folder ``DLCOURSE_DATA``.
+        task: ``regression`` to take whole numbers for quantities; otherwise y's type decides.
+        class_names: one for each label 0, 1, ...
+        feature_names: one for each column of x.
+        target_name: what y is.
+    Raises:
+        DataError: the file is no such archive, is damaged, or declares arrays that are not in it or that no memory
+            holds. Nothing in it is ever unpickled.
+    """
+
+    path: str
+    task: Literal["regression", "classification"] | None = None
+    class_names: tuple[str, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
+    target_name: str = "y"
+
+    def load(self, seed: int) -> Dataset:
+        """Read the file; the seed changes nothing."""
+        path = find(self.path)
+        arrays = read_npz(path, ("x", "y"), ("x_test", "y_test"))
+        if ("x_test" in arrays) != ("y_test" in arrays):
+            raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
+        x, x_test = (_inputs(path, name, arrays.get(name)) for name in ("x", "x_test"))
+        targets = [arrays[name] for name in ("y", "y_test") if name in arrays]
+        y, task, names = _targets(path, targets, self.task, len(x))
+        if self.class_names is not None:
+            if task != "classification" or len(self.class_names) < len(names):
+                raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(names)} classes")
+            names = tuple(self.class_names)
+        width = x.shape[1] if x.ndim == 2 else 0
+        if self.feature_names is not None and len(self.feature_names) != width:
+            raise ConfigError(f"data.feature_names: {len(self.feature_names)} names for {width} columns")
+        default_names = ("x",) if width == 1 else tuple(f"x{i + 1}" for i in range(width))
+        return Dataset(
+            x=x,
+            y=y[0],
+            task=task,
+            feature_names=tuple(self.feature_names or default_names),
+            feature_units=("",) * width,
+            target_name=self.target_name,
+            class_names=names,
+            test=None if x_test is None else (x_test, y[1]),
+            source=str(path),
+        )
+
+
+def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Read arrays of an .npz archive, having compared what each declares with what is in the file and with memory.
+
+    Raises:
+        DataError: no archive, a damaged one, an array that is missing, or one that holds Python objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename: member for member in archive.infolist()}
+            names = [name for name in (*required, *optional) if f"{name}.npy" in members]
+            lacking = [name for name in required if name not in names]
+            if lacking:
+                there = ", ".join(name.removesuffix(".npy") for name in members) or "nothing"
+                raise DataError(f"{path} has no array {lacking[0]!r}; it holds {there}")
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            if sum(members[f"{name}.npy"].file_size for name in names) > memory:
+                raise DataError(f"{path} declares more data than this machine has memory ({memory >> 30} GiB)")
+            return {name: _read_member(path, archive, members[f"{name}.npy"]) for name in names}
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path} is not an .npz archive of NumPy, or it is damaged: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADER_READERS:
+            raise DataError(f"{path}: {member.filename} has the unknown format version {version}")
+        shape, fortran_order, dtype = _HEADER_READERS[version](stream)
+        if dtype.hasobject:
+            raise DataError(f"{path}: {member.filename} holds Python objects, which are not read")
+        declared, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
+        if declared != there:
+            raise DataError(f"{path}: {member.filename} declares {declared} bytes but {there} follow")
+        flat = np.frombuffer(bytearray(stream.read()), dtype=dtype)
+    return np.asarray(flat.reshape(shape, order="F" if fortran_order else "C"), order="C")
+
+
+def _inputs(path: Path, name: str, x: np.ndarray | None) -> np.ndarray | None:
+    if x is None or x.dtype == np.uint8 and x.ndim > 2:
+        return x
+    if x.dtype.kind not in "buif" or x.ndim == 0:
+        raise DataError(f"{path}: {name} is {x.dtype} of shape {x.shape}, expected an array of numbers")
+    x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
+    return x[:, None] if x.ndim == 1 else x
+
+
+def _targets(
+    path: Path, targets: list[np.ndarray], task: str | None, samples: int
+) -> tuple[list[np.ndarray], Literal["regression", "classification"], tuple[str, ...]]:
+    """The targets of all parts, the task that their type tells, and the classes."""
+    kinds = {y.dtype.kind for y in targets}
+    if not kinds <= set("buifU") or ("U" in kinds and len(kinds) > 1) or 0 in {y.ndim for y in targets}:
+        raise DataError(f"{path}: y is {targets[0].dtype}, expected numbers or texts, one a sample")
+    task = task or ("regression" if "f" in kinds else "classification")
+    if task == "regression":
+        if "U" in kinds:
+            raise ConfigError("data.task: y holds texts, so it cannot be a regression")
+        return [(y[:, None] if y.ndim == 1 else y).astype(np.float64) for y in targets], "regression", ()
+    targets = [y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y for y in targets]
+    if any(y.ndim != 1 for y in targets):
+        raise DataError(f"{path}: class labels have shape {targets[0].shape}, expected (N,)")
+    if "U" in kinds:
+        names = np.unique(np.concatenate(targets))
+        return [np.searchsorted(names, y) for y in targets], "classification", tuple(names.tolist())
+    for y in targets:
+        wrong = (y != np.floor(y)) | (y < 0) | (y >= samples) if y.size else np.zeros(0, dtype=bool)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(
+                f"{path}: label {y[row]} in row {row} (the first is 0): expected whole numbers from 0, fewer classes "
+                f"than the {samples} samples"
+            )
+    classes = 1 + max((int(y.max()) for y in targets if y.size), default=0)
+    return [y.astype(np.int64) for y in targets], "classification", tuple(str(c) for c in range(classes))

@@ -1,0 +1,160 @@
+"""One's own data from a file of delimited text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.encoder import Column, TableEncoder, column_of, refuse_missing
+from dlcourse.data.files import find
+from dlcourse.data.table import Table, number, read_table
+from dlcourse.errors import ConfigError, DataError
+from dlcourse.registry import register
+
+
+@register("data", "csv")
+@dataclass(frozen=True)
+class Csv:
+    """Columns of a csv file: numbers as they are, texts as categories (one-hot: one element of x each).
+
+    A missing cell is an error unless ``missing`` gives a rule, for all columns or column by column: ``drop`` leaves the
+    row out, ``mean`` puts the mean over the training split (of a category: its share), anything else is put itself.
+
+    Args:
+        path: the file, UTF-8 with a header; relative to the current folder or to the folder ``DLCOURSE_DATA``.
+        target: the column to predict.
+        features: the columns to predict it from; all others if left out.
+        categorical: columns of numbers that are codes rather than quantities.
+        task: ``classification`` for a target of class codes; a textual target is one anyway.
+        where: keep only the rows with these values: ``{City: Hyderabad, BHK: [1, 2]}``.
+        missing: the rule for missing cells.
+        delimiter: what stands between cells.
+        test_path: a second file of the same columns, which becomes the test part.
+        units: the unit of a column, for the plots: ``{Size: square feet}``.
+    Raises:
+        DataError: a file or a cell is not as it should be; names the file and the row (its line in the file).
+    """
+
+    path: str
+    target: str
+    features: tuple[str, ...] | None = None
+    categorical: tuple[str, ...] | None = None
+    task: Literal["regression", "classification"] | None = None
+    where: dict[str, Any] | None = None
+    missing: Literal["drop", "mean"] | dict[str, str | float] | None = None
+    delimiter: str = ","
+    test_path: str | None = None
+    units: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
+            raise ConfigError(f"data.delimiter: expected one character, got {self.delimiter!r}")
+        if self.features is not None and self.target in self.features:
+            raise ConfigError(f"data.features: {self.target!r} is the target and cannot be a feature")
+        if self.features is not None and len(set(self.features)) < len(self.features):
+            raise ConfigError("data.features: a column is listed twice")
+        if self._rule(self.target) == "mean" and isinstance(self.missing, dict):
+            raise ConfigError(f"data.missing: the target {self.target!r} cannot be filled with a mean; drop the row")
+
+    def load(self, seed: int) -> Dataset:
+        """Read the file; the seed changes nothing."""
+        table = self._read(self.path)
+        names = self._feature_columns(table)
+        for name in (*(self.categorical or ()), *self._rules()):
+            if name not in (*names, self.target):
+                raise ConfigError(f"data: column {name!r} is neither a feature nor the target")
+        codes = set(self.categorical or ()) | ({self.target} if self.task == "classification" else set())
+        columns = [self._column(table, name, name in codes) for name in names]
+        target = self._column(table, self.target, self.target in codes)
+        if target.categories is not None and self.task == "regression":
+            raise ConfigError(f"data.task: the target {self.target!r} holds text, so it cannot be a regression")
+        x, y = self._arrays(table, columns, target)
+        units = {name: (self.units or {}).get(name, "") for name in table.header}
+        for name in self.units or ():
+            table.position(name)
+        return Dataset(
+            x=x,
+            y=y,
+            task="regression" if target.categories is None else "classification",
+            feature_names=tuple(name for column in columns for name in column.feature_names),
+            feature_units=tuple(units[column.name] for column in columns for _ in range(column.width)),
+            target_name=self.target,
+            target_unit=units[self.target],
+            class_names=target.categories or (),
+            test=self._arrays(self._read(self.test_path), columns, target) if self.test_path else None,
+            preprocess=TableEncoder(tuple(columns), self.delimiter),
+            fill_missing="mean" in self._rules().values() or self.missing == "mean",
+            source=str(table.path),
+        )
+
+    def _read(self, path: str) -> Table:
+        """The rows of a file that ``where`` asks for."""
+        table = read_table(find(path), self.delimiter)
+        for name, wanted in (self.where or {}).items():
+            cells = table.column(name)
+            table = table.keep(row for row, cell in enumerate(cells) if _matches(cell, wanted))
+            if not table.rows:
+                shown = ", ".join(repr(cell) for cell in sorted(set(cells))[:10])
+                raise DataError(f"{table.path}: no row has {wanted!r} in column {name!r}; there is {shown}")
+        return table
+
+    def _feature_columns(self, table: Table) -> list[str]:
+        table.position(self.target)
+        if self.features is not None:
+            return self.features
+        # A column that where holds to one value tells nothing.
+        fixed = {name for name, wanted in (self.where or {}).items() if not isinstance(wanted, list)}
+        return [name for name in table.header if name != self.target and name not in fixed]
+
+    def _rules(self) -> Mapping[str, str | float]:
+        return self.missing if isinstance(self.missing, dict) else {}
+
+    def _rule(self, name: str) -> str | float | None:
+        """What to do about a missing cell of that column."""
+        if isinstance(self.missing, dict):
+            return self.missing.get(name)
+        return self.missing
+
+    def _column(self, table: Table, name: str, categorical: bool) -> Column:
+        column = column_of(table, name, categorical)
+        rule = self._rule(name)
+        if rule is None or rule in ("drop", "mean"):
+            return column
+        cell = Table(table.path, (name,), [[str(rule)]], [0])
+        try:
+            return Column(name, column.categories, tuple(column.encode(cell)[0].tolist()))
+        except DataError as error:
+            raise ConfigError(f"data.missing.{name}: {error}") from None
+
+    def _arrays(self, table: Table, columns: list[Column], target: Column) -> tuple[np.ndarray, np.ndarray]:
+        """x and y of the rows that the rules for missing cells leave; NaN in x where the mean is to be put."""
+        everything = [*columns, target]
+        encoded = TableEncoder(tuple(everything)).table(table)
+        starts = np.cumsum([0, *(column.width for column in everything)])
+        dropped = np.zeros(len(encoded), dtype=bool)
+        for column, start in zip(everything, starts, strict=False):
+            # Under the rule mean for all columns a row without a target is left out: there is nothing to learn from it.
+            if self._rule(column.name) == "drop" or (column is target and self._rule(column.name) == "mean"):
+                dropped |= np.isnan(encoded[:, start])
+        kept = table.keep(np.flatnonzero(~dropped))
+        encoded = encoded[~dropped]
+        if not len(encoded):
+            raise DataError(f"{table.path}: every row has a missing cell, so none is left")
+        for column, start in zip(everything, starts, strict=False):
+            if self._rule(column.name) is None:
+                refuse_missing(kept, encoded[:, start : start + column.width], [column])
+        x, y = np.ascontiguousarray(encoded[:, : starts[-2]]), encoded[:, starts[-2] :]
+        return x, y.copy() if target.categories is None else y.argmax(axis=1).astype(np.int64)
+
+
+def _matches(cell: str, wanted: Any) -> bool:
+    """Whether a cell holds the value, or one of the list of values."""
+    if isinstance(wanted, list):
+        return any(_matches(cell, each) for each in wanted)
+    if isinstance(wanted, bool):
+        return cell.lower() == str(wanted).lower()
+    if isinstance(wanted, int | float):
+        return number(cell) == wanted
+    return cell == str(wanted)

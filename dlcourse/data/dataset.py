@@ -1,0 +1,132 @@
+"""What a data set is before and after it is split: plain host arrays with their names and units."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from dlcourse.data.encoder import Column, TableEncoder
+from dlcourse.data.normalizer import Normalizer
+from dlcourse.errors import DataError
+
+Task = Literal["regression", "classification", "estimation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples in raw units, as a data set's ``load(seed)`` returns them."""
+
+    x: np.ndarray
+    """(N, D) features in floating point, or (N, H, W, C) pictures in uint8."""
+    y: np.ndarray
+    """(N, K) floating point for a regression, (N,) int64 class labels; for an estimation the samples themselves."""
+    task: Task
+    feature_names: tuple[str, ...] = ()
+    feature_units: tuple[str, ...] = ()
+    target_name: str = "y"
+    target_unit: str = ""
+    class_names: tuple[str, ...] = ()
+    """One for each class, in the order of the labels."""
+    curve: Callable[[np.ndarray], np.ndarray] | None = None
+    """The known E[y | x], (N, D) -> (N, K)."""
+    noise: float | None = None
+    """The known standard deviation of y about it."""
+    true_parameters: Mapping[str, float] = field(default_factory=dict)
+    """The numbers that the data were drawn with."""
+    test: tuple[np.ndarray, np.ndarray] | None = None
+    """A test part of its own, x and y, where the data set brings one."""
+    preprocess: TableEncoder | None = None
+    """How cells of text become a row of x; see :attr:`encoder`."""
+    fill_missing: bool = False
+    """Whether NaN in x stands for a missing value, to be replaced by the mean over the training split."""
+    source: str = ""
+    """The file, for messages."""
+
+    @property
+    def encoder(self) -> TableEncoder | None:
+        """Turns new inputs into rows of x, as ``predict`` needs: one numeric column a feature unless the data set
+        says otherwise; None for pictures."""
+        if self.preprocess is not None or self.x.ndim != 2:
+            return self.preprocess
+        return TableEncoder(tuple(Column(name) for name in self.feature_names))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One split: raw host arrays, and which samples of the data set they are (of its own test part, if it has one)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set, split, with the normalizer that its training part fitted."""
+
+    dataset: Dataset
+    parts: dict[str, Part]
+    """``train`` and, where there are such, ``val`` and ``test``."""
+    normalizer: Normalizer
+
+    @property
+    def task(self) -> Task:
+        """``regression``, ``classification`` or ``estimation``."""
+        return self.dataset.task
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """The shape of one input: (D,) or (H, W, C)."""
+        return self.dataset.x.shape[1:]
+
+    @property
+    def out_features(self) -> int:
+        """The number of classes, or the width of the target."""
+        return len(self.dataset.class_names) if self.task == "classification" else self.dataset.y.shape[1]
+
+
+def check(dataset: Dataset) -> None:
+    """Raise DataError, naming the row (counted from 0), where samples are missing, odd in shape, or not finite.
+
+    NaN in x is fine where it is to be filled.
+    """
+    _check_arrays(dataset, dataset.x, dataset.y, "")
+    if dataset.test is not None:
+        x, y = dataset.test
+        _check_arrays(dataset, x, y, "test ")
+        if x.shape[1:] != dataset.x.shape[1:] or y.shape[1:] != dataset.y.shape[1:]:
+            raise DataError(
+                f"{_place(dataset)}the test part has inputs {x.shape[1:]} and targets {y.shape[1:]}, the rest "
+                f"{dataset.x.shape[1:]} and {dataset.y.shape[1:]}"
+            )
+
+
+def _check_arrays(dataset: Dataset, x: np.ndarray, y: np.ndarray, which: str) -> None:
+    place = _place(dataset)
+    if len(x) != len(y):
+        raise DataError(f"{place}{len(x)} {which}inputs but {len(y)} {which}targets")
+    if x.size == 0:
+        raise DataError(f"{place}the {which}inputs hold nothing: shape {x.shape}")
+    for name, array in (("x", x), ("y", y)):
+        if array.dtype.kind != "f":
+            continue
+        bad = np.isinf(array) if name == "x" and dataset.fill_missing else ~np.isfinite(array)
+        if bad.any():
+            row = int(bad.reshape(len(array), -1).any(axis=1).argmax())
+            raise DataError(f"{place}{which}{name} holds {array[row][bad[row]].flat[0]} in row {row} (the first is 0)")
+    if dataset.task == "classification":
+        classes = len(dataset.class_names)
+        if classes < 2:
+            raise DataError(f"{place}the target has one class only, so there is nothing to tell apart")
+        wrong = (y < 0) | (y >= classes)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(f"{place}{which}label {y[row]} in row {row} (the first is 0) is not in 0..{classes - 1}")
+
+
+def _place(dataset: Dataset) -> str:
+    return f"{dataset.source}: " if dataset.source else ""

@@ -1,0 +1,167 @@
+"""Cells of text as a row of numbers: numeric columns as they are, categorical ones as one-hot vectors."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.data.table import Table, is_missing, number, read_table
+from dlcourse.errors import DataError
+
+MAX_CATEGORIES = 1000
+"""A column with more distinct texts is a name or a date rather than a category."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the file: its name, its categories where it has such, and what a missing cell stands for."""
+
+    name: str
+    categories: tuple[str, ...] | None = None
+    fill: tuple[float, ...] | None = None
+    """One value for each element that the column becomes; None: a missing cell is an error."""
+
+    @property
+    def width(self) -> int:
+        """How many elements of x it becomes."""
+        return 1 if self.categories is None else len(self.categories)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """``size``, or ``city=Chennai``, ``city=Delhi``, ..."""
+        return (self.name,) if self.categories is None else tuple(f"{self.name}={each}" for each in self.categories)
+
+    def encode(self, table: Table) -> np.ndarray:
+        """The column as (N, width) float64; NaN in every element where a cell is missing."""
+        if self.categories is None:
+            return table.numbers(self.name)[:, None]
+        codes = {category: code for code, category in enumerate(self.categories)}
+        encoded = np.zeros((len(table.rows), self.width))
+        for row, cell in enumerate(table.column(self.name)):
+            if is_missing(cell):
+                encoded[row] = np.nan
+            elif cell in codes:
+                encoded[row, codes[cell]] = 1
+            else:
+                raise DataError(f"{table.place(row)}: {self._unknown(cell)}")
+        return encoded
+
+    def _unknown(self, cell: str) -> str:
+        near = difflib.get_close_matches(cell, self.categories, n=1)
+        shown = ", ".join(repr(each) for each in self.categories[:10]) + (", ..." if self.width > 10 else "")
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"column {self.name!r} has {cell!r}, which the data to train with never had; {hint}known: {shown}"
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Turns rows of cells into rows of x; made from the file that a model is trained with, used on new inputs."""
+
+    columns: tuple[Column, ...]
+    delimiter: str = ","
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One for each element of a row of x."""
+        return tuple(name for column in self.columns for name in column.feature_names)
+
+    def table(self, table: Table) -> np.ndarray:
+        """(N, D) float64; NaN where a cell is missing that no ``fill`` stands for."""
+        encoded = []
+        for column in self.columns:
+            block = column.encode(table)
+            if column.fill is not None:
+                block = np.where(np.isnan(block), column.fill, block)
+            encoded.append(block)
+        return np.concatenate(encoded, axis=1)
+
+    def read(self, path: Path) -> np.ndarray:
+        """Read new inputs from a file that has these columns (others are ignored): (N, D) float64.
+
+        Raises:
+            DataError: a column or a cell is missing, a category is unknown; names the row.
+        """
+        return self._complete(read_table(path, self.delimiter))
+
+    def encode(self, cells: Mapping[str, Any]) -> np.ndarray:
+        """One new input given by its cells, ``{"size": 900, "city": "Delhi"}``: (1, D) float64."""
+        table = Table(Path("input"), tuple(cells), [[str(cell) for cell in cells.values()]], [1])
+        return self._complete(table)
+
+    def _complete(self, table: Table) -> np.ndarray:
+        x = self.table(table)
+        refuse_missing(table, x, self.columns)
+        return x
+
+    def with_fill(self, values: np.ndarray) -> "TableEncoder":
+        """The encoder that puts these values, (D,), where a cell is missing and had no other rule."""
+        columns, start = [], 0
+        for column in self.columns:
+            fill = column.fill or tuple(float(value) for value in values[start : start + column.width])
+            columns.append(replace(column, fill=fill))
+            start += column.width
+        return replace(self, columns=tuple(columns))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and mappings that :meth:`from_json` understands, to keep with a trained model."""
+        return {
+            "delimiter": self.delimiter,
+            "columns": [
+                {
+                    "name": column.name,
+                    "categories": None if column.categories is None else list(column.categories),
+                    "fill": None if column.fill is None else list(column.fill),
+                }
+                for column in self.columns
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> "TableEncoder":
+        """The encoder whose :meth:`to_json` this is."""
+        columns = tuple(
+            Column(
+                each["name"],
+                None if each["categories"] is None else tuple(each["categories"]),
+                None if each["fill"] is None else tuple(each["fill"]),
+            )
+            for each in state["columns"]
+        )
+        return cls(columns, state["delimiter"])
+
+
+def refuse_missing(table: Table, x: np.ndarray, columns: Sequence[Column]) -> None:
+    """Raise DataError for the first missing cell (NaN) in an encoded table, and say how many there are."""
+    start = 0
+    for column in columns:
+        rows = np.flatnonzero(np.isnan(x[:, start]))
+        if len(rows):
+            others = f" (and in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+            raise DataError(
+                f"{table.place(int(rows[0]))}: column {column.name!r} has a missing cell{others}; fill it, or give "
+                f"data.missing a rule: drop, mean, or {{{column.name}: value}}"
+            )
+        start += column.width
+
+
+def column_of(table: Table, name: str, categorical: bool) -> Column:
+    """Find out what a column holds: numbers, or else categories, in the order of their numbers or the alphabet.
+
+    Raises:
+        DataError: text and numbers mixed, or more than ``MAX_CATEGORIES`` texts.
+    """
+    if not categorical and table.is_numeric(name):
+        return Column(name)
+    present = {cell for cell in table.column(name) if not is_missing(cell)}
+    categories = sorted(present, key=lambda cell: (number(cell) is None, number(cell) or 0.0, cell))
+    if len(categories) > MAX_CATEGORIES:
+        raise DataError(
+            f"{table.path}: column {name!r} has {len(categories)} different texts; a categorical one has at most "
+            f"{MAX_CATEGORIES}"
+        )
+    if not categories:
+        raise DataError(f"{table.path}: column {name!r} has nothing but missing cells")
+    return Column(name, tuple(categories))

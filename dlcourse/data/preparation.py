@@ -1,0 +1,98 @@
+"""From the config's ``data`` section to split, normalised data."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from dlcourse import registry
+from dlcourse.config.sections import DataOptions, Folds, Limit, Split
+from dlcourse.data import splits
+from dlcourse.data.dataset import Data, Dataset, Part, check
+from dlcourse.data.encoder import TableEncoder
+from dlcourse.data.normalizer import Normalizer
+from dlcourse.errors import ConfigError, DataError
+
+_COMMON = frozenset(field.name for field in fields(DataOptions))
+
+
+def prepare(section: Mapping[str, Any], seed: int) -> Data:
+    """Load the data set that a section names, split it, and fit the normalizer on the training part.
+
+    Args:
+        section: ``name``, the data set's parameters, and the keys of ``DataOptions``; what is left out has its default.
+        seed: draws a synthetic data set (unless it has a seed of its own) and chooses the split.
+    Raises:
+        ConfigError: a key or a split that cannot be.
+        DataError: the data are not as they should be.
+    """
+    options = _options(section)
+    spec = {key: value for key, value in section.items() if key not in _COMMON}
+    dataset: Dataset = registry.build("data", spec).load(seed)
+    check(dataset)
+    index = _split(dataset, options, seed)
+    if dataset.fill_missing:
+        dataset = _filled(dataset, index["train"])
+    parts = {}
+    for name, rows in index.items():
+        own = name == "test" and dataset.test is not None
+        x, y = dataset.test if own else (dataset.x, dataset.y)
+        parts[name] = Part(_rows(x, rows), _rows(y, rows), rows)
+    return Data(dataset, parts, Normalizer.fit(parts["train"].x, options.normalize))
+
+
+def _options(section: Mapping[str, Any]) -> DataOptions:
+    """The common keys of a section; mappings within them, as a config has them, become their options too."""
+    options = {key: value for key, value in section.items() if key in _COMMON}
+    for key, cls in (("split", Split), ("kfold", Folds), ("limit", Limit)):
+        if isinstance(options.get(key), Mapping):
+            options[key] = cls(**options[key])
+    return DataOptions(**options)
+
+
+def _split(dataset: Dataset, options: DataOptions, seed: int) -> splits.Split:
+    """The indices of every part; those of ``test`` count in the data set's own test part where it has one."""
+    sizes = {part: size for part, size in vars(options.split).items() if size is not None}
+    if dataset.test is not None and sizes["test"]:
+        raise ConfigError("data.split.test: this data set brings a test part of its own; leave the key out")
+    if options.stratify and dataset.task != "classification":
+        raise ConfigError(f"data.stratify: needs classes, but this data set is for {dataset.task}")
+    labels = dataset.y if options.stratify else None
+    if options.kfold:
+        # The folds share what the test part leaves: sizes of train and val have no say.
+        sizes = {"test": sizes["test"]}
+    index = splits.by_size(len(dataset.y), sizes, seed, labels=labels, shuffle=options.shuffle)
+    if options.kfold:
+        rest, folds, fold = index["train"], options.kfold.folds, options.kfold.fold
+        of_rest = None if labels is None else labels[rest]
+        index |= splits.by_fold(rest, folds, fold, seed, labels=of_rest, shuffle=options.shuffle)
+    if dataset.test is not None:
+        index["test"] = np.arange(len(dataset.test[1]))
+    if options.limit:
+        index = {part: rows[: getattr(options.limit, part)] for part, rows in index.items()}
+    return index
+
+
+def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """The rows of an ascending index; no copy where they follow one another."""
+    first, last = index[0], index[-1]
+    return array[first : last + 1] if last - first + 1 == len(index) else array[index]
+
+
+def _filled(dataset: Dataset, train: np.ndarray) -> Dataset:
+    """Put the mean over the training part wherever x has NaN."""
+    rows = dataset.x[train]
+    known = ~np.isnan(rows)
+    counts = known.sum(axis=0)
+    if not counts.all():
+        name = dataset.feature_names[int(counts.argmin())]
+        raise DataError(f"{dataset.source}: {name!r} has no value in the whole training part, so it has no mean")
+    means = np.where(known, rows, 0).sum(axis=0) / counts
+    encoder = dataset.encoder
+    return replace(
+        dataset,
+        x=np.where(np.isnan(dataset.x), means, dataset.x),
+        test=dataset.test and (np.where(np.isnan(dataset.test[0]), means, dataset.test[0]), dataset.test[1]),
+        preprocess=encoder.with_fill(means) if isinstance(encoder, TableEncoder) else None,
+    )

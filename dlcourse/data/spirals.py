@@ -1,0 +1,53 @@
+"""Classes that wind around each other: no line parts them, a small net does."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from dlcourse.backend.random import generator
+from dlcourse.data.dataset import Dataset
+from dlcourse.registry import register
+from dlcourse.types import Count, NonNegative, Positive
+
+
+@register("data", "spirals")
+@dataclass(frozen=True)
+class Spirals:
+    """Arms that wind around a common centre, one a class: no line parts them.
+
+    Sample i lies on arm i mod C at radius r ~ sqrt(U(0, 1)), angle 2 pi (turns r + arm / C), plus N(0, noise^2).
+
+    Args:
+        samples: number of samples.
+        classes: number of arms, C.
+        turns: how often an arm winds around the centre.
+        noise: standard deviation of both coordinates; the spirals have radius 1.
+        seed: draws the samples; the config's seed if left out.
+    """
+
+    samples: Count = 600
+    classes: Annotated[int, Ge(2)] = 3
+    turns: Positive = 1.0
+    noise: NonNegative = 0.03
+    seed: int | None = None
+
+    def load(self, seed: int) -> Dataset:
+        """Draw the samples: x (N, 2), y (N,)."""
+        seed = seed if self.seed is None else self.seed
+        y = np.arange(self.samples, dtype=np.int64) % self.classes
+        # The square root spreads the samples evenly over the disc.
+        radius = np.sqrt(generator(seed, "spirals.radius").uniform(size=self.samples))
+        angle = 2 * np.pi * (self.turns * radius + y / self.classes)
+        x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        x += self.noise * generator(seed, "spirals.noise").standard_normal(x.shape)
+        return Dataset(
+            x=x,
+            y=y,
+            task="classification",
+            feature_names=("x1", "x2"),
+            feature_units=("", ""),
+            target_name="arm",
+            class_names=tuple(f"arm {c}" for c in range(self.classes)),
+        )

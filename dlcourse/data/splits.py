@@ -1,0 +1,141 @@
+"""Which sample belongs to training, validation and test: every index to at most one, by the seed alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dlcourse.backend.random import generator
+from dlcourse.errors import ConfigError
+
+Split = dict[str, np.ndarray]
+"""The indices of each part, ascending; a part without samples is absent."""
+
+
+def by_size(
+    samples: int,
+    sizes: Mapping[str, float | int],
+    seed: int,
+    *,
+    labels: np.ndarray | None = None,
+    shuffle: bool = True,
+) -> Split:
+    """Split by fractions (floats) or counts (ints) of ``train``, ``val`` and ``test``; train gets the rest if left out.
+
+    Shuffled, the test and validation parts do not depend on the size of the training part, and a smaller training part
+    is contained in a larger one (unless stratified). Unshuffled, the parts follow one another in the file's order:
+    train, val, test (stratified: each is spread evenly over each class).
+
+    Args:
+        samples: how many there are.
+        sizes: fractions or counts, together at most everything.
+        seed: chooses the samples.
+        labels: (N,), to give each class its share in every part (stratified).
+        shuffle: choose at random.
+    Raises:
+        ConfigError: more than everything is asked for, or a part that is asked for is empty, or a class has fewer
+            members than there are parts.
+    """
+    counts = _counts(samples, sizes)
+    used = {part: count for part, count in counts.items() if count}
+    if labels is not None:
+        _check_classes(labels, len(used), "parts of data.split")
+    if not shuffle and labels is None:
+        split, start = {}, 0
+        for part, count in used.items():
+            split[part] = np.arange(start, start + count)
+            start += count
+        return split
+    order = generator(seed, "split").permutation(samples) if shuffle else np.arange(samples)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    split = {}
+    for part in reversed(used):
+        chosen = _evenly(len(order), used[part]) if labels is not None else np.arange(len(order)) < used[part]
+        split[part] = np.sort(order[chosen])
+        order = order[~chosen]
+    return {part: split[part] for part in used}
+
+
+def by_fold(
+    index: np.ndarray,
+    folds: int,
+    fold: int,
+    seed: int,
+    *,
+    labels: np.ndarray | None = None,
+    shuffle: bool = True,
+) -> Split:
+    """k-fold cross-validation: deal the indices into folds; one is ``val``, the others are ``train``.
+
+    Fold sizes differ by at most one; with labels so do the members of every class (stratified). Unshuffled, a fold is
+    a stretch of the file (with labels: of each class).
+
+    Args:
+        index: (N,) the samples to deal.
+        folds: how many folds.
+        fold: which is the validation part, from 0.
+        seed: deals the samples; the same for all folds of one cross-validation.
+        labels: (N,) the labels of ``index``.
+    Raises:
+        ConfigError: fewer than two folds, more folds than samples or than members of a class, or no such fold.
+    """
+    if folds < 2:
+        raise ConfigError(f"data.kfold.folds: expected at least 2, got {folds}")
+    if not 0 <= fold < folds:
+        raise ConfigError(f"data.kfold.fold: expected 0 to {folds - 1}, got {fold}")
+    if folds > len(index):
+        raise ConfigError(f"data.kfold.folds: {folds} folds of {len(index)} samples")
+    order = generator(seed, "kfold").permutation(len(index)) if shuffle else np.arange(len(index))
+    if labels is not None:
+        _check_classes(labels, folds, "folds")
+        order = order[np.argsort(labels[order], kind="stable")]
+    if labels is not None:
+        held = np.arange(len(order)) % folds == fold
+    else:
+        held = np.arange(len(order)) * folds // len(order) == fold
+    return {"train": np.sort(index[order[~held]]), "val": np.sort(index[order[held]])}
+
+
+def _counts(samples: int, sizes: Mapping[str, float | int]) -> dict[str, int]:
+    """How many samples each part gets, in the order train, val, test."""
+    counts = {}
+    for part in ("val", "test", "train"):
+        size = sizes.get(part)
+        if part == "train" and size is None:
+            continue
+        size = size or 0
+        if isinstance(size, float) and size > 1:
+            raise ConfigError(f"data.split.{part}: a fraction is at most 1, got {size}; a count is a whole number")
+        if size < 0:
+            raise ConfigError(f"data.split.{part}: expected 0 or more, got {size}")
+        counts[part] = round(size * samples) if isinstance(size, float) else size
+        if size and not counts[part]:
+            raise ConfigError(f"data.split.{part}: {size} of {samples} samples is not one")
+    fractions = sum(size for size in sizes.values() if isinstance(size, float))
+    if fractions > 1 + 1e-9:
+        raise ConfigError(f"data.split: the fractions add up to {fractions:g}, more than 1")
+    rest = samples - counts["val"] - counts["test"]
+    # Three rounded fractions may together be one sample off: the training part gives or takes it.
+    whole = isinstance(sizes.get("train"), float) and abs(fractions - 1) < 1e-9
+    over = isinstance(sizes.get("train"), float) and counts["train"] == rest + 1
+    train = rest if whole or over or "train" not in counts else counts["train"]
+    if train > rest:
+        raise ConfigError(f"data.split: asks for {train + samples - rest} samples, but there are {samples}")
+    if train < 1:
+        raise ConfigError(f"data.split: no sample of {samples} is left for training")
+    return {"train": train, "val": counts["val"], "test": counts["test"]}
+
+
+def _evenly(length: int, count: int) -> np.ndarray:
+    """A mask of ``count`` positions: any stretch holds its share of them, to less than one (systematic sampling)."""
+    position = np.arange(length + 1) * count // length
+    return position[1:] > position[:-1]
+
+
+def _check_classes(labels: np.ndarray, needed: int, what: str) -> None:
+    """Raise ConfigError if a class cannot be in all the parts."""
+    classes, members = np.unique(labels, return_counts=True)
+    few = np.flatnonzero(members < needed)
+    if len(few):
+        number, label = int(members[few[0]]), classes[few[0]]
+        raise ConfigError(f"data.stratify: class {label} has {number} member(s), fewer than the {needed} {what}")

@@ -1,0 +1,54 @@
+"""How many samples are put into their own class."""
+
+from dlcourse.backend import array_module
+from dlcourse.errors import UserError
+from dlcourse.metrics.base import Array, Metric, check_classes
+from dlcourse.registry import register
+from dlcourse.types import Count
+
+
+@register("metric", "accuracy")
+class Accuracy(Metric):
+    """The share of samples whose largest output is that of their class; of equal outputs the first counts."""
+
+    higher_is_better = True
+    tasks = ("classification",)
+
+    def values(self, outputs: Array, targets: Array) -> Array:
+        check_classes(outputs, targets)
+        return outputs.argmax(axis=1) == targets
+
+
+@register("metric", "error")
+class ErrorRate(Metric):
+    """The share of samples put into a wrong class, 1 - accuracy."""
+
+    tasks = ("classification",)
+
+    def values(self, outputs: Array, targets: Array) -> Array:
+        check_classes(outputs, targets)
+        return outputs.argmax(axis=1) != targets
+
+
+@register("metric", "top_k")
+class TopK(Metric):
+    """The share of samples whose class is among the k with the largest outputs; of equal outputs the first count."""
+
+    higher_is_better = True
+    tasks = ("classification",)
+
+    def __init__(self, k: Count = 5):
+        self.k = k
+        super().__init__()
+
+    def values(self, outputs: Array, targets: Array) -> Array:
+        check_classes(outputs, targets)
+        classes = outputs.shape[1]
+        if self.k > classes:
+            raise UserError(f"metric top_k: k = {self.k} is more than the {classes} classes")
+        xp = array_module(outputs)
+        own = outputs[xp.arange(len(targets)), targets][:, None]  # (N, 1)
+        # "not below or equal" rather than "above": an output that is NaN must not put a class first.
+        above = ~(outputs <= own)
+        equal_before = (outputs == own) & (xp.arange(classes) < targets[:, None])
+        return (above | equal_before).sum(axis=1) < self.k

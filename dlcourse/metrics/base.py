@@ -1,0 +1,82 @@
+"""What every metric is: a running sum in float64 that stays on the device until it is asked for."""
+
+from typing import Any, ClassVar
+
+from dlcourse.backend import array_module
+from dlcourse.errors import ShapeError
+
+Array = Any
+"""``numpy.ndarray`` or ``cupy.ndarray``."""
+
+
+class Metric:
+    """The mean of one value per element, over all elements of all batches.
+
+    A subclass gives :meth:`values`; one that is no such mean overrides :meth:`update`, :meth:`compute`, :meth:`reset`.
+    """
+
+    higher_is_better: ClassVar[bool] = False
+    unit: ClassVar[str] = ""
+    """In what it is measured, ``target`` being the target's own unit: ``target^2``, ``nats``; empty: a pure number."""
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    """The kinds of data set that it can judge."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.total: Array = 0.0
+        self.count = 0
+
+    def update(self, outputs: Array, targets: Array) -> None:
+        """Take in one batch of the model's outputs and the data's targets; nothing waits for the device.
+
+        Args:
+            outputs: (N, K) predictions, or (N, C) logits.
+            targets: (N, K) floating point, or (N,) class labels.
+        Raises:
+            ShapeError: the shapes do not belong together.
+        """
+        values = self.values(outputs, targets)
+        self.total = self.total + values.sum(dtype="float64")
+        self.count += values.size
+
+    def values(self, outputs: Array, targets: Array) -> Array:
+        """The elements whose mean is the metric."""
+        raise NotImplementedError
+
+    def compute(self) -> float:
+        """The metric of all batches since :meth:`reset`; NaN when there were none."""
+        return float(self.total) / self.count if self.count else float("nan")
+
+
+def residuals(outputs: Array, targets: Array) -> Array:
+    """targets - predictions in float64, (N, K).
+
+    A model that predicts a distribution puts out the mean and the log of the standard deviation, (N, 2 K): then the
+    mean is the prediction.
+    """
+    if targets.ndim == 2 and outputs.shape == (targets.shape[0], 2 * targets.shape[1]):
+        outputs = outputs[:, : targets.shape[1]]
+    if outputs.shape != targets.shape or targets.ndim != 2:
+        raise ShapeError(f"expected outputs and targets of one shape (N, K), came {outputs.shape} and {targets.shape}")
+    return targets.astype("float64") - outputs
+
+
+def check_classes(outputs: Array, labels: Array) -> None:
+    """Raise ShapeError unless outputs are (N, C) and labels N integers."""
+    if outputs.ndim != 2 or labels.shape != outputs.shape[:1]:
+        raise ShapeError(f"expected logits (N, C) and labels (N,), came {outputs.shape} and {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise ShapeError(f"expected integer class labels, came {labels.dtype}")
+
+
+def log_probabilities(logits: Array, labels: Array) -> Array:
+    """log softmax(z)_label of each row in float64, (N,); the row's maximum is taken off, so nothing overflows."""
+    check_classes(logits, labels)
+    xp = array_module(logits)
+    shifted = logits.astype("float64")  # (N, C)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    chosen = shifted[xp.arange(len(labels)), labels]
+    return chosen - xp.log(xp.exp(shifted).sum(axis=1))

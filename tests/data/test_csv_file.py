@@ -1,0 +1,275 @@
+"""csv files: columns become features, and everything that can be wrong is said with the file and the row."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcourse import registry
+from dlcourse.data import prepare
+from dlcourse.data.encoder import TableEncoder
+from dlcourse.data.table import read_table
+from dlcourse.errors import ConfigError, DataError
+
+FLATS = """size,city,rooms,rent
+50,Delhi,2,500
+70,Chennai,3,600
+90,Delhi,3,800
+40,Agra,1,300
+"""
+
+
+def write(folder: Path, text: str | bytes, name: str = "flats.csv") -> str:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def load(path, **parameters):
+    return registry.build("data", {"name": "csv", "path": path, "target": "rent", **parameters}).load(0)
+
+
+def test_numbers_stay_and_texts_become_one_hot(tmp_path):
+    data = load(write(tmp_path, FLATS), units={"size": "m^2", "rent": "euros"})
+    assert data.task == "regression"
+    assert data.feature_names == ("size", "city=Agra", "city=Chennai", "city=Delhi", "rooms")
+    assert data.feature_units == ("m^2", "", "", "", "")
+    assert (data.target_name, data.target_unit) == ("rent", "euros")
+    np.testing.assert_array_equal(
+        data.x, [[50, 0, 0, 1, 2], [70, 0, 1, 0, 3], [90, 0, 0, 1, 3], [40, 1, 0, 0, 1]]
+    )
+    np.testing.assert_array_equal(data.y, [[500], [600], [800], [300]])
+
+
+def test_features_come_in_the_order_asked_for(tmp_path):
+    data = load(write(tmp_path, FLATS), features=["rooms", "size"])
+    np.testing.assert_array_equal(data.x, [[2, 50], [3, 70], [3, 90], [1, 40]])
+
+
+def test_codes_can_be_categories(tmp_path):
+    data = load(write(tmp_path, FLATS), features=["rooms"], categorical=["rooms"])
+    assert data.feature_names == ("rooms=1", "rooms=2", "rooms=3")
+    np.testing.assert_array_equal(data.x.argmax(axis=1), [1, 2, 2, 0])
+
+
+def test_a_textual_target_makes_a_classification(tmp_path):
+    data = load(write(tmp_path, FLATS), target="city", features=["size"])
+    assert data.task == "classification" and data.class_names == ("Agra", "Chennai", "Delhi")
+    np.testing.assert_array_equal(data.y, [2, 1, 2, 0])
+    assert data.y.dtype == np.int64
+
+
+def test_a_numeric_target_is_classes_when_asked_for_in_the_order_of_the_numbers(tmp_path):
+    text = "a,digit\n1,10\n2,9\n3,10\n"
+    data = load(write(tmp_path, text), target="digit", task="classification")
+    assert data.class_names == ("9", "10")
+    np.testing.assert_array_equal(data.y, [1, 0, 1])
+    with pytest.raises(ConfigError, match="holds text, so it cannot be a regression"):
+        load(write(tmp_path, FLATS), target="city", task="regression")
+
+
+@pytest.mark.parametrize(
+    ("where", "rents"),
+    [
+        ({"city": "Delhi"}, [500, 800]),
+        ({"city": ["Delhi", "Agra"]}, [500, 800, 300]),
+        ({"city": "Delhi", "rooms": 3}, [800]),
+        ({"size": 70.0}, [600]),
+    ],
+)
+def test_where_keeps_rows(tmp_path, where, rents):
+    data = load(write(tmp_path, FLATS), where=where, features=["size"])
+    assert data.y[:, 0].tolist() == rents
+
+
+def test_a_column_held_by_where_is_no_default_feature(tmp_path):
+    assert load(write(tmp_path, FLATS), where={"city": "Delhi"}).feature_names == ("size", "rooms")
+    with pytest.raises(DataError, match="no row has 'Paris' in column 'city'; there is 'Agra', 'Chennai', 'Delhi'"):
+        load(write(tmp_path, FLATS), where={"city": "Paris"})
+
+
+def test_quotes_spaces_byte_order_marks_and_empty_lines_are_read(tmp_path):
+    text = b'\xef\xbb\xbf"rent", size \r\n\r\n"1", 2.5\r\n-1e3,"3"\r\n\r\n'
+    data = load(write(tmp_path, text))
+    np.testing.assert_array_equal(data.x, [[2.5], [3]])
+    np.testing.assert_array_equal(data.y, [[1], [-1000]])
+
+
+def test_another_delimiter(tmp_path):
+    path = write(tmp_path, "size;rent\n1,5;2\n".replace(",", "."))
+    np.testing.assert_array_equal(load(path, delimiter=";").x, [[1.5]])
+    with pytest.raises(DataError, match="is its delimiter ';'"):
+        load(path)
+    with pytest.raises(ConfigError, match="expected one character"):
+        load(path, delimiter="; ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "flats.csv is empty"),
+        (b"size,rent\n", "holds no samples"),
+        (b"size,rent\n1,2\n3\n", "flats.csv, row 3: 1 cells, but the header has 2"),
+        (b"size,rent\n1,2\n\n3,4,5\n", "row 4: 3 cells"),
+        (b"size,rent\n1,2\nbig,3\n", "row 3: column 'size' has 'big' where other rows have numbers"),
+        (b"size,rent\n1,2\n2,3\n3,\n", "row 4: column 'rent' has a missing cell"),
+        (b"size,rent\nNaN,2\n2,3\n n/a ,1\n", r"row 2: column 'size' has a missing cell \(and in 1 more rows\)"),
+        (b"size,rent\n1,2\n1e999,3\n", "row 3: column 'size' holds 1e999, which is not finite"),
+        (b"size,rent\n1,-inf\n", "row 2: column 'rent' holds -inf"),
+        (b"size,rent\n1_000,2\n3,4\n", "row 2: column 'size' has '1_000'"),
+        (b"size,rent\n1,2\n\xff,3\n", "row 3: not UTF-8 text"),
+        (b"size,size,rent\n1,1,2\n", "column 'size' is there 2 times"),
+        (b'size,rent\n1,2\n"3,4\n', "row 3: unexpected end of data"),
+        (b'size,rent\n1,2\n"3"4,4\n', "row 3: "),
+        (b"size,price\n1,2\n", "has no column 'rent'; its columns: 'size', 'price'"),
+        (b"size,rents\n1,2\n", "no column 'rent'; did you mean 'rents'"),
+        (b"size,rent\n,2\n,3\n", "row 2: column 'size' has a missing cell"),
+    ],
+)
+def test_faults_name_file_and_row(tmp_path, text, message):
+    with pytest.raises(DataError, match=message) as raised:
+        load(write(tmp_path, text))
+    assert "flats.csv" in str(raised.value)
+
+
+@given(st.one_of(st.binary(max_size=60), st.text("ab,;\"'\n\r\t 1.-\x00", max_size=60).map(str.encode)))
+def test_any_bytes_are_a_table_or_one_clear_error(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(content)
+    try:
+        table = read_table(path)
+        for name in table.header:
+            assert len(table.column(name)) == len(table.lines)
+            table.is_numeric(name)
+    except DataError as error:
+        assert "any.csv" in str(error)
+
+
+def test_names_of_columns_are_not_categories(tmp_path):
+    text = "name,rent\n" + "".join(f"flat {i},{i}\n" for i in range(1001))
+    with pytest.raises(DataError, match="'name' has 1001 different texts"):
+        load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"features": ["size", "rent"]}, "'rent' is the target"),
+        ({"features": ["size", "size"]}, "listed twice"),
+        ({"categorical": ["x"]}, "'x' is neither a feature nor the target"),
+        ({"missing": {"x": 1}}, "'x' is neither a feature nor the target"),
+        ({"missing": {"rent": "mean"}}, "target 'rent' cannot be filled with a mean"),
+        ({"missing": {"size": "large"}}, "data.missing.size: .*'large' where a number is expected"),
+        ({"missing": {"city": "Dehli"}}, "data.missing.city: .*did you mean 'Delhi'"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(tmp_path, parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        load(write(tmp_path, FLATS), **parameters)
+
+
+def test_units_of_unknown_columns_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no column 'sise'; did you mean 'size'"):
+        load(write(tmp_path, FLATS), units={"sise": "m^2"})
+
+
+GAPS = """size,city,rent
+10,Delhi,1
+,Agra,2
+30,,3
+50,Agra,
+60,Delhi,6
+"""
+
+
+class TestMissing:
+    def test_drop_leaves_rows_out(self, tmp_path):
+        data = load(write(tmp_path, GAPS), missing="drop")
+        assert data.y[:, 0].tolist() == [1, 6]
+        with pytest.raises(DataError, match="every row has a missing cell"):
+            load(write(tmp_path, "size,rent\n1,\n,2\n"), missing="drop")
+
+    def test_rules_by_column(self, tmp_path):
+        data = load(write(tmp_path, GAPS), missing={"size": 20, "city": "Agra", "rent": "drop"})
+        np.testing.assert_array_equal(data.x, [[10, 0, 1], [20, 1, 0], [30, 1, 0], [60, 0, 1]])
+        with pytest.raises(DataError, match="row 4: column 'city' has a missing cell"):
+            load(write(tmp_path, GAPS), missing={"size": 20, "rent": "drop"})
+
+    def test_mean_is_that_of_the_training_split_and_serves_new_inputs(self, tmp_path):
+        section = {"name": "csv", "path": write(tmp_path, GAPS), "target": "rent", "missing": "mean"}
+        data = prepare({**section, "split": {"train": 2, "test": 2}, "shuffle": False}, 0)
+        # Training rows: (10, Delhi) and (?, Agra), the row without a target is left out.
+        np.testing.assert_array_equal(data.parts["train"].x, [[10, 0, 1], [10, 1, 0]])
+        np.testing.assert_array_equal(data.parts["test"].x, [[30, 0.5, 0.5], [60, 0, 1]])
+        np.testing.assert_array_equal(data.dataset.encoder.encode({"size": "", "city": ""}), [[10, 0.5, 0.5]])
+        with pytest.raises(DataError, match="'size' has no value in the whole training part"):
+            path = write(tmp_path, "size,rent\n,1\n2,3\n")
+            prepare({**section, "path": path, "split": {"train": 1, "test": 1}, "shuffle": False}, 0)
+
+
+class TestTestPath:
+    def test_it_is_the_test_part(self, tmp_path):
+        other = write(tmp_path, "rent,rooms,city,size\n1,9,Agra,8\n", "test.csv")
+        data = prepare({"name": "csv", "path": write(tmp_path, FLATS), "target": "rent", "test_path": other}, 0)
+        assert {name: len(part) for name, part in data.parts.items()} == {"train": 4, "test": 1}
+        np.testing.assert_array_equal(data.parts["test"].x, [[8, 1, 0, 0, 9]])
+
+    def test_a_category_that_training_never_had_is_an_error(self, tmp_path):
+        other = write(tmp_path, "size,city,rooms,rent\n1,Dehli,1,1\n", "test.csv")
+        with pytest.raises(DataError, match="test.csv, row 2: column 'city' has 'Dehli'.*did you mean 'Delhi'"):
+            load(write(tmp_path, FLATS), test_path=other)
+
+
+class TestEncoder:
+    def test_new_inputs_from_a_file(self, tmp_path):
+        encoder = load(write(tmp_path, FLATS)).encoder
+        new = write(tmp_path, "rooms,note,city,size\n4,nice,Agra,100\n", "new.csv")
+        np.testing.assert_array_equal(encoder.read(Path(new)), [[100, 1, 0, 0, 4]])
+        with pytest.raises(DataError, match="new.csv has no column 'size'"):
+            encoder.read(Path(write(tmp_path, "rooms,city\n4,Agra\n", "new.csv")))
+        with pytest.raises(DataError, match="new.csv, row 2: column 'size' has a missing cell"):
+            encoder.read(Path(write(tmp_path, "size,rooms,city\n,4,Agra\n", "new.csv")))
+
+    def test_it_survives_json(self, tmp_path):
+        import json
+
+        encoder = load(write(tmp_path, FLATS), missing={"size": 20, "city": "Agra"}).encoder
+        assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
+
+    def test_synthetic_sets_have_one_too(self):
+        encoder = registry.build("data", {"name": "westwood_rent"}).load(0).encoder
+        np.testing.assert_array_equal(encoder.encode({"floor area": 900}), [[900]])
+
+
+REAL = Path(os.environ.get("DLCOURSE_DATA", "")) / "housing"
+
+
+@pytest.mark.skipif(not (REAL / "House_Rent_Dataset.csv").is_file(), reason="DLCOURSE_DATA has no housing folder")
+class TestRealRents:
+    def test_the_rents_of_one_city(self):
+        section = {
+            "name": "csv", "path": "housing/House_Rent_Dataset.csv", "features": ["Size"], "target": "Rent",
+            "where": {"City": "Hyderabad"}, "units": {"Size": "square feet", "Rent": "rupees"},
+            "split": {"train": 0.8, "test": 0.2},
+        }  # fmt: skip
+        data = prepare(section, 0)
+        assert data.dataset.x.shape == (868, 1) and data.task == "regression"
+        assert np.corrcoef(data.dataset.x[:, 0], data.dataset.y[:, 0])[0, 1] == pytest.approx(0.76, abs=0.005)
+
+    def test_categories_of_all_cities(self):
+        data = load("housing/House_Rent_Dataset.csv", target="Rent", features=["Size", "City", "Furnishing Status"])
+        assert data.x.shape == (4745, 1 + 6 + 3)
+        np.testing.assert_array_equal(data.x[:, 1:7].sum(axis=1), 1)
+
+    def test_the_missing_bedrooms_of_california(self):
+        path = "housing/california_housing.csv"
+        with pytest.raises(DataError, match=r"row 292: column 'total_bedrooms' has a missing cell \(and in 206 more"):
+            load(path, target="median_house_value")
+        assert load(path, target="median_house_value", missing="drop").x.shape == (20640 - 207, 8 + 5)
+        section = {"name": "csv", "path": path, "target": "median_house_value", "missing": "mean"}
+        data = prepare({**section, "split": {"train": 0.5, "test": 0.5}, "normalize": "standardize"}, 0)
+        assert len(data.parts["train"]) + len(data.parts["test"]) == 20640
+        assert np.isfinite(data.parts["test"].x).all()

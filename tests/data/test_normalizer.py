@@ -1,0 +1,91 @@
+"""Normalising: features come to a common scale, constants do no harm, and the way back is exact."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dlcourse import backend
+from dlcourse.data import Normalizer
+
+tables = arrays.arrays(
+    np.float64, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.floats(-1e6, 1e6)
+)
+
+
+@given(tables)
+def test_standardized_features_have_mean_0_and_deviation_1_or_are_constant(x):
+    z = Normalizer.fit(x, "standardize").apply(x)
+    assert np.isfinite(z).all()
+    spread = np.ptp(x, axis=0)
+    varied = spread > 1e-6
+    np.testing.assert_allclose(z.mean(axis=0)[varied], 0, atol=1e-6)
+    np.testing.assert_allclose(z.std(axis=0)[varied], 1, rtol=1e-6)
+    assert (z[:, spread == 0] == 0).all()
+
+
+@given(tables)
+def test_minmax_features_lie_in_0_to_1(x):
+    z = Normalizer.fit(x, "minmax").apply(x)
+    assert (z >= 0).all() and (z <= 1).all()
+    varied = np.ptp(x, axis=0) > 1e-300
+    np.testing.assert_allclose(z.max(axis=0)[varied], 1)
+
+
+@given(tables, st.sampled_from(["none", "standardize", "minmax"]))
+def test_shift_and_scale_lead_back(x, kind):
+    normalizer = Normalizer.fit(x, kind)
+    np.testing.assert_allclose(normalizer.shift + normalizer.scale * normalizer.apply(x), x, rtol=1e-9, atol=1e-6)
+
+
+def test_pictures_are_normalised_by_channel_without_overflow():
+    x = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3)).astype(np.uint8)
+    x[..., 1] = 255
+    normalizer = Normalizer.fit(x, "standardize")
+    np.testing.assert_allclose(normalizer.shift, x.reshape(-1, 3).mean(axis=0))
+    np.testing.assert_allclose(normalizer.scale, [x[..., 0].std(), 1, x[..., 2].std()])
+
+
+def test_large_inputs_are_summed_in_chunks_to_the_same_result():
+    x = np.random.default_rng(0).normal(1e4, 1, (40_000, 50)).astype(np.float32)
+    normalizer = Normalizer.fit(x, "standardize")
+    np.testing.assert_allclose(normalizer.shift, x.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(normalizer.scale, x.std(axis=0, dtype=np.float64), rtol=1e-9)
+
+
+def test_a_spread_small_against_the_mean_survives_single_precision():
+    x = 1e8 + np.arange(5.0)[:, None]
+    z = Normalizer.fit(x, "standardize").apply(x, np.float32)
+    np.testing.assert_allclose(z[:, 0], (np.arange(5) - 2) / np.sqrt(2), rtol=1e-6)
+
+
+def test_none_changes_nothing_but_the_type():
+    x = np.array([[0, 255], [3, 4]], dtype=np.uint8)
+    normalizer = Normalizer.fit(x, "none")
+    assert normalizer.identity
+    np.testing.assert_array_equal(normalizer.apply(x, np.float32), x.astype(np.float32))
+
+
+def test_the_state_makes_the_same_normalizer():
+    normalizer = Normalizer.fit(np.random.default_rng(0).normal(size=(9, 3)), "standardize")
+    state = normalizer.state_dict()
+    again = Normalizer.from_state_dict(state)
+    state["shift"][:] = 0
+    np.testing.assert_array_equal(again.shift, normalizer.shift)
+    np.testing.assert_array_equal(again.scale, normalizer.scale)
+
+
+def test_device_arrays_stay_on_the_device(device):
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    normalizer = Normalizer.fit(x, "standardize")
+    z = normalizer.apply(backend.current().asarray(x), np.float32)
+    assert backend.array_module(z) is backend.current().xp and z.dtype == np.float32
+    np.testing.assert_allclose(backend.to_host(z), normalizer.apply(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["none", "standardize", "minmax"])
+def test_inputs_are_not_changed(kind):
+    x = np.arange(6.0).reshape(3, 2)
+    Normalizer.fit(x, kind).apply(x)
+    np.testing.assert_array_equal(x, np.arange(6.0).reshape(3, 2))

@@ -1,0 +1,198 @@
+"""Metrics: known values, wrong shapes, and that batches add up to the whole, on every device."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcourse import backend, registry
+from dlcourse.errors import ShapeError, UserError
+from dlcourse.metrics import confusion_matrix
+
+REGRESSION = ["mse", "half_sse", "rmse", "mae", "r2"]
+CLASSIFICATION = ["accuracy", "error", "top_k", "cross_entropy", "log_likelihood"]
+
+
+def measure(name, *batches, **parameters):
+    if name == "top_k":
+        parameters.setdefault("k", 2)
+    metric = registry.build("metric", {"name": name, **parameters})
+    for outputs, targets in batches:
+        metric.update(outputs, targets)
+    return metric.compute()
+
+
+def regression(random, samples, width=2, dtype=np.float32):
+    targets = random.normal(3, 2, (samples, width)).astype(dtype)
+    return targets + random.normal(0, 1, targets.shape).astype(dtype), targets
+
+
+def classification(random, samples, classes=4):
+    # Few distinct values, so that there are ties.
+    return random.integers(-3, 3, (samples, classes)).astype(np.float32), random.integers(0, classes, samples)
+
+
+def batches_of(name, random, samples):
+    """Outputs and targets that a metric can judge."""
+    metric = registry.lookup("metric", name)
+    if name == "gaussian_nll":
+        outputs, targets = regression(random, samples)
+        return np.concatenate([outputs, random.normal(size=targets.shape)], axis=1), targets
+    return classification(random, samples) if "classification" in metric.tasks else regression(random, samples)
+
+
+def test_every_metric_is_tested():
+    ours = {n for n in registry.names("metric") if registry.lookup("metric", n).__module__.startswith("dlcourse.")}
+    assert ours == {*REGRESSION, *CLASSIFICATION, "gaussian_nll"}
+
+
+@pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, "gaussian_nll"])
+@given(st.integers(2, 40), st.lists(st.integers(0, 40), max_size=5), st.integers(0, 2**32))
+def test_batches_add_up_to_the_whole(name, samples, cuts, seed):
+    outputs, targets = batches_of(name, np.random.default_rng(seed), samples)
+    cuts = sorted(min(cut, samples) for cut in cuts)
+    parts = list(zip(np.split(outputs, cuts), np.split(targets, cuts), strict=True))  # some of them empty
+    whole = measure(name, (outputs, targets))
+    assert measure(name, *parts) == pytest.approx(whole, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, "gaussian_nll"])
+def test_devices_agree_and_reset_forgets(name, device):
+    outputs, targets = batches_of(name, np.random.default_rng(0), 30)
+    here = backend.current()
+    metric = registry.build("metric", {"name": name, **({"k": 2} if name == "top_k" else {})})
+    assert math.isnan(metric.compute())
+    metric.update(here.asarray(outputs[::-1].copy() + 1), here.asarray(targets))
+    metric.reset()
+    for span in (slice(0, 20), slice(20, 30)):
+        metric.update(here.asarray(outputs[span]), here.asarray(targets[span]))
+    value = metric.compute()
+    assert isinstance(value, float)
+    assert value == pytest.approx(measure(name, (outputs, targets)), rel=1e-9)
+
+
+def test_squares_of_a_case_done_by_hand():
+    data = np.array([[1.0], [2.0], [6.0]]), np.array([[1.0], [4.0], [7.0]])
+    assert measure("half_sse", data) == 2.5
+    assert measure("mse", data) == pytest.approx(5 / 3)
+    assert measure("rmse", data) == pytest.approx(math.sqrt(5 / 3))
+    assert measure("mae", data) == 1
+    assert measure("r2", data) == pytest.approx(1 - 5 / 18)
+
+
+def test_r2_does_not_cancel_and_knows_constant_targets():
+    targets = 1e9 + np.arange(10.0)[:, None]
+    assert measure("r2", (targets + 1, targets)) == pytest.approx(1 - 10 / 82.5, rel=1e-9)
+    constant = np.full((7, 1), 0.1)
+    split = [(constant[:3], constant[:3]), (constant[3:], constant[3:])]
+    assert measure("r2", *split) == 1
+    assert measure("r2", (constant + 1, constant)) == 0
+    assert math.isnan(measure("r2", (constant[:1], constant[:1])))
+
+
+def test_single_precision_sums_do_not_drift():
+    outputs, targets = np.full((100_000, 1), 0.1, np.float32), np.zeros((100_000, 1), np.float32)
+    exact = float(np.float32(0.1)) ** 2
+    assert measure("mse", *[(outputs, targets)] * 10) == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_gaussian_output_counts_by_its_mean():
+    outputs, targets = np.array([[1.0, 0.0], [3.0, 5.0]]), np.array([[2.0], [3.0]])
+    assert measure("mse", (outputs, targets)) == 0.5
+    nll = [0.5 * math.log(2 * math.pi) + 0.5, 0.5 * math.log(2 * math.pi) + 5]
+    assert measure("gaussian_nll", (outputs, targets)) == pytest.approx(np.mean(nll))
+
+
+def test_classes_of_a_case_done_by_hand():
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.1, 0.5, 0.4]]))
+    data = logits, np.array([0, 1, 2])
+    assert measure("accuracy", data) == pytest.approx(1 / 3)
+    assert measure("error", data) == pytest.approx(2 / 3)
+    assert measure("top_k", data) == 1
+    expected = -np.mean(np.log([0.7, 0.3, 0.4]))
+    assert measure("cross_entropy", data) == pytest.approx(expected)
+    assert measure("log_likelihood", data) == pytest.approx(-expected)
+
+
+def test_large_logits_do_not_overflow():
+    data = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32), np.array([0, 0])
+    assert measure("cross_entropy", data) == pytest.approx(1e4)
+
+
+@given(st.integers(1, 30), st.integers(2, 6), st.integers(0, 2**32))
+def test_top_1_is_accuracy_and_top_c_is_all(samples, classes, seed):
+    data = classification(np.random.default_rng(seed), samples, classes)
+    assert measure("top_k", data, k=1) == measure("accuracy", data)
+    assert measure("top_k", data, k=classes) == 1
+    assert measure("accuracy", data) + measure("error", data) == pytest.approx(1)
+
+
+def test_an_output_that_is_nan_puts_no_class_first():
+    data = np.full((3, 4), np.nan), np.array([1, 2, 3])
+    assert measure("top_k", data, k=3) == 0
+
+
+def test_more_top_classes_than_classes_is_a_mistake():
+    with pytest.raises(UserError, match="k = 5 is more than the 4 classes"):
+        measure("top_k", classification(np.random.default_rng(0), 3), k=5)
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+def test_outputs_and_targets_never_broadcast(name):
+    for outputs, targets in (((5, 1), (5,)), ((5,), (5,)), ((5, 3), (5, 1)), ((5, 1), (4, 1)), ((1, 1), (5, 1))):
+        with pytest.raises(ShapeError, match="expected outputs and targets of one shape"):
+            measure(name, (np.ones(outputs), np.ones(targets)))
+
+
+@pytest.mark.parametrize("name", CLASSIFICATION)
+def test_labels_have_to_be_labels(name):
+    with pytest.raises(ShapeError, match=r"expected logits \(N, C\) and labels \(N,\)"):
+        measure(name, (np.ones((5, 3)), np.ones((5, 1), int)))
+    with pytest.raises(ShapeError, match="integer class labels, came float64"):
+        measure(name, (np.ones((5, 3)), np.ones(5)))
+
+
+def test_inputs_are_not_changed():
+    for name in [*REGRESSION, *CLASSIFICATION, "gaussian_nll"]:
+        outputs, targets = batches_of(name, np.random.default_rng(0), 9)
+        before = outputs.copy(), targets.copy()
+        outputs.flags.writeable = targets.flags.writeable = False
+        measure(name, (outputs, targets))
+        np.testing.assert_array_equal(outputs, before[0])
+        np.testing.assert_array_equal(targets, before[1])
+
+
+def test_confusion_counts_rows_by_true_class(device):
+    here = backend.current()
+    logits = np.eye(3)[[0, 1, 1, 2, 0]]
+    counts = confusion_matrix(here.asarray(logits), here.asarray(np.array([0, 1, 2, 2, 2])))
+    np.testing.assert_array_equal(counts, [[1, 0, 0], [0, 1, 0], [1, 1, 1]])
+    assert isinstance(counts, np.ndarray)
+
+
+class TestAgainstScikitLearn:
+    @pytest.fixture
+    def sklearn(self):
+        return pytest.importorskip("sklearn.metrics", reason="scikit-learn is the second opinion")
+
+    def test_regression(self, sklearn):
+        outputs, targets = regression(np.random.default_rng(1), 200, 3, np.float64)
+        assert measure("mse", (outputs, targets)) == pytest.approx(sklearn.mean_squared_error(targets, outputs))
+        assert measure("rmse", (outputs, targets)) == pytest.approx(sklearn.mean_squared_error(targets, outputs) ** 0.5)
+        assert measure("mae", (outputs, targets)) == pytest.approx(sklearn.mean_absolute_error(targets, outputs))
+        assert measure("r2", (outputs, targets)) == pytest.approx(sklearn.r2_score(targets, outputs))
+
+    def test_classification(self, sklearn):
+        random = np.random.default_rng(1)
+        logits, labels = random.normal(size=(200, 5)), random.integers(0, 5, 200)
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        guess = logits.argmax(axis=1)
+        assert measure("accuracy", (logits, labels)) == pytest.approx(sklearn.accuracy_score(labels, guess))
+        assert measure("cross_entropy", (logits, labels)) == pytest.approx(sklearn.log_loss(labels, probabilities))
+        for k in (1, 2, 4):
+            expected = sklearn.top_k_accuracy_score(labels, logits, k=k)
+            assert measure("top_k", (logits, labels), k=k) == pytest.approx(expected)
+        expected = sklearn.confusion_matrix(labels, guess)
+        np.testing.assert_array_equal(confusion_matrix(logits, labels), expected)
