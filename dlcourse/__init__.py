@@ -1,5 +1,7 @@
 """dlcourse: every experiment of a deep-learning course from a YAML file, on NumPy or CuPy, by one trainer.
 
+From Python::
+
     import dlcourse as dl
     from dlcourse import nn, optim, functional as F
 
@@ -18,7 +20,7 @@ __version__ = "0.1.0"
 
 # Names are looked up when first used: `dlcourse --help` should not wait for NumPy.
 _HOMES = {
-    "dlcourse.autograd": ("FlatParameters", "Function", "Parameter", "Tensor", "apply", "as_tensor", "gradcheck", "no_grad", "tensor"),
+    "dlcourse.autograd": ("Function", "Parameter", "Tensor", "apply", "as_tensor", "gradcheck", "no_grad", "tensor"),
     "dlcourse.backend.device": ("set_device", "synchronize"),
     "dlcourse.backend.random": ("manual_seed",),
     "dlcourse.experiment": ("run",),

@@ -44,7 +44,8 @@ def allowed(part: str) -> set[str]:
 
 
 def modules() -> list[Path]:
-    return [path for path in sorted(ROOT.rglob("*.py")) if path.parent != ROOT or path.stem not in ("__init__", "__main__")]
+    public_face = ROOT / "__init__.py", ROOT / "__main__.py"
+    return [path for path in sorted(ROOT.rglob("*.py")) if path not in public_face]
 
 
 def part_of(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dlcourse import backend
 from dlcourse.autograd import Tensor, apply, as_tensor, elementwise, linalg, shape
 
 __all__ = ["broadcast_to", "logdet", "matmul", "maximum", "minimum", "solve", "trace", "where"]
@@ -19,8 +20,8 @@ def minimum(a: Tensor, b: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """``a`` where the condition holds, else ``b``."""
-    flags = condition.data if isinstance(condition, Tensor) else condition
-    like = a if isinstance(a, Tensor) else b if isinstance(b, Tensor) else None
+    like = a if isinstance(a, Tensor) else as_tensor(b)
+    flags = condition.data if isinstance(condition, Tensor) else backend.of(like.data).asarray(condition)
     pair = [x if isinstance(x, int | float) else as_tensor(x, like=like) for x in (a, b)]
     return apply(elementwise.Where(flags), *pair)
 

@@ -8,7 +8,10 @@ __all__ = ["dropout"]
 
 
 class Dropout(Function):
-    """y = m x / (1 - p), each m_i 0 with probability p, else 1; dx = m dy / (1 - p). (Srivastava et al. 2014, inverted.)"""
+    """y = m x / (1 - p), each m_i 0 with probability p, else 1; dx = m dy / (1 - p).
+
+    (Srivastava et al. 2014, "inverted": scaled in training, so that evaluation is y = x.)
+    """
 
     def __init__(self, p: float):
         self.p = p

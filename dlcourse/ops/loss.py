@@ -55,7 +55,7 @@ class SquaredError(Function):
 class GaussianNLL(Function):
     """L = 1/N sum_i [log s_i + (y_i - m_i)^2 / (2 s_i^2) + log(2 pi)/2], the mean negative log-likelihood.
 
-    Shapes: outputs (N, 2K) hold the means m (N, K) and the logarithms of the standard deviations log s (N, K); y (N, K).
+    Shapes: outputs (N, 2K) hold the means m and the logarithms of the standard deviations log s; y is (N, K).
     dm = (m - y) / s^2 / N, dlog s = (1 - (y - m)^2 / s^2) / N. With a fixed s it is least squares. (Lecture 2.)
     """
 

@@ -9,6 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dlcourse.backend.kernels.conv import out_size
+from dlcourse.backend.kernels.neighbours import METRICS
+from dlcourse.backend.kernels.pool import max_pool2d
+
 Maker = Callable[[np.random.Generator, type], tuple]
 
 
@@ -37,6 +41,93 @@ def _penalty(l1: float, l2: float) -> Maker:
     return make
 
 
+def _neighbours(queries: int, references: int, width: int, k: int, metric: str) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        return (
+            draw.normal(size=(queries, width)).astype(dtype),
+            draw.normal(size=(references, width)).astype(dtype),
+            k,
+            metric,
+        )
+
+    return make
+
+
+PICTURES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
+    (2, 5, 7, 3, 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (1, 8, 8, 16, 32, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (3, 9, 6, 5, 7, (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    (2, 7, 7, 4, 6, (3, 2), (2, 1), (0, 1), (1, 2), 2),
+    (0, 5, 5, 3, 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+]
+
+
+def _conv(which: str, case: tuple) -> Maker:
+    n, h, w, channels, out, window, *settings = case
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        x = draw.normal(size=(n, h, w, channels)).astype(dtype)
+        weight = draw.normal(size=(out, *window, channels // settings[3])).astype(dtype)
+        size = out_size(x.shape, window, *settings[:3])
+        dout = draw.normal(size=(n, *size, out)).astype(dtype)
+        if which == "forward":
+            return x, weight, draw.normal(size=out).astype(dtype), *settings
+        return (dout, weight, x.shape, *settings) if which == "input" else (dout, x, weight.shape, *settings)
+
+    return make
+
+
+POOLS = [
+    (2, 6, 6, 3, (2, 2), (2, 2), (0, 0)),
+    (1, 7, 5, 9, (3, 2), (2, 1), (1, 1)),
+    (2, 32, 32, 16, (2, 2), (2, 2), (0, 0)),
+    (0, 4, 4, 2, (2, 2), (2, 2), (0, 0)),
+]
+
+
+def _pool(case: tuple, grad: bool, place: bool) -> Maker:
+    n, h, w, channels, window, stride, padding = case
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        x = draw.normal(size=(n, h, w, channels)).astype(dtype)
+        if not grad:
+            return x, window, stride, padding
+        size = (n, *out_size(x.shape, window, stride, padding, (1, 1)), channels)
+        dout = draw.normal(size=size).astype(dtype)
+        if not place:
+            return dout, x.shape, window, stride, padding
+        # Only places inside the picture can have been the largest: those of the forward pass.
+        _, places = max_pool2d.reference(x, window, stride, padding)
+        return dout, places, x.shape, window, stride, padding
+
+    return make
+
+
+def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        x = (3 + 2 * draw.normal(size=(rows, width))).astype(dtype)
+        weight, bias = (draw.normal(size=width).astype(dtype) for _ in range(2))
+        if not grad:
+            return x, weight, bias, 1e-5
+        mean = x.mean(axis=axis, keepdims=axis == 1)
+        inverse = 1 / np.sqrt(x.var(axis=axis, keepdims=axis == 1) + 1e-5)
+        return draw.normal(size=(rows, width)).astype(dtype), x, weight, mean.astype(dtype), inverse.astype(dtype)
+
+    return make
+
+
+NORM_SIZES = [(2, 1), (7, 5), (5000, 33), (64, 300)]
+
+
+def _tied_neighbours(metric: str) -> Maker:
+    """Whole numbers on a small grid: many equal distances, so the order of ties shows."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        return draw.integers(0, 3, (7, 4)).astype(dtype), draw.integers(0, 3, (50, 4)).astype(dtype), 9, metric
+
+    return make
+
+
 CHUNK = (1 << 17) + 1
 
 CASES: dict[str, list[Maker]] = {
@@ -53,6 +144,28 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (np.linspace(-6, 6, 1001).astype(dtype),),
         lambda draw, dtype: (np.array([0.0, -0.0, np.inf, -np.inf, 1e-30]).astype(dtype),),
         lambda draw, dtype: (np.zeros((0, 3), dtype),),
+    ],
+    "nearest": [
+        *[_neighbours(*sizes, metric) for sizes in [(1, 1, 3, 1), (5, 40, 7, 3), (3, 600, 130, 40)] for metric in METRICS],
+        *[_tied_neighbours(metric) for metric in METRICS],
+        _neighbours(3, 8200, 2, 2, "l2"),
+        _neighbours(0, 5, 2, 2, "l1"),
+    ],
+    "conv2d": [_conv("forward", case) for case in PICTURES],
+    "conv2d_input_grad": [_conv("input", case) for case in PICTURES],
+    "conv2d_weight_grad": [_conv("weight", case) for case in PICTURES],
+    "max_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],
+    "max_pool2d_grad": [_pool(case, grad=True, place=True) for case in POOLS],
+    "avg_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],
+    "avg_pool2d_grad": [_pool(case, grad=True, place=False) for case in POOLS],
+    "batch_norm": [_norm(*size, 0, grad=False) for size in NORM_SIZES],
+    "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
+    "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
+    "layer_norm_grad": [_norm(*size, 1, grad=True) for size in NORM_SIZES],
+    "embedding_grad": [
+        lambda draw, dtype: (draw.normal(size=(500, 7)).astype(dtype), draw.integers(0, 40, 500), 65),
+        lambda draw, dtype: (draw.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),
+        lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), 4),
     ],
     "add_penalty": [_penalty(0.0, 0.1), _penalty(0.1, 0.0), _penalty(0.1, 0.2)],
     "sgd_step": [

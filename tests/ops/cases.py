@@ -53,6 +53,19 @@ def _spd(size: int) -> np.ndarray:
     return root @ root.T + size * np.eye(size)
 
 
+def _torch_log_density(t: Any, x: Any, mean: Any, factor: Any) -> Any:
+    return t.distributions.MultivariateNormal(mean, scale_tril=t.tril(factor), validate_args=False).log_prob(x)
+
+
+def _torch_conv(t: Any, x: Any, weight: Any, bias: Any, **settings: Any) -> Any:
+    y = t.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), bias, **settings)
+    return y.permute(0, 2, 3, 1)
+
+
+def _torch_pool(t: Any, name: str, x: Any, *settings: Any, **options: Any) -> Any:
+    return getattr(t.nn.functional, name)(x.permute(0, 3, 1, 2), *settings, **options).permute(0, 2, 3, 1)
+
+
 LABELS = np.array([2, 0, 1, 1, 2])
 FLAGS = np.array([[True, False, True], [False, False, True]])
 
@@ -115,7 +128,7 @@ CASES = [
     Case("getitem-slice", lambda a: a[1:, ::2], ((3, 4),), lambda t, a: a[1:, ::2]),
     Case("getitem-newaxis", lambda a: a[:, None, ..., 0], ((3, 4),), lambda t, a: a[:, None, ..., 0]),
     Case("getitem-array", lambda a: a[np.array([2, 0, 2, 2])], ((3, 4),), lambda t, a: a[[2, 0, 2, 2]]),
-    Case("getitem-pairs", lambda a: a[np.arange(3), np.array([1, 0, 3])], ((3, 4),), lambda t, a: a[[0, 1, 2], [1, 0, 3]]),
+    Case("getitem-pairs", lambda a: a[[0, 1, 2], [1, 0, 3]], ((3, 4),), lambda t, a: a[[0, 1, 2], [1, 0, 3]]),
     Case("getitem-mask", lambda a: a[FLAGS], ((2, 3),), lambda t, a: a[t.as_tensor(FLAGS)]),
     Case("getitem-empty", lambda a: a[3:], ((3, 4),), lambda t, a: a[3:]),
     Case("concatenate", lambda a, b: F.concatenate([a, b], axis=1), ((3, 4), (3, 2)), lambda t, a, b: t.cat([a, b], 1)),
@@ -221,6 +234,98 @@ CASES = [
         * t.nn.functional.gaussian_nll_loss(
             o[:, :2], t.ones(3, 2, dtype=o.dtype), (2 * o[:, 2:]).exp(), full=True, eps=1e-12
         ),
+    ),
+    *[
+        Case(
+            f"gaussian_log_density-{copies}",
+            F.gaussian_log_density,
+            ((5, 3), (2, 3), np.stack([_spd(3), _spd(4)[:3, :3]])[:copies]),
+            lambda t, x, m, f: t.distributions.MultivariateNormal(m, scale_tril=f.tril()).log_prob(x[:, None]),
+        )
+        for copies in (1, 2)
+    ],
+    Case(
+        "gaussian_log_density",
+        F.gaussian_log_density,
+        ((5, 3), (2, 3), np.stack([np.linalg.cholesky(_spd(3)), np.eye(3)])),
+        lambda t, x, m, factors: t.stack([_torch_log_density(t, x, m[c], factors[c]) for c in range(2)], 1),
+    ),
+    Case(
+        "gaussian_log_density-shared",
+        F.gaussian_log_density,
+        ((5, 3), (2, 3), np.linalg.cholesky(_spd(3))[None]),
+        lambda t, x, m, factors: t.stack([_torch_log_density(t, x, m[c], factors[0]) for c in range(2)], 1),
+    ),
+    # --- pictures -------------------------------------------------------------------------------------------------
+    Case("conv2d", F.conv2d, ((2, 5, 6, 3), (4, 3, 3, 3), (4,)), lambda t, x, w, b: _torch_conv(t, x, w, b)),
+    Case("conv2d-no-bias", F.conv2d, ((2, 5, 6, 3), (4, 1, 1, 3)), lambda t, x, w: _torch_conv(t, x, w, None)),
+    Case(
+        "conv2d-stride-padding",
+        lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1),
+        ((2, 6, 5, 3), (4, 3, 3, 3), (4,)),
+        lambda t, x, w, b: _torch_conv(t, x, w, b, stride=2, padding=1),
+    ),
+    Case(
+        "conv2d-dilation-uneven",
+        lambda x, w: F.conv2d(x, w, stride=(1, 2), padding=(2, 1), dilation=(2, 1)),
+        ((2, 6, 5, 2), (3, 3, 2, 2)),
+        lambda t, x, w: _torch_conv(t, x, w, None, stride=(1, 2), padding=(2, 1), dilation=(2, 1)),
+    ),
+    Case(
+        "conv2d-groups",
+        lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=2),
+        ((2, 4, 4, 4), (6, 3, 3, 2), (6,)),
+        lambda t, x, w, b: _torch_conv(t, x, w, b, padding=1, groups=2),
+    ),
+    Case("conv2d-empty", F.conv2d, ((0, 5, 6, 3), (4, 3, 3, 3), (4,)), lambda t, x, w, b: _torch_conv(t, x, w, b)),
+    Case("max_pool2d", lambda x: F.max_pool2d(x, 2), ((2, 5, 4, 3),), lambda t, x: _torch_pool(t, "max_pool2d", x, 2)),
+    Case(
+        "max_pool2d-overlapping",
+        lambda x: F.max_pool2d(x, 3, stride=2, padding=1),
+        ((2, 6, 5, 3),),
+        lambda t, x: _torch_pool(t, "max_pool2d", x, 3, stride=2, padding=1),
+    ),
+    Case("avg_pool2d", lambda x: F.avg_pool2d(x, 2), ((2, 5, 4, 3),), lambda t, x: _torch_pool(t, "avg_pool2d", x, 2)),
+    Case(
+        "avg_pool2d-overlapping",
+        lambda x: F.avg_pool2d(x, (3, 2), stride=2, padding=1),
+        ((2, 6, 5, 3),),
+        lambda t, x: _torch_pool(t, "avg_pool2d", x, (3, 2), stride=2, padding=1),
+    ),
+    Case("global_avg_pool2d", F.global_avg_pool2d, ((2, 5, 4, 3),), lambda t, x: x.mean((1, 2))),
+    # --- normalisation --------------------------------------------------------------------------------------------
+    Case(
+        "batch_norm",
+        lambda x, w, b: F.batch_norm(x, w, b)[0],
+        ((6, 3), (3,), (3,)),
+        lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
+    ),
+    Case(
+        "batch_norm-pictures",
+        lambda x, w, b: F.batch_norm(x, w, b, eps=1e-3)[0],
+        ((2, 3, 4, 5), (5,), (5,)),
+        lambda t, x, w, b: t.nn.functional.batch_norm(
+            x.permute(0, 3, 1, 2), None, None, w, b, training=True, eps=1e-3
+        ).permute(0, 2, 3, 1),
+    ),
+    Case(
+        "layer_norm",
+        F.layer_norm,
+        ((2, 3, 5), (5,), (5,)),
+        lambda t, x, w, b: t.nn.functional.layer_norm(x, (5,), w, b),
+    ),
+    Case(
+        "group_norm",
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        ((2, 3, 4, 6), (6,), (6,)),
+        lambda t, x, w, b: t.nn.functional.group_norm(x.permute(0, 3, 1, 2), 2, w, b).permute(0, 2, 3, 1),
+    ),
+    # --- sequences ------------------------------------------------------------------------------------------------
+    Case(
+        "embedding",
+        lambda w: F.embedding(np.array([[3, 0, 3], [1, 3, 0]]), w),
+        ((4, 5),),
+        lambda t, w: t.nn.functional.embedding(t.tensor([[3, 0, 3], [1, 3, 0]]), w),
     ),
     # --- random: the gradient check redraws the same mask, being at the same place in the sequence ------------------
     Case("dropout", lambda x: _same_draw(lambda: F.dropout(x, 0.4)), ((6, 5),)),

@@ -1,0 +1,45 @@
+"""Normalisation of rows or columns of a matrix, with the gradients written out.
+
+With xhat = (x - mean) / sqrt(var + eps), y = w xhat + b, g = dy w, and means taken over what was normalised together,
+dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps).
+"""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+
+
+@kernel
+def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    """Normalise each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,)."""
+    xp = array_module(x)
+    mean = x.mean(axis=0)
+    inverse = 1 / xp.sqrt(x.var(axis=0) + eps)
+    return (x - mean) * (inverse * weight) + bias, mean, inverse
+
+
+@kernel
+def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+    """dx (M, C), dw (C,), db (C,)."""
+    xhat = (x - mean) * inverse
+    dbias = dout.sum(axis=0)
+    dweight = (dout * xhat).sum(axis=0)
+    dx = (inverse * weight) * (dout - dbias / len(x) - xhat * (dweight / len(x)))
+    return dx, dweight, dbias
+
+
+@kernel
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    """Normalise each row of x (M, D) by its own mean and variance (1/D): y, mean (M, 1), 1 / sqrt(var + eps) (M, 1)."""
+    xp = array_module(x)
+    mean = x.mean(axis=1, keepdims=True)
+    inverse = 1 / xp.sqrt(x.var(axis=1, keepdims=True) + eps)
+    return (x - mean) * inverse * weight + bias, mean, inverse
+
+
+@kernel
+def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+    """dx (M, D), dw (D,), db (D,)."""
+    xhat = (x - mean) * inverse
+    g = dout * weight
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) - xhat * (g * xhat).mean(axis=1, keepdims=True))
+    return dx, (dout * xhat).sum(axis=0), dout.sum(axis=0)

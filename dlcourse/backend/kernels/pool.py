@@ -1,0 +1,61 @@
+"""Pooling of pictures (N, H, W, C) over windows that may overlap and reach into padding."""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.conv import out_size, pad, taps
+
+Pair = tuple[int, int]
+
+
+@kernel
+def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
+    """The largest element of each window, and which of its places holds it (the first, row by row), int32."""
+    xp = array_module(x)
+    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+    y = xp.full(shape, -xp.inf, dtype=x.dtype)
+    place = xp.zeros(shape, dtype=xp.int32)
+    for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride, (1, 1)):
+        larger = (view > y) | xp.isnan(view)
+        place = xp.where(larger, xp.int32(i * window[1] + j), place)
+        y = xp.where(larger, view, y)
+    return y, place
+
+
+@kernel
+def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+    """dx: each window sends dy to the place that held its largest element."""
+    padded = _padded_zeros(dout, x_shape, padding)
+    for i, j, view in taps(padded, dout.shape, window, stride, (1, 1)):
+        view += dout * (place == i * window[1] + j)
+    return _inner(padded, x_shape, padding)
+
+
+@kernel
+def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
+    """The mean of each window; padding counts as zeros."""
+    xp = array_module(x)
+    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+    y = xp.zeros(shape, dtype=x.dtype)
+    for _, _, view in taps(pad(x, padding), shape, window, stride, (1, 1)):
+        y += view
+    y *= 1 / (window[0] * window[1])
+    return y
+
+
+@kernel
+def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+    """dx: each window sends dy / (kh kw) to all its places."""
+    padded = _padded_zeros(dout, x_shape, padding)
+    share = dout * (1 / (window[0] * window[1]))
+    for _, _, view in taps(padded, dout.shape, window, stride, (1, 1)):
+        view += share
+    return _inner(padded, x_shape, padding)
+
+
+def _padded_zeros(dout: Array, x_shape: tuple, padding: Pair) -> Array:
+    n, h, w, channels = x_shape
+    return array_module(dout).zeros((n, h + 2 * padding[0], w + 2 * padding[1], channels), dtype=dout.dtype)
+
+
+def _inner(padded: Array, x_shape: tuple, padding: Pair) -> Array:
+    return padded[:, padding[0] : padding[0] + x_shape[1], padding[1] : padding[1] + x_shape[2]]

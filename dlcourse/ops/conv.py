@@ -1,0 +1,80 @@
+"""Convolution."""
+
+from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import conv as kernels
+from dlcourse.errors import ShapeError
+
+__all__ = ["conv2d"]
+
+Pair = tuple[int, int]
+
+
+class Conv2d(Function):
+    """y[n, p, o] = b_o + sum_{t, c} w[o, t, c] x[n, s p + d t - padding, c] over the taps t of the kernel.
+
+    dx sends dy w[t] back to every place read, dw[t] = sum dy x[...], db = sum dy.
+
+    Shapes: x (N, H, W, C), w (O, kh, kw, C / groups), b (O,), y (N, H', W', O) with
+    H' = (H + 2 padding - d (kh - 1) - 1) // s + 1. (Lecture 8; LeCun et al. 1989.)
+    """
+
+    def __init__(self, stride: Pair, padding: Pair, dilation: Pair, groups: int):
+        self.settings = stride, padding, dilation, groups
+
+    def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
+        self.x, self.weight = x, weight
+        return kernels.conv2d(x, weight, bias[0] if bias else None, *self.settings)
+
+    def backward(self, dout: Array) -> tuple:
+        dx = dweight = None
+        if self.needs[0]:
+            dx = kernels.conv2d_input_grad(dout, self.weight, self.x.shape, *self.settings)
+        if self.needs[1]:
+            dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight.shape, *self.settings)
+        if len(self.needs) == 2:
+            return dx, dweight
+        return dx, dweight, dout.sum(axis=(0, 1, 2)) if self.needs[2] else None
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The convolution of pictures with a kernel; as ``torch.nn.functional.conv2d``, channels last.
+
+    Args:
+        x: (N, H, W, C).
+        weight: (O, kh, kw, C / groups).
+        bias: (O,).
+        stride, padding, dilation: a number for both axes or (vertical, horizontal).
+        groups: channels fall into so many groups that do not see each other.
+    Raises:
+        ShapeError: the shapes do not fit each other, or the kernel is larger than the padded picture.
+    """
+    settings = pair("stride", stride), pair("padding", padding, 0), pair("dilation", dilation)
+    if x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[3] * groups or weight.shape[0] % groups:
+        raise ShapeError(
+            f"conv2d: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), got {x.shape}, {weight.shape}, {groups=}"
+        )
+    if min(kernels.out_size(x.shape, weight.shape[1:3], *settings)) < 1:
+        raise ShapeError(f"conv2d: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")
+    function = Conv2d(*settings, groups)
+    return apply(function, x, weight) if bias is None else apply(function, x, weight, bias)
+
+
+def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
+    """A number for both axes, or one for each.
+
+    Raises:
+        ValueError: neither, or below ``least``.
+    """
+    both = (value, value) if isinstance(value, int) else tuple(value)
+    if len(both) != 2 or not all(isinstance(v, int) and v >= least for v in both):
+        raise ValueError(f"{name}: expected a whole number of at least {least}, or two, got {value!r}")
+    return both

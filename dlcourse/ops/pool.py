@@ -1,0 +1,74 @@
+"""Pooling: a picture made smaller (lecture 8)."""
+
+from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import pool as kernels
+from dlcourse.backend.kernels.conv import out_size
+from dlcourse.errors import ShapeError
+from dlcourse.ops.conv import Pair, pair
+
+__all__ = ["avg_pool2d", "global_avg_pool2d", "max_pool2d"]
+
+
+class MaxPool2d(Function):
+    """y[p] = max over the window of x; dx gets dy at the window's first largest element. Padding never wins."""
+
+    def __init__(self, window: Pair, stride: Pair, padding: Pair):
+        self.settings = window, stride, padding
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        y, self.place = kernels.max_pool2d(x, *self.settings)
+        return y
+
+    def backward(self, dout: Array) -> Array:
+        return kernels.max_pool2d_grad(dout, self.place, self.shape, *self.settings)
+
+
+class AvgPool2d(Function):
+    """y[p] = mean over the window of x, padding counted as zeros; dx gets dy / (kh kw) at every place of the window."""
+
+    def __init__(self, window: Pair, stride: Pair, padding: Pair):
+        self.settings = window, stride, padding
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        return kernels.avg_pool2d(x, *self.settings)
+
+    def backward(self, dout: Array) -> Array:
+        return kernels.avg_pool2d_grad(dout, self.shape, *self.settings)
+
+
+def max_pool2d(
+    x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Tensor:
+    """The largest element of each window of (N, H, W, C); the stride is the window's size if left out."""
+    return apply(MaxPool2d(*_settings("max_pool2d", x, kernel_size, stride, padding)), x)
+
+
+def avg_pool2d(
+    x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+) -> Tensor:
+    """The mean of each window of (N, H, W, C); the stride is the window's size if left out."""
+    return apply(AvgPool2d(*_settings("avg_pool2d", x, kernel_size, stride, padding)), x)
+
+
+def global_avg_pool2d(x: Tensor) -> Tensor:
+    """The mean over each whole picture: (N, H, W, C) -> (N, C)."""
+    if x.ndim != 4:
+        raise ShapeError(f"global_avg_pool2d: expected x (N, H, W, C), got {x.shape}")
+    return x.mean(axis=(1, 2))
+
+
+def _settings(
+    name: str, x: Tensor, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair
+) -> tuple[Pair, Pair, Pair]:
+    window, edge = pair("kernel_size", kernel_size), pair("padding", padding, 0)
+    step = window if stride is None else pair("stride", stride)
+    if x.ndim != 4:
+        raise ShapeError(f"{name}: expected x (N, H, W, C), got {x.shape}")
+    if 2 * edge[0] > window[0] or 2 * edge[1] > window[1]:
+        raise ShapeError(f"{name}: padding {edge} is more than half of the window {window}")
+    if min(out_size(x.shape, window, step, edge, (1, 1))) < 1:
+        raise ShapeError(f"{name}: the window {window} does not fit into {x.shape} with padding {edge}")
+    return window, step, edge
