@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class DlcourseError(Exception):
-    """Base of all errors raised on purpose. Exit code 1: offline, disk full, anything that is not the user's to mend."""
+    """Base of all errors raised on purpose. Exit code 1: offline, disk full, what is not the user's to mend."""
 
     exit_code = 1
 
@@ -51,6 +51,10 @@ class CheckpointError(UserError):
 
 class ShapeError(UserError, ValueError):
     """Arrays do not fit an operation: says the shapes expected and those that came."""
+
+
+class ArgumentError(UserError, ValueError):
+    """A setting is outside its range, or does not go with another one: says which, what it may be, and what came."""
 
 
 class DeviceError(DlcourseError):

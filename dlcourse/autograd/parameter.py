@@ -16,7 +16,7 @@ from dlcourse.errors import ShapeError
 
 
 class Parameter(Tensor):
-    """A leaf that requires a gradient. Its array, once in a flat buffer, is a view of it: assigning ``.data`` copies."""
+    """A leaf that requires a gradient. In a flat buffer its array is a view, and assigning ``.data`` copies."""
 
     __slots__ = ("_array", "_flat", "_place", "_received")
 

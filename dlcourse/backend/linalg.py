@@ -1,0 +1,113 @@
+"""Least squares by QR or singular values, on either array library; never by an inverse or the normal equations."""
+
+import warnings
+from typing import Literal
+
+import numpy as np
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.errors import ShapeError
+
+
+class RankDeficientWarning(UserWarning):
+    """A least-squares problem has many solutions; the one with the smallest norm was taken."""
+
+
+def least_squares(
+    design: Array,
+    targets: Array,
+    ridge: float = 0.0,
+    penalised: Array | None = None,
+    method: Literal["qr", "svd"] = "qr",
+) -> Array:
+    """The theta that minimises 1/2 |X theta - Y|^2 + ridge/2 sum over penalised rows of |theta_p|^2.
+
+    It solves (X^T X + ridge M) theta = X^T Y, M diagonal with ones where penalised, without forming X^T X, whose
+    condition is the square of X's:
+
+    - ``qr``: X = Q R, R theta = Q^T Y; with a penalty for X with the rows sqrt(ridge) M and Y with zeros below.
+      Where R shows that columns depend on each other, ``svd`` takes over.
+    - ``svd``: X = U S V^T, theta = V f(S) U^T Y with f(s) = 1/s, 0 for singular values that rounding may have made,
+      so of many solutions the smallest. With a penalty f(s) = s / (s^2 + ridge), after columns that are not penalised
+      are projected out.
+
+    All in float64. (Lecture 2; Golub & Van Loan, Matrix Computations, chapter 5.)
+
+    Args:
+        design: X, (N, P).
+        targets: Y, (N, K).
+        ridge: at least 0.
+        penalised: booleans (P,); all columns without it.
+    Returns:
+        theta, (P, K), float64.
+    Warns:
+        RankDeficientWarning: there are many solutions.
+    Raises:
+        ShapeError: the shapes do not fit, or there is no row.
+    """
+    if design.ndim != 2 or targets.ndim != 2 or len(design) != len(targets) or not len(design):
+        raise ShapeError(f"least squares: expected X (N, P) and Y (N, K), N >= 1, got {design.shape}, {targets.shape}")
+    x, y = design.astype(np.float64, copy=False), targets.astype(np.float64, copy=False)
+    chosen = np.ones(x.shape[1], dtype=bool) if penalised is None else np.asarray(penalised, dtype=bool)
+    if method == "qr":
+        theta = _by_qr(x, y, ridge, chosen)
+        if theta is not None:
+            return theta
+    if not ridge:
+        return _by_svd(x, y)
+    return _ridge_by_svd(x, y, ridge, chosen)
+
+
+def _by_qr(x: Array, y: Array, ridge: float, chosen: np.ndarray) -> Array | None:
+    """The solution, or None where the columns (with the penalty's rows) depend on each other."""
+    xp = array_module(x)
+    if ridge:
+        rows = ridge**0.5 * np.eye(x.shape[1])[chosen]
+        x = xp.concatenate([x, xp.asarray(rows)])
+        y = xp.concatenate([y, xp.zeros((len(rows), y.shape[1]))])
+    if x.shape[0] < x.shape[1]:
+        return None
+    q, r = xp.linalg.qr(x)
+    diagonal = xp.abs(xp.diagonal(r))
+    if bool(diagonal.min() <= diagonal.max() * _tolerance(x)):
+        return None
+    return xp.linalg.solve(r, q.T @ y)
+
+
+def _by_svd(x: Array, y: Array) -> Array:
+    """The solution of least norm."""
+    xp = array_module(x)
+    u, s, vt = xp.linalg.svd(x, full_matrices=False)
+    kept = s > s.max() * _tolerance(x)
+    rank = int(kept.sum())
+    if rank < x.shape[1]:
+        warnings.warn(
+            f"least squares: {x.shape[0]} samples determine only {rank} of {x.shape[1]} coefficients, so many fit "
+            "equally well and the smallest are taken; more data, fewer features, a lower degree or ridge > 0 decides",
+            RankDeficientWarning,
+            stacklevel=4,
+        )
+    inverse = xp.where(kept, 1 / xp.where(kept, s, 1), 0)
+    return vt.T @ (inverse[:, None] * (u.T @ y))
+
+
+def _ridge_by_svd(x: Array, y: Array, ridge: float, chosen: np.ndarray) -> Array:
+    """The penalised solution by filter factors, on what the columns without a penalty leave over."""
+    xp = array_module(x)
+    theta = xp.zeros((x.shape[1], y.shape[1]))
+    inside, outside = xp.asarray(np.flatnonzero(chosen)), xp.asarray(np.flatnonzero(~chosen))
+    free, bound = x[:, outside], x[:, inside]
+    rest, goal = bound, y
+    if free.shape[1]:
+        q, _ = xp.linalg.qr(free)
+        rest, goal = bound - q @ (q.T @ bound), y - q @ (q.T @ y)
+    u, s, vt = xp.linalg.svd(rest, full_matrices=False)
+    theta[inside] = vt.T @ ((s / (s * s + ridge))[:, None] * (u.T @ goal))
+    if free.shape[1]:
+        theta[outside] = _by_svd(free, y - bound @ theta[inside])
+    return theta
+
+
+def _tolerance(x: Array) -> float:
+    """The share of the largest singular value below which rounding may have made one (LAPACK's and NumPy's rule)."""
+    return max(x.shape) * float(np.finfo(np.float64).eps)

@@ -1,0 +1,8 @@
+"""Whole architectures that a config names; a new one needs only its file and a place in that file's ``__all__``."""
+
+import sys
+
+from dlcourse.collect import public_names
+
+globals().update(public_names(sys.modules[__name__]))
+__all__ = sorted(public_names(sys.modules[__name__]))

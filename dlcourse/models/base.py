@@ -1,0 +1,161 @@
+"""What a model is to the trainer: a Module with hooks for closed forms and for numbers in the data's own units."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Protocol
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import Parameter, Tensor, as_tensor
+from dlcourse.backend.device import Array
+from dlcourse.errors import ShapeError, UserError
+from dlcourse.nn import Module, init
+from dlcourse.ops.linear import linear
+
+__all__ = ["FeatureModel", "Model"]
+
+
+class Scaling(Protocol):
+    """How raw inputs became the model's: z = (x - shift) / scale, for each feature or channel."""
+
+    shift: np.ndarray
+    scale: np.ndarray
+
+
+class Model(Module):
+    """Base of what ``model: {name: ...}`` names. Every hook has a default, so a net needs only ``forward``.
+
+    Args:
+        in_shape: shape of one input, (D,) or (H, W, C).
+        out_features: width of the target, or number of classes.
+    """
+
+    def __init__(self, in_shape: tuple[int, ...], out_features: int):
+        super().__init__()
+        self.in_shape, self.out_features = tuple(in_shape), int(out_features)
+        self.in_features = prod(self.in_shape)
+        if self.in_features < 1 or self.out_features < 1:
+            raise ShapeError(
+                f"{type(self).__name__}: needs at least one input and one output, got {in_shape}, {out_features}"
+            )
+
+    def adapt(self, x: Array, y: Array) -> None:
+        """Take from the training split what the model needs to know before training, such as the range of the inputs.
+
+        Args:
+            x: all training inputs as the model will see them, (N, *in_shape).
+            y: their targets.
+        """
+
+    def design_matrix(self, x: Array) -> Array:
+        """The matrix X (N, P) with outputs X theta, for a model linear in its parameters theta (P, K), in x's type.
+
+        Raises:
+            UserError: the model is not linear in its parameters.
+        """
+        raise UserError(
+            f"optimizer least_squares cannot fit {type(self).__name__}, which is not linear in its parameters; "
+            "it fits the models linear and polynomial, for others take closed_form, sgd, adam, ..."
+        )
+
+    @property
+    def penalised(self) -> np.ndarray | None:
+        """Booleans (P,): which rows of theta a ridge penalty shrinks; None for all."""
+        return None
+
+    def set_solution(self, theta: Array) -> None:
+        """Take the parameters theta (P, K) that belong to :meth:`design_matrix`."""
+        raise NotImplementedError
+
+    def fit(self, x: Array, y: Array) -> None:
+        """Solve for all parameters at once, by the model's own closed form.
+
+        Raises:
+            UserError: there is none.
+        """
+        raise UserError(
+            f"optimizer closed_form cannot fit {type(self).__name__}, which has no closed form of its own; "
+            "take least_squares for a model linear in its parameters, else sgd, adam, ..."
+        )
+
+    def estimates(self, normalizer: Scaling | None = None) -> dict[str, float]:
+        """The fitted numbers that mean something to a reader, by name, in the data's own units.
+
+        Args:
+            normalizer: how the inputs were scaled before they came to the model; None when they were not.
+        """
+        return {}
+
+    def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
+        """Arrays that a plot of this model shows beside its outputs, in the data's own units."""
+        return {}
+
+    def raw_scaling(self, normalizer: Scaling | None) -> tuple[np.ndarray, np.ndarray]:
+        """The normalizer's shift and scale for every single input, (in_features,) each; 0 and 1 without one."""
+        if normalizer is None:
+            return np.zeros(self.in_features), np.ones(self.in_features)
+        shift = np.broadcast_to(np.asarray(normalizer.shift, dtype=np.float64), self.in_shape)
+        scale = np.broadcast_to(np.asarray(normalizer.scale, dtype=np.float64), self.in_shape)
+        return shift.reshape(-1), scale.reshape(-1)
+
+
+class FeatureModel(Model):
+    """y = W phi(x) + b: linear in its parameters, so least squares fits it as well as gradient descent.
+
+    A subclass says what the features phi are. All parameters start at 0: the cost is convex.
+
+    Args:
+        in_shape: shape of one input.
+        out_features: K.
+        features: P, the length of phi.
+
+    Attributes:
+        weight: W, (K, P).
+        bias: b, (K,), which no penalty shrinks.
+    """
+
+    def __init__(self, in_shape: tuple[int, ...], out_features: int, features: int):
+        super().__init__(in_shape, out_features)
+        self.weight = Parameter(init.zeros((self.out_features, features)))
+        self.bias = Parameter(init.zeros((self.out_features,)))
+
+    def features(self, x: Array) -> Array:
+        """phi, (N, P), of inputs (N, *in_shape), in x's type."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        inputs = as_tensor(x).data.astype(self.weight.dtype, copy=False)
+        return linear(Tensor(self.features(inputs)), self.weight, self.bias)
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        return 2 * in_shape[0] * self.weight.data.size  # of W phi; what phi itself takes is left out
+
+    def design_matrix(self, x: Array) -> Array:
+        features = self.features(x)
+        xp = backend.array_module(x)
+        return xp.concatenate([features, xp.ones((len(x), 1), dtype=features.dtype)], axis=1)
+
+    @property
+    def penalised(self) -> np.ndarray:
+        return np.arange(self.weight.shape[1] + 1) < self.weight.shape[1]
+
+    def set_solution(self, theta: Array) -> None:
+        self.weight.data[...] = theta[:-1].T
+        self.bias.data[...] = theta[-1]
+
+    def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
+        """W (K, P) and b (K,) on the host in float64."""
+        return self.weight.numpy().astype(np.float64), self.bias.numpy().astype(np.float64)
+
+
+def flat(x: Array) -> Array:
+    """Inputs (N, ...) as rows (N, D)."""
+    return x.reshape(len(x), -1)
+
+
+def named_by_output(per_output: list[Mapping[str, float]]) -> dict[str, float]:
+    """Estimates of K outputs as one mapping: plain names for a single output, else ``name[k]``."""
+    if len(per_output) == 1:
+        return dict(per_output[0])
+    return {f"{name}[{k}]": value for k, named in enumerate(per_output) for name, value in named.items()}

@@ -1,0 +1,88 @@
+"""The multilayer perceptron: linear layers with an activation between them (lectures 4 and 5)."""
+
+from typing import Literal
+
+from dlcourse import nn
+from dlcourse.autograd import Tensor, as_tensor
+from dlcourse.models.base import Model
+from dlcourse.nn import init as initialisers
+from dlcourse.registry import register
+from dlcourse.types import Count, Probability
+
+__all__ = ["MLP"]
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+@register("model", "mlp")
+class MLP(Model):
+    """Linear - activation - dropout for each hidden layer, then Linear: (N, *in_shape) -> (N, out_features).
+
+    Args:
+        in_shape: shape of one input; pictures are flattened, nothing is scaled.
+        out_features: number of classes, or width of the target.
+        hidden: widths of the hidden layers; none makes it linear.
+        activation: what follows each hidden layer.
+        dropout: probability of dropping a hidden unit in training.
+        init: how weights are drawn. ``kaiming``, ``xavier`` and ``lecun`` are normal with variance g^2 / fan_in,
+            2 g^2 / (fan_in + fan_out) and 1 / fan_in, g the gain of the activation that follows (1 after the last
+            layer); ``orthogonal`` is g times an orthogonal matrix. ``auto`` takes what was made for the activation:
+            ``xavier`` for sigmoid and tanh, ``kaiming`` for the others. Biases start at 0. ``default`` leaves all as
+            ``nn.Linear`` draws it, which is PyTorch's way.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        hidden: list[Count],
+        activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"] = "relu",
+        dropout: Probability = 0.0,
+        init: Literal["auto", "kaiming", "xavier", "lecun", "orthogonal", "default"] = "auto",
+    ):
+        super().__init__(in_shape, out_features)
+        widths = [self.in_features, *hidden]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for fan_in, width in zip(widths[:-1], widths[1:], strict=True):
+            layers += [_linear(fan_in, width, init, activation), ACTIVATIONS[activation]()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        layers.append(_linear(widths[-1], self.out_features, init, "linear", before=activation))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(as_tensor(x))
+
+
+def _linear(fan_in: int, width: int, scheme: str, nonlinearity: str, before: str | None = None) -> nn.Linear:
+    """A linear layer that feeds a nonlinearity, its weights drawn by the scheme.
+
+    Args:
+        before: the hidden layers' activation where ``nonlinearity`` is not it (the last layer); ``auto`` goes by that.
+    """
+    layer = nn.Linear(fan_in, width)
+    if scheme == "default":
+        return layer
+    if scheme == "auto":
+        scheme = "xavier" if (before or nonlinearity) in ("sigmoid", "tanh") else "kaiming"
+    gain = initialisers.calculate_gain(nonlinearity)
+    shape = layer.weight.shape
+    if scheme == "kaiming":
+        layer.weight.data = initialisers.kaiming_normal(shape, a=0.01, nonlinearity=nonlinearity)
+    elif scheme == "xavier":
+        layer.weight.data = initialisers.xavier_normal(shape, gain)
+    elif scheme == "lecun":
+        layer.weight.data = initialisers.lecun_normal(shape)
+    else:
+        layer.weight.data = initialisers.orthogonal(shape, gain)
+    layer.bias.data = initialisers.zeros((width,))
+    return layer

@@ -1,0 +1,128 @@
+"""Polynomial regression, well conditioned at every degree (lecture 2)."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+
+from dlcourse import backend
+from dlcourse.backend.device import Array
+from dlcourse.errors import ArgumentError
+from dlcourse.models.base import FeatureModel, Scaling, flat, named_by_output
+from dlcourse.registry import register
+
+__all__ = ["PolynomialModel"]
+
+BASES = ("legendre", "chebyshev", "power")
+
+
+@register("model", "polynomial")
+class PolynomialModel(FeatureModel):
+    """y = b + sum_d sum_{k=1}^degree w_dk p_k(z_d), z_d the feature x_d scaled to [-1, 1] on the training split.
+
+    Powers of raw inputs are nearly parallel columns: at degree 15 the condition of (1, x, x^2, ...) on [0, 1] is about
+    1e11, and on [500, 1400] beyond float64. Orthogonal polynomials of scaled inputs span the same functions at a
+    condition of about 10, so that QR loses nothing and gradient descent converges too. :meth:`estimates` gives the
+    coefficients of the powers of raw x. Several features get powers of each, added, without products of features.
+
+    The features are constants to autograd: gradients go to the parameters, not to x.
+
+    Args:
+        in_shape: shape of one input, D numbers in all.
+        out_features: K, width of the target.
+        degree: the highest power.
+        basis: p_k: Legendre's or Chebyshev's polynomials, or plain powers of z.
+
+    Attributes:
+        weight: (K, D degree), features one after another, zeros at first.
+        bias: (K,), zeros at first.
+        low, high: (D,) the training split's range; outside it the polynomials grow as they do (extrapolation).
+    Raises:
+        ArgumentError: the degree is below 1 or above 30, or the basis unknown.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        degree: Annotated[int, Ge(1), Le(30)],
+        basis: Literal["legendre", "chebyshev", "power"] = "legendre",
+    ):
+        if not 1 <= degree <= 30:
+            raise ArgumentError(f"degree has to lie in 1..30, got {degree}")
+        if basis not in BASES:
+            raise ArgumentError(f"basis is legendre, chebyshev or power, got {basis!r}")
+        super().__init__(in_shape, out_features, int(np.prod(in_shape)) * degree)
+        self.degree, self.basis = degree, basis
+        self.register_buffer("low", np.full(self.in_features, -1.0, dtype=np.float32))
+        self.register_buffer("high", np.full(self.in_features, 1.0, dtype=np.float32))
+
+    def adapt(self, x: Array, y: Array) -> None:
+        """Take the range of each feature."""
+        rows = flat(x)
+        self.low[...] = rows.min(axis=0)
+        self.high[...] = rows.max(axis=0)
+
+    def features(self, x: Array) -> Array:
+        xp = backend.array_module(x)
+        centre, half = self._range(x.dtype)
+        z = (flat(x) - centre) / half  # (N, D)
+        terms = self._basis(xp.ones_like(z), lambda term: z * term)
+        return xp.stack(terms, axis=2).reshape(len(z), -1)  # (N, D, degree) -> (N, D degree)
+
+    def _basis(self, one: Array, times_z: Callable[[Array], Array]) -> list[Array]:
+        """p_1, ..., p_degree by their three-term recurrence, as values or as coefficients: what p_0 = 1 looks like and
+        what multiplies by z says which."""
+        terms = [one, times_z(one)]
+        for k in range(1, self.degree):
+            if self.basis == "legendre":  # (k + 1) p_{k+1} = (2 k + 1) z p_k - k p_{k-1}
+                terms.append(times_z(terms[k]) * ((2 * k + 1) / (k + 1)) - terms[k - 1] * (k / (k + 1)))
+            elif self.basis == "chebyshev":  # p_{k+1} = 2 z p_k - p_{k-1}
+                terms.append(2 * times_z(terms[k]) - terms[k - 1])
+            else:
+                terms.append(times_z(terms[k]))
+        return terms[1:]
+
+    def _range(self, dtype: Any) -> tuple[Array, Array]:
+        """Centre and half width of the range of each feature; 1 for a feature without spread."""
+        low, high = self.low.astype(dtype), self.high.astype(dtype)
+        half = (high - low) / 2
+        return (low + high) / 2, backend.array_module(low).where(half > 0, half, 1)
+
+    def estimates(self, normalizer: Scaling | None = None) -> dict[str, float]:
+        """``theta_0``, ``theta_1``, ...: y = theta_0 + theta_1 x + theta_2 x^2 + ... in raw x.
+
+        Of several features ``theta_0`` and ``theta_<feature>_<power>``, features from 1; none for more than 10. In a
+        high degree these numbers are large and cancel each other: they are for reading, the model does not use them.
+        """
+        if self.in_features > 10:
+            return {}
+        shift, scale = self.raw_scaling(normalizer)
+        centre, half = (backend.to_host(part) for part in self._range(np.float64))
+        weight, bias = self.coefficients()
+        weight = weight.reshape(self.out_features, self.in_features, self.degree)
+        tables = [self._in_powers(*window) for window in zip(shift + scale * centre, scale * half, strict=True)]
+        powers = np.stack([weight[:, d] @ table for d, table in enumerate(tables)], axis=1)  # (K, D, degree + 1)
+        constants = bias + powers[:, :, 0].sum(axis=1)
+        return named_by_output([self._named(constants[k], powers[k, :, 1:]) for k in range(self.out_features)])
+
+    def _in_powers(self, centre: float, half: float) -> np.ndarray:
+        """(degree, degree + 1): row k - 1 holds the coefficients of x^0, x^1, ... in p_k((x - centre) / half)."""
+        one = np.zeros(self.degree + 1)
+        one[0] = 1.0
+
+        def times_z(term: np.ndarray) -> np.ndarray:
+            product = term * (-centre / half)
+            product[1:] += term[:-1] / half
+            return product
+
+        return np.stack(self._basis(one, times_z))
+
+    def _named(self, constant: float, powers: np.ndarray) -> dict[str, float]:
+        """One output's coefficients, powers (D, degree) from the first on, by name."""
+        prefixes = ["theta"] if len(powers) == 1 else [f"theta_{d + 1}" for d in range(len(powers))]
+        named = {"theta_0": float(constant)}
+        for prefix, row in zip(prefixes, powers, strict=True):
+            named.update({f"{prefix}_{k + 1}": float(value) for k, value in enumerate(row)})
+        return named

@@ -1,0 +1,94 @@
+"""Adam and AdamW: steps scaled by running moments of the gradient."""
+
+from collections.abc import Iterable
+
+from dlcourse.autograd import Parameter
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import optim as kernels
+from dlcourse.optim.base import Optimizer, require
+from dlcourse.registry import register
+from dlcourse.types import NonNegative, Probability
+
+__all__ = ["Adam", "AdamW"]
+
+
+@register("optimizer", "adam")
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015), equal to ``torch.optim.Adam``.
+
+    g = dL/dw + weight_decay w
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2
+    w <- w - lr m' / (sqrt(v') + eps),  m' = m / (1 - beta1^t),  v' = v / (1 - beta2^t)
+
+    with the step number t from 1. The weight decay is the L2 penalty's, coupled through the moments; see
+    :class:`AdamW` for the other kind.
+
+    Args:
+        params: the parameters to change.
+        lr: learning rate.
+        betas: how much of the first and of the second moment stays.
+        eps: keeps the divisor from 0; outside the root.
+        weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
+    Raises:
+        ValueError: an argument is negative, or a beta is not in [0, 1).
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: NonNegative = 1e-3,
+        betas: tuple[Probability, Probability] = (0.9, 0.999),
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0.0,
+    ):
+        beta1, beta2 = betas
+        require(0 <= beta1 < 1 and 0 <= beta2 < 1, f"betas have to lie in [0, 1), got {tuple(betas)}")
+        require(eps >= 0, f"eps has to be at least 0, got {eps}")
+        require(weight_decay >= 0, f"weight_decay has to be at least 0, got {weight_decay}")
+        super().__init__(params, lr, state=("exp_avg", "exp_avg_sq"))
+        self.betas, self.eps, self.weight_decay = (beta1, beta2), eps, weight_decay
+
+    def update(self, weight: Array, grad: Array) -> None:
+        kernels.adam_step(
+            weight,
+            grad,
+            self.state["exp_avg"],
+            self.state["exp_avg_sq"],
+            self.steps,
+            self.lr,
+            *self.betas,
+            self.eps,
+            self.weight_decay,
+            self.decoupled,
+        )
+
+
+@register("optimizer", "adamw")
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), equal to ``torch.optim.AdamW``.
+
+    Before Adam's update, w <- (1 - lr weight_decay) w; the moments see the loss's gradient alone.
+
+    Args:
+        params: the parameters to change.
+        lr: learning rate; also scales the decay.
+        betas: how much of the first and of the second moment stays.
+        eps: keeps the divisor from 0; outside the root.
+        weight_decay: share of the weight that goes each step, divided by lr.
+    Raises:
+        ValueError: an argument is negative, or a beta is not in [0, 1).
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: NonNegative = 1e-3,
+        betas: tuple[Probability, Probability] = (0.9, 0.999),
+        eps: NonNegative = 1e-8,
+        weight_decay: NonNegative = 0.01,
+    ):
+        super().__init__(params, lr, betas, eps, weight_decay)

@@ -1,0 +1,51 @@
+"""Gradient clipping."""
+
+from collections.abc import Iterable
+
+from dlcourse import backend
+from dlcourse.autograd import FlatParameters, Parameter, Tensor
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import optim as kernels
+from dlcourse.optim.base import require
+
+__all__ = ["clip_grad_norm"]
+
+
+def clip_grad_norm(params: Iterable[Parameter] | FlatParameters, max_norm: float) -> Tensor:
+    """Scale the gradients in place so that their joint Euclidean norm is at most ``max_norm``.
+
+    g <- g min(1, max_norm / (|g| + 1e-6)) over all parameters together (Pascanu, Mikolov & Bengio 2013), as
+    ``torch.nn.utils.clip_grad_norm_``. For all the parameters of one optimizer it is one operation on the flat buffer.
+
+    Args:
+        params: parameters, or an optimizer's flat buffer.
+        max_norm: above 0; infinity only measures.
+    Returns:
+        The norm before clipping, a tensor without axes, still on the device.
+    Raises:
+        ValueError: ``max_norm`` is not above 0, or there is no parameter.
+    """
+    require(max_norm > 0, f"max_norm has to be above 0, got {max_norm}")
+    if isinstance(params, FlatParameters):
+        return Tensor(kernels.clip_norm(params.ready_grad(), max_norm))
+    params = list(params)
+    require(bool(params), "clip_grad_norm needs at least one parameter, got none")
+    flat = FlatParameters.holding(params)
+    if flat is not None:
+        return Tensor(kernels.clip_norm(flat.ready_grad(), max_norm))
+    return Tensor(_clip_apart(params, max_norm))
+
+
+def _clip_apart(params: list[Parameter], max_norm: float) -> Array:
+    """The same for parameters that are not one whole buffer: their gradients are joined and given back."""
+    xp = backend.array_module(params[0].data)
+    grads = [p.grad.data for p in params if p.grad is not None]
+    if not grads:
+        return xp.zeros((), dtype=params[0].dtype)
+    joined = xp.concatenate([grad.reshape(-1) for grad in grads])
+    norm = kernels.clip_norm(joined, max_norm)
+    start = 0
+    for grad in grads:
+        grad[...] = joined[start : start + grad.size].reshape(grad.shape)
+        start += grad.size
+    return norm

@@ -1,0 +1,169 @@
+"""Schedules: the learning rate as a function of the step, without state.
+
+``schedule.factor(k)`` multiplies the optimizer's learning rate in update k = 0, 1, ..., total_steps - 1. Each schedule
+takes ``warmup``: over that many updates the factor grows linearly from near 0 to the schedule's first value f(0), then
+the schedule f runs on what is left:
+
+    factor(k) = f(0) (k + 1) / (warmup + 1)     for k < warmup
+    factor(k) = f(k - warmup)                   for k >= warmup
+
+The units are updates (batches), not epochs; an epoch has ceil(samples / batch_size) of them.
+"""
+
+from math import cos, pi
+
+from dlcourse.optim.base import require
+from dlcourse.registry import register
+from dlcourse.types import Count, Fraction, NonNegativeInt, Positive
+
+__all__ = ["ConstantSchedule", "CosineSchedule", "ExponentialSchedule", "OneCycleSchedule", "Schedule", "StepSchedule"]
+
+
+class Schedule:
+    """Base of the schedules. A subclass writes :meth:`after_warmup`.
+
+    Args:
+        total_steps: updates in the whole training.
+        warmup: updates of linear growth at the start.
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(self, total_steps: Count, warmup: NonNegativeInt = 0):
+        require(total_steps >= 1, f"total_steps has to be at least 1, got {total_steps}")
+        require(warmup >= 0, f"warmup has to be at least 0, got {warmup}")
+        self.total_steps, self.warmup = total_steps, warmup
+        # A warm-up longer than the training (a quick trial of a long config) is not an error: then all of it warms up.
+        self.length = max(total_steps - warmup, 1)
+
+    def after_warmup(self, step: int) -> float:
+        """f(step), where step 0 is the first update after the warm-up; ``self.length`` updates are left then."""
+        raise NotImplementedError
+
+    def factor(self, step: int) -> float:
+        """What multiplies the learning rate in update ``step`` (from 0)."""
+        if step < self.warmup:
+            return self.after_warmup(0) * (step + 1) / (self.warmup + 1)
+        return self.after_warmup(step - self.warmup)
+
+
+@register("schedule", "constant")
+class ConstantSchedule(Schedule):
+    """f(k) = 1.
+
+    Args:
+        total_steps: updates in the whole training.
+        warmup: updates of linear growth at the start.
+    """
+
+    def __init__(self, total_steps: Count, warmup: NonNegativeInt = 0):
+        super().__init__(total_steps, warmup)
+
+    def after_warmup(self, step: int) -> float:
+        return 1.0
+
+
+@register("schedule", "step")
+class StepSchedule(Schedule):
+    """f(k) = gamma^floor(k / step_size), ``torch.optim.lr_scheduler.StepLR``.
+
+    Args:
+        total_steps: updates in the whole training.
+        step_size: updates between two drops.
+        gamma: what each drop multiplies by.
+        warmup: updates of linear growth at the start.
+    """
+
+    def __init__(self, total_steps: Count, step_size: Count, gamma: Positive = 0.1, warmup: NonNegativeInt = 0):
+        super().__init__(total_steps, warmup)
+        require(step_size >= 1, f"step_size has to be at least 1, got {step_size}")
+        require(gamma > 0, f"gamma has to be above 0, got {gamma}")
+        self.step_size, self.gamma = step_size, gamma
+
+    def after_warmup(self, step: int) -> float:
+        return self.gamma ** (step // self.step_size)
+
+
+@register("schedule", "exponential")
+class ExponentialSchedule(Schedule):
+    """f(k) = gamma^(k / every), smoothly; with every = 1 ``torch.optim.lr_scheduler.ExponentialLR``.
+
+    Args:
+        total_steps: updates in the whole training.
+        gamma: what ``every`` updates multiply by.
+        every: updates in which the factor falls by gamma, such as those of an epoch.
+        warmup: updates of linear growth at the start.
+    """
+
+    def __init__(self, total_steps: Count, gamma: Positive, every: Count = 1, warmup: NonNegativeInt = 0):
+        super().__init__(total_steps, warmup)
+        require(gamma > 0, f"gamma has to be above 0, got {gamma}")
+        require(every >= 1, f"every has to be at least 1, got {every}")
+        self.gamma, self.every = gamma, every
+
+    def after_warmup(self, step: int) -> float:
+        return self.gamma ** (step / self.every)
+
+
+@register("schedule", "cosine")
+class CosineSchedule(Schedule):
+    """f(k) = final + (1 - final) (1 + cos(pi k / K)) / 2, K the updates after the warm-up (Loshchilov & Hutter 2017).
+
+    ``torch.optim.lr_scheduler.CosineAnnealingLR`` with T_max = K and eta_min = final lr; after K it stays at final.
+
+    Args:
+        total_steps: updates in the whole training.
+        final: what is left of the learning rate at the end.
+        warmup: updates of linear growth at the start.
+    """
+
+    def __init__(self, total_steps: Count, final: Fraction = 0.0, warmup: NonNegativeInt = 0):
+        super().__init__(total_steps, warmup)
+        require(0 <= final <= 1, f"final has to lie in [0, 1], got {final}")
+        self.final = final
+
+    def after_warmup(self, step: int) -> float:
+        return self.final + (1 - self.final) * (1 + cos(pi * min(step / self.length, 1.0))) / 2
+
+
+@register("schedule", "one_cycle")
+class OneCycleSchedule(Schedule):
+    """Up from 1 / div_factor to 1, then down to 1 / (div_factor final_div_factor), both along half a cosine.
+
+    ``torch.optim.lr_scheduler.OneCycleLR`` (Smith & Topin 2018) with max_lr = the optimizer's lr: its peak is update
+    pct_start K - 1 and its last value update K - 1, of the K updates after the warm-up.
+
+    Args:
+        total_steps: updates in the whole training.
+        pct_start: share of the updates spent going up.
+        div_factor: the peak divided by the first learning rate.
+        final_div_factor: the first learning rate divided by the last.
+        warmup: updates of linear growth before the cycle, from near 0 to its first value.
+    """
+
+    def __init__(
+        self,
+        total_steps: Count,
+        pct_start: Fraction = 0.3,
+        div_factor: Positive = 25.0,
+        final_div_factor: Positive = 1e4,
+        warmup: NonNegativeInt = 0,
+    ):
+        super().__init__(total_steps, warmup)
+        require(0 <= pct_start <= 1, f"pct_start has to lie in [0, 1], got {pct_start}")
+        require(div_factor > 0, f"div_factor has to be above 0, got {div_factor}")
+        require(final_div_factor > 0, f"final_div_factor has to be above 0, got {final_div_factor}")
+        self.peak = max(pct_start * self.length - 1, 0.0)
+        self.first = 1 / div_factor
+        self.last = self.first / final_div_factor
+
+    def after_warmup(self, step: int) -> float:
+        if step < self.peak:
+            return _half_cosine(self.first, 1.0, step / self.peak)
+        fall = self.length - 1 - self.peak
+        return _half_cosine(1.0, self.last, min((step - self.peak) / fall, 1.0) if fall > 0 else 0.0)
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    """From start (share 0) to end (share 1) along half a cosine."""
+    return end + (start - end) * (1 + cos(pi * share)) / 2

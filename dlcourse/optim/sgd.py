@@ -1,0 +1,48 @@
+"""Stochastic gradient descent, with momentum and Nesterov's."""
+
+from collections.abc import Iterable
+
+from dlcourse.autograd import Parameter
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import optim as kernels
+from dlcourse.optim.base import Optimizer, require
+from dlcourse.registry import register
+from dlcourse.types import NonNegative
+
+__all__ = ["SGD"]
+
+
+@register("optimizer", "sgd")
+class SGD(Optimizer):
+    """g = dL/dw + weight_decay w;  v <- momentum v + g;  w <- w - lr v, or with Nesterov  w <- w - lr (g + momentum v).
+
+    PyTorch's form (``torch.optim.SGD`` without dampening): the learning rate multiplies the velocity. Sutskever et al.
+    2013 put it inside the velocity, which differs where the learning rate changes.
+
+    Args:
+        params: the parameters to change.
+        lr: learning rate.
+        momentum: share of the velocity that stays; 0 keeps no velocity.
+        nesterov: look ahead by the momentum (Nesterov 1983); needs momentum.
+        weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
+    Raises:
+        ValueError: an argument is negative, or ``nesterov`` comes without momentum.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: NonNegative,
+        momentum: NonNegative = 0.0,
+        nesterov: bool = False,
+        weight_decay: NonNegative = 0.0,
+    ):
+        require(momentum >= 0, f"momentum has to be at least 0, got {momentum}")
+        require(weight_decay >= 0, f"weight_decay has to be at least 0, got {weight_decay}")
+        require(not nesterov or momentum > 0, "nesterov needs a momentum above 0")
+        super().__init__(params, lr, state=("velocity",) if momentum else ())
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+
+    def update(self, weight: Array, grad: Array) -> None:
+        velocity = self.state.get("velocity")
+        kernels.sgd_step(weight, grad, velocity, self.lr, self.momentum, self.nesterov, self.weight_decay)

@@ -1,0 +1,96 @@
+"""The multilayer perceptron: its layers, its first weights, its use of randomness."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from dlcourse import backend, models, nn, optim, registry
+from dlcourse import functional as F
+from dlcourse.autograd import gradcheck, tensor
+from dlcourse.backend import random
+from dlcourse.models.mlp import ACTIVATIONS
+from dlcourse.training.step import TrainStep
+
+
+def test_layers_in_order() -> None:
+    model = models.MLP((4, 4, 3), 10, hidden=[7, 5], activation="tanh", dropout=0.5)
+    kinds = [type(layer) for layer in model.layers]
+    block = [nn.Linear, nn.Tanh, nn.Dropout]
+    assert kinds == [nn.Flatten, *block, *block, nn.Linear]
+    assert [p.shape for p in model.parameters()] == [(7, 48), (7,), (5, 7), (5,), (10, 5), (10,)]
+    assert nn.Dropout not in {type(layer) for layer in models.MLP((2,), 1, [3]).layers}
+
+
+def test_without_hidden_layers_it_is_linear() -> None:
+    model = models.MLP((3,), 2, hidden=[])
+    assert [p.shape for p in model.parameters()] == [(2, 3), (2,)]
+
+
+def test_the_signature_names_every_activation() -> None:
+    parameter = next(p for p in registry.parameters("model", "mlp") if p.name == "activation")
+    assert set(get_args(parameter.annotation)) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_of_every_activation(activation: str) -> None:
+    model = models.MLP((3,), 2, hidden=[4], activation=activation).to(dtype=np.float64)
+    names, values = zip(*[(name, p.data) for name, p in model.named_parameters()], strict=True)
+
+    def outputs(x, *parameters):
+        h = getattr(F, activation)(x @ parameters[0].T + parameters[1])
+        return h @ parameters[2].T + parameters[3]
+
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    gradcheck(outputs, [x, *values])
+    np.testing.assert_allclose(model(tensor(x)).numpy(), outputs(tensor(x), *map(tensor, values)).numpy(), rtol=1e-12)
+    assert names == ("layers.1.weight", "layers.1.bias", "layers.3.weight", "layers.3.bias")
+
+
+@pytest.mark.parametrize(
+    ("init", "activation", "first", "last"),
+    [
+        ("auto", "relu", 2 / 300, 1 / 200),
+        ("auto", "tanh", 25 / 9 * 2 / 500, 2 / 250),
+        ("kaiming", "tanh", 25 / 9 / 300, 1 / 200),
+        ("xavier", "relu", 2 * 2 / 500, 2 / 250),
+        ("lecun", "relu", 1 / 300, 1 / 200),
+        ("default", "relu", 1 / 900, 1 / 600),
+    ],
+)
+def test_variance_of_the_first_weights(init: str, activation: str, first: float, last: float) -> None:
+    model = models.MLP((300,), 50, hidden=[200], activation=activation, init=init)
+    assert model.layers[1].weight.numpy().var() == pytest.approx(first, rel=0.05)
+    assert model.layers[3].weight.numpy().var() == pytest.approx(last, rel=0.06)
+    assert bool(model.layers[1].bias.numpy().any()) == (init == "default")
+
+
+def test_orthogonal_weights() -> None:
+    weight = models.MLP((30,), 5, hidden=[20], activation="tanh", init="orthogonal").layers[1].weight.numpy()
+    np.testing.assert_allclose(weight @ weight.T, 25 / 9 * np.eye(20), atol=1e-5)
+
+
+def test_layers_of_one_shape_start_differently_and_the_seed_decides() -> None:
+    def weights() -> list[np.ndarray]:
+        model = models.MLP((6,), 6, hidden=[6, 6])
+        return [p.numpy().copy() for p in model.parameters() if p.ndim == 2]
+
+    random.manual_seed(1)
+    first = weights()
+    random.manual_seed(1)
+    again = weights()
+    random.manual_seed(2)
+    other = weights()
+    assert len({w.tobytes() for w in first + other}) == 6
+    np.testing.assert_array_equal(first, again)
+
+
+def test_it_learns_what_is_not_linear(device: str) -> None:
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=np.float32)
+    y = np.array([0, 1, 1, 0])
+    x, labels = backend.current().asarray(x), backend.current().asarray(y)
+    model = models.MLP((2,), 2, hidden=[16], activation="tanh").to(device=device)
+    step = TrainStep(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=0.03))
+    for _ in range(300):
+        step(x, labels)
+    assert (model(x).argmax(axis=1).numpy() == y).all()
