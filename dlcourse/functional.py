@@ -1,4 +1,4 @@
-"""Every differentiable function by its name: ``from dlcourse import functional as F``; ``F.relu``, ``F.cross_entropy`` ...
+"""Every differentiable function by its name: ``from dlcourse import functional as F``, then ``F.relu(x)``.
 
 A new function needs only its family's file under ``dlcourse/ops`` and a place in that file's ``__all__``.
 """

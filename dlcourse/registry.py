@@ -38,6 +38,7 @@ __all__ = [
     "nearest",
     "own_parameters",
     "parameters",
+    "plugins",
     "register",
 ]
 
@@ -147,22 +148,25 @@ def parameters(kind: str, name: str) -> list[inspect.Parameter]:
 
     Raises:
         UnknownComponentError: no such component.
-        TypeError: the constructor is no schema: a parameter without annotation, ``*args`` or ``**kwargs``.
+        UserError: the constructor is no schema: a parameter without annotation, ``*args`` or ``**kwargs``.
     """
     return list(_parameters(lookup(kind, name), KINDS[kind].supplied))
 
 
 @functools.cache
 def _parameters(cls: type, supplied: tuple[str, ...]) -> tuple[inspect.Parameter, ...]:
-    found = []
-    for parameter in inspect.signature(cls, eval_str=True).parameters.values():
-        if parameter.name in supplied:
-            continue
+    try:
+        signature = inspect.signature(cls, eval_str=True)
+    except (NameError, TypeError, ValueError) as error:
+        raise UserError(f"{cls.__qualname__}: its constructor's signature cannot be read: {error}") from error
+    found = [parameter for parameter in signature.parameters.values() if parameter.name not in supplied]
+    for parameter in found:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise TypeError(f"{cls.__qualname__}: {parameter} cannot be said in a config; name each parameter")
+            raise UserError(f"{cls.__qualname__}: a config cannot give {parameter}; name each parameter")
         if parameter.annotation is parameter.empty:
-            raise TypeError(f"{cls.__qualname__}: parameter {parameter.name!r} has no annotation to check a config by")
-        found.append(parameter)
+            raise UserError(
+                f"{cls.__qualname__}: parameter {parameter.name!r} needs an annotation to check a config by"
+            )
     return tuple(found)
 
 
@@ -255,6 +259,9 @@ def load_plugin(path: str | Path) -> types.ModuleType:
     before = {kind: dict(components) for kind, components in _components.items()}
     try:
         spec.loader.exec_module(module)
+        for kind, components in _components.items():
+            for name in components.keys() - before[kind].keys():
+                parameters(kind, name)
     except BaseException as error:
         del sys.modules[module_name]
         _components.update(before)
@@ -264,6 +271,11 @@ def load_plugin(path: str | Path) -> types.ModuleType:
             raise UserError(f"plugin {path}: {_where(error, path)}{type(error).__name__}: {error}") from error
         raise
     return module
+
+
+def plugins() -> list[str]:
+    """The files that :func:`load_plugin` has imported, in order: what another process has to load too."""
+    return [module.__file__ for name, module in sys.modules.items() if name.startswith("dlcourse_plugin_")]
 
 
 def _where(error: Exception, path: Path) -> str:

@@ -14,7 +14,9 @@ class Add(Function):
         return a + b
 
     def backward(self, dout: Array) -> tuple:
-        return tuple(unbroadcast(dout, shape) if need else None for need, shape in zip(self.needs, self.shapes))
+        da = unbroadcast(dout, self.shapes[0]) if self.needs[0] else None
+        db = unbroadcast(dout, self.shapes[1]) if self.needs[1] else None
+        return da, db
 
 
 class Sub(Function):

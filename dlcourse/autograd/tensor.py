@@ -95,7 +95,11 @@ def apply(function: Function, *inputs: Any) -> Any:
         shapes = ", ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
         raise ShapeError(f"{type(function).__name__.lower()}: inputs of shape {shapes} do not fit: {error}") from error
     several = isinstance(value, tuple)
-    outputs = tuple(Tensor(array) for array in (value if several else (value,)))
+    # NumPy gives a scalar where a result has no axes; a tensor always holds an array.
+    outputs = tuple(
+        Tensor(np.asarray(array) if isinstance(array, np.generic) else array)
+        for array in (value if several else (value,))
+    )
     if any(function.needs):
         parents = tuple(_source(x) if need else None for x, need in zip(inputs, function.needs, strict=True))
         node = Node(function, parents, len(outputs))
@@ -424,7 +428,14 @@ class Tensor:
         return self.transpose()
 
     def __getitem__(self, index: Any) -> "Tensor":
-        return apply(shape.GetItem(_plain_index(index)), self)
+        parts = index if isinstance(index, tuple) else (index,)
+        plain = tuple(self._index_part(part) for part in parts)
+        return apply(shape.GetItem(plain if isinstance(index, tuple) else plain[0]), self)
+
+    def _index_part(self, part: Any) -> Any:
+        """A slice or number as it is; indices and masks as an array on this tensor's device."""
+        part = _array(part)
+        return backend.of(self.data).asarray(part) if isinstance(part, list) or hasattr(part, "dtype") else part
 
     def __iter__(self) -> Iterator["Tensor"]:
         if self.ndim == 0:
@@ -502,9 +513,3 @@ def _flat_arguments(arguments: tuple) -> tuple[int, ...]:
     if len(arguments) == 1 and isinstance(arguments[0], tuple | list):
         return tuple(arguments[0])
     return arguments
-
-
-def _plain_index(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(_array(part) for part in index)
-    return _array(index)

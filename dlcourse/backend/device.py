@@ -54,7 +54,6 @@ CPU = Backend("cpu", "cpu", np)
 _current: Backend | None = None
 
 
-@functools.cache
 def get(name: str = "auto") -> Backend:
     """Find the device of that name.
 
@@ -80,9 +79,13 @@ def get(name: str = "auto") -> Backend:
     index = int(match[2] or 0)
     if index >= status.count:
         raise DeviceError(f"device {name!r} is not there: {status.count} GPU(s) found, numbered from 0")
+    return _cuda(index)
+
+
+@functools.cache
+def _cuda(index: int) -> Backend:
     import cupy
 
-    cupy.cuda.Device(index).use()
     return Backend(f"cuda:{index}", "cuda", cupy, index)
 
 
@@ -128,7 +131,7 @@ def of(array: Array) -> Backend:
     """The backend of the device that an array lies on."""
     if array_module(array) is np:
         return CPU
-    return get(f"cuda:{array.device.id}")
+    return _cuda(array.device.id)
 
 
 def same_device(first: Array, second: Array) -> bool:

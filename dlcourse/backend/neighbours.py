@@ -9,7 +9,7 @@ SPARE = 8
 def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, columns: int) -> tuple[Array, Array]:
     """The kernel ``nearest`` for l2, by blocks of ``rows`` queries and ``columns`` references.
 
-    |q - r|^2 = |q|^2 - 2 q^T r + |r|^2: one matrix product a block, and memory for rows x columns numbers, never N x M x D.
+    |q - r|^2 = |q|^2 - 2 q^T r + |r|^2: one matrix product a block, memory for rows x columns numbers, never N x M x D.
     The difference of large squares loses digits, so points are first moved by the references' mean, k + 8 candidates
     are kept, and their distances are computed again as differences in float64.
     """

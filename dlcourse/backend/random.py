@@ -85,6 +85,7 @@ def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend:
     xp = (backend or current()).xp
     bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
     philox_bits(bits, _stream.seed, _hash(purpose), _stream.next(purpose), _stream.step)
-    if probability >= 1.0:
+    threshold = round(probability * 2**32)
+    if threshold == 2**32:  # which no 32-bit word holds
         return xp.ones(shape, dtype=bool)
-    return (bits < np.uint32(round(probability * 2**32))).reshape(shape)
+    return (bits < np.uint32(threshold)).reshape(shape)

@@ -9,7 +9,7 @@ __all__ = ["Sequential"]
 
 
 class Sequential(Module):
-    """One module after another, each taking the output of the one before; state names are ``0.weight``, ``1.bias`` ..."""
+    """One module after another, each taking the output of the one before; names in the state are ``0.weight`` ..."""
 
     def __init__(self, *modules: Module):
         super().__init__()

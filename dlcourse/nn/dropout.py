@@ -8,7 +8,7 @@ __all__ = ["Dropout"]
 
 
 class Dropout(Module):
-    """In training each element is zero with probability ``p`` and the rest is scaled by 1 / (1 - p); in evaluation y = x.
+    """In training each element is 0 with probability ``p`` and the rest is scaled by 1 / (1 - p); in evaluation y = x.
 
     Args:
         p: the probability of dropping, as in PyTorch (the course's homework states the probability of keeping).

@@ -24,7 +24,7 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
         super().__init__()
         if in_features < 1 or out_features < 1:
-            raise ValueError(f"Linear: sizes are at least 1, got in_features={in_features}, out_features={out_features}")
+            raise ValueError(f"Linear: sizes are at least 1, got {in_features=} and {out_features=}")
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features)
         draw = random.next_generator("init/linear")

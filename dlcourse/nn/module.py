@@ -44,7 +44,7 @@ class Module:
     # --- what is inside -----------------------------------------------------------------------------------------------
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules held directly, with the names of their attributes; members of a list are ``name.0``, ``name.1``."""
+        """The modules held directly, by the names of their attributes; members of a list are ``name.0``, ``name.1``."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value

@@ -60,7 +60,8 @@ def conv2d(
     settings = pair("stride", stride), pair("padding", padding, 0), pair("dilation", dilation)
     if x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[3] * groups or weight.shape[0] % groups:
         raise ShapeError(
-            f"conv2d: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), got {x.shape}, {weight.shape}, {groups=}"
+            "conv2d: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), "
+            f"got {x.shape}, {weight.shape}, {groups=}"
         )
     if min(kernels.out_size(x.shape, weight.shape[1:3], *settings)) < 1:
         raise ShapeError(f"conv2d: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")

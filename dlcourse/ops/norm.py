@@ -51,9 +51,7 @@ class LayerNorm(Function):
         return dx.reshape(dout.shape), dweight, dbias
 
 
-def batch_norm(
-    x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5
-) -> tuple[Tensor, Array, Array]:
+def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tuple[Tensor, Array, Array]:
     """Normalise each channel (the last axis) by the batch's own statistics.
 
     Returns:
@@ -81,7 +79,9 @@ def group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float 
     """Normalise groups of channels of each sample together, over all places: x (N, ..., C). (Wu & He 2018.)"""
     channels = x.shape[-1]
     if x.ndim < 2 or channels % groups or weight.shape != (channels,) or bias.shape != (channels,):
-        raise ShapeError(f"group_norm: expected x (N, ..., C) with C a multiple of {groups}, weight (C,), got {x.shape}")
+        raise ShapeError(
+            f"group_norm: expected x (N, ..., C) with C a multiple of {groups}, weight (C,), got {x.shape}"
+        )
     n, places = x.shape[0], x.size // max(1, x.shape[0] * channels)
     width = channels // groups
     # One row a sample and group: (N, places, G, C/G) -> (N G, places C/G).

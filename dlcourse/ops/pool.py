@@ -39,16 +39,12 @@ class AvgPool2d(Function):
         return kernels.avg_pool2d_grad(dout, self.shape, *self.settings)
 
 
-def max_pool2d(
-    x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Tensor:
+def max_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Tensor:
     """The largest element of each window of (N, H, W, C); the stride is the window's size if left out."""
     return apply(MaxPool2d(*_settings("max_pool2d", x, kernel_size, stride, padding)), x)
 
 
-def avg_pool2d(
-    x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
-) -> Tensor:
+def avg_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Tensor:
     """The mean of each window of (N, H, W, C); the stride is the window's size if left out."""
     return apply(AvgPool2d(*_settings("avg_pool2d", x, kernel_size, stride, padding)), x)
 

@@ -99,7 +99,7 @@ class TrainStep:
         return array.astype(self.flat.data.dtype, copy=False) if array.dtype.kind == "f" else array
 
     def averaged(self) -> "_Averaged":
-        """``with step.averaged():`` the model holds the moving average of its parameters; nothing changes without one."""
+        """``with step.averaged():`` the model holds the moving average of its parameters, where one is kept."""
         return _Averaged(self)
 
     def state_dict(self) -> dict:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dlcourse.backend.kernels import recurrent
+from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import out_size
 from dlcourse.backend.kernels.neighbours import METRICS
 from dlcourse.backend.kernels.pool import max_pool2d
@@ -119,6 +121,60 @@ def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
 NORM_SIZES = [(2, 1), (7, 5), (5000, 33), (64, 300)]
 
 
+RECURRENT = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def _recurrent(name: str, n: int, steps: int, size: int, *extra: object) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        gates = RECURRENT[name]
+        projected = draw.normal(size=(n, steps, gates * size)).astype(dtype)
+        h0, c0 = (draw.normal(size=(n, size)).astype(dtype) for _ in range(2))
+        weight = (draw.normal(size=(gates * size, size)) / size**0.5).astype(dtype)
+        if name == "gru":
+            return projected, h0, weight, draw.normal(size=gates * size).astype(dtype)
+        return (projected, h0, c0, weight) if name == "lstm" else (projected, h0, weight, *extra)
+
+    return make
+
+
+def _recurrent_grad(name: str, n: int, steps: int, size: int, *extra: object) -> Maker:
+    """The gradient's arguments from the reference's forward pass, so that they belong together."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        arguments = _recurrent(name, n, steps, size, *extra)(draw, dtype)
+        dhidden = draw.normal(size=(n, steps, size)).astype(dtype)
+        if name == "rnn":
+            return dhidden, recurrent.rnn.reference(*arguments), arguments[2], *extra
+        if name == "gru":
+            return dhidden, *recurrent.gru.reference(*arguments), arguments[1], arguments[2]
+        _, cells, gates = recurrent.lstm.reference(*arguments)
+        return dhidden, draw.normal(size=(n, size)).astype(dtype), cells, gates, arguments[2], arguments[3]
+
+    return make
+
+
+def _attention(n: int, heads: int, t: int, s: int, d: int, masked: bool, causal: bool, drop: bool, grad: bool) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        q = draw.normal(size=(n, heads, t, d)).astype(dtype)
+        k, v = (draw.normal(size=(n, heads, s, d)).astype(dtype) for _ in range(2))
+        mask = draw.random((n, 1, 1, s)) < 0.7 if masked else None
+        kept = ((draw.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
+        if not grad:
+            return q, k, v, mask, causal, kept
+        _, p = attention.reference(q, k, v, mask, causal, kept)
+        return draw.normal(size=(n, heads, t, d)).astype(dtype), q, k, v, p, kept
+
+    return make
+
+
+ATTENTION = [
+    (2, 3, 5, 7, 4, True, False, True),
+    (1, 1, 1, 1, 1, False, False, False),
+    (3, 4, 33, 33, 16, False, True, False),
+    (2, 2, 9, 9, 8, True, True, True),
+]
+
+
 def _tied_neighbours(metric: str) -> Maker:
     """Whole numbers on a small grid: many equal distances, so the order of ties shows."""
 
@@ -131,9 +187,7 @@ def _tied_neighbours(metric: str) -> Maker:
 CHUNK = (1 << 17) + 1
 
 CASES: dict[str, list[Maker]] = {
-    "philox_bits": [
-        lambda draw, dtype, n=n: (np.zeros(n, np.uint32), 2**64 - 3, 17, 2, 5) for n in (0, 1, 7, 8, 1001)
-    ],
+    "philox_bits": [lambda draw, dtype, n=n: (np.zeros(n, np.uint32), 2**64 - 3, 17, 2, 5) for n in (0, 1, 7, 8, 1001)],
     "softmax_cross_entropy": [
         _cross_entropy(rows, classes, smoothing, grad)
         for rows, classes in [(1, 2), (3, 10), (257, 33)]
@@ -146,7 +200,11 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (np.zeros((0, 3), dtype),),
     ],
     "nearest": [
-        *[_neighbours(*sizes, metric) for sizes in [(1, 1, 3, 1), (5, 40, 7, 3), (3, 600, 130, 40)] for metric in METRICS],
+        *[
+            _neighbours(*sizes, metric)
+            for sizes in [(1, 1, 3, 1), (5, 40, 7, 3), (3, 600, 130, 40)]
+            for metric in METRICS
+        ],
         *[_tied_neighbours(metric) for metric in METRICS],
         _neighbours(3, 8200, 2, 2, "l2"),
         _neighbours(0, 5, 2, 2, "l1"),
@@ -167,10 +225,28 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (draw.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),
         lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), 4),
     ],
+    "rnn": [_recurrent("rnn", 3, 7, 5, relu) for relu in (False, True)],
+    "rnn_grad": [_recurrent_grad("rnn", 3, 7, 5, relu) for relu in (False, True)],
+    "lstm": [_recurrent("lstm", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
+    "lstm_grad": [_recurrent_grad("lstm", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
+    "gru": [_recurrent("gru", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
+    "gru_grad": [_recurrent_grad("gru", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
+    "attention": [_attention(*case, grad=False) for case in ATTENTION],
+    "attention_grad": [_attention(*case, grad=True) for case in ATTENTION],
     "add_penalty": [_penalty(0.0, 0.1), _penalty(0.1, 0.0), _penalty(0.1, 0.2)],
     "sgd_step": [
         *[
-            (lambda draw, dtype, n=n: (draw.normal(size=n).astype(dtype), draw.normal(size=n).astype(dtype), None, 0.1, 0.0, False, 0.01))
+            (
+                lambda draw, dtype, n=n: (
+                    draw.normal(size=n).astype(dtype),
+                    draw.normal(size=n).astype(dtype),
+                    None,
+                    0.1,
+                    0.0,
+                    False,
+                    0.01,
+                )
+            )
             for n in (1, 1000, CHUNK)
         ],
         _optimizer(1000, 1, 0.1, 0.9, False, 0.0),

@@ -66,6 +66,19 @@ def _torch_pool(t: Any, name: str, x: Any, *settings: Any, **options: Any) -> An
     return getattr(t.nn.functional, name)(x.permute(0, 3, 1, 2), *settings, **options).permute(0, 2, 3, 1)
 
 
+def _torch_recurrent(t: Any, name: str, inputs: tuple, cell: bool = False, **options: Any) -> Any:
+    """PyTorch's layer with our tensors for its weights, through its functional call, so that gradients reach them."""
+    x, *states, weight_ih, weight_hh, bias_ih, bias_hh = inputs
+    layer = getattr(t.nn, name)(x.shape[2], weight_hh.shape[1], batch_first=True, dtype=x.dtype, **options)
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    weights = dict(zip(names, (weight_ih, weight_hh, bias_ih, bias_hh), strict=True))
+    first = tuple(state[None] for state in states)
+    output, last = t.func.functional_call(layer, weights, (x, first if len(first) > 1 else first[0]))
+    # Added with weight zero: the test asks every input for a gradient.
+    return last[1][0] + 0 * output.sum() if cell else output
+
+
+KEYS = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 1, 1, 1]], dtype=bool)[:, None, None, :]
 LABELS = np.array([2, 0, 1, 1, 2])
 FLAGS = np.array([[True, False, True], [False, False, True]])
 
@@ -230,9 +243,11 @@ CASES = [
         "gaussian_nll",
         lambda o: F.gaussian_nll(o, np.ones((3, 2))),
         ((3, 4),),
-        lambda t, o: 2
-        * t.nn.functional.gaussian_nll_loss(
-            o[:, :2], t.ones(3, 2, dtype=o.dtype), (2 * o[:, 2:]).exp(), full=True, eps=1e-12
+        lambda t, o: (
+            2
+            * t.nn.functional.gaussian_nll_loss(
+                o[:, :2], t.ones(3, 2, dtype=o.dtype), (2 * o[:, 2:]).exp(), full=True, eps=1e-12
+            )
         ),
     ),
     *[
@@ -326,6 +341,59 @@ CASES = [
         lambda w: F.embedding(np.array([[3, 0, 3], [1, 3, 0]]), w),
         ((4, 5),),
         lambda t, w: t.nn.functional.embedding(t.tensor([[3, 0, 3], [1, 3, 0]]), w),
+    ),
+    Case(
+        "rnn",
+        F.rnn,
+        ((2, 4, 3), (2, 5), (5, 3), (5, 5), (5,), (5,)),
+        lambda t, *inputs: _torch_recurrent(t, "RNN", inputs),
+    ),
+    Case(
+        "rnn-relu",
+        lambda *inputs: F.rnn(*inputs, nonlinearity="relu"),
+        ((2, 4, 3), (2, 5), (5, 3), (5, 5), (5,), (5,)),
+        lambda t, *inputs: _torch_recurrent(t, "RNN", inputs, nonlinearity="relu"),
+    ),
+    Case(
+        "lstm",
+        lambda *inputs: F.lstm(*inputs)[0],
+        ((2, 4, 3), (2, 5), (2, 5), (20, 3), (20, 5), (20,), (20,)),
+        lambda t, *inputs: _torch_recurrent(t, "LSTM", inputs),
+    ),
+    Case(
+        "lstm-last-cell",
+        lambda *inputs: F.lstm(*inputs)[1],
+        ((2, 4, 3), (2, 5), (2, 5), (20, 3), (20, 5), (20,), (20,)),
+        lambda t, *inputs: _torch_recurrent(t, "LSTM", inputs, cell=True),
+    ),
+    Case(
+        "gru",
+        F.gru,
+        ((2, 4, 3), (2, 5), (15, 3), (15, 5), (15,), (15,)),
+        lambda t, *inputs: _torch_recurrent(t, "GRU", inputs),
+    ),
+    Case(
+        "attention",
+        F.scaled_dot_product_attention,
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),
+        lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv),
+    ),
+    Case(
+        "attention-causal",
+        lambda *qkv: F.scaled_dot_product_attention(*qkv, causal=True),
+        ((2, 3, 4, 5), (2, 3, 4, 5), (2, 3, 4, 5)),
+        lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv, is_causal=True),
+    ),
+    Case(
+        "attention-mask",
+        lambda *qkv: F.scaled_dot_product_attention(*qkv, mask=KEYS),
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),
+        lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv, attn_mask=t.as_tensor(KEYS)),
+    ),
+    Case(
+        "attention-dropout",
+        lambda *qkv: _same_draw(lambda: F.scaled_dot_product_attention(*qkv, dropout=0.3)),
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),
     ),
     # --- random: the gradient check redraws the same mask, being at the same place in the sequence ------------------
     Case("dropout", lambda x: _same_draw(lambda: F.dropout(x, 0.4)), ((6, 5),)),

@@ -17,9 +17,7 @@ ALL = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def tensors(case: Case, dtype: type = np.float64) -> list[Tensor]:
-    return [
-        tensor(a.astype(dtype), requires_grad=True) if a.dtype.kind == "f" else Tensor(a) for a in case.arrays()
-    ]
+    return [tensor(a.astype(dtype), requires_grad=True) if a.dtype.kind == "f" else Tensor(a) for a in case.arrays()]
 
 
 @ALL

@@ -1,4 +1,4 @@
-"""Nearest neighbours on the CPU: Euclidean through GEMM, the other metrics in pieces that fit the cache, on all cores."""
+"""Nearest neighbours on the CPU: Euclidean through GEMM, other metrics in pieces that fit the cache, on all cores."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -13,8 +13,10 @@ Pair = tuple[int, int]
 
 
 @kernel
-def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
-    """y (N, H', W', O) for x (N, H, W, C) and weight (O, kh, kw, C / groups); H' = (H + 2p - d (kh - 1) - 1) // s + 1."""
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    """y (N, H', W', O) of x (N, H, W, C), weight (O, kh, kw, C / groups); H' = (H + 2p - d (kh - 1) - 1) // s + 1."""
     xp = array_module(x)
     padded = pad(x, padding)
     shape = (len(x), *out_size(x.shape, weight.shape[1:3], stride, padding, dilation), len(weight))

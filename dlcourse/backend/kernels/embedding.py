@@ -8,7 +8,7 @@ from dlcourse.backend.kernels import kernel
 def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     """Sum the rows of dout (M, D) that belong to the same index (M,): (rows, D).
 
-    Sorted by index and summed segment by segment, so the order of the sums, and with it the rounding, is always the same.
+    Sorted by index and summed segment by segment: the order of the sums, and with it the rounding, is always the same.
     """
     xp = array_module(dout)
     grad = xp.zeros((rows, dout.shape[1]), dtype=dout.dtype)

@@ -1,0 +1,48 @@
+"""Scaled dot-product attention and its gradient."""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+
+
+@kernel
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
+) -> tuple[Array, Array]:
+    """P = softmax(q k^T / sqrt(d)), y = (P kept) v.
+
+    Args:
+        q: (N, heads, T, d).
+        k, v: (N, heads, S, d).
+        mask: booleans that broadcast to (N, heads, T, S); False hides a key. A query that sees no key gets zeros.
+        causal: position t sees keys up to t + S - T only.
+        kept: factors (N, heads, T, S) of dropout, 0 or 1 / (1 - p).
+    Returns:
+        y (N, heads, T, d) and P (N, heads, T, S).
+    """
+    xp = array_module(q)
+    scores = q @ k.swapaxes(-1, -2) * (q.shape[-1] ** -0.5)
+    visible = mask
+    if causal:
+        t, s = scores.shape[-2:]
+        earlier = xp.tri(t, s, s - t, dtype=bool)
+        visible = earlier if mask is None else mask & earlier
+    if visible is not None:
+        scores = xp.where(visible, scores, -xp.inf)
+    top = scores.max(axis=-1, keepdims=True) if scores.shape[-1] else xp.zeros((*scores.shape[:-1], 1), scores.dtype)
+    p = xp.exp(scores - xp.where(xp.isfinite(top), top, 0))
+    totals = p.sum(axis=-1, keepdims=True)
+    p = (p / xp.where(totals == 0, 1, totals)).astype(q.dtype)
+    return (p if kept is None else p * kept) @ v, p
+
+
+@kernel
+def attention_grad(
+    dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None
+) -> tuple[Array, Array, Array]:
+    """dv = (P kept)^T dy, dP = dy v^T kept, dS = P (dP - sum dP P), dq = dS k / sqrt(d), dk = dS^T q / sqrt(d)."""
+    dv = (p if kept is None else p * kept).swapaxes(-1, -2) @ dout
+    dp = dout @ v.swapaxes(-1, -2)
+    if kept is not None:
+        dp = dp * kept
+    ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True)) * (q.shape[-1] ** -0.5)
+    return ds @ k, ds.swapaxes(-1, -2) @ q, dv

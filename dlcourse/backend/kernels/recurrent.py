@@ -1,0 +1,125 @@
+"""The recurrences of RNN, LSTM and GRU: what goes from step to step, with its gradients.
+
+What does not depend on the step before, the input's projection, is one matrix product for all steps outside; likewise
+the gradients of the weights afterwards. Here (N, T, G) holds the projected inputs, biases included, and W (G, H) takes
+the hidden state of the step before. (Lecture 11; Hochreiter & Schmidhuber 1997; Cho et al. 2014.)
+"""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+
+
+@kernel
+def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
+    """h_t = phi(a_t + W h_(t-1)), phi = tanh or ReLU: hidden states (N, T, H)."""
+    xp = array_module(projected)
+    hidden, h = xp.empty_like(projected), h0
+    for t in range(projected.shape[1]):
+        a = projected[:, t] + h @ weight.T
+        h = xp.maximum(a, 0) if relu else xp.tanh(a)
+        hidden[:, t] = h
+    return hidden
+
+
+@kernel
+def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[Array, Array]:
+    """da (N, T, H) and dh0 (N, H): da_t = phi'(a_t) (dh_t + W^T da_(t+1)), phi' = 1 - h^2 or h > 0."""
+    xp = array_module(dhidden)
+    da, dh = xp.empty_like(dhidden), xp.zeros_like(dhidden[:, 0])
+    for t in reversed(range(dhidden.shape[1])):
+        h = hidden[:, t]
+        da[:, t] = (dhidden[:, t] + dh) * ((h > 0) if relu else (1 - h * h))
+        dh = da[:, t] @ weight
+    return da, dh
+
+
+@kernel
+def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """i, f, o = sigmoid(a), g = tanh(a) with a = a_t + W h_(t-1);  c = f c + i g;  h = o tanh(c).
+
+    Returns:
+        hidden states (N, T, H), cells (N, T, H), and i, f, g, o (N, T, 4H) in PyTorch's order.
+    """
+    xp = array_module(projected)
+    n, steps, size = len(projected), projected.shape[1], h0.shape[1]
+    hidden, cells = (xp.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
+    gates = xp.empty_like(projected)
+    h, c = h0, c0
+    for t in range(steps):
+        a = projected[:, t] + h @ weight.T
+        i, f, o = (_sigmoid(a[:, k * size : (k + 1) * size]) for k in (0, 1, 3))
+        g = xp.tanh(a[:, 2 * size : 3 * size])
+        c = f * c + i * g
+        h = o * xp.tanh(c)
+        hidden[:, t], cells[:, t], gates[:, t] = h, c, xp.concatenate([i, f, g, o], axis=1)
+    return hidden, cells, gates
+
+
+@kernel
+def lstm_grad(
+    dhidden: Array, dcell: Array, cells: Array, gates: Array, c0: Array, weight: Array
+) -> tuple[Array, Array, Array]:
+    """da (N, T, 4H), dh0 and dc0 (N, H), given the gradients of all hidden states and of the last cell (N, H)."""
+    xp = array_module(dhidden)
+    size = c0.shape[1]
+    da, dh, dc = xp.empty_like(gates), xp.zeros_like(c0), dcell
+    for t in reversed(range(dhidden.shape[1])):
+        i, f, g, o = (gates[:, t, k * size : (k + 1) * size] for k in range(4))
+        before = cells[:, t - 1] if t else c0
+        squashed = xp.tanh(cells[:, t])
+        dh = dhidden[:, t] + dh
+        dc = dc + dh * o * (1 - squashed * squashed)
+        parts = [dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g * g), dh * squashed * o * (1 - o)]
+        da[:, t] = xp.concatenate(parts, axis=1)
+        dh, dc = da[:, t] @ weight, dc * f
+    return da, dh, dc
+
+
+@kernel
+def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array, Array, Array]:
+    """r, z = sigmoid(a + b), n = tanh(a_n + r b_n) with a = a_t and b = W h_(t-1) + bias;  h = (1 - z) n + z h_(t-1).
+
+    The reset gate acts on the projected state, as in PyTorch and cuDNN (Cho et al. have it act before the projection).
+
+    Returns:
+        hidden states (N, T, H), r, z, n (N, T, 3H) in PyTorch's order, and b_n (N, T, H).
+    """
+    xp = array_module(projected)
+    n, steps, size = len(projected), projected.shape[1], h0.shape[1]
+    hidden, inner = (xp.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
+    gates = xp.empty_like(projected)
+    h = h0
+    for t in range(steps):
+        a, b = projected[:, t], h @ weight.T + bias
+        reset = _sigmoid(a[:, :size] + b[:, :size])
+        update = _sigmoid(a[:, size : 2 * size] + b[:, size : 2 * size])
+        new = xp.tanh(a[:, 2 * size :] + reset * b[:, 2 * size :])
+        h = (1 - update) * new + update * h
+        hidden[:, t], inner[:, t] = h, b[:, 2 * size :]
+        gates[:, t] = xp.concatenate([reset, update, new], axis=1)
+    return hidden, gates, inner
+
+
+@kernel
+def gru_grad(
+    dhidden: Array, hidden: Array, gates: Array, inner: Array, h0: Array, weight: Array
+) -> tuple[Array, Array, Array]:
+    """da (N, T, 3H), db (N, T, 3H) and dh0 (N, H); da and db differ in the last third, where r stands between."""
+    xp = array_module(dhidden)
+    size = h0.shape[1]
+    da, db, dh = xp.empty_like(gates), xp.empty_like(gates), xp.zeros_like(h0)
+    for t in reversed(range(dhidden.shape[1])):
+        reset, update, new = (gates[:, t, k * size : (k + 1) * size] for k in range(3))
+        before = hidden[:, t - 1] if t else h0
+        dh = dhidden[:, t] + dh
+        dnew = dh * (1 - update) * (1 - new * new)
+        dupdate = dh * (before - new) * update * (1 - update)
+        dreset = dnew * inner[:, t] * reset * (1 - reset)
+        da[:, t] = xp.concatenate([dreset, dupdate, dnew], axis=1)
+        db[:, t] = xp.concatenate([dreset, dupdate, dnew * reset], axis=1)
+        dh = dh * update + db[:, t] @ weight
+    return da, db, dh
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * array_module(x).tanh(0.5 * x) + 0.5

@@ -1,0 +1,92 @@
+"""Convolution and pooling of pictures (N, H, W, C) as layers."""
+
+import math
+
+from dlcourse.autograd import Parameter, Tensor
+from dlcourse.backend import random
+from dlcourse.nn.module import Module
+from dlcourse.ops.conv import Pair, conv2d, pair
+from dlcourse.ops.pool import avg_pool2d, global_avg_pool2d, max_pool2d
+
+__all__ = ["AvgPool2d", "Conv2d", "GlobalAvgPool2d", "MaxPool2d"]
+
+
+class Conv2d(Module):
+    """(N, H, W, in_channels) -> (N, H', W', out_channels), H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1.
+
+    Weight (out, kh, kw, in / groups) and bias (out,) start uniform in +-1 / sqrt(kh kw in / groups), PyTorch's default.
+
+    Args:
+        in_channels, out_channels: sizes of the last axis, multiples of ``groups``.
+        kernel_size, stride, padding, dilation: a number for both axes or (vertical, horizontal).
+        bias: whether a bias is added.
+        groups: channels fall into so many groups that do not see each other.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        bias: bool = True,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+    ):
+        super().__init__()
+        if in_channels < 1 or out_channels < 1 or groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(f"Conv2d: channels are multiples of groups, got {in_channels}, {out_channels}, {groups=}")
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride = pair("kernel_size", kernel_size), pair("stride", stride)
+        self.padding, self.dilation = pair("padding", padding, 0), pair("dilation", dilation)
+        shape = (out_channels, *self.kernel_size, in_channels // groups)
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+        draw = random.next_generator("init/conv")
+        self.weight = Parameter(draw.uniform(-bound, bound, shape).astype("float32"))
+        self.bias = Parameter(draw.uniform(-bound, bound, out_channels).astype("float32")) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        return 2 * math.prod(out_shape) * math.prod(self.weight.shape[1:])
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, bias={self.bias is not None}"
+        )
+
+
+class Pool2d(Module):
+    """What both poolings share: the window, its step, and the padding."""
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0):
+        super().__init__()
+        self.kernel_size, self.padding = pair("kernel_size", kernel_size), pair("padding", padding, 0)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxPool2d(Pool2d):
+    """The largest element of each window; the stride is the window's size if left out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return max_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class AvgPool2d(Pool2d):
+    """The mean of each window, padding counted as zeros; the stride is the window's size if left out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+
+class GlobalAvgPool2d(Module):
+    """The mean over each whole picture: (N, H, W, C) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return global_avg_pool2d(x)

@@ -1,0 +1,32 @@
+"""Embedding: vectors for symbols."""
+
+from typing import Any
+
+from dlcourse.autograd import Parameter, Tensor
+from dlcourse.backend import random
+from dlcourse.nn.module import Module
+from dlcourse.ops.embedding import embedding
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Module):
+    """A table (num, dim) read by integers: indices (...) -> (..., dim). It starts standard normal, as PyTorch's.
+
+    Args:
+        num: how many symbols there are.
+        dim: length of a vector.
+    """
+
+    def __init__(self, num: int, dim: int):
+        super().__init__()
+        if num < 1 or dim < 1:
+            raise ValueError(f"Embedding: sizes are at least 1, got {num=}, {dim=}")
+        self.num, self.dim = num, dim
+        self.weight = Parameter(random.next_generator("init/embedding").standard_normal((num, dim)).astype("float32"))
+
+    def forward(self, indices: Any) -> Tensor:
+        return embedding(indices, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"{self.num}, {self.dim}"

@@ -1,0 +1,104 @@
+"""Normalisation layers."""
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import Parameter, Tensor
+from dlcourse.backend.device import Array
+from dlcourse.nn.module import Module
+from dlcourse.ops.norm import batch_norm, group_norm, layer_norm
+
+__all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
+
+
+class BatchNorm(Module):
+    """y = w (x - mu) / sqrt(var + eps) + b over all axes but the last: for (N, C) and (N, H, W, C) alike.
+
+    In training mu and var (1/M) are the batch's, and the running averages move by ``momentum`` towards mu and the
+    unbiased variance; in evaluation the running averages are used. All as ``torch.nn.BatchNorm1d`` and ``2d``.
+    (Ioffe & Szegedy 2015.)
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: the share of a new batch in the running averages.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        if num_features < 1 or eps <= 0 or not 0 <= momentum <= 1:
+            raise ValueError(f"BatchNorm: got {num_features=}, {eps=}, {momentum=}")
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight = Parameter(np.ones(num_features, dtype="float32"))
+        self.bias = Parameter(np.zeros(num_features, dtype="float32"))
+        self.register_buffer("running_mean", np.zeros(num_features, dtype="float32"))
+        self.register_buffer("running_var", np.ones(num_features, dtype="float32"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            xp = backend.array_module(self.running_var)
+            inverse = Tensor(1 / xp.sqrt(self.running_var + self.eps))
+            return (x - Tensor(self.running_mean)) * (self.weight * inverse) + self.bias
+        y, mean, variance = batch_norm(x, self.weight, self.bias, self.eps)
+        count = x.size // self.num_features
+        self._follow(self.running_mean, mean)
+        self._follow(self.running_var, variance * (count / (count - 1)))
+        return y
+
+    def _follow(self, running: Array, value: Array) -> None:
+        running *= 1 - self.momentum
+        running += self.momentum * value
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        return 4 * int(np.prod(out_shape))
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class LayerNorm(Module):
+    """y = w (x - mu) / sqrt(var + eps) + b over the last axis of each sample. (Ba, Kiros & Hinton 2016.)
+
+    Args:
+        dim: length of the last axis.
+        eps: added to the variance.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-5):
+        super().__init__()
+        self.dim, self.eps = dim, eps
+        self.weight = Parameter(np.ones(dim, dtype="float32"))
+        self.bias = Parameter(np.zeros(dim, dtype="float32"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return layer_norm(x, self.weight, self.bias, self.eps)
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        return 8 * int(np.prod(out_shape))
+
+    def extra_repr(self) -> str:
+        return f"{self.dim}, eps={self.eps}"
+
+
+class GroupNorm(Module):
+    """Normalises groups of channels of each sample together, over all places: (N, ..., C). (Wu & He 2018.)
+
+    Args:
+        num_groups: how many groups; a divisor of ``num_channels``.
+        num_channels: C.
+        eps: added to the variance.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5):
+        super().__init__()
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"GroupNorm: {num_channels} channels do not fall into {num_groups} groups")
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Parameter(np.ones(num_channels, dtype="float32"))
+        self.bias = Parameter(np.zeros(num_channels, dtype="float32"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"

@@ -1,0 +1,163 @@
+"""Recurrent layers, called as PyTorch's with ``batch_first``: ``output, h_n = rnn(x, h0=None)``."""
+
+import math
+from typing import Literal
+
+from dlcourse import backend
+from dlcourse.autograd import Parameter, Tensor
+from dlcourse.backend import random
+from dlcourse.nn.module import Module
+from dlcourse.ops import recurrent as ops
+from dlcourse.ops.dropout import dropout
+from dlcourse.ops.linear import concatenate, stack
+
+__all__ = ["GRU", "LSTM", "RNN"]
+
+
+class Recurrent(Module):
+    """Layers of a recurrence, one above the other, in one or both directions.
+
+    Parameters are named as PyTorch's: ``weight_ih_l0`` (G H, D), ``weight_hh_l0`` (G H, H), ``bias_ih_l0`` and
+    ``bias_hh_l0`` (G H,), then ``_l1`` ...; those of the backward direction end in ``_reverse``. All start uniform in
+    +-1 / sqrt(H).
+
+    Args:
+        input_size: D.
+        hidden_size: H.
+        num_layers: layers; each above the first reads the outputs of the one below.
+        bidirectional: a second set of weights goes through the sequence backwards; outputs are joined, (N, T, 2H).
+        dropout: probability of dropping an output between layers.
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if input_size < 1 or hidden_size < 1 or num_layers < 1 or not 0 <= dropout <= 1:
+            raise ValueError(f"{type(self).__name__}: got {input_size=}, {hidden_size=}, {num_layers=}, {dropout=}")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bidirectional, self.dropout = bidirectional, dropout
+        bound = 1 / math.sqrt(hidden_size)
+        draw = random.next_generator("init/recurrent")
+        rows = self.gates * hidden_size
+        for layer in range(num_layers):
+            width = input_size if layer == 0 else hidden_size * len(self._directions())
+            for end in self._directions():
+                shapes = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
+                for name, shape in {**shapes, "bias_ih": (rows,), "bias_hh": (rows,)}.items():
+                    values = draw.uniform(-bound, bound, shape).astype("float32")
+                    setattr(self, f"{name}_l{layer}{end}", Parameter(values))
+
+    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """One layer in one direction: outputs (N, T, H) and the last states."""
+        raise NotImplementedError
+
+    def run(self, x: Tensor, states: list[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
+        """All layers: outputs, and each state's last values (layers x directions, N, H).
+
+        Args:
+            states: initial states, (layers x directions, N, H) each, or None for zeros.
+        """
+        lasts: list[list[Tensor]] = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction, end in enumerate(self._directions()):
+                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                weights = [getattr(self, f"{name}_l{layer}{end}") for name in names]
+                place = layer * len(self._directions()) + direction
+                first = [self._zeros(x) if state is None else state[place] for state in states]
+                output, last = self.cell(x[:, ::-1] if direction else x, first, weights)
+                outputs.append(output[:, ::-1] if direction else output)
+                lasts.append(last)
+            x = concatenate(outputs, axis=2) if len(outputs) > 1 else outputs[0]
+            if self.dropout and layer + 1 < self.num_layers:
+                x = dropout(x, self.dropout, self.training)
+        return x, [stack(list(of_all)) for of_all in zip(*lasts, strict=True)]
+
+    def _directions(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def _zeros(self, x: Tensor) -> Tensor:
+        xp = backend.array_module(x.data)
+        return Tensor(xp.zeros((len(x), self.hidden_size), dtype=x.dtype))
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        weights = sum(p.size for name, p in self.named_parameters() if "weight" in name)
+        return 2 * weights * math.prod(in_shape[:2])
+
+    def extra_repr(self) -> str:
+        extra = ", bidirectional=True" if self.bidirectional else ""
+        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}{extra}"
+
+
+def _last(output: Tensor, first: Tensor) -> Tensor:
+    """The state after the last step, (N, H): of a sequence without steps the one before it."""
+    return output[:, -1] if output.shape[1] else first
+
+
+class RNN(Recurrent):
+    """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), or ReLU; ``output, h_n = rnn(x, h0=None)``. (Elman 1990.)
+
+    x (N, T, D), h0 and h_n (layers, N, H), output (N, T, H). For the further arguments see :class:`Recurrent`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__(input_size, hidden_size, num_layers, bidirectional, dropout)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        output, (h_n,) = self.run(x, [h0])
+        return output, h_n
+
+    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        output = ops.rnn(x, states[0], *weights, nonlinearity=self.nonlinearity)
+        return output, [_last(output, states[0])]
+
+
+class LSTM(Recurrent):
+    """Long short-term memory; ``output, (h_n, c_n) = lstm(x, (h0, c0))``. Gates are in the order i, f, g, o.
+
+    x (N, T, D), states (layers, N, H), output (N, T, H). (Hochreiter & Schmidhuber 1997; equations: see ``ops``.)
+    """
+
+    gates = 4
+
+    def forward(self, x: Tensor, states: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        output, (h_n, c_n) = self.run(x, list(states) if states is not None else [None, None])
+        return output, (h_n, c_n)
+
+    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        output, last_cell = ops.lstm(x, *states, *weights)
+        return output, [_last(output, states[0]), last_cell]
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit; ``output, h_n = gru(x, h0=None)``. Gates are in the order r, z, n.
+
+    x (N, T, D), h0 and h_n (layers, N, H), output (N, T, H). (Cho et al. 2014; equations in ``ops/recurrent``.)
+    """
+
+    gates = 3
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        output, (h_n,) = self.run(x, [h0])
+        return output, h_n
+
+    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        output = ops.gru(x, *states, *weights)
+        return output, [_last(output, states[0])]

@@ -1,0 +1,154 @@
+"""What a model is made of: for each module its output's shape, its parameters, and what a forward pass costs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dlcourse.autograd import Parameter, Tensor, no_grad
+from dlcourse.nn.module import Module
+
+__all__ = ["Row", "Summary", "summarize"]
+
+
+@dataclass
+class Row:
+    """One module.
+
+    Attributes:
+        name: dotted, empty for the model itself.
+        kind: its class.
+        out_shape: of its last output, with the batch axis; None where it was not called.
+        parameters: how many numbers it holds itself, those of modules inside not counted.
+        flops: floating-point operations of its own, over all calls in one forward pass of the samples given.
+        outputs: bytes of all its outputs, where no module inside made them.
+    """
+
+    name: str
+    kind: str
+    out_shape: tuple[int, ...] | None
+    parameters: int
+    flops: int
+    outputs: int
+
+
+@dataclass
+class Summary:
+    """A model's modules, and how many samples went through it to find out."""
+
+    rows: list[Row]
+    samples: int
+    parameter_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained; one that is shared counts once."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a forward pass of one sample; a backward pass takes about twice as many."""
+        return sum(row.flops for row in self.rows) // self.samples
+
+    @property
+    def activation_bytes(self) -> int:
+        """Memory of all layers' outputs for one sample, which training keeps for the backward pass."""
+        return sum(row.outputs for row in self.rows) // self.samples
+
+    def table(self, batch_size: int | None = None) -> str:
+        """The summary as text; with a batch size also the memory of training with it."""
+        head = ("module", "class", "output", "parameters", "FLOPs")
+        body = [
+            (
+                "  " * row.name.count(".") + row.name.rpartition(".")[2] if row.name else "(model)",
+                row.kind,
+                _shape(row.out_shape),
+                f"{row.parameters:,}" if row.parameters else "",
+                f"{row.flops // self.samples:,}" if row.flops else "",
+            )
+            for row in self.rows
+        ]
+        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
+        rows = (head, tuple("-" * width for width in widths), *body)
+        lines = [
+            "  ".join(cell.ljust(widths[i]) if i < 3 else cell.rjust(widths[i]) for i, cell in enumerate(row))
+            for row in rows
+        ]
+        a_batch = f", {_bytes(self.activation_bytes * batch_size)} a batch of {batch_size}" if batch_size else ""
+        lines += [
+            "",
+            f"parameters        {self.parameters:,}, {_bytes(self.parameter_bytes)}; their gradients as much again",
+            f"layers' outputs   {_bytes(self.activation_bytes)} a sample{a_batch}",
+        ]
+        if self.flops:
+            lines.append(f"FLOPs a sample    {self.flops:,} forward, about twice as many backward")
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def summarize(model: Module, *inputs: Any) -> Summary:
+    """Send inputs through a model once, without gradients and in evaluation mode, and note what every module does.
+
+    A layer says what it costs by its method ``flops(in_shape, out_shape)``.
+
+    Args:
+        model: it comes back as it was.
+        inputs: of its forward pass, batch axis first; one sample is enough.
+    """
+    rows: dict[int, Row] = {}
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        own = [value for value in vars(module).values() if isinstance(value, Parameter) and id(value) not in seen]
+        seen.update(map(id, own))
+        rows[id(module)] = Row(name, type(module).__name__, None, sum(p.data.size for p in own), 0, 0)
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with _watched(model, rows), no_grad():
+            model(*inputs)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return Summary(list(rows.values()), len(inputs[0]), sum(p.data.nbytes for p in model.parameters()))
+
+
+@contextmanager
+def _watched(model: Module, rows: dict[int, Row]) -> Iterator[None]:
+    """While it lasts, every module's forward notes its calls in its row."""
+
+    def watch(module: Module) -> None:
+        forward, row = module.forward, rows[id(module)]
+        has_children = any(True for _ in module.children())
+
+        def noting(*inputs: Any, **options: Any) -> Any:
+            output = forward(*inputs, **options)
+            first = output[0] if isinstance(output, tuple) else output
+            row.out_shape = tuple(first.shape)
+            row.flops += int(module.flops(tuple(inputs[0].shape), row.out_shape))
+            if not has_children:
+                row.outputs += first.data.nbytes if isinstance(first, Tensor) else first.nbytes
+            return output
+
+        module.forward = noting
+
+    modules = list(model.modules())
+    for module in modules:
+        watch(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "not called"
+    return f"({', '.join(['N', *map(str, shape[1:])])})"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,0 +1,144 @@
+"""Recurrent layers over whole sequences (lecture 11). Gates come in PyTorch's order: i, f, g, o and r, z, n."""
+
+from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd.function import xp_of
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import recurrent as kernels
+from dlcourse.errors import ShapeError
+
+__all__ = ["gru", "lstm", "rnn"]
+
+
+class Recurrent(Function):
+    """What the recurrences share: a_t = W_ih x_t + b_ih (+ b_hh) for all steps at once, and the weights' gradients.
+
+    dx = da W_ih, dW_ih = sum_t da_t^T x_t, dW_hh = sum_t db_t^T h_(t-1), with b = W_hh h_(t-1) + b_hh.
+    """
+
+    def project(self, x: Array, weight_ih: Array, bias: Array) -> Array:
+        """(N, T, D) -> (N, T, G): one matrix product for all steps."""
+        self.x, self.weight_ih = x, weight_ih
+        projected = x @ weight_ih.T
+        projected += bias
+        return projected
+
+    def gradients(self, da: Array, db: Array, hidden: Array, h0: Array) -> tuple:
+        """dx, dW_ih, dW_hh, db_ih, db_hh."""
+        xp = xp_of(da)
+        steps = hidden.shape[1]
+        before = xp.concatenate([h0[:, None], hidden[:, : steps - 1]], axis=1) if steps else hidden  # h_(t-1)
+        flat_a, flat_b = da.reshape(-1, da.shape[2]), db.reshape(-1, db.shape[2])
+        dx = da @ self.weight_ih if self.needs[0] else None
+        dweight_ih = flat_a.T @ self.x.reshape(-1, self.x.shape[2])
+        dweight_hh = flat_b.T @ before.reshape(-1, before.shape[2])
+        return dx, dweight_ih, dweight_hh, flat_a.sum(axis=0), flat_b.sum(axis=0)
+
+
+class RNN(Recurrent):
+    """h_t = phi(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), phi = tanh or ReLU; da_t = phi' (dh_t + W_hh^T da_(t+1)).
+
+    Shapes: x (N, T, D), h0 (N, H), W_ih (H, D), W_hh (H, H), biases (H,); output (N, T, H). (Elman 1990.)
+    """
+
+    def __init__(self, relu: bool):
+        self.relu = relu
+
+    def forward(self, x: Array, h0: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> Array:
+        self.h0, self.weight = h0, weight_hh
+        self.hidden = kernels.rnn(self.project(x, weight_ih, bias_ih + bias_hh), h0, weight_hh, self.relu)
+        return self.hidden
+
+    def backward(self, dout: Array) -> tuple:
+        da, dh0 = kernels.rnn_grad(dout, self.hidden, self.weight, self.relu)
+        dx, *rest = self.gradients(da, da, self.hidden, self.h0)
+        return dx, dh0, *rest
+
+
+class LSTM(Recurrent):
+    """i, f, o = sigmoid, g = tanh of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh;  c_t = f c_(t-1) + i g;  h_t = o tanh(c_t).
+
+    dc_t = dh_t o (1 - tanh^2 c_t) + dc_(t+1) f_(t+1), and from it the gates' gradients by their derivatives.
+
+    Shapes: x (N, T, D), h0 and c0 (N, H), W_ih (4H, D), W_hh (4H, H), biases (4H,); outputs (N, T, H) and the last cell
+    (N, H). (Hochreiter & Schmidhuber 1997; Gers et al. 2000.)
+    """
+
+    def forward(
+        self, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array
+    ) -> tuple[Array, Array]:
+        self.h0, self.c0, self.weight = h0, c0, weight_hh
+        projected = self.project(x, weight_ih, bias_ih + bias_hh)
+        self.hidden, self.cells, self.gates = kernels.lstm(projected, h0, c0, weight_hh)
+        return self.hidden, (self.cells[:, -1].copy() if x.shape[1] else c0.copy())
+
+    def backward(self, dout: Array | None, dcell: Array | None) -> tuple:
+        xp = xp_of(self.hidden)
+        dout = xp.zeros_like(self.hidden) if dout is None else dout
+        dcell = xp.zeros_like(self.c0) if dcell is None else dcell
+        da, dh0, dc0 = kernels.lstm_grad(dout, dcell, self.cells, self.gates, self.c0, self.weight)
+        dx, *rest = self.gradients(da, da, self.hidden, self.h0)
+        return dx, dh0, dc0, *rest
+
+
+class GRU(Recurrent):
+    """r, z = sigmoid(a + b), n = tanh(a_n + r b_n), a = W_ih x_t + b_ih, b = W_hh h_(t-1) + b_hh;
+    h_t = (1 - z) n + z h_(t-1).
+
+    Shapes: x (N, T, D), h0 (N, H), W_ih (3H, D), W_hh (3H, H), biases (3H,); output (N, T, H). (Cho et al. 2014, with
+    the reset gate after the product, as cuDNN and PyTorch have it.)
+    """
+
+    def forward(self, x: Array, h0: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array) -> Array:
+        self.h0, self.weight = h0, weight_hh
+        self.hidden, self.gates, self.inner = kernels.gru(self.project(x, weight_ih, bias_ih), h0, weight_hh, bias_hh)
+        return self.hidden
+
+    def backward(self, dout: Array) -> tuple:
+        da, db, dh0 = kernels.gru_grad(dout, self.hidden, self.gates, self.inner, self.h0, self.weight)
+        dx, *rest = self.gradients(da, db, self.hidden, self.h0)
+        return dx, dh0, *rest
+
+
+def rnn(
+    x: Tensor,
+    h0: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor,
+    bias_hh: Tensor,
+    nonlinearity: str = "tanh",
+) -> Tensor:
+    """One layer of ``torch.nn.RNN`` with ``batch_first``: hidden states (N, T, H) of x (N, T, D).
+
+    Raises:
+        ValueError: ``nonlinearity`` is neither "tanh" nor "relu".
+        ShapeError: the shapes do not fit.
+    """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"rnn: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
+    _check("rnn", 1, x, h0, weight_ih, weight_hh)
+    return apply(RNN(nonlinearity == "relu"), x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def lstm(
+    x: Tensor, h0: Tensor, c0: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One layer of ``torch.nn.LSTM`` with ``batch_first``: of x (N, T, D) hidden states (N, T, H), last cell."""
+    _check("lstm", 4, x, h0, weight_ih, weight_hh)
+    return apply(LSTM(), x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def gru(x: Tensor, h0: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
+    """One layer of ``torch.nn.GRU`` with ``batch_first``: hidden states (N, T, H) of x (N, T, D)."""
+    _check("gru", 3, x, h0, weight_ih, weight_hh)
+    return apply(GRU(), x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def _check(name: str, gates: int, x: Tensor, h0: Tensor, weight_ih: Tensor, weight_hh: Tensor) -> None:
+    size = weight_hh.shape[1]
+    fits = x.ndim == 3 and weight_ih.shape == (gates * size, x.shape[2]) and weight_hh.shape == (gates * size, size)
+    if not fits or h0.shape != (len(x), size):
+        raise ShapeError(
+            f"{name}: expected x (N, T, D), h0 (N, H), weights ({gates}H, D) and ({gates}H, H), "
+            f"got {x.shape}, {h0.shape}, {weight_ih.shape}, {weight_hh.shape}"
+        )

@@ -1,0 +1,167 @@
+"""Layers with weights against PyTorch's layers of the same name: outputs, states, and what evaluation does."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlcourse import nn
+from dlcourse.autograd import gradcheck, tensor
+from dlcourse.errors import ShapeError
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def give(ours: nn.Module, theirs: Any) -> None:
+    """Copy our float64 weights into PyTorch's module of the same names."""
+    theirs.double()
+    state = {name: torch.tensor(array) for name, array in ours.state_dict().items()}
+    theirs.load_state_dict(state, strict=False)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("both_ways", [False, True])
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_are_pytorchs(name: str, layers: int, both_ways: bool, device: str) -> None:
+    ours = getattr(nn, name)(3, 4, num_layers=layers, bidirectional=both_ways).to(dtype="float64")
+    theirs = getattr(torch.nn, name)(3, 4, num_layers=layers, bidirectional=both_ways, batch_first=True)
+    give(ours, theirs)
+    x, states = normal(2, 5, 3), [normal(layers * (1 + both_ways), 2, 4, seed=i) for i in (1, 2)]
+    if name == "LSTM":
+        output, last = ours(tensor(x), tuple(tensor(s) for s in states))
+        expected, expected_last = theirs(torch.tensor(x), tuple(torch.tensor(s) for s in states))
+    else:
+        output, h_n = ours(tensor(x), tensor(states[0]))
+        expected, h = theirs(torch.tensor(x), torch.tensor(states[0]))
+        last, expected_last = (h_n,), (h,)
+    np.testing.assert_allclose(output.numpy(), expected.detach().numpy(), **TIGHT)
+    for a, b in zip(last, expected_last, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.detach().numpy(), **TIGHT)
+    without, _ = ours(tensor(x))
+    np.testing.assert_allclose(without.numpy(), theirs(torch.tensor(x))[0].detach().numpy(), **TIGHT)
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_gradients_flow_through_layers_directions_and_states(name: str) -> None:
+    layer = getattr(nn, name)(2, 3, num_layers=2, bidirectional=True).to(dtype="float64")
+
+    def run(x: Any, h: Any) -> Any:
+        output, last = layer(x, (h, h * 0.5)) if name == "LSTM" else layer(x, h)
+        states = last if name == "LSTM" else (last,)
+        return output.sum() + sum((state * state).sum() for state in states)
+
+    gradcheck(run, [normal(2, 3, 2), normal(4, 2, 3)])
+
+
+def test_a_sequence_of_no_steps() -> None:
+    x, first = tensor(np.zeros((2, 0, 3), "float32")), tensor(np.ones((1, 2, 4), "float32"))
+    for layer in (nn.RNN(3, 4), nn.GRU(3, 4)):
+        output, last = layer(x, first)
+        assert output.shape == (2, 0, 4) and last.tolist() == first.tolist()
+    output, (h_n, c_n) = nn.LSTM(3, 4)(x, (first, first))
+    assert output.shape == (2, 0, 4) and h_n.tolist() == c_n.tolist() == first.tolist()
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (2, 4, 5, 3)])
+def test_batch_norm_is_pytorchs_in_training_and_evaluation(shape: tuple, device: str) -> None:
+    ours = nn.BatchNorm(3).to(dtype="float64")
+    theirs = torch.nn.BatchNorm1d(3).double()
+    for seed in range(3):
+        x = 2 + normal(*shape, seed=seed)
+        y = ours(tensor(x)).numpy()
+        expected = theirs(torch.tensor(x.reshape(-1, 3))).detach().numpy()
+        np.testing.assert_allclose(y.reshape(-1, 3), expected, **TIGHT)
+    np.testing.assert_allclose(ours.state_dict()["running_mean"], theirs.running_mean.numpy(), **TIGHT)
+    np.testing.assert_allclose(ours.state_dict()["running_var"], theirs.running_var.numpy(), **TIGHT)
+    y = ours.eval()(tensor(x)).numpy()
+    np.testing.assert_allclose(
+        y.reshape(-1, 3), theirs.eval()(torch.tensor(x.reshape(-1, 3))).detach().numpy(), **TIGHT
+    )
+    gradcheck(lambda a: ours(a), x)
+
+
+def test_batch_norm_needs_two_values_a_channel() -> None:
+    with pytest.raises(ShapeError, match="larger batch"):
+        nn.BatchNorm(3)(tensor(np.zeros((1, 3), "float32")))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_pytorchs(causal: bool, device: str) -> None:
+    ours = nn.MultiHeadAttention(8, 2, causal=causal).to(dtype="float64")
+    theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    give(ours, theirs)
+    x, padding = normal(3, 5, 8), np.arange(5) >= np.array([[5], [3], [4]])
+    hidden = torch.nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64) if causal else None
+    expected, _ = theirs(*[torch.tensor(x)] * 3, key_padding_mask=torch.tensor(padding), attn_mask=hidden)
+    y = ours(tensor(x), padding_mask=padding)
+    np.testing.assert_allclose(y.numpy(), expected.detach().numpy(), **TIGHT)
+    gradcheck(lambda a: ours(a, padding_mask=padding), x)
+
+
+def test_a_causal_layer_does_not_see_the_future(device: str) -> None:
+    layer = nn.MultiHeadAttention(8, 2, causal=True).to(dtype="float64")
+    x = normal(1, 6, 8)
+    changed = x.copy()
+    changed[:, 4:] += 1
+    before, after = layer(tensor(x)).numpy(), layer(tensor(changed)).numpy()
+    np.testing.assert_array_equal(before[:, :4], after[:, :4])
+    assert (before[:, 4:] != after[:, 4:]).all()
+
+
+def test_a_query_without_keys_gets_the_bias_alone() -> None:
+    layer = nn.MultiHeadAttention(4, 2)
+    y = layer(tensor(normal(1, 3, 4), dtype="float32"), padding_mask=np.ones((1, 3), bool))
+    np.testing.assert_array_equal(y.numpy(), np.broadcast_to(layer.out_proj.bias.numpy(), (1, 3, 4)))
+
+
+def test_pictures_go_through_conv_and_pool(device: str) -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(2),
+        nn.GlobalAvgPool2d(),
+        nn.Linear(8, 2),
+    )
+    assert net(tensor(normal(2, 8, 8, 3), dtype="float32")).shape == (2, 2)
+    with pytest.raises(ShapeError, match="conv2d"):
+        net(tensor(normal(2, 8, 8, 4), dtype="float32"))
+    with pytest.raises(ValueError, match="groups"):
+        nn.Conv2d(3, 8, 3, groups=2)
+    with pytest.raises(ValueError, match="stride"):
+        nn.Conv2d(3, 8, 3, stride=0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda: nn.Linear(300, 200), lambda: torch.nn.Linear(300, 200)),
+        (lambda: nn.Conv2d(30, 40, 3), lambda: torch.nn.Conv2d(30, 40, 3)),
+        (lambda: nn.LSTM(30, 50), lambda: torch.nn.LSTM(30, 50)),
+        (lambda: nn.Embedding(300, 50), lambda: torch.nn.Embedding(300, 50)),
+        (lambda: nn.MultiHeadAttention(64, 4), lambda: torch.nn.MultiheadAttention(64, 4)),
+    ],
+    ids=["linear", "conv", "lstm", "embedding", "attention"],
+)
+def test_initial_weights_are_distributed_as_pytorchs(ours: Any, theirs: Any) -> None:
+    """The standard deviation of each tensor of more than a hundred numbers, to five standard errors."""
+    expected = dict(theirs().named_parameters())
+    for name, values in ours().named_parameters():
+        reference = expected[name].detach().numpy()
+        if values.size > 100:
+            spread = 5 * reference.std() * (2 / values.size) ** 0.5 + 1e-12
+            assert abs(values.numpy().std() - reference.std()) <= spread, name
+
+
+def test_embedding_refuses_what_is_not_in_its_table() -> None:
+    layer = nn.Embedding(4, 2)
+    assert layer(np.array([[0, 3]])).shape == (1, 2, 2)
+    for bad in (np.array([4]), np.array([-1]), np.array([0.0])):
+        with pytest.raises(ShapeError, match="embedding"):
+            layer(bad)
