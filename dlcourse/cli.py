@@ -1,0 +1,172 @@
+"""The command ``dlcourse``: finds its subcommands, and turns whatever happens into one line and an exit code.
+
+Every file in ``dlcourse/commands`` is a subcommand: its name (``_`` as ``-``), ``HELP``, ``add_arguments(parser)``,
+``main(args) -> exit code``, and if it likes ``EXAMPLES``. Only the modules that a call needs are imported, and they
+import what is heavy inside ``main``, so that ``--help`` comes at once.
+
+Exit codes: 0 done; 2 the config, the command line or a file that they name is wrong; 3 the device is not there;
+4 training diverged; 130 and 143 interrupted; 1 anything else.
+"""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, NoReturn
+
+from dlcourse import __version__, commands
+from dlcourse.errors import ConfigError, DlcourseError, UserError
+from dlcourse.registry import load_plugin, nearest
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+_DESCRIPTION = "Every experiment of a deep-learning course as a YAML file: one trainer, on NumPy or on CuPy."
+_EXAMPLES = """\
+examples:
+  dlcourse init polynomial_overfitting                   copy one of the course's configs here
+  dlcourse run polynomial_overfitting.yaml               run it
+  dlcourse run polynomial_overfitting.yaml model.degree=5 device=cpu
+  dlcourse list optimizer -v                             what a config can say, with defaults
+  dlcourse run --help                                    all options of a command
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    show_traceback = "--traceback" in argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # A terminal that lacks a character gets a "?", not an error.
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except SystemExit as done:  # From argparse's --help and --version.
+        return int(done.code or 0)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); what is left in the buffer must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _fail("interrupted", _INTERRUPTED, show_traceback)
+    except ConfigError as error:
+        return _fail(_listed(error), error.exit_code, show_traceback)
+    except DlcourseError as error:
+        return _fail(str(error), error.exit_code, show_traceback)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 1, show_traceback)
+    except MemoryError as error:
+        return _fail(f"out of memory{f': {error}' if str(error) else ''}", 1, show_traceback)
+    except Exception:
+        return _fail("this is an error in dlcourse itself; please report it with what stands above", 1, True)
+
+
+def command_names() -> list[str]:
+    """All subcommands, sorted."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+
+
+def _run(argv: list[str]) -> int:
+    top = _top_parser()
+    if not argv:
+        top.print_help()
+        return 0
+    options = top.parse_args(argv)
+    name, *rest = options.command
+    if name not in command_names():
+        raise UserError(_unknown_command(name))
+    command = _import(name)
+    parser = _Parser(prog=f"dlcourse {name}", description=f"{command.HELP[0].upper()}{command.HELP[1:]}.")
+    parser.epilog = getattr(command, "EXAMPLES", None)
+    command.add_arguments(parser)
+    _add_global_options(parser)
+    args = parser.parse_all(rest)
+    args.plugin = options.plugin + args.plugin
+    for path in args.plugin:
+        load_plugin(path)
+    return command.main(args)
+
+
+def _import(name: str) -> ModuleType:
+    return importlib.import_module(f"{commands.__name__}.{name.replace('-', '_')}")
+
+
+def _top_parser() -> "_Parser":
+    parser = _Parser(prog="dlcourse", description=_DESCRIPTION, usage="dlcourse COMMAND ...", epilog=_EXAMPLES)
+    parser.add_argument("command", nargs=argparse.PARSER, help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"dlcourse {__version__}")
+    _add_global_options(parser)
+    return parser
+
+
+def _add_global_options(parser: argparse.ArgumentParser) -> None:
+    """The options that may stand before the command as well as after it."""
+    group = parser.add_argument_group("always")
+    about_plugin = "first import this file, with components of your own (may be repeated)"
+    group.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help=about_plugin)
+    group.add_argument("--traceback", action="store_true", help="show where in the program an error arose")
+
+
+def _unknown_command(name: str) -> str:
+    if name.endswith((".yaml", ".yml")):
+        return f"{name!r} is no command; to run that config: dlcourse run {name}"
+    close = nearest(name, command_names())
+    meant = f" (did you mean {close!r}?)" if close else ""
+    return f"no command {name!r}{meant}; there are: {', '.join(command_names())}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are ours, with the nearest option, and whose options stand in any place."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def parse_all(self, argv: list[str]) -> argparse.Namespace:
+        """Parse all of ``argv``; positional arguments may stand between and behind options."""
+        for action in self._actions:
+            if action.nargs == "*" and not action.option_strings:
+                action.required = False  # Else the message about a missing argument names this one too.
+        args, unknown = self.parse_known_intermixed_args(argv)
+        if unknown:
+            self.error(f"no option {unknown[0]!r}{self._meant(unknown[0])}")
+        return args
+
+    def _meant(self, word: str) -> str:
+        close = nearest(word.partition("=")[0], self._option_string_actions)
+        return f" (did you mean {close!r}?)" if close else ""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+    def format_help(self) -> str:
+        text = super().format_help()
+        if self.prog != "dlcourse":
+            return text
+        width = max(map(len, command_names()))
+        listed = "\n".join(f"  {name:<{width}}  {_import(name).HELP}" for name in command_names())
+        return text.replace("\noptions:", f"\ncommands:\n{listed}\n\noptions:")
+
+
+def _listed(error: ConfigError) -> str:
+    if len(error.problems) == 1:
+        return str(error)
+    return f"{len(error.problems)} problems:\n{error}"
+
+
+def _fail(message: str, code: int, with_traceback: bool) -> int:
+    """Say what went wrong on standard error, and return the exit code."""
+    try:
+        if with_traceback:
+            traceback.print_exc()
+        print(f"dlcourse: error: {message}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        pass
+    return code

@@ -1,0 +1,32 @@
+"""``dlcourse compare RUN_OR_SWEEP ...``: runs beside each other."""
+
+import argparse
+
+HELP = "line up runs: what their configs differ in, and their metrics"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        metavar="RUN_OR_SWEEP",
+        help="the folder of a run, of a sweep (each of its points), or one that holds any of them",
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write the table to this file too, at full precision")
+    parser.add_argument("--sort", metavar="METRIC", help="best first by this metric, such as val.mse or accuracy")
+
+
+def main(args: argparse.Namespace) -> int:
+    import shutil
+    from pathlib import Path
+
+    from dlcourse.sweeps import compare
+    from dlcourse.training.atomic import write_bytes
+
+    records = compare.collect(args.folders)
+    if args.sort:
+        records = compare.sorted_by(records, args.sort)
+    print(compare.comparison(records, shutil.get_terminal_size((120, 24)).columns))
+    if args.csv:
+        write_bytes(Path(args.csv), compare.comparison_csv(records).encode())
+    return 0

@@ -1,0 +1,42 @@
+"""``dlcourse devices``: what this machine computes on, what is missing and the command that mends it."""
+
+import argparse
+
+HELP = "show the CPU and the GPUs found, what is missing, the command that mends it, and what `auto` chooses"
+
+MARKS = {"ok": "+", "missing": "-", "failed": "!", "optional": "o", "skipped": " "}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
+
+
+def main(args: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from dlcourse.backend import inspection
+
+    report = inspection.inspect()
+    print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else render(report))
+    return 0
+
+
+def render(report) -> str:
+    """The report as a table: a mark, a name, what was found; below a lack, the command that mends it.
+
+    ``report`` is a :class:`dlcourse.backend.inspection.Report`.
+    """
+    width = max(len(check.name) for check in (*report.cpu, *report.cuda))
+    lines = []
+    for title, checks in (("CPU", report.cpu), ("GPU", report.cuda)):
+        lines.append(title)
+        for check in checks:
+            lines.append(f"  {MARKS[check.state]} {check.name:<{width}}  {check.detail}")
+            if check.remedy:
+                verb = "to add it" if check.state == "optional" else "to mend"
+                lines.append(f"    {'':<{width}}  {verb}: {check.remedy}")
+        lines.append("")
+    lines.append("+ found   - missing   ! fails   o optional, not there   (blank: not tried)")
+    lines.append(f"auto chooses {report.auto}: {report.why}")
+    return "\n".join(lines)

@@ -1,0 +1,32 @@
+"""``dlcourse evaluate RUN``: the metrics of a trained model, on its own splits or on other data."""
+
+import argparse
+
+HELP = "measure a trained model on its splits, or on other data"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one")
+    parser.add_argument("--split", choices=["train", "val", "test", "all"], help="only this; all: every sample")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="other data, such as data.path=other.csv; then all of its samples, unless --split names a part",
+    )
+    parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
+
+
+def main(args: argparse.Namespace) -> int:
+    from dlcourse.experiment import evaluate_run, load_run
+    from dlcourse.experiment.trained import units
+    from dlcourse.training.summary import metric_table
+
+    trained = load_run(args.run, args.device, args.checkpoint)
+    metrics = evaluate_run(trained, args.split, args.data)
+    print(f"{trained.source.path}, step {trained.source.state['step']}")
+    print(metric_table(metrics, units(trained)))
+    return 0

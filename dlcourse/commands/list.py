@@ -1,0 +1,114 @@
+"""``dlcourse list [KIND]``: what a config can name, with every parameter and its default; and the course's configs."""
+
+import argparse
+import textwrap
+from collections.abc import Iterator
+
+HELP = "show the components that a config can name, and the configs that come with the program"
+EXAMPLES = """\
+examples:
+  dlcourse list                 everything, a line each
+  dlcourse list optimizer -v    with parameters, types and defaults
+  dlcourse list configs         the course's experiments; `dlcourse init NAME` copies one
+"""
+CONFIGS = "configs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from dlcourse.registry import KINDS
+
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=f"one of {', '.join(KINDS)}, {CONFIGS}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="with parameters, types and defaults")
+
+
+def main(args: argparse.Namespace) -> int:
+    import shutil
+    import sys
+
+    from dlcourse.errors import UserError
+    from dlcourse.registry import KINDS, nearest
+
+    known = [*KINDS, CONFIGS]
+    kind = args.kind.removesuffix("s") if args.kind and args.kind not in known else args.kind
+    if kind is not None and kind not in known:
+        close = nearest(kind, known)
+        meant = f" (did you mean {close!r}?)" if close else ""
+        raise UserError(f"nothing of kind {args.kind!r}{meant}; the kinds are: {', '.join(known)}")
+    width = max(40, shutil.get_terminal_size((120, 24)).columns)
+    full = not sys.stdout.isatty()  # A file or a pipe gets whole lines.
+    for each in [kind] if kind else known:
+        if kind is None:
+            print(f"{each}: {KINDS[each].summary if each in KINDS else 'the experiments that come with the program'}")
+        lines = _configs() if each == CONFIGS else _components(each, args.verbose, width)
+        print("\n".join(line if full else _fit(line, width) for line in lines))
+        if kind is None:
+            print()
+    return 0
+
+
+def _components(kind: str, verbose: bool, width: int) -> Iterator[str]:
+    from dlcourse import config, registry
+
+    names = registry.names(kind)
+    longest = max(map(len, names), default=0)
+    for name in names:
+        shape = config.component_shape(kind, name)
+        yield f"  {name:<{longest}}  {shape.summary}".rstrip()
+        if verbose:
+            own = {parameter.name for parameter in registry.parameters(kind, name)}
+            yield from _keys([key for key in shape.keys.values() if key.name in own], width)
+            yield ""
+    if verbose:
+        shared = [key for key in shape.keys.values() if key.name not in own] if names else []
+        if shared:
+            yield f"  every {kind} also has"
+            yield from _keys(shared, width)
+
+
+def _keys(keys: list, width: int) -> Iterator[str]:
+    for key in keys:
+        value = "required" if key.required else _inline(key.filled)
+        text = f"{key.name}: {value}  ({_words(key.adapter.json_schema()['items'])}) {key.description}".rstrip()
+        yield from textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 10)
+
+
+def _words(schema: dict) -> str:
+    """A key's type, from its JSON Schema: ``whole number >= 1``, ``relu | tanh``, ``list of number``."""
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " | ".join(_words(branch) for branch in schema["anyOf"])
+    if "prefixItems" in schema:
+        return f"[{', '.join(_words(item) for item in schema['prefixItems'])}]"
+    if "items" in schema:
+        return f"list of {_words(schema['items'])}"
+    if "x-component" in schema:
+        return f"a {schema['x-component']}"
+    kinds = {"integer": "whole number", "boolean": "true | false", "string": "text", "object": "mapping"}
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    kind = schema.get("const", schema.get("type", "mapping" if "$ref" in schema else "anything"))
+    bounds = " and ".join(f"{sign} {schema[bound]:g}" for bound, sign in signs.items() if bound in schema)
+    return f"{kinds.get(kind, kind)} {bounds}".rstrip()
+
+
+def _inline(value: object) -> str:
+    from dlcourse.config import dump
+
+    return dump({"value": value}, width=10**6).removeprefix("value:").strip()
+
+
+def _configs() -> Iterator[str]:
+    from dlcourse import config
+    from dlcourse.resources import configs_folder
+
+    paths = config.shipped()
+    longest = max((len(str(path.with_suffix(""))) for path in paths), default=0)
+    for path in paths:
+        about = config.header((configs_folder() / path).read_text(encoding="utf-8")).partition("\n")[0]
+        yield f"  {path.with_suffix('').as_posix():<{longest}}  {about}"
+    if not paths:
+        yield "  none"
+
+
+def _fit(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 3].rstrip()}..."

@@ -1,0 +1,60 @@
+"""``dlcourse run CONFIG``: train, evaluate, and write a run folder."""
+
+import argparse
+
+HELP = "train what a config says, evaluate it and write a run folder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="the experiment's YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values: train.epochs=2")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
+    parser.add_argument("--out", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
+    parser.add_argument("--name", help="the run's name, instead of the config's")
+    parser.add_argument("--resume", metavar="RUN", help="go on with this run (or from a checkpoint in it)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no table: only the run folder's path")
+    trial = parser.add_mutually_exclusive_group()
+    trial.add_argument("--overfit-batch", action="store_true", help="learn one batch by heart: can the model learn?")
+    trial.add_argument("--fast-dev-run", action="store_true", help="one step, one batch, nothing kept: does all work?")
+    parser.add_argument("--profile", action="store_true", help="say where the time of a step goes")
+    parser.add_argument("--no-plots", action="store_true", help="draw no pictures and no report")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="the same bits at every repetition, as is always so on the CPU"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    from dlcourse.config import resolve
+    from dlcourse.errors import UserError
+    from dlcourse.experiment import run
+
+    overrides = list(args.overrides)
+    if args.resume is not None:
+        if args.config is not None and "=" in args.config:
+            overrides.insert(0, args.config)
+        elif args.config is not None:
+            raise UserError("--resume goes on with the run's own config; name no other")
+        config = None
+    else:
+        if args.config is None:
+            raise UserError("run needs a config (or --resume RUN); `dlcourse list configs` shows those that come along")
+        config = resolve(args.config, overrides)
+        overrides = []
+        if config.data["sweep"] is not None:
+            return _sweep(args)
+    result = run(
+        config,
+        device=args.device,
+        overrides=overrides,
+        out=args.out,
+        name=args.name,
+        resume=args.resume,
+        quiet=args.quiet,
+        plots=not args.no_plots,
+        overfit_batch=args.overfit_batch,
+        fast_dev_run=args.fast_dev_run,
+        profile=args.profile,
+    )
+    if args.quiet and result.folder is not None:
+        print(result.folder)
+    return 0

@@ -1,0 +1,57 @@
+"""``dlcourse show CONFIG``: the config with every default, and what the model is made of."""
+
+import argparse
+
+HELP = "print a config with every default filled in, and the model's layers, shapes, parameters, FLOPs and memory"
+EXAMPLES = """\
+examples:
+  dlcourse show experiment.yaml
+  dlcourse show experiment.yaml model.hidden=[64,64] > bigger.yaml     the output is itself a config
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="the file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values, such as train.epochs=2")
+    parser.add_argument("--config-only", action="store_true", help="without the model, for which the data are loaded")
+
+
+def main(args: argparse.Namespace) -> int:
+    from dlcourse import config
+
+    resolved = config.load(args.config, args.overrides)
+    print(resolved.dump(), end="", flush=True)
+    if not args.config_only:
+        table = _model(resolved.data)
+        print("\n" + "\n".join(f"# {line}".rstrip() for line in table.splitlines()))
+    return 0
+
+
+def _model(config: dict) -> str:
+    """The table of the config's model, on the CPU; one sample of the data goes through it."""
+    from dlcourse import backend, registry
+    from dlcourse.backend import random
+    from dlcourse.data import Loader, prepare
+    from dlcourse.errors import UserError
+    from dlcourse.nn.summary import summarize
+
+    with backend.use("cpu") as cpu:
+        random.manual_seed(config["seed"])
+        data = prepare(config["data"], config["seed"])
+        model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+        model.to(dtype=config["precision"])
+        train = data.parts["train"]
+        batch_size = config["train"]["batch_size"]
+        batch_size = len(train) if batch_size == "full" else min(batch_size, len(train))
+
+        def samples(count: int | str) -> tuple:
+            loader = Loader(train, data.normalizer, cpu, config["precision"], count, config["seed"], shuffle=False)
+            return loader.batch(0)
+
+        try:
+            return summarize(model, samples(1)[0]).table(batch_size)
+        except UserError:
+            # A model that keeps its training samples, such as nearest neighbours, computes nothing before it has them.
+            optimizer = registry.build("optimizer", registry.own_parameters("optimizer", config["optimizer"]))
+            optimizer.solve(model, *samples("full"))
+            return summarize(model, samples(1)[0]).table(batch_size)

@@ -1,0 +1,45 @@
+"""``dlcourse sweep CONFIG``: run every point of a config's sweep."""
+
+import argparse
+
+HELP = "run every point of a config's sweep, and say which is best"
+EXAMPLES = """\
+examples:
+  dlcourse sweep polynomial_overfitting.yaml --dry-run          what would run
+  dlcourse sweep polynomial_overfitting.yaml --jobs 4           four points at a time
+  dlcourse sweep polynomial_overfitting.yaml sweep.kfold=5      each point once for each of five folds
+  dlcourse sweep polynomial_overfitting.yaml --resume runs/polynomial-overfitting/20260101T000000Z-1a2b3c
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="the experiment's YAML file, with a sweep section")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values: train.epochs=2")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
+    parser.add_argument("--out", default="runs", metavar="FOLDER", help="where the sweep's folder goes (default: runs)")
+    parser.add_argument("--name", help="the sweep's name, instead of the config's")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="points at a time, in processes (default: 1)")
+    parser.add_argument("--resume", metavar="SWEEP", help="go on with this sweep: keep what is finished, run the rest")
+    parser.add_argument("--dry-run", action="store_true", help="list the points and what they change; run nothing")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no table: only the sweep folder's path")
+    parser.add_argument("--no-plots", action="store_true", help="draw no pictures and no report")
+
+
+def main(args: argparse.Namespace) -> int:
+    from dlcourse.sweeps import run_sweep
+
+    result = run_sweep(
+        args.config,
+        device=args.device,
+        overrides=args.overrides,
+        out=args.out,
+        name=args.name,
+        jobs=args.jobs,
+        resume=args.resume,
+        dry_run=args.dry_run,
+        quiet=args.quiet,
+        plots=not args.no_plots,
+    )
+    if args.quiet and result.folder is not None:
+        print(result.folder)
+    return result.exit_code

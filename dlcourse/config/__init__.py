@@ -1,0 +1,33 @@
+"""Configs: YAML with line numbers, checked against the constructors' signatures, with every default filled in.
+
+config = load("configs/02_machine_learning/polynomial_overfitting.yaml", ["model.degree=5"])
+config.data["model"]                       # {"name": "polynomial", "degree": 5, "basis": ...}
+config.apply_overrides({"train.epochs": 2})
+config.dump()                              # YAML that runs again as it is
+"""
+
+from dlcourse.config.config import Config, from_mapping, load, resolve
+from dlcourse.config.files import header, shipped
+from dlcourse.config.overrides import Overrides
+from dlcourse.config.rules import metric_labels
+from dlcourse.config.schema import json_schema
+from dlcourse.config.shape import Key, Shape, component_shape, section_shape, summary
+from dlcourse.config.writer import dump
+
+__all__ = [
+    "Config",
+    "Key",
+    "Overrides",
+    "Shape",
+    "component_shape",
+    "dump",
+    "from_mapping",
+    "header",
+    "json_schema",
+    "load",
+    "metric_labels",
+    "resolve",
+    "section_shape",
+    "shipped",
+    "summary",
+]

@@ -1,0 +1,142 @@
+"""Check a config as given against the shapes of its sections, and fill in the defaults."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from dlcourse import registry
+from dlcourse.config.component import Pending
+from dlcourse.config.messages import explain, show, unknown_key
+from dlcourse.config.reader import Path, dotted
+from dlcourse.config.sections import Experiment
+from dlcourse.config.shape import Key, Shape, component_shape, section_shape
+from dlcourse.config.writer import plain
+from dlcourse.errors import ConfigError, UserError
+
+__all__ = ["Finding", "check_experiment"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong, at a path of the config; where that stands in a file is the caller's to say."""
+
+    path: Path
+    message: str
+    unknown_key: bool = False
+
+
+def check_experiment(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+    """A config with all defaults, and all that is wrong with it.
+
+    What is wrong is left out of the config, so that what is right can be checked further.
+    """
+    checker = _Checker()
+    config = checker.section(section_shape(Experiment), given, ())
+    return config, [checker.with_home(finding) for finding in checker.findings]
+
+
+class _Checker:
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.keys: dict[str, Path] = {}  # Every valid key met so far, and the section that has it.
+
+    def report(self, path: Path, message: str) -> None:
+        self.findings.append(Finding(path, message))
+
+    def with_home(self, finding: Finding) -> Finding:
+        """For an unknown key that another section knows, such as a top-level ``lr``: which one."""
+        if not finding.unknown_key or "did you mean" in finding.message:
+            return finding
+        close = registry.nearest(str(finding.path[-1]), self.keys)
+        if not close:
+            return finding
+        home = dotted(self.keys[close]) or "the top level"
+        return Finding(finding.path, f"{finding.message}; {home} has a key {close!r}")
+
+    def section(self, shape: Shape, given: Mapping[str, Any], path: Path, skip: str = "") -> dict[str, Any]:
+        """The section's keys with their values or defaults, but those that are wrong."""
+        for key in given:
+            if key not in shape.keys and key != skip:
+                valid = [skip, *shape.keys] if skip else shape.keys
+                self.findings.append(Finding((*path, key), unknown_key(key, valid, shape.title), unknown_key=True))
+        found = {}
+        for key in shape.keys.values():
+            self.keys.setdefault(key.name, path)
+            place = (*path, key.name)
+            if key.name in given:
+                before = len(self.findings)
+                value = self.value(key, given[key.name], place)
+                if len(self.findings) == before or isinstance(value, dict):
+                    found[key.name] = value
+            elif key.required:
+                meaning = f" ({key.description.rstrip('.')})" if key.description else ""
+                self.report(place, f"required, but missing{meaning}")
+            else:
+                found[key.name] = key.filled
+        return found
+
+    def value(self, key: Key, value: Any, path: Path) -> Any:
+        if key.options and isinstance(value, Mapping):
+            return self.section(section_shape(key.options), value, path)
+        if key.item and isinstance(value, list):
+            return [self.value(key.item, item, (*path, i)) for i, item in enumerate(value)]
+        try:
+            return self.finish(key.validate(value), path)
+        except ValidationError as error:
+            for within, message in explain(error.errors(include_url=False), value, key.annotation):
+                self.report((*path, *within), message)
+            return None
+
+    def finish(self, value: Any, path: Path) -> Any:
+        """A validated value as plain data, its components checked."""
+        if isinstance(value, Pending):
+            return self.component(value.kind, value.spec, path)
+        if isinstance(value, Mapping):
+            return {key: self.finish(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.finish(item, (*path, i)) for i, item in enumerate(value)]
+        if dataclasses.is_dataclass(value):
+            return {f.name: self.finish(getattr(value, f.name), (*path, f.name)) for f in dataclasses.fields(value)}
+        return plain(value)
+
+    def component(self, kind: str, spec: str | Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+        spec = {"name": spec} if isinstance(spec, str) else spec
+        if "name" not in spec:
+            self.report((*path, "name"), f"required, but missing (valid: {', '.join(registry.names(kind))})")
+            return None
+        name = spec["name"]
+        if not isinstance(name, str):
+            self.report((*path, "name"), f"expected the name of a {kind}, got {show(name)}")
+            return None
+        if name not in registry.names(kind):
+            close = registry.nearest(name, registry.names(kind))
+            meant = f"did you mean {close!r}? " if close else ""
+            self.report((*path, "name"), f"no {kind} {name!r} ({meant}valid: {', '.join(registry.names(kind))})")
+            return None
+        before = len(self.findings)
+        resolved = {"name": name, **self.section(component_shape(kind, name), spec, path, skip="name")}
+        if len(self.findings) == before and not registry.KINDS[kind].supplied:
+            self.construct(kind, resolved, path)
+        return resolved
+
+    def construct(self, kind: str, resolved: Mapping[str, Any], path: Path) -> None:
+        """Let the constructor refuse what a signature cannot say, where the program has nothing to add to it."""
+        try:
+            registry.build(kind, registry.own_parameters(kind, resolved))
+        except ConfigError as error:
+            for problem in error.problems:
+                within, message = _split_path(str(problem), dotted(path))
+                self.report((*path, *within), message)
+        except (UserError, ValueError, TypeError) as error:
+            self.report(path, str(error))
+
+
+def _split_path(text: str, section: str) -> tuple[Path, str]:
+    """``data.noise: too large`` as the path within the section, ``("noise",)``, and ``too large``."""
+    where, colon, message = text.partition(": ")
+    if colon and where.startswith(f"{section}."):
+        return tuple(where.removeprefix(f"{section}.").split(".")), message
+    return (), text

@@ -1,0 +1,38 @@
+"""The annotation that says: a component of some kind goes here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import PydanticCustomError, core_schema
+
+__all__ = ["Component", "Pending"]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A component as the config gives it, to be checked against the constructor that its name points to."""
+
+    kind: str
+    spec: str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Component:
+    """``Annotated[Any, Component("schedule")]``: a name, or a mapping of a name and its parameters.
+
+    Pydantic sees only that much, and passes it on as :class:`Pending`: which parameters there are depends on the name.
+    """
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.take)
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Callable) -> dict[str, Any]:
+        return {"x-component": self.kind}  # ``dlcourse schema`` puts the reference there.
+
+    def take(self, value: Any) -> Pending:
+        if not isinstance(value, str | dict):
+            raise PydanticCustomError("component", "a name, or a mapping of a name and parameters")
+        return Pending(self.kind, value)

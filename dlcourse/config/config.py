@@ -1,0 +1,160 @@
+"""A config: read, laid over, checked, filled in."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlcourse.config import files
+from dlcourse.config import reader as yaml
+from dlcourse.config.check import Finding, check_experiment
+from dlcourse.config.messages import show
+from dlcourse.config.overrides import Overrides, lay_over, parse_overrides
+from dlcourse.config.reader import dotted, parse_yaml
+from dlcourse.config.rules import cross_check
+from dlcourse.config.sweep_values import check_sweep
+from dlcourse.config.writer import dump, plain
+from dlcourse.errors import ConfigError, Problem
+
+__all__ = ["Config", "from_mapping", "load", "resolve"]
+
+Place = tuple[str, int | None]
+"""A file's name and a line; or what else a value came from."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config that has passed every check that needs no data.
+
+    Attributes:
+        data: the resolved config, plain nested data: every default is filled in, every component is a mapping.
+        given: the config as written, with the overrides.
+        path: its file, or None.
+        text: the file's text, or "".
+        overrides: what was laid over, by dotted path.
+    """
+
+    data: dict[str, Any]
+    given: dict[str, Any] = field(repr=False)
+    path: Path | None = None
+    text: str = field(default="", repr=False)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    places: dict[yaml.Path, Place] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def description(self) -> str:
+        """The comment at the file's top."""
+        return files.header(self.text)
+
+    def apply_overrides(self, overrides: Overrides) -> "Config":
+        """This config with other values; everything is checked anew.
+
+        Args:
+            overrides: ``{"train.epochs": 2}`` or ``["train.epochs=2"]``; an index counts in a list: ``metrics.0=mse``.
+
+        Raises:
+            ConfigError: all that is wrong with it.
+        """
+        return _checked(self, overrides) if overrides else self
+
+    def dump(self) -> str:
+        """The resolved config as YAML, under the file's header comment; it reads back as the very same config."""
+        lines = [f"# {line}".rstrip() for line in self.description.splitlines()]
+        return "\n".join([*lines, dump(self.data)])
+
+    def locate(self, error: ConfigError) -> ConfigError:
+        """The same problems with the file and line of their paths, for problems that were found outside."""
+        return ConfigError([_located(problem, self.places) for problem in error.problems])
+
+
+def load(path: str | Path, overrides: Overrides = ()) -> Config:
+    """The config of a file, with ``overrides`` laid over.
+
+    Raises:
+        ConfigError: all that is wrong with it, each problem with its file and line.
+    """
+    path = Path(path)
+    text = files.read_text(path)
+    document = parse_yaml(text, str(path))
+    places = {place: (str(path), line) for place, line in document.lines.items()}
+    if document.data is None:
+        raise ConfigError(f"{path}: only comments; `dlcourse init` copies a config to start from")
+    given = {"name": _name_of(path), **document.data} if isinstance(document.data, dict) else document.data
+    return _checked(Config({}, given, path, text, {}, places), overrides)
+
+
+def from_mapping(mapping: Mapping[str, Any], overrides: Overrides = ()) -> Config:
+    """The config of a mapping from Python, with ``overrides`` laid over.
+
+    Raises:
+        ConfigError: all that is wrong with it.
+    """
+    return _checked(Config({}, plain(mapping)), overrides)
+
+
+def resolve(source: "Config | Mapping[str, Any] | str | Path", overrides: Overrides = ()) -> Config:
+    """The config of a file, a mapping, or a config, with ``overrides`` laid over.
+
+    Raises:
+        ConfigError: all that is wrong with it.
+    """
+    if isinstance(source, Config):
+        return source.apply_overrides(overrides)
+    if isinstance(source, Mapping):
+        return from_mapping(source, overrides)
+    return load(source, overrides)
+
+
+def _checked(config: Config, overrides: Overrides) -> Config:
+    """A config's ``given`` with values laid over it, checked and filled in."""
+    given = config.given
+    if not isinstance(given, dict):
+        where = f"{config.path}: " if config.path else ""
+        raise ConfigError(f"{where}expected a mapping with the sections data, model, ..., got {show(given)}")
+    values, source = parse_overrides(overrides)
+    try:
+        given, paths = lay_over(given, values)
+    except ConfigError as error:
+        raise ConfigError([Problem(p.path, p.message, source) for p in error.problems]) from None
+    places = _with_source(config.places, paths, source)
+    data, findings = _check(given)
+    if data.get("sweep"):
+        findings += check_sweep(given, data["sweep"], findings, lambda each: _check(each)[1])
+    if findings:
+        problems = [_located(Problem(dotted(f.path), f.message), places, f.path) for f in findings]
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
+    return Config(data, given, config.path, config.text, {**config.overrides, **values}, places)
+
+
+def _with_source(places: dict[yaml.Path, Place], paths: list[yaml.Path], source: str) -> dict[yaml.Path, Place]:
+    """Where values stand, when those at and under ``paths`` now come from ``source``."""
+    kept = {place: where for place, where in places.items() if not any(place[: len(p)] == p for p in paths)}
+    for path in paths:
+        for length in range(1, len(path) + 1):
+            kept.setdefault(path[:length], (source, None))
+    return kept
+
+
+def _check(given: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+    data, findings = check_experiment(given)
+    sweep = data.get("sweep") or {}
+    return data, findings + list(cross_check(data, folds_come=bool(sweep.get("kfold"))))
+
+
+def _name_of(path: Path) -> str:
+    """A run's name from a file's."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip(".-")[:100] or "experiment"
+
+
+def _located(problem: Problem, places: Mapping[yaml.Path, Place], path: yaml.Path | None = None) -> Problem:
+    """A problem with the place of its path, or of the nearest section around it."""
+    if problem.file:
+        return problem
+    steps = path if path is not None else tuple(problem.path.split(".")) if problem.path else ()
+    for length in range(len(steps), -1, -1):
+        for candidate in (steps[:length], tuple(int(s) if str(s).isdecimal() else s for s in steps[:length])):
+            if candidate in places:
+                file, line = places[candidate]
+                return Problem(problem.path, problem.message, file, line)
+    return problem

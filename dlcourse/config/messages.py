@@ -1,0 +1,165 @@
+"""Pydantic's errors about one value in the words of a config: where, what was expected, what came, what to write."""
+
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
+
+from pydantic_core import ErrorDetails
+
+from dlcourse.config.reader import Path, Refused, parse_scalar
+from dlcourse.config.sections import PATTERNS
+from dlcourse.registry import nearest
+
+__all__ = ["explain", "show", "unknown_key"]
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "none_required": "null",
+    "greater_than": "{number} above {gt:g}",
+    "greater_than_equal": "{number} of at least {ge:g}",
+    "less_than": "{number} below {lt:g}",
+    "less_than_equal": "{number} of at most {le:g}",
+    "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "literal_error": "{expected}",
+}
+_NUMBERS = ("int_type", "float_type", "greater", "less")
+
+
+def show(value: Any, longest: int = 60) -> str:
+    """A value as a config would have it, shortened."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def unknown_key(key: str, valid: Iterable[str], of: str = "") -> str:
+    """``unknown key (did you mean 'lr'? valid: lr, momentum)``."""
+    valid = list(valid)
+    close = nearest(key, valid)
+    meant = f"did you mean {close!r}? " if close else ""
+    return f"unknown key{f' of {of}' if of else ''} ({meant}valid: {', '.join(valid) or 'none'})"
+
+
+def explain(errors: list[ErrorDetails], value: Any, annotation: Any) -> Iterator[tuple[Path, str]]:
+    """Each problem of a value as its path within the value, and a message.
+
+    Args:
+        errors: of validating ``[value]``, so each location starts with 0.
+        value: what was validated.
+        annotation: its type.
+    """
+    places: dict[Path, list[ErrorDetails]] = defaultdict(list)
+    branches: dict[Path, set[Path]] = defaultdict(set)
+    for error in errors:
+        path, union = _locate(error, value)
+        places[path].append(error)
+        if union is not None:
+            branches[union].add(path)
+    # A value that no branch of a union takes has errors of every branch. The branch that was meant is the one whose
+    # errors lie deeper inside: [1, "x"] is a wrong list of numbers, and not a wrong number.
+    for union, paths in branches.items():
+        if len(paths) > 1 and union in paths:
+            places.pop(union, None)
+    for path, there in places.items():
+        yield path, _message(there, _at(value, path), annotation, path)
+
+
+def _locate(error: ErrorDetails, value: Any) -> tuple[Path, Path | None]:
+    """The path in the value, and where on it a union stands: pydantic's locations also name branches of unions."""
+    path: list[str | int] = []
+    union = None
+    *_, final = (None, *error["loc"])
+    for step in error["loc"][1:]:
+        absent = error["type"] == "missing" and step is final
+        if isinstance(value, dict) and (step in value or absent):
+            path.append(step)
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            if step < len(value):
+                path.append(step)
+                value = value[step]
+        else:
+            union = tuple(path)
+    return tuple(path), union
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        if isinstance(value, dict) and step not in value:
+            return None
+        value = value[step]
+    return value
+
+
+def _message(errors: list[ErrorDetails], value: Any, annotation: Any, path: Path) -> str:
+    kinds = {error["type"] for error in errors}
+    if kinds & {"unexpected_keyword_argument", "extra_forbidden"}:
+        return unknown_key(str(path[-1]), _fields(annotation))
+    if "missing" in kinds:
+        short = [error["loc"][-1] for error in errors if isinstance(error["loc"][-1], int)]
+        if short:
+            return f"expected {max(short) + 1} entries, got {len(value)}"
+        return "required, but missing"
+    wanted = " or ".join(dict.fromkeys(_expected(error) for error in errors))
+    return f"expected {wanted}, got {show(value)}{_hint(errors, value)}"
+
+
+def _expected(error: ErrorDetails) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(context["pattern"], f"text that matches {context['pattern']}")
+    if kind == "literal_error":
+        return re.sub(r"'([\w.:-]+)'", r"\1", context["expected"])
+    if kind in _EXPECTED:
+        whole = any(isinstance(bound, int) for bound in context.values())
+        return _EXPECTED[kind].format(number="a whole number" if whole else "a number", **context)
+    return error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def _hint(errors: list[ErrorDetails], value: Any) -> str:
+    """What to write instead, where it can be told."""
+    kinds = " ".join(error["type"] for error in errors)
+    if isinstance(value, str):
+        expected = " ".join(error["ctx"]["expected"] for error in errors if error["type"] == "literal_error")
+        close = nearest(value, re.findall(r"'([^']*)'", expected))
+        if close:
+            return f" (did you mean {close!r}?)"
+        if any(number in kinds for number in _NUMBERS) and _reads_as_number(value):
+            return ", which is text: take off the quotes"
+    if "string_type" in kinds and isinstance(value, bool | int | float):
+        return ": put it in quotes"
+    if "int_" in kinds and isinstance(value, float) and value.is_integer():
+        return f": write {int(value)}"
+    return ""
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        return isinstance(parse_scalar(text), int | float)
+    except Refused:
+        return False
+
+
+def _fields(annotation: Any) -> list[str]:
+    """The fields of all dataclasses in a type."""
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return [field.name for field in dataclasses.fields(annotation)]
+    return [name for inner in get_args(annotation) for name in _fields(inner)]

@@ -1,0 +1,262 @@
+"""YAML to plain data, with the line of every value, and everything that a config has no use for refused by name.
+
+PyYAML's scanner and parser give events; the tree is built here, without recursion, so that depth is ours to bound and
+no tag can construct anything. Scalars follow YAML 1.2's core schema and not PyYAML's YAML 1.1:
+
+===============  =====================  ==========================
+written          PyYAML ``safe_load``   here
+===============  =====================  ==========================
+``1e-3 1e3``     text                   0.001, 1000.0
+``on off yes``   true, false, true      text
+``010``          8                      10
+``1:30``         90                     text
+``2024-01-31``   a date                 text
+``.nan .inf``    not a number, infinity refused
+``a: 1, a: 2``   the last               refused
+``&x *x !!tag``  shared or constructed  refused
+===============  =====================  ==========================
+
+A key is always text, also where it looks like a number.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from dlcourse.errors import ConfigError, Problem
+
+__all__ = ["LONGEST_NUMBER", "MAX_BYTES", "MAX_DEPTH", "Document", "Path", "dotted", "parse_scalar", "parse_yaml"]
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
+LONGEST_NUMBER = 100
+"""Digits; Python itself refuses to convert more than 4300."""
+
+Path = tuple[str | int, ...]
+"""Keys and list indices from the top of a document to a value."""
+
+# The scanner and parser in C, where PyYAML was built with them: a file of 1 MiB takes them 0.1 s instead of 10.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_NULL = frozenset(["", "~", "null", "Null", "NULL"])
+_BOOL = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
+_INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
+_BASED = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+_HINTS = {
+    "cannot start any token": "put text that starts with it in quotes",
+    "mapping values are not allowed": "a second ': ' in one value; put text that holds it in quotes",
+}
+
+
+@dataclass
+class Document:
+    """A parsed document: its data, and the line (from 1) of every value by its path."""
+
+    data: Any
+    lines: dict[Path, int] = field(default_factory=dict)
+
+
+class Refused(ValueError):
+    """A scalar that no config can hold."""
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """``("model", "hidden", 0)`` as ``model.hidden.0``."""
+    return ".".join(map(str, path))
+
+
+def parse_scalar(text: str) -> Any:
+    """What an unquoted word means: null, true or false, a number, or else text.
+
+    Raises:
+        Refused: the number is infinite, not a number, or absurdly long.
+    """
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _SPECIAL.fullmatch(text):
+        raise Refused(f"{text} is not a finite number")
+    if not (_BASED.fullmatch(text) or _FLOAT.fullmatch(text)):
+        return text
+    if len(text) > LONGEST_NUMBER:
+        raise Refused(f"a number of {len(text)} characters; at most {LONGEST_NUMBER} are read")
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _INT.fullmatch(text):
+        return int(text)
+    number = float(text)
+    if not math.isfinite(number):
+        raise Refused(f"{text} is too large for a number")
+    return number
+
+
+def parse_yaml(text: str, file: str = "") -> Document:
+    """The one document in ``text``.
+
+    Args:
+        text: YAML.
+        file: its name, for messages.
+
+    Raises:
+        ConfigError: malformed YAML, two documents, a duplicate key, an anchor, alias or tag, a key that is no scalar,
+            nesting deeper than ``MAX_DEPTH``, or a number that is not finite; all that can be found at once.
+    """
+    builder = _Builder(file)
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            builder.take(event)
+    except _TooDeep:
+        pass
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        builder.report((), _explain(error, _character(text, mark)), mark)
+    except yaml.YAMLError as error:
+        builder.report((), " ".join(str(error).split()), None)
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return Document(builder.root, builder.lines)
+
+
+class _TooDeep(Exception):
+    pass
+
+
+@dataclass
+class _Open:
+    """A mapping or list that is being filled; ``key`` is the mapping's key that waits for its value."""
+
+    value: dict[str, Any] | list[Any]
+    path: Path
+    key: str | None = None
+    skipped: bool = False
+
+
+class _Builder:
+    """Builds data from YAML events, collecting problems instead of stopping at the first."""
+
+    def __init__(self, file: str):
+        self.file = file
+        self.problems: list[Problem] = []
+        self.lines: dict[Path, int] = {}
+        self.root: Any = None
+        self.stack: list[_Open] = []
+        self.documents = 0
+
+    def report(self, path: Path, message: str, mark: Any) -> None:
+        line = mark.line + 1 if mark is not None else None
+        self.problems.append(Problem(dotted(path), message, self.file, line))
+
+    def take(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents == 2:
+                self.report((), "a second document starts here; a config is one document", event.start_mark)
+        elif self.documents != 1:
+            return
+        elif isinstance(event, yaml.AliasEvent):
+            self.report(self.path(), f"alias *{event.anchor}: a config has no aliases; write it out", event.start_mark)
+            self.put(None, event)
+        elif isinstance(event, yaml.ScalarEvent):
+            self.refuse_extras(event)
+            self.scalar(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self.refuse_extras(event)
+            self.open(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self.stack.pop()
+
+    def refuse_extras(self, event: yaml.NodeEvent) -> None:
+        if event.anchor:
+            self.report(self.path(), f"anchor &{event.anchor}: a config has no anchors", event.start_mark)
+        if event.tag is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self.report(self.path(), f"tag {tag}: a config has no tags", event.start_mark)
+
+    def path(self) -> Path:
+        """Where the next value goes."""
+        if not self.stack:
+            return ()
+        top = self.stack[-1]
+        step = len(top.value) if isinstance(top.value, list) else top.key
+        return top.path if step is None else (*top.path, step)
+
+    def scalar(self, event: yaml.ScalarEvent) -> None:
+        if self.expects_key():
+            self.stack[-1].key = event.value
+            self.check_key(event)
+            return
+        value: Any = event.value
+        if event.implicit[0]:  # Plain: neither quoted nor a block of text.
+            try:
+                value = parse_scalar(value)
+            except Refused as error:
+                self.report(self.path(), str(error), event.start_mark)
+                value = None
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            self.report(self.path(), "a NUL or half of a surrogate pair is not text", event.start_mark)
+        self.put(value, event)
+
+    def expects_key(self) -> bool:
+        return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
+
+    def check_key(self, event: yaml.ScalarEvent) -> None:
+        top = self.stack[-1]
+        if top.key in top.value:
+            first = self.lines[(*top.path, top.key)]
+            self.report((*top.path, top.key), f"duplicate key; the first is in line {first}", event.start_mark)
+
+    def open(self, event: yaml.CollectionStartEvent) -> None:
+        if len(self.stack) >= MAX_DEPTH:
+            self.report((), f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
+            raise _TooDeep
+        value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
+        if self.expects_key():
+            self.report(self.path(), "a key must be plain text, not a list or a mapping", event.start_mark)
+            raise _TooDeep
+        path = self.path()
+        self.put(value, event)
+        self.stack.append(_Open(value, path))
+
+    def put(self, value: Any, event: yaml.Event) -> None:
+        path = self.path()
+        if not self.stack:
+            self.root = value
+        else:
+            top = self.stack[-1]
+            if isinstance(top.value, list):
+                top.value.append(value)
+            elif top.key is None:  # An alias as a key, reported already.
+                top.key = ""
+                return
+            else:
+                top.value[top.key] = value
+                top.key = None
+        self.lines.setdefault(path, event.start_mark.line + 1)
+
+
+def _character(text: str, mark: Any) -> str:
+    """The character at a mark; PyYAML's two parsers agree on line and column, not on the wording."""
+    lines = text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    return line[mark.column : mark.column + 1] if line else ""
+
+
+def _explain(error: yaml.MarkedYAMLError, character: str) -> str:
+    if character == "\t":
+        return "a tab; YAML indents with spaces"
+    problem = error.problem or error.context or "malformed"
+    problem = problem.replace("found character that", f"found character {character!r} that")
+    for text, hint in _HINTS.items():
+        if text in problem:
+            return f"{problem} ({hint})"
+    context = f", {error.context}" if error.context and error.context != problem else ""
+    return f"{problem}{context}"

@@ -1,0 +1,111 @@
+"""What one key demands of another: the checks that no single section's signature can hold."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dlcourse import registry
+from dlcourse.config.check import Finding
+
+__all__ = ["cross_check", "metric_labels"]
+
+# What a closed form, which solves in one step, has no use for, and the value that says so.
+_IDLE = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
+
+
+def cross_check(config: dict[str, Any], folds_come: bool = False) -> Iterator[Finding]:
+    """What is wrong between the keys of a config that is filled in, as far as its parts were right.
+
+    Also fills in ``train.epochs`` where neither epochs nor steps are given.
+
+    Args:
+        config: with defaults; sections that were wrong are missing.
+        folds_come: a sweep gives the config folds, and so a validation part.
+    """
+    yield from _duration(config.get("train", {}))
+    yield from _split(config.get("data", {}))
+    yield from _loss(config)
+    yield from _metrics(config.get("metrics", []))
+    yield from _watched(config, folds_come)
+    yield from _closed_form(config)
+
+
+def metric_labels(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each metric is called in results: its name, with its parameters where two share a name."""
+    names = [spec["name"] for spec in specs]
+    return [spec["name"] if names.count(spec["name"]) == 1 else f"{spec['name']}({_settings(spec)})" for spec in specs]
+
+
+def _settings(spec: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name")
+
+
+def _duration(train: dict[str, Any]) -> Iterator[Finding]:
+    if not {"epochs", "steps"} <= train.keys():
+        return
+    if train["epochs"] is not None and train["steps"] is not None:
+        yield Finding(("train", "steps"), "epochs and steps exclude each other; give one of them")
+    elif train["epochs"] is None and train["steps"] is None:
+        train["epochs"] = 1
+
+
+def _split(data: Mapping[str, Any]) -> Iterator[Finding]:
+    split = data.get("split", {})
+    fractions = {part: share for part, share in split.items() if isinstance(share, float)}
+    total = sum(fractions.values())
+    if total > 1 + 1e-9:
+        said = " + ".join(f"{share:g}" for share in fractions.values())
+        yield Finding(("data", "split"), f"the fractions add up to more than 1: {said} = {total:g}")
+    elif split.get("train") is None and total > 1 - 1e-9:
+        yield Finding(("data", "split"), "val and test take everything; nothing is left for training")
+    if split.get("train") == 0 and split.get("train") is not None:
+        yield Finding(("data", "split", "train"), "there is no training without samples")
+    kfold = data.get("kfold") or {}
+    if {"folds", "fold"} <= kfold.keys() and kfold["fold"] >= kfold["folds"]:
+        yield Finding(("data", "kfold", "fold"), f"expected 0 to {kfold['folds'] - 1}, got {kfold['fold']}")
+
+
+def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
+    if config.get("loss", "") is None and "optimizer" in config and not _is_closed_form(config):
+        yield Finding(("loss",), f"required, but missing (valid: {', '.join(registry.names('loss'))})")
+
+
+def _metrics(metrics: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    for i, spec in enumerate(metrics):
+        if spec in metrics[:i]:
+            yield Finding(("metrics", i), f"{spec['name']} stands here twice")
+
+
+def _watched(config: Mapping[str, Any], folds_come: bool) -> Iterator[Finding]:
+    data = config.get("data", {})
+    has_val = folds_come or bool(data.get("kfold")) or bool(data.get("split", {}).get("val", True))
+    for section in ("early_stopping", "best"):
+        watched = config.get("train", {}).get(section) or {}
+        place = ("train", section)
+        if "metrics" in config and "metric" in watched:
+            known = ["loss", *metric_labels(config["metrics"])]
+            if watched["metric"] not in known:
+                close = registry.nearest(watched["metric"], known)
+                meant = f"did you mean {close!r}? " if close else ""
+                yield Finding(
+                    (*place, "metric"),
+                    f"{watched['metric']!r} is not measured ({meant}valid: {', '.join(known)}; add it to metrics)",
+                )
+        if watched.get("split") == "val" and not has_val:
+            yield Finding(
+                (*place, "split"), "there is no validation part: give data.split.val or data.kfold, or say split: train"
+            )
+
+
+def _is_closed_form(config: Mapping[str, Any]) -> bool:
+    return bool(getattr(registry.lookup("optimizer", config["optimizer"]["name"]), "closed_form", False))
+
+
+def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
+    if "optimizer" not in config or not _is_closed_form(config):
+        return
+    why = f"has no effect with the optimizer {config['optimizer']['name']}, which solves in one step; leave it out"
+    if config["optimizer"].get("schedule") is not None:
+        yield Finding(("optimizer", "schedule"), why)
+    for key, idle in _IDLE.items():
+        if config.get("train", {}).get(key, idle) != idle:
+            yield Finding(("train", key), why)

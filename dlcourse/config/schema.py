@@ -1,0 +1,94 @@
+"""JSON Schema (draft 2020-12) of a whole config, for editors: completion, descriptions and errors while one types."""
+
+from typing import Any
+
+from dlcourse import registry
+from dlcourse.config.sections import Experiment
+from dlcourse.config.shape import Key, Shape, component_shape, section_shape
+
+__all__ = ["json_schema"]
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of a config, with every component that is registered now, plugins included."""
+    definitions: dict[str, Any] = {}
+    top = _section(section_shape(Experiment), "config", definitions)
+    for kind, about in registry.KINDS.items():
+        for name in registry.names(kind):
+            definitions[f"{kind}.{name}"] = _component(kind, name, definitions)
+        definitions[kind] = _choice(kind, about.summary)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "dlcourse config",
+        **top,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _section(shape: Shape, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    section = {
+        "type": "object",
+        "description": shape.summary,
+        "properties": {key.name: _key(key, prefix, definitions) for key in shape.keys.values()},
+        "additionalProperties": False,
+    }
+    required = [key.name for key in shape.keys.values() if key.required]
+    return section | {"required": required} if required else section
+
+
+def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    if key.options:
+        name = key.options.__name__
+        if name not in definitions:
+            definitions[name] = _section(section_shape(key.options), name, definitions)
+        schema = {"$ref": f"#/$defs/{name}"}
+        if key.annotation is not key.options:
+            schema = {"anyOf": [schema, {"type": "null"}]}
+    else:
+        whole = key.adapter.json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+        for name, definition in whole.get("$defs", {}).items():
+            definitions[f"{prefix}.{name}"] = _with_references(definition)
+        schema = _with_references(whole["items"])
+    if key.description:
+        schema["description"] = key.description
+    return schema if key.required else schema | {"default": key.filled}
+
+
+def _component(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    section = _section(component_shape(kind, name), f"{kind}.{name}", definitions)
+    section["properties"] = {"name": {"const": name, "description": section["description"]}, **section["properties"]}
+    section["required"] = ["name", *section.get("required", [])]
+    return section
+
+
+def _choice(kind: str, description: str) -> dict[str, Any]:
+    """Any component of a kind: by its name alone if it needs nothing more, or as a mapping."""
+    bare = [
+        name
+        for name in registry.names(kind)
+        if not any(key.required for key in component_shape(kind, name).keys.values())
+    ]
+    return {
+        "description": description,
+        "anyOf": [
+            *([{"enum": bare}] if bare else []),
+            *({"$ref": f"#/$defs/{kind}.{name}"} for name in registry.names(kind)),
+        ],
+    }
+
+
+def _with_references(schema: Any) -> Any:
+    """Pydantic's schema with a reference wherever a component goes."""
+    if isinstance(schema, dict):
+        if "x-component" in schema:
+            rest = {key: value for key, value in schema.items() if key not in ("x-component", "title")}
+            return {"$ref": f"#/$defs/{schema['x-component']}", **rest}
+        return {key: _with_references(value) for key, value in schema.items() if not _is_title(key, value)}
+    if isinstance(schema, list):
+        return [_with_references(item) for item in schema]
+    return schema
+
+
+def _is_title(key: str, value: Any) -> bool:
+    # Pydantic repeats each field's name as its title; a property that is itself called title is a mapping.
+    return key == "title" and isinstance(value, str)

@@ -1,0 +1,275 @@
+"""What a config can say beside the components' own parameters: one dataclass a section.
+
+A dataclass's signature is the section's schema, defaults and bounds, and its docstring describes the keys; validation,
+``dlcourse schema`` and the resolved config read them from here. ``Component(kind)`` stands where a component goes.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, MinLen
+from pydantic import Field
+
+from dlcourse.config.component import Component
+from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positive
+
+__all__ = [
+    "OPTIONS",
+    "BestOptions",
+    "DataOptions",
+    "EarlyStopping",
+    "Experiment",
+    "Folds",
+    "Limit",
+    "OptimizerOptions",
+    "RandomSearch",
+    "Range",
+    "Split",
+    "SplitName",
+    "SweepOptions",
+    "TrainOptions",
+]
+
+SplitName = Literal["train", "val", "test"]
+Share = NonNegativeInt | Fraction
+"""A count of samples, or a fraction of them between 0.0 and 1.0."""
+
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
+DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")]
+
+PATTERNS = {
+    r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$": "at most 100 letters, digits, '.', '_' and '-', of which the first is a "
+    "letter, a digit or '_'",
+    r"^(auto|cpu|cuda(:[0-9]{1,3})?)$": "auto, cpu, cuda or cuda:N",
+}
+"""What the patterns above mean, for messages."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """How samples are dealt out: each part as a fraction (0.2) or a count (20); no sample is in two parts.
+
+    Args:
+        train: training part; left out, all that val and test leave.
+        val: validation part, which chooses between models.
+        test: test part, looked at once.
+    """
+
+    train: Share | None = None
+    val: Share = 0
+    test: Share = 0
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Cross-validation: what the test part leaves is cut into folds; one validates, the others train.
+
+    Args:
+        folds: how many.
+        fold: which one validates, from 0.
+    """
+
+    folds: Annotated[int, Ge(2)]
+    fold: NonNegativeInt = 0
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most so many samples of each part, the first in order.
+
+    Args:
+        train: of the training part.
+        val: of the validation part.
+        test: of the test part.
+    """
+
+    train: Count | None = None
+    val: Count | None = None
+    test: Count | None = None
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Keys that every data set has beside its own.
+
+    Args:
+        split: fractions or counts of the training, validation and test part.
+        kfold: cross-validation instead of a fixed validation part.
+        stratify: keep the classes' shares equal in all parts.
+        limit: at most so many samples of each part.
+        normalize: shift and scale each input by statistics of the training part: to mean 0 and standard deviation 1
+            (standardize) or to the range 0 to 1 (minmax).
+        shuffle: deal the samples out in random order, by the seed; false keeps the order of the file.
+    """
+
+    split: Split = Split()
+    kfold: Folds | None = None
+    stratify: bool = False
+    limit: Limit | None = None
+    normalize: Literal["none", "standardize", "minmax"] = "none"
+    shuffle: bool = True
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """Keys that every optimizer has beside its own.
+
+    Args:
+        schedule: what multiplies the learning rate as the steps go by; constant if left out.
+    """
+
+    schedule: Annotated[Any, Component("schedule")] | None = None
+
+
+OPTIONS: dict[str, type] = {"data": DataOptions, "optimizer": OptimizerOptions}
+"""The keys that all components of a kind share, by kind."""
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop when a metric no longer improves.
+
+    Args:
+        metric: one of ``metrics``, or loss.
+        split: the part it is measured on.
+        patience: stop after so many evaluations without improvement.
+        min_delta: what counts as improvement is more than this.
+    """
+
+    metric: str
+    patience: Count
+    split: SplitName = "val"
+    min_delta: NonNegative = 0.0
+
+
+@dataclass(frozen=True)
+class BestOptions:
+    """Which checkpoint is the best one.
+
+    Args:
+        metric: one of ``metrics``, or loss.
+        split: the part it is measured on.
+    """
+
+    metric: str
+    split: SplitName = "val"
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How the training goes.
+
+    Args:
+        epochs: passes over the training part; 1 if steps is left out too. A closed form takes one step whatever stands
+            here.
+        steps: updates, instead of epochs.
+        batch_size: samples in an update; full for the whole training part.
+        eval_every: evaluate after so many epochs; 0 for only at the end.
+        log_every: write the training loss after so many steps.
+        checkpoint_every: write a checkpoint after so many steps, beside those at each evaluation.
+        early_stopping: stop when a metric no longer improves.
+        best: which checkpoint is the best one; the first metric on the validation part if left out.
+        clip_norm: scale the gradient down to this norm where it is longer.
+        l1: weight of the penalty sum |w| over weights, not biases; part of the cost.
+        l2: weight of the penalty 1/2 sum w^2 over weights, not biases; part of the cost.
+        accumulate: batches whose gradients make one update.
+        ema: decay of the running average of the weights that is evaluated in their place, such as 0.999.
+    """
+
+    epochs: Count | None = None
+    steps: Count | None = None
+    batch_size: Count | Literal["full"] = 32
+    eval_every: NonNegativeInt = 1
+    log_every: Count = 10
+    checkpoint_every: Count | None = None
+    early_stopping: EarlyStopping | None = None
+    best: BestOptions | None = None
+    clip_norm: Positive | None = None
+    l1: NonNegative = 0.0
+    l2: NonNegative = 0.0
+    accumulate: Count = 1
+    ema: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range to draw from.
+
+    Args:
+        low: lower end.
+        high: upper end.
+        log: the logarithm is uniform, instead of the number.
+        int: whole numbers, both ends included.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    int: bool = False
+
+
+Values = Annotated[list[Any], MinLen(1)]
+"""What a sweep tries."""
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """Settings drawn at random.
+
+    Args:
+        samples: how many.
+        space: for each path of the config, a list of choices or {low, high, log, int}.
+    """
+
+    samples: Count
+    space: Annotated[dict[str, Values | Range], MinLen(1)]
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Many runs of one config. All that is given is combined with each other.
+
+    Args:
+        grid: for each path of the config, such as model.degree, a list of values; every combination is run.
+        zip: the same, but the lists go side by side and are equally long.
+        random: settings drawn at random.
+        kfold: run every setting once for each of so many folds.
+        resample: fit every setting on so many newly drawn training sets; gives bias and variance.
+    """
+
+    grid: dict[str, Values] | None = None
+    zip: dict[str, Values] | None = None
+    random: RandomSearch | None = None
+    kfold: Annotated[int, Ge(2)] | None = None
+    resample: Annotated[int, Ge(2)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A whole config.
+
+    Args:
+        name: the experiment's name, which is also its folder's in runs; the file's name if left out.
+        seed: what all that is random depends on.
+        device: where to compute: auto, cpu, cuda or cuda:N.
+        precision: of the model's numbers.
+        data: the data set, and how it is split.
+        model: the model; its input and output sizes come from the data.
+        loss: what training minimises; a closed form goes without.
+        optimizer: how; with its schedule.
+        train: how long, in which batches, and when to stop.
+        metrics: what is measured on each part of the data, beside the loss.
+        sweep: many runs of this config, which differ in what is said here.
+    """
+
+    name: RunName = "experiment"
+    seed: NonNegativeInt = 0
+    device: DeviceName = "auto"
+    precision: Literal["float32", "float64"] = "float32"
+    data: Annotated[Any, Component("data")]
+    model: Annotated[Any, Component("model")]
+    loss: Annotated[Any, Component("loss")] | None = None
+    optimizer: Annotated[Any, Component("optimizer")]
+    train: TrainOptions = TrainOptions()
+    metrics: list[Annotated[Any, Component("metric")]] = ()
+    sweep: SweepOptions | None = None

@@ -1,0 +1,153 @@
+"""The keys of a section, read off a constructor's signature and docstring."""
+
+import dataclasses
+import inspect
+import json
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
+
+from dlcourse import registry
+from dlcourse.config.sections import OPTIONS
+from dlcourse.config.writer import plain
+from dlcourse.errors import UserError
+
+__all__ = ["Key", "Shape", "component_shape", "descriptions", "section_shape", "summary"]
+
+# Strict: "1" is not 1, true is not 1, 1 is fine for 1.0. JSON mode, in which a list is fine for a tuple.
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key: its name, type with bounds, default (``inspect.Parameter.empty`` if it is required), and meaning."""
+
+    name: str
+    annotation: Any
+    default: Any
+    description: str
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def options(self) -> type | None:
+        """The options dataclass whose section goes here, also where null may stand instead."""
+        return _options_class(self.annotation)
+
+    @property
+    def filled(self) -> Any:
+        """The default as plain data, as the resolved config holds it."""
+        return _plain_default(self.default)
+
+    @cached_property
+    def adapter(self) -> TypeAdapter:
+        # In a list, since pydantic takes no configuration for a bare dataclass.
+        try:
+            return TypeAdapter(list[self.annotation], config=_STRICT)
+        except PydanticSchemaGenerationError as error:
+            raise UserError(f"parameter {self.name!r}: a config cannot hold a {self.annotation}") from error
+
+    @cached_property
+    def item(self) -> "Key | None":
+        """The key of a list's items, each of which can be checked by itself."""
+        inner = get_args(self.annotation) if get_origin(self.annotation) is list else ()
+        return Key("", inner[0], inspect.Parameter.empty, "") if inner else None
+
+    def validate(self, value: Any) -> Any:
+        """The value as its type has it.
+
+        Raises:
+            pydantic.ValidationError: each error's location starts with 0, the place in the wrapping list.
+        """
+        return self.adapter.validate_json(json.dumps([value]))[0]
+
+
+def _options_class(annotation: Any) -> type | None:
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return annotation
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [branch for branch in get_args(annotation) if branch is not type(None)]
+        return _options_class(inner[0]) if len(inner) == 1 else None
+    return None
+
+
+def _plain_default(default: Any) -> Any:
+    if dataclasses.is_dataclass(default):  # A section's default is itself a section.
+        return {field.name: _plain_default(getattr(default, field.name)) for field in dataclasses.fields(default)}
+    return plain(default)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A section's keys in their order, and what the section is."""
+
+    title: str
+    summary: str
+    keys: Mapping[str, Key]
+
+
+@cache
+def section_shape(cls: type) -> Shape:
+    """The shape of an options dataclass."""
+    return Shape("", summary(cls), _keys(cls, inspect.signature(cls, eval_str=True).parameters.values()))
+
+
+def component_shape(kind: str, name: str) -> Shape:
+    """The shape of ``{name: ..., parameters}``, with the keys that all components of the kind share; without ``name``.
+
+    Raises:
+        UnknownComponentError: no such component.
+        UserError: its constructor has a parameter whose name is taken by ``name`` or a shared key.
+    """
+    return _component_shape(kind, name, registry.lookup(kind, name))
+
+
+@cache
+def _component_shape(kind: str, name: str, cls: type) -> Shape:
+    own = _keys(cls, registry.parameters(kind, name))
+    shared = section_shape(OPTIONS[kind]).keys if kind in OPTIONS else {}
+    taken = sorted(set(own) & {"name", *shared})
+    if taken:
+        raise UserError(f"{kind} {name!r}: its parameter {taken[0]!r} has the name of a key that every {kind} has")
+    return Shape(f"{kind} {name}", summary(cls), {**own, **shared})
+
+
+def _keys(cls: type, parameters: Any) -> dict[str, Key]:
+    meanings = descriptions(cls)
+    return {p.name: Key(p.name, p.annotation, p.default, meanings.get(p.name, "")) for p in parameters}
+
+
+def summary(cls: type) -> str:
+    """The first sentence of a class's docstring, in one line."""
+    text = " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[^.]\.) (?=[A-Z])", text)[0].rstrip(".:").replace("``", "")
+
+
+def descriptions(cls: type) -> dict[str, str]:
+    """Each parameter's meaning by the ``Args:`` of the docstring, or of a base class's."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        found.update(_arguments(inspect.cleandoc(base.__dict__.get("__doc__") or "")))
+    return found
+
+
+def _arguments(doc: str) -> dict[str, str]:
+    """``Args:`` of a docstring: ``name: text``, or ``one, two: text``, each going on over lines that stand deeper."""
+    block = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE)
+    if not block:
+        return {}
+    found: dict[str, str] = {}
+    entries = re.split(r"^ {4}(?=\S)", block[1], flags=re.MULTILINE)
+    for entry in entries:
+        names, colon, text = entry.partition(":")
+        if colon:
+            for name in names.split(","):
+                found[name.strip().lstrip("*")] = " ".join(text.split()).replace("``", "")
+    return found

@@ -1,0 +1,76 @@
+"""Every value that a sweep lists goes through the checks that the same value in the config would."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from dlcourse.config.check import Finding
+from dlcourse.config.messages import show
+from dlcourse.config.overrides import lay_over
+from dlcourse.config.reader import Path, dotted
+from dlcourse.errors import ConfigError
+
+__all__ = ["check_sweep"]
+
+Trial = tuple[Path, dict[str, Any]]
+"""Where in the sweep a setting stands, and the setting: values by the paths of the config."""
+
+
+def check_sweep(
+    given: Mapping[str, Any],
+    sweep: Mapping[str, Any],
+    known: Iterable[Finding],
+    check: Callable[[dict[str, Any]], list[Finding]],
+) -> Iterator[Finding]:
+    """What is wrong with the values of a sweep, each tried in the config by itself (those of ``zip`` side by side).
+
+    Args:
+        given: the config as written.
+        sweep: its ``sweep`` section, filled in.
+        known: what is wrong with the config anyway.
+        check: finds what is wrong with a config.
+    """
+    base = {key: value for key, value in given.items() if key != "sweep"}
+    known = set(known)
+    said = set()
+    for place, setting in _trials(sweep):
+        if any(path == "sweep" or path.startswith("sweep.") for path in setting):
+            yield Finding(place, "a sweep cannot vary its own section")
+            continue
+        try:
+            findings = [finding for finding in check(lay_over(base, setting)[0]) if finding not in known]
+        except ConfigError as error:
+            findings = [Finding((problem.path,), problem.message) for problem in error.problems]
+        for finding in findings:
+            message = _say(finding, setting)
+            if (place, message) not in said:
+                said.add((place, message))
+                yield Finding(place, message)
+
+
+def _say(finding: Finding, setting: Mapping[str, Any]) -> str:
+    where = dotted(finding.path)
+    if len(setting) == 1:
+        ((path, value),) = setting.items()
+        return f"{show(value)}: {finding.message}" if where == path else f"{show(value)}: {where}: {finding.message}"
+    values = ", ".join(f"{path}={show(value)}" for path, value in setting.items())
+    return f"{values}: {where}: {finding.message}"
+
+
+def _trials(sweep: Mapping[str, Any]) -> Iterator[Trial]:
+    for path, values in (sweep.get("grid") or {}).items():
+        for i, value in enumerate(values):
+            yield ("sweep", "grid", path, i), {path: value}
+    zipped = sweep.get("zip") or {}
+    for i in range(max(map(len, zipped.values()), default=0)):
+        setting = {path: values[i] for path, values in zipped.items() if i < len(values)}
+        yield ("sweep", "zip", next(iter(setting)), i), setting
+    for path, space in ((sweep.get("random") or {}).get("space") or {}).items():
+        place = ("sweep", "random", "space", path)
+        if isinstance(space, list):
+            for i, value in enumerate(space):
+                yield (*place, i), {path: value}
+        elif {"low", "high"} <= space.keys():
+            for end in ("low", "high"):
+                value = space[end]
+                whole = space.get("int") and float(value).is_integer()
+                yield (*place, end), {path: int(value) if whole else value}
