@@ -1,0 +1,12 @@
+"""Experiments: from a config to data, model and trainer, to a run's folder, and back from one.
+
+    result = run("configs/02_machine_learning/polynomial_overfitting.yaml", overrides={"train.epochs": 2})
+    fitted = fit(config)                        # in memory, for resampling
+    trained = load_run(result.folder)           # to evaluate and to predict
+"""
+
+from dlcourse.experiment.fitting import Fit, fit
+from dlcourse.experiment.running import Result, run
+from dlcourse.experiment.trained import Trained, evaluate_run, load_run
+
+__all__ = ["Fit", "Result", "Trained", "evaluate_run", "fit", "load_run", "run"]

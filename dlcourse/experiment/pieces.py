@@ -1,0 +1,170 @@
+"""From a resolved config to the objects that it names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dlcourse import registry
+from dlcourse.backend import Backend, random
+from dlcourse.config.rules import metric_labels
+from dlcourse.data import Data, Loader, Part, prepare
+from dlcourse.errors import ConfigError, Problem
+from dlcourse.models.base import Model
+from dlcourse.training.closed_form import ClosedFormStep
+from dlcourse.training.evaluation import LossMetric, outputs
+from dlcourse.training.step import TrainStep
+
+EVALUATION_BATCH = 256
+"""Samples that go through a model at once where no gradient is wanted, if training does not take more."""
+
+
+@dataclass
+class Pieces:
+    """What a config stands for: data, model, loss, metrics, and how to step.
+
+    Attributes:
+        config: the resolved config, plain nested mappings.
+        backend: the device.
+        data: split and normalised.
+        model: on the device, in the config's precision.
+        metrics: by label: a metric's name, with its parameters where two share a name; ``loss`` where it is watched or
+            nothing else is measured.
+    """
+
+    config: Mapping[str, Any]
+    backend: Backend
+    data: Data
+    model: Any
+    loss: Any
+    metrics: dict[str, Any]
+
+    @property
+    def train(self) -> Mapping[str, Any]:
+        """The config's ``train`` section."""
+        return self.config["train"]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The floating-point type of the run."""
+        return np.dtype(self.config["precision"])
+
+    @cached_property
+    def closed_form(self) -> bool:
+        """Whether the optimizer solves instead of stepping."""
+        return registry.lookup("optimizer", self.config["optimizer"]["name"]).closed_form
+
+    @cached_property
+    def loader(self) -> Loader:
+        """The training batches; a closed form gets the whole split as one."""
+        return self._loader("train", "full" if self.closed_form else self.train["batch_size"], shuffle=True)
+
+    @cached_property
+    def loaders(self) -> dict[str, Loader]:
+        """By split, for evaluation: in the data's order, in batches of a size that suits it."""
+        size = max(self.loader.batch_size, EVALUATION_BATCH)
+        found = {split: self._loader(split, size, shuffle=False) for split in self.data.parts if split != "train"}
+        return {"train": self.loader.in_batches_of(size), **found}
+
+    @property
+    def total_steps(self) -> int:
+        """When training is done."""
+        if self.closed_form:
+            return 1
+        return self.train["steps"] or (self.train["epochs"] or 1) * self.loader.steps_per_epoch
+
+    def watch(self, section: str) -> Mapping[str, Any] | None:
+        """Metric and split of ``train.early_stopping`` or ``train.best``.
+
+        The best is by default what early stopping watches, else the first metric on the validation split, if there are.
+        """
+        named = self.train[section]
+        if named is not None or section == "early_stopping":
+            return named
+        if self.train["early_stopping"] is not None:
+            return self.train["early_stopping"]
+        first = next(iter(self.metrics), None)
+        return None if first is None or "val" not in self.data.parts else {"metric": first, "split": "val"}
+
+    def train_step(self) -> TrainStep | ClosedFormStep:
+        """A new step with a new optimizer."""
+        spec = {key: value for key, value in self.config["optimizer"].items() if key != "schedule"}
+        optimizer = registry.build("optimizer", spec, params=list(self.model.parameters()))
+        if self.closed_form:
+            return ClosedFormStep(self.model, self.loss, optimizer)
+        schedule = self.config["optimizer"].get("schedule")
+        if schedule is not None:
+            schedule = registry.build("schedule", schedule, total_steps=self.total_steps)
+        settings = {key: self.train[key] for key in ("clip_norm", "accumulate", "l1", "l2", "ema")}
+        return TrainStep(self.model, self.loss, optimizer, schedule=schedule, **settings)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The model's outputs for raw inputs (N, *in_shape), both on the host."""
+        part = Part(x, np.zeros((len(x), 1)), np.arange(len(x)))
+        loader = Loader(part, self.data.normalizer, self.backend, self.dtype, EVALUATION_BATCH, 0, shuffle=False)
+        return np.concatenate([self.backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
+
+    def _loader(self, split: str, batch_size: int | str, shuffle: bool) -> Loader:
+        part, seed = self.data.parts[split], self.config["seed"]
+        return Loader(part, self.data.normalizer, self.backend, self.dtype, batch_size, seed, shuffle)
+
+
+def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = False) -> Pieces:
+    """Load the data and make the model with its initial weights; call it with ``backend`` as the current device.
+
+    Args:
+        config: resolved.
+        first_batches: keep of each split only as many samples as one batch has.
+    Raises:
+        UserError: something in the config does not go with something else.
+    """
+    random.manual_seed(config["seed"])
+    data = prepare(config["data"], config["seed"])
+    if first_batches:
+        data = _shortened(data, config["train"]["batch_size"])
+    model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+    model.to(dtype=np.dtype(config["precision"]))
+    loss = None if config["loss"] is None else registry.build("loss", config["loss"])
+    specs = config["metrics"]
+    metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
+    watched = [config["train"][section] for section in ("early_stopping", "best")]
+    if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
+        metrics["loss"] = LossMetric(loss)
+    pieces = Pieces(config, backend, data, model, loss, metrics)
+    check(pieces)
+    if type(model).adapt is not Model.adapt:  # all pictures at once in floating point would be a lot of memory
+        model.adapt(*pieces.loader.in_batches_of(pieces.loader.samples).batch(0))
+    return pieces
+
+
+def _shortened(data: Data, batch_size: int | str) -> Data:
+    """The first batch of each split; all of them where a batch is the whole split."""
+    if batch_size == "full":
+        return data
+    parts = {
+        split: Part(part.x[:batch_size], part.y[:batch_size], part.index[:batch_size])
+        for split, part in data.parts.items()
+    }
+    return replace(data, parts=parts)
+
+
+def check(pieces: Pieces) -> None:
+    """Find before training what would else be found after it: what a config asks of data that are not like that.
+
+    Raises:
+        ConfigError: all problems at once.
+    """
+    problems = []
+    for section in ("early_stopping", "best"):
+        watched = pieces.train[section]
+        if watched is not None and watched["split"] not in pieces.data.parts:
+            known = ", ".join(pieces.data.parts)
+            problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} part, only: {known}"))
+    for label, metric in pieces.metrics.items():
+        if label != "loss" and pieces.data.task not in metric.tasks:
+            fit = " and ".join(metric.tasks)
+            problems.append(Problem("metrics", f"{label} is for {fit}, the data are for {pieces.data.task}"))
+    if problems:
+        raise ConfigError(problems)

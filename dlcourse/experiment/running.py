@@ -1,0 +1,219 @@
+"""``run``: what ``dlcourse run`` does, from Python."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dlcourse import backend
+from dlcourse.backend import probe
+from dlcourse.config import Config, resolve
+from dlcourse.config.overrides import Overrides
+from dlcourse.errors import ConfigError, UserError
+from dlcourse.experiment.identity import lengthened
+from dlcourse.experiment.pieces import assemble
+from dlcourse.experiment.session import Session
+from dlcourse.experiment.trained import load_run
+from dlcourse.experiment.trials import one_batch, overfit
+from dlcourse.training import checkpoint
+from dlcourse.training.atomic import write_bytes
+from dlcourse.training.checkpoint import Checkpoint
+from dlcourse.training.environment import describe, require_plugins
+from dlcourse.training.folder import RunFolder
+from dlcourse.training.log import Log
+from dlcourse.training.signals import terminable
+from dlcourse.training.store import SUFFIX, CheckpointStore
+
+ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+        metrics: by split and label: ``result.metrics["test"]["half_sse"]``.
+        model: in evaluation mode, with the weights that the metrics are of.
+        folder: the run's folder; None where nothing was kept.
+        history: the events of ``metrics.jsonl``.
+        estimates: the model's fitted numbers.
+        status: ``done``.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    model: Any
+    folder: Path | None
+    history: list[dict[str, Any]]
+    estimates: dict[str, float]
+    status: str = "done"
+
+
+def run(
+    config: ConfigSource | None = None,
+    *,
+    device: str | None = None,
+    overrides: Overrides = (),
+    out: str | os.PathLike = "runs",
+    name: str | None = None,
+    folder: str | os.PathLike | None = None,
+    resume: str | os.PathLike | None = None,
+    quiet: bool = False,
+    plots: bool = True,
+    overfit_batch: bool = False,
+    fast_dev_run: bool = False,
+    profile: bool = False,
+) -> Result:
+    """Train what a config says, evaluate it on every split, and write it all to a new folder.
+
+    Args:
+        config: a file, a mapping, or a loaded config; None with ``resume``.
+        device: instead of the config's: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        overrides: ``{"train.epochs": 2}`` or ``["train.epochs=2"]``.
+        out: the run's folder is ``out/<name>/<UTC time>-<id>/``.
+        name: instead of the config's.
+        folder: that very folder instead; it must not be there, or be empty.
+        resume: a run folder (or a checkpoint in one) to go on from, as if it had never stopped; ``overrides`` may only
+            make the run longer.
+        quiet: say nothing but errors.
+        plots: draw the pictures and the report.
+        overfit_batch: learn the first training batch by heart, to see whether the model can learn; nothing is kept.
+        fast_dev_run: one step and one batch of each split, all files written and removed, to see whether all works.
+        profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
+    Raises:
+        UserError: the config, or a file it names, is wrong.
+        DeviceError: the device is not there.
+        DivergenceError: the loss became infinite or NaN; the last good checkpoint stays.
+        Interrupted: SIGINT or SIGTERM; a checkpoint was written.
+    """
+    if resume is not None:
+        if config is not None or overfit_batch or fast_dev_run:
+            raise UserError("resume goes on with the run's own config: give no other, and no trial mode")
+        return _resume(Path(resume), device, overrides, quiet, plots, profile)
+    if config is None:
+        raise UserError("run needs a config, or a run to resume")
+    resolved = resolve(os.fspath(config) if isinstance(config, os.PathLike) else config, overrides)
+    if name is not None:
+        resolved = resolved.apply_overrides({"name": name})
+    if resolved.data["sweep"] is not None:
+        raise UserError("this config has a sweep: run it with dlcourse.sweeps.run_sweep, or `dlcourse sweep`")
+    if fast_dev_run:
+        with tempfile.TemporaryDirectory(prefix="dlcourse-") as place:
+            kept = _start(one_batch(resolved), device, Path(place) / "run", quiet, plots, profile, first_batches=True)
+        Log(None, quiet)("fast dev run: everything worked, nothing was kept")
+        return Result(kept.metrics, kept.model, None, kept.history, kept.estimates)
+    if overfit_batch:
+        log = Log(None, quiet)
+        with on_device(device or resolved.data["device"], log) as chosen, _located(resolved), terminable():
+            found = overfit(resolved, chosen, log)
+        return Result(found.metrics, found.model, None, found.history, {})
+    place = folder if folder is not None else (out, resolved.data["name"])
+    return _start(resolved, device, place, quiet, plots, profile)
+
+
+def _start(
+    config: Config,
+    device: str | None,
+    place: str | os.PathLike | tuple[str | os.PathLike, str],
+    quiet: bool,
+    plots: bool,
+    profile: bool,
+    first_batches: bool = False,
+) -> Result:
+    """A new run, at a path or in a new folder under (out, name)."""
+    greeting = Log(None, quiet)
+    with on_device(device or config.data["device"], greeting) as chosen, _located(config):
+        pieces = assemble(config.data, chosen, first_batches)
+        environment = describe(chosen.name)
+        if isinstance(place, tuple):
+            folder = RunFolder.create(*place, config.dump(), environment)
+        else:
+            folder = RunFolder.create_at(place, config.dump(), environment)
+        with folder.lock(), terminable():
+            log = Log(folder.log, quiet)
+            log(f"run folder: {folder.path}")
+            session = Session(pieces, folder, log, config.overrides, profile)
+            return _finish(session, None, plots)
+
+
+def _resume(
+    path: Path, device: str | None, overrides: Overrides, quiet: bool, plots: bool, profile: bool
+) -> Result:
+    """Go on in the folder of a run, from its last checkpoint or a given one."""
+    given = path if path.suffix == SUFFIX else None
+    folder = RunFolder.open(path.parent.parent if given else path)
+    require_plugins(folder.read_environment(), folder.path)
+    config = resolve(folder.config)
+    longer = lengthened(config, overrides)
+    with folder.lock():
+        log = Log(folder.log, quiet)
+        found = _where_to_go_on(folder, given, log)
+        result = folder.read_result()
+        earlier = result.get("config_overrides", {})
+        if result.get("status") == "done" and given is None and longer is config:
+            log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
+            return _finished(folder, result, device)
+        with on_device(device or config.data["device"], log) as chosen, terminable():
+            pieces = assemble(longer.data, chosen)
+            if longer is not config:
+                write_bytes(folder.config, longer.dump().encode())
+            log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
+            session = Session(pieces, folder, log, {**earlier, **longer.overrides}, profile)
+            return _finish(session, found, plots)
+
+
+def _where_to_go_on(folder: RunFolder, given: Path | None, log: Log) -> Checkpoint | None:
+    return checkpoint.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
+
+
+def _finish(session: Session, found: Checkpoint | None, plots: bool) -> Result:
+    session.run(found)
+    if plots:
+        _draw(session.folder, session.log)
+    path, history = session.folder.path, session.history.events
+    return Result(session.metrics, session.pieces.model, path, history, session.estimates)
+
+
+def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) -> Result:
+    model = load_run(folder.path, device).model
+    return Result(result["metrics"], model, folder.path, folder.read_history(), result["estimates"])
+
+
+def _draw(folder: RunFolder, log: Log) -> None:
+    """Pictures and report; a run is done without them."""
+    try:
+        from dlcourse import plots
+
+        plots.draw(folder.path)
+        log(f"report: {plots.report(folder.path)}")
+    except Exception as error:  # whatever goes wrong in drawing, the run's results are there
+        log(f"the pictures could not be drawn: {type(error).__name__}: {error} (`dlcourse report` tries again)")
+
+
+@contextlib.contextmanager
+def on_device(name: str, log: Log) -> Iterator[backend.Backend]:
+    """Compute on this device inside the ``with`` block; says what ``auto`` chose, and why.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    chosen = backend.get(name)
+    if name == "auto":
+        status = probe.cuda_status()
+        why = "a GPU is there" if chosen.kind != "cpu" else f"no usable GPU: {status.reason}"
+        log(f"device: {chosen.name} (auto: {why})")
+    else:
+        log(f"device: {chosen.name}")
+    with backend.use(chosen):
+        yield chosen
+
+
+@contextlib.contextmanager
+def _located(config: Config) -> Iterator[None]:
+    """Config errors that only the data could show get their file and line too."""
+    try:
+        yield
+    except ConfigError as error:
+        raise config.locate(error) from error

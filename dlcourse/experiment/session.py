@@ -1,0 +1,201 @@
+"""One run in its folder: callbacks put together, training, the last evaluation, and what is written about it."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted
+from dlcourse.experiment.identity import config_hash
+from dlcourse.experiment.pieces import Pieces
+from dlcourse.training.callback import Callback
+from dlcourse.training.checkpoint import Checkpoint
+from dlcourse.training.checkpointing import Checkpointing
+from dlcourse.training.divergence import DivergenceGuard
+from dlcourse.training.evaluation import Evaluation, evaluate
+from dlcourse.training.folder import RunFolder
+from dlcourse.training.history import History
+from dlcourse.training.inputs import Inputs
+from dlcourse.training.log import Log
+from dlcourse.training.monitor import Best, EarlyStopping
+from dlcourse.training.predictions import write_predictions
+from dlcourse.training.profile import Profile
+from dlcourse.training.progress import Progress
+from dlcourse.training.signals import Signals
+from dlcourse.training.snapshot import Facts, capture, load_evaluated, restore, settle
+from dlcourse.training.store import CheckpointStore
+from dlcourse.training.summary import estimate_lines, metric_table, metric_unit
+from dlcourse.training.trainer import Trainer
+
+
+class Session:
+    """Trains what a config stands for in a run folder, from the start or from a checkpoint.
+
+    Args:
+        pieces: data, model, and how to step.
+        folder: the run's; the caller holds its lock.
+        log: says what happens.
+        overrides: what was asked for beside the config, for ``result.json``.
+        profile: time the parts of a step.
+    Attributes:
+        metrics: by split, once :meth:`run` is done.
+        estimates: the model's fitted numbers.
+        history: the events of ``metrics.jsonl``.
+    """
+
+    def __init__(
+        self, pieces: Pieces, folder: RunFolder, log: Log, overrides: Mapping[str, Any], profile: bool = False
+    ):
+        self.pieces, self.folder, self.log, self.overrides = pieces, folder, log, dict(overrides)
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.estimates: dict[str, float] = {}
+        train = pieces.train
+        self.facts = Facts(
+            pieces.config["seed"],
+            config_hash(pieces.config),
+            Inputs.of(pieces.data).to_json(),
+            pieces.data.normalizer.state_dict(),
+        )
+        self.store = CheckpointStore(folder.checkpoints)
+        self.history = History(folder.metrics, train["log_every"])
+        watched = {split: pieces.loaders[split] for split in ("train", "val") if split in pieces.loaders}
+        self.evaluation = Evaluation(watched, pieces.metrics, train["eval_every"], self.history)
+        self.best = self._watcher(Best, "best")
+        self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
+        self.profile = Profile(self.evaluation, folder.path / "trace.json") if profile else None
+        self.checkpointing = Checkpointing(
+            self.store, lambda trainer: capture(trainer, self.facts), self.history, self.best, train["checkpoint_every"]
+        )
+        # Who decides comes before who saves the decision; the signals' own save comes last.
+        callbacks: list[Callback | None] = [
+            DivergenceGuard(train["log_every"]),
+            self.history,
+            self.evaluation,
+            self.best,
+            self.stopping,
+            self.checkpointing,
+            Progress(self.history, log.quiet),
+            self.profile,
+            Signals(self.checkpointing.save),
+        ]
+        self.trainer = Trainer(
+            pieces.model,
+            pieces.train_step(),
+            pieces.loader,
+            pieces.total_steps,
+            [callback for callback in callbacks if callback is not None],
+        )
+
+    def run(self, found: Checkpoint | None = None) -> None:
+        """Train to the end, evaluate, and write everything.
+
+        Args:
+            found: where to go on from.
+        Raises:
+            DivergenceError, Interrupted, DlcourseError: ``result.json`` says what happened.
+        """
+        if found is not None:
+            restore(self.trainer, found, self.facts)
+            self.store.restart_from(found)
+        self._write_result("running")
+        try:
+            self.trainer.run()
+            self.evaluation.at_end(self.trainer)
+            self.checkpointing.save_best(self.trainer)
+            self._conclude()
+        except MemoryError as error:
+            size = self.pieces.loader.batch_size
+            full = DlcourseError(
+                f"out of memory with batches of {size} samples: {error or 'there is no more'}; try a smaller "
+                "train.batch_size, or train.accumulate, which cuts a batch into parts"
+            )
+            self._fail(full)
+            raise full from error
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _conclude(self) -> None:
+        trainer, pieces = self.trainer, self.pieces
+        if trainer.stop_reason:
+            self.log(trainer.stop_reason)
+        weights, step, said = self._choose_weights()
+        known = trainer.metrics if weights == "last" else {}
+        self.metrics = {
+            split: known.get(split) or evaluate(pieces.model, loader, pieces.metrics)
+            for split, loader in pieces.loaders.items()
+        }
+        pieces.model.eval()
+        self.estimates = pieces.model.estimates(pieces.data.normalizer)
+        self.history.record(trainer, "final", metrics=self.metrics, weights=weights, weights_step=step)
+        config = pieces.config
+        names = {
+            "model": config["model"]["name"],
+            "loss": None if config["loss"] is None else config["loss"]["name"],
+            "metrics": list(pieces.metrics),
+        }
+        write_predictions(self.folder, pieces.data, pieces.model, pieces.loaders, pieces.predict, names)
+        self._write_result("done", weights={"from": weights, "step": step})
+        self.log(f"metrics of {said}")
+        target = pieces.data.dataset.target_unit
+        units = {label: metric_unit(metric.unit, target) for label, metric in pieces.metrics.items()}
+        self.log(metric_table(self.metrics, units))
+        if self.estimates:
+            self.log(estimate_lines(self.estimates))
+        if self.profile is not None:
+            self.log(self.profile.report())
+
+    def _choose_weights(self) -> tuple[str, int, str]:
+        """Take the best weights after early stopping, else the last: which they are, their step, and both in words."""
+        model, train_step, last = self.pieces.model, self.trainer.train_step, self.trainer.step
+        settled = "last", last, f"the last weights (step {last})"
+        if self.stopping is None or self.best is None or self.best.step is None or self.best.step == last:
+            settle(model, train_step)
+            return settled
+        try:
+            found = self.store.load("best")
+            if found.state["step"] != self.best.step:
+                raise CheckpointError(f"{found.path}: holds step {found.state['step']}, not {self.best.step}")
+        except CheckpointError as error:
+            self.log(f"{error}; the last weights are taken instead of the best")
+            settle(model, train_step)
+            return settled
+        load_evaluated(model, found)
+        said = f"the best weights (step {self.best.step}, by {self.best.split} {self.best.metric})"
+        return "best", self.best.step, said
+
+    def _watcher(self, cls: type, section: str, *settings: str) -> Any:
+        watched = self.pieces.watch(section)
+        if watched is None:
+            return None
+        direction = self.pieces.metrics[watched["metric"]].higher_is_better
+        return cls(watched["metric"], watched["split"], direction, **{key: watched[key] for key in settings})
+
+    def _fail(self, error: BaseException) -> None:
+        """Record what ended the run; where even that cannot be written the error itself matters more."""
+        interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
+        diverged = isinstance(error, DivergenceError)
+        status = "diverged" if diverged else "interrupted" if interrupted else "failed"
+        said = str(error) or type(error).__name__
+        quiet_log = Log(self.log.path, quiet=True)
+        with contextlib.suppress(DlcourseError):
+            quiet_log(f"{status}: {said}")
+        with contextlib.suppress(DlcourseError):
+            self._write_result(status, error=said, **({"diverged_at": error.step} if diverged else {}))
+
+    def _write_result(self, status: str, error: str | None = None, **more: Any) -> None:
+        pieces, trainer = self.pieces, self.trainer
+        self.folder.write_result(
+            {
+                "status": status,
+                "name": pieces.config["name"],
+                "error": error,
+                **trainer.position(),
+                "seconds": round(self.history.seconds, 4),
+                "parameters": sum(p.size for p in pieces.model.parameters()),
+                "metrics": self.metrics,
+                "estimates": self.estimates,
+                "best": None if self.best is None else self.best.describe(),
+                "config_overrides": self.overrides,
+                **more,
+            }
+        )

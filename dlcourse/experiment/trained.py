@@ -1,0 +1,160 @@
+"""A run that is there: its model, to evaluate on any data and to ask for predictions."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend, registry
+from dlcourse.config import Config, metric_labels, resolve
+from dlcourse.config.overrides import Overrides, parse_overrides
+from dlcourse.data import Data, Loader, Normalizer, Part, prepare
+from dlcourse.errors import ConfigError, DataError, Problem, UserError
+from dlcourse.training import checkpoint
+from dlcourse.training.checkpoint import Checkpoint
+from dlcourse.training.environment import require_plugins
+from dlcourse.training.evaluation import LossMetric, evaluate, outputs
+from dlcourse.training.folder import RunFolder
+from dlcourse.training.inputs import Inputs
+from dlcourse.training.snapshot import load_evaluated
+from dlcourse.training.store import SUFFIX, CheckpointStore
+from dlcourse.training.summary import metric_unit
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and all that it takes to use it; no data file is needed.
+
+    Attributes:
+        folder: the run's.
+        config: the run's.
+        backend: where the model lies.
+        model: in evaluation mode.
+        inputs: names, units and encoder of its inputs.
+        normalizer: fitted on the run's training split.
+        source: the checkpoint.
+    """
+
+    folder: RunFolder
+    config: Config
+    backend: backend.Backend
+    model: Any
+    inputs: Inputs
+    normalizer: Normalizer
+    source: Checkpoint
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The model's floating-point type."""
+        return np.dtype(self.config.data["precision"])
+
+    def loader(self, part: Part, batch_size: int = BATCH) -> Loader:
+        """Raw samples, normalised as the model wants them."""
+        return Loader(part, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The model's outputs for raw inputs (N, *in_shape), both on the host."""
+        with backend.use(self.backend):
+            loader = self.loader(Part(x, np.zeros((len(x), 1)), np.arange(len(x))))
+            return np.concatenate([backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
+
+
+def load_run(path: str | os.PathLike, device: str | None = None, which: str | None = None) -> Trained:
+    """Load the model of a run.
+
+    Args:
+        path: a run folder, or a checkpoint in one.
+        device: instead of the config's.
+        which: ``best`` or ``last``; by default those weights that the run's metrics are of.
+    Raises:
+        UserError: there is no run, or its checkpoint is missing, damaged, or does not fit.
+        DeviceError: the device is not there.
+    """
+    path = Path(path)
+    given = path if path.suffix == SUFFIX else None
+    folder = RunFolder.open(path.parent.parent if given else path)
+    require_plugins(folder.read_environment(), folder.path)
+    config = resolve(folder.config)
+    if given is None:
+        which = which or folder.read_result().get("weights", {}).get("from", "last")
+        given = CheckpointStore(folder.checkpoints).path(which)
+    found = checkpoint.read(given)
+    inputs = Inputs.from_json(found.state["data"])
+    chosen = backend.get(device or config.data["device"])
+    with backend.use(chosen):
+        model = registry.build(
+            "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
+        )
+        model.to(dtype=np.dtype(config.data["precision"]))
+        load_evaluated(model, found)
+    normalizer = Normalizer.from_state_dict(found.group("normalizer"))
+    return Trained(folder, config, chosen, model.eval(), inputs, normalizer, found)
+
+
+def evaluate_run(trained: Trained, split: str | None = None, data: Overrides = ()) -> dict[str, dict[str, float]]:
+    """The run's metrics, by split.
+
+    Args:
+        split: ``train``, ``val``, ``test``, or ``all``: every sample as one. By default every split; ``all`` with other
+            data.
+        data: changes to the config's data section, such as ``["data.path=other.csv"]``. The training statistics stay
+            those of the run.
+    Raises:
+        UserError: there is no such split, or the data do not fit the model.
+    """
+    config = _with_data(trained.config, data)
+    if split is None and config is not trained.config:
+        split = "all"
+    section = dict(config.data["data"])
+    if split == "all":
+        section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
+    found = prepare(section, config.data["seed"])
+    _check_fits(found, trained)
+    parts = {"all": _joined(found.parts)} if split == "all" else found.parts
+    if split is not None and split not in parts:
+        raise UserError(f"there is no {split} split in this run; there are: {', '.join(parts)}, all")
+    metrics = _metrics(config)
+    chosen = parts if split is None else {split: parts[split]}
+    with backend.use(trained.backend):
+        return {name: evaluate(trained.model, trained.loader(part), metrics) for name, part in chosen.items()}
+
+
+def units(trained: Trained) -> dict[str, str]:
+    """The unit of each of the run's metrics."""
+    return {label: metric_unit(m.unit, trained.inputs.target_unit) for label, m in _metrics(trained.config).items()}
+
+
+def _with_data(config: Config, overrides: Overrides) -> Config:
+    values, source = parse_overrides(overrides)
+    wrong = [path for path in values if path.split(".")[0] != "data"]
+    if wrong:
+        raise ConfigError([Problem(path, "only data.* can be changed to evaluate a run", source) for path in wrong])
+    return config.apply_overrides(overrides)
+
+
+def _metrics(config: Config) -> dict[str, Any]:
+    specs: Sequence[Mapping[str, Any]] = config.data["metrics"]
+    metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
+    if not metrics and config.data["loss"] is not None:
+        metrics["loss"] = LossMetric(registry.build("loss", config.data["loss"]))
+    return metrics
+
+
+def _joined(parts: Mapping[str, Part]) -> Part:
+    x, y, index = (np.concatenate([getattr(part, name) for part in parts.values()]) for name in ("x", "y", "index"))
+    return Part(x, y, index)
+
+
+def _check_fits(data: Data, trained: Trained) -> None:
+    """Raise DataError where other data have other features or classes than the model was trained with."""
+    was, now = trained.inputs, Inputs.of(data)
+    for what in ("task", "in_shape", "feature_names", "class_names", "out_features"):
+        before, after = getattr(was, what), getattr(now, what)
+        if before != after:
+            said = what.replace("_", " ")
+            raise DataError(f"these data do not fit the model: {said} {after}, trained with {before}")

@@ -1,0 +1,130 @@
+"""Two quick looks at whether an experiment can work at all."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend, nn
+from dlcourse.config import Config
+from dlcourse.errors import UserError
+from dlcourse.experiment.pieces import Pieces, assemble
+from dlcourse.training.callback import Callback
+from dlcourse.training.divergence import DivergenceGuard
+from dlcourse.training.evaluation import evaluate, outputs
+from dlcourse.training.history import History
+from dlcourse.training.log import Log
+from dlcourse.training.progress import Progress
+from dlcourse.training.trainer import Trainer
+
+OVERFIT_STEPS = 1000
+_NO_REGULARISATION = {
+    ("train", "l1"): 0.0,
+    ("train", "l2"): 0.0,
+    ("train", "ema"): None,
+    ("train", "early_stopping"): None,
+    ("train", "best"): None,
+    ("optimizer", "weight_decay"): 0.0,
+    ("optimizer", "ridge"): 0.0,
+    ("optimizer", "schedule"): None,
+    ("model", "dropout"): 0.0,
+    ("loss", "label_smoothing"): 0.0,
+}
+
+
+def one_batch(config: Config) -> Config:
+    """The config of a run of a single step."""
+    return config.apply_overrides({"train.epochs": None, "train.steps": 1, "train.eval_every": 0})
+
+
+@dataclass
+class Overfit:
+    """How learning one batch by heart went."""
+
+    memorised: bool
+    model: Any
+    metrics: dict[str, dict[str, float]]
+    history: list[dict[str, Any]]
+
+
+def overfit(config: Config, device: backend.Backend, log: Log) -> Overfit:
+    """Learn the first training batch by heart: always that batch, judged on it too, nothing dropped, nothing penalised.
+
+    Memorised means: every label right and the loss down to a tenth of the first, or 99 percent of the targets' variance
+    explained. It stops there, or after ``OVERFIT_STEPS`` steps.
+
+    Raises:
+        UserError: the data hold nothing to memorise.
+    """
+    if config.data["loss"] is None:
+        raise UserError("nothing to memorise: this config has no loss")
+    overrides = {
+        f"{section}.{key}": value for (section, key), value in _NO_REGULARISATION.items() if key in config.data[section]
+    }
+    pieces = assemble(config.apply_overrides(overrides).data, device)
+    if pieces.data.task == "estimation":
+        raise UserError("nothing to memorise: these data are samples for an estimator")
+    for module in pieces.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    batch = _OneBatch(*pieces.loader.batch(0))
+    history = History(None, pieces.train["log_every"])
+    goal = _Memorised(pieces, batch, history)
+    steps = 1 if pieces.closed_form else OVERFIT_STEPS
+    callbacks = [DivergenceGuard(pieces.train["log_every"]), history, goal, Progress(history, log.quiet)]
+    trainer = Trainer(pieces.model, pieces.train_step(), batch, steps, callbacks)
+    trainer.run()
+    goal.judge(trainer)
+    said = f"the first batch ({batch.samples} samples): loss {goal.loss:.4g} after {trainer.step} steps, {goal.said}"
+    if goal.reached:
+        log(f"memorised {said}")
+    else:
+        log(f"did not memorise {said}; the model may be too small for that, the lr wrong, or the code")
+    metrics = evaluate(pieces.model, batch, pieces.metrics)
+    pieces.model.eval()
+    return Overfit(goal.reached, pieces.model, {"train": metrics, "val": metrics}, history.events)
+
+
+class _OneBatch:
+    """A loader that knows one batch."""
+
+    def __init__(self, x: Any, y: Any):
+        self._batch = x.copy(), y.copy()
+        self.samples = self.batch_size = len(x)
+        self.steps_per_epoch = 1
+
+    def batch(self, step: int) -> tuple[Any, Any]:
+        return self._batch
+
+    def batches(self) -> Iterator[tuple[Any, Any]]:
+        yield self._batch
+
+
+class _Memorised(Callback):
+    """Stops training once the batch is known by heart; looks at log points."""
+
+    def __init__(self, pieces: Pieces, batch: _OneBatch, history: History):
+        self.pieces, self.batch, self.history = pieces, batch, history
+        self.reached, self.said, self.loss = False, "", float("nan")
+
+    def after_step(self, trainer: Any) -> None:
+        if trainer.step % self.history.log_every == 0:
+            self.judge(trainer)
+            if self.reached:
+                trainer.stop("memorised")
+
+    def judge(self, trainer: Any) -> None:
+        """Compare the outputs, in evaluation mode, with the targets of the batch."""
+        _, output, y = (backend.to_host(array) for array in next(iter(outputs(trainer.model, self.batch))))
+        self.loss = trainer.loss.item()
+        if self.pieces.data.task == "classification":
+            right = int((output.argmax(axis=1) == y).sum())
+            self.said = f"{right} of {len(y)} labels right"
+            small = self.pieces.closed_form or self.loss <= 0.1 * self.history.events[0]["loss"]
+            self.reached = right == len(y) and small
+        else:
+            error = np.mean((output[:, : y.shape[1]] - y) ** 2)
+            spread = np.mean((y - y.mean(axis=0)) ** 2)
+            self.said = f"root mean square error {error**0.5:.4g} of a spread of {spread**0.5:.4g}"
+            self.reached = bool(error <= 0.01 * spread + 1e-12)

@@ -1,0 +1,89 @@
+"""Write a file whole or not at all: a reader, or a process killed at any moment, leaves the old file or the new one."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dlcourse.errors import DlcourseError
+
+TEMPORARY = ".partial"
+
+
+@contextlib.contextmanager
+def loud(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write (full disk, no permission, a size limit) into one clear line.
+
+    Raises:
+        DlcourseError: naming the file and the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DlcourseError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace ``path`` by this content: temporary name in the same folder, fsync, rename, fsync of the folder.
+
+    Raises:
+        DlcourseError: it cannot be written; what was there before still is.
+    """
+    with loud(path):
+        temporary = _temporary(path)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace ``path`` by this value as indented JSON, see :func:`write_bytes`."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def link(source: Path, path: Path) -> None:
+    """Make ``path`` a second name of the file ``source``, replacing what had that name.
+
+    A file system without hard links gets a copy. Durable with the next :func:`write_bytes` in the folder.
+    """
+    with loud(path):
+        temporary = _temporary(path)
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            write_bytes(path, source.read_bytes())
+        else:
+            os.replace(temporary, path)
+            # Where both are names of one file already, POSIX lets rename do nothing and keep the temporary name.
+            temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    if os.name != "posix":  # Windows cannot open a folder, and its renames are durable by themselves
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files that a killed process left behind; only for whoever holds the folder's lock."""
+    for path in folder.glob(f".*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}{TEMPORARY}")

@@ -1,0 +1,88 @@
+"""When checkpoints are written."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlcourse.training.callback import Callback
+from dlcourse.training.divergence import diverged
+from dlcourse.training.history import History
+from dlcourse.training.monitor import Best
+from dlcourse.training.store import CheckpointStore, Content
+
+
+class Checkpointing(Callback):
+    """Saves every ``every`` steps, or else as often as costs at most about two percent of the time; and at the end.
+
+    The best state so far is kept in memory and written with the next ``last``: a run killed in between finds the same
+    best again, as it goes on exactly. When a checkpoint is written never changes what a run computes.
+
+    Args:
+        store: where they go.
+        capture: makes the content of a checkpoint from the trainer.
+        history: its lines are brought to the disk before a checkpoint counts them.
+        best: says which step was the best; None: no best is kept.
+        every: steps between checkpoints; None: by time.
+    """
+
+    SHARE = 50  # training time between two saves, in durations of a save
+    LEAST_SECONDS = 1.0
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        capture: Callable[[Any], Content],
+        history: History,
+        best: Best | None,
+        every: int | None,
+    ):
+        self.store, self.capture, self.history, self.best, self.every = store, capture, history, best, every
+        self._pending: Content | None = None
+        self._saved: int | None = None
+
+    def start(self, trainer: Any) -> None:
+        self._saved = trainer.step or None  # a run that goes on stands at its last checkpoint
+        self._next = time.perf_counter() + self.LEAST_SECONDS
+
+    def after_step(self, trainer: Any) -> None:
+        if self.best is not None and self.best.step == trainer.step:
+            self._pending = self._capture(trainer)
+        due = trainer.step % self.every == 0 if self.every else time.perf_counter() >= self._next
+        if due:
+            self.save(trainer)
+
+    def finish(self, trainer: Any) -> None:
+        self.save(trainer)
+
+    def save_best(self, trainer: Any) -> None:
+        """After an evaluation at the very end: keep this state if it was the best, leaving ``last`` as it is."""
+        if self.best is not None and self.best.step == trainer.step:
+            self.store.save_best(self._capture(trainer))
+
+    def save(self, trainer: Any) -> None:
+        """Write a checkpoint, unless this step has one.
+
+        Raises:
+            DivergenceError: the weights are no longer finite; the last good checkpoint stays.
+            DlcourseError: it cannot be written.
+        """
+        if self._saved == trainer.step:
+            return
+        began = time.perf_counter()
+        best = self._pending
+        content = best if best is not None and best[1]["step"] == trainer.step else self._capture(trainer)
+        self.history.sync()
+        self.store.save(content, best)
+        self._pending, self._saved = None, trainer.step
+        ended = time.perf_counter()
+        self._next = ended + max(self.LEAST_SECONDS, self.SHARE * (ended - began))
+
+    def _capture(self, trainer: Any) -> Content:
+        trainer.call("before_read")
+        content = self.capture(trainer)
+        for name, _ in trainer.model.named_parameters():
+            if not np.isfinite(content[0][f"model.{name}"]).all():
+                raise diverged(trainer, trainer.step, f"the update made {name} infinite or not a number")
+        return content

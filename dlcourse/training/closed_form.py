@@ -1,0 +1,43 @@
+"""ClosedFormStep: a solver under the same face as a step of gradient descent, so that one trainer runs both."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from dlcourse.autograd import Tensor, no_grad
+
+
+class ClosedFormStep:
+    """Solves for all parameters in one step on the whole training split: ``loss = step(x, y)``.
+
+    Args:
+        model: a :class:`~dlcourse.models.Model`.
+        loss_fn: ``loss_fn(outputs, targets)``, to report; None where the config names none.
+        optimizer: has ``solve(model, x, y)``.
+    """
+
+    def __init__(self, model: Any, loss_fn: Callable[[Tensor, Any], Tensor] | None, optimizer: Any):
+        self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
+        self.step = 0
+
+    def __call__(self, x: Any, y: Any) -> Tensor | None:
+        """Solve; returns the loss of the solution, still on the device."""
+        self.optimizer.solve(self.model, x, y)
+        self.step += 1
+        if self.loss_fn is None:
+            return None
+        with no_grad():
+            return self.loss_fn(self.model(Tensor(x)), y)
+
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """There is no moving average; nothing changes."""
+        return contextlib.nullcontext()
+
+    def state_dict(self) -> dict:
+        """``{"step": int, "optimizer": {...}}``."""
+        return {"step": self.step, "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a state that :meth:`state_dict` gave."""
+        self.step = int(state["step"])
+        self.optimizer.load_state_dict(state["optimizer"])

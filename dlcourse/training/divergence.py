@@ -1,0 +1,54 @@
+"""Stop when the loss is no longer a number, without asking the device at every step."""
+
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.errors import DivergenceError
+from dlcourse.training.callback import Callback
+
+
+class DivergenceGuard(Callback):
+    """Keeps the losses since the last look on the device; looks when somebody waits for it anyway, or at ``capacity``.
+
+    So the message names the very step, and its batch is known too: the loader's batch is a function of the step.
+
+    Args:
+        capacity: the most steps between two looks.
+    """
+
+    def __init__(self, capacity: int):
+        self.capacity = capacity
+        self._window: Any = None
+        self._filled = 0
+
+    def after_step(self, trainer: Any) -> None:
+        if trainer.loss is None:
+            return
+        if self._window is None:
+            xp = backend.array_module(trainer.loss.data)
+            self._window = xp.empty(self.capacity, dtype=trainer.loss.data.dtype)
+        self._window[self._filled] = trainer.loss.data
+        self._filled += 1
+        if self._filled == self.capacity:
+            self.before_read(trainer)
+
+    def before_read(self, trainer: Any) -> None:
+        count, self._filled = self._filled, 0
+        if not count:
+            return
+        losses = backend.to_host(self._window[:count])
+        wrong = np.flatnonzero(~np.isfinite(losses))
+        if len(wrong):
+            raise diverged(trainer, trainer.step - count + 1 + int(wrong[0]), f"the loss is {losses[wrong[0]]}")
+
+
+def diverged(trainer: Any, step: int, what: str) -> DivergenceError:
+    """The error to raise: says the step and what to try; carries ``step``."""
+    rate = "" if trainer.lr is None else f"a lower optimizer.lr (it was {trainer.lr:g} in the last step), "
+    error = DivergenceError(
+        f"training diverged at step {step}: {what}; try {rate}train.clip_norm, or normalised inputs (data.normalize)"
+    )
+    error.step = step
+    return error

@@ -1,0 +1,92 @@
+"""What a run ran on: ``environment.json``."""
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dlcourse
+from dlcourse.errors import UserError
+
+_PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "safetensors", "pyyaml", "matplotlib", "threadpoolctl")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Versions, machine, the device's name, git state, command line, and the user's own component files with hashes."""
+    return {
+        "dlcourse": dlcourse.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "threads": {name: os.environ[name] for name in _THREADS if name in os.environ},
+        "packages": _versions(),
+        "device": device,
+        "git": _git(),
+        "command": list(sys.argv),
+        "plugins": [{"path": str(path), "sha256": file_hash(path)} for path in loaded_plugins()],
+    }
+
+
+def require_plugins(environment: dict[str, Any], run: Path) -> None:
+    """Check that the component files a run was made with are loaded.
+
+    They are not loaded by themselves: a run folder that came from somewhere else should not run code.
+
+    Raises:
+        UserError: one is missing; says how to name it.
+    """
+    loaded = {file_hash(path) for path in loaded_plugins()}
+    for plugin in environment.get("plugins", ()):
+        if plugin["sha256"] not in loaded:
+            raise UserError(
+                f"{run}: was made with the component file {plugin['path']}, which is not loaded or was changed since "
+                f"(its sha256 was {plugin['sha256']}); name it again: --plugin {plugin['path']}"
+            )
+
+
+def loaded_plugins() -> list[Path]:
+    """The user's own component files, in the order in which they were loaded."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("dlcourse_plugin_")]
+    return [Path(module.__file__) for module in modules]
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@functools.cache
+def _git() -> dict[str, Any] | None:
+    """Commit of the clone that the program runs from, and whether it was changed since; None outside a clone."""
+    root = Path(dlcourse.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    commit = _ask_git(root, "rev-parse", "HEAD")
+    changes = _ask_git(root, "status", "--porcelain", "--untracked-files=no")
+    return None if commit is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def _ask_git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,100 @@
+"""Metrics over whole splits, in evaluation mode, in the data's own order."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlcourse.autograd import Tensor, no_grad
+from dlcourse.training.callback import Callback
+from dlcourse.training.history import History
+
+
+def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Go through a split in order: inputs, the model's outputs and targets, batch by batch, arrays on the device."""
+    model.eval()
+    try:
+        with no_grad():
+            for x, y in loader.batches():
+                yield x, model(Tensor(x)).data, y
+    finally:
+        model.train()
+
+
+def evaluate(model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of one split, by their labels."""
+    for metric in metrics.values():
+        metric.reset()
+    if metrics:
+        for _, output, target in outputs(model, loader):
+            for metric in metrics.values():
+                metric.update(output, target)
+    return {label: metric.compute() for label, metric in metrics.items()}
+
+
+class LossMetric:
+    """The loss under the face of a metric: of all samples, as one batch of them all would have it; without penalties.
+
+    Args:
+        loss_fn: ``loss_fn(outputs, targets)`` with ``reduction`` "mean" or "sum".
+    """
+
+    higher_is_better = False
+    unit = ""
+
+    def __init__(self, loss_fn: Any):
+        self.loss_fn = loss_fn
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.total, self.count = 0.0, 0
+
+    def update(self, outputs: Any, targets: Any) -> None:
+        """Take in one batch."""
+        share = 1 if self.loss_fn.reduction == "sum" else len(targets)
+        self.total = self.total + self.loss_fn(Tensor(outputs), targets).data.astype("float64") * share
+        self.count += len(targets)
+
+    def compute(self) -> float:
+        """The loss since :meth:`reset`."""
+        return float(self.total) / (1 if self.loss_fn.reduction == "sum" else self.count)
+
+
+class Evaluation(Callback):
+    """Evaluates every ``every`` epochs; writes an ``eval`` line; then calls ``after_evaluation``.
+
+    Args:
+        loaders: by split, those to evaluate.
+        metrics: by label.
+        every: epochs between evaluations; 0: only at the end.
+        history: where the lines go.
+    """
+
+    def __init__(self, loaders: Mapping[str, Any], metrics: Mapping[str, Any], every: int, history: History):
+        self.loaders, self.metrics, self.every, self.history = dict(loaders), dict(metrics), every, history
+
+    def after_step(self, trainer: Any) -> None:
+        if self._due(trainer):
+            self.run(trainer)
+
+    def at_end(self, trainer: Any) -> None:
+        """Evaluate where training ended, if it is not at one of the regular evaluations.
+
+        The last checkpoint comes before this: a run made longer later has no evaluation here that it would not have had
+        if it had been that long from the start.
+        """
+        if not self._due(trainer):
+            self.run(trainer)
+
+    def run(self, trainer: Any) -> None:
+        """Evaluate now."""
+        trainer.call("before_read")
+        with trainer.train_step.averaged():
+            trainer.metrics = {
+                split: evaluate(trainer.model, loader, self.metrics) for split, loader in self.loaders.items()
+            }
+        self.history.record(trainer, "eval", metrics=trainer.metrics)
+        trainer.call("after_evaluation")
+
+    def _due(self, trainer: Any) -> bool:
+        steps = self.every * trainer.loader.steps_per_epoch
+        return steps > 0 and trainer.step % steps == 0

@@ -1,0 +1,155 @@
+"""What a trained model has to know of its data to take a new input: names, units, encoder, and the range it saw."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.data.dataset import Data
+from dlcourse.data.encoder import TableEncoder
+from dlcourse.errors import DataError, UserError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Kept in every checkpoint, so that ``predict`` needs no data file."""
+
+    task: str
+    in_shape: list[int]
+    out_features: int
+    feature_names: list[str]
+    feature_units: list[str]
+    target_name: str
+    target_unit: str
+    class_names: list[str]
+    encoder: dict[str, Any] | None
+    """See :class:`~dlcourse.data.encoder.TableEncoder`; None for pictures."""
+    low: list[float]
+    """Smallest value of each feature in the training split; empty for pictures."""
+    high: list[float]
+
+    @classmethod
+    def of(cls, data: Data) -> "Inputs":
+        """Take them from prepared data."""
+        dataset, x = data.dataset, data.parts["train"].x
+        rows = x if x.ndim == 2 else np.empty((1, 0))
+        return cls(
+            task=data.task,
+            in_shape=list(data.in_shape),
+            out_features=data.out_features,
+            feature_names=list(dataset.feature_names),
+            feature_units=list(dataset.feature_units),
+            target_name=dataset.target_name,
+            target_unit=dataset.target_unit,
+            class_names=list(dataset.class_names),
+            encoder=None if dataset.encoder is None else dataset.encoder.to_json(),
+            low=rows.min(axis=0).astype(float).tolist(),
+            high=rows.max(axis=0).astype(float).tolist(),
+        )
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> "Inputs":
+        """What :meth:`to_json` gave."""
+        return cls(**state)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and mappings."""
+        return asdict(self)
+
+    def read(self, given: str) -> np.ndarray:
+        """Turn what the user typed into inputs (N, *in_shape), in the data's own units.
+
+        Args:
+            given: cells separated by commas, or the path of a csv, npz or png file.
+        Raises:
+            UserError: it does not fit; says what is expected.
+        """
+        path = Path(given)
+        reader = {".csv": self._csv, ".npz": self._npz, ".png": self._picture, ".jpg": self._picture}.get(path.suffix)
+        if reader is None:
+            return self._cells(given)
+        if not path.is_file():
+            raise UserError(f"{given}: no such file")
+        return reader(path)
+
+    def outside(self, x: np.ndarray) -> list[str]:
+        """The features that leave the range of the training split somewhere in x, each as a sentence."""
+        found = []
+        for index, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            column = x[:, index]
+            beyond = (column < low) | (column > high)
+            if beyond.any():
+                unit = f" {self.feature_units[index]}" if self.feature_units[index] else ""
+                found.append(
+                    f"{self.feature_names[index]} = {column[beyond.argmax()]:g} lies outside {low:g}..{high:g}{unit}, "
+                    "where the model was trained"
+                )
+        return found
+
+    def expected(self) -> str:
+        """What an input is, for messages."""
+        if self.encoder is None:
+            return f"a png or npz file with a picture of shape {tuple(self.in_shape)}"
+        cells = []
+        units = dict(zip(self.feature_names, self.feature_units, strict=True))
+        for column in TableEncoder.from_json(self.encoder).columns:
+            if column.categories is not None:
+                shown = "|".join(column.categories[:5]) + ("|..." if len(column.categories) > 5 else "")
+                cells.append(f"{column.name} ({shown})")
+            else:
+                cells.append(f"{column.name} [{units[column.name]}]" if units.get(column.name) else column.name)
+        return f"{len(cells)} value{'s' * (len(cells) != 1)}: {', '.join(cells)}"
+
+    def _cells(self, given: str) -> np.ndarray:
+        cells = [cell.strip() for cell in given.split(",")]
+        if self.encoder is None:
+            raise UserError(f"input {given!r}: expected {self.expected()}")
+        encoder = TableEncoder.from_json(self.encoder)
+        if len(cells) != len(encoder.columns) or not all(cells):
+            raise UserError(f"input {given!r}: got {len(cells)}, expected {self.expected()}")
+        try:
+            x = encoder.encode({column.name: cell for column, cell in zip(encoder.columns, cells, strict=True)})
+        except DataError as error:
+            raise UserError(f"input {given!r}: {error}; expected {self.expected()}") from error
+        return self._checked(x, given)
+
+    def _csv(self, path: Path) -> np.ndarray:
+        if self.encoder is None:
+            raise UserError(f"{path}: expected {self.expected()}")
+        return self._checked(TableEncoder.from_json(self.encoder).read(path), str(path))
+
+    def _npz(self, path: Path) -> np.ndarray:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                if not archive.files:
+                    raise UserError(f"{path}: holds no array; expected {self.expected()}")
+                x = archive["x" if "x" in archive.files else archive.files[0]]
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{path}: not a readable npz file ({error})") from error
+        return self._checked(x[None] if x.shape == tuple(self.in_shape) else x, str(path))
+
+    def _picture(self, path: Path) -> np.ndarray:
+        from matplotlib.image import imread
+
+        if len(self.in_shape) != 3:
+            raise UserError(f"{path}: the model takes no pictures; expected {self.expected()}")
+        try:
+            pixels = np.asarray(imread(path))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{path}: not a readable picture ({error})") from error
+        if pixels.dtype != np.uint8:  # matplotlib gives 0..1 for png
+            pixels = np.round(pixels * 255).astype(np.uint8)
+        if pixels.ndim == 2:
+            pixels = pixels[:, :, None]
+        if pixels.shape[2] > self.in_shape[2]:  # a transparency channel, or grey stored as colour
+            pixels = pixels[:, :, : self.in_shape[2]]
+        return self._checked(pixels[None], str(path))
+
+    def _checked(self, x: np.ndarray, source: str) -> np.ndarray:
+        if x.shape[1:] != tuple(self.in_shape) or x.dtype.kind not in "iuf":
+            raise UserError(f"{source}: got inputs of shape {x.shape[1:]} ({x.dtype}), expected {self.expected()}")
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise UserError(f"{source}: holds a value that is not a finite number")
+        return x

@@ -1,0 +1,42 @@
+"""What a run says: on stdout unless quiet, and with the time in ``log.txt``."""
+
+import datetime
+import os
+import sys
+from pathlib import Path
+
+from dlcourse.training.atomic import loud
+
+
+class Log:
+    """Says lines.
+
+    Args:
+        path: the file that gets them too; None: no file.
+        quiet: print nothing.
+    """
+
+    def __init__(self, path: Path | None, quiet: bool):
+        self.path, self.quiet = path, quiet
+
+    def __call__(self, text: str) -> None:
+        """Say one or more lines.
+
+        Raises:
+            DlcourseError: the file cannot be written.
+        """
+        if self.path is not None:
+            stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            with loud(self.path), open(self.path, "a", encoding="utf-8") as file:
+                file.writelines(f"{stamp} {line}\n" for line in text.splitlines())
+        if not self.quiet:
+            show(text)
+
+
+def show(text: str) -> None:
+    """Print; where nobody reads stdout any more (``| head``) say nothing from then on, and go on with the work."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,103 @@
+"""All that has to be known to go on with a run, as arrays and plain JSON, and back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import FlatParameters
+from dlcourse.errors import CheckpointError
+from dlcourse.training.checkpoint import Checkpoint, flatten, unflatten, verify
+from dlcourse.training.store import Content
+from dlcourse.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What stays the same during a run and goes into every checkpoint.
+
+    Attributes:
+        seed: the run's seed: with the step it says everything random.
+        config: a hash of what the config says of the data, the model and the training.
+        data: names, units and encoder of the inputs, see :mod:`dlcourse.training.inputs`.
+        normalizer: the arrays of the normalizer that the training split fitted.
+    """
+
+    seed: int
+    config: str
+    data: Mapping[str, Any]
+    normalizer: Mapping[str, np.ndarray]
+
+
+def capture(trainer: Trainer, facts: Facts) -> Content:
+    """The run as it stands: weights, buffers, optimizer, step, callbacks' states, normalizer; copies on the host."""
+    arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
+    arrays.update((f"normalizer.{name}", array) for name, array in facts.normalizer.items())
+    state = {
+        "step": trainer.step,
+        "seed": facts.seed,
+        "config": facts.config,
+        "data": dict(facts.data),
+        "train_step": flatten(trainer.train_step.state_dict(), "train_step", arrays),
+        "callbacks": trainer.state_dict(),
+    }
+    return arrays, state
+
+
+def restore(trainer: Trainer, found: Checkpoint, facts: Facts) -> None:
+    """Put a trainer where a checkpoint says.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another config, or its arrays do not fit the model or the optimizer.
+    """
+    if found.state["config"] != facts.config:
+        raise CheckpointError(
+            f"{found.path}: was written under another config than the run's config.yaml, which has been changed since; "
+            "start a new run, or restore config.yaml"
+        )
+    if found.state["data"] != facts.data:
+        raise CheckpointError(
+            f"{found.path}: was written with other data than there are now (their names, units or range differ); "
+            "restore the data file, or start a new run"
+        )
+    now: dict[str, np.ndarray] = {}
+    flatten(trainer.train_step.state_dict(), "train_step", now)
+    kept = {name: a for name, a in found.arrays.items() if name.startswith("train_step.")}
+    verify(now, kept, found.path, "the optimizer")
+    load_weights(trainer.model, found)
+    trainer.train_step.load_state_dict(unflatten(found.state["train_step"], found.arrays))
+    trainer.load_state_dict(found.state["callbacks"])
+
+
+def load_weights(model: Any, found: Checkpoint) -> None:
+    """Load parameters and buffers.
+
+    Raises:
+        CheckpointError: lists what is missing, extra, or of another shape or type.
+    """
+    arrays = found.group("model")
+    verify(model.state_dict(), arrays, found.path, "the model")
+    model.load_state_dict(arrays)
+
+
+def load_evaluated(model: Any, found: Checkpoint) -> None:
+    """Load the weights that were evaluated at a checkpoint: their moving average, where the run kept one.
+
+    Raises:
+        CheckpointError: they do not fit the model.
+    """
+    load_weights(model, found)
+    average = found.arrays.get("train_step.arrays.ema")
+    if average is not None:
+        flat = FlatParameters.of(model.parameters())
+        verify({"ema": backend.to_host(flat.data)}, {"ema": average}, found.path, "the model")
+        flat.data[...] = backend.of(flat.data).asarray(average)
+
+
+def settle(model: Any, train_step: Any) -> None:
+    """Leave the model with the moving average of its weights, where the step keeps one: what was evaluated."""
+    with train_step.averaged():
+        state = model.state_dict()
+    model.load_state_dict(state)

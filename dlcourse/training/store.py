@@ -1,0 +1,103 @@
+"""The checkpoints of one run: ``last``, the one before it, and ``best``."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.errors import CheckpointError
+from dlcourse.training import checkpoint
+from dlcourse.training.atomic import link, write_bytes, write_json
+from dlcourse.training.checkpoint import Checkpoint
+
+SUFFIX = ".safetensors"
+Content = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
+"""Arrays and state, as :func:`dlcourse.training.checkpoint.write` takes them."""
+
+
+class CheckpointStore:
+    """Files in ``checkpoints/``: ``last``, ``previous``, ``best`` (each ``.safetensors``) and ``latest.json``.
+
+    Each is replaced by one rename, in an order in which a process killed between any two leaves a run that goes on
+    exactly: first the best, which the steps from the old ``last`` would find again; then ``previous`` becomes a second
+    name of the old ``last``; then ``last`` is replaced. ``latest.json`` tells people and tools what there is; resuming
+    reads the files themselves, which carry their own hash.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        """The file of ``last``, ``previous`` or ``best``."""
+        return self.folder / f"{name}{SUFFIX}"
+
+    def save(self, content: Content, best: Content | None = None) -> None:
+        """Write a new ``last``, and a new ``best`` if one is given (it may be the same content).
+
+        Raises:
+            DlcourseError: it cannot be written; the checkpoints that were there still are.
+        """
+        encoded = checkpoint.encode(*content)
+        if best is not None:
+            write_bytes(self.path("best"), encoded if best is content else checkpoint.encode(*best))
+        if self.path("last").exists():
+            link(self.path("last"), self.path("previous"))
+        write_bytes(self.path("last"), encoded)
+        self._write_manifest(content[1])
+
+    def save_best(self, content: Content) -> None:
+        """Write a new ``best`` alone.
+
+        Raises:
+            DlcourseError: it cannot be written; the one that was there still is.
+        """
+        write_bytes(self.path("best"), checkpoint.encode(*content))
+        self._write_manifest(content[1])
+
+    def load(self, name: str) -> Checkpoint:
+        """Read ``last``, ``previous`` or ``best``.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        return checkpoint.read(self.path(name))
+
+    def newest(self, say: Callable[[str], None]) -> Checkpoint | None:
+        """What to go on from: ``last``, or ``previous`` if that is damaged (then it is said); None before the first.
+
+        Raises:
+            CheckpointError: there are checkpoints and none is whole.
+        """
+        faults = []
+        for name in ("last", "previous"):
+            if not self.path(name).exists():
+                continue
+            try:
+                found = self.load(name)
+            except CheckpointError as error:
+                faults.append(str(error))
+                continue
+            if faults:
+                say(f"{faults[0]}; going on from {self.path(name).name}, step {found.state['step']}")
+            return found
+        if faults:
+            best = self.path("best")
+            hint = f"\nto go on from the best one: --resume {best}" if best.exists() else ""
+            raise CheckpointError("no checkpoint to go on from:\n  " + "\n  ".join(faults) + hint)
+        return None
+
+    def restart_from(self, found: Checkpoint) -> None:
+        """Make this checkpoint ``last``: what was saved after it belongs to steps that will be taken anew."""
+        if found.path == self.path("last"):
+            return
+        # A copy, not a second name: what damages one file leaves the other whole.
+        write_bytes(self.path("last"), found.path.read_bytes())
+        if found.path != self.path("previous"):
+            self.path("previous").unlink(missing_ok=True)
+        self._write_manifest(found.state)
+
+    def _write_manifest(self, state: Mapping[str, Any]) -> None:
+        names = [name for name in ("last", "previous", "best") if self.path(name).exists()]
+        manifest = {"step": state["step"], **{name: self.path(name).name for name in names}}
+        write_json(self.folder / "latest.json", manifest)

@@ -1,0 +1,96 @@
+"""The training loop; everything that is not a step is a callback."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dlcourse.training.callback import Callback
+
+POINTS = ("start", "after_step", "before_read", "after_evaluation", "finish", "close")
+
+
+class Trainer:
+    """Takes steps until there are enough or a callback stops it.
+
+    Args:
+        model: the module, switched to training mode at the start.
+        train_step: ``train_step(x, y)`` does one update and returns the loss, see
+            :class:`~dlcourse.training.step.TrainStep` and :class:`~dlcourse.training.closed_form.ClosedFormStep`.
+        loader: ``loader.batch(step)`` gives the batch of a step, a function of the step alone.
+        total_steps: when training is done.
+        callbacks: called in this order at each point, at ``close`` in reverse.
+
+    Attributes:
+        loss: that of the last step, a scalar tensor on the device; None where a closed form has none.
+        metrics: the last evaluation, ``{split: {metric: value}}``.
+        stop_reason: why a callback stopped training; None while it goes on or has reached the last step.
+    """
+
+    def __init__(
+        self, model: Any, train_step: Any, loader: Any, total_steps: int, callbacks: Sequence[Callback] = ()
+    ):
+        self.model, self.train_step, self.loader, self.total_steps = model, train_step, loader, total_steps
+        self.callbacks = list(callbacks)
+        self.loss: Any = None
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.stop_reason: str | None = None
+        # Only what a callback overrides is called: a point that nobody uses costs nothing in the loop.
+        self._calls = {point: [getattr(c, point) for c in self.callbacks if _overrides(c, point)] for point in POINTS}
+        self._calls["close"].reverse()
+
+    def run(self) -> None:
+        """Train from the step that ``train_step`` has reached."""
+        try:
+            self.model.train()
+            self.call("start")
+            while self.step < self.total_steps and self.stop_reason is None:
+                x, y = self.loader.batch(self.step)
+                self.loss = self.train_step(x, y)
+                self.call("after_step")
+            self.call("finish")
+        finally:
+            self.call("close")
+
+    def call(self, point: str) -> None:
+        """Call what the callbacks do at this point."""
+        for function in self._calls[point]:
+            function(self)
+
+    def stop(self, reason: str) -> None:
+        """End the loop after this step."""
+        self.stop_reason = reason
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.train_step.step
+
+    @property
+    def done(self) -> bool:
+        """Whether the loop will take no further step."""
+        return self.step >= self.total_steps or self.stop_reason is not None
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate of the last step; None for a closed form."""
+        return getattr(self.train_step.optimizer, "lr", None)
+
+    def position(self, step: int | None = None) -> dict[str, Any]:
+        """Where training stands after ``step`` steps, by default now: step, epoch (a fraction inside one), samples."""
+        step, loader = self.step if step is None else step, self.loader
+        epochs, inside = divmod(step, loader.steps_per_epoch)
+        samples = epochs * loader.samples + min(inside * loader.batch_size, loader.samples)
+        return {"step": step, "epoch": round(step / loader.steps_per_epoch, 6), "samples": samples}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all callbacks that have one, by name."""
+        return {callback.name: callback.state_dict() for callback in self.callbacks if callback.name}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Give each callback its state; one that is new since then starts afresh."""
+        for callback in self.callbacks:
+            if callback.name in state:
+                callback.load_state_dict(state[callback.name])
+
+
+def _overrides(callback: Callback, point: str) -> bool:
+    return getattr(type(callback), point) is not getattr(Callback, point)

@@ -1,0 +1,105 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dlcourse.errors import UserError
+from dlcourse.training.folder import RunFolder, fresh_path
+
+from .forks import dies_at
+
+
+def create(out: Path, name: str = "exp") -> RunFolder:
+    return RunFolder.create(out, name, "name: exp\n", {"python": "3"})
+
+
+def test_a_new_folder_has_a_time_and_an_id_and_no_second_one_is_the_same(tmp_path: Path) -> None:
+    made = [create(tmp_path) for _ in range(5)]
+    assert len({folder.path for folder in made}) == 5
+    for folder in made:
+        assert folder.path.parent == tmp_path / "exp"
+        assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", folder.path.name)
+        assert folder.config.read_text() == "name: exp\n"
+        assert folder.read_environment() == {"python": "3"}
+        assert RunFolder.open(folder.path).path == folder.path
+
+
+@pytest.mark.parametrize("name", ["../../x", "/abs", "", "a/b", "x" * 300, ".hidden", "a\0b", "tail ", "a\nb"])
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be the name of a folder"):
+        fresh_path(tmp_path, name)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    folder = create(tmp_path)
+    with pytest.raises(UserError, match="never overwritten"):
+        RunFolder.create_at(folder.path, "other", {})
+    assert folder.config.read_text() == "name: exp\n"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert RunFolder.create_at(empty, "config", {}).config.read_text() == "config"
+
+
+def test_where_nothing_can_be_made_it_is_the_users_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be made there: Not a directory"):
+        create(tmp_path / "file")
+
+
+def test_a_folder_that_can_be_seen_is_complete_whenever_its_maker_dies(tmp_path: Path) -> None:
+    moments = 0
+    while dies_at(moments, lambda n=moments: RunFolder.create_at(tmp_path / str(n), "name: exp\n", {"python": "3"})):
+        path = tmp_path / str(moments)
+        if path.exists():
+            assert RunFolder.open(path).read_environment() == {"python": "3"}
+            assert RunFolder(path).checkpoints.is_dir()
+        moments += 1
+    assert moments >= 8
+
+
+def test_opening_what_is_no_run_says_what_is_there(tmp_path: Path) -> None:
+    folder = create(tmp_path)
+    with pytest.raises(UserError, match="no such run folder"):
+        RunFolder.open(tmp_path / "absent")
+    with pytest.raises(UserError, match=rf"not a run folder.*holds runs, such as {re.escape(str(folder.path))}"):
+        RunFolder.open(tmp_path / "exp")
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    folder = create(tmp_path)
+    program = (
+        "import sys; from dlcourse.training.folder import RunFolder\n"
+        "with RunFolder(sys.argv[1]).lock(): print('mine', flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    assert other.stdout.readline() == b"mine\n"
+    with pytest.raises(UserError, match="another process is running in this folder"), folder.lock():
+        pass
+    other.kill()  # the lock goes with the process, however it ends
+    other.wait()
+    with folder.lock():
+        pass
+
+
+def test_a_damaged_result_is_said(tmp_path: Path) -> None:
+    folder = create(tmp_path)
+    assert folder.read_result() == {}
+    folder.result.write_text("{")
+    with pytest.raises(UserError, match=r"result.json: damaged"):
+        folder.read_result()
+
+
+def test_a_history_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    folder = create(tmp_path)
+    assert folder.read_history() == []
+    folder.metrics.write_text('{"step": 1}\n{"step"')
+    assert folder.read_history() == [{"step": 1}]

@@ -1,0 +1,84 @@
+import pytest
+
+from dlcourse.training.evaluation import Evaluation
+from dlcourse.training.history import History
+from dlcourse.training.monitor import Best, EarlyStopping
+
+from .tiny import trainer
+
+
+class FakeTrainer:
+    def __init__(self) -> None:
+        self.step, self.metrics, self.stop_reason = 0, {}, None
+
+    def stop(self, reason: str) -> None:
+        self.stop_reason = reason
+
+
+def feed(watcher: Best, values: list[float], steps: int = 10) -> FakeTrainer:
+    fake = FakeTrainer()
+    watcher.start(fake)
+    for value in values:
+        if fake.stop_reason:
+            break
+        fake.step += steps
+        fake.metrics = {"val": {"m": value}}
+        watcher.after_evaluation(fake)
+    return fake
+
+
+@pytest.mark.parametrize(("higher", "step", "value"), [(True, 30, 5.0), (False, 20, 1.0)])
+def test_best_goes_by_the_metrics_direction_and_takes_the_first_of_equals(higher, step, value) -> None:
+    best = Best("m", "val", higher)
+    feed(best, [3.0, 1.0, 5.0, 5.0, 1.0])
+    assert best.describe() == {"step": step, "metric": "m", "split": "val", "value": value}
+
+
+def test_nan_is_never_the_best() -> None:
+    best = Best("m", "val", False)
+    feed(best, [float("nan")])
+    assert best.describe() is None
+    feed(best, [float("nan"), 2.0, float("nan")])
+    assert best.value == 2.0
+
+
+def test_early_stopping_waits_for_patience_evaluations_in_a_row() -> None:
+    stopping = EarlyStopping("m", "val", False, patience=3)
+    fake = feed(stopping, [5, 4, 4.5, 4.5, 3, 3, 3.1, 3.2, 0])
+    assert fake.step == 80 and stopping.step == 50
+    assert "stopped early at step 80: val m was not better than 3 (step 50) in 3 evaluations" in fake.stop_reason
+
+
+def test_min_delta_is_what_counts_as_better() -> None:
+    stopping = EarlyStopping("m", "val", True, patience=2, min_delta=0.5)
+    assert feed(stopping, [1.0, 1.4, 1.5]).stop_reason
+    assert not feed(EarlyStopping("m", "val", True, patience=2, min_delta=0.5), [1.0, 1.4, 1.6]).stop_reason
+
+
+def test_the_state_goes_on_and_more_patience_goes_on_from_a_stop() -> None:
+    values = [5, 4, 4.5, 4.6, 4.7, 1]
+    whole = EarlyStopping("m", "val", False, patience=3)
+    feed(whole, values)
+    first = EarlyStopping("m", "val", False, patience=3)
+    feed(first, values[:4])
+    second = EarlyStopping("m", "val", False, patience=3)
+    second.load_state_dict(first.state_dict())
+    feed(second, values[4:])
+    assert second.state_dict() == {**whole.state_dict(), "step": second.step}
+    stopped = EarlyStopping("m", "val", False, patience=3)
+    stopped.load_state_dict(second.state_dict())
+    assert feed(stopped, []).stop_reason
+    patient = EarlyStopping("m", "val", False, patience=4)
+    patient.load_state_dict(second.state_dict())
+    assert not feed(patient, []).stop_reason
+
+
+def test_it_stops_the_loop() -> None:
+    from .tiny import METRICS, loader, part
+
+    history = History(None, 100)
+    evaluation = Evaluation({"val": loader(part())}, METRICS, 1, history)
+    # A rate of zero never improves.
+    run = trainer(3000, [history, evaluation, EarlyStopping("mse", "val", False, patience=2)], lr=0.0)
+    run.run()
+    assert run.step == 9
