@@ -1,0 +1,109 @@
+"""What curves need before they are drawn: thinning, smoothing, the choice of a log axis, limits that hold the data."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+
+def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """At most ``limit`` points that look the same: of each stretch the smallest and the largest value are kept.
+
+    Args:
+        x, y: (N,) arrays, in the order in which the curve runs.
+    """
+    if len(x) <= limit:
+        return x, y
+    edges = np.linspace(0, len(x), limit // 2 + 1).astype(int)
+    kept = []
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        stretch = y[start:end]
+        finite = np.flatnonzero(np.isfinite(stretch))
+        if finite.size:
+            chosen = finite[[np.argmin(stretch[finite]), np.argmax(stretch[finite])]]
+            kept.extend(start + chosen)
+        else:
+            kept.append(start)
+    order = np.unique(kept)
+    return x[order], y[order]
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Centred moving mean over ``window`` values, narrower at the ends; NaN does not count."""
+    finite = np.isfinite(values)
+    total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    count = np.concatenate([[0], np.cumsum(finite)])
+    index = np.arange(len(values))
+    reach = np.minimum(np.minimum(index, len(values) - 1 - index), window // 2)
+    low, high = index - reach, index + reach + 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (total[high] - total[low]) / (count[high] - count[low])
+
+
+def wants_log(values: Iterable[np.ndarray], ratio: float = 30.0) -> bool:
+    """Whether the values are all positive and span more than ``ratio``."""
+    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
+    finite = joined[np.isfinite(joined)]
+    return bool(finite.size > 1 and finite.min() > 0 and finite.max() / finite.min() > ratio)
+
+
+def geometric(values: Iterable[float]) -> bool:
+    """Whether an axis with these values reads best on a log scale: positive, and steps that grow with the value."""
+    ordered = np.unique(np.asarray(list(values), dtype=float))
+    if len(ordered) < 3 or not np.all(np.isfinite(ordered)) or ordered[0] <= 0 or ordered[-1] / ordered[0] < 4:
+        return False
+    # Even steps of the logarithm against even steps of the value: the more even one names the scale.
+    return _unevenness(np.log(ordered)) < _unevenness(ordered)
+
+
+def _unevenness(ordered: np.ndarray) -> float:
+    gaps = np.diff(ordered)
+    return float(gaps.std() / gaps.mean())
+
+
+def log_y(axes: Axes) -> None:
+    """A log scale that has labels even where it spans less than two decades."""
+    axes.set_yscale("log")
+    _label_log(axes.yaxis, *axes.get_ylim())
+
+
+def log_x(axes: Axes) -> None:
+    """The same for the other axis."""
+    axes.set_xscale("log")
+    _label_log(axes.xaxis, *axes.get_xlim())
+
+
+def _label_log(axis, low: float, high: float) -> None:
+    decades = np.log10(high / low) if low > 0 else 0.0
+    if decades < 2:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def whole_ticks(axes: Axes) -> None:
+    """Ticks at whole numbers only, for steps, epochs, degrees."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
+
+
+def span(values: Iterable[np.ndarray], margin: float = 0.08) -> tuple[float, float] | None:
+    """Limits around the finite values; None if there are none."""
+    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
+    finite = joined[np.isfinite(joined)]
+    if not finite.size:
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    room = margin * (high - low) or 0.5 * abs(high) or 0.5
+    return low - room, high + room
+
+
+def hold(axes: Axes, values: Iterable[np.ndarray], share: float = 98.0, ratio: float = 4.0) -> None:
+    """Limit y so that a few values far away, of a loss before training or in an explosion, do not flatten the rest."""
+    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
+    finite = joined[np.isfinite(joined)]
+    if finite.size < 50:
+        return
+    low, high = np.percentile(finite, [100 - share, share])
+    if finite.max() - low > ratio * (high - low) > 0:
+        axes.set_ylim(top=high + 0.5 * (high - low))

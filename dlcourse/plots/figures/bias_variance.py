@@ -1,0 +1,154 @@
+"""Where the expected error comes from, over many training sets: bias, variance and noise, and the fits themselves."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes as MplAxes
+from matplotlib.figure import Figure
+
+from dlcourse.plots import style
+from dlcourse.plots.curves import log_y, span, wants_log
+from dlcourse.plots.figures.error_curve import scale_x
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.reading import real, section
+from dlcourse.plots.sweep_view import Axis, Point, SweepView, spread
+from dlcourse.plots.text import axis_name, named, number, value_text
+
+TERMS = {
+    "bias2": ("bias²", "#0072B2", "o"),
+    "variance": ("variance", "#D55E00", "s"),
+    "noise": ("noise", "#7A7A7A", ""),
+    "expected": ("bias² + variance + noise", style.INK, "D"),
+}
+
+
+def resampled_points(view: SweepView, task: str) -> list[tuple[Point, dict[str, Any]]]:
+    """The points of the ``resample`` part with what it says of each, if it is of that task."""
+    if view.resample.get("task") != task:
+        return []
+    records = [section(each) for each in view.resample.get("points") or ()]
+    pairs = [(view.point(str(record.get("id"))), record) for record in records]
+    return [(point, record) for point, record in pairs if point is not None]
+
+
+def along(axis: Axis, pairs: list[tuple[Point, dict[str, Any]]]) -> list[tuple[Point, dict[str, Any]]]:
+    """In the order of the axis."""
+    return sorted((p for p in pairs if axis.path in p[0].overrides), key=lambda pair: pair[0].overrides[axis.path])
+
+
+class BiasVariance(Plot):
+    kind, name, place = "sweep", "bias_variance", 120
+
+    def applies(self, view: SweepView) -> bool:
+        one = len(view.axes) == 1 and view.axes[0].numeric
+        return one and len(resampled_points(view, "regression")) > 1
+
+    def draw(self, view: SweepView) -> tuple[Figure, str]:
+        axis = view.axes[0]
+        pairs = along(axis, resampled_points(view, "regression"))
+        x = np.array([float(point.overrides[axis.path]) for point, _ in pairs])
+        terms = {key: np.array([real(record.get(key)) for _, record in pairs]) for key in TERMS}
+        figure = style.canvas(height=4.4)
+        axes = figure.subplots()
+        for key, (label, color, marker) in TERMS.items():
+            dash = (0, (4, 2.5)) if key == "noise" else "-"
+            axes.plot(
+                x, terms[key], color=color, marker=marker, ls=dash, label=label, lw=2.2 if key == "expected" else 1.8
+            )
+        measured = np.array([real(record.get("mse")) for _, record in pairs])
+        if np.isfinite(measured).any():
+            axes.plot(x, measured, "x", color=style.MARK, ms=8, mew=2, zorder=6, label="measured on new data")
+        if wants_log([values[values > 0] for values in terms.values()]):
+            log_y(axes)
+            # A bias of 1e-12 is none: what is a thousand times below the least total would only squeeze the rest.
+            floor = 1e-3 * np.nanmin(terms["expected"])
+            lowest = np.nanmin([np.nanmin(values[values > 0]) for values in terms.values() if (values > 0).any()])
+            axes.set_ylim(bottom=max(lowest / 2, floor))
+        scale_x(axes, axis)
+        axes.set_ylabel(named("expected squared error", f"{view.target_unit}²" if view.target_unit else ""))
+        style.legend(axes)
+        style.headline(figure, _title(axis, x, terms))
+        fits = int(real(view.resample.get("resamples"))) if np.isfinite(real(view.resample.get("resamples"))) else 0
+        return figure, (
+            f"Averages over {fits or 'many'} training sets drawn anew: squared bias is the mean fit's distance from "
+            "the true curve, variance the fits' scatter about their mean; noise no model gets below."
+        )
+
+
+def _title(axis: Axis, x: np.ndarray, terms: dict[str, np.ndarray]) -> str:
+    word = axis_name(axis.path)
+    total = terms["expected"]
+    if not np.isfinite(total).any():
+        return f"Bias and variance against {word}"
+    best = value_text(int(x[np.nanargmin(total)]) if axis.whole else float(x[np.nanargmin(total)]))
+    bias, variance = terms["bias2"], terms["variance"]
+    least = f"the expected error is least at {word} {best}"
+    if bias[-1] < bias[0] and variance[-1] > variance[0]:
+        return f"With {word} bias falls and variance grows: {least}"
+    if bias[-1] > bias[0] and variance[-1] < variance[0]:
+        return f"With {word} bias grows and variance falls: {least}"
+    if variance[-1] < variance[0]:
+        return f"With {word} variance falls from {number(variance[0], 2)} to {number(variance[-1], 2)}"
+    return least[:1].upper() + least[1:]
+
+
+class Resamples(Plot):
+    """Fits on many training sets over the true curve, one panel for each of some settings."""
+
+    kind, name, place = "sweep", "resampled_fits", 122
+    most_panels = 6
+    most_lines = 60
+
+    def applies(self, view: SweepView) -> bool:
+        return bool(self._points(view))
+
+    def _points(self, view: SweepView) -> list[tuple[Point, dict[str, Any]]]:
+        pairs = resampled_points(view, "regression")
+        fitting = [(point, record) for point, record in pairs if view.resampled_fits(point) is not None]
+        if len(view.axes) == 1 and view.axes[0].numeric:
+            fitting = along(view.axes[0], fitting)
+        best = min(fitting, key=lambda pair: real(pair[1].get("expected")), default=None)
+        return spread(fitting, self.most_panels, best)
+
+    def draw(self, view: SweepView) -> tuple[Figure, str]:
+        shown = self._points(view)
+        figure, cells = style.panels(len(shown), sharex=True, sharey=True)
+        curves = []
+        for axes, (point, record) in zip(cells, shown, strict=True):
+            curves.append(self._panel(axes, *view.resampled_fits(point)))
+            axes.set_title(view.label(point.overrides), loc="left", fontweight="bold")
+            bias, variance = (number(real(record.get(key)), 2) for key in ("bias2", "variance"))
+            axes.set_title(f"bias² {bias}, variance {variance}", loc="right", fontsize=8.5, color=style.GREY)
+        limits = span(curves, margin=0.35)
+        if limits:
+            cells[0].set_ylim(*limits)
+        example = view.example
+        for axes in cells:
+            axes.label_outer()
+            spec = axes.get_subplotspec()
+            if spec.is_last_row():
+                axes.set_xlabel(named(*example.feature(0)) if example else "x")
+            if spec.is_first_col():
+                axes.set_ylabel(named(*example.target) if example else "y")
+        style.shared_legend(figure, cells[0])
+        style.headline(figure, self._title(view, shown))
+        return figure, "Thin: fits on training sets drawn anew; thick: their mean; dashed: the true curve."
+
+    def _panel(self, axes: MplAxes, x: np.ndarray, outputs: np.ndarray, curve: np.ndarray) -> np.ndarray:
+        lines = axes.plot(x, outputs[: self.most_lines].T, color=style.FIT, lw=0.6, alpha=0.3)
+        lines[0].set_label("one training set")
+        axes.plot(x, outputs.mean(axis=0), color=style.MARK, lw=2.4, label="mean of the fits")
+        axes.plot(x, curve, color=style.TRUTH, lw=1.6, ls=(0, (4, 2.5)), label="true curve")
+        return curve
+
+    def _title(self, view: SweepView, shown: list[tuple[Point, dict[str, Any]]]) -> str:
+        if len(shown) == 1:
+            return "Fits on many training sets: how far they scatter, and where their mean lies"
+        most = max(shown, key=lambda pair: real(pair[1].get("variance")))
+        off = max(shown, key=lambda pair: real(pair[1].get("bias2")))
+        if most is off:
+            return f"Over many training sets {view.label(most[0].overrides)} misses and scatters most"
+        return (
+            f"Over many training sets {view.label(off[0].overrides)} misses the curve most, "
+            f"{view.label(most[0].overrides)} scatters most"
+        )

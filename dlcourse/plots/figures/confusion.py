@@ -1,0 +1,81 @@
+"""Which classes are taken for which."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlcourse.plots import style
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import Part, RunView
+
+MOST_CLASSES = 20
+
+
+def _judged(view: RunView) -> str:
+    """The split of the final word: test, else validation, else training."""
+    return next((split for split in ("test", "val", "train") if split in view.parts), "")
+
+
+def counts(part: Part) -> np.ndarray:
+    """(C, C): how many samples of the row's class are given the column's class."""
+    classes = part.output.shape[1]
+    matrix = np.zeros((classes, classes), dtype=int)
+    np.add.at(matrix, (part.y, part.output.argmax(axis=1)), 1)
+    return matrix
+
+
+class Confusion(Plot):
+    kind, name, place = "run", "confusion", 30
+
+    def applies(self, view: RunView) -> bool:
+        split = _judged(view)
+        if view.task != "classification" or not split:
+            return False
+        part = view.parts[split]
+        classes = part.output.shape[1]
+        return 2 <= classes <= MOST_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        split = _judged(view)
+        matrix = counts(view.parts[split])
+        classes = len(matrix)
+        share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        names = [view.class_name(index) for index in range(classes)]
+        figure = style.canvas(height=min(6.4, 3.4 + 0.28 * classes))
+        axes = figure.subplots()
+        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        size = 10 if classes <= 6 else 8 if classes <= 12 else 6.5
+        for row in range(classes):
+            for column in range(classes):
+                if matrix[row, column]:
+                    color = "white" if share[row, column] > 0.55 else style.INK
+                    axes.text(
+                        column, row, str(matrix[row, column]), ha="center", va="center", fontsize=size, color=color
+                    )
+        longest = max(len(name) for name in names)
+        turned = longest * classes > 44
+        axes.set_xticks(range(classes), names, rotation=45 if turned else 0, ha="right" if turned else "center")
+        axes.set_yticks(range(classes), names)
+        axes.tick_params(length=0, labelsize=9 if classes <= 12 else 7.5)
+        axes.grid(False)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+        bar = figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
+        bar.outline.set_visible(False)
+        label = style.SPLITS[split].label
+        style.headline(figure, _title(matrix, names, label))
+        return (
+            figure,
+            f"Counts of {label} samples: rows are true classes, columns what the model says.",
+        )
+
+
+def _title(matrix: np.ndarray, names: list[str], label: str) -> str:
+    off = matrix - np.diag(np.diag(matrix))
+    if not off.any():
+        return f"All {matrix.sum()} {label} samples are put into their own class"
+    row, column = np.unravel_index(np.argmax(off), off.shape)
+    total = matrix[row].sum()
+    share = f"{off[row, column]} of {total} {label} samples"
+    return f"Most confused: {names[row]} taken for {names[column]}, {share}"

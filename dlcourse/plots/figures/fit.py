@@ -1,0 +1,139 @@
+"""A fitted curve over its data: regression with one input."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dlcourse.plots import style
+from dlcourse.plots.curves import span
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView
+from dlcourse.plots.text import named, with_unit
+
+
+def has_curve(view: RunView) -> bool:
+    """Whether the run is a regression of one target on one input whose fitted curve the folder holds."""
+    x, output = view.predictions.get("curve_x"), view.predictions.get("curve_output")
+    if view.task != "regression" or x is None or output is None or output.ndim != 2 or len(x) != len(output):
+        return False
+    parts = view.parts.values()
+    return len(x) > 1 and any(part.x is not None and part.x.shape[1] == 1 and part.y.shape[1] == 1 for part in parts)
+
+
+def draw_fit(axes: Axes, view: RunView, *, small: bool = False) -> None:
+    """Points of every split, the fitted curve, its standard deviation and the true curve where there are any.
+
+    Grey marks what lies beyond the training inputs. The limits hold the data and the true curve; a fit that runs away
+    leaves the picture.
+    """
+    x = view.predictions["curve_x"].ravel()
+    output = view.predictions["curve_output"]
+    order = np.argsort(x, kind="stable")
+    x, output = x[order], output[order]
+    mean = np.where(np.isfinite(output[:, 0]), output[:, 0], np.nan)
+    for split, part in view.parts.items():
+        if part.x is None:
+            continue
+        look = style.SPLITS[split]
+        many = len(part.y) > 400
+        axes.scatter(
+            part.x[:, 0],
+            part.y[:, 0],
+            s=6 if many else 10 if small else 20,
+            marker=look.marker,
+            color=look.color,
+            alpha=0.35 if many else 0.7,
+            linewidths=0,
+            label=look.label,
+            zorder=2,
+        )
+    truth = view.predictions.get("curve_true")
+    if truth is not None and len(truth) == len(x):
+        axes.plot(x, truth[order, 0], color=style.TRUTH, lw=1.4, ls=(0, (4, 2.5)), label="true curve", zorder=3)
+    if output.shape[1] == 2:
+        sigma = np.exp(np.clip(output[:, 1], -300, 300))
+        axes.fill_between(
+            x, mean - 2 * sigma, mean + 2 * sigma, color=style.MARK, alpha=0.16, lw=0, label="±2σ", zorder=1
+        )
+    axes.plot(x, mean, color=style.MARK, lw=2.2, label="fit", zorder=4)
+    limits = _limits(view, x, mean)
+    if limits:
+        axes.set_ylim(*limits)
+    axes.set_xlim(x[0], x[-1])
+    _shade_extrapolation(axes, view, x)
+
+
+def _limits(view: RunView, x: np.ndarray, mean: np.ndarray) -> tuple[float, float] | None:
+    values = [part.y[:, 0] for part in view.parts.values()]
+    truth = view.predictions.get("curve_true")
+    if truth is not None:
+        values.append(truth[:, 0])
+    limits = span(values)
+    inside = training_range(view)
+    if limits and inside:
+        # Where there is data the fit is shown a little beyond it, so that a wiggle is seen as one.
+        room = 0.25 * (limits[1] - limits[0])
+        within = mean[(x >= inside[0]) & (x <= inside[1])]
+        limits = span([np.clip(within, limits[0] - room, limits[1] + room), np.array(limits)], margin=0.02)
+    return limits
+
+
+def training_range(view: RunView) -> tuple[float, float] | None:
+    """The smallest and the largest training input."""
+    part = view.parts.get("train")
+    return (float(part.x.min()), float(part.x.max())) if part is not None and part.x is not None else None
+
+
+def _shade_extrapolation(axes: Axes, view: RunView, x: np.ndarray) -> None:
+    inside = training_range(view)
+    if inside is None:
+        return
+    threshold = 0.15 * (inside[1] - inside[0])
+    label = "extrapolation"
+    for beyond, edge in ((inside[0] - x[0], (x[0], inside[0])), (x[-1] - inside[1], (inside[1], x[-1]))):
+        if beyond > threshold:
+            axes.axvspan(*edge, color="#8A8A8A", alpha=0.13, lw=0, zorder=0, label=label)
+            label = "_"
+
+
+def extrapolates(view: RunView) -> bool:
+    """Whether most test inputs lie beyond the training inputs."""
+    inside, test = training_range(view), view.parts.get("test")
+    if inside is None or test is None or test.x is None:
+        return False
+    return bool(np.mean((test.x < inside[0]) | (test.x > inside[1])) > 0.5)
+
+
+class Fit(Plot):
+    kind, name, place = "run", "fit", 10
+
+    def applies(self, view: RunView) -> bool:
+        return has_curve(view)
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        figure = style.canvas(height=4.4)
+        axes = figure.subplots()
+        draw_fit(axes, view)
+        axes.set_xlabel(named(*view.feature(0)))
+        axes.set_ylabel(named(*view.target))
+        style.legend(axes)
+        style.headline(figure, self._title(view))
+        caption = "Points are the data of each split, the thick line is the fitted curve"
+        caption += ", the dashed line the curve that made the data" if "curve_true" in view.predictions else ""
+        caption += (
+            ", the band two predicted standard deviations" if view.predictions["curve_output"].shape[1] == 2 else ""
+        )
+        caption += "; grey lies beyond the training data" if axes.patches else ""
+        return figure, caption + "."
+
+    def _title(self, view: RunView) -> str:
+        unit = view.target[1]
+        if extrapolates(view):
+            inside, beyond = view.parts["train"].rms(), view.parts["test"].rms()
+            return (
+                f"{view.model}: off by {with_unit(inside, unit)} (RMS) on the training data, "
+                f"by {with_unit(beyond, unit)} beyond it"
+            )
+        split = view.judged
+        miss = with_unit(view.parts[split].rms(), unit)
+        return f"{view.model}: off by {miss} (RMS) on {style.SPLITS[split].label} data"

@@ -1,0 +1,82 @@
+"""Error against the number of training samples: more data mends overfitting, and mends nothing else."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlcourse.plots import style
+from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.reading import SPLITS
+from dlcourse.plots.sweep_view import Axis, Setting, SweepView, canonical
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital, metric_name, value_text
+
+
+class LearningCurve(Plot):
+    """Error against the number of training samples; one panel for each value of a second axis, if there is one."""
+
+    kind, name, place = "sweep", "learning_curve", 112
+    most_panels = 4
+
+    def applies(self, view: SweepView) -> bool:
+        samples, other = self._axes(view)
+        if samples is None or not samples.numeric or len(view.axes) > 2:
+            return False
+        if not any(np.isfinite(view.values(split, view.shown_metric)).sum() > 1 for split in SPLITS):
+            return False
+        return other is None or len(other.values) <= self.most_panels
+
+    def _axes(self, view: SweepView) -> tuple[Axis | None, Axis | None]:
+        samples = next((axis for axis in view.axes if axis.path in SAMPLE_PATHS), None)
+        return samples, next((axis for axis in view.axes if axis is not samples), None)
+
+    def draw(self, view: SweepView) -> tuple[Figure, str]:
+        samples, other = self._axes(view)
+        families = _families(view, samples, other)
+        figure, cells = style.panels(len(families), height=3.6 if len(families) == 1 else 3.0, sharey=True)
+        drawn = [
+            draw_splits(axes, view, samples, family) for axes, family in zip(cells, families.values(), strict=True)
+        ]
+        everything = [values for each in drawn for values in each]
+        for axes, label in zip(cells, families, strict=True):
+            scale(axes, view, samples, everything, ratio=20)
+            if label:
+                axes.set_title(label, loc="left", fontweight="bold")
+            axes.label_outer()
+        style.legend(cells[0]) if len(cells) == 1 else style.shared_legend(figure, cells[0])
+        style.headline(figure, _learning_title(view, samples, families))
+        return (
+            figure,
+            "More training samples: training error rises, error on new data falls, and the gap between them closes.",
+        )
+
+
+def _families(view: SweepView, samples: Axis, other: Axis | None) -> dict[str, list[Setting]]:
+    if other is None:
+        return {"": ordered(view, samples)}
+    return {
+        f"{axis_name(other.path)} {value_text(value)}": ordered(
+            view, samples, [s for s in view.settings if canonical(s.overrides.get(other.path)) == canonical(value)]
+        )
+        for value in other.values
+    }
+
+
+def _learning_title(view: SweepView, samples: Axis, families: dict[str, list[Setting]]) -> str:
+    split = view.select[1]
+    label = style.split_word(split)
+    name = metric_name(view.shown_metric)
+    gains = []
+    for settings in families.values():
+        values = view.values(split, view.shown_metric, settings)
+        finite = np.flatnonzero(np.isfinite(values))
+        if len(finite) > 1:
+            gains.append((values[finite[0]], values[finite[-1]], settings[finite[0]], settings[finite[-1]]))
+    if not gains:
+        return capital(f"{name} against training samples")
+    better = [last > first if view.higher else last < first for first, last, _, _ in gains]
+    if len(gains) == 1:
+        first, last, few, many = gains[0]
+        verb = "rises" if last > first else "falls"
+        low, high = (f"{setting.overrides[samples.path]:,}" for setting in (few, many))
+        return capital(f"{label} {name} {verb} from {first:.3g} with {low} samples to {last:.3g} with {high}")
+    return capital(f"{label} {name} {'improves' if all(better) else 'changes'} with more training samples")

@@ -1,0 +1,78 @@
+"""The cost that training reduces, step by step."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlcourse.plots import style
+from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whole_ticks
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.reading import real, section
+from dlcourse.plots.run_view import RunView
+from dlcourse.plots.text import number
+
+
+def mark_best(axes, view: RunView) -> bool:
+    """A thin line at the best step, if the run has one within the picture."""
+    step = real(section(view.result.get("best")).get("step"))
+    if not np.isfinite(step):
+        return False
+    axes.axvline(step, color=style.GREY, lw=1.2, ls=":", zorder=1, label=f"best step ({number(step)})")
+    return True
+
+
+def add_epochs(axes, view: RunView) -> None:
+    """A second axis above that counts epochs, where a run has more than two of them."""
+    per_epoch = view.history.steps_per_epoch()
+    last = max((real(event.get("epoch")) for event in [*view.history.train, *view.history.evals]), default=0)
+    if per_epoch <= 1 or not last > 2:
+        return
+    epochs = axes.secondary_xaxis("top", functions=(lambda step: step / per_epoch, lambda epoch: epoch * per_epoch))
+    epochs.set_xlabel("epoch", fontsize=9, color=style.GREY)
+    epochs.tick_params(labelsize=8)
+    epochs.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+
+
+class Loss(Plot):
+    kind, name, place = "run", "loss", 40
+
+    def applies(self, view: RunView) -> bool:
+        return int(np.isfinite(view.history.column("loss")).sum()) > 1
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        steps, loss = view.history.column("step"), view.history.column("loss")
+        noisy = len(loss) > 60
+        look = style.SPLITS["train"]
+        figure = style.canvas()
+        axes = figure.subplots()
+        mean = smooth(loss, max(5, len(loss) // 40)) if noisy else loss
+        if noisy:
+            axes.plot(*decimate(steps, loss), color=style.tint(look.color, 0.4), lw=0.8, label="one batch")
+            axes.plot(*decimate(steps, mean), color=look.color, label="moving mean")
+        else:
+            axes.plot(
+                steps, loss, color=look.color, marker=look.marker if len(loss) <= 30 else "", label="training loss"
+            )
+        marked = mark_best(axes, view)
+        if wants_log([loss]):
+            log_y(axes)
+        else:
+            hold(axes, [loss])
+        axes.set_xlabel("step")
+        axes.set_ylabel(f"training loss: {str(view.facts.get('loss') or 'cost').replace('_', ' ')}")
+        whole_ticks(axes)
+        add_epochs(axes, view)
+        if noisy or marked:
+            style.legend(axes) if not axes.child_axes else axes.legend(loc="best")
+        style.headline(figure, _title(view, mean))
+        return figure, "The cost on the batches that the model learns from" + (
+            "; the dotted line marks the checkpoint kept as the best." if marked else "."
+        )
+
+
+def _title(view: RunView, mean: np.ndarray) -> str:
+    finite = np.isfinite(mean)
+    first, last = mean[finite][0], mean[finite][-1]
+    if view.status == "diverged" or not np.isfinite(view.history.column("loss")[-1]):
+        return f"Training diverges: the loss leaves {number(np.nanmin(mean), 3)} and does not come back"
+    verb = "falls" if last < first else "rises"
+    return f"Training loss {verb} from {number(first, 3)} to {number(last, 3)}"

@@ -1,0 +1,98 @@
+"""The learning curves of all settings over one another: training loss and the metric that decides."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dlcourse.plots import style
+from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whole_ticks
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView
+from dlcourse.plots.sweep_view import Setting, SweepView, spread
+from dlcourse.plots.text import axis_name, metric_label, value_text
+
+MOST_LINES = 10
+
+
+def _loss(run: RunView) -> tuple[np.ndarray, np.ndarray]:
+    loss = run.history.column("loss")
+    return run.history.column("step"), smooth(loss, max(1, len(loss) // 40))
+
+
+class Overlay(Plot):
+    kind, name, place = "sweep", "curves", 140
+
+    def applies(self, view: SweepView) -> bool:
+        if len(view.settings) < 2 or not view.axes:
+            return False
+        runs = [view.run(point) for setting in self._shown(view) for point in setting.points]
+        return sum(self._has_curve(view, run) for run in runs) > 1
+
+    def _has_curve(self, view: SweepView, run: RunView) -> bool:
+        metric, split = view.select
+        return len(run.history.metric(split, metric)[0]) > 1 or len(run.history.train) > 2
+
+    def _shown(self, view: SweepView) -> list[Setting]:
+        settings = list(view.settings)
+        if view.axes[0].numeric and len(view.axes) == 1:
+            settings.sort(key=lambda setting: setting.overrides[view.axes[0].path])
+        return spread(settings, MOST_LINES, view.chosen("best"))
+
+    def draw(self, view: SweepView) -> tuple[Figure, str]:
+        shown = self._shown(view)
+        ordered = len(view.axes) == 1 and view.axes[0].numeric
+        colors = style.ramp(len(shown)) if ordered else [style.class_look(index)[0] for index in range(len(shown))]
+        figure = style.canvas(style.WIDE, 4.2)
+        left, right = figure.subplots(1, 2)
+        metric, split = view.select
+        losses, values, per_epoch = [], [], 0.0
+        for setting, color in zip(shown, colors, strict=True):
+            dash = "-" if ordered or shown.index(setting) < len(style.CLASSES) else "--"
+            for index, point in enumerate(setting.points):
+                run = view.run(point)
+                rate = run.history.steps_per_epoch()
+                per_epoch = max(per_epoch, rate)
+                look = {"color": color, "ls": dash, "lw": 1.5, "alpha": 1 if len(setting.points) == 1 else 0.6}
+                label = _label(view, setting) if index == 0 else "_"
+                steps, loss = _loss(run)
+                left.plot(*decimate(steps / (rate or 1), loss), label=label, **look)
+                steps, measured = run.history.metric(split, metric)
+                right.plot(*decimate(steps / (rate or 1), measured), **look)
+                losses.append(loss)
+                values.append(measured)
+        for axes, drawn in ((left, losses), (right, values)):
+            axes.set_xlabel("epoch" if per_epoch else "step")
+            whole_ticks(axes)
+            _scale(axes, drawn, capped=axes is left or not view.higher)
+        word = style.split_word(split)
+        left.set_ylabel("training loss")
+        right.set_ylabel(f"{word} {metric_label(metric, view.target_unit)}")
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", title=_legend_title(view), title_fontsize=9)
+        style.headline(figure, _title(view))
+        return figure, "Training loss (moving mean) and the deciding metric over training" + (
+            f", for {len(shown)} of {len(view.settings)} settings." if len(shown) < len(view.settings) else "."
+        )
+
+
+def _scale(axes: Axes, drawn: list[np.ndarray], *, capped: bool) -> None:
+    if wants_log(drawn):
+        log_y(axes)
+    elif capped:
+        hold(axes, drawn)
+
+
+def _label(view: SweepView, setting: Setting) -> str:
+    """The setting's values; the axis is named above them if there is only one."""
+    return value_text(setting.overrides[view.axes[0].path]) if len(view.axes) == 1 else view.label(setting.overrides)
+
+
+def _legend_title(view: SweepView) -> str:
+    return axis_name(view.axes[0].path) if len(view.axes) == 1 else ""
+
+
+def _title(view: SweepView) -> str:
+    best = view.chosen("best")
+    if best is None:
+        return "How each setting learns"
+    return f"How each setting learns; {view.label(best.overrides)} ends best"

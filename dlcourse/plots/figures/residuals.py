@@ -1,0 +1,82 @@
+"""What a regression leaves unexplained: residuals against predictions, and how they are spread."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlcourse.plots import style
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView
+from dlcourse.plots.text import capital, named, number, with_unit
+
+
+class Residuals(Plot):
+    kind, name, place = "run", "residuals", 20
+
+    def applies(self, view: RunView) -> bool:
+        return view.task == "regression" and any(np.isfinite(part.residuals).any() for part in view.parts.values())
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        figure = style.canvas()
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3.2, 1])
+        shown = {split: _finite(part.mean, part.residuals) for split, part in view.parts.items()}
+        shown = {split: pair for split, pair in shown.items() if len(pair[0])}
+        far = _far_off(shown)
+        shown = {split: pair for split, pair in shown.items() if split not in dict(far)}
+        bins = np.histogram_bin_edges(np.concatenate([residual for _, residual in shown.values()]), bins=_bins(shown))
+        for split, (predicted, residual) in shown.items():
+            look = style.SPLITS[split]
+            many = len(residual) > 400
+            left.scatter(
+                predicted,
+                residual,
+                s=6 if many else 20,
+                marker=look.marker,
+                color=look.color,
+                alpha=0.35 if many else 0.7,
+                linewidths=0,
+                label=look.label,
+            )
+            right.hist(
+                residual, bins=bins, density=True, orientation="horizontal", histtype="step", color=look.color, lw=1.6
+            )
+        for axes in (left, right):
+            axes.axhline(0, color=style.INK, lw=1, ls=(0, (4, 2.5)))
+        name, unit = view.target
+        left.set_xlabel("predicted " + named(name, unit))
+        left.set_ylabel(named("measured − predicted", unit))
+        right.set_xlabel("share")
+        right.set_xticks([])
+        right.grid(False)
+        style.legend(left)
+        style.headline(figure, self._title(view, shown))
+        return figure, (
+            "Each point is one sample; points without pattern about zero, and a histogram centred there, "
+            "mean that the model has left nothing systematic unexplained."
+        ) + "".join(f" The {split} residuals, {number(size, 2)} (RMS), are far off this scale." for split, size in far)
+
+    def _title(self, view: RunView, shown: dict) -> str:
+        split = view.judged if view.judged in shown else next(iter(shown))
+        residual = shown[split][1]
+        unit = view.target[1]
+        label = style.SPLITS[split].label
+        mean, spread = float(residual.mean()), float(residual.std())
+        if abs(mean) > spread:
+            return capital(f"{label} residuals lie off zero: mean {number(mean, 2)}, spread {with_unit(spread, unit)}")
+        return capital(f"{label} residuals: mean {number(mean, 2)}, spread {with_unit(spread, unit)}")
+
+
+def _finite(predicted: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    keep = np.isfinite(residual)
+    return predicted[keep], residual[keep]
+
+
+def _far_off(shown: dict) -> list[tuple[str, float]]:
+    """Splits whose residuals would flatten all others, as beyond the training data, with their root mean square."""
+    sizes = {split: float(np.sqrt(np.mean(residual**2))) for split, (_, residual) in shown.items()}
+    limit = 10 * min(sizes.values())
+    return [(split, size) for split, size in sizes.items() if split != "train" and size > limit > 0]
+
+
+def _bins(shown: dict) -> int:
+    smallest = min(len(residual) for _, residual in shown.values())
+    return int(np.clip(2 * np.sqrt(smallest), 8, 40))

@@ -1,0 +1,111 @@
+"""Find all plots, draw those that fit a folder, and read back what was drawn."""
+
+import importlib
+import inspect
+import logging
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dlcourse.errors import DlcourseError, UserError
+from dlcourse.plots import figures
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView, is_run
+from dlcourse.plots.style import save, styled
+from dlcourse.plots.sweep_view import SweepView
+
+log = logging.getLogger("dlcourse.plots")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG of ``plots/`` with the title and caption that it carries."""
+
+    path: Path
+    title: str
+    caption: str
+    width: int
+    height: int
+
+
+@cache
+def plots() -> tuple[Plot, ...]:
+    """One of every concrete :class:`Plot` in ``figures/``, in the order of a report."""
+    found = []
+    for info in pkgutil.iter_modules(figures.__path__, figures.__name__ + "."):
+        for member in vars(importlib.import_module(info.name)).values():
+            if inspect.isclass(member) and issubclass(member, Plot) and member.__module__ == info.name:
+                found.append(member())
+    return tuple(sorted(found, key=lambda plot: (plot.place, plot.name)))
+
+
+def open_view(folder: Path) -> RunView | SweepView:
+    """A folder as the figures see it.
+
+    Raises:
+        UserError: it is neither a run nor a sweep.
+    """
+    if (folder / "sweep.json").is_file():
+        return SweepView(folder)
+    if is_run(folder):
+        return RunView(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected the folder of a run or a sweep")
+    raise UserError(f"{folder}: neither a run nor a sweep: expected result.json, metrics.jsonl or sweep.json in it")
+
+
+def draw_all(folder: Path) -> list[Path]:
+    """See :func:`dlcourse.plots.draw`."""
+    view = open_view(folder)
+    target = folder / "plots"
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DlcourseError(f"{target}: cannot be written: {error.strerror}") from error
+    drawn = []
+    for plot in plots():
+        path = target / f"{plot.name}.png"
+        if plot.kind == view.kind and _draw(plot, view, path):
+            drawn.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return drawn
+
+
+def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:
+    """Whether the plot fits and was drawn. One that fails must not cost the others, nor the run that it belongs to."""
+    try:
+        if not plot.applies(view):
+            return False
+        with styled():
+            figure, caption = plot.draw(view)
+            save(figure, path, caption)
+    except OSError as error:
+        raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
+    except Exception as error:
+        log.warning(
+            "the picture %s of %s could not be drawn: %s: %s", plot.name, view.path, type(error).__name__, error
+        )
+        log.debug("", exc_info=True)
+        return False
+    return True
+
+
+def pictures(folder: Path) -> list[Picture]:
+    """What lies in ``plots/``, those drawn here in their order, then any other PNG by name."""
+    from PIL import Image, UnidentifiedImageError
+
+    order = {plot.name: index for index, plot in enumerate(plots())}
+    paths = sorted((folder / "plots").glob("*.png"), key=lambda path: (order.get(path.stem, len(order)), path.name))
+    found = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                text, (width, height) = dict(image.text), image.size
+        except (OSError, UnidentifiedImageError, SyntaxError):
+            log.warning("%s is no readable PNG and is left out of the report", path)
+            continue
+        title = text.get("Title") or path.stem.replace("_", " ")
+        found.append(Picture(path, title, text.get("Description", ""), width, height))
+    return found

@@ -1,0 +1,156 @@
+"""``report.html``: everything a run or a sweep has to say, in one file that opens offline."""
+
+import base64
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from dlcourse.errors import DlcourseError
+from dlcourse.plots.gallery import Picture, draw_all, open_view, pictures
+from dlcourse.plots.reading import leading_comment, section
+from dlcourse.plots.run_view import RunView
+from dlcourse.plots.style import split_word
+from dlcourse.plots.sweep_view import SweepView
+from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_tables, settings_table
+from dlcourse.plots.text import metric_name, number, seconds, value_text
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_LOG_LINES = 30
+
+
+def write_report(folder: Path) -> Path:
+    """See :func:`dlcourse.plots.report`."""
+    view = open_view(folder)
+    shown = pictures(folder)
+    if not shown:
+        draw_all(folder)
+        shown = pictures(folder)
+    context = _run_context(view) if isinstance(view, RunView) else _sweep_context(view)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,  # names, errors and configs are text from outside, whatever they hold
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("report.html.j2").render(
+        view=view, pictures=[_embedded(picture) for picture in shown], damage=view.damage, **context
+    )
+    path = folder / "report.html"
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(html, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _embedded(picture: Picture) -> dict[str, Any]:
+    data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
+    return {
+        "title": picture.title,
+        "caption": picture.caption,
+        "data": data,
+        "width": picture.width,
+        "height": picture.height,
+        "wide": picture.width > 1.25 * picture.height and picture.width > 1100,
+    }
+
+
+def _run_context(view: RunView) -> dict[str, Any]:
+    result = view.result
+    best = section(result.get("best"))
+    figures = [
+        ("steps", number(result.get("step"))),
+        ("epochs", number(result.get("epoch"))),
+        ("training time", seconds(result.get("seconds"))),
+        ("parameters", number(result.get("parameters"))),
+    ]
+    if best:
+        words = f"{split_word(str(best.get('split')))} {metric_name(str(best.get('metric')))}"
+        label = f"best {words}, step {number(best.get('step'))}"
+        figures.append((label, number(json_number(best.get("value")))))
+    log = view.text("log.txt").splitlines()[-_LOG_LINES:] if view.status != "done" else []
+    return {
+        "description": view.description,
+        "error": str(result.get("error") or ""),
+        "figures": [(label, value) for label, value in figures if value != "—"],
+        "metrics": metrics_table(view.metrics),
+        "weights": _weights(result),
+        "conclusions": [],
+        "tables": [],
+        "failures": [],
+        "estimates": [
+            (name, number(json_number(value), 5)) for name, value in section(result.get("estimates")).items()
+        ],
+        "overrides": [(path, value_text(value)) for path, value in section(result.get("config_overrides")).items()],
+        "environment": list(_flat(view.environment)),
+        "log": "\n".join(log),
+    }
+
+
+def _weights(result: Mapping[str, Any]) -> str:
+    """Which weights the metrics are of."""
+    weights = section(result.get("weights"))
+    return f"Of the {weights['from']} weights (step {number(weights.get('step'))})." if weights.get("from") else ""
+
+
+def _sweep_context(view: SweepView) -> dict[str, Any]:
+    done = sum(point.status == "done" for point in view.points)
+    spent = [point.seconds for point in view.points if isinstance(point.seconds, int | float)]
+    figures = [("points", f"{done} of {len(view.points)} done")]
+    if spent:
+        figures.append(("training time of all", seconds(sum(spent))))
+    failures = [(point.id, point.status, point.error) for point in view.points if point.error]
+    repeated = bool(view.state.get("groups"))
+    example = view.example
+    return {
+        "description": leading_comment(view.config_text) or _file_comment(view),
+        "error": "",
+        "figures": figures,
+        "metrics": settings_table(view) if view.settings else None,
+        "weights": "",
+        "conclusions": _conclusions(view),
+        "tables": resample_tables(view) + ([("Every point", points_table(view))] if repeated else []),
+        "failures": failures,
+        "estimates": [],
+        "overrides": [],
+        "environment": list(_flat(view.json("environment.json") or (example.environment if example else {}))),
+        "log": "",
+    }
+
+
+def _file_comment(view: SweepView) -> str:
+    """The description as the points' configs carry it, where the sweep has no file of its own."""
+    return view.example.description if view.example else ""
+
+
+def _conclusions(view: SweepView) -> list[str]:
+    """The best setting and the simplest one that is as good, in sentences."""
+    metric, split = view.select
+    words = f"{split_word(split)} {metric_name(metric)}"
+    found = []
+    best, simplest = view.chosen("best"), view.chosen("one_standard_error")
+    key = f"{split}.{metric}"
+    if best is not None and best.overrides:
+        value = number(best.mean.get(key)) + (f" ± {number(best.se[key], 2)}" if key in best.se else "")
+        found.append(f"Best by {words}: {view.label(best.overrides)} ({value}).")
+    if simplest is not None and simplest.overrides:
+        own = "the best itself" if simplest is best else view.label(simplest.overrides)
+        found.append(f"Simplest within one standard error of the best: {own}.")
+    return found
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Nested facts as dotted names and texts."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value not in (None, "", []):
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value_text(value)

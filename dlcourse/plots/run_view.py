@@ -1,0 +1,214 @@
+"""One run as the figures see it: its results, its history and its predictions, read from its folder when asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.plots.reading import SPLITS, Folder, leading_comment, real, section
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split's data with the model's outputs.
+
+    Attributes:
+        x: (N, D) inputs in the data's own units, or None where the folder does not hold them.
+        y: (N, K) targets, or (N,) class labels.
+        output: (N, K) predictions, (N, 2 K) means and log standard deviations, or (N, C) logits.
+    """
+
+    x: np.ndarray | None
+    y: np.ndarray
+    output: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(N, K) predictions of a regression, without standard deviations."""
+        return self.output[:, : self.y.shape[1]]
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """(N, K) targets - predictions."""
+        return self.y - self.mean
+
+    def rms(self) -> float:
+        """Root mean square of the residuals that are finite; NaN if there are none."""
+        values = self.residuals[np.isfinite(self.residuals)]
+        return float(np.sqrt(np.mean(values**2))) if values.size else float("nan")
+
+
+class RunView(Folder):
+    """A run's folder. Whatever a run did not write, or not yet, is empty here."""
+
+    kind = "run"
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """``result.json``: status, metrics by split, estimates, best step."""
+        return self.json("result.json")
+
+    @cached_property
+    def config_text(self) -> str:
+        """The resolved config as it was written."""
+        return self.text("config.yaml")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        return self.yaml("config.yaml")
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, device and git state."""
+        return self.json("environment.json")
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """``predictions.json``: task, names and units."""
+        return self.json("predictions.json")
+
+    @cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """``predictions.npz``."""
+        return self.arrays("predictions.npz")
+
+    @cached_property
+    def history(self) -> "History":
+        """``metrics.jsonl``."""
+        return History(self.events("metrics.jsonl"))
+
+    @property
+    def name(self) -> str:
+        return str(self.result.get("name") or self.config.get("name") or self.path.name)
+
+    @property
+    def status(self) -> str:
+        return str(self.result.get("status") or "unknown")
+
+    @property
+    def description(self) -> str:
+        return leading_comment(self.config_text)
+
+    @property
+    def task(self) -> str:
+        return str(self.facts.get("task") or "")
+
+    @property
+    def model(self) -> str:
+        """The model in words, for a title: ``Polynomial of degree 3``."""
+        model = section(self.config.get("model"))
+        name = str(model.get("name") or self.facts.get("model") or "model")
+        words = {
+            "linear": "Straight line" if self.features == 1 else "Linear model",
+            "mlp": "MLP",
+            "softmax": "Softmax",
+        }
+        said = words.get(name, name.replace("_", " ").capitalize())
+        return f"{said} of degree {model['degree']}" if "degree" in model else said
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """The last metrics by split; splits in their usual order."""
+        found = section(self.result.get("metrics")) or self.history.last_metrics()
+        order = [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
+        return {split: {name: real(value) for name, value in section(found[split]).items()} for split in order}
+
+    @property
+    def features(self) -> int:
+        """How many input features the data has; 0 if the folder does not say."""
+        return len(self.facts.get("feature_names") or ())
+
+    def feature(self, index: int) -> tuple[str, str]:
+        """Name and unit of an input feature."""
+        return _nth(self.facts.get("feature_names"), index, "x"), _nth(self.facts.get("feature_units"), index, "")
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Name and unit of the target."""
+        return str(self.facts.get("target_name") or "y"), str(self.facts.get("target_unit") or "")
+
+    def class_name(self, index: int) -> str:
+        return _nth(self.facts.get("class_names"), index, f"class {index}")
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """The splits whose targets and outputs the folder holds, shapes checked."""
+        found = {}
+        for split in SPLITS:
+            y, output = self.predictions.get(f"{split}_y"), self.predictions.get(f"{split}_output")
+            if y is None or output is None or output.ndim != 2 or len(y) != len(output) or not len(y):
+                continue
+            if self.task == "regression" and (y.ndim != 2 or output.shape[1] not in (y.shape[1], 2 * y.shape[1])):
+                continue
+            if self.task == "classification" and y.ndim != 1:
+                continue
+            x = self.predictions.get(f"{split}_x")
+            x = x.reshape(len(x), -1) if x is not None and len(x) == len(y) else None
+            found[split] = Part(x, y, output)
+        return found
+
+    @property
+    def judged(self) -> str:
+        """The split that says most about new data: validation, else test, else training; empty without predictions."""
+        return next((split for split in ("val", "test", "train") if split in self.parts), "")
+
+
+class History:
+    """The lines of ``metrics.jsonl``, one for each step; of two with the same step the later one counts."""
+
+    def __init__(self, events: list[Mapping[str, Any]]):
+        self.train = _by_step(event for event in events if event.get("event") == "train")
+        self.evals = _by_step(event for event in events if event.get("event") == "eval")
+        self.final = next((event for event in reversed(events) if event.get("event") == "final"), {})
+
+    def column(self, key: str) -> np.ndarray:
+        """One value of every training line."""
+        return np.array([real(event.get(key)) for event in self.train])
+
+    def metric_names(self) -> list[str]:
+        """All metrics of the evaluation lines, in the order in which they came."""
+        names = (name for event in self.evals for values in section(event.get("metrics")).values() for name in values)
+        return list(dict.fromkeys(names))
+
+    def metric(self, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and values of a metric on a split, where it was measured."""
+        pairs = [
+            (real(event.get("step")), real(values[name]))
+            for event in self.evals
+            if name in (values := section(section(event.get("metrics")).get(split)))
+        ]
+        array = np.array(pairs, dtype=float).reshape(-1, 2)
+        return array[:, 0], array[:, 1]
+
+    def last_metrics(self) -> dict[str, Any]:
+        """Metrics of the final line, else of the last evaluation."""
+        last = self.final or (self.evals[-1] if self.evals else {})
+        return section(last.get("metrics"))
+
+    def steps_per_epoch(self) -> float:
+        """How many steps an epoch has, from the last line that counts both; 0 if none does."""
+        for event in [self.final, *reversed(self.evals), *reversed(self.train)]:
+            step, epoch = real(event.get("step")), real(event.get("epoch"))
+            if step > 0 and epoch > 0:
+                return step / epoch
+        return 0.0
+
+
+def _by_step(events: Any) -> list[Mapping[str, Any]]:
+    latest = {real(event.get("step")): event for event in events}
+    return [latest[step] for step in sorted(step for step in latest if np.isfinite(step))]
+
+
+def _nth(values: Any, index: int, otherwise: str) -> str:
+    return str(values[index]) if isinstance(values, list) and index < len(values) and values[index] else otherwise
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder looks like a run, finished or not."""
+    return any((path / name).is_file() for name in ("result.json", "metrics.jsonl")) or all(
+        (path / name).is_file() for name in ("config.yaml", "environment.json")
+    )

@@ -1,0 +1,246 @@
+"""One sweep as the figures see it: settings, axes and choices from ``sweep.json``, runs from the points' folders."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.plots.reading import Folder, real, section
+from dlcourse.plots.run_view import RunView
+from dlcourse.plots.text import axis_name, rises, value_text
+
+REPEATS = ("data.kfold", "data.kfold.fold", "seed")
+"""Paths that repeat a setting and are no axis of a picture."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of the sweep; ``folder`` is relative to the sweep's, empty if there is none."""
+
+    id: str
+    overrides: dict[str, Any]
+    folder: str = ""
+    status: str = "pending"
+    metrics: dict[str, float] = field(default_factory=dict)
+    parameters: Any = None
+    seconds: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the sweep compares: one point, or the mean over the points that repeat it with other folds or seeds."""
+
+    overrides: dict[str, Any]
+    points: tuple[Point, ...]
+    mean: dict[str, float]
+    se: dict[str, float]
+    n: int = 1
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A path that varies over the settings, with its values in their first order."""
+
+    path: str
+    values: tuple[Any, ...]
+    kind: str = "grid"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether all values are numbers, so that it can be an axis to scale."""
+        return all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
+
+    @property
+    def whole(self) -> bool:
+        return self.numeric and all(float(value).is_integer() for value in self.values)
+
+
+class SweepView(Folder):
+    """A sweep's folder; what is not there yet is empty."""
+
+    kind = "sweep"
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self._runs: dict[str, RunView] = {}
+
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """``sweep.json``."""
+        return self.json("sweep.json")
+
+    @property
+    def name(self) -> str:
+        return str(self.state.get("name") or self.path.name)
+
+    @property
+    def status(self) -> str:
+        return str(self.state.get("status") or "unknown")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return section(self.state.get("config"))
+
+    @cached_property
+    def config_text(self) -> str:
+        """The config as YAML: the file if the sweep kept one, else what ``sweep.json`` holds."""
+        import yaml
+
+        if text := self.text("config.yaml"):
+            return text
+        return yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True) if self.config else ""
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        return tuple(_point(each) for each in self.state.get("points") or () if isinstance(each, dict))
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """Groups of repeated points where there are any, else the points themselves; in the sweep's order."""
+        by_id = {point.id: point for point in self.points}
+        groups = [section(each) for each in self.state.get("groups") or ()]
+        if not groups:
+            return tuple(Setting(point.overrides, (point,), point.metrics, {}) for point in self.points)
+        return tuple(
+            Setting(
+                section(group.get("overrides")),
+                tuple(by_id[each] for each in group.get("points") or () if each in by_id),
+                {key: real(value) for key, value in section(group.get("mean")).items()},
+                {key: real(value) for key, value in section(group.get("se")).items() if value is not None},
+                max((int(value) for value in section(group.get("n")).values()), default=0),
+            )
+            for group in groups
+        )
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """The paths with more than one value among the settings; of those that ``zip`` moves in step, only one."""
+        kinds = {str(each.get("path")): str(each.get("kind", "grid")) for each in self.state.get("axes") or ()}
+        paths = list(dict.fromkeys(path for setting in self.settings for path in setting.overrides))
+        found = []
+        for path in paths:
+            values = {canonical(s.overrides[path]): s.overrides[path] for s in self.settings if path in s.overrides}
+            if len(values) > 1 and path not in REPEATS:
+                found.append(Axis(path, tuple(values.values()), kinds.get(path, "grid")))
+        zipped = [axis for axis in found if axis.kind == "zip"]
+        leader = next((axis for axis in zipped if axis.numeric), zipped[0] if zipped else None)
+        return tuple(axis for axis in found if axis.kind != "zip" or axis is leader)
+
+    @property
+    def metrics(self) -> list[str]:
+        return [str(name) for name in self.state.get("metrics") or ()]
+
+    @property
+    def select(self) -> tuple[str, str]:
+        """Metric and split by which the best is chosen."""
+        select = section(self.state.get("select"))
+        return str(select.get("metric") or next(iter(self.metrics), "loss")), str(select.get("split") or "val")
+
+    @property
+    def higher(self) -> bool:
+        """Whether more of the selected metric is better."""
+        declared = section(self.state.get("select")).get("higher_is_better")
+        return bool(declared) if declared is not None else rises(self.select[0])
+
+    @property
+    def shown_metric(self) -> str:
+        """The metric of the pictures: the selected one; for a sum over samples, which splits of different size do not
+        share, its mean where that was measured too."""
+        metric = self.select[0]
+        return "mse" if metric == "half_sse" and "mse" in self.metrics else metric
+
+    def chosen(self, key: str) -> Setting | None:
+        """The setting recorded under ``best`` or ``one_standard_error``."""
+        record = self.state.get(key)
+        if not isinstance(record, dict):
+            return None
+        wanted = canonical(section(record.get("overrides")))
+        return next((setting for setting in self.settings if canonical(setting.overrides) == wanted), None)
+
+    def values(self, split: str, metric: str, settings: Sequence[Setting] | None = None) -> np.ndarray:
+        """A metric of the settings; NaN where it is missing."""
+        chosen = self.settings if settings is None else settings
+        return np.array([setting.mean.get(f"{split}.{metric}", np.nan) for setting in chosen], dtype=float)
+
+    def errors(self, split: str, metric: str, settings: Sequence[Setting] | None = None) -> np.ndarray:
+        """Its standard errors over folds or seeds; NaN where there are none."""
+        chosen = self.settings if settings is None else settings
+        return np.array([setting.se.get(f"{split}.{metric}", np.nan) for setting in chosen], dtype=float)
+
+    def run(self, point: Point) -> RunView:
+        """The point's own folder; an empty view if it has none."""
+        if point.id not in self._runs:
+            self._runs[point.id] = RunView(self.path / point.folder if point.folder else self.path / "no such folder")
+        return self._runs[point.id]
+
+    @cached_property
+    def example(self) -> RunView | None:
+        """A point whose folder says what the data are."""
+        return next((run for run in map(self.run, self.points) if run.facts), None)
+
+    @property
+    def target_unit(self) -> str:
+        """The target's unit in a regression."""
+        return self.example.target[1] if self.example and self.example.task == "regression" else ""
+
+    @property
+    def resample(self) -> dict[str, Any]:
+        return section(self.state.get("resample"))
+
+    @cached_property
+    def resampled(self) -> dict[str, np.ndarray]:
+        """``resample.npz``."""
+        return self.arrays("resample.npz")
+
+    def resampled_fits(self, point: Point) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Inputs (M,) in their order, fits on R training sets (R, M) and the true curve (M,); the first target's."""
+        x, outputs, curve = (self.resampled.get(key) for key in ("x", f"{point.id}.outputs", f"{point.id}.curve"))
+        if x is None or outputs is None or curve is None or outputs.shape[1:2] != (x.size,) or len(curve) != x.size:
+            return None
+        order = np.argsort(x.ravel(), kind="stable")
+        fits = outputs.reshape(len(outputs), x.size, -1)[:, order, 0]
+        return x.ravel()[order], fits, curve.reshape(x.size, -1)[order, 0]
+
+    def point(self, identity: str) -> Point | None:
+        return next((point for point in self.points if point.id == identity), None)
+
+    def label(self, overrides: dict[str, Any]) -> str:
+        """A setting in words, by the axes only: ``degree 3, ridge 0.1``."""
+        told = [f"{axis_name(a.path)} {value_text(overrides[a.path])}" for a in self.axes if a.path in overrides]
+        return ", ".join(told) or ", ".join(f"{axis_name(path)} {value_text(v)}" for path, v in overrides.items())
+
+
+def canonical(value: Any) -> str:
+    """A text that only equal values of equal type share."""
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+def spread(items: Sequence[Any], count: int, keep: Any = None) -> list[Any]:
+    """At most ``count`` of the items at even distances, the first, the last and ``keep`` among them, in order."""
+    if len(items) <= count:
+        return list(items)
+    chosen = set(np.linspace(0, len(items) - 1, count).round().astype(int).tolist())
+    kept = next((index for index, item in enumerate(items) if item is keep), None)
+    if kept is not None and kept not in chosen:
+        inner = sorted(chosen)[1:-1] or sorted(chosen)[-1:]
+        chosen.remove(min(inner, key=lambda index: abs(index - kept)))
+        chosen.add(kept)
+    return [items[index] for index in sorted(chosen)]
+
+
+def _point(record: dict[str, Any]) -> Point:
+    return Point(
+        id=str(record.get("id", "")),
+        overrides=section(record.get("overrides")),
+        folder=str(record.get("folder") or ""),
+        status=str(record.get("status") or "pending"),
+        metrics={key: real(value) for key, value in section(record.get("metrics")).items()},
+        parameters=record.get("parameters"),
+        seconds=record.get("seconds"),
+        error=str(record.get("error") or ""),
+    )

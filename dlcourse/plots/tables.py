@@ -1,0 +1,186 @@
+"""The tables of a report: metrics of a run; settings, points and resamples of a sweep."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dlcourse.plots.reading import SPLITS, real, section
+from dlcourse.plots.style import split_word
+from dlcourse.plots.sweep_view import Point, Setting, SweepView
+from dlcourse.plots.text import metric_name, number, short_paths, value_text
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: its text, where it leads, whether it is a number."""
+
+    text: str
+    link: str = ""
+    number: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings in two lines (a group's name with the number of columns it spans, then the columns) and rows.
+
+    ``marks`` has one word for each row: ``best``, ``simplest``, ``failed`` or nothing.
+    """
+
+    groups: list[tuple[str, int]]
+    heads: list[Cell]
+    rows: list[list[Cell]]
+    marks: list[str]
+
+
+def json_number(value: Any) -> Any:
+    """JSON's null in the place of a number is one that was not finite."""
+    return real(value) if value is not None else float("nan")
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table | None:
+    """Metrics in rows, splits in columns; None if there are none."""
+    names = list(dict.fromkeys(name for values in metrics.values() for name in values))
+    if not names:
+        return None
+    heads = [Cell("", number=False), *(Cell(split_word(split)) for split in metrics)]
+    rows = [
+        [Cell(metric_name(name), number=False), *(Cell(_value(values, name)) for values in metrics.values())]
+        for name in names
+    ]
+    return Table([], heads, rows, [""] * len(rows))
+
+
+def _value(values: Mapping[str, float], name: str) -> str:
+    return number(values[name]) if name in values else "—"
+
+
+def _columns(view: SweepView) -> list[tuple[str, str]]:
+    """(metric, split) of every measured number, metrics in the config's order."""
+    keys = {key for setting in view.settings for key in setting.mean if "." in key}
+    order = {name: index for index, name in enumerate(view.metrics)}
+    pairs = [(key.partition(".")[2], key.partition(".")[0]) for key in keys]
+    return sorted(pairs, key=lambda p: (order.get(p[0], len(order)), p[0], SPLITS.index(p[1]) if p[1] in SPLITS else 9))
+
+
+def settings_table(view: SweepView) -> Table:
+    """What is compared, with every metric of every split; means and standard errors where settings are repeated."""
+    columns = _columns(view)
+    repeated = any(setting.n > 1 for setting in view.settings)
+    varied, rows = _varied(view.settings)
+    heads = [*varied, *(Cell(split_word(split)) for _, split in columns)]
+    heads.append(Cell("repetitions" if repeated else "run", number=False))
+    best, simplest = view.chosen("best"), view.chosen("one_standard_error")
+    marks = []
+    for row, setting in zip(rows, view.settings, strict=True):
+        row += [Cell(_mean_and_error(setting, f"{split}.{metric}")) for metric, split in columns]
+        row.append(Cell(str(setting.n), number=False) if repeated else _link(view, setting.points))
+        failed = setting.points and all(point.status in ("failed", "diverged") for point in setting.points)
+        marks.append("best" if setting is best else "simplest" if setting is simplest else "failed" if failed else "")
+    return Table(_groups(len(varied), columns), heads, rows, marks)
+
+
+def points_table(view: SweepView) -> Table:
+    """Every run of a sweep."""
+    columns = _columns(view)
+    varied, rows = _varied(view.points)
+    heads = [*varied, *(Cell(split_word(split)) for _, split in columns), Cell("run", number=False)]
+    rows = [
+        [*row, *(Cell(_value(point.metrics, f"{split}.{metric}")) for metric, split in columns), _link(view, (point,))]
+        for row, point in zip(rows, view.points, strict=True)
+    ]
+    marks = ["failed" if point.status in ("failed", "diverged") else "" for point in view.points]
+    return Table(_groups(len(varied), columns), heads, rows, marks)
+
+
+def _groups(varied: int, columns: list[tuple[str, str]]) -> list[tuple[str, int]]:
+    groups = [("", varied)] if varied else []
+    for metric in dict.fromkeys(metric for metric, _ in columns):
+        groups.append((metric_name(metric), sum(other == metric for other, _ in columns)))
+    return [*groups, ("", 1)]
+
+
+def _shown(overrides: Mapping[str, Any], path: str) -> str:
+    return value_text(overrides[path]) if path in overrides else "—"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _mean_and_error(setting: Setting, key: str) -> str:
+    if key not in setting.mean:
+        return "—"
+    error = f" ± {number(setting.se[key], 2)}" if key in setting.se else ""
+    return number(setting.mean[key]) + error
+
+
+def _link(view: SweepView, points: Iterable[Point]) -> Cell:
+    """To the report of the point's run, or its folder; the status where there is none."""
+    point = next(iter(points), None)
+    if point is None:
+        return Cell("—", number=False)
+    target = Path(point.folder) if point.folder else None
+    if target is None or target.is_absolute() or ".." in target.parts or not (view.path / target).is_dir():
+        return Cell(point.status, number=False)
+    own_report = (view.path / target / "report.html").is_file()
+    # A path that is quoted and begins with ./ cannot be taken for an address with a scheme.
+    link = "./" + quote(target.as_posix()) + ("/report.html" if own_report else "/")
+    return Cell(point.status, link, number=False)
+
+
+def resample_tables(view: SweepView) -> list[tuple[str, Table]]:
+    """What the training sets drawn anew say, under its heading; nothing if none were drawn."""
+    records = [section(each) for each in view.resample.get("points") or ()]
+    pairs = [(point, record) for record in records if (point := view.point(str(record.get("id")))) is not None]
+    if not pairs:
+        return []
+    heading = f"Over {number(view.resample.get('resamples'))} training sets drawn anew"
+    if view.resample.get("task") == "estimation":
+        return [(heading, _estimator_table(pairs))]
+    terms = {
+        "bias2": "bias²",
+        "variance": "variance",
+        "noise": "noise",
+        "expected": "their sum",
+        "mse": "measured error",
+        "fits": "fits",
+    }
+    heads, rows = _varied([point for point, _ in pairs])
+    heads += [Cell(word) for word in terms.values()]
+    rows = [
+        row + [Cell(number(json_number(record.get(key)))) for key in terms]
+        for row, (_, record) in zip(rows, pairs, strict=True)
+    ]
+    return [(heading, Table([], heads, rows, [""] * len(rows)))]
+
+
+def _estimator_table(pairs: list[tuple[Point, dict[str, Any]]]) -> Table:
+    """One row for each estimator of each point: the truth, then bias, variance and error, measured and by formula."""
+    terms = {"bias": "bias", "variance": "variance", "mse": "mean squared error"}
+    heads, varied = _varied([point for point, _ in pairs])
+    groups = [("", len(heads) + 2), *((word, 2) for word in terms.values())]
+    heads += [Cell("estimator", number=False), Cell("truth")]
+    heads += [Cell(word) for _ in terms for word in ("measured", "formula")]
+    rows = []
+    for row, (_, record) in zip(varied, pairs, strict=True):
+        for name, estimate in section(record.get("estimates")).items():
+            measured, theory = section(estimate), section(section(estimate).get("theory"))
+            cells = [Cell(name, number=False), Cell(number(real(measured.get("truth"))))]
+            for term in terms:
+                cells.append(Cell(number(real(measured.get(term)))))
+                cells.append(Cell(number(theory.get(term))))
+            rows.append(row + cells)
+    return Table(groups, heads, rows, [""] * len(rows))
+
+
+def _varied(items: Sequence[Point | Setting]) -> tuple[list[Cell], list[list[Cell]]]:
+    """Headings and cells of what sets points or settings apart."""
+    paths = list(dict.fromkeys(path for item in items for path in item.overrides))
+    names = short_paths(paths)
+    rows = [
+        [Cell(_shown(item.overrides, path), number=_is_number(item.overrides.get(path))) for path in paths]
+        for item in items
+    ]
+    return [Cell("fold" if path == "data.kfold" else names[path], number=False) for path in paths], rows

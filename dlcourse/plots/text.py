@@ -1,0 +1,148 @@
+"""Numbers, names and units as a reader wants them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_METRICS = {
+    "mse": ("mean squared error", "{unit}²"),
+    "half_sse": ("half sum of squared errors", "{unit}²"),
+    "rmse": ("root mean squared error", "{unit}"),
+    "mae": ("mean absolute error", "{unit}"),
+    "r2": ("R²", ""),
+    "cross_entropy": ("cross-entropy", "nats"),
+    "log_likelihood": ("log-likelihood per sample", "nats"),
+    "gaussian_nll": ("Gaussian negative log-likelihood", "nats"),
+    "top_k": ("top-k accuracy", ""),
+    "error": ("error rate", ""),
+}
+_WORDS = {"lr": "learning rate", "samples": "samples", "train": "training samples", "k": "k", "name": "name"}
+_HIGHER = ("accuracy", "top_k", "r2", "log_likelihood")
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number to so many significant digits: ``0.03125``, ``12,345``, ``1.2e-07``; an em dash for none."""
+    if value is None or isinstance(value, str):
+        return value or "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    value = float(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == int(value) and abs(value) < 1e9:
+        return f"{int(value):,}".replace("-", "−")
+    if abs(value) >= 10 ** (digits - 1) and abs(value) < 1e7:
+        return f"{value:,.0f}".replace("-", "−")
+    return _short(f"{value:.{digits}g}").replace("-", "−", int(value < 0))
+
+
+def _short(text: str) -> str:
+    """``1e-05`` -> ``1e-5``."""
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else text
+
+
+def percent(share: float) -> str:
+    """``97.3 %``; without decimals where they say nothing."""
+    value = 100 * share
+    return f"{value:.0f} %" if abs(value - round(value)) < 0.05 else f"{value:.1f} %"
+
+
+def seconds(value: Any) -> str:
+    """A duration: ``0.42 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "—"
+    if value < 60:
+        return f"{value:.3g} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def named(name: str, unit: str = "") -> str:
+    """An axis name with its unit: ``monthly rent (dollars)``."""
+    name = name.replace("_", " ")
+    return f"{name} ({unit})" if unit else name
+
+
+def with_unit(value: float, unit: str) -> str:
+    """``312 dollars``, or the bare number."""
+    return f"{number(value, 3)} {unit}".rstrip()
+
+
+def metric_name(metric: str) -> str:
+    """A metric in words; one that is not known here keeps its own name."""
+    return _METRICS[metric][0] if metric in _METRICS else metric.replace("_", " ")
+
+
+def metric_label(metric: str, target_unit: str = "") -> str:
+    """A metric with its unit, for an axis."""
+    name, unit = _METRICS.get(metric, (metric.replace("_", " "), ""))
+    if "{unit}" in unit:
+        unit = unit.format(unit=target_unit) if target_unit else ""
+        # A unit of several words would be squared in its last one only.
+        unit = unit.replace("²", " squared") if " " in unit else unit
+    return named(name, unit)
+
+
+def rises(metric: str, declared: Mapping[str, bool] | None = None) -> bool:
+    """Whether more is better; what the folder declares goes before what is known here."""
+    return declared[metric] if declared and metric in declared else metric in _HIGHER
+
+
+def capital(text: str) -> str:
+    """The text with its first letter large."""
+    return text[:1].upper() + text[1:]
+
+
+def short_paths(paths: Sequence[str]) -> dict[str, str]:
+    """The shortest ending by which each dotted path is told apart: ``model.degree`` -> ``degree``."""
+    chosen = {}
+    for path in paths:
+        parts = path.split(".")
+        least = min(2, len(parts)) if parts[-1] == "name" else 1
+        endings = [".".join(parts[-count:]) for count in range(least, len(parts) + 1)]
+        others = [other for other in paths if other != path]
+        chosen[path] = next((e for e in endings if not any(("." + o).endswith("." + e) for o in others)), path)
+    return chosen
+
+
+def axis_name(path: str) -> str:
+    """What a swept path is called in a sentence: ``model.degree`` -> degree, ``optimizer.lr`` -> learning rate."""
+    if path in SAMPLE_PATHS:
+        return "training samples"
+    parts = path.split(".")
+    word = parts[-2] if parts[-1] == "name" and len(parts) > 1 else parts[-1]
+    return _WORDS.get(word, word.replace("_", " "))
+
+
+def axis_label(path: str) -> str:
+    """The name on an axis of a sweep: in words, with the config's own path where that says more."""
+    name = axis_name(path)
+    return name if name == path or path == "data.samples" else f"{name}  [{path}]"
+
+
+SAMPLE_PATHS = ("data.limit.train", "data.samples", "data.split.train")
+"""Paths that set how many samples a model learns from."""
+
+
+def value_text(value: Any) -> str:
+    """A swept value: ``0.001``, ``none``, ``128-64``, ``adam``, ``adam(lr=0.01)``; a fold by its number."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return _short(f"{value:g}")
+    if isinstance(value, Mapping):
+        if set(value) == {"folds", "fold"}:
+            return str(value["fold"])
+        rest = ", ".join(f"{key}={value_text(item)}" for key, item in value.items() if key != "name")
+        name = str(value.get("name", ""))
+        return f"{name}({rest})" if rest and name else name or rest
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "-".join(value_text(item) for item in value) or "[]"
+    return str(value)

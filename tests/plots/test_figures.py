@@ -1,0 +1,189 @@
+"""Which pictures fit which folder, and that each of them can be read: nothing cut off, nothing on top of its labels."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from dlcourse.plots.gallery import open_view, plots
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.style import styled
+from tests.plots import folders
+from tests.plots.folders import CLASSIFICATION, REGRESSION, RENT, write_run
+
+LONG = "a name that goes on and on without any regard for the space there is"
+
+
+def rent(path: Path) -> Path:
+    return write_run(path, model="{name: linear}", arrays=folders.rent_arrays(), facts=RENT)
+
+
+def rent_with_sigma(path: Path) -> Path:
+    return write_run(path, model="{name: gaussian_regression}", arrays=folders.rent_arrays(gaussian=True), facts=RENT)
+
+
+def extrapolation(path: Path) -> Path:
+    return write_run(path, arrays=folders.regression_arrays(5, beyond=True), facts=REGRESSION)
+
+
+def several_features(path: Path) -> Path:
+    draw = folders.rng()
+    arrays = {}
+    for split in ("train", "test"):
+        x = draw.standard_normal((700, 4))
+        y = x.sum(axis=1, keepdims=True)
+        arrays |= {f"{split}_x": x, f"{split}_y": y, f"{split}_output": y + 0.3 * draw.standard_normal((700, 1))}
+    facts = {**REGRESSION, "feature_names": list("abcd"), "target_name": LONG, "target_unit": "dollars a month"}
+    return write_run(path, model="{name: linear}", arrays=arrays, facts=facts)
+
+
+def several_targets(path: Path) -> Path:
+    draw = folders.rng()
+    x = draw.standard_normal((40, 1))
+    y = x * np.array([1.0, -2.0])
+    arrays = {"train_x": x, "train_y": y, "train_output": y + 0.1, "curve_x": x, "curve_output": y}
+    return write_run(path, arrays=arrays, facts=REGRESSION)
+
+
+def gaussians(path: Path) -> Path:
+    return write_run(path, model="{name: gaussian_classifier}", arrays=folders.gaussian_arrays(), facts=CLASSIFICATION)
+
+
+def net(path: Path) -> Path:
+    arrays = {key: value for key, value in folders.gaussian_arrays(900).items() if "gaussian" not in key}
+    events = folders.training_events(lr=lambda done: 0.01 * min(done / 0.1, 1) * (0.5 + 0.5 * np.cos(np.pi * done)))
+    best = {"step": 300, "metric": "accuracy", "split": "val", "value": 0.9}
+    facts = {**CLASSIFICATION, "class_names": [LONG, "green", "blue"]}
+    return write_run(path, model="{name: mlp}", arrays=arrays, facts=facts, events=events, best=best)
+
+
+def twenty_classes(path: Path) -> Path:
+    draw = folders.rng()
+    y = draw.integers(20, size=400)
+    output = draw.standard_normal((400, 20)) + 2 * np.eye(20)[y]
+    facts = {**CLASSIFICATION, "class_names": [f"class number {index}" for index in range(20)]}
+    return write_run(path, arrays={"test_y": y, "test_output": output}, facts=facts)
+
+
+def diverged(path: Path) -> Path:
+    events = [
+        {"event": "train", "step": step, "epoch": step / 10, "loss": loss, "lr": 1.0}
+        for step, loss in enumerate([1.0, 3.0, 1e5, 1e30, float("nan")], start=1)
+    ]
+    return write_run(path, status="diverged", events=events, error="loss is NaN at step 5")
+
+
+def heat(path: Path) -> Path:
+    return folders.grid_sweep(path, {"optimizer.lr": [1e-4, 1e-3, 1e-2, 0.1, 1.0], "model.width": [16, 32, 64]})
+
+
+def heat_of_words(path: Path) -> Path:
+    return folders.grid_sweep(path, {"model.covariance": ["full", "shared"], "model.priors": ["learnt", "equal"]})
+
+
+def heat_that_is_large(path: Path) -> Path:
+    return folders.grid_sweep(path, {"optimizer.lr": np.logspace(-5, 0, 19).tolist(), "model.width": list(range(20))})
+
+
+def categories(path: Path) -> Path:
+    return folders.grid_sweep(path, {"model.activation": ["relu", "tanh", {"name": "elu", "alpha": 0.5}]})
+
+
+def three_axes(path: Path) -> Path:
+    first = {"model.activation": ["relu", "tanh"], "optimizer.lr": [1e-3, 1e-2, 0.1], "train.batch_size": [16, 32]}
+    return folders.grid_sweep(path, first)
+
+
+def numeric_curves(path: Path) -> Path:
+    return folders.curve_sweep(path, "optimizer.lr", [0.001, 0.003, 0.01, 0.03, 0.1])
+
+
+def two_learning_curves(path: Path) -> Path:
+    return folders.learning_sweep(path, (1, 3, 9))
+
+
+def one_sample_size(path: Path) -> Path:
+    return folders.estimator_sweep(path, (10,))
+
+
+EXPECTED: dict[Callable[[Path], Path], list[str]] = {
+    rent: ["fit", "residuals"],
+    rent_with_sigma: ["fit", "residuals"],
+    extrapolation: ["fit", "residuals"],
+    several_features: ["predicted", "residuals"],
+    several_targets: ["predicted", "residuals"],
+    gaussians: ["decision_regions", "confusion"],
+    net: ["decision_regions", "confusion", "loss", "metrics", "learning_rate"],
+    twenty_classes: ["confusion"],
+    diverged: ["loss"],
+    folders.degree_sweep: ["error_curve", "fits"],
+    folders.fold_sweep: ["error_curve"],
+    folders.learning_sweep: ["learning_curve"],
+    two_learning_curves: ["learning_curve"],
+    heat: ["heat_map", "families"],
+    heat_of_words: ["heat_map"],
+    heat_that_is_large: ["heat_map"],
+    categories: ["categories"],
+    three_axes: ["effects"],
+    folders.random_sweep: ["effects"],
+    folders.curve_sweep: ["categories", "curves"],
+    numeric_curves: ["error_curve", "curves"],
+    folders.resample_sweep: ["error_curve", "bias_variance", "resampled_fits"],
+    folders.estimator_sweep: ["estimators"],
+    one_sample_size: ["estimators"],
+}
+
+
+def fitting(folder: Path) -> Iterator[tuple[Plot, object]]:
+    view = open_view(folder)
+    yield from ((plot, view) for plot in plots() if plot.kind == view.kind and plot.applies(view))
+
+
+@pytest.mark.parametrize("make", EXPECTED, ids=lambda make: make.__name__)
+def test_pictures_fit_and_can_be_read(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    drawn = []
+    for plot, view in fitting(make(tmp_path / "folder")):
+        with styled():
+            figure, caption = plot.draw(view)
+            check(figure)
+        assert figure.get_label()[0].isupper() or not figure.get_label()[0].isalpha(), figure.get_label()
+        assert caption.endswith(".") and "nan" not in figure.get_label()
+        drawn.append(plot.name)
+    assert drawn == EXPECTED[make]
+
+
+def check(figure: Figure) -> None:
+    """Everything lies within the figure, legends lie beside the axes' data and the title, tick labels apart."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    title = figure._suptitle.get_window_extent(renderer)
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()] + figure.legends
+    boxes = {"title": title} | {f"legend {i}": legend.get_window_extent(renderer) for i, legend in enumerate(legends)}
+    for name, box in boxes.items():
+        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, name
+        assert name == "title" or not overlap(box, title), f"{name} lies over the title"
+    for axes in figure.axes:
+        if not axes.get_visible():
+            continue
+        assert not overlap(axes.get_tightbbox(renderer), title), "the axes reach into the title"
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [label for label in axis.get_ticklabels() if label.get_text() and label.get_visible()]
+            seen = [label.get_window_extent(renderer) for label in labels if not label.get_rotation()]
+            for one, other in zip(seen[:-1], seen[1:], strict=True):
+                assert not overlap(one, other), "tick labels run into each other"
+
+
+def overlap(one, other) -> bool:
+    """Whether two boxes share more than a pixel."""
+    return min(one.x1, other.x1) - max(one.x0, other.x0) > 1 and min(one.y1, other.y1) - max(one.y0, other.y0) > 1
+
+
+def test_every_plot_is_drawn_by_some_case() -> None:
+    assert {name for names in EXPECTED.values() for name in names} == {plot.name for plot in plots()}
+
+
+def test_names_are_unique_so_that_no_plot_removes_another() -> None:
+    names = [plot.name for plot in plots()]
+    assert len(set(names)) == len(names) >= 19

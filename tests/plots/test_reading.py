@@ -1,0 +1,91 @@
+"""Folders that are incomplete or damaged are read as far as they go."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dlcourse.plots.reading import Folder, leading_comment
+from dlcourse.plots.run_view import History, RunView
+from tests.plots.folders import REGRESSION, regression_arrays, training_events, write_run
+
+
+def test_missing_files_are_empty_without_a_note(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    assert folder.json("no.json") == {} and folder.events("no.jsonl") == [] and folder.arrays("no.npz") == {}
+    assert folder.text("no.txt") == "" and folder.yaml("no.yaml") == {}
+    assert folder.damage == []
+
+
+def test_damaged_files_are_empty_and_noted(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"status": ')
+    (tmp_path / "b.json").write_text("[1, 2]")
+    (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 torn")
+    (tmp_path / "d.yaml").write_text("a: [1\nb: }")
+    folder = Folder(tmp_path)
+    assert folder.json("a.json") == {} and folder.json("b.json") == {}
+    assert folder.arrays("c.npz") == {} and folder.yaml("d.yaml") == {}
+    assert [note.split()[0] for note in folder.damage] == ["a.json", "b.json", "c.npz", "d.yaml"]
+
+
+def test_arrays_are_never_unpickled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bad.npz", x=np.array([{"a": 1}], dtype=object))
+    folder = Folder(tmp_path)
+    assert folder.arrays("bad.npz") == {}
+    assert folder.damage
+
+
+def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"event": "train", "step": 1}\n{"event": "tra')
+    folder = Folder(tmp_path)
+    assert [event["step"] for event in folder.events("metrics.jsonl")] == [1]
+    assert folder.damage == []
+    (tmp_path / "metrics.jsonl").write_text('{"event": "tra\n{"event": "train", "step": 2}\n')
+    assert [event["step"] for event in folder.events("metrics.jsonl")] == [2]
+    assert folder.damage == ["metrics.jsonl could not be read (1 lines are no JSON objects)"]
+
+
+def test_nan_and_null_are_read_as_nan(tmp_path: Path) -> None:
+    write_run(tmp_path, metrics={"val": {"mse": None}, "train": {"mse": float("nan"), "r2": float("inf")}})
+    metrics = RunView(tmp_path).metrics
+    assert list(metrics) == ["train", "val"]
+    assert np.isnan(metrics["val"]["mse"]) and np.isnan(metrics["train"]["mse"]) and np.isinf(metrics["train"]["r2"])
+
+
+def test_description_is_the_leading_comment() -> None:
+    assert leading_comment("# one\n#  two\n\n# not this\nname: x\n") == "one\ntwo"
+    assert leading_comment("name: x\n") == ""
+
+
+def test_of_two_lines_for_one_step_the_later_counts() -> None:
+    events = training_events(epochs=2, per_epoch=5)
+    again = {**events[2], "loss": 123.0}
+    history = History([*events, again])
+    assert len(history.column("loss")) == 10
+    assert history.column("loss")[events[2]["step"] - 1] == 123.0
+    assert np.all(np.diff(history.column("step")) > 0)
+    assert history.steps_per_epoch() == 5
+
+
+def test_a_metric_that_only_some_lines_have() -> None:
+    events = training_events(epochs=4, per_epoch=2)
+    evals = [event for event in events if event["event"] == "eval"]
+    del evals[1]["metrics"]["val"]["accuracy"]
+    steps, values = History(events).metric("val", "accuracy")
+    assert steps.tolist() == [2, 6, 8] and len(values) == 3
+    assert History(events).metric("test", "accuracy")[0].size == 0
+
+
+def test_parts_whose_shapes_do_not_fit_are_left_out(tmp_path: Path) -> None:
+    arrays = regression_arrays()
+    arrays["val_output"] = arrays["val_output"][:-1]
+    arrays["test_output"] = np.hstack([arrays["test_output"]] * 3)
+    write_run(tmp_path, arrays=arrays, facts=REGRESSION)
+    assert list(RunView(tmp_path).parts) == ["train"]
+
+
+def test_a_run_that_has_written_nothing_yet(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"status": "running", "name": "early"}))
+    view = RunView(tmp_path)
+    assert (view.name, view.status, view.task, view.parts, view.metrics) == ("early", "running", "", {}, {})
+    assert view.history.train == [] and view.config == {}

@@ -1,0 +1,71 @@
+"""Numbers, names and units as a reader sees them."""
+
+import math
+
+import pytest
+
+from dlcourse.plots.text import axis_name, metric_label, number, seconds, short_paths, value_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.03125, "0.03125"),
+        (0.123456, "0.1235"),
+        (12345, "12,345"),
+        (2467061.95, "2,467,062"),
+        (-3.5, "−3.5"),
+        (1.23e-7, "1.23e-7"),
+        (-1.5e-7, "−1.5e-7"),
+        (3.0e12, "3e12"),
+        (0.0, "0"),
+        (math.nan, "NaN"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+        (None, "—"),
+        (True, "yes"),
+        ("words", "words"),
+    ],
+)
+def test_number(value: object, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-06, "1e-6"),
+        (0.1, "0.1"),
+        (None, "none"),
+        (True, "true"),
+        ([128, 64], "128-64"),
+        ({"name": "adam", "lr": 0.01}, "adam(lr=0.01)"),
+        ({"name": "relu"}, "relu"),
+        ({"folds": 5, "fold": 2}, "2"),
+        ([], "[]"),
+    ],
+)
+def test_swept_value(value: object, text: str) -> None:
+    assert value_text(value) == text
+
+
+def test_durations() -> None:
+    assert [seconds(value) for value in (0.4237, 200, 7500, None)] == ["0.424 s", "3 min 20 s", "2 h 5 min", "—"]
+
+
+def test_a_metric_has_the_unit_of_its_target() -> None:
+    assert metric_label("rmse", "dollars") == "root mean squared error (dollars)"
+    assert metric_label("mse", "square feet") == "mean squared error (square feet squared)"
+    assert metric_label("mse", "dollars") == "mean squared error (dollars²)"
+    assert metric_label("mse") == "mean squared error"
+    assert metric_label("my_own", "m") == "my own"
+
+
+def test_paths_are_told_apart_by_the_shortest_ending() -> None:
+    paths = ["model.degree", "model.name", "optimizer.lr", "other.lr"]
+    assert list(short_paths(paths).values()) == ["degree", "model.name", "optimizer.lr", "other.lr"]
+
+
+def test_axis_names() -> None:
+    names = [axis_name(path) for path in ("model.degree", "optimizer.lr", "optimizer.name", "data.limit.train")]
+    assert names == ["degree", "learning rate", "optimizer", "training samples"]
