@@ -29,8 +29,19 @@ _HOMES = {
 }
 _home_of = {name: home for home, names in _HOMES.items() for name in names}
 _SUBPACKAGES = (
-    "autograd", "backend", "config", "data", "functional", "metrics", "models", "nn", "optim", "plots", "registry",
-    "sweeps", "training",
+    "autograd",
+    "backend",
+    "config",
+    "data",
+    "functional",
+    "metrics",
+    "models",
+    "nn",
+    "optim",
+    "plots",
+    "registry",
+    "sweeps",
+    "training",
 )
 
 __all__ = sorted([*_home_of, *_SUBPACKAGES, "device"])
