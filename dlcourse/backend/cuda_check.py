@@ -1,0 +1,126 @@
+"""Tries CuPy step by step, in a process of its own: ``inspection.py`` runs this file by its path.
+
+Missing parts of the CUDA libraries can end a process instead of raising (``cudnnGetVersion`` does), and a first kernel
+can hang on a broken driver. So each step is announced before it is tried: whatever happens, the parent knows where.
+One JSON object a line: ``{"step": name}``, then ``{"step": name, "ok": true | false, "detail": text}``.
+"""
+
+import ctypes
+import json
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+# What each step needs of the ones before it; a step whose need failed is not tried.
+NEEDS = {
+    "NVRTC": ("CuPy",),
+    "CUDA headers": ("CuPy",),
+    "cuBLAS": ("CuPy",),
+    "device": ("CuPy",),
+    "kernel": ("device", "NVRTC"),
+    "GEMM": ("device", "cuBLAS"),
+    "cuDNN": ("CuPy",),
+}
+
+
+def say(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+def check_cupy() -> str:
+    import cupy
+
+    return f"version {cupy.__version__}"
+
+
+def check_nvrtc() -> str:
+    from cupy.cuda import nvrtc
+
+    return "version {}.{}".format(*nvrtc.getVersion())
+
+
+def check_headers() -> str:
+    from cuda.pathfinder import find_nvidia_header_directory
+    from cupy.cuda import get_cuda_path
+
+    folder = find_nvidia_header_directory("cudart") or get_cuda_path()
+    if folder is None:
+        raise RuntimeError("vector_types.h is nowhere to be found")
+    return str(folder)
+
+
+def check_cublas() -> str:
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    return str(load_nvidia_dynamic_lib("cublas").abs_path)
+
+
+def check_device() -> str:
+    import cupy
+
+    count = cupy.cuda.runtime.getDeviceCount()
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return f"{count} found; {free / 2**30:.1f} of {total / 2**30:.1f} GiB free on cuda:0"
+
+
+def check_kernel() -> str:
+    import cupy
+
+    source = 'extern "C" __global__ void twice(float* x, int n) { int i = threadIdx.x; if (i < n) x[i] *= 2; }'
+    x = cupy.arange(64, dtype=cupy.float32)
+    cupy.RawKernel(source, "twice")((1,), (64,), (x, 64))
+    require(x.get(), [2.0 * i for i in range(64)])
+    return "compiled and run"
+
+
+def check_gemm() -> str:
+    import cupy
+
+    a = cupy.full((64, 32), 2.0, dtype=cupy.float32)
+    require((a @ a.T).get().ravel()[:2], [128.0, 128.0])
+    return "64 x 32 x 64 is right"
+
+
+def check_cudnn() -> str:
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    library = ctypes.CDLL(load_nvidia_dynamic_lib("cudnn").abs_path)
+    library.cudnnGetVersion.restype = ctypes.c_size_t
+    return f"version {library.cudnnGetVersion()}"
+
+
+def require(got: Any, expected: list[float]) -> None:
+    if got.tolist() != expected:
+        raise RuntimeError(f"wrong numbers: {got.tolist()[:4]} ... instead of {expected[:4]} ...")
+
+
+STEPS: dict[str, Callable[[], str]] = {
+    "CuPy": check_cupy,
+    "NVRTC": check_nvrtc,
+    "CUDA headers": check_headers,
+    "cuBLAS": check_cublas,
+    "device": check_device,
+    "kernel": check_kernel,
+    "GEMM": check_gemm,
+    "cuDNN": check_cudnn,  # last: the one known to abort
+}
+
+
+def main() -> None:
+    passed = set()
+    for step, check in STEPS.items():
+        if not passed.issuperset(NEEDS.get(step, ())):
+            continue
+        say(step=step)
+        try:
+            detail = check()
+        except Exception as error:  # every library here has error classes of its own
+            message = textwrap.shorten(f"{type(error).__name__}: {error}", 160)
+            say(step=step, ok=False, detail=message)
+        else:
+            passed.add(step)
+            say(step=step, ok=True, detail=detail)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The thorough look at this machine behind ``dlcourse devices``: what is there, what is missing, what mends it.
+
+The CPU's part is read off; the GPU's part runs ``cuda_check.py`` in a process of its own with a time limit, because
+broken CUDA libraries can abort or hang.
+"""
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+
+from dlcourse.backend import driver, probe
+from dlcourse.backend.cuda_check import STEPS
+
+CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
+TIMEOUT = 120.0
+"""Seconds for all steps of the GPU's check; a first kernel on a cold cache takes about two."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table. ``state``: ok, missing, failed, optional (missing, but nothing needs it) or skipped."""
+
+    name: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All lines for the CPU and for the GPU, the device that ``auto`` takes and why."""
+
+    cpu: tuple[Check, ...]
+    cuda: tuple[Check, ...]
+    auto: str
+    why: str
+
+
+def inspect() -> Report:
+    """Look at everything. Never raises for what is missing; takes some seconds where CuPy is installed."""
+    status = probe.cuda_status()
+    why = f"{status.count} usable GPU(s)" if status.usable else status.reason
+    return Report(cpu_checks(), cuda_checks(), "cuda:0" if status.usable else "cpu", why)
+
+
+def cpu_checks() -> tuple[Check, ...]:
+    """Cores, memory, NumPy's matrix library and its threads, the optional oneDNN."""
+    return (
+        Check("cores", "ok", f"{_usable_cores()} of {os.cpu_count()}, {_processor()}"),
+        Check("memory", "ok", _memory()),
+        Check("NumPy", "ok", f"version {np.__version__}, {_blas()}"),
+        _onednn(),
+    )
+
+
+def cuda_checks() -> tuple[Check, ...]:
+    """The driver, its devices, then each step of ``cuda_check.py``; each lack carries the command that mends it."""
+    found = driver.inspect()
+    status = probe.cuda_status()
+    if found is None:
+        checks = [Check("driver", "missing", "no NVIDIA driver", status.remedy)]
+    else:
+        checks = [Check("driver", "ok", f"runs CUDA {probe.dotted(found.cuda)}")]
+        checks += [_gpu(index, gpu) for index, gpu in enumerate(found.gpus)]
+        if not found.gpus:
+            checks.append(Check("GPU", "missing", found.reason or "none found", status.remedy))
+    if not probe.has_cupy():
+        return (*checks, Check("CuPy", "missing", "not installed", status.remedy if found else ""))
+    return (*checks, *_tried(status, gpu=bool(found and found.gpus)))
+
+
+def _tried(status: probe.CudaStatus, gpu: bool) -> list[Check]:
+    """The steps of ``cuda_check.py`` as checks. Without a GPU nothing that fails there needs mending."""
+    outcomes, ending = _run_cuda_check()
+    wheels = ", ".join(probe.CUPY_PACKAGES[major] for major in probe.cupy_packages()) or "not from a CUDA wheel"
+    checks = []
+    for step in STEPS:
+        outcome = outcomes.get(step)
+        if outcome is None or (step == "device" and not gpu):
+            checks.append(Check(step, "skipped", "not tried: it needs one of the above"))
+        elif outcome.get("ok"):
+            detail = f"{outcome['detail']} ({wheels})" if step == "CuPy" else outcome["detail"]
+            checks.append(Check(step, "ok", detail))
+        elif step == "cuDNN":
+            detail = "not installed" if "ok" in outcome else ending
+            checks.append(Check(step, "optional", detail, probe.install_command("cudnn") if gpu else ""))
+        elif gpu:
+            checks.append(Check(step, "failed", outcome.get("detail", ending), _remedy(step, status)))
+        else:
+            checks.append(Check(step, "missing", outcome.get("detail", ending)))
+    return checks
+
+
+def _run_cuda_check() -> tuple[dict[str, dict], str]:
+    """What each announced step said (no ``ok`` in it: the process ended there), and how the process ended."""
+    # -P: the folder of the script holds a random.py and others that must not hide the standard library's.
+    command = [sys.executable, "-P", str(CUDA_CHECK)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        output, ending = done.stdout, _ending(done.returncode)
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
+        ending = f"did not answer within {TIMEOUT:.0f} s"
+    outcomes: dict[str, dict] = {}
+    for line in output.splitlines():
+        try:
+            said = json.loads(line)
+            outcomes[said["step"]] = said
+        except (ValueError, TypeError, KeyError):
+            continue  # a library printed something of its own, or the last line was cut
+    return outcomes, ending
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"the check ended here with exit code {code}"
+    return f"the check was ended here by {signal.Signals(-code).name}"
+
+
+def _remedy(step: str, status: probe.CudaStatus) -> str:
+    """The command that mends a failed step; the wheels' own libraries cover all that is not the driver's part."""
+    if step in ("CuPy", "device"):
+        return status.remedy
+    majors = probe.cupy_packages()
+    return probe.install_command(f"cuda{majors[0]}") if majors else "install the CUDA toolkit that fits this CuPy"
+
+
+def _gpu(index: int, gpu: driver.Gpu) -> Check:
+    major, minor = gpu.capability
+    return Check(f"cuda:{index}", "ok", f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability {major}.{minor}")
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    except (AttributeError, ValueError, OSError):
+        return "size not known"
+
+
+def _blas() -> str:
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    if not pools:
+        return "matrix library not known to threadpoolctl"
+    pool = pools[0]
+    return f"{pool['internal_api']} {pool['version']} on {pool['num_threads']} thread(s)"
+
+
+def _onednn() -> Check:
+    version = probe.package_version("onednn-cpu-gomp")
+    if version is not None:
+        return Check("oneDNN", "ok", f"version {version}")
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        return Check("oneDNN", "optional", "not installed", probe.install_command("cpu"))
+    return Check("oneDNN", "optional", "no package for this platform")

@@ -1,0 +1,178 @@
+"""Ours against PyTorch on the seven workloads, in turn, each run in its own process; medians and ratios.
+
+First both compute the loss and the gradients from the same weights, and have to agree. Then, round by round, ours and
+the peer's run one after the other, so that a machine that drifts drifts under both; the ratio (peer's time / ours, above 1
+we are faster) is the median of the rounds' ratios. Of the peer's variants (memory layouts, compiled) the fastest counts.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[2])]
+
+from workloads import WORKLOADS, Workload, timed  # noqa: E402
+
+LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 2e-3
+"""Relative; the gradients' by each parameter's norm, for float32 sums come in another order."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=WORKLOADS, action="append", help="this workload (may be given several times)")
+    parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each timing (default %(default)s)")
+    parser.add_argument("--compiled", action="store_true", help="try torch.compile too (minutes)")
+    parser.add_argument("--numpy", action="store_true", help="ours with NumPy alone as a third column")
+    parser.add_argument("--json", type=Path, help="write all numbers here")
+    parser.add_argument("--worker", nargs=3, metavar=("WHO", "WORKLOAD", "VARIANT"), help=argparse.SUPPRESS)
+    parser.add_argument("--check", nargs=2, metavar=("WHO", "FILE"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        return work(*args.worker, seconds=args.seconds)
+    if args.check:
+        return check(*args.check, WORKLOADS[args.only[0]])
+    chosen = [WORKLOADS[name] for name in args.only or WORKLOADS]
+    rows = [measure(workload, args) for workload in chosen]
+    about = {"machine": machine(), "ours": rows[0].pop("ours_about"), "peer": rows[0].pop("peer_about")}
+    print_table(rows, about, args.numpy)
+    if args.json:
+        args.json.write_text(json.dumps({"about": about, "rounds": args.rounds, "rows": rows}, indent=1) + "\n")
+    return 0 if all(row["agree"] for row in rows) else 1
+
+
+def measure(workload: Workload, args: argparse.Namespace) -> dict:
+    """One row: agreement first, then the rounds."""
+    agree, difference = compare(workload)
+    if not agree:
+        print(f"{workload.name}: loss or gradients differ by {difference:.1e}", file=sys.stderr)
+    import pytorch
+
+    short = ["--seconds", str(min(1.0, args.seconds))]
+    names = pytorch.variants(workload, args.compiled)
+    variant = names[0]
+    if len(names) > 1:
+        variant = min(names, key=lambda name: child("pytorch", workload, name, short)["ms"])
+    ours, peer, alone = [], [], []
+    for _ in range(args.rounds):
+        ours.append(child("ours", workload, "-", ["--seconds", str(args.seconds)]))
+        peer.append(child("pytorch", workload, variant, ["--seconds", str(args.seconds)]))
+        if args.numpy:
+            alone.append(child("ours", workload, "numpy", ["--seconds", str(args.seconds)]))
+    row = {
+        "name": workload.name,
+        "agree": agree,
+        "difference": difference,
+        "ours_ms": middle(ours, "ms"),
+        "peer_ms": middle(peer, "ms"),
+        "ratio": ratio(peer, ours),
+        "faults": middle(ours, "faults"),
+        "ours_mb": middle(ours, "peak_mb"),
+        "peer_mb": middle(peer, "peak_mb"),
+        "variant": variant,
+        "ours_about": ours[0]["about"],
+        "peer_about": peer[0]["about"],
+        "all_ours_ms": [run["ms"] for run in ours],
+        "all_peer_ms": [run["ms"] for run in peer],
+    }
+    if alone:
+        row |= {"numpy_ms": middle(alone, "ms"), "numpy_ratio": ratio(peer, alone)}
+    print(f"{workload.name}: {row['ours_ms']:.2f} ms, peer {row['peer_ms']:.2f}, ratio {row['ratio']:.2f}", flush=True)
+    return row
+
+
+def middle(runs: list[dict], key: str) -> float:
+    return statistics.median(run[key] for run in runs)
+
+
+def ratio(peer: list[dict], ours: list[dict]) -> float:
+    return statistics.median(p["ms"] / o["ms"] for p, o in zip(peer, ours, strict=True))
+
+
+def child(who: str, workload: Workload, variant: str, options: list[str]) -> dict:
+    """The numbers of one process of its own."""
+    environment = dict(os.environ)
+    if variant == "numpy":
+        environment["DLCOURSE_ONEDNN"] = "0"
+    command = [sys.executable, str(HERE), "--worker", who, workload.name, variant, *options]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{who} on {workload.name} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def work(who: str, name: str, variant: str, seconds: float) -> int:
+    """The inside of such a process."""
+    if who == "ours":
+        import ours as side
+
+        step = side.step(WORKLOADS[name])
+    else:
+        import pytorch as side
+
+        step = side.step(WORKLOADS[name], variant)
+    print(json.dumps(timed(step, seconds) | {"about": side.versions()}))
+    return 0
+
+
+def compare(workload: Workload) -> tuple[bool, float]:
+    """Whether both sides agree on loss and gradients, and the largest relative difference."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        for who in ("ours", "pytorch"):
+            command = [sys.executable, str(HERE), "--check", who, f"{folder}/state.npz", "--only", workload.name]
+            subprocess.run(command, check=True)
+        found = np.load(f"{folder}/state.npz.ours.npz"), np.load(f"{folder}/state.npz.pytorch.npz")
+        loss = abs(float(found[0]["loss"]) / float(found[1]["loss"]) - 1)
+        names = [key for key in found[0].files if key.startswith("g")]
+        pairs = [(found[0][key], found[1][key]) for key in names]
+    gaps = [float(np.linalg.norm(a - b) / (np.linalg.norm(b) + 1e-6)) for a, b in pairs]
+    return loss < LOSS_TOLERANCE and max(gaps) < GRADIENT_TOLERANCE, max(loss, *gaps)
+
+
+def check(who: str, file: str, workload: Workload) -> int:
+    """Write one side's loss and gradients; ours makes the weights, the peer reads them."""
+    import numpy as np
+
+    if who == "ours":
+        import ours as side
+
+        weights = None
+    else:
+        import pytorch as side
+
+        held = np.load(f"{file}.ours.npz")
+        weights = [held[key] for key in held.files if key.startswith("w")]
+    loss, weights, grads = side.gradients(workload, weights)
+    arrays = {f"w{i:03}": w for i, w in enumerate(weights)} | {f"g{i:03}": g for i, g in enumerate(grads)}
+    np.savez(f"{file}.{who}.npz", loss=loss, **arrays)
+    return 0
+
+
+def machine() -> str:
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0].split(':')[1].strip() if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def print_table(rows: list[dict], about: dict, numpy: bool) -> None:
+    print(f"\n{about['machine']}\nours: {about['ours']}\npeer: {about['peer']}\n")
+    print("| workload | ours ms | peer ms | ratio | NumPy alone ms | ratio | peak MB, ours / peer | faults a step |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        alone = f"{row['numpy_ms']:.2f} | {row['numpy_ratio']:.2f}" if numpy else "- | -"
+        print(
+            f"| {row['name']} | {row['ours_ms']:.2f} | {row['peer_ms']:.2f} | {row['ratio']:.2f} | {alone} "
+            f"| {row['ours_mb']:.0f} / {row['peer_mb']:.0f} | {row['faults']:.0f} |"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

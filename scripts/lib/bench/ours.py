@@ -1,0 +1,55 @@
+"""The workloads with dlcourse, by the classes that a config names and the trainer's own step."""
+
+import platform
+from collections.abc import Callable
+
+import numpy as np
+from workloads import VGG_LAYERS, Workload
+
+from dlcourse import models, nn, optim
+from dlcourse.backend import onednn, random
+from dlcourse.training.step import TrainStep
+
+
+def versions() -> str:
+    library = f", oneDNN {onednn.version()}" if onednn.available() else ", NumPy alone"
+    return f"Python {platform.python_version()}, NumPy {np.__version__}{library}"
+
+
+def model(workload: Workload) -> models.Model:
+    random.manual_seed(0)
+    shape, classes = workload.shape, workload.classes
+    return {
+        "softmax": lambda: models.SoftmaxModel(shape, classes, scale=0.01),
+        "mlp": lambda: models.MLP(shape, classes, [512, 512]),
+        "cnn3": lambda: models.CNN(shape, classes, channels=[32], hidden=[100], kernel_size=7),
+        "vgg": lambda: models.VGG(shape, classes, VGG_LAYERS),
+        "resnet20": lambda: models.ResNet(shape, classes, depth=20),
+        "lstm": lambda: models.CharRNN(shape, classes, kind="lstm", hidden=256, embedding=64),
+        "gpt": lambda: models.GPT(shape, classes, layers=4, heads=4, width=128),
+    }[workload.name]()
+
+
+def step(workload: Workload) -> Callable[[], object]:
+    """One whole update, the batch in memory."""
+    net = model(workload)
+    optimizer = {
+        "sgd": lambda p: optim.SGD(p, lr=1e-3),
+        "momentum": lambda p: optim.SGD(p, lr=1e-3, momentum=0.9),
+        "adam": lambda p: optim.Adam(p, lr=1e-3),
+        "adamw": lambda p: optim.AdamW(p, lr=1e-3, weight_decay=0.01),
+    }[workload.optimizer](net.parameters())
+    update = TrainStep(net, nn.CrossEntropyLoss(), optimizer)
+    x, y = workload.data()
+    return lambda: update(x, y)
+
+
+def gradients(workload: Workload, weights: list[np.ndarray] | None) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
+    """The loss, the weights and their gradients."""
+    net = model(workload)
+    x, y = workload.data()
+    from dlcourse.autograd import Tensor
+
+    loss = nn.CrossEntropyLoss()(net(Tensor(x)), y)
+    loss.backward()
+    return loss.item(), [p.numpy() for p in net.parameters()], [p.grad.numpy() for p in net.parameters()]
