@@ -71,9 +71,11 @@ class UnknownComponentError(UserError):
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of ``words`` that ``word`` was probably meant to be, or None."""
+    """The one of ``words`` that ``word`` was probably meant to be, by its letters or its beginning, or None."""
     lowered = {w.lower(): w for w in words}
-    found = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
+    word = str(word).lower()
+    found = difflib.get_close_matches(word, lowered, n=1, cutoff=0.6)
+    found = found or [longer for longer in lowered if len(word) > 2 and longer.startswith(word)]
     return lowered[found[0]] if found else None
 
 
@@ -213,7 +215,7 @@ def build(kind: str, spec: Mapping[str, Any], **supplied: Any) -> Any:
     unexpected = set(supplied) - set(KINDS[kind].supplied)
     if unexpected:
         raise TypeError(f"the program supplies {KINDS[kind].supplied} to a {kind}, not {sorted(unexpected)}")
-    accepted = inspect.signature(cls).parameters
+    accepted = inspect.signature(cls).parameters if supplied else ()
     return cls(**{key: value for key, value in supplied.items() if key in accepted}, **arguments)
 
 

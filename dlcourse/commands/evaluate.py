@@ -28,5 +28,6 @@ def main(args: argparse.Namespace) -> int:
     trained = load_run(args.run, args.device, args.checkpoint)
     metrics = evaluate_run(trained, args.split, args.data)
     print(f"{trained.source.path}, step {trained.source.state['step']}")
-    print(metric_table(metrics, units(trained)))
+    named = units(trained)
+    print(metric_table(metrics, named) if named else "the run's config names neither metrics nor a loss to measure")
     return 0

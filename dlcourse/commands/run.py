@@ -1,6 +1,7 @@
 """``dlcourse run CONFIG``: train, evaluate, and write a run folder."""
 
 import argparse
+from typing import Any
 
 HELP = "train what a config says, evaluate it and write a run folder"
 
@@ -41,7 +42,10 @@ def main(args: argparse.Namespace) -> int:
         config = resolve(args.config, overrides)
         overrides = []
         if config.data["sweep"] is not None:
-            return _sweep(args)
+            if not (args.overfit_batch or args.fast_dev_run or args.profile):
+                return _sweep(config, args)
+            print("this config has a sweep; this looks at its base alone")
+            config = config.apply_overrides({"sweep": None})
     result = run(
         config,
         device=args.device,
@@ -58,3 +62,15 @@ def main(args: argparse.Namespace) -> int:
     if args.quiet and result.folder is not None:
         print(result.folder)
     return 0
+
+
+def _sweep(config: Any, args: argparse.Namespace) -> int:
+    """All points of a config that has a sweep, as ``dlcourse sweep`` runs them."""
+    from dlcourse.sweeps import run_sweep
+
+    result = run_sweep(
+        config, device=args.device, out=args.out, name=args.name, quiet=args.quiet, plots=not args.no_plots
+    )
+    if args.quiet and result.folder is not None:
+        print(result.folder)
+    return result.exit_code

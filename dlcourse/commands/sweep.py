@@ -8,12 +8,12 @@ examples:
   dlcourse sweep polynomial_overfitting.yaml --dry-run          what would run
   dlcourse sweep polynomial_overfitting.yaml --jobs 4           four points at a time
   dlcourse sweep polynomial_overfitting.yaml sweep.kfold=5      each point once for each of five folds
-  dlcourse sweep polynomial_overfitting.yaml --resume runs/polynomial-overfitting/20260101T000000Z-1a2b3c
+  dlcourse sweep --resume runs/polynomial-overfitting/20260101T000000Z-1a2b3c
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="the experiment's YAML file, with a sweep section")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="the experiment's YAML file, with a sweep section")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values: train.epochs=2")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     parser.add_argument("--out", default="runs", metavar="FOLDER", help="where the sweep's folder goes (default: runs)")

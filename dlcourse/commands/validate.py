@@ -13,30 +13,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     import sys
 
+    from dlcourse import config
     from dlcourse.errors import ConfigError
 
     wrong = 0
     for path in args.configs:
         try:
-            _check(path)
+            checked = config.load(path)
+            if checked.data["sweep"]:
+                from dlcourse.sweeps.expansion import expand
+
+                expand(checked)
         except ConfigError as error:
             wrong += 1
-            print(f"{path}: {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}")
+            print(f"{path}: {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}", flush=True)
             print(error, file=sys.stderr, flush=True)
         else:
             print(f"{path}: ok")
     return ConfigError.exit_code if wrong else 0
-
-
-def _check(path: str) -> None:
-    from dlcourse import config
-
-    checked = config.load(path)
-    if checked.data["sweep"]:
-        from dlcourse.errors import ConfigError
-        from dlcourse.sweeps.axes import axes
-
-        try:
-            axes(checked.data["sweep"], checked.data["seed"])
-        except ConfigError as error:
-            raise checked.locate(error) from None

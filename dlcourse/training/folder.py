@@ -60,10 +60,14 @@ class RunFolder:
             UserError: there is no run in that folder.
         """
         folder = cls(path)
+        if (folder.path / "sweep.json").is_file():
+            raise UserError(f"{path}: is a sweep, its runs lie in {folder.path / 'points'}")
         if folder.config.is_file():
             return folder
         if not folder.path.is_dir():
             raise UserError(f"{path}: no such run folder")
+        if (folder.path / "sweep.json").is_file():
+            raise UserError(f"{path}: is a sweep; its runs lie in {folder.path / 'points'}")
         inside = sorted(each.parent.name for each in folder.path.glob("*/config.yaml"))
         hint = f"; it holds runs, such as {folder.path / inside[-1]}" if inside else ""
         raise UserError(f"{path}: not a run folder (there is no config.yaml in it){hint}")
@@ -93,7 +97,7 @@ class RunFolder:
             try:
                 made = cls(hidden)
                 write_bytes(made.config, config.encode())
-                write_json(made.environment, environment)
+                write_json(made.environment, environment, durable=False)
                 made.checkpoints.mkdir()
                 os.rename(hidden, folder.path)
             except BaseException:
@@ -108,14 +112,10 @@ class RunFolder:
         Raises:
             UserError: another process holds it.
         """
-        import fcntl
-
         with loud(self.path):
             file = open(self.path / ".lock", "a+")  # noqa: SIM115 - held for as long as the lock
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _lock(file.fileno()):
                 raise UserError(f"{self.path}: another process is running in this folder") from None
             for folder in (self.path, self.checkpoints):
                 remove_leftovers(folder)
@@ -123,7 +123,7 @@ class RunFolder:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Replace ``result.json``."""
-        write_json(self.result, result)
+        write_json(self.result, result, durable=result["status"] != "running")
 
     def read_result(self) -> dict[str, Any]:
         """What ``result.json`` says; empty where there is none yet.
@@ -155,3 +155,22 @@ class RunFolder:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UserError(f"{path}: damaged: {error}") from error
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file for this process; whether nobody else had it."""
+    if os.name == "posix":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+    import msvcrt
+
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,142 @@
+"""``dlcourse data fetch|info NAME``: bring a published data set here, and look at any."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HELP = "fetch a data set, or show what is in one: counts, classes, statistics, where it lies, a picture"
+EXAMPLES = """\
+examples:
+  dlcourse data fetch cifar10                      download, verify and decode it, once
+  dlcourse data info cifar10                       and look at it
+  dlcourse data info mnist path=/data/mnist        from a folder of yours
+  dlcourse data info csv path=flats.csv target=rent split.test=0.2
+"""
+
+_COLUMNS = 10
+_MOST_ROWS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["fetch", "info"], help="fetch: bring it here; info: show what is in it")
+    parser.add_argument("name", metavar="NAME", help="a data set; `dlcourse list data` shows all")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of a config's data section: path=/data")
+    picture = parser.add_mutually_exclusive_group()
+    picture.add_argument("--picture", metavar="FILE", help="the samples' picture (default: NAME_samples.png here)")
+    picture.add_argument("--no-picture", action="store_true", help="draw none")
+
+
+def main(args: argparse.Namespace) -> int:
+    from dlcourse import config
+
+    # A data set is checked as part of a config, so that its keys mean here what they mean there.
+    whole = {"data": {"name": args.name}, "model": "linear", "optimizer": "least_squares"}
+    section = config.from_mapping(whole, [f"data.{text}" for text in args.overrides]).data["data"]
+    return _fetch(section) if args.action == "fetch" else _info(section, args)
+
+
+def _fetch(section: dict[str, Any]) -> int:
+    from dlcourse import registry
+    from dlcourse.errors import UserError
+
+    dataset = _component(section)
+    if not hasattr(dataset, "open"):
+        published = [name for name in registry.names("data") if hasattr(registry.lookup("data", name), "open")]
+        raise UserError(f"there is nothing to fetch for {section['name']}; there is for {', '.join(published)}")
+    print("\n".join(_places(dataset)))
+    return 0
+
+
+def _info(section: dict[str, Any], args: argparse.Namespace) -> int:
+    from dlcourse.data import prepare
+    from dlcourse.errors import UserError
+
+    data = prepare(section, 0)
+    pictures = len(data.in_shape) == 3 and data.in_shape[2] in (1, 3) and data.task == "classification"
+    if args.picture and not pictures:
+        raise UserError(f"--picture: {section['name']} has no pictures with classes")
+    shape = " x ".join(map(str, data.in_shape))
+    print(f"{section['name']}: {data.task}, inputs {shape} ({data.dataset.x.dtype})")
+    dataset = _component(section)
+    if hasattr(dataset, "open"):
+        print("\n".join(_places(dataset)))
+    elif data.dataset.source:
+        print(f"source   {data.dataset.source}")
+    print("\n".join(["", *_counts(data), "", *_statistics(data)]))
+    if pictures and not args.no_picture:
+        path = Path(args.picture or f"{section['name']}_samples.png")
+        _draw(data, path, section["name"])
+        print(f"\npicture  {path}")
+    return 0
+
+
+def _component(section: dict[str, Any]) -> Any:
+    from dlcourse import registry
+
+    return registry.build("data", registry.own_parameters("data", section))
+
+
+def _places(dataset: Any) -> Iterator[str]:
+    """Where a published data set lies, and how large it is."""
+    opened = dataset.open()
+    for label, path in (("source", opened.source), ("decoded", opened.decoded)):
+        files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+        yield f"{label:<8} {path}, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB"
+
+
+def _counts(data: Any) -> Iterator[str]:
+    """Samples of each part, and of each class in it."""
+    import numpy as np
+
+    parts = data.parts
+    names = data.dataset.class_names if data.task == "classification" else ()
+    width = max(len("samples"), *(len(name) + 2 for name in names)) if names else len("samples")
+    yield " " * width + "".join(f"{part:>10}" for part in parts)
+    yield f"{'samples':<{width}}" + "".join(f"{len(part):>10,}" for part in parts.values())
+    counts = [np.bincount(part.y, minlength=len(names)) for part in parts.values()] if names else []
+    for label, name in enumerate(names):
+        yield f"{'  ' + name:<{width}}" + "".join(f"{count[label]:>10,}" for count in counts)
+
+
+def _statistics(data: Any) -> Iterator[str]:
+    """Means and standard deviations over the training part: of each channel of pictures, of each feature of a table."""
+    from dlcourse.data import Normalizer
+
+    x = data.parts["train"].x
+    normalizer = Normalizer.fit(x)
+    if x.ndim == 4:
+        unit = 255 if x.dtype == "uint8" and x.max() > 127 else 1
+        of = " (pixels as 0..1, training part)" if unit == 255 else " (training part)"
+        yield "channel means               " + "  ".join(f"{value:.8f}" for value in normalizer.shift / unit) + of
+        yield "channel standard deviations " + "  ".join(f"{value:.8f}" for value in normalizer.scale / unit)
+        return
+    dataset = data.dataset
+    rows = [("training part", "unit", "mean", "std", "smallest", "largest")]
+    low, high = x.min(axis=0), x.max(axis=0)
+    for i, (name, unit) in enumerate(zip(dataset.feature_names, dataset.feature_units, strict=True)):
+        rows.append((name, unit, *(f"{v:.6g}" for v in (normalizer.shift[i], x[:, i].std(), low[i], high[i]))))
+    if data.task == "regression":
+        for y in data.parts["train"].y.T:
+            values = (y.mean(), y.std(), y.min(), y.max())
+            rows.append((dataset.target_name, dataset.target_unit, *(f"{value:.6g}" for value in values)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [f"{cell:{'<' if i < 2 else '>'}{widths[i]}}" for i, cell in enumerate(row)]
+        yield "  ".join(cells)
+
+
+def _draw(data: Any, path: Path, name: str) -> None:
+    """The first pictures of each class."""
+    import numpy as np
+
+    from dlcourse.errors import DlcourseError
+    from dlcourse.plots.samples import draw_samples
+
+    part, names = data.parts["train"], data.dataset.class_names[:_MOST_ROWS]
+    rows = [part.x[np.flatnonzero(part.y == label)[:_COLUMNS]] for label in range(len(names))]
+    title = f"{name}: the first {_COLUMNS} training pictures of each class"
+    try:
+        draw_samples(path, rows, names, title, f"Every row is a class of {name}, in the order of the file.")
+    except OSError as error:
+        raise DlcourseError(f"{path}: cannot be written: {error.strerror or error}") from error

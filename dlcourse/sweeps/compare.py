@@ -1,0 +1,215 @@
+"""Runs beside each other: what their configs differ in, and what came of it."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dlcourse import registry
+from dlcourse.config.reader import parse_yaml
+from dlcourse.errors import ConfigError, UserError
+from dlcourse.sweeps.axes import canonical
+from dlcourse.sweeps.expansion import labels, say
+from dlcourse.sweeps.folder import SweepFolder
+from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
+from dlcourse.training.folder import RunFolder
+
+_UNSET = object()
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run as it is compared.
+
+    Attributes:
+        folder: where it lies, or would lie.
+        status: "done", "running", "failed", ..., "pending" for a sweep's point that has no folder yet, and
+            "unfinished" for a run that was killed before it could say anything.
+        config: dotted path to value.
+        metrics: ``{"val.mse": 0.1}``.
+        label: its folder, as short as tells it apart.
+    """
+
+    folder: Path
+    status: str
+    config: dict[str, Any]
+    metrics: dict[str, float | None]
+    label: str = ""
+
+
+def collect(paths: Iterable[str | os.PathLike]) -> list[Record]:
+    """The runs in these folders: runs themselves, sweeps (each point), or folders that hold any of them, at any depth.
+
+    Raises:
+        UserError: a path does not exist or holds no run, or a run's files are damaged.
+    """
+    found: dict[Path, Record] = {}
+    for path in map(Path, paths):
+        if not path.is_dir():
+            raise UserError(f"{path}: no such folder")
+        folders = list(_folders(Path(os.path.abspath(path))))
+        if not folders:
+            raise UserError(f"{path}: holds no run and no sweep")
+        found.update((record.folder, record) for folder in folders for record in _records(folder))
+    names = _shorten(list(found))
+    return [replace(record, label=names[folder]) for folder, record in found.items()]
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """Sweeps and runs at or below a path, in order; what lies within one of them is its own affair."""
+    if (path / "sweep.json").is_file() or _is_run(path):
+        yield path
+        return
+    for child in sorted(path.iterdir()):
+        if child.is_dir() and not child.name.startswith(".") and not child.is_symlink():
+            yield from _folders(child)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file() and (path / "environment.json").is_file()
+
+
+def _records(folder: Path) -> Iterator[Record]:
+    if not (folder / "sweep.json").is_file():
+        yield _run_record(folder)
+        return
+    state = SweepFolder(folder).read()
+    base = flatten({key: value for key, value in state.config.items() if key != "sweep"})
+    for point in state.points:
+        place = folder / (point.folder or f"points/{point.id}")
+        if _is_run(place):
+            run = _run_record(place)
+            yield replace(run, status=point.status, metrics=point.metrics or run.metrics)
+        else:
+            yield Record(place, point.status, overlaid(base, point.overrides), point.metrics)
+
+
+def _run_record(folder: Path) -> Record:
+    run = RunFolder(folder)
+    try:
+        config = parse_yaml(run.config.read_text(encoding="utf-8"), str(run.config)).data
+    except (ConfigError, ValueError, OSError) as error:
+        raise UserError(f"{run.config}: damaged: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{run.config}: damaged: not a mapping")
+    result = run.read_result()
+    splits = result.get("metrics") or {}
+    metrics = {f"{split}.{name}": value for split, named in splits.items() for name, value in named.items()}
+    return Record(folder, result.get("status", "unfinished"), flatten(config), metrics)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted paths; lists and empty mappings are values."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{path}."))
+        else:
+            flat[path] = value
+    return flat
+
+
+def overlaid(flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat config with overrides in place of all that they replace."""
+    result = dict(flat)
+    for path, value in overrides.items():
+        result = {key: kept for key, kept in result.items() if key != path and not key.startswith(f"{path}.")}
+        result.update(flatten({path: value}))
+    return result
+
+
+def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paths whose values differ between the configs, types included; ``name`` does not count.
+
+    A path that only some configs have differs, unless what it belongs to differs as a whole: where one run has a
+    polynomial and another a net, ``model.name`` says so, and their own parameters are listed as well.
+    """
+    paths = dict.fromkeys(path for config in configs for path in config)
+    return [
+        path
+        for path in paths
+        if path != "name" and len({canonical(config[path]) if path in config else _UNSET for config in configs}) > 1
+    ]
+
+
+def sorted_by(records: list[Record], metric: str) -> list[Record]:
+    """Best first by ``val.mse``, or by ``mse`` of the first split of val, test, train that has it; without last.
+
+    Raises:
+        UserError: no run has that metric; says the nearest and all.
+    """
+    pairs = metric_keys([record.metrics for record in records])
+    keys = {f"{split}.{name}" for name, split in pairs}
+    wanted = [metric] if "." in metric else [f"{split}.{metric}" for split in ("val", "test", "train")]
+    key = next((each for each in wanted if each in keys), None)
+    if key is None:
+        near = registry.nearest(metric, [*keys, *(name for name, _ in pairs)])
+        hint = f" (did you mean {near!r}?)" if near else ""
+        known = ", ".join(f"{split}.{name}" for name, split in pairs) or "none"
+        raise UserError(f"--sort {metric}: no run has that metric{hint}; there are: {known}")
+    sign = -1.0 if higher_is_better(key.split(".", 1)[1]) else 1.0
+
+    def rank(record: Record) -> tuple[bool, float]:
+        value = record.metrics.get(key)
+        missing = value is None or value != value
+        return missing, 0.0 if missing else sign * value
+
+    return sorted(records, key=rank)
+
+
+def higher_is_better(metric: str) -> bool:
+    """A registered metric's direction; smaller is better for one that is not registered (a plugin's, now missing)."""
+    name = metric.split("(")[0]  # two of one name are labelled with their parameters: top_k(k=5)
+    return name in registry.names("metric") and registry.lookup("metric", name).higher_is_better
+
+
+def comparison(records: Sequence[Record], width: int) -> str:
+    """The table as text: one line a run, or one column a run where the lines do not fit into ``width`` and that is
+    narrower: for few runs that differ in much."""
+    paths = differences([record.config for record in records])
+    names = labels(paths)
+    columns = [Column("run", [record.label for record in records], left=True)]
+    columns.append(Column("status", [record.status for record in records], left=True))
+    columns += [Column(names[path], [_value(record, path) for record in records], left=True) for path in paths]
+    columns += metric_columns([record.metrics for record in records])
+    text = render(columns)
+    if _width(text) <= width:
+        return text
+    rows = [f"{column.group} {column.name}".strip() for column in columns[1:]]
+    turned = [Column("", rows, left=True)]
+    turned += [Column(record.label, [c.cells[i] for c in columns[1:]]) for i, record in enumerate(records)]
+    return min(text, render(turned), key=_width)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()))
+
+
+def comparison_csv(records: Sequence[Record]) -> str:
+    """The same as CSV, one line a run, full paths and full precision."""
+    paths = differences([record.config for record in records])
+    keys = [f"{split}.{name}" for name, split in metric_keys([record.metrics for record in records])]
+    rows = [
+        [each.label, each.status, *(each.config.get(path) for path in paths), *(each.metrics.get(key) for key in keys)]
+        for each in records
+    ]
+    return csv_text(["run", "status", *paths, *keys], rows)
+
+
+def _value(record: Record, path: str) -> str:
+    if path not in record.config:
+        return "-"
+    value = record.config[path]
+    return number(value) if isinstance(value, float) else say(value)
+
+
+def _shorten(places: list[Path]) -> dict[Path, str]:
+    """Each folder without what all share; one alone keeps its own name."""
+    if len(places) < 2:
+        return {place: place.name for place in places}
+    common = Path(os.path.commonpath(places))
+    parts = {place: place.relative_to(common).parts for place in places}
+    # ``<sweep>/points/<id>``: the middle says nothing.
+    return {place: "/".join(part for part in path if part != "points") or place.name for place, path in parts.items()}

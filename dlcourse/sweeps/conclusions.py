@@ -1,0 +1,148 @@
+"""What a sweep says in the end: means over folds, the best setting by validation, the simplest one that is as good."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlcourse.sweeps.axes import canonical
+from dlcourse.sweeps.expansion import say, without
+from dlcourse.sweeps.folder import PointState
+from dlcourse.sweeps.statistics import Summary, best_index, complexity, one_standard_error, summarise
+
+REPEATS = ("data.kfold", "data.kfold.fold", "seed")
+"""Paths that repeat an experiment and do not change it; the points that differ in these alone form a group."""
+
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """By which number the best setting is chosen."""
+
+    metric: str
+    split: str
+    higher_is_better: bool
+
+    @property
+    def key(self) -> str:
+        """As in a point's metrics: ``val.half_sse``."""
+        return f"{self.split}.{self.metric}"
+
+    @property
+    def words(self) -> str:
+        """As a reader says it: ``validation half_sse``."""
+        return f"{SPLIT_NAMES.get(self.split, self.split)} {self.metric}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting that can be chosen: a point, or a group of points that repeat it."""
+
+    overrides: dict[str, Any]
+    points: tuple[PointState, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every repetition came to its end."""
+        return all(point.status == "done" for point in self.points)
+
+    @property
+    def parameters(self) -> int | None:
+        """The largest number of model parameters among the points."""
+        return max((point.parameters for point in self.points if point.parameters is not None), default=None)
+
+    def summaries(self) -> dict[str, Summary]:
+        """Mean and standard error of each metric over the repetitions that came to their end."""
+        done = [point for point in self.points if point.status == "done"]
+        keys = dict.fromkeys(key for point in done for key in point.metrics)
+        found = {}
+        for key in keys:
+            values = [point.metrics[key] for point in done if point.metrics.get(key) is not None]
+            if values:
+                found[key] = summarise(values)
+        return found
+
+
+def candidates(points: Sequence[PointState]) -> list[Candidate]:
+    """The settings of a sweep in order of their first point."""
+    grouped: dict[str, list[PointState]] = {}
+    for point in points:
+        grouped.setdefault(canonical(without(point.overrides, REPEATS)), []).append(point)
+    return [Candidate(without(group[0].overrides, REPEATS), tuple(group)) for group in grouped.values()]
+
+
+def has_repeats(points: Sequence[PointState]) -> bool:
+    """Whether folds or seeds repeat the settings."""
+    return any(path in point.overrides for point in points for path in REPEATS)
+
+
+def group_records(settings: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """The ``groups`` of ``sweep.json``."""
+    records = []
+    for candidate in settings:
+        found = candidate.summaries()
+        records.append(
+            {
+                "overrides": candidate.overrides,
+                "points": [point.id for point in candidate.points],
+                "complete": candidate.complete,
+                "parameters": candidate.parameters,
+                "mean": {key: summary.mean for key, summary in found.items()},
+                "se": {key: summary.se for key, summary in found.items()},
+                "n": {key: summary.n for key, summary in found.items()},
+            }
+        )
+    return records
+
+
+def choose(settings: Sequence[Candidate], selection: Selection) -> tuple[int | None, int | None]:
+    """Indices of the best setting and of the simplest within one standard error of it, each None where there is none.
+
+    A setting with a repetition that diverged or failed is not chosen: its mean would leave out the worst of it.
+    """
+    found = [c.summaries().get(selection.key) if c.complete else None for c in settings]
+    means = [None if summary is None else summary.mean for summary in found]
+    best = best_index(means, selection.higher_is_better)
+    keys = [complexity(candidate.overrides, candidate.parameters) for candidate in settings]
+    return best, one_standard_error(found, keys, selection.higher_is_better)
+
+
+def choice_record(candidate: Candidate, selection: Selection) -> dict[str, Any]:
+    """The ``best`` or ``one_standard_error`` of ``sweep.json``."""
+    summary = candidate.summaries()[selection.key]
+    return {
+        "overrides": candidate.overrides,
+        "points": [point.id for point in candidate.points],
+        "metric": selection.metric,
+        "split": selection.split,
+        "value": summary.mean,
+        "se": summary.se,
+    }
+
+
+def setting_words(overrides: Mapping[str, Any]) -> str:
+    """``model.degree=3, optimizer.lr=0.1``."""
+    return ", ".join(f"{path}={say(value)}" for path, value in overrides.items())
+
+
+def choice_words(best: Mapping[str, Any] | None, simplest: Mapping[str, Any] | None, selection: Selection) -> list[str]:
+    """The choice in sentences; the arguments are records of :func:`choice_record`."""
+    if best is None:
+        return []
+    value = f"{best['value']:.4g}" + (f" ± {best['se']:.2g}" if best["se"] is not None else "")
+    count = len(best["points"])
+    mean = f" (mean of {count}, ± standard error)" if count > 1 else ""
+    if not best["overrides"]:
+        return [f"{selection.words}: {value}{mean}"]
+    lines = [f"best by {selection.words}: {setting_words(best['overrides'])}  ({value}){mean}"]
+    if simplest is not None:
+        same = simplest["points"] == best["points"]
+        told = "the best itself" if same else setting_words(simplest["overrides"])
+        lines.append(f"simplest within one standard error of the best: {told}  ({simplest['value']:.4g})")
+    return lines
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,138 @@
+"""From a config with a ``sweep`` section to the points that it runs, each with a name that is also its folder's."""
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlcourse.config import Config
+from dlcourse.errors import ConfigError, Problem
+from dlcourse.sweeps.axes import Axis, axes
+
+_MOST_PROBLEMS = 20  # of those that show only where values meet; one cause can spoil a thousand points
+
+_LONGEST_NAME = 100  # of a folder; file systems allow 255 bytes, and other tools put things before and behind
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of the sweep.
+
+    Attributes:
+        id: ``003-degree=4``: its place in the sweep, from 0, and its values; the name of its folder.
+        overrides: dotted path to value, what sets it apart from the config.
+        config: the config with these values, checked, without the ``sweep`` section.
+    """
+
+    id: str
+    overrides: dict[str, Any]
+    config: Config
+
+
+def base_of(config: Config) -> Config:
+    """The config without its ``sweep`` section, which the points are laid over."""
+    given = {key: value for key, value in config.given.items() if key != "sweep"}
+    return replace(config, given=given, data={**config.data, "sweep": None})
+
+
+def expand(config: Config) -> list[Point]:
+    """The points of a config's ``sweep`` section: the product of its :func:`~dlcourse.sweeps.axes.axes`, in order.
+
+    Raises:
+        ConfigError: an axis is wrong, or values that are right by themselves do not go together; names the points.
+    """
+    try:
+        found = axes(config.data["sweep"], config.data["seed"])
+    except ConfigError as error:
+        raise config.locate(error) from error
+    combinations, base = product(found), base_of(config)
+    points: list[Point] = []
+    problems: list[Problem] = []
+    for name, overrides in zip(name_points(combinations), combinations, strict=True):
+        try:
+            points.append(Point(name, overrides, base.apply_overrides(overrides)))
+        except ConfigError as error:
+            problems += [Problem("sweep", f"point {name}: {p.path}: {p.message}") for p in error.problems]
+    if len(problems) > _MOST_PROBLEMS:
+        more = len(problems) - _MOST_PROBLEMS
+        problems[_MOST_PROBLEMS:] = [Problem("sweep", f"and {more} more of the kind")]
+    if problems:
+        raise config.locate(ConfigError(problems))
+    return points
+
+
+def product(axes: Iterable[Axis]) -> list[dict[str, Any]]:
+    """Every combination of the axes' settings as ``{path: value}``, the last axis running fastest.
+
+    Where one path lies within another (``optimizer`` and ``optimizer.lr``) the outer one comes first, so that the
+    inner value is laid over it and not lost.
+    """
+    combinations = []
+    for settings in itertools.product(*([(axis.paths, setting) for setting in axis.settings] for axis in axes)):
+        pairs = [pair for paths, values in settings for pair in zip(paths, values, strict=True)]
+        combinations.append(dict(sorted(pairs, key=lambda pair: _within(pair[0], pairs))))
+    return combinations
+
+
+def _within(path: str, pairs: list[tuple[str, Any]]) -> int:
+    """How many of the other paths enclose this one."""
+    return sum(path.startswith(f"{other}.") for other, _ in pairs)
+
+
+def labels(paths: Iterable[str]) -> dict[str, str]:
+    """The shortest ending of each path that no other path shares: ``model.degree`` -> ``degree``.
+
+    ``data.kfold`` is called ``fold``; a bare ``name`` says nothing, and a bare ``train`` would be taken for a split, so
+    ``model.name`` stays as it is and ``data.limit.train`` becomes ``limit.train``.
+    """
+    paths = list(paths)
+    endings = {path: ["fold"] if path == "data.kfold" else _endings(path) for path in paths}
+    chosen = {}
+    for path in paths:
+        others = {ending for other in paths if other != path for ending in endings[other]}
+        chosen[path] = next((ending for ending in endings[path] if ending not in others), path)
+    return chosen
+
+
+def _endings(path: str) -> list[str]:
+    parts = path.split(".")
+    shortest = 2 if parts[-1] in ("name", "train", "val", "test") else 1
+    return [".".join(parts[-count:]) for count in range(shortest, len(parts) + 1)] or [path]
+
+
+def say(value: Any) -> str:
+    """A value as a table shows it: ``0.001``, ``true``, ``none``, ``128x64``, ``adam(lr=0.01)``; a fold by number."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, Mapping):
+        if set(value) == {"folds", "fold"}:
+            return str(value["fold"])
+        rest = ", ".join(f"{key}={say(item)}" for key, item in value.items() if key != "name")
+        name = str(value.get("name", ""))
+        return f"{name}({rest})" if rest else name
+    if isinstance(value, list | tuple):
+        return "x".join(say(item) for item in value) or "[]"
+    return str(value)
+
+
+def identify(index: int, overrides: Mapping[str, Any], names: Mapping[str, str], width: int = 3) -> str:
+    """The point's id, safe as a folder's name on every system: ``003-degree=4``; without overrides ``000``."""
+    told = "-".join(f"{names[path]}={say(value)}" for path, value in overrides.items())
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", told)[:_LONGEST_NAME].strip("._- ")
+    return f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}"
+
+
+def name_points(combinations: list[dict[str, Any]]) -> list[str]:
+    """The ids of all points, in order; they depend on the combinations alone."""
+    names = labels(dict.fromkeys(path for overrides in combinations for path in overrides))
+    width = max(3, len(str(len(combinations) - 1)))
+    return [identify(index, overrides, names, width) for index, overrides in enumerate(combinations)]
+
+
+def without(overrides: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """The overrides but those of the given paths."""
+    left_out = set(paths)
+    return {path: value for path, value in overrides.items() if path not in left_out}

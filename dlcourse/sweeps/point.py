@@ -1,0 +1,139 @@
+"""One point of a sweep: an ordinary run in a folder of its own, and the resampling that a sweep may ask for."""
+
+import functools
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dlcourse.config import Config, from_mapping
+from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted
+from dlcourse.experiment import fit, run
+from dlcourse.sweeps import resample
+from dlcourse.sweeps.folder import ARRAYS, free_place, write_arrays
+from dlcourse.training.folder import RunFolder
+
+Start = Literal["new", "go on", "keep"]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """What to do beside the run: fit these many training sets.
+
+    Attributes:
+        seeds: of the training sets.
+        inputs: where the fits are compared, as nested lists; None for estimators.
+    """
+
+    seeds: list[int]
+    inputs: list[Any] | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a process has to know to execute a point.
+
+    Attributes:
+        config: the point's.
+        folder: where its run goes, or lies.
+        device: instead of the config's.
+        start: run it anew, go on from its checkpoint, or keep the run as it is, which came to its end.
+        resampling: what comes after the run; None for nothing.
+    """
+
+    config: Config
+    folder: str
+    device: str | None = None
+    start: Start = "new"
+    resampling: Resampling | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For another process."""
+        told = {"given": self.config.given, "text": self.config.text, "overrides": self.config.overrides}
+        resampling = None if self.resampling is None else asdict(self.resampling)
+        return {**vars(self), "config": told, "resampling": resampling}
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> "Task":
+        """What :meth:`to_json` gave."""
+        told = state["config"]
+        config = replace(from_mapping(told["given"]), text=told["text"], overrides=told["overrides"])
+        resampling = state["resampling"] and Resampling(**state["resampling"])
+        return cls(**{**state, "config": config, "resampling": resampling})
+
+
+def execute(task: Task) -> dict[str, Any]:
+    """Run the point and say what came of it.
+
+    Returns:
+        ``status`` ("done", "diverged" or "failed"), ``error``, ``traceback`` of an error that is ours, and where the
+        run got so far ``metrics`` (flat, such as ``val.mse``), ``parameters``, ``seconds`` and ``resample``.
+    Raises:
+        Interrupted: SIGINT or SIGTERM; the run has written a checkpoint.
+    """
+    outcome: dict[str, Any] = {"status": "done", "error": None}
+    found: dict[str, Any] = {}
+    try:
+        _run(task)
+        found = RunFolder(task.folder).read_result()
+        if task.resampling is not None:
+            outcome["resample"] = _resample(task, task.resampling)
+    except Interrupted:
+        raise
+    except DivergenceError as error:
+        outcome |= {"status": "diverged", "error": str(error)}
+    except DlcourseError as error:
+        outcome |= {"status": "failed", "error": str(error)}
+    except Exception as error:  # a point that fails does not stop the others, whatever is wrong with it
+        outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        outcome["traceback"] = traceback.format_exc()
+    return outcome | read_outcome(found or _result_there(task.folder))
+
+
+def read_outcome(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a run's ``result.json`` as a sweep keeps them."""
+    if not result:
+        return {}
+    splits = result["metrics"]
+    metrics = {
+        f"{split}.{name}": value if np.isfinite(value) else None
+        for split, named in splits.items()
+        for name, value in named.items()
+    }
+    return {"metrics": metrics, "parameters": result["parameters"], "seconds": result["seconds"]}
+
+
+def _run(task: Task) -> None:
+    if task.start == "keep":
+        result = RunFolder(task.folder).read_result()
+        if result["status"] == "diverged":
+            raise DivergenceError(result["error"])
+        return
+    if task.start == "go on":
+        try:
+            run(resume=task.folder, device=task.device, quiet=True, plots=False)
+            return
+        except CheckpointError:
+            # Nothing in it can be gone on from; what is there is kept beside the new attempt.
+            broken = Path(task.folder)
+            broken.rename(free_place(broken))
+    run(task.config, device=task.device, folder=task.folder, quiet=True, plots=False)
+
+
+def _resample(task: Task, resampling: Resampling) -> dict[str, Any]:
+    fit_one: Callable[[Mapping[str, Any]], Any] = functools.partial(fit, device=task.device)
+    if resampling.inputs is None:
+        return resample.estimators(task.config.data, resampling.seeds, fit_one)
+    record, arrays = resample.curves(task.config.data, resampling.seeds, np.asarray(resampling.inputs), fit_one)
+    write_arrays(Path(task.folder) / ARRAYS, {name: array.astype(np.float32) for name, array in arrays.items()})
+    return record
+
+
+def _result_there(folder: str) -> dict[str, Any]:
+    try:
+        return RunFolder(folder).read_result()
+    except DlcourseError:
+        return {}

@@ -1,0 +1,159 @@
+"""Points side by side in processes of their own.
+
+Plain processes that speak JSON lines, instead of :mod:`multiprocessing`: each starts with the environment that it needs
+before NumPy is imported, nothing is forked with threads or a CUDA context in it, the user's script is not imported a
+second time, and a process that the system kills takes one point with it and not the pool.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dlcourse import registry
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dlcourse.sweeps.worker import main; main()"
+
+Event = tuple[str, int, dict[str, Any]]
+"""("started", index of the task, {}) or ("outcome", index, the outcome)."""
+
+
+def fair_share(jobs: int, environment: Mapping[str, str], processors: int) -> dict[str, str]:
+    """The environment of one of so many processes: the processors shared equally between their BLAS threads, or fewer
+    threads where the user has asked for fewer."""
+    share = max(1, processors // jobs)
+    shared = dict(environment)
+    for name in _THREADS:
+        wanted = environment.get(name, "")
+        shared[name] = str(min(share, int(wanted))) if wanted.isdigit() and int(wanted) > 0 else str(share)
+    return shared
+
+
+class Pool:
+    """Runs tasks in processes; iterate over :meth:`run` to see them start and end.
+
+    Args:
+        jobs: how many processes at most.
+        environment: of the processes; by default this one's with a :func:`fair_share` of threads.
+    """
+
+    def __init__(self, jobs: int, environment: Mapping[str, str] | None = None):
+        self.jobs = jobs
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.environment = dict(environment or fair_share(jobs, os.environ, processors))
+        self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._waiting: Iterator[tuple[int, dict[str, Any]]] = iter(())
+        # Reentrant: a signal handler may call stop() while the main thread is in it.
+        self._lock = threading.RLock()
+        self._workers: set[subprocess.Popen] = set()
+        self._stopped = False
+
+    def run(self, tasks: Sequence[dict[str, Any]]) -> Iterator[Event]:
+        """Execute all tasks; an exception in the loop over the events ends the processes, at once.
+
+        A process that dies gives its task the outcome ``{"status": "failed", "error": ...}``; after :meth:`stop` it
+        is ``{"status": "interrupted"}``.
+        """
+        self._waiting = iter(enumerate(tasks))
+        threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(min(self.jobs, len(tasks)))]
+        for thread in threads:
+            thread.start()
+        working = len(threads)
+        try:
+            while working:
+                event = self.events.get()
+                if event is None:
+                    working -= 1
+                else:
+                    yield event
+        finally:
+            if working:
+                self.stop(signal.SIGKILL)
+            for thread in threads:
+                thread.join()
+
+    def stop(self, signum: int) -> None:
+        """Start nothing more and send the running processes a signal: on SIGINT and SIGTERM they write a checkpoint."""
+        with self._lock:
+            self._stopped = True
+            for process in self._workers:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signum)
+
+    def _serve(self) -> None:
+        """One thread for one process at a time: hand it tasks and pass its answers on."""
+        process = None
+        try:
+            while (task := self._take()) is not None:
+                index, content = task
+                self.events.put(("started", index, {}))
+                process = process or self._start()
+                outcome = _ask(process, content) if process else None
+                if outcome is None:
+                    outcome = self._died(process)
+                    process = None
+                self.events.put(("outcome", index, outcome))
+        finally:
+            if process is not None:
+                self._end(process)
+            self.events.put(None)
+
+    def _take(self) -> tuple[int, dict[str, Any]] | None:
+        with self._lock:
+            return None if self._stopped else next(self._waiting, None)
+
+    def _start(self) -> subprocess.Popen | None:
+        """A new process, in a session of its own so that the terminal's Ctrl-C reaches it once, through us."""
+        with self._lock:
+            if self._stopped:
+                return None
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=self.environment,
+                start_new_session=True,
+                encoding="utf-8",
+            )
+            self._workers.add(process)
+        _send(process, {"plugins": registry.plugins()})
+        return process
+
+    def _died(self, process: subprocess.Popen | None) -> dict[str, Any]:
+        if process is not None:
+            self._end(process)
+        if self._stopped or process is None:
+            return {"status": "interrupted", "error": None}
+        code = process.returncode
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        hint = "; the system may have been out of memory" if code == -signal.SIGKILL else ""
+        return {"status": "failed", "error": f"its process ended {how}{hint}"}
+
+    def _end(self, process: subprocess.Popen) -> None:
+        """Let a process go, which ends itself when nothing can come any more, and wait until it has."""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.wait()
+        process.stdout.close()
+        with self._lock:
+            self._workers.discard(process)
+
+
+def _send(process: subprocess.Popen, content: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it has died, as the missing answer will say
+        process.stdin.write(json.dumps(content) + "\n")
+        process.stdin.flush()
+
+
+def _ask(process: subprocess.Popen, content: dict[str, Any]) -> dict[str, Any] | None:
+    """Send a task and wait for its outcome; None if the process has died."""
+    _send(process, content)
+    answer = process.stdout.readline()
+    return json.loads(answer) if answer.endswith("\n") else None

@@ -1,0 +1,58 @@
+"""What is said while a sweep runs: a bar on a terminal, and at once whatever went wrong."""
+
+import sys
+from typing import Any
+
+from dlcourse.sweeps.folder import PointState
+from dlcourse.training.log import Log
+
+
+class Progress:
+    """A tqdm bar over the points on stderr, where that is a terminal; failures are said on stderr in any case.
+
+    Args:
+        total: number of points.
+        finished: how many of them an earlier sitting has finished.
+        watched: key of the metric to show, such as ``val.mse``.
+        log: gets failures too.
+    """
+
+    def __init__(self, total: int, finished: int, watched: str, log: Log):
+        self.watched, self._log = watched, Log(log.path, quiet=True)
+        self._bar: Any = None
+        self._tracebacks: set[str] = set()
+        if not log.quiet and sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=finished, unit="point", dynamic_ncols=True, leave=False)
+
+    def started(self, point: PointState) -> None:
+        """A point begins."""
+        if self._bar is not None:
+            self._bar.set_description(point.id)
+
+    def ended(self, point: PointState, traceback: str | None) -> None:
+        """A point is done, has diverged, or has failed."""
+        if point.status in ("failed", "diverged"):
+            # The same fault of ours in a hundred points needs to be read once.
+            if traceback and traceback not in self._tracebacks:
+                self._tracebacks.add(traceback)
+                self._say(traceback.rstrip())
+            self._say(f"point {point.id} {point.status}: {point.error}")
+        if self._bar is not None:
+            value = point.metrics.get(self.watched)
+            shown = point.status if value is None else f"{self.watched} {value:.4g}"
+            self._bar.set_postfix_str(shown, refresh=False)
+            self._bar.update()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _say(self, text: str) -> None:
+        self._log(text)
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)

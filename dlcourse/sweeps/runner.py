@@ -1,0 +1,241 @@
+"""``run_sweep``: every point of a config's sweep, and what follows from them."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.config import Config, resolve
+from dlcourse.config.overrides import Overrides
+from dlcourse.data import prepare
+from dlcourse.errors import ConfigError, Interrupted, UserError
+from dlcourse.experiment.running import ConfigSource, on_device
+from dlcourse.sweeps import resample, summary
+from dlcourse.sweeps.conclusions import Selection
+from dlcourse.sweeps.execution import events
+from dlcourse.sweeps.expansion import Point, base_of, expand
+from dlcourse.sweeps.folder import ARRAYS, PointState, SweepFolder, SweepState, write_arrays
+from dlcourse.sweeps.point import Resampling, Task
+from dlcourse.sweeps.progress import Progress
+from dlcourse.sweeps.states import conclude, new_state, record_outcome, resumed_state, where_to_start
+from dlcourse.training.atomic import write_bytes
+from dlcourse.training.log import Log
+from dlcourse.training.signals import terminable
+
+_OUTDATED = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep came to; the parts are as in ``sweep.json``, see :mod:`dlcourse.sweeps.folder`.
+
+    Attributes:
+        folder: None after a dry run.
+        status: "done", "failed" if any point failed, "planned" after a dry run.
+        points: in order; each has ``id``, ``overrides``, ``status``, ``metrics`` (flat, such as ``val.mse``).
+        groups: means and standard errors over folds or seeds.
+        best: the best setting by validation, or None.
+        one_standard_error: the simplest setting within one standard error of the best, or None.
+        resample: bias, variance and noise, or None.
+    """
+
+    folder: Path | None
+    status: str
+    points: list[PointState]
+    groups: list[dict[str, Any]]
+    best: dict[str, Any] | None
+    one_standard_error: dict[str, Any] | None
+    resample: dict[str, Any] | None
+
+    @property
+    def exit_code(self) -> int:
+        """1 if any point failed, 4 if all diverged, else 0: that some diverge is what a sweep is to find out."""
+        statuses = {point.status for point in self.points}
+        return 1 if "failed" in statuses else 4 if statuses == {"diverged"} else 0
+
+
+def run_sweep(
+    config: ConfigSource | None = None,
+    *,
+    device: str | None = None,
+    overrides: Overrides = (),
+    out: str | os.PathLike = "runs",
+    name: str | None = None,
+    jobs: int = 1,
+    resume: str | os.PathLike | None = None,
+    dry_run: bool = False,
+    quiet: bool = False,
+    plots: bool = True,
+) -> SweepResult:
+    """Run every point of a config's ``sweep``, each in a run folder of its own, and conclude from them all.
+
+    A point that fails is said at once and at the end, and does not stop the others.
+
+    Args:
+        config: a file, a mapping, or a loaded config, with a ``sweep`` section; None with ``resume``.
+        device: instead of the config's: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        overrides: ``{"train.epochs": 2}`` or ``["train.epochs=2"]``.
+        out: the sweep's folder is ``out/<name>/<UTC time>-<id>/``.
+        name: instead of the config's.
+        jobs: how many points run at the same time, each in a process of its own; 1: one after another in this one.
+        resume: the folder of a sweep to go on with: what is finished is kept, the rest is run. A config that is given
+            as well has to be the same.
+        dry_run: say what would run, and run nothing.
+        quiet: say nothing but errors.
+        plots: draw the sweep's pictures and its report; the points' own are drawn by ``dlcourse report``.
+    Raises:
+        UserError: the config, or a file it names, is wrong, or there is no sweep in it.
+        DeviceError: the device is not there.
+        Interrupted: SIGINT or SIGTERM; the sweep can be resumed.
+    """
+    if jobs < 1:
+        raise UserError(f"jobs: expected at least 1, got {jobs}")
+    if config is None:
+        if resume is None:
+            raise UserError("sweep needs a config, or a sweep to resume")
+        config = SweepFolder.open(resume).config
+    resolved = resolve(os.fspath(config) if isinstance(config, os.PathLike) else config, overrides)
+    if name is not None:
+        resolved = resolved.apply_overrides({"name": name})
+    if resolved.data["sweep"] is None:
+        raise UserError(f"{resolved.path or 'the config'}: has no sweep section; `dlcourse run` runs it as it is")
+    points = expand(resolved)
+    log = Log(None, quiet)
+    if dry_run:
+        log(summary.plan(points, base_of(resolved)))
+        return _result(None, new_state(resolved, points), "planned")
+    with terminable(), on_device(device or resolved.data["device"], log):
+        resampling = _resampling(resolved)
+        if resume is not None:
+            folder = SweepFolder.open(resume)
+            state = resumed_state(folder, resolved)
+        else:
+            state = new_state(resolved, points)
+            folder = SweepFolder.create(out, state, resolved.dump())
+        with folder.lock():
+            log = Log(folder.log, quiet)
+            log(f"sweep folder: {folder.path}")
+            _run_points(folder, state, points, resampling, device, jobs, log)
+            _finish(folder, state, resampling, log, plots)
+    return _result(folder.path, state, state.status)
+
+
+def _resampling(config: Config) -> Resampling | None:
+    """What to do at every point if the sweep resamples; found out, and refused, before anything runs."""
+    count = config.data["sweep"]["resample"]
+    if not count:
+        return None
+    data = prepare(config.data["data"], config.data["seed"])
+    try:
+        resample.check(data)
+    except ConfigError as error:
+        raise config.locate(error) from error
+    inputs = None if data.task == "estimation" else resample.common_inputs(data).tolist()
+    return Resampling(resample.seeds(config.data["seed"], count), inputs)
+
+
+def _run_points(
+    folder: SweepFolder,
+    state: SweepState,
+    points: Sequence[Point],
+    resampling: Resampling | None,
+    device: str | None,
+    jobs: int,
+    log: Log,
+) -> None:
+    """Run what is left to do; ``sweep.json`` follows every point."""
+    todo: list[tuple[PointState, Task]] = []
+    for point, recorded in zip(points, state.points, strict=True):
+        start = where_to_start(folder, state, recorded)
+        if start is not None:
+            todo.append((recorded, Task(point.config, str(start[0]), device, start[1], resampling)))
+    if len(todo) < len(points):
+        log(f"{len(points) - len(todo)} of {len(points)} points are finished already")
+    state.status, written = "running", 0.0
+    progress = Progress(len(points), len(points) - len(todo), Selection(**state.select).key, log)
+    try:
+        for kind, index, outcome in events([task for _, task in todo], jobs):
+            recorded, task = todo[index]
+            if kind == "started":
+                recorded.status, recorded.error = "running", None
+                recorded.folder = folder.relative(Path(task.folder))
+                progress.started(recorded)
+                # For whoever watches; a sweep of quick points need not write everything twice.
+                if time.monotonic() - written > _OUTDATED:
+                    folder.write(state)
+                    written = time.monotonic()
+            else:
+                record_outcome(state, recorded, outcome)
+                recorded.folder = recorded.folder if Path(task.folder).is_dir() else None
+                progress.ended(recorded, outcome.get("traceback"))
+                folder.write(state)
+                written = time.monotonic()
+    except Interrupted as error:
+        for recorded in state.points:
+            recorded.status = "interrupted" if recorded.status == "running" else recorded.status
+        state.status = "interrupted"
+        folder.write(state)
+        hint = f"{error}; to go on: dlcourse sweep --resume {folder.path}"
+        raise Interrupted(hint, error.exit_code - 128) from error
+    finally:
+        progress.close()
+
+
+def _finish(
+    folder: SweepFolder, state: SweepState, resampling: Resampling | None, log: Log, plots: bool
+) -> None:
+    """Conclude, write tables and arrays, draw, and say it all."""
+    conclude(state)
+    folder.write(state)
+    write_bytes(folder.table, summary.points_csv(state).encode())
+    if state.groups:
+        write_bytes(folder.groups, summary.groups_csv(state).encode())
+    if resampling is not None and resampling.inputs is not None:
+        write_arrays(folder.resample, _gather(folder, state, np.asarray(resampling.inputs)))
+    for text in summary.tables(state, shutil.get_terminal_size((160, 24)).columns):
+        log(text)
+    for line in summary.conclusion(state):
+        log(line)
+    if plots:
+        _draw(folder, log)
+    for line in summary.failures(state.points):
+        Log(folder.log, quiet=True)(line)
+        print(line, file=sys.stderr)
+    if state.status == "failed":
+        print(f"to run them again: dlcourse sweep --resume {folder.path}", file=sys.stderr)
+
+
+def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The points' own arrays in one file, without axes of length one for a single feature and target."""
+    arrays = {"x": x[:, 0] if x.shape[1:] == (1,) else x}
+    for row in state.resample["points"] if state.resample else ():
+        point = next(each for each in state.points if each.id == row["id"])
+        with np.load(folder.path / point.folder / ARRAYS, allow_pickle=False) as found:
+            for name in ("outputs", "curve"):
+                array = found[name]
+                arrays[f"{point.id}.{name}"] = array[..., 0] if array.shape[-1] == 1 else array
+    return arrays
+
+
+def _draw(folder: SweepFolder, log: Log) -> None:
+    """Pictures and report; the sweep is done without them."""
+    try:
+        from dlcourse import plots
+
+        plots.draw(folder.path)
+        log(f"report: {plots.report(folder.path)}")
+    except Exception as error:  # whatever goes wrong in drawing, the results are there
+        hint = f"`dlcourse report {folder.path}` tries again"
+        log(f"the pictures could not be drawn ({type(error).__name__}: {error}); {hint}")
+
+
+def _result(folder: Path | None, state: SweepState, status: str) -> SweepResult:
+    return SweepResult(
+        folder, status, state.points, state.groups, state.best, state.one_standard_error, state.resample
+    )

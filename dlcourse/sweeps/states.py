@@ -1,0 +1,120 @@
+"""The state of a sweep at its start, where it left off, and at its end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dlcourse.config import Config, metric_labels
+from dlcourse.errors import UserError
+from dlcourse.sweeps.axes import Axis, axes
+from dlcourse.sweeps.compare import differences, flatten, higher_is_better
+from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
+from dlcourse.sweeps.expansion import Point, labels
+from dlcourse.sweeps.folder import FINISHED, PointState, SweepFolder, SweepState, attempts, free_place
+from dlcourse.sweeps.point import Start
+from dlcourse.training.folder import RunFolder
+
+_MAY_DIFFER = ("name", "device")
+"""What a resumed sweep may change: where it runs, and what it is called."""
+
+
+def new_state(config: Config, points: Sequence[Point]) -> SweepState:
+    """A sweep before its first point."""
+    selection = selection_of(config)
+    return SweepState(
+        name=config.data["name"],
+        config=config.data,
+        axes=_axis_records(axes(config.data["sweep"], config.data["seed"])),
+        metrics=_labels(config),
+        select={
+            "metric": selection.metric,
+            "split": selection.split,
+            "higher_is_better": selection.higher_is_better,
+        },
+        points=[PointState(point.id, point.overrides) for point in points],
+    )
+
+
+def selection_of(config: Config) -> Selection:
+    """By what the best point is chosen: ``train.best``, else what early stopping watches, else the first metric on the
+    validation split."""
+    train = config.data["train"]
+    watched = train["best"] or train["early_stopping"] or {"metric": _labels(config)[0], "split": "val"}
+    return Selection(watched["metric"], watched["split"], higher_is_better(watched["metric"]))
+
+
+def resumed_state(folder: SweepFolder, config: Config) -> SweepState:
+    """The state of a sweep that is to go on.
+
+    Raises:
+        UserError: the config is not the one that the sweep was started with; names what differs.
+    """
+    state = folder.read()
+    before, now = (
+        flatten({key: value for key, value in each.items() if key not in _MAY_DIFFER})
+        for each in (state.config, config.data)
+    )
+    paths = differences([before, now])
+    if paths:
+        said = "; ".join(f"{path}: {before.get(path)!r}, now {now.get(path)!r}" for path in paths)
+        raise UserError(f"{folder.path}: was started with another config: {said}; a changed config is a new sweep")
+    return state
+
+
+def where_to_start(folder: SweepFolder, state: SweepState, point: PointState) -> tuple[Path, Start] | None:
+    """The folder of the point's next attempt and what to do in it; None if nothing is left to do.
+
+    The point's own ``result.json`` is asked, as ``sweep.json`` may be older where the process was killed.
+    """
+    lacks_resampling = bool(state.config["sweep"]["resample"]) and point.id not in _resampled(state)
+    if point.status in FINISHED and not (point.status == "done" and lacks_resampling):
+        return None
+    made = attempts(folder.points / point.id)
+    if made:
+        status = RunFolder(made[-1]).read_result().get("status")
+        if status in FINISHED:
+            return made[-1], "keep"
+        if status != "failed":
+            return made[-1], "go on"
+    return free_place(folder.points / point.id), "new"
+
+
+def record_outcome(state: SweepState, point: PointState, outcome: dict[str, Any]) -> None:
+    """Put what :func:`~dlcourse.sweeps.point.execute` returned into the state."""
+    point.status, point.error = outcome["status"], outcome["error"]
+    point.metrics = outcome.get("metrics", {})
+    point.parameters, point.seconds = outcome.get("parameters"), outcome.get("seconds")
+    if "resample" in outcome:
+        others = {} if state.resample is None else {row["id"]: row for row in state.resample["points"]}
+        others[point.id] = {"id": point.id, **outcome["resample"]}
+        task = "estimation" if "estimates" in outcome["resample"] else "regression"
+        rows = [others[each.id] for each in state.points if each.id in others]
+        state.resample = {"task": task, "resamples": state.config["sweep"]["resample"], "points": rows}
+
+
+def conclude(state: SweepState) -> None:
+    """Fill in groups, the best setting, the simplest one within one standard error, and the sweep's own status."""
+    settings = candidates(state.points)
+    selection = Selection(**state.select)
+    best, simplest = choose(settings, selection)
+    state.groups = group_records(settings) if has_repeats(state.points) else []
+    state.best = None if best is None else choice_record(settings[best], selection)
+    state.one_standard_error = None if simplest is None else choice_record(settings[simplest], selection)
+    state.status = "failed" if any(point.status == "failed" for point in state.points) else "done"
+
+
+def _resampled(state: SweepState) -> set[str]:
+    return set() if state.resample is None else {row["id"] for row in state.resample["points"]}
+
+
+def _labels(config: Config) -> list[str]:
+    return metric_labels(config.data["metrics"]) or ["loss"]
+
+
+def _axis_records(found: Sequence[Axis]) -> list[dict[str, Any]]:
+    names = labels([path for axis in found for path in axis.paths])
+    records = []
+    for axis in found:
+        for path, values in zip(axis.paths, zip(*axis.settings, strict=True), strict=True):
+            records.append({"kind": axis.kind, "path": path, "label": names[path], "values": list(values)})
+    return records

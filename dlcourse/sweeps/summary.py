@@ -1,0 +1,174 @@
+"""A sweep in text: its points before they run, and the table, the conclusions and the CSV files at the end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dlcourse.config import Config
+from dlcourse.sweeps.axes import canonical
+from dlcourse.sweeps.compare import flatten
+from dlcourse.sweeps.conclusions import Selection, choice_words, setting_words
+from dlcourse.sweeps.expansion import Point, labels, say
+from dlcourse.sweeps.folder import PointState, SweepState
+from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
+
+_MISSING = object()
+_TERMS = {
+    "bias2": "bias²",
+    "variance": "variance",
+    "noise": "noise",
+    "expected": "sum",
+    "mse": "measured mse",
+    "fits": "fits",
+}
+
+
+def plan(points: Sequence[Point], base: Config) -> str:
+    """What ``--dry-run`` prints: each point with all in which its resolved config differs from the file's."""
+    usual = flatten(base.data)
+    lines = [f"{len(points)} points"]
+    width = max(len(point.id) for point in points)
+    for point in points:
+        config = flatten(point.config.data)
+        changed = [
+            f"{path}: {_told(usual, path)} -> {_told(config, path)}"
+            for path in dict.fromkeys([*usual, *config])
+            if _differ(usual.get(path, _MISSING), config.get(path, _MISSING))
+        ]
+        lines.append(f"  {point.id.ljust(width)}  {', '.join(changed) or 'as the config says'}")
+    return "\n".join(lines)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return type(one) is not type(other) or one != other
+
+
+def _told(config: dict[str, Any], path: str) -> str:
+    return say(config[path]) if path in config else "(not there)"
+
+
+def tables(state: SweepState, width: int) -> list[str]:
+    """What there is to show: the metrics of the points, the resampling, or both."""
+    found = []
+    if state.resample is None or any(point.metrics or point.status != "done" for point in state.points):
+        found.append(table(state, width))
+    if state.resample is not None:
+        found.append(resample_table(state))
+    return found
+
+
+def table(state: SweepState, width: int) -> str:
+    """The sweep's table: axes, then metrics by split; the best row is marked. Folds and seeds are averaged.
+
+    Metrics that do not fit into ``width`` are left to the CSV file, but never the one that the best is chosen by.
+    """
+    rows: list[dict[str, Any]]
+    if state.groups:
+        rows = [{**group, "metrics": group["mean"], "status": _group_status(state, group)} for group in state.groups]
+        spread = [group["se"] for group in state.groups]
+    else:
+        rows = [{"overrides": p.overrides, "metrics": p.metrics, "status": p.status} for p in state.points]
+        spread = None
+    columns = _axis_columns([row["overrides"] for row in rows])
+    if any(row["status"] != "done" for row in rows):
+        columns.append(Column("status", [row["status"] for row in rows], left=True))
+    measured = metric_columns([row["metrics"] for row in rows], state.metrics, spread)
+    settings = [canonical(row["overrides"]) for row in rows]
+    best = settings.index(canonical(state.best["overrides"])) if state.best else None
+    by_column = sorted(dict.fromkeys(column.group for column in measured), key=lambda m: m != state.select["metric"])
+    left_out: list[str] = []
+    while True:
+        shown = [column for column in measured if column.group not in left_out]
+        text = render([*columns, *shown], best if len(rows) > 1 else None, "best")
+        if len(left_out) >= len(by_column) - 1 or max(map(len, text.splitlines())) <= width:
+            break
+        left_out.insert(0, by_column[-1 - len(left_out)])
+    notes = ["mean ± standard error"] if spread else []
+    notes += [f"{', '.join(left_out)}: in table.csv"] if left_out else []
+    return f"{text}\n  ({'; '.join(notes)})" if notes else text
+
+
+def _group_status(state: SweepState, group: dict[str, Any]) -> str:
+    """``done``, or how many of the repetitions are not: ``2 of 5 diverged``."""
+    statuses = [point.status for point in state.points if point.id in group["points"]]
+    other = next((status for status in statuses if status != "done"), None)
+    return f"{statuses.count(other)} of {len(statuses)} {other}" if other else "done"
+
+
+def _axis_columns(settings: Sequence[dict[str, Any]]) -> list[Column]:
+    names = labels(dict.fromkeys(path for overrides in settings for path in overrides))
+    return [Column(name, [say(overrides[path]) for overrides in settings]) for path, name in names.items()]
+
+
+def resample_table(state: SweepState) -> str:
+    """Bias, variance and noise of each point, or each estimator's bias, variance and error beside the formulas'."""
+    found = state.resample
+    overrides = {point.id: point.overrides for point in state.points}
+    if found["task"] != "estimation":
+        rows = found["points"]
+        columns = _axis_columns([overrides[row["id"]] for row in rows])
+        columns += [Column(name, [number(row[key]) for row in rows]) for key, name in _TERMS.items()]
+        return render(columns)
+    pairs = [(row["id"], name, each) for row in found["points"] for name, each in row["estimates"].items()]
+    columns = _axis_columns([overrides[identity] for identity, _, _ in pairs])
+    columns.append(Column("estimator", [name for _, name, _ in pairs], left=True))
+    columns.append(Column("truth", [number(each["truth"]) for _, _, each in pairs]))
+    for key in ("bias", "variance", "mse"):
+        columns.append(Column("measured", [number(each[key]) for _, _, each in pairs], group=key))
+        if any(each["theory"] for _, _, each in pairs):
+            cells = [number(each["theory"] and each["theory"][key]) for _, _, each in pairs]
+            columns.append(Column("formula", cells, group=key))
+    return render(columns)
+
+
+def conclusion(state: SweepState) -> list[str]:
+    """The best setting in words, or why there is none; of a resampled regression that of the least expected error."""
+    selection = Selection(**state.select)
+    lines = choice_words(state.best, state.one_standard_error, selection)
+    measured = {key for point in state.points for key in point.metrics}
+    if state.resample is not None:
+        lines += _least_expected(state)
+    elif len(state.points) > 1 and measured and selection.key not in measured:
+        lines.append(f"no best point is named: there is no {selection.words}; data.split.val or sweep.kfold gives one")
+    return lines
+
+
+def _least_expected(state: SweepState) -> list[str]:
+    if state.resample["task"] == "estimation" or len(state.points) < 2:
+        return []
+    least = min(state.resample["points"], key=lambda row: row["expected"])
+    overrides = next(point.overrides for point in state.points if point.id == least["id"])
+    return [f"least expected error (bias² + variance + noise): {setting_words(overrides)}  ({least['expected']:.4g})"]
+
+
+def failures(points: Sequence[PointState]) -> list[str]:
+    """The points that failed, once more, each with its reason."""
+    failed = [point for point in points if point.status == "failed"]
+    lines = [f"{len(failed)} of {len(points)} points failed:"] if failed else []
+    return lines + [f"  {point.id}: {point.error}" for point in failed]
+
+
+def points_csv(state: SweepState) -> str:
+    """Every point, one line each, at full precision."""
+    paths = list(dict.fromkeys(path for point in state.points for path in point.overrides))
+    keys = [f"{split}.{name}" for name, split in metric_keys([p.metrics for p in state.points], state.metrics)]
+    header = ["id", *paths, "status", *keys, "parameters", "seconds", "error", "folder"]
+    rows = []
+    for point in state.points:
+        values = [point.overrides.get(path) for path in paths]
+        measured = [point.metrics.get(key) for key in keys]
+        last = [point.parameters, point.seconds, point.error, point.folder]
+        rows.append([point.id, *values, point.status, *measured, *last])
+    return csv_text(header, rows)
+
+
+def groups_csv(state: SweepState) -> str:
+    """Every setting with mean, standard error and number of repetitions of each metric."""
+    paths = list(dict.fromkeys(path for group in state.groups for path in group["overrides"]))
+    keys = [f"{split}.{name}" for name, split in metric_keys([g["mean"] for g in state.groups], state.metrics)]
+    parts = ("mean", "se", "n")
+    header = [*paths, "complete", *(f"{key}.{part}" for key in keys for part in parts)]
+    rows = []
+    for group in state.groups:
+        values = [group["overrides"].get(path) for path in paths]
+        rows.append([*values, group["complete"], *(group[part].get(key) for key in keys for part in parts)])
+    return csv_text(header, rows)

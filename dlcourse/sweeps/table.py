@@ -1,0 +1,116 @@
+"""Aligned text tables and CSV files of runs: what was varied, then each metric by split."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class Column:
+    """One column: two lines of heading (columns of one ``group`` share it), and a text for each row."""
+
+    name: str
+    cells: list[str]
+    group: str = ""
+    left: bool = field(default=False, kw_only=True)
+    """Whether the cells stand left (words) or right (numbers)."""
+
+
+def render(columns: Sequence[Column], mark: int | None = None, note: str = "") -> str:
+    """The table as text, without a newline at the end; row ``mark`` has a star in front and ``note`` behind."""
+    widths = [max(len(text) for text in [column.name, *column.cells]) for column in columns]
+    spans = _spans(columns)
+    groups = []
+    for start, stop in spans:
+        width, group = sum(widths[start:stop]) + 2 * (stop - start - 1), columns[start].group
+        widths[stop - 1] += max(0, len(group) - width)
+        groups.append(group.ljust(width))
+    lines = ["  " + "  ".join(groups)] if any(column.group for column in columns) else []
+    lines.append("  " + _line([column.name for column in columns], widths, columns))
+    for row in range(len(columns[0].cells) if columns else 0):
+        star, behind = ("* ", f"  {note}" if note else "") if row == mark else ("  ", "")
+        lines.append(star + _line([column.cells[row] for column in columns], widths, columns) + behind)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _spans(columns: Sequence[Column]) -> list[tuple[int, int]]:
+    """Where neighbours share a group heading: half-open ranges over the columns."""
+    spans: list[tuple[int, int]] = []
+    for index, column in enumerate(columns):
+        if spans and column.group and column.group == columns[spans[-1][0]].group:
+            spans[-1] = (spans[-1][0], index + 1)
+        else:
+            spans.append((index, index + 1))
+    return spans
+
+
+def _line(texts: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> str:
+    cells = zip(texts, widths, columns, strict=True)
+    return "  ".join(text.ljust(width) if column.left else text.rjust(width) for text, width, column in cells)
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; a dash where there is no value."""
+    if value is None:
+        return "-"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return f"{value:.4g}"
+
+
+def metric_keys(rows: Iterable[Mapping[str, Any]], metrics: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Every (metric, split) that any row has, metrics in the config's order and splits as train, val, test."""
+    found = {key for row in rows for key in row}
+    pairs = [(key.split(".", 1)[1], key.split(".", 1)[0]) for key in sorted(found) if "." in key]
+    order = {name: index for index, name in enumerate(metrics)}
+
+    def rank(pair: tuple[str, str]) -> tuple[int, str, int]:
+        metric, split = pair
+        return order.get(metric, len(order)), metric, SPLITS.index(split) if split in SPLITS else len(SPLITS)
+
+    return sorted(pairs, key=rank)
+
+
+def metric_columns(
+    rows: Sequence[Mapping[str, float | None]],
+    metrics: Sequence[str] = (),
+    errors: Sequence[Mapping[str, float | None]] | None = None,
+) -> list[Column]:
+    """Columns of flat metrics such as ``{"val.mse": 0.1}``; with ``errors``, as mean and standard error."""
+    columns = []
+    for metric, split in metric_keys(rows, metrics):
+        key = f"{split}.{metric}"
+        cells = [number(row.get(key)) for row in rows]
+        if errors is not None:
+            spread = [error.get(key) for error in errors]
+            cells = [
+                cell if value is None else f"{cell} ± {value:.2g}" for cell, value in zip(cells, spread, strict=True)
+            ]
+        columns.append(Column(split, cells, group=metric))
+    return columns
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as RFC 4180 text: numbers at full precision, nothing for None, lists and mappings as JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value)
+    return repr(value) if isinstance(value, float) else value

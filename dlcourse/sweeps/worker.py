@@ -1,0 +1,48 @@
+"""One process of ``sweep --jobs N``: takes points as JSON lines on stdin, answers with their outcomes on stdout.
+
+The parent is gone, or wants an end, when stdin closes: then the point that is running writes its checkpoint and stops.
+"""
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import Any
+
+from dlcourse import registry
+from dlcourse.errors import Interrupted
+from dlcourse.sweeps.point import Task, execute
+
+
+def main() -> None:
+    """Work until stdin closes; the first line says which plugins to load, each further one is a task."""
+    # Whatever a point prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    # Between two points nothing is worth keeping, so both signals simply end the process.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for path in json.loads(sys.stdin.readline())["plugins"]:
+        registry.load_plugin(path)
+    tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=_read, args=(tasks, busy), daemon=True).start()
+    while (task := tasks.get()) is not None:
+        busy.set()
+        try:
+            outcome = execute(Task.from_json(task))
+        except Interrupted as error:
+            outcome = {"status": "interrupted", "error": str(error)}
+        busy.clear()
+        answers.write(json.dumps(outcome) + "\n")
+        answers.flush()
+
+
+def _read(tasks: "queue.SimpleQueue[dict[str, Any] | None]", busy: threading.Event) -> None:
+    for line in sys.stdin:
+        tasks.put(json.loads(line))
+    tasks.put(None)
+    if busy.is_set():
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,78 @@
+"""``dlcourse sweep``, ``dlcourse run`` on a sweep, and ``dlcourse compare``, as they are typed."""
+
+import json
+
+import pytest
+import yaml
+
+from dlcourse.cli import main
+
+
+@pytest.fixture
+def path(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(make(sweep={"grid": {"model.degree": [1, 3]}})))
+    return "small.yaml"
+
+
+def only_folder(tmp_path):
+    (folder,) = (tmp_path / "runs" / "small").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize("command", ["sweep", "run"])
+def test_table_best_and_report(command, path, tmp_path, capsys):
+    assert main([command, path]) == 0
+    said = capsys.readouterr().out
+    folder = only_folder(tmp_path)
+    assert "best by validation mse: model.degree=" in said
+    assert f"report: runs/small/{folder.name}/report.html" in said
+    assert any((folder / "plots").glob("*.png"))
+
+
+@pytest.mark.parametrize("command", ["sweep", "run"])
+def test_quiet_prints_the_folder(command, path, tmp_path, capsys):
+    assert main([command, path, "--quiet", "--no-plots"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"runs/small/{only_folder(tmp_path).name}\n" and captured.err == ""
+
+
+def test_overrides_name_and_out(path, tmp_path, capsys):
+    assert main(["sweep", path, "sweep.grid.model.degree=[2]", "--name", "other", "--out", "there", "--no-plots"]) == 0
+    (folder,) = (tmp_path / "there" / "other").iterdir()
+    assert [each["id"] for each in json.loads((folder / "sweep.json").read_text())["points"]] == ["000-degree=2"]
+
+
+def test_dry_run(path, tmp_path, capsys):
+    assert main(["sweep", path, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "2 points"
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sweep=null"], "has no sweep section"),
+        (["sweep.grid.model.degre=[1]"], "did you mean 'degree'"),
+        (["--jobs", "0"], "jobs: expected at least 1"),
+        (["--resume", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_mistakes_end_in_one_line(arguments, said, path, capsys):
+    assert main(["sweep", path, *arguments]) == 2
+    captured = capsys.readouterr().err
+    assert said in captured and "Traceback" not in captured
+
+
+def test_compare(path, tmp_path, capsys):
+    main(["sweep", path, "--quiet", "--no-plots"])
+    main(["sweep", path, "--quiet", "--no-plots", "--name", "again", "data.samples=80"])
+    capsys.readouterr()
+    assert main(["compare", "runs", "--sort", "test.mse", "--csv", "table.csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 4
+    assert lines[1].split()[:4] == ["run", "status", "samples", "degree"]
+    assert {line.split()[0].split("/")[0] for line in lines[2:]} == {"small", "again"}
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
+    assert main(["compare", "runs", "--sort", "accuracy"]) == 2
+    assert main(["compare", "nowhere"]) == 2

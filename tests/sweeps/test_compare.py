@@ -1,0 +1,127 @@
+import csv
+import io
+
+import pytest
+import yaml
+
+from dlcourse.errors import UserError
+from dlcourse.sweeps import compare
+from dlcourse.sweeps.folder import PointState, SweepFolder, SweepState
+from dlcourse.training.folder import RunFolder
+
+BASE = {"name": "x", "seed": 0, "data": {"name": "polynomial_curve"}, "model": {"name": "polynomial", "degree": 3}}
+
+
+def make_run(path, degree=3, val=None, status="done", seed=0):
+    config = {**BASE, "seed": seed, "model": {"name": "polynomial", "degree": degree}}
+    run = RunFolder.create_at(path, yaml.safe_dump(config, sort_keys=False), {})
+    if status is not None:
+        run.write_result({"status": status, "metrics": {"val": {"mse": val}} if val is not None else {}})
+    return run
+
+
+def make_sweep(path, states):
+    points = []
+    for degree, status in enumerate(states, start=1):
+        point = PointState(f"{degree - 1:03d}-degree={degree}", {"model.degree": degree}, status=status)
+        if status != "pending":
+            point.folder = f"points/{point.id}"
+            make_run(path / "points" / point.id, degree, val=1.0 / degree, status=status)
+            point.metrics = {"val.mse": 1.0 / degree}
+        points.append(point)
+    state = SweepState(
+        name="x",
+        config={**BASE, "sweep": {"grid": {"model.degree": [1, 2, 3]}}},
+        axes=[],
+        metrics=["mse"],
+        select={"metric": "mse", "split": "val", "higher_is_better": False},
+        points=points,
+    )
+    SweepFolder(path).write(state)
+
+
+def test_runs_beside_each_other(tmp_path):
+    make_run(tmp_path / "x" / "a", degree=3, val=0.5)
+    make_run(tmp_path / "x" / "b", degree=5, val=0.25)
+    make_run(tmp_path / "x" / "c", degree=5, status="failed", seed=1)
+    make_run(tmp_path / "x" / "d", degree=5, status=None)
+    records = compare.collect([tmp_path / "x" / name for name in "abcd"])
+    assert compare.comparison(records, 80).splitlines() == [
+        "                                 mse",
+        "  run  status      seed  degree   val",
+        "  a    done        0     3        0.5",
+        "  b    done        0     5       0.25",
+        "  c    failed      1     5          -",
+        "  d    unfinished  0     5          -",
+    ]
+
+
+def test_parents_and_sweeps_are_opened(tmp_path):
+    make_run(tmp_path / "runs" / "x" / "lone", degree=7, val=0.1)
+    make_sweep(tmp_path / "runs" / "y" / "sweep", ["done", "diverged", "pending"])
+    (tmp_path / "runs" / "notes").mkdir()
+    records = compare.collect([tmp_path / "runs"])
+    assert [(record.label, record.status, record.config["model.degree"]) for record in records] == [
+        ("x/lone", "done", 7),
+        ("y/sweep/000-degree=1", "done", 1),
+        ("y/sweep/001-degree=2", "diverged", 2),
+        ("y/sweep/002-degree=3", "pending", 3),
+    ]
+    twice = compare.collect([tmp_path / "runs", tmp_path / "runs" / "y" / "sweep"])
+    assert len(twice) == len(records)
+
+
+def test_few_runs_that_differ_in_much_stand_in_columns(tmp_path):
+    make_run(tmp_path / "a", degree=3, val=0.5)
+    make_run(tmp_path / "b", degree=5, val=0.25, seed=4)
+    text = compare.comparison(compare.collect([tmp_path / "a", tmp_path / "b"]), width=20)
+    assert text.splitlines() == [
+        "              a     b",
+        "  status   done  done",
+        "  seed        0     4",
+        "  degree      3     5",
+        "  mse val   0.5  0.25",
+    ]
+
+
+def test_sort_best_first_missing_last(tmp_path):
+    for name, value in (("a", 0.5), ("b", None), ("c", 0.25)):
+        make_run(tmp_path / name, val=value)
+    records = compare.collect([tmp_path])
+    assert [record.label for record in compare.sorted_by(records, "mse")] == ["c", "a", "b"]
+    assert [record.label for record in compare.sorted_by(records, "val.mse")] == ["c", "a", "b"]
+    with pytest.raises(UserError, match=r"no run has that metric \(did you mean 'mse'\?\); there are: val.mse"):
+        compare.sorted_by(records, "msee")
+
+
+def test_direction_comes_from_the_metric():
+    assert compare.higher_is_better("accuracy") and not compare.higher_is_better("half_sse")
+
+
+def test_csv(tmp_path):
+    make_run(tmp_path / "a", degree=3, val=1 / 3)
+    make_run(tmp_path / "b", degree=5, val=0.25)
+    rows = list(csv.reader(io.StringIO(compare.comparison_csv(compare.collect([tmp_path])))))
+    assert rows[0] == ["run", "status", "model.degree", "val.mse"]
+    assert rows[1] == ["a", "done", "3", repr(1 / 3)]
+
+
+def test_types_count_as_differences():
+    assert compare.differences([{"a": 1, "b": 2, "name": "x"}, {"a": 1.0, "b": 2, "name": "y"}]) == ["a"]
+    assert compare.differences([{"a": 1}, {}]) == ["a"]
+
+
+def test_overrides_replace_what_lies_beneath():
+    flat = compare.flatten({"model": {"name": "mlp", "hidden": [4]}, "seed": 0})
+    assert compare.overlaid(flat, {"model": {"name": "linear"}}) == {"model.name": "linear", "seed": 0}
+
+
+def test_mistakes(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        compare.collect([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match="holds no run and no sweep"):
+        compare.collect([tmp_path])
+    run = make_run(tmp_path / "a")
+    run.config.write_text("a: [")
+    with pytest.raises(UserError, match="damaged"):
+        compare.collect([tmp_path / "a"])

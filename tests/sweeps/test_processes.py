@@ -1,0 +1,158 @@
+"""Points in processes of their own, as ``--jobs`` runs them, and what signals do to a sweep."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dlcourse import registry
+from dlcourse.sweeps import run_sweep
+from dlcourse.sweeps.processes import Pool, fair_share
+
+PLUGIN = """
+import os
+import signal
+from dlcourse.data import Dataset
+from dlcourse.data.polynomial_curve import PolynomialCurve
+from dlcourse.errors import DataError
+from dlcourse.registry import register
+
+
+@register("data", "fragile")
+class Fragile:
+    def __init__(self, fate: str = "fine", seed: int | None = None):
+        self.fate = fate
+
+    def load(self, seed: int) -> Dataset:
+        print("a component that prints")
+        if self.fate == "refuse":
+            raise DataError("row 3 is odd")
+        if self.fate == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return PolynomialCurve(samples=20).load(seed)
+"""
+
+TRAINING = {
+    "name": "slow",
+    "data": {"name": "polynomial_curve", "samples": 200, "split": {"val": 0.2}},
+    "model": {"name": "polynomial", "degree": 3},
+    "loss": "mse",
+    "optimizer": {"name": "sgd", "lr": 0.01},
+    "metrics": ["mse"],
+    "train": {"epochs": 600, "batch_size": 8, "eval_every": 100},
+    "sweep": {"grid": {"optimizer.lr": [0.01, 0.02]}},
+}
+
+
+def test_processes_give_the_same_numbers(make, tmp_path):
+    swept = make(sweep={"grid": {"model.degree": [1, 3, 9]}, "resample": 3})
+    here = run_sweep(swept, out=tmp_path / "here", quiet=True, plots=False)
+    there = run_sweep(swept, out=tmp_path / "there", jobs=2, quiet=True, plots=False)
+    assert there.exit_code == 0
+    assert [each.metrics for each in there.points] == [each.metrics for each in here.points]
+    assert there.resample == here.resample
+    for one, other in zip(here.points, there.points, strict=True):
+        told = [(result.folder / p.folder / "config.yaml").read_text() for result, p in ((here, one), (there, other))]
+        assert told[0] == told[1]
+
+
+def test_a_process_that_fails_or_dies_costs_one_point(make, tmp_path, capfd):
+    plugin = tmp_path / "fragile.py"
+    plugin.write_text(PLUGIN)
+    registry.load_plugin(plugin)
+    fates = ["fine", "refuse", "die", "fine too", "fine three"]
+    swept = make(data={"name": "fragile", "split": {"val": 0.2}}, sweep={"grid": {"data.fate": fates}})
+    result = run_sweep(swept, out=tmp_path / "runs", jobs=2, quiet=True, plots=False)
+    assert [each.status for each in result.points] == ["done", "failed", "failed", "done", "done"]
+    assert result.points[1].error == "row 3 is odd"
+    assert result.points[2].error == "its process ended by signal SIGKILL; the system may have been out of memory"
+    assert "point 002-fate=die failed: its process ended" in capfd.readouterr().err
+    assert result.exit_code == 1
+
+
+def test_threads_are_shared_fairly():
+    assert fair_share(4, {"PATH": "x"}, 16) == {
+        "PATH": "x",
+        "OMP_NUM_THREADS": "4",
+        "OPENBLAS_NUM_THREADS": "4",
+        "MKL_NUM_THREADS": "4",
+    }
+    asked = fair_share(2, {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "64"}, 4)
+    assert (asked["OMP_NUM_THREADS"], asked["OPENBLAS_NUM_THREADS"], asked["MKL_NUM_THREADS"]) == ("1", "2", "2")
+    assert fair_share(8, {}, 2)["OMP_NUM_THREADS"] == "1"
+
+
+def test_leaving_the_loop_ends_the_processes():
+    pool = Pool(2)
+    for kind, _, _ in pool.run([{"never": "asked for"}] * 4):
+        if kind == "started":
+            break
+    assert not pool._workers
+
+
+def start(tmp_path, *options):
+    (tmp_path / "slow.yaml").write_text(yaml.safe_dump(TRAINING))
+    command = [sys.executable, "-m", "dlcourse", "sweep", str(tmp_path / "slow.yaml"), "--out", str(tmp_path / "runs")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [*command, "--no-plots", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def wait_for_training(tmp_path, process, points):
+    """Until so many points have written lines of training."""
+    for _ in range(1200):
+        lines = (tmp_path / "runs").glob("slow/*/points/*/metrics.jsonl")
+        if len([each for each in lines if each.stat().st_size]) >= points:
+            return next((tmp_path / "runs" / "slow").iterdir())
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    raise AssertionError("no point has begun to train")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The sweep as it is if nothing interrupts it."""
+    return run_sweep(TRAINING, out=tmp_path_factory.mktemp("whole"), quiet=True, plots=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "signum", "code", "statuses"),
+    [
+        ([], signal.SIGINT, 130, ["interrupted", "pending"]),
+        (["--jobs", "2"], signal.SIGINT, 130, ["interrupted", "interrupted"]),
+        (["--jobs", "2"], signal.SIGTERM, 143, ["interrupted", "interrupted"]),
+    ],
+)
+def test_a_signal_saves_every_point_and_resuming_is_exact(whole, tmp_path, options, signum, code, statuses):
+    process = start(tmp_path, *options)
+    folder = wait_for_training(tmp_path, process, points=len([each for each in statuses if each == "interrupted"]))
+    process.send_signal(signum)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert f"--resume {folder}" in said and "Traceback" not in said
+    state = json.loads((folder / "sweep.json").read_text())
+    assert [each["status"] for each in state["points"]] == statuses
+    assert (folder / "points" / "000-lr=0.01" / "checkpoints" / "last.safetensors").is_file()
+    resumed = run_sweep(TRAINING, resume=folder, quiet=True, plots=False)
+    assert [each.metrics for each in resumed.points] == [each.metrics for each in whole.points]
+    assert [each.folder for each in resumed.points] == [each.folder for each in whole.points]
+
+
+def test_processes_do_not_outlive_a_killed_parent(tmp_path):
+    process = start(tmp_path, "--jobs", "2")
+    folder = wait_for_training(tmp_path, process, points=2)
+    process.kill()
+    process.communicate()
+    results = [folder / "points" / name / "result.json" for name in ("000-lr=0.01", "001-lr=0.02")]
+    for _ in range(600):
+        if all(json.loads(each.read_text())["status"] == "interrupted" for each in results):
+            return
+        time.sleep(0.05)
+    raise AssertionError([each.read_text() for each in results])

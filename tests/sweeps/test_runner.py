@@ -1,0 +1,278 @@
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dlcourse import config, experiment
+from dlcourse.data import prepare
+from dlcourse.errors import ConfigError, Interrupted, UserError
+from dlcourse.sweeps import execution, expand, point, run_sweep
+from dlcourse.training.folder import RunFolder
+
+DIVERGING = {"name": "sgd", "lr": 0.1}
+LEARNING_RATES = {"grid": {"optimizer.lr": [0.1, 1e9, 0.01]}}
+
+
+def quietly(given, out="runs", **options):
+    return run_sweep(given, out=out, quiet=True, plots=False, **options)
+
+
+def run_alone(given, out):
+    return experiment.run(given, out=out, quiet=True, plots=False).metrics
+
+
+def state_of(result):
+    return json.loads((result.folder / "sweep.json").read_text())
+
+
+def test_every_point_is_a_run_of_its_own(make, tmp_path, capsys):
+    result = run_sweep(make(), out=tmp_path)
+    assert result.exit_code == 0 and result.status == "done"
+    assert result.folder.parent == tmp_path / "small"
+    assert [each.id for each in result.points] == ["000-degree=1", "001-degree=3", "002-degree=9"]
+    for each in result.points:
+        run = RunFolder.open(result.folder / each.folder)
+        assert run.read_result()["status"] == each.status == "done"
+        assert run.read_result()["config_overrides"] == each.overrides
+        splits = run.read_result()["metrics"]
+        assert {f"{split}.{name}": splits[split][name] for split in splits for name in splits[split]} == each.metrics
+        assert not run.plots.exists() or not any(run.plots.iterdir())
+    assert (result.folder / "report.html").is_file()
+    said = capsys.readouterr().out
+    assert f"sweep folder: {result.folder}" in said and "report: " in said
+    assert "best by validation mse: model.degree=" in said
+
+
+def test_a_point_gives_the_numbers_of_the_same_run_by_itself(make, tmp_path):
+    result = quietly(make(), tmp_path)
+    alone = run_alone(make(sweep=None, model={"name": "polynomial", "degree": 9}), tmp_path)
+    assert result.points[2].metrics["test.mse"] == alone["test"]["mse"]
+
+
+def test_a_point_can_be_run_again_from_its_config(make, tmp_path):
+    result = quietly(make(), tmp_path)
+    again = run_alone(result.folder / result.points[1].folder / "config.yaml", tmp_path)
+    assert again["val"]["mse"] == result.points[1].metrics["val.mse"]
+
+
+def test_the_best_is_the_least_validation_error(make, tmp_path):
+    result = quietly(make(), tmp_path)
+    least = min(result.points, key=lambda each: each.metrics["val.mse"])
+    assert result.best["overrides"] == least.overrides
+    told = result.best["metric"], result.best["split"], result.best["value"]
+    assert told == ("mse", "val", least.metrics["val.mse"])
+    by_r2 = make(train={"best": {"metric": "r2", "split": "train"}}, sweep={"grid": {"optimizer.ridge": [0.0, 10.0]}})
+    assert quietly(by_r2, tmp_path).best["overrides"] == {"optimizer.ridge": 0.0}
+
+
+def test_table_and_csv(make, tmp_path, capsys):
+    result = run_sweep(make(), out=tmp_path, plots=False)
+    lines = capsys.readouterr().out.splitlines()
+    head = next(index for index, line in enumerate(lines) if "degree" in line and "train" in line)
+    assert lines[head].split() == ["degree", *["train", "val", "test"] * 2]
+    assert [line.split()[0] for line in lines[head + 1 : head + 4]].count("*") == 1
+    with open(result.folder / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["model.degree"] for row in rows] == ["1", "3", "9"]
+    assert float(rows[0]["val.mse"]) == result.points[0].metrics["val.mse"]
+    assert rows[0]["folder"] == "points/000-degree=1"
+
+
+def test_folds_are_averaged(make, tmp_path, capsys):
+    result = run_sweep(make(sweep={"grid": {"model.degree": [1, 3]}, "kfold": 4}), out=tmp_path, plots=False)
+    assert len(result.points) == 8 and len(result.groups) == 2
+    for group in result.groups:
+        values = [each.metrics["val.mse"] for each in result.points if each.id in group["points"]]
+        assert group["mean"]["val.mse"] == pytest.approx(np.mean(values))
+        assert group["se"]["val.mse"] == pytest.approx(np.std(values, ddof=1) / math.sqrt(4))
+    assert result.best["overrides"] == {"model.degree": 3} and result.one_standard_error is not None
+    assert "simplest within one standard error of the best" in capsys.readouterr().out
+    assert (result.folder / "groups.csv").read_text().startswith("model.degree,complete,train.mse.mean,train.mse.se,")
+
+
+def test_folds_share_no_validation_sample(make):
+    points = expand(config.from_mapping(make(sweep={"kfold": 5})))
+    parts = [prepare(each.config.data["data"], 0).parts for each in points]
+    held_out = np.concatenate([part["val"].index for part in parts])
+    assert len(set(held_out)) == len(held_out) == 48  # 60 less the test part's 12
+    assert len({tuple(part["test"].index) for part in parts}) == 1
+
+
+def test_dry_run_runs_nothing(make, tmp_path, capsys):
+    result = run_sweep(make(sweep={"zip": {"model.degree": [3, 4], "seed": [0, 1]}}), out=tmp_path, dry_run=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "2 points",
+        "  000-degree=3-seed=0  as the config says",
+        "  001-degree=4-seed=1  seed: 0 -> 1, model.degree: 3 -> 4",
+    ]
+    assert result.folder is None and [each.status for each in result.points] == ["pending", "pending"]
+    assert not any(tmp_path.iterdir())
+
+
+def test_divergence_is_a_result(make, tmp_path, capsys):
+    swept = make(optimizer=DIVERGING, sweep=LEARNING_RATES, train={"epochs": 20})
+    result = run_sweep(swept, out=tmp_path, plots=False)
+    assert [each.status for each in result.points] == ["done", "diverged", "done"]
+    assert result.exit_code == 0 and result.status == "done"
+    assert result.best["overrides"] == {"optimizer.lr": 0.1}
+    captured = capsys.readouterr()
+    assert "point 001-lr=1e+09 diverged: " in captured.err
+    assert any(line.split()[:2] == ["1e+09", "diverged"] for line in captured.out.splitlines())
+    everywhere = make(optimizer=DIVERGING, sweep={"grid": {"optimizer.lr": [1e9, 1e10]}}, train={"epochs": 20})
+    assert quietly(everywhere, tmp_path).exit_code == 4
+
+
+def fail_at(monkeypatch, degree, error):
+    real = point.run
+
+    def run(given=None, **options):
+        if given is not None and given.data["model"]["degree"] == degree:
+            raise error
+        return real(given, **options)
+
+    monkeypatch.setattr(point, "run", run)
+
+
+def test_a_failed_point_is_said_twice_and_stops_nothing(make, tmp_path, capsys, monkeypatch):
+    fail_at(monkeypatch, 3, UserError("the file is gone"))
+    result = run_sweep(make(), out=tmp_path, plots=False)
+    assert [each.status for each in result.points] == ["done", "failed", "done"]
+    assert result.exit_code == 1 and state_of(result)["status"] == "failed"
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "point 001-degree=3 failed: the file is gone"
+    assert said[1:3] == ["1 of 3 points failed:", "  001-degree=3: the file is gone"]
+    assert f"--resume {result.folder}" in said[3]
+
+
+def test_an_error_of_ours_shows_where_once(make, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(point, "run", lambda *_, **__: 1 // 0)
+    result = quietly(make(), tmp_path)
+    said = capsys.readouterr().err
+    assert said.count("Traceback") == 1 and said.count("ZeroDivisionError: integer division") == 1 + 3 + 3
+    assert {each.status for each in result.points} == {"failed"}
+
+
+def test_resume_keeps_what_is_finished_and_runs_the_rest(make, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        fail_at(patch, 3, UserError("the file is gone"))
+        first = quietly(make(), tmp_path)
+    kept = (first.folder / "points" / "000-degree=1" / "result.json").stat().st_mtime_ns
+    capsys.readouterr()
+    second = run_sweep(make(), resume=first.folder, plots=False)
+    assert "2 of 3 points are finished already" in capsys.readouterr().out
+    assert second.folder == first.folder and second.exit_code == 0
+    assert [each.status for each in second.points] == ["done"] * 3
+    assert (first.folder / "points" / "000-degree=1" / "result.json").stat().st_mtime_ns == kept
+    fresh = quietly(make(), tmp_path)
+    assert [each.metrics for each in second.points] == [each.metrics for each in fresh.points]
+
+
+def test_a_failed_attempt_is_kept_beside_the_next(make, tmp_path, monkeypatch):
+    swept = make(optimizer={"name": "sgd", "lr": 0.1}, train={"epochs": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcourse.experiment.session.write_predictions", lambda *_: 1 // 0)
+        first = quietly(swept, tmp_path)
+    assert first.points[0].status == "failed"
+    second = quietly(swept, resume=first.folder)
+    assert [each.folder for each in second.points][0] == "points/000-degree=1.2"
+    assert RunFolder(first.folder / "points" / "000-degree=1").read_result()["status"] == "failed"
+
+
+def test_resume_after_a_kill_between_a_point_and_its_record(make, tmp_path):
+    first = quietly(make(), tmp_path)
+    state = state_of(first)
+    state["points"][1] |= {"status": "running", "metrics": {}, "parameters": None}
+    state["points"][2] |= {"status": "pending", "metrics": {}, "folder": None}
+    (first.folder / "sweep.json").write_text(json.dumps(state))
+    before = (first.folder / "points" / "001-degree=3" / "result.json").stat().st_mtime_ns
+    second = quietly(make(), resume=first.folder)
+    assert [each.metrics for each in second.points] == [each.metrics for each in first.points]
+    assert (first.folder / "points" / "001-degree=3" / "result.json").stat().st_mtime_ns == before
+    assert len(list((first.folder / "points").iterdir())) == 3
+
+
+def test_an_interruption_is_recorded_and_resumed(make, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        fail_at(patch, 3, Interrupted("interrupted by SIGINT", 2))
+        with pytest.raises(Interrupted, match="to go on: dlcourse sweep --resume") as caught:
+            quietly(make(), tmp_path)
+    assert caught.value.exit_code == 130
+    (folder,) = (tmp_path / "small").iterdir()
+    state = json.loads((folder / "sweep.json").read_text())
+    assert state["status"] == "interrupted"
+    assert [each["status"] for each in state["points"]] == ["done", "interrupted", "pending"]
+    second = quietly(make(), resume=folder)
+    assert [each.status for each in second.points] == ["done"] * 3
+
+
+def test_resume_needs_no_config(make, tmp_path):
+    space = {"optimizer.ridge": {"low": 1, "high": 10, "log": True}, "model.degree": {"low": 1, "high": 5, "int": True}}
+    first = quietly(make(sweep={"random": {"samples": 3, "space": space}}), tmp_path)
+    second = quietly(None, resume=first.folder)
+    assert [each.metrics for each in second.points] == [each.metrics for each in first.points]
+    with pytest.raises(UserError, match="needs a config"):
+        run_sweep()
+
+
+def test_resume_refuses_another_config(make, tmp_path):
+    first = quietly(make(), tmp_path)
+    with pytest.raises(UserError, match=r"another config: data.samples: 60, now 61; a changed config is a new sweep"):
+        run_sweep(make(), overrides={"data.samples": 61}, resume=first.folder)
+    with pytest.raises(UserError, match="no sweep.json"):
+        run_sweep(make(), resume=tmp_path)
+    (first.folder / "sweep.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        run_sweep(make(), resume=first.folder)
+
+
+def test_a_sweep_is_not_taken_for_a_run(make, tmp_path):
+    first = quietly(make(), tmp_path)
+    with pytest.raises(UserError, match="is a sweep"):
+        experiment.run(resume=first.folder)
+
+
+def test_two_processes_never_share_a_sweep(make, tmp_path):
+    first = quietly(make(), tmp_path)
+    with RunFolder(first.folder).lock(), pytest.raises(UserError, match="another process"):
+        quietly(make(), resume=first.folder)
+
+
+def test_a_config_without_a_sweep_is_an_error(make):
+    with pytest.raises(UserError, match="has no sweep section") as caught:
+        run_sweep(make(sweep=None))
+    assert caught.value.exit_code == 2
+
+
+def test_values_that_do_not_go_together_name_their_points(make):
+    swept = make(sweep={"grid": {"train.epochs": [1, 2], "train.steps": [None, 5]}})
+    with pytest.raises(ConfigError) as caught:
+        expand(config.from_mapping(swept))
+    said = [str(problem) for problem in caught.value.problems]
+    assert len(said) == 2 and "point 001-epochs=1-steps=5: train.steps: epochs and steps exclude" in said[0]
+
+
+def test_a_bad_axis_names_file_and_line(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "data: {name: polynomial_curve}\nmodel: {name: polynomial, degree: 1}\noptimizer: least_squares\nloss: mse\n"
+        "sweep:\n  grid:\n    model.degree: [1, 1]\n"
+    )
+    with pytest.raises(ConfigError, match=rf"{path}:7: sweep.grid.model.degree: lists 1 twice"):
+        run_sweep(path, dry_run=True)
+
+
+def test_the_stream_of_events_in_this_process(make, tmp_path):
+    points = expand(config.from_mapping(make()))
+    tasks = [point.Task(each.config, str(tmp_path / each.id)) for each in points]
+    assert [(kind, index) for kind, index, _ in execution.events(tasks, jobs=1)] == [
+        (kind, index) for index in range(3) for kind in ("started", "outcome")
+    ]
+
+
+def test_a_sweep_over_whole_components(make, tmp_path):
+    optimizers = [{"name": "least_squares"}, {"name": "sgd", "lr": 0.1}]
+    result = quietly(make(sweep={"grid": {"optimizer": optimizers}}), tmp_path)
+    assert [each.id for each in result.points] == ["000-optimizer=least_squares", "001-optimizer=sgd_lr=0.1"]
+    assert {each.status for each in result.points} == {"done"}
