@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from dlcourse.plots.text import number
+
 
 def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:
     """At most ``limit`` points that look the same: of each stretch the smallest and the largest value are kept.
@@ -82,6 +84,21 @@ def _label_log(axis, low: float, high: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def cap(axes: Axes, values: Iterable[np.ndarray], decades: float = 3.5) -> None:
+    """End a log scale so many decades above the least value, and say how far what lies above goes.
+
+    A fit that explodes by ten decades is off in any case; shown whole it would press all that matters into one line.
+    """
+    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
+    finite = joined[np.isfinite(joined) & (joined > 0)]
+    if not finite.size or finite.max() < finite.min() * 10 ** (decades + 1):
+        return
+    axes.set_ylim(finite.min() / 2, finite.min() * 10**decades)
+    _label_log(axes.yaxis, *axes.get_ylim())
+    note = f"↑ up to {number(finite.max(), 2)}"
+    axes.text(0.99, 0.98, note, transform=axes.transAxes, ha="right", va="top", fontsize=8.5, color="#6E6E6E")
+
+
 def whole_ticks(axes: Axes) -> None:
     """Ticks at whole numbers only, for steps, epochs, degrees."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
@@ -94,7 +111,7 @@ def span(values: Iterable[np.ndarray], margin: float = 0.08) -> tuple[float, flo
     if not finite.size:
         return None
     low, high = float(finite.min()), float(finite.max())
-    room = margin * (high - low) or 0.5 * abs(high) or 0.5
+    room = margin * (high - low) if high > low else 0.5 * abs(high) or 0.5
     return low - room, high + room
 
 

@@ -47,7 +47,10 @@ def open_view(folder: Path) -> RunView | SweepView:
         UserError: it is neither a run nor a sweep.
     """
     if (folder / "sweep.json").is_file():
-        return SweepView(folder)
+        view = SweepView(folder)
+        if not view.state:
+            raise UserError(f"{folder}: {'; '.join(view.damage)}")
+        return view
     if is_run(folder):
         return RunView(folder)
     if not folder.is_dir():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.plots.reading import SPLITS, Folder, leading_comment, real, section
+from dlcourse.plots.text import clip, rises
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,11 @@ class RunView(Folder):
         order = [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
         return {split: {name: real(value) for name, value in section(found[split]).items()} for split in order}
 
+    def rises(self, metric: str) -> bool:
+        """Whether more of a metric is better."""
+        declared = self.facts.get("higher_is_better")
+        return metric in declared if isinstance(declared, list) else rises(metric)
+
     @property
     def features(self) -> int:
         """How many input features the data has; 0 if the folder does not say."""
@@ -132,7 +138,7 @@ class RunView(Folder):
         return str(self.facts.get("target_name") or "y"), str(self.facts.get("target_unit") or "")
 
     def class_name(self, index: int) -> str:
-        return _nth(self.facts.get("class_names"), index, f"class {index}")
+        return clip(_nth(self.facts.get("class_names"), index, f"class {index}"))
 
     @cached_property
     def parts(self) -> dict[str, Part]:
@@ -150,6 +156,11 @@ class RunView(Folder):
             x = x.reshape(len(x), -1) if x is not None and len(x) == len(y) else None
             found[split] = Part(x, y, output)
         return found
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many samples that a picture shows them small."""
+        return max((len(part.y) for part in self.parts.values()), default=0) > 400
 
     @property
     def judged(self) -> str:

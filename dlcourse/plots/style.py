@@ -5,8 +5,7 @@ say the same once more. Figures are made on their own Agg canvas: pyplot and its
 """
 
 import os
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +75,29 @@ class Look:
     label: str
     color: str
     marker: str
-    dash: str
 
 
 SPLITS = {
-    "train": Look("training", "#0072B2", "o", "-"),
-    "val": Look("validation", "#D55E00", "s", "-"),
-    "test": Look("test", "#009E73", "^", "-"),
+    "train": Look("training", "#0072B2", "o"),
+    "val": Look("validation", "#D55E00", "s"),
+    "test": Look("test", "#009E73", "^"),
 }
+
+
+def scatter(axes: Axes, split: str, x: np.ndarray, y: np.ndarray, *, many: bool, size: float = 20) -> None:
+    """The points of a split; ``many`` points in the picture are drawn small and pale."""
+    look = SPLITS[split]
+    axes.scatter(
+        x,
+        y,
+        s=6 if many else size,
+        marker=look.marker,
+        color=look.color,
+        alpha=0.35 if many else 0.7,
+        linewidths=0,
+        label=look.label,
+        zorder=2,
+    )
 
 
 def split_word(split: str) -> str:
@@ -105,64 +119,6 @@ def canvas(width: float = WIDTH, height: float = HEIGHT) -> Figure:
     return figure
 
 
-def panels(count: int, columns: int | None = None, *, height: float = 2.7, **options: Any) -> tuple[Figure, list[Axes]]:
-    """Small multiples, filled row by row, in three columns unless two fill them better; the rest stays blank."""
-    columns = min(count, columns or (2 if count == 4 else 3))
-    rows = -(-count // columns)
-    width = WIDE if columns > 2 else WIDTH if columns == 1 else 8.4
-    figure = canvas(width, height * rows + 0.7)
-    grid = figure.subplots(rows, columns, squeeze=False, **options)
-    cells = list(grid.flat)
-    for cell in cells[count:]:
-        cell.set_visible(False)
-    return figure, cells[:count]
-
-
-def headline(figure: Figure, title: str) -> None:
-    """The title over the whole figure, at the left, broken into lines that fit; kept for the file's metadata."""
-    text = figure.suptitle("", x=0.012, ha="left", fontsize=12, fontweight="bold")
-    room = 0.97 * figure.bbox.width
-    for per_line in range(len(title) + 1, 20, -4):
-        text.set_text("\n".join(textwrap.wrap(title, per_line)))
-        if text.get_window_extent(figure.canvas.get_renderer()).width <= room:
-            break
-    figure.set_label(title)
-
-
-def legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:
-    """Labels above the axes, where they hide no data, in as few rows as fit; nothing if nothing is labelled."""
-    handles = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
-    figure = axes.get_figure()
-    # The axes begin about 0.8 inches from the left; where exactly is known only when everything is laid out.
-    room = figure.bbox.width - 0.8 * figure.dpi
-    for rows in range(1, len(handles) + 1):
-        columns = -(-len(handles) // rows)
-        # Matplotlib fills columns; this order makes the rows read from left to right.
-        order = [handles[i] for start in range(columns) for i in range(start, len(handles), columns)]
-        made = axes.legend(
-            handles=order,
-            loc="lower left",
-            bbox_to_anchor=(-0.01, 1.0),
-            ncols=columns,
-            borderaxespad=0.2,
-            handlelength=1.7,
-            handletextpad=0.5,
-            columnspacing=1.3,
-        )
-        if made.get_window_extent(figure.canvas.get_renderer()).width <= room:
-            break
-
-
-def shared_legend(figure: Figure, axes: Axes) -> None:
-    """One row of labels below all panels, those of one panel standing for all."""
-    handles, labels = axes.get_legend_handles_labels()
-    made = figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
-    for handle in made.legend_handles:
-        if hasattr(handle, "set_sizes"):  # of points, which are small in small panels
-            handle.set_sizes([28])
-            handle.set_alpha(0.9)
-
-
 def class_look(index: int) -> tuple[str, str]:
     """Colour and marker of a class; after eight the pairs go on in another combination."""
     count = len(CLASSES)
@@ -181,12 +137,6 @@ def ramp(count: int) -> list[tuple[float, ...]]:
 
 def save(figure: Figure, path: Path, caption: str) -> None:
     """Write a PNG, whole or not at all, that carries its title and caption and no date: equal input, equal bytes."""
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            largest = max(map(abs, axis.get_view_interval()))
-            if axis.get_scale() == "linear" and not 1e-6 < largest < 1e7:
-                # Instead of a factor at the end of the axis, where it would lie under the legend.
-                axis.set_major_formatter(lambda value, _: f"{value:.6g}")
     partial = path.with_name(path.name + ".partial")
     metadata = {"Title": figure.get_label(), "Description": caption, "Software": None}
     try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcourse.plots.reading import Folder, real, section
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import axis_name, rises, value_text
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name, rises, value_text
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
 """Paths that repeat a setting and are no axis of a picture."""
@@ -211,8 +211,14 @@ class SweepView(Folder):
 
     def label(self, overrides: dict[str, Any]) -> str:
         """A setting in words, by the axes only: ``degree 3, ridge 0.1``."""
-        told = [f"{axis_name(a.path)} {value_text(overrides[a.path])}" for a in self.axes if a.path in overrides]
-        return ", ".join(told) or ", ".join(f"{axis_name(path)} {value_text(v)}" for path, v in overrides.items())
+        told = [_told(axis.path, overrides[axis.path]) for axis in self.axes if axis.path in overrides]
+        return ", ".join(told or (_told(path, value) for path, value in overrides.items()))
+
+
+def _told(path: str, value: Any) -> str:
+    """``degree 3``, ``200 training samples``."""
+    words = (value_text(value), axis_name(path))
+    return " ".join(words if path in SAMPLE_PATHS else words[::-1])
 
 
 def canonical(value: Any) -> str:

@@ -16,7 +16,7 @@ _METRICS = {
     "top_k": ("top-k accuracy", ""),
     "error": ("error rate", ""),
 }
-_WORDS = {"lr": "learning rate", "samples": "samples", "train": "training samples", "k": "k", "name": "name"}
+_WORDS = {"lr": "learning rate"}
 _HIGHER = ("accuracy", "top_k", "r2", "log_likelihood")
 
 
@@ -88,9 +88,14 @@ def metric_label(metric: str, target_unit: str = "") -> str:
     return named(name, unit)
 
 
-def rises(metric: str, declared: Mapping[str, bool] | None = None) -> bool:
-    """Whether more is better; what the folder declares goes before what is known here."""
-    return declared[metric] if declared and metric in declared else metric in _HIGHER
+def rises(metric: str) -> bool:
+    """Whether more of a metric is better, where the folder does not say."""
+    return metric in _HIGHER
+
+
+def clip(text: str, most: int = 24) -> str:
+    """The text, cut to so many characters."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def capital(text: str) -> str:

@@ -1,6 +1,7 @@
 """Which pictures fit which folder, and that each of them can be read: nothing cut off, nothing on top of its labels."""
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,8 @@ def several_features(path: Path) -> Path:
     arrays = {}
     for split in ("train", "test"):
         x = draw.standard_normal((700, 4))
-        y = x.sum(axis=1, keepdims=True)
-        arrays |= {f"{split}_x": x, f"{split}_y": y, f"{split}_output": y + 0.3 * draw.standard_normal((700, 1))}
+        y = 1e6 * x.sum(axis=1, keepdims=True)
+        arrays |= {f"{split}_x": x, f"{split}_y": y, f"{split}_output": y + 3e5 * draw.standard_normal((700, 1))}
     facts = {**REGRESSION, "feature_names": list("abcd"), "target_name": LONG, "target_unit": "dollars a month"}
     return write_run(path, model="{name: linear}", arrays=arrays, facts=facts)
 
@@ -168,6 +169,12 @@ def check(figure: Figure) -> None:
         if not axes.get_visible():
             continue
         assert not overlap(axes.get_tightbbox(renderer), title), "the axes reach into the title"
+        titles = [text for text in (axes.title, axes._left_title, axes._right_title) if text.get_text()]
+        extents = [text.get_window_extent(renderer) for text in titles]
+        assert not any(overlap(one, other) for one, other in combinations(extents, 2)), "a panel's titles overlap"
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            box = label.get_window_extent(renderer)
+            assert box.width <= figure.bbox.width and box.height <= figure.bbox.height, "an axis label is cut off"
         for axis in (axes.xaxis, axes.yaxis):
             labels = [label for label in axis.get_ticklabels() if label.get_text() and label.get_visible()]
             seen = [label.get_window_extent(renderer) for label in labels if not label.get_rotation()]

@@ -76,6 +76,14 @@ def test_a_metric_that_only_some_lines_have() -> None:
     assert History(events).metric("test", "accuracy")[0].size == 0
 
 
+def test_a_metric_of_ones_own_has_the_direction_that_the_run_declares(tmp_path: Path) -> None:
+    write_run(tmp_path / "new", arrays={}, facts={"higher_is_better": ["f1"]})
+    write_run(tmp_path / "old")
+    new, old = RunView(tmp_path / "new"), RunView(tmp_path / "old")
+    assert new.rises("f1") and not new.rises("mse")
+    assert old.rises("accuracy") and not old.rises("mse")
+
+
 def test_parts_whose_shapes_do_not_fit_are_left_out(tmp_path: Path) -> None:
     arrays = regression_arrays()
     arrays["val_output"] = arrays["val_output"][:-1]

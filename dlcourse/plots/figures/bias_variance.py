@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes as MplAxes
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
-from dlcourse.plots.curves import log_y, span, wants_log
+from dlcourse.plots import layout, style
+from dlcourse.plots.curves import cap, log_y, span, wants_log
 from dlcourse.plots.figures.error_curve import scale_x
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import real, section
 from dlcourse.plots.sweep_view import Axis, Point, SweepView, spread
-from dlcourse.plots.text import axis_name, named, number, value_text
+from dlcourse.plots.text import axis_name, capital, named, number, value_text
 
 TERMS = {
     "bias2": ("bias²", "#0072B2", "o"),
@@ -48,6 +48,8 @@ class BiasVariance(Plot):
         pairs = along(axis, resampled_points(view, "regression"))
         x = np.array([float(point.overrides[axis.path]) for point, _ in pairs])
         terms = {key: np.array([real(record.get(key)) for _, record in pairs]) for key in TERMS}
+        # An estimate of zero has no place on a log scale; the line ends instead of falling out of the picture.
+        terms = {key: np.where(values > 0, values, np.nan) for key, values in terms.items()}
         figure = style.canvas(height=4.4)
         axes = figure.subplots()
         for key, (label, color, marker) in TERMS.items():
@@ -60,14 +62,15 @@ class BiasVariance(Plot):
             axes.plot(x, measured, "x", color=style.MARK, ms=8, mew=2, zorder=6, label="measured on new data")
         if wants_log([values[values > 0] for values in terms.values()]):
             log_y(axes)
+            cap(axes, [terms["expected"]])
             # A bias of 1e-12 is none: what is a thousand times below the least total would only squeeze the rest.
             floor = 1e-3 * np.nanmin(terms["expected"])
             lowest = np.nanmin([np.nanmin(values[values > 0]) for values in terms.values() if (values > 0).any()])
             axes.set_ylim(bottom=max(lowest / 2, floor))
         scale_x(axes, axis)
         axes.set_ylabel(named("expected squared error", f"{view.target_unit}²" if view.target_unit else ""))
-        style.legend(axes)
-        style.headline(figure, _title(axis, x, terms))
+        layout.legend(axes)
+        layout.headline(figure, _title(axis, x, terms))
         fits = int(real(view.resample.get("resamples"))) if np.isfinite(real(view.resample.get("resamples"))) else 0
         return figure, (
             f"Averages over {fits or 'many'} training sets drawn anew: squared bias is the mean fit's distance from "
@@ -80,16 +83,16 @@ def _title(axis: Axis, x: np.ndarray, terms: dict[str, np.ndarray]) -> str:
     total = terms["expected"]
     if not np.isfinite(total).any():
         return f"Bias and variance against {word}"
-    best = value_text(int(x[np.nanargmin(total)]) if axis.whole else float(x[np.nanargmin(total)]))
-    bias, variance = terms["bias2"], terms["variance"]
-    least = f"the expected error is least at {word} {best}"
-    if bias[-1] < bias[0] and variance[-1] > variance[0]:
-        return f"With {word} bias falls and variance grows: {least}"
-    if bias[-1] > bias[0] and variance[-1] < variance[0]:
-        return f"With {word} bias grows and variance falls: {least}"
+    at = int(np.nanargmin(total))
+    bias, variance = np.nan_to_num(terms["bias2"]), np.nan_to_num(terms["variance"])
+    least = f"the expected error is least at {word} {value_text(int(x[at]) if axis.whole else float(x[at]))}"
+    if bias[at] < bias[0] and variance[-1] > variance[at]:
+        return f"Bias falls, then variance grows: {least}"
+    if variance[at] < variance[0] and bias[-1] > bias[at]:
+        return f"Variance falls, then bias grows: {least}"
     if variance[-1] < variance[0]:
         return f"With {word} variance falls from {number(variance[0], 2)} to {number(variance[-1], 2)}"
-    return least[:1].upper() + least[1:]
+    return capital(least)
 
 
 class Resamples(Plot):
@@ -112,26 +115,21 @@ class Resamples(Plot):
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown = self._points(view)
-        figure, cells = style.panels(len(shown), sharex=True, sharey=True)
+        figure, cells = layout.panels(len(shown), sharex=True, sharey=True)
         curves = []
         for axes, (point, record) in zip(cells, shown, strict=True):
             curves.append(self._panel(axes, *view.resampled_fits(point)))
-            axes.set_title(view.label(point.overrides), loc="left", fontweight="bold")
             bias, variance = (number(real(record.get(key)), 2) for key in ("bias2", "variance"))
-            axes.set_title(f"bias² {bias}, variance {variance}", loc="right", fontsize=8.5, color=style.GREY)
+            layout.panel_title(axes, view.label(point.overrides), f"bias² {bias}, variance {variance}")
         limits = span(curves, margin=0.35)
         if limits:
             cells[0].set_ylim(*limits)
         example = view.example
-        for axes in cells:
-            axes.label_outer()
-            spec = axes.get_subplotspec()
-            if spec.is_last_row():
-                axes.set_xlabel(named(*example.feature(0)) if example else "x")
-            if spec.is_first_col():
-                axes.set_ylabel(named(*example.target) if example else "y")
-        style.shared_legend(figure, cells[0])
-        style.headline(figure, self._title(view, shown))
+        layout.outer_labels(
+            cells, named(*example.feature(0)) if example else "x", named(*example.target) if example else "y"
+        )
+        layout.shared_legend(figure, cells[0])
+        layout.headline(figure, self._title(view, shown))
         return figure, "Thin: fits on training sets drawn anew; thick: their mean; dashed: the true curve."
 
     def _panel(self, axes: MplAxes, x: np.ndarray, outputs: np.ndarray, curve: np.ndarray) -> np.ndarray:

@@ -3,13 +3,13 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import geometric, log_x, log_y, wants_log
 from dlcourse.plots.figures.heat_map import title_of_best, two_axes
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, SweepView, canonical
-from dlcourse.plots.text import axis_label, metric_label, value_text
+from dlcourse.plots.text import axis_label, clip, metric_label, value_text
 
 
 class Categories(Plot):
@@ -25,8 +25,8 @@ class Categories(Plot):
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         axis, metric = view.axes[0], view.shown_metric
-        names = [value_text(setting.overrides.get(axis.path)) for setting in view.settings]
-        figure = style.canvas(height=1.9 + 0.36 * len(names))
+        names = [clip(value_text(setting.overrides.get(axis.path)), 32) for setting in view.settings]
+        figure = style.canvas(height=max(3.0, 1.9 + 0.36 * len(names)))
         axes = figure.subplots()
         rows = np.arange(len(names))[::-1]
         drawn = []
@@ -52,8 +52,8 @@ class Categories(Plot):
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_ylabel(axis_label(axis.path))
         axes.set_xlabel(metric_label(metric, view.target_unit))
-        style.legend(axes)
-        style.headline(figure, title_of_best(view))
+        layout.legend(axes)
+        layout.headline(figure, title_of_best(view))
         bars = any(setting.se for setting in view.settings)
         return figure, "One row for each alternative" + ("; bars are one standard error." if bars else ".")
 
@@ -72,7 +72,7 @@ class Effects(Plot):
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown = view.axes[: self.most_panels]
         values = view.values(view.select[1], view.shown_metric)
-        figure, cells = style.panels(len(shown), height=3.0, sharey=True)
+        figure, cells = layout.panels(len(shown), height=3.0, sharey=True)
         best = view.chosen("best")
         for axes, axis in zip(cells, shown, strict=True):
             place = _places(view, axis)
@@ -100,7 +100,7 @@ class Effects(Plot):
         for axes in cells:
             if axes.get_subplotspec().is_first_col():
                 axes.set_ylabel(f"{split} {metric_label(view.shown_metric, view.target_unit)}")
-        style.headline(figure, title_of_best(view))
+        layout.headline(figure, title_of_best(view))
         return figure, "Each point is one setting, the ringed one the best; a panel with a slope names what matters."
 
 

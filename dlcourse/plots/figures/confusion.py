@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import Part, RunView
 
@@ -64,7 +64,7 @@ class Confusion(Plot):
         bar = figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
         bar.outline.set_visible(False)
         label = style.SPLITS[split].label
-        style.headline(figure, _title(matrix, names, label))
+        layout.headline(figure, _title(matrix, names, label))
         return (
             figure,
             f"Counts of {label} samples: rows are true classes, columns what the model says.",

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import named, percent
@@ -41,8 +41,8 @@ class DecisionRegions(Plot):
             axes.set_aspect("equal")
         axes.set_xlabel(named(*view.feature(0)))
         axes.set_ylabel(named(*view.feature(1)))
-        style.legend(axes, _handles(view, output.shape[2], wrong))
-        style.headline(figure, _title(view))
+        layout.legend(axes, _handles(view, output.shape[2], wrong))
+        layout.headline(figure, _title(view))
         return figure, _caption(wrong, ellipses)
 
 

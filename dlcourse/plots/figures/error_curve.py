@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
-from dlcourse.plots.curves import geometric, log_x, log_y, wants_log, whole_ticks
+from dlcourse.plots import layout, style
+from dlcourse.plots.curves import cap, geometric, log_x, log_y, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
@@ -59,6 +59,7 @@ def scale(axes: Axes, view: SweepView, axis: Axis, drawn: Sequence[np.ndarray], 
     """Log scales where values or settings ask for them; names with units."""
     if drawn and wants_log(drawn, ratio):
         log_y(axes)
+        cap(axes, drawn)
     scale_x(axes, axis)
     axes.set_ylabel(metric_label(view.shown_metric, view.target_unit))
 
@@ -103,8 +104,8 @@ class ErrorCurve(Plot):
         marked = self._mark(axes, view, axis, best, simplest)
         handles = [handle for cell in figure.axes for handle in cell.get_legend_handles_labels()[0]]
         words = [look.label for look in style.SPLITS.values()]
-        style.legend(upper, sorted(handles, key=lambda h: words.index(h.get_label()) if h.get_label() in words else 9))
-        style.headline(figure, self._title(view, axis, settings, best, simplest))
+        layout.legend(upper, sorted(handles, key=lambda h: words.index(h.get_label()) if h.get_label() in words else 9))
+        layout.headline(figure, self._title(view, axis, settings, best, simplest))
         return figure, self._caption(view, axis, best, simplest if marked else None)
 
     def _mark(self, axes: Axes, view: SweepView, axis: Axis, best: Setting | None, simplest: Setting | None) -> bool:
@@ -135,7 +136,7 @@ class ErrorCurve(Plot):
     ) -> str:
         word, name = axis_name(axis.path), metric_name(view.shown_metric)
         if best is None:
-            return capital(f"{name} against {word}")
+            return _trend(view, axis, settings)
         split = style.split_word(view.select[1])
         at = f"{word} {value_text(best.overrides[axis.path])}"
         peak = f"{split} {name} is {'highest' if view.higher else 'least'} at {at}"
@@ -159,6 +160,18 @@ class ErrorCurve(Plot):
         return caption + "."
 
 
+def _trend(view: SweepView, axis: Axis, settings: list[Setting]) -> str:
+    """Which way the first split's metric goes along the axis, where nothing was chosen."""
+    word, name = axis_name(axis.path), metric_name(view.shown_metric)
+    for split in SPLITS:
+        values = view.values(split, view.shown_metric, settings)
+        values = values[np.isfinite(values)]
+        if len(values) > 1:
+            verb = "falls" if values[-1] < values[0] else "rises"
+            return capital(f"{style.split_word(split)} {name} {verb} with {word}")
+    return capital(f"{name} against {word}")
+
+
 def _runs_away(view: SweepView, settings: list[Setting]) -> bool:
     """Whether the test error leaves the others so far below that it needs a panel of its own, as in extrapolation."""
     values = {split: view.values(split, view.shown_metric, settings) for split in SPLITS}
@@ -173,4 +186,4 @@ def _keeps_falling(view: SweepView, settings: list[Setting], best: Setting) -> b
         return False
     train = view.values("train", view.shown_metric, settings)
     at = next((index for index, setting in enumerate(settings) if setting is best), len(settings) - 1)
-    return at < len(settings) - 1 and bool(train[-1] < 0.99 * train[at] and train[at] < train[0])
+    return at < len(settings) - 1 and bool(train[-1] < 0.99 * train[at])

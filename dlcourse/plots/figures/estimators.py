@@ -7,7 +7,7 @@ from matplotlib.axes import Axes as MplAxes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import log_y, wants_log
 from dlcourse.plots.figures.bias_variance import along, resampled_points
 from dlcourse.plots.figures.error_curve import scale_x
@@ -47,7 +47,7 @@ class Estimators(Plot):
         axis = view.axes[0] if len(view.axes) == 1 and view.axes[0].numeric else None
         pairs = along(axis, pairs) if axis else pairs[:1]
         groups = estimands(pairs)
-        figure, cells = style.panels(len(groups) * len(TERMS), len(TERMS), height=2.9)
+        figure, cells = layout.panels(len(groups) * len(TERMS), len(TERMS), height=2.9)
         for row, names in enumerate(groups):
             for column, term in enumerate(TERMS):
                 axes = cells[row * len(TERMS) + column]
@@ -64,7 +64,7 @@ class Estimators(Plot):
                     axes.set_xlabel("")
             if axis:
                 cells[row * len(TERMS)].legend(handles=_handles(names), loc="best", fontsize=8)
-        style.headline(figure, _title(view, pairs, groups))
+        layout.headline(figure, _title(view, pairs, groups))
         return figure, (
             f"Marks: measured over {number(view.resample.get('resamples'))} samples drawn anew; "
             + ("lines" if axis else "dashes")
@@ -113,7 +113,7 @@ def _handles(names: list[str]) -> list[Line2D]:
     for index, name in enumerate(names):
         color, marker = style.class_look(index)
         dash = ("-", "--", ":", "-.")[index % 4]
-        handles.append(Line2D([], [], color=color, marker=marker, ls=dash, lw=1.6, label=name.replace("_", " ")))
+        handles.append(Line2D([], [], color=color, marker=marker, ls=dash, lw=1.6, label=name))
     return handles
 
 

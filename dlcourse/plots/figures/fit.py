@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import span
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
@@ -34,19 +34,7 @@ def draw_fit(axes: Axes, view: RunView, *, small: bool = False) -> None:
     for split, part in view.parts.items():
         if part.x is None:
             continue
-        look = style.SPLITS[split]
-        many = len(part.y) > 400
-        axes.scatter(
-            part.x[:, 0],
-            part.y[:, 0],
-            s=6 if many else 10 if small else 20,
-            marker=look.marker,
-            color=look.color,
-            alpha=0.35 if many else 0.7,
-            linewidths=0,
-            label=look.label,
-            zorder=2,
-        )
+        style.scatter(axes, split, part.x[:, 0], part.y[:, 0], many=view.many, size=10 if small else 20)
     truth = view.predictions.get("curve_true")
     if truth is not None and len(truth) == len(x):
         axes.plot(x, truth[order, 0], color=style.TRUTH, lw=1.4, ls=(0, (4, 2.5)), label="true curve", zorder=3)
@@ -116,8 +104,8 @@ class Fit(Plot):
         draw_fit(axes, view)
         axes.set_xlabel(named(*view.feature(0)))
         axes.set_ylabel(named(*view.target))
-        style.legend(axes)
-        style.headline(figure, self._title(view))
+        layout.legend(axes)
+        layout.headline(figure, self._title(view))
         caption = "Points are the data of each split, the thick line is the fitted curve"
         caption += ", the dashed line the curve that made the data" if "curve_true" in view.predictions else ""
         caption += (

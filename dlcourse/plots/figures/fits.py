@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.figures.error_curve import ordered, the_numeric_axis
 from dlcourse.plots.figures.fit import draw_fit, has_curve
 from dlcourse.plots.plot import Plot
@@ -30,32 +30,27 @@ class Fits(Plot):
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown = self._shown(view)
         best = view.chosen("best")
-        figure, cells = style.panels(len(shown), sharex=True, sharey=True)
+        figure, cells = layout.panels(len(shown), sharex=True, sharey=True)
         split, metric = view.select[1], view.shown_metric
         limits = []
         for axes, (setting, run) in zip(cells, shown, strict=True):
             draw_fit(axes, run, small=True)
             limits.append(axes.get_ylim())
             mark = "  (best)" if setting is best else ""
-            axes.set_title(view.label(setting.overrides) + mark, loc="left", fontweight="bold")
             value = setting.mean.get(f"{split}.{metric}")
-            if value is not None:
-                short = style.split_word(split)
-                axes.set_title(f"{short} {metric} {number(value, 3)}", loc="right", fontsize=8.5, color=style.GREY)
+            measured = "" if value is None else f"{metric} {number(value, 3)}"
+            layout.panel_title(axes, view.label(setting.overrides) + mark, measured)
         cells[0].set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-        for axes, (_, run) in zip(cells, shown, strict=True):
-            spec = axes.get_subplotspec()
-            if spec.is_last_row():
-                axes.set_xlabel(named(*run.feature(0)))
-            if spec.is_first_col():
-                axes.set_ylabel(named(*run.target))
-        style.shared_legend(figure, cells[0])
-        style.headline(figure, self._title(view, shown, best))
-        return figure, "Each panel is one setting fitted to the same data" + (
-            f"; {len(view.settings) - len(shown)} settings between are left out."
-            if len(shown) < len(view.settings)
-            else "."
-        )
+        layout.outer_labels(cells, named(*shown[0][1].feature(0)), named(*shown[0][1].target))
+        layout.shared_legend(figure, cells[0])
+        layout.headline(figure, self._title(view, shown, best))
+        return figure, self._caption(view, shown)
+
+    def _caption(self, view: SweepView, shown: list[tuple[Setting, RunView]]) -> str:
+        caption = f"Each panel is one setting, with its {style.split_word(view.select[1])} {view.shown_metric}"
+        left_out = len(view.settings) - len(shown)
+        caption += "; shown is the first of its folds or seeds" if any(len(s.points) > 1 for s, _ in shown) else ""
+        return caption + (f"; {left_out} settings are left out." if left_out else ".")
 
     def _title(self, view: SweepView, shown: list[tuple[Setting, RunView]], best: Setting | None) -> str:
         if best is None or all(setting is not best for setting, _ in shown):

@@ -5,7 +5,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import log_y, wants_log
 from dlcourse.plots.figures.error_curve import ordered, positions, scale_x
 from dlcourse.plots.figures.learning_curve import LearningCurve
@@ -63,7 +63,7 @@ class HeatMap(Plot):
                 )
                 table[cell] = value
         width = style.WIDE if len(columns) > 10 else style.WIDTH
-        figure = style.canvas(width, min(7.0, 2.0 + 0.42 * len(rows)))
+        figure = style.canvas(width, min(7.0, max(3.4, 2.0 + 0.42 * len(rows))))
         axes = figure.subplots()
         axes.grid(False)
         axes.set_facecolor(style.PALE)
@@ -83,7 +83,7 @@ class HeatMap(Plot):
         label = f"{style.split_word(view.select[1])} {metric_label(view.shown_metric, view.target_unit)}"
         bar = figure.colorbar(image, ax=axes, label=label)
         bar.outline.set_visible(False)
-        style.headline(figure, title_of_best(view))
+        layout.headline(figure, title_of_best(view))
         caption = "Each cell is one setting, the framed one the best"
         return figure, caption + ("; grey cells have no result." if np.isnan(table).any() else ".")
 
@@ -159,5 +159,5 @@ class Families(Plot):
         label = style.split_word(split)
         axes.set_ylabel(f"{label} {metric_label(metric, view.target_unit)}")
         axes.legend(title=axis_name(lines.path), loc="upper left", bbox_to_anchor=(1.0, 1.0), title_fontsize=9)
-        style.headline(figure, title_of_best(view))
+        layout.headline(figure, title_of_best(view))
         return figure, f"One line for each value of {axis_name(lines.path)}."

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
@@ -32,18 +32,17 @@ class LearningCurve(Plot):
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         samples, other = self._axes(view)
         families = _families(view, samples, other)
-        figure, cells = style.panels(len(families), height=3.6 if len(families) == 1 else 3.0, sharey=True)
+        figure, cells = layout.panels(len(families), height=3.6 if len(families) == 1 else 3.0, sharey=True)
         drawn = [
             draw_splits(axes, view, samples, family) for axes, family in zip(cells, families.values(), strict=True)
         ]
         everything = [values for each in drawn for values in each]
         for axes, label in zip(cells, families, strict=True):
             scale(axes, view, samples, everything, ratio=20)
-            if label:
-                axes.set_title(label, loc="left", fontweight="bold")
+            layout.panel_title(axes, label)
             axes.label_outer()
-        style.legend(cells[0]) if len(cells) == 1 else style.shared_legend(figure, cells[0])
-        style.headline(figure, _learning_title(view, samples, families))
+        layout.legend(cells[0]) if len(cells) == 1 else layout.shared_legend(figure, cells[0])
+        layout.headline(figure, _learning_title(view, samples, families))
         return (
             figure,
             "More training samples: training error rises, error on new data falls, and the gap between them closes.",

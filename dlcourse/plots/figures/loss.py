@@ -3,12 +3,12 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import real, section
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import number
+from dlcourse.plots.text import metric_name, number
 
 
 def mark_best(axes, view: RunView) -> bool:
@@ -58,12 +58,12 @@ class Loss(Plot):
         else:
             hold(axes, [loss])
         axes.set_xlabel("step")
-        axes.set_ylabel(f"training loss: {str(view.facts.get('loss') or 'cost').replace('_', ' ')}")
+        axes.set_ylabel(f"training loss: {metric_name(str(view.facts.get('loss') or 'cost'))}")
         whole_ticks(axes)
         add_epochs(axes, view)
         if noisy or marked:
-            style.legend(axes) if not axes.child_axes else axes.legend(loc="best")
-        style.headline(figure, _title(view, mean))
+            layout.legend(axes) if not axes.child_axes else axes.legend(loc="best")
+        layout.headline(figure, _title(view, mean))
         return figure, "The cost on the batches that the model learns from" + (
             "; the dotted line marks the checkpoint kept as the best." if marked else "."
         )

@@ -4,12 +4,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import decimate, hold, log_y, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import capital, metric_label, metric_name, number, rises
+from dlcourse.plots.text import capital, metric_label, metric_name, number
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -22,11 +22,8 @@ def curves_of(view: RunView, metric: str) -> Curves:
 
 def best_of(values: np.ndarray, higher: bool) -> int:
     """Where the best finite value is, the first of equal ones."""
-    return int(
-        np.nanargmax(np.where(np.isfinite(values), values, np.nan))
-        if higher
-        else np.nanargmin(np.where(np.isfinite(values), values, np.nan))
-    )
+    finite = np.where(np.isfinite(values), values, np.nan)
+    return int(np.nanargmax(finite) if higher else np.nanargmin(finite))
 
 
 class MetricCurves(Plot):
@@ -40,11 +37,11 @@ class MetricCurves(Plot):
         every = {metric: curves_of(view, metric) for metric in view.history.metric_names()}
         shown = dict([(metric, curves) for metric, curves in every.items() if curves][: self.most])
         per_epoch = view.history.steps_per_epoch() or 1.0
-        figure, cells = style.panels(len(shown), height=3.0 if len(shown) > 1 else 3.6)
+        figure, cells = layout.panels(len(shown), height=3.0 if len(shown) > 1 else 3.6)
         for axes, (metric, curves) in zip(cells, shown.items(), strict=True):
             self._panel(axes, view, metric, curves, per_epoch)
-        style.legend(cells[0])
-        style.headline(figure, self._title(shown, per_epoch))
+        layout.legend(cells[0])
+        layout.headline(figure, self._title(view, shown))
         caption = "Metrics measured on whole splits during training; the ring marks the best on validation."
         return figure, caption if any("val" in curves for curves in shown.values()) else caption.split(";")[0] + "."
 
@@ -55,24 +52,26 @@ class MetricCurves(Plot):
             axes.plot(*decimate(steps / per_epoch, values), color=look.color, marker=marker, ms=4, label=look.label)
         if "val" in curves:
             steps, values = curves["val"]
-            at = best_of(values, rises(metric))
+            at = best_of(values, view.rises(metric))
             axes.plot(steps[at] / per_epoch, values[at], "o", ms=11, mfc="none", mec=style.INK, mew=1.3, zorder=5)
         values = [pair[1] for pair in curves.values()]
         if wants_log(values):
             log_y(axes)
-        elif not rises(metric):
+        elif not view.rises(metric):
             hold(axes, values)
         axes.set_xlabel("epoch" if view.history.steps_per_epoch() else "step")
         axes.set_ylabel(metric_label(metric, view.target[1] if view.task == "regression" else ""))
         whole_ticks(axes)
 
-    def _title(self, shown: dict[str, Curves], per_epoch: float) -> str:
+    def _title(self, view: RunView, shown: dict[str, Curves]) -> str:
         metric, curves = next(((m, c) for m, c in shown.items() if "val" in c), next(iter(shown.items())))
         split = "val" if "val" in curves else next(iter(curves))
         steps, values = curves[split]
-        at = best_of(values, rises(metric))
+        at = best_of(values, view.rises(metric))
         name = f"{style.SPLITS[split].label} {metric_name(metric)}"
-        reached = f"{number(values[at], 3)} at epoch {number(steps[at] / per_epoch, 3)}"
+        per_epoch = view.history.steps_per_epoch()
+        when = f"epoch {number(steps[at] / per_epoch, 3)}" if per_epoch else f"step {number(steps[at])}"
+        reached = f"{number(values[at], 3)} at {when}"
         # Turned: the way back from the best is a fair part of the way there.
         way = np.nanmax(values) - np.nanmin(values)
         if at < len(values) - 1 and abs(values[-1] - values[at]) > 0.1 * way:

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
@@ -69,7 +69,7 @@ class Overlay(Plot):
         right.set_ylabel(f"{word} {metric_label(metric, view.target_unit)}")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", title=_legend_title(view), title_fontsize=9)
-        style.headline(figure, _title(view))
+        layout.headline(figure, _title(view))
         return figure, "Training loss (moving mean) and the deciding metric over training" + (
             f", for {len(shown)} of {len(view.settings)} settings." if len(shown) < len(view.settings) else "."
         )

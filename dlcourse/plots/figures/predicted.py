@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import span
 from dlcourse.plots.figures.fit import has_curve
 from dlcourse.plots.plot import Plot
@@ -22,33 +22,22 @@ class Predicted(Plot):
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         targets = min(next(iter(view.parts.values())).y.shape[1], MOST_TARGETS)
-        figure, cells = style.panels(targets, min(3, targets), height=4.6 if targets == 1 else 3.2)
+        figure, cells = layout.panels(targets, min(3, targets), height=4.6 if targets == 1 else 3.2)
         for index, axes in enumerate(cells):
             _panel(axes, view, index)
             if targets > 1:
                 axes.set_title(f"target {index + 1}", loc="left")
-        style.legend(cells[0]) if targets == 1 else cells[0].legend(loc="best")
+        layout.legend(cells[0]) if targets == 1 else cells[0].legend(loc="best")
         split = view.judged
         unit = view.target[1]
         miss = with_unit(view.parts[split].rms(), unit)
-        style.headline(figure, f"{view.model}: off by {miss} (RMS) on {style.SPLITS[split].label} data")
+        layout.headline(figure, f"{view.model}: off by {miss} (RMS) on {style.SPLITS[split].label} data")
         return figure, "Each point is one sample; on the dashed diagonal the prediction is what was measured."
 
 
 def _panel(axes: Axes, view: RunView, index: int) -> None:
     for split, part in view.parts.items():
-        look = style.SPLITS[split]
-        many = len(part.y) > 400
-        axes.scatter(
-            part.y[:, index],
-            part.mean[:, index],
-            s=5 if many else 20,
-            marker=look.marker,
-            color=look.color,
-            alpha=0.3 if many else 0.7,
-            linewidths=0,
-            label=look.label,
-        )
+        style.scatter(axes, split, part.y[:, index], part.mean[:, index], many=view.many)
     values = [part.y[:, index] for part in view.parts.values()]
     limits = span(values, margin=0.05)
     if limits:

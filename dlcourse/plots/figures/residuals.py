@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import capital, named, number, with_unit
@@ -22,20 +22,10 @@ class Residuals(Plot):
         shown = {split: pair for split, pair in shown.items() if len(pair[0])}
         far = _far_off(shown)
         shown = {split: pair for split, pair in shown.items() if split not in dict(far)}
-        bins = np.histogram_bin_edges(np.concatenate([residual for _, residual in shown.values()]), bins=_bins(shown))
+        bins = _edges(shown)
         for split, (predicted, residual) in shown.items():
             look = style.SPLITS[split]
-            many = len(residual) > 400
-            left.scatter(
-                predicted,
-                residual,
-                s=6 if many else 20,
-                marker=look.marker,
-                color=look.color,
-                alpha=0.35 if many else 0.7,
-                linewidths=0,
-                label=look.label,
-            )
+            style.scatter(left, split, predicted, residual, many=view.many)
             right.hist(
                 residual, bins=bins, density=True, orientation="horizontal", histtype="step", color=look.color, lw=1.6
             )
@@ -47,8 +37,8 @@ class Residuals(Plot):
         right.set_xlabel("share")
         right.set_xticks([])
         right.grid(False)
-        style.legend(left)
-        style.headline(figure, self._title(view, shown))
+        layout.legend(left)
+        layout.headline(figure, self._title(view, shown))
         return figure, (
             "Each point is one sample; points without pattern about zero, and a histogram centred there, "
             "mean that the model has left nothing systematic unexplained."
@@ -77,6 +67,11 @@ def _far_off(shown: dict) -> list[tuple[str, float]]:
     return [(split, size) for split, size in sizes.items() if split != "train" and size > limit > 0]
 
 
-def _bins(shown: dict) -> int:
+def _edges(shown: dict) -> np.ndarray:
+    """Edges of the histograms' bins, fewer for few samples."""
     smallest = min(len(residual) for _, residual in shown.values())
-    return int(np.clip(2 * np.sqrt(smallest), 8, 40))
+    values = np.concatenate([residual for _, residual in shown.values()])
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value, but for rounding
+        low, high = low - (0.1 * abs(low) or 1.0), high + (0.1 * abs(high) or 1.0)
+    return np.linspace(low, high, int(np.clip(2 * np.sqrt(smallest), 8, 40)) + 1)

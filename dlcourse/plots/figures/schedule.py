@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlcourse.plots import style
+from dlcourse.plots import layout, style
 from dlcourse.plots.curves import decimate, log_y, wants_log, whole_ticks
 from dlcourse.plots.figures.loss import add_epochs
 from dlcourse.plots.plot import Plot
@@ -34,7 +34,7 @@ class LearningRate(Plot):
         axes.set_ylabel("learning rate")
         whole_ticks(axes)
         add_epochs(axes, view)
-        style.headline(figure, _title(steps, rates))
+        layout.headline(figure, _title(steps, rates))
         return figure, "The factor on each update, as the schedule sets it."
 
 
