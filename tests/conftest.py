@@ -1,11 +1,17 @@
 """What all tests share: the ``device`` fixture, and the switch ``--device`` that says where it runs."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from dlcourse import backend
 from dlcourse.backend import probe, random
+
+# No test is timed: a busy machine is not an error.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,3 +40,18 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
 def fresh_seed() -> None:
     """Every test starts from seed 0, whatever ran before."""
     random.manual_seed(0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many op cases ran, and what was skipped: a line a reason, where pytest's own has one a place."""
+    notes = {}
+    for report in terminalreporter.stats.get("passed", []):
+        notes |= dict(report.user_properties)
+    if "op_cases" in notes:
+        terminalreporter.write_line(f"operations: {notes['op_cases']} cases over {notes['operations']} operations ran")
+    skipped = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        skipped[reason.removeprefix("Skipped: ")] += 1
+    for reason, count in skipped.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")

@@ -101,21 +101,21 @@ def _counts(data: Any) -> Iterator[str]:
 
 def _statistics(data: Any) -> Iterator[str]:
     """Means and standard deviations over the training part: of each channel of pictures, of each feature of a table."""
-    from dlcourse.data import Normalizer
+    from dlcourse.data.moments import Moments
 
     x = data.parts["train"].x
-    normalizer = Normalizer.fit(x)
+    found = Moments.of(x, per_place=False)
     if x.ndim == 4:
-        unit = 255 if x.dtype == "uint8" and x.max() > 127 else 1
+        unit = 255 if x.dtype == "uint8" and found.high.max() > 127 else 1
         of = " (pixels as 0..1, training part)" if unit == 255 else " (training part)"
-        yield "channel means               " + "  ".join(f"{value:.8f}" for value in normalizer.shift / unit) + of
-        yield "channel standard deviations " + "  ".join(f"{value:.8f}" for value in normalizer.scale / unit)
+        yield "channel means               " + "  ".join(f"{value:.8f}" for value in found.mean / unit) + of
+        yield "channel standard deviations " + "  ".join(f"{value:.8f}" for value in found.std / unit)
         return
     dataset = data.dataset
     rows = [("training part", "unit", "mean", "std", "smallest", "largest")]
-    low, high = x.min(axis=0), x.max(axis=0)
-    for i, (name, unit) in enumerate(zip(dataset.feature_names, dataset.feature_units, strict=True)):
-        rows.append((name, unit, *(f"{v:.6g}" for v in (normalizer.shift[i], x[:, i].std(), low[i], high[i]))))
+    moments = zip(found.mean, found.std, found.low, found.high, strict=True)
+    for name, unit, values in zip(dataset.feature_names, dataset.feature_units, moments, strict=True):
+        rows.append((name, unit, *(f"{value:.6g}" for value in values)))
     if data.task == "regression":
         for y in data.parts["train"].y.T:
             values = (y.mean(), y.std(), y.min(), y.max())

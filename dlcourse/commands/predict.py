@@ -26,6 +26,6 @@ def main(args: argparse.Namespace) -> int:
     x = trained.inputs.read(args.input)
     for warning in trained.inputs.outside(x):
         print(f"dlcourse: note: {warning}", file=sys.stderr)
-    for line in answers(trained.inputs, trained.predict(x)):
+    for line in answers(trained.inputs, trained.predict(x), trained.model):
         print(line)
     return 0

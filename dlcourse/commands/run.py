@@ -31,11 +31,9 @@ def main(args: argparse.Namespace) -> int:
 
     overrides = list(args.overrides)
     if args.resume is not None:
-        if args.config is not None and "=" in args.config:
-            overrides.insert(0, args.config)
-        elif args.config is not None:
-            raise UserError("--resume goes on with the run's own config; name no other")
-        config = None
+        config = args.config
+        if config is not None and "=" in config:
+            config, overrides = None, [config, *overrides]
     else:
         if args.config is None:
             raise UserError("run needs a config (or --resume RUN); `dlcourse list configs` shows those that come along")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from dlcourse import registry
 from dlcourse.config.component import Pending
 from dlcourse.config.messages import explain, show, unknown_key
-from dlcourse.config.reader import Path, dotted
+from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.config.sections import Experiment
 from dlcourse.config.shape import Key, Shape, component_shape, section_shape
 from dlcourse.config.writer import plain
@@ -34,8 +34,15 @@ def check_experiment(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fin
     What is wrong is left out of the config, so that what is right can be checked further.
     """
     checker = _Checker()
-    config = checker.section(section_shape(Experiment), given, ())
+    try:
+        config = checker.section(section_shape(Experiment), given, ())
+    except _Enough:
+        config = {}
     return config, [checker.with_home(finding) for finding in checker.findings]
+
+
+class _Enough(Exception):
+    """More is wrong than anybody would read."""
 
 
 class _Checker:
@@ -43,8 +50,11 @@ class _Checker:
         self.findings: list[Finding] = []
         self.keys: dict[str, Path] = {}  # Every valid key met so far, and the section that has it.
 
-    def report(self, path: Path, message: str) -> None:
-        self.findings.append(Finding(path, message))
+    def report(self, path: Path, message: str, unknown_key: bool = False) -> None:
+        self.findings.append(Finding(path, message, unknown_key))
+        if len(self.findings) == MAX_PROBLEMS:
+            self.findings.append(Finding((), f"and perhaps more after these {MAX_PROBLEMS}"))
+            raise _Enough
 
     def with_home(self, finding: Finding) -> Finding:
         """For an unknown key that another section knows, such as a top-level ``lr``: which one."""
@@ -56,12 +66,12 @@ class _Checker:
         home = dotted(self.keys[close]) or "the top level"
         return Finding(finding.path, f"{finding.message}; {home} has a key {close!r}")
 
-    def section(self, shape: Shape, given: Mapping[str, Any], path: Path, skip: str = "") -> dict[str, Any]:
-        """The section's keys with their values or defaults, but those that are wrong."""
+    def section(self, shape: Shape, given: Mapping[str, Any], path: Path, also: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The section's keys with their values or defaults, but those that are wrong; keys in ``also`` are skipped."""
+        valid = [*also, *shape.keys]
         for key in given:
-            if key not in shape.keys and key != skip:
-                valid = [skip, *shape.keys] if skip else shape.keys
-                self.findings.append(Finding((*path, key), unknown_key(key, valid, shape.title), unknown_key=True))
+            if key not in valid:
+                self.report((*path, key), unknown_key(key, valid, shape.title), unknown_key=True)
         found = {}
         for key in shape.keys.values():
             self.keys.setdefault(key.name, path)
@@ -81,11 +91,11 @@ class _Checker:
     def value(self, key: Key, value: Any, path: Path) -> Any:
         if key.options and isinstance(value, Mapping):
             return self.section(section_shape(key.options), value, path)
-        if key.item and isinstance(value, list):
-            return [self.value(key.item, item, (*path, i)) for i, item in enumerate(value)]
         try:
             return self.finish(key.validate(value), path)
         except ValidationError as error:
+            if key.item and isinstance(value, list):  # Items that are right are still to be looked into.
+                return [self.value(key.item, item, (*path, i)) for i, item in enumerate(value)]
             for within, message in explain(error.errors(include_url=False), value, key.annotation):
                 self.report((*path, *within), message)
             return None
@@ -117,7 +127,7 @@ class _Checker:
             self.report((*path, "name"), f"no {kind} {name!r} ({meant}valid: {', '.join(registry.names(kind))})")
             return None
         before = len(self.findings)
-        resolved = {"name": name, **self.section(component_shape(kind, name), spec, path, skip="name")}
+        resolved = {"name": name, **self.section(component_shape(kind, name), spec, path, also=("name",))}
         if len(self.findings) == before and not registry.KINDS[kind].supplied:
             self.construct(kind, resolved, path)
         return resolved

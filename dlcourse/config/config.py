@@ -123,7 +123,7 @@ def _checked(config: Config, overrides: Overrides) -> Config:
         findings += check_sweep(given, data["sweep"], findings, lambda each: _check(each)[1])
     if findings:
         problems = [_located(Problem(dotted(f.path), f.message), places, f.path) for f in findings]
-        raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
+        raise ConfigError(sorted(problems, key=lambda problem: (not problem.path, problem.line or 0)))
     return Config(data, given, config.path, config.text, {**config.overrides, **values}, places)
 
 

@@ -61,10 +61,10 @@ def shipped() -> list[Path]:
 def _suggest(path: Path) -> str:
     """Files that may have been meant: of a like name in the same folder, or among the course's configs."""
     folder = path.parent
-    beside = [each.name for each in folder.glob("*.yaml")] if folder.is_dir() else []
-    close = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.6)
+    beside = {each.stem: each for each in folder.glob("*.yaml")} if folder.is_dir() else {}
+    close = difflib.get_close_matches(path.stem, beside, n=3, cutoff=0.6)
     if close:
-        return f"; did you mean {' or '.join(str(folder / name) for name in close)}?"
+        return f"; did you mean {' or '.join(str(beside[stem]) for stem in close)}?"
     by_stem = {each.stem: each for each in shipped()}
     close = difflib.get_close_matches(path.stem, by_stem, n=1, cutoff=0.6)
     if not close:

@@ -55,7 +55,8 @@ def unknown_key(key: str, valid: Iterable[str], of: str = "") -> str:
     valid = list(valid)
     close = nearest(key, valid)
     meant = f"did you mean {close!r}? " if close else ""
-    return f"unknown key{f' of {of}' if of else ''} ({meant}valid: {', '.join(valid) or 'none'})"
+    shown = "" if key else " ''"  # The path shows any other key.
+    return f"unknown key{shown}{f' of {of}' if of else ''} ({meant}valid: {', '.join(valid) or 'none'})"
 
 
 def explain(errors: list[ErrorDetails], value: Any, annotation: Any) -> Iterator[tuple[Path, str]]:

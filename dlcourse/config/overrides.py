@@ -33,7 +33,7 @@ def parse_overrides(overrides: Overrides) -> tuple[dict[str, Any], str]:
     for text in overrides:
         path, equals, value = text.partition("=")
         path = path.strip()
-        if not equals or not path:
+        if not equals or not all(path.split(".")):
             problems.append(Problem("", f"expected key=value, such as train.epochs=2, got {text!r}", source))
             continue
         if path in found:

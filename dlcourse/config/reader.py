@@ -29,10 +29,22 @@ import yaml
 
 from dlcourse.errors import ConfigError, Problem
 
-__all__ = ["LONGEST_NUMBER", "MAX_BYTES", "MAX_DEPTH", "Document", "Path", "dotted", "parse_scalar", "parse_yaml"]
+__all__ = [
+    "LONGEST_NUMBER",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_PROBLEMS",
+    "Document",
+    "Path",
+    "dotted",
+    "parse_scalar",
+    "parse_yaml",
+]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
+MAX_PROBLEMS = 100
+"""Nobody mends more at once."""
 LONGEST_NUMBER = 100
 """Digits; Python itself refuses to convert more than 4300."""
 
@@ -114,7 +126,7 @@ def parse_yaml(text: str, file: str = "") -> Document:
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)
-    except _TooDeep:
+    except _Stop:
         pass
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -126,8 +138,8 @@ def parse_yaml(text: str, file: str = "") -> Document:
     return Document(builder.root, builder.lines)
 
 
-class _TooDeep(Exception):
-    pass
+class _Stop(Exception):
+    """There is no sense in reading on."""
 
 
 @dataclass
@@ -154,6 +166,9 @@ class _Builder:
     def report(self, path: Path, message: str, mark: Any) -> None:
         line = mark.line + 1 if mark is not None else None
         self.problems.append(Problem(dotted(path), message, self.file, line))
+        if len(self.problems) == MAX_PROBLEMS:
+            self.problems.append(Problem("", f"and perhaps more after these {MAX_PROBLEMS}", self.file))
+            raise _Stop
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
@@ -217,11 +232,11 @@ class _Builder:
     def open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self.stack) >= MAX_DEPTH:
             self.report((), f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
-            raise _TooDeep
+            raise _Stop
         value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         if self.expects_key():
             self.report(self.path(), "a key must be plain text, not a list or a mapping", event.start_mark)
-            raise _TooDeep
+            raise _Stop
         path = self.path()
         self.put(value, event)
         self.stack.append(_Open(value, path))

@@ -106,6 +106,8 @@ def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
     why = f"has no effect with the optimizer {config['optimizer']['name']}, which solves in one step; leave it out"
     if config["optimizer"].get("schedule") is not None:
         yield Finding(("optimizer", "schedule"), why)
+    if config.get("data", {}).get("augment") is not None:
+        yield Finding(("data", "augment"), why)
     for key, idle in _IDLE.items():
         if config.get("train", {}).get(key, idle) != idle:
             yield Finding(("train", key), why)

@@ -15,6 +15,7 @@ from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positiv
 
 __all__ = [
     "OPTIONS",
+    "Augment",
     "BestOptions",
     "DataOptions",
     "EarlyStopping",
@@ -78,7 +79,7 @@ class Limit:
     """At most so many samples of each part, the first in order.
 
     Args:
-        train: of the training part.
+        train: of the training part; with kfold, of what the folds share.
         val: of the validation part.
         test: of the test part.
     """
@@ -86,6 +87,21 @@ class Limit:
     train: Count | None = None
     val: Count | None = None
     test: Count | None = None
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How the pictures of a training step are varied, anew in each step; what has no pixel becomes 0.
+
+    Args:
+        flip: mirror left to right, every other picture on average.
+        crop: move by up to so many pixels each way: a random crop of the picture padded by so many.
+        cutout: blank a square of so many pixels a side about a random place.
+    """
+
+    flip: bool = False
+    crop: NonNegativeInt = 0
+    cutout: NonNegativeInt = 0
 
 
 @dataclass(frozen=True)
@@ -97,8 +113,10 @@ class DataOptions:
         kfold: cross-validation instead of a fixed validation part.
         stratify: keep the classes' shares equal in all parts.
         limit: at most so many samples of each part.
-        normalize: shift and scale each input by statistics of the training part: to mean 0 and standard deviation 1
-            (standardize) or to the range 0 to 1 (minmax).
+        normalize: shift and scale the inputs by statistics of the training part, of each feature, or of each channel
+            of pictures: to mean 0 and standard deviation 1 (standardize) or to the range 0 to 1 (minmax). per_pixel
+            does as standardize for each pixel and channel; mean_image takes the mean of each off and does no more.
+        augment: vary the pictures of each training step at random.
         shuffle: deal the samples out in random order, by the seed; false keeps the order of the file.
     """
 
@@ -106,7 +124,8 @@ class DataOptions:
     kfold: Folds | None = None
     stratify: bool = False
     limit: Limit | None = None
-    normalize: Literal["none", "standardize", "minmax"] = "none"
+    normalize: Literal["none", "standardize", "per_pixel", "mean_image", "minmax"] = "none"
+    augment: Augment | None = None
     shuffle: bool = True
 
 
@@ -166,13 +185,13 @@ class TrainOptions:
         batch_size: samples in an update; full for the whole training part.
         eval_every: evaluate after so many epochs; 0 for only at the end.
         log_every: write the training loss after so many steps.
-        checkpoint_every: write a checkpoint after so many steps, beside those at each evaluation.
+        checkpoint_every: write a checkpoint after so many steps; left out, as often as costs little time.
         early_stopping: stop when a metric no longer improves.
         best: which checkpoint is the best one; the first metric on the validation part if left out.
         clip_norm: scale the gradient down to this norm where it is longer.
         l1: weight of the penalty sum |w| over weights, not biases; part of the cost.
         l2: weight of the penalty 1/2 sum w^2 over weights, not biases; part of the cost.
-        accumulate: batches whose gradients make one update.
+        accumulate: cut a batch into so many parts, one after another, to save memory; the update is the same.
         ema: decay of the running average of the weights that is evaluated in their place, such as 0.999.
     """
 
@@ -258,7 +277,7 @@ class Experiment:
         loss: what training minimises; a closed form goes without.
         optimizer: how; with its schedule.
         train: how long, in which batches, and when to stop.
-        metrics: what is measured on each part of the data, beside the loss.
+        metrics: what is measured on each part of the data; the loss if there are none.
         sweep: many runs of this config, which differ in what is said here.
     """
 

@@ -6,7 +6,7 @@ from typing import Any
 from dlcourse.config.check import Finding
 from dlcourse.config.messages import show
 from dlcourse.config.overrides import lay_over
-from dlcourse.config.reader import Path, dotted
+from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.errors import ConfigError
 
 __all__ = ["check_sweep"]
@@ -45,6 +45,9 @@ def check_sweep(
             if (place, message) not in said:
                 said.add((place, message))
                 yield Finding(place, message)
+        if len(said) >= MAX_PROBLEMS:
+            yield Finding(("sweep",), f"and perhaps more after these {MAX_PROBLEMS}")
+            return
 
 
 def _say(finding: Finding, setting: Mapping[str, Any]) -> str:

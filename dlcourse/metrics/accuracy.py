@@ -32,7 +32,11 @@ class ErrorRate(Metric):
 
 @register("metric", "top_k")
 class TopK(Metric):
-    """The share of samples whose class is among the k with the largest outputs; of equal outputs the first count."""
+    """The share of samples whose class is among the k with the largest outputs; of equal outputs the first count.
+
+    Args:
+        k: how many classes a sample may name.
+    """
 
     higher_is_better = True
     tasks = ("classification",)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from math import prod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -30,6 +30,9 @@ class Model(Module):
         in_shape: shape of one input, (D,) or (H, W, C).
         out_features: width of the target, or number of classes.
     """
+
+    confidence: ClassVar[str] = "probability"
+    """What :meth:`confidences` of a classifier are, in a word or two."""
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
         super().__init__()
@@ -90,6 +93,21 @@ class Model(Module):
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
         """Arrays that a plot of this model shows beside its outputs, in the data's own units."""
         return {}
+
+    def similar(self, x: Array, count: int) -> Array | None:
+        """The training samples that the answers for inputs (N, *in_shape) rest on, for a model that keeps them.
+
+        Returns:
+            Their indices in the training split, (N, count), the most similar first; None where there are none.
+        """
+        return None
+
+    def confidences(self, outputs: np.ndarray) -> np.ndarray:
+        """How sure a classifier is of each class, (N, C) in float64, from its outputs: softmax of logits."""
+        odds = outputs.astype(np.float64)
+        odds -= odds.max(axis=1, keepdims=True)
+        np.exp(odds, out=odds)
+        return odds / odds.sum(axis=1, keepdims=True)
 
     def raw_scaling(self, normalizer: Scaling | None) -> tuple[np.ndarray, np.ndarray]:
         """The normalizer's shift and scale for every single input, (in_features,) each; 0 and 1 without one."""
@@ -152,6 +170,20 @@ class FeatureModel(Model):
 def flat(x: Array) -> Array:
     """Inputs (N, ...) as rows (N, D)."""
     return x.reshape(len(x), -1)
+
+
+def templates(weight: np.ndarray, in_shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """What rows of weights (K, D) look for in a picture, for :meth:`Model.plot_arrays`.
+
+    Returns:
+        ``templates``, (K, H, W, C) in 0..1, each row scaled to its largest weight: 1 where a bright pixel speaks for
+        it, 0 where one speaks against it, 0.5 where it says nothing. Empty unless inputs are pictures in grey or colour.
+    """
+    if len(in_shape) != 3 or in_shape[2] not in (1, 3):
+        return {}
+    largest = np.abs(weight).max(axis=1, keepdims=True)
+    scaled = 0.5 + 0.5 * weight / np.where(largest == 0, 1, largest)
+    return {"templates": scaled.reshape(-1, *in_shape).astype(np.float32)}
 
 
 def named_by_output(per_output: list[Mapping[str, float]]) -> dict[str, float]:

@@ -23,7 +23,11 @@ class Loss(Module):
 
 @register("loss", "cross_entropy")
 class CrossEntropyLoss(Loss):
-    """The mean of -log softmax(logits) at the labels: the likelihood of a categorical model."""
+    """The mean of -log softmax(logits) at the labels: the likelihood of a categorical model.
+
+    Args:
+        label_smoothing: share of the target's probability that is spread over all classes evenly.
+    """
 
     def __init__(self, label_smoothing: Fraction = 0.0):
         super().__init__()
@@ -35,7 +39,11 @@ class CrossEntropyLoss(Loss):
 
 @register("loss", "multiclass_hinge")
 class MulticlassHingeLoss(Loss):
-    """The linear SVM's loss: the mean of sum_{j != y} max(0, s_j - s_y + margin)."""
+    """The linear SVM's loss: the mean of sum_{j != y} max(0, s_j - s_y + margin).
+
+    Args:
+        margin: by how much the right class's score has to exceed the others.
+    """
 
     def __init__(self, margin: NonNegative = 1.0):
         super().__init__()

@@ -1,0 +1,117 @@
+"""What one key demands of another, found before anything runs."""
+
+from typing import Any
+
+import pytest
+
+from dlcourse import config
+from dlcourse.errors import ConfigError
+
+
+def problems(given: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        config.from_mapping(given)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+def test_epochs_default_to_one_where_there_are_no_steps(given: dict[str, Any]) -> None:
+    assert config.from_mapping(given | {"train": {}}).data["train"]["epochs"] == 1
+    steps = config.from_mapping(given | {"train": {"steps": 7}}).data["train"]
+    assert (steps["epochs"], steps["steps"]) == (None, 7)
+    assert "exclude each other" in problems(given | {"train": {"epochs": 1, "steps": 7}})["train.steps"]
+
+
+@pytest.mark.parametrize(
+    ("split", "path", "message"),
+    [
+        ({"train": 0.6, "val": 0.3, "test": 0.2}, "data.split", "add up to more than 1: 0.6 + 0.3 + 0.2 = 1.1"),
+        ({"val": 0.5, "test": 0.5}, "data.split", "nothing is left for training"),
+        ({"val": 1.0}, "data.split", "nothing is left for training"),
+        ({"train": 0}, "data.split.train", "no training without samples"),
+        ({"train": 0.0}, "data.split.train", "no training without samples"),
+    ],
+)
+def test_splits_that_cannot_be(given: dict[str, Any], split: dict[str, Any], path: str, message: str) -> None:
+    given["data"]["split"] = split
+    found = problems(given)
+    assert list(found) == [path]
+    assert message in found[path]
+
+
+@pytest.mark.parametrize(
+    "split", [{"train": 0.7, "val": 0.2, "test": 0.1}, {"val": 20, "test": 0.2}, {"train": 60, "val": 20}, {"test": 1}]
+)
+def test_splits_that_can_be(given: dict[str, Any], split: dict[str, Any]) -> None:
+    given["data"]["split"] = split
+    assert config.from_mapping(given).data["data"]["split"] == {"train": None, "val": 0, "test": 0} | split
+
+
+def test_folds(given: dict[str, Any]) -> None:
+    given["data"]["kfold"] = {"folds": 3, "fold": 3}
+    assert problems(given) == {"data.kfold.fold": "expected 0 to 2, got 3"}
+
+
+@pytest.mark.parametrize("section", ["early_stopping", "best"])
+def test_the_watched_metric_is_measured(given: dict[str, Any], section: str) -> None:
+    watched = {"metric": "t_distanse"} | ({"patience": 3} if section == "early_stopping" else {})
+    given["train"][section] = watched
+    found = problems(given)
+    assert list(found) == [f"train.{section}.metric"]
+    message = "'t_distanse' is not measured (did you mean 't_distance'? valid: loss, t_distance; add it to metrics)"
+    assert found[f"train.{section}.metric"] == message
+    for metric in ("loss", "t_distance"):
+        watched["metric"] = metric
+        assert config.from_mapping(given).data["train"][section]["metric"] == metric
+
+
+def test_a_metric_with_parameters_is_watched_by_its_label(given: dict[str, Any]) -> None:
+    given["metrics"] = [{"name": "t_distance", "order": 1}, {"name": "t_distance", "order": 2}]
+    given["train"]["best"] = {"metric": "t_distance(order=1)"}
+    assert config.metric_labels(config.from_mapping(given).data["metrics"]) == [
+        "t_distance(order=1)",
+        "t_distance(order=2)",
+    ]
+    given["train"]["best"] = {"metric": "t_distance"}
+    assert list(problems(given)) == ["train.best.metric"]
+
+
+def test_the_watched_split_is_there(given: dict[str, Any]) -> None:
+    given["data"]["split"] = {"test": 0.2}
+    given["train"]["best"] = {"metric": "loss"}
+    assert problems(given) == {
+        "train.best.split": "there is no validation part: give data.split.val or data.kfold, or say split: train"
+    }
+    given["train"]["best"]["split"] = "train"
+    config.from_mapping(given)
+    del given["train"]["best"]["split"]
+    config.from_mapping(given | {"sweep": {"kfold": 3}})
+    given["data"]["kfold"] = {"folds": 3}
+    config.from_mapping(given)
+
+
+def test_a_metric_twice(given: dict[str, Any]) -> None:
+    given["metrics"] = ["t_distance", {"name": "t_distance", "order": 2}]
+    assert problems(given) == {"metrics.1": "t_distance stands here twice"}
+
+
+def test_a_closed_form_takes_no_part_in_descent(given: dict[str, Any]) -> None:
+    given["optimizer"] = {"name": "t_solve", "schedule": "t_ramp"}
+    stopping = {"metric": "loss", "patience": 3}
+    given["train"] = {"clip_norm": 1.0, "l2": 0.1, "accumulate": 2, "ema": 0.9, "early_stopping": stopping}
+    found = problems(given)
+    assert set(found) == {"optimizer.schedule", *(f"train.{key}" for key in given["train"])}
+    assert all("t_solve, which solves in one step" in message for message in found.values())
+    # Values that say "none" are fine: so a resolved config is.
+    config.from_mapping(given | {"optimizer": "t_solve", "train": {"clip_norm": None, "l2": 0, "accumulate": 1}})
+
+
+def test_only_a_closed_form_goes_without_loss(given: dict[str, Any]) -> None:
+    del given["loss"]
+    assert problems(given)["loss"].startswith("required, but missing (valid: ")
+    assert config.from_mapping(given | {"optimizer": "t_solve"}).data["loss"] is None
+
+
+def test_rules_hold_where_other_parts_are_wrong(given: dict[str, Any]) -> None:
+    given["data"] |= {"split": {"train": 0.9, "val": 0.9}, "noise": "x"}
+    given["train"] = {"epochs": 1, "steps": 1, "clip_norm": "x"}
+    assert set(problems(given)) == {"data.split", "data.noise", "train.steps", "train.clip_norm"}

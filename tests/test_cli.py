@@ -1,0 +1,328 @@
+"""The command line: what it finds, what it says, which exit code it ends with."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from dlcourse import __version__, cli, config, errors, registry
+from dlcourse.resources import configs_folder
+
+POLYNOMIAL = """\
+# A cubic.
+name: cubic
+data: {name: polynomial_curve, samples: 40, split: {val: 0.25}}
+model: {name: polynomial, degree: 3}
+loss: half_sse
+optimizer: least_squares
+metrics: [mse]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cubic.yaml"
+    path.write_text(POLYNOMIAL)
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch):
+    """A command ``trial`` whose main is what a test says."""
+
+    def make(main, add_arguments=lambda parser: None) -> None:
+        module = ModuleType("dlcourse.commands.trial")
+        module.HELP, module.add_arguments, module.main = "try something", add_arguments, main
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        names = [*cli.command_names(), "trial"]
+        monkeypatch.setattr(cli, "command_names", lambda: names)
+
+    return make
+
+
+def fresh(*arguments: str, **settings) -> subprocess.CompletedProcess:
+    """The command in a process of its own."""
+    code = "import sys; from dlcourse.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", code, *arguments], text=True, **settings)
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    names = cli.command_names()
+    assert {"validate", "list", "schema", "init", "show"} <= set(names)
+    for name in names:
+        assert f"\n  {name}  " in printed.replace(f"{name} ", f"{name}  ")
+    assert "examples:" in printed
+    assert cli.main([]) == 0
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("name", cli.command_names())
+def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([name, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: dlcourse {name}")
+    assert "--traceback" in printed
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dlcourse {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["no-such-command"]])
+def test_nothing_heavy_is_imported_for_a_word_of_help(arguments: list[str]) -> None:
+    code = (
+        "import sys; from dlcourse.cli import main; main(sys.argv[1:]);"
+        "print([m for m in ('numpy', 'pydantic', 'yaml', 'matplotlib') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_python_m(file: Path) -> None:
+    root = Path(cli.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "dlcourse", "validate", "cubic.yaml"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "cubic.yaml: ok\n", "")
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vaildate"], "no command 'vaildate' (did you mean 'validate'?); there are: "),
+        (["cubic.yaml"], "'cubic.yaml' is no command; to run that config: dlcourse run cubic.yaml"),
+        (["validate"], "the following arguments are required: CONFIG; see dlcourse validate --help"),
+        (["show"], "the following arguments are required: CONFIG; see dlcourse show --help"),
+        (["show", "cubic.yaml", "--config-onyl"], "no option '--config-onyl' (did you mean '--config-only'?); see "),
+        (["--traceb", "list"], "unrecognized arguments: --traceb; see dlcourse --help"),
+        (["list", "modle"], "nothing of kind 'modle' (did you mean 'model'?); the kinds are: data, model, "),
+        (["init", "polynomial_overfiting"], "no config 'polynomial_overfiting' comes with the program (did you mean "),
+        (["--plugin", "none.py", "list"], "plugin "),
+        (["show", "cubic.yaml", "model.degree=x"], "command line: model.degree: expected a whole number, got 'x'"),
+        (["show", "cubic.yml"], "cubic.yml: no such file; did you mean cubic.yaml?"),
+    ],
+)
+def test_one_line_and_exit_code_2(
+    file: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"dlcourse: error: {message}")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+def test_several_problems(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "cubic.yaml", "model.degree=x", "seed=-1"]) == 2
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "dlcourse: error: 2 problems:"
+    assert [line.split(": expected")[0] for line in lines] == ["command line: seed", "command line: model.degree"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (errors.UserError("wrong"), 2, "wrong"),
+        (errors.DeviceError("no GPU"), 3, "no GPU"),
+        (errors.DivergenceError("NaN in step 3"), 4, "NaN in step 3"),
+        (errors.DlcourseError("offline"), 1, "offline"),
+        (errors.Interrupted("stopped", 15), 143, "stopped"),
+        (errors.Interrupted("stopped", 2), 130, "stopped"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 1, "runs/x: No space left on device"),
+        (MemoryError(), 1, "out of memory"),
+    ],
+)
+def test_exit_codes(error: BaseException, code: int, message: str, command, capsys: pytest.CaptureFixture[str]) -> None:
+    def main(args) -> int:
+        raise error
+
+    command(main)
+    assert cli.main(["trial"]) == code
+    assert capsys.readouterr().err == f"dlcourse: error: {message}\n"
+    for arguments in (["--traceback", "trial"], ["trial", "--traceback"]):
+        assert cli.main(arguments) == code
+        assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_an_error_of_ours_shows_where(command, capsys: pytest.CaptureFixture[str]) -> None:
+    command(lambda args: 1 // 0)
+    assert cli.main(["trial"]) == 1
+    printed = capsys.readouterr().err
+    assert "ZeroDivisionError" in printed
+    assert printed.endswith(
+        "dlcourse: error: this is an error in dlcourse itself; please report it with what stands above\n"
+    )
+
+
+def test_the_commands_own_exit_code(command) -> None:
+    command(lambda args: 7)
+    assert cli.main(["trial"]) == 7
+
+
+def test_values_may_stand_between_options(command) -> None:
+    seen = []
+
+    def add_arguments(parser) -> None:
+        parser.add_argument("config")
+        parser.add_argument("overrides", nargs="*")
+        parser.add_argument("--out")
+
+    command(lambda args: seen.append((args.config, args.overrides, args.out)) or 0, add_arguments)
+    assert cli.main(["trial", "a.yaml", "x=1", "--out", "runs", "y=2"]) == 0
+    assert cli.main(["trial", "--out=runs", "a.yaml"]) == 0
+    assert seen == [("a.yaml", ["x=1", "y=2"], "runs"), ("a.yaml", [], "runs")]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_closed_pipe_is_quiet() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = fresh("schema", stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = fresh("schema", stdout=full, stderr=subprocess.PIPE)
+    assert done.stderr.startswith("dlcourse: error: No space left on device\n")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+def test_plugins_come_first(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in registry.KINDS:
+        registry.names(kind)
+        monkeypatch.setitem(registry._components, kind, dict(registry._components[kind]))
+    Path("own.py").write_text(
+        "from dlcourse.registry import register\n\n\n@register('metric', 'own_metric')\nclass Own:\n    'Mine.'\n"
+    )
+    file.write_text(POLYNOMIAL.replace("[mse]", "[own_metric]"))
+    assert cli.main(["validate", "cubic.yaml"]) == 2
+    assert "no metric 'own_metric'" in capsys.readouterr().err
+    assert cli.main(["validate", "cubic.yaml", "--plugin", "own.py"]) == 0
+    assert cli.main(["--plugin=own.py", "validate", "cubic.yaml"]) == 0
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_validate(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("wrong.yaml").write_text(POLYNOMIAL.replace("degree: 3", "degre: x, basis: 1"))
+    sweep = POLYNOMIAL + "sweep:\n  zip: {model.degree: [1, 2],\n    seed: [1]}\n"
+    Path("sweep.yaml").write_text(sweep)
+    # Each of these values is right by itself; two of them are not together.
+    meeting = POLYNOMIAL.replace("optimizer: least_squares", "optimizer: adam")
+    Path("meeting.yaml").write_text(meeting + "sweep: {grid: {optimizer: [adam, least_squares], train.l2: [0, 1]}}\n")
+    assert cli.main(["validate", "cubic.yaml"]) == 0
+    assert capsys.readouterr().out == "cubic.yaml: ok\n"
+    assert cli.main(["validate", "meeting.yaml"]) == 2
+    assert "train.l2: has no effect with the optimizer least_squares" in capsys.readouterr().err
+    assert cli.main(["validate", "wrong.yaml", "cubic.yaml", "sweep.yaml", "none.yaml"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        "wrong.yaml: 3 problems",
+        "cubic.yaml: ok",
+        "sweep.yaml: 1 problem",
+        "none.yaml: 1 problem",
+    ]
+    assert [line.split(": ")[:2] for line in printed.err.splitlines()] == [
+        ["wrong.yaml:4", "model.degre"],
+        ["wrong.yaml:4", "model.degree"],
+        ["wrong.yaml:4", "model.basis"],
+        ["sweep.yaml:9", "sweep.zip"],
+        ["none.yaml", "no such file; `dlcourse list configs` shows those that come with the program"],
+    ]
+
+
+def test_all_configs_of_the_course_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(configs_folder() / path) for path in config.shipped()]
+    assert len(paths) >= 10
+    assert cli.main(["validate", *paths]) == 0, capsys.readouterr().err
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    everything = capsys.readouterr().out
+    for kind in registry.KINDS:
+        assert f"{kind}: " in everything
+        for name in registry.names(kind):
+            assert f"\n  {name}" in everything
+    for path in config.shipped():
+        assert path.with_suffix("").as_posix() in everything
+    assert cli.main(["list", "models", "-v"]) == 0
+    verbose = capsys.readouterr().out
+    assert "degree: required  (whole number >= 1 and <= 30) the highest power." in verbose
+    assert "basis: legendre  (legendre | chebyshev | power)" in verbose
+    assert cli.main(["list", "optimizer", "-v"]) == 0
+    assert "every optimizer also has\n      schedule: null  (a schedule | null)" in capsys.readouterr().out
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    assert cli.main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == config.json_schema()
+
+
+def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    original = configs_folder() / "02_machine_learning" / "polynomial_overfitting.yaml"
+    assert cli.main(["init", "polynomial_overfitting"]) == 0
+    copy = tmp_path / "polynomial_overfitting.yaml"
+    assert copy.read_bytes() == original.read_bytes()
+    assert "dlcourse run polynomial_overfitting.yaml" in capsys.readouterr().out
+    copy.write_text("mine")
+    assert cli.main(["init", "02_machine_learning/polynomial_overfitting.yaml"]) == 2
+    assert "is there already; --force replaces it" in capsys.readouterr().err
+    assert copy.read_text() == "mine"
+    assert cli.main(["init", "configs/02_machine_learning/polynomial_overfitting.yaml", "--force"]) == 0
+    assert copy.read_bytes() == original.read_bytes()
+    (tmp_path / "folder").mkdir()
+    assert cli.main(["init", "polynomial_overfitting", "--to", "folder"]) == 0
+    assert cli.main(["init", "polynomial_overfitting", "--to", "folder/other.yaml"]) == 0
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == [
+        "other.yaml",
+        "polynomial_overfitting.yaml",
+    ]
+    assert cli.main(["init", "polynomial_overfitting", "--to", "nowhere/x.yaml"]) == 2
+    capsys.readouterr()
+    assert cli.main(["init"]) == 0
+    assert "02_machine_learning/polynomial_overfitting" in capsys.readouterr().out
+
+
+def test_show_prints_a_config_that_runs_again(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "cubic.yaml", "model.degree=5"]) == 0
+    printed = capsys.readouterr().out
+    Path("again.yaml").write_text(printed)
+    assert config.load("again.yaml").data == config.load("cubic.yaml", ["model.degree=5"]).data
+    assert printed.startswith("# A cubic.\nname: cubic\n")
+    assert "# (model)  PolynomialModel  (N, 1)" in printed
+    assert "# parameters        6, 24 B" in printed
+    assert cli.main(["show", "cubic.yaml", "--config-only"]) == 0
+    assert "PolynomialModel" not in capsys.readouterr().out
+
+
+def test_show_of_a_model_that_keeps_its_samples(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = "data={name: gaussian_classes, samples: 30}"
+    assert cli.main(["show", "cubic.yaml", data, "model=knn", "optimizer=closed_form", "metrics=[accuracy]"]) == 0
+    assert "(model)  KNN    (N, 3)" in capsys.readouterr().out
