@@ -45,6 +45,10 @@ class DataError(UserError):
     """A data file is missing, damaged, or holds what it should not; names the file and the row or byte."""
 
 
+class DownloadError(DlcourseError):
+    """A data set is not on this machine and cannot be fetched. Two lines: why, and which file to put where."""
+
+
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or belongs to another model."""
 

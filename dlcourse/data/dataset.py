@@ -6,11 +6,15 @@ from typing import Literal
 
 import numpy as np
 
+from dlcourse.config.sections import Augment
 from dlcourse.data.encoder import Column, TableEncoder
 from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.rows import Rows
 from dlcourse.errors import DataError
 
 Task = Literal["regression", "classification", "estimation"]
+
+_CHUNK = 1 << 20  # numbers looked at at a time: what is memory-mapped never lies in memory as a whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +22,7 @@ class Dataset:
     """Samples in raw units, as a data set's ``load(seed)`` returns them."""
 
     x: np.ndarray
-    """(N, D) features in floating point, or (N, H, W, C) pictures in uint8."""
+    """(N, D) features in floating point, or (N, H, W, C) pictures in uint8; may be memory-mapped."""
     y: np.ndarray
     """(N, K) floating point for a regression, (N,) int64 class labels; for an estimation the samples themselves."""
     task: Task
@@ -56,12 +60,18 @@ class Dataset:
 class Part:
     """One split: raw host arrays, and which samples of the data set they are (of its own test part, if it has one)."""
 
-    x: np.ndarray
+    x: np.ndarray | Rows
+    """Pictures that do not follow one another in the data set, and others in a file, are :class:`Rows` of it."""
     y: np.ndarray
     index: np.ndarray
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether x is memory-mapped: it may be larger than memory."""
+        return isinstance(self.x.array if isinstance(self.x, Rows) else self.x, np.memmap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +82,8 @@ class Data:
     parts: dict[str, Part]
     """``train`` and, where there are such, ``val`` and ``test``."""
     normalizer: Normalizer
+    augment: Augment | None = None
+    """What is done to the pictures that a training step sees."""
 
     @property
     def task(self) -> Task:
@@ -114,10 +126,15 @@ def _check_arrays(dataset: Dataset, x: np.ndarray, y: np.ndarray, which: str) ->
     for name, array in (("x", x), ("y", y)):
         if array.dtype.kind != "f":
             continue
-        bad = np.isinf(array) if name == "x" and dataset.fill_missing else ~np.isfinite(array)
-        if bad.any():
-            row = int(bad.reshape(len(array), -1).any(axis=1).argmax())
-            raise DataError(f"{place}{which}{name} holds {array[row][bad[row]].flat[0]} in row {row} (the first is 0)")
+        nan_is_fine = name == "x" and dataset.fill_missing
+        step = max(1, _CHUNK * len(array) // max(array.size, 1))
+        for start in range(0, len(array), step):
+            chunk = np.asarray(array[start : start + step])
+            bad = np.isinf(chunk) if nan_is_fine else ~np.isfinite(chunk)
+            if bad.any():
+                row = int(bad.reshape(len(chunk), -1).any(axis=1).argmax())
+                value = chunk[row][bad[row]].flat[0]
+                raise DataError(f"{place}{which}{name} holds {value} in row {start + row} (the first is 0)")
     if dataset.task == "classification":
         classes = len(dataset.class_names)
         if classes < 2:

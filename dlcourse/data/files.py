@@ -8,19 +8,27 @@ from dlcourse.errors import DataError
 FOLDER_VARIABLE = "DLCOURSE_DATA"
 
 
-def find(name: str) -> Path:
+def data_folder() -> Path | None:
+    """The folder ``DLCOURSE_DATA``; None where it is not set."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Path(folder).expanduser() if folder else None
+
+
+def find(name: str, folders: bool = False) -> Path:
     """The file of that name: absolute, or relative to the current folder, or else to the folder ``DLCOURSE_DATA``.
 
+    Args:
+        folders: take a folder too.
     Raises:
         DataError: there is none; the message lists the places.
     """
     path = Path(name).expanduser()
-    folder = os.environ.get(FOLDER_VARIABLE)
+    folder = data_folder()
     places = [path]
     if folder and not path.is_absolute():
-        places.append(Path(folder).expanduser() / path)
+        places.append(folder / path)
     for place in places:
-        if os.path.isfile(place):
+        if os.path.isfile(place) or (folders and os.path.isdir(place)):
             return place
     if os.path.isdir(path):
         raise DataError(f"{path} is a folder, expected a file")

@@ -1,26 +1,38 @@
-"""Batches on the device: which samples a step sees is a function of (seed, step)."""
+"""Batches on the device: which samples a step sees, and how they are augmented, is a function of (seed, step)."""
 
 import copy
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
 
 from dlcourse.backend import Backend
-from dlcourse.backend.random import generator
+from dlcourse.backend.kernels.pictures import WORDS, picture_batch
+from dlcourse.backend.random import generator, words
+from dlcourse.config.sections import Augment
 from dlcourse.data.dataset import Part
-from dlcourse.data.normalizer import Normalizer, normalized
+from dlcourse.data.normalizer import Normalizer
 
 Array = Any
 """``numpy.ndarray`` or ``cupy.ndarray``."""
 
+WORTH_A_THREAD = 1 << 18
+"""Numbers in a batch of pictures from which making it in the background gains more than the thread costs."""
+
 
 class Loader:
-    """One part of a data set on the device, and its batches.
+    """One part of a data set and its batches on the device.
 
-    Features are normalised once. Pictures in uint8 stay so on the device, a quarter of the memory, and are normalised
-    batch by batch. A batch is one ``take`` along the first axis, or a view where the order is the part's own. Class
-    labels stay int64; all else has the floating-point type asked for.
+    Features are normalised once and lie on the device; a batch is one ``take``, or a view where the order is the part's
+    own. Pictures in uint8 stay so, a quarter of the memory, and come gathered, normalised and augmented batch by batch
+    from one kernel. They, and memory-mapped files, are copied to a GPU that has room for them; else, and on the CPU
+    always, they stay where they are and a batch reads its own rows. Class labels stay int64; all else has the
+    floating-point type asked for.
+
+    On a CPU with more than one core a thread makes the next large batch while a step works on this one; it guesses that
+    steps follow one another, and a wrong guess costs time only.
 
     Args:
         part: the samples, raw, on the host.
@@ -28,8 +40,9 @@ class Loader:
         backend: the device.
         dtype: floating-point type of x, and of y in a regression.
         batch_size: samples a batch, or ``full``; the last batch of an epoch holds what is left.
-        seed: orders the samples, anew in each epoch.
+        seed: orders the samples, anew in each epoch, and draws the augmentation, anew in each step.
         shuffle: False: the part's own order, as always with one full batch.
+        augment: what :meth:`batch` does to pictures; :meth:`batches`, for evaluation, never does.
     """
 
     def __init__(
@@ -41,28 +54,43 @@ class Loader:
         batch_size: int | Literal["full"],
         seed: int,
         shuffle: bool = True,
+        augment: Augment | None = None,
     ):
         self.samples = len(part)
-        self.batch_size = self.samples if batch_size == "full" else min(batch_size, self.samples)
-        self.steps_per_epoch = -(-self.samples // self.batch_size)
-        self._backend, self._seed = backend, seed
-        self._shuffled = shuffle and self.batch_size < self.samples
-        self._epoch, self._order = -1, None
-        self._affine = None
+        self._backend, self._dtype, self._seed = backend, np.dtype(dtype), seed
+        self._normalizer, self._affine = normalizer, (None, None)
+        self._augment = augment if augment is not None and augment != Augment() else None
         x = part.x
-        if x.dtype == np.uint8:
-            self._x = backend.asarray(x)
-            self._affine = [backend.asarray(array, dtype) for array in (normalizer.shift, normalizer.scale)]
+        self._raw = x.dtype == np.uint8  # and so normalised batch by batch
+        if self._raw and not normalizer.identity:
+            self._affine = tuple(backend.asarray(array, dtype) for array in (normalizer.shift, normalizer.scale))
+        self._streamed = (self._raw or part.on_disk) and x.nbytes > backend.room()
+        if self._streamed:
+            self._x = x
         else:
-            self._x = backend.asarray(normalizer.apply(x, dtype))
+            self._x = backend.asarray(np.asarray(x) if self._raw else normalizer.apply(x, dtype))
         self._y = backend.asarray(part.y, dtype if part.y.dtype.kind == "f" else None)
+        self._cut(self.samples if batch_size == "full" else batch_size, shuffle)
+
+    def _cut(self, batch_size: int, shuffle: bool) -> None:
+        """Say what a batch is."""
+        self.batch_size = min(batch_size, self.samples)
+        self.steps_per_epoch = -(-self.samples // self.batch_size)
+        self._shuffled = shuffle and self.batch_size < self.samples
+        self._order: tuple[int, np.ndarray, Array] = (-1, np.empty(0), None)
+        self._whole: tuple[Array, Array] | None = None
+        numbers = self.batch_size * int(np.prod(self._x.shape[1:]))
+        on_host = self._streamed and not self._backend.room()
+        threaded = on_host and numbers >= WORTH_A_THREAD and self.steps_per_epoch > 1 and _cores() > 1
+        self._ahead = _Ahead() if threaded else None
 
     def in_batches_of(self, batch_size: int) -> "Loader":
-        """The same arrays on the device in batches of another size, in the part's own order."""
+        """The same arrays in batches of another size, in the part's own order, not augmented: for evaluation."""
         other = copy.copy(self)
-        other.batch_size = min(batch_size, self.samples)
-        other.steps_per_epoch = -(-self.samples // other.batch_size)
-        other._shuffled = False
+        other._augment = None
+        other._cut(batch_size, shuffle=False)
+        if other.batch_size == self.batch_size and self._augment is None:
+            other._whole = self._whole
         return other
 
     def batch(self, step: int) -> tuple[Array, Array]:
@@ -70,21 +98,80 @@ class Loader:
 
         They may be views of the whole part, so they are not to be written to.
         """
-        epoch, place = divmod(step, self.steps_per_epoch)
-        span = slice(place * self.batch_size, (place + 1) * self.batch_size)
-        if not self._shuffled:
-            return self._ready(self._x[span]), self._y[span]
-        if epoch != self._epoch:
-            order = generator(self._seed, "order", epoch).permutation(self.samples)
-            self._epoch, self._order = epoch, self._backend.asarray(order)
-        chosen = self._order[span]
-        return self._ready(self._x.take(chosen, axis=0)), self._y.take(chosen, axis=0)
+        return self._make(step) if self._ahead is None else self._ahead.get(step, self._make)
 
     def batches(self) -> Iterator[tuple[Array, Array]]:
         """Every sample once, in the part's own order: for evaluation."""
         for start in range(0, self.samples, self.batch_size):
-            span = slice(start, start + self.batch_size)
-            yield self._ready(self._x[span]), self._y[span]
+            yield self._in_order(slice(start, start + self.batch_size))
 
-    def _ready(self, x: Array) -> Array:
-        return x if self._affine is None else normalized(x, *self._affine)
+    def _make(self, step: int) -> tuple[Array, Array]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        span = slice(place * self.batch_size, (place + 1) * self.batch_size)
+        if not self._shuffled:
+            return self._in_order(span) if self._augment is None else (self._pictures(span, step), self._y[span])
+        if epoch != self._order[0]:
+            order = generator(self._seed, "order", epoch).permutation(self.samples)
+            self._order = epoch, order, self._backend.asarray(order)
+        _, on_host, on_device = self._order
+        chosen = on_device[span]
+        x = self._pictures(on_host[span] if self._streamed else chosen, step)
+        return x, self._y.take(chosen, axis=0)
+
+    def _in_order(self, span: slice) -> tuple[Array, Array]:
+        """A stretch of the part, as it is. One that is all of it is made once: it is the batch of every step."""
+        if self._whole is not None:
+            return self._whole
+        batch = self._pictures(span, None), self._y[span]
+        if self.steps_per_epoch == 1:
+            self._whole = batch
+        return batch
+
+    def _pictures(self, chosen: slice | Array, step: int | None) -> Array:
+        """The samples of these rows, normalised; augmented as in a step, if given."""
+        x, rows = self._x, None
+        if self._streamed:
+            x = np.asarray(x[chosen])
+            x = self._backend.asarray(x if self._raw else self._normalizer.apply(x, self._dtype))
+        elif isinstance(chosen, slice):
+            x = x[chosen]
+        else:
+            rows = chosen
+        how = self._augment if step is not None else None
+        if how is None and not self._raw:
+            return x if rows is None else x.take(rows, axis=0)
+        count = len(x) if rows is None else len(rows)
+        draws = None
+        if how is not None:
+            draws = words(count * WORDS, self._seed, "augment", step, self._backend).reshape(count, WORDS)
+        else:
+            how = Augment()
+        out = self._backend.xp.empty((count, *x.shape[1:]), self._dtype)
+        picture_batch(x, rows, *self._affine, draws, how.flip, how.crop, how.cutout, out)
+        return out
+
+
+class _Ahead:
+    """Makes the batch of the next step in a thread; what goes wrong there is raised where the batch is asked for.
+
+    The thread waits for work between batches and ends with the loader, or with the program.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="dlcourse-loader")
+        self._step, self._coming = -1, Future()
+
+    def get(self, step: int, make: Callable[[int], tuple[Array, Array]]) -> tuple[Array, Array]:
+        """``make(step)``, which is done already if the step before was asked for last."""
+        # ``make`` is not kept: its loader would then be freed by the garbage collector only, and its thread with it.
+        coming = self._coming if step == self._step else self._pool.submit(make, step)
+        self._step = -1  # so that a batch that could not be made is tried again
+        batch = coming.result()
+        # A single thread makes all batches, one after another, so they may share what a loader keeps.
+        self._step, self._coming = step + 1, self._pool.submit(make, step + 1)
+        return batch
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

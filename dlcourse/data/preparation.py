@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
-from dlcourse.config.sections import DataOptions, Folds, Limit, Split
+from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, Split
 from dlcourse.data import splits
 from dlcourse.data.dataset import Data, Dataset, Part, check
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.rows import Rows
 from dlcourse.errors import ConfigError, DataError
 
 _COMMON = frozenset(field.name for field in fields(DataOptions))
@@ -31,6 +32,7 @@ def prepare(section: Mapping[str, Any], seed: int) -> Data:
     spec = {key: value for key, value in section.items() if key not in _COMMON}
     dataset: Dataset = registry.build("data", spec).load(seed)
     check(dataset)
+    _check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
         dataset = _filled(dataset, index["train"])
@@ -38,14 +40,14 @@ def prepare(section: Mapping[str, Any], seed: int) -> Data:
     for name, rows in index.items():
         own = name == "test" and dataset.test is not None
         x, y = dataset.test if own else (dataset.x, dataset.y)
-        parts[name] = Part(_rows(x, rows), _rows(y, rows), rows)
-    return Data(dataset, parts, Normalizer.fit(parts["train"].x, options.normalize))
+        parts[name] = Part(_rows(x, rows), np.asarray(y[rows]), rows)
+    return Data(dataset, parts, Normalizer.fit(parts["train"].x, options.normalize), options.augment)
 
 
 def _options(section: Mapping[str, Any]) -> DataOptions:
     """The common keys of a section; mappings within them, as a config has them, become their options too."""
     options = {key: value for key, value in section.items() if key in _COMMON}
-    for key, cls in (("split", Split), ("kfold", Folds), ("limit", Limit)):
+    for key, cls in (("split", Split), ("kfold", Folds), ("limit", Limit), ("augment", Augment)):
         if isinstance(options.get(key), Mapping):
             options[key] = cls(**options[key])
     return DataOptions(**options)
@@ -65,6 +67,8 @@ def _split(dataset: Dataset, options: DataOptions, seed: int) -> splits.Split:
     index = splits.by_size(len(dataset.y), sizes, seed, labels=labels, shuffle=options.shuffle)
     if options.kfold:
         rest, folds, fold = index["train"], options.kfold.folds, options.kfold.fold
+        if options.limit:
+            rest = rest[: options.limit.train]
         of_rest = None if labels is None else labels[rest]
         index |= splits.by_fold(rest, folds, fold, seed, labels=of_rest, shuffle=options.shuffle)
     if dataset.test is not None:
@@ -74,10 +78,24 @@ def _split(dataset: Dataset, options: DataOptions, seed: int) -> splits.Split:
     return index
 
 
-def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """The rows of an ascending index; no copy where they follow one another."""
+def _check_augment(augment: Augment | None, shape: tuple[int, ...]) -> None:
+    """Raise ConfigError where pictures of this shape (H, W, C) cannot be augmented so."""
+    if augment is None:
+        return
+    if len(shape) != 3:
+        raise ConfigError(f"data.augment: needs pictures (height, width, channels), but a sample here is {shape}")
+    for key in ("crop", "cutout"):
+        pixels = getattr(augment, key)
+        if pixels >= min(shape[:2]):
+            raise ConfigError(f"data.augment.{key}: {pixels} pixels of {shape[0]} x {shape[1]} leave no picture")
+
+
+def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray | Rows:
+    """The rows of an ascending index; no copy where they follow one another, nor of pictures or what lies in a file."""
     first, last = index[0], index[-1]
-    return array[first : last + 1] if last - first + 1 == len(index) else array[index]
+    if last - first + 1 == len(index):
+        return array[first : last + 1]
+    return Rows(array, index) if array.ndim > 2 or isinstance(array, np.memmap) else array[index]
 
 
 def _filled(dataset: Dataset, train: np.ndarray) -> Dataset:

@@ -167,6 +167,26 @@ class RunView(Folder):
         """The split that says most about new data: validation, else test, else training; empty without predictions."""
         return next((split for split in ("val", "test", "train") if split in self.parts), "")
 
+    @property
+    def final(self) -> str:
+        """The split of the final word: test, else validation, else training; empty without predictions."""
+        return next((split for split in ("test", "val", "train") if split in self.parts), "")
+
+    def pictures(self, name: str) -> np.ndarray | None:
+        """An array of pictures (..., H, W, 1 or 3) among the predictions, as bytes; None where there are none."""
+        array = self.predictions.get(name)
+        if array is None or array.ndim < 4 or array.shape[-1] not in (1, 3) or not array.size:
+            return None
+        return (
+            array if array.dtype == np.uint8 else np.round(255 * np.clip(np.nan_to_num(array), 0, 1)).astype(np.uint8)
+        )
+
+    def labels(self, name: str, like: np.ndarray) -> np.ndarray | None:
+        """Class labels among the predictions that belong to such pictures; None where there are none that do."""
+        array = self.predictions.get(name)
+        fits = array is not None and array.shape == like.shape[:-3] and array.dtype.kind in "iu"
+        return array if fits and not (array < 0).any() else None
+
 
 class History:
     """The lines of ``metrics.jsonl``, one for each step; of two with the same step the later one counts."""

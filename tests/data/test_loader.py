@@ -1,12 +1,21 @@
 """Batches: a function of (seed, step) alone, every sample once an epoch, in the types that training needs."""
 
+import gc
+import threading
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlcourse import backend
+from dlcourse.backend.kernels.pictures import WORDS, moves
+from dlcourse.backend.random import words
+from dlcourse.config.sections import Augment
 from dlcourse.data import Loader, Normalizer, Part
+from dlcourse.data import loader as loading
+from dlcourse.data.rows import Rows
 
 
 def part(samples: int) -> Part:
@@ -100,3 +109,227 @@ def test_devices_draw_the_same_order(device):
     there = Loader(data, normalizer, backend.get("cpu"), np.float32, 7, 5)
     for step in (0, 4, 5, 11):
         np.testing.assert_array_equal(backend.to_host(here.batch(step)[0]), there.batch(step)[0])
+
+
+def pictures(samples: int = 20, height: int = 6, width: int = 8) -> Part:
+    x = np.random.default_rng(1).integers(0, 256, (samples, height, width, 3)).astype(np.uint8)
+    return Part(x, np.arange(samples), np.arange(samples))
+
+
+def picture_loader(
+    batch_size: int | str = 6, augment: Augment | None = None, kind: str = "standardize", **how
+) -> Loader:
+    data = how.pop("data", None) or pictures()
+    normalizer = Normalizer.fit(data.x, kind)
+    return Loader(
+        data, normalizer, backend.current(), np.float32, batch_size, how.pop("seed", 0), augment=augment, **how
+    )
+
+
+def host(batch: tuple) -> tuple[np.ndarray, np.ndarray]:
+    return backend.to_host(batch[0]), backend.to_host(batch[1])
+
+
+AUGMENT = Augment(flip=True, crop=2, cutout=3)
+
+
+def augmented(picture: np.ndarray, flip: bool, down: int, across: int, crop: int, hole: tuple[int, int, int]):
+    """One picture, the long way: mirror, pad, cut a window, blank a square."""
+    picture = picture[:, ::-1] if flip else picture
+    height, width, _ = picture.shape
+    padded = np.pad(picture, ((crop, crop), (crop, crop), (0, 0)))
+    window = padded[crop + down :, crop + across :][:height, :width].copy()
+    y, x, side = hole
+    for row in range(y - side // 2, y - side // 2 + side):
+        for column in range(x - side // 2, x - side // 2 + side):
+            if 0 <= row < height and 0 <= column < width:
+                window[row, column] = 0
+    return window
+
+
+@given(st.builds(Augment, st.booleans(), st.integers(0, 4), st.integers(0, 5)), st.integers(0, 30), st.integers(0, 3))
+def test_augmented_batches_are_what_the_words_of_their_step_say(how, step, seed):
+    it = picture_loader(augment=how, seed=seed)
+    x, y = it.batch(step)
+    draws = words(len(x) * WORDS, seed, "augment", step).reshape(-1, WORDS)
+    flips, down, across, hole_y, hole_x = moves(draws, 6, 8, how.flip, how.crop)
+    assert (abs(down[:, 0]) <= how.crop).all() and (abs(across[:, 0]) <= how.crop).all()
+    plain, labels = picture_loader(seed=seed).batch(step)
+    np.testing.assert_array_equal(y, labels)
+    for i, picture in enumerate(plain):
+        hole = (int(hole_y[i]), int(hole_x[i]), how.cutout)
+        expected = augmented(picture, bool(flips[i]), int(down[i, 0]), int(across[i, 0]), how.crop, hole)
+        np.testing.assert_array_equal(x[i], expected)
+
+
+def test_every_way_to_augment_is_drawn_and_as_often_as_it_should_be():
+    draws = words(4000 * WORDS, 3, "augment", 7).reshape(-1, WORDS)
+    flips, down, across, hole_y, hole_x = moves(draws, 6, 8, True, 2)
+    for values, kinds in ((flips, 2), (down[:, 0], 5), (across[:, 0], 5), (hole_y, 6), (hole_x, 8)):
+        found, counts = np.unique(values, return_counts=True)
+        assert len(found) == kinds
+        assert abs(counts - 4000 / kinds).max() < 5 * (4000 / kinds) ** 0.5
+    # What one number says must tell nothing about another.
+    assert abs(np.corrcoef([flips, down[:, 0], across[:, 0], hole_y, hole_x]) - np.eye(5)).max() < 0.08
+
+
+def test_steps_and_seeds_are_augmented_differently_and_always_in_the_same_way():
+    full = Augment(crop=3)
+    first = picture_loader("full", full).batch(0)[0]
+    np.testing.assert_array_equal(first, picture_loader("full", full).batch(0)[0])
+    assert (first != picture_loader("full", full).batch(1)[0]).any()
+    assert (first != picture_loader("full", full, seed=1).batch(0)[0]).any()
+
+
+def test_what_is_evaluated_is_not_augmented():
+    plain, varied = picture_loader(), picture_loader(augment=AUGMENT)
+    assert any((varied.batch(step)[0] != plain.batch(step)[0]).any() for step in range(4))
+    for ours, theirs in [(varied, plain), (varied.in_batches_of(7), plain.in_batches_of(7))]:
+        for a, b in zip(ours.batches(), theirs.batches(), strict=True):
+            np.testing.assert_array_equal(a[0], b[0])
+    np.testing.assert_array_equal(varied.in_batches_of(7).batch(1)[0], plain.in_batches_of(7).batch(1)[0])
+
+
+def test_augmenting_nothing_is_no_augmentation():
+    np.testing.assert_array_equal(picture_loader(augment=Augment()).batch(3)[0], picture_loader().batch(3)[0])
+
+
+def test_pictures_in_floating_point_are_augmented_as_bytes_are():
+    data = pictures()
+    floats = Part(data.x.astype(np.float64), data.y, data.index)
+    for step in range(4):
+        ours, theirs = (picture_loader(augment=AUGMENT, data=part).batch(step)[0] for part in (floats, data))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_devices_augment_alike(device):
+    here = picture_loader(augment=AUGMENT)
+    with backend.use("cpu"):
+        there = picture_loader(augment=AUGMENT)
+    for step in (0, 3, 5):
+        np.testing.assert_allclose(host(here.batch(step))[0], there.batch(step)[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["none", "standardize", "per_pixel", "mean_image", "minmax"])
+def test_each_normalisation_of_a_batch_is_that_of_the_whole(kind, device):
+    data = pictures()
+    it = picture_loader(kind=kind)
+    for step in range(4):
+        x, y = host(it.batch(step))
+        expected = Normalizer.fit(data.x, kind).apply(data.x[y], np.float32)
+        np.testing.assert_allclose(x, expected, rtol=1e-6, atol=1e-6)
+    if kind == "none":
+        assert x.dtype == np.float32 and x.max() > 200
+
+
+def test_a_full_batch_is_made_once_unless_it_is_augmented():
+    it = picture_loader("full")
+    assert it.batch(0)[0] is it.batch(5)[0]
+    assert it.in_batches_of(20).batch(0)[0] is it.batch(0)[0]
+    assert it.in_batches_of(7).batch(0)[0].shape[0] == 7
+    varied = picture_loader("full", AUGMENT)
+    varied.batch(0)
+    np.testing.assert_array_equal(varied.in_batches_of(20).batch(0)[0], it.batch(0)[0])
+
+
+@pytest.fixture
+def in_the_background(monkeypatch):
+    """Loaders of pictures make even small batches in a thread, however few cores there are."""
+    monkeypatch.setattr(loading, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(loading, "_cores", lambda: 2)
+
+
+@pytest.mark.parametrize("augment", [None, AUGMENT])
+@pytest.mark.parametrize("steps", [range(12), [0, 1, 2, 7, 8, 3, 3, 4, 0, 11]])
+def test_batches_made_in_the_background_are_the_same(in_the_background, monkeypatch, augment, steps):
+    threaded = picture_loader(augment=augment)
+    assert threaded._ahead is not None
+    monkeypatch.setattr(loading, "_cores", lambda: 1)
+    plain = picture_loader(augment=augment)
+    assert plain._ahead is None
+    for step in steps:
+        for ours, theirs in zip(threaded.batch(step), plain.batch(step), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_batch_that_is_kept_stays_as_it_is(in_the_background):
+    it = picture_loader(augment=AUGMENT)
+    kept = [it.batch(step)[0] for step in range(8)]
+    again = picture_loader(augment=AUGMENT)
+    for step, x in enumerate(kept):
+        np.testing.assert_array_equal(x, again.batch(step)[0])
+
+
+def test_the_thread_ends_with_the_loader(in_the_background):
+    before = set(threading.enumerate())
+    it = picture_loader()
+    it.batch(0)
+    (thread,) = (t for t in set(threading.enumerate()) - before if t.name.startswith("dlcourse-loader"))
+    gc.disable()  # so that the end needs no garbage collection
+    try:
+        it._ahead._coming.result()
+        del it
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+    finally:
+        gc.enable()
+
+
+def test_what_goes_wrong_in_the_background_is_raised_where_the_batch_is_asked_for(in_the_background, monkeypatch):
+    it = picture_loader()
+    it.batch(0)
+    it._ahead._coming.result()
+
+    def fail(*arguments):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(loading, "picture_batch", fail)
+    it.batch(1)  # made before
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk is gone"):
+            it.batch(2)
+    monkeypatch.undo()
+    monkeypatch.setattr(loading, "WORTH_A_THREAD", 1)
+    np.testing.assert_array_equal(it.batch(2)[1], picture_loader().batch(2)[1])
+
+
+def test_features_small_batches_and_whole_parts_need_no_thread(monkeypatch):
+    monkeypatch.setattr(loading, "_cores", lambda: 2)
+    assert picture_loader()._ahead is None  # small
+    monkeypatch.setattr(loading, "WORTH_A_THREAD", 1)
+    assert loader(20, 5)._ahead is None
+    assert picture_loader("full")._ahead is None
+    assert picture_loader().in_batches_of(40)._ahead is None
+
+
+def test_chosen_rows_of_a_larger_array_are_read_when_they_are_asked_for():
+    whole = pictures(40)
+    index = np.arange(1, 40, 2)
+    chosen = Part(Rows(whole.x, index), whole.y[index], index)
+    copied = Part(whole.x[index], whole.y[index], index)
+    ours, theirs = picture_loader(data=chosen, augment=AUGMENT), picture_loader(data=copied, augment=AUGMENT)
+    assert ours._x.array is whole.x
+    for step in range(5):
+        np.testing.assert_array_equal(ours.batch(step)[0], theirs.batch(step)[0])
+    for a, b in zip(ours.batches(), theirs.batches(), strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_file_larger_than_memory_gives_batches(tmp_path, dtype):
+    shape = (1 << 17, 1 << 9, 1 << 9, 3)  # 96 GiB or four times that, of which the file system stores nothing
+    x = np.memmap(tmp_path / "pictures", dtype, "w+", shape=shape)
+    x[-1] = 7
+    data = Part(Rows(x, np.arange(0, len(x), 5)), np.zeros(26215, np.int64), np.arange(0, len(x), 5))
+    normalizer = Normalizer(np.ones(3), np.full(3, 2.0))
+    tracemalloc.start()
+    for part, samples in (
+        (data, 26215),
+        (Part(x[9:], np.zeros(len(x) - 9, np.int64), np.arange(9, len(x))), len(x) - 9),
+    ):
+        it = Loader(part, normalizer, backend.get("cpu"), np.float32, 4, 0)
+        assert it.samples == samples
+        np.testing.assert_array_equal(it.batch(3)[0], np.full((4, *shape[1:]), -0.5, np.float32))
+    np.testing.assert_array_equal(it._in_order(slice(samples - 1, samples))[0], np.full((1, *shape[1:]), 3, np.float32))
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from dlcourse import backend
 from dlcourse.data import Normalizer
+from dlcourse.data.rows import Rows
 
 tables = arrays.arrays(
     np.float64, arrays.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.floats(-1e6, 1e6)
@@ -33,7 +34,7 @@ def test_minmax_features_lie_in_0_to_1(x):
     np.testing.assert_allclose(z.max(axis=0)[varied], 1)
 
 
-@given(tables, st.sampled_from(["none", "standardize", "minmax"]))
+@given(tables, st.sampled_from(["none", "standardize", "mean_image", "minmax"]))
 def test_shift_and_scale_lead_back(x, kind):
     normalizer = Normalizer.fit(x, kind)
     np.testing.assert_allclose(normalizer.shift + normalizer.scale * normalizer.apply(x), x, rtol=1e-9, atol=1e-6)
@@ -45,6 +46,50 @@ def test_pictures_are_normalised_by_channel_without_overflow():
     normalizer = Normalizer.fit(x, "standardize")
     np.testing.assert_allclose(normalizer.shift, x.reshape(-1, 3).mean(axis=0))
     np.testing.assert_allclose(normalizer.scale, [x[..., 0].std(), 1, x[..., 2].std()])
+
+
+pictures = arrays.arrays(
+    np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
+)
+
+
+@given(pictures)
+def test_statistics_of_each_pixel(x):
+    wide = x.astype(np.float64)
+    mean, std, same = wide.mean(axis=0), wide.std(axis=0), np.ptp(wide, axis=0) == 0
+    centred, standard = Normalizer.fit(x, "mean_image"), Normalizer.fit(x, "per_pixel")
+    np.testing.assert_allclose(centred.shift, mean, rtol=1e-14)
+    assert (centred.scale == 1).all() and centred.shift.shape == x.shape[1:]
+    np.testing.assert_allclose(standard.shift, mean, rtol=1e-14)
+    np.testing.assert_allclose(standard.scale, np.where(same, 1, std), rtol=1e-12)
+
+
+@given(pictures, st.sampled_from(["standardize", "per_pixel", "mean_image", "minmax"]))
+def test_bytes_have_the_statistics_of_the_same_numbers(x, kind):
+    ours, theirs = Normalizer.fit(x, kind), Normalizer.fit(x.astype(np.float64), kind)
+    np.testing.assert_allclose(ours.shift, theirs.shift, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.scale, theirs.scale, rtol=1e-9)
+
+
+def test_sums_over_many_bytes_are_exact():
+    x = np.full((70_000, 4, 4, 1), 255, np.uint8)
+    x[0] = 254  # one in 70,000: squares of float32 would lose it
+    normalizer = Normalizer.fit(x, "per_pixel")
+    share = 1 / 70_000
+    np.testing.assert_allclose(normalizer.shift, 255 - share, rtol=1e-15)
+    np.testing.assert_allclose(normalizer.scale, np.sqrt(share * (1 - share)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("kind", ["standardize", "per_pixel", "mean_image", "minmax"])
+def test_chosen_rows_and_files_have_the_statistics_of_a_copy(tmp_path, kind, dtype):
+    x = np.memmap(tmp_path / "x", dtype, "w+", shape=(600, 8, 8, 3))
+    x[:] = np.random.default_rng(0).integers(0, 256, x.shape)
+    chosen = np.arange(0, 600, 2)
+    ours, theirs = Normalizer.fit(Rows(x, chosen), kind), Normalizer.fit(np.array(x[chosen]), kind)
+    np.testing.assert_array_equal(ours.shift, theirs.shift)
+    np.testing.assert_array_equal(ours.scale, theirs.scale)
+    np.testing.assert_array_equal(ours.apply(Rows(x, chosen)), theirs.apply(np.array(x[chosen])))
 
 
 def test_large_inputs_are_summed_in_chunks_to_the_same_result():
@@ -84,7 +129,7 @@ def test_device_arrays_stay_on_the_device(device):
     np.testing.assert_allclose(backend.to_host(z), normalizer.apply(x), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["none", "standardize", "minmax"])
+@pytest.mark.parametrize("kind", ["none", "standardize", "per_pixel", "mean_image", "minmax"])
 def test_inputs_are_not_changed(kind):
     x = np.arange(6.0).reshape(3, 2)
     Normalizer.fit(x, kind).apply(x)

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from dlcourse.config.sections import Augment
 from dlcourse.data import prepare
-from dlcourse.errors import ConfigError
+from dlcourse.data.rows import Rows
+from dlcourse.errors import ConfigError, DataError
 
 CURVE = {"name": "polynomial_curve", "samples": 50}
 CLASSES = {"name": "gaussian_classes", "samples": 60}
+IMAGES = {"name": "synthetic_images", "samples": 60, "image_size": 8}
 
 
 def sizes(data):
@@ -91,3 +94,43 @@ def test_unshuffled_parts_are_views_of_the_file():
     data = prepare({**CURVE, "shuffle": False, "split": {"train": 30, "val": 20}}, 0)
     assert all(np.shares_memory(part.x, data.dataset.x) for part in data.parts.values())
     np.testing.assert_array_equal(data.parts["val"].index, np.arange(30, 50))
+
+
+def test_folds_share_the_training_samples_that_the_limit_leaves():
+    section = {**CURVE, "shuffle": False, "limit": {"train": 20, "test": 3}, "split": {"test": 10}}
+    folds = [prepare({**section, "kfold": {"folds": 5, "fold": fold}}, 0) for fold in range(5)]
+    for number, data in enumerate(folds):
+        assert sizes(data) == {"train": 16, "val": 4, "test": 3}
+        np.testing.assert_array_equal(data.parts["val"].index, np.arange(4 * number, 4 * number + 4))
+        assert sorted([*data.parts["train"].index, *data.parts["val"].index]) == list(range(20))
+
+
+def test_the_homeworks_split_is_the_files_order_with_the_last_for_validation():
+    data = prepare({**IMAGES, "split": {"val": 10}, "shuffle": False}, 0)
+    np.testing.assert_array_equal(data.parts["train"].index, np.arange(50))
+    np.testing.assert_array_equal(data.parts["val"].index, np.arange(50, 60))
+
+
+def test_shuffled_pictures_are_not_copied():
+    data = prepare({**IMAGES, "split": {"val": 10, "test": 10}}, 0)
+    for part in data.parts.values():
+        assert isinstance(part.x, Rows) and part.x.array is data.dataset.x
+        np.testing.assert_array_equal(np.asarray(part.x), data.dataset.x[part.index])
+        np.testing.assert_array_equal(part.y, data.dataset.y[part.index])
+
+
+def test_augmentation_is_for_pictures_and_leaves_some_of_them():
+    assert prepare(IMAGES, 0).augment is None
+    assert prepare({**IMAGES, "augment": {"flip": True, "crop": 2}}, 0).augment == Augment(flip=True, crop=2)
+    with pytest.raises(ConfigError, match=r"data.augment: needs pictures .* a sample here is \(1,\)"):
+        prepare({**CURVE, "augment": {"flip": True}}, 0)
+    with pytest.raises(ConfigError, match="data.augment.cutout: 8 pixels of 8 x 8 leave no picture"):
+        prepare({**IMAGES, "augment": {"cutout": 8}}, 0)
+
+
+def test_inputs_that_are_not_finite_are_found_in_any_chunk(tmp_path):
+    x = np.zeros((3000, 32, 32, 1), np.float32)
+    x[2900, 3, 4] = np.inf
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(3000) % 2)
+    with pytest.raises(DataError, match="x holds inf in row 2900"):
+        prepare({"name": "arrays", "path": str(tmp_path / "x.npz")}, 0)

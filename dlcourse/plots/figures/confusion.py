@@ -10,11 +10,6 @@ from dlcourse.plots.run_view import Part, RunView
 MOST_CLASSES = 20
 
 
-def _judged(view: RunView) -> str:
-    """The split of the final word: test, else validation, else training."""
-    return next((split for split in ("test", "val", "train") if split in view.parts), "")
-
-
 def counts(part: Part) -> np.ndarray:
     """(C, C): how many samples of the row's class are given the column's class."""
     classes = part.output.shape[1]
@@ -27,7 +22,7 @@ class Confusion(Plot):
     kind, name, place = "run", "confusion", 30
 
     def applies(self, view: RunView) -> bool:
-        split = _judged(view)
+        split = view.final
         if view.task != "classification" or not split:
             return False
         part = view.parts[split]
@@ -35,7 +30,7 @@ class Confusion(Plot):
         return 2 <= classes <= MOST_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        split = _judged(view)
+        split = view.final
         matrix = counts(view.parts[split])
         classes = len(matrix)
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

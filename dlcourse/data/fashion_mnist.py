@@ -1,0 +1,64 @@
+"""Fashion-MNIST: 70,000 pictures of clothes, in MNIST's form."""
+
+from dataclasses import dataclass
+
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.sources.collection import Opened
+from dlcourse.data.sources.download import Download
+from dlcourse.data.sources.idx_pictures import idx_pictures
+from dlcourse.registry import register
+
+CLASS_NAMES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+_BUCKET = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+
+FILES = idx_pictures(
+    name="fashion_mnist",
+    md5={
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+    downloads=(
+        Download(f"{_BUCKET}/train-images-idx3-ubyte.gz", 26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        Download(f"{_BUCKET}/train-labels-idx1-ubyte.gz", 29_515, "25c81989df183df01b3e8a0aad5dffbe"),
+        Download(f"{_BUCKET}/t10k-images-idx3-ubyte.gz", 4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
+        Download(f"{_BUCKET}/t10k-labels-idx1-ubyte.gz", 5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
+    ),
+    # Not DLCOURSE_DATA itself: the files have MNIST's names.
+    folders=("fashion_mnist", "fashion-mnist", "FashionMNIST", "FashionMNIST/raw"),
+)
+"""The four official files; their sums are those of the unpacked files."""
+
+
+@register("data", "fashion_mnist")
+@dataclass(frozen=True)
+class FashionMnist:
+    """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 grey pictures of clothes, 28 x 28 pixels.
+
+    Args:
+        path: a folder with the four idx files, gzipped or not; left out: the folder DLCOURSE_DATA, the cache, or else
+            a download.
+    """
+
+    path: str | None = None
+
+    def load(self, seed: int) -> Dataset:
+        """Memory-mapped pictures (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
+        return self.open().dataset(CLASS_NAMES)
+
+    def open(self) -> Opened:
+        """The arrays and where they lie."""
+        return FILES.open(self.path)

@@ -1,0 +1,52 @@
+"""MNIST: 70,000 handwritten digits."""
+
+from dataclasses import dataclass
+
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.sources.collection import Opened
+from dlcourse.data.sources.download import Download
+from dlcourse.data.sources.idx_pictures import idx_pictures
+from dlcourse.registry import register
+
+CLASS_NAMES = tuple("0123456789")
+
+_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"  # the authors' own server refuses programs
+
+FILES = idx_pictures(
+    name="mnist",
+    md5={
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    downloads=(
+        Download(f"{_MIRROR}/train-images-idx3-ubyte.gz", 9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        Download(f"{_MIRROR}/train-labels-idx1-ubyte.gz", 28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
+        Download(f"{_MIRROR}/t10k-images-idx3-ubyte.gz", 1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
+        Download(f"{_MIRROR}/t10k-labels-idx1-ubyte.gz", 4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
+    ),
+    folders=("mnist", "MNIST", "MNIST/raw", "."),
+)
+"""The four official files; their sums are those of the unpacked files."""
+
+
+@register("data", "mnist")
+@dataclass(frozen=True)
+class Mnist:
+    """MNIST (LeCun, Cortes and Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 grey pixels.
+
+    Args:
+        path: a folder with the four idx files, gzipped or not; left out: the folder DLCOURSE_DATA, the cache, or else
+            a download.
+    """
+
+    path: str | None = None
+
+    def load(self, seed: int) -> Dataset:
+        """Memory-mapped pictures (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
+        return self.open().dataset(CLASS_NAMES)
+
+    def open(self) -> Opened:
+        """The arrays and where they lie."""
+        return FILES.open(self.path)

@@ -1,0 +1,208 @@
+"""A published data set: where its files are looked for, how they are verified, and the arrays they become."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.files import FOLDER_VARIABLE, data_folder, find
+from dlcourse.data.sources.archive import SUFFIXES, Archive
+from dlcourse.data.sources.cache import Decoded, Layout, cache_folder, digest
+from dlcourse.data.sources.download import Download, TransferError, fetch
+from dlcourse.data.sources.folder import Folder
+from dlcourse.data.sources.published import Published
+from dlcourse.errors import DataError, DlcourseError, DownloadError
+
+Source = Archive | Folder
+Arrays = dict[str, np.ndarray]
+
+Decode = Callable[[str, bytes, str, Arrays], None]
+"""Puts a member where it belongs: its name, its content, what to call it in a message, the arrays to write to."""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One packaging of a data set.
+
+    Args:
+        members: the files that are read, by name.
+        downloads: what to fetch for them.
+        archive: the name, without suffix, of the archive that they come in; empty where each comes by itself.
+    """
+
+    members: Mapping[str, Published]
+    downloads: tuple[Download, ...]
+    archive: str = ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set's arrays, where they come from, and where they lie decoded."""
+
+    arrays: Arrays
+    source: Path
+    decoded: Path
+
+    def dataset(self, class_names: tuple[str, ...]) -> Dataset:
+        """Pictures and labels in the official order, with the official test part."""
+        return Dataset(
+            x=self.arrays["train_x"],
+            y=self.arrays["train_y"],
+            task="classification",
+            target_name="class",
+            class_names=class_names,
+            test=(self.arrays["test_x"], self.arrays["test_y"]),
+            source=str(self.source),
+        )
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All packagings of a data set; whichever is found, the arrays are the same.
+
+    Args:
+        name: its name in a config.
+        editions: the packagings; the first is the one to download.
+        layout: the arrays that they become.
+        decode: how a member becomes part of them.
+        folders: where to look within ``DLCOURSE_DATA``, or within a folder that the user names beside itself.
+    """
+
+    name: str
+    editions: tuple[Edition, ...]
+    layout: Layout
+    decode: Decode
+    folders: tuple[str, ...]
+
+    def open(self, path: str | None = None) -> Opened:
+        """The arrays: from ``path`` if given, or else from ``DLCOURSE_DATA``, the cache, or the authors' server.
+
+        What is found is verified once and decoded once; after that the decoded arrays are memory-mapped. A file that
+        has changed since is verified again.
+
+        Args:
+            path: a folder or an archive, relative to the current folder or to ``DLCOURSE_DATA``.
+        Raises:
+            DataError: ``path`` has no such data, or what was found is damaged or was changed.
+            DownloadError: nothing was found and nothing could be fetched; two lines, the second says what to do.
+            DlcourseError: the cache cannot be written to.
+        """
+        source = self._find(path)
+        decoded = self._decoded
+        arrays = decoded.load()
+        if arrays is None or (source is not None and not decoded.knows(source.files)):
+            with decoded.lock():
+                arrays = decoded.load()  # another process may have been at it meanwhile
+                if arrays is None or (source is not None and not decoded.knows(source.files)):
+                    source = source or self._kept(decoded.home) or self._download(decoded.home)
+                    self._take(source, decoded, known=arrays is not None)
+                    arrays = decoded.load()
+        if arrays is None:
+            raise DlcourseError(f"{decoded.folder} was written but cannot be read back")
+        return Opened(arrays, decoded.folder if source is None else source.path, decoded.folder)
+
+    @property
+    def _decoded(self) -> Decoded:
+        return Decoded(cache_folder() / self.name, self.layout, digest((self._published, self.layout)))
+
+    @property
+    def _published(self) -> dict[str, Published]:
+        """The members of all editions."""
+        return {name: published for edition in self.editions for name, published in edition.members.items()}
+
+    def _find(self, path: str | None) -> Source | None:
+        """What the user's folders hold; None where there is nothing and nothing was named."""
+        if path is None:
+            folder = data_folder()
+            return None if folder is None else self._search(folder, self.folders)
+        place = find(path, folders=True)
+        if place.is_dir():
+            source = self._search(place, (".", *self.folders))
+        else:
+            source = Archive(place) if any(edition.archive for edition in self.editions) else None
+        if source is None:
+            raise DataError(f"{place} is not {self.name}: expected {self._expected()}")
+        return source
+
+    def _search(self, folder: Path, names: Sequence[str]) -> Source | None:
+        """The files of an edition in a folder, as they are or in their archive."""
+        for place in (folder / name for name in names):
+            for edition in self.editions:
+                paths = _files(place, edition)
+                lacking = [name for name in edition.members if name not in paths]
+                if paths and lacking:
+                    raise DataError(f"{place} has {', '.join(paths)} of {self.name}, but lacks {', '.join(lacking)}")
+                if paths:
+                    return Folder(place, paths)
+            for edition in self.editions:
+                for suffix in SUFFIXES if edition.archive else ():
+                    path = place / f"{edition.archive}{suffix}"
+                    if path.is_file():
+                        return Archive(path)
+        return None
+
+    def _kept(self, home: Path) -> Source | None:
+        """What was downloaded, or put by hand, into the cache; a set of which only a part is there is fetched."""
+        try:
+            return self._search(home, (".",))
+        except DataError:
+            return None
+
+    def _take(self, source: Source, decoded: Decoded, known: bool) -> None:
+        """Verify a source, and keep the arrays that it becomes unless they are known already."""
+        if sys.stderr is not None and sys.stderr.isatty():  # as other progress: it takes seconds
+            print(f"{self.name}: {'verifying' if known else 'reading'} {source.path}, once", file=sys.stderr)
+        arrays = {} if known else {name: np.empty(shape, dtype) for name, (shape, dtype) in self.layout.items()}
+        seen = set()
+        for name, content, place in source.members(self._published):
+            seen.add(name)
+            if not known:
+                self.decode(name, content, place, arrays)
+        if not any(seen >= edition.members.keys() for edition in self.editions):
+            nearest = max(self.editions, key=lambda edition: len(seen & edition.members.keys()))
+            lacking = ", ".join(name for name in nearest.members if name not in seen)
+            raise DataError(f"{source.path} lacks {lacking}; it is damaged or holds something else than {self.name}")
+        if not known:
+            decoded.save(arrays)
+        decoded.remember(source.files)
+
+    def _download(self, folder: Path) -> Source:
+        edition = self.editions[0]
+        try:
+            for download in edition.downloads:
+                if not (folder / download.name).is_file():
+                    fetch(download, folder)
+        except TransferError as error:
+            names = ", ".join(download.name for download in edition.downloads)
+            origin = edition.downloads[0].url.rpartition("/")[0]
+            now = f" (now {data_folder()})" if data_folder() else ""
+            raise DownloadError(
+                f"{self.name} is not on this machine and cannot be downloaded: {error}\n"
+                f"put {names} (from {origin}) into {folder}, or give its folder as data.path or {FOLDER_VARIABLE}{now}"
+            ) from None
+        except OSError as error:
+            raise DlcourseError(f"cannot write to {folder}: {error.strerror or error}") from error
+        found = self._kept(folder)
+        if found is None:
+            raise DlcourseError(f"{folder} has lost what was downloaded to it")
+        return found
+
+    def _expected(self) -> str:
+        """What a folder should hold, for messages."""
+        first = self.editions[0]
+        names = ", ".join(first.members)
+        return f"{first.archive}.tar.gz or the files {names}" if first.archive else f"the files {names}, gzipped or not"
+
+
+def _files(place: Path, edition: Edition) -> dict[str, Path]:
+    """The members that lie in a folder, as they are or gzipped."""
+    paths = {}
+    for name in edition.members:
+        for path in (place / name, place / f"{name}.gz"):
+            if path.is_file():
+                paths[name] = path
+                break
+    return paths

@@ -1,0 +1,68 @@
+"""Data sets in MNIST's form: four idx files, pictures and labels of a training and a test part."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dlcourse.data.sources.collection import Arrays, Collection, Edition
+from dlcourse.data.sources.download import Download
+from dlcourse.data.sources.idx import parse_idx
+from dlcourse.data.sources.published import Published
+from dlcourse.errors import DataError
+
+CLASSES = 10
+SIDE = 28
+
+_SAMPLES = {"train": 60_000, "test": 10_000}
+_PARTS = {"train": "train", "t10k": "test"}
+"""The part that a file's first word means."""
+
+
+def idx_pictures(
+    name: str,
+    md5: Mapping[str, str],
+    downloads: tuple[Download, ...],
+    folders: tuple[str, ...],
+    samples: Mapping[str, int] = _SAMPLES,
+) -> Collection:
+    """The collection of such a data set.
+
+    Args:
+        name: its name in a config.
+        md5: the sums of the four files, unpacked, by file name.
+        downloads: where they come from, gzipped.
+        folders: see :class:`Collection`.
+        samples: how many the parts ``train`` and ``test`` have.
+    """
+    members = {}
+    for member, expected in md5.items():
+        count = samples[_part(member)]
+        size = 16 + count * SIDE * SIDE if "images" in member else 8 + count
+        members[member] = Published(size, expected)
+    layout = {}
+    for part, count in samples.items():
+        layout[f"{part}_x"] = ((count, SIDE, SIDE, 1), "u1")
+        layout[f"{part}_y"] = ((count,), "i8")
+    return Collection(name, (Edition(members, downloads),), layout, _decode, folders)
+
+
+def _part(member: str) -> str:
+    return _PARTS[member.partition("-")[0]]
+
+
+def _decode(name: str, content: bytes, place: str, arrays: Arrays) -> None:
+    """One of the four files."""
+    pictures = "images" in name
+    target = arrays[f"{_part(name)}_{'x' if pictures else 'y'}"]
+    expected = target.shape[:3]  # (N, H, W) or (N,)
+    found = parse_idx(content, place)
+    if found.shape != expected:
+        raise DataError(f"{place} has shape {found.shape}, expected {expected}")
+    if pictures:
+        target[..., 0] = found
+        return
+    wrong = found >= CLASSES
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(f"{place}: label {found[row]} of picture {row} (the first is 0) is not in 0..{CLASSES - 1}")
+    target[:] = found

@@ -1,0 +1,29 @@
+"""Files as their authors published them: nothing is read that does not match."""
+
+import hashlib
+from dataclasses import dataclass
+
+from dlcourse.errors import DataError
+
+_LARGEST = 1 << 63  # bytes in a file; an archive can declare anything
+
+
+@dataclass(frozen=True)
+class Published:
+    """What tells an official file from any other: its size in bytes and its MD5 sum."""
+
+    size: int
+    md5: str
+
+    def check_size(self, size: int, place: str) -> None:
+        """Raise DataError unless this is the official size."""
+        if size != self.size:
+            what = f"has {size:,} bytes" if 0 < size < _LARGEST else "is empty" if size == 0 else "has no possible size"
+            raise DataError(f"{place} {what}, the official file has {self.size:,}; it is damaged or another file")
+
+    def check(self, content: bytes, place: str) -> None:
+        """Raise DataError, with both sums, unless this is the official content."""
+        self.check_size(len(content), place)
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != self.md5:
+            raise DataError(f"{place} has md5 {found}, the official file has {self.md5}; it is damaged or was changed")

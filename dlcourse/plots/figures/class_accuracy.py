@@ -1,0 +1,50 @@
+"""How well each class is told from the others."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dlcourse.plots import layout, style
+from dlcourse.plots.figures.confusion import counts
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView
+from dlcourse.plots.text import percent
+
+LEAST_CLASSES, MOST_CLASSES = 5, 30
+"""Of fewer classes the confusion matrix says it all."""
+
+
+class ClassAccuracy(Plot):
+    kind, name, place = "run", "class_accuracy", 32
+
+    def applies(self, view: RunView) -> bool:
+        if view.task != "classification" or not view.final:
+            return False
+        part = view.parts[view.final]
+        classes = part.output.shape[1]
+        return LEAST_CLASSES <= classes <= MOST_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        matrix = counts(view.parts[view.final])
+        there = np.flatnonzero(matrix.sum(axis=1))
+        right, of = matrix.diagonal()[there], matrix.sum(axis=1)[there]
+        order = np.argsort(right / of, kind="stable")
+        names = [view.class_name(index) for index in there[order]]
+        share = (right / of)[order]
+        figure = style.canvas(height=1.5 + 0.27 * len(there))
+        axes = figure.subplots()
+        axes.barh(range(len(there)), share, color=style.FIT, height=0.72)
+        for place, (value, hits, total) in enumerate(zip(share, right[order], of[order], strict=True)):
+            axes.text(value + 0.008, place, f"{percent(value)}  ({hits:,} of {total:,})", va="center", fontsize=8)
+        overall = right.sum() / of.sum()
+        axes.axvline(overall, color=style.INK, lw=1.2, ls=(0, (4, 2.5)), label=f"all classes: {percent(overall)}")
+        axes.set_yticks(range(len(there)), names)
+        axes.set_ylim(-0.6, len(there) - 0.4)
+        axes.set_xlim(0, 1.28)
+        axes.set_xticks(np.linspace(0, 1, 6))
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("share put into its own class")
+        layout.legend(axes)
+        split = style.SPLITS[view.final].label
+        title = f"Best told: {names[-1]}, {percent(share[-1])} of its {split} samples; worst: {names[0]}, {percent(share[0])}"
+        layout.headline(figure, title)
+        return figure, f"For each class the share of its {split} samples that are put into it; dashed: of all samples."

@@ -1,0 +1,56 @@
+"""The training pictures that a model finds most similar to a few others."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dlcourse.plots import layout, style
+from dlcourse.plots.mosaic import Mosaic
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView
+
+RIGHT, WRONG = style.CLASSES[0], style.CLASSES[4]
+
+
+class Neighbours(Plot):
+    kind, name, place = "run", "neighbours", 18
+
+    def applies(self, view: RunView) -> bool:
+        queries, similar = view.pictures("queries"), view.pictures("similar")
+        if queries is None or similar is None or not view.final:
+            return False
+        if queries.ndim != 4 or similar.shape[:1] + similar.shape[2:] != queries.shape:
+            return False
+        known = [view.labels(f"queries_{what}", queries) for what in ("true", "predicted")]
+        return all(labels is not None for labels in [*known, view.labels("similar_true", similar)])
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        queries, similar = view.pictures("queries"), view.pictures("similar")  # (Q, H, W, C), (Q, S, H, W, C)
+        true, predicted, classes = (
+            view.predictions[f"{name}"] for name in ("queries_true", "queries_predicted", "similar_true")
+        )
+        rows = np.concatenate([queries[:, None], similar], axis=1)
+        columns = rows.shape[1]
+        labels = []
+        for own, taken, others in zip(true, predicted, classes, strict=True):
+            labels.append(
+                view.class_name(own) if own == taken else f"{view.class_name(own)}\n→ {view.class_name(taken)}"
+            )
+            labels += [view.class_name(other) for other in others]
+        mosaic = Mosaic(rows.reshape(-1, *rows.shape[2:]), labels, columns, apart=True)
+        same = classes == true[:, None]
+        for row, column in np.ndindex(same.shape):
+            right = same[row, column]
+            mosaic.frame(row * columns + 1 + column, RIGHT if right else WRONG, dashed=not right)
+        handles = [
+            Line2D([], [], color=RIGHT, lw=2, label="of the query's class"),
+            Line2D([], [], color=WRONG, lw=2, ls=(0, (3, 1.5)), label="of another"),
+        ]
+        mosaic.figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        split = style.SPLITS[view.final].label
+        said = f"{int(same.sum())} of {same.size} nearest training pictures have the class of the {split} picture"
+        layout.headline(mosaic.figure, f"{view.model}: {said}")
+        return mosaic.figure, (
+            f"Left: the first {split} picture of each class, with the class it is taken for where that is another; to its "
+            "right the training pictures nearest to it, the nearest first."
+        )

@@ -1,0 +1,35 @@
+"""What a model's weights look for in a picture."""
+
+from matplotlib.figure import Figure
+
+from dlcourse.plots import layout
+from dlcourse.plots.mosaic import Mosaic
+from dlcourse.plots.plot import Plot
+from dlcourse.plots.run_view import RunView
+
+MOST = 50
+
+
+class Templates(Plot):
+    kind, name, place = "run", "templates", 16
+
+    def applies(self, view: RunView) -> bool:
+        pictures = view.pictures("templates")
+        return pictures is not None and pictures.ndim == 4
+
+    def draw(self, view: RunView) -> tuple[Figure, str]:
+        pictures = view.pictures("templates")[:MOST]
+        count, classes = len(pictures), len(view.facts.get("class_names") or ())
+        if count == classes:
+            title = f"{view.model}: what it looks for in each class"
+            whose = "a class's weights"
+            mosaic = Mosaic(pictures, [view.class_name(index) for index in range(count)], 5 if count <= 10 else 10)
+        else:
+            title = f"{view.model}: what {count} units of its first layer look for"
+            whose = "a unit's weights"
+            mosaic = Mosaic(pictures, [""] * count, 10)
+        layout.headline(mosaic.figure, title)
+        return mosaic.figure, (
+            f"Each picture is {whose}, scaled by itself: bright where bright pixels speak for it, dark where they speak "
+            "against it, grey where they say nothing."
+        )

@@ -1,0 +1,32 @@
+"""scikit-learn's digits, and what is said without scikit-learn."""
+
+import builtins
+import importlib.util
+
+import pytest
+
+from dlcourse.data import prepare
+from dlcourse.errors import DlcourseError
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
+def test_digits_are_small_pictures():
+    data = prepare({"name": "digits", "split": {"test": 297}}, 0)
+    assert {name: len(part) for name, part in data.parts.items()} == {"train": 1500, "test": 297}
+    assert data.in_shape == (8, 8, 1) and data.out_features == 10
+    x = data.dataset.x
+    assert x.dtype == "uint8" and x.min() == 0 and x.max() == 16
+    assert data.dataset.y[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+
+
+def test_without_scikit_learn_the_command_that_installs_it_is_said(monkeypatch):
+    real = builtins.__import__
+
+    def lacking(name, *args, **kwargs):
+        if name.startswith("sklearn"):
+            raise ModuleNotFoundError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", lacking)
+    with pytest.raises(DlcourseError, match="needs scikit-learn, which is not installed: .* -m pip install .*digits"):
+        prepare({"name": "digits"}, 0)
