@@ -4,16 +4,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dlcourse.models.base import Model
 from dlcourse.training.inputs import Inputs
 from dlcourse.training.summary import number
 
 MOST_CLASSES = 5
 
 
-def answers(inputs: Inputs, outputs: np.ndarray) -> Iterator[str]:
-    """One line for each row of outputs."""
-    say = _class if inputs.task == "classification" else _value
-    return (say(inputs, row) for row in outputs.astype(np.float64))
+def answers(inputs: Inputs, outputs: np.ndarray, model: Model) -> Iterator[str]:
+    """One line for each row of the model's outputs."""
+    if inputs.task != "classification":
+        return (_value(inputs, row) for row in outputs.astype(np.float64))
+    return (_class(inputs, row, model.confidence) for row in model.confidences(outputs))
 
 
 def _value(inputs: Inputs, row: np.ndarray) -> str:
@@ -27,10 +29,8 @@ def _value(inputs: Inputs, row: np.ndarray) -> str:
     return f"{inputs.target_name} = {', '.join(values)}{unit}"
 
 
-def _class(inputs: Inputs, row: np.ndarray) -> str:
-    """``cat (probability 0.93; dog 0.05, ship 0.02)``, the most likely first."""
-    odds = np.exp(row - row.max())
-    odds /= odds.sum()
-    order = np.argsort(-odds, kind="stable")
-    others = ", ".join(f"{inputs.class_names[i]} {odds[i]:.4f}" for i in order[1:MOST_CLASSES])
-    return f"{inputs.class_names[order[0]]} (probability {odds[order[0]]:.4f}; {others})"
+def _class(inputs: Inputs, row: np.ndarray, what: str) -> str:
+    """``cat (probability 0.93; dog 0.05, ship 0.02)``, what the model is surest of first."""
+    order = np.argsort(-row, kind="stable")
+    others = ", ".join(f"{inputs.class_names[i]} {row[i]:.4f}" for i in order[1:MOST_CLASSES])
+    return f"{inputs.class_names[order[0]]} ({what} {row[order[0]]:.4f}; {others})"

@@ -1,6 +1,5 @@
 """Which run a checkpoint belongs to, and what may change when a run goes on."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ from dlcourse.errors import ConfigError, Problem
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
 
-_BESIDE = ("name", "device")
+_BESIDE = (*LENGTHENING, "name", "device", "train.checkpoint_every")
+"""Paths that make no difference to what a step does."""
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -21,14 +21,28 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
     Where it runs and when it ends is left out, and so is how often it is saved.
     """
-    relevant = copy.deepcopy({key: value for key, value in config.items() if key not in _BESIDE})
-    for path in (*LENGTHENING, "train.checkpoint_every"):
-        section, _, key = path.rpartition(".")
-        holder = relevant
-        for part in section.split("."):
-            holder = (holder or {}).get(part)
-        (holder or {}).pop(key, None)
+    relevant = {path: value for path, value in _flat(config).items() if path not in _BESIDE}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def same_experiment(saved: Config, config: Config) -> dict[str, Any]:
+    """Check that a config given beside a run to resume is the run's own, and take from it how long it wants to be.
+
+    Returns:
+        What it has larger than the run's among :data:`LENGTHENING`, as overrides.
+    Raises:
+        ConfigError: it is another experiment; names every difference.
+    """
+    ours, theirs = _flat(saved.data), _flat(config.data)
+    problems = [
+        Problem(path, f"{theirs.get(path)}, but the run to resume has {ours.get(path)}")
+        for path in sorted(ours.keys() | theirs.keys())
+        if path not in _BESIDE and ours.get(path) != theirs.get(path)
+    ]
+    if problems:
+        raise config.locate(ConfigError(problems))
+    wanted = {path: theirs.get(path) for path in LENGTHENING}
+    return {path: value for path, value in wanted.items() if value and ours.get(path) and value > ours[path]}
 
 
 def lengthened(config: Config, overrides: Overrides) -> Config:
@@ -48,7 +62,7 @@ def lengthened(config: Config, overrides: Overrides) -> Config:
         raise ConfigError(problems)
     longer = config.apply_overrides(overrides)
     for path in values:
-        before, after = (_value(each.data, path) for each in (config, longer))
+        before, after = (_flat(each.data).get(path) for each in (config, longer))
         if before is None or after is None or after < before:
             problems.append(Problem(path, f"may only be raised: it was {before}, got {after}", source))
     if problems:
@@ -56,7 +70,10 @@ def lengthened(config: Config, overrides: Overrides) -> Config:
     return longer
 
 
-def _value(config: Any, path: str) -> Any:
-    for part in path.split("."):
-        config = (config or {}).get(part)
-    return config
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted paths; lists and empty sections are values."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        found |= _flat(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
+    return found

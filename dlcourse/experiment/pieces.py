@@ -10,6 +10,7 @@ import numpy as np
 from dlcourse import registry
 from dlcourse.backend import Backend, random
 from dlcourse.config.rules import metric_labels
+from dlcourse.config.sections import Augment
 from dlcourse.data import Data, Loader, Part, prepare
 from dlcourse.errors import ConfigError, Problem
 from dlcourse.models.base import Model
@@ -59,7 +60,8 @@ class Pieces:
     @cached_property
     def loader(self) -> Loader:
         """The training batches; a closed form gets the whole split as one."""
-        return self._loader("train", "full" if self.closed_form else self.train["batch_size"], shuffle=True)
+        batch_size = "full" if self.closed_form else self.train["batch_size"]
+        return self._loader("train", batch_size, shuffle=True, augment=self.data.augment)
 
     @cached_property
     def loaders(self) -> dict[str, Loader]:
@@ -106,9 +108,9 @@ class Pieces:
         loader = Loader(part, self.data.normalizer, self.backend, self.dtype, EVALUATION_BATCH, 0, shuffle=False)
         return np.concatenate([self.backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
 
-    def _loader(self, split: str, batch_size: int | str, shuffle: bool) -> Loader:
+    def _loader(self, split: str, batch_size: int | str, shuffle: bool, augment: Augment | None = None) -> Loader:
         part, seed = self.data.parts[split], self.config["seed"]
-        return Loader(part, self.data.normalizer, self.backend, self.dtype, batch_size, seed, shuffle)
+        return Loader(part, self.data.normalizer, self.backend, self.dtype, batch_size, seed, shuffle, augment)
 
 
 def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = False) -> Pieces:
@@ -162,6 +164,8 @@ def check(pieces: Pieces) -> None:
         if watched is not None and watched["split"] not in pieces.data.parts:
             known = ", ".join(pieces.data.parts)
             problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} part, only: {known}"))
+    if pieces.train["early_stopping"] is not None and pieces.train["eval_every"] == 0:
+        problems.append(Problem("train.eval_every", "0 evaluates at the end only: nothing to stop early by"))
     for label, metric in pieces.metrics.items():
         if label != "loss" and pieces.data.task not in metric.tasks:
             fit = " and ".join(metric.tasks)

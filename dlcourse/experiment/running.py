@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from dlcourse.backend import probe
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.errors import ConfigError, UserError
-from dlcourse.experiment.identity import lengthened
+from dlcourse.experiment.identity import config_hash, lengthened, same_experiment
 from dlcourse.experiment.pieces import assemble
 from dlcourse.experiment.session import Session
 from dlcourse.experiment.trained import load_run
@@ -69,7 +69,7 @@ def run(
     """Train what a config says, evaluate it on every split, and write it all to a new folder.
 
     Args:
-        config: a file, a mapping, or a loaded config; None with ``resume``.
+        config: a file, a mapping, or a loaded config; with ``resume`` it may be left out.
         device: instead of the config's: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         overrides: ``{"train.epochs": 2}`` or ``["train.epochs=2"]``.
         out: the run's folder is ``out/<name>/<UTC time>-<id>/``.
@@ -89,12 +89,13 @@ def run(
         Interrupted: SIGINT or SIGTERM; a checkpoint was written.
     """
     if resume is not None:
-        if config is not None or overfit_batch or fast_dev_run:
-            raise UserError("resume goes on with the run's own config: give no other, and no trial mode")
-        return _resume(Path(resume), device, overrides, quiet, plots, profile)
+        if name is not None or folder is not None or overfit_batch or fast_dev_run:
+            raise UserError("resume goes on with a run as it is: no other name, no other folder, no trial mode")
+        beside = None if config is None else resolve(config)
+        return _resume(Path(resume), beside, device, overrides, quiet, plots, profile)
     if config is None:
         raise UserError("run needs a config, or a run to resume")
-    resolved = resolve(os.fspath(config) if isinstance(config, os.PathLike) else config, overrides)
+    resolved = resolve(config, overrides)
     if name is not None:
         resolved = resolved.apply_overrides({"name": name})
     if resolved.data["sweep"] is not None:
@@ -134,19 +135,27 @@ def _start(
         with folder.lock(), terminable():
             log = Log(folder.log, quiet)
             log(f"run folder: {folder.path}")
-            session = Session(pieces, folder, log, config.overrides, profile)
+            session = Session(pieces, folder, log, config_hash(config.data), config.overrides, profile)
             return _finish(session, None, plots)
 
 
 def _resume(
-    path: Path, device: str | None, overrides: Overrides, quiet: bool, plots: bool, profile: bool
+    path: Path,
+    beside: Config | None,
+    device: str | None,
+    overrides: Overrides,
+    quiet: bool,
+    plots: bool,
+    profile: bool,
 ) -> Result:
-    """Go on in the folder of a run, from its last checkpoint or a given one."""
+    """Go on in the folder of a run, from its last checkpoint or a given one; ``beside`` is a config given with it."""
     given = path if path.suffix == SUFFIX else None
     folder = RunFolder.open(path.parent.parent if given else path)
     require_plugins(folder.read_environment(), folder.path)
     config = resolve(folder.config)
     longer = lengthened(config, overrides)
+    if beside is not None:
+        longer = longer.apply_overrides(same_experiment(longer, beside))
     with folder.lock():
         log = Log(folder.log, quiet)
         found = _where_to_go_on(folder, given, log)
@@ -158,9 +167,12 @@ def _resume(
         with on_device(device or config.data["device"], log) as chosen, terminable():
             pieces = assemble(longer.data, chosen)
             if longer is not config:
-                write_bytes(folder.config, longer.dump().encode())
+                # As given, without keys that only this version of the program knows: the checkpoints hold its hash.
+                write_bytes(folder.config, replace(longer, data=longer.given).dump().encode())
             log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
-            session = Session(pieces, folder, log, {**earlier, **longer.overrides}, profile)
+            # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
+            identity = config_hash(longer.given)
+            session = Session(pieces, folder, log, identity, {**earlier, **longer.overrides}, profile)
             return _finish(session, found, plots)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted
-from dlcourse.experiment.identity import config_hash
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoint import Checkpoint
@@ -34,6 +33,7 @@ class Session:
         pieces: data, model, and how to step.
         folder: the run's; the caller holds its lock.
         log: says what happens.
+        identity: the config's hash, see :func:`~dlcourse.experiment.identity.config_hash`.
         overrides: what was asked for beside the config, for ``result.json``.
         profile: time the parts of a step.
     Attributes:
@@ -43,7 +43,13 @@ class Session:
     """
 
     def __init__(
-        self, pieces: Pieces, folder: RunFolder, log: Log, overrides: Mapping[str, Any], profile: bool = False
+        self,
+        pieces: Pieces,
+        folder: RunFolder,
+        log: Log,
+        identity: str,
+        overrides: Mapping[str, Any],
+        profile: bool = False,
     ):
         self.pieces, self.folder, self.log, self.overrides = pieces, folder, log, dict(overrides)
         self.metrics: dict[str, dict[str, float]] = {}
@@ -51,7 +57,7 @@ class Session:
         train = pieces.train
         self.facts = Facts(
             pieces.config["seed"],
-            config_hash(pieces.config),
+            identity,
             Inputs.of(pieces.data).to_json(),
             pieces.data.normalizer.state_dict(),
         )
@@ -98,10 +104,13 @@ class Session:
             self.store.restart_from(found)
         self._write_result("running")
         try:
-            self.trainer.run()
-            self.evaluation.at_end(self.trainer)
-            self.checkpointing.save_best(self.trainer)
-            self._conclude()
+            with self.log.warnings():
+                self.trainer.run()
+                if self.trainer.stop_reason:
+                    self.log(self.trainer.stop_reason)
+                self.evaluation.at_end(self.trainer)
+                self.checkpointing.save_best(self.trainer)
+                self._conclude()
         except MemoryError as error:
             size = self.pieces.loader.batch_size
             full = DlcourseError(
@@ -116,8 +125,6 @@ class Session:
 
     def _conclude(self) -> None:
         trainer, pieces = self.trainer, self.pieces
-        if trainer.stop_reason:
-            self.log(trainer.stop_reason)
         weights, step, said = self._choose_weights()
         known = trainer.metrics if weights == "last" else {}
         self.metrics = {
@@ -132,13 +139,14 @@ class Session:
             "model": config["model"]["name"],
             "loss": None if config["loss"] is None else config["loss"]["name"],
             "metrics": list(pieces.metrics),
+            "higher_is_better": [label for label, metric in pieces.metrics.items() if metric.higher_is_better],
         }
         write_predictions(self.folder, pieces.data, pieces.model, pieces.loaders, pieces.predict, names)
         self._write_result("done", weights={"from": weights, "step": step})
-        self.log(f"metrics of {said}")
-        target = pieces.data.dataset.target_unit
-        units = {label: metric_unit(metric.unit, target) for label, metric in pieces.metrics.items()}
-        self.log(metric_table(self.metrics, units))
+        if pieces.metrics:
+            target = pieces.data.dataset.target_unit
+            units = {label: metric_unit(metric.unit, target) for label, metric in pieces.metrics.items()}
+            self.log(f"metrics of {said}\n{metric_table(self.metrics, units)}")
         if self.estimates:
             self.log(estimate_lines(self.estimates))
         if self.profile is not None:

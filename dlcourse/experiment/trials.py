@@ -20,6 +20,7 @@ from dlcourse.training.trainer import Trainer
 
 OVERFIT_STEPS = 1000
 _NO_REGULARISATION = {
+    ("data", "augment"): None,
     ("train", "l1"): 0.0,
     ("train", "l2"): 0.0,
     ("train", "ema"): None,

@@ -25,9 +25,11 @@ def loud(path: Path) -> Iterator[None]:
         raise DlcourseError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
     """Replace ``path`` by this content: temporary name in the same folder, fsync, rename, fsync of the folder.
 
+    Args:
+        durable: survive a power cut too, not only the death of the process; False saves the waiting for the disk.
     Raises:
         DlcourseError: it cannot be written; what was there before still is.
     """
@@ -37,17 +39,19 @@ def write_bytes(path: Path, content: bytes) -> None:
             with open(temporary, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
     """Replace ``path`` by this value as indented JSON, see :func:`write_bytes`."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(), durable)
 
 
 def link(source: Path, path: Path) -> None:

@@ -41,6 +41,7 @@ class Checkpointing(Callback):
         self.store, self.capture, self.history, self.best, self.every = store, capture, history, best, every
         self._pending: Content | None = None
         self._saved: int | None = None
+        self._saved_best: int | None = None
 
     def start(self, trainer: Any) -> None:
         self._saved = trainer.step or None  # a run that goes on stands at its last checkpoint
@@ -58,7 +59,7 @@ class Checkpointing(Callback):
 
     def save_best(self, trainer: Any) -> None:
         """After an evaluation at the very end: keep this state if it was the best, leaving ``last`` as it is."""
-        if self.best is not None and self.best.step == trainer.step:
+        if self.best is not None and self.best.step == trainer.step != self._saved_best:
             self.store.save_best(self._capture(trainer))
 
     def save(self, trainer: Any) -> None:
@@ -76,6 +77,7 @@ class Checkpointing(Callback):
         self.history.sync()
         self.store.save(content, best)
         self._pending, self._saved = None, trainer.step
+        self._saved_best = best[1]["step"] if best is not None else self._saved_best
         ended = time.perf_counter()
         self._next = ended + max(self.LEAST_SECONDS, self.SHARE * (ended - began))
 

@@ -19,6 +19,7 @@ class ClosedFormStep:
     def __init__(self, model: Any, loss_fn: Callable[[Tensor, Any], Tensor] | None, optimizer: Any):
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.step = 0
+        self.ema = None
 
     def __call__(self, x: Any, y: Any) -> Tensor | None:
         """Solve; returns the loss of the solution, still on the device."""

@@ -10,13 +10,14 @@ from dlcourse.training.history import History
 
 def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Go through a split in order: inputs, the model's outputs and targets, batch by batch, arrays on the device."""
+    training = model.training
     model.eval()
     try:
         with no_grad():
             for x, y in loader.batches():
                 yield x, model(Tensor(x)).data, y
     finally:
-        model.train()
+        model.train(training)
 
 
 def evaluate(model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -141,10 +141,11 @@ class Inputs:
             raise UserError(f"{path}: not a readable picture ({error})") from error
         if pixels.dtype != np.uint8:  # matplotlib gives 0..1 for png
             pixels = np.round(pixels * 255).astype(np.uint8)
-        if pixels.ndim == 2:
-            pixels = pixels[:, :, None]
-        if pixels.shape[2] > self.in_shape[2]:  # a transparency channel, or grey stored as colour
-            pixels = pixels[:, :, : self.in_shape[2]]
+        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels[:, :, :3]  # without transparency
+        if self.in_shape[2] == 1 < pixels.shape[2]:
+            pixels = np.round(pixels.mean(axis=2, keepdims=True)).astype(np.uint8)
+        elif pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, self.in_shape[2], axis=2)
         return self._checked(pixels[None], str(path))
 
     def _checked(self, x: np.ndarray, source: str) -> np.ndarray:

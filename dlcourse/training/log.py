@@ -1,9 +1,13 @@
 """What a run says: on stdout unless quiet, and with the time in ``log.txt``."""
 
+import contextlib
 import datetime
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from dlcourse.training.atomic import loud
 
@@ -31,6 +35,20 @@ class Log:
                 file.writelines(f"{stamp} {line}\n" for line in text.splitlines())
         if not self.quiet:
             show(text)
+
+    @contextlib.contextmanager
+    def warnings(self) -> Iterator[None]:
+        """Inside the ``with`` block say Python's warnings as notes, each once, without the line of code."""
+        said: set[str] = set()
+
+        def note(message: Warning | str, *_: Any, **__: Any) -> None:
+            if str(message) not in said:
+                said.add(str(message))
+                self(f"note: {message}")
+
+        with warnings.catch_warnings():
+            warnings.showwarning = note
+            yield
 
 
 def show(text: str) -> None:

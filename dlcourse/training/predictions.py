@@ -11,6 +11,7 @@ from dlcourse.data.dataset import Data
 from dlcourse.training.atomic import write_bytes, write_json
 from dlcourse.training.evaluation import outputs
 from dlcourse.training.folder import RunFolder
+from dlcourse.training.pictures import picture_arrays
 
 MOST_ROWS = 10_000
 MOST_INPUT_VALUES = 100_000
@@ -43,9 +44,10 @@ def write_predictions(
     arrays.update(_curve(data, predict))
     arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
+    arrays.update(picture_arrays(data, arrays, model))
     content = io.BytesIO()
     np.savez(content, **arrays)
-    write_bytes(folder.predictions, content.getvalue())
+    write_bytes(folder.predictions, content.getvalue(), durable=False)
     dataset = data.dataset
     write_json(
         folder.predictions_json,
@@ -56,8 +58,10 @@ def write_predictions(
             "target_name": dataset.target_name,
             "target_unit": dataset.target_unit,
             "class_names": list(dataset.class_names),
+            "confidence": model.confidence,
             **names,
         },
+        durable=False,
     )
 
 
@@ -69,9 +73,9 @@ def _split_arrays(split: str, part: Any, model: Any, loader: Any) -> dict[str, n
         if rows >= MOST_ROWS:
             break
     arrays = {f"{split}_y": part.y[:MOST_ROWS], f"{split}_output": np.concatenate(found)[:MOST_ROWS]}
-    x = part.x[:MOST_ROWS]
-    if x.size <= MOST_INPUT_VALUES or x.shape[1:] in ((1,), (2,)):
-        arrays[f"{split}_x"] = x
+    numbers = min(part.x.size, MOST_ROWS * part.x[0].size)
+    if numbers <= MOST_INPUT_VALUES or part.x.shape[1:] in ((1,), (2,)):
+        arrays[f"{split}_x"] = part.x[:MOST_ROWS]
     return arrays
 
 

@@ -49,7 +49,7 @@ class Profile(Callback):
         total = time.perf_counter() - self._began
         self.steps = trainer.step - self._first_step
         self.seconds["other"] = max(total - sum(self.seconds.values()), 0.0)
-        write_json(self.trace, {"traceEvents": self.events, "displayTimeUnit": "ms"})
+        write_json(self.trace, {"traceEvents": self.events, "displayTimeUnit": "ms"}, durable=False)
 
     def report(self) -> str:
         """The table."""

@@ -78,6 +78,7 @@ def load_weights(model: Any, found: Checkpoint) -> None:
         CheckpointError: lists what is missing, extra, or of another shape or type.
     """
     arrays = found.group("model")
+    model.make_room(arrays)
     verify(model.state_dict(), arrays, found.path, "the model")
     model.load_state_dict(arrays)
 
@@ -98,6 +99,8 @@ def load_evaluated(model: Any, found: Checkpoint) -> None:
 
 def settle(model: Any, train_step: Any) -> None:
     """Leave the model with the moving average of its weights, where the step keeps one: what was evaluated."""
+    if train_step.ema is None:
+        return
     with train_step.averaged():
         state = model.state_dict()
     model.load_state_dict(state)

@@ -100,4 +100,4 @@ class CheckpointStore:
     def _write_manifest(self, state: Mapping[str, Any]) -> None:
         names = [name for name in ("last", "previous", "best") if self.path(name).exists()]
         manifest = {"step": state["step"], **{name: self.path(name).name for name in names}}
-        write_json(self.folder / "latest.json", manifest)
+        write_json(self.folder / "latest.json", manifest, durable=False)

@@ -19,7 +19,6 @@ def first_bad_step() -> int:
     return int(np.flatnonzero(~np.isfinite(losses))[0]) + 1
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("capacity", [1, 7, 1000])
 def test_the_very_step_is_named_though_nobody_looks_at_every_one(capacity: int) -> None:
     class Reads(Callback):

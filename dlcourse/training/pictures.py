@@ -1,0 +1,75 @@
+"""What a classifier of pictures got wrong, and what it rests on: arrays for ``predictions.npz``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.data.dataset import Data
+
+MOST_MISTAKES = 40
+MOST_QUERIES = 10
+SIMILAR = 10
+
+
+def picture_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
+    """Pictures in bytes (M, H, W, C), with their classes, of the test part, else the validation or the training part.
+
+    ``mistakes``: the samples of a wrong class that the model is surest of, the surest first, with ``mistakes_true`` and
+    ``mistakes_predicted`` (M,) and ``mistakes_confidence`` (M,), see :meth:`~dlcourse.models.base.Model.confidences`.
+
+    ``queries``: the first sample of each class, with ``queries_true`` and ``queries_predicted`` (Q,), and the training
+    samples that the model says are most similar, ``similar`` (Q, S, H, W, C) of the classes ``similar_true`` (Q, S).
+
+    Args:
+        arrays: holds ``{split}_output`` and ``{split}_y`` of each split, the first so many samples.
+    Returns:
+        Nothing where inputs are no pictures in grey or colour, or there are no classes.
+    """
+    if data.task != "classification" or len(data.in_shape) != 3 or data.in_shape[2] not in (1, 3):
+        return {}
+    split = next(split for split in ("test", "val", "train") if split in data.parts)
+    output, true = arrays[f"{split}_output"], arrays[f"{split}_y"]
+    predicted, x = output.argmax(axis=1), data.parts[split].x
+    found = _mistakes(x, true, predicted, model.confidences(output))
+    found.update(_similar(data, x, true, predicted, model))
+    return {name: _as_bytes(array) if array.ndim > 3 else array for name, array in found.items()}
+
+
+def _mistakes(x: Any, true: np.ndarray, predicted: np.ndarray, confidences: np.ndarray) -> dict[str, np.ndarray]:
+    wrong = np.flatnonzero(predicted != true)
+    sure = confidences[wrong, predicted[wrong]]
+    order = np.argsort(-sure, kind="stable")[:MOST_MISTAKES]
+    rows = wrong[order]
+    return {
+        "mistakes": np.asarray(x[rows]),
+        "mistakes_true": true[rows],
+        "mistakes_predicted": predicted[rows],
+        "mistakes_confidence": sure[order],
+    }
+
+
+def _similar(data: Data, x: Any, true: np.ndarray, predicted: np.ndarray, model: Any) -> dict[str, np.ndarray]:
+    _, rows = np.unique(true, return_index=True)
+    rows = rows[:MOST_QUERIES]
+    queries, train = np.asarray(x[rows]), data.parts["train"]
+    indices = model.similar(backend.current().asarray(data.normalizer.apply(queries)), SIMILAR)
+    if indices is None:
+        return {}
+    indices = backend.to_host(indices)
+    return {
+        "queries": queries,
+        "queries_true": true[rows],
+        "queries_predicted": predicted[rows],
+        "similar": np.asarray(train.x[indices.reshape(-1)]).reshape(*indices.shape, *queries.shape[1:]),
+        "similar_true": train.y[indices],
+    }
+
+
+def _as_bytes(pictures: np.ndarray) -> np.ndarray:
+    """Bytes as they are; others, and bytes of a smaller range such as 0..16, stretched to 0..255."""
+    if not pictures.size or (pictures.dtype == np.uint8 and pictures.max() > 127):
+        return pictures.astype(np.uint8)
+    low, high = float(pictures.min()), float(pictures.max())
+    return np.round((pictures.astype(np.float64) - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)

@@ -1,0 +1,275 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from dlcourse.errors import CheckpointError, ConfigError, Interrupted, UserError
+from dlcourse.experiment import run
+from dlcourse.experiment.identity import config_hash
+from dlcourse.training.checkpoint import read
+from dlcourse.training.checkpointing import Checkpointing
+from dlcourse.training.folder import RunFolder
+from dlcourse.training.step import TrainStep
+
+from .samples import LINE, NET, PICTURES, changed, lines, same_run
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch) -> None:
+    """Processes die here, not the power."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+def go(config: dict | None, out: Path, **options):
+    return run(config, out=out, plots=False, quiet=True, **options)
+
+
+class Killed(BaseException):
+    """Ends a run with nothing written, as SIGKILL does."""
+
+
+def killed_at(monkeypatch, config: dict, out: Path, *steps: int) -> Path:
+    """A run killed in the middle of each of these steps (and resumed in between); returns its folder."""
+    real = TrainStep.__call__
+    limit = [0]
+
+    def step(self, x, y):
+        if self.step == limit[0]:
+            raise Killed
+        return real(self, x, y)
+
+    def nothing(*_: object) -> None:
+        """Of a killed process nobody writes down that it failed."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainStep, "__call__", step)
+        patch.setattr("dlcourse.experiment.session.Session._fail", nothing)
+        path = None
+        for limit[0] in steps:
+            with pytest.raises(Killed):
+                go(config, out) if path is None else go(None, out, resume=path)
+            (path,) = (out / config["name"]).iterdir()
+    return path
+
+
+@pytest.mark.parametrize("every", [None, 1, 7])
+@pytest.mark.parametrize("steps", [(0,), (1,), (3, 3, 40), (55, 56), (119,)], ids=str)
+def test_killed_anywhere_and_resumed_it_ends_bit_for_bit_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch, steps: tuple[int, ...], every: int | None
+) -> None:
+    monkeypatch.setattr(Checkpointing, "LEAST_SECONDS", 0.0)  # by time: as often as it likes
+    config = changed(NET, train={"checkpoint_every": every})
+    whole = go(config, tmp_path / "whole").folder
+    assert json.loads((whole / "result.json").read_text())["step"] == 120
+    broken = killed_at(monkeypatch, config, tmp_path / "broken", *steps)
+    assert go(None, tmp_path, resume=broken).folder == broken
+    same_run(whole, broken)
+
+
+def test_before_the_first_checkpoint_it_starts_over(tmp_path: Path, monkeypatch) -> None:
+    whole = go(NET, tmp_path / "whole").folder
+    broken = killed_at(monkeypatch, NET, tmp_path / "broken", 50)
+    assert not (broken / "checkpoints/last.safetensors").exists()
+    go(None, tmp_path, resume=broken)
+    same_run(whole, broken)
+
+
+def test_augmented_pictures_go_on_too(tmp_path: Path, monkeypatch) -> None:
+    config = changed(PICTURES, train={"epochs": 6, "checkpoint_every": 4})
+    whole = go(config, tmp_path / "whole").folder
+    broken = killed_at(monkeypatch, config, tmp_path / "broken", 7, 18)
+    go(None, tmp_path, resume=broken)
+    same_run(whole, broken)
+
+
+@pytest.mark.parametrize("split", [1, 9, 17])
+def test_n_steps_and_m_more_are_n_plus_m(tmp_path: Path, split: int) -> None:
+    """Lengthening: nothing of the shorter run's end may show, neither its last evaluation nor its last log line."""
+    train = {"epochs": None, "steps": 40, "eval_every": 2}
+    config = changed(NET, optimizer={"schedule": None}, train=train)
+    whole = go(config, tmp_path).folder
+    first = go(changed(config, train={"steps": split}), tmp_path).folder
+    assert [line["event"] for line in lines(first)][-2:] == ["eval", "final"]
+    go(None, tmp_path, resume=first, overrides={"train.steps": 40})
+    same_run(whole, first)
+    assert "steps: 40" in (first / "config.yaml").read_text()
+
+
+def test_early_stopping_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Checkpointing, "LEAST_SECONDS", 0.0)
+    stopping = {"metric": "cross_entropy", "patience": 2}
+    config = changed(NET, model={"dropout": 0.0, "hidden": [64]}, train={"epochs": 300, "early_stopping": stopping})
+    whole = go(config, tmp_path / "whole").folder
+    end = json.loads((whole / "result.json").read_text())["step"]
+    broken = killed_at(monkeypatch, config, tmp_path / "broken", end - 3)
+    go(None, tmp_path, resume=broken)
+    same_run(whole, broken)
+    # It stays stopped, and goes on with more patience.
+    assert go(None, tmp_path, resume=whole).metrics == RunFolder(whole).read_result()["metrics"]
+    go(None, tmp_path, resume=whole, overrides=["train.early_stopping.patience=4"])
+    patient = go(changed(config, train={"early_stopping": {**stopping, "patience": 4}}), tmp_path / "patient").folder
+    same_run(whole, patient)
+
+
+def test_killed_after_the_last_step_only_the_end_is_done_again(tmp_path: Path, monkeypatch) -> None:
+    whole = go(NET, tmp_path / "whole").folder
+
+    def dies(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcourse.experiment.session.write_predictions", dies)
+        patch.setattr("dlcourse.experiment.session.Session._fail", lambda *_: None)
+        with pytest.raises(Killed):
+            go(NET, tmp_path / "broken")
+    (broken,) = (tmp_path / "broken/net").iterdir()
+    assert lines(broken)[-1]["event"] == "final"
+    go(None, tmp_path, resume=broken)
+    same_run(whole, broken)
+
+
+def test_a_closed_form_goes_on_too(tmp_path: Path, monkeypatch) -> None:
+    whole = go(LINE, tmp_path / "whole").folder
+    monkeypatch.setattr("dlcourse.experiment.session.Session._fail", lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr("dlcourse.experiment.session.write_predictions", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            go(LINE, tmp_path / "broken")
+    (broken,) = (tmp_path / "broken/line").iterdir()
+    go(None, tmp_path, resume=broken)
+    same_run(whole, broken)
+
+
+def test_a_finished_run_says_so_and_is_left_alone(tmp_path: Path, capsys) -> None:
+    folder = go(LINE, tmp_path).folder
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "log.txt"}
+    result = run(resume=folder, plots=False)
+    assert "is finished (step 1)" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+    assert result.metrics["test"] == RunFolder(folder).read_result()["metrics"]["test"]
+    assert result.estimates["slope"] == pytest.approx(4.2, abs=0.3)
+    assert not result.model.training
+
+
+def test_the_best_checkpoint_can_be_gone_on_from(tmp_path: Path) -> None:
+    whole = go(NET, tmp_path / "whole").folder
+    other = go(NET, tmp_path / "other").folder
+    best = other / "checkpoints/best.safetensors"
+    assert 0 < read(best).state["step"] < 120
+    go(None, tmp_path, resume=best)
+    same_run(whole, other)
+
+
+def test_a_damaged_last_checkpoint_is_said_and_the_previous_one_used(tmp_path: Path, monkeypatch, capsys) -> None:
+    config = changed(NET, train={"checkpoint_every": 20})
+    whole = go(config, tmp_path / "whole").folder
+    broken = killed_at(monkeypatch, config, tmp_path / "broken", 70)
+    last = broken / "checkpoints/last.safetensors"
+    damaged = bytearray(last.read_bytes())
+    damaged[1000] ^= 1
+    last.write_bytes(damaged)
+    run(resume=broken, plots=False)
+    out = capsys.readouterr().out
+    assert "last.safetensors: damaged" in out and "going on from previous.safetensors, step 40" in out
+    same_run(whole, broken)
+
+
+def test_only_damaged_checkpoints_are_one_clear_error(tmp_path: Path, monkeypatch) -> None:
+    broken = killed_at(monkeypatch, changed(NET, train={"checkpoint_every": 20}), tmp_path, 70)
+    for name in ("last", "previous"):
+        (broken / f"checkpoints/{name}.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no checkpoint to go on from"):
+        go(None, tmp_path, resume=broken)
+
+
+def test_a_resumed_run_keeps_its_config(tmp_path: Path, monkeypatch) -> None:
+    broken = killed_at(monkeypatch, changed(NET, train={"checkpoint_every": 10}), tmp_path, 30)
+    with pytest.raises(ConfigError, match=r"optimizer.lr: a resumed run keeps its config"):
+        go(None, tmp_path, resume=broken, overrides={"optimizer.lr": 1.0})
+    with pytest.raises(ConfigError, match=r"train.epochs: may only be raised: it was 20, got 3"):
+        go(None, tmp_path, resume=broken, overrides=["train.epochs=3"])
+    with pytest.raises(UserError, match="no other name"):
+        go(None, tmp_path, resume=broken, name="other")
+    config = broken / "config.yaml"
+    config.write_text(config.read_text().replace("lr: 0.02", "lr: 0.03"))
+    with pytest.raises(CheckpointError, match=r"another config than the run's config.yaml, which has been changed"):
+        go(None, tmp_path, resume=broken)
+
+
+def test_the_config_may_be_named_again_if_it_is_the_same(tmp_path: Path, monkeypatch) -> None:
+    config = changed(NET, optimizer={"schedule": None})
+    whole = go(changed(config, train={"epochs": 22}), tmp_path / "whole").folder
+    broken = killed_at(monkeypatch, changed(config, train={"checkpoint_every": 10}), tmp_path / "broken", 30)
+    with pytest.raises(ConfigError) as caught:
+        go(changed(config, model={"dropout": 0.3}, seed=6), tmp_path, resume=broken)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "model.dropout: 0.3, but the run to resume has 0.2",
+        "seed: 6, but the run to resume has 5",
+    ]
+    go(changed(config, train={"epochs": 22}), tmp_path, resume=broken)
+    same_run(whole, broken)
+    # One that asks for less is the same experiment too, and shortens nothing.
+    assert go(config, tmp_path, resume=broken).history[-1]["epoch"] == 22
+
+
+def test_a_run_of_an_earlier_version_whose_config_knew_fewer_keys_goes_on(tmp_path: Path, monkeypatch) -> None:
+    config = changed(NET, train={"checkpoint_every": 10})
+    whole = go(config, tmp_path / "whole").folder
+    from dlcourse.experiment import running
+
+    with monkeypatch.context() as patch:  # the version that did not know data.augment yet
+        def fewer(data: dict) -> str:
+            return config_hash({**data, "data": {k: v for k, v in data["data"].items() if k != "augment"}})
+
+        patch.setattr(running, "config_hash", fewer)
+        broken = killed_at(monkeypatch, config, tmp_path / "broken", 30)
+    file = broken / "config.yaml"
+    file.write_text(file.read_text().replace("  augment: null\n", ""))
+    go(None, tmp_path, resume=broken)
+    assert lines(whole) == lines(broken)
+
+
+def test_other_data_than_before_are_refused(tmp_path: Path, monkeypatch) -> None:
+    import numpy as np
+
+    data = tmp_path / "data.csv"
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    np.savetxt(data, rows, delimiter=",", header="a,b,y", comments="")
+    config = {
+        **changed(LINE, name="own", optimizer={"name": "sgd", "lr": 1e-3}, train={"epochs": 9, "checkpoint_every": 1}),
+        "data": {"name": "csv", "path": str(data), "target": "y", "split": {"val": 0.2}},
+    }
+    broken = killed_at(monkeypatch, config, tmp_path / "runs", 4)
+    np.savetxt(data, 2 * rows, delimiter=",", header="a,b,y", comments="")
+    with pytest.raises(CheckpointError, match="was written with other data"):
+        go(None, tmp_path, resume=broken)
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    folder = go(LINE, tmp_path).folder
+    with RunFolder(folder).lock(), pytest.raises(UserError, match="another process is running"):
+        go(None, tmp_path, resume=folder)
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch) -> None:
+    import os
+    import signal
+
+    whole = go(NET, tmp_path / "whole").folder
+    real = TrainStep.__call__
+
+    def step(self, x, y):
+        if self.step == 46:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(self, x, y)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainStep, "__call__", step)
+        with pytest.raises(Interrupted) as caught:
+            go(NET, tmp_path / "broken")
+    assert caught.value.exit_code == 143
+    (broken,) = (tmp_path / "broken/net").iterdir()
+    assert RunFolder(broken).read_result()["status"] == "interrupted"
+    assert read(broken / "checkpoints/last.safetensors").state["step"] == 47
+    go(None, tmp_path, resume=broken)
+    same_run(whole, broken)

@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from dlcourse.cli import main
+from dlcourse.errors import CheckpointError, ConfigError, DataError, UserError
+from dlcourse.experiment import evaluate_run, load_run, run
+from dlcourse.training.checkpoint import encode, read
+
+from .samples import LINE, NET, changed
+
+
+def go(config: dict, out: Path) -> Path:
+    return run(config, out=out, plots=False, quiet=True).folder
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return go(LINE, tmp_path_factory.mktemp("line"))
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stopped early, so that its results are those of the best weights; with a moving average."""
+    stopping = {"metric": "cross_entropy", "patience": 2}
+    return go(changed(NET, train={"epochs": 200, "early_stopping": stopping}), tmp_path_factory.mktemp("net"))
+
+
+def result(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_evaluating_gives_the_runs_own_metrics_again(line: Path, net: Path) -> None:
+    for folder in (line, net):
+        assert evaluate_run(load_run(folder)) == result(folder)["metrics"]
+    assert result(net)["weights"]["from"] == "best"
+    last = evaluate_run(load_run(net, which="last"))
+    assert last["train"] != result(net)["metrics"]["train"]
+    assert evaluate_run(load_run(net / "checkpoints/last.safetensors")) == last
+
+
+def test_evaluating_one_split_or_all_samples(line: Path) -> None:
+    trained = load_run(line)
+    metrics = result(line)["metrics"]
+    assert evaluate_run(trained, "test") == {"test": metrics["test"]}
+    whole = evaluate_run(trained, "all")["all"]["half_sse"]
+    assert whole == pytest.approx(sum(each["half_sse"] for each in metrics.values()))
+    with pytest.raises(UserError, match="there is no validation split"):
+        evaluate_run(trained, "validation")
+
+
+def test_other_data_are_normalised_as_the_run_was(line: Path, tmp_path: Path) -> None:
+    trained = load_run(line)
+    found = evaluate_run(trained, data=["data.samples=1000", "data.seed=77"])
+    slope, intercept = result(line)["estimates"]["slope"], result(line)["estimates"]["intercept"]
+    from dlcourse.data import prepare
+
+    section = {**trained.config.data["data"], "samples": 1000, "seed": 77}
+    dataset = prepare({**section, "split": {}}, 0).dataset
+    expected = np.mean((dataset.y - slope * dataset.x - intercept) ** 2)
+    assert found["all"]["mse"] == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ConfigError, match=r"only data.\* can be changed"):
+        evaluate_run(trained, data=["model.name=mlp"])
+    with pytest.raises(DataError, match="do not fit the model: task classification, trained with regression"):
+        evaluate_run(trained, data={"data": {"name": "spirals"}})
+
+
+def test_predicting_needs_no_data_file(tmp_path: Path, capsys) -> None:
+    data = tmp_path / "flats.csv"
+    rows = [f"{500 + i},{'AB'[i % 2]},{2 * i + 35 * (i % 2)}" for i in range(40)]
+    data.write_text("\n".join(["size,city,rent", *rows]))
+    config = changed(LINE, name="flats", precision="float64")
+    config["data"] = {"name": "csv", "path": str(data), "target": "rent", "units": {"rent": "euros", "size": "m^2"}}
+    folder = go(config, tmp_path)
+    data.unlink()
+    assert main(["predict", str(folder), "510,B"]) == 0
+    assert capsys.readouterr().out == "rent = 55 euros\n"
+    assert main(["predict", str(folder), "900,A"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "rent = 800 euros\n" and "size = 900 lies outside 500..539 m^2" in err
+    assert main(["predict", str(folder), "900"]) == 2
+    assert "expected 2 values: size [m^2], city (A|B)" in capsys.readouterr().err
+
+
+def test_predicting_a_class_with_probabilities(net: Path, capsys) -> None:
+    assert main(["predict", str(net), "0.1,0.2"]) == 0
+    out = capsys.readouterr().out
+    trained = load_run(net)
+    logits = trained.predict(np.array([[0.1, 0.2]]))[0].astype(float)
+    odds = np.exp(logits) / np.exp(logits).sum()
+    assert out.startswith(f"{trained.inputs.class_names[odds.argmax()]} (probability {odds.max():.4f}; ")
+
+
+def test_predicting_with_a_standard_deviation(tmp_path: Path, capsys) -> None:
+    config = changed(LINE, model="gaussian_regression", optimizer="closed_form", loss="gaussian_nll", metrics=["mse"])
+    folder = go(config, tmp_path)
+    assert main(["predict", str(folder), "1000"]) == 0
+    name, value, plus_minus, sigma, unit = capsys.readouterr().out.rsplit(maxsplit=4)
+    assert plus_minus == "+-" and unit == "dollars" and float(sigma) > 0
+    assert float(sigma) == pytest.approx(result(folder)["estimates"]["sigma"], rel=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_exported_weights_are_those_that_were_judged(net: Path, tmp_path: Path, suffix: str, capsys) -> None:
+    target = tmp_path / f"weights.{suffix}"
+    assert main(["export", str(net), "--to", str(target)]) == 0
+    expected = load_run(net).model.state_dict()
+    if suffix == "npz":
+        with np.load(target, allow_pickle=False) as archive:
+            found = dict(archive)
+        config = str(found.pop("config"))
+        inputs = json.loads(str(found.pop("inputs")))
+    else:
+        with safe_open(target, "numpy") as archive:
+            found = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
+            config, inputs = archive.metadata()["config"], json.loads(archive.metadata()["inputs"])
+    assert set(found) == {*expected, "normalizer.shift", "normalizer.scale"}
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert config == (net / "config.yaml").read_text()
+    assert inputs["class_names"]
+    assert main(["export", str(net), "--to", str(tmp_path / "weights.pkl")]) == 2
+    assert "ends in .safetensors or .npz" in capsys.readouterr().err
+
+
+def test_checkpoints_of_another_model_are_refused_with_a_list(net: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(net, folder)
+    path = folder / "checkpoints/best.safetensors"
+    found = read(path)
+    arrays = dict(found.arrays)
+    arrays["model.extra"] = arrays.pop("model.layers.1.bias")
+    arrays["model.layers.4.weight"] = arrays["model.layers.4.weight"][:3]
+    path.write_bytes(encode(arrays, found.state))
+    with pytest.raises(CheckpointError) as caught:
+        load_run(folder)
+    said = str(caught.value)
+    assert "missing: layers.1.bias (16,) float32" in said and "extra: extra (16,)" in said
+    assert "differs: layers.4.weight: expected (16, 16) float32, got (3, 16) float32" in said
+    path.write_bytes(b"damaged")
+    assert main(["evaluate", str(folder)]) == 2
+    assert main(["evaluate", str(folder), "--checkpoint", "last"]) == 0
+
+
+def test_the_commands_print_tables_and_one_line_errors(line: Path, tmp_path: Path, capsys) -> None:
+    assert main(["evaluate", str(line), "--split", "test"]) == 0
+    out = capsys.readouterr().out
+    assert "last.safetensors, step 1" in out and "half_sse [dollars^2]" in out and "train" not in out
+    for arguments in (["evaluate", str(tmp_path)], ["predict", str(tmp_path / "absent"), "1"]):
+        assert main(arguments) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("dlcourse: error: ") and err.count("\n") == 1
+
+
+def test_runs_with_components_of_ones_own_ask_for_the_file(tmp_path: Path, capsys) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from dlcourse.models.linear import LinearModel\n"
+        "from dlcourse.registry import register\n\n\n"
+        "@register('model', 'mine_for_this_test')\n"
+        "class Mine(LinearModel):\n"
+        "    '''A line.'''\n\n"
+        "    def __init__(self, in_shape: tuple[int, ...], out_features: int):\n"
+        "        super().__init__(in_shape, out_features)\n"
+    )
+    from .samples import dlcourse, only_run, write
+
+    config = write(tmp_path, changed(LINE, model="mine_for_this_test"))
+    code, _, err = dlcourse("--plugin", plugin, "run", config, "--out", tmp_path / "out", "--quiet", "--no-plots")
+    assert code == 0, err
+    folder = only_run(tmp_path / "out")
+    (recorded,) = json.loads((folder / "environment.json").read_text())["plugins"]
+    assert recorded["path"] == str(plugin) and len(recorded["sha256"]) == 64
+    assert main(["predict", str(folder), "1000"]) == 2
+    assert f"name it again: --plugin {plugin}" in capsys.readouterr().err
+    assert dlcourse("predict", folder, "1000", "--plugin", plugin)[0] == 0
