@@ -10,7 +10,7 @@ From Python::
     step = dl.TrainStep(model, F.cross_entropy, optim.Adam(model.parameters(), lr=1e-3))
     loss = step(x, labels)
 
-    result = dl.run("configs/02_machine_learning/polynomial_overfitting.yaml")
+    result = dl.run("configs/02_machine_learning/rent_line.yaml")
 """
 
 import importlib

@@ -25,7 +25,7 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         array = value.data if isinstance(value, Tensor) else value
         if not hasattr(array, "dtype"):
             raise TypeError(f"save: {name!r} is {type(array).__name__}, not an array")
-        arrays[name] = np.ascontiguousarray(backend.to_host(array))
+        arrays[name] = np.array(backend.to_host(array), order="C")  # ascontiguousarray would give a scalar an axis
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     try:

@@ -76,8 +76,9 @@ def test_device_is_a_context_manager() -> None:
 def test_save_and_load_go_round(tmp_path) -> None:
     model = nn.Linear(3, 2)
     path = tmp_path / "weights.safetensors"
-    dl.save(path, model.state_dict() | {"tensor": dl.tensor([1.0, 2.0])})
+    dl.save(path, model.state_dict() | {"tensor": dl.tensor([1.0, 2.0]), "scalar": np.array(3.0)})
     state = dl.load(path)
+    assert state.pop("scalar").shape == ()
     assert state.pop("tensor").tolist() == [1, 2]
     other = nn.Linear(3, 2)
     other.load_state_dict(state)

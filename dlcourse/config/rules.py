@@ -90,6 +90,8 @@ def _watched(config: Mapping[str, Any], folds_come: bool) -> Iterator[Finding]:
                     (*place, "metric"),
                     f"{watched['metric']!r} is not measured ({meant}valid: {', '.join(known)}; add it to metrics)",
                 )
+        if "split" in watched and watched["split"] not in config["train"].get("evaluate", [watched["split"]]):
+            yield Finding((*place, "split"), f"{watched['split']!r} is not measured; add it to train.evaluate")
         if watched.get("split") == "val" and not has_val:
             yield Finding(
                 (*place, "split"), "there is no validation part: give data.split.val or data.kfold, or say split: train"

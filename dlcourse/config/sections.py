@@ -184,6 +184,7 @@ class TrainOptions:
         steps: updates, instead of epochs.
         batch_size: samples in an update; full for the whole training part.
         eval_every: evaluate after so many epochs; 0 for only at the end.
+        evaluate: the parts to measure, as far as there are; leave out what takes long and nobody asks for.
         log_every: write the training loss after so many steps.
         checkpoint_every: write a checkpoint after so many steps; left out, as often as costs little time.
         early_stopping: stop when a metric no longer improves.
@@ -199,6 +200,7 @@ class TrainOptions:
     steps: Count | None = None
     batch_size: Count | Literal["full"] = 32
     eval_every: NonNegativeInt = 1
+    evaluate: tuple[SplitName, ...] = ("train", "val", "test")
     log_every: Count = 10
     checkpoint_every: Count | None = None
     early_stopping: EarlyStopping | None = None

@@ -67,8 +67,11 @@ class Pieces:
     def loaders(self) -> dict[str, Loader]:
         """By split, for evaluation: in the data's order, in batches of a size that suits it."""
         size = max(self.loader.batch_size, EVALUATION_BATCH)
-        found = {split: self._loader(split, size, shuffle=False) for split in self.data.parts if split != "train"}
-        return {"train": self.loader.in_batches_of(size), **found}
+        wanted = [split for split in self.data.parts if split in self.train["evaluate"]]
+        return {
+            split: self.loader.in_batches_of(size) if split == "train" else self._loader(split, size, shuffle=False)
+            for split in wanted
+        }
 
     @property
     def total_steps(self) -> int:
@@ -88,7 +91,7 @@ class Pieces:
         if self.train["early_stopping"] is not None:
             return self.train["early_stopping"]
         first = next(iter(self.metrics), None)
-        return None if first is None or "val" not in self.data.parts else {"metric": first, "split": "val"}
+        return None if first is None or "val" not in self.loaders else {"metric": first, "split": "val"}
 
     def train_step(self) -> TrainStep | ClosedFormStep:
         """A new step with a new optimizer."""
