@@ -1,0 +1,85 @@
+"""Runs on pictures, from the config to what is said of a new one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imsave
+
+from dlcourse.cli import main
+from dlcourse.data import prepare
+from dlcourse.experiment import evaluate_run, load_run, run
+
+from .samples import PICTURES, changed
+
+KNN = {"model": {"name": "knn", "k": 5}, "optimizer": {"name": "closed_form"}, "loss": None, "train": {"epochs": 1}}
+
+
+def go(config: dict, out: Path, plots: bool = False) -> Path:
+    return run(config, out=out, plots=plots, quiet=True).folder
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = changed(PICTURES, model={"name": "softmax"}, train={"epochs": 2})
+    del config["model"]["hidden"], config["model"]["dropout"]
+    return go(config, tmp_path_factory.mktemp("softmax"), plots=True)
+
+
+@pytest.fixture(scope="module")
+def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = {**PICTURES, **KNN, "metrics": ["accuracy"]}
+    config["data"] = {key: value for key, value in config["data"].items() if key != "augment"}
+    return go(config, tmp_path_factory.mktemp("knn"), plots=True)
+
+
+def drawn(folder: Path) -> set[str]:
+    return {path.stem for path in (folder / "plots").glob("*.png")}
+
+
+def test_a_run_shows_its_templates_and_its_mistakes(classifier: Path) -> None:
+    assert {"templates", "mistakes", "confusion"} <= drawn(classifier) and "neighbours" not in drawn(classifier)
+
+
+def test_a_run_shows_its_nearest_neighbours(neighbours: Path) -> None:
+    assert {"neighbours", "confusion"} <= drawn(neighbours) and "templates" not in drawn(neighbours)
+
+
+@pytest.mark.parametrize(("which", "what"), [("classifier", "probability"), ("neighbours", "share of votes")])
+def test_a_png_gets_the_answer_of_its_pixels(which: str, what: str, tmp_path: Path, capsys, request) -> None:
+    folder = request.getfixturevalue(which)
+    trained = load_run(folder)
+    picture = prepare(trained.config.data["data"], 5).parts["test"].x[3]
+    imsave(tmp_path / "picture.png", picture)
+    assert main(["predict", str(folder), str(tmp_path / "picture.png")]) == 0
+    found = capsys.readouterr().out
+    surest = trained.predict(picture[None])[0].argmax()
+    assert found.startswith(f"class {surest} ({what} ") and found.count("class ") == 3
+
+
+def test_a_png_of_another_size_is_refused_in_one_line(classifier: Path, tmp_path: Path, capsys) -> None:
+    imsave(tmp_path / "large.png", np.zeros((9, 8, 3), np.uint8))
+    assert main(["predict", str(classifier), str(tmp_path / "large.png")]) == 2
+    err = capsys.readouterr().err
+    assert "large.png: got inputs of shape (9, 8, 3)" in err and "of shape (8, 8, 3)" in err and err.count("\n") == 1
+
+
+def test_a_finished_run_judges_the_pictures_of_another_file(classifier: Path, tmp_path: Path, capsys) -> None:
+    trained = load_run(classifier)
+    test = prepare(trained.config.data["data"], 5).parts["test"]
+    expected = evaluate_run(trained, "test")["test"]
+    x, some = np.asarray(test.x), test.y < 2
+    np.savez(tmp_path / "test.npz", x=x, y=test.y)
+    np.savez(tmp_path / "some.npz", x=x[some], y=test.y[some])  # labels 0 and 1 are still those classes
+    np.savez(tmp_path / "small.npz", x=x[:, :4, :4], y=test.y)
+    file = {"name": "arrays", "path": str(tmp_path / "test.npz")}
+    assert evaluate_run(trained, data={"data": file})["all"] == pytest.approx(expected)
+    right = trained.predict(x[some]).argmax(axis=1) == test.y[some]
+    found = evaluate_run(trained, data={"data": {**file, "path": str(tmp_path / "some.npz")}})
+    assert found["all"]["accuracy"] == pytest.approx(right.mean())
+    overrides = ["data.samples=60", "data.seed=5"]
+    assert main(["evaluate", str(classifier), *overrides]) == 0
+    assert "all" in capsys.readouterr().out
+    other = ["data={name: arrays, path: " + str(tmp_path / "small.npz") + "}"]
+    assert main(["evaluate", str(classifier), *other]) == 2
+    assert "in shape [4, 4, 3], trained with [8, 8, 3]" in capsys.readouterr().err
