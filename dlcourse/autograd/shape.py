@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
 
@@ -85,6 +87,38 @@ class Stack(Function):
 
     def backward(self, dout: Array) -> tuple:
         return tuple(xp_of(dout).moveaxis(dout, self.axis, 0))
+
+
+class Unbind(Function):
+    """y_0, y_1, ... are the slices of x along its first axis; dx joins their gradients."""
+
+    def forward(self, x: Array) -> tuple:
+        self.shape, self.dtype = x.shape, x.dtype
+        return tuple(x)
+
+    def backward(self, *douts: Array | None) -> Array:
+        joined = _side_by_side(douts)
+        if joined is not None:
+            return joined
+        xp = xp_of(*(dout for dout in douts if dout is not None))
+        dx = xp.empty(self.shape, dtype=self.dtype)
+        for part, dout in zip(dx, douts, strict=True):
+            part[...] = 0 if dout is None else dout
+        return dx
+
+
+def _side_by_side(parts: tuple) -> Array | None:
+    """The array of which these are the slices in order, where they are: attention's gradients come so. No copy."""
+    first = parts[0]
+    base = getattr(first, "base", None)
+    if not isinstance(base, np.ndarray) or any(part is None or part.base is not base for part in parts):
+        return None
+    places = [part.__array_interface__["data"][0] for part in parts]
+    gap = places[1] - places[0] if len(parts) > 1 else 0
+    alike = all(part.shape == first.shape and part.strides == first.strides for part in parts)
+    if not alike or gap <= 0 or places != [places[0] + i * gap for i in range(len(parts))]:
+        return None
+    return np.lib.stride_tricks.as_strided(first, (len(parts), *first.shape), (gap, *first.strides))
 
 
 class BroadcastTo(Function):

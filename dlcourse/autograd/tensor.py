@@ -67,7 +67,7 @@ class Node:
                 "backward through a graph that is gone: it was used by an earlier backward; "
                 "pass retain_graph=True there to walk it twice"
             )
-        function.destinations = tuple(p.grad_destination() if isinstance(p, Tensor) else None for p in parents)
+        function.destinations = _destinations(parents)
         dins = function.backward(*douts)
         if not isinstance(dins, tuple):
             dins = (dins,)
@@ -106,6 +106,13 @@ def apply(function: Function, *inputs: Any) -> Any:
         for index, out in enumerate(outputs):
             out.requires_grad, out._node, out._index = True, node, index
     return outputs if several else outputs[0]
+
+
+def _destinations(parents: tuple) -> tuple[Array | None, ...]:
+    """Where each parent's gradient may be written; nowhere for a leaf that stands for two inputs, which get a sum."""
+    leaves = [p if isinstance(p, Tensor) else None for p in parents]
+    ids = [id(leaf) for leaf in leaves]
+    return tuple(None if leaf is None or ids.count(id(leaf)) > 1 else leaf.grad_destination() for leaf in leaves)
 
 
 def _source(x: "Tensor") -> Any:
@@ -204,6 +211,10 @@ class Tensor:
 
     def __bool__(self) -> bool:
         return bool(self.data.item())
+
+    def __format__(self, spec: str) -> str:
+        """As PyTorch: ``f"{loss:.4f}"`` formats the one number of a tensor without axes."""
+        return format(self.item(), spec) if self.ndim == 0 else super().__format__(spec)
 
     def to(self, device: str | None = None, dtype: Any = None) -> "Tensor":
         """The tensor on another device or in another floating-point type.
@@ -469,7 +480,7 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if hasattr(value, "dtype"):
-        return Tensor(value if hasattr(value, "ndim") and value.ndim else np.asarray(value))
+        return Tensor(np.asarray(value) if isinstance(value, np.generic) else value)
     if like is None:
         return tensor(value)
     return Tensor(backend.of(like.data).asarray(value, dtype=like.dtype))

@@ -44,6 +44,13 @@ class Backend:
         """The array as NumPy's; waits for the device where there is one."""
         return to_host(array)
 
+    def room(self) -> int:
+        """Bytes that a data set may take of the device's own memory, half of what is free; 0 on a CPU, which has none:
+        arrays of the host, mapped files among them, are at hand where they are."""
+        if self.kind == "cpu":
+            return 0
+        return self.xp.cuda.Device(self.index).mem_info[0] // 2
+
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
         if self.kind == "cuda":

@@ -176,13 +176,14 @@ def templates(weight: np.ndarray, in_shape: tuple[int, ...]) -> dict[str, np.nda
     """What rows of weights (K, D) look for in a picture, for :meth:`Model.plot_arrays`.
 
     Returns:
-        ``templates``, (K, H, W, C) in 0..1, each row scaled to its largest weight: 1 where a bright pixel speaks for
-        it, 0 where one speaks against it, 0.5 where it says nothing. Empty unless inputs are pictures in grey or colour.
+        ``templates``, (K, H, W, C) in 0..1, each row scaled by itself: 1 where a bright pixel speaks for it, 0 where
+        one speaks against it, 0.5 where it says nothing. Empty unless inputs are pictures in grey or colour.
     """
     if len(in_shape) != 3 or in_shape[2] not in (1, 3):
         return {}
-    largest = np.abs(weight).max(axis=1, keepdims=True)
-    scaled = 0.5 + 0.5 * weight / np.where(largest == 0, 1, largest)
+    # Three standard deviations fill the range: a few large weights would leave all others grey.
+    spread = 6 * np.sqrt((weight * weight).mean(axis=1, keepdims=True))
+    scaled = np.clip(0.5 + weight / np.where(spread == 0, 1, spread), 0, 1)
     return {"templates": scaled.reshape(-1, *in_shape).astype(np.float32)}
 
 

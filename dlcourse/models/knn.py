@@ -35,6 +35,8 @@ class KNN(Model):
         labels: their classes, (M,), int64.
     """
 
+    confidence = "share of votes"
+
     def __init__(
         self,
         in_shape: tuple[int, ...],
@@ -61,11 +63,17 @@ class KNN(Model):
         rows = flat(x).astype(self.samples.dtype, copy=False)
         return nearest(rows, self.samples, k or self.k, self.metric)
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def similar(self, x: Array, count: int) -> Array:
+        return self.neighbours(x, min(count, len(self.samples)))[0]
+
+    def confidences(self, outputs: np.ndarray) -> np.ndarray:
+        """The shares of the votes, which the outputs are."""
+        return outputs.astype(np.float64)
+
+    def make_room(self, state: Mapping[str, Any]) -> None:
         for name in ("samples", "labels"):  # as many as were kept, where a fresh model has none
             if name in state and state[name].shape[1:] == getattr(self, name).shape[1:]:
                 self.register_buffer(name, np.zeros(state[name].shape, state[name].dtype))
-        super().load_state_dict(state, strict)
 
     def forward(self, x: Tensor) -> Tensor:
         inputs = as_tensor(x).data

@@ -2,14 +2,18 @@
 
 from typing import Literal
 
+import numpy as np
+
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
-from dlcourse.models.base import Model
+from dlcourse.models.base import Model, Scaling, templates
 from dlcourse.nn import init as initialisers
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
 
 __all__ = ["MLP"]
+
+MOST_TEMPLATES = 50
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -58,6 +62,18 @@ class MLP(Model):
                 layers.append(nn.Dropout(dropout))
         layers.append(_linear(widths[-1], self.out_features, init, "linear", before=activation))
         self.layers = nn.Sequential(*layers)
+
+    def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
+        """For pictures ``templates`` of units of the first layer, see :func:`~dlcourse.models.base.templates`.
+
+        Where there are many, those that can move the next layer most: by the norms of the weights into and out of them.
+        """
+        first, *others = (layer for layer in self.layers if isinstance(layer, nn.Linear))
+        weight = first.weight.numpy()
+        if others:
+            reach = np.linalg.norm(weight, axis=1) * np.linalg.norm(others[0].weight.numpy(), axis=0)
+            weight = weight[np.sort(np.argsort(-reach, kind="stable")[:MOST_TEMPLATES])]
+        return templates(weight, self.in_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))

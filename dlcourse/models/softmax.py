@@ -1,7 +1,9 @@
 """Softmax regression: the linear classifier (lecture 3)."""
 
+import numpy as np
+
 from dlcourse.autograd import Parameter, Tensor, as_tensor
-from dlcourse.models.base import Model
+from dlcourse.models.base import Model, Scaling, templates
 from dlcourse.nn import init
 from dlcourse.ops.linear import linear
 from dlcourse.registry import register
@@ -31,6 +33,10 @@ class SoftmaxModel(Model):
         super().__init__(in_shape, out_features)
         self.weight = Parameter(init.normal((self.out_features, self.in_features), std=scale))
         self.bias = Parameter(init.zeros((self.out_features,)))
+
+    def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
+        """For pictures ``templates``: what speaks for each class, see :func:`~dlcourse.models.base.templates`."""
+        return templates(self.weight.numpy(), self.in_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(as_tensor(x).flatten(1), self.weight, self.bias)

@@ -1,5 +1,7 @@
 """The linear support vector machine (lecture 3)."""
 
+import numpy as np
+
 from dlcourse.models.softmax import SoftmaxModel
 from dlcourse.registry import register
 
@@ -12,3 +14,9 @@ class LinearSVM(SoftmaxModel):
 
     The same map as the softmax classifier: what differs is the loss, and that the scores are no probabilities.
     """
+
+    confidence = "score"
+
+    def confidences(self, outputs: np.ndarray) -> np.ndarray:
+        """The scores themselves."""
+        return outputs.astype(np.float64)

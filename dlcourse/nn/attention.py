@@ -9,7 +9,7 @@ from dlcourse.backend import random
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
 from dlcourse.ops.attention import scaled_dot_product_attention
-from dlcourse.ops.linear import linear
+from dlcourse.ops.linear import linear, unbind
 
 __all__ = ["MultiHeadAttention"]
 
@@ -50,13 +50,13 @@ class MultiHeadAttention(Module):
         width = self.dim // self.heads
         # (N, T, 3, heads, d) -> (3, N, heads, T, d)
         qkv = linear(x, self.in_proj_weight, self.in_proj_bias).reshape(n, t, 3, self.heads, width)
-        qkv = qkv.transpose(2, 0, 3, 1, 4)
+        q, k, v = unbind(qkv.transpose(2, 0, 3, 1, 4))
         visible = None
         if padding_mask is not None:
             array = padding_mask.data if isinstance(padding_mask, Tensor) else padding_mask
             visible = ~backend.of(x.data).asarray(array).astype(bool)[:, None, None, :]
         drop = self.dropout if self.training else 0.0
-        y = scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], visible, self.causal, drop)
+        y = scaled_dot_product_attention(q, k, v, visible, self.causal, drop)
         return self.out_proj(y.transpose(0, 2, 1, 3).reshape(n, t, self.dim))
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:

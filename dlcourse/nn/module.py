@@ -138,6 +138,9 @@ class Module:
         state.update((name, np.array(backend.to_host(array))) for name, array in self.named_buffers())
         return state
 
+    def make_room(self, state: Mapping[str, Any]) -> None:
+        """Give buffers whose size comes from the data the size that they have in a state, before it is loaded."""
+
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
         """Copy arrays or tensors into parameters and buffers, cast to their types; all is checked before any is copied.
 
@@ -146,6 +149,7 @@ class Module:
         Raises:
             CheckpointError: names are missing or unknown, or shapes differ; lists all of them.
         """
+        self.make_room(state)
         parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
         expected = {name: p.shape for name, p in parameters.items()} | {n: b.shape for n, b in buffers.items()}
         faults = []

@@ -1,11 +1,9 @@
 """Activation functions, element by element (lecture 4; Goodfellow, Bengio & Courville, section 6.3)."""
 
-import math
-
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.special import erf
+from dlcourse.backend.kernels import activation as kernels
 
 __all__ = ["elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh"]
 
@@ -14,12 +12,11 @@ class ReLU(Function):
     """y = max(x, 0); dx = dy where x > 0, else 0 (so 0 at x = 0, as PyTorch has it)."""
 
     def forward(self, x: Array) -> Array:
-        # maximum, not x * (x > 0): the latter makes NaN of minus infinity.
-        self.y = xp_of(x).maximum(x, 0)
+        self.y = kernels.relu(x)
         return self.y
 
     def backward(self, dout: Array) -> Array:
-        return dout * (self.y > 0)
+        return kernels.relu_grad(dout, self.y)
 
 
 class LeakyReLU(Function):
@@ -103,29 +100,23 @@ class GELUTanh(Function):
     (Hendrycks & Gimpel 2016, the approximation that GPT-2 uses.)
     """
 
-    scale, cubic = math.sqrt(2 / math.pi), 0.044715
-
     def forward(self, x: Array) -> Array:
         self.x = x
-        self.t = xp_of(x).tanh(self.scale * (x + self.cubic * x * x * x))
-        return 0.5 * x * (1 + self.t)
+        return kernels.gelu_tanh(x)
 
     def backward(self, dout: Array) -> Array:
-        x, t = self.x, self.t
-        slope = self.scale * (1 + 3 * self.cubic * x * x)
-        return dout * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
+        return kernels.gelu_tanh_grad(dout, self.x)
 
 
 class GELU(Function):
     """y = x Phi(x), Phi the standard normal's distribution; dx = dy (Phi + x phi). (Hendrycks & Gimpel 2016.)"""
 
     def forward(self, x: Array) -> Array:
-        self.x, self.cdf = x, 0.5 * (1 + erf(x / math.sqrt(2)))
-        return x * self.cdf
+        self.x = x
+        return kernels.gelu(x)
 
     def backward(self, dout: Array) -> Array:
-        density = xp_of(dout).exp(-0.5 * self.x * self.x) / math.sqrt(2 * math.pi)
-        return dout * (self.cdf + self.x * density)
+        return kernels.gelu_grad(dout, self.x)
 
 
 def logistic(x: Array) -> Array:

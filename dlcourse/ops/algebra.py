@@ -15,7 +15,7 @@ def maximum(a: Tensor, b: Any) -> Tensor:
 
 def minimum(a: Tensor, b: Any) -> Tensor:
     """The smaller of two, element by element; equal ones share the gradient."""
-    return -maximum(-a, -b)
+    return -maximum(-a, -(b if isinstance(b, int | float) else as_tensor(b, like=a)))
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:

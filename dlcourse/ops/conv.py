@@ -3,6 +3,7 @@
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels.linear import column_sums
 from dlcourse.errors import ShapeError
 
 __all__ = ["conv2d"]
@@ -34,7 +35,8 @@ class Conv2d(Function):
             dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight.shape, *self.settings)
         if len(self.needs) == 2:
             return dx, dweight
-        return dx, dweight, dout.sum(axis=(0, 1, 2)) if self.needs[2] else None
+        dbias = column_sums(dout.reshape(-1, dout.shape[3]), self.destinations[2]) if self.needs[2] else None
+        return dx, dweight, dbias
 
 
 def conv2d(
@@ -63,6 +65,8 @@ def conv2d(
             "conv2d: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), "
             f"got {x.shape}, {weight.shape}, {groups=}"
         )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"conv2d: expected bias {weight.shape[:1]}, one for each output channel, got {bias.shape}")
     if min(kernels.out_size(x.shape, weight.shape[1:3], *settings)) < 1:
         raise ShapeError(f"conv2d: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")
     function = Conv2d(*settings, groups)

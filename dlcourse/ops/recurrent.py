@@ -4,6 +4,7 @@ from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import recurrent as kernels
+from dlcourse.backend.kernels.linear import affine, column_sums, product
 from dlcourse.errors import ShapeError
 
 __all__ = ["gru", "lstm", "rnn"]
@@ -18,9 +19,8 @@ class Recurrent(Function):
     def project(self, x: Array, weight_ih: Array, bias: Array) -> Array:
         """(N, T, D) -> (N, T, G): one matrix product for all steps."""
         self.x, self.weight_ih = x, weight_ih
-        projected = x @ weight_ih.T
-        projected += bias
-        return projected
+        rows = x.reshape(-1, x.shape[2])
+        return affine(rows, weight_ih, bias).reshape(*x.shape[:2], len(weight_ih))
 
     def gradients(self, da: Array, db: Array, hidden: Array, h0: Array) -> tuple:
         """dx, dW_ih, dW_hh, db_ih, db_hh."""
@@ -28,10 +28,11 @@ class Recurrent(Function):
         steps = hidden.shape[1]
         before = xp.concatenate([h0[:, None], hidden[:, : steps - 1]], axis=1) if steps else hidden  # h_(t-1)
         flat_a, flat_b = da.reshape(-1, da.shape[2]), db.reshape(-1, db.shape[2])
-        dx = da @ self.weight_ih if self.needs[0] else None
-        dweight_ih = flat_a.T @ self.x.reshape(-1, self.x.shape[2])
-        dweight_hh = flat_b.T @ before.reshape(-1, before.shape[2])
-        return dx, dweight_ih, dweight_hh, flat_a.sum(axis=0), flat_b.sum(axis=0)
+        dx = product(flat_a, self.weight_ih, None).reshape(self.x.shape) if self.needs[0] else None
+        to_ih, to_hh, to_bias_ih, to_bias_hh = self.destinations[-4:]
+        dweight_ih = product(flat_a.T, self.x.reshape(-1, self.x.shape[2]), to_ih)
+        dweight_hh = product(flat_b.T, before.reshape(-1, before.shape[2]), to_hh)
+        return dx, dweight_ih, dweight_hh, column_sums(flat_a, to_bias_ih), column_sums(flat_b, to_bias_hh)
 
 
 class RNN(Recurrent):

@@ -14,7 +14,8 @@ SIMILAR = 10
 
 
 def picture_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
-    """Pictures in bytes (M, H, W, C), with their classes, of the test part, else the validation or the training part.
+    """Pictures in bytes (M, H, W, C), with their classes, of the test part where it is measured, else of the
+    validation or the training part.
 
     ``mistakes``: the samples of a wrong class that the model is surest of, the surest first, with ``mistakes_true`` and
     ``mistakes_predicted`` (M,) and ``mistakes_confidence`` (M,), see :meth:`~dlcourse.models.base.Model.confidences`.
@@ -23,13 +24,15 @@ def picture_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> 
     samples that the model says are most similar, ``similar`` (Q, S, H, W, C) of the classes ``similar_true`` (Q, S).
 
     Args:
-        arrays: holds ``{split}_output`` and ``{split}_y`` of each split, the first so many samples.
+        arrays: ``{split}_output`` and ``{split}_y`` of the splits that were evaluated, the first so many samples.
     Returns:
         Nothing where inputs are no pictures in grey or colour, or there are no classes.
     """
     if data.task != "classification" or len(data.in_shape) != 3 or data.in_shape[2] not in (1, 3):
         return {}
-    split = next(split for split in ("test", "val", "train") if split in data.parts)
+    split = next((split for split in ("test", "val", "train") if f"{split}_output" in arrays), None)
+    if split is None:  # train.evaluate leaves all of them out
+        return {}
     output, true = arrays[f"{split}_output"], arrays[f"{split}_y"]
     predicted, x = output.argmax(axis=1), data.parts[split].x
     found = _mistakes(x, true, predicted, model.confidences(output))

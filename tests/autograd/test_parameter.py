@@ -81,3 +81,14 @@ def test_a_buffer_refuses_nothing_and_mixtures() -> None:
         FlatParameters([Parameter(np.ones(2)), Parameter(np.ones(2, "float32"))])
     with pytest.raises(TypeError, match="floating"):
         Parameter(np.array([1, 2]))
+
+
+def test_one_parameter_in_two_places_of_an_operation_gets_the_sum(device: str) -> None:
+    x, h0 = tensor(np.ones((2, 3, 4), "float32")), tensor(np.zeros((2, 4), "float32"))
+    weights = [Parameter(np.eye(4, dtype="float32") * scale) for scale in (0.1, 0.2)]
+    apart = [Parameter(np.zeros(4, "float32")) for _ in range(2)]
+    F.rnn(x, h0, *weights, *apart).sum().backward()
+    shared = Parameter(np.zeros(4, "float32"))
+    FlatParameters([*weights, shared])  # where each would write its gradient in place
+    F.rnn(x, h0, *weights, shared, shared).sum().backward()
+    np.testing.assert_allclose(shared.grad.numpy(), apart[0].grad.numpy() + apart[1].grad.numpy(), rtol=1e-6)

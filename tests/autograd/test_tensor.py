@@ -5,7 +5,7 @@ import pytest
 
 import dlcourse as dl
 from dlcourse import functional as F
-from dlcourse.autograd import Function, Tensor, apply, no_grad, tensor
+from dlcourse.autograd import Function, Tensor, apply, as_tensor, no_grad, tensor
 from dlcourse.errors import ShapeError
 
 
@@ -128,6 +128,10 @@ def test_shape_errors_name_the_shapes(device: str) -> None:
         tensor(np.zeros((2, 3))) + tensor(np.zeros(4))
     with pytest.raises(ShapeError, match=r"matmul.*\(2, 3\).*\(2, 3\)"):
         tensor(np.zeros((2, 3))) @ tensor(np.zeros((2, 3)))
+    with pytest.raises(ShapeError, match=r"linear.*bias.*\(4, 3\), \(1,\)"):
+        F.linear(tensor(np.ones((2, 3))), tensor(np.ones((4, 3))), tensor(np.ones(1)))
+    with pytest.raises(ShapeError, match=r"conv2d.*bias \(4,\).*\(1,\)"):
+        F.conv2d(tensor(np.ones((1, 3, 3, 2))), tensor(np.ones((4, 2, 2, 2))), tensor(np.ones(1)))
     with pytest.raises(ShapeError, match=r"linear.*4.*\(2, 3\)"):
         F.linear(tensor(np.zeros((2, 3))), tensor(np.zeros((5, 4))))
     with pytest.raises(ShapeError, match="reshape"):
@@ -225,3 +229,23 @@ def test_gradcheck_finds_a_wrong_gradient(capsys: pytest.CaptureFixture) -> None
 def test_gradcheck_sees_an_output_that_misses_its_input() -> None:
     with pytest.raises(dl.autograd.GradcheckError):
         dl.gradcheck(lambda x: Tensor(x.data * 2) + 0 * x, np.array([1.0]))
+
+
+def test_an_array_without_axes_stays_on_its_device(device: str) -> None:
+    one = tensor(1.0).data  # zero-dimensional, of the device's own library
+    assert as_tensor(one).data is one
+    assert (tensor([1.0, 2.0]) * one).device == tensor(1.0).device
+
+
+def test_extremes_of_two_take_a_list(device: str) -> None:
+    x = tensor([1.0, 5.0])
+    np.testing.assert_allclose(F.minimum(x, [2, 3]).numpy(), [1, 3])
+    np.testing.assert_allclose(F.maximum(x, [2, 3]).numpy(), [2, 5])
+
+
+def test_one_number_is_formatted(device: str) -> None:
+    loss = tensor([0.123456, 2.0])
+    assert f"{loss[0]:.3f}" == "0.123"
+    assert f"{loss}" == str(loss)
+    with pytest.raises(TypeError):
+        f"{loss:.3f}"

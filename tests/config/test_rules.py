@@ -98,10 +98,12 @@ def test_a_closed_form_takes_no_part_in_descent(given: dict[str, Any]) -> None:
     given["optimizer"] = {"name": "t_solve", "schedule": "t_ramp"}
     stopping = {"metric": "loss", "patience": 3}
     given["train"] = {"clip_norm": 1.0, "l2": 0.1, "accumulate": 2, "ema": 0.9, "early_stopping": stopping}
+    given["data"]["augment"] = {"flip": True}
     found = problems(given)
-    assert set(found) == {"optimizer.schedule", *(f"train.{key}" for key in given["train"])}
+    assert set(found) == {"optimizer.schedule", "data.augment", *(f"train.{key}" for key in given["train"])}
     assert all("t_solve, which solves in one step" in message for message in found.values())
     # Values that say "none" are fine: so a resolved config is.
+    given["data"]["augment"] = None
     config.from_mapping(given | {"optimizer": "t_solve", "train": {"clip_norm": None, "l2": 0, "accumulate": 1}})
 
 

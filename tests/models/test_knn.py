@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dlcourse import backend
 from dlcourse.autograd import tensor
 from dlcourse.errors import CheckpointError, UserError
 from dlcourse.models.knn import KNN
@@ -59,3 +60,14 @@ def test_what_cannot_be_is_refused() -> None:
         fitted(61)
     with pytest.raises(UserError, match="labels"):
         KNN((4,), 3).fit(np.zeros((3, 4)), np.zeros((3, 1)))
+
+
+def test_the_most_similar_samples_are_the_nearest(device: str) -> None:
+    model = KNN((1,), 3, k=1)
+    assert KNN.confidence == "share of votes"
+    model.fit(tensor([[0.0], [1.0], [2.5], [10.0]]).data, tensor([2, 2, 1, 0]).data)
+    found = model.similar(tensor([[0.4], [9.0]]).data, 3)
+    np.testing.assert_array_equal(backend.to_host(found), [[0, 1, 2], [3, 2, 1]])
+    assert model.similar(tensor([[0.4]]).data, 10).shape == (1, 4)
+    shares = np.array([[0.2, 0.8, 0.0]], np.float32)
+    np.testing.assert_array_equal(model.confidences(shares), shares)

@@ -94,3 +94,19 @@ def test_it_learns_what_is_not_linear(device: str) -> None:
     for _ in range(300):
         step(x, labels)
     assert (model(x).argmax(axis=1).numpy() == y).all()
+
+
+def test_templates_of_the_first_layer() -> None:
+    model = models.MLP((4, 4, 1), 3, hidden=[60, 5])
+    first, second = (layer for layer in list(model.layers)[:4] if isinstance(layer, nn.Linear))
+    outgoing = np.ones((5, 60), np.float32)
+    outgoing[:, ::6] = 0  # ten units that nothing listens to
+    first.weight.data = backend.current().asarray(np.tile(np.linspace(-1, 1, 16, dtype=np.float32), (60, 1)))
+    second.weight.data = backend.current().asarray(outgoing)
+    first.weight.data[59] *= -1
+    templates = model.plot_arrays()["templates"]
+    assert templates.shape == (50, 4, 4, 1)
+    np.testing.assert_allclose(templates[-1], 1 - templates[0], atol=1e-6)  # in their own order
+    assert models.MLP((4, 4, 1), 3, hidden=[7]).plot_arrays()["templates"].shape == (7, 4, 4, 1)
+    assert models.MLP((4, 4, 1), 3, hidden=[]).plot_arrays()["templates"].shape == (3, 4, 4, 1)
+    assert models.MLP((16,), 3, hidden=[7]).plot_arrays() == {}

@@ -26,3 +26,31 @@ def test_the_scale_is_the_standard_deviation_of_the_first_weights() -> None:
     weights = models.SoftmaxModel((32, 32, 3), 10, scale=0.01).weight.numpy()
     assert abs(weights.std() / 0.01 - 1) < 0.02 and abs(weights.mean()) < 3e-4
     assert not models.SoftmaxModel((2,), 2, scale=0.0).weight.numpy().any()
+
+
+def test_templates_are_pictures_of_the_weights() -> None:
+    model = models.SoftmaxModel((4, 5, 3), 3)
+    weight = np.zeros((3, 60), np.float32)
+    weight[0] = np.linspace(-1, 1, 60)
+    weight[1, 7] = 5  # alone, so more than three standard deviations
+    model.weight.data = backend.current().asarray(weight)
+    (templates,) = model.plot_arrays().values()
+    assert templates.shape == (3, 4, 5, 3) and templates.dtype == np.float32
+    first = templates[0].reshape(-1)
+    assert (np.diff(first) > 0).all() and abs(first + first[::-1] - 1).max() < 1e-6
+    assert templates[1].reshape(-1)[7] == 1 and set(np.delete(templates[1].reshape(-1), 7)) == {0.5}
+    assert (templates[2] == 0.5).all()
+
+
+def test_only_grey_and_colour_pictures_have_templates() -> None:
+    assert set(models.SoftmaxModel((4, 4, 1), 2).plot_arrays()) == {"templates"}
+    assert models.SoftmaxModel((48,), 2).plot_arrays() == {}
+    assert models.SoftmaxModel((4, 4, 2), 2).plot_arrays() == {}
+
+
+def test_how_sure_a_classifier_is() -> None:
+    outputs = np.array([[0, np.log(3)], [1000, -1000]], np.float32)
+    softmax, svm = models.SoftmaxModel((2,), 2), models.LinearSVM((2,), 2)
+    np.testing.assert_allclose(softmax.confidences(outputs), [[0.25, 0.75], [1, 0]], rtol=1e-6)
+    np.testing.assert_array_equal(svm.confidences(outputs), outputs)
+    assert (softmax.confidence, svm.confidence) == ("probability", "score")

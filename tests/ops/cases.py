@@ -78,6 +78,11 @@ def _torch_recurrent(t: Any, name: str, inputs: tuple, cell: bool = False, **opt
     return last[1][0] + 0 * output.sum() if cell else output
 
 
+def _unbound_slices(a: Any) -> Tensor:
+    first, second, third = F.unbind(a)
+    return first * second * third
+
+
 KEYS = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 1, 1, 1]], dtype=bool)[:, None, None, :]
 LABELS = np.array([2, 0, 1, 1, 2])
 FLAGS = np.array([[True, False, True], [False, False, True]])
@@ -146,6 +151,8 @@ CASES = [
     Case("getitem-empty", lambda a: a[3:], ((3, 4),), lambda t, a: a[3:]),
     Case("concatenate", lambda a, b: F.concatenate([a, b], axis=1), ((3, 4), (3, 2)), lambda t, a, b: t.cat([a, b], 1)),
     Case("stack", lambda a, b: F.stack([a, b], axis=1), ((3, 4), (3, 4)), lambda t, a, b: t.stack([a, b], 1)),
+    Case("unbind", lambda a: 2 * F.unbind(a)[0] + F.unbind(a)[2], ((3, 4),), lambda t, a: 2 * a[0] + a[2]),
+    Case("unbind-all", _unbound_slices, ((3, 4),), lambda t, a: (a[0] * a[1]) * a[2]),
     Case("broadcast_to", lambda a: F.broadcast_to(a, (2, 3, 4)), ((3, 1),), lambda t, a: t.broadcast_to(a, (2, 3, 4))),
     # --- products and matrices ------------------------------------------------------------------------------------
     Case("matmul", lambda a, b: a @ b, ((3, 4), (4, 2)), lambda t, a, b: a @ b),
@@ -308,6 +315,13 @@ CASES = [
         lambda t, x: _torch_pool(t, "avg_pool2d", x, (3, 2), stride=2, padding=1),
     ),
     Case("global_avg_pool2d", F.global_avg_pool2d, ((2, 5, 4, 3),), lambda t, x: x.mean((1, 2))),
+    Case("add_relu", F.add_relu, ((3, 4), (3, 4)), lambda t, a, b: t.relu(a + b)),
+    Case(
+        "shrink_and_widen",
+        lambda x: F.shrink_and_widen(x, 2, 5),
+        ((2, 5, 4, 3),),
+        lambda t, x: t.nn.functional.pad(x[:, ::2, ::2], (0, 2)),
+    ),
     # --- normalisation --------------------------------------------------------------------------------------------
     Case(
         "batch_norm",

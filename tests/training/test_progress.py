@@ -1,7 +1,9 @@
+import functools
 import io
 import sys
 
 import pytest
+import tqdm
 
 from dlcourse.training.history import History
 from dlcourse.training.progress import Progress
@@ -21,7 +23,7 @@ class Screen(io.StringIO):
 def shown(monkeypatch: pytest.MonkeyPatch, terminal: bool, quiet: bool) -> str:
     screen = Screen(terminal)
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    monkeypatch.setattr(tqdm, "tqdm", functools.partial(tqdm.tqdm, mininterval=0))
     history = History(None, log_every=2)
     trainer(6, [history, Progress(history, quiet)]).run()
     return screen.getvalue()

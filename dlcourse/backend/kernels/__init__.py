@@ -39,9 +39,12 @@ class Kernel:
         return implementation(array, *args, **kwargs)
 
     def _choose(self, array_type: type) -> Callable:
-        kind = "cpu" if issubclass(array_type, np.ndarray) else "cuda"
-        load_overrides(kind)
-        self._chosen[array_type] = self.overrides.get(kind, self.reference)
+        if issubclass(array_type, np.generic):  # arithmetic on arrays without axes gives NumPy's scalars
+            self._chosen[array_type] = self.reference
+        else:
+            kind = "cpu" if issubclass(array_type, np.ndarray) else "cuda"
+            load_overrides(kind)
+            self._chosen[array_type] = self.overrides.get(kind, self.reference)
         return self._chosen[array_type]
 
 

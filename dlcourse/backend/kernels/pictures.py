@@ -1,0 +1,71 @@
+"""A batch of pictures in one call: gather, normalise, flip, crop, cut out."""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+
+WORDS = 5
+"""Random words for each picture: flip, the crop's row and column, the row and column of the middle of the hole."""
+
+
+@kernel
+def picture_batch(
+    pictures: Array,
+    rows: Array | None,
+    shift: Array | None,
+    scale: Array | None,
+    words: Array | None,
+    flip: bool,
+    crop: int,
+    cutout: int,
+    out: Array,
+) -> None:
+    """out_i = augmented((pictures[rows_i] - shift) / scale).
+
+    With words, a picture is mirrored left to right with probability 1/2 (``flip``), then moved by up to ``crop`` pixels
+    each way, which is a random crop of the picture padded by so many, then a square of side ``cutout`` about a random
+    pixel is blanked (DeVries & Taylor 2017), as far as it lies inside. What has no pixel is 0: the mean of the training
+    split, where the mean is taken off, as in He et al. 2015.
+
+    Args:
+        pictures: (N, H, W, C) of any type; without words of any shape (N, ...).
+        rows: (n,) int64: which; None for all, in order.
+        shift, scale: of the type of ``out``, to broadcast against one picture; None for 0 and 1.
+        words: (n, 5) uint32; None for no augmentation.
+        out: (n, H, W, C), floating point; written to.
+    """
+    xp = array_module(pictures)
+    clean = (pictures if rows is None else pictures[rows]).astype(out.dtype)
+    if shift is not None:
+        clean -= shift
+        clean /= scale
+    if words is None:
+        out[...] = clean
+        return
+    count, height, width, _ = out.shape
+    flips, y, x, middle_y, middle_x = moves(words, height, width, flip, crop)
+    seen = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]  # (n, H, W)
+    seen &= ~(_near(middle_y, height, cutout)[:, :, None] & _near(middle_x, width, cutout)[:, None, :])
+    y, x = y.clip(0, height - 1), xp.where(flips[:, None], width - 1 - x, x).clip(0, width - 1)
+    picked = clean[xp.arange(count)[:, None, None], y[:, :, None], x[:, None, :]]
+    out[...] = xp.where(seen[..., None], picked, xp.zeros((), out.dtype))
+
+
+def moves(words: Array, height: int, width: int, flip: bool, crop: int) -> tuple[Array, ...]:
+    """What the words say: flips (n,) boolean; the row (n, H) and the column (n, W) of the flipped picture from which
+    each pixel comes, beyond its edges where there is none; row and column (n,) of the middle of the hole."""
+    xp = array_module(words)
+    wide = words.astype(xp.uint64)
+
+    def below(column: int, bound: int) -> Array:
+        """A whole number from 0 to bound - 1, uniform to 2^-32."""
+        return (wide[:, column] * xp.uint64(bound) >> xp.uint64(32)).astype(xp.int64)
+
+    y = xp.arange(height) + (below(1, 2 * crop + 1) - crop)[:, None]
+    x = xp.arange(width) + (below(2, 2 * crop + 1) - crop)[:, None]
+    return (below(0, 2) == 1) & flip, y, x, below(3, height), below(4, width)
+
+
+def _near(middle: Array, size: int, length: int) -> Array:
+    """(n, size): which places lie in the stretch of that length about each middle (n,)."""
+    place = array_module(middle).arange(size) - (middle - length // 2)[:, None]
+    return (place >= 0) & (place < length)

@@ -1,0 +1,50 @@
+"""Predict the next symbol of a text by a recurrence (lecture 11; Karpathy 2015, "The unreasonable effectiveness")."""
+
+from typing import Any, Literal
+
+from dlcourse import nn
+from dlcourse.autograd import Tensor
+from dlcourse.models.base import Model
+from dlcourse.registry import register
+from dlcourse.types import Count, Probability
+
+__all__ = ["CharRNN"]
+
+KINDS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+@register("model", "char_rnn")
+class CharRNN(Model):
+    """Embedding - recurrent layers - Linear at every step: symbols (N, T) -> logits of the next (N, T, out_features).
+
+    Every sequence starts from state zero.
+
+    Args:
+        in_shape: (T,); any length is taken.
+        out_features: V, how many symbols there are, in and out.
+        kind: of the recurrence.
+        hidden: H, size of its state.
+        layers: recurrent layers, one above the other.
+        embedding: D, length of a symbol's vector.
+        dropout: probability of dropping an output of a recurrent layer, in training.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        kind: Literal["rnn", "lstm", "gru"] = "lstm",
+        hidden: Count = 256,
+        layers: Count = 1,
+        embedding: Count = 64,
+        dropout: Probability = 0.0,
+    ):
+        super().__init__(in_shape, out_features)
+        self.embedding = nn.Embedding(self.out_features, embedding)
+        self.recurrent = KINDS[kind](embedding, hidden, num_layers=layers, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(hidden, self.out_features)
+
+    def forward(self, x: Any) -> Tensor:
+        output, _ = self.recurrent(self.embedding(x))
+        return self.linear(self.dropout(output))

@@ -1,0 +1,77 @@
+"""A plain convolutional net: convolutions and poolings, then linear layers (lecture 8)."""
+
+from dlcourse import nn
+from dlcourse.autograd import Tensor, as_tensor
+from dlcourse.errors import ShapeError
+from dlcourse.models.base import Model
+from dlcourse.registry import register
+from dlcourse.types import Count, Probability
+
+__all__ = ["CNN"]
+
+
+@register("model", "cnn")
+class CNN(Model):
+    """(Conv - [BatchNorm] - ReLU - MaxPool) for each of ``channels``, then (Linear - ReLU - [Dropout]) for each of
+    ``hidden``, then Linear: (N, H, W, C) -> (N, out_features).
+
+    With one convolution and one hidden layer it is the homework's three-layer net.
+
+    Args:
+        in_shape: (H, W, C).
+        out_features: number of classes, or width of the target.
+        channels: output channels of the convolutions; each keeps the picture's size.
+        kernel_size: their height and width; odd.
+        pool: window and step of the max pooling after each.
+        hidden: widths of the hidden linear layers.
+        batch_norm: whether each convolution is normalised; it has no bias then.
+        dropout: probability of dropping a hidden unit in training.
+    Raises:
+        ShapeError: an input is no picture, or the poolings leave nothing of it.
+        ValueError: ``kernel_size`` is even.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        channels: list[Count],
+        hidden: list[Count],
+        kernel_size: Count = 3,
+        pool: Count = 2,
+        batch_norm: bool = False,
+        dropout: Probability = 0.0,
+    ):
+        super().__init__(in_shape, out_features)
+        height, width, wide = picture_shape("cnn", in_shape)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"cnn: kernel_size is odd, so that the picture keeps its size, got {kernel_size}")
+        layers: list[nn.Module] = []
+        for out in channels:
+            layers.append(nn.Conv2d(wide, out, kernel_size, padding=kernel_size // 2, bias=not batch_norm))
+            layers += [nn.BatchNorm(out)] if batch_norm else []
+            layers += [nn.ReLU(), nn.MaxPool2d(pool)]
+            height, width, wide = height // pool, width // pool, out
+        if height < 1 or width < 1:
+            raise ShapeError(f"cnn: {len(channels)} poolings by {pool} leave nothing of a picture {self.in_shape}")
+        layers.append(nn.Flatten())
+        features = height * width * wide
+        for size in hidden:
+            layers += [nn.Linear(features, size), nn.ReLU()]
+            layers += [nn.Dropout(dropout)] if dropout else []
+            features = size
+        self.layers = nn.Sequential(*layers, nn.Linear(features, self.out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(as_tensor(x))
+
+
+def picture_shape(name: str, in_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(H, W, C) of an input that has to be a picture.
+
+    Raises:
+        ShapeError: it is no picture.
+    """
+    if len(in_shape) != 3:
+        raise ShapeError(f"{name}: an input is a picture (height, width, channels), got {tuple(in_shape)}")
+    return tuple(in_shape)

@@ -1,0 +1,101 @@
+"""The decoder-only transformer (lecture 13; Vaswani et al. 2017; Radford et al. 2019, GPT-2)."""
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from dlcourse import nn
+from dlcourse.autograd import Tensor
+from dlcourse.errors import ShapeError
+from dlcourse.models.base import Model
+from dlcourse.nn import init
+from dlcourse.ops.linear import linear
+from dlcourse.registry import register
+from dlcourse.types import Count, Probability
+
+__all__ = ["GPT"]
+
+STD = 0.02
+"""Of the initial weights, GPT-2's."""
+
+
+class TransformerBlock(nn.Module):
+    """x <- x + attention(norm(x));  x <- x + W2 GELU(W1 norm(x)), the inner width four times the outer."""
+
+    def __init__(self, width: int, heads: int, dropout: float, deep: float):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.MultiHeadAttention(width, heads, causal=True, dropout=dropout)
+        self.expand, self.shrink = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.gelu, self.dropout = nn.GELU("tanh"), nn.Dropout(dropout)
+        self.attention.in_proj_weight.data = init.normal((3 * width, width), std=STD)
+        draw_linear(self.expand, STD)
+        # Each block adds to the stream twice: scaled so, its variance does not grow with the depth (GPT-2).
+        for layer in (self.attention.out_proj, self.shrink):
+            draw_linear(layer, STD / deep)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x)))
+        return x + self.dropout(self.shrink(self.gelu(self.expand(self.norm2(x)))))
+
+
+@register("model", "gpt")
+class GPT(Model):
+    """Embeddings of symbol and place, causal blocks, norm, and the symbols' vectors again as the last layer:
+    symbols (N, T) -> logits of the next one (N, T, out_features).
+
+    Args:
+        in_shape: (T,).
+        out_features: V, how many symbols there are, in and out.
+        layers: number of blocks.
+        heads: of the attention; a divisor of ``width``.
+        width: length of a symbol's vector.
+        context: the longest sequence; T where left out.
+        dropout: probability of dropping an element of a branch, an embedding or an attention weight, in training.
+        tied: whether the last layer shares the symbols' vectors (Press & Wolf 2016).
+    Raises:
+        ShapeError: inputs are no sequences, or longer than the context.
+        ValueError: the width does not fall into the heads.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        layers: Count = 4,
+        heads: Count = 4,
+        width: Count = 128,
+        context: Count | None = None,
+        dropout: Probability = 0.0,
+        tied: bool = True,
+    ):
+        super().__init__(in_shape, out_features)
+        if len(self.in_shape) != 1:
+            raise ShapeError(f"gpt: an input is a sequence of symbols, (T,), got {self.in_shape}")
+        self.context = context or self.in_shape[0]
+        self.symbols = nn.Embedding(self.out_features, width)
+        self.places = nn.Embedding(self.context, width)
+        for table in (self.symbols, self.places):
+            table.weight.data = init.normal(table.weight.shape, std=STD)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, dropout, sqrt(2 * layers)) for _ in range(layers)))
+        self.norm = nn.LayerNorm(width)
+        self.head = None if tied else nn.Linear(width, self.out_features, bias=False)
+        if self.head is not None:
+            draw_linear(self.head, STD)
+
+    def forward(self, x: Any) -> Tensor:
+        steps = x.shape[1]
+        if steps > self.context:
+            raise ShapeError(f"gpt: a sequence of {steps} symbols is longer than the context of {self.context}")
+        h = self.dropout(self.symbols(x) + self.places(np.arange(steps)))
+        h = self.norm(self.blocks(h))
+        return linear(h, self.symbols.weight) if self.head is None else self.head(h)
+
+
+def draw_linear(layer: nn.Linear, std: float) -> None:
+    """Normal weights and bias 0, in place of PyTorch's default."""
+    layer.weight.data = init.normal(layer.weight.shape, std=std)
+    if layer.bias is not None:
+        layer.bias.data = init.zeros(layer.bias.shape)
