@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from dlcourse.backend import driver, probe
+from dlcourse.backend import driver, onednn, probe, threads
 from dlcourse.backend.cuda_check import STEPS
 
 CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
@@ -167,9 +167,12 @@ def _blas() -> str:
 
 
 def _onednn() -> Check:
-    version = probe.package_version("onednn-cpu-gomp")
+    version = probe.package_version(onednn.PACKAGE)
+    if version is not None and onednn.available():
+        return Check("oneDNN", "ok", f"version {onednn.version()} (package {version}), {threads.budget()} thread(s)")
     if version is not None:
-        return Check("oneDNN", "ok", f"version {version}")
+        why = f"switched off by {onednn.DISABLE}=0" if onednn.switched_off() else "installed, but it cannot be loaded"
+        return Check("oneDNN", "optional", why, "" if onednn.switched_off() else probe.install_command("cpu"))
     if sys.platform == "linux" and platform.machine() == "x86_64":
         return Check("oneDNN", "optional", "not installed", probe.install_command("cpu"))
     return Check("oneDNN", "optional", "no package for this platform")

@@ -5,8 +5,8 @@ the key is (seed, hash of the purpose), the counter (block, draw within the step
 only k, no two purposes share numbers, and the CPU and the GPU draw the same bits.
 
 Two kinds of draws. On the host (:func:`generator`: data, initial weights, orders) NumPy's distributions are used and
-the result is copied to the device. On the device (:func:`bernoulli`: dropout, every step) raw 32-bit words are compared
-with an integer threshold, so that no rounding can tell the devices apart.
+the result is copied to the device. On the device (:func:`bernoulli`: dropout, every step; :func:`words`: augmentation)
+raw 32-bit words are used as integers, so that no rounding can tell the devices apart.
 """
 
 import functools
@@ -72,6 +72,13 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
 def next_generator(purpose: str) -> np.random.Generator:
     """A generator for the next draw of this purpose: the n-th layer built after a seed gets the n-th one."""
     return generator(_stream.seed, purpose, _stream.next(purpose))
+
+
+def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:
+    """Random 32-bit words (count,) uint32, drawn on the device, a function of (seed, purpose, step) alone."""
+    out = (backend or current()).xp.empty(count, dtype="uint32")
+    philox_bits(out, int(seed) & _WORD, _hash(purpose), 0, int(step) & _WORD)
+    return out
 
 
 def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend: Backend | None = None) -> Array:

@@ -13,6 +13,7 @@ from dlcourse.backend.kernels import recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import out_size
 from dlcourse.backend.kernels.neighbours import METRICS
+from dlcourse.backend.kernels.pictures import WORDS
 from dlcourse.backend.kernels.pool import max_pool2d
 
 Maker = Callable[[np.random.Generator, type], tuple]
@@ -31,6 +32,28 @@ def _cross_entropy(rows: int, classes: int, smoothing: float, with_grad: bool) -
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         logits = (5 * draw.normal(size=(rows, classes))).astype(dtype)
         return logits, draw.integers(0, classes, rows), smoothing, with_grad
+
+    return make
+
+
+def _affine(rows: int, inner: int, columns: int) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        return tuple(draw.normal(size=shape).astype(dtype) for shape in [(rows, inner), (columns, inner), (columns,)])
+
+    return make
+
+
+def _product(rows: int, inner: int, columns: int, into: bool) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        a, b = draw.normal(size=(inner, rows)).astype(dtype).T, draw.normal(size=(inner, columns)).astype(dtype)
+        return a, b, np.zeros((rows, columns), dtype) if into else None
+
+    return make
+
+
+def _elementwise(inputs: int, shape: tuple) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        return tuple((2 * draw.normal(size=shape)).astype(dtype) for _ in range(inputs))
 
     return make
 
@@ -184,6 +207,30 @@ def _tied_neighbours(metric: str) -> Maker:
     return make
 
 
+def _pictures(
+    shape: tuple[int, ...],
+    normalised: str,
+    rows: int | None = None,
+    flip: bool = False,
+    crop: int = 0,
+    cutout: int = 0,
+) -> Maker:
+    """A batch of ``rows`` pictures out of all; of all, in order, with None; augmented if one of the last three is."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        pictures = draw.integers(0, 256, shape).astype(np.uint8)
+        size = {"none": None, "channel": shape[-1:], "pixel": shape[1:]}[normalised]
+        shift = None if size is None else draw.normal(100, 9, size).astype(dtype)
+        scale = None if size is None else draw.uniform(20, 70, size).astype(dtype)
+        chosen = None if rows is None else draw.integers(0, shape[0], rows)
+        count = shape[0] if rows is None else rows
+        words = draw.integers(0, 2**32, (count, WORDS)).astype(np.uint32) if flip or crop or cutout else None
+        out = np.full((count, *shape[1:]), 7, dtype)
+        return pictures, chosen, shift, scale, words, flip, crop, cutout, out
+
+    return make
+
+
 CHUNK = (1 << 17) + 1
 
 CASES: dict[str, list[Maker]] = {
@@ -193,6 +240,29 @@ CASES: dict[str, list[Maker]] = {
         for rows, classes in [(1, 2), (3, 10), (257, 33)]
         for smoothing in (0.0, 0.1)
         for grad in (True, False)
+    ],
+    **{
+        name: [_elementwise(inputs, shape) for shape in [(0, 3), (7,), (3, 1), (5, 40_001)]]
+        for name, inputs in [
+            ("relu", 1),
+            ("relu_grad", 2),
+            ("add_relu", 2),
+            ("gelu_tanh", 1),
+            ("gelu_tanh_grad", 2),
+            ("gelu", 1),
+            ("gelu_grad", 2),
+        ]
+    },
+    "affine": [_affine(*sizes) for sizes in [(0, 3, 4), (1, 1, 1), (5, 7, 3), (400, 300, 100), (90, 300, 500)]],
+    "product": [
+        _product(*sizes, into)
+        for sizes in [(3, 0, 4), (0, 3, 4), (5, 7, 3), (400, 300, 100), (90, 300, 500)]
+        for into in (False, True)
+    ],
+    "column_sums": [
+        lambda draw, dtype: (draw.normal(size=(1000, 7)).astype(dtype), None),
+        lambda draw, dtype: (draw.normal(size=(5, 3)).astype(dtype), np.zeros(3, dtype)),
+        lambda draw, dtype: (np.zeros((0, 3), dtype), None),
     ],
     "erf": [
         lambda draw, dtype: (np.linspace(-6, 6, 1001).astype(dtype),),
@@ -220,6 +290,18 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in NORM_SIZES],
+    "picture_batch": [
+        *[
+            _pictures((9, 5, 7, 3), normalised, rows, *how)
+            for normalised in ("none", "channel", "pixel")
+            for rows in (None, 30)
+            for how in [(), (True,), (False, 2), (False, 0, 3), (True, 2, 4)]
+        ],
+        _pictures((3, 4, 6, 1), "channel", 20, True, 9, 1),  # moved out of the frame altogether, now and then
+        _pictures((2, 8, 8, 3), "pixel", 40, False, 0, 20),
+        _pictures((5, 11), "pixel", 4),
+        _pictures((5, 4, 4, 3), "channel", 0, True, 1, 1),
+    ],
     "embedding_grad": [
         lambda draw, dtype: (draw.normal(size=(500, 7)).astype(dtype), draw.integers(0, 40, 500), 65),
         lambda draw, dtype: (draw.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),

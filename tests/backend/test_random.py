@@ -37,6 +37,16 @@ def test_known_answers() -> None:
     assert out[0] != out[1]
 
 
+def test_words_are_a_function_of_their_arguments(device: str) -> None:
+    first = backend.to_host(random.words(1000, 3, "a", 5))
+    assert first.dtype == np.uint32 and len(np.unique(first)) > 990
+    random.begin_step(9)
+    np.testing.assert_array_equal(backend.to_host(random.words(1000, 3, "a", 5)), first)
+    np.testing.assert_array_equal(random.words(1000, 3, "a", 5, backend.get("cpu")), first)
+    for other in [(4, "a", 5), (3, "b", 5), (3, "a", 6), (-3, "a", 5)]:
+        assert (backend.to_host(random.words(1000, *other)) == first).sum() < 3
+
+
 def test_draws_depend_on_seed_purpose_step_and_order(device: str) -> None:
     def draw(seed: int = 0, purpose: str = "a", step: int = 0, skip: int = 0) -> bytes:
         random.manual_seed(seed)

@@ -1,0 +1,87 @@
+"""Attention, some samples at a time on each thread: scores and weights of a piece stay in the cache.
+
+Results lie as (N, T, heads, d) and are returned as views (N, heads, T, d), and the three gradients side by side as
+(N, T, 3, heads, d): so that the reshapes around attention, to the layout of the linear layers, copy nothing.
+"""
+
+import numpy as np
+
+from dlcourse.backend import threads
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import attention as kernels
+from dlcourse.backend.kernels import override
+from dlcourse.backend.memory import scratch
+
+PIECE_BYTES = 1 << 18
+
+
+@override(kernels.attention, "cpu")
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
+) -> tuple[Array, Array]:
+    n, heads, steps, width = q.shape
+    keys = k.shape[2]
+    y = np.empty((n, steps, heads, v.shape[3]), dtype=q.dtype).transpose(0, 2, 1, 3)
+    p = np.empty((n, heads, steps, keys), dtype=q.dtype)
+    hidden = None
+    if causal:
+        hidden = np.where(np.tri(steps, keys, keys - steps, dtype=bool), 0, -np.inf).astype(q.dtype)
+    if mask is not None:
+        mask = np.broadcast_to(mask, p.shape)
+
+    def some(part: slice) -> None:
+        scores = p[part]
+        np.matmul(q[part], k[part].swapaxes(-1, -2), out=scores)
+        scores *= width**-0.5
+        if hidden is not None:
+            scores += hidden
+        if mask is not None:
+            np.copyto(scores, -np.inf, where=~mask[part])
+        # A row that sees no key has -inf as its maximum; with 0 in its place the row's exponentials are all 0.
+        top = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+        scores -= np.where(np.isfinite(top), top, 0)
+        np.exp(scores, out=scores)
+        totals = scores.sum(axis=-1, keepdims=True)
+        scores /= np.where(totals == 0, 1, totals)
+        if kept is not None:
+            scores = np.multiply(scores, kept[part], out=scratch("attention", scores.shape, q.dtype))
+        np.matmul(scores, v[part], out=y[part])
+
+    threads.run(some, _pieces(p), blas=True)
+    return y, p
+
+
+@override(kernels.attention_grad, "cpu")
+def attention_grad(
+    dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None
+) -> tuple[Array, Array, Array]:
+    if q.shape == k.shape:
+        n, heads, steps, width = q.shape
+        joint = np.empty((n, steps, 3, heads, width), dtype=q.dtype).transpose(2, 0, 3, 1, 4)
+        dq, dk, dv = joint[0], joint[1], joint[2]
+    else:
+        dq, dk, dv = (np.empty(array.shape, dtype=q.dtype) for array in (q, k, v))
+
+    def some(part: slice) -> None:
+        weights, ds = p[part], scratch("attention", p[part].shape, q.dtype)
+        if kept is not None:
+            used = np.multiply(weights, kept[part], out=scratch("attention-kept", weights.shape, q.dtype))
+        else:
+            used = weights
+        np.matmul(used.swapaxes(-1, -2), dout[part], out=dv[part])
+        np.matmul(dout[part], v[part].swapaxes(-1, -2), out=ds)
+        if kept is not None:
+            ds *= kept[part]
+        ds -= np.einsum("nhts,nhts->nht", ds, weights)[..., None]
+        ds *= weights
+        ds *= q.shape[-1] ** -0.5
+        np.matmul(ds, k[part], out=dq[part])
+        np.matmul(ds.swapaxes(-1, -2), q[part], out=dk[part])
+
+    threads.run(some, _pieces(p), blas=True)
+    return dq, dk, dv
+
+
+def _pieces(p: Array) -> list[slice]:
+    each = max(1, p.nbytes // max(1, len(p)))
+    return threads.slices(len(p), max(1, PIECE_BYTES // each))

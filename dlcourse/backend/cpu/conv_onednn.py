@@ -1,0 +1,160 @@
+"""Convolution by oneDNN: pictures channels-last in place, weights reordered into the layout that it wants.
+
+Every function gives None where oneDNN is absent or has nothing for the setting.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dlcourse.backend import onednn
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.conv import out_size
+
+Pair = tuple[int, int]
+CONVOLUTION_DIRECT = 1
+
+
+class _Geometry:
+    """The descriptors that the three passes of one shape share."""
+
+    def __init__(self, x: tuple, weight: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int):
+        out, kh, kw, wide = weight
+        height, width = out_size(x, (kh, kw), stride, padding, dilation)
+        self.x, self.y = onednn.pictures(x), onednn.pictures((x[0], height, width, out))
+        strides = (kh * kw * wide, 1, kw * wide, wide)  # of (O, C, kh, kw), as it lies
+        shape = (out, wide, kh, kw)
+        if groups > 1:
+            shape, strides = (groups, out // groups, *shape[1:]), (out // groups * strides[0], *strides)
+        self.weight, self.any_weight = onednn.strided(shape, strides), onednn.strided(shape, None)
+        self.bias = onednn.strided((out,), (1,))
+        # What the window reaches beyond the picture on the far side; negative where its last steps leave some over.
+        reach = [
+            (size - 1) * s + (k - 1) * d + 1 - length - p
+            for size, s, k, d, length, p in zip(
+                (height, width), stride, (kh, kw), dilation, x[1:3], padding, strict=True
+            )
+        ]
+        self.steps = tuple(
+            onednn.dims(pair) for pair in (stride, (dilation[0] - 1, dilation[1] - 1), padding, tuple(reach))
+        )
+
+    def describe_forward(self, bias: bool) -> object:
+        return onednn.describe(
+            "convolution_forward",
+            onednn.engine(),
+            onednn.FORWARD_TRAINING,
+            CONVOLUTION_DIRECT,
+            self.x,
+            self.any_weight,
+            self.bias if bias else None,
+            self.y,
+            *self.steps,
+            None,
+        )
+
+
+@onednn.built_once
+def _forward(bias: bool, *shape: object) -> Callable:
+    of = _Geometry(*shape)
+    descriptor = of.describe_forward(bias)
+    inner = onednn.queried(descriptor, onednn.QUERY_WEIGHTS)
+    reorder = onednn.Reorder(of.weight, inner, inward=True)
+    layouts = {onednn.SRC: of.x, onednn.WEIGHTS: inner, onednn.DST: of.y}
+    primitive = onednn.Primitive(descriptor, layouts | ({onednn.BIAS: of.bias} if bias else {}))
+
+    def compute(x: Array, weight: Array, bias: Array | None, y: Array) -> None:
+        with onednn.lock:
+            arrays = {onednn.SRC: x, onednn.WEIGHTS: reorder.enter(weight), onednn.DST: y}
+            primitive(arrays if bias is None else arrays | {onednn.BIAS: bias})
+
+    return compute
+
+
+@onednn.built_once
+def _input_grad(*shape: object) -> Callable:
+    of = _Geometry(*shape)
+    descriptor = onednn.describe(
+        "convolution_backward_data",
+        onednn.engine(),
+        CONVOLUTION_DIRECT,
+        of.x,
+        of.any_weight,
+        of.y,
+        *of.steps,
+        of.describe_forward(False),
+        None,
+    )
+    inner = onednn.queried(descriptor, onednn.QUERY_WEIGHTS)
+    reorder = onednn.Reorder(of.weight, inner, inward=True)
+    primitive = onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.WEIGHTS: inner, onednn.DIFF_SRC: of.x})
+
+    def compute(dout: Array, weight: Array, dx: Array) -> None:
+        with onednn.lock:
+            primitive({onednn.DIFF_DST: dout, onednn.WEIGHTS: reorder.enter(weight), onednn.DIFF_SRC: dx})
+
+    return compute
+
+
+@onednn.built_once
+def _weight_grad(*shape: object) -> Callable:
+    of = _Geometry(*shape)
+    descriptor = onednn.describe(
+        "convolution_backward_weights",
+        onednn.engine(),
+        CONVOLUTION_DIRECT,
+        of.x,
+        of.any_weight,
+        None,
+        of.y,
+        *of.steps,
+        of.describe_forward(False),
+        None,
+    )
+    inner = onednn.queried(descriptor, onednn.QUERY_DIFF_WEIGHTS)
+    reorder = onednn.Reorder(of.weight, inner, inward=False)
+    primitive = onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.SRC: of.x, onednn.DIFF_WEIGHTS: inner})
+
+    def compute(dout: Array, x: Array, dweight: Array) -> None:
+        with onednn.lock:
+            primitive({onednn.DIFF_DST: dout, onednn.SRC: x, onednn.DIFF_WEIGHTS: reorder.place(dweight)})
+            reorder.leave(dweight)
+
+    return compute
+
+
+def forward(x: Array, weight: Array, bias: Array | None, *settings: object) -> Array | None:
+    """y (N, H', W', O), see ``kernels.conv2d``."""
+    if not onednn.suits(x, weight):
+        return None
+    compute = _forward(bias is not None, x.shape, weight.shape, *settings)
+    if compute is None:
+        return None
+    y = np.empty((len(x), *out_size(x.shape, weight.shape[1:3], *settings[:3]), len(weight)), dtype=x.dtype)
+    bias = None if bias is None else np.ascontiguousarray(bias, dtype=x.dtype)
+    compute(np.ascontiguousarray(x), np.ascontiguousarray(weight), bias, y)
+    return y
+
+
+def input_grad(dout: Array, weight: Array, x_shape: tuple, *settings: object) -> Array | None:
+    """dx (N, H, W, C), see ``kernels.conv2d_input_grad``."""
+    if not onednn.suits(dout, weight):
+        return None
+    compute = _input_grad(tuple(x_shape), weight.shape, *settings)
+    if compute is None:
+        return None
+    dx = np.empty(x_shape, dtype=dout.dtype)
+    compute(np.ascontiguousarray(dout), np.ascontiguousarray(weight), dx)
+    return dx
+
+
+def weight_grad(dout: Array, x: Array, weight_shape: tuple, *settings: object) -> Array | None:
+    """dw (O, kh, kw, C / groups), see ``kernels.conv2d_weight_grad``."""
+    if not onednn.suits(dout, x):
+        return None
+    compute = _weight_grad(x.shape, tuple(weight_shape), *settings)
+    if compute is None:
+        return None
+    dweight = np.empty(weight_shape, dtype=dout.dtype)
+    compute(np.ascontiguousarray(dout), np.ascontiguousarray(x), dweight)
+    return dweight

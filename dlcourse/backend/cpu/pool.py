@@ -1,0 +1,113 @@
+"""Pooling, a few pictures at a time so that all passes over the windows' places stay in the cache, on all threads."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from dlcourse.backend import threads
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import pool as kernels
+from dlcourse.backend.kernels.conv import out_size, pad, taps
+from dlcourse.backend.memory import scratch
+
+Pair = tuple[int, int]
+BLOCK_BYTES = 1 << 18
+
+
+@override(kernels.max_pool2d, "cpu")
+def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
+    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+    y, place = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=np.int32)
+
+    def find(part: slice) -> None:
+        top, at = y[part], place[part]
+        larger, step = scratch("pool", top.shape, np.dtype(bool)), scratch("pool-step", top.shape, np.dtype(np.int32))
+        views = taps(pad(x[part], padding, -np.inf), top.shape, window, stride, (1, 1))
+        for number, (_, _, view) in enumerate(views):
+            if number == 0:
+                top[...] = view
+                at.fill(0)
+                continue
+            # Where this place holds more than all before, its number takes over: at = max(at, number if larger), for
+            # numbers only grow. NaN counts as larger than everything, so it is seen.
+            np.less_equal(view, top, out=larger)
+            np.logical_not(larger, out=larger)
+            np.multiply(larger, np.int32(number), out=step)
+            np.maximum(at, step, out=at)
+            np.maximum(top, view, out=top)
+
+    _by_pictures(find, x)
+    return y, place
+
+
+@override(kernels.max_pool2d_grad, "cpu")
+def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+    def spread(number: int, part: slice, share: Array) -> Array:
+        chosen = scratch("pool", share.shape, np.dtype(bool))
+        np.equal(place[part], number, out=chosen)
+        return np.multiply(dout[part], chosen, out=share)
+
+    return _spread(spread, dout, x_shape, window, stride, padding)
+
+
+@override(kernels.avg_pool2d, "cpu")
+def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
+    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+    y = np.empty(shape, dtype=x.dtype)
+
+    def mean(part: slice) -> None:
+        total = y[part]
+        for number, (_, _, view) in enumerate(taps(pad(x[part], padding), total.shape, window, stride, (1, 1))):
+            if number:
+                total += view
+            else:
+                total[...] = view
+        total *= 1 / math.prod(window)
+
+    _by_pictures(mean, x)
+    return y
+
+
+@override(kernels.avg_pool2d_grad, "cpu")
+def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+    def spread(number: int, part: slice, share: Array) -> Array:
+        return np.multiply(dout[part], 1 / math.prod(window), out=share) if number == 0 else share
+
+    return _spread(spread, dout, x_shape, window, stride, padding)
+
+
+def _spread(shares: Callable, dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+    """dx: each place of the windows gets what ``shares(its number, pictures, buffer)`` gives."""
+    n, h, w, channels = x_shape
+    dx = np.empty(x_shape, dtype=dout.dtype)
+    # Windows side by side that cover everything write each element once; else shares are added up, from zeros.
+    once = (
+        window == stride
+        and padding == (0, 0)
+        and (h, w) == tuple(size * s for size, s in zip(dout.shape[1:3], stride, strict=True))
+    )
+
+    def work(part: slice) -> None:
+        target = dx[part]
+        if not once:
+            wide = (len(target), h + 2 * padding[0], w + 2 * padding[1], channels)
+            target = scratch("pool-padded", wide, dout.dtype) if padding != (0, 0) else target
+            target.fill(0)
+        share = scratch("pool-share", dout[part].shape, dout.dtype)
+        for number, (_, _, view) in enumerate(taps(target, dout[part].shape, window, stride, (1, 1))):
+            if once:
+                view[...] = shares(number, part, share)
+            else:
+                view += shares(number, part, share)
+        if padding != (0, 0):
+            dx[part] = target[:, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
+
+    _by_pictures(work, dx)
+    return dx
+
+
+def _by_pictures(work: Callable[[slice], None], x: Array) -> None:
+    each = max(1, x.itemsize * math.prod(x.shape[1:]))
+    threads.run(work, threads.slices(len(x), max(1, BLOCK_BYTES // each)))

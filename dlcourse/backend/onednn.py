@@ -1,0 +1,251 @@
+"""oneDNN on NumPy arrays: its C API through ctypes, as thin as it goes.
+
+oneDNN is the library behind PyTorch's convolutions; the optional package ``onednn-cpu-gomp`` (extra ``cpu``, 39 MB)
+brings it for Linux on x86-64. Arrays are described by their strides, so that channels-last arrays are read and written
+where they lie. A primitive (an operation compiled for one shape) is made once and kept by whoever builds it. Where the
+library is absent, or has no code for a setting, :func:`available` is False or a build gives None, and the NumPy
+override goes on alone.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from ctypes import POINTER, byref, c_int, c_int64, c_void_p
+from importlib import metadata
+
+import numpy as np
+
+from dlcourse.backend.device import Array
+
+PACKAGE = "onednn-cpu-gomp"
+DISABLE = "DLCOURSE_ONEDNN"
+"""Environment variable: ``0`` leaves oneDNN alone even where it is installed."""
+
+SRC, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 17, 33, 41, 49, 50, 51, 52, 64
+DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
+FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
+QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE = 131, 132, 135
+FLOAT32, ANY_TAG = 3, 1
+
+lock = threading.Lock()
+"""Held while a primitive runs: its memory objects serve one call at a time, and one call uses all threads anyway."""
+
+
+class _Argument(ctypes.Structure):
+    _fields_ = [("which", c_int), ("memory", c_void_p)]
+
+
+class Unsupported(Exception):
+    """oneDNN has no implementation for these shapes and settings, or refused them."""
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    # GNU OpenMP's threads do not survive a fork, and the next parallel region would wait for them forever.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def available() -> bool:
+    """Whether oneDNN can be called in this process."""
+    return not _forked and library() is not None
+
+
+def switched_off() -> bool:
+    """Whether the user wants none of it."""
+    return os.environ.get(DISABLE) == "0"
+
+
+def version() -> str | None:
+    """The loaded library's own version, None without one."""
+    if library() is None:
+        return None
+
+    class Version(ctypes.Structure):
+        _fields_ = [("major", c_int), ("minor", c_int), ("patch", c_int)]
+
+    function = library().dnnl_version
+    function.restype = POINTER(Version)
+    found = function().contents
+    return f"{found.major}.{found.minor}.{found.patch}"
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The library, loaded at the first call; None where it is not installed, broken, or switched off."""
+    if switched_off() or not sys.platform.startswith("linux"):
+        return None
+    try:
+        files = metadata.files(PACKAGE) or ()
+        path = next((str(f.locate()) for f in files if f.name == "libdnnl.so.3"), None)
+        if path is None:
+            return None
+        with _passive_waiting():
+            loaded = ctypes.CDLL(os.path.realpath(path))
+    except (metadata.PackageNotFoundError, OSError):
+        return None
+    loaded.dnnl_primitive_desc_query_md.restype = c_void_p
+    loaded.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
+    return loaded
+
+
+@contextlib.contextmanager
+def _passive_waiting() -> Iterator[None]:
+    """OpenMP's threads are to sleep when they wait: spinning ones take the cores from NumPy's part of the work.
+
+    GNU OpenMP reads the variable when it is loaded; afterwards it is put back, for it is no business of other programs.
+    How many threads it takes it reads from ``OMP_NUM_THREADS`` and the cores, as :func:`threads.budget` does.
+    """
+    before = os.environ.get("OMP_WAIT_POLICY")
+    os.environ["OMP_WAIT_POLICY"] = before or "passive"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_WAIT_POLICY"]
+
+
+def check(status: int) -> None:
+    """Turn a status that is not success into :class:`Unsupported`."""
+    if status:
+        raise Unsupported(f"status {status}")
+
+
+@functools.cache
+def _engine_and_stream() -> tuple[c_void_p, c_void_p]:
+    engine, stream = c_void_p(), c_void_p()
+    check(library().dnnl_engine_create(byref(engine), 1, ctypes.c_size_t(0)))
+    check(library().dnnl_stream_create(byref(stream), engine, 1))
+    return engine, stream
+
+
+def engine() -> c_void_p:
+    """The CPU as oneDNN's engine."""
+    return _engine_and_stream()[0]
+
+
+def dims(values: tuple[int, ...]) -> Array:
+    """Sizes as the C array that every call takes."""
+    return (c_int64 * len(values))(*values)
+
+
+def strided(shape: tuple[int, ...], strides: tuple[int, ...] | None) -> c_void_p:
+    """A float32 memory descriptor with these strides, counted in elements; None leaves the layout to oneDNN."""
+    made = c_void_p()
+    create = library()
+    if strides is None:
+        check(create.dnnl_memory_desc_create_with_tag(byref(made), len(shape), dims(shape), FLOAT32, ANY_TAG))
+    else:
+        check(create.dnnl_memory_desc_create_with_strides(byref(made), len(shape), dims(shape), FLOAT32, dims(strides)))
+    return made
+
+
+def pictures(shape: tuple[int, ...]) -> c_void_p:
+    """The descriptor of a contiguous (N, H, W, C) array; oneDNN counts its axes as N, C, H, W."""
+    n, h, w, c = shape
+    return strided((n, c, h, w), (h * w * c, 1, w * c, c))
+
+
+def describe(function: str, *arguments: object) -> c_void_p:
+    """A primitive descriptor from ``dnnl_<function>_primitive_desc_create``."""
+    made = c_void_p()
+    check(getattr(library(), f"dnnl_{function}_primitive_desc_create")(byref(made), *arguments))
+    return made
+
+
+def queried(descriptor: c_void_p, what: int) -> c_void_p:
+    """A memory descriptor that oneDNN chose; it belongs to the primitive descriptor."""
+    return c_void_p(library().dnnl_primitive_desc_query_md(descriptor, what, 0))
+
+
+def size(layout: c_void_p) -> int:
+    """Bytes that a memory of this descriptor takes."""
+    return library().dnnl_memory_desc_get_size(layout)
+
+
+class Primitive:
+    """A compiled operation: ``primitive({SRC: x, DST: y})`` runs it on these arrays, which lie as described."""
+
+    def __init__(self, descriptor: c_void_p, layouts: Mapping[int, c_void_p]):
+        self.handle = c_void_p()
+        check(library().dnnl_primitive_create(byref(self.handle), descriptor))
+        self.memories = {}
+        for which, layout in layouts.items():
+            memory = c_void_p()
+            check(library().dnnl_memory_create(byref(memory), layout, engine(), c_void_p(0)))
+            self.memories[which] = memory
+        self.arguments = (_Argument * len(layouts))(
+            *(_Argument(which, memory) for which, memory in self.memories.items())
+        )
+
+    def __call__(self, arrays: Mapping[int, Array]) -> None:
+        hang = library().dnnl_memory_set_data_handle
+        for which, array in arrays.items():
+            hang(self.memories[which], c_void_p(array.ctypes.data))
+        stream = _engine_and_stream()[1]
+        status = library().dnnl_primitive_execute(self.handle, stream, len(self.arguments), self.arguments)
+        if status:
+            raise RuntimeError(f"oneDNN failed with status {status}")
+
+
+class Reorder:
+    """Copies between two layouts of one logical array; the inner one's bytes are kept here."""
+
+    def __init__(self, plain: c_void_p, inner: c_void_p, inward: bool):
+        self.inward = inward
+        self.same = bool(library().dnnl_memory_desc_equal(plain, inner))
+        if self.same:
+            return
+        self.buffer = np.empty(size(inner), dtype=np.uint8)
+        source, target = (plain, inner) if inward else (inner, plain)
+        self.copy = Primitive(describe("reorder", source, engine(), target, engine(), None), {SRC: source, DST: target})
+
+    def enter(self, array: Array) -> Array:
+        """The array in the inner layout, the primitive's input."""
+        if not self.same:
+            self.copy({SRC: array, DST: self.buffer})
+        return array if self.same else self.buffer
+
+    def place(self, array: Array) -> Array:
+        """Where the primitive writes what :meth:`leave` then brings into ``array``."""
+        return array if self.same else self.buffer
+
+    def leave(self, array: Array) -> None:
+        """Bring the primitive's output into ``array``."""
+        if not self.same:
+            self.copy({SRC: self.buffer, DST: array})
+
+
+def built_once(build: Callable) -> Callable:
+    """Keep what a builder gives for its settings; None where oneDNN has nothing for them.
+
+    As many as a few hundred shapes are kept: a primitive holds compiled code, and its scratch memory is oneDNN's own.
+    """
+
+    @functools.lru_cache(maxsize=512)
+    def kept(*settings: object) -> object | None:
+        try:
+            return build(*settings)
+        except Unsupported:
+            return None
+
+    @functools.wraps(build)
+    def find(*settings: object) -> object | None:
+        return kept(*settings) if available() else None
+
+    return find
+
+
+def suits(*arrays: Array) -> bool:
+    """Whether oneDNN computes on these: float32, and something in each."""
+    return all(array.dtype == np.float32 and array.size for array in arrays)

@@ -1,0 +1,113 @@
+"""One budget of threads for everything that computes on the CPU, and the pool that spends it.
+
+NumPy lets go of the interpreter's lock during arithmetic, so Python threads add up where an operation goes element by
+element. OpenBLAS has threads of its own; inside :func:`run` it is held to one, so that the two do not fight.
+"""
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+import threadpoolctl
+
+_inside = threading.local()
+
+
+@functools.cache
+def budget() -> int:
+    """How many threads may compute: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use."""
+    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wish.isdigit() and int(wish) > 0:
+        return int(wish)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _pool(size: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(size, thread_name_prefix="dlcourse")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork copies the pool, not its threads
+
+
+class _Blas:
+    """The number of threads of NumPy's matrix library, set by a call of about a microsecond."""
+
+    def __init__(self) -> None:
+        pools = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+        self.pools = [pool for pool in pools if pool.num_threads and "openblas" in pool.internal_api]
+        self.before = [pool.num_threads for pool in self.pools]
+        self.depth = 0
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                self.before = [pool.get_num_threads() for pool in self.pools]
+                for pool in self.pools:
+                    pool.set_num_threads(1)
+
+    def __exit__(self, *_: Any) -> None:
+        with self.lock:
+            self.depth -= 1
+            if self.depth == 0:
+                for pool, count in zip(self.pools, self.before, strict=True):
+                    pool.set_num_threads(count)
+
+
+_blas = functools.cache(_Blas)
+
+
+def single_blas() -> _Blas:
+    """``with single_blas():`` OpenBLAS computes on the calling thread alone, and wakes no others that would spin."""
+    return _blas()
+
+
+def run(work: Callable[[Any], None], parts: Iterable[Any], blas: bool = False) -> None:
+    """``work(part)`` for every part, on all threads of the budget; the first error is raised here.
+
+    Args:
+        work: writes its results into arrays; parts must not write to the same places.
+        parts: taken in turn by whichever thread is free, so many small ones balance.
+        blas: ``work`` multiplies matrices: hold OpenBLAS to one thread meanwhile.
+    """
+    parts = list(parts)
+    count = min(budget(), len(parts))
+    if count <= 1 or getattr(_inside, "busy", False):
+        with single_blas() if blas else contextlib.nullcontext():
+            for part in parts:
+                work(part)
+        return
+    waiting = iter(parts)
+
+    def take() -> None:
+        _inside.busy = True
+        try:
+            # next() on a list's iterator is one step under the interpreter's lock: no part is taken twice.
+            for part in waiting:
+                work(part)
+        finally:
+            _inside.busy = False
+
+    def compute() -> None:
+        futures = [_pool(budget()).submit(take) for _ in range(count - 1)]
+        try:
+            take()
+        finally:
+            wait(futures)  # whatever happened here, nobody writes into the arrays after the return
+        for future in futures:
+            future.result()
+
+    with single_blas() if blas else contextlib.nullcontext():
+        compute()
+
+
+def slices(length: int, size: int) -> list[slice]:
+    """A length cut into pieces of ``size``, the last one shorter."""
+    return [slice(start, min(start + size, length)) for start in range(0, length, max(1, size))]

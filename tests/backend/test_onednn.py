@@ -1,0 +1,126 @@
+"""oneDNN is chosen where it suits, and everything goes on without it."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dlcourse.backend import onednn
+from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn
+from dlcourse.backend.kernels import conv, norm
+
+needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed (extra cpu)")
+SETTINGS = (1, 1), (1, 1), (1, 1), 1
+
+
+def pictures(dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(0)
+    return draw.normal(size=(2, 8, 8, 3)).astype(dtype), draw.normal(size=(16, 3, 3, 3)).astype(dtype)
+
+
+@needs_onednn
+def test_float32_goes_through_onednn() -> None:
+    x, weight = pictures()
+    y = conv_onednn.forward(x, weight, None, *SETTINGS)
+    np.testing.assert_allclose(y, conv.conv2d.reference(x, weight, None, *SETTINGS), rtol=1e-4, atol=1e-4)
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation", "groups"),
+    [
+        ((2, 3), (0, 2), (1, 1), 1),
+        ((1, 1), (2, 2), (2, 2), 1),
+        ((3, 3), (0, 0), (1, 2), 1),
+        ((2, 2), (1, 1), (1, 1), 4),
+    ],
+)
+def test_convolution_settings(stride: tuple, padding: tuple, dilation: tuple, groups: int) -> None:
+    """Among them windows whose last step leaves some rows over, and channels in groups."""
+    draw, settings = np.random.default_rng(1), (stride, padding, dilation, groups)
+    x = draw.normal(size=(3, 12, 11, 8)).astype(np.float32)
+    weight = draw.normal(size=(12, 3, 3, 8 // groups)).astype(np.float32)
+    expected = conv.conv2d.reference(x, weight, None, *settings)
+    dout = draw.normal(size=expected.shape).astype(np.float32)
+    passes = [
+        (conv_onednn.forward(x, weight, None, *settings), expected),
+        (
+            conv_onednn.input_grad(dout, weight, x.shape, *settings),
+            conv.conv2d_input_grad.reference(dout, weight, x.shape, *settings),
+        ),
+        (
+            conv_onednn.weight_grad(dout, x, weight.shape, *settings),
+            conv.conv2d_weight_grad.reference(dout, x, weight.shape, *settings),
+        ),
+    ]
+    for ours, theirs in passes:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_what_does_not_suit_is_left_to_numpy() -> None:
+    x, weight = pictures(np.float64)
+    assert conv_onednn.forward(x, weight, None, *SETTINGS) is None
+    assert conv_onednn.forward(x[:0].astype(np.float32), weight.astype(np.float32), None, *SETTINGS) is None
+    assert activation_onednn.forward("gelu", x.reshape(-1)) is None
+    assert norm_onednn.forward(x.reshape(-1, 3), weight[0, 0, 0], weight[0, 0, 0], 1e-5, over_rows=True) is None
+
+
+def test_inputs_that_are_views_are_read_as_they_are() -> None:
+    x, weight = pictures()
+    wide = np.zeros((2, 8, 8, 6), dtype=np.float32)
+    wide[..., ::2] = x
+    y = conv.conv2d(wide[..., ::2], weight, None, *SETTINGS)
+    np.testing.assert_allclose(y, conv.conv2d(x, weight, None, *SETTINGS), rtol=1e-5, atol=1e-5)
+
+
+def test_switched_off_everything_goes_on() -> None:
+    program = """
+import numpy as np
+from dlcourse.backend import onednn
+from dlcourse.backend.kernels import conv
+assert not onednn.available() and onednn.version() is None
+print(conv.conv2d(np.ones((1, 3, 3, 1), "f"), np.ones((1, 3, 3, 1), "f"), None, (1, 1), (0, 0), (1, 1), 1).item())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, onednn.DISABLE: "0", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "9.0", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_forked_process_computes_without_it() -> None:
+    """GNU OpenMP's threads do not survive a fork; a primitive in the child would wait for them forever."""
+    program = """
+import os, numpy as np
+from dlcourse.backend import onednn, threads
+from dlcourse.backend.kernels import conv, norm
+x, w = np.ones((8, 32, 32, 8), "f"), np.ones((8, 3, 3, 8), "f")
+def step():
+    y = conv.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
+    return norm.batch_norm(y.reshape(-1, 8), np.ones(8, "f"), np.ones(8, "f"), 1e-5)[0]
+expected = step()
+child = os.fork()
+if child == 0:
+    fine = not onednn.available() and np.allclose(step(), expected, atol=1e-3)
+    os._exit(0 if fine else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "0", done.stderr
+
+
+def test_a_statistic_far_from_zero_keeps_its_digits() -> None:
+    x = (1e3 + np.random.default_rng(0).normal(size=(20_000, 4))).astype(np.float32)
+    ones = np.ones(4, dtype=np.float32)
+    y, mean, inverse = norm.batch_norm(x, ones, 0 * ones, 1e-5)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(inverse, 1 / exact.std(axis=0), rtol=1e-3)
