@@ -36,7 +36,7 @@ class Mosaic:
         lines = max((label.count("\n") + 1 for label in labels if label), default=0)
         self._down = self._tall + GAP + lines * _LINE / self._inches
         self.figure: Figure = style.canvas(
-            max(across * self._inches + 0.3, style.WIDTH), self.rows * self._down * self._inches + 0.8
+            max(across * self._inches + 0.3, style.WIDTH), self.rows * self._down * self._inches + 0.45
         )
         self.axes: Axes = self.figure.subplots()
         self.axes.set_axis_off()
@@ -52,9 +52,9 @@ class Mosaic:
 
     def frame(self, index: int, color: str, dashed: bool) -> None:
         """Draw a frame round a picture."""
-        style_of_line = (0, (3, 1.5)) if dashed else "-"
-        box = Rectangle(self._corner(index), 1, self._tall, fill=False, edgecolor=color, lw=2, ls=style_of_line)
-        self.axes.add_patch(box)
+        dashes = (0, (3, 1.5)) if dashed else "-"
+        corner = self._corner(index)
+        self.axes.add_patch(Rectangle(corner, 1, self._tall, fill=False, ec=color, lw=2, ls=dashes, clip_on=False))
 
     def _corner(self, index: int) -> tuple[float, float]:
         row, column = divmod(index, self.columns)

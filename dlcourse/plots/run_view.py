@@ -107,6 +107,8 @@ class RunView(Folder):
             "linear": "Straight line" if self.features == 1 else "Linear model",
             "mlp": "MLP",
             "softmax": "Softmax",
+            "svm": "Linear SVM",
+            "knn": "Nearest neighbours",
         }
         said = words.get(name, name.replace("_", " ").capitalize())
         return f"{said} of degree {model['degree']}" if "degree" in model else said

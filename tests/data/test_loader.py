@@ -315,6 +315,22 @@ def test_chosen_rows_of_a_larger_array_are_read_when_they_are_asked_for():
         np.testing.assert_array_equal(a[0], b[0])
 
 
+@pytest.mark.parametrize("augment", [None, AUGMENT])
+def test_bytes_on_a_device_with_room_give_the_batches_of_bytes_on_the_host(monkeypatch, augment, device):
+    whole, index = pictures(40), np.arange(0, 40, 3)
+    data = Part(Rows(whole.x, index), whole.y[index], index)
+    loaders = []
+    for room in (1 << 40, 0):
+        monkeypatch.setattr(backend.Backend, "room", lambda self, room=room: room)
+        loaders.append(picture_loader(data=data, augment=augment))
+    resident, streamed = loaders
+    assert backend.array_module(resident._x) is backend.current().xp and streamed._x is data.x
+    for step in range(5):
+        np.testing.assert_array_equal(host(resident.batch(step))[0], host(streamed.batch(step))[0])
+    for ours, theirs in zip(resident.batches(), streamed.batches(), strict=True):
+        np.testing.assert_array_equal(host(ours)[0], host(theirs)[0])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_file_larger_than_memory_gives_batches(tmp_path, dtype):
     shape = (1 << 17, 1 << 9, 1 << 9, 3)  # 96 GiB or four times that, of which the file system stores nothing

@@ -161,6 +161,47 @@ CLASSIFICATION = {
 }
 
 
+CIFAR = {
+    **CLASSIFICATION,
+    "feature_names": [],
+    "feature_units": [],
+    "class_names": "airplane automobile bird cat deer dog frog horse ship truck".split(),
+    "confidence": "probability",
+}
+
+
+def picture_arrays(channels: int = 3, mistakes: int = 40, classes: int = 10) -> dict[str, np.ndarray]:
+    """A classifier's outputs on pictures, and the pictures it is surest of, and wrong."""
+    draw = rng(9)
+    y = draw.integers(classes, size=400)
+    wrong = draw.integers(classes, size=(2, mistakes))
+    return {
+        "test_y": y,
+        "test_output": draw.standard_normal((400, classes)) + 1.5 * np.eye(classes)[y],
+        "mistakes": draw.integers(0, 256, (mistakes, 32, 32, channels)).astype(np.uint8),
+        "mistakes_true": wrong[0],
+        "mistakes_predicted": wrong[1],
+        "mistakes_confidence": np.sort(draw.uniform(0, 1, mistakes))[::-1],
+    }
+
+
+def template_arrays(count: int, channels: int = 3) -> dict[str, np.ndarray]:
+    return {"templates": rng(10).uniform(0, 1, (count, 28, 28, channels)).astype(np.float32)}
+
+
+def neighbour_arrays(queries: int = 10, similar: int = 10) -> dict[str, np.ndarray]:
+    """The nearest training pictures of some others."""
+    draw = rng(11)
+    true = np.arange(queries)
+    return {
+        "queries": draw.integers(0, 256, (queries, 32, 32, 3)).astype(np.uint8),
+        "queries_true": true,
+        "queries_predicted": np.where(draw.uniform(size=queries) < 0.5, true, draw.integers(queries, size=queries)),
+        "similar": draw.integers(0, 256, (queries, similar, 32, 32, 3)).astype(np.uint8),
+        "similar_true": draw.integers(queries, size=(queries, similar)),
+    }
+
+
 def training_events(epochs: int = 20, per_epoch: int = 30, *, lr: Callable[[float], float] | None = None) -> list[dict]:
     """A net that learns, then overfits."""
     draw = rng(4)

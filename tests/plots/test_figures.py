@@ -68,6 +68,36 @@ def twenty_classes(path: Path) -> Path:
     return write_run(path, arrays={"test_y": y, "test_output": output}, facts=facts)
 
 
+def pictures(path: Path) -> Path:
+    arrays = {**folders.picture_arrays(), **folders.template_arrays(10)}
+    return write_run(path, model="{name: softmax}", arrays=arrays, facts=folders.CIFAR)
+
+
+def grey_pictures_of_few_classes(path: Path) -> Path:
+    arrays = {**folders.picture_arrays(1, 3, 3), **folders.template_arrays(50, 1)}
+    facts = {**folders.CIFAR, "class_names": ["red", LONG, "blue"], "confidence": "score"}
+    return write_run(path, model="{name: mlp}", arrays=arrays, facts=facts)
+
+
+def neighbours(path: Path) -> Path:
+    arrays = {**folders.picture_arrays(), **folders.neighbour_arrays()}
+    facts = {**folders.CIFAR, "class_names": [*folders.CIFAR["class_names"][:9], LONG]}
+    return write_run(path, model="{name: knn}", arrays=arrays, facts=facts)
+
+
+def pictures_that_do_not_fit(path: Path) -> Path:
+    """As a folder would be that something else wrote: each of these pictures lacks what belongs to it."""
+    arrays = {**folders.picture_arrays(), **folders.template_arrays(2, 4), **folders.neighbour_arrays()}
+    arrays["mistakes_true"] = arrays["mistakes_true"][1:]
+    arrays["similar_true"] = arrays["similar_true"].astype(float)
+    return write_run(path, model="{name: softmax}", arrays=arrays, facts=folders.CIFAR)
+
+
+def no_mistakes(path: Path) -> Path:
+    arrays = {**folders.picture_arrays(mistakes=0), "test_output": np.eye(10)[folders.picture_arrays()["test_y"]]}
+    return write_run(path, model="{name: softmax}", arrays=arrays, facts=folders.CIFAR)
+
+
 def diverged(path: Path) -> Path:
     events = [
         {"event": "train", "step": step, "epoch": step / 10, "loss": loss, "lr": 1.0}
@@ -117,7 +147,12 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     several_targets: ["predicted", "residuals"],
     gaussians: ["decision_regions", "confusion"],
     net: ["decision_regions", "confusion", "loss", "metrics", "learning_rate"],
-    twenty_classes: ["confusion"],
+    twenty_classes: ["confusion", "class_accuracy"],
+    pictures: ["templates", "confusion", "class_accuracy", "mistakes"],
+    grey_pictures_of_few_classes: ["templates", "confusion", "mistakes"],
+    neighbours: ["neighbours", "confusion", "class_accuracy", "mistakes"],
+    pictures_that_do_not_fit: ["confusion", "class_accuracy"],
+    no_mistakes: ["confusion", "class_accuracy"],
     diverged: ["loss"],
     folders.degree_sweep: ["error_curve", "fits"],
     folders.fold_sweep: ["error_curve"],
@@ -168,6 +203,9 @@ def check(figure: Figure) -> None:
     for axes in figure.axes:
         if not axes.get_visible():
             continue
+        words = [text for text in axes.texts if text.get_text() and text.get_transform() == axes.transData]
+        for one, other in combinations([text.get_window_extent(renderer) for text in words], 2):
+            assert not overlap(one, other), "words in the axes run into each other"
         assert not overlap(axes.get_tightbbox(renderer), title), "the axes reach into the title"
         titles = [text for text in (axes.title, axes._left_title, axes._right_title) if text.get_text()]
         extents = [text.get_window_extent(renderer) for text in titles]

@@ -34,17 +34,17 @@ class ClassAccuracy(Plot):
         axes = figure.subplots()
         axes.barh(range(len(there)), share, color=style.FIT, height=0.72)
         for place, (value, hits, total) in enumerate(zip(share, right[order], of[order], strict=True)):
-            axes.text(value + 0.008, place, f"{percent(value)}  ({hits:,} of {total:,})", va="center", fontsize=8)
+            axes.text(1.02, place, f"{percent(value)}  ({hits:,} of {total:,})", va="center", fontsize=8)
         overall = right.sum() / of.sum()
         axes.axvline(overall, color=style.INK, lw=1.2, ls=(0, (4, 2.5)), label=f"all classes: {percent(overall)}")
         axes.set_yticks(range(len(there)), names)
         axes.set_ylim(-0.6, len(there) - 0.4)
-        axes.set_xlim(0, 1.28)
+        axes.set_xlim(0, 1.3)  # room for the numbers
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("share put into its own class")
         layout.legend(axes)
         split = style.SPLITS[view.final].label
-        title = f"Best told: {names[-1]}, {percent(share[-1])} of its {split} samples; worst: {names[0]}, {percent(share[0])}"
-        layout.headline(figure, title)
+        best, worst = (f"{names[i]}, {percent(share[i])}" for i in (-1, 0))
+        layout.headline(figure, f"Best told: {best} of its {split} samples; worst: {worst}")
         return figure, f"For each class the share of its {split} samples that are put into it; dashed: of all samples."

@@ -7,9 +7,11 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.mosaic import Mosaic
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
+from dlcourse.plots.text import clip
 
 MOST = 40
 COLUMNS = 8
+LETTERS = 12
 
 
 class Mistakes(Plot):
@@ -27,7 +29,7 @@ class Mistakes(Plot):
         pictures = view.pictures("mistakes")[:MOST]
         told = (view.predictions[f"mistakes_{what}"] for what in ("confidence", "predicted", "true"))
         labels = [
-            f"{sure:.2f} {view.class_name(predicted)}\nis {view.class_name(true)}"
+            f"{clip(view.class_name(predicted), LETTERS)} ({sure:.2f})\nis {view.class_name(true)}"
             for sure, predicted, true, _ in zip(*told, pictures, strict=False)
         ]
         mosaic = Mosaic(pictures, labels, COLUMNS)
@@ -36,4 +38,4 @@ class Mistakes(Plot):
         which = "all its" if wrong <= len(pictures) else f"the {len(pictures)} surest of {wrong:,}"
         layout.headline(mosaic.figure, f"{view.model}: {which} mistakes on {len(part.y):,} {split} pictures")
         what = view.facts.get("confidence") or "probability"
-        return mosaic.figure, f"Under each picture: {what} and name of the class it is taken for, and what it is."
+        return mosaic.figure, f"Under each picture: the class it is taken for, with its {what}, and what it is."

@@ -51,6 +51,6 @@ class Neighbours(Plot):
         said = f"{int(same.sum())} of {same.size} nearest training pictures have the class of the {split} picture"
         layout.headline(mosaic.figure, f"{view.model}: {said}")
         return mosaic.figure, (
-            f"Left: the first {split} picture of each class, with the class it is taken for where that is another; to its "
-            "right the training pictures nearest to it, the nearest first."
+            f"Left: the first {split} picture of each class, with the class it is taken for where that is another; to "
+            "its right the training pictures nearest to it, the nearest first."
         )

@@ -30,6 +30,6 @@ class Templates(Plot):
             mosaic = Mosaic(pictures, [""] * count, 10)
         layout.headline(mosaic.figure, title)
         return mosaic.figure, (
-            f"Each picture is {whose}, scaled by itself: bright where bright pixels speak for it, dark where they speak "
-            "against it, grey where they say nothing."
+            f"Each picture is {whose}, scaled by itself: bright where bright pixels speak for it, dark where they "
+            "speak against it, grey where they say nothing."
         )
