@@ -1,8 +1,10 @@
 """Ours against PyTorch on the seven workloads, in turn, each run in its own process; medians and ratios.
 
 First both compute the loss and the gradients from the same weights, and have to agree. Then, round by round, ours and
-the peer's run one after the other, so that a machine that drifts drifts under both; the ratio (peer's time / ours, above 1
-we are faster) is the median of the rounds' ratios. Of the peer's variants (memory layouts, compiled) the fastest counts.
+the peer's run one after the other, so that a machine that drifts drifts under both; the ratio (peer's time / ours,
+above 1 we are faster) is the median of the rounds' ratios. Of the peer's variants (memory layouts, compiled) the
+fastest counts. The ratio of the processor times of all threads stands beside it: on a machine that others use too it
+says more, with one thread (``OMP_NUM_THREADS=1``), where nobody spins.
 """
 
 import argparse
@@ -20,8 +22,10 @@ sys.path[:0] = [str(HERE), str(HERE.parents[2])]
 
 from workloads import WORKLOADS, Workload, timed  # noqa: E402
 
-LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-5, 2e-3
-"""Relative; the gradients' by each parameter's norm, for float32 sums come in another order."""
+TOLERANCE = {"float64": (1e-10, 1e-7), "float32": (1e-5, 5e-2)}
+"""Relative, of the loss and of each parameter's gradient by its norm. In float32 the order of sums decides on which
+side of a kink (ReLU, the larger of two in a pooling) a number near it falls, and each such flip moves a gradient:
+PyTorch's own float32 gradients of vgg differ from its float64 ones by 1e-3. What shows a wrong formula is float64."""
 
 
 def main() -> int:
@@ -33,7 +37,7 @@ def main() -> int:
     parser.add_argument("--numpy", action="store_true", help="ours with NumPy alone as a third column")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     parser.add_argument("--worker", nargs=3, metavar=("WHO", "WORKLOAD", "VARIANT"), help=argparse.SUPPRESS)
-    parser.add_argument("--check", nargs=2, metavar=("WHO", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--check", nargs=3, metavar=("WHO", "FILE", "PRECISION"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         return work(*args.worker, seconds=args.seconds)
@@ -41,7 +45,7 @@ def main() -> int:
         return check(*args.check, WORKLOADS[args.only[0]])
     chosen = [WORKLOADS[name] for name in args.only or WORKLOADS]
     rows = [measure(workload, args) for workload in chosen]
-    about = {"machine": machine(), "ours": rows[0].pop("ours_about"), "peer": rows[0].pop("peer_about")}
+    about = {"machine": machine(), "ours": rows[0]["ours_about"], "peer": rows[0]["peer_about"]}
     print_table(rows, about, args.numpy)
     if args.json:
         args.json.write_text(json.dumps({"about": about, "rounds": args.rounds, "rows": rows}, indent=1) + "\n")
@@ -50,9 +54,12 @@ def main() -> int:
 
 def measure(workload: Workload, args: argparse.Namespace) -> dict:
     """One row: agreement first, then the rounds."""
-    agree, difference = compare(workload)
+    differences = {precision: compare(workload, precision) for precision in TOLERANCE}
+    agree = all(
+        gap <= limit for name, gaps in differences.items() for gap, limit in zip(gaps, TOLERANCE[name], strict=True)
+    )
     if not agree:
-        print(f"{workload.name}: loss or gradients differ by {difference:.1e}", file=sys.stderr)
+        print(f"{workload.name}: loss or gradients differ: {differences}", file=sys.stderr)
     import pytorch
 
     short = ["--seconds", str(min(1.0, args.seconds))]
@@ -69,10 +76,11 @@ def measure(workload: Workload, args: argparse.Namespace) -> dict:
     row = {
         "name": workload.name,
         "agree": agree,
-        "difference": difference,
+        "differences": differences,
         "ours_ms": middle(ours, "ms"),
         "peer_ms": middle(peer, "ms"),
         "ratio": ratio(peer, ours),
+        "cpu_ratio": ratio(peer, ours, "cpu_ms"),
         "faults": middle(ours, "faults"),
         "ours_mb": middle(ours, "peak_mb"),
         "peer_mb": middle(peer, "peak_mb"),
@@ -83,7 +91,11 @@ def measure(workload: Workload, args: argparse.Namespace) -> dict:
         "all_peer_ms": [run["ms"] for run in peer],
     }
     if alone:
-        row |= {"numpy_ms": middle(alone, "ms"), "numpy_ratio": ratio(peer, alone)}
+        row |= {
+            "numpy_ms": middle(alone, "ms"),
+            "numpy_ratio": ratio(peer, alone),
+            "numpy_cpu_ratio": ratio(peer, alone, "cpu_ms"),
+        }
     print(f"{workload.name}: {row['ours_ms']:.2f} ms, peer {row['peer_ms']:.2f}, ratio {row['ratio']:.2f}", flush=True)
     return row
 
@@ -92,8 +104,8 @@ def middle(runs: list[dict], key: str) -> float:
     return statistics.median(run[key] for run in runs)
 
 
-def ratio(peer: list[dict], ours: list[dict]) -> float:
-    return statistics.median(p["ms"] / o["ms"] for p, o in zip(peer, ours, strict=True))
+def ratio(peer: list[dict], ours: list[dict], key: str = "ms") -> float:
+    return statistics.median(p[key] / o[key] for p, o in zip(peer, ours, strict=True))
 
 
 def child(who: str, workload: Workload, variant: str, options: list[str]) -> dict:
@@ -122,23 +134,21 @@ def work(who: str, name: str, variant: str, seconds: float) -> int:
     return 0
 
 
-def compare(workload: Workload) -> tuple[bool, float]:
-    """Whether both sides agree on loss and gradients, and the largest relative difference."""
+def compare(workload: Workload, precision: str) -> tuple[float, float]:
+    """The relative differences of the loss and of the gradients, from the same weights and batch."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as folder:
         for who in ("ours", "pytorch"):
-            command = [sys.executable, str(HERE), "--check", who, f"{folder}/state.npz", "--only", workload.name]
+            command = [sys.executable, str(HERE), "--check", who, folder, precision, "--only", workload.name]
             subprocess.run(command, check=True)
-        found = np.load(f"{folder}/state.npz.ours.npz"), np.load(f"{folder}/state.npz.pytorch.npz")
+        found = np.load(f"{folder}/ours.npz"), np.load(f"{folder}/pytorch.npz")
         loss = abs(float(found[0]["loss"]) / float(found[1]["loss"]) - 1)
-        names = [key for key in found[0].files if key.startswith("g")]
-        pairs = [(found[0][key], found[1][key]) for key in names]
-    gaps = [float(np.linalg.norm(a - b) / (np.linalg.norm(b) + 1e-6)) for a, b in pairs]
-    return loss < LOSS_TOLERANCE and max(gaps) < GRADIENT_TOLERANCE, max(loss, *gaps)
+        pairs = [(found[0][key], found[1][key]) for key in found[0].files if key.startswith("grad")]
+    return loss, max(float(np.linalg.norm(a - b) / (np.linalg.norm(b) + 1e-12)) for a, b in pairs)
 
 
-def check(who: str, file: str, workload: Workload) -> int:
+def check(who: str, folder: str, precision: str, workload: Workload) -> int:
     """Write one side's loss and gradients; ours makes the weights, the peer reads them."""
     import numpy as np
 
@@ -149,11 +159,11 @@ def check(who: str, file: str, workload: Workload) -> int:
     else:
         import pytorch as side
 
-        held = np.load(f"{file}.ours.npz")
-        weights = [held[key] for key in held.files if key.startswith("w")]
-    loss, weights, grads = side.gradients(workload, weights)
-    arrays = {f"w{i:03}": w for i, w in enumerate(weights)} | {f"g{i:03}": g for i, g in enumerate(grads)}
-    np.savez(f"{file}.{who}.npz", loss=loss, **arrays)
+        held = np.load(f"{folder}/ours.npz")
+        weights = [held[key] for key in held.files if key.startswith("weight")]
+    loss, weights, grads = side.gradients(workload, weights, precision)
+    arrays = {f"weight{i:03}": w for i, w in enumerate(weights)} | {f"grad{i:03}": g for i, g in enumerate(grads)}
+    np.savez(f"{folder}/{who}.npz", loss=loss, **arrays)
     return 0
 
 
@@ -164,13 +174,13 @@ def machine() -> str:
 
 def print_table(rows: list[dict], about: dict, numpy: bool) -> None:
     print(f"\n{about['machine']}\nours: {about['ours']}\npeer: {about['peer']}\n")
-    print("| workload | ours ms | peer ms | ratio | NumPy alone ms | ratio | peak MB, ours / peer | faults a step |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| workload | ours ms | peer ms | ratio | CPU time | NumPy alone | CPU time | MB, ours / peer | faults |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
-        alone = f"{row['numpy_ms']:.2f} | {row['numpy_ratio']:.2f}" if numpy else "- | -"
+        alone = f"{row['numpy_ratio']:.2f} | {row['numpy_cpu_ratio']:.2f}" if numpy else "- | -"
         print(
-            f"| {row['name']} | {row['ours_ms']:.2f} | {row['peer_ms']:.2f} | {row['ratio']:.2f} | {alone} "
-            f"| {row['ours_mb']:.0f} / {row['peer_mb']:.0f} | {row['faults']:.0f} |"
+            f"| {row['name']} | {row['ours_ms']:.2f} | {row['peer_ms']:.2f} | {row['ratio']:.2f} "
+            f"| {row['cpu_ratio']:.2f} | {alone} | {row['ours_mb']:.0f} / {row['peer_mb']:.0f} | {row['faults']:.0f} |"
         )
 
 

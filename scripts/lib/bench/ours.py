@@ -7,6 +7,7 @@ import numpy as np
 from workloads import VGG_LAYERS, Workload
 
 from dlcourse import models, nn, optim
+from dlcourse.autograd import Tensor
 from dlcourse.backend import onednn, random
 from dlcourse.training.step import TrainStep
 
@@ -44,12 +45,11 @@ def step(workload: Workload) -> Callable[[], object]:
     return lambda: update(x, y)
 
 
-def gradients(workload: Workload, weights: list[np.ndarray] | None) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
-    """The loss, the weights and their gradients."""
-    net = model(workload)
+def gradients(workload: Workload, weights: list[np.ndarray] | None, precision: str) -> tuple:
+    """The loss, the weights (drawn here) and their gradients."""
+    net = model(workload).to(dtype=precision)
     x, y = workload.data()
-    from dlcourse.autograd import Tensor
-
+    x = x.astype(precision) if x.dtype.kind == "f" else x
     loss = nn.CrossEntropyLoss()(net(Tensor(x)), y)
     loss.backward()
     return loss.item(), [p.numpy() for p in net.parameters()], [p.grad.numpy() for p in net.parameters()]

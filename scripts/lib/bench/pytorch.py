@@ -154,13 +154,15 @@ def variants(workload: Workload, compiled: bool) -> list[str]:
     return [f"{how} {layout}" for how in (["eager", "compiled"] if compiled else ["eager"]) for layout in layouts]
 
 
-def gradients(workload: Workload, weights: list[np.ndarray]) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
+def gradients(workload: Workload, weights: list[np.ndarray], precision: str) -> tuple:
     """The loss and the gradients from these weights, in dlcourse's layout."""
-    net = MODELS[workload.name]()
+    dtype = getattr(torch, precision)
+    net = MODELS[workload.name]().to(dtype)
     with torch.no_grad():
         for p, w in zip(net.parameters(), weights, strict=True):
             p.copy_(torch.from_numpy(w.transpose(0, 3, 1, 2).copy() if w.ndim == 4 else w))
-    loss = cost(net, *batch(workload))
+    x, y = batch(workload)
+    loss = cost(net, x.to(dtype) if x.is_floating_point() else x, y)
     loss.backward()
     grads = [p.grad.numpy() for p in net.parameters()]
     return loss.item(), weights, [g.transpose(0, 2, 3, 1) if g.ndim == 4 else g for g in grads]
