@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from dlcourse import __version__, commands
 from dlcourse.errors import ConfigError, DlcourseError, UserError
-from dlcourse.registry import load_plugin, nearest
+from dlcourse.registry import load_plugin, nearest, plugins
 
 __all__ = ["main"]
 
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     show_traceback = "--traceback" in argv
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the shell closed it: `dlcourse list >&-`.
+    sys.stderr = sys.stderr or open(os.devnull, "w")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # A terminal that lacks a character gets a "?", not an error.
@@ -65,8 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{where}{error.strerror or error}", 1, show_traceback)
     except MemoryError as error:
         return _fail(f"out of memory{f': {error}' if str(error) else ''}", 1, show_traceback)
-    except Exception:
-        return _fail("this is an error in dlcourse itself; please report it with what stands above", 1, True)
+    except Exception as error:
+        place = _in_a_plugin(error)
+        if place is not None:
+            return _fail(f"{place}: {type(error).__name__}: {error}", UserError.exit_code, show_traceback)
+        blame = "this is an error in dlcourse itself; please report it with what stands above"
+        if plugins():
+            blame = f"an error in {', '.join(map(os.path.relpath, plugins()))} or in dlcourse: see what stands above"
+        return _fail(blame, 1, True)
 
 
 def command_names() -> list[str]:
@@ -153,6 +161,13 @@ class _Parser(argparse.ArgumentParser):
         width = max(map(len, command_names()))
         listed = "\n".join(f"  {name:<{width}}  {_import(name).HELP}" for name in command_names())
         return text.replace("\noptions:", f"\ncommands:\n{listed}\n\noptions:")
+
+
+def _in_a_plugin(error: Exception) -> str | None:
+    """``component file PATH, line N`` where a user's own file raised the error, or called what raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename in plugins()]
+    return f"component file {os.path.relpath(own[-1].filename)}, line {own[-1].lineno}" if own else None
 
 
 def _listed(error: ConfigError) -> str:

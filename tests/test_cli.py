@@ -200,6 +200,12 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def test_a_standard_output_that_the_shell_closed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # What Python makes of `dlcourse list >&-`.
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "w") as full:
@@ -221,6 +227,27 @@ def test_plugins_come_first(file: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert "no metric 'own_metric'" in capsys.readouterr().err
     assert cli.main(["validate", "cubic.yaml", "--plugin", "own.py"]) == 0
     assert cli.main(["--plugin=own.py", "validate", "cubic.yaml"]) == 0
+
+
+def test_a_mistake_in_a_component_file_is_its_authors(
+    file: Path, command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("dlcourse_plugin_")]:
+        monkeypatch.delitem(sys.modules, name)
+    Path("own.py").write_text("def forward(x):\n    return x.tahn()\n")
+    own = registry.load_plugin("own.py")
+    command(lambda args: own.forward(3))
+    assert cli.main(["trial"]) == 2
+    expected = "dlcourse: error: component file own.py, line 2: AttributeError: 'int' object has no attribute 'tahn'\n"
+    assert capsys.readouterr().err == expected
+    assert cli.main(["trial", "--traceback"]) == 2
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+    command(lambda args: own.forward())  # Called wrongly: whose mistake it is, nobody can say.
+    assert cli.main(["trial"]) == 1
+    assert capsys.readouterr().err.endswith(
+        "dlcourse: error: an error in own.py or in dlcourse: see what stands above\n"
+    )
+    del sys.modules[own.__name__]
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -81,9 +81,14 @@ def _by_svd(x: Array, y: Array) -> Array:
     kept = s > s.max() * _tolerance(x)
     rank = int(kept.sum())
     if rank < x.shape[1]:
+        mend = "fewer features, a lower degree or ridge > 0 decides"
+        if x.shape[0] < x.shape[1]:
+            mend = f"more data, {mend}"
+        else:  # More samples of the same kind need not help: one-hot columns, say, always add up to the bias's.
+            mend = f"columns depend on each other (as all one-hot columns of a category do with the bias); {mend}"
         warnings.warn(
             f"least squares: {x.shape[0]} samples determine only {rank} of {x.shape[1]} coefficients, so many fit "
-            "equally well and the smallest are taken; more data, fewer features, a lower degree or ridge > 0 decides",
+            f"equally well and the smallest are taken; {mend}",
             RankDeficientWarning,
             stacklevel=4,
         )

@@ -7,15 +7,13 @@ HELP = "measure a trained model on its splits, or on other data"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one")
-    parser.add_argument("--split", choices=["train", "val", "test", "all"], help="only this; all: every sample")
     parser.add_argument(
-        "--data",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="key=value",
+        "data",
+        nargs="*",
+        metavar="data.key=value",
         help="other data, such as data.path=other.csv; then all of its samples, unless --split names a part",
     )
+    parser.add_argument("--split", choices=["train", "val", "test", "all"], help="only this; all: every sample")
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
 

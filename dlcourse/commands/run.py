@@ -13,6 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
     parser.add_argument("--name", help="the run's name, instead of the config's")
     parser.add_argument("--resume", metavar="RUN", help="go on with this run (or from a checkpoint in it)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="of a sweep: points at a time, in processes (default: 1)")
+    parser.add_argument("--dry-run", action="store_true", help="of a sweep: list its points; run nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table: only the run folder's path")
     trial = parser.add_mutually_exclusive_group()
     trial.add_argument("--overfit-batch", action="store_true", help="learn one batch by heart: can the model learn?")
@@ -44,6 +46,8 @@ def main(args: argparse.Namespace) -> int:
                 return _sweep(config, args)
             print("this config has a sweep; this looks at its base alone")
             config = config.apply_overrides({"sweep": None})
+    if args.jobs is not None or args.dry_run:
+        raise UserError("--jobs and --dry-run are for the points of a sweep, and this is a single run")
     result = run(
         config,
         device=args.device,
@@ -67,7 +71,14 @@ def _sweep(config: Any, args: argparse.Namespace) -> int:
     from dlcourse.sweeps import run_sweep
 
     result = run_sweep(
-        config, device=args.device, out=args.out, name=args.name, quiet=args.quiet, plots=not args.no_plots
+        config,
+        device=args.device,
+        out=args.out,
+        name=args.name,
+        jobs=1 if args.jobs is None else args.jobs,
+        dry_run=args.dry_run,
+        quiet=args.quiet,
+        plots=not args.no_plots,
     )
     if args.quiet and result.folder is not None:
         print(result.folder)

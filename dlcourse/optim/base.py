@@ -38,6 +38,8 @@ class Optimizer:
     def __init__(self, params: Iterable[Parameter], lr: float, state: Iterable[str] = ()):
         require(0 <= lr < float("inf"), f"lr has to be a finite number of at least 0, got {lr}")
         params = list(params)
+        strange = next((type(p).__name__ for p in params if not isinstance(p, Parameter)), None)
+        require(strange is None, f"an optimizer takes parameters, such as model.parameters(), got a {strange}")
         require(bool(params), "an optimizer needs at least one parameter, got none; closed_form may fit the model")
         self.flat = FlatParameters.of(params)
         self.lr = float(lr)

@@ -165,6 +165,12 @@ def test_no_parameters_are_refused() -> None:
         optim.SGD([], lr=0.1)
 
 
+@pytest.mark.parametrize("params", [np.ones(3), ["weight"], [np.ones(2)]], ids=["array", "names", "arrays"])
+def test_what_is_no_parameter_is_refused(params) -> None:
+    with pytest.raises(ValueError, match=r"takes parameters, such as model.parameters\(\), got a"):
+        optim.SGD(params, lr=0.1)
+
+
 def test_a_foreign_state_is_refused_and_nothing_changed() -> None:
     adam, sgd = optim.Adam(parameters()), optim.SGD(parameters(), lr=0.1, momentum=0.9)
     with pytest.raises(CheckpointError, match="velocity"):

@@ -43,10 +43,19 @@ def test_overrides_name_and_out(path, tmp_path, capsys):
     assert [each["id"] for each in json.loads((folder / "sweep.json").read_text())["points"]] == ["000-degree=2"]
 
 
-def test_dry_run(path, tmp_path, capsys):
-    assert main(["sweep", path, "--dry-run"]) == 0
+@pytest.mark.parametrize("command", ["sweep", "run"])
+def test_dry_run(command, path, tmp_path, capsys):
+    assert main([command, path, "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "2 points"
     assert not (tmp_path / "runs").exists()
+
+
+def test_run_takes_the_options_of_a_sweep_for_a_sweep_only(path, tmp_path, capsys):
+    assert main(["run", path, "--jobs", "2", "--no-plots", "--quiet"]) == 0
+    assert len(list((only_folder(tmp_path) / "points").iterdir())) == 2
+    for option in (["--jobs", "2"], ["--dry-run"], ["--dry-run", "--fast-dev-run"]):
+        assert main(["run", path, "sweep=null", *option]) == 2
+        assert "this is a single run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -46,5 +46,5 @@ class ClassAccuracy(Plot):
         layout.legend(axes)
         split = style.SPLITS[view.final].label
         best, worst = (f"{names[i]}, {percent(share[i])}" for i in (-1, 0))
-        layout.headline(figure, f"Best told: {best} of its {split} samples; worst: {worst}")
+        layout.headline(figure, f"Best told: {best}; worst: {worst}")
         return figure, f"For each class the share of its {split} samples that are put into it; dashed: of all samples."

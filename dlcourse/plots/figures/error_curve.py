@@ -55,7 +55,7 @@ def draw_splits(
     return drawn
 
 
-def scale(axes: Axes, view: SweepView, axis: Axis, drawn: Sequence[np.ndarray], *, ratio: float = 30.0) -> None:
+def scale(axes: Axes, view: SweepView, axis: Axis, drawn: Sequence[np.ndarray], *, ratio: float = 20.0) -> None:
     """Log scales where values or settings ask for them; names with units."""
     if drawn and wants_log(drawn, ratio):
         log_y(axes)
