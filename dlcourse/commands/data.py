@@ -94,7 +94,7 @@ def _counts(data: Any) -> Iterator[str]:
     width = max(len("samples"), *(len(name) + 2 for name in names)) if names else len("samples")
     yield " " * width + "".join(f"{part:>10}" for part in parts)
     yield f"{'samples':<{width}}" + "".join(f"{len(part):>10,}" for part in parts.values())
-    counts = [np.bincount(part.y, minlength=len(names)) for part in parts.values()] if names else []
+    counts = [np.bincount(part.y.reshape(-1), minlength=len(names)) for part in parts.values()] if names else []
     for label, name in enumerate(names):
         yield f"{'  ' + name:<{width}}" + "".join(f"{count[label]:>10,}" for count in counts)
 

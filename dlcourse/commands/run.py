@@ -22,15 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", action="store_true", help="say where the time of a step goes")
     parser.add_argument("--no-plots", action="store_true", help="draw no pictures and no report")
     parser.add_argument(
-        "--deterministic", action="store_true", help="the same bits at every repetition, as is always so on the CPU"
+        "--deterministic",
+        action="store_true",
+        help="on a GPU: fix cuBLAS's workspace, so that runs repeat bit for bit, as runs on a CPU always do",
     )
 
 
 def main(args: argparse.Namespace) -> int:
+    from dlcourse.backend import determinism
     from dlcourse.config import resolve
     from dlcourse.errors import UserError
     from dlcourse.experiment import run
 
+    if args.deterministic:
+        determinism.demand()
     overrides = list(args.overrides)
     if args.resume is not None:
         config = args.config

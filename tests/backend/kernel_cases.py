@@ -307,6 +307,12 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (draw.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),
         lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), 4),
     ],
+    "scatter_add": [
+        lambda draw, dtype: (draw.normal(size=(500, 7)).astype(dtype), draw.integers(-9, 9, 500), (9, 7)),
+        lambda draw, dtype: (draw.normal(size=3).astype(dtype), np.array([[True, False], [True, True]]), (2, 2)),
+        lambda draw, dtype: (draw.normal(size=(5, 2)).astype(dtype), (slice(None), [3, 3]), (5, 4)),
+        lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), (4, 3)),
+    ],
     "rnn": [_recurrent("rnn", 3, 7, 5, relu) for relu in (False, True)],
     "rnn_grad": [_recurrent_grad("rnn", 3, 7, 5, relu) for relu in (False, True)],
     "lstm": [_recurrent("lstm", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
