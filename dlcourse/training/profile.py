@@ -22,13 +22,14 @@ class Profile(Callback):
     the solving counts as the optimizer. Other is what is left: logging, checkpoints, the loop.
 
     Args:
-        evaluation: timed as a whole.
+        evaluation: timed as a whole, where there is one.
         trace: gets the first events as a Chrome trace, to open in ``ui.perfetto.dev``.
     """
 
-    def __init__(self, evaluation: Evaluation, trace: Path):
+    def __init__(self, evaluation: Evaluation | None = None, trace: Path | None = None):
         self.trace = trace
-        evaluation.run = self._timed("evaluation", evaluation.run)
+        if evaluation is not None:
+            evaluation.run = self._timed("evaluation", evaluation.run)
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.events: list[dict[str, Any]] = []
         self.steps = 0
@@ -49,7 +50,8 @@ class Profile(Callback):
         total = time.perf_counter() - self._began
         self.steps = trainer.step - self._first_step
         self.seconds["other"] = max(total - sum(self.seconds.values()), 0.0)
-        write_json(self.trace, {"traceEvents": self.events, "displayTimeUnit": "ms"}, durable=False)
+        if self.trace is not None:
+            write_json(self.trace, {"traceEvents": self.events, "displayTimeUnit": "ms"}, durable=False)
 
     def report(self) -> str:
         """The table."""

@@ -1,0 +1,125 @@
+"""How long one training step of a config takes, and against what bound."""
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import Tensor, no_grad
+from dlcourse.backend import Backend
+from dlcourse.config import Config
+from dlcourse.errors import UserError
+from dlcourse.experiment.pieces import assemble
+from dlcourse.nn.summary import summarize
+from dlcourse.training.profile import Profile
+from dlcourse.training.trainer import Trainer
+
+WARM_UP = 5
+GEMM_SIZE = 1536
+BACKWARD_COST = 3
+"""Forward and backward together take about three times the forward pass's arithmetic: each product has two gradients."""
+
+
+@dataclass(frozen=True)
+class StepTiming:
+    """What one training step costs.
+
+    Attributes:
+        milliseconds: median, least and largest over the steps timed, the batch included.
+        loader_share: of the batch in that time.
+        parts: milliseconds a step by part, from steps timed apart: their boundaries cost something too.
+        samples: in one batch.
+        gflops: arithmetic of one step, forward and backward, in 10^9 operations.
+        gemm_rate: 10^9 operations a second of a large matrix product, measured here and now.
+        page_faults: fresh pages of 4 KiB that the system had to hand out, a step; None where it does not say.
+        steps: how many were timed.
+    """
+
+    milliseconds: tuple[float, float, float]
+    loader_share: float
+    parts: dict[str, float]
+    samples: int
+    gflops: float
+    gemm_rate: float
+    page_faults: float | None
+    steps: int
+
+    @property
+    def gemm_share(self) -> float:
+        """The share of the time that the arithmetic would take at the matrix product's rate."""
+        return self.gflops / self.gemm_rate / (self.milliseconds[0] / 1e3)
+
+
+def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
+    """Time training steps of a config for about so many seconds, after a warm-up.
+
+    Raises:
+        UserError: the config is solved in closed form.
+    """
+    pieces = assemble(config.data, device)
+    if pieces.closed_form:
+        raise UserError("a closed form takes one step, and no second one like it: there is nothing to time")
+    step, loader, model = pieces.train_step(), pieces.loader, pieces.model
+    model.train()
+    x, _ = loader.batch(0)
+    with no_grad():
+        flops = summarize(model.eval(), Tensor(x[:1])).flops
+    model.train()
+    whole, fetching, faults = [], [], _page_faults()
+    index, deadline = 0, time.perf_counter() + seconds / 2
+    while index < WARM_UP or time.perf_counter() < deadline:
+        if index == WARM_UP:
+            deadline, faults = time.perf_counter() + seconds / 2, _page_faults()
+        began = time.perf_counter()
+        batch = loader.batch(index)
+        backend.synchronize()
+        fetched = time.perf_counter()
+        step(*batch)
+        backend.synchronize()
+        ended = time.perf_counter()
+        if index >= WARM_UP:
+            whole.append(1e3 * (ended - began))
+            fetching.append(1e3 * (fetched - began))
+        index += 1
+    steps = max(len(whole), 1)
+    spent = None if faults is None else (_page_faults() - faults) / steps
+    return StepTiming(
+        (statistics.median(whole), min(whole), max(whole)),
+        sum(fetching) / sum(whole),
+        _parts(pieces, step, loader, max(1, round(seconds / 2 / (statistics.median(whole) / 1e3)))),
+        len(x),
+        BACKWARD_COST * len(x) * flops / 1e9,
+        _gemm_rate(device, pieces.dtype),
+        spent,
+        steps,
+    )
+
+
+def _parts(pieces: Any, step: Any, loader: Any, count: int) -> dict[str, float]:
+    """Milliseconds a step by part, by the same means as ``--profile``."""
+    profile = Profile()
+    Trainer(pieces.model, step, loader, step.step + count, [profile]).run()
+    return {part: 1e3 * spent / count for part, spent in profile.seconds.items() if spent}
+
+
+def _gemm_rate(device: Backend, dtype: Any) -> float:
+    """10^9 operations a second of a product of two square matrices, the best of five."""
+    a = device.xp.ones((GEMM_SIZE, GEMM_SIZE), dtype=dtype)
+    best = np.inf
+    for _ in range(6):
+        began = time.perf_counter()
+        a @ a
+        device.synchronize()
+        best = min(best, time.perf_counter() - began)
+    return 2 * GEMM_SIZE**3 / best / 1e9
+
+
+def _page_faults() -> int | None:
+    try:
+        import resource
+    except ImportError:  # no such thing on Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
