@@ -1,9 +1,11 @@
 """Sums, means, extremes and variances over axes; ``axis`` and ``keepdims`` as in NumPy."""
 
+import math
 from math import prod
 
 from dlcourse.autograd.function import Function, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.errors import ShapeError
 
 Axis = int | tuple[int, ...] | None
 
@@ -43,6 +45,8 @@ class Mean(Reduction):
 
     def forward(self, x: Array) -> Array:
         self.remember(x)
+        if not self.count:  # the mean of nothing is not a number: as NumPy says, but without its warnings
+            return x.sum(axis=self.axis, keepdims=self.keepdims) * math.nan
         return x.mean(axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, dout: Array) -> Array:
@@ -58,6 +62,8 @@ class Extreme(Reduction):
 
     def forward(self, x: Array) -> Array:
         self.remember(x)
+        if not self.count:
+            raise ShapeError(f"{self.name}: there is nothing to take the {self.name} of in a tensor of shape {x.shape}")
         y = getattr(x, self.name)(axis=self.axis, keepdims=self.keepdims)
         if self.wants_grad():
             self.reached = x == self.spread(y)

@@ -6,6 +6,7 @@ import numpy as np
 
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.scatter import scatter_add
 
 
 class Reshape(Function):
@@ -51,13 +52,11 @@ class GetItem(Function):
         return x[self.index]
 
     def backward(self, dout: Array) -> Array:
-        xp = xp_of(dout)
-        dx = xp.zeros(self.shape, dtype=dout.dtype)
         parts = self.index if isinstance(self.index, tuple) else (self.index,)
-        if all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
-            dx[self.index] = dout
-        else:
-            xp.add.at(dx, self.index, dout)  # an array of indices may name one element twice
+        if not all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts):
+            return scatter_add(dout, self.index, self.shape)  # an array of indices may name one element twice
+        dx = xp_of(dout).zeros(self.shape, dtype=dout.dtype)
+        dx[self.index] = dout
         return dx
 
 

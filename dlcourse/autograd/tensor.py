@@ -22,6 +22,15 @@ from dlcourse.errors import ShapeError
 
 DEFAULT_DTYPE = np.float32
 
+_AS_IN_NUMPY = {
+    "view": "reshape(...)",
+    "permute": "transpose(...)",
+    "unsqueeze": "reshape(...), or x[:, None]",
+    "squeeze": "reshape(...), or x[:, 0]",
+    "clamp": "clip(min, max)",
+    "dim": "ndim, and an axis is given as axis=...",
+}
+
 _order = itertools.count()
 
 
@@ -84,7 +93,7 @@ def apply(function: Function, *inputs: Any) -> Any:
     """
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
     if len(arrays) > 1:
-        _check_devices(function, arrays)
+        _check_devices(type(function).__name__.lower(), arrays)
     recording = _mode.recording
     function.needs = tuple(recording and isinstance(x, Tensor) and x.requires_grad for x in inputs)
     try:
@@ -119,13 +128,13 @@ def _source(x: "Tensor") -> Any:
     return x if x._node is None else (x._node, x._index)
 
 
-def _check_devices(function: Function, arrays: list) -> None:
+def _check_devices(operation: str, arrays: list) -> None:
     held = [a for a in arrays if hasattr(a, "dtype")]
     for other in held[1:]:
         if not backend.same_device(held[0], other):
             names = backend.of(held[0]).name, backend.of(other).name
             raise ShapeError(
-                f"{type(function).__name__.lower()}: one input lies on {names[0]}, another on {names[1]}; "
+                f"{operation}: one input lies on {names[0]}, another on {names[1]}; "
                 "bring them together with .to(device)"
             )
 
@@ -148,6 +157,11 @@ class Tensor:
         self._grad: Array | None = None
         self._node: Node | None = None
         self._index = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """Only for what is not there: names that PyTorch has, with those that they have here."""
+        hint = f"; here it is {_AS_IN_NUMPY[name]}" if name in _AS_IN_NUMPY else ""
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'{hint}", name=name, obj=self)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
@@ -355,22 +369,31 @@ class Tensor:
     # --- comparison: boolean tensors without a graph ------------------------------------------------------------------
 
     def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return Tensor(self.data == _array(other))
+        return Tensor(self.data == self._comparand(other))
 
     def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return Tensor(self.data != _array(other))
+        return Tensor(self.data != self._comparand(other))
 
     def __lt__(self, other: Any) -> "Tensor":
-        return Tensor(self.data < _array(other))
+        return Tensor(self.data < self._comparand(other))
 
     def __le__(self, other: Any) -> "Tensor":
-        return Tensor(self.data <= _array(other))
+        return Tensor(self.data <= self._comparand(other))
 
     def __gt__(self, other: Any) -> "Tensor":
-        return Tensor(self.data > _array(other))
+        return Tensor(self.data > self._comparand(other))
 
     def __ge__(self, other: Any) -> "Tensor":
-        return Tensor(self.data >= _array(other))
+        return Tensor(self.data >= self._comparand(other))
+
+    def _comparand(self, other: Any) -> Any:
+        """What to compare with: a number as it is, anything of several as an array on this device."""
+        if isinstance(other, list | tuple):
+            return backend.of(self.data).asarray(other)
+        other = _array(other)
+        if hasattr(other, "dtype") and not isinstance(other, np.generic):
+            _check_devices("comparison", [self.data, other])
+        return other
 
     __hash__ = object.__hash__  # by identity: two tensors are never the same key because their values agree
 
@@ -446,6 +469,8 @@ class Tensor:
     def _index_part(self, part: Any) -> Any:
         """A slice or number as it is; indices and masks as an array on this tensor's device."""
         part = _array(part)
+        if isinstance(part, list) and not part:
+            part = np.zeros(0, dtype=np.int64)  # as an array an empty list would hold floating-point numbers
         return backend.of(self.data).asarray(part) if isinstance(part, list) or hasattr(part, "dtype") else part
 
     def __iter__(self) -> Iterator["Tensor"]:

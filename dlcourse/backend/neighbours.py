@@ -1,9 +1,13 @@
 """Euclidean neighbours through matrix products, on either array library: what the overrides of ``nearest`` share."""
 
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels.neighbours import distance
 
 SPARE = 8
 """Candidates kept beyond k while distances are rounded; the final order is computed exactly among them."""
+
+EXACT_BYTES = 1 << 24
+"""Memory for differences in float64 at once."""
 
 
 def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, columns: int) -> tuple[Array, Array]:
@@ -11,7 +15,8 @@ def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, colu
 
     |q - r|^2 = |q|^2 - 2 q^T r + |r|^2: one matrix product a block, memory for rows x columns numbers, never N x M x D.
     The difference of large squares loses digits, so points are first moved by the references' mean, k + 8 candidates
-    are kept, and their distances are computed again as differences in float64.
+    are kept, and their distances are computed again as differences in float64. Where a reference that was left out may
+    be as near as the k-th, by what rounding allows, all distances of that query are computed so.
     """
     xp = array_module(queries)
     centre = references.mean(axis=0)
@@ -22,28 +27,63 @@ def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, colu
     for start in range(0, len(references), columns):
         moved = references[start : start + columns] - centre
         blocks.append((start, moved, (moved * moved).sum(axis=1)))
+    largest = xp.stack([squares.max() for _, _, squares in blocks]).max()
+    # Rounding of a sum of D products, some standard deviations wide.
+    rounding = 4 * references.shape[1] ** 0.5 * float(xp.finfo(queries.dtype).eps)
     for top in range(0, len(queries), rows):
         part = queries[top : top + rows]
         moved = part - centre
-        far = ids = None
-        for start, block, squares in blocks:
-            scores = moved @ block.T  # (rows, columns)
-            scores *= -2
-            scores += squares  # |q|^2 is the same along a row and changes no order
-            chosen = _smallest(scores, kept)
-            values = xp.take_along_axis(scores, chosen, axis=1)
-            far = values if far is None else xp.concatenate([far, values], axis=1)
-            ids = chosen + start if ids is None else xp.concatenate([ids, chosen + start], axis=1)
-            if far.shape[1] > kept:
-                best = _smallest(far, kept)
-                far, ids = xp.take_along_axis(far, best, axis=1), xp.take_along_axis(ids, best, axis=1)
+        scores, ids = _candidates(moved, blocks, kept)
         ids = xp.sort(ids, axis=1)  # so that a stable sort by distance puts the lower index first
-        for row in range(len(part)):
-            exact = references[ids[row]].astype(xp.float64) - part[row].astype(xp.float64)
-            exact = xp.sqrt((exact * exact).sum(axis=1))
-            order = xp.lexsort(xp.stack([ids[row].astype(xp.float64), exact]))[:k]
-            indices[top + row], distances[top + row] = ids[row][order], exact[order]
+        found, far = _ranked(part, references, ids, k)
+        if kept < len(references):
+            own = (moved * moved).sum(axis=1)
+            # Whatever was left out scores at least the largest that was kept.
+            settled = scores.max(axis=1) + own - rounding * (own + largest) > far[:, -1] ** 2
+            for row in xp.flatnonzero(~settled).tolist():
+                found[row], far[row] = _among_all(part[row], references, k)
+        indices[top : top + rows], distances[top : top + rows] = found, far
     return indices, distances
+
+
+def _candidates(moved: Array, blocks: list[tuple[int, Array, Array]], kept: int) -> tuple[Array, Array]:
+    """Of each row the ``kept`` references with the smallest scores |r|^2 - 2 q^T r, in any order: scores, indices."""
+    xp = array_module(moved)
+    far = ids = None
+    for start, block, squares in blocks:
+        scores = moved @ block.T  # (rows, columns)
+        scores *= -2
+        scores += squares  # |q|^2 is the same along a row and changes no order
+        chosen = _smallest(scores, kept)
+        values = xp.take_along_axis(scores, chosen, axis=1)
+        far = values if far is None else xp.concatenate([far, values], axis=1)
+        ids = chosen + start if ids is None else xp.concatenate([ids, chosen + start], axis=1)
+        if far.shape[1] > kept:
+            best = _smallest(far, kept)
+            far, ids = xp.take_along_axis(far, best, axis=1), xp.take_along_axis(ids, best, axis=1)
+    return far, ids
+
+
+def _ranked(queries: Array, references: Array, ids: Array, k: int) -> tuple[Array, Array]:
+    """The k nearest of each row's candidates, which are in ascending order: indices and exact distances."""
+    xp = array_module(queries)
+    exact = xp.empty(ids.shape, dtype=xp.float64)
+    length = max(1, EXACT_BYTES // (8 * ids.shape[1] * queries.shape[1]))
+    for start in range(0, len(ids), length):
+        part = slice(start, start + length)
+        exact[part] = distance(references[ids[part]].astype(xp.float64) - queries[part, None].astype(xp.float64), "l2")
+    order = xp.argsort(exact, axis=1, kind="stable")[:, :k]
+    return xp.take_along_axis(ids, order, axis=1), xp.take_along_axis(exact, order, axis=1)
+
+
+def _among_all(query: Array, references: Array, k: int) -> tuple[Array, Array]:
+    """The k nearest of all references to one query: indices and exact distances."""
+    xp = array_module(query)
+    length = max(1, EXACT_BYTES // (8 * len(query)))
+    parts = [references[start : start + length] for start in range(0, len(references), length)]
+    far = xp.concatenate([distance(part.astype(xp.float64) - query.astype(xp.float64), "l2") for part in parts])
+    order = xp.argsort(far, kind="stable")[:k]
+    return order, far[order]
 
 
 def _smallest(values: Array, count: int) -> Array:

@@ -1,11 +1,7 @@
 """Fashion-MNIST: 70,000 pictures of clothes, in MNIST's form."""
 
-from dataclasses import dataclass
-
-from dlcourse.data.dataset import Dataset
-from dlcourse.data.sources.collection import Opened
 from dlcourse.data.sources.download import Download
-from dlcourse.data.sources.idx_pictures import idx_pictures
+from dlcourse.data.sources.idx_pictures import IdxPictures, idx_pictures
 from dlcourse.registry import register
 
 CLASS_NAMES = (
@@ -44,21 +40,8 @@ FILES = idx_pictures(
 
 
 @register("data", "fashion_mnist")
-@dataclass(frozen=True)
-class FashionMnist:
-    """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 grey pictures of clothes, 28 x 28 pixels.
+class FashionMnist(IdxPictures):
+    """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 grey pictures of clothes, 28 x 28 pixels."""
 
-    Args:
-        path: a folder with the four idx files, gzipped or not; left out: the folder DLCOURSE_DATA, the cache, or else
-            a download.
-    """
-
-    path: str | None = None
-
-    def load(self, seed: int) -> Dataset:
-        """Memory-mapped pictures (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
-        return self.open().dataset(CLASS_NAMES)
-
-    def open(self) -> Opened:
-        """The arrays and where they lie."""
-        return FILES.open(self.path)
+    files = FILES
+    class_names = CLASS_NAMES

@@ -1,11 +1,7 @@
 """MNIST: 70,000 handwritten digits."""
 
-from dataclasses import dataclass
-
-from dlcourse.data.dataset import Dataset
-from dlcourse.data.sources.collection import Opened
 from dlcourse.data.sources.download import Download
-from dlcourse.data.sources.idx_pictures import idx_pictures
+from dlcourse.data.sources.idx_pictures import IdxPictures, idx_pictures
 from dlcourse.registry import register
 
 CLASS_NAMES = tuple("0123456789")
@@ -32,21 +28,8 @@ FILES = idx_pictures(
 
 
 @register("data", "mnist")
-@dataclass(frozen=True)
-class Mnist:
-    """MNIST (LeCun, Cortes and Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 grey pixels.
+class Mnist(IdxPictures):
+    """MNIST (LeCun, Cortes and Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 grey pixels."""
 
-    Args:
-        path: a folder with the four idx files, gzipped or not; left out: the folder DLCOURSE_DATA, the cache, or else
-            a download.
-    """
-
-    path: str | None = None
-
-    def load(self, seed: int) -> Dataset:
-        """Memory-mapped pictures (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
-        return self.open().dataset(CLASS_NAMES)
-
-    def open(self) -> Opened:
-        """The arrays and where they lie."""
-        return FILES.open(self.path)
+    files = FILES
+    class_names = CLASS_NAMES

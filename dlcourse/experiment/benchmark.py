@@ -20,7 +20,7 @@ from dlcourse.training.trainer import Trainer
 WARM_UP = 5
 GEMM_SIZE = 1536
 BACKWARD_COST = 3
-"""Forward and backward together take about three times the forward pass's arithmetic: each product has two gradients."""
+"""Forward and backward take about three times the forward pass's arithmetic: each product has two gradients."""
 
 
 @dataclass(frozen=True)

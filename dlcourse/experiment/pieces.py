@@ -11,8 +11,9 @@ from dlcourse import registry
 from dlcourse.backend import Backend, random
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
-from dlcourse.data import Data, Loader, Part, prepare
+from dlcourse.data import Data, Loader, Part, loader_of, prepare
 from dlcourse.errors import ConfigError, Problem
+from dlcourse.experiment.mismatches import mismatches
 from dlcourse.models.base import Model
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.evaluation import LossMetric, outputs
@@ -113,7 +114,7 @@ class Pieces:
 
     def _loader(self, split: str, batch_size: int | str, shuffle: bool, augment: Augment | None = None) -> Loader:
         part, seed = self.data.parts[split], self.config["seed"]
-        return Loader(part, self.data.normalizer, self.backend, self.dtype, batch_size, seed, shuffle, augment)
+        return loader_of(part, self.data.normalizer, self.backend, self.dtype, batch_size, seed, shuffle, augment)
 
 
 def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = False) -> Pieces:
@@ -131,17 +132,28 @@ def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = 
         data = _shortened(data, config["train"]["batch_size"])
     model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
     model.to(dtype=np.dtype(config["precision"]))
+    model.feature_names = data.dataset.feature_names
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
+    pieces = Pieces(config, backend, data, model, loss, build_metrics(config, loss))
+    check(pieces)
+    if type(model).adapt is not Model.adapt:  # all pictures at once in floating point would be a lot of memory
+        model.adapt(*pieces.loader.in_batches_of(pieces.loader.samples).batch(0))
+    return pieces
+
+
+def build_metrics(config: Mapping[str, Any], loss: Any) -> dict[str, Any]:
+    """What a config measures, by label; the loss too where it is watched or nothing else is measured, if there is one.
+
+    Args:
+        config: resolved.
+        loss: the loss that it names, or None.
+    """
     specs = config["metrics"]
     metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
     watched = [config["train"][section] for section in ("early_stopping", "best")]
     if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
         metrics["loss"] = LossMetric(loss)
-    pieces = Pieces(config, backend, data, model, loss, metrics)
-    check(pieces)
-    if type(model).adapt is not Model.adapt:  # all pictures at once in floating point would be a lot of memory
-        model.adapt(*pieces.loader.in_batches_of(pieces.loader.samples).batch(0))
-    return pieces
+    return metrics
 
 
 def _shortened(data: Data, batch_size: int | str) -> Data:
@@ -169,9 +181,6 @@ def check(pieces: Pieces) -> None:
             problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} part, only: {known}"))
     if pieces.train["early_stopping"] is not None and pieces.train["eval_every"] == 0:
         problems.append(Problem("train.eval_every", "0 evaluates at the end only: nothing to stop early by"))
-    for label, metric in pieces.metrics.items():
-        if label != "loss" and pieces.data.task not in metric.tasks:
-            fit = " and ".join(metric.tasks)
-            problems.append(Problem("metrics", f"{label} is for {fit}, the data are for {pieces.data.task}"))
+    problems += mismatches(pieces.config, pieces.data.task, pieces.model, pieces.loss, pieces.metrics)
     if problems:
         raise ConfigError(problems)

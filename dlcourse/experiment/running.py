@@ -12,7 +12,7 @@ from dlcourse import backend
 from dlcourse.backend import probe
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
-from dlcourse.errors import ConfigError, UserError
+from dlcourse.errors import ConfigError, UserError, named
 from dlcourse.experiment.identity import config_hash, lengthened, same_experiment
 from dlcourse.experiment.pieces import assemble
 from dlcourse.experiment.session import Session
@@ -134,9 +134,10 @@ def _start(
             folder = RunFolder.create_at(place, config.dump(), environment)
         with folder.lock(), terminable():
             log = Log(folder.log, quiet)
-            log(f"run folder: {folder.path}")
+            if not first_batches:  # else nothing is kept
+                log(f"run folder: {folder.path}")
             session = Session(pieces, folder, log, config_hash(config.data), config.overrides, profile)
-            return _finish(session, None, plots)
+            return _finish(session, None, plots, kept=not first_batches)
 
 
 def _resume(
@@ -150,6 +151,8 @@ def _resume(
 ) -> Result:
     """Go on in the folder of a run, from its last checkpoint or a given one; ``beside`` is a config given with it."""
     given = path if path.suffix == SUFFIX else None
+    if (path / "sweep.json").is_file():
+        raise UserError(f"{path}: is a sweep; `dlcourse sweep --resume {path}` goes on with it")
     folder = RunFolder.open(path.parent.parent if given else path)
     require_plugins(folder.read_environment(), folder.path)
     config = resolve(folder.config)
@@ -161,7 +164,8 @@ def _resume(
         found = _where_to_go_on(folder, given, log)
         result = folder.read_result()
         earlier = result.get("config_overrides", {})
-        if result.get("status") == "done" and given is None and longer is config:
+        ended = found is not None and found.state["step"] == result.get("step")  # not so where `last` is damaged
+        if result.get("status") == "done" and ended and given is None and longer is config:
             log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
             return _finished(folder, result, device)
         with on_device(device or config.data["device"], log) as chosen, terminable():
@@ -180,10 +184,10 @@ def _where_to_go_on(folder: RunFolder, given: Path | None, log: Log) -> Checkpoi
     return checkpoint.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
 
 
-def _finish(session: Session, found: Checkpoint | None, plots: bool) -> Result:
+def _finish(session: Session, found: Checkpoint | None, plots: bool, kept: bool = True) -> Result:
     session.run(found)
     if plots:
-        _draw(session.folder, session.log)
+        _draw(session.folder, session.log, kept)
     path, history = session.folder.path, session.history.events
     return Result(session.metrics, session.pieces.model, path, history, session.estimates)
 
@@ -193,15 +197,17 @@ def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) 
     return Result(result["metrics"], model, folder.path, folder.read_history(), result["estimates"])
 
 
-def _draw(folder: RunFolder, log: Log) -> None:
-    """Pictures and report; a run is done without them."""
+def _draw(folder: RunFolder, log: Log, kept: bool) -> None:
+    """Pictures and report, whose place is said where they are kept; a run is done without them."""
     try:
         from dlcourse import plots
 
         plots.draw(folder.path)
-        log(f"report: {plots.report(folder.path)}")
+        report = plots.report(folder.path)
+        if kept:
+            log(f"report: {report}")
     except Exception as error:  # whatever goes wrong in drawing, the run's results are there
-        log(f"the pictures could not be drawn: {type(error).__name__}: {error} (`dlcourse report` tries again)")
+        log(f"the pictures could not be drawn: {named(error)} (`dlcourse report` tries again)")
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.training.callback import Callback
@@ -104,7 +106,8 @@ class Session:
             self.store.restart_from(found)
         self._write_result("running")
         try:
-            with self.log.warnings():
+            # A run that diverges is told by its loss, once, and not by every operation on the way.
+            with self.log.warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 self.trainer.run()
                 if self.trainer.stop_reason:
                     self.log(self.trainer.stop_reason)

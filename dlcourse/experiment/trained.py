@@ -1,7 +1,7 @@
 """A run that is there: its model, to evaluate on any data and to ask for predictions."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend, registry
-from dlcourse.config import Config, metric_labels, resolve
+from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Part, prepare
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
+from dlcourse.experiment.pieces import build_metrics
 from dlcourse.training import checkpoint
 from dlcourse.training.checkpoint import Checkpoint
 from dlcourse.training.environment import require_plugins
-from dlcourse.training.evaluation import LossMetric, evaluate, outputs
+from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.inputs import Inputs
 from dlcourse.training.snapshot import load_evaluated
@@ -82,8 +83,9 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     config = resolve(folder.config)
     if given is None:
         which = which or folder.read_result().get("weights", {}).get("from", "last")
-        given = CheckpointStore(folder.checkpoints).path(which)
-    found = checkpoint.read(given)
+        found = CheckpointStore(folder.checkpoints).load_for_use(which)
+    else:
+        found = checkpoint.read(given)
     inputs = Inputs.from_json(found.state["data"])
     chosen = backend.get(device or config.data["device"])
     with backend.use(chosen):
@@ -100,8 +102,8 @@ def evaluate_run(trained: Trained, split: str | None = None, data: Overrides = (
     """The run's metrics, by split.
 
     Args:
-        split: ``train``, ``val``, ``test``, or ``all``: every sample as one. By default every split; ``all`` with other
-            data.
+        split: ``train``, ``val``, ``test``, or ``all``: every sample as one. By default those that the run measured;
+            ``all`` with other data.
         data: changes to the config's data section, such as ``["data.path=other.csv"]``. The training statistics stay
             those of the run.
     Raises:
@@ -119,9 +121,9 @@ def evaluate_run(trained: Trained, split: str | None = None, data: Overrides = (
     if split is not None and split not in parts:
         raise UserError(f"there is no {split} split in this run; there are: {', '.join(parts)}, all")
     metrics = _metrics(config)
-    chosen = parts if split is None else {split: parts[split]}
+    chosen = [name for name in parts if name in config.data["train"]["evaluate"]] if split is None else [split]
     with backend.use(trained.backend):
-        return {name: evaluate(trained.model, trained.loader(part), metrics) for name, part in chosen.items()}
+        return {name: evaluate(trained.model, trained.loader(parts[name]), metrics) for name in chosen}
 
 
 def units(trained: Trained) -> dict[str, str]:
@@ -138,11 +140,8 @@ def _with_data(config: Config, overrides: Overrides) -> Config:
 
 
 def _metrics(config: Config) -> dict[str, Any]:
-    specs: Sequence[Mapping[str, Any]] = config.data["metrics"]
-    metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
-    if not metrics and config.data["loss"] is not None:
-        metrics["loss"] = LossMetric(registry.build("loss", config.data["loss"]))
-    return metrics
+    spec = config.data["loss"]
+    return build_metrics(config.data, None if spec is None else registry.build("loss", spec))
 
 
 def _joined(parts: Mapping[str, Part]) -> Part:

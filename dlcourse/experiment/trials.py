@@ -35,8 +35,9 @@ _NO_REGULARISATION = {
 
 
 def one_batch(config: Config) -> Config:
-    """The config of a run of a single step."""
-    return config.apply_overrides({"train.epochs": None, "train.steps": 1, "train.eval_every": 0})
+    """The config of a run of a single step, evaluated at its end only: nothing to choose from, nothing to stop by."""
+    step = {"train.epochs": None, "train.steps": 1, "train.eval_every": 0}
+    return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None})
 
 
 @dataclass
@@ -120,10 +121,10 @@ class _Memorised(Callback):
         _, output, y = (backend.to_host(array) for array in next(iter(outputs(trainer.model, self.batch))))
         self.loss = trainer.loss.item()
         if self.pieces.data.task == "classification":
-            right = int((output.argmax(axis=1) == y).sum())
-            self.said = f"{right} of {len(y)} labels right"
+            right = int((output.argmax(axis=-1) == y).sum())
+            self.said = f"{right} of {y.size} labels right"
             small = self.pieces.closed_form or self.loss <= 0.1 * self.history.events[0]["loss"]
-            self.reached = right == len(y) and small
+            self.reached = right == y.size and small
         else:
             error = np.mean((output[:, : y.shape[1]] - y) ** 2)
             spread = np.mean((y - y.mean(axis=0)) ** 2)

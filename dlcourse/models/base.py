@@ -31,6 +31,10 @@ class Model(Module):
         out_features: width of the target, or number of classes.
     """
 
+    tasks: ClassVar[tuple[str, ...]] = ("regression", "classification")
+    """The kinds of data set that it can learn."""
+    feature_names: tuple[str, ...] = ()
+    """What the inputs are called, where the data say so and the program told the model; :meth:`estimates` uses it."""
     confidence: ClassVar[str] = "probability"
     """What :meth:`confidences` of a classifier are, in a word or two."""
 
@@ -109,6 +113,15 @@ class Model(Module):
         np.exp(odds, out=odds)
         return odds / odds.sum(axis=1, keepdims=True)
 
+    def per_input(self, name: str) -> list[str]:
+        """A name for an estimate of each input: ``slope`` of the only one, else ``slope[Size]``, or ``slope_1`` where
+        inputs have no names."""
+        if self.in_features == 1:
+            return [name]
+        if len(self.feature_names) == self.in_features:
+            return [f"{name}[{feature}]" for feature in self.feature_names]
+        return [f"{name}_{d + 1}" for d in range(self.in_features)]
+
     def raw_scaling(self, normalizer: Scaling | None) -> tuple[np.ndarray, np.ndarray]:
         """The normalizer's shift and scale for every single input, (in_features,) each; 0 and 1 without one."""
         if normalizer is None:
@@ -132,6 +145,8 @@ class FeatureModel(Model):
         weight: W, (K, P).
         bias: b, (K,), which no penalty shrinks.
     """
+
+    tasks = ("regression",)
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int, features: int):
         super().__init__(in_shape, out_features)

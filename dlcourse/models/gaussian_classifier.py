@@ -47,6 +47,8 @@ class GaussianClassifier(Model):
         ArgumentError: ``covariance`` or ``priors`` is none of these, or ``regularization`` negative.
     """
 
+    tasks = ("classification",)
+
     def __init__(
         self,
         in_shape: tuple[int, ...],

@@ -32,6 +32,7 @@ class GaussianEstimators(Model):
         UserError: there is more than one target.
     """
 
+    tasks = ("estimation",)
     estimated: ClassVar[dict[str, str]] = {
         "mean": "mean",
         "variance_ml": "variance",

@@ -38,6 +38,8 @@ class GaussianRegression(Model):
         weight, bias, log_sigma: (K, D), (K,), (K,), zeros at first: the best constant once :meth:`adapt` was called.
     """
 
+    tasks = ("regression",)
+
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
         super().__init__(in_shape, out_features)
         self.weight = Parameter(init.zeros((self.out_features, self.in_features)))
@@ -91,7 +93,7 @@ class GaussianRegression(Model):
         self.log_sigma.data[...] = xp.log(sigma)
 
     def estimates(self, normalizer: Scaling | None = None) -> dict[str, float]:
-        """``slope`` (of several features ``slope_1``, ...), ``intercept``, ``sigma``; none beyond 20 features."""
+        """``slope`` (of several features ``slope[Size]``, ...), ``intercept``, ``sigma``; none beyond 20 features."""
         if self.in_features > 20:
             return {}
         x_mean, x_sd, y_mean, y_sd = (
@@ -102,9 +104,10 @@ class GaussianRegression(Model):
         slopes, intercepts = slopes * y_sd[:, None], intercepts * y_sd + y_mean
         slopes, intercepts = in_raw_units(slopes, intercepts, *self.raw_scaling(normalizer))
         sigmas = np.exp(log_sigma) * y_sd
+        names = self.per_input("slope")
         return named_by_output(
             [
-                {**line_estimates(slope, intercept), "sigma": float(sigma)}
+                {**line_estimates(names, slope, intercept), "sigma": float(sigma)}
                 for slope, intercept, sigma in zip(slopes, intercepts, sigmas, strict=True)
             ]
         )

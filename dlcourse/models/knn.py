@@ -35,6 +35,7 @@ class KNN(Model):
         labels: their classes, (M,), int64.
     """
 
+    tasks = ("classification",)
     confidence = "share of votes"
 
     def __init__(

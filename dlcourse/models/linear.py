@@ -34,11 +34,12 @@ class LinearModel(FeatureModel):
         return linear(as_tensor(x).flatten(1), self.weight, self.bias)
 
     def estimates(self, normalizer: Scaling | None = None) -> dict[str, float]:
-        """``slope`` and ``intercept``; of several features ``slope_1``, ``slope_2``, ...; none beyond 20."""
+        """``slope`` and ``intercept``; of several features ``slope[Size]``, ``slope[City=B]``, ...; none beyond 20."""
         if self.in_features > 20:
             return {}
         slopes, intercepts = in_raw_units(*self.coefficients(), *self.raw_scaling(normalizer))
-        return named_by_output([line_estimates(*line) for line in zip(slopes, intercepts, strict=True)])
+        names = self.per_input("slope")
+        return named_by_output([line_estimates(names, *line) for line in zip(slopes, intercepts, strict=True)])
 
 
 def in_raw_units(
@@ -49,7 +50,6 @@ def in_raw_units(
     return slopes, bias - slopes @ shift
 
 
-def line_estimates(slopes: np.ndarray, intercept: float) -> dict[str, float]:
+def line_estimates(names: list[str], slopes: np.ndarray, intercept: float) -> dict[str, float]:
     """One output's slopes (D,) and intercept by name."""
-    names = ["slope"] if len(slopes) == 1 else [f"slope_{d + 1}" for d in range(len(slopes))]
     return {**dict(zip(names, map(float, slopes), strict=True)), "intercept": float(intercept)}

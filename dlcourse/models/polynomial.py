@@ -93,8 +93,9 @@ class PolynomialModel(FeatureModel):
     def estimates(self, normalizer: Scaling | None = None) -> dict[str, float]:
         """``theta_0``, ``theta_1``, ...: y = theta_0 + theta_1 x + theta_2 x^2 + ... in raw x.
 
-        Of several features ``theta_0`` and ``theta_<feature>_<power>``, features from 1; none for more than 10. In a
-        high degree these numbers are large and cancel each other: they are for reading, the model does not use them.
+        Of several features ``theta_0`` and ``theta[<feature>]_<power>``, or ``theta_<feature>_<power>`` with features
+        counted from 1 where they have no names; none for more than 10. In a high degree these numbers are large and
+        cancel each other: they are for reading, the model does not use them.
         """
         if self.in_features > 10:
             return {}
@@ -121,8 +122,7 @@ class PolynomialModel(FeatureModel):
 
     def _named(self, constant: float, powers: np.ndarray) -> dict[str, float]:
         """One output's coefficients, powers (D, degree) from the first on, by name."""
-        prefixes = ["theta"] if len(powers) == 1 else [f"theta_{d + 1}" for d in range(len(powers))]
         named = {"theta_0": float(constant)}
-        for prefix, row in zip(prefixes, powers, strict=True):
+        for prefix, row in zip(self.per_input("theta"), powers, strict=True):
             named.update({f"{prefix}_{k + 1}": float(value) for k, value in enumerate(row)})
         return named

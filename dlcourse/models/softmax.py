@@ -29,6 +29,8 @@ class SoftmaxModel(Model):
         bias: b, (C,).
     """
 
+    tasks = ("classification",)
+
     def __init__(self, in_shape: tuple[int, ...], out_features: int, scale: NonNegative = 1e-4):
         super().__init__(in_shape, out_features)
         self.weight = Parameter(init.normal((self.out_features, self.in_features), std=scale))

@@ -1,6 +1,6 @@
 """Losses as modules, which a config names; the equations stand in ``dlcourse/ops/loss.py``."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from dlcourse.autograd import Tensor
 from dlcourse.nn.module import Module
@@ -16,9 +16,11 @@ class Loss(Module):
 
     Attributes:
         reduction: "mean" or "sum" over the samples: how the losses of two batches make that of both.
+        tasks: the kinds of data set whose targets it takes.
     """
 
     reduction = "mean"
+    tasks: ClassVar[tuple[str, ...]] = ("regression", "classification")
 
 
 @register("loss", "cross_entropy")
@@ -28,6 +30,8 @@ class CrossEntropyLoss(Loss):
     Args:
         label_smoothing: share of the target's probability that is spread over all classes evenly.
     """
+
+    tasks = ("classification",)
 
     def __init__(self, label_smoothing: Fraction = 0.0):
         super().__init__()
@@ -45,6 +49,8 @@ class MulticlassHingeLoss(Loss):
         margin: by how much the right class's score has to exceed the others.
     """
 
+    tasks = ("classification",)
+
     def __init__(self, margin: NonNegative = 1.0):
         super().__init__()
         self.margin = margin
@@ -57,6 +63,8 @@ class MulticlassHingeLoss(Loss):
 class MSELoss(Loss):
     """The mean squared error, over all elements."""
 
+    tasks = ("regression",)
+
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
         return loss.mse_loss(outputs, targets)
 
@@ -66,6 +74,7 @@ class HalfSSELoss(Loss):
     """Half the sum of squared errors, lecture 2's cost 1/2 sum (y - theta^T x)^2; its gradient grows with the batch."""
 
     reduction = "sum"
+    tasks = ("regression",)
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
         return loss.half_sse(outputs, targets)
@@ -74,6 +83,8 @@ class HalfSSELoss(Loss):
 @register("loss", "gaussian_nll")
 class GaussianNLLLoss(Loss):
     """The mean negative log-likelihood under normal distributions; outputs are means and log standard deviations."""
+
+    tasks = ("regression", "estimation")
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
         return loss.gaussian_nll(outputs, targets)

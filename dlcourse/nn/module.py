@@ -17,14 +17,12 @@ class Module:
     """Base of layers and models.
 
     Attributes that are Parameters, Modules or lists of Modules are found by themselves; an array that belongs to the
-    state but is not trained is declared with :meth:`register_buffer`. A subclass calls ``super().__init__()`` first.
+    state but is not trained is declared with :meth:`register_buffer`. A subclass may call ``super().__init__()``, as it
+    has to in PyTorch; nothing depends on it.
     """
 
-    training: bool
-
-    def __init__(self) -> None:
-        self.training = True
-        self._buffer_names: list[str] = []
+    training: bool = True
+    _buffer_names: tuple[str, ...] = ()
 
     def forward(self, *inputs: Any) -> Any:
         """The output for these inputs."""
@@ -37,7 +35,7 @@ class Module:
         """Floating-point operations of one forward pass, a multiplication and an addition counting as two.
 
         Args:
-            in_shape, out_shape: with the batch axis. A layer that computes more than it is worth counting overrides.
+            in_shape, out_shape: with the batch axis. A layer whose arithmetic counts overrides this.
         """
         return 0
 
@@ -85,7 +83,7 @@ class Module:
     def register_buffer(self, name: str, array: Any) -> None:
         """Make ``self.<name>`` an array that is saved, loaded and moved with the module, but not trained."""
         if name not in self._buffer_names:
-            self._buffer_names.append(name)
+            self._buffer_names = (*self._buffer_names, name)
         setattr(self, name, backend.current().asarray(array))
 
     def named_buffers(self) -> Iterator[tuple[str, Array]]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dlcourse import backend
-from dlcourse.autograd import Tensor, apply, as_tensor, elementwise, linalg, shape
+from dlcourse.autograd import Tensor, apply, as_tensor, elementwise, linalg, shape, tensor
 
 __all__ = ["broadcast_to", "logdet", "matmul", "maximum", "minimum", "solve", "trace", "where"]
 
@@ -20,6 +20,8 @@ def minimum(a: Tensor, b: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """``a`` where the condition holds, else ``b``."""
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        a, b = tensor([a, b], device=condition.device if isinstance(condition, Tensor) else None)
     like = a if isinstance(a, Tensor) else as_tensor(b)
     flags = condition.data if isinstance(condition, Tensor) else backend.of(like.data).asarray(condition)
     pair = [x if isinstance(x, int | float) else as_tensor(x, like=like) for x in (a, b)]

@@ -1,5 +1,7 @@
 """Convolution."""
 
+import operator
+
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
@@ -79,7 +81,10 @@ def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
     Raises:
         ValueError: neither, or below ``least``.
     """
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    if len(both) != 2 or not all(isinstance(v, int) and v >= least for v in both):
+    try:
+        both = tuple(operator.index(v) for v in (value if isinstance(value, tuple | list) else (value, value)))
+    except TypeError:
+        both = ()
+    if len(both) != 2 or min(both) < least:
         raise ValueError(f"{name}: expected a whole number of at least {least}, or two, got {value!r}")
     return both

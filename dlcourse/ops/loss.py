@@ -170,5 +170,8 @@ def _labels(name: str, logits: Tensor, labels: Any) -> Array:
     # Negative labels would index from the end without a word. On a GPU the check would wait for the device at each
     # step; there the data layer has checked the labels when it read them.
     if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= logits.shape[-1]):
-        raise ShapeError(f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {array.min()}..{array.max()}")
+        raise ShapeError(
+            f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {array.min()}..{array.max()}: the model has "
+            f"{logits.shape[-1]} outputs, one for each class"
+        )
     return array

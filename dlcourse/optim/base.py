@@ -20,8 +20,10 @@ def require(condition: bool, message: str) -> None:
 class Optimizer:
     """Base of the optimizers. A subclass names its state arrays and writes :meth:`update`.
 
-    As in PyTorch, except that a parameter which received no gradient counts as one with gradient zero: momentum and
-    weight decay still move it.
+    As in PyTorch, with two exceptions. A parameter which received no gradient counts as one with gradient zero:
+    momentum and weight decay still move it. And a parameter lies in the buffer of one optimizer: several optimizers of
+    a model work where no two share a parameter; one made over some parameters of an earlier one takes them from it,
+    which then refuses to step.
 
     Attributes:
         flat: the parameters in one buffer, see :class:`~dlcourse.autograd.FlatParameters`.
@@ -55,12 +57,13 @@ class Optimizer:
         """Take one step from the gradients that backward left.
 
         Raises:
-            RuntimeError: parameters were moved to another device, type or buffer after this optimizer was made.
+            RuntimeError: parameters were moved to another device or type, or taken by another optimizer, after this
+                one was made.
         """
         if not self.flat.holds_its_parameters():
             raise RuntimeError(
-                "the parameters were moved or taken by another optimizer after this one was made; "
-                "call module.to(...) first and make the optimizer after it"
+                "parameters of this optimizer were moved, or taken by another optimizer, after it was made: call "
+                "module.to(...) first and make the optimizer after it, and give no parameter to two optimizers"
             )
         self.steps += 1
         self.update(self.flat.data, self.flat.ready_grad())

@@ -1,7 +1,7 @@
 """Solvers that find the best parameters at once, under the same face for the trainer as gradient descent."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dlcourse.autograd import Tensor
 from dlcourse.backend.linalg import least_squares
@@ -17,6 +17,10 @@ class Solver:
     """Base of the closed forms: one :meth:`solve` on the whole training split, no state."""
 
     closed_form = True
+    hook: ClassVar[str]
+    """The method of a model that it asks."""
+    otherwise: ClassVar[str]
+    """What a model without that method is or lacks, and what fits it."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -60,6 +64,10 @@ class LeastSquares(Solver):
         ValueError: ``ridge`` is negative or the method unknown.
     """
 
+    tasks = ("regression",)
+    hook = "design_matrix"
+    otherwise = "is not linear in its parameters; take closed_form, sgd, adam, ..."
+
     def __init__(self, ridge: NonNegative = 0.0, method: Literal["qr", "svd"] = "qr"):
         super().__init__()
         require(0 <= ridge < float("inf"), f"ridge has to be a finite number of at least 0, got {ridge}")
@@ -76,6 +84,9 @@ class LeastSquares(Solver):
 @register("optimizer", "closed_form")
 class ClosedForm(Solver):
     """What the model itself solves: ``model.fit(x, y)``, such as maximum likelihood of Gaussians."""
+
+    hook = "fit"
+    otherwise = "has no closed form of its own; take least_squares for linear ones, else sgd, adam, ..."
 
     def _solve(self, model: Any, x: Any, y: Any) -> None:
         model.fit(x, y)

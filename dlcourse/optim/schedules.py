@@ -16,7 +16,15 @@ from dlcourse.optim.base import require
 from dlcourse.registry import register
 from dlcourse.types import Count, Fraction, NonNegativeInt, Positive
 
-__all__ = ["ConstantSchedule", "CosineSchedule", "ExponentialSchedule", "OneCycleSchedule", "Schedule", "StepSchedule"]
+__all__ = [
+    "ConstantSchedule",
+    "CosineSchedule",
+    "ExponentialSchedule",
+    "MultiStepSchedule",
+    "OneCycleSchedule",
+    "Schedule",
+    "StepSchedule",
+]
 
 
 class Schedule:
@@ -82,6 +90,27 @@ class StepSchedule(Schedule):
 
     def after_warmup(self, step: int) -> float:
         return self.gamma ** (step // self.step_size)
+
+
+@register("schedule", "multi_step")
+class MultiStepSchedule(Schedule):
+    """f(k) = gamma^(how many milestones are at most k), ``torch.optim.lr_scheduler.MultiStepLR``.
+
+    Args:
+        total_steps: updates in the whole training.
+        milestones: updates after the warm-up, from each of which on the rate is gamma times what it was.
+        gamma: what each drop multiplies by.
+        warmup: updates of linear growth at the start.
+    """
+
+    def __init__(self, total_steps: Count, milestones: list[Count], gamma: Positive = 0.1, warmup: NonNegativeInt = 0):
+        super().__init__(total_steps, warmup)
+        require(all(milestone >= 1 for milestone in milestones), f"a milestone has to be at least 1, got {milestones}")
+        require(gamma > 0, f"gamma has to be above 0, got {gamma}")
+        self.milestones, self.gamma = list(milestones), gamma
+
+    def after_warmup(self, step: int) -> float:
+        return self.gamma ** sum(milestone <= step for milestone in self.milestones)
 
 
 @register("schedule", "exponential")

@@ -90,7 +90,8 @@ def _run_record(folder: Path) -> Record:
     try:
         config = parse_yaml(run.config.read_text(encoding="utf-8"), str(run.config)).data
     except (ConfigError, ValueError, OSError) as error:
-        raise UserError(f"{run.config}: damaged: {str(error).splitlines()[0]}") from error
+        said = str(error).splitlines()[0].removeprefix(f"{run.config}:").lstrip()  # once is enough
+        raise UserError(f"{run.config}: damaged: {said}") from error
     if not isinstance(config, dict):
         raise UserError(f"{run.config}: damaged: not a mapping")
     result = run.read_result()

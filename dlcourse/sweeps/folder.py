@@ -17,7 +17,8 @@
              or null,
      "one_standard_error": the same for the simplest setting within one standard error of the best, or null,
      "resample": {"task": "regression", "resamples": R, "points": [
-                     {"id": ..., "bias2": ..., "variance": ..., "noise": ..., "expected": ..., "mse": ..., "fits": R}]}
+                     {"id": ..., "bias2": ..., "bias2_se": ... or null, "variance": ..., "noise": ...,
+                      "expected": ..., "mse": ..., "fits": R}]}
               or {"task": "estimation", "resamples": R, "points": [
                      {"id": ..., "estimates": {name: {"truth", "bias", "variance", "mse", "se",
                       "theory": {"bias", "variance", "mse"} or null}}}]} or null}
@@ -41,7 +42,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.errors import UserError
-from dlcourse.training.atomic import loud, write_bytes
+from dlcourse.training.atomic import loud, to_json, write_bytes
 from dlcourse.training.folder import RunFolder, fresh_path
 
 ARRAYS = "resample.npz"
@@ -131,7 +132,7 @@ class SweepFolder:
         """Replace ``sweep.json``."""
         # One line: indented JSON takes Python's slow encoder, which a thousand points would notice.
         content = {"kind": "sweep", **vars(state), "points": [vars(point) for point in state.points]}
-        write_bytes(self.state, json.dumps(content).encode())
+        write_bytes(self.state, to_json(content).encode())
 
     def read(self) -> SweepState:
         """What ``sweep.json`` says.

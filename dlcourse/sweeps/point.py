@@ -14,6 +14,7 @@ from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Int
 from dlcourse.experiment import fit, run
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, free_place, write_arrays
+from dlcourse.training.atomic import finite
 from dlcourse.training.folder import RunFolder
 
 Start = Literal["new", "go on", "keep"]
@@ -97,13 +98,8 @@ def read_outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a run's ``result.json`` as a sweep keeps them."""
     if not result:
         return {}
-    splits = result["metrics"]
-    metrics = {
-        f"{split}.{name}": value if np.isfinite(value) else None
-        for split, named in splits.items()
-        for name, value in named.items()
-    }
-    return {"metrics": metrics, "parameters": result["parameters"], "seconds": result["seconds"]}
+    metrics = {f"{split}.{name}": value for split, named in result["metrics"].items() for name, value in named.items()}
+    return {"metrics": finite(metrics), "parameters": result["parameters"], "seconds": result["seconds"]}
 
 
 def _run(task: Task) -> None:

@@ -5,6 +5,7 @@ Nothing is written for a single fit: R of them take about as long as the arithme
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def curves(
         outputs.append(np.asarray(fitted.predict(x), dtype=float)[:, : curve.shape[1]])
         targets.append(curve + noise * generator(seed, "sweep resample targets").standard_normal(curve.shape))
     found = decompose(np.stack(outputs), curve, noise, np.stack(targets))
-    record = {name: getattr(found, name) for name in ("bias2", "variance", "noise", "expected", "mse", "fits")}
+    record = asdict(found)
     return record, {"outputs": np.stack(outputs), "curve": curve}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
-from dlcourse.errors import ConfigError, Interrupted, UserError
+from dlcourse.errors import ConfigError, Interrupted, UserError, named
 from dlcourse.experiment.running import ConfigSource, on_device
 from dlcourse.sweeps import resample, summary
 from dlcourse.sweeps.conclusions import Selection
@@ -232,7 +232,7 @@ def _draw(folder: SweepFolder, log: Log) -> None:
         log(f"report: {plots.report(folder.path)}")
     except Exception as error:  # whatever goes wrong in drawing, the results are there
         hint = f"`dlcourse report {folder.path}` tries again"
-        log(f"the pictures could not be drawn ({type(error).__name__}: {error}); {hint}")
+        log(f"the pictures could not be drawn ({named(error)}); {hint}")
 
 
 def _result(folder: Path | None, state: SweepState, status: str) -> SweepResult:

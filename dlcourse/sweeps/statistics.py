@@ -76,6 +76,7 @@ class Decomposition:
 
     Attributes:
         bias2: squared distance of the mean prediction from the true curve.
+        bias2_se: its standard error; a bias2 below it cannot be told from 0. None for two training sets.
         variance: spread of the predictions about their mean.
         noise: variance of the targets about the curve; no model gets below it.
         expected: bias2 + variance + noise.
@@ -84,6 +85,7 @@ class Decomposition:
     """
 
     bias2: float
+    bias2_se: float | None
     variance: float
     noise: float
     expected: float
@@ -112,12 +114,28 @@ def decompose(outputs: np.ndarray, curve: np.ndarray, noise: float, targets: np.
     bias2 = max(0.0, float(np.mean((outputs.mean(axis=0) - curve) ** 2)) - variance / len(outputs))
     return Decomposition(
         bias2=bias2,
+        bias2_se=_bias2_error((outputs - curve).reshape(len(outputs), -1)),
         variance=variance,
         noise=float(noise) ** 2,
         expected=bias2 + variance + float(noise) ** 2,
         mse=float(np.mean((targets - outputs) ** 2)),
         fits=len(outputs),
     )
+
+
+def _bias2_error(away: np.ndarray) -> float | None:
+    """The standard error of bias^2 by the jackknife, from the fits' distances from the curve, (R, M).
+
+    bias^2 = (|S|^2 - Q) / (R (R - 1) M) with S the sum of the R rows and Q the sum of their squared lengths, so leaving
+    out a row takes no second pass.
+    """
+    count, width = away.shape
+    if count < 3:
+        return None
+    total, lengths = away.sum(axis=0), (away * away).sum(axis=1)
+    without = total @ total - 2 * away @ total + 2 * lengths - lengths.sum()
+    without /= (count - 1) * (count - 2) * width
+    return math.sqrt((count - 1) * without.var())
 
 
 def estimator_errors(estimates: Sequence[float], truth: float) -> dict[str, float]:

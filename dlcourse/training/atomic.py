@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,25 @@ def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
 
 
 def write_json(path: Path, value: Any, durable: bool = True) -> None:
-    """Replace ``path`` by this value as indented JSON, see :func:`write_bytes`."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(), durable)
+    """Replace ``path`` by this value as indented JSON, see :func:`to_json` and :func:`write_bytes`."""
+    write_bytes(path, (to_json(value, indent=2) + "\n").encode(), durable)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """The value as JSON, see :func:`finite`: Python would write NaN as a bare word that other readers choke on."""
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """The value with None for each number in it that is infinite or NaN: JSON has neither, ``null`` stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def link(source: Path, path: Path) -> None:

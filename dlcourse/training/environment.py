@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dlcourse
+from dlcourse.backend import determinism
 from dlcourse.errors import UserError
 
 _PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "safetensors", "pyyaml", "matplotlib", "threadpoolctl")
@@ -18,7 +19,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Versions, machine, the device's name, git state, command line, and the user's own component files with hashes."""
+    """Versions, machine, device, ``--deterministic``, git state, command line, the user's own component files."""
     return {
         "dlcourse": dlcourse.__version__,
         "python": platform.python_version(),
@@ -28,6 +29,7 @@ def describe(device: str) -> dict[str, Any]:
         "threads": {name: os.environ[name] for name in _THREADS if name in os.environ},
         "packages": _versions(),
         "device": device,
+        "deterministic": determinism.demanded(),
         "git": _git(),
         "command": list(sys.argv),
         "plugins": [{"path": str(path), "sha256": file_hash(path)} for path in loaded_plugins()],

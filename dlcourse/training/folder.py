@@ -21,8 +21,10 @@ def fresh_path(out: str | os.PathLike, name: str) -> Path:
     """``out/name/<UTC time>-<id>``: where a new run or sweep goes; nothing is made.
 
     Raises:
-        UserError: the name cannot be a folder's.
+        UserError: the name cannot be a folder's, or ``out`` is empty.
     """
+    if not os.fspath(out):
+        raise UserError("out: an empty name of a folder; leave it out for runs, or take . for the current one")
     if not _NAME.fullmatch(name) or name != name.strip():
         raise UserError(
             f"name: {name[:120]!r} cannot be the name of a folder: 1 to 100 letters, digits, spaces or any of "
@@ -66,8 +68,6 @@ class RunFolder:
             return folder
         if not folder.path.is_dir():
             raise UserError(f"{path}: no such run folder")
-        if (folder.path / "sweep.json").is_file():
-            raise UserError(f"{path}: is a sweep; its runs lie in {folder.path / 'points'}")
         inside = sorted(each.parent.name for each in folder.path.glob("*/config.yaml"))
         hint = f"; it holds runs, such as {folder.path / inside[-1]}" if inside else ""
         raise UserError(f"{path}: not a run folder (there is no config.yaml in it){hint}")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dlcourse.training.atomic import loud
+from dlcourse.training.atomic import finite, loud
 from dlcourse.training.callback import Callback
 
 
@@ -45,16 +45,16 @@ class History(Callback):
         self.record(trainer, "train", loss=self.loss, lr=trainer.lr)
 
     def record(self, trainer: Any, event: str, **values: Any) -> None:
-        """Write one line: where the run stands, and these values.
+        """Write one line: where the run stands, and these values; None for those that are infinite or NaN.
 
         Raises:
             DlcourseError: the line cannot be written.
         """
-        line = {"event": event, **trainer.position(), "seconds": round(self.seconds, 4), **values}
+        line = finite({"event": event, **trainer.position(), "seconds": round(self.seconds, 4), **values})
         self.events.append(line)
         if self.path is not None:
             with loud(self.path), open(self.path, "ab") as file:
-                file.write(json.dumps(line).encode() + b"\n")
+                file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     @property
     def seconds(self) -> float:

@@ -27,14 +27,16 @@ class Inputs:
     encoder: dict[str, Any] | None
     """See :class:`~dlcourse.data.encoder.TableEncoder`; None for pictures."""
     low: list[float]
-    """Smallest value of each feature in the training split; empty for pictures."""
+    """Smallest value of each feature in the training split; empty for pictures and symbols."""
     high: list[float]
+    symbols: bool = False
+    """Whether inputs are sequences of symbols, which the class names name."""
 
     @classmethod
     def of(cls, data: Data) -> "Inputs":
         """Take them from prepared data."""
         dataset, x = data.dataset, data.parts["train"].x
-        rows = x if x.ndim == 2 else np.empty((1, 0))
+        rows = x if x.ndim == 2 and not dataset.symbols else np.empty((1, 0))
         return cls(
             task=data.task,
             in_shape=list(data.in_shape),
@@ -47,6 +49,7 @@ class Inputs:
             encoder=None if dataset.encoder is None else dataset.encoder.to_json(),
             low=rows.min(axis=0).astype(float).tolist(),
             high=rows.max(axis=0).astype(float).tolist(),
+            symbols=dataset.symbols,
         )
 
     @classmethod
@@ -90,6 +93,8 @@ class Inputs:
 
     def expected(self) -> str:
         """What an input is, for messages."""
+        if self.symbols:
+            return "a text to go on with"
         if self.encoder is None:
             return f"a png or npz file with a picture of shape {tuple(self.in_shape)}"
         cells = []
@@ -151,6 +156,8 @@ class Inputs:
     def _checked(self, x: np.ndarray, source: str) -> np.ndarray:
         if x.shape[1:] != tuple(self.in_shape) or x.dtype.kind not in "iuf":
             raise UserError(f"{source}: got inputs of shape {x.shape[1:]} ({x.dtype}), expected {self.expected()}")
+        if x.dtype.kind == "i":
+            x = x.astype(np.float64)  # whole numbers in a file are quantities; symbols come as a text
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise UserError(f"{source}: holds a value that is not a finite number")
         return x

@@ -41,8 +41,9 @@ def write_predictions(
     arrays = {}
     for split, loader in loaders.items():
         arrays.update(_split_arrays(split, data.parts[split], model, loader))
-    arrays.update(_curve(data, predict))
-    arrays.update(_grid(data, predict))
+    if not data.dataset.symbols:
+        arrays.update(_curve(data, predict))
+        arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(picture_arrays(data, arrays, model))
     content = io.BytesIO()
@@ -68,11 +69,14 @@ def write_predictions(
 def _split_arrays(split: str, part: Any, model: Any, loader: Any) -> dict[str, np.ndarray]:
     found, rows = [], 0
     for _, output, _ in outputs(model, loader):
-        found.append(backend.to_host(output))
-        rows += len(output)
+        found.append(backend.to_host(output).reshape(-1, output.shape[-1]))  # of a sequence, each element is a row
+        rows += len(found[-1])
         if rows >= MOST_ROWS:
             break
-    arrays = {f"{split}_y": part.y[:MOST_ROWS], f"{split}_output": np.concatenate(found)[:MOST_ROWS]}
+    labels = part.y.reshape(-1) if part.y.dtype.kind == "i" else part.y
+    arrays = {f"{split}_y": labels[:MOST_ROWS], f"{split}_output": np.concatenate(found)[:MOST_ROWS]}
+    if len(labels) > len(part):
+        return arrays
     numbers = min(part.x.size, MOST_ROWS * part.x[0].size)
     if numbers <= MOST_INPUT_VALUES or part.x.shape[1:] in ((1,), (2,)):
         arrays[f"{split}_x"] = part.x[:MOST_ROWS]

@@ -7,6 +7,7 @@ from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.optim import average_step
 from dlcourse.backend.kernels.penalty import add_penalty
 from dlcourse.optim.clip import clip_grad_norm
 
@@ -69,9 +70,9 @@ class TrainStep:
         self.optimizer.step()
         self.step += 1
         if self._average is not None:
-            self._average *= self.ema
-            self._average += (1 - self.ema) * self.flat.data
-        return Tensor(loss)
+            average_step(self._average, self.flat.data, self.ema)
+        # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
+        return Tensor(backend.array_module(loss).asarray(loss))
 
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the batch, part by part; returns the loss as an array."""
@@ -84,8 +85,9 @@ class TrainStep:
         size = -(-count // self.accumulate)
         for start in range(0, count, size):
             part = slice(start, start + size)
-            share = 1.0 if summed else len(x[part]) / count
-            loss = self.loss_fn(self.model(Tensor(x[part])), y[part]) * share
+            loss = self.loss_fn(self.model(Tensor(x[part])), y[part])
+            if not summed:
+                loss = loss * (len(x[part]) / count)
             loss.backward()
             total = loss.data if total is None else total + loss.data
         return total

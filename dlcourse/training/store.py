@@ -1,5 +1,6 @@
 """The checkpoints of one run: ``last``, the one before it, and ``best``."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dlcourse.training.checkpoint import Checkpoint
 
 SUFFIX = ".safetensors"
 Content = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
-"""Arrays and state, as :func:`dlcourse.training.checkpoint.write` takes them."""
+"""Arrays and state, as :func:`dlcourse.training.checkpoint.encode` takes them."""
 
 
 class CheckpointStore:
@@ -51,9 +52,10 @@ class CheckpointStore:
 
         Raises:
             DlcourseError: it cannot be written; the one that was there still is.
+            CheckpointError: ``last`` is damaged; the new ``best`` is there.
         """
         write_bytes(self.path("best"), checkpoint.encode(*content))
-        self._write_manifest(content[1])
+        self._write_manifest(self.load("last").state if self.path("last").exists() else content[1])
 
     def load(self, name: str) -> Checkpoint:
         """Read ``last``, ``previous`` or ``best``.
@@ -62,6 +64,24 @@ class CheckpointStore:
             CheckpointError: it is missing or damaged.
         """
         return checkpoint.read(self.path(name))
+
+    def load_for_use(self, name: str) -> Checkpoint:
+        """As :meth:`load`; where that one is missing or damaged the error names those that are whole.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        try:
+            return self.load(name)
+        except CheckpointError as error:
+            said = [str(error)]
+        for other in ("last", "best", "previous"):
+            with contextlib.suppress(CheckpointError):
+                how = self.path(other) if other == "previous" else f"--checkpoint {other}"
+                said.append(f"  there is another one, of step {self.load(other).state['step']}: {how}")
+        if self.path("last").exists() or len(said) > 1:
+            said.append(f"  `dlcourse run --resume {self.folder.parent}` takes the missing steps again")
+        raise CheckpointError("\n".join(said))
 
     def newest(self, say: Callable[[str], None]) -> Checkpoint | None:
         """What to go on from: ``last``, or ``previous`` if that is damaged (then it is said); None before the first.
@@ -98,6 +118,7 @@ class CheckpointStore:
         self._write_manifest(found.state)
 
     def _write_manifest(self, state: Mapping[str, Any]) -> None:
+        """Say what there is; ``state`` is that of ``last``, where there is one."""
         names = [name for name in ("last", "previous", "best") if self.path(name).exists()]
         manifest = {"step": state["step"], **{name: self.path(name).name for name in names}}
         write_json(self.folder / "latest.json", manifest, durable=False)

@@ -1,5 +1,7 @@
 """What a Tensor is beyond its operations: making, moving, accumulating, refusing."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -172,7 +174,32 @@ def test_comparisons_are_boolean_tensors(device: str) -> None:
     assert (a != 2).tolist() == [True, False, True]
     assert (a > b).tolist() == [False, False, True]
     assert (a >= 2).tolist() == [False, True, True]
+    assert (a == [1, 2.5, 3]).tolist() == [True, False, True]
+    assert (a < np.float64(2)).tolist() == [True, False, False]
     assert len({a, b, a}) == 2
+
+
+def test_comparing_across_devices_is_said(device: str) -> None:
+    if device == "cpu":
+        pytest.skip("there is only the one device to compare on")
+    a = tensor([1.0, 2.0])
+    for other in (np.ones(2, dtype=np.float32), tensor([1.0, 2.0], device="cpu")):
+        with pytest.raises(ShapeError, match=r"comparison: one input lies on cuda:0, another on cpu"):
+            a < other  # noqa: B015
+
+
+def test_a_choice_of_two_numbers_has_the_type_of_a_tensor_of_them(device: str) -> None:
+    flags = tensor([1.0, -1.0]) > 0
+    for a, b in ((1.0, 2.0), (1, 2), (1, 2.5), (True, False)):
+        assert F.where(flags, a, b).dtype == tensor([a, b]).dtype
+        assert F.where(flags, a, b).tolist() == [a, b]
+
+
+def test_an_empty_list_is_an_index(device: str) -> None:
+    x = tensor(np.ones((3, 2)), requires_grad=True)
+    assert x[[]].shape == (0, 2) and x[:, []].shape == (3, 0)
+    x[[]].sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.zeros((3, 2)))
 
 
 def test_an_own_function_needs_forward_and_backward_only(device: str) -> None:
@@ -249,3 +276,27 @@ def test_one_number_is_formatted(device: str) -> None:
     assert f"{loss}" == str(loss)
     with pytest.raises(TypeError):
         f"{loss:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("name", "here"), [("view", "reshape"), ("permute", "transpose"), ("unsqueeze", "reshape"), ("clamp", "clip")]
+)
+def test_pytorchs_names_lead_to_those_that_are_here(name: str, here: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'; here it is {here}"):
+        getattr(tensor([1.0]), name)
+    assert not hasattr(tensor([1.0]), "nonsense")
+
+
+def test_of_nothing_there_is_no_extreme_and_the_mean_is_no_number() -> None:
+    empty = tensor(np.zeros((0, 3)))
+    with pytest.raises(ShapeError, match=r"^max: there is nothing .* shape \(0, 3\)"):
+        empty.max()
+    assert empty.max(axis=1).shape == (0,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(empty.mean().item()) and np.isnan(empty.mean(axis=0).numpy()).tolist() == [True] * 3
+
+
+def test_labels_beyond_the_outputs_say_how_many_there_are() -> None:
+    with pytest.raises(ShapeError, match=r"labels are in 0..2, got 1..5: the model has 3 outputs, one for each class"):
+        F.cross_entropy(tensor(np.zeros((2, 3))), np.array([1, 5]))

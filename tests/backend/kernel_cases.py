@@ -207,6 +207,17 @@ def _tied_neighbours(metric: str) -> Maker:
     return make
 
 
+def _equal_neighbours(metric: str) -> Maker:
+    """Fifty references that are one point, among others: more ties than candidates are kept."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        references = draw.normal(size=(600, 5)).astype(dtype)
+        references[draw.permutation(600)[:50]] = 0.1
+        return (0.1 + 0.01 * draw.normal(size=(6, 5))).astype(dtype), references, 4, metric
+
+    return make
+
+
 def _pictures(
     shape: tuple[int, ...],
     normalised: str,
@@ -277,6 +288,7 @@ CASES: dict[str, list[Maker]] = {
         ],
         *[_tied_neighbours(metric) for metric in METRICS],
         _neighbours(3, 8200, 2, 2, "l2"),
+        *[_equal_neighbours(metric) for metric in METRICS],
         _neighbours(0, 5, 2, 2, "l1"),
     ],
     "conv2d": [_conv("forward", case) for case in PICTURES],
@@ -348,6 +360,7 @@ CASES: dict[str, list[Maker]] = {
     ],
     "adagrad_step": [_optimizer(n, 1, 0.1, 1e-10, decay) for n in (1, CHUNK) for decay in (0.0, 0.01)],
     "rmsprop_step": [_optimizer(n, 2, 0.1, 0.99, 1e-8, 0.9, decay) for n in (1, CHUNK) for decay in (0.0, 0.01)],
+    "average_step": [_optimizer(n, 0, decay) for n in (1, CHUNK) for decay in (0.0, 0.9, 1.0)],
     "clip_norm": [
         lambda draw, dtype: (draw.normal(size=CHUNK).astype(dtype), 1.0),
         lambda draw, dtype: (draw.normal(size=5).astype(dtype), 100.0),

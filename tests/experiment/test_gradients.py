@@ -16,7 +16,9 @@ CASES = {
     "smooth net": changed(NET, model={"activation": "tanh", "dropout": 0.0}),
     "closed form with a loss": LINE,
     "polynomial": changed(LINE, model={"name": "polynomial", "degree": 9}),
-    "probabilistic": {**LINE, "model": "gaussian_regression", "loss": "gaussian_nll", "metrics": []},
+    "probabilistic": {
+        **LINE, "model": "gaussian_regression", "optimizer": "closed_form", "loss": "gaussian_nll", "metrics": []
+    },
     "gaussian classes": {
         **LINE,
         "data": {"name": "gaussian_classes"},

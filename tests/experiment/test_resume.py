@@ -174,6 +174,22 @@ def test_a_damaged_last_checkpoint_is_said_and_the_previous_one_used(tmp_path: P
     same_run(whole, broken)
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_finished_run_whose_last_checkpoint_is_damaged_is_mended(tmp_path: Path, capsys, early: bool) -> None:
+    stopping = {"metric": "cross_entropy", "patience": 2} if early else None
+    config = changed(NET, train={"checkpoint_every": 20, "early_stopping": stopping, "epochs": 60 if early else 20})
+    whole = go(config, tmp_path / "whole").folder
+    broken = go(config, tmp_path / "broken").folder
+    last = broken / "checkpoints/last.safetensors"
+    last.write_bytes(last.read_bytes()[:-1])
+    run(resume=broken, plots=False)
+    out = capsys.readouterr().out
+    assert "going on from previous.safetensors" in out and "is finished" not in out
+    same_run(whole, broken)
+    run(resume=broken, plots=False)
+    assert "is finished" in capsys.readouterr().out
+
+
 def test_only_damaged_checkpoints_are_one_clear_error(tmp_path: Path, monkeypatch) -> None:
     broken = killed_at(monkeypatch, changed(NET, train={"checkpoint_every": 20}), tmp_path, 70)
     for name in ("last", "previous"):
@@ -273,3 +289,9 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch) -> None:
     assert read(broken / "checkpoints/last.safetensors").state["step"] == 47
     go(None, tmp_path, resume=broken)
     same_run(whole, broken)
+
+
+def test_a_sweep_is_resumed_by_its_own_command(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(UserError, match=f"dlcourse sweep --resume {tmp_path}"):
+        go(None, tmp_path, resume=tmp_path)

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -7,16 +8,47 @@ import pytest
 import yaml
 
 import dlcourse as dl
+from dlcourse import plots
+from dlcourse.cli import main
 from dlcourse.errors import ConfigError, DivergenceError, DlcourseError, UserError
 from dlcourse.experiment import run
+from dlcourse.plots.run_view import RunView
+from dlcourse.sweeps.point import read_outcome
 from dlcourse.training.checkpoint import read
 from dlcourse.training.folder import RunFolder
 
-from .samples import LINE, NET, changed, lines
+from .samples import LINE, NET, changed, lines, write
 
 
 def go(config: dict, out: Path, **options):
     return run(config, out=out, plots=False, quiet=True, **options)
+
+
+def test_a_metric_that_is_no_number_is_null_in_every_file(tmp_path: Path, capsys) -> None:
+    """r2 of a single sample is 0 / 0."""
+    result = go(changed(LINE, data={"split": {"val": 1, "test": 0.2}}), tmp_path)
+    assert np.isnan(result.metrics["val"]["r2"])
+    for name in ("result.json", "metrics.jsonl", "predictions.json", "environment.json"):
+        assert not re.search(r"NaN|Infinity", (result.folder / name).read_text()), name
+    assert RunFolder(result.folder).read_result()["metrics"]["val"]["r2"] is None
+    assert result.history == RunFolder(result.folder).read_history()
+    assert RunView(result.folder).metrics["val"].keys() == result.metrics["val"].keys()
+    assert plots.draw(result.folder)
+    assert read_outcome(RunFolder(result.folder).read_result())["metrics"]["val.r2"] is None
+    assert main(["compare", str(result.folder), str(result.folder), "--sort", "val.r2"]) == 0
+    assert "-" in capsys.readouterr().out.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_environment_says_whether_determinism_was_asked_for(tmp_path: Path, monkeypatch, asked: bool) -> None:
+    for name in ("DLCOURSE_DETERMINISTIC", "CUBLAS_WORKSPACE_CONFIG"):
+        monkeypatch.setenv(name, "")  # so that it is as before after the test
+        monkeypatch.delenv(name)
+    arguments = ["run", str(write(tmp_path, LINE)), "--out", str(tmp_path), "--no-plots", "--quiet"]
+    assert main(arguments + ["--deterministic"] * asked) == 0
+    (environment,) = tmp_path.glob("line/*/environment.json")
+    assert json.loads(environment.read_text())["deterministic"] is asked
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if asked else None)
 
 
 def test_a_closed_form_and_a_net_leave_the_same_folder(tmp_path: Path) -> None:
@@ -157,6 +189,14 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path: 
     assert all(np.isfinite(array).all() for array in good.arrays.values())
 
 
+def test_a_run_that_diverges_says_so_once_and_not_numpy_before_it(tmp_path: Path, capsys) -> None:
+    config = changed(LINE, optimizer={"name": "sgd", "lr": 1e9}, train={"epochs": 20, "log_every": 100})
+    with pytest.raises(DivergenceError):
+        run(config, out=tmp_path, plots=False)
+    said = "".join(capsys.readouterr())
+    assert "encountered" not in said and "overflow" not in said
+
+
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path: Path, monkeypatch) -> None:
     """An update can spoil the weights while its own loss, computed before it, was fine."""
     from dlcourse.optim.adam import Adam
@@ -177,6 +217,8 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path: Path, monkeypatch
 
 def test_bad_places_and_names_fail_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="out: an empty name"):
+        run(LINE, out="")
     with pytest.raises(UserError, match="cannot be made there"):
         go(LINE, tmp_path / "file")
     with pytest.raises(ConfigError, match="name"):
@@ -209,6 +251,10 @@ def test_drawing_may_fail_and_the_run_is_done(tmp_path: Path, monkeypatch, capsy
     result = run(LINE, out=tmp_path)
     assert RunFolder(result.folder).read_result()["status"] == "done"
     assert "the pictures could not be drawn: ValueError: no such colour" in capsys.readouterr().out
+    ours = UserError("no room for pictures")
+    monkeypatch.setattr("dlcourse.plots.draw", lambda *_: (_ for _ in ()).throw(ours))
+    run(LINE, out=tmp_path)
+    assert "the pictures could not be drawn: no room for pictures (" in capsys.readouterr().out
 
 
 def test_what_is_said_is_logged_with_the_time(tmp_path: Path, capsys) -> None:
@@ -247,3 +293,58 @@ def test_pieces_that_do_not_go_together_are_errors_before_the_folder(tmp_path: P
         go(changed(LINE, optimizer="closed_form"), tmp_path)
     with pytest.raises(UserError, match="has a sweep"):
         go(changed(LINE, sweep={"grid": {"seed": [1, 2]}}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+KNN = {**NET, "model": "knn", "loss": None, "optimizer": "closed_form", "train": {}}
+SAMPLES = {"name": "gaussian_samples"}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (changed(NET, loss="mse"), "loss.name: mse is for regression, the data are for classification"),
+        (changed(NET, loss="half_sse"), "loss.name: half_sse is for regression"),
+        (changed(LINE, loss="cross_entropy"), "loss.name: cross_entropy is for classification, the data are for regr"),
+        (changed(LINE, loss="multiclass_hinge"), "loss.name: multiclass_hinge is for classification"),
+        (changed(KNN, optimizer="least_squares"), "optimizer.name: least_squares is for regression, the data are"),
+        (changed(KNN, optimizer="adam", loss="cross_entropy"), "optimizer.name: adam trains parameters, and the model"),
+        (changed(NET, model="linear"), "model.name: linear is for regression, the data are for classification"),
+        (changed(LINE, model="knn"), "model.name: knn is for classification, the data are for regression"),
+        (changed(LINE, model="gaussian_estimators"), "model.name: gaussian_estimators is for estimation"),
+        (changed(LINE, data=SAMPLES), "model.name: linear is for regression, the data are for estimation"),
+        (changed(LINE, model={"name": "mlp", "hidden": [4]}), "optimizer.name: least_squares cannot fit the model mlp"),
+    ],
+)
+def test_parts_that_are_not_for_these_data_are_named_before_the_folder(
+    tmp_path: Path, capsys, config: dict, said: str
+) -> None:
+    out = tmp_path / "runs"
+    assert main(["run", str(write(tmp_path, config)), "--out", str(out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("parts", "names"),
+    [
+        ({"model": "linear"}, ["slope[Size]", "slope[City=A]", "slope[City=B]", "intercept"]),
+        (
+            {"model": "gaussian_regression", "optimizer": "closed_form", "loss": "gaussian_nll", "metrics": []},
+            ["slope[Size]", "slope[City=A]", "slope[City=B]", "intercept", "sigma"],
+        ),
+    ],
+    ids=["linear", "gaussian"],
+)
+def test_coefficients_carry_the_names_of_the_columns(tmp_path: Path, capsys, parts: dict, names: list[str]) -> None:
+    rows = [f"{size},{city},{3 * size + 10 * (city == 'B') + size % 3}" for size in range(30) for city in "AB"]
+    (tmp_path / "flats.csv").write_text("\n".join(["Size,City,Rent", *rows]))
+    data = {"name": "csv", "path": str(tmp_path / "flats.csv"), "target": "Rent", "split": {"test": 0.2}}
+    config = {**LINE, "data": data, **parts}
+    estimates = run(config, out=tmp_path, plots=False).estimates
+    assert list(estimates) == names
+    assert "slope[City=B]" in capsys.readouterr().out
+    assert estimates["slope[Size]"] == pytest.approx(3, abs=0.2)
+    if parts["model"] == "linear":
+        poly = run({**config, "model": {"name": "polynomial", "degree": 2}}, out=tmp_path, plots=False).estimates
+        assert "theta[Size]_2" in poly and "theta_0" in poly

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from dlcourse.cli import main
 from dlcourse.errors import CheckpointError, ConfigError, DataError, UserError
 from dlcourse.experiment import evaluate_run, load_run, run
+from dlcourse.experiment.trained import units
 from dlcourse.training.checkpoint import encode, read
 
 from .samples import LINE, NET, changed
@@ -31,6 +32,17 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def result(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
+
+
+def test_evaluating_measures_what_the_run_measured(tmp_path: Path) -> None:
+    train = {"epochs": 2, "evaluate": ["val"], "best": {"metric": "loss"}}
+    folder = go(changed(NET, train=train), tmp_path)
+    assert set(result(folder)["metrics"]) == {"val"}
+    assert set(result(folder)["metrics"]["val"]) == {"accuracy", "cross_entropy", "loss"}
+    again = evaluate_run(load_run(folder))
+    assert {split: pytest.approx(metrics) for split, metrics in result(folder)["metrics"].items()} == again
+    assert set(units(load_run(folder))) == set(again["val"])
+    assert set(evaluate_run(load_run(folder), "test")) == {"test"}
 
 
 def test_evaluating_gives_the_runs_own_metrics_again(line: Path, net: Path) -> None:
@@ -179,3 +191,14 @@ def test_runs_with_components_of_ones_own_ask_for_the_file(tmp_path: Path, capsy
     assert main(["predict", str(folder), "1000"]) == 2
     assert f"name it again: --plugin {plugin}" in capsys.readouterr().err
     assert dlcourse("predict", folder, "1000", "--plugin", plugin)[0] == 0
+
+
+def test_where_a_checkpoint_is_damaged_the_others_are_named(tmp_path: Path) -> None:
+    folder = go(changed(NET, train={"checkpoint_every": 20}), tmp_path)
+    (folder / "checkpoints/last.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError) as caught:
+        load_run(folder)
+    said = str(caught.value)
+    assert "last.safetensors: damaged" in said and "--checkpoint best" in said and "--checkpoint last" not in said
+    assert f"of step 100: {folder}/checkpoints/previous.safetensors" in said and f"--resume {folder}" in said
+    assert load_run(folder, which="best").source.state["step"]

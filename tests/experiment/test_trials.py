@@ -2,10 +2,30 @@ from pathlib import Path
 
 import pytest
 
+from dlcourse import backend, registry
 from dlcourse.cli import main
+from dlcourse.config import load
+from dlcourse.data.files import data_folder
 from dlcourse.experiment import run
+from dlcourse.experiment.pieces import assemble
+from dlcourse.experiment.trials import one_batch
 
 from .samples import LINE, NET, PICTURES, changed, write
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHIPPED = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_config_can_be_tried_for_one_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    config = load(CONFIGS / name).apply_overrides({"sweep": None})
+    if hasattr(registry.lookup("data", config.data["data"]["name"]), "open"):
+        pytest.skip("its data would have to be downloaded")
+    path = config.data["data"].get("path")
+    if path is not None and not any((folder / path).is_file() for folder in (Path(), data_folder() or Path())):
+        pytest.skip(f"{path} is not here")
+    assemble(one_batch(config).data, backend.get("cpu"), first_batches=True)
 
 
 def test_one_batch_is_learnt_by_heart_without_what_holds_it_back(capsys, tmp_path: Path) -> None:
@@ -59,7 +79,8 @@ def test_a_fast_dev_run_does_everything_and_keeps_nothing(tmp_path: Path, monkey
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     result = run(config, fast_dev_run=True)
-    assert "everything worked, nothing was kept" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "everything worked, nothing was kept" in out and str(tmp_path) not in out, "names what is gone"
     assert {"result.json", "predictions.npz", "checkpoints", "metrics.jsonl"} <= set(drawn[0])
     assert result.folder is None and list(tmp_path.iterdir()) == []
     assert result.history[-1]["step"] == 1

@@ -165,3 +165,11 @@ def test_embedding_refuses_what_is_not_in_its_table() -> None:
     for bad in (np.array([4]), np.array([-1]), np.array([0.0])):
         with pytest.raises(ShapeError, match="embedding"):
             layer(bad)
+
+
+def test_sizes_of_a_window_are_whole_numbers_of_any_kind() -> None:
+    assert nn.Conv2d(1, 2, np.int64(3), stride=(np.int32(2), 1)).kernel_size == (3, 3)
+    assert nn.MaxPool2d(np.uint8(2)).kernel_size == (2, 2)
+    for wrong in (2.0, 0, (1, 2, 3), (2, 2.5), "33"):
+        with pytest.raises(ValueError, match="kernel_size: expected a whole number of at least 1"):
+            nn.MaxPool2d(wrong)

@@ -124,3 +124,18 @@ def test_every_activation_has_a_layer(device: str) -> None:
         (nn.Softmax(), F.softmax),
     ]:
         np.testing.assert_array_equal(layer(x).numpy(), function(x).numpy())
+
+
+def test_a_module_works_without_calling_its_bases_init() -> None:
+    class Forgetful(nn.Module):
+        def __init__(self, width: int):
+            self.inner = nn.Linear(width, 2)
+            self.register_buffer("seen", np.zeros(3))
+
+        def forward(self, x):
+            return self.inner(x)
+
+    model = Forgetful(width=4)
+    assert model.training and not model.eval().inner.training
+    assert set(model.state_dict()) == {"inner.weight", "inner.bias", "seen"}
+    assert nn.ReLU().state_dict() == {}

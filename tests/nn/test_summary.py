@@ -52,6 +52,12 @@ def test_shared_and_idle_modules() -> None:
     assert "not called" in summary.table()
 
 
+def test_group_norm_counts_as_layer_norm_does() -> None:
+    x = Tensor(np.zeros((1, 3, 3, 4), dtype="float32"))
+    counts = [summarize(nn.Sequential(layer), x).flops for layer in (nn.GroupNorm(2, 4), nn.LayerNorm(4))]
+    assert counts == [8 * 36, 8 * 36]
+
+
 def test_the_model_comes_back_as_it_was() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
     model.train()

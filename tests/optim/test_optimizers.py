@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+import dlcourse as dl
 from dlcourse import backend, nn, optim, registry
 from dlcourse.autograd import Parameter
 from dlcourse.errors import CheckpointError
@@ -187,6 +188,26 @@ def test_moving_the_model_after_making_the_optimizer_is_said() -> None:
     model.to(dtype=np.float64)
     with pytest.raises(RuntimeError, match="make the optimizer after"):
         optimizer.step()
+
+
+def test_two_optimizers_may_share_a_model_but_no_parameter() -> None:
+    model, twin = (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)) for _ in range(2))
+    twin.load_state_dict(model.state_dict())
+    whole = optim.SGD(twin.parameters(), lr=0.1)
+    halves = [optim.SGD(layer.parameters(), lr=0.1) for layer in (model[0], model[1])]
+    x = dl.tensor(np.ones((4, 2), dtype=np.float32))
+    for _ in range(3):
+        for net, optimizers in ((twin, [whole]), (model, halves)):
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            net(x).sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    optim.SGD(twin[0].parameters(), lr=0.1)
+    with pytest.raises(RuntimeError, match="taken by another optimizer.*give no parameter to two optimizers"):
+        whole.step()
 
 
 def test_a_config_builds_each() -> None:

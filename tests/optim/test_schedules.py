@@ -12,6 +12,11 @@ TOTAL = 40
 PEERS = {
     "constant": (optim.ConstantSchedule, {}, lambda s, o, n: s.LambdaLR(o, lambda step: 1.0)),
     "step": (optim.StepSchedule, {"step_size": 7, "gamma": 0.3}, lambda s, o, n: s.StepLR(o, 7, 0.3)),
+    "multi_step": (
+        optim.MultiStepSchedule,
+        {"milestones": [5, 21], "gamma": 0.2},
+        lambda s, o, n: s.MultiStepLR(o, [5, 21], 0.2),
+    ),
     "exponential": (optim.ExponentialSchedule, {"gamma": 0.9}, lambda s, o, n: s.ExponentialLR(o, 0.9)),
     "cosine": (optim.CosineSchedule, {"final": 0.1}, lambda s, o, n: s.CosineAnnealingLR(o, n, eta_min=0.05)),
     "one_cycle": (
@@ -95,6 +100,8 @@ def test_a_training_of_one_step(name: str) -> None:
         (optim.ConstantSchedule, {"total_steps": 5, "warmup": -1}),
         (optim.StepSchedule, {"total_steps": 5, "step_size": 0}),
         (optim.StepSchedule, {"total_steps": 5, "step_size": 1, "gamma": 0.0}),
+        (optim.MultiStepSchedule, {"total_steps": 5, "milestones": [0]}),
+        (optim.MultiStepSchedule, {"total_steps": 5, "milestones": [1], "gamma": 0.0}),
         (optim.ExponentialSchedule, {"total_steps": 5, "gamma": -1.0}),
         (optim.ExponentialSchedule, {"total_steps": 5, "gamma": 0.5, "every": 0}),
         (optim.CosineSchedule, {"total_steps": 5, "final": 1.5}),

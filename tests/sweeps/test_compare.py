@@ -123,5 +123,6 @@ def test_mistakes(tmp_path):
         compare.collect([tmp_path])
     run = make_run(tmp_path / "a")
     run.config.write_text("a: [")
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="damaged") as caught:
         compare.collect([tmp_path / "a"])
+    assert str(caught.value).count("config.yaml") == 1

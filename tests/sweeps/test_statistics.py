@@ -72,6 +72,20 @@ def test_decomposition_adds_up():
     assert found.fits == 400
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_the_standard_error_of_the_bias_is_its_scatter_over_repetitions(shift):
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        outputs = shift + 0.5 * generator.normal(size=(20, 1)) + 0.1 * generator.normal(size=(20, 6))
+        found.append(decompose(outputs, np.zeros(6), 0.0, outputs))
+    scatter = np.std([each.bias2 for each in found])
+    error = np.mean([each.bias2_se for each in found])
+    # Where there is a bias it is right; where there is none it errs on the large side, and bias2 is cut off at 0.
+    assert 0.85 * scatter < error < (1.3 if shift else 3) * scatter
+    assert decompose(outputs[:2], np.zeros(6), 0.0, outputs[:2]).bias2_se is None
+
+
 def test_estimator_errors_against_the_formulas():
     generator = np.random.default_rng(1)
     samples = 3.0 + 2.0 * generator.normal(size=(20000, 5))

@@ -1,6 +1,9 @@
+import json
+import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dlcourse.errors import DlcourseError
@@ -40,6 +43,14 @@ def test_a_refused_write_is_one_clear_line_and_leaves_nothing_behind(tmp_path: P
         atomic.write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_has_null_for_what_is_no_finite_number(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    value = {"a": [math.nan, 1.5, (math.inf, 2)], "b": {"c": -math.inf, "d": "NaN"}, "e": np.float64("nan"), "f": True}
+    atomic.write_json(path, value)
+    read = json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert read == {"a": [None, 1.5, [None, 2]], "b": {"c": None, "d": "NaN"}, "e": None, "f": True}
 
 
 def test_link_replaces_and_falls_back_to_a_copy(tmp_path: Path, monkeypatch) -> None:

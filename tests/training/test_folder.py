@@ -64,6 +64,10 @@ def test_opening_what_is_no_run_says_what_is_there(tmp_path: Path) -> None:
     folder = create(tmp_path)
     with pytest.raises(UserError, match="no such run folder"):
         RunFolder.open(tmp_path / "absent")
+    (tmp_path / "exp" / "sweep.json").write_text("{}")
+    with pytest.raises(UserError, match="is a sweep, its runs lie in"):
+        RunFolder.open(tmp_path / "exp")
+    (tmp_path / "exp" / "sweep.json").unlink()
     with pytest.raises(UserError, match=rf"not a run folder.*holds runs, such as {re.escape(str(folder.path))}"):
         RunFolder.open(tmp_path / "exp")
 

@@ -132,6 +132,14 @@ def test_dropout_goes_on_where_it_was(device: str) -> None:
     np.testing.assert_array_equal(weights(resumed), weights(model))
 
 
+@pytest.mark.parametrize("settings", [{}, {"l2": 0.1}, {"accumulate": 2}, {"clip_norm": 1.0, "l1": 0.1}])
+def test_the_loss_holds_an_array_and_never_a_scalar(settings: dict, device: str) -> None:
+    model = net()
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1), **settings)
+    loss = step(*batch())
+    assert not isinstance(loss.data, np.generic) and loss.shape == () and loss.dtype == np.float32
+
+
 def test_settings_out_of_range_are_refused() -> None:
     for bad in ({"accumulate": 0}, {"clip_norm": 0.0}, {"l1": -1.0}, {"l2": -0.1}):
         with pytest.raises(ValueError, match="TrainStep"):

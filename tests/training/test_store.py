@@ -112,10 +112,13 @@ def test_the_manifest_names_what_there_is(tmp_path: Path) -> None:
     import json
 
     store = saved(tmp_path, 1)
-    store.save(content(2), content(2))
-    assert json.loads((tmp_path / "latest.json").read_text()) == {
+    expected = {
         "step": 2,
         "last": "last.safetensors",
         "previous": "previous.safetensors",
         "best": "best.safetensors",
     }
+    store.save(content(2), content(2))
+    assert json.loads((tmp_path / "latest.json").read_text()) == expected
+    store.save_best(content(1))
+    assert json.loads((tmp_path / "latest.json").read_text()) == expected, "the step is that of last"

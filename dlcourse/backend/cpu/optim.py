@@ -148,6 +148,14 @@ def rmsprop_step(
         w -= s
 
 
+@override(reference.average_step, "cpu")
+def average_step(average: Array, weight: Array, decay: float) -> None:
+    for a, w, s in _chunks(average, weight, buffers=1):
+        np.multiply(w, 1 - decay, out=s)
+        a *= decay
+        a += s
+
+
 @override(reference.clip_norm, "cpu")
 def clip_norm(grad: Array, max_norm: float) -> Array:
     # BLAS's dot product reads the gradient once and stores nothing; sums of chunks in float64 keep its precision.

@@ -104,6 +104,13 @@ def rmsprop_step(
 
 
 @kernel
+def average_step(average: Array, weight: Array, decay: float) -> None:
+    """An exponential moving average of the weights (Polyak & Juditsky 1992): a <- decay a + (1 - decay) w."""
+    average *= decay
+    average += (1 - decay) * weight
+
+
+@kernel
 def clip_norm(grad: Array, max_norm: float) -> Array:
     """Scale a gradient in place so that its Euclidean norm is at most ``max_norm``; nothing is read by the host.
 

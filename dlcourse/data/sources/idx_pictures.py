@@ -1,10 +1,13 @@
 """Data sets in MNIST's form: four idx files, pictures and labels of a training and a test part."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from dlcourse.data.sources.collection import Arrays, Collection, Edition
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.sources.collection import Arrays, Collection, Edition, Opened
 from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.idx import parse_idx
 from dlcourse.data.sources.published import Published
@@ -16,6 +19,29 @@ SIDE = 28
 _SAMPLES = {"train": 60_000, "test": 10_000}
 _PARTS = {"train": "train", "t10k": "test"}
 """The part that a file's first word means."""
+
+
+@dataclass(frozen=True)
+class IdxPictures:
+    """Base of such a data set, which names its ``files`` and its ``class_names``.
+
+    Args:
+        path: a folder with the four idx files, gzipped or not; left out: the folder DLCOURSE_DATA, the cache, or else
+            a download.
+    """
+
+    path: str | None = None
+
+    files: ClassVar[Collection]
+    class_names: ClassVar[tuple[str, ...]]
+
+    def load(self, seed: int) -> Dataset:
+        """Memory-mapped pictures (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
+        return self.open().dataset(self.class_names)
+
+    def open(self) -> Opened:
+        """The arrays and where they lie."""
+        return self.files.open(self.path)
 
 
 def idx_pictures(

@@ -1,0 +1,233 @@
+"""A stand-in for CuPy on a machine without a GPU: its names, its signatures and its refusals, computed by NumPy.
+
+As a pytest plugin (``-p tests.fake_cupy --device cuda``) it puts itself in CuPy's place before dlcourse asks for one.
+The CuPy wheel has to be installed, which imports without a GPU: a name that it lacks is an AttributeError here too, a
+call that its signature does not take a TypeError, and an array of the host never meets one of the device. What it
+cannot show: results of CuPy's own kernels, its rounding, its speed, and what several devices or streams do.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import cupy as real
+import cupyx  # noqa: F401 - loads while ``cupy`` is the real one; others, such as SciPy, ask for it later
+import numpy as np
+
+from dlcourse.backend import probe
+
+_BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+_COMPARE = "eq ne lt le gt ge".split()
+_UNARY = "neg pos abs invert".split()
+
+
+class ndarray:
+    """An array of the device: what CuPy's has, and no way for NumPy to read it unasked."""
+
+    __slots__ = ("host",)
+    __array_ufunc__ = None
+    __hash__ = None
+
+    def __init__(self, host: np.ndarray):
+        self.host = host
+
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(real.ndarray, name):
+            raise AttributeError(f"cupy.ndarray has no attribute {name!r}")
+        value = getattr(self.host, name)
+        return _device_function(value) if callable(value) else _wrapped(value)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    @property
+    def device(self) -> SimpleNamespace:
+        return SimpleNamespace(id=0)
+
+    @property
+    def __array_interface__(self) -> dict:
+        raise AttributeError("cupy.ndarray has no attribute '__array_interface__'")
+
+    @property
+    def base(self) -> "ndarray | None":
+        return ndarray(self.host.base) if isinstance(self.host.base, np.ndarray) else None
+
+    def get(self) -> np.ndarray:
+        return self.host.copy()
+
+    def item(self, *index: int) -> Any:
+        return self.host.item(*index)
+
+    def tolist(self) -> Any:
+        return self.host.tolist()
+
+    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> Any:
+        return ndarray(self.host.astype(dtype, copy=copy))
+
+    def __getitem__(self, index: Any) -> "ndarray":
+        return _wrapped(self.host[_index(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.host[_index(index)] = _unwrapped(value)
+
+    def __iter__(self) -> Any:
+        if self.host.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self.host)
+
+    def __bool__(self) -> bool:
+        return bool(self.host)
+
+    def __int__(self) -> int:
+        return int(self.host)
+
+    def __float__(self) -> float:
+        return float(self.host)
+
+    def __index__(self) -> int:
+        return self.host.__index__()
+
+    def __deepcopy__(self, memo: dict) -> "ndarray":
+        return ndarray(self.host.copy())
+
+    def __repr__(self) -> str:
+        return f"cupy{self.host!r}"
+
+
+def _operator(name: str, in_place: bool = False) -> Callable:
+    def apply(self: ndarray, *others: Any) -> ndarray:
+        result = getattr(self.host, name)(*map(_unwrapped, others))
+        return self if in_place else _wrapped(result)
+
+    return apply
+
+
+for _name in [*_BINARY, *(f"r{name}" for name in _BINARY), *_COMPARE, *_UNARY]:
+    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
+for _name in _BINARY:
+    setattr(ndarray, f"__i{_name}__", _operator(f"__i{_name}__", in_place=True))
+
+
+class _Function:
+    """A function of CuPy's: its signature, NumPy's arithmetic. A ufunc of it has ``at``, and no ``reduce``."""
+
+    def __init__(self, name: str, signature_of: Any, compute: Any):
+        self.name, self.compute = name, compute
+        try:
+            self.signature = inspect.signature(signature_of)
+        except (TypeError, ValueError):  # compiled, it does not tell
+            self.signature = None
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if self.signature is not None:
+            self.signature.bind(*arguments, **options)
+        if self.compute is None:
+            raise NotImplementedError(f"cupy.{self.name} has no counterpart in NumPy")
+        if self.name in ("array", "asarray", "ascontiguousarray"):  # the way from the host to the device
+            return self._brought(*arguments, **options)
+        if self.name == "lexsort" and not isinstance(arguments[0], ndarray):
+            raise TypeError("cupy.lexsort takes an array of keys")
+        return _device_function(self.compute)(*arguments, **options)
+
+    def _brought(self, value: Any, *arguments: Any, **options: Any) -> ndarray:
+        if isinstance(value, ndarray):
+            return ndarray(self.compute(value.host, *arguments, **options))
+        if isinstance(value, list | tuple):
+            value = [each.host if isinstance(each, ndarray) else each for each in value]
+        return ndarray(np.array(value, *arguments, **options))
+
+    def at(self, array: ndarray, index: Any, value: Any) -> None:
+        self.compute.at(_unwrapped(array), _index(index), _unwrapped(value))
+
+
+class _Module(ModuleType):
+    """CuPy or a module in it: the names that it has, with NumPy's computations."""
+
+    def __init__(self, name: str, real_module: ModuleType, computes: Any):
+        super().__init__(name)
+        self.__dict__.update(_real=real_module, _computes=computes)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self._real, name)  # AttributeError where CuPy lacks it
+        ours = getattr(self._computes, name, None)
+        if isinstance(found, ModuleType):
+            found = _Module(name, found, ours)
+        elif callable(found) and not isinstance(found, type):
+            found = _Function(name, found, ours)
+        self.__dict__[name] = found
+        return found
+
+
+class _Device:
+    """The one device, which is this machine's memory."""
+
+    mem_info = (1 << 33, 1 << 33)
+
+    def __init__(self, index: int = 0):
+        self.id = index
+
+    def __enter__(self) -> "_Device":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def use(self) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
+def _device_function(compute: Callable) -> Callable:
+    """NumPy's function for arrays of the device."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return _wrapped(compute(*map(_unwrapped, arguments), **{k: _unwrapped(v) for k, v in options.items()}))
+
+    return call
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, ndarray):
+        return value.host
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type numpy.ndarray (shape {value.shape}): the host's, beside the device's")
+    return type(value)(map(_unwrapped, value)) if isinstance(value, list | tuple) else value
+
+
+def _index(index: Any) -> Any:
+    """What stands between brackets; there CuPy takes indices from the host too."""
+    if isinstance(index, tuple):
+        return tuple(map(_index, index))
+    return index.host if isinstance(index, ndarray) else index
+
+
+def _wrapped(value: Any) -> Any:
+    """Results of NumPy's as the device's: arrays, and its scalars as arrays without axes."""
+    if isinstance(value, np.ndarray | np.generic):
+        return ndarray(np.asarray(value))
+    if isinstance(value, list | tuple) and any(isinstance(each, np.ndarray | np.generic) for each in value):
+        return type(value)(map(_wrapped, value)) if type(value) in (list, tuple) else tuple(map(_wrapped, value))
+    return value
+
+
+def _install() -> None:
+    """Take CuPy's place, and say that there is a device."""
+    fake = _Module("cupy", real, np)
+    runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
+    cuda = SimpleNamespace(Device=_Device, runtime=runtime)
+    fake.__dict__.update(ndarray=ndarray, cuda=cuda, __version__=real.__version__)
+    sys.modules["cupy"] = fake
+    status = probe.CudaStatus(True, 1)
+    probe.cuda_status = lambda: status
+
+
+_install()
