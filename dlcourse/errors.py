@@ -79,3 +79,8 @@ class Interrupted(DlcourseError):
     def __init__(self, message: str, signum: int):
         super().__init__(message)
         self.exit_code = 128 + signum
+
+
+def named(error: BaseException) -> str:
+    """An error in words: ours speak for themselves, of others the class is half of what they say."""
+    return str(error) if isinstance(error, DlcourseError) else f"{type(error).__name__}: {error}"

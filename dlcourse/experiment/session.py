@@ -4,8 +4,6 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.training.callback import Callback
@@ -106,8 +104,7 @@ class Session:
             self.store.restart_from(found)
         self._write_result("running")
         try:
-            # A run that diverges is told by its loss, once, and not by every operation on the way.
-            with self.log.warnings(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            with self.log.warnings():
                 self.trainer.run()
                 if self.trainer.stop_reason:
                     self.log(self.trainer.stop_reason)

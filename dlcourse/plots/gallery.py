@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from dlcourse.errors import DlcourseError, UserError
+from dlcourse.errors import DlcourseError, UserError, named
 from dlcourse.plots import figures
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView, is_run
@@ -87,9 +87,7 @@ def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:
     except OSError as error:
         raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
     except Exception as error:
-        log.warning(
-            "the picture %s of %s could not be drawn: %s: %s", plot.name, view.path, type(error).__name__, error
-        )
+        log.warning("the picture %s of %s could not be drawn: %s", plot.name, view.path, named(error))
         log.debug("", exc_info=True)
         return False
     return True

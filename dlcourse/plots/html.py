@@ -14,7 +14,7 @@ from dlcourse.plots.reading import leading_comment, section
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
-from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_tables, settings_table
+from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_table, settings_table
 from dlcourse.plots.text import metric_name, number, seconds, value_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -81,6 +81,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "description": view.description,
         "error": str(result.get("error") or ""),
         "figures": [(label, value) for label, value in figures if value != "—"],
+        "heading": "Metrics",
         "metrics": metrics_table(view.metrics),
         "weights": _weights(result),
         "conclusions": [],
@@ -110,14 +111,20 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
     failures = [(point.id, point.status, point.error) for point in view.points if point.error]
     repeated = bool(view.state.get("groups"))
     example = view.example
+    resampled = resample_table(view)
+    settings = settings_table(view) if view.settings else None
+    tables = [("Every point", points_table(view))] if repeated else []
+    if resampled:  # what the sweep is for comes first; a setting's own metrics are of one training set only
+        tables = [("Each setting once, on the training set of the config's own seed", settings), *tables]
     return {
         "description": leading_comment(view.config_text) or _file_comment(view),
         "error": "",
         "figures": figures,
-        "metrics": settings_table(view) if view.settings else None,
+        "heading": resampled[0] if resampled else "Settings",
+        "metrics": resampled[1] if resampled else settings,
         "weights": "",
-        "conclusions": _conclusions(view),
-        "tables": resample_tables(view) + ([("Every point", points_table(view))] if repeated else []),
+        "conclusions": [] if resampled else _conclusions(view),
+        "tables": tables,
         "failures": failures,
         "estimates": [],
         "overrides": [],

@@ -130,15 +130,15 @@ def _link(view: SweepView, points: Iterable[Point]) -> Cell:
     return Cell(point.status, link, number=False)
 
 
-def resample_tables(view: SweepView) -> list[tuple[str, Table]]:
-    """What the training sets drawn anew say, under its heading; nothing if none were drawn."""
+def resample_table(view: SweepView) -> tuple[str, Table] | None:
+    """What the training sets drawn anew say, under its heading; None if none were drawn."""
     records = [section(each) for each in view.resample.get("points") or ()]
     pairs = [(point, record) for record in records if (point := view.point(str(record.get("id")))) is not None]
     if not pairs:
-        return []
+        return None
     heading = f"Over {number(view.resample.get('resamples'))} training sets drawn anew"
     if view.resample.get("task") == "estimation":
-        return [(heading, _estimator_table(pairs))]
+        return heading, _estimator_table(pairs)
     terms = {
         "bias2": "bias²",
         "variance": "variance",
@@ -153,7 +153,7 @@ def resample_tables(view: SweepView) -> list[tuple[str, Table]]:
         row + [Cell(number(json_number(record.get(key)))) for key in terms]
         for row, (_, record) in zip(rows, pairs, strict=True)
     ]
-    return [(heading, Table([], heads, rows, [""] * len(rows)))]
+    return heading, Table([], heads, rows, [""] * len(rows))
 
 
 def _estimator_table(pairs: list[tuple[Point, dict[str, Any]]]) -> Table:

@@ -18,9 +18,9 @@ IMAGES = "train-images-idx3-ubyte"
 def small(own_cache, monkeypatch):
     """A stand-in that passes for both official data sets."""
     made = small_mnist()
-    monkeypatch.setattr(mnist, "FILES", made.collection)
+    monkeypatch.setattr(mnist.Mnist, "files", made.collection)
     fashion = replace(made.collection, name="fashion_mnist", folders=fashion_mnist.FILES.folders)
-    monkeypatch.setattr(fashion_mnist, "FILES", fashion)
+    monkeypatch.setattr(fashion_mnist.FashionMnist, "files", fashion)
     return made
 
 
@@ -41,11 +41,11 @@ def test_files_of_the_same_names_are_not_taken_for_another_set(small, tmp_path, 
     """DLCOURSE_DATA may hold MNIST's files themselves; Fashion-MNIST's have the same names, so theirs is a folder."""
     folder = small.write(tmp_path / "data")
     monkeypatch.setenv("DLCOURSE_DATA", str(folder))
-    assert mnist.FILES.open().source == folder
-    assert fashion_mnist.FILES._find(None) is None
+    assert mnist.Mnist.files.open().source == folder
+    assert fashion_mnist.FashionMnist.files._find(None) is None
     small.write(folder / "FashionMNIST" / "raw")
-    assert fashion_mnist.FILES._find(None).path == folder / "FashionMNIST" / "raw"
-    assert fashion_mnist.FILES._find(str(folder)).path == folder
+    assert fashion_mnist.FashionMnist.files._find(None).path == folder / "FashionMNIST" / "raw"
+    assert fashion_mnist.FashionMnist.files._find(str(folder)).path == folder
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_files_of_the_same_names_are_not_taken_for_another_set(small, tmp_path, 
 def test_a_file_that_passes_for_official_but_holds_something_else(small, tmp_path, monkeypatch, name, content, message):
     """As if the published sums themselves were wrong."""
     files = small.files | {name: content}
-    monkeypatch.setattr(mnist, "FILES", with_members(small.collection, files))
+    monkeypatch.setattr(mnist.Mnist, "files", with_members(small.collection, files))
     path = small.write(tmp_path / "files", files)
     with pytest.raises(DataError, match=message) as raised:
         prepare({"name": "mnist", "path": str(path)}, 0)

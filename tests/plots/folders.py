@@ -396,7 +396,8 @@ def resample_sweep(path: Path, degrees: Sequence[int] = range(1, 10), fits: int 
         stack = np.array(outputs)
         bias2, variance = float(np.mean((stack.mean(axis=0) - curve) ** 2)), float(np.mean(stack.var(axis=0)))
         total = bias2 + variance + 0.0009
-        record = {"bias2": bias2, "variance": variance, "noise": 0.0009, "expected": total, "mse": 1.02 * total}
+        record = {"bias2": bias2, "bias2_se": variance / fits, "variance": variance, "noise": 0.0009}
+        record |= {"expected": total, "mse": 1.02 * total}
         records.append({"id": f"{index:03d}", "fits": fits, **record})
         arrays |= {f"{index:03d}.outputs": stack[..., None], f"{index:03d}.curve": curve[:, None]}
         points.append({"overrides": {"model.degree": degree}, "metrics": {"train.mse": 0.0009 / degree}})

@@ -1,5 +1,6 @@
 """Which pictures fit which folder, and that each of them can be read: nothing cut off, nothing on top of its labels."""
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -232,3 +233,17 @@ def test_every_plot_is_drawn_by_some_case() -> None:
 def test_names_are_unique_so_that_no_plot_removes_another() -> None:
     names = [plot.name for plot in plots()]
     assert len(set(names)) == len(names) >= 19
+
+
+def test_a_bias_below_its_standard_error_is_marked_and_not_drawn(tmp_path: Path) -> None:
+    folder = folders.resample_sweep(tmp_path, degrees=range(1, 7), fits=20)
+    state = json.loads((folder / "sweep.json").read_text())
+    for record in state["resample"]["points"][2:]:
+        record |= {"bias2": record["bias2"] / 10, "bias2_se": record["bias2"]}
+    (folder / "sweep.json").write_text(json.dumps(state))
+    (plot,) = (each for each in plots() if each.name == "bias_variance")
+    figure, caption = plot.draw(open_view(folder))
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert np.isfinite(lines["bias²"].get_ydata()).tolist() == [True, True] + [False] * 4
+    assert lines["bias² ≈ 0"].get_xdata().tolist() == [3, 4, 5, 6] and "below its standard error" in caption
+    assert np.isfinite(lines["variance"].get_ydata()).all()

@@ -195,6 +195,13 @@ def test_resamples_have_a_table_of_their_own(tmp_path: Path) -> None:
     assert "samples estimator truth measured formula measured formula measured formula 5 sample_mean 3" in page.text
 
 
+@pytest.mark.parametrize("sweep", [resample_sweep, estimator_sweep])
+def test_resamples_come_first_and_the_metrics_of_one_training_set_say_that_they_are(tmp_path: Path, sweep) -> None:
+    text = Page(plots.report(sweep(tmp_path))).text
+    assert text.index("training sets drawn anew") < text.index("Each setting once, on the training set of the config")
+    assert "Settings" not in text and "Best by" not in text
+
+
 def test_failures_of_a_sweep_are_told(tmp_path: Path) -> None:
     points = [
         {"overrides": {"optimizer.lr": 0.1}, "metrics": {"val.mse": 0.5}},

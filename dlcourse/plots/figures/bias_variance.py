@@ -48,6 +48,10 @@ class BiasVariance(Plot):
         pairs = along(axis, resampled_points(view, "regression"))
         x = np.array([float(point.overrides[axis.path]) for point, _ in pairs])
         terms = {key: np.array([real(record.get(key)) for _, record in pairs]) for key in TERMS}
+        # A bias that is below its own standard error is none: it gets a mark, and the line ends before it.
+        errors = np.array([real(record.get("bias2_se")) for _, record in pairs])
+        none = terms["bias2"] <= np.maximum(np.nan_to_num(errors), 0)
+        terms["bias2"] = np.where(none, np.nan, terms["bias2"])
         # An estimate of zero has no place on a log scale; the line ends instead of falling out of the picture.
         terms = {key: np.where(values > 0, values, np.nan) for key, values in terms.items()}
         figure = style.canvas(height=4.4)
@@ -56,6 +60,20 @@ class BiasVariance(Plot):
             dash = (0, (4, 2.5)) if key == "noise" else "-"
             axes.plot(
                 x, terms[key], color=color, marker=marker, ls=dash, label=label, lw=2.2 if key == "expected" else 1.8
+            )
+        if none.any():
+            label, color, marker = TERMS["bias2"]
+            axes.plot(
+                x[none],
+                np.zeros(int(none.sum())),
+                marker,
+                transform=axes.get_xaxis_transform(),
+                color=color,
+                mfc="white",
+                mew=1.6,
+                clip_on=False,
+                zorder=6,
+                label=f"{label} ≈ 0",
             )
         measured = np.array([real(record.get("mse")) for _, record in pairs])
         if np.isfinite(measured).any():
@@ -75,6 +93,7 @@ class BiasVariance(Plot):
         return figure, (
             f"Averages over {fits or 'many'} training sets drawn anew: squared bias is the mean fit's distance from "
             "the true curve, variance the fits' scatter about their mean; noise no model gets below."
+            + (" On the floor: a bias below its standard error." if none.any() else "")
         )
 
 

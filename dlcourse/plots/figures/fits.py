@@ -47,7 +47,9 @@ class Fits(Plot):
         return figure, self._caption(view, shown)
 
     def _caption(self, view: SweepView, shown: list[tuple[Setting, RunView]]) -> str:
-        caption = f"Each panel is one setting, with its {style.split_word(view.select[1])} {view.shown_metric}"
+        split, metric = view.select[1], view.shown_metric
+        measured = any(f"{split}.{metric}" in setting.mean for setting, _ in shown)
+        caption = "Each panel is one setting" + (f", with its {style.split_word(split)} {metric}" if measured else "")
         left_out = len(view.settings) - len(shown)
         caption += "; shown is the first of its folds or seeds" if any(len(s.points) > 1 for s, _ in shown) else ""
         return caption + (f"; {left_out} settings are left out." if left_out else ".")

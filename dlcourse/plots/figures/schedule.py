@@ -44,7 +44,7 @@ def _title(steps: np.ndarray, rates: np.ndarray) -> str:
     top = int(np.argmax(rates))
     if rates[0] < rates[top] and rates[-1] < rates[top]:
         return (
-            f"The learning rate rises to {number(rates[top], 3)} at step {number(steps[top])} "
+            f"The learning rate rises to {number(rates[top], 3)} by step {number(steps[top])} "
             f"and falls to {number(rates[-1], 3)}"
         )
     verb = "falls" if rates[-1] < rates[0] else "rises"
