@@ -112,6 +112,10 @@ def _statistics(data: Any) -> Iterator[str]:
         yield "channel standard deviations " + "  ".join(f"{value:.8f}" for value in found.std / unit)
         return
     dataset = data.dataset
+    if dataset.symbols:
+        characters = {name: part.symbols.size for name, part in data.parts.items()}
+        yield f"{len(dataset.class_names)} symbols; " + ", ".join(f"{name} {n:,}" for name, n in characters.items())
+        return
     rows = [("training part", "unit", "mean", "std", "smallest", "largest")]
     moments = zip(found.mean, found.std, found.low, found.high, strict=True)
     for name, unit, values in zip(dataset.feature_names, dataset.feature_units, moments, strict=True):

@@ -22,9 +22,11 @@ class Dataset:
     """Samples in raw units, as a data set's ``load(seed)`` returns them."""
 
     x: np.ndarray
-    """(N, D) features in floating point, or (N, H, W, C) pictures in uint8; may be memory-mapped."""
+    """(N, D) features in floating point, (N, H, W, C) pictures in uint8, or (N, T) symbols in int64; may be
+    memory-mapped."""
     y: np.ndarray
-    """(N, K) floating point for a regression, (N,) int64 class labels; for an estimation the samples themselves."""
+    """(N, K) floating point for a regression, (N,) int64 class labels, (N, T) where each symbol has one; for an
+    estimation the samples themselves."""
     task: Task
     feature_names: tuple[str, ...] = ()
     feature_units: tuple[str, ...] = ()
@@ -44,14 +46,16 @@ class Dataset:
     """How cells of text become a row of x; see :attr:`encoder`."""
     fill_missing: bool = False
     """Whether NaN in x stands for a missing value, to be replaced by the mean over the training split."""
+    symbols: bool = False
+    """Whether x are the numbers of symbols in sequences: they are looked up, and neither scaled nor turned to float."""
     source: str = ""
     """The file, for messages."""
 
     @property
     def encoder(self) -> TableEncoder | None:
         """Turns new inputs into rows of x, as ``predict`` needs: one numeric column a feature unless the data set
-        says otherwise; None for pictures."""
-        if self.preprocess is not None or self.x.ndim != 2:
+        says otherwise; None for pictures and symbols."""
+        if self.preprocess is not None or self.x.ndim != 2 or self.symbols:
             return self.preprocess
         return TableEncoder(tuple(Column(name) for name in self.feature_names))
 
@@ -92,7 +96,7 @@ class Data:
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """The shape of one input: (D,) or (H, W, C)."""
+        """The shape of one input: (D,), (H, W, C) or (T,)."""
         return self.dataset.x.shape[1:]
 
     @property

@@ -28,8 +28,8 @@ class Loader:
     Features are normalised once and lie on the device; a batch is one ``take``, or a view where the order is the part's
     own. Pictures in uint8 stay so, a quarter of the memory, and come gathered, normalised and augmented batch by batch
     from one kernel. They, and memory-mapped files, are copied to a GPU that has room for them; else, and on the CPU
-    always, they stay where they are and a batch reads its own rows. Class labels stay int64; all else has the
-    floating-point type asked for.
+    always, they stay where they are and a batch reads its own rows. Class labels and symbols stay int64; all else has
+    the floating-point type asked for.
 
     On a CPU with more than one core a thread makes the next large batch while a step works on this one; it guesses that
     steps follow one another, and a wrong guess costs time only.
@@ -68,7 +68,8 @@ class Loader:
         if self._streamed:
             self._x = x
         else:
-            self._x = backend.asarray(np.asarray(x) if self._raw else normalizer.apply(x, dtype))
+            as_it_is = self._raw or x.dtype.kind == "i"  # symbols: they are looked up, so nothing is to be scaled
+            self._x = backend.asarray(np.asarray(x) if as_it_is else normalizer.apply(x, dtype))
         self._y = backend.asarray(part.y, dtype if part.y.dtype.kind == "f" else None)
         self._cut(self.samples if batch_size == "full" else batch_size, shuffle)
 

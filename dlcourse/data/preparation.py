@@ -30,7 +30,10 @@ def prepare(section: Mapping[str, Any], seed: int) -> Data:
     """
     options = _options(section)
     spec = {key: value for key, value in section.items() if key not in _COMMON}
-    dataset: Dataset = registry.build("data", spec).load(seed)
+    named = registry.build("data", spec)
+    if hasattr(named, "parts"):
+        return _sequence(named, options)
+    dataset: Dataset = named.load(seed)
     check(dataset)
     _check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
@@ -51,6 +54,22 @@ def _options(section: Mapping[str, Any]) -> DataOptions:
         if isinstance(options.get(key), Mapping):
             options[key] = cls(**options[key])
     return DataOptions(**options)
+
+
+def _sequence(named: Any, options: DataOptions) -> Data:
+    """A data set that is cut by position, and so cuts itself."""
+    refused = {
+        "kfold": options.kfold,
+        "stratify": options.stratify,
+        "normalize": options.normalize != "none",
+        "augment": options.augment,
+    }
+    if wrong := [key for key, given in refused.items() if given]:
+        raise ConfigError(f"data.{wrong[0]}: has no meaning for a sequence of symbols; leave the key out")
+    sizes = {part: size for part, size in vars(options.split).items() if size is not None}
+    dataset, parts = named.parts(sizes, vars(options.limit) if options.limit else {})
+    check(dataset)
+    return Data(dataset, parts, Normalizer.fit(dataset.x, "none"))
 
 
 def _split(dataset: Dataset, options: DataOptions, seed: int) -> splits.Split:

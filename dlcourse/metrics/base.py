@@ -33,11 +33,13 @@ class Metric:
         """Take in one batch of the model's outputs and the data's targets; nothing waits for the device.
 
         Args:
-            outputs: (N, K) predictions, or (N, C) logits.
-            targets: (N, K) floating point, or (N,) class labels.
+            outputs: (N, K) predictions, or (N, C) logits; (N, T, C) for sequences, each element of which counts.
+            targets: (N, K) floating point, or (N,) class labels; (N, T) for sequences.
         Raises:
             ShapeError: the shapes do not belong together.
         """
+        if outputs.ndim == 3 and targets.shape == outputs.shape[:2]:
+            outputs, targets = outputs.reshape(-1, outputs.shape[2]), targets.reshape(-1)
         values = self.values(outputs, targets)
         self.total = self.total + values.sum(dtype="float64")
         self.count += values.size

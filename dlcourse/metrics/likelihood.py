@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from dlcourse.backend import array_module
 from dlcourse.errors import ShapeError
 from dlcourse.metrics.base import Array, Metric, log_probabilities
@@ -29,6 +31,26 @@ class CrossEntropy(Metric):
 
     def values(self, outputs: Array, targets: Array) -> Array:
         return -log_probabilities(outputs, targets)
+
+
+@register("metric", "perplexity")
+class Perplexity(CrossEntropy):
+    """exp of the cross-entropy: among so many equally likely classes one would be as unsure."""
+
+    unit = ""
+
+    def compute(self) -> float:
+        return float(np.exp(super().compute()))
+
+
+@register("metric", "bits_per_character")
+class BitsPerCharacter(CrossEntropy):
+    """Cross-entropy / log 2: the length of the text, a character, if the model compressed it."""
+
+    unit = "bits"
+
+    def compute(self) -> float:
+        return super().compute() / math.log(2)
 
 
 @register("metric", "gaussian_nll")

@@ -12,7 +12,7 @@ from dlcourse.errors import ShapeError, UserError
 from dlcourse.metrics import confusion_matrix
 
 REGRESSION = ["mse", "half_sse", "rmse", "mae", "r2"]
-CLASSIFICATION = ["accuracy", "error", "top_k", "cross_entropy", "log_likelihood"]
+CLASSIFICATION = ["accuracy", "error", "top_k", "cross_entropy", "log_likelihood", "perplexity", "bits_per_character"]
 
 
 def measure(name, *batches, **parameters):
@@ -46,6 +46,18 @@ def batches_of(name, random, samples):
 def test_every_metric_is_tested():
     ours = {n for n in registry.names("metric") if registry.lookup("metric", n).__module__.startswith("dlcourse.")}
     assert ours == {*REGRESSION, *CLASSIFICATION, "gaussian_nll"}
+
+
+@pytest.mark.parametrize("name", CLASSIFICATION)
+def test_every_element_of_a_sequence_counts(name):
+    outputs, labels = classification(np.random.default_rng(0), 12)
+    assert measure(name, (outputs.reshape(3, 4, 4), labels.reshape(3, 4))) == measure(name, (outputs, labels))
+
+
+def test_perplexity_and_bits_of_equally_likely_symbols():
+    outputs, labels = np.zeros((5, 8), dtype=np.float32), np.arange(5)
+    assert measure("perplexity", (outputs, labels)) == pytest.approx(8)
+    assert measure("bits_per_character", (outputs, labels)) == pytest.approx(3)
 
 
 @pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, "gaussian_nll"])
