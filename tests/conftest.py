@@ -1,12 +1,13 @@
 """What all tests share: the ``device`` fixture, and the switch ``--device`` that says where it runs."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-from dlcourse import backend
+from dlcourse import backend, registry
 from dlcourse.backend import probe, random
 
 # No test is timed: a busy machine is not an error.
@@ -40,6 +41,17 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
 def fresh_seed() -> None:
     """Every test starts from seed 0, whatever ran before."""
     random.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_plugins_left() -> Iterator[None]:
+    """What a test loads as a user's own file is gone with the test."""
+    yield
+    for name in [name for name in sys.modules if name.startswith("dlcourse_plugin_")]:
+        del sys.modules[name]
+    for components in registry._components.values():
+        for name in [name for name, cls in components.items() if cls.__module__.startswith("dlcourse_plugin_")]:
+            del components[name]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
