@@ -18,6 +18,7 @@ from dlcourse import backend
 from dlcourse.autograd import elementwise, linalg, reduce, shape
 from dlcourse.autograd.function import Function
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.activation import add
 from dlcourse.errors import ShapeError
 
 DEFAULT_DTYPE = np.float32
@@ -527,7 +528,7 @@ def _walk_back(node: Node, index: int, seed: Array, retain_graph: bool) -> None:
         elif (target, at) in owned:
             douts[at] += grad
         else:
-            douts[at] = douts[at] + grad
+            douts[at] = add(douts[at], grad) if douts[at].shape == grad.shape else douts[at] + grad
             owned.add((target, at))
 
     receive(node, index, seed)

@@ -13,8 +13,8 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from ctypes import POINTER, byref, c_int, c_int64, c_void_p
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ctypes import POINTER, byref, c_float, c_int, c_int64, c_void_p
 from importlib import metadata
 
 import numpy as np
@@ -30,6 +30,11 @@ DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 2
 FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
 QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE = 131, 132, 135
 FLOAT32, ANY_TAG = 3, 1
+SRC_1, POST_OPERAND = 2, 32768
+ADD, MULTIPLY, MAX = 0x1FFF0, 0x1FFF1, 0x1FFF2
+SQRT, LINEAR, CLIP, POWER = 0x25, 0x26, 0x2E, 0x30
+
+SPINS = "10000"
 
 lock = threading.Lock()
 """Held while a primitive runs: its memory objects serve one call at a time, and one call uses all threads anyway."""
@@ -90,7 +95,7 @@ def library() -> ctypes.CDLL | None:
         path = next((str(f.locate()) for f in files if f.name == "libdnnl.so.3"), None)
         if path is None:
             return None
-        with _passive_waiting():
+        with _brief_waiting():
             loaded = ctypes.CDLL(os.path.realpath(path))
     except (metadata.PackageNotFoundError, OSError):
         return None
@@ -100,19 +105,23 @@ def library() -> ctypes.CDLL | None:
 
 
 @contextlib.contextmanager
-def _passive_waiting() -> Iterator[None]:
-    """OpenMP's threads are to sleep when they wait: spinning ones take the cores from NumPy's part of the work.
+def _brief_waiting() -> Iterator[None]:
+    """OpenMP's threads are to look for work for some 20 microseconds after a region, then to sleep.
 
-    GNU OpenMP reads the variable when it is loaded; afterwards it is put back, for it is no business of other programs.
-    How many threads it takes it reads from ``OMP_NUM_THREADS`` and the cores, as :func:`threads.budget` does.
+    Threads that sleep at once cost 60 to 100 microseconds a region on a virtual machine, where waking takes that long
+    (Adam on 1.8 million numbers in pieces of 65,536: 9.0 ms asleep, 2.0 so); threads that spin on take the cores from
+    NumPy's part of the work. GNU OpenMP reads the variables when it is loaded; what the user set is left as it is, and
+    ours is taken back, for it is no business of other programs. How many threads it takes it reads from
+    ``OMP_NUM_THREADS`` and the cores, as :func:`threads.budget` does.
     """
-    before = os.environ.get("OMP_WAIT_POLICY")
-    os.environ["OMP_WAIT_POLICY"] = before or "passive"
+    if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = SPINS
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["OMP_WAIT_POLICY"]
+        del os.environ["GOMP_SPINCOUNT"]
 
 
 def check(status: int) -> None:
@@ -156,6 +165,33 @@ def pictures(shape: tuple[int, ...]) -> c_void_p:
     return strided((n, c, h, w), (h * w * c, 1, w * c, c))
 
 
+def post_operand(index: int) -> int:
+    """The number of the second operand of a primitive's post-operation ``index``, if that is a binary one."""
+    return POST_OPERAND * (index + 1) | SRC_1
+
+
+def attributes(operations: Sequence[tuple]) -> c_void_p:
+    """A primitive's attributes with operations on its result, one after another in the same pass over memory.
+
+    Each is ``("eltwise", algorithm, alpha, beta)``, ``("binary", algorithm, layout of the second operand)`` or
+    ``("sum", scale)``, which adds scale times what the destination held.
+    """
+    chain, made = c_void_p(), c_void_p()
+    check(library().dnnl_post_ops_create(byref(chain)))
+    for kind, *settings in operations:
+        if kind == "eltwise":
+            algorithm, alpha, beta = settings
+            check(library().dnnl_post_ops_append_eltwise(chain, algorithm, c_float(alpha), c_float(beta)))
+        elif kind == "binary":
+            check(library().dnnl_post_ops_append_binary(chain, *settings))
+        else:
+            check(library().dnnl_post_ops_append_sum(chain, c_float(*settings), 0, 0))
+    check(library().dnnl_primitive_attr_create(byref(made)))
+    check(library().dnnl_primitive_attr_set_post_ops(made, chain))
+    check(library().dnnl_post_ops_destroy(chain))
+    return made
+
+
 def describe(function: str, *arguments: object) -> c_void_p:
     """A primitive descriptor from ``dnnl_<function>_primitive_desc_create``."""
     made = c_void_p()
@@ -196,6 +232,23 @@ class Primitive:
         status = library().dnnl_primitive_execute(self.handle, stream, len(self.arguments), self.arguments)
         if status:
             raise RuntimeError(f"oneDNN failed with status {status}")
+
+
+def elementwise(count: int, algorithm: int, second: str, *after: tuple) -> Primitive:
+    """``DST <- algorithm(SRC, SRC_1)`` for arrays of ``count`` numbers, then further operations, all in one pass.
+
+    Args:
+        second: ``array`` or ``number``, what SRC_1 is: a number is an array of one element, so it may change from call
+            to call with nothing compiled anew.
+        after: as for :func:`attributes`, with ``array`` or ``number`` for a layout; the operand of number i is
+            ``post_operand(i)``.
+    """
+    layouts = {"array": strided((count,), (1,)), "number": strided((1,), (1,))}
+    after = tuple((*step[:2], layouts[step[2]]) if step[0] == "binary" else step for step in after)
+    array = layouts["array"]
+    descriptor = describe("binary", engine(), algorithm, array, layouts[second], array, attributes(after))
+    others = {post_operand(i): step[2] for i, step in enumerate(after) if step[0] == "binary"}
+    return Primitive(descriptor, {SRC: array, SRC_1: layouts[second], DST: array} | others)
 
 
 class Reorder:

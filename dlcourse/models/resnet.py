@@ -26,10 +26,9 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm(out)
         self.conv2 = _conv(out, out, 1)
         self.norm2 = nn.BatchNorm(out)
-        self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.norm1(self.conv1(x)))
+        y = self.norm1(self.conv1(x), relu=True)
         y = self.norm2(self.conv2(y))
         same = self.stride == 1 and x.shape[-1] == self.out
         return add_relu(y, x if same else shrink_and_widen(x, self.stride, self.out))
@@ -57,7 +56,7 @@ class ResNet(Model):
         channels = picture_shape("resnet", in_shape)[2]
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth}")
-        self.conv, self.norm, self.relu = _conv(channels, width, 1), nn.BatchNorm(width), nn.ReLU()
+        self.conv, self.norm = _conv(channels, width, 1), nn.BatchNorm(width)
         blocks, wide = [], width
         for stage in range(3):
             for index in range((depth - 2) // 6):
@@ -69,7 +68,7 @@ class ResNet(Model):
         self.linear = nn.Linear(wide, self.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.relu(self.norm(self.conv(as_tensor(x))))
+        x = self.norm(self.conv(as_tensor(x)), relu=True)
         return self.linear(self.pool(self.blocks(x)))
 
 

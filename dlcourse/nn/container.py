@@ -1,8 +1,10 @@
 """Modules made of modules."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
+from dlcourse.autograd import is_grad_enabled
 from dlcourse.nn.module import Module
 
 __all__ = ["Sequential"]
@@ -22,9 +24,19 @@ class Sequential(Module):
         return ((str(i), module) for i, module in enumerate(self._modules))
 
     def forward(self, x: Any) -> Any:
-        for module in self._modules:
-            x = module(x)
+        # A pass that records no graph is for looking (summaries) or small; there each module is called by itself.
+        for call in self._fused() if is_grad_enabled() else self._modules:
+            x = call(x)
         return x
+
+    def _fused(self) -> Iterator[Callable]:
+        """What is called in turn: the modules, or for a pair that one can do in one pass that one's offer."""
+        rest = iter(pairwise([*self._modules, Module()]))
+        for module, following in rest:
+            offer = module.fused_with(following)
+            yield module if offer is None else offer
+            if offer is not None:
+                next(rest)
 
     def __len__(self) -> int:
         return len(self._modules)

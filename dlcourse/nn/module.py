@@ -1,6 +1,6 @@
 """Module: parameters, buffers and other modules under one roof, with a forward pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,13 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.forward(*inputs, **options)
+
+    def fused_with(self, following: "Module") -> Callable | None:
+        """A call that does this module's and the following one's work in one pass, None where there is no such.
+
+        It has to give what the two would give, one after the other.
+        """
+        return None
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         """Floating-point operations of one forward pass, a multiplication and an addition counting as two.

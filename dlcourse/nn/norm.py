@@ -1,11 +1,16 @@
 """Normalisation layers."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend.device import Array
+from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module
+from dlcourse.ops.activation import relu as ops_relu
 from dlcourse.ops.norm import batch_norm, group_norm, layer_norm
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
@@ -17,6 +22,9 @@ class BatchNorm(Module):
     In training mu and var (1/M) are the batch's, and the running averages move by ``momentum`` towards mu and the
     unbiased variance; in evaluation the running averages are used. All as ``torch.nn.BatchNorm1d`` and ``2d``.
     (Ioffe & Szegedy 2015.)
+
+    ``norm(x, relu=True)`` is ``relu(norm(x))`` in one pass, which :class:`~dlcourse.nn.Sequential` makes by itself of a
+    ReLU that follows.
 
     Args:
         num_features: C.
@@ -34,16 +42,20 @@ class BatchNorm(Module):
         self.register_buffer("running_mean", np.zeros(num_features, dtype="float32"))
         self.register_buffer("running_var", np.ones(num_features, dtype="float32"))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         if not self.training:
             xp = backend.array_module(self.running_var)
             inverse = Tensor(1 / xp.sqrt(self.running_var + self.eps))
-            return (x - Tensor(self.running_mean)) * (self.weight * inverse) + self.bias
-        y, mean, variance = batch_norm(x, self.weight, self.bias, self.eps)
+            y = (x - Tensor(self.running_mean)) * (self.weight * inverse) + self.bias
+            return ops_relu(y) if relu else y
+        y, mean, variance = batch_norm(x, self.weight, self.bias, self.eps, relu)
         count = x.size // self.num_features
         self._follow(self.running_mean, mean)
         self._follow(self.running_var, variance * (count / (count - 1)))
         return y
+
+    def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
+        return partial(self, relu=True) if type(following) is ReLU else None
 
     def _follow(self, running: Array, value: Array) -> None:
         running *= 1 - self.momentum

@@ -30,6 +30,22 @@ class BatchNorm(Function):
         return dx.reshape(dout.shape), dweight, dbias
 
 
+class BatchNormReLU(BatchNorm):
+    """y = max(batch norm of x, 0) in one pass; the gradient is :class:`BatchNorm`'s for dy where y > 0, else 0."""
+
+    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
+        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
+        y, self.mean, self.inverse, self.positive = kernels.batch_norm_relu(self.x, weight, bias, self.eps)
+        return y.reshape(x.shape)
+
+    def backward(self, dout: Array) -> tuple:
+        rows = dout.reshape(self.x.shape)
+        dx, dweight, dbias = kernels.batch_norm_relu_grad(
+            rows, self.positive, self.x, self.weight, self.mean, self.inverse
+        )
+        return dx.reshape(dout.shape), dweight, dbias
+
+
 class LayerNorm(Function):
     """y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/D) over the last axis of each sample.
 
@@ -51,8 +67,10 @@ class LayerNorm(Function):
         return dx.reshape(dout.shape), dweight, dbias
 
 
-def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tuple[Tensor, Array, Array]:
-    """Normalise each channel (the last axis) by the batch's own statistics.
+def batch_norm(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5, relu: bool = False
+) -> tuple[Tensor, Array, Array]:
+    """Normalise each channel (the last axis) by the batch's own statistics; with ``relu`` a ReLU in the same pass.
 
     Returns:
         y, and the batch's mean (C,) and biased variance (C,) as arrays, for running averages.
@@ -63,7 +81,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> tu
         raise ShapeError(f"batch_norm: expected x (..., C), weight (C,), bias (C,), got {x.shape}, {weight.shape}")
     if x.size // x.shape[-1] < 2:
         raise ShapeError(f"batch_norm: one value a channel has no variance, got x {x.shape}; use a larger batch")
-    function = BatchNorm(eps)
+    function = (BatchNormReLU if relu else BatchNorm)(eps)
     y = apply(function, x, weight, bias)
     return y, function.mean, 1 / (function.inverse * function.inverse) - eps
 

@@ -13,6 +13,7 @@ from dlcourse.backend.kernels import recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import out_size
 from dlcourse.backend.kernels.neighbours import METRICS
+from dlcourse.backend.kernels.norm import pack
 from dlcourse.backend.kernels.pictures import WORDS
 from dlcourse.backend.kernels.pool import max_pool2d
 
@@ -141,6 +142,14 @@ def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
     return make
 
 
+def _norm_relu_grad(rows: int, width: int) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        dout, *rest = _norm(rows, width, 0, grad=True)(draw, dtype)
+        return dout, pack(draw.normal(size=(rows, width)) > 0), *rest
+
+    return make
+
+
 NORM_SIZES = [(2, 1), (7, 5), (5000, 33), (64, 300)]
 
 
@@ -257,6 +266,7 @@ CASES: dict[str, list[Maker]] = {
         for name, inputs in [
             ("relu", 1),
             ("relu_grad", 2),
+            ("add", 2),
             ("add_relu", 2),
             ("gelu_tanh", 1),
             ("gelu_tanh_grad", 2),
@@ -300,6 +310,8 @@ CASES: dict[str, list[Maker]] = {
     "avg_pool2d_grad": [_pool(case, grad=True, place=False) for case in POOLS],
     "batch_norm": [_norm(*size, 0, grad=False) for size in NORM_SIZES],
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
+    "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
+    "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in NORM_SIZES],
     "picture_batch": [

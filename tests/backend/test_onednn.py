@@ -9,7 +9,7 @@ import pytest
 
 from dlcourse.backend import onednn
 from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn
-from dlcourse.backend.kernels import conv, norm
+from dlcourse.backend.kernels import activation, conv, norm
 
 needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed (extra cpu)")
 SETTINGS = (1, 1), (1, 1), (1, 1), 1
@@ -99,7 +99,7 @@ def test_a_forked_process_computes_without_it() -> None:
     program = """
 import os, numpy as np
 from dlcourse.backend import onednn, threads
-from dlcourse.backend.kernels import conv, norm
+from dlcourse.backend.kernels import activation, conv, norm
 x, w = np.ones((8, 32, 32, 8), "f"), np.ones((8, 3, 3, 8), "f")
 def step():
     y = conv.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
@@ -124,3 +124,28 @@ def test_a_statistic_far_from_zero_keeps_its_digits() -> None:
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(inverse, 1 / exact.std(axis=0), rtol=1e-3)
+
+
+@pytest.mark.parametrize("size", [7, 1 << 15])
+def test_relu_hides_no_nan(size: int) -> None:
+    """Else a net that has diverged has a finite loss again."""
+    x = np.ones(size, dtype=np.float32)
+    x[:3] = np.nan, -np.inf, np.inf
+    np.testing.assert_array_equal(activation.relu(x), np.maximum(x, 0))
+    other = np.ones_like(x)
+    for a, b in ((x, other), (other, np.abs(x))):
+        np.testing.assert_array_equal(activation.add_relu(a, b), np.maximum(a + b, 0))
+    rows = np.random.default_rng(0).normal(size=(size * 16, 1)).astype(np.float32).reshape(-1, 16)
+    rows[0, 0] = np.nan
+    y = norm.batch_norm_relu(rows, np.ones(16, np.float32), np.zeros(16, np.float32), 1e-5)[0]
+    assert np.isnan(y[:, 0]).all() and np.isfinite(y[:, 1:]).all()
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(4096, 16), (2048, 24)])
+def test_the_signs_lie_as_the_reference_packs_them(shape: tuple) -> None:
+    """So either implementation can go on from the other's."""
+    draw = np.random.default_rng(0)
+    x, weight, bias = (draw.normal(size=s).astype(np.float32) for s in (shape, shape[1:], shape[1:]))
+    y, _, _, positive = norm_onednn.forward(x, weight, bias, 1e-5, over_rows=True, relu=True)
+    np.testing.assert_array_equal(positive, norm.pack(y > 0))

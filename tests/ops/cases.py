@@ -338,6 +338,12 @@ CASES = [
         ).permute(0, 2, 3, 1),
     ),
     Case(
+        "batch_norm-relu",
+        lambda x, w, b: F.batch_norm(x, w, b, relu=True)[0],
+        ((6, 3), (3,), (3,)),
+        lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True).relu(),
+    ),
+    Case(
         "layer_norm",
         F.layer_norm,
         ((2, 3, 5), (5,), (5,)),

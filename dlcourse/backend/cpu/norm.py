@@ -20,8 +20,17 @@ BLOCK_BYTES = 1 << 18
 @override(kernels.batch_norm, "cpu")
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     found = norm_onednn.forward(x, weight, bias, eps, over_rows=True)
-    if found is not None:
-        return found
+    return _batch_norm(x, weight, bias, eps, relu=False)[:3] if found is None else found
+
+
+@override(kernels.batch_norm_relu, "cpu")
+def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
+    found = norm_onednn.forward(x, weight, bias, eps, over_rows=True, relu=True)
+    return _batch_norm(x, weight, bias, eps, relu=True) if found is None else found
+
+
+def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array, Array]:
+    """y, mean, 1 / sqrt(var + eps), and where y > 0 as bits (empty without ``relu``)."""
     x = np.ascontiguousarray(x)
     count, width = x.shape
     blocks = _blocks(x)
@@ -41,30 +50,55 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     mean = (totals[0] + shift).astype(x.dtype)
     inverse = (1 / np.sqrt(variance + eps)).astype(x.dtype)
     y, scale = np.empty_like(x), inverse * weight
+    positive = np.empty(-(-x.size // 8) if relu else 0, dtype=np.uint8)
 
     def normalise(part: slice) -> None:
         target = np.subtract(x[part], mean, out=y[part])
         target *= scale
         target += bias
+        if relu:
+            np.maximum(target, 0, out=target)
+            positive[_bytes(part, width)] = np.packbits(target.reshape(-1) > 0, bitorder="little")
 
     threads.run(normalise, blocks)
-    return y, mean, inverse
+    return y, mean, inverse, positive
 
 
 @override(kernels.batch_norm_grad, "cpu")
 def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
     found = norm_onednn.backward(dout, x, weight, mean, inverse, over_rows=True)
-    if found is not None:
-        return found
+    return _batch_norm_grad(dout, None, x, weight, mean, inverse) if found is None else found
+
+
+@override(kernels.batch_norm_relu_grad, "cpu")
+def batch_norm_relu_grad(
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array
+) -> tuple[Array, Array, Array]:
+    found = norm_onednn.backward(dout, x, weight, mean, inverse, over_rows=True, positive=positive)
+    return _batch_norm_grad(dout, positive, x, weight, mean, inverse) if found is None else found
+
+
+def _batch_norm_grad(
+    dout: Array, positive: Array | None, x: Array, weight: Array, mean: Array, inverse: Array
+) -> tuple[Array, Array, Array]:
     dout, x = np.ascontiguousarray(dout), np.ascontiguousarray(x)
-    blocks = _blocks(x)
+    blocks, width = _blocks(x), x.shape[1]
+
+    def arriving(part: slice) -> Array:
+        """dy, nothing where the ReLU let nothing through."""
+        if positive is None:
+            return dout[part]
+        open_ = np.unpackbits(positive[_bytes(part, width)], bitorder="little")[: x[part].size]
+        return np.multiply(dout[part], open_.reshape(-1, width), out=scratch("norm-dy", x[part].shape, x.dtype))
+
     sums = np.empty((len(blocks), 2, x.shape[1]), dtype=x.dtype)
 
     def add(index: int) -> None:
         part = x[blocks[index]]
         centred = np.subtract(part, mean, out=scratch("norm", part.shape, x.dtype))
-        sums[index, 0] = _ones(len(part), x.dtype) @ dout[blocks[index]]
-        sums[index, 1] = np.einsum("ij,ij->j", centred, dout[blocks[index]])
+        dy = arriving(blocks[index])
+        sums[index, 0] = _ones(len(part), x.dtype) @ dy
+        sums[index, 1] = np.einsum("ij,ij->j", centred, dy)
 
     threads.run(add, range(len(blocks)), blas=True)
     dbias, product = sums.sum(axis=0, dtype=np.float64)
@@ -79,7 +113,7 @@ def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
         target = np.subtract(x[part], mean, out=dx[part])
         target *= slope
         target += level
-        scaled = np.multiply(dout[part], scale, out=scratch("norm", target.shape, x.dtype))
+        scaled = np.multiply(arriving(part), scale, out=scratch("norm", target.shape, x.dtype))
         target += scaled
 
     threads.run(spread, blocks)
@@ -143,7 +177,14 @@ def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
 
 
 def _blocks(x: Array) -> list[slice]:
-    return threads.slices(len(x), max(1, BLOCK_BYTES // max(1, x.itemsize * x.shape[1])))
+    """Eight rows or a multiple, so that the bits of a block fill whole bytes."""
+    rows = BLOCK_BYTES // max(1, x.itemsize * x.shape[1])
+    return threads.slices(len(x), max(8, rows // 8 * 8))
+
+
+def _bytes(part: slice, width: int) -> slice:
+    """Where the bits of a block of rows lie."""
+    return slice(part.start * width // 8, -(-part.stop * width // 8))
 
 
 def _ones(count: int, dtype: np.dtype) -> Array:

@@ -8,8 +8,8 @@ import numpy as np
 from dlcourse.backend import onednn
 from dlcourse.backend.device import Array
 
-AFFINE = c_uint(2 | 4)
-"""Flags: with a scale and with a shift."""
+AFFINE, RELU = 2 | 4, 8
+"""Flags: with a scale and with a shift; with a ReLU on the result, whose signs are kept as bits."""
 LEAST = 1 << 14
 """Below so many elements the calls cost more than they save."""
 
@@ -19,12 +19,13 @@ def _batch(shape: tuple) -> object:
     return onednn.pictures((1, shape[0], 1, shape[1]))
 
 
-def _describe(shape: tuple, eps: float, over_rows: bool, backward: bool) -> tuple:
-    """The primitive's descriptor, and those of the array, of a statistic, and of weight and bias."""
+def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: bool) -> tuple:
+    """The primitive's descriptor, and those of the array, of a statistic, of weight and bias, and of the signs kept."""
     array = _batch(shape) if over_rows else onednn.strided(shape, (shape[1], 1))
     statistic = onednn.strided((shape[1 if over_rows else 0],), (1,))
     name = "batch_normalization" if over_rows else "layer_normalization"
     more = () if over_rows else (statistic,)
+    flags = c_uint(AFFINE | (RELU if relu else 0))
     forward = onednn.describe(
         f"{name}_forward",
         onednn.engine(),
@@ -33,11 +34,15 @@ def _describe(shape: tuple, eps: float, over_rows: bool, backward: bool) -> tupl
         array,
         *more,
         c_float(eps),
-        AFFINE,
+        flags,
         None,
     )
+    signs = onednn.queried(forward, onednn.QUERY_WORKSPACE) if relu else None
+    if relu and onednn.size(signs) * 8 != shape[0] * shape[1]:
+        raise onednn.Unsupported("signs are not kept as bits")
+    affine = onednn.strided((shape[1],), (1,))
     if not backward:
-        return forward, array, statistic, onednn.strided((shape[1],), (1,))
+        return forward, array, statistic, affine, signs
     descriptor = onednn.describe(
         f"{name}_backward",
         onednn.engine(),
@@ -47,55 +52,75 @@ def _describe(shape: tuple, eps: float, over_rows: bool, backward: bool) -> tupl
         array,
         *more,
         c_float(eps),
-        AFFINE,
+        flags,
         forward,
         None,
     )
-    return descriptor, array, statistic, onednn.strided((shape[1],), (1,))
+    return descriptor, array, statistic, affine, signs
 
 
 @onednn.built_once
-def _forward(shape: tuple, eps: float, over_rows: bool) -> Callable:
-    descriptor, array, statistic, affine = _describe(shape, eps, over_rows, backward=False)
+def _forward(shape: tuple, eps: float, over_rows: bool, relu: bool) -> Callable:
+    descriptor, array, statistic, affine, signs = _describe(shape, eps, over_rows, relu, backward=False)
     layouts = {onednn.SRC: array, onednn.DST: array, onednn.MEAN: statistic, onednn.VARIANCE: statistic}
+    layouts |= {onednn.WORKSPACE: signs} if relu else {}
     return onednn.Primitive(descriptor, layouts | {onednn.SCALE: affine, onednn.SHIFT: affine})
 
 
 @onednn.built_once
-def _backward(shape: tuple, over_rows: bool) -> Callable:
+def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
     # eps = 0: the kernels hand 1 / sqrt(var + eps) on, whose inverse square takes the variance's place.
-    descriptor, array, statistic, affine = _describe(shape, 0.0, over_rows, backward=True)
+    descriptor, array, statistic, affine, signs = _describe(shape, 0.0, over_rows, relu, backward=True)
     layouts = dict.fromkeys((onednn.SRC, onednn.DIFF_DST, onednn.DIFF_SRC), array)
-    layouts |= {onednn.MEAN: statistic, onednn.VARIANCE: statistic}
+    layouts |= {onednn.MEAN: statistic, onednn.VARIANCE: statistic} | ({onednn.WORKSPACE: signs} if relu else {})
     affines = (onednn.SCALE, onednn.DIFF_SCALE, onednn.DIFF_SHIFT)
     # Layer normalisation counts the shift among its inputs, though the gradient does not depend on it.
     affines = affines if over_rows else (*affines, onednn.SHIFT)
     return onednn.Primitive(descriptor, layouts | dict.fromkeys(affines, affine))
 
 
-def forward(x: Array, weight: Array, bias: Array, eps: float, over_rows: bool) -> tuple | None:
-    """y, mean and 1 / sqrt(var + eps), each statistic (C,) over the rows or (M,) over the columns."""
+def forward(
+    x: Array, weight: Array, bias: Array, eps: float, over_rows: bool, relu: bool = False
+) -> tuple | None:
+    """y, mean and 1 / sqrt(var + eps), each statistic (C,) over the rows or (M,) over the columns.
+
+    With ``relu`` y is the ReLU of that, and a fourth array holds the bits of where y > 0.
+    """
     if x.size < LEAST or not onednn.suits(x, weight, bias):
         return None
-    compute = _forward(x.shape, float(eps), over_rows)
+    compute = _forward(x.shape, float(eps), over_rows, relu)
     if compute is None:
         return None
     y, mean = np.empty(x.shape, dtype=x.dtype), np.empty(x.shape[1 if over_rows else 0], dtype=x.dtype)
     variance = np.empty_like(mean)
     arrays = {onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
+    positive = np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
     with onednn.lock:
-        compute(arrays)
+        compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
     variance += x.dtype.type(eps)
     np.sqrt(variance, out=variance)
-    return y, mean, np.divide(1, variance, out=variance)
+    found = y, mean, np.divide(1, variance, out=variance)
+    if not relu:
+        return found
+    # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
+    finite = all(np.isfinite(array).all() for array in (mean, variance, weight, bias))
+    return (*found, positive) if finite else None
 
 
-def backward(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, over_rows: bool) -> tuple | None:
-    """dx, dw and db."""
+def backward(
+    dout: Array,
+    x: Array,
+    weight: Array,
+    mean: Array,
+    inverse: Array,
+    over_rows: bool,
+    positive: Array | None = None,
+) -> tuple | None:
+    """dx, dw and db; ``positive`` are the bits that the forward pass with a ReLU gave."""
     if x.size < LEAST or not onednn.suits(dout, x, weight, mean, inverse):
         return None
-    compute = _backward(x.shape, over_rows)
+    compute = _backward(x.shape, over_rows, positive is not None)
     if compute is None:
         return None
     dx = np.empty(x.shape, dtype=x.dtype)
@@ -106,6 +131,8 @@ def backward(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, 
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.DIFF_SCALE: dweight, onednn.DIFF_SHIFT: dbias}
     if not over_rows:
         arrays[onednn.SHIFT] = arrays[onednn.SCALE]
+    if positive is not None:
+        arrays[onednn.WORKSPACE] = positive
     with onednn.lock:
         compute(arrays)
     return dx, dweight, dbias

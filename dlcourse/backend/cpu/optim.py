@@ -1,4 +1,4 @@
-"""Optimizer steps on the CPU: in place, in chunks that stay in the second-level cache.
+"""Optimizer steps on the CPU: in place, Adam by oneDNN where it is there, else in chunks that stay in the cache.
 
 The reference takes one fresh array of the parameters' size for every operation; here each chunk goes through all
 operations while it is warm, with one or two small buffers for what lies between. Measured on one core (Zen 4, 1.84
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlcourse.backend import threads
+from dlcourse.backend.cpu import optim_onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as reference
 from dlcourse.backend.kernels import override
@@ -80,6 +81,12 @@ def adam_step(
     # lr m' / (sqrt(v') + eps) = scale m / (sqrt(v) + root eps): the corrections become scalars, two passes fewer.
     root = (1 - beta2**step) ** 0.5
     scale = lr * root / (1 - beta1**step)
+
+    shrink = 1 - lr * weight_decay if decoupled else 1.0
+    if (decoupled or not weight_decay) and optim_onednn.adam(
+        weight, grad, exp_avg, exp_avg_sq, scale, root * eps, (beta1, beta2), shrink
+    ):
+        return
 
     def update(part: slice) -> None:
         w, g, m, v = weight[part], grad[part], exp_avg[part], exp_avg_sq[part]

@@ -1,4 +1,4 @@
-"""Pooling, a few pictures at a time so that all passes over the windows' places stay in the cache, on all threads."""
+"""Pooling: by oneDNN where it is there, else a few pictures at a time so that all passes stay in the cache."""
 
 import math
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dlcourse.backend import threads
+from dlcourse.backend.cpu import pool_onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pool as kernels
@@ -18,12 +19,16 @@ BLOCK_BYTES = 1 << 18
 
 @override(kernels.max_pool2d, "cpu")
 def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
+    found = pool_onednn.forward(x, window, stride, padding)
+    if found is not None:
+        return found
     shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
-    y, place = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=np.int32)
+    kind = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
+    y, place = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=kind)
 
     def find(part: slice) -> None:
         top, at = y[part], place[part]
-        larger, step = scratch("pool", top.shape, np.dtype(bool)), scratch("pool-step", top.shape, np.dtype(np.int32))
+        larger, step = scratch("pool", top.shape, np.dtype(bool)), scratch("pool-step", top.shape, kind)
         views = taps(pad(x[part], padding, -np.inf), top.shape, window, stride, (1, 1))
         for number, (_, _, view) in enumerate(views):
             if number == 0:
@@ -34,7 +39,7 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
             # numbers only grow. NaN counts as larger than everything, so it is seen.
             np.less_equal(view, top, out=larger)
             np.logical_not(larger, out=larger)
-            np.multiply(larger, np.int32(number), out=step)
+            np.multiply(larger, kind.type(number), out=step)
             np.maximum(at, step, out=at)
             np.maximum(top, view, out=top)
 
@@ -44,6 +49,10 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
 
 @override(kernels.max_pool2d_grad, "cpu")
 def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+    dx = pool_onednn.backward(dout, place, x_shape, window, stride, padding)
+    if dx is not None:
+        return dx
+
     def spread(number: int, part: slice, share: Array) -> Array:
         chosen = scratch("pool", share.shape, np.dtype(bool))
         np.equal(place[part], number, out=chosen)

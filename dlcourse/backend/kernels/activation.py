@@ -23,6 +23,12 @@ def relu_grad(dout: Array, y: Array) -> Array:
 
 
 @kernel
+def add(a: Array, b: Array) -> Array:
+    """y = a + b, of two arrays of one shape."""
+    return a + b
+
+
+@kernel
 def add_relu(a: Array, b: Array) -> Array:
     """y = max(a + b, 0), of two arrays of one shape."""
     return array_module(a).maximum(a + b, 0)

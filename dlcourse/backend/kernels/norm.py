@@ -4,6 +4,8 @@ With xhat = (x - mean) / sqrt(var + eps), y = w xhat + b, g = dy w, and means ta
 dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps).
 """
 
+import math
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 
@@ -25,6 +27,32 @@ def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
     dweight = (dout * xhat).sum(axis=0)
     dx = (inverse * weight) * (dout - dbias / len(x) - xhat * (dweight / len(x)))
     return dx, dweight, dbias
+
+
+@kernel
+def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
+    """ReLU of :func:`batch_norm`: y, mean, 1 / sqrt(var + eps), and where y > 0, see :func:`pack`."""
+    y, mean, inverse = batch_norm.reference(x, weight, bias, eps)
+    y = array_module(x).maximum(y, 0)
+    return y, mean, inverse, pack(y > 0)
+
+
+@kernel
+def batch_norm_relu_grad(
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array
+) -> tuple[Array, Array, Array]:
+    """dx (M, C), dw (C,), db (C,): the gradient of :func:`batch_norm` with dy only where the ReLU let it through."""
+    return batch_norm_grad.reference(dout * unpack(positive, dout.shape), x, weight, mean, inverse)
+
+
+def pack(positive: Array) -> Array:
+    """Booleans as bits, eight to a byte in the order of the elements, the first the lowest: a 32nd of y's memory."""
+    return array_module(positive).packbits(positive.reshape(-1), bitorder="little")
+
+
+def unpack(bits: Array, shape: tuple[int, ...]) -> Array:
+    """The booleans (0 or 1, uint8) that :func:`pack` packed."""
+    return array_module(bits).unpackbits(bits, bitorder="little")[: math.prod(shape)].reshape(shape)
 
 
 @kernel

@@ -9,14 +9,17 @@ Pair = tuple[int, int]
 
 @kernel
 def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
-    """The largest element of each window, and which of its places holds it (the first, row by row), int32."""
+    """The largest element of each window, and which of its places holds it (the first, row by row).
+
+    Places are bytes where they fit (windows of up to 256), else int32.
+    """
     xp = array_module(x)
     shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
     y = xp.full(shape, -xp.inf, dtype=x.dtype)
-    place = xp.zeros(shape, dtype=xp.int32)
+    place = xp.zeros(shape, dtype=xp.uint8 if window[0] * window[1] <= 256 else xp.int32)
     for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride, (1, 1)):
         larger = (view > y) | xp.isnan(view)
-        place = xp.where(larger, xp.int32(i * window[1] + j), place)
+        place = xp.where(larger, place.dtype.type(i * window[1] + j), place)
         y = xp.where(larger, view, y)
     return y, place
 

