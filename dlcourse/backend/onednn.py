@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ctypes import POINTER, byref, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_void_p
 from importlib import metadata
 
 import numpy as np
@@ -28,7 +28,7 @@ DISABLE = "DLCOURSE_ONEDNN"
 SRC, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 17, 33, 41, 49, 50, 51, 52, 64
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
 FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
-QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE = 131, 132, 135
+QUERY_IMPLEMENTATION, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE = 8, 131, 132, 135
 FLOAT32, ANY_TAG = 3, 1
 SRC_1, POST_OPERAND = 2, 32768
 ADD, MULTIPLY, MAX = 0x1FFF0, 0x1FFF1, 0x1FFF2
@@ -193,9 +193,16 @@ def attributes(operations: Sequence[tuple]) -> c_void_p:
 
 
 def describe(function: str, *arguments: object) -> c_void_p:
-    """A primitive descriptor from ``dnnl_<function>_primitive_desc_create``."""
-    made = c_void_p()
+    """A primitive descriptor from ``dnnl_<function>_primitive_desc_create``.
+
+    Raises:
+        Unsupported: there is none, or only oneDNN's own reference, plain loops that anything here beats.
+    """
+    made, name = c_void_p(), c_char_p()
     check(getattr(library(), f"dnnl_{function}_primitive_desc_create")(byref(made), *arguments))
+    check(library().dnnl_primitive_desc_query(made, QUERY_IMPLEMENTATION, 0, byref(name)))
+    if name.value.startswith(b"ref"):
+        raise Unsupported(f"{function}: only {name.value.decode()}")
     return made
 
 

@@ -1,4 +1,4 @@
-"""Attention, some samples at a time on each thread: scores and weights of a piece stay in the cache.
+"""Attention: by oneDNN where it is there, else some samples at a time on each thread, so that a piece stays in the cache.
 
 Results lie as (N, T, heads, d) and are returned as views (N, heads, T, d), and the three gradients side by side as
 (N, T, 3, heads, d): so that the reshapes around attention, to the layout of the linear layers, copy nothing.
@@ -7,6 +7,7 @@ Results lie as (N, T, heads, d) and are returned as views (N, heads, T, d), and 
 import numpy as np
 
 from dlcourse.backend import threads
+from dlcourse.backend.cpu import attention_onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import override
@@ -26,6 +27,9 @@ def attention(
     hidden = None
     if causal:
         hidden = np.where(np.tri(steps, keys, keys - steps, dtype=bool), 0, -np.inf).astype(q.dtype)
+    # Where there are more queries than keys the first ones see none, see below.
+    if mask is None and not (causal and steps > keys) and attention_onednn.forward(q, k, v, y, p, hidden, kept):
+        return y, p
     if mask is not None:
         mask = np.broadcast_to(mask, p.shape)
 
@@ -61,6 +65,9 @@ def attention_grad(
         dq, dk, dv = joint[0], joint[1], joint[2]
     else:
         dq, dk, dv = (np.empty(array.shape, dtype=q.dtype) for array in (q, k, v))
+
+    if attention_onednn.backward(dout, q, k, v, p, kept, dq, dk, dv):
+        return dq, dk, dv
 
     def some(part: slice) -> None:
         weights, ds = p[part], scratch("attention", p[part].shape, q.dtype)
