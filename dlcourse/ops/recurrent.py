@@ -4,17 +4,14 @@ from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import recurrent as kernels
-from dlcourse.backend.kernels.linear import affine, column_sums, product
+from dlcourse.backend.kernels.linear import affine, column_sums
 from dlcourse.errors import ShapeError
 
 __all__ = ["gru", "lstm", "rnn"]
 
 
 class Recurrent(Function):
-    """What the recurrences share: a_t = W_ih x_t + b_ih (+ b_hh) for all steps at once, and the weights' gradients.
-
-    dx = da W_ih, dW_ih = sum_t da_t^T x_t, dW_hh = sum_t db_t^T h_(t-1), with b = W_hh h_(t-1) + b_hh.
-    """
+    """What RNN and GRU share: a_t = W_ih x_t + b_ih (+ b_hh) for all steps at once, and the weights' gradients."""
 
     def project(self, x: Array, weight_ih: Array, bias: Array) -> Array:
         """(N, T, D) -> (N, T, G): one matrix product for all steps."""
@@ -24,15 +21,10 @@ class Recurrent(Function):
 
     def gradients(self, da: Array, db: Array, hidden: Array, h0: Array) -> tuple:
         """dx, dW_ih, dW_hh, db_ih, db_hh."""
-        xp = xp_of(da)
-        steps = hidden.shape[1]
-        before = xp.concatenate([h0[:, None], hidden[:, : steps - 1]], axis=1) if steps else hidden  # h_(t-1)
-        flat_a, flat_b = da.reshape(-1, da.shape[2]), db.reshape(-1, db.shape[2])
-        dx = product(flat_a, self.weight_ih, None).reshape(self.x.shape) if self.needs[0] else None
         to_ih, to_hh, to_bias_ih, to_bias_hh = self.destinations[-4:]
-        dweight_ih = product(flat_a.T, self.x.reshape(-1, self.x.shape[2]), to_ih)
-        dweight_hh = product(flat_b.T, before.reshape(-1, before.shape[2]), to_hh)
-        return dx, dweight_ih, dweight_hh, column_sums(flat_a, to_bias_ih), column_sums(flat_b, to_bias_hh)
+        weights = kernels.layer_gradients(da, db, self.x, hidden, h0, self.weight_ih, to_ih, to_hh)
+        sums = ((da, to_bias_ih), (db, to_bias_hh))
+        return *weights, *(column_sums(grad.reshape(-1, grad.shape[2]), to) for grad, to in sums)
 
 
 class RNN(Recurrent):
@@ -55,7 +47,7 @@ class RNN(Recurrent):
         return dx, dh0, *rest
 
 
-class LSTM(Recurrent):
+class LSTM(Function):
     """i, f, o = sigmoid, g = tanh of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh;  c_t = f c_(t-1) + i g;  h_t = o tanh(c_t).
 
     dc_t = dh_t o (1 - tanh^2 c_t) + dc_(t+1) f_(t+1), and from it the gates' gradients by their derivatives.
@@ -67,18 +59,18 @@ class LSTM(Recurrent):
     def forward(
         self, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array
     ) -> tuple[Array, Array]:
-        self.h0, self.c0, self.weight = h0, c0, weight_hh
-        projected = self.project(x, weight_ih, bias_ih + bias_hh)
-        self.hidden, self.cells, self.gates = kernels.lstm(projected, h0, c0, weight_hh)
-        return self.hidden, (self.cells[:, -1].copy() if x.shape[1] else c0.copy())
+        self.inputs = x, h0, c0, weight_ih, weight_hh, bias_ih + bias_hh
+        self.hidden, cell, self.kept = kernels.lstm_layer(*self.inputs)
+        return self.hidden, cell
 
     def backward(self, dout: Array | None, dcell: Array | None) -> tuple:
         xp = xp_of(self.hidden)
         dout = xp.zeros_like(self.hidden) if dout is None else dout
-        dcell = xp.zeros_like(self.c0) if dcell is None else dcell
-        da, dh0, dc0 = kernels.lstm_grad(dout, dcell, self.cells, self.gates, self.c0, self.weight)
-        dx, *rest = self.gradients(da, da, self.hidden, self.h0)
-        return dx, dh0, dc0, *rest
+        dcell = xp.zeros_like(self.inputs[2]) if dcell is None else dcell
+        *rest, dbias = kernels.lstm_layer_grad(
+            dout, dcell, *self.inputs, self.hidden, self.kept, self.destinations[3:5]
+        )
+        return *rest, dbias, dbias
 
 
 class GRU(Recurrent):

@@ -185,6 +185,27 @@ def _recurrent_grad(name: str, n: int, steps: int, size: int, *extra: object) ->
     return make
 
 
+LAYERS = [(3, 7, 4, 5), (16, 12, 8, 32), (2, 1, 3, 4), (0, 3, 2, 4)]
+
+
+def _lstm_layer(n: int, steps: int, width: int, size: int) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        shapes = (n, steps, width), (n, size), (n, size), (4 * size, width), (4 * size, size), (4 * size,)
+        return tuple((0.5 * draw.normal(size=shape)).astype(dtype) for shape in shapes)
+
+    return make
+
+
+def _lstm_layer_grad(*settings: int) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        inputs = _lstm_layer(*settings)(draw, dtype)
+        hidden, cell, kept = recurrent.lstm_layer.reference(*inputs)
+        douts = (draw.normal(size=array.shape).astype(dtype) for array in (hidden, cell))
+        return *douts, *inputs, hidden, kept, (None, None)
+
+    return make
+
+
 def _attention(n: int, heads: int, t: int, s: int, d: int, masked: bool, causal: bool, drop: bool, grad: bool) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         q = draw.normal(size=(n, heads, t, d)).astype(dtype)
@@ -337,6 +358,8 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (draw.normal(size=(5, 2)).astype(dtype), (slice(None), [3, 3]), (5, 4)),
         lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), (4, 3)),
     ],
+    "lstm_layer": [_lstm_layer(*size) for size in LAYERS],
+    "lstm_layer_grad": [_lstm_layer_grad(*size) for size in LAYERS],
     "rnn": [_recurrent("rnn", 3, 7, 5, relu) for relu in (False, True)],
     "rnn_grad": [_recurrent_grad("rnn", 3, 7, 5, relu) for relu in (False, True)],
     "lstm": [_recurrent("lstm", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],

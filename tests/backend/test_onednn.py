@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dlcourse.backend import onednn
-from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn
-from dlcourse.backend.kernels import activation, conv, norm
+from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn, recurrent_onednn
+from dlcourse.backend.kernels import activation, conv, norm, recurrent
 
 needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed (extra cpu)")
 SETTINGS = (1, 1), (1, 1), (1, 1), 1
@@ -99,7 +99,7 @@ def test_a_forked_process_computes_without_it() -> None:
     program = """
 import os, numpy as np
 from dlcourse.backend import onednn, threads
-from dlcourse.backend.kernels import activation, conv, norm
+from dlcourse.backend.kernels import activation, conv, norm, recurrent
 x, w = np.ones((8, 32, 32, 8), "f"), np.ones((8, 3, 3, 8), "f")
 def step():
     y = conv.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
@@ -149,3 +149,26 @@ def test_the_signs_lie_as_the_reference_packs_them(shape: tuple) -> None:
     x, weight, bias = (draw.normal(size=s).astype(np.float32) for s in (shape, shape[1:], shape[1:]))
     y, _, _, positive = norm_onednn.forward(x, weight, bias, 1e-5, over_rows=True, relu=True)
     np.testing.assert_array_equal(positive, norm.pack(y > 0))
+
+
+@needs_onednn
+def test_lstm_both_ways_with_destinations() -> None:
+    """A size at which oneDNN takes over: the gradients go on from its own forward pass."""
+    draw = np.random.default_rng(0)
+    n, steps, width, size = 32, 16, 24, 64
+    shapes = (n, steps, width), (n, size), (n, size), (4 * size, width), (4 * size, size), (4 * size,)
+    inputs = [(0.3 * draw.normal(size=shape)).astype(np.float32) for shape in shapes]
+    hidden, cell, kept = recurrent.lstm_layer(*inputs)
+    assert isinstance(kept, recurrent_onednn.Kept)
+    exact = [array.astype(np.float64) for array in inputs]
+    expected_hidden, expected_cell, exact_kept = recurrent.lstm_layer.reference(*exact)
+    np.testing.assert_allclose(hidden, expected_hidden, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(cell, expected_cell, rtol=1e-5, atol=1e-5)
+    douts = [draw.normal(size=array.shape).astype(np.float32) for array in (hidden, cell)]
+    for _ in range(2):  # twice: nothing is added to what an earlier call left
+        places = tuple(np.full(shape, np.nan, np.float32) for shape in shapes[3:5])
+        grads = recurrent.lstm_layer_grad(*douts, *inputs, hidden, kept, places)
+        assert grads[3] is places[0] and grads[4] is places[1]
+        theirs = recurrent.lstm_layer_grad.reference(*douts, *exact, expected_hidden, exact_kept, (None, None))
+        for ours, other in zip(grads, theirs, strict=True):
+            np.testing.assert_allclose(ours, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())

@@ -1,4 +1,4 @@
-"""Attention: by oneDNN where it is there, else some samples at a time on each thread, so that a piece stays in the cache.
+"""Attention: by oneDNN where it is there, else some samples at a time on each thread, so that all stays in the cache.
 
 Results lie as (N, T, heads, d) and are returned as views (N, heads, T, d), and the three gradients side by side as
 (N, T, 3, heads, d): so that the reshapes around attention, to the layout of the linear layers, copy nothing.

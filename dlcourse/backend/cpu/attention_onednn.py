@@ -1,7 +1,7 @@
-"""Attention by oneDNN: batched products on arrays as they lie, softmax in place. None where it is absent or does not suit.
+"""Attention by oneDNN: batched products on arrays as they lie, softmax in place; None where that does not suit.
 
-Only what every query of a batch sees in the same
-way comes here: a mask of its own, or rows that see no key, are the array code's.
+Only what every query of a batch sees in the same way comes here: a mask of its own, or rows that see no key, are the
+array code's.
 """
 
 from collections.abc import Callable

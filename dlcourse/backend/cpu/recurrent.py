@@ -5,10 +5,12 @@ sigmoid(a) = tanh(a / 2) / 2 + 1/2.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from dlcourse.backend import threads
+from dlcourse.backend.cpu import recurrent_onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
@@ -16,6 +18,35 @@ from dlcourse.backend.memory import scratch
 
 LEAST_WORK = 1 << 21
 """Multiplications of all steps below which one thread does it alone."""
+
+
+@override(kernels.lstm_layer, "cpu")
+def lstm_layer(
+    x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array
+) -> tuple[Array, Array, Any]:
+    found = recurrent_onednn.forward(x, h0, c0, weight_ih, weight_hh, bias)
+    return kernels.lstm_layer.reference(x, h0, c0, weight_ih, weight_hh, bias) if found is None else found
+
+
+@override(kernels.lstm_layer_grad, "cpu")
+def lstm_layer_grad(
+    dhidden: Array,
+    dcell: Array,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias: Array,
+    hidden: Array,
+    kept: Any,
+    destinations: tuple[Array | None, Array | None],
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    if isinstance(kept, recurrent_onednn.Kept):
+        return recurrent_onednn.backward(dhidden, dcell, weight_ih, weight_hh, kept, destinations)
+    return kernels.lstm_layer_grad.reference(
+        dhidden, dcell, x, h0, c0, weight_ih, weight_hh, bias, hidden, kept, destinations
+    )
 
 
 @override(kernels.lstm, "cpu")

@@ -5,8 +5,11 @@ the gradients of the weights afterwards. Here (N, T, G) holds the projected inpu
 the hidden state of the step before. (Lecture 11; Hochreiter & Schmidhuber 1997; Cho et al. 2014.)
 """
 
+from typing import Any
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.linear import affine, column_sums, product
 
 
 @kernel
@@ -73,6 +76,67 @@ def lstm_grad(
         da[:, t] = xp.concatenate(parts, axis=1)
         dh, dc = da[:, t] @ weight, dc * f
     return da, dh, dc
+
+
+@kernel
+def lstm_layer(
+    x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array
+) -> tuple[Array, Array, Any]:
+    """A whole layer, :func:`lstm` of a_t = W_ih x_t + b for x (N, T, D) and b (4H,), the sum of both biases.
+
+    Returns:
+        hidden states (N, T, H), the last cell (N, H), and what the gradient wants to know.
+    """
+    rows = x.reshape(-1, x.shape[2])
+    projected = affine(rows, weight_ih, bias).reshape(*x.shape[:2], len(weight_ih))
+    hidden, cells, gates = lstm(projected, h0, c0, weight_hh)
+    return hidden, (cells[:, -1] if x.shape[1] else c0).copy(), Kept(cells, gates)
+
+
+@kernel
+def lstm_layer_grad(
+    dhidden: Array,
+    dcell: Array,
+    x: Array,
+    h0: Array,
+    c0: Array,
+    weight_ih: Array,
+    weight_hh: Array,
+    bias: Array,
+    hidden: Array,
+    kept: Any,
+    destinations: tuple[Array | None, Array | None],
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """dx, dh0, dc0, dW_ih, dW_hh (written into ``destinations`` where given) and db."""
+    da, dh0, dc0 = lstm_grad(dhidden, dcell, kept.cells, kept.gates, c0, weight_hh)
+    dx, dweight_ih, dweight_hh = layer_gradients(da, da, x, hidden, h0, weight_ih, *destinations)
+    return dx, dh0, dc0, dweight_ih, dweight_hh, column_sums(da.reshape(-1, da.shape[2]), None)
+
+
+class Kept:
+    """What :func:`lstm_layer` keeps for its gradient; an override may keep something of its own in this place."""
+
+    def __init__(self, cells: Array, gates: Array):
+        self.cells, self.gates = cells, gates
+
+
+def layer_gradients(
+    da: Array,
+    db: Array,
+    x: Array,
+    hidden: Array,
+    h0: Array,
+    weight_ih: Array,
+    to_ih: Array | None,
+    to_hh: Array | None,
+) -> tuple[Array, Array, Array]:
+    """dx = da W_ih, dW_ih = sum_t da_t^T x_t, dW_hh = sum_t db_t^T h_(t-1), with b = W_hh h_(t-1) + b_hh."""
+    xp, steps = array_module(da), hidden.shape[1]
+    before = xp.concatenate([h0[:, None], hidden[:, : steps - 1]], axis=1) if steps else hidden  # h_(t-1)
+    flat_a, flat_b = da.reshape(-1, da.shape[2]), db.reshape(-1, db.shape[2])
+    dx = product(flat_a, weight_ih, None).reshape(x.shape)
+    dweight_ih = product(flat_a.T, x.reshape(-1, x.shape[2]), to_ih)
+    return dx, dweight_ih, product(flat_b.T, before.reshape(-1, before.shape[2]), to_hh)
 
 
 @kernel
