@@ -10,6 +10,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import Backend
+from dlcourse.backend.kernels.linear import product
 from dlcourse.config import Config
 from dlcourse.errors import UserError
 from dlcourse.experiment.pieces import assemble
@@ -111,7 +112,7 @@ def _gemm_rate(device: Backend, dtype: Any) -> float:
     best = np.inf
     for _ in range(6):
         began = time.perf_counter()
-        a @ a
+        product(a, a, None)  # by the way that the layers take
         device.synchronize()
         best = min(best, time.perf_counter() - began)
     return 2 * GEMM_SIZE**3 / best / 1e9

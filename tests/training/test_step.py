@@ -7,6 +7,8 @@ import dlcourse as dl
 from dlcourse import backend, nn, optim
 from dlcourse import functional as F
 from dlcourse.backend import random
+from dlcourse.backend.kernels import Kernel, linear
+from dlcourse.ops import linear as ops_linear
 
 
 def net() -> nn.Module:
@@ -152,6 +154,54 @@ def test_inputs_of_another_type_take_the_models(device: str) -> None:
     x, y = batch()
     assert step(x.astype("float64"), y).dtype == np.float32
     assert step(dl.tensor(x), dl.tensor(y)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ["adam_step"]),
+        ({"clip_norm": 1.0}, ["clip_norm", "adam_step"]),
+        ({"clip_norm": 1.0, "ema": 0.9, "l2": 0.1}, ["add_penalty", "clip_norm", "adam_step", "average_step"]),
+    ],
+)
+def test_each_thing_done_to_all_parameters_is_one_kernel(
+    settings: dict, expected: list[str], monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """What costs a pass over the parameters is counted: a second one, or one for each parameter, would be seen."""
+    model = net()
+    step = dl.TrainStep(model, F.cross_entropy, optim.Adam(model.parameters()), **settings)
+    calls, call = [], Kernel.__call__
+
+    def counted(self: Kernel, *args: object, **kwargs: object) -> object:
+        if any(getattr(a, "size", 0) == step.flat.data.size and a.ndim == 1 for a in args):
+            calls.append(self.name)
+        return call(self, *args, **kwargs)
+
+    step(*batch())
+    monkeypatch.setattr(Kernel, "__call__", counted)
+    step(*batch())
+    assert calls == expected
+
+
+def test_gradients_are_written_over_and_never_filled_with_zeros_first(device: str) -> None:
+    model = net()
+    step = dl.TrainStep(model, F.cross_entropy, optim.Adam(model.parameters()))
+    step(*batch())
+    step.flat.grad.fill(np.nan)
+    step.optimizer.zero_grad()
+    assert np.isnan(backend.to_host(step.flat.grad)).all()
+    step(*batch())
+    assert np.isfinite(backend.to_host(step.flat.data)).all()
+
+
+def test_no_gradient_goes_to_the_input(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """Three layers have three weight gradients, and two products for what lies between them."""
+    products = []
+    call = linear.product.__call__
+    monkeypatch.setattr(ops_linear.kernels, "product", lambda *args: products.append(args[1].shape) or call(*args))
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))(*batch())
+    assert len(products) == 5
 
 
 def test_a_steady_step_leaves_nothing_for_the_garbage_collector() -> None:
