@@ -2,8 +2,9 @@
 
 As a pytest plugin (``-p tests.fake_cupy --device cuda``) it puts itself in CuPy's place before dlcourse asks for one.
 The CuPy wheel has to be installed, which imports without a GPU: a name that it lacks is an AttributeError here too, a
-call that its signature does not take a TypeError, and an array of the host never meets one of the device. What it
-cannot show: results of CuPy's own kernels, its rounding, its speed, and what several devices or streams do.
+call that its signature does not take a TypeError, and an array of the host never meets one of the device. Our own CUDA
+kernels run on the host too (``tests/cuda_host``). What it cannot show: results of CuPy's own kernels, its rounding, its
+speed, races, and what several devices or streams do.
 """
 
 import inspect
@@ -17,6 +18,7 @@ import cupyx  # noqa: F401 - loads while ``cupy`` is the real one; others, such 
 import numpy as np
 
 from dlcourse.backend import probe
+from tests.cuda_host.module import RawModule
 
 _BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
 _COMPARE = "eq ne lt le gt ge".split()
@@ -224,7 +226,7 @@ def _install() -> None:
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
     cuda = SimpleNamespace(Device=_Device, runtime=runtime)
-    fake.__dict__.update(ndarray=ndarray, cuda=cuda, __version__=real.__version__)
+    fake.__dict__.update(ndarray=ndarray, cuda=cuda, RawModule=RawModule, __version__=real.__version__)
     sys.modules["cupy"] = fake
     status = probe.CudaStatus(True, 1)
     probe.cuda_status = lambda: status

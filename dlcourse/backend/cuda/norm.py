@@ -1,0 +1,123 @@
+"""Normalisation on the GPU: two kernels for batch norm each way, one for layer norm, three for its gradient.
+
+Sums down the columns are made in two stages without atomics, so a result has the same bits run after run; the second
+stage is part of the elementwise kernel, whose blocks each add the few parts of their own columns.
+"""
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import program
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import norm as kernels
+from dlcourse.backend.kernels import override
+
+NAMES = {np.dtype("float32"): "float", np.dtype("float64"): "double"}
+"""The types that have kernels, as their names end."""
+
+THREADS = 256
+"""Of a block that sums down columns: as ``columns.cuh`` has it."""
+
+BLOCKS = 264
+"""Two for each multiprocessor of an H200, where there is work for so many."""
+
+WIDE_ROW = 1024
+"""Columns beyond which a row of layer norm gets a block instead of a warp."""
+
+
+@override(kernels.batch_norm, "cuda")
+def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    name = _name(x, weight, bias)
+    if name is None:
+        return kernels.batch_norm.reference(x, weight, bias, eps)
+    xp = array_module(x)
+    x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
+    rows, columns = x.shape
+    width, grid = _columns_plan(rows, columns)
+    partial = xp.empty((2, grid[1], columns), dtype=x.dtype)
+    y, mean, inverse = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+    sizes = np.int64(rows), np.int32(columns), np.int32(width)
+    _launch(f"batch_norm_sums_{name}", grid, (x, partial, *sizes), 2 * THREADS * x.itemsize)
+    arrays = x, weight, bias, partial, y, mean, inverse
+    _launch(f"batch_norm_apply_{name}", grid, (*arrays, *sizes, np.int32(grid[1]), np.float64(eps)), 64 * 8)
+    return y, mean, inverse
+
+
+@override(kernels.batch_norm_grad, "cuda")
+def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+    name = _name(dout, x, weight, mean, inverse)
+    if name is None:
+        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse)
+    xp = array_module(x)
+    dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
+    rows, columns = x.shape
+    width, grid = _columns_plan(rows, columns)
+    partial = xp.empty((2, grid[1], columns), dtype=x.dtype)
+    dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+    sizes = np.int64(rows), np.int32(columns), np.int32(width)
+    sums = dout, x, mean, inverse, partial, *sizes
+    _launch(f"batch_norm_grad_sums_{name}", grid, sums, 2 * THREADS * x.itemsize)
+    arrays = dout, x, weight, mean, inverse, partial, dx, dweight, dbias
+    _launch(f"batch_norm_grad_apply_{name}", grid, (*arrays, *sizes, np.int32(grid[1])), 64 * 8)
+    return dx, dweight, dbias
+
+
+@override(kernels.layer_norm, "cuda")
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    name = _name(x, weight, bias)
+    if name is None:
+        return kernels.layer_norm.reference(x, weight, bias, eps)
+    xp = array_module(x)
+    x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
+    rows, columns = x.shape
+    y = xp.empty_like(x)
+    mean, inverse = (xp.empty((rows, 1), dtype=x.dtype) for _ in range(2))
+    grid, block, shared = _rows_plan(rows, columns, x.itemsize)
+    arguments = x, weight, bias, y, mean, inverse, np.int64(rows), np.int32(columns), x.dtype.type(eps)
+    program("norm").launch(f"layer_norm_{name}", grid, block, arguments, shared=shared)
+    return y, mean, inverse
+
+
+@override(kernels.layer_norm_grad, "cuda")
+def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+    name = _name(dout, x, weight, mean, inverse)
+    if name is None:
+        return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse)
+    xp = array_module(x)
+    dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
+    rows, columns = x.shape
+    dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+    grid, block, shared = _rows_plan(rows, columns, x.itemsize)
+    arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
+    program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
+    width, grid = _columns_plan(rows, columns)
+    partial = xp.empty((2, grid[1], columns), dtype=x.dtype)
+    sums = dout, x, mean, inverse, partial, np.int64(rows), np.int32(columns), np.int32(width)
+    _launch(f"layer_norm_grad_sums_{name}", grid, sums, 2 * THREADS * x.itemsize)
+    totals = partial, dweight, dbias, np.int32(columns), np.int32(width), np.int32(grid[1])
+    _launch(f"layer_norm_grad_totals_{name}", (grid[0], 1), totals, 64 * 8)
+    return dx, dweight, dbias
+
+
+def _name(*arrays: Array) -> str | None:
+    """How the kernels of these arrays' type are called; None where there are none, or no rows to work on."""
+    same = all(array.dtype == arrays[0].dtype for array in arrays)
+    return NAMES.get(arrays[0].dtype) if same and arrays[0].size else None
+
+
+def _columns_plan(rows: int, columns: int) -> tuple[int, tuple[int, int]]:
+    """Columns a block, and the grid: blocks across the columns, and parts that the rows fall into."""
+    width = min(32, 1 << (columns - 1).bit_length())
+    across = -(-columns // width)
+    each = THREADS // width  # rows that a block takes at a time; at least four times, or the second stage costs more
+    return width, (across, max(1, min(BLOCKS // across, rows // (4 * each))))
+
+
+def _rows_plan(rows: int, columns: int, itemsize: int) -> tuple[tuple[int], tuple[int, int], int]:
+    """Grid, block and shared bytes of layer norm."""
+    if columns > WIDE_ROW:
+        return (rows,), (THREADS, 1), THREADS // 32 * itemsize
+    return (-(-rows // 4),), (32, 4), 0
+
+
+def _launch(name: str, grid: tuple[int, int], arguments: tuple, shared: int) -> None:
+    program("norm").launch(name, grid, (THREADS, 1), arguments, shared=shared)

@@ -1,0 +1,97 @@
+"""The CUDA sources beside this file, compiled once and launched: ``program("norm").launch("layer_norm_float", ...)``.
+
+A program is one ``sources/<family>.cu``, compiled by NVRTC through CuPy at its first launch (CuPy keeps the result in
+its own cache on disk). A kernel is an ``extern "C"`` function whose name ends in the type it computes in. Nothing here
+waits for the device, and all of it may happen while a stream is being captured, once the program has been loaded.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend.device import Array
+
+SOURCES = Path(__file__).parent / "sources"
+OPTIONS = ("-std=c++17", f"-I{SOURCES}")
+
+TYPES = {np.dtype("float32"): "float", np.dtype("float64"): "double"}
+"""The element types that have kernels, as the kernels' names end."""
+
+NULL = np.uint64(0)
+"""The argument for a pointer that may be null."""
+
+
+class Program:
+    """One source file.
+
+    Args:
+        family: its name without the ending.
+    Raises:
+        FileNotFoundError: there is no such source.
+    """
+
+    def __init__(self, family: str):
+        self.family = family
+        self.code = (SOURCES / f"{family}.cu").read_text(encoding="utf-8")
+        self._functions: dict[str, Any] = {}
+
+    def launch(
+        self,
+        name: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        args: tuple[Any, ...],
+        shared: int = 0,
+    ) -> None:
+        """Queue one kernel on CuPy's current stream.
+
+        Args:
+            name: of the kernel.
+            grid, block: their sizes along x, y, z.
+            args: contiguous arrays of the device, and NumPy scalars of exactly the type that the kernel declares.
+            shared: bytes of dynamic shared memory.
+        Raises:
+            TypeError: an argument is a plain number, whose size CuPy would have to guess.
+        """
+        for arg in args:
+            if isinstance(arg, int | float) and not isinstance(arg, np.generic):
+                raise TypeError(f"{name}: {arg!r} has no size; wrap it as np.int32, np.int64, np.float32 or np.float64")
+        self._function(name)(grid, block, args, shared_mem=shared)
+
+    def _function(self, name: str) -> Any:
+        if name not in self._functions:
+            self._functions[name] = self._module.get_function(name)
+        return self._functions[name]
+
+    @functools.cached_property
+    def _module(self) -> Any:
+        import cupy
+
+        return cupy.RawModule(code=self.code, options=OPTIONS)
+
+
+@functools.cache
+def program(family: str) -> Program:
+    """The program of that name; one object for all who ask."""
+    return Program(family)
+
+
+def families() -> list[str]:
+    """All programs there are."""
+    return sorted(path.stem for path in SOURCES.glob("*.cu"))
+
+
+def name_of(*arrays: Array) -> str | None:
+    """How the kernels for these arrays' common type end; None where types differ or have no kernels."""
+    first = arrays[0].dtype
+    return TYPES.get(first) if all(array.dtype == first for array in arrays) else None
+
+
+def blocks(count: int, threads: int = 256, most: int = 2112) -> tuple[int]:
+    """The grid for ``count`` elements in blocks of ``threads``, each thread striding on over the rest.
+
+    ``most`` is sixteen blocks for each of the 132 multiprocessors of an H100 or H200, which fills any smaller one too.
+    """
+    return (max(1, min(most, -(-count // threads))),)

@@ -1,0 +1,67 @@
+// What all kernels share. NVRTC brings no standard headers, and none is needed here.
+//
+// On the host (tests compile the same sources as C++, see tests/cuda_host/) the macros that name CUDA's own words are
+// defined by the shim that is included before this file.
+#pragma once
+
+// Dynamic shared memory of the size given at launch: SHARED(float, tile); one for each kernel.
+#ifndef SHARED
+#define SHARED(T, name)                                      \
+    extern __shared__ __align__(16) unsigned char name##_bytes[]; \
+    T* name = reinterpret_cast<T*>(name##_bytes)
+#endif
+
+// An entry point for each type: FOR_TYPES(name, (const T* x, T* y, long long n), (x, y, n)) makes name_float and
+// name_double of the template `name`. The parameters are written once, with T in them.
+#define ENTRY(name, suffix, type, parameters, arguments)          \
+    namespace entry_##name##_##suffix {                           \
+    using T = type;                                               \
+    extern "C" __global__ void name##_##suffix parameters {       \
+        name<T> arguments;                                        \
+    }                                                             \
+    }
+#define FOR_TYPES(name, parameters, arguments)          \
+    ENTRY(name, float, float, parameters, arguments)    \
+    ENTRY(name, double, double, parameters, arguments)
+
+constexpr unsigned FULL_WARP = 0xffffffffu;
+
+// Element numbers of this thread: for (long long i : a grid-stride loop).
+__device__ inline long long first_element() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ inline long long element_stride() { return (long long)gridDim.x * blockDim.x; }
+
+// The sum over a warp, in every lane; always added in the same order.
+template <class T>
+__device__ T warp_sum(T value) {
+    for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(FULL_WARP, value, offset);
+    return value;
+}
+
+// The largest over a warp, in every lane. NaN wins, as in NumPy's maximum.
+template <class T>
+__device__ T larger(T a, T b) { return a != a ? a : (b > a || b != b ? b : a); }
+
+template <class T>
+__device__ T warp_max(T value) {
+    for (int offset = 16; offset > 0; offset /= 2) value = larger(value, __shfl_xor_sync(FULL_WARP, value, offset));
+    return value;
+}
+
+// The sum over a block of up to 1024 threads in every thread; `shared` holds a number a warp. Ends with a barrier, so it
+// may be called again with the same memory.
+template <class T>
+__device__ T block_sum(T value, T* shared) {
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = (blockDim.x + 31) / 32;
+    value = warp_sum(value);
+    if (lane == 0) shared[warp] = value;
+    __syncthreads();
+    T total = 0;
+    for (int i = 0; i < warps; ++i) total += shared[i];
+    __syncthreads();
+    return total;
+}
+
+// A number that may change from step to step: read from the device where there is a pointer, so that a captured launch
+// sees the new one.
+template <class T>
+__device__ T current(const T* pointer, T value) { return pointer ? *pointer : value; }

@@ -1,0 +1,217 @@
+// Batch and layer normalisation of a matrix, forward and backward (backend/kernels/norm.py has the equations).
+//
+// Batch norm is two kernels each way: sums down the columns, then the elementwise part, whose blocks add up the parts of
+// their columns by themselves. Layer norm gives each row `blockDim.x` threads: a warp, or all of the block.
+#include "columns.cuh"
+
+// x less the first row: squares of numbers far from 0 would drown their own variance.
+template <class T>
+__device__ void batch_norm_sums(const T* x, T* partial, long long rows, int columns, int width) {
+    SHARED(T, shared);
+    auto pairs = [=](long long row, int column, T& first, T& second) {
+        const T value = x[row * columns + column] - x[column];
+        first += value;
+        second += value * value;
+    };
+    column_partials<T>(pairs, partial, rows, columns, width, shared);
+}
+
+template <class T>
+__device__ void batch_norm_apply(
+    const T* x, const T* weight, const T* bias, const T* partial, T* y, T* mean, T* inverse,
+    long long rows, int columns, int width, int parts, double eps
+) {
+    SHARED(double, totals);
+    column_totals<T>(partial, parts, columns, width, totals);
+    const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
+    const int column = blockIdx.x * width + lane;
+    if (column >= columns) return;
+    const double shifted = totals[lane] / rows;
+    double variance = totals[32 + lane] / rows - shifted * shifted;
+    variance = variance > 0 ? variance : (variance == variance ? 0 : variance);  // a NaN stays one
+    const T centre = (T)(shifted + (double)x[column]);
+    const T scale = (T)(1 / sqrt(variance + eps));
+    if (blockIdx.y == 0 && group == 0) {
+        mean[column] = centre;
+        inverse[column] = scale;
+    }
+    const T factor = scale * weight[column], shift = bias[column];
+    const long long step = (long long)gridDim.y * groups;
+    for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
+        y[row * columns + column] = (x[row * columns + column] - centre) * factor + shift;
+    }
+}
+
+template <class T>
+__device__ void batch_norm_grad_sums(
+    const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width
+) {
+    SHARED(T, shared);
+    auto pairs = [=](long long row, int column, T& first, T& second) {
+        const T gradient = dout[row * columns + column];
+        first += gradient;
+        second += gradient * ((x[row * columns + column] - mean[column]) * inverse[column]);
+    };
+    column_partials<T>(pairs, partial, rows, columns, width, shared);
+}
+
+template <class T>
+__device__ void batch_norm_grad_apply(
+    const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, const T* partial,
+    T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts
+) {
+    SHARED(double, totals);
+    column_totals<T>(partial, parts, columns, width, totals);
+    const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
+    const int column = blockIdx.x * width + lane;
+    if (column >= columns) return;
+    const double sum = totals[lane], product = totals[32 + lane];
+    if (blockIdx.y == 0 && group == 0) {
+        dbias[column] = (T)sum;
+        dweight[column] = (T)product;
+    }
+    const T centre = mean[column], scale = inverse[column], factor = scale * weight[column];
+    const T share = (T)(sum / rows), slope = (T)(product / rows);
+    const long long step = (long long)gridDim.y * groups;
+    for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
+        const long long i = row * columns + column;
+        dx[i] = factor * (dout[i] - share - (x[i] - centre) * scale * slope);
+    }
+}
+
+// The sum over the blockDim.x threads of a row (whole warps), for each of them. With more than a warp, blockDim.y is 1.
+template <class T>
+__device__ T row_sum(T value, T* shared) {
+    for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+    if (blockDim.x > 32) {
+        __syncthreads();  // whoever still reads the sum before
+        if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
+        __syncthreads();
+        value = 0;
+        for (int warp = 0; warp < (int)blockDim.x / 32; ++warp) value += shared[warp];
+    }
+    return value;
+}
+
+template <class T>
+__device__ void layer_norm(
+    const T* x, const T* weight, const T* bias, T* y, T* mean, T* inverse, long long rows, int columns, T eps
+) {
+    SHARED(T, shared);
+    // All threads of a warp, and of a block that shares a row, have the same row: they leave together.
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const bool there = row < rows;
+    const T* from = x + (there ? row : 0) * columns;
+    T sum = 0;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) sum += from[c];
+    const T centre = row_sum(sum, shared) / columns;
+    T squares = 0;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += (from[c] - centre) * (from[c] - centre);
+    const T scale = 1 / sqrt(row_sum(squares, shared) / columns + eps);
+    if (!there) return;
+    if (threadIdx.x == 0) {
+        mean[row] = centre;
+        inverse[row] = scale;
+    }
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+        y[row * columns + c] = (from[c] - centre) * scale * weight[c] + bias[c];
+    }
+}
+
+template <class T>
+__device__ void layer_norm_grad_input(
+    const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, T* dx, long long rows, int columns
+) {
+    SHARED(T, shared);
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    const bool there = row < rows;
+    const long long start = (there ? row : 0) * columns;
+    const T centre = mean[there ? row : 0], scale = inverse[there ? row : 0];
+    T sum = 0, product = 0;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+        const T g = dout[start + c] * weight[c];
+        sum += g;
+        product += g * ((x[start + c] - centre) * scale);
+    }
+    sum = row_sum(sum, shared) / columns;
+    product = row_sum(product, shared) / columns;
+    if (!there) return;
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+        const T xhat = (x[start + c] - centre) * scale;
+        dx[start + c] = scale * (dout[start + c] * weight[c] - sum - xhat * product);
+    }
+}
+
+template <class T>
+__device__ void layer_norm_grad_sums(
+    const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width
+) {
+    SHARED(T, shared);
+    auto pairs = [=](long long row, int column, T& first, T& second) {
+        const T gradient = dout[row * columns + column];
+        first += gradient;
+        second += gradient * ((x[row * columns + column] - mean[row]) * inverse[row]);
+    };
+    column_partials<T>(pairs, partial, rows, columns, width, shared);
+}
+
+// dbias and dweight from the parts.
+template <class T>
+__device__ void layer_norm_grad_totals(const T* partial, T* dweight, T* dbias, int columns, int width, int parts) {
+    SHARED(double, totals);
+    column_totals<T>(partial, parts, columns, width, totals);
+    const int column = blockIdx.x * width + threadIdx.x;
+    if (threadIdx.x < (unsigned)width && column < columns) {
+        dbias[column] = (T)totals[threadIdx.x];
+        dweight[column] = (T)totals[32 + threadIdx.x];
+    }
+}
+
+#define KERNELS(T) \
+    extern "C" __global__ void batch_norm_sums_##T( \
+        const T* x, T* partial, long long rows, int columns, int width \
+    ) { \
+        batch_norm_sums<T>(x, partial, rows, columns, width); \
+    } \
+    extern "C" __global__ void batch_norm_apply_##T( \
+        const T* x, const T* weight, const T* bias, const T* partial, T* y, T* mean, T* inverse, \
+        long long rows, int columns, int width, int parts, double eps \
+    ) { \
+        batch_norm_apply<T>(x, weight, bias, partial, y, mean, inverse, rows, columns, width, parts, eps); \
+    } \
+    extern "C" __global__ void batch_norm_grad_sums_##T( \
+        const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width \
+    ) { \
+        batch_norm_grad_sums<T>(dout, x, mean, inverse, partial, rows, columns, width); \
+    } \
+    extern "C" __global__ void batch_norm_grad_apply_##T( \
+        const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, const T* partial, \
+        T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts \
+    ) { \
+        batch_norm_grad_apply<T>( \
+            dout, x, weight, mean, inverse, partial, dx, dweight, dbias, rows, columns, width, parts); \
+    } \
+    extern "C" __global__ void layer_norm_##T( \
+        const T* x, const T* weight, const T* bias, T* y, T* mean, T* inverse, long long rows, int columns, T eps \
+    ) { \
+        layer_norm<T>(x, weight, bias, y, mean, inverse, rows, columns, eps); \
+    } \
+    extern "C" __global__ void layer_norm_grad_input_##T( \
+        const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, T* dx, \
+        long long rows, int columns \
+    ) { \
+        layer_norm_grad_input<T>(dout, x, weight, mean, inverse, dx, rows, columns); \
+    } \
+    extern "C" __global__ void layer_norm_grad_sums_##T( \
+        const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width \
+    ) { \
+        layer_norm_grad_sums<T>(dout, x, mean, inverse, partial, rows, columns, width); \
+    } \
+    extern "C" __global__ void layer_norm_grad_totals_##T( \
+        const T* partial, T* dweight, T* dbias, int columns, int width, int parts \
+    ) { \
+        layer_norm_grad_totals<T>(partial, dweight, dbias, columns, width, parts); \
+    }
+
+KERNELS(float)
+KERNELS(double)

@@ -1,0 +1,131 @@
+"""A CUDA source compiled for the host: the part of CuPy's ``RawModule`` that the package uses, run by fibers."""
+
+import ctypes
+import functools
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which("g++")
+FLAGS = ["-std=c++17", "-O2", "-fPIC", "-w", "-ffp-contract=off"]
+_PARAMETER = re.compile(r"^(.*?)(\w+)$", re.DOTALL)
+
+
+class Dim(ctypes.Structure):
+    _fields_ = [(axis, ctypes.c_uint) for axis in "xyz"]
+
+
+class RawModule:
+    """``RawModule(code=..., options=...).get_function(name)(grid, block, args, shared_mem=0)``."""
+
+    def __init__(self, *, code: str, options: tuple[str, ...] = ()):
+        self.library = _compiled(code, tuple(option for option in options if option.startswith("-I")))
+
+    def get_function(self, name: str) -> Any:
+        if name not in self.library.entries:
+            raise KeyError(f"no kernel {name!r} in the source")
+
+        def function(grid: tuple, block: tuple, args: tuple, shared_mem: int = 0) -> None:
+            self.library.launch(name, grid, block, args, shared_mem)
+
+        return function
+
+
+def kernels(text: str) -> dict[str, list[str]]:
+    """The entry points of a preprocessed source: each name with the types of its parameters."""
+    found = {}
+    for name, parameters in re.findall(r'extern\s+"C"\s+__global__\s+void\s+(\w+)\s*\(([^)]*)\)', text):
+        pieces = [piece.strip() for piece in parameters.split(",")] if parameters.strip() else []
+        kind = name.rpartition("_")[2]  # what the macro FOR_TYPES calls T
+        found[name] = [re.sub(r"\bT\b", kind, _PARAMETER.match(piece)[1].strip()) for piece in pieces]
+    return found
+
+
+@functools.cache
+def _compiled(code: str, options: tuple[str, ...]) -> "Library":
+    if COMPILER is None:
+        raise RuntimeError("no g++ to compile CUDA sources for the host with")
+    folder = Path(tempfile.gettempdir()) / "cuda-on-host"
+    folder.mkdir(exist_ok=True)
+    headers = [path.read_text() for option in options for path in sorted(Path(option[2:]).glob("*.cuh"))]
+    parts = [code, (HERE / "shim.h").read_text(), Path(__file__).read_text(), *headers, *options]
+    base = folder / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    source = f'#include "{HERE / "shim.h"}"\n{code}'
+    seen = _run([COMPILER, *FLAGS, *options, "-E", "-P", "-x", "c++", "-"], source)
+    entries = kernels(seen)
+    if not base.with_suffix(".so").exists():
+        # In a file of its own process, then renamed: several tests may compile at once.
+        scratch = tempfile.NamedTemporaryFile(dir=folder, suffix=".so", delete=False)
+        text = seen.replace("__global__", "") + "".join(map(_launcher, entries, entries.values()))
+        _run([COMPILER, *FLAGS, "-shared", "-x", "c++", "-", "-o", scratch.name], text)
+        Path(scratch.name).replace(base.with_suffix(".so"))
+    return Library(ctypes.CDLL(str(base.with_suffix(".so"))), entries)
+
+
+def _run(command: list[str], text: str) -> str:
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[:3])} ...:\n{done.stderr[:4000]}")
+    return done.stdout
+
+
+def _launcher(name: str, types: list[str]) -> str:
+    arguments = ", ".join(f"*reinterpret_cast<std::remove_cv_t<{kind}>*>(a[{i}])" for i, kind in enumerate(types))
+    return (
+        f'\nextern "C" void {name}({", ".join(types)});'
+        f'\nextern "C" void launch_{name}(dim3 grid, dim3 block, std::size_t shared, void** a) '
+        f"{{ host::run(grid, block, shared, [=] {{ {name}({arguments}); }}); }}\n"
+    )
+
+
+class Library:
+    """The compiled library and its kernels' parameters."""
+
+    def __init__(self, library: ctypes.CDLL, entries: dict[str, list[str]]):
+        self.library, self.entries = library, entries
+
+    def launch(self, name: str, grid: tuple, block: tuple, args: tuple, shared: int) -> None:
+        """Run a kernel; arguments are checked against the source, as no driver does."""
+        types = self.entries[name]
+        if len(types) != len(args):
+            raise TypeError(f"{name} takes {len(types)} arguments, got {len(args)}")
+        if len(block) > 3 or np.prod(block) > 1024 or shared > 48 << 10 or min((*grid, *block)) < 1:
+            raise ValueError(f"{name}: no such launch: {grid=}, {block=}, {shared=}")
+        held = [_pointer(name, kind, arg) for kind, arg in zip(types, args, strict=True)]
+        pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(each) for each in held))
+        call = getattr(self.library, f"launch_{name}")
+        call.argtypes = [Dim, Dim, ctypes.c_size_t, ctypes.c_void_p]
+        call.restype = None
+        call(Dim(*grid, *(1,) * (3 - len(grid))), Dim(*block, *(1,) * (3 - len(block))), shared, pointers)
+
+
+SIZES = {
+    "int": "int32", "unsigned": "uint32", "unsigned int": "uint32", "long long": "int64", "unsigned long long": "uint64",
+    "float": "float32", "double": "float64", "bool": "bool", "unsigned char": "uint8", "signed char": "int8",
+}  # fmt: skip
+
+
+def _pointer(name: str, kind: str, arg: Any) -> Any:
+    """The memory that holds an argument, of the type that the kernel declares."""
+    plain = re.sub(r"\b(const|__restrict__|std::)\b", "", kind).strip()
+    if plain.endswith("*"):
+        if isinstance(arg, np.uint64):  # a null pointer
+            return ctypes.c_void_p(int(arg))
+        host = arg.host
+        target = SIZES.get(plain.rstrip("* "))
+        if target is not None and host.dtype != target and not (target == "uint8" and host.dtype == bool):
+            raise TypeError(f"{name}: an array of {host.dtype} for {kind}")
+        if not host.flags.c_contiguous:
+            raise TypeError(f"{name}: an array that is not contiguous for {kind}")
+        return ctypes.c_void_p(host.ctypes.data)
+    target = np.dtype(SIZES[plain])
+    if not isinstance(arg, np.generic) or arg.dtype != target:
+        raise TypeError(f"{name}: {arg!r} ({type(arg).__name__}) for {kind}")
+    return (ctypes.c_char * target.itemsize).from_buffer_copy(arg.tobytes())

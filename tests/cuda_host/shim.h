@@ -1,0 +1,136 @@
+// CUDA's words for a C++ compiler, so that a kernel's source runs on the host: every thread of a block is a fiber, blocks
+// run one after another. A barrier is one turn round all fibers; a shuffle is: write, turn, read, turn. It shows what a
+// kernel computes, on any machine; races and speed it cannot show.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <algorithm>
+#include <functional>
+#include <vector>
+#include <ucontext.h>
+
+struct dim3 { unsigned x, y, z; };
+struct float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
+inline dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __restrict__
+#define __align__(n) alignas(n)
+#define __shared__ static
+#define __constant__ static
+#define SHARED(T, name) T* name = reinterpret_cast<T*>(host::shared.data())
+#define __ldg(pointer) (*(pointer))
+
+namespace host {
+inline std::vector<unsigned char> shared;
+
+struct Fiber {
+    ucontext_t context;
+    std::vector<char> stack = std::vector<char>(1 << 16);
+    dim3 thread;
+    bool done;
+};
+inline std::vector<Fiber> fibers;
+inline std::vector<std::uint64_t> slots;
+inline ucontext_t scheduler;
+inline std::function<void()> body;
+inline unsigned current;
+
+inline void turn() {
+    const unsigned mine = current;
+    swapcontext(&fibers[mine].context, &scheduler);
+    current = mine;
+    threadIdx = fibers[mine].thread;
+}
+
+inline void start() {
+    body();
+    fibers[current].done = true;
+    swapcontext(&fibers[current].context, &scheduler);
+}
+
+inline void run(dim3 grid, dim3 block, std::size_t bytes, std::function<void()> kernel) {
+    body = std::move(kernel);
+    gridDim = grid;
+    blockDim = block;
+    const unsigned count = block.x * block.y * block.z;
+    if (fibers.size() < count) fibers.resize(count);
+    slots.assign(count, 0);
+    for (unsigned z = 0; z < grid.z; ++z)
+        for (unsigned y = 0; y < grid.y; ++y)
+            for (unsigned x = 0; x < grid.x; ++x) {
+                blockIdx = {x, y, z};
+                // Shared memory holds whatever was there before, here what no sum survives.
+                shared.assign(bytes, 0xff);
+                for (unsigned i = 0; i < count; ++i) {
+                    Fiber& fiber = fibers[i];
+                    fiber.done = false;
+                    fiber.thread = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
+                    getcontext(&fiber.context);
+                    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+                    fiber.context.uc_stack.ss_size = fiber.stack.size();
+                    fiber.context.uc_link = nullptr;
+                    makecontext(&fiber.context, start, 0);
+                }
+                for (bool any = true; any;) {
+                    any = false;
+                    for (unsigned i = 0; i < count; ++i) {
+                        if (fibers[i].done) continue;
+                        any = true;
+                        current = i;
+                        threadIdx = fibers[i].thread;
+                        swapcontext(&scheduler, &fibers[i].context);
+                    }
+                }
+            }
+}
+
+inline unsigned lane() { return current % 32; }
+
+template <class T>
+T shuffle(T value, unsigned from) {
+    static_assert(sizeof(T) <= 8);
+    std::memcpy(&slots[current], &value, sizeof(T));
+    const unsigned source = current - lane() + from % 32;
+    turn();
+    T result;
+    std::memcpy(&result, &slots[source < slots.size() ? source : current], sizeof(T));
+    turn();
+    return result;
+}
+}  // namespace host
+
+inline void __syncthreads() { host::turn(); }
+inline void __syncwarp(unsigned = 0xffffffffu) { host::turn(); }
+inline void __threadfence() {}
+template <class T> T __shfl_sync(unsigned, T v, int from) { return host::shuffle(v, from); }
+template <class T> T __shfl_xor_sync(unsigned, T v, int mask) { return host::shuffle(v, host::lane() ^ mask); }
+template <class T> T __shfl_down_sync(unsigned, T v, int by) {
+    return host::shuffle(v, host::lane() + by < 32 ? host::lane() + by : host::lane());
+}
+template <class T> T __shfl_up_sync(unsigned, T v, int by) {
+    return host::shuffle(v, host::lane() >= (unsigned)by ? host::lane() - by : host::lane());
+}
+inline unsigned __ballot_sync(unsigned, int predicate) {
+    unsigned bits = 0;
+    for (unsigned i = 0; i < 32; ++i) bits |= (unsigned)(host::shuffle(predicate, i) != 0) << i;
+    return bits;
+}
+template <class T> T atomicAdd(T* at, T value) { T old = *at; *at += value; return old; }
+inline int atomicCAS(int* at, int compare, int value) { int old = *at; if (old == compare) *at = value; return old; }
+
+inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
+inline double rsqrt(double x) { return 1.0 / sqrt(x); }
+#define __expf expf
+inline float __fdividef(float a, float b) { return a / b; }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)(((unsigned __int128)a * b) >> 64);
+}
+using std::min;
+using std::max;
