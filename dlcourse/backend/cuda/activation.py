@@ -1,0 +1,64 @@
+"""Activations on the GPU: one kernel each, bound by memory."""
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import Kernel, override
+from dlcourse.backend.kernels import activation as kernels
+
+THREADS = 256
+
+
+def _elementwise(of: Kernel, *arrays: Array) -> Array:
+    """The kernel of that name on arrays of one shape; the reference where they differ in shape or have no kernel."""
+    name, first = name_of(*arrays), arrays[0]
+    if name is None or not first.size or any(array.shape != first.shape for array in arrays):
+        return of.reference(*arrays)
+    xp = array_module(first)
+    arrays = tuple(map(xp.ascontiguousarray, arrays))
+    y = xp.empty(first.shape, dtype=first.dtype)
+    program("activation").launch(
+        f"{of.name}_{name}", blocks(first.size, THREADS), (THREADS,), (*arrays, y, np.int64(first.size))
+    )
+    return y
+
+
+@override(kernels.relu, "cuda")
+def relu(x: Array) -> Array:
+    return _elementwise(kernels.relu, x)
+
+
+@override(kernels.relu_grad, "cuda")
+def relu_grad(dout: Array, y: Array) -> Array:
+    return _elementwise(kernels.relu_grad, dout, y)
+
+
+@override(kernels.add, "cuda")
+def add(a: Array, b: Array) -> Array:
+    return _elementwise(kernels.add, a, b)
+
+
+@override(kernels.add_relu, "cuda")
+def add_relu(a: Array, b: Array) -> Array:
+    return _elementwise(kernels.add_relu, a, b)
+
+
+@override(kernels.gelu_tanh, "cuda")
+def gelu_tanh(x: Array) -> Array:
+    return _elementwise(kernels.gelu_tanh, x)
+
+
+@override(kernels.gelu_tanh_grad, "cuda")
+def gelu_tanh_grad(dout: Array, x: Array) -> Array:
+    return _elementwise(kernels.gelu_tanh_grad, dout, x)
+
+
+@override(kernels.gelu, "cuda")
+def gelu(x: Array) -> Array:
+    return _elementwise(kernels.gelu, x)
+
+
+@override(kernels.gelu_grad, "cuda")
+def gelu_grad(dout: Array, x: Array) -> Array:
+    return _elementwise(kernels.gelu_grad, dout, x)

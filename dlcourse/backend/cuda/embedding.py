@@ -1,0 +1,37 @@
+"""The embedding's gradient on the GPU: segments of the batch for each row of the table, then their sum; no atomics."""
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import embedding as kernels
+from dlcourse.backend.kernels import override
+
+SEGMENT = 256
+"""The fewest indices a segment has."""
+BLOCKS = 2112
+"""So many blocks are enough to fill the device; more segments would only make the second sum longer."""
+MOST_READS = 1 << 28
+"""Indices read by all blocks, beyond which sorting them, as the reference does, is less work."""
+
+
+@override(kernels.embedding_grad, "cuda")
+def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
+    name, count = name_of(dout), len(indices)
+    if name is None or not dout.size or not rows or count * rows > MOST_READS:
+        return kernels.embedding_grad.reference(dout, indices, rows)
+    xp = array_module(dout)
+    dout, indices = xp.ascontiguousarray(dout), xp.ascontiguousarray(indices.astype(xp.int64, copy=False))
+    width = dout.shape[1]
+    segments = max(1, min(count // SEGMENT, BLOCKS // rows))
+    segment = -(-count // segments)
+    segments = -(-count // segment)
+    grad = xp.empty((rows, width), dtype=dout.dtype)
+    parts = grad if segments == 1 else xp.empty((segments, rows, width), dtype=dout.dtype)
+    launch, threads = program("embedding").launch, min(256, -(-width // 32) * 32)
+    sizes = np.int64(count), np.int32(width), np.int32(rows), np.int64(segment)
+    launch(f"embedding_parts_{name}", (rows, segments), (threads,), (dout, indices, parts, *sizes))
+    if segments > 1:
+        sizes = np.int64(grad.size), np.int32(segments)
+        launch(f"embedding_total_{name}", blocks(grad.size), (256,), (parts, grad, *sizes))
+    return grad

@@ -1,0 +1,32 @@
+"""Softmax cross-entropy on the GPU: two kernels, a warp a row and the mean of the rows."""
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import NULL, name_of, program
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import loss as kernels
+from dlcourse.backend.kernels import override
+
+WARPS = 4
+"""Rows a block takes at a time."""
+MEAN_THREADS = 512
+
+
+@override(kernels.softmax_cross_entropy, "cuda")
+def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, with_grad: bool) -> tuple:
+    name = name_of(logits)
+    if name is None or not logits.size:
+        return kernels.softmax_cross_entropy.reference(logits, labels, label_smoothing, with_grad)
+    xp = array_module(logits)
+    logits, labels = xp.ascontiguousarray(logits), xp.ascontiguousarray(labels.astype(xp.int64, copy=False))
+    rows, classes = logits.shape
+    grad = xp.empty_like(logits) if with_grad else None
+    losses, loss = xp.empty(rows, dtype=logits.dtype), xp.empty((), dtype=logits.dtype)
+    target = NULL if grad is None else grad
+    sizes = np.int64(rows), np.int32(classes), logits.dtype.type(label_smoothing)
+    launch = program("loss").launch
+    launch(
+        f"cross_entropy_rows_{name}", (-(-rows // WARPS),), (32, WARPS), (logits, labels, target, losses, *sizes)
+    )
+    launch(f"mean_of_rows_{name}", (1,), (MEAN_THREADS,), (losses, loss, np.int64(rows)))
+    return loss, grad

@@ -1,0 +1,73 @@
+// Activations and sums, element by element (backend/kernels/activation.py has the equations). Bound by memory: each is one
+// pass, every element read and written once.
+#include "common.cuh"
+
+// NaN goes through a ReLU, so that a net that has diverged says so.
+template <class T>
+__device__ T rectified(T x) { return x > 0 || x != x ? x : (T)0; }
+
+template <class T>
+__device__ void relu(const T* x, T* y, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) y[i] = rectified(x[i]);
+}
+
+template <class T>
+__device__ void relu_grad(const T* dout, const T* y, T* dx, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) dx[i] = dout[i] * (T)(y[i] > 0);
+}
+
+template <class T>
+__device__ void add(const T* a, const T* b, T* y, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) y[i] = a[i] + b[i];
+}
+
+template <class T>
+__device__ void add_relu(const T* a, const T* b, T* y, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) y[i] = rectified(a[i] + b[i]);
+}
+
+constexpr double GELU_SCALE = 0.79788456080286535588, GELU_CUBIC = 0.044715;  // sqrt(2 / pi)
+constexpr double ROOT_HALF = 0.70710678118654752440, DENSITY = 0.39894228040143267794;  // 1 / sqrt(2 pi)
+
+template <class T>
+__device__ void gelu_tanh(const T* x, T* y, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) {
+        const T v = x[i];
+        y[i] = (T)0.5 * v * (1 + tanh((T)GELU_SCALE * (v + (T)GELU_CUBIC * v * v * v)));
+    }
+}
+
+template <class T>
+__device__ void gelu_tanh_grad(const T* dout, const T* x, T* dx, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) {
+        const T v = x[i];
+        const T t = tanh((T)GELU_SCALE * (v + (T)GELU_CUBIC * v * v * v));
+        const T slope = (T)GELU_SCALE * (1 + 3 * (T)GELU_CUBIC * v * v);
+        dx[i] = dout[i] * ((T)0.5 * (1 + t) + (T)0.5 * v * (1 - t * t) * slope);
+    }
+}
+
+template <class T>
+__device__ void gelu(const T* x, T* y, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) {
+        y[i] = x[i] * ((T)0.5 * (1 + erf(x[i] * (T)ROOT_HALF)));
+    }
+}
+
+template <class T>
+__device__ void gelu_grad(const T* dout, const T* x, T* dx, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) {
+        const T v = x[i];
+        const T density = exp((T)-0.5 * v * v) * (T)DENSITY;
+        dx[i] = dout[i] * ((T)0.5 * (1 + erf(v * (T)ROOT_HALF)) + v * density);
+    }
+}
+
+FOR_TYPES(relu, (const T* x, T* y, long long n), (x, y, n))
+FOR_TYPES(relu_grad, (const T* dout, const T* y, T* dx, long long n), (dout, y, dx, n))
+FOR_TYPES(add, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
+FOR_TYPES(add_relu, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
+FOR_TYPES(gelu_tanh, (const T* x, T* y, long long n), (x, y, n))
+FOR_TYPES(gelu_tanh_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))
+FOR_TYPES(gelu, (const T* x, T* y, long long n), (x, y, n))
+FOR_TYPES(gelu_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))

@@ -1,0 +1,46 @@
+"""Every CUDA source compiles for every architecture that is served, on a machine without a GPU."""
+
+import importlib.util
+
+import pytest
+
+from dlcourse.backend.cuda.program import OPTIONS, families, program
+
+ARCHITECTURES = [75, 80, 86, 89, 90]
+
+
+def compile_to_cubin(code: str, architecture: int) -> bytes:
+    """The one place that knows CuPy's private way to NVRTC. A cubin, not PTX: PTX lets instructions through that the
+    architecture has not got."""
+    from cupy.cuda.compiler import _NVRTCProgram
+
+    made = _NVRTCProgram(code, "source.cu", method="cubin").compile((*OPTIONS, f"-arch=sm_{architecture}"))
+    return made[0] if isinstance(made, tuple) else made
+
+
+def _missing() -> str | None:
+    if importlib.util.find_spec("cupy") is None:
+        return "the CuPy wheel is not installed (extra: ci)"
+    try:
+        from cupy_backends.cuda.libs import nvrtc
+
+        nvrtc.getVersion()
+    except Exception as error:  # whatever a library that is not there is reported by
+        return f"no NVRTC (extra: ci): {error}"
+    return None
+
+
+@pytest.mark.skipif(_missing() is not None, reason=str(_missing()))
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("family", families())
+def test_a_source_compiles(family: str, architecture: int) -> None:
+    assert len(compile_to_cubin(program(family).code, architecture)) > 1000
+
+
+def test_there_are_sources() -> None:
+    assert len(families()) >= 5
+
+
+def test_a_plain_number_has_no_size() -> None:
+    with pytest.raises(TypeError, match="no size"):
+        program("norm").launch("layer_norm_float", (1,), (32,), (1.0,))
