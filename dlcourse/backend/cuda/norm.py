@@ -6,13 +6,10 @@ stage is part of the elementwise kernel, whose blocks each add the few parts of 
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import program
+from dlcourse.backend.cuda.program import name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
-
-NAMES = {np.dtype("float32"): "float", np.dtype("float64"): "double"}
-"""The types that have kernels, as their names end."""
 
 THREADS = 256
 """Of a block that sums down columns: as ``columns.cuh`` has it."""
@@ -26,8 +23,8 @@ WIDE_ROW = 1024
 
 @override(kernels.batch_norm, "cuda")
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    name = _name(x, weight, bias)
-    if name is None:
+    name = name_of(x, weight, bias)
+    if name is None or not x.size:
         return kernels.batch_norm.reference(x, weight, bias, eps)
     xp = array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
@@ -44,8 +41,8 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @override(kernels.batch_norm_grad, "cuda")
 def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
-    name = _name(dout, x, weight, mean, inverse)
-    if name is None:
+    name = name_of(dout, x, weight, mean, inverse)
+    if name is None or not dout.size:
         return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse)
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
@@ -63,8 +60,8 @@ def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
 
 @override(kernels.layer_norm, "cuda")
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    name = _name(x, weight, bias)
-    if name is None:
+    name = name_of(x, weight, bias)
+    if name is None or not x.size:
         return kernels.layer_norm.reference(x, weight, bias, eps)
     xp = array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
@@ -79,8 +76,8 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @override(kernels.layer_norm_grad, "cuda")
 def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
-    name = _name(dout, x, weight, mean, inverse)
-    if name is None:
+    name = name_of(dout, x, weight, mean, inverse)
+    if name is None or not dout.size:
         return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse)
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
@@ -96,12 +93,6 @@ def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
     totals = partial, dweight, dbias, np.int32(columns), np.int32(width), np.int32(grid[1])
     _launch(f"layer_norm_grad_totals_{name}", (grid[0], 1), totals, 64 * 8)
     return dx, dweight, dbias
-
-
-def _name(*arrays: Array) -> str | None:
-    """How the kernels of these arrays' type are called; None where there are none, or no rows to work on."""
-    same = all(array.dtype == arrays[0].dtype for array in arrays)
-    return NAMES.get(arrays[0].dtype) if same and arrays[0].size else None
 
 
 def _columns_plan(rows: int, columns: int) -> tuple[int, tuple[int, int]]:
