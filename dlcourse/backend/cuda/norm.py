@@ -6,7 +6,7 @@ stage is part of the elementwise kernel, whose blocks each add the few parts of 
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import name_of, program
+from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
@@ -26,6 +26,39 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     name = name_of(x, weight, bias)
     if name is None or not x.size:
         return kernels.batch_norm.reference(x, weight, bias, eps)
+    return _batch_norm(name, x, weight, bias, eps, relu=False)
+
+
+@override(kernels.batch_norm_relu, "cuda")
+def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
+    name = name_of(x, weight, bias)
+    if name is None or not x.size:
+        return kernels.batch_norm_relu.reference(x, weight, bias, eps)
+    y, mean, inverse = _batch_norm(name, x, weight, bias, eps, relu=True)
+    bits = array_module(x).empty((x.size + 7) // 8, dtype=np.uint8)
+    program("norm").launch(f"pack_positive_{name}", blocks(bits.size), (THREADS,), (y, bits, np.int64(y.size)))
+    return y, mean, inverse, bits
+
+
+@override(kernels.batch_norm_grad, "cuda")
+def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+    name = name_of(dout, x, weight, mean, inverse)
+    if name is None or not dout.size:
+        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse)
+    return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse)
+
+
+@override(kernels.batch_norm_relu_grad, "cuda")
+def batch_norm_relu_grad(
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array
+) -> tuple[Array, Array, Array]:
+    name = name_of(dout, x, weight, mean, inverse)
+    if name is None or not dout.size:
+        return kernels.batch_norm_relu_grad.reference(dout, positive, x, weight, mean, inverse)
+    return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse)
+
+
+def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array]:
     xp = array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
@@ -35,15 +68,15 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     _launch(f"batch_norm_sums_{name}", grid, (x, partial, *sizes), 2 * THREADS * x.itemsize)
     arrays = x, weight, bias, partial, y, mean, inverse
-    _launch(f"batch_norm_apply_{name}", grid, (*arrays, *sizes, np.int32(grid[1]), np.float64(eps)), 64 * 8)
+    last = np.int32(grid[1]), np.float64(eps), np.int32(relu)
+    _launch(f"batch_norm_apply_{name}", grid, (*arrays, *sizes, *last), 64 * 8)
     return y, mean, inverse
 
 
-@override(kernels.batch_norm_grad, "cuda")
-def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
-    name = name_of(dout, x, weight, mean, inverse)
-    if name is None or not dout.size:
-        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse)
+def _batch_norm_grad(
+    name: str, dout: Array, bits: Array | np.uint64, x: Array, weight: Array, mean: Array, inverse: Array
+) -> tuple[Array, Array, Array]:
+    """The gradient, with dy only where ``bits`` are set if there are bits."""
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
@@ -51,9 +84,9 @@ def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
     partial = xp.empty((2, grid[1], columns), dtype=x.dtype)
     dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
-    sums = dout, x, mean, inverse, partial, *sizes
+    sums = dout, bits, x, mean, inverse, partial, *sizes
     _launch(f"batch_norm_grad_sums_{name}", grid, sums, 2 * THREADS * x.itemsize)
-    arrays = dout, x, weight, mean, inverse, partial, dx, dweight, dbias
+    arrays = dout, bits, x, weight, mean, inverse, partial, dx, dweight, dbias
     _launch(f"batch_norm_grad_apply_{name}", grid, (*arrays, *sizes, np.int32(grid[1])), 64 * 8)
     return dx, dweight, dbias
 

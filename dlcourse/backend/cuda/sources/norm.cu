@@ -19,7 +19,7 @@ __device__ void batch_norm_sums(const T* x, T* partial, long long rows, int colu
 template <class T>
 __device__ void batch_norm_apply(
     const T* x, const T* weight, const T* bias, const T* partial, T* y, T* mean, T* inverse,
-    long long rows, int columns, int width, int parts, double eps
+    long long rows, int columns, int width, int parts, double eps, int relu
 ) {
     SHARED(double, totals);
     column_totals<T>(partial, parts, columns, width, totals);
@@ -38,17 +38,34 @@ __device__ void batch_norm_apply(
     const T factor = scale * weight[column], shift = bias[column];
     const long long step = (long long)gridDim.y * groups;
     for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
-        y[row * columns + column] = (x[row * columns + column] - centre) * factor + shift;
+        const T value = (x[row * columns + column] - centre) * factor + shift;
+        y[row * columns + column] = relu && value < 0 ? (T)0 : value;
     }
+}
+
+// Where y > 0, a bit an element, eight to a byte: a thread makes a byte.
+template <class T>
+__device__ void pack_positive(const T* y, unsigned char* bits, long long count) {
+    for (long long i = first_element(); i < (count + 7) / 8; i += element_stride()) {
+        unsigned byte = 0;
+        for (int k = 0; k < 8 && 8 * i + k < count; ++k) byte |= (unsigned)(y[8 * i + k] > 0) << k;
+        bits[i] = (unsigned char)byte;
+    }
+}
+
+// dy where a ReLU behind the norm let y through; everywhere without one (no bits).
+template <class T>
+__device__ T passed(const T* dout, const unsigned char* bits, long long i) {
+    return bits && !(bits[i / 8] >> (i % 8) & 1) ? (T)0 : dout[i];
 }
 
 template <class T>
 __device__ void batch_norm_grad_sums(
-    const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width
+    const T* dout, const unsigned char* bits, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width
 ) {
     SHARED(T, shared);
     auto pairs = [=](long long row, int column, T& first, T& second) {
-        const T gradient = dout[row * columns + column];
+        const T gradient = passed(dout, bits, row * columns + column);
         first += gradient;
         second += gradient * ((x[row * columns + column] - mean[column]) * inverse[column]);
     };
@@ -57,7 +74,7 @@ __device__ void batch_norm_grad_sums(
 
 template <class T>
 __device__ void batch_norm_grad_apply(
-    const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, const T* partial,
+    const T* dout, const unsigned char* bits, const T* x, const T* weight, const T* mean, const T* inverse, const T* partial,
     T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts
 ) {
     SHARED(double, totals);
@@ -75,7 +92,7 @@ __device__ void batch_norm_grad_apply(
     const long long step = (long long)gridDim.y * groups;
     for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
         const long long i = row * columns + column;
-        dx[i] = factor * (dout[i] - share - (x[i] - centre) * scale * slope);
+        dx[i] = factor * (passed(dout, bits, i) - share - (x[i] - centre) * scale * slope);
     }
 }
 
@@ -175,21 +192,26 @@ __device__ void layer_norm_grad_totals(const T* partial, T* dweight, T* dbias, i
     } \
     extern "C" __global__ void batch_norm_apply_##T( \
         const T* x, const T* weight, const T* bias, const T* partial, T* y, T* mean, T* inverse, \
-        long long rows, int columns, int width, int parts, double eps \
+        long long rows, int columns, int width, int parts, double eps, int relu \
     ) { \
-        batch_norm_apply<T>(x, weight, bias, partial, y, mean, inverse, rows, columns, width, parts, eps); \
+        batch_norm_apply<T>(x, weight, bias, partial, y, mean, inverse, rows, columns, width, parts, eps, relu); \
+    } \
+    extern "C" __global__ void pack_positive_##T(const T* y, unsigned char* bits, long long count) { \
+        pack_positive<T>(y, bits, count); \
     } \
     extern "C" __global__ void batch_norm_grad_sums_##T( \
-        const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width \
+        const T* dout, const unsigned char* bits, const T* x, const T* mean, const T* inverse, T* partial, \
+        long long rows, int columns, int width \
     ) { \
-        batch_norm_grad_sums<T>(dout, x, mean, inverse, partial, rows, columns, width); \
+        batch_norm_grad_sums<T>(dout, bits, x, mean, inverse, partial, rows, columns, width); \
     } \
     extern "C" __global__ void batch_norm_grad_apply_##T( \
-        const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, const T* partial, \
+        const T* dout, const unsigned char* bits, const T* x, const T* weight, const T* mean, const T* inverse, \
+        const T* partial, \
         T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts \
     ) { \
         batch_norm_grad_apply<T>( \
-            dout, x, weight, mean, inverse, partial, dx, dweight, dbias, rows, columns, width, parts); \
+            dout, bits, x, weight, mean, inverse, partial, dx, dweight, dbias, rows, columns, width, parts); \
     } \
     extern "C" __global__ void layer_norm_##T( \
         const T* x, const T* weight, const T* bias, T* y, T* mean, T* inverse, long long rows, int columns, T eps \
