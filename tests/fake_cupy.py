@@ -7,6 +7,7 @@ kernels run on the host too (``tests/cuda_host``). What it cannot show: results 
 speed, races, and what several devices or streams do.
 """
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import cupyx  # noqa: F401 - loads while ``cupy`` is the real one; others, such 
 import numpy as np
 
 from dlcourse.backend import probe
+from tests.cuda_host import cublaslt
 from tests.cuda_host.module import RawModule
 
 _BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
@@ -43,6 +45,10 @@ class ndarray:
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
+
+    @property
+    def data(self) -> SimpleNamespace:
+        return SimpleNamespace(ptr=self.host.ctypes.data)
 
     @property
     def device(self) -> SimpleNamespace:
@@ -171,6 +177,7 @@ class _Device:
     """The one device, which is this machine's memory."""
 
     mem_info = (1 << 33, 1 << 33)
+    compute_capability = "90"
 
     def __init__(self, index: int = 0):
         self.id = index
@@ -225,11 +232,14 @@ def _install() -> None:
     """Take CuPy's place, and say that there is a device."""
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
-    cuda = SimpleNamespace(Device=_Device, runtime=runtime)
+    cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=lambda: SimpleNamespace(ptr=0))
     fake.__dict__.update(ndarray=ndarray, cuda=cuda, RawModule=RawModule, __version__=real.__version__)
     sys.modules["cupy"] = fake
     status = probe.CudaStatus(True, 1)
     probe.cuda_status = lambda: status
+    from dlcourse.backend.cuda import blas
+
+    blas.library = functools.cache(cublaslt.Library)
 
 
 _install()

@@ -2,6 +2,7 @@
 
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.linear import matmul
 from dlcourse.errors import ShapeError
 
 
@@ -18,7 +19,7 @@ class MatMul(Function):
         if a.ndim == 0 or inner is None or a.shape[-1] != inner:
             raise ShapeError(f"matmul: the last axis of {a.shape} has to match the second to last of {b.shape}")
         self.a, self.b = a, b
-        return a @ b
+        return matmul(a, b)
 
     def backward(self, dout: Array) -> tuple:
         a = self.a if self.a.ndim > 1 else self.a[None, :]
@@ -30,9 +31,9 @@ class MatMul(Function):
             dy = dy[..., None]
         da = db = None
         if self.needs[0]:
-            da = unbroadcast(dy @ b.swapaxes(-1, -2), a.shape).reshape(self.a.shape)
+            da = unbroadcast(matmul(dy, b.swapaxes(-1, -2)), a.shape).reshape(self.a.shape)
         if self.needs[1]:
-            db = unbroadcast(a.swapaxes(-1, -2) @ dy, b.shape).reshape(self.b.shape)
+            db = unbroadcast(matmul(a.swapaxes(-1, -2), dy), b.shape).reshape(self.b.shape)
         return da, db
 
 

@@ -301,6 +301,13 @@ CASES: dict[str, list[Maker]] = {
         for sizes in [(3, 0, 4), (0, 3, 4), (5, 7, 3), (400, 300, 100), (90, 300, 500)]
         for into in (False, True)
     ],
+    "matmul": [
+        lambda draw, dtype: (draw.normal(size=(5, 7)).astype(dtype), draw.normal(size=(9, 7)).astype(dtype).T),
+        lambda draw, dtype: tuple(draw.normal(size=(3, 4, 4)).astype(dtype) for _ in range(2)),
+        lambda draw, dtype: tuple(draw.normal(size=(2, 3, 4, 4)).astype(dtype).swapaxes(2, 3) for _ in range(2)),
+        lambda draw, dtype: (draw.normal(size=4).astype(dtype), draw.normal(size=(4, 6)).astype(dtype)),
+        lambda draw, dtype: (draw.normal(size=(2, 3, 4)).astype(dtype), draw.normal(size=(4, 6)).astype(dtype)),
+    ],
     "column_sums": [
         lambda draw, dtype: (draw.normal(size=(1000, 7)).astype(dtype), None),
         lambda draw, dtype: (draw.normal(size=(5, 3)).astype(dtype), np.zeros(3, dtype)),

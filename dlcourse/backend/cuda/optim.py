@@ -1,7 +1,7 @@
 """Optimizer steps, clipping and penalties on the GPU: one pass over the flat parameters each.
 
-The rate and the step number may be arrays of one element on the device: then the kernel reads them there, and a captured
-launch sees what they hold when it is replayed.
+The rate and the step number may be arrays of one element on the device: then the kernel reads them there, and a
+captured launch sees what they hold when it is replayed.
 """
 
 from typing import Any

@@ -20,6 +20,12 @@ def product(a: Array, b: Array, out: Array | None) -> Array:
 
 
 @kernel
+def matmul(a: Array, b: Array) -> Array:
+    """a b over the last two axes, the others broadcast, as ``numpy.matmul``."""
+    return a @ b
+
+
+@kernel
 def column_sums(x: Array, out: Array | None) -> Array:
     """The sum of x (M, N) over its rows, (N,); into ``out`` where one is given."""
     return x.sum(axis=0, out=out)

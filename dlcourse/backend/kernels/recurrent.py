@@ -9,7 +9,7 @@ from typing import Any
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.linear import affine, column_sums, product
+from dlcourse.backend.kernels.linear import affine, column_sums, matmul, product
 
 
 @kernel
@@ -18,7 +18,7 @@ def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
     xp = array_module(projected)
     hidden, h = xp.empty_like(projected), h0
     for t in range(projected.shape[1]):
-        a = projected[:, t] + h @ weight.T
+        a = projected[:, t] + matmul(h, weight.T)
         h = xp.maximum(a, 0) if relu else xp.tanh(a)
         hidden[:, t] = h
     return hidden
@@ -32,7 +32,7 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
     for t in reversed(range(dhidden.shape[1])):
         h = hidden[:, t]
         da[:, t] = (dhidden[:, t] + dh) * ((h > 0) if relu else (1 - h * h))
-        dh = da[:, t] @ weight
+        dh = matmul(da[:, t], weight)
     return da, dh
 
 
@@ -49,7 +49,7 @@ def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, 
     gates = xp.empty_like(projected)
     h, c = h0, c0
     for t in range(steps):
-        a = projected[:, t] + h @ weight.T
+        a = projected[:, t] + matmul(h, weight.T)
         i, f, o = (_sigmoid(a[:, k * size : (k + 1) * size]) for k in (0, 1, 3))
         g = xp.tanh(a[:, 2 * size : 3 * size])
         c = f * c + i * g
@@ -74,7 +74,7 @@ def lstm_grad(
         dc = dc + dh * o * (1 - squashed * squashed)
         parts = [dc * g * i * (1 - i), dc * before * f * (1 - f), dc * i * (1 - g * g), dh * squashed * o * (1 - o)]
         da[:, t] = xp.concatenate(parts, axis=1)
-        dh, dc = da[:, t] @ weight, dc * f
+        dh, dc = matmul(da[:, t], weight), dc * f
     return da, dh, dc
 
 
@@ -154,7 +154,7 @@ def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array,
     gates = xp.empty_like(projected)
     h = h0
     for t in range(steps):
-        a, b = projected[:, t], h @ weight.T + bias
+        a, b = projected[:, t], matmul(h, weight.T) + bias
         reset = _sigmoid(a[:, :size] + b[:, :size])
         update = _sigmoid(a[:, size : 2 * size] + b[:, size : 2 * size])
         new = xp.tanh(a[:, 2 * size :] + reset * b[:, 2 * size :])
@@ -181,7 +181,7 @@ def gru_grad(
         dreset = dnew * inner[:, t] * reset * (1 - reset)
         da[:, t] = xp.concatenate([dreset, dupdate, dnew], axis=1)
         db[:, t] = xp.concatenate([dreset, dupdate, dnew * reset], axis=1)
-        dh = dh * update + db[:, t] @ weight
+        dh = dh * update + matmul(db[:, t], weight)
     return da, db, dh
 
 

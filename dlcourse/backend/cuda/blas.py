@@ -1,0 +1,210 @@
+"""Matrix products by an own cuBLASLt handle: CuPy's own refuse to be captured, and fuse no bias.
+
+The library's C API through ctypes; it is found where CuPy's wheels put it. A product is planned once for each setting
+(types, sizes, how the operands lie, the epilogue) and kept; then it is one call on CuPy's current stream, which may be
+capturing. cuBLASLt counts matrices by columns, so C = A B by rows is asked for as C^T = B^T A^T, for which nothing has
+to be moved. Sums are in float32 for half types, and in TF32 only where :func:`tensor_float` says so.
+"""
+
+import contextlib
+import ctypes
+import functools
+from collections.abc import Iterator
+from ctypes import byref, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend.device import Array, array_module
+
+COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
+REAL = {np.dtype("float32"): 0, np.dtype("float64"): 1, np.dtype("float16"): 2}
+"""cudaDataType of the element types."""
+TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8
+EPILOGUE_DEFAULT, EPILOGUE_BIAS = 1, 4
+BATCH_COUNT, BATCH_STRIDE = 5, 6
+MOST_WORKSPACE = 1
+HOPPER_WORKSPACE, WORKSPACE = 32 << 20, 4 << 20
+"""Bytes that NVIDIA recommends for compute capability 9 and for the others."""
+
+
+class _Heuristic(ctypes.Structure):
+    _fields_ = [
+        ("algorithm", c_uint64 * 8),
+        ("workspace", c_size_t),
+        ("state", c_int),
+        ("waves", c_float),
+        ("reserved", c_int * 4),
+    ]
+
+
+class BlasError(RuntimeError):
+    """cuBLASLt refused a call."""
+
+
+@functools.cache
+def library() -> Any:
+    """The loaded library.
+
+    Raises:
+        OSError: it is not there.
+    """
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        return ctypes.CDLL(load_nvidia_dynamic_lib("cublasLt").abs_path)
+    except (ImportError, RuntimeError):
+        for name in ("libcublasLt.so.13", "libcublasLt.so.12", "cublasLt64_13.dll", "cublasLt64_12.dll"):
+            with contextlib.suppress(OSError):
+                return ctypes.CDLL(name)
+        raise OSError("cuBLASLt is not installed: pip install 'cupy-cuda12x[ctk]' or 'cupy-cuda13x[ctk]'") from None
+
+
+def _check(status: int) -> None:
+    if status:
+        raise BlasError(f"cuBLASLt: status {status}")
+
+
+class _Handle:
+    """One device's handle, and the workspace that lives as long as any captured graph may use it."""
+
+    def __init__(self, xp: Any):
+        self.handle = c_void_p()
+        _check(library().cublasLtCreate(byref(self.handle)))
+        hopper = int(xp.cuda.Device().compute_capability) >= 90
+        self.workspace = xp.empty(HOPPER_WORKSPACE if hopper else WORKSPACE, dtype=np.uint8)
+
+
+@functools.cache
+def _handle(device: int, xp: Any) -> _Handle:
+    return _Handle(xp)
+
+
+_mode = {"tf32": False}
+
+
+@contextlib.contextmanager
+def tensor_float(allowed: bool = True) -> Iterator[None]:
+    """Float32 products inside round their factors to TF32 (10 bits of mantissa), on the tensor cores."""
+    before, _mode["tf32"] = _mode["tf32"], allowed
+    try:
+        yield
+    finally:
+        _mode["tf32"] = before
+
+
+def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False, bias: Array | None = None) -> Array:
+    """out <- a b, or out + a b, or a b + bias.
+
+    Args:
+        a, b: (M, K) and (K, N), or (B, M, K) and (B, K, N); by rows or by columns, with any distance between those.
+        out: (M, N) or (B, M, N), by rows; a new array where left out.
+        accumulate: add to ``out``.
+        bias: (N,), added to every row.
+    Raises:
+        BlasError: cuBLASLt has no algorithm for it.
+    """
+    xp = array_module(a)
+    if out is None:
+        out = xp.empty((*a.shape[:-1], b.shape[-1]), dtype=a.dtype)
+    if not out.size:
+        return out
+    if not a.shape[-1]:
+        if not accumulate:
+            out[...] = 0 if bias is None else bias
+        return out
+    if bias is not None and a.dtype == np.float64:  # no such epilogue for float64
+        gemm(a, b, out)
+        out += bias
+        return out
+    a, b = _readable(a, xp), _readable(b, xp)
+    plan = _plan(a.device.id, xp, a.dtype, _lie(a), _lie(b), _lie(out), bias is not None, _mode["tf32"])
+    plan(a, b, out, accumulate, bias, xp)
+    return out
+
+
+def _readable(matrix: Array, xp: Any) -> Array:
+    """The matrix, copied where neither its rows nor its columns lie together."""
+    return matrix if _lie(matrix) is not None else xp.ascontiguousarray(matrix)
+
+
+def _lie(matrix: Array) -> tuple | None:
+    """(rows, columns, by columns, distance, batches, distance of batches), distances in elements."""
+    size = matrix.dtype.itemsize
+    rows, columns = matrix.shape[-2:]
+    batches = (matrix.shape[0], matrix.strides[0] // size) if matrix.ndim == 3 else (1, 0)
+    of_row, of_column = (stride // size for stride in matrix.strides[-2:])
+    if (of_column == 1 or columns == 1) and (of_row >= columns or rows == 1):
+        return rows, columns, False, max(of_row, columns), *batches
+    if (of_row == 1 or rows == 1) and (of_column >= rows or columns == 1):
+        return rows, columns, True, max(of_column, rows), *batches
+    return None
+
+
+class _Plan:
+    """The descriptors of one setting and the algorithm chosen for it."""
+
+    def __init__(self, handle: _Handle, dtype: np.dtype, a: tuple, b: tuple, out: tuple, bias: bool, tf32: bool):
+        self.handle, double = handle, dtype == np.float64
+        compute = COMPUTE_64F if double else COMPUTE_TF32 if tf32 and dtype == np.float32 else COMPUTE_32F
+        self.number = c_double if double else c_float
+        self.description = c_void_p()
+        _check(library().cublasLtMatmulDescCreate(byref(self.description), compute, 1 if double else 0))
+        # By columns the product is out^T = b^T a^T: b comes first, and what lies by rows is already transposed.
+        self._set(TRANSPOSE_A, c_int32(int(b[2])))
+        self._set(TRANSPOSE_B, c_int32(int(a[2])))
+        self._set(EPILOGUE, c_int32(EPILOGUE_BIAS if bias else EPILOGUE_DEFAULT))
+        self.layouts = [self._layout(dtype, lie) for lie in (b, a, out)]
+        self.algorithm = self._choose(bias)
+
+    def _set(self, attribute: int, value: Any) -> None:
+        size = c_size_t(ctypes.sizeof(value))
+        _check(library().cublasLtMatmulDescSetAttribute(self.description, attribute, byref(value), size))
+
+    def _layout(self, dtype: np.dtype, lie: tuple) -> c_void_p:
+        rows, columns, by_columns, distance, batches, stride = lie
+        height, width = (rows, columns) if by_columns else (columns, rows)
+        made = c_void_p()
+        sizes = c_uint64(height), c_uint64(width), c_int64(distance)
+        _check(library().cublasLtMatrixLayoutCreate(byref(made), REAL[dtype], *sizes))
+        if batches > 1:
+            for attribute, value in ((BATCH_COUNT, c_int32(batches)), (BATCH_STRIDE, c_int64(stride))):
+                size = c_size_t(ctypes.sizeof(value))
+                _check(library().cublasLtMatrixLayoutSetAttribute(made, attribute, byref(value), size))
+        return made
+
+    def _choose(self, bias: bool) -> _Heuristic:
+        preference, most = c_void_p(), c_uint64(self.handle.workspace.size)
+        _check(library().cublasLtMatmulPreferenceCreate(byref(preference)))
+        _check(library().cublasLtMatmulPreferenceSetAttribute(preference, MOST_WORKSPACE, byref(most), c_size_t(8)))
+        if bias:  # its alignment is part of the choice: an address of the workspace stands for any array's
+            self._set(BIAS_POINTER, c_void_p(self.handle.workspace.data.ptr))
+        found, chosen = c_int(0), _Heuristic()
+        first, second, out = self.layouts
+        status = library().cublasLtMatmulAlgoGetHeuristic(
+            self.handle.handle, self.description, first, second, out, out, preference, 1, byref(chosen), byref(found)
+        )
+        library().cublasLtMatmulPreferenceDestroy(preference)
+        if status or not found.value:
+            raise BlasError(f"cuBLASLt has no algorithm for this product (status {status})")
+        return chosen
+
+    def __call__(self, a: Array, b: Array, out: Array, accumulate: bool, bias: Array | None, xp: Any) -> None:
+        if bias is not None:
+            self._set(BIAS_POINTER, c_void_p(bias.data.ptr))
+        first, second, layout = self.layouts
+        alpha, beta, space = self.number(1), self.number(1 if accumulate else 0), self.handle.workspace
+        pointers = [c_void_p(array.data.ptr) for array in (b, a, out)]
+        stream = c_void_p(xp.cuda.get_current_stream().ptr)
+        _check(
+            library().cublasLtMatmul(
+                *(self.handle.handle, self.description, byref(alpha), pointers[0], first, pointers[1], second),
+                *(byref(beta), pointers[2], layout, pointers[2], layout, byref(self.algorithm)),
+                *(c_void_p(space.data.ptr), c_size_t(space.size), stream),
+            )
+        )
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(device: int, xp: Any, *settings: Any) -> _Plan:
+    return _Plan(_handle(device, xp), *settings)

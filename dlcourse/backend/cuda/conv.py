@@ -1,0 +1,96 @@
+"""Convolution on the GPU: patches by one kernel, then a cuBLASLt product; a 1x1 convolution is the product alone.
+
+Patches of some pictures at a time, so that they take no more than :data:`PATCH_BYTES`. Grouped convolutions are the
+reference's.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from dlcourse.backend.cuda.blas import gemm
+from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.conv import out_size
+
+Pair = tuple[int, int]
+PATCH_BYTES = 1 << 28
+THREADS = 256
+
+
+@override(kernels.conv2d, "cuda")
+def conv2d(
+    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    if groups > 1 or name_of(x, weight) is None or not x.size:
+        return kernels.conv2d.reference(x, weight, bias, stride, padding, dilation, groups)
+    xp, kernel = array_module(x), weight.shape[1:3]
+    size = out_size(x.shape, kernel, stride, padding, dilation)
+    y = xp.empty((len(x), *size, len(weight)), dtype=x.dtype)
+    matrix = xp.ascontiguousarray(weight).reshape(len(weight), -1)
+    for part in _parts(len(x), size, matrix.shape[1], x.itemsize):
+        rows = _patches(x[part], size, kernel, stride, padding, dilation)
+        gemm(rows, matrix.T, y[part].reshape(len(rows), -1), bias=bias)
+    return y
+
+
+@override(kernels.conv2d_input_grad, "cuda")
+def conv2d_input_grad(
+    dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    if groups > 1 or name_of(dout, weight) is None or not dout.size:
+        return kernels.conv2d_input_grad.reference(dout, weight, x_shape, stride, padding, dilation, groups)
+    xp, kernel = array_module(dout), weight.shape[1:3]
+    edge = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
+    if stride == (1, 1) and min(edge) >= 0:
+        # The gradient of a step-1 correlation is the correlation of dy with the kernel turned about.
+        turned = xp.ascontiguousarray(weight[:, ::-1, ::-1].transpose(3, 1, 2, 0))
+        return conv2d(dout, turned, None, stride, edge, dilation, 1)
+    dx, size = xp.empty(x_shape, dtype=dout.dtype), dout.shape[1:3]
+    dout, matrix = xp.ascontiguousarray(dout), xp.ascontiguousarray(weight).reshape(len(weight), -1)
+    for part in _parts(len(dout), size, matrix.shape[1], dout.itemsize):
+        rows = gemm(dout[part].reshape(-1, dout.shape[3]), matrix)
+        target = dx[part]
+        _launch("fold", rows, target, target.size, x_shape, size, kernel, stride, padding, dilation)
+    return dx
+
+
+@override(kernels.conv2d_weight_grad, "cuda")
+def conv2d_weight_grad(
+    dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    if groups > 1 or name_of(dout, x) is None or not x.size:
+        return kernels.conv2d_weight_grad.reference(dout, x, weight_shape, stride, padding, dilation, groups)
+    xp, kernel, size = array_module(dout), weight_shape[1:3], dout.shape[1:3]
+    dout, columns = xp.ascontiguousarray(dout), math.prod(weight_shape[1:])
+    dweight = xp.empty((weight_shape[0], columns), dtype=dout.dtype)
+    for part in _parts(len(x), size, columns, x.itemsize):
+        rows = _patches(x[part], size, kernel, stride, padding, dilation)
+        gemm(dout[part].reshape(len(rows), -1).T, rows, dweight, accumulate=part.start > 0)
+    return dweight.reshape(weight_shape)
+
+
+def _patches(x: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+    """(n H' W', kh kw C)."""
+    xp = array_module(x)
+    x = xp.ascontiguousarray(x)
+    if kernel == (1, 1) and stride == (1, 1) and padding == (0, 0):
+        return x.reshape(-1, x.shape[3])
+    rows = xp.empty((len(x) * math.prod(size), math.prod(kernel) * x.shape[3]), dtype=x.dtype)
+    _launch("patches", x, rows, rows.size, x.shape, size, kernel, stride, padding, dilation)
+    return rows
+
+
+def _launch(name: str, source: Array, target: Array, count: int, x_shape: tuple, *settings: Pair) -> None:
+    numbers = map(np.int32, (*x_shape[1:], *(number for pair in settings for number in pair)))
+    arguments = source, target, np.int64(count), *numbers
+    program("conv").launch(f"{name}_{name_of(source)}", blocks(count, THREADS), (THREADS,), arguments)
+
+
+def _parts(count: int, size: Pair, columns: int, itemsize: int) -> Iterator[slice]:
+    """Some pictures at a time."""
+    each = max(1, PATCH_BYTES // max(1, size[0] * size[1] * columns * itemsize))
+    return (slice(start, min(start + each, count)) for start in range(0, count, each))
