@@ -1,34 +1,61 @@
-"""The LSTM's recurrence on the GPU: a step is one cuBLASLt product, added to the projected input, and one kernel.
+"""The recurrences on the GPU: each step is one matrix product and one kernel that does all the rest.
 
-RNN and GRU are the reference's array code, whose products go the same way.
+The product's operands are dense buffers (N, .) that every step writes anew, so it needs no strides over time.
 """
 
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.cuda.program import name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
 
-THREADS = 256
+THREADS = 128
+
+
+@override(kernels.rnn, "cuda")
+def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
+    name = name_of(projected, h0, weight)
+    if name is None or not projected.size:
+        return kernels.rnn.reference(projected, h0, weight, relu)
+    xp = array_module(projected)
+    projected, h0, weight = map(xp.ascontiguousarray, (projected, h0, weight))
+    hidden, a, h = xp.empty_like(projected), xp.empty_like(h0), xp.empty_like(h0)
+    for t in range(projected.shape[1]):
+        gemm(h if t else h0, weight.T, out=a)
+        _launch(f"rnn_step_{name}", (projected, a, hidden, h), hidden.shape, t, np.int32(relu))
+    return hidden
+
+
+@override(kernels.rnn_grad, "cuda")
+def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[Array, Array]:
+    name = name_of(dhidden, hidden, weight)
+    if name is None or not dhidden.size:
+        return kernels.rnn_grad.reference(dhidden, hidden, weight, relu)
+    xp = array_module(dhidden)
+    dhidden, hidden, weight = map(xp.ascontiguousarray, (dhidden, hidden, weight))
+    n, steps, size = dhidden.shape
+    da, dh, d = xp.empty_like(dhidden), xp.zeros((n, size), dhidden.dtype), xp.empty((n, size), dhidden.dtype)
+    for t in reversed(range(steps)):
+        _launch(f"rnn_grad_step_{name}", (dhidden, hidden, dh, da, d), hidden.shape, t, np.int32(relu))
+        gemm(d, weight, out=dh)
+    return da, dh
 
 
 @override(kernels.lstm, "cuda")
 def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, Array, Array]:
-    name, xp = name_of(projected, h0, c0, weight), array_module(projected)
+    name = name_of(projected, h0, c0, weight)
     if name is None or not projected.size:
         return kernels.lstm.reference(projected, h0, c0, weight)
+    xp = array_module(projected)
+    projected, h0, c0, weight = map(xp.ascontiguousarray, (projected, h0, c0, weight))
     n, steps, size = len(projected), projected.shape[1], h0.shape[1]
     hidden, cells = (xp.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
-    gates = projected.copy(order="C")
-    h, c, of_before = xp.ascontiguousarray(h0), xp.ascontiguousarray(c0), size
+    gates, a, h = xp.empty_like(projected), xp.empty((n, 4 * size), projected.dtype), xp.empty_like(h0)
     for t in range(steps):
-        gemm(h, weight.T, gates[:, t], accumulate=True)
-        sizes = np.int64(n * size), np.int32(size), np.int64(steps * 4 * size), np.int64(of_before)
-        arrays = (_from(gates, t), c if t == 0 else _from(cells, t - 1), _from(cells, t), _from(hidden, t))
-        _launch(f"lstm_step_{name}", n * size, (*arrays, *sizes, np.int64(steps * size)))
-        h, of_before = hidden[:, t], steps * size
+        gemm(h if t else h0, weight.T, out=a)
+        _launch(f"lstm_step_{name}", (projected, a, c0, hidden, cells, gates, h), hidden.shape, t)
     return hidden, cells, gates
 
 
@@ -36,26 +63,59 @@ def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, 
 def lstm_grad(
     dhidden: Array, dcell: Array, cells: Array, gates: Array, c0: Array, weight: Array
 ) -> tuple[Array, Array, Array]:
-    name, xp = name_of(dhidden, dcell, cells, gates, c0, weight), array_module(dhidden)
+    name = name_of(dhidden, dcell, cells, gates, c0, weight)
     if name is None or not dhidden.size:
         return kernels.lstm_grad.reference(dhidden, dcell, cells, gates, c0, weight)
-    n, steps, size = dhidden.shape
+    xp = array_module(dhidden)
     dhidden, cells, gates, c0, weight = map(xp.ascontiguousarray, (dhidden, cells, gates, c0, weight))
-    da, dh, dc = xp.empty_like(gates), xp.zeros_like(c0), dcell.copy(order="C")
+    n, steps, size = dhidden.shape
+    da, dh, dc = xp.empty_like(gates), xp.zeros_like(c0), dcell.copy(order="C")  # dc changes from step to step
+    d = xp.empty((n, 4 * size), dtype=gates.dtype)
     for t in reversed(range(steps)):
-        before, of_before = (_from(cells, t - 1), steps * size) if t else (c0, size)
-        arrays = _from(dhidden, t), dh, dc, _from(gates, t), _from(cells, t), before, _from(da, t)
-        sizes = np.int64(n * size), np.int32(size), np.int64(steps * 4 * size)
-        distances = np.int64(steps * size), np.int64(steps * size), np.int64(of_before)
-        _launch(f"lstm_step_grad_{name}", n * size, (*arrays, *sizes, *distances))
-        gemm(da[:, t], weight, dh)
+        _launch(f"lstm_grad_step_{name}", (dhidden, cells, gates, c0, dh, dc, da, d), dhidden.shape, t)
+        gemm(d, weight, out=dh)
     return da, dh, dc
 
 
-def _from(array: Array, t: int) -> Array:
-    """A pointer to step t of the first sequence of (N, T, ...): the view that begins there."""
-    return array.reshape(-1)[t * array.shape[2] :]
+@override(kernels.gru, "cuda")
+def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array, Array, Array]:
+    name = name_of(projected, h0, weight, bias)
+    if name is None or not projected.size:
+        return kernels.gru.reference(projected, h0, weight, bias)
+    xp = array_module(projected)
+    projected, h0, weight, bias = map(xp.ascontiguousarray, (projected, h0, weight, bias))
+    n, steps, size = len(projected), projected.shape[1], h0.shape[1]
+    hidden, inner = (xp.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
+    gates, b, h = xp.empty_like(projected), xp.empty((n, 3 * size), projected.dtype), xp.empty_like(h0)
+    for t in range(steps):
+        gemm(h if t else h0, weight.T, out=b)
+        _launch(f"gru_step_{name}", (projected, b, bias, h0, hidden, gates, inner, h), hidden.shape, t)
+    return hidden, gates, inner
 
 
-def _launch(name: str, count: int, arguments: tuple) -> None:
-    program("recurrent").launch(name, blocks(count, THREADS), (THREADS,), arguments)
+@override(kernels.gru_grad, "cuda")
+def gru_grad(
+    dhidden: Array, hidden: Array, gates: Array, inner: Array, h0: Array, weight: Array
+) -> tuple[Array, Array, Array]:
+    name = name_of(dhidden, hidden, gates, inner, h0, weight)
+    if name is None or not dhidden.size:
+        return kernels.gru_grad.reference(dhidden, hidden, gates, inner, h0, weight)
+    xp = array_module(dhidden)
+    dhidden, hidden, gates, inner, h0, weight = map(
+        xp.ascontiguousarray, (dhidden, hidden, gates, inner, h0, weight)
+    )
+    n, steps, size = dhidden.shape
+    da, db, dh = xp.empty_like(gates), xp.empty_like(gates), xp.zeros_like(h0)
+    d = xp.empty((n, 3 * size), dtype=gates.dtype)
+    for t in reversed(range(steps)):
+        arrays = dhidden, hidden, gates, inner, h0, dh, da, db, d
+        _launch(f"gru_grad_step_{name}", arrays, dhidden.shape, t)
+        gemm(d, weight, out=dh, accumulate=True)
+    return da, db, dh
+
+
+def _launch(name: str, arrays: tuple, shape: tuple[int, int, int], t: int, *rest: np.int32) -> None:
+    """A thread for each sequence and unit of (N, T, H), at step t."""
+    n, steps, size = shape
+    arguments = *arrays, np.int32(n), np.int32(steps), np.int32(size), np.int32(t), *rest
+    program("recurrent").launch(name, (-(-n * size // THREADS),), (THREADS,), arguments)

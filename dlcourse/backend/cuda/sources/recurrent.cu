@@ -1,60 +1,158 @@
-// One step of the LSTM, forward and backward, after its matrix product (backend/kernels/recurrent.py has the equations). A
-// thread does one cell of one sequence. Arrays that hold all steps are given at the step's place, with the distance from one
-// sequence to the next.
+// What one step of RNN, LSTM and GRU does after its matrix product: a thread for each sequence n and hidden unit j
+// (backend/kernels/recurrent.py has the equations). The product a = h W^T (or dh = da W) comes in a buffer of its own.
+//
+// Arrays over time are (N, T, .) and the kernels are given the whole of them and t; what goes into the next product is
+// also written to a dense buffer (N, .).
 #include "common.cuh"
 
 template <class T>
-__device__ T sigmoid(T x) { return (T)0.5 * tanh((T)0.5 * x) + (T)0.5; }
+__device__ T sigmoid(T x) {
+    return (T)0.5 * tanh((T)0.5 * x) + (T)0.5;
+}
 
-// a (N, 4H) holds the sums, and then the gates.
+// The thread's sequence and unit, and the place of (n, t, j) in (N, T, H); the rest of the block has nothing to do.
+#define UNIT \
+    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x; \
+    if (index >= (long long)count * size) return; \
+    const int n = (int)(index / size), j = (int)(index % size); \
+    const long long row = (long long)n * steps + t, at = row * size + j;
+
+template <class T>
+__device__ void rnn_step(const T* projected, const T* a, T* hidden, T* h, int count, int steps, int size, int t, int relu) {
+    UNIT
+    const T sum = projected[at] + a[index];
+    const T value = relu ? (sum > 0 || sum != sum ? sum : (T)0) : tanh(sum);
+    hidden[at] = value;
+    h[index] = value;
+}
+
+template <class T>
+__device__ void rnn_grad_step(
+    const T* dhidden, const T* hidden, const T* dh, T* da, T* d, int count, int steps, int size, int t, int relu
+) {
+    UNIT
+    const T h = hidden[at];
+    const T value = (dhidden[at] + dh[index]) * (relu ? (T)(h > 0) : 1 - h * h);
+    da[at] = value;
+    d[index] = value;
+}
+
 template <class T>
 __device__ void lstm_step(
-    T* a, const T* before, T* cell, T* hidden, long long n, int size, long long of_a, long long of_before, long long of_cell
+    const T* projected, const T* a, const T* c0, T* hidden, T* cells, T* gates, T* h, int count, int steps, int size, int t
 ) {
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const long long row = i / size;
-        const int j = (int)(i % size);
-        T* gate = a + row * of_a + j;
-        const T in = sigmoid(gate[0]), forget = sigmoid(gate[size]), out = sigmoid(gate[3 * size]);
-        const T fresh = tanh(gate[2 * size]);
-        const T c = forget * before[row * of_before + j] + in * fresh;
-        gate[0] = in;
-        gate[size] = forget;
-        gate[2 * size] = fresh;
-        gate[3 * size] = out;
-        cell[row * of_cell + j] = c;
-        hidden[row * of_cell + j] = out * tanh(c);
-    }
+    UNIT
+    const long long base = row * 4 * size + j, from = (long long)n * 4 * size + j;
+    const T i = sigmoid(projected[base] + a[from]);
+    const T f = sigmoid(projected[base + size] + a[from + size]);
+    const T g = tanh(projected[base + 2 * size] + a[from + 2 * size]);
+    const T o = sigmoid(projected[base + 3 * size] + a[from + 3 * size]);
+    const T before = t ? cells[at - size] : c0[index];
+    const T c = f * before + i * g, value = o * tanh(c);
+    gates[base] = i;
+    gates[base + size] = f;
+    gates[base + 2 * size] = g;
+    gates[base + 3 * size] = o;
+    cells[at] = c;
+    hidden[at] = value;
+    h[index] = value;
 }
 
-// dh (N, H) comes from the step after, dc (N, H) is carried; da (N, 4H) is written.
 template <class T>
-__device__ void lstm_step_grad(
-    const T* dhidden, const T* dh, T* dc, const T* gates, const T* cell, const T* before, T* da,
-    long long n, int size, long long of_a, long long of_hidden, long long of_dhidden, long long of_before
+__device__ void lstm_grad_step(
+    const T* dhidden, const T* cells, const T* gates, const T* c0, const T* dh, T* dc, T* da, T* d,
+    int count, int steps, int size, int t
 ) {
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const long long row = i / size;
-        const int j = (int)(i % size);
-        const T* gate = gates + row * of_a + j;
-        const T in = gate[0], forget = gate[size], fresh = gate[2 * size], out = gate[3 * size];
-        const T squashed = tanh(cell[row * of_hidden + j]);
-        const T g = dhidden[row * of_dhidden + j] + dh[i];
-        const T d = dc[i] + g * out * (1 - squashed * squashed);
-        T* target = da + row * of_a + j;
-        target[0] = d * fresh * in * (1 - in);
-        target[size] = d * before[row * of_before + j] * forget * (1 - forget);
-        target[2 * size] = d * in * (1 - fresh * fresh);
-        target[3 * size] = g * squashed * out * (1 - out);
-        dc[i] = d * forget;
-    }
+    UNIT
+    const long long base = row * 4 * size + j, to = (long long)n * 4 * size + j;
+    const T i = gates[base], f = gates[base + size], g = gates[base + 2 * size], o = gates[base + 3 * size];
+    const T before = t ? cells[at - size] : c0[index];
+    const T squashed = tanh(cells[at]);
+    const T gradient = dhidden[at] + dh[index];
+    const T dcell = dc[index] + gradient * o * (1 - squashed * squashed);
+    const T di = dcell * g * i * (1 - i), df = dcell * before * f * (1 - f);
+    const T dg = dcell * i * (1 - g * g), dgate = gradient * squashed * o * (1 - o);
+    da[base] = d[to] = di;
+    da[base + size] = d[to + size] = df;
+    da[base + 2 * size] = d[to + 2 * size] = dg;
+    da[base + 3 * size] = d[to + 3 * size] = dgate;
+    dc[index] = dcell * f;
 }
 
-FOR_TYPES(lstm_step,
-    (T* a, const T* before, T* cell, T* hidden, long long n, int size, long long of_a, long long of_before,
-     long long of_cell),
-    (a, before, cell, hidden, n, size, of_a, of_before, of_cell))
-FOR_TYPES(lstm_step_grad,
-    (const T* dhidden, const T* dh, T* dc, const T* gates, const T* cell, const T* before, T* da,
-     long long n, int size, long long of_a, long long of_hidden, long long of_dhidden, long long of_before),
-    (dhidden, dh, dc, gates, cell, before, da, n, size, of_a, of_hidden, of_dhidden, of_before))
+template <class T>
+__device__ void gru_step(
+    const T* projected, const T* b, const T* bias, const T* h0, T* hidden, T* gates, T* inner, T* h,
+    int count, int steps, int size, int t
+) {
+    UNIT
+    const long long base = row * 3 * size + j, from = (long long)n * 3 * size + j;
+    const T last = b[from + 2 * size] + bias[j + 2 * size];
+    const T reset = sigmoid(projected[base] + (b[from] + bias[j]));
+    const T update = sigmoid(projected[base + size] + (b[from + size] + bias[j + size]));
+    const T fresh = tanh(projected[base + 2 * size] + reset * last);
+    const T before = t ? hidden[at - size] : h0[index];
+    const T value = (1 - update) * fresh + update * before;
+    gates[base] = reset;
+    gates[base + size] = update;
+    gates[base + 2 * size] = fresh;
+    inner[at] = last;
+    hidden[at] = value;
+    h[index] = value;
+}
+
+// dh comes as the whole gradient from later steps, and leaves as the share that passes by the gates.
+template <class T>
+__device__ void gru_grad_step(
+    const T* dhidden, const T* hidden, const T* gates, const T* inner, const T* h0, T* dh, T* da, T* db, T* d,
+    int count, int steps, int size, int t
+) {
+    UNIT
+    const long long base = row * 3 * size + j, to = (long long)n * 3 * size + j;
+    const T reset = gates[base], update = gates[base + size], fresh = gates[base + 2 * size];
+    const T before = t ? hidden[at - size] : h0[index];
+    const T gradient = dhidden[at] + dh[index];
+    const T dnew = gradient * (1 - update) * (1 - fresh * fresh);
+    const T dupdate = gradient * (before - fresh) * update * (1 - update);
+    const T dreset = dnew * inner[at] * reset * (1 - reset);
+    da[base] = db[base] = d[to] = dreset;
+    da[base + size] = db[base + size] = d[to + size] = dupdate;
+    da[base + 2 * size] = dnew;
+    db[base + 2 * size] = d[to + 2 * size] = dnew * reset;
+    dh[index] = gradient * update;
+}
+
+#define SIZES int count, int steps, int size, int t
+#define GIVEN count, steps, size, t
+
+#define KERNELS(T) \
+    extern "C" __global__ void rnn_step_##T(const T* projected, const T* a, T* hidden, T* h, SIZES, int relu) { \
+        rnn_step<T>(projected, a, hidden, h, GIVEN, relu); \
+    } \
+    extern "C" __global__ void rnn_grad_step_##T( \
+        const T* dhidden, const T* hidden, const T* dh, T* da, T* d, SIZES, int relu \
+    ) { \
+        rnn_grad_step<T>(dhidden, hidden, dh, da, d, GIVEN, relu); \
+    } \
+    extern "C" __global__ void lstm_step_##T( \
+        const T* projected, const T* a, const T* c0, T* hidden, T* cells, T* gates, T* h, SIZES \
+    ) { \
+        lstm_step<T>(projected, a, c0, hidden, cells, gates, h, GIVEN); \
+    } \
+    extern "C" __global__ void lstm_grad_step_##T( \
+        const T* dhidden, const T* cells, const T* gates, const T* c0, const T* dh, T* dc, T* da, T* d, SIZES \
+    ) { \
+        lstm_grad_step<T>(dhidden, cells, gates, c0, dh, dc, da, d, GIVEN); \
+    } \
+    extern "C" __global__ void gru_step_##T( \
+        const T* projected, const T* b, const T* bias, const T* h0, T* hidden, T* gates, T* inner, T* h, SIZES \
+    ) { \
+        gru_step<T>(projected, b, bias, h0, hidden, gates, inner, h, GIVEN); \
+    } \
+    extern "C" __global__ void gru_grad_step_##T( \
+        const T* dhidden, const T* hidden, const T* gates, const T* inner, const T* h0, T* dh, T* da, T* db, T* d, SIZES \
+    ) { \
+        gru_grad_step<T>(dhidden, hidden, gates, inner, h0, dh, da, db, d, GIVEN); \
+    }
+
+KERNELS(float)
+KERNELS(double)
