@@ -85,6 +85,10 @@ PICTURES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
     (3, 9, 6, 5, 7, (1, 1), (1, 1), (0, 0), (1, 1), 1),
     (2, 7, 7, 4, 6, (3, 2), (2, 1), (0, 1), (1, 2), 2),
     (0, 5, 5, 3, 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    (3, 16, 14, 8, 5, (3, 3), (1, 1), (1, 1), (1, 1), 1),  # rows enough to be summed in parts
+    (1, 6, 6, 6, 80, (3, 3), (1, 1), (1, 1), (1, 1), 2),
+    (2, 5, 6, 80, 6, (3, 3), (2, 2), (1, 1), (1, 1), 2),
+    (2, 7, 9, 34, 40, (3, 3), (2, 1), (1, 0), (1, 1), 1),
 ]
 
 
@@ -272,6 +276,11 @@ def _pictures(
     return make
 
 
+def _two_axes(draw: np.random.Generator) -> tuple:
+    """Indices of two axes, of shapes that broadcast, some from the end."""
+    return draw.integers(-4, 4, (3, 1)), draw.integers(-7, 7, 5)
+
+
 CHUNK = (1 << 17) + 1
 
 CASES: dict[str, list[Maker]] = {
@@ -363,6 +372,7 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (draw.normal(size=(500, 7)).astype(dtype), draw.integers(-9, 9, 500), (9, 7)),
         lambda draw, dtype: (draw.normal(size=3).astype(dtype), np.array([[True, False], [True, True]]), (2, 2)),
         lambda draw, dtype: (draw.normal(size=(5, 2)).astype(dtype), (slice(None), [3, 3]), (5, 4)),
+        lambda draw, dtype: (draw.normal(size=(3, 5, 2)).astype(dtype), _two_axes(draw), (4, 7, 2)),
         lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), (4, 3)),
     ],
     "lstm_layer": [_lstm_layer(*size) for size in LAYERS],

@@ -42,6 +42,8 @@ def _placed(argument: object) -> object:
     """An argument on the device under test, what a forward pass kept too."""
     if isinstance(argument, np.ndarray):
         return backend.current().asarray(argument).copy()
+    if isinstance(argument, tuple):
+        return tuple(map(_placed, argument))
     return Kept(_placed(argument.cells), _placed(argument.gates)) if isinstance(argument, Kept) else argument
 
 

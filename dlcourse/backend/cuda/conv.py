@@ -1,7 +1,7 @@
 """Convolution on the GPU: patches by one kernel, then a cuBLASLt product; a 1x1 convolution is the product alone.
 
-Patches of some pictures at a time, so that they take no more than :data:`PATCH_BYTES`. Grouped convolutions are the
-reference's.
+Patches of some pictures at a time, so that they take no more than :data:`PATCH_BYTES`. With few channels, and with
+groups, the kernels of ``conv_tiles`` do it without patches in memory.
 """
 
 import math
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
 from dlcourse.backend.cuda.program import blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
@@ -25,6 +26,9 @@ THREADS = 256
 def conv2d(
     x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
+    narrow = conv_tiles.forward(x, weight, bias, stride, padding, dilation, groups)
+    if narrow is not None:
+        return narrow
     if groups > 1 or name_of(x, weight) is None or not x.size:
         return kernels.conv2d.reference(x, weight, bias, stride, padding, dilation, groups)
     xp, kernel = array_module(x), weight.shape[1:3]
@@ -41,6 +45,9 @@ def conv2d(
 def conv2d_input_grad(
     dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
+    narrow = conv_tiles.input_grad(dout, weight, x_shape, stride, padding, dilation, groups)
+    if narrow is not None:
+        return narrow
     if groups > 1 or name_of(dout, weight) is None or not dout.size:
         return kernels.conv2d_input_grad.reference(dout, weight, x_shape, stride, padding, dilation, groups)
     xp, kernel = array_module(dout), weight.shape[1:3]
@@ -62,6 +69,9 @@ def conv2d_input_grad(
 def conv2d_weight_grad(
     dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
+    narrow = conv_tiles.weight_grad(dout, x, weight_shape, stride, padding, dilation, groups)
+    if narrow is not None:
+        return narrow
     if groups > 1 or name_of(dout, x) is None or not x.size:
         return kernels.conv2d_weight_grad.reference(dout, x, weight_shape, stride, padding, dilation, groups)
     xp, kernel, size = array_module(dout), weight_shape[1:3], dout.shape[1:3]

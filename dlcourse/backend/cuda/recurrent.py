@@ -101,9 +101,7 @@ def gru_grad(
     if name is None or not dhidden.size:
         return kernels.gru_grad.reference(dhidden, hidden, gates, inner, h0, weight)
     xp = array_module(dhidden)
-    dhidden, hidden, gates, inner, h0, weight = map(
-        xp.ascontiguousarray, (dhidden, hidden, gates, inner, h0, weight)
-    )
+    dhidden, hidden, gates, inner, h0, weight = map(xp.ascontiguousarray, (dhidden, hidden, gates, inner, h0, weight))
     n, steps, size = dhidden.shape
     da, db, dh = xp.empty_like(gates), xp.empty_like(gates), xp.zeros_like(h0)
     d = xp.empty((n, 3 * size), dtype=gates.dtype)
