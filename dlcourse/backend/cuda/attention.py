@@ -17,7 +17,7 @@ def attention(
     q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
 ) -> tuple[Array, Array]:
     name, xp = name_of(q, k, v), array_module(q)
-    if name is None or not q.size or not k.size:
+    if name is None or not q.size or not k.size or (kept is not None and kept.dtype != q.dtype):
         return kernels.attention.reference(q, k, v, mask, causal, kept)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
     p = gemm(_batch(q), _batch(k).swapaxes(1, 2))
@@ -25,10 +25,10 @@ def attention(
     if mask is not None:
         visible = xp.ascontiguousarray(xp.broadcast_to(mask, shape)).astype(np.uint8)
     settings = np.int64(rows), np.int32(steps), np.int32(keys), p.dtype.type(q.shape[3] ** -0.5), np.int32(causal)
-    _rows(f"attention_softmax_{name}", rows, (p, visible, *settings))
-    p = p.reshape(shape)
-    y = gemm(_batch(p if kept is None else p * kept), _batch(v))
-    return y.reshape(*q.shape[:3], v.shape[3]), p
+    factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
+    _rows(f"attention_softmax_{name}", rows, (p, visible, factors, used, *settings))
+    y = gemm(p if kept is None else used, _batch(v))
+    return y.reshape(*q.shape[:3], v.shape[3]), p.reshape(shape)
 
 
 @override(kernels.attention_grad, "cuda")
@@ -39,11 +39,12 @@ def attention_grad(
     if name is None or not q.size or not k.size or (kept is not None and kept.dtype != p.dtype):
         return kernels.attention_grad.reference(dout, q, k, v, p, kept)
     dy, keys = _batch(dout), p.shape[3]
-    dv = gemm(_batch(p if kept is None else p * kept).swapaxes(1, 2), dy)
+    p = _batch(p)
     ds = gemm(dy, _batch(v).swapaxes(1, 2))
-    rows, factors = ds.size // keys, NULL if kept is None else xp.ascontiguousarray(kept)
-    arguments = ds, xp.ascontiguousarray(p), factors, np.int64(rows), np.int32(keys), p.dtype.type(q.shape[3] ** -0.5)
-    _rows(f"attention_softmax_grad_{name}", rows, arguments)
+    factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
+    rows, scale = ds.size // keys, p.dtype.type(q.shape[3] ** -0.5)
+    _rows(f"attention_softmax_grad_{name}", rows, (ds, p, factors, used, np.int64(rows), np.int32(keys), scale))
+    dv = gemm((p if kept is None else used).swapaxes(1, 2), dy)
     dq, dk = gemm(ds, _batch(k)), gemm(ds.swapaxes(1, 2), _batch(q))
     return dq.reshape(q.shape), dk.reshape(k.shape), dv.reshape(v.shape)
 

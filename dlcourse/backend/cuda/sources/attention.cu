@@ -2,10 +2,12 @@
 // and after are cuBLASLt's.
 #include "common.cuh"
 
-// scores (rows, keys) becomes the weights, in place; a row that sees no key gets zeros. Row r is query r % steps.
+// scores (rows, keys) becomes the weights, in place; a row that sees no key gets zeros. Row r is query r % steps. Where
+// there are factors of dropout, `used` becomes the weights times them.
 template <class T>
 __device__ void attention_softmax(
-    T* scores, const unsigned char* visible, long long rows, int steps, int keys, T scale, int causal
+    T* scores, const unsigned char* visible, const T* kept, T* used, long long rows, int steps, int keys, T scale,
+    int causal
 ) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     if (row >= rows) return;  // the whole warp
@@ -29,12 +31,18 @@ __device__ void attention_softmax(
     }
     total = warp_sum(total);
     const T factor = total == 0 ? (T)1 : 1 / total;
-    for (int k = threadIdx.x; k < keys; k += 32) s[k] *= factor;
+    for (int k = threadIdx.x; k < keys; k += 32) {
+        const T weight = s[k] * factor;
+        s[k] = weight;
+        if (kept) used[row * keys + k] = weight * kept[row * keys + k];
+    }
 }
 
-// dp (rows, keys) becomes p (dp kept - sum dp kept p) scale, in place.
+// dp (rows, keys) becomes p (dp kept - sum dp kept p) scale, in place, and `used` p kept where there are factors.
 template <class T>
-__device__ void attention_softmax_grad(T* dp, const T* p, const T* kept, long long rows, int keys, T scale) {
+__device__ void attention_softmax_grad(
+    T* dp, const T* p, const T* kept, T* used, long long rows, int keys, T scale
+) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     if (row >= rows) return;
     T* d = dp + row * keys;
@@ -42,7 +50,10 @@ __device__ void attention_softmax_grad(T* dp, const T* p, const T* kept, long lo
     const T* keep = kept ? kept + row * keys : kept;
     T sum = 0;
     for (int k = threadIdx.x; k < keys; k += 32) {
-        if (keep) d[k] *= keep[k];
+        if (keep) {
+            d[k] *= keep[k];
+            used[row * keys + k] = weight[k] * keep[k];
+        }
         sum += d[k] * weight[k];
     }
     sum = warp_sum(sum);
@@ -50,7 +61,9 @@ __device__ void attention_softmax_grad(T* dp, const T* p, const T* kept, long lo
 }
 
 FOR_TYPES(attention_softmax,
-    (T* scores, const unsigned char* visible, long long rows, int steps, int keys, T scale, int causal),
-    (scores, visible, rows, steps, keys, scale, causal))
+    (T* scores, const unsigned char* visible, const T* kept, T* used, long long rows, int steps, int keys, T scale,
+     int causal),
+    (scores, visible, kept, used, rows, steps, keys, scale, causal))
 FOR_TYPES(attention_softmax_grad,
-    (T* dp, const T* p, const T* kept, long long rows, int keys, T scale), (dp, p, kept, rows, keys, scale))
+    (T* dp, const T* p, const T* kept, T* used, long long rows, int keys, T scale),
+    (dp, p, kept, used, rows, keys, scale))
