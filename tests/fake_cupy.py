@@ -7,6 +7,7 @@ kernels run on the host too (``tests/cuda_host``). What it cannot show: results 
 speed, races, and what several devices or streams do.
 """
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -19,7 +20,7 @@ import cupyx  # noqa: F401 - loads while ``cupy`` is the real one; others, such 
 import numpy as np
 
 from dlcourse.backend import probe
-from tests.cuda_host import cublaslt
+from tests.cuda_host import capture, cublaslt
 from tests.cuda_host.module import RawModule
 
 _BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
@@ -63,22 +64,36 @@ class ndarray:
         return ndarray(self.host.base) if isinstance(self.host.base, np.ndarray) else None
 
     def get(self) -> np.ndarray:
+        capture.refuse("a copy to the host")
         return self.host.copy()
 
     def item(self, *index: int) -> Any:
+        capture.refuse("a copy to the host")
         return self.host.item(*index)
 
     def tolist(self) -> Any:
+        capture.refuse("a copy to the host")
         return self.host.tolist()
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> Any:
-        return ndarray(self.host.astype(dtype, copy=copy))
+        return _device_function(self.host.astype)(dtype, copy=copy)
 
     def __getitem__(self, index: Any) -> "ndarray":
-        return _wrapped(self.host[_index(index)])
+        if any(isinstance(each, ndarray) and each.host.dtype == bool for each in _several(index)):
+            capture.refuse("a boolean mask, whose result's size only the device knows,")
+        plain = _index(index)
+        result = _wrapped(self.host[plain])
+        capture.note(lambda: self.host[plain], [result.host], [self.host], index)
+        return result
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.host[_index(index)] = _unwrapped(value)
+        capture.changing([self.host])
+
+        def write() -> None:
+            self.host[_index(index)] = _unwrapped(value)
+
+        write()
+        capture.note(write, [], [self.host], (index, value))
 
     def __iter__(self) -> Any:
         if self.host.ndim == 0:
@@ -89,12 +104,15 @@ class ndarray:
         return len(self.host)
 
     def __bool__(self) -> bool:
+        capture.refuse("a copy to the host")
         return bool(self.host)
 
     def __int__(self) -> int:
+        capture.refuse("a copy to the host")
         return int(self.host)
 
     def __float__(self) -> float:
+        capture.refuse("a copy to the host")
         return float(self.host)
 
     def __index__(self) -> int:
@@ -109,8 +127,12 @@ class ndarray:
 
 def _operator(name: str, in_place: bool = False) -> Callable:
     def apply(self: ndarray, *others: Any) -> ndarray:
-        result = getattr(self.host, name)(*map(_unwrapped, others))
-        return self if in_place else _wrapped(result)
+        if name in ("__matmul__", "__rmatmul__"):
+            capture.refuse("cuBLAS by CuPy")
+        if in_place:
+            capture.changing([self.host])
+        result = _device_function(getattr(self.host, name), writes=in_place)(*others)
+        return self if in_place else result
 
     return apply
 
@@ -138,18 +160,22 @@ class _Function:
             raise NotImplementedError(f"cupy.{self.name} has no counterpart in NumPy")
         if self.name in ("array", "asarray", "ascontiguousarray"):  # the way from the host to the device
             return self._brought(*arguments, **options)
+        if self.name in ("matmul", "dot", "tensordot", "einsum", "vdot", "inner"):
+            capture.refuse("cuBLAS by CuPy")
         if self.name == "lexsort" and not isinstance(arguments[0], ndarray):
             raise TypeError("cupy.lexsort takes an array of keys")
         return _device_function(self.compute)(*arguments, **options)
 
     def _brought(self, value: Any, *arguments: Any, **options: Any) -> ndarray:
         if isinstance(value, ndarray):
-            return ndarray(self.compute(value.host, *arguments, **options))
+            return _device_function(self.compute)(value, *arguments, **options)
         if isinstance(value, list | tuple):
             value = [each.host if isinstance(each, ndarray) else each for each in value]
+        capture.refuse("a copy from the host")
         return ndarray(np.array(value, *arguments, **options))
 
     def at(self, array: ndarray, index: Any, value: Any) -> None:
+        capture.refuse("a test of an index")
         self.compute.at(_unwrapped(array), _index(index), _unwrapped(value))
 
 
@@ -192,16 +218,46 @@ class _Device:
         pass
 
     def synchronize(self) -> None:
-        pass
+        capture.refuse("waiting for the device")
 
 
-def _device_function(compute: Callable) -> Callable:
-    """NumPy's function for arrays of the device."""
+class _MemoryPool:
+    """There is no pool: what a capture made is held by its graph."""
+
+    malloc = None
+
+
+def _device_function(compute: Callable, writes: bool = False) -> Callable:
+    """NumPy's function for arrays of the device; a method's own array counts among its inputs.
+
+    Args:
+        writes: it changes the array that it is a method of.
+    """
+    own = getattr(compute, "__self__", None)
+    writes = writes or getattr(compute, "__name__", "") in ("fill", "sort", "partition", "put")
 
     def call(*arguments: Any, **options: Any) -> Any:
-        return _wrapped(compute(*map(_unwrapped, arguments), **{k: _unwrapped(v) for k, v in options.items()}))
+        inputs = [own] if isinstance(own, np.ndarray) else []
+        inputs += [each.host for each in _several((*arguments, *options.values())) if isinstance(each, ndarray)]
+        target = options.get("out")
+        capture.changing([target.host] if isinstance(target, ndarray) else [own] if writes else [])
+
+        def run() -> Any:
+            return compute(*map(_unwrapped, arguments), **{k: _unwrapped(v) for k, v in options.items()})
+
+        result = run()
+        in_place = writes or isinstance(target, ndarray)
+        wrapped = _wrapped(result)
+        made = [] if in_place else [each.host for each in _several(wrapped) if isinstance(each, ndarray)]
+        capture.note(run, made, inputs, (arguments, options))
+        return wrapped
 
     return call
+
+
+def _several(value: Any) -> list:
+    """All that stands in nested lists and tuples."""
+    return [each for part in value for each in _several(part)] if isinstance(value, list | tuple) else [value]
 
 
 def _unwrapped(value: Any) -> Any:
@@ -232,7 +288,8 @@ def _install() -> None:
     """Take CuPy's place, and say that there is a device."""
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
-    cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=lambda: SimpleNamespace(ptr=0))
+    cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
+    cuda.MemoryPool, cuda.using_allocator = _MemoryPool, lambda allocator: contextlib.nullcontext()
     fake.__dict__.update(ndarray=ndarray, cuda=cuda, RawModule=RawModule, __version__=real.__version__)
     sys.modules["cupy"] = fake
     status = probe.CudaStatus(True, 1)

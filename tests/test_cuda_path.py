@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["autograd", "ops", "nn", "optim", "training/test_step.py", "backend/test_kernels.py"]
+QUICK += ["backend/test_capture.py"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="the CuPy wheel is not installed (extra: ci)")

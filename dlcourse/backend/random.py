@@ -54,9 +54,12 @@ def seed() -> int:
     return _stream.seed
 
 
-def begin_step(step: int) -> None:
-    """Say that training step ``step`` begins: its draws depend on no earlier step."""
-    _stream.step = int(step)
+def begin_step(step: int | Array) -> None:
+    """Say that training step ``step`` begins: its draws depend on no earlier step.
+
+    A uint64 of the device in its place is read when a draw is made, as a recorded step needs it.
+    """
+    _stream.step = step if hasattr(step, "dtype") else int(step)
     _stream.draws.clear()
 
 

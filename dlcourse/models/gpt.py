@@ -3,8 +3,6 @@
 from math import sqrt
 from typing import Any
 
-import numpy as np
-
 from dlcourse import nn
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ShapeError
@@ -89,7 +87,7 @@ class GPT(Model):
         steps = x.shape[1]
         if steps > self.context:
             raise ShapeError(f"gpt: a sequence of {steps} symbols is longer than the context of {self.context}")
-        h = self.dropout(self.symbols(x) + self.places(np.arange(steps)))
+        h = self.dropout(self.symbols(x) + self.places.weight[:steps])
         h = self.norm(self.blocks(h))
         return linear(h, self.symbols.weight) if self.head is None else self.head(h)
 

@@ -37,6 +37,7 @@ class Profile(Callback):
 
     def start(self, trainer: Any) -> None:
         step = trainer.train_step
+        step.capture = False  # the boundaries between its parts are waited for, which a recorded step does not have
         self._first_step = trainer.step
         trainer.loader = _Wrapped(trainer.loader, batch=self._timed("data", trainer.loader.batch))
         step.model = _Wrapped(step.model, call=self._timed("forward", step.model))

@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
-from dlcourse.backend import random
+from dlcourse.backend import capture
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.optim import average_step
 from dlcourse.backend.kernels.penalty import add_penalty
@@ -28,6 +28,8 @@ class TrainStep:
         accumulate: how many parts a batch is cut into, one after another, to save memory; the update is the same.
         l1, l2: strengths of the penalties.
         ema: the decay of an exponential moving average of the parameters, see :meth:`averaged`; None for none.
+    Attributes:
+        capture: whether a GPU may record the step and replay it as one launch; see ``dlcourse/backend/capture.py``.
     Raises:
         ValueError: a setting is out of range.
     """
@@ -54,25 +56,37 @@ class TrainStep:
         self.flat = optimizer.flat
         self._penalised = self.flat.mask(_weights(self.flat.parameters)) if l1 or l2 else None
         self.ema = ema
+        self.capture = True
+        self._run: Any = None
         self._average = self.flat.data.copy() if ema is not None else None
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         """Do one update with the batch (x, y), arrays or tensors; returns the cost before it, still on the device."""
-        random.begin_step(self.step)
         if self.schedule is not None:
             self.optimizer.lr = self.base_lr * self.schedule.factor(self.step)
+        if self._run is None:
+            self._run = capture.runner(self.flat.data)
+        loss = self._run(self, self._input(x), self._input(y))
+        self.step += 1
+        return Tensor(loss)
+
+    def update(self, x: Array, y: Array) -> Array:
+        """One update with a batch on the device: what :meth:`__call__` runs, on a GPU recorded and replayed.
+
+        Numbers that change from step to step are the optimizer's ``lr`` and ``steps`` and the step that random draws
+        depend on, no others: whatever else Python decides here is decided once.
+        """
         self.optimizer.zero_grad()
-        loss = self._gradients(self._input(x), self._input(y))
+        loss = self._gradients(x, y)
         if self._penalised is not None:
             loss = loss + add_penalty(self.flat.ready_grad(), self.flat.data, self._penalised, self.l1, self.l2)
         if self.clip_norm is not None:
             clip_grad_norm(self.flat, self.clip_norm)
         self.optimizer.step()
-        self.step += 1
         if self._average is not None:
             average_step(self._average, self.flat.data, self.ema)
         # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
-        return Tensor(backend.array_module(loss).asarray(loss))
+        return backend.array_module(loss).asarray(loss)
 
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the batch, part by part; returns the loss as an array."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.cuda_host import capture
+
 DTYPES = {0: np.float32, 1: np.float64, 2: np.float16}
 
 
@@ -58,13 +60,25 @@ class Library:
         self, handle: Any, description: Any, alpha: Any, a: Any, a_layout: Any, b: Any, b_layout: Any,
         beta: Any, c: Any, c_layout: Any, d: Any, d_layout: Any, algorithm: Any, space: Any, size: Any, stream: Any,
     ) -> int:  # fmt: skip
+        target = self._matrices(d, d_layout)
+        capture.changing([target])
+        # The description's bias pointer is set anew before each call: what it is now belongs to this one.
+        what = dict(self.objects[description.value]["attributes"])
+
+        def multiply() -> None:
+            self._multiply(what, alpha, self._matrices(a, a_layout), self._matrices(b, b_layout), beta, target)
+
+        multiply()
+        capture.note(multiply, [], [target])
+        return 0
+
+    def _multiply(
+        self, what: dict, alpha: Any, first: np.ndarray, second: np.ndarray, beta: Any, target: np.ndarray
+    ) -> None:
         self.calls += 1
-        what = self.objects[description.value]["attributes"]
-        first, second = self._matrices(a, a_layout), self._matrices(b, b_layout)
         first = first.swapaxes(1, 2) if what[3] else first
         second = second.swapaxes(1, 2) if what[4] else second
-        target, number = self._matrices(d, d_layout), alpha._obj.value
-        result = number * (first @ second)
+        result = alpha._obj.value * (first @ second)
         if beta._obj.value:
             result += beta._obj.value * target
         if what[7] == 4:
@@ -73,7 +87,6 @@ class Library:
             )
             result += bias[None, :, None]
         target[...] = result
-        return 0
 
     def _matrices(self, pointer: Any, layout: Any) -> np.ndarray:
         """(batches, rows, columns) where they lie, by columns."""

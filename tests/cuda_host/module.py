@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.cuda_host import capture
+
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-w", "-ffp-contract=off"]
@@ -33,7 +35,14 @@ class RawModule:
             raise KeyError(f"no kernel {name!r} in the source")
 
         def function(grid: tuple, block: tuple, args: tuple, shared_mem: int = 0) -> None:
-            self.library.launch(name, grid, block, args, shared_mem)
+            arrays = [arg.host for arg in args if hasattr(arg, "host")]
+            capture.changing(arrays)
+
+            def launch() -> None:
+                self.library.launch(name, grid, block, args, shared_mem)
+
+            launch()
+            capture.note(launch, [], arrays, args)
 
         return function
 
@@ -107,7 +116,8 @@ class Library:
 
 
 SIZES = {
-    "int": "int32", "unsigned": "uint32", "unsigned int": "uint32", "long long": "int64", "unsigned long long": "uint64",
+    "int": "int32", "unsigned": "uint32", "unsigned int": "uint32",
+    "long long": "int64", "unsigned long long": "uint64",
     "float": "float32", "double": "float64", "bool": "bool", "unsigned char": "uint8", "signed char": "int8",
 }  # fmt: skip
 
