@@ -1,0 +1,107 @@
+"""A recorded step is the step: the weights of call by call, whatever changes in between; what is refused is said."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import dlcourse as dl
+from dlcourse import backend, models, nn, optim
+from dlcourse import functional as F
+from dlcourse.backend import capture, random
+from dlcourse.optim.schedules import CosineSchedule
+
+on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="recording is for a GPU (--device cuda)")
+
+
+def nets() -> dict[str, tuple]:
+    """Nets with a batch each that need all kinds of kernels."""
+    draw = np.random.default_rng(0)
+    pictures, rows = draw.normal(size=(6, 8, 8, 3)).astype("f"), draw.normal(size=(6, 20)).astype("f")
+    symbols, following = draw.integers(0, 7, (2, 3, 5))
+    labels = draw.integers(0, 4, 6)
+    dropping = [nn.Linear(20, 16), nn.GELU("tanh"), nn.Dropout(0.5), nn.Linear(16, 4)]
+    return {
+        "softmax": (lambda: models.SoftmaxModel((20,), 4), rows, labels, F.cross_entropy),
+        "mlp with dropout": (lambda: nn.Sequential(*dropping), rows, labels, F.cross_entropy),
+        "regression": (lambda: nn.Sequential(nn.Linear(20, 4)), rows, rows[:, :4], F.mse_loss),
+        "vgg": (lambda: models.VGG((8, 8, 3), 4, [4, "pool", 8]), pictures, labels, F.cross_entropy),
+        "resnet": (lambda: models.ResNet((8, 8, 3), 4, depth=8, width=4), pictures, labels, F.cross_entropy),
+        "lstm": (lambda: models.CharRNN((5,), 7, hidden=6, embedding=4), symbols, following, F.cross_entropy),
+        "gru": (lambda: models.CharRNN((5,), 7, kind="gru", hidden=6), symbols, following, F.cross_entropy),
+        "gpt": (
+            lambda: models.GPT((5,), 7, layers=1, heads=2, width=8, dropout=0.1), symbols, following, F.cross_entropy,
+        ),
+    }  # fmt: skip
+
+
+def trained(name: str, captured: bool, steps: int = 6, **settings: object) -> tuple[np.ndarray, list[float], object]:
+    """Weights, losses and the step object after some steps; the batch changes from step to step."""
+    random.manual_seed(3)
+    make, x, y, loss_fn = nets()[name]
+    model = make()
+    step = dl.TrainStep(model, loss_fn, optim.AdamW(model.parameters(), lr=1e-2), **settings)
+    step.capture = captured
+    place, losses = backend.current(), []
+    for index in range(steps):
+        losses.append(step(place.asarray(np.roll(x, index, axis=0)), place.asarray(np.roll(y, index, axis=0))).item())
+    state = [backend.to_host(a) for a in model.state_dict().values()]
+    return np.concatenate([a.reshape(-1) for a in state]), losses, step
+
+
+@on_gpu
+@pytest.mark.parametrize("name", nets())
+def test_recorded_and_call_by_call_are_bit_for_bit_the_same(name: str, device: str) -> None:
+    settings = {"clip_norm": 0.5, "ema": 0.9, "l2": 1e-3, "schedule": CosineSchedule(10)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        recorded, losses, step = trained(name, True, **settings)
+    assert len(step._run.graphs) == 1
+    plain, others, _ = trained(name, False, **settings)
+    np.testing.assert_array_equal(recorded, plain)
+    assert losses == others
+
+
+@on_gpu
+def test_a_loaded_state_and_another_batch_size_go_on_right(device: str) -> None:
+    def run(captured: bool) -> list[float]:
+        random.manual_seed(1)
+        make, x, y, loss_fn = nets()["mlp with dropout"]
+        model = make()
+        step = dl.TrainStep(model, loss_fn, optim.Adam(model.parameters(), lr=1e-2))
+        step.capture, place = captured, backend.current()
+        x, y = place.asarray(x), place.asarray(y)
+        losses = [step(x, y).item() for _ in range(4)]
+        kept, weights = step.state_dict(), model.state_dict()
+        losses += [step(x[:4], y[:4]).item() for _ in range(4)]
+        step.load_state_dict(kept)
+        model.load_state_dict({key: backend.to_host(a) for key, a in weights.items()})
+        step.optimizer.lr = 1e-3
+        return losses + [step(x, y).item() for _ in range(2)]
+
+    assert run(True) == run(False)
+
+
+@on_gpu
+def test_what_cannot_be_recorded_runs_call_by_call_and_is_said_once(device: str) -> None:
+    def reading(outputs: dl.Tensor, labels: object) -> dl.Tensor:
+        loss = F.cross_entropy(outputs, labels)
+        return loss * 2 if loss.item() > 1e9 else loss
+
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    model = nn.Linear(20, 4)
+    step = dl.TrainStep(model, reading, optim.SGD(model.parameters(), lr=0.1))
+    with pytest.warns(UserWarning, match="call by call.*could not be recorded") as said:
+        losses = [step(x, y).item() for _ in range(5)]
+    assert len(said) == 1 and losses[4] < losses[0] and step.optimizer.steps == 5
+
+
+@on_gpu
+def test_the_switch(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(capture.SWITCH, "0")
+    assert trained("softmax", True)[2]._run is capture.by_calls
+
+
+def test_a_cpu_runs_call_by_call() -> None:
+    with backend.use("cpu"):
+        assert trained("softmax", True)[2]._run is capture.by_calls
