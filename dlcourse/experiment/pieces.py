@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
-from dlcourse.backend import Backend, random
+from dlcourse.backend import Backend, precision, random
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
 from dlcourse.data import Data, Loader, Part, loader_of, prepare
@@ -51,7 +51,7 @@ class Pieces:
     @property
     def dtype(self) -> np.dtype:
         """The floating-point type of the run."""
-        return np.dtype(self.config["precision"])
+        return precision.dtype(self.config["precision"])
 
     @cached_property
     def closed_form(self) -> bool:
@@ -131,7 +131,7 @@ def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = 
     if first_batches:
         data = _shortened(data, config["train"]["batch_size"])
     model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
-    model.to(dtype=np.dtype(config["precision"]))
+    model.to(dtype=precision.use(config["precision"]))
     model.feature_names = data.dataset.feature_names
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     pieces = Pieces(config, backend, data, model, loss, build_metrics(config, loss))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend, registry
+from dlcourse.backend import precision
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Part, prepare
@@ -52,7 +53,7 @@ class Trained:
     @property
     def dtype(self) -> np.dtype:
         """The model's floating-point type."""
-        return np.dtype(self.config.data["precision"])
+        return precision.dtype(self.config.data["precision"])
 
     def loader(self, part: Part, batch_size: int = BATCH) -> Loader:
         """Raw samples, normalised as the model wants them."""
@@ -92,7 +93,7 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
         model = registry.build(
             "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
         )
-        model.to(dtype=np.dtype(config.data["precision"]))
+        model.to(dtype=precision.use(config.data["precision"]))
         load_evaluated(model, found)
     normalizer = Normalizer.from_state_dict(found.group("normalizer"))
     return Trained(folder, config, chosen, model.eval(), inputs, normalizer, found)

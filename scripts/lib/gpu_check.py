@@ -4,6 +4,7 @@
     devices    `dlcourse devices`: driver, CuPy, NVRTC, cuBLAS, one kernel, one GEMM
     tests      the whole suite, `pytest --device cuda` (on the CPU where there is no GPU)
     parity     one step of each config on the CPU and on the GPU: the same metrics
+    bench      ours, PyTorch eager, compiled and in a CUDA graph: the table of `scripts/bench --device cuda`
 
 The summary comes last and goes to a JSON file as well. Needs no installation of the package itself.
 """
@@ -158,6 +159,22 @@ def check_parity(gpu: bool, args: argparse.Namespace) -> Outcome:
     return {"status": status, "detail": detail, "differences": differences, "left_out": left_out}
 
 
+def check_bench(gpu: bool, args: argparse.Namespace) -> Outcome:
+    """The workloads beside PyTorch's, two short rounds."""
+    if not gpu:
+        return {"status": "skipped", "detail": "no GPU"}
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = Path(folder) / "bench.json"
+        command = [sys.executable, str(ROOT / "scripts" / "lib" / "bench"), "--device", "cuda"]
+        done = run([*command, "--rounds", "2", "--seconds", "1", "--json", str(numbers)], args.timeout)
+        if not numbers.exists():
+            return {"status": "failed", "detail": f"no table, exit code {done.returncode}"}
+        rows = json.loads(numbers.read_text())["rows"]
+    differ = [row["name"] for row in rows if not row["agree"]]
+    detail = f"losses differ: {', '.join(differ)}" if differ else f"{len(rows)} workloads, equal losses"
+    return {"status": "failed" if differ else "passed", "detail": detail, "rows": rows}
+
+
 class LeftOut(Exception):
     """A config that this machine has not the files for."""
 
@@ -216,6 +233,7 @@ PARTS: dict[str, Callable[[bool, argparse.Namespace], Outcome]] = {
     "devices": check_devices,
     "tests": check_tests,
     "parity": check_parity,
+    "bench": check_bench,
 }
 
 if __name__ == "__main__":

@@ -3,18 +3,18 @@
 The library's C API through ctypes; it is found where CuPy's wheels put it. A product is planned once for each setting
 (types, sizes, how the operands lie, the epilogue) and kept; then it is one call on CuPy's current stream, which may be
 capturing. cuBLASLt counts matrices by columns, so C = A B by rows is asked for as C^T = B^T A^T, for which nothing has
-to be moved. Sums are in float32 for half types, and in TF32 only where :func:`tensor_float` says so.
+to be moved. Sums are in float32 for half types, and in TF32 only where the run's precision says so.
 """
 
 import contextlib
 import ctypes
 import functools
-from collections.abc import Iterator
 from ctypes import byref, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import precision
 from dlcourse.backend.device import Array, array_module
 
 COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
@@ -80,19 +80,6 @@ def _handle(device: int, xp: Any) -> _Handle:
     return _Handle(xp)
 
 
-_mode = {"tf32": False}
-
-
-@contextlib.contextmanager
-def tensor_float(allowed: bool = True) -> Iterator[None]:
-    """Float32 products inside round their factors to TF32 (10 bits of mantissa), on the tensor cores."""
-    before, _mode["tf32"] = _mode["tf32"], allowed
-    try:
-        yield
-    finally:
-        _mode["tf32"] = before
-
-
 def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False, bias: Array | None = None) -> Array:
     """out <- a b, or out + a b, or a b + bias.
 
@@ -118,7 +105,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False,
         out += bias
         return out
     a, b = _readable(a, xp), _readable(b, xp)
-    plan = _plan(a.device.id, xp, a.dtype, _lie(a), _lie(b), _lie(out), bias is not None, _mode["tf32"])
+    plan = _plan(a.device.id, xp, a.dtype, _lie(a), _lie(b), _lie(out), bias is not None, precision.tensor_float())
     plan(a, b, out, accumulate, bias, xp)
     return out
 

@@ -30,7 +30,9 @@ PyTorch's own float32 gradients of vgg differ from its float64 ones by 1e-3. Wha
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=WORKLOADS, action="append", help="this workload (may be given several times)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: ours and PyTorch's on a GPU")
+    names = [*WORKLOADS, "mlp100"]  # the smallest net is for GPUs, where launches are what a step costs
+    parser.add_argument("--only", choices=names, action="append", help="this workload (may be given several times)")
     parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each timing (default %(default)s)")
     parser.add_argument("--compiled", action="store_true", help="try torch.compile too (minutes)")
@@ -43,6 +45,10 @@ def main() -> int:
         return work(*args.worker, seconds=args.seconds)
     if args.check:
         return check(*args.check, WORKLOADS[args.only[0]])
+    if args.device == "cuda":
+        import gpu
+
+        return gpu.main(args.only or [], args.rounds, args.seconds, args.json)
     chosen = [WORKLOADS[name] for name in args.only or WORKLOADS]
     rows = [measure(workload, args) for workload in chosen]
     about = {"machine": machine(), "ours": rows[0]["ours_about"], "peer": rows[0]["peer_about"]}

@@ -1,7 +1,7 @@
 """The workloads with dlcourse, by the classes that a config names and the trainer's own step."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from workloads import VGG_LAYERS, Workload
@@ -34,15 +34,18 @@ def model(workload: Workload) -> models.Model:
 def step(workload: Workload) -> Callable[[], object]:
     """One whole update, the batch in memory."""
     net = model(workload)
-    optimizer = {
+    update = TrainStep(net, nn.CrossEntropyLoss(), optimizer(workload, net.parameters()))
+    x, y = workload.data()
+    return lambda: update(x, y)
+
+
+def optimizer(workload: Workload, parameters: Iterable) -> optim.Optimizer:
+    return {
         "sgd": lambda p: optim.SGD(p, lr=1e-3),
         "momentum": lambda p: optim.SGD(p, lr=1e-3, momentum=0.9),
         "adam": lambda p: optim.Adam(p, lr=1e-3),
         "adamw": lambda p: optim.AdamW(p, lr=1e-3, weight_decay=0.01),
-    }[workload.optimizer](net.parameters())
-    update = TrainStep(net, nn.CrossEntropyLoss(), optimizer)
-    x, y = workload.data()
-    return lambda: update(x, y)
+    }[workload.optimizer](parameters)
 
 
 def gradients(workload: Workload, weights: list[np.ndarray] | None, precision: str) -> tuple:
