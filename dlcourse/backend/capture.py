@@ -24,6 +24,9 @@ class Step(Protocol):
     """Has ``lr`` and ``steps``, the only other numbers that change from step to step."""
     model: Any
 
+    def settings(self) -> tuple:
+        """What else an update depends on: another graph is recorded where it changes."""
+
     def update(self, x: Array, y: Array) -> Array:
         """One update with a batch on the device; returns the cost, still there."""
 

@@ -70,11 +70,18 @@ class TrainStep:
         self.step += 1
         return Tensor(loss)
 
+    def settings(self) -> tuple:
+        """All numbers that :meth:`update` takes as they are: a recorded step is recorded anew where one changes."""
+        kinds, changing = (bool, int, float, tuple), ("lr", "steps")
+        own = self.loss_fn, self.clip_norm, self.accumulate, self.l1, self.l2, self.ema
+        items = vars(self.optimizer).items()
+        return own + tuple(value for name, value in items if isinstance(value, kinds) and name not in changing)
+
     def update(self, x: Array, y: Array) -> Array:
         """One update with a batch on the device: what :meth:`__call__` runs, on a GPU recorded and replayed.
 
         Numbers that change from step to step are the optimizer's ``lr`` and ``steps`` and the step that random draws
-        depend on, no others: whatever else Python decides here is decided once.
+        depend on, and :meth:`settings`, no others: whatever else Python decides here is decided once.
         """
         self.optimizer.zero_grad()
         loss = self._gradients(x, y)

@@ -83,6 +83,22 @@ def test_a_loaded_state_and_another_batch_size_go_on_right(device: str) -> None:
 
 
 @on_gpu
+def test_a_setting_changed_on_the_way_is_followed(device: str) -> None:
+    def run(captured: bool) -> list[float]:
+        random.manual_seed(1)
+        make, x, y, loss_fn = nets()["softmax"]
+        model = make()
+        step = dl.TrainStep(model, loss_fn, optim.AdamW(model.parameters(), lr=1e-1))
+        step.capture, place = captured, backend.current()
+        x, y = place.asarray(x), place.asarray(y)
+        losses = [step(x, y).item() for _ in range(4)]
+        step.optimizer.weight_decay, step.clip_norm = 0.5, 1e-3
+        return losses + [step(x, y).item() for _ in range(4)]
+
+    assert run(True) == run(False)
+
+
+@on_gpu
 def test_what_cannot_be_recorded_runs_call_by_call_and_is_said_once(device: str) -> None:
     def reading(outputs: dl.Tensor, labels: object) -> dl.Tensor:
         loss = F.cross_entropy(outputs, labels)

@@ -9,7 +9,7 @@ to be moved. Sums are in float32 for half types, and in TF32 only where the run'
 import contextlib
 import ctypes
 import functools
-from ctypes import byref, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import byref, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ REAL = {np.dtype("float32"): 0, np.dtype("float64"): 1, np.dtype("float16"): 2}
 TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8
 EPILOGUE_DEFAULT, EPILOGUE_BIAS = 1, 4
 BATCH_COUNT, BATCH_STRIDE = 5, 6
-MOST_WORKSPACE = 1
+MOST_WORKSPACE, LEAST_ALIGNMENT = 1, (5, 6, 7, 8)
 HOPPER_WORKSPACE, WORKSPACE = 32 << 20, 4 << 20
 """Bytes that NVIDIA recommends for compute capability 9 and for the others."""
 
@@ -105,7 +105,8 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False,
         out += bias
         return out
     a, b = _readable(a, xp), _readable(b, xp)
-    plan = _plan(a.device.id, xp, a.dtype, _lie(a), _lie(b), _lie(out), bias is not None, precision.tensor_float())
+    settings = _lie(a), _lie(b), _lie(out), tuple(map(_alignment, (b, a, out))), bias is not None
+    plan = _plan(a.device.id, xp, a.dtype, *settings, precision.tensor_float())
     plan(a, b, out, accumulate, bias, xp)
     return out
 
@@ -113,6 +114,12 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False,
 def _readable(matrix: Array, xp: Any) -> Array:
     """The matrix, copied where neither its rows nor its columns lie together."""
     return matrix if _lie(matrix) is not None else xp.ascontiguousarray(matrix)
+
+
+def _alignment(array: Array) -> int:
+    """The largest power of two up to 256 that divides the address: a weight in the flat buffer lies anywhere."""
+    address = int(array.data.ptr) | 256
+    return address & -address
 
 
 def _lie(matrix: Array) -> tuple | None:
@@ -131,7 +138,17 @@ def _lie(matrix: Array) -> tuple | None:
 class _Plan:
     """The descriptors of one setting and the algorithm chosen for it."""
 
-    def __init__(self, handle: _Handle, dtype: np.dtype, a: tuple, b: tuple, out: tuple, bias: bool, tf32: bool):
+    def __init__(
+        self,
+        handle: _Handle,
+        dtype: np.dtype,
+        a: tuple,
+        b: tuple,
+        out: tuple,
+        alignments: tuple[int, int, int],
+        bias: bool,
+        tf32: bool,
+    ):
         self.handle, double = handle, dtype == np.float64
         compute = COMPUTE_64F if double else COMPUTE_TF32 if tf32 and dtype == np.float32 else COMPUTE_32F
         self.number = c_double if double else c_float
@@ -142,7 +159,7 @@ class _Plan:
         self._set(TRANSPOSE_B, c_int32(int(a[2])))
         self._set(EPILOGUE, c_int32(EPILOGUE_BIAS if bias else EPILOGUE_DEFAULT))
         self.layouts = [self._layout(dtype, lie) for lie in (b, a, out)]
-        self.algorithm = self._choose(bias)
+        self.algorithm = self._choose(alignments, bias)
 
     def _set(self, attribute: int, value: Any) -> None:
         size = c_size_t(ctypes.sizeof(value))
@@ -160,10 +177,15 @@ class _Plan:
                 _check(library().cublasLtMatrixLayoutSetAttribute(made, attribute, byref(value), size))
         return made
 
-    def _choose(self, bias: bool) -> _Heuristic:
-        preference, most = c_void_p(), c_uint64(self.handle.workspace.size)
+    def _choose(self, alignments: tuple[int, int, int], bias: bool) -> _Heuristic:
+        preference = c_void_p()
         _check(library().cublasLtMatmulPreferenceCreate(byref(preference)))
-        _check(library().cublasLtMatmulPreferenceSetAttribute(preference, MOST_WORKSPACE, byref(most), c_size_t(8)))
+        wishes = [(MOST_WORKSPACE, c_uint64(self.handle.workspace.size))]
+        first, second, out = alignments
+        wishes += zip(LEAST_ALIGNMENT, map(c_uint32, (first, second, out, out)), strict=True)
+        for which, value in wishes:
+            size = c_size_t(ctypes.sizeof(value))
+            _check(library().cublasLtMatmulPreferenceSetAttribute(preference, which, byref(value), size))
         if bias:  # its alignment is part of the choice: an address of the workspace stands for any array's
             self._set(BIAS_POINTER, c_void_p(self.handle.workspace.data.ptr))
         found, chosen = c_int(0), _Heuristic()

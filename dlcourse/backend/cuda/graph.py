@@ -76,7 +76,8 @@ class CapturedSteps:
         arrays = [value for value in (x, y) if isinstance(value, self.xp.ndarray)]
         if len(arrays) < 2 or not getattr(step, "capture", True):
             return None
-        return *((a.shape, a.dtype.str) for a in arrays), getattr(step.model, "training", True), random.seed()
+        shapes = ((a.shape, a.dtype.str) for a in arrays)
+        return *shapes, getattr(step.model, "training", True), random.seed(), *step.settings()
 
     def _apart(self, work: Any) -> Any:
         """``work()`` on the recording stream with the pool that graphs keep, after all that was asked for before."""
@@ -108,6 +109,8 @@ class CapturedSteps:
                         graph = self.stream.end_capture()
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
             self.refused = True
+            while error.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
+                error = error.__context__
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             warnings.warn(f"the step runs call by call, it could not be recorded ({reason})", NotCaptured, stacklevel=5)
             return None
