@@ -1,8 +1,8 @@
 """scikit-learn's digits, and what is said without scikit-learn."""
 
-import builtins
 import importlib.util
 
+import numpy as np
 import pytest
 
 from dlcourse.data import prepare
@@ -19,14 +19,18 @@ def test_digits_are_small_pictures():
     assert data.dataset.y[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
+def test_they_are_those_that_scikit_learn_loads():
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    dataset = prepare({"name": "digits"}, 0).dataset
+    np.testing.assert_array_equal(dataset.x.reshape(-1, 64), pixels)
+    np.testing.assert_array_equal(dataset.y, labels)
+
+
 def test_without_scikit_learn_the_command_that_installs_it_is_said(monkeypatch):
-    real = builtins.__import__
-
-    def lacking(name, *args, **kwargs):
-        if name.startswith("sklearn"):
-            raise ModuleNotFoundError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", lacking)
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else real(name))
     with pytest.raises(DlcourseError, match="needs scikit-learn, which is not installed: .* -m pip install .*digits"):
         prepare({"name": "digits"}, 0)
