@@ -165,7 +165,8 @@ def _solve_stack(
             for i, degree in zip(chosen, degrees, strict=True):
                 if degree > most or not usable[g][degree - 1]:
                     continue
-                metrics = {f"{p}.{n}": values[f"{p}.{n}"][g][degree - 1] for p in parts for n in settings[i][3]}
+                asked = [part for part in parts if part in configs[members[i]]["train"]["evaluate"]]
+                metrics = {f"{p}.{n}": values[f"{p}.{n}"][g][degree - 1] for p in asked for n in settings[i][3]}
                 outcomes[members[i]] = {
                     "status": "done",
                     "error": None,

@@ -1,5 +1,6 @@
 """Stacked points against the same points as runs of their own."""
 
+import numpy as np
 import pytest
 
 from dlcourse.errors import UserError
@@ -28,6 +29,24 @@ def test_same_numbers_and_conclusions(make, tmp_path, basis, normalize):
         assert other["se"] == pytest.approx(one["se"], rel=1e-8, abs=1e-12)
     assert together.best["overrides"] == apart.best["overrides"]
     assert together.one_standard_error["overrides"] == apart.one_standard_error["overrides"]
+
+
+def test_several_features_and_targets(make, tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(80, 3))
+    np.savez(tmp_path / "many.npz", x=x, y=np.stack([x[:, 0] ** 2 - x[:, 1], x[:, 2] ** 3], axis=1))
+    data = {"name": "arrays", "path": str(tmp_path / "many.npz"), "split": {"val": 0.2}}
+    given = make(data=data, metrics=EVERY, sweep={"grid": {"model.degree": [1, 2, 4], "optimizer.ridge": [0.0, 0.5]}})
+    apart, together = quietly(given, tmp_path, stack=False), quietly(given, tmp_path, stack=True)
+    for one, other in zip(apart.points, together.points, strict=True):
+        assert other.folder is None and other.parameters == one.parameters
+        assert other.metrics == pytest.approx(one.metrics, rel=1e-8, abs=1e-12)
+
+
+def test_only_the_parts_asked_for_are_measured(make, tmp_path):
+    given = make(train={"evaluate": ["val"]})
+    apart, together = quietly(given, tmp_path, stack=False), quietly(given, tmp_path, stack=True)
+    assert [list(p.metrics) for p in together.points] == [list(p.metrics) for p in apart.points]
 
 
 def test_points_that_the_data_do_not_determine_run_by_themselves(make, tmp_path):

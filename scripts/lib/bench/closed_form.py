@@ -1,7 +1,7 @@
 """Closed forms against scikit-learn: a sweep of polynomials and nearest neighbours, each side in its own processes.
 
 The polynomial sweep: 200 training sets of 100 points drawn anew, 5 folds, degrees 1 to 15; R^2 of each of the 15,000
-fits on its held-out fold. scikit-learn's side is Pipeline(PolynomialFeatures, LinearRegression) in cross_val_score, with
+fits on its held-out fold. scikit-learn's side is Pipeline(PolynomialFeatures, LinearRegression) in cross_val_score,
 inputs in [-1, 1] so that raw powers serve it, and our folds. Ours is timed twice: the fits from configs that are
 checked already (drawing the data included), and ``run_sweep`` whole, with the check of 15,000 configs, tables, files.
 
