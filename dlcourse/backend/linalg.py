@@ -58,6 +58,43 @@ def least_squares(
     return _ridge_by_svd(x, y, ridge, chosen)
 
 
+def nested_least_squares(
+    design: np.ndarray, targets: np.ndarray, others: np.ndarray, ridge: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the least-squares fits to the first 1, 2, ..., P columns predict, of G problems and all P sizes at once.
+
+    X = Q R; the fit to the first p columns has R_pp theta = (Q^T Y)_p with the leading block R_pp, and the leading
+    block of R^-1 is R_pp^-1, so it predicts sum_{j<p} (V R^-1)_j (Q^T Y)_j at rows V: one factor, one running sum. A
+    penalty is the rows ridge^(1/2) I under X and zeros under Y, which stay nested. (Golub & Van Loan, chapter 5.)
+
+    Args:
+        design: X, (G, N, P); the first column is not penalised. N >= P unless there is a ridge.
+        targets: Y, (G, N, K).
+        others: V, (G, M, P).
+        ridge: at least 0.
+    Returns:
+        Predictions at X, (G, N, K, P), and at V, (G, M, K, P), and booleans (G, P): whether so many columns are
+        independent; where they are not, the predictions say nothing.
+    """
+    sets, rows, columns = design.shape
+    x, y = design, targets
+    if ridge:
+        penalty = ridge**0.5 * np.eye(columns)[1:]
+        x = np.concatenate([x, np.broadcast_to(penalty, (sets, *penalty.shape))], axis=1)
+        y = np.concatenate([y, np.zeros((sets, columns - 1, y.shape[2]))], axis=1)
+    q, r = np.linalg.qr(x)
+    sizes = np.abs(np.diagonal(r, axis1=1, axis2=2))
+    least, most = np.minimum.accumulate(sizes, axis=1), np.maximum.accumulate(sizes, axis=1)
+    sound = least > most * _tolerance(x[0])
+    # From the first dependent column on nothing is read; ones on the diagonal keep the inverse of the rest finite.
+    r = np.where(np.eye(columns, dtype=bool) & ~sound[:, None, :], 1.0, r)
+    parts = np.swapaxes(q, 1, 2) @ y  # (G, P, K)
+    parts = np.swapaxes(parts, 1, 2)[:, None]  # (G, 1, K, P)
+    there = np.cumsum(q[:, :rows, None, :] * parts, axis=3)
+    elsewhere = np.cumsum((others @ np.linalg.inv(r))[:, :, None, :] * parts, axis=3)
+    return there, elsewhere, sound
+
+
 def _by_qr(x: Array, y: Array, ridge: float, chosen: np.ndarray) -> Array | None:
     """The solution, or None where the columns (with the penalty's rows) depend on each other."""
     xp = array_module(x)

@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="runs", metavar="FOLDER", help="where the sweep's folder goes (default: runs)")
     parser.add_argument("--name", help="the sweep's name, instead of the config's")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="points at a time, in processes (default: 1)")
+    parser.add_argument(
+        "--stacked",
+        action=argparse.BooleanOptionalAction,
+        help="solve polynomials by least squares together, without run folders (default: where there are many points)",
+    )
     parser.add_argument("--resume", metavar="SWEEP", help="go on with this sweep: keep what is finished, run the rest")
     parser.add_argument("--dry-run", action="store_true", help="list the points and what they change; run nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table: only the sweep folder's path")
@@ -39,6 +44,7 @@ def main(args: argparse.Namespace) -> int:
         dry_run=args.dry_run,
         quiet=args.quiet,
         plots=not args.no_plots,
+        stack=args.stacked,
     )
     if args.quiet and result.folder is not None:
         print(result.folder)

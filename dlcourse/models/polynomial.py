@@ -12,9 +12,23 @@ from dlcourse.errors import ArgumentError
 from dlcourse.models.base import FeatureModel, Scaling, flat, named_by_output
 from dlcourse.registry import register
 
-__all__ = ["PolynomialModel"]
+__all__ = ["PolynomialModel", "basis_terms"]
 
 BASES = ("legendre", "chebyshev", "power")
+
+
+def basis_terms(basis: str, degree: int, one: Array, times_z: Callable[[Array], Array]) -> list[Array]:
+    """p_1, ..., p_degree by their three-term recurrence, as values or as coefficients: what p_0 = 1 looks like and
+    what multiplies by z says which."""
+    terms = [one, times_z(one)]
+    for k in range(1, degree):
+        if basis == "legendre":  # (k + 1) p_{k+1} = (2 k + 1) z p_k - k p_{k-1}
+            terms.append(times_z(terms[k]) * ((2 * k + 1) / (k + 1)) - terms[k - 1] * (k / (k + 1)))
+        elif basis == "chebyshev":  # p_{k+1} = 2 z p_k - p_{k-1}
+            terms.append(2 * times_z(terms[k]) - terms[k - 1])
+        else:
+            terms.append(times_z(terms[k]))
+    return terms[1:]
 
 
 @register("model", "polynomial")
@@ -68,21 +82,8 @@ class PolynomialModel(FeatureModel):
         xp = backend.array_module(x)
         centre, half = self._range(x.dtype)
         z = (flat(x) - centre) / half  # (N, D)
-        terms = self._basis(xp.ones_like(z), lambda term: z * term)
+        terms = basis_terms(self.basis, self.degree, xp.ones_like(z), lambda term: z * term)
         return xp.stack(terms, axis=2).reshape(len(z), -1)  # (N, D, degree) -> (N, D degree)
-
-    def _basis(self, one: Array, times_z: Callable[[Array], Array]) -> list[Array]:
-        """p_1, ..., p_degree by their three-term recurrence, as values or as coefficients: what p_0 = 1 looks like and
-        what multiplies by z says which."""
-        terms = [one, times_z(one)]
-        for k in range(1, self.degree):
-            if self.basis == "legendre":  # (k + 1) p_{k+1} = (2 k + 1) z p_k - k p_{k-1}
-                terms.append(times_z(terms[k]) * ((2 * k + 1) / (k + 1)) - terms[k - 1] * (k / (k + 1)))
-            elif self.basis == "chebyshev":  # p_{k+1} = 2 z p_k - p_{k-1}
-                terms.append(2 * times_z(terms[k]) - terms[k - 1])
-            else:
-                terms.append(times_z(terms[k]))
-        return terms[1:]
 
     def _range(self, dtype: Any) -> tuple[Array, Array]:
         """Centre and half width of the range of each feature; 1 for a feature without spread."""
@@ -118,7 +119,7 @@ class PolynomialModel(FeatureModel):
             product[1:] += term[:-1] / half
             return product
 
-        return np.stack(self._basis(one, times_z))
+        return np.stack(basis_terms(self.basis, self.degree, one, times_z))
 
     def _named(self, constant: float, powers: np.ndarray) -> dict[str, float]:
         """One output's coefficients, powers (D, degree) from the first on, by name."""

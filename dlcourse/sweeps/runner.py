@@ -16,7 +16,7 @@ from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError, named
 from dlcourse.experiment.running import ConfigSource, on_device
-from dlcourse.sweeps import resample, summary
+from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.execution import events
 from dlcourse.sweeps.expansion import Point, base_of, expand
@@ -72,6 +72,7 @@ def run_sweep(
     dry_run: bool = False,
     quiet: bool = False,
     plots: bool = True,
+    stack: bool | None = None,
 ) -> SweepResult:
     """Run every point of a config's ``sweep``, each in a run folder of its own, and conclude from them all.
 
@@ -89,6 +90,8 @@ def run_sweep(
         dry_run: say what would run, and run nothing.
         quiet: say nothing but errors.
         plots: draw the sweep's pictures and its report; the points' own are drawn by ``dlcourse report``.
+        stack: solve the points together, without run folders, see :mod:`dlcourse.sweeps.stacked`; None: where all can
+            be and they are many.
     Raises:
         UserError: the config, or a file it names, is wrong, or there is no sweep in it.
         DeviceError: the device is not there.
@@ -110,7 +113,8 @@ def run_sweep(
     if dry_run:
         log(summary.plan(points, base_of(resolved)))
         return _result(None, new_state(resolved, points), "planned")
-    with terminable(), on_device(device or resolved.data["device"], log):
+    with terminable(), on_device(device or resolved.data["device"], log) as chosen:
+        together = _together(resolved, points, chosen.kind, stack)
         resampling = _resampling(resolved)
         if resume is not None:
             folder = SweepFolder.open(resume)
@@ -121,6 +125,8 @@ def run_sweep(
         with folder.lock():
             log = Log(folder.log, quiet)
             log(f"sweep folder: {folder.path}")
+            if together:
+                _solve_together(folder, state, points, log)
             _run_points(folder, state, points, resampling, device, jobs, log)
             _finish(folder, state, resampling, log, plots)
     return _result(folder.path, state, state.status)
@@ -138,6 +144,36 @@ def _resampling(config: Config) -> Resampling | None:
         raise config.locate(error) from error
     inputs = None if data.task == "estimation" else resample.common_inputs(data).tolist()
     return Resampling(resample.seeds(config.data["seed"], count), inputs)
+
+
+def _together(config: Config, points: Sequence[Point], device: str, stack: bool | None) -> bool:
+    """Whether the points are solved stacked; refused with the reason if that was asked for and cannot be."""
+    if stack is False or (stack is None and len(points) < stacked.WORTH):
+        return False
+    resampled = {"sweep": config.data["sweep"]}
+    for point in points:
+        reason = stacked.why_not({**point.config.data, **resampled}, device)
+        if reason is not None:
+            if stack:
+                raise UserError(f"--stacked: point {point.id} cannot be stacked: {reason}")
+            return False
+    return True
+
+
+def _solve_together(folder: SweepFolder, state: SweepState, points: Sequence[Point], log: Log) -> None:
+    """Solve the points that have not begun; those that turn out to need a run of their own are left pending."""
+    todo = [
+        (point, recorded)
+        for point, recorded in zip(points, state.points, strict=True)
+        if (start := where_to_start(folder, state, recorded)) is not None and start[1] == "new"
+    ]
+    outcomes = stacked.solve([point.config.data for point, _ in todo])
+    for (_, recorded), outcome in zip(todo, outcomes, strict=True):
+        if outcome is not None:
+            record_outcome(state, recorded, outcome)
+    folder.write(state)
+    done = sum(outcome is not None for outcome in outcomes)
+    log(f"{done} of {len(points)} points solved stacked, without run folders (--no-stacked makes them)")
 
 
 def _run_points(

@@ -63,7 +63,8 @@ def table(state: SweepState, width: int) -> str:
     """
     rows: list[dict[str, Any]]
     if state.groups:
-        rows = [{**group, "metrics": group["mean"], "status": _group_status(state, group)} for group in state.groups]
+        status = {point.id: point.status for point in state.points}
+        rows = [{**group, "metrics": group["mean"], "status": _group_status(status, group)} for group in state.groups]
         spread = [group["se"] for group in state.groups]
     else:
         rows = [{"overrides": p.overrides, "metrics": p.metrics, "status": p.status} for p in state.points]
@@ -87,9 +88,9 @@ def table(state: SweepState, width: int) -> str:
     return f"{text}\n  ({'; '.join(notes)})" if notes else text
 
 
-def _group_status(state: SweepState, group: dict[str, Any]) -> str:
+def _group_status(status: dict[str, str], group: dict[str, Any]) -> str:
     """``done``, or how many of the repetitions are not: ``2 of 5 diverged``."""
-    statuses = [point.status for point in state.points if point.id in group["points"]]
+    statuses = [status[point] for point in group["points"]]
     other = next((status for status in statuses if status != "done"), None)
     return f"{statuses.count(other)} of {len(statuses)} {other}" if other else "done"
 

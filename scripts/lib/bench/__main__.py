@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each timing (default %(default)s)")
     parser.add_argument("--compiled", action="store_true", help="try torch.compile too (minutes)")
     parser.add_argument("--numpy", action="store_true", help="ours with NumPy alone as a third column")
+    parser.add_argument("--also", action="store_true", help="closed forms against scikit-learn, after the workloads")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     parser.add_argument("--worker", nargs=3, metavar=("WHO", "WORKLOAD", "VARIANT"), help=argparse.SUPPRESS)
     parser.add_argument("--check", nargs=3, metavar=("WHO", "FILE", "PRECISION"), help=argparse.SUPPRESS)
@@ -53,9 +54,16 @@ def main() -> int:
     rows = [measure(workload, args) for workload in chosen]
     about = {"machine": machine(), "ours": rows[0]["ours_about"], "peer": rows[0]["peer_about"]}
     print_table(rows, about, args.numpy)
+    also = []
+    if args.also:
+        import closed_form
+
+        also = closed_form.measure(args.rounds)
+        print("\n" + closed_form.table(also))
     if args.json:
-        args.json.write_text(json.dumps({"about": about, "rounds": args.rounds, "rows": rows}, indent=1) + "\n")
-    return 0 if all(row["agree"] for row in rows) else 1
+        found = {"about": about, "rounds": args.rounds, "rows": rows, "also": also}
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0 if all(row["agree"] for row in rows + also) else 1
 
 
 def measure(workload: Workload, args: argparse.Namespace) -> dict:
