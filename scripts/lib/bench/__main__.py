@@ -50,6 +50,8 @@ def main() -> int:
         import gpu
 
         return gpu.main(args.only or [], args.rounds, args.seconds, args.json)
+    if "mlp100" in (args.only or []):
+        parser.error("mlp100 is for --device cuda")
     chosen = [WORKLOADS[name] for name in args.only or WORKLOADS]
     rows = [measure(workload, args) for workload in chosen]
     about = {"machine": machine(), "ours": rows[0]["ours_about"], "peer": rows[0]["peer_about"]}
