@@ -1,0 +1,59 @@
+"""A batch of pictures on the GPU, of a set that lies there as bytes: one kernel gathers, moves, normalises, casts."""
+
+import math
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import pictures as kernels
+
+THREADS = 256
+
+
+@override(kernels.picture_batch, "cuda")
+def picture_batch(
+    pictures: Array,
+    rows: Array | None,
+    shift: Array | None,
+    scale: Array | None,
+    words: Array | None,
+    flip: bool,
+    crop: int,
+    cutout: int,
+    out: Array,
+) -> None:
+    name, size = name_of(out), math.prod(out.shape[1:])
+    kind = "bytes" if pictures.dtype == np.uint8 else "same" if pictures.dtype == out.dtype else None
+    if name is None or kind is None or not out.size or not out.flags.c_contiguous or not pictures.flags.c_contiguous:
+        kernels.picture_batch.reference(pictures, rows, shift, scale, words, flip, crop, cutout, out)
+        return
+    xp, period = array_module(out), 1
+    if shift is not None:
+        pair = [_period(array, out) for array in (shift, scale)]
+        if pair[0].size != pair[1].size:
+            pair = [_whole(array, out) for array in (shift, scale)]
+        shift, scale = pair
+        period = shift.size
+    rows = NULL if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))
+    arrays = pictures, rows, *(NULL if array is None else array for array in (shift, scale, words)), out
+    height, width, channels = out.shape[1:] if words is not None else (1, 1, 1)
+    numbers = map(np.int32, (size, period, height, width, channels, flip, crop, cutout))
+    arguments = *arrays, np.int64(out.size), *numbers
+    program("pictures").launch(f"picture_batch_{kind}_{name}", blocks(out.size, THREADS), (THREADS,), arguments)
+
+
+def _period(array: Array, out: Array) -> Array:
+    """What broadcasts against a picture as a flat array that repeats along it, where it does; else filled up."""
+    shape = array.shape
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    if shape == out.shape[out.ndim - len(shape) :] and array.dtype == out.dtype:
+        return array_module(out).ascontiguousarray(array).reshape(-1)
+    return _whole(array, out)
+
+
+def _whole(array: Array, out: Array) -> Array:
+    xp = array_module(out)
+    return xp.ascontiguousarray(xp.broadcast_to(array, out.shape[1:]).astype(out.dtype)).reshape(-1)
