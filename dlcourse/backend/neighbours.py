@@ -1,13 +1,14 @@
 """Euclidean neighbours through matrix products, on either array library: what the overrides of ``nearest`` share."""
 
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels.linear import product
 from dlcourse.backend.kernels.neighbours import distance
 
 SPARE = 8
 """Candidates kept beyond k while distances are rounded; the final order is computed exactly among them."""
 
-EXACT_BYTES = 1 << 24
-"""Memory for differences in float64 at once."""
+EXACT_BYTES = 1 << 20
+"""Memory for differences in float64 at once: they stay in a CPU's cache."""
 
 
 def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, columns: int) -> tuple[Array, Array]:
@@ -26,7 +27,7 @@ def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, colu
     blocks = []  # references are moved once
     for start in range(0, len(references), columns):
         moved = references[start : start + columns] - centre
-        blocks.append((start, moved, (moved * moved).sum(axis=1)))
+        blocks.append((start, moved, xp.einsum("ij,ij->i", moved, moved)))
     largest = xp.stack([squares.max() for _, _, squares in blocks]).max()
     # Rounding of a sum of D products, some standard deviations wide.
     rounding = 4 * references.shape[1] ** 0.5 * float(xp.finfo(queries.dtype).eps)
@@ -51,7 +52,7 @@ def _candidates(moved: Array, blocks: list[tuple[int, Array, Array]], kept: int)
     xp = array_module(moved)
     far = ids = None
     for start, block, squares in blocks:
-        scores = moved @ block.T  # (rows, columns)
+        scores = product(moved, block.T, None)  # (rows, columns)
         scores *= -2
         scores += squares  # |q|^2 is the same along a row and changes no order
         chosen = _smallest(scores, kept)

@@ -8,6 +8,7 @@ says more, with one thread (``OMP_NUM_THREADS=1``), where nobody spins.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -21,6 +22,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[2])]
 
 from workloads import WORKLOADS, Workload, timed  # noqa: E402
+
+WITH_JAX = "softmax", "mlp"
+"""Workloads that JAX is a second peer of, where it is installed."""
 
 TOLERANCE = {"float64": (1e-10, 1e-7), "float32": (1e-5, 5e-2)}
 """Relative, of the loss and of each parameter's gradient by its norm. In float32 the order of sums decides on which
@@ -83,10 +87,13 @@ def measure(workload: Workload, args: argparse.Namespace) -> dict:
     variant = names[0]
     if len(names) > 1:
         variant = min(names, key=lambda name: child("pytorch", workload, name, short)["ms"])
-    ours, peer, alone = [], [], []
+    ours, peer, alone, other = [], [], [], []
+    with_jax = workload.name in WITH_JAX and importlib.util.find_spec("jax")
     for _ in range(args.rounds):
         ours.append(child("ours", workload, "-", ["--seconds", str(args.seconds)]))
         peer.append(child("pytorch", workload, variant, ["--seconds", str(args.seconds)]))
+        if with_jax:
+            other.append(child("jax", workload, "-", ["--seconds", str(args.seconds)]))
         if args.numpy:
             alone.append(child("ours", workload, "numpy", ["--seconds", str(args.seconds)]))
     row = {
@@ -106,6 +113,9 @@ def measure(workload: Workload, args: argparse.Namespace) -> dict:
         "all_ours_ms": [run["ms"] for run in ours],
         "all_peer_ms": [run["ms"] for run in peer],
     }
+    if other:
+        row |= {"jax_ms": middle(other, "ms"), "jax_ratio": ratio(other, ours), "jax_about": other[0]["about"]}
+        print(f"{workload.name}: JAX {row['jax_ms']:.2f} ms, ratio {row['jax_ratio']:.2f}", flush=True)
     if alone:
         row |= {
             "numpy_ms": middle(alone, "ms"),
@@ -140,6 +150,10 @@ def work(who: str, name: str, variant: str, seconds: float) -> int:
     """The inside of such a process."""
     if who == "ours":
         import ours as side
+
+        step = side.step(WORKLOADS[name])
+    elif who == "jax":
+        import jax_peer as side
 
         step = side.step(WORKLOADS[name])
     else:
