@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dlcourse import backend, nn
-from dlcourse.autograd import Parameter, Tensor, tensor
+from dlcourse.autograd import Parameter, Tensor, no_grad, tensor
 from dlcourse.errors import CheckpointError
 
 
@@ -139,3 +139,25 @@ def test_a_module_works_without_calling_its_bases_init() -> None:
     assert model.training and not model.eval().inner.training
     assert set(model.state_dict()) == {"inner.weight", "inner.bias", "seen"}
     assert nn.ReLU().state_dict() == {}
+
+
+def test_a_pair_that_one_module_can_do_is_done_in_one_pass_with_the_same_result(device: str) -> None:
+    """BatchNorm and the ReLU after it; without a graph each is called by itself, as a summary wants to see it."""
+    x = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32")
+    pair = nn.Sequential(nn.BatchNorm(3), nn.ReLU(), nn.BatchNorm(3))
+    calls = []
+    pair[1].forward = lambda t: calls.append("relu") or nn.ReLU.forward(pair[1], t)
+    weights = tensor(np.random.default_rng(1).normal(size=x.shape).astype("float32"))
+    results = []
+    for run in (lambda t: pair(t), lambda t: pair[2](pair[1](pair[0](t)))):
+        t = tensor(x, requires_grad=True)
+        y = run(t)
+        (y * weights).sum().backward()
+        results.append((y.numpy(), t.grad.numpy()))
+        pair.zero_grad()
+    assert calls == ["relu"]
+    for fused, plain in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5)
+    with no_grad():
+        pair(tensor(x))
+    assert calls == ["relu", "relu"]
