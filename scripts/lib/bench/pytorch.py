@@ -93,7 +93,7 @@ class GPT(nn.Module):
         self.norm = nn.LayerNorm(128)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.symbols(x) + self.places(torch.arange(x.shape[1]))
+        h = self.symbols(x) + self.places(torch.arange(x.shape[1], device=x.device))
         return F.linear(self.norm(self.blocks(h)), self.symbols.weight)
 
 
