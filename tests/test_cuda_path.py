@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.cuda_host.module import COMPILER
+
 ROOT = Path(__file__).parents[1]
 QUICK = ["autograd", "ops", "nn", "optim", "training/test_step.py", "backend/test_kernels.py"]
 QUICK += ["backend/test_capture.py"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="the CuPy wheel is not installed (extra: ci)")
+@pytest.mark.skipif(COMPILER is None, reason="no g++ to compile CUDA sources for the host with")
 def test_names_signatures_and_devices_are_right_where_arrays_are_cupys() -> None:
     """No name that CuPy lacks, no call that it refuses, no array of the host beside one of the device."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.fake_cupy", "--device", "cuda"]
