@@ -29,6 +29,13 @@ def _optimizer(size: int, states: int, *settings: object) -> Maker:
     return make
 
 
+def _masked_class(draw: np.random.Generator, dtype: type) -> tuple:
+    """A class ruled out by a logit of minus infinity: without smoothing the loss stays finite."""
+    logits = draw.normal(size=(5, 7)).astype(dtype)
+    logits[:, 3] = -np.inf
+    return logits, np.array([0, 1, 2, 4, 6]), 0.0, True
+
+
 def _cross_entropy(rows: int, classes: int, smoothing: float, with_grad: bool) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         logits = (5 * draw.normal(size=(rows, classes))).astype(dtype)
@@ -290,7 +297,8 @@ CASES: dict[str, list[Maker]] = {
         for rows, classes in [(1, 2), (3, 10), (257, 33)]
         for smoothing in (0.0, 0.1)
         for grad in (True, False)
-    ],
+    ]
+    + [_masked_class],
     **{
         name: [_elementwise(inputs, shape) for shape in [(0, 3), (7,), (3, 1), (5, 40_001)]]
         for name, inputs in [

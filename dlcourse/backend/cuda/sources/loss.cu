@@ -23,7 +23,8 @@ __device__ void cross_entropy_rows(
     if (threadIdx.x == 0) {
         const T log_total = log(total);
         const T loss = log_total - (z[label] - top);
-        losses[row] = (1 - smoothing) * loss + smoothing * (log_total - shifted / classes);
+        // Without smoothing the sum stays out: 0 times the infinity of a class that is ruled out would be NaN.
+        losses[row] = smoothing ? (1 - smoothing) * loss + smoothing * (log_total - shifted / classes) : loss;
     }
     if (!grad) return;
     const T scale = 1 / total, share = smoothing / classes, count = (T)rows;
