@@ -4,6 +4,7 @@ from typing import Any
 
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.activation import add
 
 
 class Add(Function):
@@ -11,7 +12,9 @@ class Add(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.shapes = shape_of(a), shape_of(b)
-        return a + b
+        # Two arrays of one shape and type, as where branches of a net meet, have a kernel; broadcasting has none.
+        alike = self.shapes[0] and self.shapes[0] == self.shapes[1] and a.dtype == b.dtype
+        return add(a, b) if alike else a + b
 
     def backward(self, dout: Array) -> tuple:
         da = unbroadcast(dout, self.shapes[0]) if self.needs[0] else None
