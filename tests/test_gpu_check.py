@@ -3,6 +3,8 @@
 import argparse
 import importlib.util
 import json
+import subprocess
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -58,6 +60,24 @@ def test_all_well_is_zero_and_no_gpu_is_three(gpu_check, monkeypatch, tmp_path) 
 )
 def test_parity_is_judged_by_relative_and_absolute_difference(gpu_check, expected, got, same) -> None:
     assert gpu_check.close(expected, got) is same
+
+
+def test_what_is_known_is_written_after_each_part(gpu_check, monkeypatch, tmp_path) -> None:
+    def killed(gpu: bool, args: object) -> dict:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(gpu_check, monkeypatch, tmp_path, {"first": passes, "second": killed}, gpu=True)
+    (written,) = tmp_path.glob("*.json")
+    assert list(json.loads(written.read_text())["parts"]) == ["first"]
+
+
+def test_a_command_past_its_time_ends_with_all_that_it_started(gpu_check, tmp_path) -> None:
+    command = ["bash", "-c", f"(sleep 3; touch {tmp_path}/late) & sleep 60"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        gpu_check.run(command, 0.5)
+    time.sleep(4)
+    assert not (tmp_path / "late").exists()
 
 
 def parity(gpu_check, monkeypatch, one_step) -> dict:

@@ -52,7 +52,7 @@ def check_headers() -> str:
 def check_cublas() -> str:
     from cuda.pathfinder import load_nvidia_dynamic_lib
 
-    return str(load_nvidia_dynamic_lib("cublas").abs_path)
+    return str(load_nvidia_dynamic_lib("cublasLt").abs_path)
 
 
 def check_device() -> str:
@@ -76,9 +76,15 @@ def check_kernel() -> str:
 def check_gemm() -> str:
     import cupy
 
+    from dlcourse.backend.cuda.blas import gemm
+
     a = cupy.full((64, 32), 2.0, dtype=cupy.float32)
     require((a @ a.T).get().ravel()[:2], [128.0, 128.0])
-    return "64 x 32 x 64 is right"
+    # The handle that training uses; rows and columns that differ tell a transposition.
+    a = cupy.arange(64 * 32, dtype=cupy.float32).reshape(64, 32) % 7
+    b = cupy.arange(32 * 48, dtype=cupy.float32).reshape(32, 48) % 5
+    require(gemm(a, b, bias=b[0]).get().ravel(), (a.get() @ b.get() + b[0].get()).ravel().tolist())
+    return "64 x 32 x 48 is right, by CuPy and by cuBLASLt"
 
 
 def check_cudnn() -> str:

@@ -3,8 +3,8 @@
     packages   what is installed here, and what the package needs but is not
     devices    `dlcourse devices`: driver, CuPy, NVRTC, cuBLAS, one kernel, one GEMM
     tests      the whole suite, `pytest --device cuda` (on the CPU where there is no GPU)
-    parity     one step of each config on the CPU and on the GPU: the same metrics
     bench      ours, PyTorch eager, compiled and in a CUDA graph: the table of `scripts/bench --device cuda`
+    parity     one step of each config on the CPU and on the GPU: the same metrics
 
 The summary comes last and goes to a JSON file as well. Needs no installation of the package itself.
 """
@@ -16,6 +16,7 @@ import math
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,29 +39,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/gpu_check", description="Check everything on this machine's GPU.")
     parser.add_argument("--json", type=Path, default=Path("gpu_check.json"), help="where the results go")
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part (may be given several times)")
-    parser.add_argument("--timeout", type=float, default=1800.0, help="seconds for one part (default %(default)s)")
+    parser.add_argument("--budget", type=float, default=540.0, help="seconds for all parts (default %(default)s)")
     parser.add_argument("pytest_arguments", nargs="*", metavar="-- pytest arguments", help="for the part `tests`")
     args = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     sys.path.insert(0, str(ROOT))
 
     parts: dict[str, Outcome] = {}
-    gpu = has_gpu()
+    gpu, ends = has_gpu(), time.monotonic() + args.budget
+    summary = {"gpu": gpu, "python": sys.executable, "platform": platform.platform(), "parts": parts}
     for name, part in PARTS.items():
         if args.only and name not in args.only:
             continue
         print(f"=== {name}", flush=True)
         started = time.monotonic()
+        args.timeout = max(1.0, ends - started)  # of whatever a part starts
         try:
             outcome = part(gpu, args)
         except subprocess.TimeoutExpired:
-            outcome = {"status": "failed", "detail": f"not done after {args.timeout:.0f} s"}
+            outcome = {"status": "failed", "detail": f"not done when the {args.budget:.0f} s of --budget were over"}
         except Exception as error:  # a part that breaks must not take the others with it
             outcome = {"status": "failed", "detail": f"{type(error).__name__}: {error}"}
         parts[name] = outcome | {"seconds": round(time.monotonic() - started, 1)}
+        args.json.write_text(json.dumps(summary, indent=2))  # what is known so far survives whatever comes
 
-    summary = {"gpu": gpu, "python": sys.executable, "platform": platform.platform(), "parts": parts}
-    args.json.write_text(json.dumps(summary, indent=2))
     failed = [name for name, outcome in parts.items() if outcome["status"] == "failed"]
     print("=== summary")
     for name, outcome in parts.items():
@@ -76,7 +78,10 @@ def main() -> int:
 def has_gpu() -> bool:
     """In a process of its own: a broken driver may end it."""
     code = "import sys; from dlcourse.backend import probe; sys.exit(not probe.cuda_status().usable)"
-    return run([sys.executable, "-c", code], 120, quiet=True).returncode == 0
+    try:
+        return run([sys.executable, "-c", code], 120, quiet=True).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def check_packages(gpu: bool, args: argparse.Namespace) -> Outcome:
@@ -220,7 +225,22 @@ def close(expected: float, got: float) -> bool:
 
 
 def run(command: list[str], timeout: float, quiet: bool = False) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, timeout=timeout, capture_output=quiet, text=True, stdin=subprocess.DEVNULL)
+    """A command in a group of its own: past its time it is ended with all that it started, or that would go on beside
+    the later parts.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer.
+    """
+    pipe = subprocess.PIPE if quiet else None
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def last_line(text: str) -> str:
@@ -232,8 +252,8 @@ PARTS: dict[str, Callable[[bool, argparse.Namespace], Outcome]] = {
     "packages": check_packages,
     "devices": check_devices,
     "tests": check_tests,
-    "parity": check_parity,
     "bench": check_bench,
+    "parity": check_parity,
 }
 
 if __name__ == "__main__":
