@@ -12,19 +12,25 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import scaling
+from dlcourse.backend.precision import full, is_floating, is_half
 from dlcourse.errors import ShapeError
 
 
 class Parameter(Tensor):
-    """A leaf that requires a gradient. In a flat buffer its array is a view, and assigning ``.data`` copies."""
+    """A leaf that requires a gradient. In a flat buffer its array is a view, and assigning ``.data`` copies.
 
-    __slots__ = ("_array", "_flat", "_place", "_received")
+    In half precision the model computes with ``data``, 16 bits; its values themselves are ``full``, float32.
+    """
+
+    __slots__ = ("_array", "_flat", "_full", "_place", "_received")
 
     def __init__(self, data: Any):
         self._flat: FlatParameters | None = None
+        self._full: Array | None = None
         # An array from the host goes to the current device; a tensor stays where it lies.
         array = data.data if isinstance(data, Tensor) else backend.current().asarray(data)
-        if array.dtype.kind != "f":
+        if not is_floating(array.dtype):
             raise TypeError(f"a parameter holds floating-point numbers, got {array.dtype}")
         super().__init__(array, requires_grad=True)
 
@@ -37,11 +43,32 @@ class Parameter(Tensor):
     def data(self, value: Any) -> None:
         value = value.data if isinstance(value, Tensor) else value
         if self._flat is None:
-            self._array = value
+            self._array, self._full = value, None
         elif value is not self._array:
             if value.shape != self._array.shape:
                 raise ShapeError(f"data: expected shape {self._array.shape}, got {value.shape}")
-            self._array[...] = value
+            self.assign(value)
+
+    @property
+    def full(self) -> Array:
+        """The values at full precision: ``data`` itself, but float32 where the model computes in half precision."""
+        return self._array if self._full is None else self._full
+
+    def assign(self, value: Array) -> None:
+        """Copy values in, rounded where the model computes in half precision."""
+        self.full[...] = value
+        if self._full is not None:
+            self._array[...] = self._full
+
+    def convert(self, target: backend.Backend | None, dtype: Any) -> None:
+        """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped."""
+        self.leave_buffer()
+        self.zero_grad()
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        values = self.full.astype(full(dtype), copy=False)
+        values = values if target is None else target.asarray(values)
+        half = is_half(dtype)
+        self._array, self._full = (values.astype(dtype), values) if half else (values, None)
 
     @property
     def grad(self) -> Tensor | None:
@@ -76,22 +103,28 @@ class Parameter(Tensor):
             self._place += grad
         else:
             self._place[...] = grad
-        self._received = True
+        self._received, self._flat._collected = True, False
 
     def leave_buffer(self) -> None:
         """Own the array again, as before a flat buffer took it in."""
         if self._flat is not None:
             data, grad = self._array.copy(), (self._place.copy() if self._received else None)
+            self._full = None if self._full is None else self._full.copy()
             self._flat, self._array, self._grad = None, data, grad
 
 
 class FlatParameters:
     """Parameters laid one after another in one array, their gradients in a second of the same layout.
 
+    In half precision both are float32, and two more arrays of 16 bits are what the model computes with: ``half``, which
+    :meth:`publish` rounds from the values, and ``half_grad``, which :meth:`ready_grad` makes the gradient of.
+
     Attributes:
         parameters: in the order given, without repeats.
         data: (P,) all values.
         grad: (P,) all gradients; parts that have received nothing hold old numbers, see :meth:`ready_grad`.
+        half, half_grad: (P,) of 16 bits; None where the model computes at full precision.
+        scaler: the loss scale that ``half_grad`` holds, see ``backend/kernels/scaling.py``; None for none.
 
     Raises:
         ValueError: there is no parameter, or they differ in type or device.
@@ -111,17 +144,30 @@ class FlatParameters:
         xp = backend.array_module(first)
         sizes = [p.size for p in self.parameters]
         self.ends = np.cumsum(sizes).tolist()
-        self.data = xp.empty(sum(sizes), dtype=first.dtype)
+        self.data = xp.empty(sum(sizes), dtype=full(first.dtype))
         self.grad = xp.zeros_like(self.data)
+        self.half = self.half_grad = self.scaler = None
+        self._collected = True
+        if is_half(first.dtype):
+            self.half, self.half_grad = xp.empty(len(self), first.dtype), xp.zeros(len(self), first.dtype)
         for p, end in zip(self.parameters, self.ends, strict=True):
-            part = slice(end - p.size, end)
-            p.leave_buffer()
-            view, grad = self.data[part].reshape(p.shape), self.grad[part].reshape(p.shape)
-            view[...] = p.data
-            received = p._grad is not None
-            if received:
-                grad[...] = p._grad
-            p._array, p._place, p._received, p._flat = view, grad, received, self
+            self._take(p, slice(end - p.size, end))
+
+    def _take(self, p: Parameter, part: slice) -> None:
+        """Make the parameter's arrays views of that part."""
+        p.leave_buffer()
+        self.data[part].reshape(p.shape)[...] = p.full
+        if self.half is None:
+            p._array, p._place = self.data[part].reshape(p.shape), self.grad[part].reshape(p.shape)
+        else:
+            self.half[part].reshape(p.shape)[...] = p.data
+            p._array, p._place = self.half[part].reshape(p.shape), self.half_grad[part].reshape(p.shape)
+            p._full = self.data[part].reshape(p.shape)
+        p._received = p._grad is not None
+        if p._received:
+            p._place[...] = p._grad
+            self._collected = False
+        p._flat = self
 
     @classmethod
     def of(cls, parameters: Iterable[Parameter]) -> "FlatParameters":
@@ -144,14 +190,31 @@ class FlatParameters:
         """Forget all gradients, filling nothing."""
         for p in self.parameters:
             p._received = False
+        self._collected = False
 
     def ready_grad(self) -> Array:
         """The whole gradient; what received nothing counts as zero."""
         for p in self.parameters:
             if not p._received:
                 p._place.fill(0)
-                p._received = True
+                p._received, self._collected = True, False
+        if self.half is not None and not self._collected:
+            self.collect(add=False)
         return self.grad
+
+    def collect(self, add: bool) -> None:
+        """In half precision: make the gradient of what backward left, or add that to it; without the loss scale."""
+        scaling.unscale(self.half_grad, self.grad, self.scaler, add)
+        self._collected = True
+
+    def publish(self, scaler: Array | None = None) -> None:
+        """In half precision: let the model compute with the values as they are now.
+
+        Args:
+            scaler: the loss scale, where a step is over and the next one's is to be set.
+        """
+        if self.half is not None:
+            scaling.publish(self.data, self.half, scaler)
 
     def mask(self, chosen: Iterable[Parameter]) -> Array:
         """(P,) ones where one of the chosen parameters lies, zeros elsewhere, in the buffer's type."""

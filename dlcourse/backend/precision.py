@@ -1,26 +1,67 @@
-"""Of which numbers a run is made: ``float32``, ``float64``, or ``tf32``.
+"""Of which numbers a run is made: ``float32``, ``float64``, ``tf32``, ``fp16`` or ``bf16``.
 
 TF32 is float32 whose matrix products round their factors to 10 bits of mantissa, on a GPU's tensor cores; sums and all
 else stay float32. A CPU has no such products: there, as in PyTorch, it is float32.
+
+fp16 and bf16 are mixed precision (Micikevicius et al. 2018): weights as the model computes with them, activations and
+their gradients have 16 bits, half the memory and on a GPU the tensor cores' rate; every operation computes in float32
+and rounds its result. The weights that the optimizer changes, its state, running statistics, losses and metrics stay
+float32. fp16 has 10 bits of mantissa and ends at 65504, so its gradients need a loss scale; bf16 has 7 and float32's
+range. A CPU gives the same numbers, but slower than float32: it has no such arithmetic.
 """
+
+import functools
 
 import numpy as np
 
+from dlcourse.errors import UserError
+
+NAMES = ("float32", "float64", "tf32", "fp16", "bf16")
 _current = "float32"
 
 
 def dtype(name: str) -> np.dtype:
-    """The type of the arrays of a run in that precision."""
-    return np.dtype("float32" if name == "tf32" else name)
+    """The type of the arrays that a model of that precision computes with.
+
+    Raises:
+        UserError: it needs a package that is not installed.
+    """
+    if name == "bf16":
+        return _bfloat16()
+    return np.dtype({"tf32": "float32", "fp16": "float16"}.get(name, name))
 
 
 def use(name: str) -> np.dtype:
     """Compute in that precision from now on; returns :func:`dtype` of it."""
     global _current
-    _current = name
-    return dtype(name)
+    chosen, _current = dtype(name), name
+    return chosen
 
 
 def tensor_float() -> bool:
     """Whether float32 products may be TF32."""
     return _current == "tf32"
+
+
+def is_half(kind: np.dtype) -> bool:
+    """Whether numbers of that type have 16 bits."""
+    return kind.itemsize == 2 and kind.name in ("float16", "bfloat16")
+
+
+def is_floating(kind: np.dtype) -> bool:
+    """Whether numbers of that type have a fraction; NumPy itself takes bfloat16 for a type that it does not know."""
+    return kind.kind == "f" or is_half(kind)
+
+
+def full(kind: np.dtype) -> np.dtype:
+    """The type in which numbers of that type are added up and kept: float32 for those of 16 bits, else itself."""
+    return np.dtype(np.float32) if is_half(kind) else np.dtype(kind)
+
+
+@functools.cache
+def _bfloat16() -> np.dtype:
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise UserError("precision bf16 needs the package ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)

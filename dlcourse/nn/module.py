@@ -8,6 +8,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend.device import Array
+from dlcourse.backend.precision import full
 from dlcourse.errors import CheckpointError
 
 __all__ = ["Module"]
@@ -123,13 +124,15 @@ class Module:
     def to(self, device: str | None = None, dtype: Any = None) -> "Module":
         """Move and cast all parameters and floating-point buffers; returns the module.
 
+        In half precision (float16, bfloat16) the model computes with 16 bits; the values behind, see
+        :attr:`Parameter.full`, which a state holds and an optimizer changes, and buffers such as running statistics are
+        float32.
+
         Gradients are dropped. As in PyTorch, make the optimizer after moving: it holds the old arrays.
         """
         target = backend.get(device) if device is not None else None
         for parameter in self.parameters():
-            parameter.leave_buffer()
-            parameter.zero_grad()
-            parameter.data = _moved(parameter.data, target, dtype)
+            parameter.convert(target, dtype)
         for module in self.modules():
             for name in module._buffer_names:
                 setattr(module, name, _moved(getattr(module, name), target, dtype))
@@ -139,7 +142,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers on the host, by dotted name."""
-        state = {name: np.array(backend.to_host(p.data)) for name, p in self.named_parameters()}
+        state = {name: np.array(backend.to_host(p.full)) for name, p in self.named_parameters()}
         state.update((name, np.array(backend.to_host(array))) for name, array in self.named_buffers())
         return state
 
@@ -170,8 +173,8 @@ class Module:
         for name in expected.keys() & state.keys():
             value = state[name].data if isinstance(state[name], Tensor) else state[name]
             if name in parameters:
-                target = parameters[name].data
-                target[...] = backend.of(target).asarray(value, dtype=target.dtype)
+                target = parameters[name].full
+                parameters[name].assign(backend.of(target).asarray(value, dtype=target.dtype))
             else:
                 owner, _, attribute = name.rpartition(".")
                 old = buffers[name]
@@ -191,5 +194,5 @@ class Module:
 
 def _moved(array: Array, target: backend.Backend | None, dtype: Any) -> Array:
     if dtype is not None and array.dtype.kind == "f":
-        array = array.astype(dtype, copy=False)
+        array = array.astype(full(np.dtype(dtype)), copy=False)
     return array if target is None else target.asarray(array)

@@ -62,6 +62,7 @@ class Adam(Optimizer):
             self.eps,
             self.weight_decay,
             self.decoupled,
+            self.flat.scaler,
         )
 
 

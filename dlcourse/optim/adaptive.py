@@ -40,7 +40,8 @@ class Adagrad(Optimizer):
         self.eps, self.weight_decay = eps, weight_decay
 
     def update(self, weight: Array, grad: Array) -> None:
-        kernels.adagrad_step(weight, grad, self.state["sum_sq"], self.lr, self.eps, self.weight_decay)
+        settings = self.lr, self.eps, self.weight_decay
+        kernels.adagrad_step(weight, grad, self.state["sum_sq"], *settings, self.flat.scaler)
 
 
 @register("optimizer", "rmsprop")
@@ -79,6 +80,5 @@ class RMSprop(Optimizer):
 
     def update(self, weight: Array, grad: Array) -> None:
         square_avg, velocity = self.state["square_avg"], self.state.get("velocity")
-        kernels.rmsprop_step(
-            weight, grad, square_avg, velocity, self.lr, self.alpha, self.eps, self.momentum, self.weight_decay
-        )
+        settings = self.lr, self.alpha, self.eps, self.momentum, self.weight_decay
+        kernels.rmsprop_step(weight, grad, square_avg, velocity, *settings, self.flat.scaler)

@@ -50,7 +50,11 @@ class Optimizer:
         self.state: dict[str, Array] = {name: xp.zeros_like(self.flat.data) for name in state}
 
     def update(self, weight: Array, grad: Array) -> None:
-        """Change the weights in place by step number ``self.steps`` (from 1); the gradient is only read."""
+        """Change the weights in place by step number ``self.steps`` (from 1); the gradient is only read.
+
+        Nothing is changed where ``self.flat.scaler`` says that the gradient overflowed, see
+        ``backend/kernels/scaling.py``.
+        """
         raise NotImplementedError
 
     def step(self) -> None:
@@ -67,6 +71,7 @@ class Optimizer:
             )
         self.steps += 1
         self.update(self.flat.data, self.flat.ready_grad())
+        self.flat.publish(self.flat.scaler)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

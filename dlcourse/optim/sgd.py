@@ -45,4 +45,5 @@ class SGD(Optimizer):
 
     def update(self, weight: Array, grad: Array) -> None:
         velocity = self.state.get("velocity")
-        kernels.sgd_step(weight, grad, velocity, self.lr, self.momentum, self.nesterov, self.weight_decay)
+        settings = self.lr, self.momentum, self.nesterov, self.weight_decay
+        kernels.sgd_step(weight, grad, velocity, *settings, self.flat.scaler)

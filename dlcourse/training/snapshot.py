@@ -95,6 +95,7 @@ def load_evaluated(model: Any, found: Checkpoint) -> None:
         flat = FlatParameters.of(model.parameters())
         verify({"ema": backend.to_host(flat.data)}, {"ema": average}, found.path, "the model")
         flat.data[...] = backend.of(flat.data).asarray(average)
+        flat.publish()
 
 
 def settle(model: Any, train_step: Any) -> None:

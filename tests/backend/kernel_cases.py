@@ -5,10 +5,12 @@ the kernel returns and what it writes into its arguments is compared. Odd sizes 
 a chunk.
 """
 
+import importlib.util
 from collections.abc import Callable
 
 import numpy as np
 
+from dlcourse.backend import precision
 from dlcourse.backend.kernels import recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import out_size
@@ -290,7 +292,43 @@ def _two_axes(draw: np.random.Generator) -> tuple:
 
 CHUNK = (1 << 17) + 1
 
+HALVES = ["fp16"] + (["bf16"] if importlib.util.find_spec("ml_dtypes") else [])
+
+
+def _unscale(half_type: str, size: int, scaled: bool, add: bool, wrong: bool = False) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        half = (100 * draw.normal(size=size)).astype(precision.dtype(half_type))
+        if wrong:
+            half[size // 2] = np.inf
+        scaler = np.array([64, 0, 3, 1], np.float32) if scaled else None
+        return half, draw.normal(size=size).astype(np.float32), scaler, add
+
+    return make
+
+
+def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        half = np.zeros(size, precision.dtype(half_type))
+        return draw.normal(size=size).astype(np.float32), half, None if scaler is None else np.array(scaler, np.float32)
+
+    return make
+
+
 CASES: dict[str, list[Maker]] = {
+    "unscale": [
+        _unscale(half, size, scaled, add, wrong)
+        for half in HALVES
+        for size, scaled, add, wrong in [
+            *((size, scaled, add, False) for size in (1, 40_001) for scaled in (True, False) for add in (True, False)),
+            (257, True, False, True),
+        ]
+    ],
+    "publish": [
+        _publish(half, size, scaler)
+        for half in HALVES
+        for size in (1, 40_001)
+        for scaler in (None, [8, 0, 3, 1], [8, 1, 3, 1], [8, 0, 1999, 2])
+    ],
     "philox_bits": [lambda draw, dtype, n=n: (np.zeros(n, np.uint32), 2**64 - 3, 17, 2, 5) for n in (0, 1, 7, 8, 1001)],
     "softmax_cross_entropy": [
         _cross_entropy(rows, classes, smoothing, grad)

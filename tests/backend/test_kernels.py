@@ -8,6 +8,7 @@ import pytest
 from dlcourse import backend
 from dlcourse.backend.kernels import Kernel, all_kernels, kernel, override
 from dlcourse.backend.kernels.recurrent import Kept
+from dlcourse.backend.precision import is_floating
 from tests.backend.kernel_cases import CASES
 
 KERNELS = {k.name: k for k in all_kernels()}
@@ -15,6 +16,16 @@ RUNS = [(name, i) for name in CASES for i in range(len(CASES[name]))]
 
 # Roundings of sums of up to a thousand terms near 1; erf's float32 override states 4e-7.
 TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
+
+# Sums in float32 in another order fall to either side of a rounding: one unit in the last place, and a few more where
+# parts of a sum are rounded before they are added up (a convolution's input gradient).
+HALF_TOLERANCE = {"float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
+FULL_ONLY = {
+    *("sgd_step", "adam_step", "adagrad_step", "rmsprop_step", "average_step", "clip_norm", "add_penalty"),
+    *("philox_bits", "nearest", "unscale", "publish"),
+}
+"""What meets no arrays of 16 bits (the optimizer's float32, random bits, samples that are compared), or has them in cases
+of its own."""
 
 
 def test_every_kernel_has_cases() -> None:
@@ -36,6 +47,38 @@ def test_override_computes_what_its_reference_does(name: str, index: int, dtype:
         # Long sums of both signs: their rounding goes by the size of the terms, of which the largest result speaks.
         size = np.abs(theirs[np.isfinite(theirs)]).max(initial=1) if theirs.dtype.kind == "f" else 1
         np.testing.assert_allclose(backend.to_host(ours), theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * size)
+
+
+@pytest.mark.parametrize("half", HALF_TOLERANCE)
+@pytest.mark.parametrize(("name", "index"), [run for run in RUNS if run[0] not in FULL_ONLY])
+def test_half_precision_is_float32_rounded_at_the_end(name: str, index: int, half: str, device: str) -> None:
+    if half == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    chosen, tolerance = KERNELS[name], HALF_TOLERANCE[half]
+    arguments = _halved(CASES[name][index](np.random.default_rng(index), np.float32), np.dtype(half), chosen)
+    given = [_placed(a) for a in arguments]
+    expected_arguments = copy.deepcopy(arguments)
+    expected = chosen.reference(*expected_arguments)
+    result = chosen(*given)
+    for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+        if is_floating(theirs.dtype):
+            theirs, ours = theirs.astype(np.float64), backend.to_host(ours).astype(np.float64)
+            size = np.abs(theirs[np.isfinite(theirs)]).max(initial=1)
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * size)
+
+
+def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
+    """Arrays in 16 bits, but for statistics, which stay float32 from the forward pass to the gradient."""
+    names = list(of.signature.parameters)
+
+    def each(value: object, name: str = "") -> object:
+        if isinstance(value, tuple):
+            return tuple(each(one) for one in value)
+        floating = isinstance(value, np.ndarray) and value.dtype == np.float32
+        return value.astype(half) if floating and name not in ("mean", "inverse", "scaler") else value
+
+    return tuple(each(value, name) for value, name in zip(argument, names, strict=False))
 
 
 def _placed(argument: object) -> object:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.cuda_host import capture
 
-DTYPES = {0: np.float32, 1: np.float64, 2: np.float16}
+DTYPES = {0: "float32", 1: "float64", 2: "float16", 14: "bfloat16"}
 
 
 class Library:
@@ -78,14 +78,14 @@ class Library:
         self.calls += 1
         first = first.swapaxes(1, 2) if what[3] else first
         second = second.swapaxes(1, 2) if what[4] else second
+        if first.dtype.itemsize == 2:  # factors of 16 bits, sums in float32
+            first, second = first.astype(np.float32), second.astype(np.float32)
         result = alpha._obj.value * (first @ second)
         if beta._obj.value:
-            result += beta._obj.value * target
+            result += beta._obj.value * target.astype(result.dtype)
         if what[7] == 4:
-            bias = np.ctypeslib.as_array(
-                ctypes.cast(what[8], ctypes.POINTER(ctypes.c_float)), (target.shape[1],)
-            )
-            result += bias[None, :, None]
+            memory = (ctypes.c_char * (target.shape[1] * target.itemsize)).from_address(what[8])
+            result += np.ndarray(target.shape[1], target.dtype, memory)[None, :, None].astype(result.dtype)
         target[...] = result
 
     def _matrices(self, pointer: Any, layout: Any) -> np.ndarray:

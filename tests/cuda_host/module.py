@@ -17,6 +17,7 @@ from tests.cuda_host import capture
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-w", "-ffp-contract=off"]
+_REAL = re.compile(r"\breal<(\w+)>")
 _PARAMETER = re.compile(r"^(.*?)(\w+)$", re.DOTALL)
 
 
@@ -53,7 +54,8 @@ def kernels(text: str) -> dict[str, list[str]]:
     for name, parameters in re.findall(r'extern\s+"C"\s+__global__\s+void\s+(\w+)\s*\(([^)]*)\)', text):
         pieces = [piece.strip() for piece in parameters.split(",")] if parameters.strip() else []
         kind = name.rpartition("_")[2]  # what the macro FOR_TYPES calls T
-        found[name] = [re.sub(r"\bT\b", kind, _PARAMETER.match(piece)[1].strip()) for piece in pieces]
+        types = [re.sub(r"\bT\b", kind, _PARAMETER.match(piece)[1].strip()) for piece in pieces]
+        found[name] = [_REAL.sub(lambda of: "double" if of[1] == "double" else "float", one) for one in types]
     return found
 
 
@@ -119,6 +121,7 @@ SIZES = {
     "int": "int32", "unsigned": "uint32", "unsigned int": "uint32",
     "long long": "int64", "unsigned long long": "uint64",
     "float": "float32", "double": "float64", "bool": "bool", "unsigned char": "uint8", "signed char": "int8",
+    "half": "float16", "bfloat16": "bfloat16",
 }  # fmt: skip
 
 
@@ -130,7 +133,7 @@ def _pointer(name: str, kind: str, arg: Any) -> Any:
             return ctypes.c_void_p(int(arg))
         host = arg.host
         target = SIZES.get(plain.rstrip("* "))
-        if target is not None and host.dtype != target and not (target == "uint8" and host.dtype == bool):
+        if target is not None and host.dtype.name != target and not (target == "uint8" and host.dtype == bool):
             raise TypeError(f"{name}: an array of {host.dtype} for {kind}")
         if not host.flags.c_contiguous:
             raise TypeError(f"{name}: an array that is not contiguous for {kind}")

@@ -125,6 +125,13 @@ inline unsigned __ballot_sync(unsigned, int predicate) {
 template <class T> T atomicAdd(T* at, T value) { T old = *at; *at += value; return old; }
 inline int atomicCAS(int* at, int compare, int value) { int old = *at; if (old == compare) *at = value; return old; }
 
+inline unsigned __float_as_uint(float x) { unsigned bits; std::memcpy(&bits, &x, 4); return bits; }
+inline float __uint_as_float(unsigned bits) { float x; std::memcpy(&x, &bits, 4); return x; }
+// What is inline PTX on a device: _Float16 rounds as cvt.rn does.
+#define HALF_ON_HOST                                                                                              \
+    static unsigned short half_bits(float x) { _Float16 h = (_Float16)x; unsigned short b; std::memcpy(&b, &h, 2); return b; } \
+    static float half_value(unsigned short b) { _Float16 h; std::memcpy(&h, &b, 2); return (float)h; }
+
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 #define __expf expf

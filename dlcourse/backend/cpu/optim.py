@@ -14,6 +14,7 @@ from dlcourse.backend.cpu import optim_onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as reference
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.scaling import counted, skips
 from dlcourse.backend.memory import scratch
 
 CHUNK_BYTES = 1 << 19
@@ -47,7 +48,10 @@ def sgd_step(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
+    scaler: Array | None = None,
 ) -> None:
+    if skips(scaler):
+        return
     for w, g, v, decayed, s in _chunks(weight, grad, velocity, buffers=2):
         g = _decayed(w, g, weight_decay, decayed)
         if v is None:
@@ -77,7 +81,11 @@ def adam_step(
     eps: float,
     weight_decay: float,
     decoupled: bool,
+    scaler: Array | None = None,
 ) -> None:
+    if skips(scaler):
+        return
+    step = counted(step, scaler)
     # lr m' / (sqrt(v') + eps) = scale m / (sqrt(v) + root eps): the corrections become scalars, two passes fewer.
     root = (1 - beta2**step) ** 0.5
     scale = lr * root / (1 - beta1**step)
@@ -114,7 +122,17 @@ def adam_step(
 
 
 @override(reference.adagrad_step, "cpu")
-def adagrad_step(weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float) -> None:
+def adagrad_step(
+    weight: Array,
+    grad: Array,
+    sum_sq: Array,
+    lr: float,
+    eps: float,
+    weight_decay: float,
+    scaler: Array | None = None,
+) -> None:
+    if skips(scaler):
+        return
     for w, g, total, decayed, s in _chunks(weight, grad, sum_sq, buffers=2):
         g = _decayed(w, g, weight_decay, decayed)
         np.multiply(g, g, out=s)
@@ -137,7 +155,10 @@ def rmsprop_step(
     eps: float,
     momentum: float,
     weight_decay: float,
+    scaler: Array | None = None,
 ) -> None:
+    if skips(scaler):
+        return
     for w, g, average, v, decayed, s in _chunks(weight, grad, square_avg, velocity, buffers=2):
         g = _decayed(w, g, weight_decay, decayed)
         np.multiply(g, g, out=s)

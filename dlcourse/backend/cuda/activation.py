@@ -24,41 +24,41 @@ def _elementwise(of: Kernel, *arrays: Array) -> Array:
     return y
 
 
-@override(kernels.relu, "cuda")
+@override(kernels.relu, "cuda", half=True)
 def relu(x: Array) -> Array:
     return _elementwise(kernels.relu, x)
 
 
-@override(kernels.relu_grad, "cuda")
+@override(kernels.relu_grad, "cuda", half=True)
 def relu_grad(dout: Array, y: Array) -> Array:
     return _elementwise(kernels.relu_grad, dout, y)
 
 
-@override(kernels.add, "cuda")
+@override(kernels.add, "cuda", half=True)
 def add(a: Array, b: Array) -> Array:
     return _elementwise(kernels.add, a, b)
 
 
-@override(kernels.add_relu, "cuda")
+@override(kernels.add_relu, "cuda", half=True)
 def add_relu(a: Array, b: Array) -> Array:
     return _elementwise(kernels.add_relu, a, b)
 
 
-@override(kernels.gelu_tanh, "cuda")
+@override(kernels.gelu_tanh, "cuda", half=True)
 def gelu_tanh(x: Array) -> Array:
     return _elementwise(kernels.gelu_tanh, x)
 
 
-@override(kernels.gelu_tanh_grad, "cuda")
+@override(kernels.gelu_tanh_grad, "cuda", half=True)
 def gelu_tanh_grad(dout: Array, x: Array) -> Array:
     return _elementwise(kernels.gelu_tanh_grad, dout, x)
 
 
-@override(kernels.gelu, "cuda")
+@override(kernels.gelu, "cuda", half=True)
 def gelu(x: Array) -> Array:
     return _elementwise(kernels.gelu, x)
 
 
-@override(kernels.gelu_grad, "cuda")
+@override(kernels.gelu_grad, "cuda", half=True)
 def gelu_grad(dout: Array, x: Array) -> Array:
     return _elementwise(kernels.gelu_grad, dout, x)

@@ -7,12 +7,13 @@ from dlcourse.backend.cuda.program import NULL, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.precision import full
 
 WARPS = 4
 """Rows a block takes."""
 
 
-@override(kernels.attention, "cuda")
+@override(kernels.attention, "cuda", half=True)
 def attention(
     q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
 ) -> tuple[Array, Array]:
@@ -20,18 +21,20 @@ def attention(
     if name is None or not q.size or not k.size or (kept is not None and kept.dtype != q.dtype):
         return kernels.attention.reference(q, k, v, mask, causal, kept)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
-    p = gemm(_batch(q), _batch(k).swapaxes(1, 2))
+    q, k, v = map(_batch, (q, k, v))
+    scores = gemm(q, k.swapaxes(1, 2), dtype=full(q.dtype))
+    p = scores if scores.dtype == q.dtype else xp.empty(scores.shape, dtype=q.dtype)
     rows, visible = p.size // keys, NULL
     if mask is not None:
         visible = xp.ascontiguousarray(xp.broadcast_to(mask, shape)).astype(np.uint8)
-    settings = np.int64(rows), np.int32(steps), np.int32(keys), p.dtype.type(q.shape[3] ** -0.5), np.int32(causal)
+    settings = np.int64(rows), np.int32(steps), np.int32(keys), scores.dtype.type(q.shape[2] ** -0.5), np.int32(causal)
     factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
-    _rows(f"attention_softmax_{name}", rows, (p, visible, factors, used, *settings))
-    y = gemm(p if kept is None else used, _batch(v))
-    return y.reshape(*q.shape[:3], v.shape[3]), p.reshape(shape)
+    _rows(f"attention_softmax_{name}", rows, (scores, p, visible, factors, used, *settings))
+    y = gemm(p if kept is None else used, v)
+    return y.reshape(*shape[:3], v.shape[2]), p.reshape(shape)
 
 
-@override(kernels.attention_grad, "cuda")
+@override(kernels.attention_grad, "cuda", half=True)
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None
 ) -> tuple[Array, Array, Array]:
@@ -40,10 +43,11 @@ def attention_grad(
         return kernels.attention_grad.reference(dout, q, k, v, p, kept)
     dy, keys = _batch(dout), p.shape[3]
     p = _batch(p)
-    ds = gemm(dy, _batch(v).swapaxes(1, 2))
+    dp = gemm(dy, _batch(v).swapaxes(1, 2), dtype=full(q.dtype))
+    ds = dp if dp.dtype == q.dtype else xp.empty(dp.shape, dtype=q.dtype)
     factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
-    rows, scale = ds.size // keys, p.dtype.type(q.shape[3] ** -0.5)
-    _rows(f"attention_softmax_grad_{name}", rows, (ds, p, factors, used, np.int64(rows), np.int32(keys), scale))
+    rows, scale = ds.size // keys, dp.dtype.type(q.shape[3] ** -0.5)
+    _rows(f"attention_softmax_grad_{name}", rows, (dp, ds, p, factors, used, np.int64(rows), np.int32(keys), scale))
     dv = gemm((p if kept is None else used).swapaxes(1, 2), dy)
     dq, dk = gemm(ds, _batch(k)), gemm(ds.swapaxes(1, 2), _batch(q))
     return dq.reshape(q.shape), dk.reshape(k.shape), dv.reshape(v.shape)

@@ -18,7 +18,7 @@ from dlcourse.backend import precision
 from dlcourse.backend.device import Array, array_module
 
 COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
-REAL = {np.dtype("float32"): 0, np.dtype("float64"): 1, np.dtype("float16"): 2}
+REAL = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 """cudaDataType of the element types."""
 TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8
 EPILOGUE_DEFAULT, EPILOGUE_BIAS = 1, 4
@@ -80,7 +80,14 @@ def _handle(device: int, xp: Any) -> _Handle:
     return _Handle(xp)
 
 
-def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False, bias: Array | None = None) -> Array:
+def gemm(
+    a: Array,
+    b: Array,
+    out: Array | None = None,
+    accumulate: bool = False,
+    bias: Array | None = None,
+    dtype: np.dtype | None = None,
+) -> Array:
     """out <- a b, or out + a b, or a b + bias.
 
     Args:
@@ -88,12 +95,13 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False,
         out: (M, N) or (B, M, N), by rows; a new array where left out.
         accumulate: add to ``out``.
         bias: (N,), added to every row.
+        dtype: of a new array; by default that of ``a``. It may be float32 where the factors have 16 bits.
     Raises:
         BlasError: cuBLASLt has no algorithm for it.
     """
     xp = array_module(a)
     if out is None:
-        out = xp.empty((*a.shape[:-1], b.shape[-1]), dtype=a.dtype)
+        out = xp.empty((*a.shape[:-1], b.shape[-1]), dtype=a.dtype if dtype is None else dtype)
     if not out.size:
         return out
     if not a.shape[-1]:
@@ -106,7 +114,7 @@ def gemm(a: Array, b: Array, out: Array | None = None, accumulate: bool = False,
         return out
     a, b = _readable(a, xp), _readable(b, xp)
     settings = _lie(a), _lie(b), _lie(out), tuple(map(_alignment, (b, a, out))), bias is not None
-    plan = _plan(a.device.id, xp, a.dtype, *settings, precision.tensor_float())
+    plan = _plan(a.device.id, xp, (a.dtype, out.dtype), *settings, precision.tensor_float())
     plan(a, b, out, accumulate, bias, xp)
     return out
 
@@ -141,7 +149,7 @@ class _Plan:
     def __init__(
         self,
         handle: _Handle,
-        dtype: np.dtype,
+        dtypes: tuple[np.dtype, np.dtype],
         a: tuple,
         b: tuple,
         out: tuple,
@@ -149,7 +157,8 @@ class _Plan:
         bias: bool,
         tf32: bool,
     ):
-        self.handle, double = handle, dtype == np.float64
+        self.handle, (dtype, out_dtype) = handle, dtypes
+        double = dtype == np.float64
         compute = COMPUTE_64F if double else COMPUTE_TF32 if tf32 and dtype == np.float32 else COMPUTE_32F
         self.number = c_double if double else c_float
         self.description = c_void_p()
@@ -158,7 +167,7 @@ class _Plan:
         self._set(TRANSPOSE_A, c_int32(int(b[2])))
         self._set(TRANSPOSE_B, c_int32(int(a[2])))
         self._set(EPILOGUE, c_int32(EPILOGUE_BIAS if bias else EPILOGUE_DEFAULT))
-        self.layouts = [self._layout(dtype, lie) for lie in (b, a, out)]
+        self.layouts = [self._layout(*each) for each in ((dtype, b), (dtype, a), (out_dtype, out))]
         self.algorithm = self._choose(alignments, bias)
 
     def _set(self, attribute: int, value: Any) -> None:
@@ -170,7 +179,7 @@ class _Plan:
         height, width = (rows, columns) if by_columns else (columns, rows)
         made = c_void_p()
         sizes = c_uint64(height), c_uint64(width), c_int64(distance)
-        _check(library().cublasLtMatrixLayoutCreate(byref(made), REAL[dtype], *sizes))
+        _check(library().cublasLtMatrixLayoutCreate(byref(made), REAL[dtype.name], *sizes))
         if batches > 1:
             for attribute, value in ((BATCH_COUNT, c_int32(batches)), (BATCH_STRIDE, c_int64(stride))):
                 size = c_size_t(ctypes.sizeof(value))

@@ -1,7 +1,8 @@
 """Convolution on the GPU: patches by one kernel, then a cuBLASLt product; a 1x1 convolution is the product alone.
 
 Patches of some pictures at a time, so that they take no more than :data:`PATCH_BYTES`. With few channels, and with
-groups, the kernels of ``conv_tiles`` do it without patches in memory.
+groups, the kernels of ``conv_tiles`` do it without patches in memory; these take no arrays of 16 bits, for which the
+products run on tensor cores.
 """
 
 import math
@@ -16,16 +17,20 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.conv import out_size
+from dlcourse.backend.kernels.half import in_float32
+from dlcourse.backend.precision import full, is_half
 
 Pair = tuple[int, int]
 PATCH_BYTES = 1 << 28
 THREADS = 256
 
 
-@override(kernels.conv2d, "cuda")
+@override(kernels.conv2d, "cuda", half=True)
 def conv2d(
     x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
+    if groups > 1 and is_half(x.dtype):
+        return in_float32(conv2d)(x, weight, bias, stride, padding, dilation, groups)
     narrow = conv_tiles.forward(x, weight, bias, stride, padding, dilation, groups)
     if narrow is not None:
         return narrow
@@ -41,10 +46,12 @@ def conv2d(
     return y
 
 
-@override(kernels.conv2d_input_grad, "cuda")
+@override(kernels.conv2d_input_grad, "cuda", half=True)
 def conv2d_input_grad(
     dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
+    if groups > 1 and is_half(dout.dtype):
+        return in_float32(conv2d_input_grad)(dout, weight, x_shape, stride, padding, dilation, groups)
     narrow = conv_tiles.input_grad(dout, weight, x_shape, stride, padding, dilation, groups)
     if narrow is not None:
         return narrow
@@ -65,10 +72,12 @@ def conv2d_input_grad(
     return dx
 
 
-@override(kernels.conv2d_weight_grad, "cuda")
+@override(kernels.conv2d_weight_grad, "cuda", half=True)
 def conv2d_weight_grad(
     dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
+    if groups > 1 and is_half(dout.dtype):
+        return in_float32(conv2d_weight_grad)(dout, x, weight_shape, stride, padding, dilation, groups)
     narrow = conv_tiles.weight_grad(dout, x, weight_shape, stride, padding, dilation, groups)
     if narrow is not None:
         return narrow
@@ -76,11 +85,12 @@ def conv2d_weight_grad(
         return kernels.conv2d_weight_grad.reference(dout, x, weight_shape, stride, padding, dilation, groups)
     xp, kernel, size = array_module(dout), weight_shape[1:3], dout.shape[1:3]
     dout, columns = xp.ascontiguousarray(dout), math.prod(weight_shape[1:])
-    dweight = xp.empty((weight_shape[0], columns), dtype=dout.dtype)
-    for part in _parts(len(x), size, columns, x.itemsize):
+    parts = list(_parts(len(x), size, columns, x.itemsize))
+    dweight = xp.empty((weight_shape[0], columns), dtype=dout.dtype if len(parts) == 1 else full(dout.dtype))
+    for part in parts:
         rows = _patches(x[part], size, kernel, stride, padding, dilation)
         gemm(dout[part].reshape(len(rows), -1).T, rows, dweight, accumulate=part.start > 0)
-    return dweight.reshape(weight_shape)
+    return dweight.astype(dout.dtype, copy=False).reshape(weight_shape)
 
 
 def _patches(x: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
+from dlcourse.backend.cuda.program import NULL, TYPES, blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels.conv import out_size
 
@@ -89,7 +89,7 @@ def weight_grad(
 def _fits(name: str | None, x_shape: tuple, out_shape: tuple, width: int, groups: int, weight_shape: tuple) -> bool:
     """Whether the kernels take it and are the better way: the product's width is small, or in groups."""
     places = math.prod(x_shape[:3]), math.prod(out_shape[:3])
-    if name is None or min(*x_shape, *out_shape) < 1 or max(places) >= 2**31 - TALL:
+    if name not in TYPES.values() or min(*x_shape, *out_shape) < 1 or max(places) >= 2**31 - TALL:
         return False
     return groups > 1 or (width <= NARROW and tuple(weight_shape[1:3]) != (1, 1))
 

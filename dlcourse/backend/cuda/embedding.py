@@ -6,6 +6,7 @@ from dlcourse.backend.cuda.program import blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import embedding as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.precision import full
 
 SEGMENT = 256
 """The fewest indices a segment has."""
@@ -15,7 +16,7 @@ MOST_READS = 1 << 28
 """Indices read by all blocks, beyond which sorting them, as the reference does, is less work."""
 
 
-@override(kernels.embedding_grad, "cuda")
+@override(kernels.embedding_grad, "cuda", half=True)
 def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     name, count = name_of(dout), len(indices)
     if name is None or not dout.size or not rows or count * rows > MOST_READS:
@@ -27,11 +28,13 @@ def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     segment = -(-count // segments)
     segments = -(-count // segment)
     grad = xp.empty((rows, width), dtype=dout.dtype)
-    parts = grad if segments == 1 else xp.empty((segments, rows, width), dtype=dout.dtype)
+    adding = full(dout.dtype)
+    alone = segments == 1 and adding == dout.dtype  # the first kernel's sums are the result, not parts of it
+    parts = grad if alone else xp.empty((segments, rows, width), dtype=adding)
     launch, threads = program("embedding").launch, min(256, -(-width // 32) * 32)
     sizes = np.int64(count), np.int32(width), np.int32(rows), np.int64(segment)
     launch(f"embedding_parts_{name}", (rows, segments), (threads,), (dout, indices, parts, *sizes))
-    if segments > 1:
+    if not alone:
         sizes = np.int64(grad.size), np.int32(segments)
         launch(f"embedding_total_{name}", blocks(grad.size), (256,), (parts, grad, *sizes))
     return grad

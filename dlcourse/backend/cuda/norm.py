@@ -10,6 +10,7 @@ from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.precision import full
 
 THREADS = 256
 """Of a block that sums down columns: as ``columns.cuh`` has it."""
@@ -21,7 +22,7 @@ WIDE_ROW = 1024
 """Columns beyond which a row of layer norm gets a block instead of a warp."""
 
 
-@override(kernels.batch_norm, "cuda")
+@override(kernels.batch_norm, "cuda", half=True)
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     name = name_of(x, weight, bias)
     if name is None or not x.size:
@@ -29,7 +30,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     return _batch_norm(name, x, weight, bias, eps, relu=False)
 
 
-@override(kernels.batch_norm_relu, "cuda")
+@override(kernels.batch_norm_relu, "cuda", half=True)
 def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
     name = name_of(x, weight, bias)
     if name is None or not x.size:
@@ -40,19 +41,19 @@ def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[A
     return y, mean, inverse, bits
 
 
-@override(kernels.batch_norm_grad, "cuda")
+@override(kernels.batch_norm_grad, "cuda", half=True)
 def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
-    name = name_of(dout, x, weight, mean, inverse)
+    name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
         return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse)
     return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse)
 
 
-@override(kernels.batch_norm_relu_grad, "cuda")
+@override(kernels.batch_norm_relu_grad, "cuda", half=True)
 def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array
 ) -> tuple[Array, Array, Array]:
-    name = name_of(dout, x, weight, mean, inverse)
+    name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
         return kernels.batch_norm_relu_grad.reference(dout, positive, x, weight, mean, inverse)
     return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse)
@@ -63,10 +64,10 @@ def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, rel
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
     width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=x.dtype)
-    y, mean, inverse = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+    partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
+    y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=partial.dtype) for _ in range(2))
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
-    _launch(f"batch_norm_sums_{name}", grid, (x, partial, *sizes), 2 * THREADS * x.itemsize)
+    _launch(f"batch_norm_sums_{name}", grid, (x, partial, *sizes), 2 * THREADS * partial.itemsize)
     arrays = x, weight, bias, partial, y, mean, inverse
     last = np.int32(grid[1]), np.float64(eps), np.int32(relu)
     _launch(f"batch_norm_apply_{name}", grid, (*arrays, *sizes, *last), 64 * 8)
@@ -81,17 +82,17 @@ def _batch_norm_grad(
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
     width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=x.dtype)
+    partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
     dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     sums = dout, bits, x, mean, inverse, partial, *sizes
-    _launch(f"batch_norm_grad_sums_{name}", grid, sums, 2 * THREADS * x.itemsize)
+    _launch(f"batch_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
     arrays = dout, bits, x, weight, mean, inverse, partial, dx, dweight, dbias
     _launch(f"batch_norm_grad_apply_{name}", grid, (*arrays, *sizes, np.int32(grid[1])), 64 * 8)
     return dx, dweight, dbias
 
 
-@override(kernels.layer_norm, "cuda")
+@override(kernels.layer_norm, "cuda", half=True)
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     name = name_of(x, weight, bias)
     if name is None or not x.size:
@@ -100,32 +101,38 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
     y = xp.empty_like(x)
-    mean, inverse = (xp.empty((rows, 1), dtype=x.dtype) for _ in range(2))
-    grid, block, shared = _rows_plan(rows, columns, x.itemsize)
-    arguments = x, weight, bias, y, mean, inverse, np.int64(rows), np.int32(columns), x.dtype.type(eps)
+    mean, inverse = (xp.empty((rows, 1), dtype=full(x.dtype)) for _ in range(2))
+    grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
+    arguments = x, weight, bias, y, mean, inverse, np.int64(rows), np.int32(columns), mean.dtype.type(eps)
     program("norm").launch(f"layer_norm_{name}", grid, block, arguments, shared=shared)
     return y, mean, inverse
 
 
-@override(kernels.layer_norm_grad, "cuda")
+@override(kernels.layer_norm_grad, "cuda", half=True)
 def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
-    name = name_of(dout, x, weight, mean, inverse)
+    name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
         return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse)
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
     dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
-    grid, block, shared = _rows_plan(rows, columns, x.itemsize)
+    grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
     arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
     program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
     width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=x.dtype)
+    partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
     sums = dout, x, mean, inverse, partial, np.int64(rows), np.int32(columns), np.int32(width)
-    _launch(f"layer_norm_grad_sums_{name}", grid, sums, 2 * THREADS * x.itemsize)
+    _launch(f"layer_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
     totals = partial, dweight, dbias, np.int32(columns), np.int32(width), np.int32(grid[1])
     _launch(f"layer_norm_grad_totals_{name}", (grid[0], 1), totals, 64 * 8)
     return dx, dweight, dbias
+
+
+def _name(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> str | None:
+    """:func:`name_of`, where the statistics have the type that such numbers are added up in."""
+    alike = mean.dtype == inverse.dtype == full(x.dtype)
+    return name_of(dout, x, weight) if alike else None
 
 
 def _columns_plan(rows: int, columns: int) -> tuple[int, tuple[int, int]]:

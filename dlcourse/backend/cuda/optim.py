@@ -47,12 +47,13 @@ def sgd_step(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
+    scaler: Array | None = None,
 ) -> None:
     if not _suits(weight, grad, velocity):
-        kernels.sgd_step.reference(weight, grad, velocity, lr, momentum, nesterov, weight_decay)
+        kernels.sgd_step.reference(weight, grad, velocity, lr, momentum, nesterov, weight_decay, scaler)
         return
     kind = weight.dtype.type
-    settings = *_changing(lr, kind), kind(momentum), np.int32(nesterov), kind(weight_decay)
+    settings = *_changing(lr, kind), kind(momentum), np.int32(nesterov), kind(weight_decay), _or_null(scaler)
     _over_all("sgd_step", weight, grad, _or_null(velocity), np.int64(weight.size), *settings)
 
 
@@ -69,24 +70,34 @@ def adam_step(
     eps: float,
     weight_decay: float,
     decoupled: bool,
+    scaler: Array | None = None,
 ) -> None:
     if not _suits(weight, grad, exp_avg, exp_avg_sq):
-        settings = step, lr, beta1, beta2, eps, weight_decay, decoupled
+        settings = step, lr, beta1, beta2, eps, weight_decay, decoupled, scaler
         kernels.adam_step.reference(weight, grad, exp_avg, exp_avg_sq, *settings)
         return
     kind = weight.dtype.type
     changing = *_changing(step, np.int64), *_changing(lr, kind)
     settings = np.float64(beta1), np.float64(beta2), kind(eps), kind(weight_decay), np.int32(decoupled)
+    settings = *settings, _or_null(scaler)
     _over_all("adam_step", weight, grad, exp_avg, exp_avg_sq, np.int64(weight.size), *changing, *settings)
 
 
 @override(kernels.adagrad_step, "cuda")
-def adagrad_step(weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float) -> None:
+def adagrad_step(
+    weight: Array,
+    grad: Array,
+    sum_sq: Array,
+    lr: float,
+    eps: float,
+    weight_decay: float,
+    scaler: Array | None = None,
+) -> None:
     if not _suits(weight, grad, sum_sq):
-        kernels.adagrad_step.reference(weight, grad, sum_sq, lr, eps, weight_decay)
+        kernels.adagrad_step.reference(weight, grad, sum_sq, lr, eps, weight_decay, scaler)
         return
     kind = weight.dtype.type
-    settings = *_changing(lr, kind), kind(eps), kind(weight_decay)
+    settings = *_changing(lr, kind), kind(eps), kind(weight_decay), _or_null(scaler)
     _over_all("adagrad_step", weight, grad, sum_sq, np.int64(weight.size), *settings)
 
 
@@ -101,13 +112,14 @@ def rmsprop_step(
     eps: float,
     momentum: float,
     weight_decay: float,
+    scaler: Array | None = None,
 ) -> None:
     if not _suits(weight, grad, square_avg, velocity):
-        settings = lr, alpha, eps, momentum, weight_decay
+        settings = lr, alpha, eps, momentum, weight_decay, scaler
         kernels.rmsprop_step.reference(weight, grad, square_avg, velocity, *settings)
         return
     kind = weight.dtype.type
-    settings = map(kind, (alpha, 1 - alpha, eps, momentum, weight_decay))
+    settings = *map(kind, (alpha, 1 - alpha, eps, momentum, weight_decay)), _or_null(scaler)
     arrays = grad, square_avg, _or_null(velocity), np.int64(weight.size)
     _over_all("rmsprop_step", weight, *arrays, *_changing(lr, kind), *settings)
 

@@ -8,11 +8,12 @@ from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pictures as kernels
+from dlcourse.backend.precision import full
 
 THREADS = 256
 
 
-@override(kernels.picture_batch, "cuda")
+@override(kernels.picture_batch, "cuda", half=True)
 def picture_batch(
     pictures: Array,
     rows: Array | None,
@@ -49,11 +50,11 @@ def _period(array: Array, out: Array) -> Array:
     shape = array.shape
     while shape and shape[0] == 1:
         shape = shape[1:]
-    if shape == out.shape[out.ndim - len(shape) :] and array.dtype == out.dtype:
+    if shape == out.shape[out.ndim - len(shape) :] and array.dtype == full(out.dtype):
         return array_module(out).ascontiguousarray(array).reshape(-1)
     return _whole(array, out)
 
 
 def _whole(array: Array, out: Array) -> Array:
     xp = array_module(out)
-    return xp.ascontiguousarray(xp.broadcast_to(array, out.shape[1:]).astype(out.dtype)).reshape(-1)
+    return xp.ascontiguousarray(xp.broadcast_to(array, out.shape[1:]).astype(full(out.dtype))).reshape(-1)

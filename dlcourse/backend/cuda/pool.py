@@ -24,7 +24,7 @@ def _out_shape(x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> tup
     return (x_shape[0], *out_size(x_shape, window, stride, padding, (1, 1)), x_shape[3])
 
 
-@override(kernels.max_pool2d, "cuda")
+@override(kernels.max_pool2d, "cuda", half=True)
 def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
     name, xp = name_of(x), array_module(x)
     if name is None or not x.size or window[0] * window[1] > 256:
@@ -35,7 +35,7 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
     return y, place
 
 
-@override(kernels.max_pool2d_grad, "cuda")
+@override(kernels.max_pool2d_grad, "cuda", half=True)
 def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
     name, xp = name_of(dout), array_module(dout)
     if name is None or not dout.size or place.dtype != np.uint8:
@@ -46,7 +46,7 @@ def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, str
     return dx
 
 
-@override(kernels.avg_pool2d, "cuda")
+@override(kernels.avg_pool2d, "cuda", half=True)
 def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
     name, xp = name_of(x), array_module(x)
     if name is None or not x.size:
@@ -56,7 +56,7 @@ def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
     return y
 
 
-@override(kernels.avg_pool2d_grad, "cuda")
+@override(kernels.avg_pool2d_grad, "cuda", half=True)
 def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
     name, xp = name_of(dout), array_module(dout)
     if name is None or not dout.size:

@@ -16,8 +16,10 @@ from dlcourse.backend.device import Array
 SOURCES = Path(__file__).parent / "sources"
 OPTIONS = ("-std=c++17", f"-I{SOURCES}")
 
-TYPES = {np.dtype("float32"): "float", np.dtype("float64"): "double"}
+TYPES = {"float32": "float", "float64": "double"}
 """The element types that have kernels, as the kernels' names end."""
+HALVES = {"float16": "half", "bfloat16": "bfloat16"}
+"""Those of 16 bits, which only kernels declared with ``half=True`` meet."""
 
 NULL = np.uint64(0)
 """The argument for a pointer that may be null."""
@@ -86,7 +88,9 @@ def families() -> list[str]:
 def name_of(*arrays: Array) -> str | None:
     """How the kernels for these arrays' common type end; None where types differ or have no kernels."""
     first = arrays[0].dtype
-    return TYPES.get(first) if all(array.dtype == first for array in arrays) else None
+    if any(array.dtype != first for array in arrays):
+        return None
+    return TYPES.get(first.name) or HALVES.get(first.name)
 
 
 def blocks(count: int, threads: int = 256, most: int = 2112) -> tuple[int]:

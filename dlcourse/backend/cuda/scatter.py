@@ -9,7 +9,7 @@ from dlcourse.backend.kernels import scatter as kernels
 from dlcourse.backend.kernels.embedding import embedding_grad
 
 
-@override(kernels.scatter_add, "cuda")
+@override(kernels.scatter_add, "cuda", half=True)
 def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
     parts = index if isinstance(index, tuple) else (index,)
     if not parts or not all(getattr(part, "dtype", None) is not None and part.dtype.kind in "iu" for part in parts):

@@ -16,21 +16,29 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
+
+from dlcourse.backend.kernels.half import in_float32
 
 _kernels: dict[str, "Kernel"] = {}
 
 
 class Kernel:
-    """A reference and its overrides, called like a function."""
+    """A reference and its overrides, called like a function.
 
-    def __init__(self, reference: Callable):
+    Args:
+        reference: the specification.
+        kept: which of its results stay float32 where the arrays have 16 bits.
+    """
+
+    def __init__(self, reference: Callable, kept: Collection[int] = ()):
         functools.update_wrapper(self, reference)
-        self.name = reference.__name__
-        self.reference = reference
+        self.name, self.kept = reference.__name__, kept
+        self.reference = in_float32(reference, kept)
+        self.signature = inspect.signature(reference)
         self.overrides: dict[str, Callable] = {}
         self._chosen: dict[type, Callable] = {}
 
@@ -48,22 +56,28 @@ class Kernel:
         return self._chosen[array_type]
 
 
-def kernel(reference: Callable) -> Kernel:
-    """Declare a reference implementation; its name becomes the kernel's."""
+def kernel(reference: Callable | None = None, *, kept: Collection[int] = ()) -> Any:
+    """Declare a reference implementation; its name becomes the kernel's. ``kept`` as :class:`Kernel` has it."""
+    if reference is None:
+        return functools.partial(kernel, kept=kept)
     if reference.__name__ in _kernels:
         raise ValueError(f"two kernels are named {reference.__name__!r}")
-    made = _kernels[reference.__name__] = Kernel(reference)
+    made = _kernels[reference.__name__] = Kernel(reference, kept)
     return made
 
 
-def override(of: Kernel, kind: str) -> Callable[[Callable], Callable]:
-    """Declare a faster implementation of a kernel for ``cpu`` or ``cuda``: same name, same signature."""
+def override(of: Kernel, kind: str, half: bool = False) -> Callable[[Callable], Callable]:
+    """Declare a faster implementation of a kernel for ``cpu`` or ``cuda``: same name, same signature.
+
+    Args:
+        half: it takes arrays of 16 bits as they are; else they come as float32, and its results are rounded.
+    """
 
     def declare(function: Callable) -> Callable:
-        ours, theirs = inspect.signature(function), inspect.signature(of.reference)
+        ours, theirs = inspect.signature(function), of.signature
         if function.__name__ != of.name or list(ours.parameters.values()) != list(theirs.parameters.values()):
             raise TypeError(f"override {function.__name__}{ours} is not the kernel {of.name}{theirs}")
-        of.overrides[kind] = function
+        of.overrides[kind] = function if half else in_float32(function, of.kept)
         of._chosen.clear()
         return function
 

@@ -10,7 +10,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 
 
-@kernel
+@kernel(kept=(1, 2))
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     """Normalise each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,)."""
     xp = array_module(x)
@@ -29,7 +29,7 @@ def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
     return dx, dweight, dbias
 
 
-@kernel
+@kernel(kept=(1, 2))
 def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
     """ReLU of :func:`batch_norm`: y, mean, 1 / sqrt(var + eps), and where y > 0, see :func:`pack`."""
     y, mean, inverse = batch_norm.reference(x, weight, bias, eps)
@@ -55,7 +55,7 @@ def unpack(bits: Array, shape: tuple[int, ...]) -> Array:
     return array_module(bits).unpackbits(bits, bitorder="little")[: math.prod(shape)].reshape(shape)
 
 
-@kernel
+@kernel(kept=(1, 2))
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     """Normalise each row of x (M, D) by its own mean and variance (1/D): y, mean (M, 1), 1 / sqrt(var + eps) (M, 1)."""
     xp = array_module(x)

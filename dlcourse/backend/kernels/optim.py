@@ -1,11 +1,13 @@
 """Optimizer steps: one kernel over a model's flat parameter buffer, in place.
 
 All arrays are one-dimensional, of one length n and one floating-point type. The gradient is only read. Weight decay
-adds ``weight_decay * weight`` to the gradient (the L2 penalty's share), before anything else.
+adds ``weight_decay * weight`` to the gradient (the L2 penalty's share), before anything else. With a loss scale (see
+``scaling.py``) nothing is changed where the gradient overflowed, and Adam does not count that step.
 """
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.scaling import counted, skips
 
 
 @kernel
@@ -17,11 +19,14 @@ def sgd_step(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
+    scaler: Array | None = None,
 ) -> None:
     """Gradient descent, with momentum where ``velocity`` is an array (zeros at first).
 
     v <- momentum v + g;  w <- w - lr v, or with Nesterov  w <- w - lr (g + momentum v).
     """
+    if skips(scaler):
+        return
     grad = grad + weight_decay * weight
     if velocity is not None:
         velocity *= momentum
@@ -43,6 +48,7 @@ def adam_step(
     eps: float,
     weight_decay: float,
     decoupled: bool,
+    scaler: Array | None = None,
 ) -> None:
     """Adam (Kingma & Ba 2015) with bias correction; ``step`` counts from 1.
 
@@ -52,6 +58,9 @@ def adam_step(
     ``decoupled`` is AdamW (Loshchilov & Hutter 2019): the decay leaves the gradient alone and shrinks the weight,
     w <- (1 - lr weight_decay) w, before the update.
     """
+    if skips(scaler):
+        return
+    step = counted(step, scaler)
     xp = array_module(weight)
     if decoupled:
         weight *= 1 - lr * weight_decay
@@ -67,8 +76,18 @@ def adam_step(
 
 
 @kernel
-def adagrad_step(weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float) -> None:
+def adagrad_step(
+    weight: Array,
+    grad: Array,
+    sum_sq: Array,
+    lr: float,
+    eps: float,
+    weight_decay: float,
+    scaler: Array | None = None,
+) -> None:
     """AdaGrad (Duchi, Hazan & Singer 2011): s <- s + g^2;  w <- w - lr g / (sqrt(s) + eps)."""
+    if skips(scaler):
+        return
     xp = array_module(weight)
     grad = grad + weight_decay * weight
     sum_sq += grad * grad
@@ -86,11 +105,14 @@ def rmsprop_step(
     eps: float,
     momentum: float,
     weight_decay: float,
+    scaler: Array | None = None,
 ) -> None:
     """RMSProp (Tieleman & Hinton 2012), with momentum where ``velocity`` is an array (zeros at first).
 
     s <- alpha s + (1 - alpha) g^2;  u = g / (sqrt(s) + eps);  w <- w - lr u, or v <- momentum v + u;  w <- w - lr v.
     """
+    if skips(scaler):
+        return
     xp = array_module(weight)
     grad = grad + weight_decay * weight
     square_avg *= alpha

@@ -31,43 +31,48 @@ constexpr double ROOT_HALF = 0.70710678118654752440, DENSITY = 0.398942280401432
 
 template <class T>
 __device__ void gelu_tanh(const T* x, T* y, long long n) {
+    using R = real<T>;
     for (long long i = first_element(); i < n; i += element_stride()) {
-        const T v = x[i];
-        y[i] = (T)0.5 * v * (1 + tanh((T)GELU_SCALE * (v + (T)GELU_CUBIC * v * v * v)));
+        const R v = x[i];
+        y[i] = (R)0.5 * v * (1 + tanh((R)GELU_SCALE * (v + (R)GELU_CUBIC * v * v * v)));
     }
 }
 
 template <class T>
 __device__ void gelu_tanh_grad(const T* dout, const T* x, T* dx, long long n) {
+    using R = real<T>;
     for (long long i = first_element(); i < n; i += element_stride()) {
-        const T v = x[i];
-        const T t = tanh((T)GELU_SCALE * (v + (T)GELU_CUBIC * v * v * v));
-        const T slope = (T)GELU_SCALE * (1 + 3 * (T)GELU_CUBIC * v * v);
-        dx[i] = dout[i] * ((T)0.5 * (1 + t) + (T)0.5 * v * (1 - t * t) * slope);
+        const R v = x[i];
+        const R t = tanh((R)GELU_SCALE * (v + (R)GELU_CUBIC * v * v * v));
+        const R slope = (R)GELU_SCALE * (1 + 3 * (R)GELU_CUBIC * v * v);
+        dx[i] = dout[i] * ((R)0.5 * (1 + t) + (R)0.5 * v * (1 - t * t) * slope);
     }
 }
 
 template <class T>
 __device__ void gelu(const T* x, T* y, long long n) {
+    using R = real<T>;
     for (long long i = first_element(); i < n; i += element_stride()) {
-        y[i] = x[i] * ((T)0.5 * (1 + erf(x[i] * (T)ROOT_HALF)));
+        const R v = x[i];
+        y[i] = v * ((R)0.5 * (1 + erf(v * (R)ROOT_HALF)));
     }
 }
 
 template <class T>
 __device__ void gelu_grad(const T* dout, const T* x, T* dx, long long n) {
+    using R = real<T>;
     for (long long i = first_element(); i < n; i += element_stride()) {
-        const T v = x[i];
-        const T density = exp((T)-0.5 * v * v) * (T)DENSITY;
-        dx[i] = dout[i] * ((T)0.5 * (1 + erf(v * (T)ROOT_HALF)) + v * density);
+        const R v = x[i];
+        const R density = exp((R)-0.5 * v * v) * (R)DENSITY;
+        dx[i] = dout[i] * ((R)0.5 * (1 + erf(v * (R)ROOT_HALF)) + v * density);
     }
 }
 
-FOR_TYPES(relu, (const T* x, T* y, long long n), (x, y, n))
-FOR_TYPES(relu_grad, (const T* dout, const T* y, T* dx, long long n), (dout, y, dx, n))
-FOR_TYPES(add, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
-FOR_TYPES(add_relu, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
-FOR_TYPES(gelu_tanh, (const T* x, T* y, long long n), (x, y, n))
-FOR_TYPES(gelu_tanh_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))
-FOR_TYPES(gelu, (const T* x, T* y, long long n), (x, y, n))
-FOR_TYPES(gelu_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))
+FOR_ALL_TYPES(relu, (const T* x, T* y, long long n), (x, y, n))
+FOR_ALL_TYPES(relu_grad, (const T* dout, const T* y, T* dx, long long n), (dout, y, dx, n))
+FOR_ALL_TYPES(add, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
+FOR_ALL_TYPES(add_relu, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
+FOR_ALL_TYPES(gelu_tanh, (const T* x, T* y, long long n), (x, y, n))
+FOR_ALL_TYPES(gelu_tanh_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))
+FOR_ALL_TYPES(gelu, (const T* x, T* y, long long n), (x, y, n))
+FOR_ALL_TYPES(gelu_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))

@@ -11,6 +11,47 @@
     T* name = reinterpret_cast<T*>(name##_bytes)
 #endif
 
+// The two types of 16 bits, as they lie in memory: fp16 with 10 bits of mantissa, bf16 with float32's exponent and 7. They
+// turn into float where they are read and are rounded to the nearest, ties to even, where they are written; nothing is
+// computed in them. Written here because NVRTC's wheels bring no header for them.
+struct half {
+    unsigned short bits;
+    half() = default;
+    __device__ half(float value) { bits = half_bits(value); }
+    __device__ operator float() const { return half_value(bits); }
+#ifndef HALF_ON_HOST
+    __device__ static unsigned short half_bits(float value) {
+        unsigned short bits;
+        asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+        return bits;
+    }
+    __device__ static float half_value(unsigned short bits) {
+        float value;
+        asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+        return value;
+    }
+#else
+    HALF_ON_HOST
+#endif
+};
+
+struct bfloat16 {
+    unsigned short bits;
+    bfloat16() = default;
+    __device__ bfloat16(float value) {
+        const unsigned whole = __float_as_uint(value);
+        // A NaN could be carried over into an infinity.
+        bits = value != value ? 0x7fff : (unsigned short)((whole + 0x7fff + (whole >> 16 & 1)) >> 16);
+    }
+    __device__ operator float() const { return __uint_as_float((unsigned)bits << 16); }
+};
+
+// What is computed in where T lies in memory.
+template <class T> struct Computing { using type = T; };
+template <> struct Computing<half> { using type = float; };
+template <> struct Computing<bfloat16> { using type = float; };
+template <class T> using real = typename Computing<T>::type;
+
 // An entry point for each type: FOR_TYPES(name, (const T* x, T* y, long long n), (x, y, n)) makes name_float and
 // name_double of the template `name`. The parameters are written once, with T in them.
 #define ENTRY(name, suffix, type, parameters, arguments)          \
@@ -23,6 +64,14 @@
 #define FOR_TYPES(name, parameters, arguments)          \
     ENTRY(name, float, float, parameters, arguments)    \
     ENTRY(name, double, double, parameters, arguments)
+
+// The same with the types of 16 bits, whose names end in half and bfloat16.
+#define FOR_HALVES(name, parameters, arguments)             \
+    ENTRY(name, half, half, parameters, arguments)          \
+    ENTRY(name, bfloat16, bfloat16, parameters, arguments)
+#define FOR_ALL_TYPES(name, parameters, arguments)    \
+    FOR_TYPES(name, parameters, arguments)            \
+    FOR_HALVES(name, parameters, arguments)
 
 constexpr unsigned FULL_WARP = 0xffffffffu;
 

@@ -24,7 +24,7 @@ __device__ void fold(
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), u = (int)(i / c % w), v = (int)(i / c / w % h);
         const long long picture = i / c / w / h;
-        T sum = 0;
+        real<T> sum = 0;
         for (int a = 0; a < kh; ++a) {
             const int top = v + py - a * dy;
             if (top < 0 || top % sy || top / sy >= oh) continue;
@@ -39,11 +39,11 @@ __device__ void fold(
     }
 }
 
-FOR_TYPES(patches,
+FOR_ALL_TYPES(patches,
     (const T* x, T* rows, long long n, int h, int w, int c, int oh, int ow, int kh, int kw,
      int sy, int sx, int py, int px, int dy, int dx),
     (x, rows, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px, dy, dx))
-FOR_TYPES(fold,
+FOR_ALL_TYPES(fold,
     (const T* rows, T* x, long long n, int h, int w, int c, int oh, int ow, int kh, int kw,
      int sy, int sx, int py, int px, int dy, int dx),
     (rows, x, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px, dy, dx))

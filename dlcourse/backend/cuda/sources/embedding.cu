@@ -7,14 +7,14 @@ constexpr int TILE = 256;
 
 template <class T>
 __device__ void embedding_parts(
-    const T* dout, const long long* indices, T* parts, long long count, int width, int rows, long long segment
+    const T* dout, const long long* indices, real<T>* parts, long long count, int width, int rows, long long segment
 ) {
     __shared__ long long tile[TILE];
     const int row = blockIdx.x, part = blockIdx.y;
     const long long begin = part * segment, end = begin + segment < count ? begin + segment : count;
     for (int base = 0; base < width; base += blockDim.x) {
         const int column = base + threadIdx.x;
-        T sum = 0;
+        real<T> sum = 0;
         for (long long start = begin; start < end; start += TILE) {
             const int held = (int)(end - start < TILE ? end - start : TILE);
             __syncthreads();
@@ -31,15 +31,15 @@ __device__ void embedding_parts(
 }
 
 template <class T>
-__device__ void embedding_total(const T* parts, T* grad, long long size, int count) {
+__device__ void embedding_total(const real<T>* parts, T* grad, long long size, int count) {
     for (long long i = first_element(); i < size; i += element_stride()) {
-        T sum = 0;
+        real<T> sum = 0;
         for (int part = 0; part < count; ++part) sum += parts[part * size + i];
         grad[i] = sum;
     }
 }
 
-FOR_TYPES(embedding_parts,
-    (const T* dout, const long long* indices, T* parts, long long count, int width, int rows, long long segment),
+FOR_ALL_TYPES(embedding_parts,
+    (const T* dout, const long long* indices, real<T>* parts, long long count, int width, int rows, long long segment),
     (dout, indices, parts, count, width, rows, segment))
-FOR_TYPES(embedding_total, (const T* parts, T* grad, long long size, int count), (parts, grad, size, count))
+FOR_ALL_TYPES(embedding_total, (const real<T>* parts, T* grad, long long size, int count), (parts, grad, size, count))

@@ -6,40 +6,41 @@
 
 // x less the first row: squares of numbers far from 0 would drown their own variance.
 template <class T>
-__device__ void batch_norm_sums(const T* x, T* partial, long long rows, int columns, int width) {
-    SHARED(T, shared);
-    auto pairs = [=](long long row, int column, T& first, T& second) {
-        const T value = x[row * columns + column] - x[column];
+__device__ void batch_norm_sums(const T* x, real<T>* partial, long long rows, int columns, int width) {
+    SHARED(real<T>, shared);
+    auto pairs = [=](long long row, int column, real<T>& first, real<T>& second) {
+        const real<T> value = x[row * columns + column] - x[column];
         first += value;
         second += value * value;
     };
-    column_partials<T>(pairs, partial, rows, columns, width, shared);
+    column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
 }
 
 template <class T>
 __device__ void batch_norm_apply(
-    const T* x, const T* weight, const T* bias, const T* partial, T* y, T* mean, T* inverse,
+    const T* x, const T* weight, const T* bias, const real<T>* partial, T* y, real<T>* mean, real<T>* inverse,
     long long rows, int columns, int width, int parts, double eps, int relu
 ) {
     SHARED(double, totals);
-    column_totals<T>(partial, parts, columns, width, totals);
+    column_totals<real<T>>(partial, parts, columns, width, totals);
     const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
     const int column = blockIdx.x * width + lane;
     if (column >= columns) return;
     const double shifted = totals[lane] / rows;
     double variance = totals[32 + lane] / rows - shifted * shifted;
     variance = variance > 0 ? variance : (variance == variance ? 0 : variance);  // a NaN stays one
-    const T centre = (T)(shifted + (double)x[column]);
-    const T scale = (T)(1 / sqrt(variance + eps));
+    using R = real<T>;
+    const R centre = (R)(shifted + (double)x[column]);
+    const R scale = (R)(1 / sqrt(variance + eps));
     if (blockIdx.y == 0 && group == 0) {
         mean[column] = centre;
         inverse[column] = scale;
     }
-    const T factor = scale * weight[column], shift = bias[column];
+    const R factor = scale * weight[column], shift = bias[column];
     const long long step = (long long)gridDim.y * groups;
     for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
-        const T value = (x[row * columns + column] - centre) * factor + shift;
-        y[row * columns + column] = relu && value < 0 ? (T)0 : value;
+        const R value = (x[row * columns + column] - centre) * factor + shift;
+        y[row * columns + column] = relu && value < 0 ? (R)0 : value;
     }
 }
 
@@ -55,30 +56,31 @@ __device__ void pack_positive(const T* y, unsigned char* bits, long long count) 
 
 // dy where a ReLU behind the norm let y through; everywhere without one (no bits).
 template <class T>
-__device__ T passed(const T* dout, const unsigned char* bits, long long i) {
-    return bits && !(bits[i / 8] >> (i % 8) & 1) ? (T)0 : dout[i];
+__device__ real<T> passed(const T* dout, const unsigned char* bits, long long i) {
+    return bits && !(bits[i / 8] >> (i % 8) & 1) ? (real<T>)0 : (real<T>)dout[i];
 }
 
 template <class T>
 __device__ void batch_norm_grad_sums(
-    const T* dout, const unsigned char* bits, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width
+    const T* dout, const unsigned char* bits, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial,
+    long long rows, int columns, int width
 ) {
-    SHARED(T, shared);
-    auto pairs = [=](long long row, int column, T& first, T& second) {
-        const T gradient = passed(dout, bits, row * columns + column);
+    SHARED(real<T>, shared);
+    auto pairs = [=](long long row, int column, real<T>& first, real<T>& second) {
+        const real<T> gradient = passed(dout, bits, row * columns + column);
         first += gradient;
         second += gradient * ((x[row * columns + column] - mean[column]) * inverse[column]);
     };
-    column_partials<T>(pairs, partial, rows, columns, width, shared);
+    column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
 }
 
 template <class T>
 __device__ void batch_norm_grad_apply(
-    const T* dout, const unsigned char* bits, const T* x, const T* weight, const T* mean, const T* inverse, const T* partial,
+    const T* dout, const unsigned char* bits, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse, const real<T>* partial,
     T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts
 ) {
     SHARED(double, totals);
-    column_totals<T>(partial, parts, columns, width, totals);
+    column_totals<real<T>>(partial, parts, columns, width, totals);
     const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
     const int column = blockIdx.x * width + lane;
     if (column >= columns) return;
@@ -87,8 +89,9 @@ __device__ void batch_norm_grad_apply(
         dbias[column] = (T)sum;
         dweight[column] = (T)product;
     }
-    const T centre = mean[column], scale = inverse[column], factor = scale * weight[column];
-    const T share = (T)(sum / rows), slope = (T)(product / rows);
+    using R = real<T>;
+    const R centre = mean[column], scale = inverse[column], factor = scale * weight[column];
+    const R share = (R)(sum / rows), slope = (R)(product / rows);
     const long long step = (long long)gridDim.y * groups;
     for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
         const long long i = row * columns + column;
@@ -112,19 +115,19 @@ __device__ T row_sum(T value, T* shared) {
 
 template <class T>
 __device__ void layer_norm(
-    const T* x, const T* weight, const T* bias, T* y, T* mean, T* inverse, long long rows, int columns, T eps
+    const T* x, const T* weight, const T* bias, T* y, real<T>* mean, real<T>* inverse, long long rows, int columns, real<T> eps
 ) {
-    SHARED(T, shared);
+    SHARED(real<T>, shared);
     // All threads of a warp, and of a block that shares a row, have the same row: they leave together.
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const bool there = row < rows;
     const T* from = x + (there ? row : 0) * columns;
-    T sum = 0;
+    real<T> sum = 0;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) sum += from[c];
-    const T centre = row_sum(sum, shared) / columns;
-    T squares = 0;
+    const real<T> centre = row_sum(sum, shared) / columns;
+    real<T> squares = 0;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += (from[c] - centre) * (from[c] - centre);
-    const T scale = 1 / sqrt(row_sum(squares, shared) / columns + eps);
+    const real<T> scale = 1 / sqrt(row_sum(squares, shared) / columns + eps);
     if (!there) return;
     if (threadIdx.x == 0) {
         mean[row] = centre;
@@ -137,16 +140,16 @@ __device__ void layer_norm(
 
 template <class T>
 __device__ void layer_norm_grad_input(
-    const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, T* dx, long long rows, int columns
+    const T* dout, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse, T* dx, long long rows, int columns
 ) {
-    SHARED(T, shared);
+    SHARED(real<T>, shared);
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const bool there = row < rows;
     const long long start = (there ? row : 0) * columns;
-    const T centre = mean[there ? row : 0], scale = inverse[there ? row : 0];
-    T sum = 0, product = 0;
+    const real<T> centre = mean[there ? row : 0], scale = inverse[there ? row : 0];
+    real<T> sum = 0, product = 0;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) {
-        const T g = dout[start + c] * weight[c];
+        const real<T> g = dout[start + c] * weight[c];
         sum += g;
         product += g * ((x[start + c] - centre) * scale);
     }
@@ -154,29 +157,30 @@ __device__ void layer_norm_grad_input(
     product = row_sum(product, shared) / columns;
     if (!there) return;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) {
-        const T xhat = (x[start + c] - centre) * scale;
+        const real<T> xhat = (x[start + c] - centre) * scale;
         dx[start + c] = scale * (dout[start + c] * weight[c] - sum - xhat * product);
     }
 }
 
 template <class T>
 __device__ void layer_norm_grad_sums(
-    const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width
+    const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial,
+    long long rows, int columns, int width
 ) {
-    SHARED(T, shared);
-    auto pairs = [=](long long row, int column, T& first, T& second) {
-        const T gradient = dout[row * columns + column];
+    SHARED(real<T>, shared);
+    auto pairs = [=](long long row, int column, real<T>& first, real<T>& second) {
+        const real<T> gradient = dout[row * columns + column];
         first += gradient;
         second += gradient * ((x[row * columns + column] - mean[row]) * inverse[row]);
     };
-    column_partials<T>(pairs, partial, rows, columns, width, shared);
+    column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
 }
 
 // dbias and dweight from the parts.
 template <class T>
-__device__ void layer_norm_grad_totals(const T* partial, T* dweight, T* dbias, int columns, int width, int parts) {
+__device__ void layer_norm_grad_totals(const real<T>* partial, T* dweight, T* dbias, int columns, int width, int parts) {
     SHARED(double, totals);
-    column_totals<T>(partial, parts, columns, width, totals);
+    column_totals<real<T>>(partial, parts, columns, width, totals);
     const int column = blockIdx.x * width + threadIdx.x;
     if (threadIdx.x < (unsigned)width && column < columns) {
         dbias[column] = (T)totals[threadIdx.x];
@@ -184,56 +188,33 @@ __device__ void layer_norm_grad_totals(const T* partial, T* dweight, T* dbias, i
     }
 }
 
-#define KERNELS(T) \
-    extern "C" __global__ void batch_norm_sums_##T( \
-        const T* x, T* partial, long long rows, int columns, int width \
-    ) { \
-        batch_norm_sums<T>(x, partial, rows, columns, width); \
-    } \
-    extern "C" __global__ void batch_norm_apply_##T( \
-        const T* x, const T* weight, const T* bias, const T* partial, T* y, T* mean, T* inverse, \
-        long long rows, int columns, int width, int parts, double eps, int relu \
-    ) { \
-        batch_norm_apply<T>(x, weight, bias, partial, y, mean, inverse, rows, columns, width, parts, eps, relu); \
-    } \
-    extern "C" __global__ void pack_positive_##T(const T* y, unsigned char* bits, long long count) { \
-        pack_positive<T>(y, bits, count); \
-    } \
-    extern "C" __global__ void batch_norm_grad_sums_##T( \
-        const T* dout, const unsigned char* bits, const T* x, const T* mean, const T* inverse, T* partial, \
-        long long rows, int columns, int width \
-    ) { \
-        batch_norm_grad_sums<T>(dout, bits, x, mean, inverse, partial, rows, columns, width); \
-    } \
-    extern "C" __global__ void batch_norm_grad_apply_##T( \
-        const T* dout, const unsigned char* bits, const T* x, const T* weight, const T* mean, const T* inverse, \
-        const T* partial, \
-        T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts \
-    ) { \
-        batch_norm_grad_apply<T>( \
-            dout, bits, x, weight, mean, inverse, partial, dx, dweight, dbias, rows, columns, width, parts); \
-    } \
-    extern "C" __global__ void layer_norm_##T( \
-        const T* x, const T* weight, const T* bias, T* y, T* mean, T* inverse, long long rows, int columns, T eps \
-    ) { \
-        layer_norm<T>(x, weight, bias, y, mean, inverse, rows, columns, eps); \
-    } \
-    extern "C" __global__ void layer_norm_grad_input_##T( \
-        const T* dout, const T* x, const T* weight, const T* mean, const T* inverse, T* dx, \
-        long long rows, int columns \
-    ) { \
-        layer_norm_grad_input<T>(dout, x, weight, mean, inverse, dx, rows, columns); \
-    } \
-    extern "C" __global__ void layer_norm_grad_sums_##T( \
-        const T* dout, const T* x, const T* mean, const T* inverse, T* partial, long long rows, int columns, int width \
-    ) { \
-        layer_norm_grad_sums<T>(dout, x, mean, inverse, partial, rows, columns, width); \
-    } \
-    extern "C" __global__ void layer_norm_grad_totals_##T( \
-        const T* partial, T* dweight, T* dbias, int columns, int width, int parts \
-    ) { \
-        layer_norm_grad_totals<T>(partial, dweight, dbias, columns, width, parts); \
-    }
-
-KERNELS(float)
-KERNELS(double)
+FOR_ALL_TYPES(batch_norm_sums,
+    (const T* x, real<T>* partial, long long rows, int columns, int width), (x, partial, rows, columns, width))
+FOR_ALL_TYPES(batch_norm_apply,
+    (const T* x, const T* weight, const T* bias, const real<T>* partial, T* y, real<T>* mean, real<T>* inverse,
+     long long rows, int columns, int width, int parts, double eps, int relu),
+    (x, weight, bias, partial, y, mean, inverse, rows, columns, width, parts, eps, relu))
+FOR_ALL_TYPES(pack_positive, (const T* y, unsigned char* bits, long long count), (y, bits, count))
+FOR_ALL_TYPES(batch_norm_grad_sums,
+    (const T* dout, const unsigned char* bits, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial,
+     long long rows, int columns, int width),
+    (dout, bits, x, mean, inverse, partial, rows, columns, width))
+FOR_ALL_TYPES(batch_norm_grad_apply,
+    (const T* dout, const unsigned char* bits, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse,
+     const real<T>* partial, T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts),
+    (dout, bits, x, weight, mean, inverse, partial, dx, dweight, dbias, rows, columns, width, parts))
+FOR_ALL_TYPES(layer_norm,
+    (const T* x, const T* weight, const T* bias, T* y, real<T>* mean, real<T>* inverse, long long rows, int columns,
+     real<T> eps),
+    (x, weight, bias, y, mean, inverse, rows, columns, eps))
+FOR_ALL_TYPES(layer_norm_grad_input,
+    (const T* dout, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse, T* dx, long long rows,
+     int columns),
+    (dout, x, weight, mean, inverse, dx, rows, columns))
+FOR_ALL_TYPES(layer_norm_grad_sums,
+    (const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, long long rows, int columns,
+     int width),
+    (dout, x, mean, inverse, partial, rows, columns, width))
+FOR_ALL_TYPES(layer_norm_grad_totals,
+    (const real<T>* partial, T* dweight, T* dbias, int columns, int width, int parts),
+    (partial, dweight, dbias, columns, width, parts))

@@ -2,10 +2,15 @@
 // and the step number are read from the device where there is a pointer, so that a captured step sees the current ones.
 #include "common.cuh"
 
+// The loss scale of half precision (backend/kernels/scaling.py): scale, overflow, steps since it changed, steps skipped.
+__device__ inline bool skips(const float* scaler) { return scaler && scaler[1] > 0; }
+
 template <class T>
 __device__ void sgd_step(
-    T* weight, const T* grad, T* velocity, long long n, const T* lr_at, T lr, T momentum, int nesterov, T decay
+    T* weight, const T* grad, T* velocity, long long n, const T* lr_at, T lr, T momentum, int nesterov, T decay,
+    const float* scaler
 ) {
+    if (skips(scaler)) return;
     const T rate = current(lr_at, lr);
     for (long long i = first_element(); i < n; i += element_stride()) {
         T g = grad[i] + decay * weight[i];
@@ -21,11 +26,13 @@ __device__ void sgd_step(
 template <class T>
 __device__ void adam_step(
     T* weight, const T* grad, T* mean, T* square, long long n, const long long* step_at, long long step,
-    const T* lr_at, T lr, double beta1, double beta2, T eps, T decay, int decoupled
+    const T* lr_at, T lr, double beta1, double beta2, T eps, T decay, int decoupled,
+    const float* scaler
 ) {
+    if (skips(scaler)) return;
     __shared__ double corrections[2];
     if (threadIdx.x == 0) {
-        const double t = (double)current(step_at, step);
+        const double t = (double)current(step_at, step) - (scaler ? scaler[3] : 0);
         corrections[0] = 1 - pow(beta1, t);
         corrections[1] = 1 - pow(beta2, t);
     }
@@ -46,8 +53,10 @@ __device__ void adam_step(
 
 template <class T>
 __device__ void adagrad_step(
-    T* weight, const T* grad, T* total, long long n, const T* lr_at, T lr, T eps, T decay
+    T* weight, const T* grad, T* total, long long n, const T* lr_at, T lr, T eps, T decay,
+    const float* scaler
 ) {
+    if (skips(scaler)) return;
     const T rate = current(lr_at, lr);
     for (long long i = first_element(); i < n; i += element_stride()) {
         const T g = grad[i] + decay * weight[i], s = total[i] + g * g;
@@ -59,8 +68,9 @@ __device__ void adagrad_step(
 template <class T>
 __device__ void rmsprop_step(
     T* weight, const T* grad, T* average, T* velocity, long long n, const T* lr_at, T lr, T alpha, T share, T eps,
-    T momentum, T decay
+    T momentum, T decay, const float* scaler
 ) {
+    if (skips(scaler)) return;
     const T rate = current(lr_at, lr);
     for (long long i = first_element(); i < n; i += element_stride()) {
         const T g = grad[i] + decay * weight[i], s = alpha * average[i] + share * (g * g);
@@ -129,19 +139,22 @@ __device__ void total(const double* parts, T* value, int count) {
 }
 
 FOR_TYPES(sgd_step,
-    (T* weight, const T* grad, T* velocity, long long n, const T* lr_at, T lr, T momentum, int nesterov, T decay),
-    (weight, grad, velocity, n, lr_at, lr, momentum, nesterov, decay))
+    (T* weight, const T* grad, T* velocity, long long n, const T* lr_at, T lr, T momentum, int nesterov, T decay,
+     const float* scaler),
+    (weight, grad, velocity, n, lr_at, lr, momentum, nesterov, decay, scaler))
 FOR_TYPES(adam_step,
     (T* weight, const T* grad, T* mean, T* square, long long n, const long long* step_at, long long step,
-     const T* lr_at, T lr, double beta1, double beta2, T eps, T decay, int decoupled),
-    (weight, grad, mean, square, n, step_at, step, lr_at, lr, beta1, beta2, eps, decay, decoupled))
+     const T* lr_at, T lr, double beta1, double beta2, T eps, T decay, int decoupled,
+     const float* scaler),
+    (weight, grad, mean, square, n, step_at, step, lr_at, lr, beta1, beta2, eps, decay, decoupled, scaler))
 FOR_TYPES(adagrad_step,
-    (T* weight, const T* grad, T* total, long long n, const T* lr_at, T lr, T eps, T decay),
-    (weight, grad, total, n, lr_at, lr, eps, decay))
+    (T* weight, const T* grad, T* total, long long n, const T* lr_at, T lr, T eps, T decay,
+     const float* scaler),
+    (weight, grad, total, n, lr_at, lr, eps, decay, scaler))
 FOR_TYPES(rmsprop_step,
     (T* weight, const T* grad, T* average, T* velocity, long long n, const T* lr_at, T lr, T alpha, T share, T eps,
-     T momentum, T decay),
-    (weight, grad, average, velocity, n, lr_at, lr, alpha, share, eps, momentum, decay))
+     T momentum, T decay, const float* scaler),
+    (weight, grad, average, velocity, n, lr_at, lr, alpha, share, eps, momentum, decay, scaler))
 FOR_TYPES(average_step,
     (T* average, const T* weight, long long n, T decay, T share), (average, weight, n, decay, share))
 FOR_TYPES(squares, (const T* grad, double* parts, long long n), (grad, parts, n))

@@ -10,10 +10,10 @@ __device__ inline bool near(int place, int middle, int length) {
     return place >= from && place < from + length;
 }
 
-template <class In, class T>
+template <class T, class In>
 __device__ void make(
-    const In* pictures, const long long* rows, const T* shift, const T* scale, const unsigned* words, T* out,
-    long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout
+    const In* pictures, const long long* rows, const real<T>* shift, const real<T>* scale, const unsigned* words,
+    T* out, long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout
 ) {
     for (long long i = first_element(); i < n; i += element_stride()) {
         const long long sample = i / size, picture = rows ? rows[sample] : sample;
@@ -27,9 +27,9 @@ __device__ void make(
             seen = seen && !(near(y, below(word[3], height), cutout) && near(x, below(word[4], width), cutout));
             at = (v * width + (flip && below(word[0], 2) ? width - 1 - u : u)) * channels + channel;
         }
-        T value = 0;
+        real<T> value = 0;
         if (seen) {
-            value = (T)pictures[picture * size + at];
+            value = (real<T>)pictures[picture * size + at];
             if (shift) value = (value - shift[at % period]) / scale[at % period];
         }
         out[i] = value;
@@ -38,25 +38,25 @@ __device__ void make(
 
 template <class T>
 __device__ void picture_batch_bytes(
-    const unsigned char* pictures, const long long* rows, const T* shift, const T* scale, const unsigned* words, T* out,
-    long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout
+    const unsigned char* pictures, const long long* rows, const real<T>* shift, const real<T>* scale, const unsigned* words,
+    T* out, long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout
 ) {
-    make(pictures, rows, shift, scale, words, out, n, size, period, height, width, channels, flip, crop, cutout);
+    make<T>(pictures, rows, shift, scale, words, out, n, size, period, height, width, channels, flip, crop, cutout);
 }
 
 template <class T>
 __device__ void picture_batch_same(
-    const T* pictures, const long long* rows, const T* shift, const T* scale, const unsigned* words, T* out,
-    long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout
+    const T* pictures, const long long* rows, const real<T>* shift, const real<T>* scale, const unsigned* words,
+    T* out, long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout
 ) {
-    make(pictures, rows, shift, scale, words, out, n, size, period, height, width, channels, flip, crop, cutout);
+    make<T>(pictures, rows, shift, scale, words, out, n, size, period, height, width, channels, flip, crop, cutout);
 }
 
-FOR_TYPES(picture_batch_bytes,
-    (const unsigned char* pictures, const long long* rows, const T* shift, const T* scale, const unsigned* words, T* out,
-     long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout),
+FOR_ALL_TYPES(picture_batch_bytes,
+    (const unsigned char* pictures, const long long* rows, const real<T>* shift, const real<T>* scale, const unsigned* words,
+     T* out, long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout),
     (pictures, rows, shift, scale, words, out, n, size, period, height, width, channels, flip, crop, cutout))
-FOR_TYPES(picture_batch_same,
-    (const T* pictures, const long long* rows, const T* shift, const T* scale, const unsigned* words, T* out,
-     long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout),
+FOR_ALL_TYPES(picture_batch_same,
+    (const T* pictures, const long long* rows, const real<T>* shift, const real<T>* scale, const unsigned* words,
+     T* out, long long n, int size, int period, int height, int width, int channels, int flip, int crop, int cutout),
     (pictures, rows, shift, scale, words, out, n, size, period, height, width, channels, flip, crop, cutout))

@@ -10,7 +10,7 @@ __device__ void max_pool(const T* x, T* y, unsigned char* place, long long n, SI
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), column = (int)(i / c % ow), row = (int)(i / c / ow % oh);
         const long long picture = i / c / ow / oh;
-        T top = 0;
+        real<T> top = 0;
         int at = -1;
         for (int a = 0; a < kh; ++a) {
             const int v = row * sy + a - py;
@@ -18,7 +18,7 @@ __device__ void max_pool(const T* x, T* y, unsigned char* place, long long n, SI
             for (int b = 0; b < kw; ++b) {
                 const int u = column * sx + b - px;
                 if (u < 0 || u >= w) continue;
-                const T value = x[((picture * h + v) * w + u) * c + channel];
+                const real<T> value = x[((picture * h + v) * w + u) * c + channel];
                 if (at < 0 || value > top || value != value) {
                     top = value;
                     at = a * kw + b;
@@ -36,7 +36,7 @@ __device__ void gather(T* dx, long long n, SIZES, WINDOW, Share share) {
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), u = (int)(i / c % w), v = (int)(i / c / w % h);
         const long long picture = i / c / w / h;
-        T sum = 0;
+        real<T> sum = 0;
         for (int a = 0; a < kh; ++a) {
             const int top = v + py - a;
             if (top < 0 || top % sy || top / sy >= oh) continue;
@@ -53,7 +53,7 @@ __device__ void gather(T* dx, long long n, SIZES, WINDOW, Share share) {
 template <class T>
 __device__ void max_pool_grad(const T* dout, const unsigned char* place, T* dx, long long n, SIZES, WINDOW) {
     gather(dx, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px, [=](long long at, int which) {
-        return place[at] == which ? dout[at] : (T)0;
+        return place[at] == which ? (real<T>)dout[at] : 0;
     });
 }
 
@@ -62,7 +62,7 @@ __device__ void avg_pool(const T* x, T* y, long long n, SIZES, WINDOW) {
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), column = (int)(i / c % ow), row = (int)(i / c / ow % oh);
         const long long picture = i / c / ow / oh;
-        T sum = 0;
+        real<T> sum = 0;
         for (int a = 0; a < kh; ++a) {
             const int v = row * sy + a - py;
             for (int b = 0; b < kw; ++b) {
@@ -70,28 +70,28 @@ __device__ void avg_pool(const T* x, T* y, long long n, SIZES, WINDOW) {
                 if (v >= 0 && v < h && u >= 0 && u < w) sum += x[((picture * h + v) * w + u) * c + channel];
             }
         }
-        y[i] = sum * ((T)1 / (kh * kw));
+        y[i] = sum * ((real<T>)1 / (kh * kw));
     }
 }
 
 template <class T>
 __device__ void avg_pool_grad(const T* dout, T* dx, long long n, SIZES, WINDOW) {
-    const T part = (T)1 / (kh * kw);
+    const real<T> part = (real<T>)1 / (kh * kw);
     gather(dx, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px, [=](long long at, int) { return dout[at] * part; });
 }
 
-FOR_TYPES(max_pool,
+FOR_ALL_TYPES(max_pool,
     (const T* x, T* y, unsigned char* place, long long n, int h, int w, int c, int oh, int ow,
      int kh, int kw, int sy, int sx, int py, int px),
     (x, y, place, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px))
-FOR_TYPES(max_pool_grad,
+FOR_ALL_TYPES(max_pool_grad,
     (const T* dout, const unsigned char* place, T* dx, long long n, int h, int w, int c, int oh, int ow,
      int kh, int kw, int sy, int sx, int py, int px),
     (dout, place, dx, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px))
-FOR_TYPES(avg_pool,
+FOR_ALL_TYPES(avg_pool,
     (const T* x, T* y, long long n, int h, int w, int c, int oh, int ow, int kh, int kw, int sy, int sx, int py, int px),
     (x, y, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px))
-FOR_TYPES(avg_pool_grad,
+FOR_ALL_TYPES(avg_pool_grad,
     (const T* dout, T* dx, long long n, int h, int w, int c, int oh, int ow,
      int kh, int kw, int sy, int sx, int py, int px),
     (dout, dx, n, h, w, c, oh, ow, kh, kw, sy, sx, py, px))

@@ -1,0 +1,23 @@
+"""From 16-bit gradients to float32 and back to 16-bit weights on the GPU: one kernel each, the loss scale on the way."""
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import scaling as kernels
+
+THREADS = 256
+
+
+@override(kernels.unscale, "cuda", half=True)
+def unscale(half: Array, grad: Array, scaler: Array | None, add: bool) -> None:
+    arguments = half, grad, NULL if scaler is None else scaler, np.int64(half.size), np.int32(add)
+    program("scaling").launch(f"unscale_{name_of(half)}", blocks(half.size, THREADS), (THREADS,), arguments)
+
+
+@override(kernels.publish, "cuda", half=True)
+def publish(weight: Array, half: Array, scaler: Array | None) -> None:
+    rule = map(np.float32, (kernels.GROWTH, kernels.BACKOFF, kernels.INTERVAL))
+    arguments = weight, half, NULL if scaler is None else scaler, np.int64(half.size), *rule
+    program("scaling").launch(f"publish_{name_of(half)}", blocks(half.size, THREADS), (THREADS,), arguments)

@@ -1,0 +1,82 @@
+"""What a kernel does with arrays of 16 bits where it has nothing better: compute in float32, round its results.
+
+That is the specification of half precision too: an override that reads and writes 16 bits itself computes in float32
+inside, and rounds once.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend.precision import is_half
+
+WIDE = (np.dtype(np.float32), np.dtype(np.float64))
+WRITTEN = ("out", "destinations")
+"""Names of parameters that a kernel writes to."""
+
+
+def half_among(values: Any) -> np.dtype | None:
+    """The first 16-bit type among arrays, tuples of arrays and other values; None where there is none."""
+    for value in values:
+        if isinstance(value, tuple):
+            found = half_among(value)
+            if found is not None:
+                return found
+        elif hasattr(value, "dtype") and is_half(value.dtype):
+            return value.dtype
+    return None
+
+
+def in_float32(function: Callable, kept: Collection[int] = ()) -> Callable:
+    """A call of ``function`` on arrays of which some may have 16 bits.
+
+    Args:
+        kept: places, in the tuple that is returned, of results that stay float32: statistics that a gradient needs.
+    """
+    names = list(inspect.signature(function).parameters)
+    written = {i for i, name in enumerate(names) if name in WRITTEN}
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        # The usual case costs one look: where the first array has 32 or 64 bits, no other has 16.
+        if getattr(args[0], "dtype", None) in WIDE:
+            return function(*args, **options)
+        args = (*args, *(options[name] for name in names[len(args) :] if name in options))
+        half = half_among(args)
+        if half is None:
+            return function(*args)
+        wide = [_widened(arg) for arg in args]
+        result = function(*wide)
+        targets = {}  # by the float32 array that stood for it
+        for i in written & set(range(len(args))):
+            _pairs(wide[i], args[i], targets)
+        for stand_in, target in targets.values():
+            target[...] = stand_in
+        if not isinstance(result, tuple):
+            return _narrowed(result, half, targets)
+        return tuple(r if i in kept else _narrowed(r, half, targets) for i, r in enumerate(result))
+
+    return call
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_widened, value))
+    return value.astype(np.float32) if hasattr(value, "dtype") and is_half(value.dtype) else value
+
+
+def _narrowed(value: Any, half: np.dtype, targets: dict[int, tuple]) -> Any:
+    if id(value) in targets:
+        return targets[id(value)][1]
+    return value.astype(half) if getattr(value, "dtype", None) == np.float32 else value
+
+
+def _pairs(wide: Any, given: Any, found: dict[int, tuple]) -> None:
+    if isinstance(wide, tuple):
+        for one, other in zip(wide, given, strict=True):
+            _pairs(one, other, found)
+    elif wide is not given:
+        found[id(wide)] = wide, given
