@@ -5,6 +5,7 @@ from typing import Any
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
+from dlcourse.backend.kernels.half import half_among
 
 
 class Add(Function):
@@ -14,7 +15,12 @@ class Add(Function):
         self.shapes = shape_of(a), shape_of(b)
         # Two arrays of one shape and type, as where branches of a net meet, have a kernel; broadcasting has none.
         alike = self.shapes[0] and self.shapes[0] == self.shapes[1] and a.dtype == b.dtype
-        return add(a, b) if alike else a + b
+        return add(a, b) if alike else self._sum(a, b)
+
+    def _sum(self, a: Any, b: Any) -> Array:
+        total, half = a + b, half_among((a, b))
+        number = not (self.shapes[0] and self.shapes[1])  # which NumPy lets turn bfloat16 into float32
+        return total.astype(half, copy=False) if half is not None and number else total
 
     def backward(self, dout: Array) -> tuple:
         da = unbroadcast(dout, self.shapes[0]) if self.needs[0] else None
@@ -24,6 +30,8 @@ class Add(Function):
 
 class Sub(Function):
     """y = a - b; da = dy, db = -dy."""
+
+    wide = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.shapes = shape_of(a), shape_of(b)
@@ -38,6 +46,8 @@ class Sub(Function):
 class Mul(Function):
     """y = a b; da = dy b, db = dy a."""
 
+    wide = True
+
     def forward(self, a: Any, b: Any) -> Array:
         self.a, self.b = a, b
         return a * b
@@ -50,6 +60,8 @@ class Mul(Function):
 
 class Div(Function):
     """y = a / b; da = dy / b, db = -dy a / b^2."""
+
+    wide = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.a, self.b = a, b
@@ -74,6 +86,8 @@ class Neg(Function):
 
 class Pow(Function):
     """y = a^b; da = dy b a^(b-1), db = dy a^b log a (0 where a = 0, as PyTorch has it)."""
+
+    wide = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.a, self.b = a, b
@@ -150,6 +164,8 @@ class Abs(Function):
 class Clip(Function):
     """y = min(max(x, low), high); dx = dy inside the bounds (both included), 0 outside."""
 
+    wide = True
+
     def __init__(self, low: float | None, high: float | None):
         self.low, self.high = low, high
 
@@ -170,6 +186,8 @@ class Clip(Function):
 
 class Maximum(Function):
     """y = max(a, b) element by element; the gradient goes to the larger one, half to each where they are equal."""
+
+    wide = True
 
     def forward(self, a: Any, b: Any) -> Array:
         xp = xp_of(a, b)

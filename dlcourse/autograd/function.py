@@ -5,8 +5,11 @@ A function knows nothing of tensors or graphs; :func:`dlcourse.autograd.apply` d
 
 from typing import Any
 
+import numpy as np
+
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
+from dlcourse.backend.precision import full, is_half
 
 
 class Function:
@@ -34,6 +37,10 @@ class Function:
     buffer that belongs to a parameter which has received nothing yet. Writing there and returning that very array
     saves a copy; ignoring it is always right."""
 
+    wide: bool = False
+    """Whether inputs of 16 bits come as float32, and what is returned is rounded to theirs: for what takes several
+    operations one after another, each of which would round. Kernels do so by themselves."""
+
     def forward(self, *inputs: Any) -> Any:
         """The value, an array or a tuple of arrays. Inputs are arrays or Python numbers."""
         raise NotImplementedError
@@ -59,7 +66,41 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(range(extra)) + tuple(
         i + extra for i, size in enumerate(shape) if size == 1 and grad.shape[i + extra] != 1
     )
-    return grad.sum(axis=axes, keepdims=True).reshape(shape)
+    return total(grad, axes).reshape(shape)
+
+
+def total(x: Array, axes: Any) -> Array:
+    """The sum over axes, kept with length 1; numbers of 16 bits are added up in float32."""
+    return x.sum(axis=axes, keepdims=True, dtype=full(x.dtype)).astype(x.dtype, copy=False)
+
+
+class InFloat32(Function):
+    """A function on inputs of 16 bits that computes in float32, see :attr:`Function.wide`."""
+
+    def __init__(self, function: Function, half: Any):
+        self.function, self.half = function, half
+
+    def forward(self, *inputs: Any) -> Any:
+        self.function.needs = self.needs
+        self.types = [getattr(x, "dtype", None) for x in inputs]
+        return each(self.function.forward(*(each(x, np.float32) for x in inputs)), self.half)
+
+    def backward(self, *douts: Any) -> Any:
+        dins = self.function.backward(*(each(dout, np.float32) for dout in douts))
+        several = dins if isinstance(dins, tuple) else (dins,)
+        narrowed = tuple(
+            din.astype(kind, copy=False) if hasattr(din, "dtype") else din
+            for din, kind in zip(several, self.types, strict=True)
+        )
+        return narrowed if isinstance(dins, tuple) else narrowed[0]
+
+
+def each(value: Any, kind: Any) -> Any:
+    """An array of float32 or 16 bits, or a tuple of such, as that type; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(each(one, kind) for one in value)
+    wanted = hasattr(value, "dtype") and (is_half(value.dtype) or value.dtype == np.float32)
+    return value.astype(kind, copy=False) if wanted else value
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

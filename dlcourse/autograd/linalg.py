@@ -40,6 +40,8 @@ class MatMul(Function):
 class Trace(Function):
     """y = tr A = sum_i A_ii of a square matrix; dA = dy I."""
 
+    wide = True
+
     def forward(self, a: Array) -> Array:
         _check_square("trace", a)
         self.size = a.shape[0]
@@ -58,6 +60,8 @@ class LogDet(Function):
         ValueError: the determinant is not positive.
     """
 
+    wide = True
+
     def forward(self, a: Array) -> Array:
         _check_square("logdet", a)
         xp = xp_of(a)
@@ -74,6 +78,8 @@ class LogDet(Function):
 
 class Solve(Function):
     """X = A^-1 B for a square A and a matrix B; dB = A^-T dX, dA = -dB X^T."""
+
+    wide = True
 
     def forward(self, a: Array, b: Array) -> Array:
         _check_square("solve", a)

@@ -147,7 +147,7 @@ class FlatParameters:
         self.data = xp.empty(sum(sizes), dtype=full(first.dtype))
         self.grad = xp.zeros_like(self.data)
         self.half = self.half_grad = self.scaler = None
-        self._collected = True
+        self._collected, self._add = True, False
         if is_half(first.dtype):
             self.half, self.half_grad = xp.empty(len(self), first.dtype), xp.zeros(len(self), first.dtype)
         for p, end in zip(self.parameters, self.ends, strict=True):
@@ -190,7 +190,7 @@ class FlatParameters:
         """Forget all gradients, filling nothing."""
         for p in self.parameters:
             p._received = False
-        self._collected = False
+        self._collected = self._add = False
 
     def ready_grad(self) -> Array:
         """The whole gradient; what received nothing counts as zero."""
@@ -199,13 +199,17 @@ class FlatParameters:
                 p._place.fill(0)
                 p._received, self._collected = True, False
         if self.half is not None and not self._collected:
-            self.collect(add=False)
+            scaling.unscale(self.half_grad, self.grad, self.scaler, self._add)
+            self._collected = True
         return self.grad
 
-    def collect(self, add: bool) -> None:
-        """In half precision: make the gradient of what backward left, or add that to it; without the loss scale."""
-        scaling.unscale(self.half_grad, self.grad, self.scaler, add)
-        self._collected = True
+    def next_part(self) -> None:
+        """In half precision: take what backward left into the gradient, to which the next backward's will be added."""
+        if self.half is not None:
+            self.ready_grad()
+            for p in self.parameters:
+                p._received = False
+            self._add = True
 
     def publish(self, scaler: Array | None = None) -> None:
         """In half precision: let the model compute with the values as they are now.

@@ -13,6 +13,8 @@ Axis = int | tuple[int, ...] | None
 class Reduction(Function):
     """What reductions share: the axes, and giving a reduced array its axes back with length 1."""
 
+    wide = True
+
     def __init__(self, axis: Axis = None, keepdims: bool = False):
         self.axis, self.keepdims = axis, keepdims
 

@@ -16,9 +16,11 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import elementwise, linalg, reduce, shape
-from dlcourse.autograd.function import Function
+from dlcourse.autograd.function import Function, InFloat32
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
+from dlcourse.backend.kernels.half import half_among
+from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
 
 DEFAULT_DTYPE = np.float32
@@ -95,6 +97,9 @@ def apply(function: Function, *inputs: Any) -> Any:
     arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
     if len(arrays) > 1:
         _check_devices(type(function).__name__.lower(), arrays)
+    if function.wide:
+        half = half_among(arrays)
+        function = function if half is None else InFloat32(function, half)
     recording = _mode.recording
     function.needs = tuple(recording and isinstance(x, Tensor) and x.requires_grad for x in inputs)
     try:
@@ -241,7 +246,7 @@ class Tensor:
         if target is not backend.of(self.data):
             moved = Tensor(target.asarray(self.data), self.requires_grad)
         if dtype is not None and np.dtype(dtype) != moved.dtype:
-            if np.issubdtype(dtype, np.floating) and np.issubdtype(moved.dtype, np.floating):
+            if is_floating(np.dtype(dtype)) and is_floating(moved.dtype):
                 return apply(elementwise.Cast(dtype), moved)
             return Tensor(moved.data.astype(dtype))
         return moved
@@ -494,9 +499,9 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
         raw = np.asarray(raw)
         dtype = DEFAULT_DTYPE if np.issubdtype(raw.dtype, np.floating) else None
     array = target.asarray(raw, dtype=dtype)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biu" and not is_floating(array.dtype):
         raise TypeError(f"a tensor holds numbers, got elements of type {array.dtype}")
-    if requires_grad and array.dtype.kind != "f":
+    if requires_grad and not is_floating(array.dtype):
         raise TypeError(f"only floating-point tensors can require a gradient, got {array.dtype}")
     return Tensor(array.copy() if array is raw or target.kind == "cpu" else array, requires_grad)
 

@@ -77,6 +77,11 @@ def next_generator(purpose: str) -> np.random.Generator:
     return generator(_stream.seed, purpose, _stream.next(purpose))
 
 
+def next_place(purpose: str) -> tuple[int, int, int, int]:
+    """Where the next draw of this purpose is made: (seed, hash of the purpose, draw within the step, step)."""
+    return _stream.seed, _hash(purpose), _stream.next(purpose), _stream.step
+
+
 def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:
     """Random 32-bit words (count,) uint32, drawn on the device, a function of (seed, purpose, step) alone."""
     out = (backend or current()).xp.empty(count, dtype="uint32")
@@ -94,7 +99,7 @@ def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend:
     """
     xp = (backend or current()).xp
     bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
-    philox_bits(bits, _stream.seed, _hash(purpose), _stream.next(purpose), _stream.step)
+    philox_bits(bits, *next_place(purpose))
     threshold = round(probability * 2**32)
     if threshold == 2**32:  # which no 32-bit word holds
         return xp.ones(shape, dtype=bool)

@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
 def _model(config: dict) -> str:
     """The table of the config's model, on the CPU; one sample of the data goes through it."""
     from dlcourse import backend, registry
-    from dlcourse.backend import random
+    from dlcourse.backend import precision, random
     from dlcourse.data import Loader, prepare
     from dlcourse.errors import UserError
     from dlcourse.nn.summary import summarize
@@ -39,13 +39,14 @@ def _model(config: dict) -> str:
         random.manual_seed(config["seed"])
         data = prepare(config["data"], config["seed"])
         model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
-        model.to(dtype=config["precision"])
+        model.to(dtype=precision.dtype(config["precision"]))
         train = data.parts["train"]
         batch_size = config["train"]["batch_size"]
         batch_size = len(train) if batch_size == "full" else min(batch_size, len(train))
 
         def samples(count: int | str) -> tuple:
-            loader = Loader(train, data.normalizer, cpu, config["precision"], count, config["seed"], shuffle=False)
+            dtype = precision.dtype(config["precision"])
+            loader = Loader(train, data.normalizer, cpu, dtype, count, config["seed"], shuffle=False)
             return loader.batch(0)
 
         try:

@@ -273,7 +273,8 @@ class Experiment:
         name: the experiment's name, which is also its folder's in runs; the file's name if left out.
         seed: what all that is random depends on.
         device: where to compute: auto, cpu, cuda or cuda:N.
-        precision: of the model's numbers; tf32 is float32 with faster, rounder products on a GPU.
+        precision: of the model's numbers; tf32 is float32 with faster, rounder products on a GPU; fp16 and bf16 compute
+            with 16 bits and keep the weights in float32, fp16 with a loss scale.
         data: the data set, and how it is split.
         model: the model; its input and output sizes come from the data.
         loss: what training minimises; a closed form goes without.
@@ -286,7 +287,7 @@ class Experiment:
     name: RunName = "experiment"
     seed: NonNegativeInt = 0
     device: DeviceName = "auto"
-    precision: Literal["float32", "float64", "tf32"] = "float32"
+    precision: Literal["float32", "float64", "tf32", "fp16", "bf16"] = "float32"
     data: Annotated[Any, Component("data")]
     model: Annotated[Any, Component("model")]
     loss: Annotated[Any, Component("loss")] | None = None

@@ -10,6 +10,7 @@ import numpy as np
 
 from dlcourse.backend import Backend
 from dlcourse.backend.kernels.pictures import WORDS, picture_batch
+from dlcourse.backend.precision import full
 from dlcourse.backend.random import generator, words
 from dlcourse.config.sections import Augment
 from dlcourse.data.dataset import Part
@@ -29,7 +30,7 @@ class Loader:
     own. Pictures in uint8 stay so, a quarter of the memory, and come gathered, normalised and augmented batch by batch
     from one kernel. They, and memory-mapped files, are copied to a GPU that has room for them; else, and on the CPU
     always, they stay where they are and a batch reads its own rows. Class labels and symbols stay int64; all else has
-    the floating-point type asked for.
+    the floating-point type asked for, the targets of a regression float32 where that has 16 bits.
 
     On a CPU with more than one core a thread makes the next large batch while a step works on this one; it guesses that
     steps follow one another, and a wrong guess costs time only.
@@ -63,14 +64,14 @@ class Loader:
         x = part.x
         self._raw = x.dtype == np.uint8  # and so normalised batch by batch
         if self._raw and not normalizer.identity:
-            self._affine = tuple(backend.asarray(array, dtype) for array in (normalizer.shift, normalizer.scale))
+            self._affine = tuple(backend.asarray(a, full(self._dtype)) for a in (normalizer.shift, normalizer.scale))
         self._streamed = (self._raw or part.on_disk) and x.nbytes > backend.room()
         if self._streamed:
             self._x = x
         else:
             as_it_is = self._raw or x.dtype.kind == "i"  # symbols: they are looked up, so nothing is to be scaled
             self._x = backend.asarray(np.asarray(x) if as_it_is else normalizer.apply(x, dtype))
-        self._y = backend.asarray(part.y, dtype if part.y.dtype.kind == "f" else None)
+        self._y = backend.asarray(part.y, full(self._dtype) if part.y.dtype.kind == "f" else None)
         self._cut(self.samples if batch_size == "full" else batch_size, shuffle)
 
     def _cut(self, batch_size: int, shuffle: bool) -> None:

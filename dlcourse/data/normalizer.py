@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse.backend import array_module
+from dlcourse.backend.precision import full
 from dlcourse.data.moments import Moments
 from dlcourse.data.rows import Rows
 
@@ -47,7 +48,7 @@ class Normalizer:
         the mean is not lost.
         """
         xp = array_module(x)
-        work = np.result_type(x.dtype, dtype)
+        work = np.result_type(x.dtype, full(np.dtype(dtype)))
         z = xp.array(x, dtype=work)
         z -= xp.asarray(self.shift, dtype=work)
         z /= xp.asarray(self.scale, dtype=work)

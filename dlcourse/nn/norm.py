@@ -47,6 +47,7 @@ class BatchNorm(Module):
             xp = backend.array_module(self.running_var)
             inverse = Tensor(1 / xp.sqrt(self.running_var + self.eps))
             y = (x - Tensor(self.running_mean)) * (self.weight * inverse) + self.bias
+            y = y.to(dtype=x.dtype)  # the running statistics are float32 in half precision
             return ops_relu(y) if relu else y
         y, mean, variance = batch_norm(x, self.weight, self.bias, self.eps, relu)
         count = x.size // self.num_features

@@ -22,6 +22,8 @@ class ReLU(Function):
 class LeakyReLU(Function):
     """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
 
+    wide = True
+
     def __init__(self, negative_slope: float):
         self.slope = negative_slope
 
@@ -36,6 +38,8 @@ class LeakyReLU(Function):
 class Sigmoid(Function):
     """y = 1 / (1 + e^-x); dx = dy y (1 - y). Computed by tanh(x / 2), which cannot overflow."""
 
+    wide = True
+
     def forward(self, x: Array) -> Array:
         self.y = logistic(x)
         return self.y
@@ -47,6 +51,8 @@ class Sigmoid(Function):
 class Tanh(Function):
     """y = tanh x; dx = dy (1 - y^2)."""
 
+    wide = True
+
     def forward(self, x: Array) -> Array:
         self.y = xp_of(x).tanh(x)
         return self.y
@@ -57,6 +63,8 @@ class Tanh(Function):
 
 class ELU(Function):
     """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or y + a. (Clevert et al. 2015.)"""
+
+    wide = True
 
     def __init__(self, alpha: float):
         self.alpha = alpha
@@ -74,6 +82,8 @@ class ELU(Function):
 class SiLU(Function):
     """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
 
+    wide = True
+
     def forward(self, x: Array) -> Array:
         self.s = logistic(x)
         self.y = x * self.s
@@ -85,6 +95,8 @@ class SiLU(Function):
 
 class Softplus(Function):
     """y = log(1 + e^x), a smooth ReLU; dx = dy s(x) with the logistic s."""
+
+    wide = True
 
     def forward(self, x: Array) -> Array:
         self.x = x

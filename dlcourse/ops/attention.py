@@ -6,6 +6,7 @@ from dlcourse import backend
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
+from dlcourse.backend.precision import full
 from dlcourse.errors import ShapeError
 
 __all__ = ["scaled_dot_product_attention"]
@@ -26,7 +27,8 @@ class Attention(Function):
         if self.dropout:
             shape = (*q.shape[:3], k.shape[2])
             drawn = backend.random.bernoulli(shape, 1 - self.dropout, "dropout", backend.of(q))
-            kept = drawn.astype(q.dtype) * (1 / (1 - self.dropout))
+            kept = drawn.astype(full(q.dtype))
+            kept *= 1 / (1 - self.dropout)
         self.q, self.k, self.v, self.kept = q, k, v, kept
         y, self.p = kernels.attention(q, k, v, self.mask, self.causal, kept)
         return y

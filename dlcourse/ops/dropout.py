@@ -1,8 +1,9 @@
 """Dropout with masks that are a function of (seed, draw, step)."""
 
-from dlcourse import backend
 from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.backend import random
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import dropout as kernels
 
 __all__ = ["dropout"]
 
@@ -17,16 +18,12 @@ class Dropout(Function):
         self.p = p
 
     def forward(self, x: Array) -> Array:
-        self.mask = backend.random.bernoulli(x.shape, 1 - self.p, "dropout", backend.of(x))
-        return self._masked(x)
+        self.scale = 1 / (1 - self.p)
+        y, self.kept = kernels.dropout(x, round((1 - self.p) * 2**32), self.scale, random.next_place("dropout"))
+        return y
 
     def backward(self, dout: Array) -> Array:
-        return self._masked(dout)
-
-    def _masked(self, x: Array) -> Array:
-        y = x * self.mask
-        y *= 1 / (1 - self.p)
-        return y
+        return kernels.masked(dout, self.kept, self.scale)
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

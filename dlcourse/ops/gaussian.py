@@ -20,6 +20,8 @@ class GaussianLogDensity(Function):
     is read. Solving with the triangular factor needs no inverse, and rounds by the root of S's condition. (Lecture 2.)
     """
 
+    wide = True
+
     def forward(self, x: Array, means: Array, factors: Array) -> Array:
         if (
             x.ndim != 2

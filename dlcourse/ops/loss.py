@@ -23,6 +23,8 @@ class CrossEntropy(Function):
     negative mean log-likelihood of a categorical model. (Lectures 2 and 3; smoothing: Szegedy et al. 2015.)
     """
 
+    wide = True
+
     def __init__(self, labels: Array, label_smoothing: float):
         self.labels, self.label_smoothing = labels, label_smoothing
 
@@ -38,6 +40,8 @@ class CrossEntropy(Function):
 
 class SquaredError(Function):
     """L = w sum (y^ - y)^2; dy^ = 2 w (y^ - y), with w = 1/n for the mean and 1/2 for half the sum. (Lecture 2.)"""
+
+    wide = True
 
     def __init__(self, targets: Array, mean: bool):
         self.targets, self.mean = targets, mean
@@ -61,6 +65,8 @@ class GaussianNLL(Function):
     dm = (m - y) / s^2 / N, dlog s = (1 - (y - m)^2 / s^2) / N. With a fixed s it is least squares. (Lecture 2.)
     """
 
+    wide = True
+
     def __init__(self, targets: Array):
         self.targets = targets
 
@@ -83,6 +89,8 @@ class MulticlassHinge(Function):
     """L = 1/N sum_i sum_{j != y_i} max(0, s_ij - s_iy + margin); each term that is positive gives +1/N to its own score
     and -1/N to the true class's. Shapes: s (N, C), labels (N,). (Lecture 3; Weston & Watkins 1999.)
     """
+
+    wide = True
 
     def __init__(self, labels: Array, margin: float):
         self.labels, self.margin = labels, margin

@@ -10,6 +10,8 @@ __all__ = ["log_softmax", "logsumexp", "softmax"]
 class Softmax(Function):
     """y_i = e^(x_i) / sum_j e^(x_j); dx = y (dy - sum_j dy_j y_j). The maximum is taken off first. (Lecture 3.)"""
 
+    wide = True
+
     def __init__(self, axis: int):
         self.axis = axis
 
@@ -25,6 +27,8 @@ class Softmax(Function):
 
 class LogSoftmax(Function):
     """y_i = x_i - log sum_j e^(x_j); dx = dy - softmax(x) sum_j dy_j."""
+
+    wide = True
 
     def __init__(self, axis: int):
         self.axis = axis
@@ -42,6 +46,8 @@ class LogSoftmax(Function):
 
 class LogSumExp(Function):
     """y = log sum_j e^(x_j); dx = dy softmax(x)."""
+
+    wide = True
 
     def __init__(self, axis: int):
         self.axis = axis

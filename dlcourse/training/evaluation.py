@@ -4,18 +4,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
+from dlcourse.backend.precision import full
 from dlcourse.training.callback import Callback
 from dlcourse.training.history import History
 
 
 def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """Go through a split in order: inputs, the model's outputs and targets, batch by batch, arrays on the device."""
+    """Go through a split in order: inputs, the model's outputs and targets, batch by batch, arrays on the device.
+
+    Outputs in half precision come as float32, in which losses and metrics are computed.
+    """
     training = model.training
     model.eval()
     try:
         with no_grad():
             for x, y in loader.batches():
-                yield x, model(Tensor(x)).data, y
+                output = model(Tensor(x)).data
+                yield x, output.astype(full(output.dtype), copy=False), y
     finally:
         model.train(training)
 

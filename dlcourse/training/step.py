@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import capture
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import scaling
 from dlcourse.backend.kernels.optim import average_step
 from dlcourse.backend.kernels.penalty import add_penalty
+from dlcourse.backend.precision import is_floating
 from dlcourse.optim.clip import clip_grad_norm
 
 
@@ -17,6 +21,10 @@ class TrainStep:
 
     The cost is loss + l1 sum |w| + l2/2 sum w^2 over the weights w, biases and gains (one axis) left out. Randomness
     inside (dropout) is a function of the seed and the number of steps done, so a step resumed is the same step.
+
+    A model in half precision has its loss computed in float32. In float16 the loss is scaled before the backward pass,
+    by a factor that follows what the gradients can bear (Micikevicius et al. 2018); a step whose gradient overflows
+    changes nothing. The factor lives on the device: nobody waits for it.
 
     Args:
         model: a Module (or a callable of a tensor).
@@ -59,6 +67,8 @@ class TrainStep:
         self.capture = True
         self._run: Any = None
         self._average = self.flat.data.copy() if ema is not None else None
+        if self.flat.half is not None and self.flat.half.dtype == np.float16:
+            self.flat.scaler = scaling.new_scaler(self.flat.half)
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         """Do one update with the batch (x, y), arrays or tensors; returns the cost before it, still on the device."""
@@ -66,7 +76,7 @@ class TrainStep:
             self.optimizer.lr = self.base_lr * self.schedule.factor(self.step)
         if self._run is None:
             self._run = capture.runner(self.flat.data)
-        loss = self._run(self, self._input(x), self._input(y))
+        loss = self._run(self, self._input(x, self.compute_dtype), self._input(y, self.flat.data.dtype))
         self.step += 1
         return Tensor(loss)
 
@@ -98,28 +108,49 @@ class TrainStep:
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the batch, part by part; returns the loss as an array."""
         if self.accumulate == 1:
-            loss = self.loss_fn(self.model(Tensor(x)), y)
-            loss.backward()
+            loss = self._loss(x, y)
+            self._backward(loss)
             return loss.data
         count, total = len(x), None
         summed = getattr(self.loss_fn, "reduction", "mean") == "sum"
         size = -(-count // self.accumulate)
         for start in range(0, count, size):
             part = slice(start, start + size)
-            loss = self.loss_fn(self.model(Tensor(x[part])), y[part])
+            loss = self._loss(x[part], y[part])
             if not summed:
                 loss = loss * (len(x[part]) / count)
-            loss.backward()
+            self._backward(loss)
+            if start + size < count:
+                self.flat.next_part()
             total = loss.data if total is None else total + loss.data
         return total
 
-    def _input(self, value: Any) -> Array:
+    def _loss(self, x: Array, y: Array) -> Tensor:
+        outputs = self.model(Tensor(x))
+        if self.flat.half is not None:
+            outputs = outputs.to(dtype=self.flat.data.dtype)
+        return self.loss_fn(outputs, y)
+
+    def _backward(self, loss: Tensor) -> None:
+        scaler = self.flat.scaler
+        if scaler is None:
+            loss.backward()
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # an overflow is what the scale is there for
+            loss.backward(scaler[scaling.SCALE])
+
+    @property
+    def compute_dtype(self) -> np.dtype:
+        """The type that the model computes in."""
+        return self.flat.data.dtype if self.flat.half is None else self.flat.half.dtype
+
+    def _input(self, value: Any, dtype: np.dtype) -> Array:
         array = value.data if isinstance(value, Tensor) else value
         here = backend.of(self.flat.data)
         if backend.array_module(array) is not here.xp or not hasattr(array, "dtype"):
             array = here.asarray(array)
-        # Floating-point inputs take the parameters' type; labels, token indices and pixels stay whole numbers.
-        return array.astype(self.flat.data.dtype, copy=False) if array.dtype.kind == "f" else array
+        # Floating-point inputs take the model's type, targets that of the loss; labels, token indices and pixels stay.
+        return array.astype(dtype, copy=False) if is_floating(array.dtype) else array
 
     def averaged(self) -> "_Averaged":
         """``with step.averaged():`` the model holds the moving average of its parameters, where one is kept."""
@@ -127,7 +158,8 @@ class TrainStep:
 
     def state_dict(self) -> dict:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
-        arrays = {} if self._average is None else {"ema": backend.to_host(self._average).copy()}
+        kept = {"ema": self._average, "scaler": self.flat.scaler}
+        arrays = {name: backend.to_host(array).copy() for name, array in kept.items() if array is not None}
         return {"step": self.step, "base_lr": self.base_lr, "optimizer": self.optimizer.state_dict(), "arrays": arrays}
 
     def load_state_dict(self, state: dict) -> None:
@@ -136,6 +168,8 @@ class TrainStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])
+        if self.flat.scaler is not None:
+            self.flat.scaler[...] = backend.of(self.flat.scaler).asarray(state["arrays"]["scaler"])
 
 
 class _Averaged:
@@ -148,10 +182,12 @@ class _Averaged:
         if self.step._average is not None:
             self.kept = self.step.flat.data.copy()
             self.step.flat.data[...] = self.step._average
+            self.step.flat.publish()
 
     def __exit__(self, *_: Any) -> None:
         if self.step._average is not None:
             self.step.flat.data[...] = self.kept
+            self.step.flat.publish()
 
 
 def _weights(parameters: Iterable[Parameter]) -> list[Parameter]:

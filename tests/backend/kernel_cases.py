@@ -315,6 +315,17 @@ def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
 
 
 CASES: dict[str, list[Maker]] = {
+    "dropout": [
+        lambda draw, dtype, n=n, threshold=threshold: (
+            draw.normal(size=n).astype(dtype), threshold, 1.25, (2**64 - 3, 17, 2, 5),
+        )
+        for n in (0, 1, 7, 8, 1001)
+        for threshold in (0, 3 << 30, 1 << 32)
+    ],
+    "masked": [
+        lambda draw, dtype, shape=shape: (draw.normal(size=shape).astype(dtype), draw.random(shape) < 0.7, 1.25)
+        for shape in [(0, 3), (7,), (3, 1), (5, 4001)]
+    ],
     "unscale": [
         _unscale(half, size, scaled, add, wrong)
         for half in HALVES

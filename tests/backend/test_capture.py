@@ -8,7 +8,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import backend, models, nn, optim
 from dlcourse import functional as F
-from dlcourse.backend import capture, random
+from dlcourse.backend import capture, precision, random
 from dlcourse.optim.schedules import CosineSchedule
 
 on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="recording is for a GPU (--device cuda)")
@@ -35,11 +35,13 @@ def nets() -> dict[str, tuple]:
     }  # fmt: skip
 
 
-def trained(name: str, captured: bool, steps: int = 6, **settings: object) -> tuple[np.ndarray, list[float], object]:
+def trained(
+    name: str, captured: bool, steps: int = 6, numbers: str = "float32", **settings: object
+) -> tuple[np.ndarray, list[float], object]:
     """Weights, losses and the step object after some steps; the batch changes from step to step."""
     random.manual_seed(3)
     make, x, y, loss_fn = nets()[name]
-    model = make()
+    model = make().to(dtype=precision.dtype(numbers))
     step = dl.TrainStep(model, loss_fn, optim.AdamW(model.parameters(), lr=1e-2), **settings)
     step.capture = captured
     place, losses = backend.current(), []
@@ -50,9 +52,12 @@ def trained(name: str, captured: bool, steps: int = 6, **settings: object) -> tu
 
 
 @on_gpu
+@pytest.mark.parametrize("numbers", ["float32", "fp16", "bf16"])
 @pytest.mark.parametrize("name", nets())
-def test_recorded_and_call_by_call_are_bit_for_bit_the_same(name: str, device: str) -> None:
-    settings = {"clip_norm": 0.5, "ema": 0.9, "l2": 1e-3, "schedule": CosineSchedule(10)}
+def test_recorded_and_call_by_call_are_bit_for_bit_the_same(name: str, numbers: str, device: str) -> None:
+    if numbers == "bf16":
+        pytest.importorskip("ml_dtypes")
+    settings = {"clip_norm": 0.5, "ema": 0.9, "l2": 1e-3, "schedule": CosineSchedule(10), "numbers": numbers}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         recorded, losses, step = trained(name, True, **settings)

@@ -69,14 +69,14 @@ def test_half_precision_is_float32_rounded_at_the_end(name: str, index: int, hal
 
 
 def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
-    """Arrays in 16 bits, but for statistics, which stay float32 from the forward pass to the gradient."""
+    """Arrays in 16 bits, but for statistics and dropout's factors, which stay float32 between the two passes."""
     names = list(of.signature.parameters)
 
     def each(value: object, name: str = "") -> object:
         if isinstance(value, tuple):
             return tuple(each(one) for one in value)
         floating = isinstance(value, np.ndarray) and value.dtype == np.float32
-        return value.astype(half) if floating and name not in ("mean", "inverse", "scaler") else value
+        return value.astype(half) if floating and name not in ("mean", "inverse", "kept") else value
 
     return tuple(each(value, name) for value, name in zip(argument, names, strict=False))
 

@@ -18,7 +18,7 @@ def attention(
     q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
 ) -> tuple[Array, Array]:
     name, xp = name_of(q, k, v), array_module(q)
-    if name is None or not q.size or not k.size or (kept is not None and kept.dtype != q.dtype):
+    if name is None or not q.size or not k.size or (kept is not None and kept.dtype != full(q.dtype)):
         return kernels.attention.reference(q, k, v, mask, causal, kept)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
     q, k, v = map(_batch, (q, k, v))
@@ -39,7 +39,7 @@ def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None
 ) -> tuple[Array, Array, Array]:
     name, xp = name_of(dout, q, k, v, p), array_module(q)
-    if name is None or not q.size or not k.size or (kept is not None and kept.dtype != p.dtype):
+    if name is None or not q.size or not k.size or (kept is not None and kept.dtype != full(p.dtype)):
         return kernels.attention_grad.reference(dout, q, k, v, p, kept)
     dy, keys = _batch(dout), p.shape[3]
     p = _batch(p)

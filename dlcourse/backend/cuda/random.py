@@ -17,10 +17,12 @@ def philox_bits(out: Array, seed: int, purpose: int, draw: int, step: int) -> No
     if not out.size:
         return
     grid = blocks(-(-out.size // 8), THREADS)
-    numbers = np.int64(out.size), *map(np.uint64, (seed, purpose, draw))
-    program("random").launch("philox_bits_uint", grid, (THREADS,), (out, *numbers, *_changing(step)))
+    arguments = out, np.int64(out.size), *drawn_at(seed, purpose, draw, step)
+    program("random").launch("philox_bits_uint", grid, (THREADS,), arguments)
 
 
-def _changing(step: Any) -> tuple:
-    """The step as a pointer to a uint64 of the device, or as a number."""
-    return (step, np.uint64(0)) if hasattr(step, "get") else (NULL, np.uint64(step))
+def drawn_at(seed: int, purpose: int, draw: int, step: Any) -> tuple:
+    """Where in the sequence words are drawn, as the kernels take it: the step as a pointer to a uint64 of the device
+    (null where it is the host's), and as a number."""
+    changing = (step, np.uint64(0)) if hasattr(step, "get") else (NULL, np.uint64(step))
+    return *map(np.uint64, (seed, purpose, draw)), *changing

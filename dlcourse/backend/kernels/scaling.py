@@ -53,6 +53,11 @@ def publish(weight: Array, half: Array, scaler: Array | None) -> None:
     scaler[...] = xp.stack([xp.asarray(value, dtype=np.float32) for value in values])
 
 
+def new_scaler(beside: Array) -> Array:
+    """A scaler on the device of an array, at the first scale."""
+    return array_module(beside).asarray([FIRST_SCALE, 0, 0, 0], dtype=np.float32)
+
+
 def skips(scaler: Array | None) -> bool:
     """Whether an optimizer leaves everything as it is; reads the device."""
     return scaler is not None and bool(scaler[OVERFLOW] > 0)

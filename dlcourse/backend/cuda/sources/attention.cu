@@ -6,7 +6,7 @@
 // there are factors of dropout, `used` becomes the weights times them.
 template <class T>
 __device__ void attention_softmax(
-    real<T>* scores, T* weights, const unsigned char* visible, const T* kept, T* used, long long rows, int steps, int keys,
+    real<T>* scores, T* weights, const unsigned char* visible, const real<T>* kept, T* used, long long rows, int steps, int keys,
     real<T> scale, int causal
 ) {
     using R = real<T>;
@@ -42,13 +42,13 @@ __device__ void attention_softmax(
 // Of dp (rows, keys), which is written over, ds = p (dp kept - sum dp kept p) scale, which may be the same array; and `used` p kept where there are factors.
 template <class T>
 __device__ void attention_softmax_grad(
-    real<T>* dp, T* ds, const T* p, const T* kept, T* used, long long rows, int keys, real<T> scale
+    real<T>* dp, T* ds, const T* p, const real<T>* kept, T* used, long long rows, int keys, real<T> scale
 ) {
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     if (row >= rows) return;
     real<T>* d = dp + row * keys;
     const T* weight = p + row * keys;
-    const T* keep = kept ? kept + row * keys : kept;
+    const real<T>* keep = kept ? kept + row * keys : kept;
     real<T> sum = 0;
     for (int k = threadIdx.x; k < keys; k += 32) {
         if (keep) {
@@ -62,9 +62,9 @@ __device__ void attention_softmax_grad(
 }
 
 FOR_ALL_TYPES(attention_softmax,
-    (real<T>* scores, T* weights, const unsigned char* visible, const T* kept, T* used, long long rows, int steps, int keys,
+    (real<T>* scores, T* weights, const unsigned char* visible, const real<T>* kept, T* used, long long rows, int steps, int keys,
      real<T> scale, int causal),
     (scores, weights, visible, kept, used, rows, steps, keys, scale, causal))
 FOR_ALL_TYPES(attention_softmax_grad,
-    (real<T>* dp, T* ds, const T* p, const T* kept, T* used, long long rows, int keys, real<T> scale),
+    (real<T>* dp, T* ds, const T* p, const real<T>* kept, T* used, long long rows, int keys, real<T> scale),
     (dp, ds, p, kept, used, rows, keys, scale))
