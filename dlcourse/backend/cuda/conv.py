@@ -1,7 +1,7 @@
 """Convolution on the GPU: patches by one kernel, then a cuBLASLt product; a 1x1 convolution is the product alone.
 
 Patches of some pictures at a time, so that they take no more than :data:`PATCH_BYTES`. With few channels, and with
-groups, the kernels of ``conv_tiles`` do it without patches in memory.
+groups, the kernels of ``conv_tiles`` do it without patches in memory. Where cuDNN is there and faster, it does it all.
 """
 
 import math
@@ -11,6 +11,8 @@ import numpy as np
 
 from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
+from dlcourse.backend.cuda.conv_cudnn import or_cudnn
+from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.cuda.program import blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
@@ -23,6 +25,7 @@ THREADS = 256
 
 
 @override(kernels.conv2d, "cuda")
+@or_cudnn(FORWARD)
 def conv2d(
     x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
@@ -42,6 +45,7 @@ def conv2d(
 
 
 @override(kernels.conv2d_input_grad, "cuda")
+@or_cudnn(INPUT_GRAD)
 def conv2d_input_grad(
     dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
@@ -66,6 +70,7 @@ def conv2d_input_grad(
 
 
 @override(kernels.conv2d_weight_grad, "cuda")
+@or_cudnn(WEIGHT_GRAD)
 def conv2d_weight_grad(
     dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
