@@ -5,7 +5,6 @@ can hang on a broken driver. So each step is announced before it is tried: whate
 One JSON object a line: ``{"step": name}``, then ``{"step": name, "ok": true | false, "detail": text}``.
 """
 
-import ctypes
 import json
 import textwrap
 from collections.abc import Callable
@@ -88,11 +87,11 @@ def check_gemm() -> str:
 
 
 def check_cudnn() -> str:
-    from cuda.pathfinder import load_nvidia_dynamic_lib
+    from dlcourse.backend import cudnn_check
+    from dlcourse.backend.cuda import cudnn
 
-    library = ctypes.CDLL(load_nvidia_dynamic_lib("cudnn").abs_path)
-    library.cudnnGetVersion.restype = ctypes.c_size_t
-    return f"version {library.cudnnGetVersion()}"
+    version, _ = cudnn_check.find()
+    return f"version {version}" + (f", switched off by {cudnn.DISABLE}=0" if cudnn.switched_off() else "")
 
 
 def require(got: Any, expected: list[float]) -> None:

@@ -1,6 +1,6 @@
-"""cuDNN as it is asked: on a twin that computes with NumPy on the memory it is pointed to (--device cuda).
+"""cuDNN as it is asked: on a twin that computes with NumPy on the memory it is pointed to, with the stand-in for CuPy.
 
-And without one, on any machine: the check that finds the library, and all the ways not to use it.
+Then, on any machine, the check that finds the library; and where a GPU has it, the library itself.
 """
 
 import os
@@ -22,7 +22,8 @@ from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.conv import out_size
 from tests.backend.kernel_cases import PICTURES
 
-on_twin = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="cuDNN is a GPU's (--device cuda)")
+ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
+on_twin = pytest.mark.skipif(ELSEWHERE, reason="cuDNN's twin belongs to the stand-in for CuPy")
 
 SOME_LIBRARY = np.random.bit_generator.__file__
 """Which of all there are does not matter."""
@@ -250,3 +251,26 @@ def test_a_cudnn_without_its_parts_does_not_pass(tmp_path: Path) -> None:
     environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and "libcudnn_graph.so.9" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["float32", "tf32", "float16"])
+@pytest.mark.parametrize("which", KERNELS)
+def test_cudnn_itself_is_within_the_stated_error(which: str, name: str, device: str, monkeypatch) -> None:
+    """Every algorithm that it offers for a case, chosen or not; that it offers none is no error."""
+    if device == "cpu" or not cudnn.available():
+        pytest.skip("no cuDNN on a GPU here")
+    monkeypatch.setattr(precision, "_current", name)
+    share, compared = conv_cudnn.TF32_ERROR if name == "tf32" else conv_cudnn.ERROR[name], 0
+    for case in CASES:
+        first, second, third, *settings = arguments(which, case, "float16" if name == "float16" else "float32")
+        exact = [a.astype("d") if isinstance(a, np.ndarray) else a for a in (first, second, third)]
+        expected = KERNELS[which].reference(*exact, *settings)
+        first, second, third = placed((first, second, third))
+        sizes = conv_cudnn._sizes(which, first, second, third, settings)
+        plan = first.device.id, which, sizes, *settings, first.dtype.name, precision.tensor_float()
+        ways = conv_cudnn._ways(which, plan, sizes, first, second, third if which == FORWARD else None)
+        for number, way in ways.items():
+            off = np.abs(backend.to_host(way()) - expected).max()
+            assert off <= share * np.abs(expected).max(), f"{number} at {case}"
+            compared += 1
+    assert compared

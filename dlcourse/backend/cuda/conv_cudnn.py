@@ -1,8 +1,7 @@
 """Convolution by cuDNN, where it is there, for the settings at which it was measured to be faster than our own kernels.
 
-    @override(kernels.conv2d, "cuda")
-    @or_cudnn(FORWARD)
-    def conv2d(x, weight, bias, ...): ...       # our own way
+``@or_cudnn(FORWARD)`` under ``@override(kernels.conv2d, "cuda")`` makes the function below it our own way, one of
+several.
 """
 
 import functools
