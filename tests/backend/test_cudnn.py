@@ -166,7 +166,7 @@ def test_a_setting_without_algorithms_is_ours(
 ) -> None:
     from tests.cuda_host import cudnn as host
 
-    monkeypatch.setattr(host, "ALGORITHMS", host.ALGORITHMS[:3])  # not supported, not deterministic, too much memory
+    monkeypatch.setattr(host, "ALGORITHMS", host.UNFIT)  # not supported, not deterministic, too much memory
     given = arguments(FORWARD, CASES[1])
     np.testing.assert_allclose(computed(FORWARD, given), kernels.conv2d.reference(*given), rtol=1e-4, atol=1e-4)
     assert not twin.calls and [made.name for made in choice.made.values()] == [choice.OWN]

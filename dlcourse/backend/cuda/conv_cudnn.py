@@ -40,7 +40,7 @@ def or_cudnn(which: str) -> Callable[[Callable], Callable]:
             settings = stride, padding, dilation, groups
             bias = third if which == FORWARD else None
             sizes = _sizes(which, first, second, third, settings)
-            if not cudnn.available() or not _suits(sizes, first, second, bias):
+            if not _suits(sizes, first, second, bias) or not cudnn.available():
                 return own(first, second, third, *settings)
             dtype = first.dtype.name
             tf32 = dtype == "float32" and precision.tensor_float()

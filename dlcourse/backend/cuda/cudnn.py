@@ -160,20 +160,24 @@ class Convolution:
         self.algorithms = self._algorithms()
 
     def _algorithms(self) -> tuple[Algorithm, ...]:
-        """The best by cuDNN's own estimate. How much workspace one takes is asked for under our kind of arithmetic."""
+        """The best by cuDNN's own estimate, each once: it lists one again for another kind of arithmetic.
+
+        Whether it has one for ours, and with how much workspace, the last question tells.
+        """
         descriptors = self.handle, self.first, self.second, self.settings, self.result
         most, count = c_int(), c_int()
         _check(self._call("cudnnGetConvolution{}AlgorithmMaxCount", self.handle, byref(most)))
         found = (_Found * most.value)()
         _check(self._call("cudnnGetConvolution{}Algorithm_v7", *descriptors, most, byref(count), found))
-        fitting = []
+        fitting: dict[int, Algorithm] = {}
         for each in found[: count.value]:
             size = c_size_t()
             if each.status or each.determinism != DETERMINISTIC:
                 continue
-            if self._call("cudnnGetConvolution{}WorkspaceSize", *descriptors, each.algorithm, byref(size)) == 0:
-                fitting.append(Algorithm(each.algorithm, size.value))
-        return tuple(each for each in fitting if each.workspace <= MOST_WORKSPACE)[:MOST_ALGORITHMS]
+            status = self._call("cudnnGetConvolution{}WorkspaceSize", *descriptors, each.algorithm, byref(size))
+            if status == 0 and size.value <= MOST_WORKSPACE:
+                fitting[each.algorithm] = Algorithm(each.algorithm, size.value)
+        return tuple(fitting.values())[:MOST_ALGORITHMS]
 
     def __call__(self, algorithm: Algorithm, first: Array, second: Array, result: Array) -> None:
         """Queue it on CuPy's current stream, which may be capturing; the result is written over.
