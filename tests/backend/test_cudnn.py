@@ -273,4 +273,5 @@ def test_cudnn_itself_is_within_the_stated_error(which: str, name: str, device: 
             off = np.abs(backend.to_host(way()) - expected).max()
             assert off <= share * np.abs(expected).max(), f"{number} at {case}"
             compared += 1
-    assert compared
+    if not compared:
+        pytest.skip(f"cuDNN offers nothing for {which} in {name}")

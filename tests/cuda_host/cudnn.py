@@ -16,8 +16,8 @@ DTYPES = {0: np.float32, 2: np.float16}
 NHWC, CROSS_CORRELATION = 1, 1
 BAD_PARAM, NOT_SUPPORTED = 2000, 3000
 
-# As cuDNN might answer: number, status, workspace, deterministic. Those that must not be taken come first, and one comes
-# several times, as it does for several kinds of arithmetic.
+# As cuDNN might answer: number, status, workspace, deterministic. Those that must not be taken come first, and one
+# comes several times, as it does for several kinds of arithmetic.
 UNFIT = [(3, NOT_SUPPORTED, 0, 1), (0, 0, 0, 0), (2, 0, 300 << 20, 1)]
 ALGORITHMS = UNFIT + [(1, 0, 4096, 1)] * 3 + [(5, 0, 0, 1)]
 
