@@ -289,14 +289,16 @@ def _install() -> None:
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
     cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
+    cuda.Event, cuda.get_elapsed_time = capture.Event, capture.milliseconds
     cuda.MemoryPool, cuda.using_allocator = _MemoryPool, lambda allocator: contextlib.nullcontext()
     fake.__dict__.update(ndarray=ndarray, cuda=cuda, RawModule=RawModule, __version__=real.__version__)
     sys.modules["cupy"] = fake
     status = probe.CudaStatus(True, 1)
     probe.cuda_status = lambda: status
-    from dlcourse.backend.cuda import blas
+    from dlcourse.backend.cuda import blas, cudnn
 
     blas.library = functools.cache(cublaslt.Library)
+    cudnn.library = lambda: None  # the library of this machine, if it has one, needs a GPU; test_cudnn.py has a twin
 
 
 _install()

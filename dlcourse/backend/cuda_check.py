@@ -5,10 +5,11 @@ can hang on a broken driver. So each step is announced before it is tried: whate
 One JSON object a line: ``{"step": name}``, then ``{"step": name, "ok": true | false, "detail": text}``.
 """
 
-import ctypes
 import json
+import runpy
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # What each step needs of the ones before it; a step whose need failed is not tried.
@@ -88,11 +89,8 @@ def check_gemm() -> str:
 
 
 def check_cudnn() -> str:
-    from cuda.pathfinder import load_nvidia_dynamic_lib
-
-    library = ctypes.CDLL(load_nvidia_dynamic_lib("cudnn").abs_path)
-    library.cudnnGetVersion.restype = ctypes.c_size_t
-    return f"version {library.cudnnGetVersion()}"
+    version, _ = runpy.run_path(str(Path(__file__).with_name("cudnn_check.py")))["find"]()
+    return f"version {version}"
 
 
 def require(got: Any, expected: list[float]) -> None:

@@ -1,7 +1,8 @@
 """The wish that a run repeats bit for bit: its own processes inherit it through the environment.
 
 On the CPU every run does, on one machine with one number of threads. Kernels for the GPU sum in a fixed order too; what
-is left is cuBLAS, which chooses the workspace of a matrix product, and with it the order of its sums, as memory allows.
+is left is cuBLAS, which chooses the workspace of a matrix product, and with it the order of its sums, as memory allows,
+and the choice of a way by the clock (``cuda/choice.py``: our own convolution or cuDNN's), which is not made then.
 """
 
 import os

@@ -17,6 +17,7 @@ import numpy as np
 import threadpoolctl
 
 from dlcourse.backend import driver, onednn, probe, threads
+from dlcourse.backend.cuda import cudnn
 from dlcourse.backend.cuda_check import STEPS
 
 CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
@@ -88,6 +89,8 @@ def _tried(status: probe.CudaStatus, gpu: bool) -> list[Check]:
             checks.append(Check(step, "skipped", "not tried: it needs one of the above"))
         elif outcome.get("ok"):
             detail = f"{outcome['detail']} ({wheels})" if step == "CuPy" else outcome["detail"]
+            if step == "cuDNN" and cudnn.switched_off():
+                detail += f", switched off by {cudnn.DISABLE}=0"
             checks.append(Check(step, "ok", detail))
         elif step == "cuDNN":
             detail = "not installed" if "ok" in outcome else ending

@@ -58,6 +58,13 @@ def test_a_missing_cudnn_is_optional(with_gpu, monkeypatch, tmp_path) -> None:
     assert cudnn.state == "optional" and cudnn.remedy.endswith("'dlcourse[cudnn]'")
 
 
+def test_a_cudnn_that_is_switched_off_is_said_to_be(with_gpu, monkeypatch, tmp_path) -> None:
+    code = 'print(\'{"step": "cuDNN", "ok": true, "detail": "version 92800"}\')'
+    assert checks_after(monkeypatch, tmp_path, code)["cuDNN"].detail == "version 92800"
+    monkeypatch.setenv("DLCOURSE_CUDNN", "0")
+    assert checks_after(monkeypatch, tmp_path, code)["cuDNN"].detail.endswith("switched off by DLCOURSE_CUDNN=0")
+
+
 def test_without_a_gpu_nothing_fails_and_nothing_needs_mending(with_gpu, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(driver, "inspect", lambda: None)
     monkeypatch.setattr(probe, "cuda_status", lambda: probe.CudaStatus(False, reason="no driver", remedy="get one"))

@@ -5,6 +5,7 @@ they changed is put back, so that a capture changes nothing, as on a GPU. A laun
 same memory. What reads the device from the host, or brings something to it, is refused, as CUDA refuses it.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -47,6 +48,9 @@ class Stream:
     def synchronize(self) -> None:
         refuse("waiting for a stream")
 
+    def is_capturing(self) -> bool:
+        return _noting is not None
+
     def begin_capture(self, mode: Any = None) -> None:
         global _noting
         assert _noting is None
@@ -59,6 +63,23 @@ class Stream:
             array[...] = before
         graph.before.clear()
         return graph
+
+
+class Event:
+    """``cupy.cuda.Event``: the time at which it was recorded."""
+
+    clock = staticmethod(time.perf_counter)
+
+    def record(self, stream: Any = None) -> None:
+        self.seconds = self.clock()
+
+    def synchronize(self) -> None:
+        refuse("waiting for an event")
+
+
+def milliseconds(start: Event, end: Event) -> float:
+    """``cupy.cuda.get_elapsed_time``."""
+    return 1e3 * (end.seconds - start.seconds)
 
 
 def refuse(what: str) -> None:

@@ -2,7 +2,7 @@
 
 Patches of some pictures at a time, so that they take no more than :data:`PATCH_BYTES`. With few channels, and with
 groups, the kernels of ``conv_tiles`` do it without patches in memory; these take no arrays of 16 bits, for which the
-products run on tensor cores.
+products run on tensor cores. Where cuDNN is there and faster, it does it all.
 """
 
 import math
@@ -12,6 +12,8 @@ import numpy as np
 
 from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
+from dlcourse.backend.cuda.conv_cudnn import or_cudnn
+from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.cuda.program import blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
@@ -26,6 +28,7 @@ THREADS = 256
 
 
 @override(kernels.conv2d, "cuda", half=True)
+@or_cudnn(FORWARD)
 def conv2d(
     x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
@@ -47,6 +50,7 @@ def conv2d(
 
 
 @override(kernels.conv2d_input_grad, "cuda", half=True)
+@or_cudnn(INPUT_GRAD)
 def conv2d_input_grad(
     dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
@@ -73,6 +77,7 @@ def conv2d_input_grad(
 
 
 @override(kernels.conv2d_weight_grad, "cuda", half=True)
+@or_cudnn(WEIGHT_GRAD)
 def conv2d_weight_grad(
     dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:

@@ -1,0 +1,133 @@
+"""The fastest of several ways to compute one thing, found by measuring it once for each setting.
+
+Ways are timed as a training step uses them: recorded as a CUDA graph, several times in a row. Launched from Python, the
+small products and convolutions of a course would be timed by how long Python takes to launch them. Before that, each
+result is compared with that of our own way, whose error is known; a way that is further off than stated, that the
+library refuses, or that cannot be recorded, is left out. The choice is kept for the life of the process.
+
+As time decides, another run may choose otherwise and so round otherwise. With ``--deterministic`` our own way is taken,
+and nothing is measured.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend import determinism
+from dlcourse.backend.device import Array
+
+Way = Callable[[], Array]
+OWN = "own"
+REPEATS, ROUNDS = 8, 3
+"""A graph holds so many calls in a row; of so many launches of it the fastest counts."""
+
+
+@dataclass
+class Choice:
+    """What was chosen and why: milliseconds of each way that was timed, the reason for each that was left out."""
+
+    name: str = OWN
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+made: dict[Hashable, Choice] = {}
+"""All choices of this process."""
+
+
+def run(key: Hashable, own: Way, others: Callable[[], Mapping[str, Way]], error: float) -> Array:
+    """The result of the chosen way; the first call with a key chooses.
+
+    While a stream is capturing nothing can be measured: what was not chosen before is done our own way, and left open.
+
+    Args:
+        key: of all that the time depends on: what is computed, the device, sizes, settings, element type, precision.
+        own: our way, which works always.
+        others: gives the other ways by their names, the same ones at every call. Every way returns a new array, and may
+            be called again and again.
+        error: the largest difference from our own result that another way may have, as a share of that result's
+            largest element.
+    """
+    if determinism.demanded():
+        return own()
+    if key not in made:
+        if _capturing():
+            return own()
+        made[key] = _measured(own, others(), error)
+    name = made[key].name
+    return own() if name == OWN else others()[name]()
+
+
+def _capturing() -> bool:
+    import cupy
+
+    return cupy.cuda.get_current_stream().is_capturing()
+
+
+def _measured(own: Way, others: Mapping[str, Way], error: float) -> Choice:
+    """On a stream and in memory that go when it is done; the arrays that the ways read have to be there before."""
+    import cupy
+
+    choice = Choice()
+    if not others:
+        return choice
+    cupy.cuda.get_current_stream().synchronize()
+    stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        graphs, expected = {}, None
+        for name, way in {OWN: own, **others}.items():
+            try:
+                result = way()  # compiles, loads and fills the pool, for which a recording is too late
+                expected = result if expected is None else expected
+                _require_close(result, expected, error)
+                graphs[name] = _recorded(way, stream)
+            except Exception as refusal:  # CuPy and the libraries refuse in many types; each has the same consequence
+                choice.left_out[name] = f"{type(refusal).__name__}: {refusal}".splitlines()[0]
+            if expected is None:  # our own way found no memory here: there is nothing to compare with
+                break
+        choice.milliseconds = _times(graphs)
+        stream.synchronize()
+    if expected is not None:
+        choice.name = min(choice.milliseconds, key=choice.milliseconds.get, default=OWN)
+    return choice
+
+
+def _require_close(result: Array, expected: Array, error: float) -> None:
+    """
+    Raises:
+        ArithmeticError: the result is further off than ``error`` of the largest element; so is one that is no number.
+    """
+    result, expected = (a.astype(np.promote_types(a.dtype, np.float32)) for a in (result, expected))
+    largest, off = float(abs(expected).max()), float(abs(result - expected).max())
+    if not off <= error * largest:
+        raise ArithmeticError(f"off by {off:.3g} where the largest is {largest:.3g}")
+
+
+def _recorded(way: Way, stream: Any) -> Any:
+    stream.begin_capture()
+    try:
+        for _ in range(REPEATS):
+            way()
+    finally:
+        graph = stream.end_capture()
+    return graph
+
+
+def _times(graphs: Mapping[str, Any]) -> dict[str, float]:
+    """Milliseconds of one call; the ways take turns, so that a change of the clock rate meets all of them."""
+    import cupy
+
+    for graph in graphs.values():
+        graph.launch()
+    best = dict.fromkeys(graphs, float("inf"))
+    for _ in range(ROUNDS):
+        for name, graph in graphs.items():
+            start, end = cupy.cuda.Event(), cupy.cuda.Event()
+            start.record()
+            graph.launch()
+            end.record()
+            end.synchronize()
+            best[name] = min(best[name], cupy.cuda.get_elapsed_time(start, end) / REPEATS)
+    return best
