@@ -4,7 +4,6 @@ The training step asks for a runner and hands it every step; what differs betwee
 """
 
 import os
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from dlcourse import backend
@@ -24,6 +23,9 @@ class Step(Protocol):
     """Has ``lr`` and ``steps``, the only other numbers that change from step to step."""
     model: Any
 
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step."""
+
     def settings(self) -> tuple:
         """What else an update depends on: another graph is recorded where it changes."""
 
@@ -31,13 +33,40 @@ class Step(Protocol):
         """One update with a batch on the device; returns the cost, still there."""
 
 
-def by_calls(step: Step, x: Array, y: Array) -> Array:
-    """Run a step operation by operation."""
-    random.begin_step(step.step)
-    return step.update(x, y)
+class Feed(Protocol):
+    """Batches of a data set that lies on the device, of which each is a function of the step alone."""
+
+    x_shape: tuple[int, ...]
+    x_dtype: Any
+    y_shape: tuple[int, ...]
+    y_dtype: Any
+
+    def steps_left(self, step: int) -> int:
+        """How many steps, from this one on, have batches of these shapes before the order of the samples changes."""
+
+    def prepare(self, step: int) -> None:
+        """Have the order of this step's epoch on the device, always in the same place."""
+
+    def write(self, step: Any, x: Array, y: Array) -> None:
+        """Make the batch of a step, which may be a :class:`~dlcourse.backend.counted.Counted`."""
 
 
-def runner(of: Array) -> Callable[[Step, Array, Array], Array]:
+class ByCalls:
+    """Runs steps operation by operation."""
+
+    def __call__(self, step: Step, x: Array, y: Array) -> Array:
+        random.begin_step(step.step)
+        return step.update(x, y)
+
+    def several(self, step: Step, feed: Feed, most: int) -> Array | None:
+        """The costs (k,) of up to ``most`` steps in one launch; None where the next step is to be called by itself."""
+        return None
+
+
+by_calls = ByCalls()
+
+
+def runner(of: Array) -> Any:
     """The way to run steps on the device that an array lies on."""
     device = backend.of(of)
     if device.kind == "cpu" or os.environ.get(SWITCH) == "0":

@@ -14,6 +14,7 @@ import hashlib
 
 import numpy as np
 
+from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array, Backend, current
 from dlcourse.backend.kernels.random import philox_bits
 
@@ -39,7 +40,8 @@ _stream = _Stream()
 
 
 @functools.cache
-def _hash(purpose: str) -> int:
+def purpose_hash(purpose: str) -> int:
+    """The number that stands for a purpose in the generator's key."""
     return int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
 
 
@@ -54,12 +56,12 @@ def seed() -> int:
     return _stream.seed
 
 
-def begin_step(step: int | Array) -> None:
+def begin_step(step: int | Counted) -> None:
     """Say that training step ``step`` begins: its draws depend on no earlier step.
 
-    A uint64 of the device in its place is read when a draw is made, as a recorded step needs it.
+    A counter of the device in its place is read when a draw is made, as a recorded step needs it.
     """
-    _stream.step = step if hasattr(step, "dtype") else int(step)
+    _stream.step = step if isinstance(step, Counted) else int(step)
     _stream.draws.clear()
 
 
@@ -67,7 +69,7 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     """NumPy's generator on the host, a function of its three arguments alone."""
     # The last counter word keeps these draws apart from the device's, whatever purpose names they share.
     # uint64 arrays, because NumPy turns a list of mixed large and small numbers into floats.
-    key = np.array([int(seed) & _WORD, _hash(purpose)], dtype=np.uint64)
+    key = np.array([int(seed) & _WORD, purpose_hash(purpose)], dtype=np.uint64)
     counter = np.array([0, 0, int(step) & _WORD, 1], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
@@ -79,13 +81,13 @@ def next_generator(purpose: str) -> np.random.Generator:
 
 def next_place(purpose: str) -> tuple[int, int, int, int]:
     """Where the next draw of this purpose is made: (seed, hash of the purpose, draw within the step, step)."""
-    return _stream.seed, _hash(purpose), _stream.next(purpose), _stream.step
+    return _stream.seed, purpose_hash(purpose), _stream.next(purpose), _stream.step
 
 
 def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:
     """Random 32-bit words (count,) uint32, drawn on the device, a function of (seed, purpose, step) alone."""
     out = (backend or current()).xp.empty(count, dtype="uint32")
-    philox_bits(out, int(seed) & _WORD, _hash(purpose), 0, int(step) & _WORD)
+    philox_bits(out, int(seed) & _WORD, purpose_hash(purpose), 0, int(step) & _WORD)
     return out
 
 

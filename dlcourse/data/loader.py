@@ -1,6 +1,7 @@
 """Batches on the device: which samples a step sees, and how they are augmented, is a function of (seed, step)."""
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +12,10 @@ import numpy as np
 from dlcourse.backend import Backend
 from dlcourse.backend.kernels.pictures import WORDS, picture_batch
 from dlcourse.backend.precision import full
-from dlcourse.backend.random import generator, words
+from dlcourse.backend.random import generator, purpose_hash, words
 from dlcourse.config.sections import Augment
 from dlcourse.data.dataset import Part
+from dlcourse.data.feed import Feed
 from dlcourse.data.normalizer import Normalizer
 
 Array = Any
@@ -89,6 +91,7 @@ class Loader:
     def in_batches_of(self, batch_size: int) -> "Loader":
         """The same arrays in batches of another size, in the part's own order, not augmented: for evaluation."""
         other = copy.copy(self)
+        other.__dict__.pop("feed", None)
         other._augment = None
         other._cut(batch_size, shuffle=False)
         if other.batch_size == self.batch_size and self._augment is None:
@@ -113,12 +116,26 @@ class Loader:
         if not self._shuffled:
             return self._in_order(span) if self._augment is None else (self._pictures(span, step), self._y[span])
         if epoch != self._order[0]:
-            order = generator(self._seed, "order", epoch).permutation(self.samples)
+            order = self._permutation(epoch)
             self._order = epoch, order, self._backend.asarray(order)
         _, on_host, on_device = self._order
         chosen = on_device[span]
         x = self._pictures(on_host[span] if self._streamed else chosen, step)
         return x, self._y.take(chosen, axis=0)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return generator(self._seed, "order", epoch).permutation(self.samples)
+
+    @functools.cached_property
+    def feed(self) -> Feed | None:
+        """What makes the full batches on the device, for a recorded step; None where samples come from the host."""
+        if self._streamed or self._ahead is not None:
+            return None
+        x_dtype = self._x.dtype if self._x.dtype.kind == "i" else self._dtype
+        order = self._permutation if self._shuffled else None
+        draw = self._seed & (2**64 - 1), purpose_hash("augment")
+        data = self._x, self._y, self._affine
+        return Feed(self._backend, *data, x_dtype, self.batch_size, order, self._augment, draw)
 
     def _in_order(self, span: slice) -> tuple[Array, Array]:
         """A stretch of the part, as it is. One that is all of it is made once: it is the batch of every step."""

@@ -2,6 +2,14 @@
 
 from typing import Any
 
+ENDLESS = 1 << 30
+"""The patience of a callback to which it is all the same."""
+
+
+def until_multiple(step: int, every: int) -> int:
+    """Steps from this one to the next that is a multiple of ``every``; endless where that is 0."""
+    return every - step % every if every else ENDLESS
+
 
 class Callback:
     """Base of everything that watches or steers training; a subclass overrides the points it needs.
@@ -15,8 +23,16 @@ class Callback:
     def start(self, trainer: Any) -> None:
         """Before the first step, after a checkpoint was loaded."""
 
+    def patience(self, trainer: Any) -> int:
+        """How many steps may be taken before :meth:`after_step` has to be called: at least 1, which is the default.
+
+        A GPU runs short steps several at a time; the least patient callback says how many.
+        """
+        return 1
+
     def after_step(self, trainer: Any) -> None:
-        """After each update; ``trainer.loss`` is still on the device."""
+        """After each update, or after as many as all have :meth:`patience` for: ``trainer.losses`` are their costs,
+        ``trainer.loss`` that of the last, still on the device."""
 
     def before_read(self, trainer: Any) -> None:
         """Somebody is about to wait for the device: to log, to evaluate or to save."""

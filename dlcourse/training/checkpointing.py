@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.training.callback import Callback
+from dlcourse.training.callback import Callback, until_multiple
 from dlcourse.training.divergence import diverged
 from dlcourse.training.history import History
 from dlcourse.training.monitor import Best
@@ -46,6 +46,9 @@ class Checkpointing(Callback):
     def start(self, trainer: Any) -> None:
         self._saved = trainer.step or None  # a run that goes on stands at its last checkpoint
         self._next = time.perf_counter() + self.LEAST_SECONDS
+
+    def patience(self, trainer: Any) -> int:
+        return until_multiple(trainer.step, self.every)
 
     def after_step(self, trainer: Any) -> None:
         if self.best is not None and self.best.step == trainer.step:

@@ -23,14 +23,18 @@ class DivergenceGuard(Callback):
         self._window: Any = None
         self._filled = 0
 
+    def patience(self, trainer: Any) -> int:
+        return self.capacity - self._filled
+
     def after_step(self, trainer: Any) -> None:
-        if trainer.loss is None:
+        losses = trainer.losses
+        if losses is None:
             return
         if self._window is None:
-            xp = backend.array_module(trainer.loss.data)
-            self._window = xp.empty(self.capacity, dtype=trainer.loss.data.dtype)
-        self._window[self._filled] = trainer.loss.data
-        self._filled += 1
+            self._window = backend.array_module(losses).empty(self.capacity, dtype=losses.dtype)
+        end = self._filled + len(losses)
+        self._window[self._filled : end] = losses
+        self._filled = end
         if self._filled == self.capacity:
             self.before_read(trainer)
 

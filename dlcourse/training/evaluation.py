@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend.precision import full
-from dlcourse.training.callback import Callback
+from dlcourse.training.callback import Callback, until_multiple
 from dlcourse.training.history import History
 
 
@@ -77,6 +77,9 @@ class Evaluation(Callback):
 
     def __init__(self, loaders: Mapping[str, Any], metrics: Mapping[str, Any], every: int, history: History):
         self.loaders, self.metrics, self.every, self.history = dict(loaders), dict(metrics), every, history
+
+    def patience(self, trainer: Any) -> int:
+        return until_multiple(trainer.step, self.every * trainer.loader.steps_per_epoch)
 
     def after_step(self, trainer: Any) -> None:
         if self._due(trainer):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.training.atomic import finite, loud
-from dlcourse.training.callback import Callback
+from dlcourse.training.callback import Callback, until_multiple
 
 
 class History(Callback):
@@ -36,6 +36,9 @@ class History(Callback):
         # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
         spent = self.events[-1]["seconds"] if self.events else 0.0
         self._began -= spent
+
+    def patience(self, trainer: Any) -> int:
+        return until_multiple(trainer.step, self.log_every) if trainer.step else 1
 
     def after_step(self, trainer: Any) -> None:
         if trainer.loss is None or (trainer.step % self.log_every and trainer.step != 1):

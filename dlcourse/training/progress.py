@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from dlcourse.training.callback import Callback
+from dlcourse.training.callback import ENDLESS, Callback, until_multiple
 from dlcourse.training.history import History
 
 
@@ -32,6 +32,9 @@ class Progress(Callback):
             dynamic_ncols=True,
             leave=False,
         )
+
+    def patience(self, trainer: Any) -> int:
+        return ENDLESS if self._bar is None else until_multiple(trainer.step, self.history.log_every)
 
     def after_step(self, trainer: Any) -> None:
         if self._bar is not None:

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from dlcourse.errors import Interrupted
-from dlcourse.training.callback import Callback
+from dlcourse.training.callback import ENDLESS, Callback
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,6 +31,9 @@ class Signals(Callback):
     def start(self, trainer: Any) -> None:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+
+    def patience(self, trainer: Any) -> int:
+        return ENDLESS  # what a GPU does at once takes milliseconds
 
     def after_step(self, trainer: Any) -> None:
         if self.received is None:

@@ -72,13 +72,33 @@ class TrainStep:
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         """Do one update with the batch (x, y), arrays or tensors; returns the cost before it, still on the device."""
-        if self.schedule is not None:
-            self.optimizer.lr = self.base_lr * self.schedule.factor(self.step)
-        if self._run is None:
-            self._run = capture.runner(self.flat.data)
-        loss = self._run(self, self._input(x, self.compute_dtype), self._input(y, self.flat.data.dtype))
+        self.optimizer.lr = self.lr_at(self.step)
+        loss = self.runner(self, self._input(x, self.compute_dtype), self._input(y, self.flat.data.dtype))
         self.step += 1
         return Tensor(loss)
+
+    def several(self, loader: Any, most: int) -> Array | None:
+        """Up to ``most`` updates with the loader's next batches as one launch of a GPU, where that can be.
+
+        Returns:
+            Their costs (k,), still on the device; None where the next update is to be called by itself.
+        """
+        feed = getattr(loader, "feed", None)
+        losses = None if feed is None else self.runner.several(self, feed, most)
+        if losses is not None:
+            self.step += len(losses)
+        return losses
+
+    @property
+    def runner(self) -> Any:
+        """How updates are run on this device, see ``dlcourse/backend/capture.py``."""
+        if self._run is None:
+            self._run = capture.runner(self.flat.data)
+        return self._run
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step."""
+        return self.optimizer.lr if self.schedule is None else self.base_lr * self.schedule.factor(step)
 
     def settings(self) -> tuple:
         """All numbers that :meth:`update` takes as they are: a recorded step is recorded anew where one changes."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.autograd import Tensor
 from dlcourse.training.callback import Callback
 
 POINTS = ("start", "after_step", "before_read", "after_evaluation", "finish", "close")
@@ -17,12 +18,14 @@ class Trainer:
         model: the module, switched to training mode at the start.
         train_step: ``train_step(x, y)`` does one update and returns the loss, see
             :class:`~dlcourse.training.step.TrainStep` and :class:`~dlcourse.training.closed_form.ClosedFormStep`.
-        loader: ``loader.batch(step)`` gives the batch of a step, a function of the step alone.
+        loader: ``loader.batch(step)`` gives the batch of a step, a function of the step alone; ``loader.feed``, where
+            there is one, lets a GPU make it, see ``dlcourse/backend/capture.py``.
         total_steps: when training is done.
         callbacks: called in this order at each point, at ``close`` in reverse.
 
     Attributes:
         loss: that of the last step, a scalar tensor on the device; None where a closed form has none.
+        losses: those of the steps since ``after_step`` was called last, an array (k,) on the device.
         metrics: the last evaluation, ``{split: {metric: value}}``.
         stop_reason: why a callback stopped training; None while it goes on or has reached the last step.
     """
@@ -33,11 +36,14 @@ class Trainer:
         self.model, self.train_step, self.loader, self.total_steps = model, train_step, loader, total_steps
         self.callbacks = list(callbacks)
         self.loss: Any = None
+        self.losses: Any = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.stop_reason: str | None = None
         # Only what a callback overrides is called: a point that nobody uses costs nothing in the loop.
         self._calls = {point: [getattr(c, point) for c in self.callbacks if _overrides(c, point)] for point in POINTS}
         self._calls["close"].reverse()
+        self._watching = [callback for callback in self.callbacks if _overrides(callback, "after_step")]
+        self._several = getattr(train_step, "several", None)
 
     def run(self) -> None:
         """Train from the step that ``train_step`` has reached."""
@@ -47,12 +53,22 @@ class Trainer:
             # What overflows is DivergenceGuard's to find; NumPy's warnings would come first and say less.
             with np.errstate(all="ignore"):
                 while self.step < self.total_steps and self.stop_reason is None:
-                    x, y = self.loader.batch(self.step)
-                    self.loss = self.train_step(x, y)
+                    self._advance()
                     self.call("after_step")
             self.call("finish")
         finally:
             self.call("close")
+
+    def _advance(self) -> None:
+        """Take a step, or several at once where everybody has the patience and the device gains by it."""
+        most = min([self.total_steps - self.step, *(callback.patience(self) for callback in self._watching)])
+        losses = self._several(self.loader, most) if most > 1 and self._several is not None else None
+        if losses is None:
+            x, y = self.loader.batch(self.step)
+            self.loss = self.train_step(x, y)
+            self.losses = None if self.loss is None else self.loss.data.reshape(1)
+        else:
+            self.losses, self.loss = losses, Tensor(losses[-1:].reshape(()))
 
     def call(self, point: str) -> None:
         """Call what the callbacks do at this point."""

@@ -314,7 +314,40 @@ def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
     return make
 
 
+def _feed(
+    shape: tuple[int, ...], count: int, raw: bool, normalised: bool, how: tuple, ordered: bool = True, width: int = 0
+) -> Maker:
+    """A batch of some samples of a set, bytes or not; labels, or targets of a regression."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        samples = draw.integers(0, 256, shape).astype(np.uint8) if raw else draw.normal(size=shape).astype(dtype)
+        targets = draw.normal(size=(shape[0], width)).astype(dtype) if width else draw.integers(0, 9, shape[0])
+        order = draw.permutation(shape[0]) if ordered else None
+        shift, scale = (draw.uniform(1, 2, shape[-1]).astype(dtype) for _ in range(2)) if normalised else (None, None)
+        words = (2**64 - 3, 17) if any(how) else None
+        outs = np.zeros((count, *shape[1:]), dtype), np.zeros((count, *targets.shape[1:]), targets.dtype)
+        return samples, targets, order, 7, shape[0] // count, shift, scale, words, *how, *outs
+
+    return make
+
+
+def _symbols(draw: np.random.Generator, dtype: type) -> tuple:
+    """Symbols and those that follow, as they are."""
+    samples, targets = draw.integers(0, 9, (2, 12, 5))
+    order = draw.permutation(12)
+    return samples, targets, order, 2, 4, None, None, None, False, 0, 0, np.zeros((3, 5), int), np.zeros((3, 5), int)
+
+
 CASES: dict[str, list[Maker]] = {
+    "feed": [
+        _feed((23, 5, 7, 3), 4, raw, normalised, how, ordered)
+        for raw in (True, False)
+        for normalised in (True, False)
+        for how in [(False, 0, 0), (True, 2, 3)]
+        for ordered in (True, False)
+    ]
+    + [_feed((9, width), 3, False, False, (False, 0, 0), width=targets) for width, targets in [(40, 3), (301, 0)]]
+    + [_symbols],
     "dropout": [
         lambda draw, dtype, n=n, threshold=threshold: (
             draw.normal(size=n).astype(dtype), threshold, 1.25, (2**64 - 3, 17, 2, 5),

@@ -24,8 +24,8 @@ FULL_ONLY = {
     *("sgd_step", "adam_step", "adagrad_step", "rmsprop_step", "average_step", "clip_norm", "add_penalty"),
     *("philox_bits", "nearest", "unscale", "publish"),
 }
-"""What meets no arrays of 16 bits (the optimizer's float32, random bits, samples that are compared), or has them in cases
-of its own."""
+"""What meets no arrays of 16 bits (the optimizer's float32, random bits, samples that are compared), or has them in its
+own cases."""
 
 
 def test_every_kernel_has_cases() -> None:

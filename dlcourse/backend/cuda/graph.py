@@ -1,24 +1,33 @@
-"""A training step as a CUDA graph: recorded once, replayed with one launch.
+"""Training steps as CUDA graphs: recorded once, replayed with one launch.
 
 Course-size steps are bound by launches, not arithmetic: 6 to 15 us for each kernel from Python, about 1 in a graph.
 What changes from step to step has a place on the device that the kernels read: the batch, the learning rate, the step
-numbers. Captured and call-by-call steps run the same kernels in the same order, so they give the same weights.
+number. Where the data lie on the device too, choosing the batch is part of the graph, and several short steps are one
+launch. Captured and call-by-call steps run the same kernels in the same order, so they give the same weights.
 """
 
+import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dlcourse.backend import random
-from dlcourse.backend.capture import Step, by_calls
+from dlcourse.backend.capture import Feed, Step, by_calls
+from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array, Backend
 
 WARM_UP = 2
 """Steps by calls before recording: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
-MOST_GRAPHS = 4
-"""Batch shapes that get a graph of their own; a data set has two, the full batch and the last one."""
+MOST_GRAPHS = 8
+"""Graphs that are kept; a data set needs up to three: of one full batch, of several, and of the last one."""
+SEVERAL = ((100e-6, 32), (400e-6, 8))
+"""A step that takes no longer than so many seconds, its launch and the wait for it included, comes so many times in one
+launch: what the host does for a launch takes longer than the shortest steps themselves."""
+TRIALS = 4
+"""Replays of one step that are timed, of which the fastest counts."""
 
 
 class NotCaptured(UserWarning):
@@ -30,15 +39,16 @@ class _Recorded:
     """A graph and the arrays that it reads and writes; their memory is the pool's that lives with it."""
 
     graph: Any
-    x: Array
-    y: Array
-    loss: Array
-    lr: Array
-    optimizer_steps: Array
-    random_step: Array
-    lr_now: float
-    next_step: tuple[int, int]
-    """The step numbers that the device's counters stand at: of the optimizer, of the random draws."""
+    inputs: tuple[Array, Array]
+    losses: Array
+    """(k,), of the steps that are one launch."""
+    rates: Array
+    """(k,), their learning rates."""
+    counter: Array
+    """The number of the first of them; the launch moves it on by k."""
+    rates_now: list[float]
+    next_step: int
+    """What the counter holds."""
 
 
 class CapturedSteps:
@@ -54,32 +64,59 @@ class CapturedSteps:
         self.pool = self.xp.cuda.MemoryPool()
         self.seen: dict[tuple, int] = {}
         self.graphs: dict[tuple, _Recorded] = {}
+        self.times: dict[tuple, list[float]] = {}
         self.refused = False
 
     def __call__(self, step: Step, x: Array, y: Array) -> Array:
-        key = self._key(step, x, y)
-        if self.refused or key is None:
+        """One step with a batch on the device; returns its cost."""
+        if self.refused or not self._may(step, x, y):
             return by_calls(step, x, y)
+        key = *((a.shape, a.dtype.str) for a in (x, y)), *self._state(step)
         recorded = self.graphs.get(key)
         if recorded is None:
-            self.seen[key] = self.seen.get(key, 0) + 1
-            if self.seen[key] <= WARM_UP or len(self.graphs) >= MOST_GRAPHS:
+            if self._first_times(key):
                 return self._apart(lambda: by_calls(step, x, y))
-            recorded = self._record(step, x, y)
+            recorded = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
             if recorded is None:
                 return by_calls(step, x, y)
-            self.graphs[key] = recorded
-        return self._replay(recorded, step, x, y)
+        else:
+            recorded.inputs[0][...], recorded.inputs[1][...] = x, y
+        return self._replay(recorded, step)[0]
 
-    def _key(self, step: Step, x: Array, y: Array) -> tuple | None:
-        """What a graph depends on; None where the step cannot be recorded at all."""
-        arrays = [value for value in (x, y) if isinstance(value, self.xp.ndarray)]
-        if len(arrays) < 2 or not getattr(step, "capture", True):
+    def several(self, step: Step, feed: Feed, most: int) -> Array | None:
+        """The costs (k,) of up to ``most`` steps in one launch, the batches made there; None where the next step is to
+        be called by itself: the first ones, and the last batch of an epoch."""
+        most = min(most, feed.steps_left(step.step))
+        if self.refused or most < 1 or not self._may(step):
             return None
-        shapes = ((a.shape, a.dtype.str) for a in arrays)
-        return *shapes, getattr(step.model, "training", True), random.seed(), *step.settings()
+        key = feed, *self._state(step)
+        if (key, 1) not in self.graphs and self._first_times(key):
+            return None
+        feed.prepare(step.step)
+        count = self._at_once(key)
+        count = count if count <= most else 1
+        recorded = self.graphs.get((key, count))
+        if recorded is None:
+            arrays = (feed.x_shape, feed.x_dtype), (feed.y_shape, feed.y_dtype)
+            recorded = self._record(
+                (key, count), step, count, lambda: tuple(self.xp.empty(*of) for of in arrays), feed.write
+            )
+        return None if recorded is None else self._timed(key, recorded, step)
 
-    def _apart(self, work: Any) -> Any:
+    def _may(self, step: Step, *inputs: Any) -> bool:
+        return getattr(step, "capture", True) and all(isinstance(value, self.xp.ndarray) for value in inputs)
+
+    def _state(self, step: Step) -> tuple:
+        """What a graph depends on, the batch aside."""
+        mode = getattr(step.model, "training", True)
+        return mode, random.seed(), step.optimizer.steps - step.step, *step.settings()
+
+    def _first_times(self, key: tuple) -> bool:
+        """Whether a step of that kind is to run by calls once more before it is recorded, or always."""
+        self.seen[key] = self.seen.get(key, 0) + 1
+        return self.seen[key] <= WARM_UP or len(self.graphs) >= MOST_GRAPHS
+
+    def _apart(self, work: Callable[[], Array]) -> Array:
         """``work()`` on the recording stream with the pool that graphs keep, after all that was asked for before."""
         self.device.synchronize()
         with self.stream, self.xp.cuda.using_allocator(self.pool.malloc):
@@ -87,24 +124,34 @@ class CapturedSteps:
         self.stream.synchronize()
         return result.copy()  # outside that pool, where a graph's replay would write over it
 
-    def _record(self, step: Step, x: Array, y: Array) -> _Recorded | None:
-        """Record the step that comes next without running it; None, and a word of why, where something is refused."""
+    def _record(
+        self,
+        key: tuple,
+        step: Step,
+        count: int,
+        make_inputs: Callable[[], tuple[Array, Array]],
+        write: Callable[[Counted, Array, Array], None] | None = None,
+    ) -> _Recorded | None:
+        """Record the steps that come next without running them; None, and a word of why, where something is refused."""
         optimizer, xp = step.optimizer, self.xp
         lr, steps, now = float(optimizer.lr), int(optimizer.steps), int(step.step)
-        graph = None
+        graph, numbers = None, optimizer.flat.data.dtype
         try:
-            with self.xp.cuda.using_allocator(self.pool.malloc):
-                places = [x.copy(), y.copy()]
-                rate = xp.full((), lr, dtype=self._rate_type(step))
-                counters = xp.full((), steps, dtype=np.int64), xp.full((), now, dtype=np.uint64)
+            with xp.cuda.using_allocator(self.pool.malloc):
+                inputs, losses = make_inputs(), xp.empty(count, dtype=numbers)
+                rates, counter = xp.full(count, lr, dtype=numbers), xp.full((), now, dtype=np.int64)
                 self.device.synchronize()
                 with self.stream:
                     self.stream.begin_capture()
                     try:
-                        optimizer.lr, optimizer.steps = rate, counters[0]
-                        random.begin_step(counters[1])
-                        loss = step.update(*places)
-                        counters[1][...] += np.uint64(1)
+                        for i in range(count):
+                            optimizer.lr = rates[i : i + 1].reshape(())
+                            optimizer.steps = Counted(counter, steps - now + i)
+                            random.begin_step(Counted(counter, i))
+                            if write is not None:
+                                write(Counted(counter, i), *inputs)
+                            losses[i] = step.update(*inputs)
+                        counter += count
                     finally:
                         graph = self.stream.end_capture()
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
@@ -117,21 +164,39 @@ class CapturedSteps:
         finally:
             optimizer.lr, optimizer.steps = lr, steps
             random.begin_step(now)
-        return _Recorded(graph, *places, loss, rate, *counters, lr, (steps, now))
+        self.graphs[key] = _Recorded(graph, inputs, losses, rates, counter, [lr] * count, now)
+        return self.graphs[key]
 
-    def _replay(self, recorded: _Recorded, step: Step, x: Array, y: Array) -> Array:
-        optimizer = step.optimizer
-        if recorded.lr_now != optimizer.lr:
-            recorded.lr.fill(optimizer.lr)
-            recorded.lr_now = optimizer.lr
-        if recorded.next_step != (optimizer.steps, step.step):  # other steps came between, or a state was loaded
-            recorded.optimizer_steps.fill(optimizer.steps)
-            recorded.random_step.fill(step.step)
-        recorded.x[...], recorded.y[...] = x, y
+    def _replay(self, recorded: _Recorded, step: Step) -> Array:
+        """Run the recorded steps; returns their costs."""
+        optimizer, count = step.optimizer, len(recorded.losses)
+        rates = [step.lr_at(step.step + i) for i in range(count)]
+        if rates != recorded.rates_now:
+            recorded.rates[...] = self.xp.asarray(rates, dtype=recorded.rates.dtype)
+            recorded.rates_now = rates
+        if recorded.next_step != step.step:  # other steps came between, or a state was loaded
+            recorded.counter.fill(step.step)
         recorded.graph.launch()
-        optimizer.steps += 1
-        recorded.next_step = optimizer.steps, step.step + 1
-        return recorded.loss.copy()  # the next replay writes over it
+        optimizer.steps += count
+        optimizer.lr = rates[-1]
+        recorded.next_step = step.step + count
+        return recorded.losses.copy()  # the next replay writes over it
 
-    def _rate_type(self, step: Step) -> np.dtype:
-        return step.optimizer.flat.data.dtype
+    def _timed(self, key: tuple, recorded: _Recorded, step: Step) -> Array:
+        """Replay; the first times of one step alone the clock is looked at, which waits for the device."""
+        times = self.times.setdefault(key, [])
+        if len(times) >= TRIALS:
+            return self._replay(recorded, step)
+        self.device.synchronize()
+        began = time.perf_counter()
+        losses = self._replay(recorded, step)
+        self.device.synchronize()
+        times.append(time.perf_counter() - began)
+        return losses
+
+    def _at_once(self, key: tuple) -> int:
+        """How many steps of that kind are one launch: one until it is known how long they take."""
+        times = self.times.get(key, [])
+        if len(times) < TRIALS:
+            return 1
+        return next((count for limit, count in SEVERAL if min(times) < limit), 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
+from dlcourse.backend.cuda.program import NULL, blocks, name_of, program, step_number
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.backend.kernels import override
@@ -77,7 +77,7 @@ def adam_step(
         kernels.adam_step.reference(weight, grad, exp_avg, exp_avg_sq, *settings)
         return
     kind = weight.dtype.type
-    changing = *_changing(step, np.int64), *_changing(lr, kind)
+    changing = *step_number(step), *_changing(lr, kind)
     settings = np.float64(beta1), np.float64(beta2), kind(eps), kind(weight_decay), np.int32(decoupled)
     settings = *settings, _or_null(scaler)
     _over_all("adam_step", weight, grad, exp_avg, exp_avg_sq, np.int64(weight.size), *changing, *settings)

@@ -30,19 +30,24 @@ def picture_batch(
     if name is None or kind is None or not out.size or not out.flags.c_contiguous or not pictures.flags.c_contiguous:
         kernels.picture_batch.reference(pictures, rows, shift, scale, words, flip, crop, cutout, out)
         return
-    xp, period = array_module(out), 1
-    if shift is not None:
-        pair = [_period(array, out) for array in (shift, scale)]
-        if pair[0].size != pair[1].size:
-            pair = [_whole(array, out) for array in (shift, scale)]
-        shift, scale = pair
-        period = shift.size
+    xp = array_module(out)
+    period, (shift, scale) = affine(shift, scale, out)
     rows = NULL if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))
-    arrays = pictures, rows, *(NULL if array is None else array for array in (shift, scale, words)), out
+    arrays = pictures, rows, shift, scale, NULL if words is None else words, out
     height, width, channels = out.shape[1:] if words is not None else (1, 1, 1)
     numbers = map(np.int32, (size, period, height, width, channels, flip, crop, cutout))
     arguments = *arrays, np.int64(out.size), *numbers
     program("pictures").launch(f"picture_batch_{kind}_{name}", blocks(out.size, THREADS), (THREADS,), arguments)
+
+
+def affine(shift: Array | None, scale: Array | None, out: Array) -> tuple[int, tuple]:
+    """Shift and scale as the kernels take them, flat: after how many elements of a picture they repeat, and the two."""
+    if shift is None:
+        return 1, (NULL, NULL)
+    pair = [_period(array, out) for array in (shift, scale)]
+    if pair[0].size != pair[1].size:
+        pair = [_whole(array, out) for array in (shift, scale)]
+    return pair[0].size, tuple(pair)
 
 
 def _period(array: Array, out: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array
 
 SOURCES = Path(__file__).parent / "sources"
@@ -91,6 +92,11 @@ def name_of(*arrays: Array) -> str | None:
     if any(array.dtype != first for array in arrays):
         return None
     return TYPES.get(first.name) or HALVES.get(first.name)
+
+
+def step_number(step: Any) -> tuple[Any, np.int64]:
+    """A step number as the kernels take it: a counter of the device, null where there is none, and what to add to it."""
+    return (step.counter, np.int64(step.ahead)) if isinstance(step, Counted) else (NULL, np.int64(step))
 
 
 def blocks(count: int, threads: int = 256, most: int = 2112) -> tuple[int]:

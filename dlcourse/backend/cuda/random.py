@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, blocks, program
+from dlcourse.backend.cuda.program import blocks, program, step_number
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import random as kernels
@@ -22,7 +22,5 @@ def philox_bits(out: Array, seed: int, purpose: int, draw: int, step: int) -> No
 
 
 def drawn_at(seed: int, purpose: int, draw: int, step: Any) -> tuple:
-    """Where in the sequence words are drawn, as the kernels take it: the step as a pointer to a uint64 of the device
-    (null where it is the host's), and as a number."""
-    changing = (step, np.uint64(0)) if hasattr(step, "get") else (NULL, np.uint64(step))
-    return *map(np.uint64, (seed, purpose, draw)), *changing
+    """Where in the sequence words are drawn, as the kernels take it."""
+    return *map(np.uint64, (seed, purpose, draw)), *step_number(step)

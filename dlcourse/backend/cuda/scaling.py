@@ -1,4 +1,4 @@
-"""From 16-bit gradients to float32 and back to 16-bit weights on the GPU: one kernel each, the loss scale on the way."""
+"""From 16-bit gradients to float32 and back to 16-bit weights on the GPU: a kernel each, the loss scale on the way."""
 
 import numpy as np
 

@@ -29,7 +29,8 @@ def picture_batch(
     Args:
         pictures: (N, H, W, C) of any type; without words of any shape (N, ...).
         rows: (n,) int64: which; None for all, in order.
-        shift, scale: of the type of ``out``, or float32 where that has 16 bits; to broadcast against one picture; None for 0 and 1.
+        shift, scale: of the type of ``out``, or float32 where that has 16 bits, to broadcast against one picture; None
+            for 0 and 1.
         words: (n, 5) uint32; None for no augmentation.
         out: (n, H, W, C), floating point; written to.
     """

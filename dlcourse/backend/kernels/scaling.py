@@ -1,7 +1,7 @@
 """Between the 16 bits that a model computes with and the float32 that its optimizer keeps (Micikevicius et al. 2018).
 
-The loss scale lives on the device, so that nothing is read back: ``scaler`` is float32 (4,) with the scale, whether this
-step overflowed (0 or 1), the steps since the scale last changed, and how many steps were skipped in all.
+The loss scale lives on the device, so that nothing is read back: ``scaler`` is float32 (4,) with the scale, whether
+this step overflowed (0 or 1), the steps since the scale last changed, and how many steps were skipped in all.
 """
 
 import numpy as np

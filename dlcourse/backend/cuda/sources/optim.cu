@@ -32,7 +32,7 @@ __device__ void adam_step(
     if (skips(scaler)) return;
     __shared__ double corrections[2];
     if (threadIdx.x == 0) {
-        const double t = (double)current(step_at, step) - (scaler ? scaler[3] : 0);
+        const double t = (double)counted(step_at, step) - (scaler ? scaler[3] : 0);
         corrections[0] = 1 - pow(beta1, t);
         corrections[1] = 1 - pow(beta2, t);
     }

@@ -1,0 +1,50 @@
+"""A number that a launch finds on the device when it runs, not when it was recorded."""
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+from dlcourse.backend.device import Array
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A step number: what a counter of the device holds, and so many steps more.
+
+    Adding whole numbers moves no data; our kernels read the counter themselves. Other arithmetic, as in an optimizer
+    written in array code, gives arrays.
+
+    Attributes:
+        counter: int64 without axes, on the device.
+        ahead: steps after it.
+    """
+
+    counter: Array
+    ahead: int
+
+    def __add__(self, other: Any) -> Any:
+        return Counted(self.counter, self.ahead + other) if isinstance(other, int) else self.value + other
+
+    def __sub__(self, other: Any) -> Any:
+        return self + -other
+
+    @property
+    def value(self) -> Array:
+        """The number, computed on the device."""
+        return self.counter + self.ahead
+
+
+def _by_value(name: str) -> Any:
+    compute = getattr(operator, name)
+    return (
+        lambda self, other: compute(self.value, other),
+        lambda self, other: compute(other, self.value),
+    )
+
+
+for _name in ("mul", "truediv", "pow"):
+    _forward, _backward = _by_value(_name)
+    setattr(Counted, f"__{_name}__", _forward)
+    setattr(Counted, f"__r{_name}__", _backward)
+for _name in ("add", "sub"):
+    setattr(Counted, f"__r{_name}__", _by_value(_name)[1])

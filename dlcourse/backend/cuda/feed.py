@@ -1,0 +1,57 @@
+"""The batch of a training step on the GPU: one kernel, from the step counter to augmented pictures and their labels."""
+
+import math
+
+import numpy as np
+
+from dlcourse.backend.cuda.pictures import affine
+from dlcourse.backend.cuda.program import NULL, name_of, program, step_number
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import feed as kernels
+from dlcourse.backend.kernels import override
+
+MOST_THREADS = 256
+
+
+@override(kernels.feed, "cuda", half=True)
+def feed(
+    samples: Array,
+    targets: Array,
+    order: Array | None,
+    step: int,
+    steps_per_epoch: int,
+    shift: Array | None,
+    scale: Array | None,
+    draw: tuple[int, int] | None,
+    flip: bool,
+    crop: int,
+    cutout: int,
+    x_out: Array,
+    y_out: Array,
+) -> None:
+    x, y = x_out, y_out
+    arrays = [array for array in (samples, targets, order, x, y) if array is not None]
+    kind = "bytes" if samples.dtype == np.uint8 else "same" if samples.dtype == x.dtype else None
+    words, odd = y.nbytes // 2 // max(1, len(y)), (x.nbytes | y.nbytes) % 2
+    if kind is None or targets.dtype != y.dtype or odd or not all(array.flags.c_contiguous for array in arrays):
+        settings = step, steps_per_epoch, shift, scale, draw, flip, crop, cutout
+        kernels.feed.reference(samples, targets, order, *settings, x, y)
+        return
+    if not len(x):
+        return
+    launch, count, size = program("feed").launch, len(x), math.prod(x.shape[1:])
+    choice = NULL if order is None else order, *step_number(step), np.int64(steps_per_epoch)
+    threads = min(MOST_THREADS, -(-max(size, 1) // 32) * 32)
+    if shift is None and draw is None and kind == "same":
+        given = tuple(array.view(np.uint16) for array in (samples, targets))
+        taken = tuple(array.view(np.uint16) for array in (x, y))
+        sizes = np.int32(x.nbytes // 2 // count), np.int32(words)
+        launch("feed_rows", (count,), (threads,), (*given, *choice, *taken, *sizes))
+        return
+    period, pair = affine(shift, scale, x)
+    height, width, channels = x.shape[1:] if draw is not None else (1, 1, 1)
+    numbers = map(np.int32, (words, size, period, height, width, channels, draw is not None))
+    drawn = map(np.uint64, draw or (0, 0))
+    augment = map(np.int32, (flip, crop, cutout))
+    arguments = samples, targets.view(np.uint16), *choice, *pair, x, y.view(np.uint16), *numbers, *drawn, *augment
+    launch(f"feed_{kind}_{name_of(x)}", (count,), (threads,), arguments)

@@ -1,0 +1,88 @@
+// The batch of a training step from a data set on the device (backend/kernels/feed.py): a block makes a sample, from the step
+// counter to the augmented picture and its label.
+#include "pictures.cuh"
+#include "philox.cuh"
+
+#define CHOICE \
+    const long long* order, const long long* step_at, long long step, long long steps_per_epoch
+
+// Which of the set this block's sample is.
+__device__ inline long long chosen(CHOICE) {
+    const long long place = counted(step_at, step) % steps_per_epoch * gridDim.x + blockIdx.x;
+    return order ? order[place] : place;
+}
+
+__device__ inline void copy_words(const unsigned short* from, unsigned short* to, long long row, int words) {
+    for (int i = threadIdx.x; i < words; i += blockDim.x) to[(long long)blockIdx.x * words + i] = from[row * words + i];
+}
+
+// Samples and targets as they are, in units of 16 bits.
+extern "C" __global__ void feed_rows(
+    const unsigned short* samples, const unsigned short* targets, const long long* order, const long long* step_at,
+    long long step, long long steps_per_epoch, unsigned short* x, unsigned short* y, int x_words, int y_words
+) {
+    const long long row = chosen(order, step_at, step, steps_per_epoch);
+    copy_words(samples, x, row, x_words);
+    copy_words(targets, y, row, y_words);
+}
+
+template <class T, class In>
+__device__ void feed(
+    const In* samples, const unsigned short* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
+    unsigned short* y, int y_words, int size, int period, int height, int width, int channels, int augment, Word seed,
+    Word purpose, int flip, int crop, int cutout
+) {
+    __shared__ unsigned words[5];
+    const long long row = chosen(order, step_at, step, steps_per_epoch);
+    copy_words(targets, y, row, y_words);
+    if (augment) {
+        if (threadIdx.x < 5) {
+            const Word now = (Word)counted(step_at, step);
+            words[threadIdx.x] = philox_word((long long)blockIdx.x * 5 + threadIdx.x, seed, purpose, 0, now);
+        }
+        __syncthreads();
+    }
+    for (int i = threadIdx.x; i < size; i += blockDim.x) {
+        int at = i;
+        bool seen = true;
+        if (augment) seen = moved(words, at, height, width, channels, flip, crop, cutout);
+        real<T> value = 0;
+        if (seen) value = normalised<T>(samples[row * size + at], shift, scale, at, period);
+        x[(long long)blockIdx.x * size + i] = value;
+    }
+}
+
+template <class T>
+__device__ void feed_bytes(
+    const unsigned char* samples, const unsigned short* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
+    unsigned short* y, int y_words, int size, int period, int height, int width, int channels, int augment, Word seed,
+    Word purpose, int flip, int crop, int cutout
+) {
+    feed<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
+            channels, augment, seed, purpose, flip, crop, cutout);
+}
+
+template <class T>
+__device__ void feed_same(
+    const T* samples, const unsigned short* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
+    unsigned short* y, int y_words, int size, int period, int height, int width, int channels, int augment, Word seed,
+    Word purpose, int flip, int crop, int cutout
+) {
+    feed<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
+            channels, augment, seed, purpose, flip, crop, cutout);
+}
+
+FOR_ALL_TYPES(feed_bytes,
+    (const unsigned char* samples, const unsigned short* targets, const long long* order, const long long* step_at,
+     long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, unsigned short* y,
+     int y_words, int size, int period, int height, int width, int channels, int augment, unsigned long long seed,
+     unsigned long long purpose, int flip, int crop, int cutout),
+    (samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
+     channels, augment, seed, purpose, flip, crop, cutout))
+FOR_ALL_TYPES(feed_same,
+    (const T* samples, const unsigned short* targets, const long long* order, const long long* step_at,
+     long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, unsigned short* y,
+     int y_words, int size, int period, int height, int width, int channels, int augment, unsigned long long seed,
+     unsigned long long purpose, int flip, int crop, int cutout),
+    (samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
+     channels, augment, seed, purpose, flip, crop, cutout))

@@ -1,0 +1,50 @@
+"""The batch of a training step from a data set on the device, chosen there too: nothing comes from the host."""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.pictures import WORDS, picture_batch
+from dlcourse.backend.kernels.random import philox_bits
+
+
+@kernel
+def feed(
+    samples: Array,
+    targets: Array,
+    order: Array | None,
+    step: int,
+    steps_per_epoch: int,
+    shift: Array | None,
+    scale: Array | None,
+    draw: tuple[int, int] | None,
+    flip: bool,
+    crop: int,
+    cutout: int,
+    x_out: Array,
+    y_out: Array,
+) -> None:
+    """x_i = augmented((samples[r_i] - shift) / scale), y_i = targets[r_i], r_i = order[(step % steps_per_epoch) n + i].
+
+    Args:
+        samples: (N, ...) bytes, or of the type of ``x_out``; pictures (N, H, W, C) where there is a draw.
+        targets: (N, ...), of the type of ``y_out``.
+        order: (N,) int64, this epoch's; None for the samples' own.
+        step: of the training, which says where in the epoch the batch lies, and what is drawn.
+        shift, scale: as in :func:`~dlcourse.backend.kernels.pictures.picture_batch`.
+        draw: seed and hash of the purpose of the augmentation's random words; None for no augmentation.
+        flip, crop, cutout: what augmentation does, see there.
+        x_out, y_out: (n, ...) each; written to.
+    """
+    count, step = len(x_out), int(step)
+    start = step % steps_per_epoch * count
+    xp = array_module(samples)
+    rows = xp.arange(start, start + count) if order is None else order[start : start + count]
+    y_out[...] = targets[rows]
+    words = None
+    if draw is not None:
+        words = xp.empty(count * WORDS, dtype=xp.uint32)
+        philox_bits(words, *draw, 0, step)
+        words = words.reshape(count, WORDS)
+    if words is None and samples.dtype == x_out.dtype and shift is None:
+        x_out[...] = samples[rows]
+    else:
+        picture_batch(samples, rows, shift, scale, words, flip, crop, cutout, x_out)

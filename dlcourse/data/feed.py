@@ -1,0 +1,68 @@
+"""Batches of a data set that lies on the device, made there from the number of the step alone."""
+
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend import Backend
+from dlcourse.backend.kernels.feed import feed
+from dlcourse.config.sections import Augment
+
+Array = Any
+"""``numpy.ndarray`` or ``cupy.ndarray``."""
+
+
+class Feed:
+    """The full batches of a loader, for a recorded training step: see ``dlcourse/backend/capture.py``.
+
+    The order of an epoch is drawn on the host and lies in one place on the device, always the same.
+
+    Args:
+        backend: the device.
+        samples, targets: of the whole part, on the device.
+        affine: shift and scale of the samples, None and None where they are normalised already.
+        x_dtype: the type of a batch's samples.
+        batch_size: samples a batch.
+        order: ``order(epoch)`` gives the samples' order, (N,) on the host; None: their own.
+        augment: what happens to pictures; None for nothing.
+        draw: seed and purpose of the augmentation's random words.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        samples: Array,
+        targets: Array,
+        affine: tuple[Array | None, Array | None],
+        x_dtype: Any,
+        batch_size: int,
+        order: Any,
+        augment: Augment | None,
+        draw: tuple[int, int],
+    ):
+        self.x_shape, self.x_dtype = (batch_size, *samples.shape[1:]), np.dtype(x_dtype)
+        self.y_shape, self.y_dtype = (batch_size, *targets.shape[1:]), targets.dtype
+        self._samples, self._targets, self._affine = samples, targets, affine
+        self._full, rest = divmod(len(samples), batch_size)
+        self._per_epoch = self._full + (rest > 0)
+        self._augment, self._draw = augment or Augment(), None if augment is None else draw
+        self._new_order, self._epoch = order, -1
+        self._order = None if order is None else backend.xp.empty(len(samples), dtype=np.int64)
+        self._backend = backend
+
+    def steps_left(self, step: int) -> int:
+        """How many steps, from this one on, have full batches of its epoch."""
+        return max(0, self._full - step % self._per_epoch)
+
+    def prepare(self, step: int) -> None:
+        """Have the order of this step's epoch on the device."""
+        epoch = step // self._per_epoch
+        if self._order is not None and epoch != self._epoch:
+            self._order[...] = self._backend.asarray(self._new_order(epoch))
+            self._epoch = epoch
+
+    def write(self, step: Any, x: Array, y: Array) -> None:
+        """The batch of a step into x and y."""
+        how = self._augment
+        settings = *self._affine, self._draw, how.flip, how.crop, how.cutout
+        feed(self._samples, self._targets, self._order, step, self._per_epoch, *settings, x, y)

@@ -1,0 +1,110 @@
+"""Batches made on the device from the step's number, and several steps in one launch: the same run as step by step."""
+
+import numpy as np
+import pytest
+
+from dlcourse import backend
+from dlcourse.backend import capture
+from dlcourse.backend.counted import Counted
+from dlcourse.config.sections import Augment
+from dlcourse.data import Loader, Part
+from dlcourse.data.normalizer import Normalizer
+from dlcourse.experiment import run
+
+on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="recording is for a GPU (--device cuda)")
+
+CNN = {
+    "name": "fed",
+    "data": {
+        "name": "synthetic_images", "samples": 150, "image_size": 8, "channels": 3, "classes": 3,
+        "augment": {"flip": True, "crop": 1}, "normalize": "standardize",
+    },
+    "model": {"name": "cnn", "channels": [4], "hidden": [8], "dropout": 0.2},
+    "loss": {"name": "cross_entropy"},
+    "optimizer": {"name": "adam", "lr": 0.01, "schedule": {"name": "cosine"}},
+    "train": {"batch_size": 10, "epochs": 5, "log_every": 7, "eval_every": 2, "clip_norm": 1.0},
+    "metrics": ["accuracy"],
+}  # fmt: skip
+
+
+def pictures(raw: bool) -> Part:
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 256, (23, 6, 5, 3)).astype(np.uint8)
+    return Part(x if raw else x.astype(np.float64), draw.integers(0, 4, 23), np.arange(23))
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("augment", [None, Augment(flip=True, crop=2)])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None, shuffle: bool, device: str) -> None:
+    place = backend.current()
+    normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
+    loader = Loader(pictures(raw), normalizer, place, "float32", 5, 3, shuffle, augment)
+    feed = loader.feed
+    if feed is None:  # bytes of a CPU stay where they are, and are no business of a recorded step
+        assert device == "cpu" and raw
+        return
+    assert [feed.steps_left(step) for step in range(6)] == [4, 3, 2, 1, 0, 4]
+    for step in (0, 1, 3, 5, 8, 12):  # in three epochs
+        expected = [backend.to_host(a) for a in loader.batch(step)]
+        x, y = place.xp.empty(feed.x_shape, feed.x_dtype), place.xp.empty(feed.y_shape, feed.y_dtype)
+        feed.prepare(step)
+        feed.write(step, x, y)
+        np.testing.assert_array_equal(backend.to_host(x), expected[0])
+        np.testing.assert_array_equal(backend.to_host(y), expected[1])
+
+
+def test_a_counted_step_is_arithmetic_for_who_needs_it(device: str) -> None:
+    step = Counted(backend.current().xp.full((), 5, dtype=np.int64), 1)
+    step += 1
+    assert isinstance(step, Counted) and step.ahead == 2
+    results = 0.5**step, step * 2, 2 / step, step + 0.5, 1 - step, step - 1
+    shown = [float(r.value if isinstance(r, Counted) else r) for r in results]
+    assert shown == [0.5**7, 14, 2 / 7, 7.5, -6, 6]
+
+
+@on_gpu
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("numbers", ["float32", "fp16"])
+def test_a_run_of_several_steps_a_launch_is_the_run(count, numbers, device, tmp_path, monkeypatch) -> None:
+    from dlcourse.backend.cuda import graph
+
+    config = {**CNN, "precision": numbers}
+    monkeypatch.setenv(capture.SWITCH, "0")
+    plain = run(config, device=device, folder=tmp_path / "plain", quiet=True, plots=False)
+    monkeypatch.delenv(capture.SWITCH)
+    monkeypatch.setattr(graph, "SEVERAL", ((1e9, count),))
+    launches = []
+    replay = graph.CapturedSteps._replay
+    monkeypatch.setattr(
+        graph.CapturedSteps,
+        "_replay",
+        lambda self, recorded, step: launches.append(len(recorded.losses)) or replay(self, recorded, step),
+    )
+    recorded = run(config, device=device, folder=tmp_path / "recorded", quiet=True, plots=False)
+    assert recorded.metrics == plain.metrics
+
+    def told(result: object) -> list:
+        return [{key: value for key, value in event.items() if key != "seconds"} for event in result.history]
+
+    assert told(recorded) == told(plain)
+    for name, array in plain.model.state_dict().items():
+        np.testing.assert_array_equal(recorded.model.state_dict()[name], array)
+    assert max(launches) == count
+    if count > 1:  # 45 steps an epoch of 9, less the first of each kind, at the most 4 at once
+        assert launches.count(count) >= 5
+
+
+@on_gpu
+def test_a_run_gone_on_with_in_the_middle_of_an_epoch(device, tmp_path, monkeypatch) -> None:
+    from dlcourse.backend.cuda import graph
+
+    monkeypatch.setattr(graph, "SEVERAL", ((1e9, 3),))
+    config = {**CNN, "device": device, "optimizer": {"name": "adam", "lr": 0.01}}
+    train = {"batch_size": 10, "log_every": 7, "eval_every": 0}
+    whole = run({**config, "train": {**train, "steps": 31}}, folder=tmp_path / "a", quiet=True, plots=False)
+    run({**config, "train": {**train, "steps": 16}}, folder=tmp_path / "b", quiet=True, plots=False)
+    parts = run(resume=tmp_path / "b", overrides={"train.steps": 31}, quiet=True, plots=False)
+    assert whole.metrics == parts.metrics
+    for name, array in whole.model.state_dict().items():
+        np.testing.assert_array_equal(parts.model.state_dict()[name], array)
