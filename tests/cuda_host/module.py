@@ -42,7 +42,7 @@ class RawModule:
                 self.library.launch(name, grid, block, args, shared_mem)
 
             launch()
-            capture.note(launch, [], arrays, args)
+            capture.note(launch, [], arrays, args, name)
 
         return function
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import random
+from dlcourse.backend import memory, random
 from dlcourse.backend.capture import Step, by_calls
 from dlcourse.backend.device import Array, Backend
 
@@ -52,6 +52,7 @@ class CapturedSteps:
         self.device, self.xp = device, device.xp
         self.stream = self.xp.cuda.Stream(non_blocking=True)
         self.pool = self.xp.cuda.MemoryPool()
+        memory.count_pool(self, self.pool)
         self.seen: dict[tuple, int] = {}
         self.graphs: dict[tuple, _Recorded] = {}
         self.refused = False
@@ -67,6 +68,7 @@ class CapturedSteps:
                 return self._apart(lambda: by_calls(step, x, y))
             recorded = self._record(step, x, y)
             if recorded is None:
+                self.pool.free_all_blocks()  # steps by calls take theirs from the common pool
                 return by_calls(step, x, y)
             self.graphs[key] = recorded
         return self._replay(recorded, step, x, y)

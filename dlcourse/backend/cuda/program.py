@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import tracing
 from dlcourse.backend.device import Array
 
 SOURCES = Path(__file__).parent / "sources"
@@ -58,7 +59,12 @@ class Program:
         for arg in args:
             if isinstance(arg, int | float) and not isinstance(arg, np.generic):
                 raise TypeError(f"{name}: {arg!r} has no size; wrap it as np.int32, np.int64, np.float32 or np.float64")
-        self._function(name)(grid, block, args, shared_mem=shared)
+        function = self._function(name)
+        if tracing.listener is None:
+            function(grid, block, args, shared_mem=shared)
+        else:
+            call = functools.partial(function, grid, block, args, shared_mem=shared)
+            tracing.listener(call, name, tracing.nbytes(args), None)
 
     def _function(self, name: str) -> Any:
         if name not in self._functions:
