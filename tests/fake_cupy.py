@@ -283,7 +283,7 @@ def _device_function(compute: Callable, writes: bool = False) -> Callable:
         in_place = writes or isinstance(target, ndarray)
         wrapped = _wrapped(result)
         made = [] if in_place else [each.host for each in _several(wrapped) if isinstance(each, ndarray)]
-        capture.note(run, made, inputs, (arguments, options))
+        capture.note(run, made, inputs, (arguments, options), f"cupy_{getattr(compute, '__name__', 'kernel')}")
         return wrapped
 
     return call

@@ -45,6 +45,7 @@ class Program:
         block: tuple[int, ...],
         args: tuple[Any, ...],
         shared: int = 0,
+        flops: int | None = None,
     ) -> None:
         """Queue one kernel on CuPy's current stream.
 
@@ -53,6 +54,7 @@ class Program:
             grid, block: their sizes along x, y, z.
             args: contiguous arrays of the device, and NumPy scalars of exactly the type that the kernel declares.
             shared: bytes of dynamic shared memory.
+            flops: floating-point operations, where a profile should know them.
         Raises:
             TypeError: an argument is a plain number, whose size CuPy would have to guess.
         """
@@ -64,7 +66,7 @@ class Program:
             function(grid, block, args, shared_mem=shared)
         else:
             call = functools.partial(function, grid, block, args, shared_mem=shared)
-            tracing.listener(call, name, tracing.nbytes(args), None)
+            tracing.listener(call, name, tracing.nbytes(args), flops)
 
     def _function(self, name: str) -> Any:
         if name not in self._functions:
