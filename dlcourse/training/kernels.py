@@ -27,8 +27,9 @@ def describe(measured: Measured) -> str:
     between = measured.between
     calls = f"<= {between.calls}" if between.calls else "?"
     lines.append(["  the array library's own", calls, *_time(between, whole, measured.steps), "", "", ""])
-    ours = f"{sum(row.calls for row in rows.values()) / measured.steps:g}"
-    lines.append(["  all", ours, *_time(whole, whole, measured.steps), "", "", ""])
+    ours = sum(row.calls for row in rows.values()) / measured.steps
+    total = f"<= {ours + between.calls:g}" if between.calls else f"{ours:g} + ?"
+    lines.append(["  all", total, *_time(whole, whole, measured.steps), "", "", ""])
     return "\n".join([table(lines), *_notes(measured)])
 
 
@@ -50,27 +51,27 @@ def _time(row: Row, whole: Row, steps: int) -> list[str]:
 
 def _notes(measured: Measured) -> list[str]:
     """What one has to know to read the table."""
-    bounds, lost = measured.bounds, f"; {measured.lost} thrown away" if measured.lost else ""
-    notes = [
-        f"  {measured.steps} steps run by calls{lost}, each launch between two events, less {1e6 * measured.overhead:.1f} us"
-        " that an empty pair takes; a recorded step has the same kernels, closer together",
-        "  MB: of the arrays that a launch is given, each once, whole; more may be moved, or less where only a part is used",
-        f"  bandwidth: of {bounds.bandwidth / 1e9:.0f} GB/s ({bounds.bandwidth_from}); arithmetic, where it is known: of "
-        f"{bounds.flops / 1e12:.3g} TFLOP/s ({bounds.flops_from})",
-        "  the array library's own: elementwise kernels, reductions and copies, timed as what lies between ours"
-        + _counted(measured),
+    bounds, lost = measured.bounds, f" ({measured.lost} more thrown away)" if measured.lost else ""
+    return [
+        f"  {measured.steps} steps{lost}, run by calls, each launch between two events, less {1e6 * measured.overhead:.1f} us"
+        " for an empty pair;",
+        "  a recorded step has the same launches, closer together",
+        "  MB: of the arrays that a launch is given, each once and whole: an estimate of what it moves",
+        f"  bandwidth: of {bounds.bandwidth / 1e9:.0f} GB/s ({bounds.bandwidth_from})",
+        f"  arithmetic, where it is known: of {bounds.flops / 1e12:.3g} TFLOP/s ({bounds.flops_from})",
+        *_own_notes(measured),
     ]
-    return notes
 
 
-def _counted(measured: Measured) -> str:
+def _own_notes(measured: Measured) -> list[str]:
+    what = "  the array library's own: elementwise kernels, reductions and copies, timed as what lies between ours;"
     if not measured.between.calls:
-        return "; how many they are is not known, as the step could not be recorded"
+        return [what, "  how many they are is not known, as the step could not be recorded"]
     names = sorted(measured.names.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} {count}" for name, count in names[:MOST_NAMES])
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    counted = "; at most as many as the recorded step has nodes beside ours (a product may take two)"
-    return f"{counted}: {shown}{more}" if shown else counted
+    shown = [f"{name} {count}" for name, count in names[:MOST_NAMES]]
+    shown += [f"{len(names) - MOST_NAMES} more kinds"] if len(names) > MOST_NAMES else []
+    counted = "  counted as the recorded step's nodes beside ours, of which a product may have two"
+    return [what, counted + (":" if shown else ""), *([f"  {', '.join(shown)}"] if shown else [])]
 
 
 def _sum(rows: list[Row]) -> Row:
