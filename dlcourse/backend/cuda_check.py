@@ -12,8 +12,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-# What each step needs of the ones before it; a step whose need failed is not tried. The libraries do not need the device:
-# all that is missing is said at once.
+# What each step needs of the ones before it; a step whose need failed is not tried. The libraries do not need the
+# device, nor each other: all that is missing is said at once.
 NEEDS = {
     "device": ("CuPy",),
     "NVRTC": ("CuPy",),

@@ -85,7 +85,7 @@ def _tried(status: probe.CudaStatus, gpu: bool) -> list[Check]:
     for step in STEPS:
         outcome = outcomes.get(step)
         if outcome is None or (step == "device" and not gpu):
-            checks.append(Check(step, "skipped", _waits(step, outcomes) if gpu or step != "device" else "waits for a GPU"))
+            checks.append(Check(step, "skipped", _waits(step, outcomes, gpu)))
         elif outcome.get("ok"):
             detail = f"{outcome['detail']} ({wheels})" if step == "CuPy" else outcome["detail"]
             checks.append(Check(step, "ok", detail))
@@ -125,8 +125,10 @@ def _ending(code: int) -> str:
     return f"the check was ended here by {signal.Signals(-code).name}"
 
 
-def _waits(step: str, outcomes: dict[str, dict]) -> str:
+def _waits(step: str, outcomes: dict[str, dict], gpu: bool) -> str:
     """Why a step was not tried: which of those that it needs are not there, or that the process ended before it."""
+    if step == "device" and not gpu:
+        return "waits for a GPU"
     lacking = [need for need in NEEDS.get(step, ()) if not outcomes.get(need, {}).get("ok")]
     return f"waits for {' and '.join(lacking)}" if lacking else "not tried: the check ended before it"
 

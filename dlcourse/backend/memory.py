@@ -9,6 +9,7 @@ whoever still holds an array simply keeps it, as with any allocation.
 
 import ctypes
 import functools
+import gc
 import math
 import sys
 import threading
@@ -73,9 +74,10 @@ def count_pool(owner: Any, pool: Any) -> None:
 
 
 def start_counting() -> None:
-    """Give back what a device's pool holds for later, so that :func:`peaks` tells of what follows."""
+    """Give back what a device's pools hold for later, so that :func:`peaks` tells of what follows."""
     here = device.current()
     if here.kind != "cpu":
+        gc.collect()  # an earlier run's graphs and their pools may be waiting for it, in cycles of what refers to what
         here.xp.get_default_memory_pool().free_all_blocks()
 
 

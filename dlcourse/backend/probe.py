@@ -92,8 +92,9 @@ def install_command(extra: str) -> str:
 
 
 def libraries_command() -> str:
-    """The exact command that brings what the installed CuPy wheel leaves out: NVRTC, cuBLAS and the CUDA headers, of the
-    CUDA version that it is built for. A CuPy that is from no wheel brings nothing, and wants a toolkit."""
+    """The exact command that brings what the installed CuPy wheel leaves out: NVRTC, cuBLAS and the CUDA headers, of
+    the CUDA version that it is built for. A CuPy that is from no wheel wants a toolkit.
+    """
     majors = cupy_packages()
     if not majors:
         return "install the CUDA toolkit that this CuPy was built for, and set CUDA_PATH to its folder"

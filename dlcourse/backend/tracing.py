@@ -36,7 +36,7 @@ def listening(to: Listener | None) -> Iterator[None]:
 
 
 def nbytes(arguments: Any) -> int:
-    """Bytes of the arrays among a launch's arguments, each once: what has to be moved at least, if all of it is used."""
+    """Bytes of the arrays among a launch's arguments, each once: what is moved at least if all of it is used."""
     arrays = {id(each): each for each in arguments if getattr(each, "shape", ())}
     return sum(array.nbytes for array in arrays.values())
 

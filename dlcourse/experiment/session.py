@@ -186,8 +186,8 @@ class Session:
         else:
             mend = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
         said = (str(error).splitlines() or ["there is no more"])[0]
-        step = self.trainer.step
-        return OutOfMemoryError(f"out of memory after {step} steps with batches of {size} samples: {said}; {kept}; {mend}")
+        where = f"after {self.trainer.step} steps with batches of {size} samples"
+        return OutOfMemoryError(f"out of memory {where}: {said}; {kept}; {mend}")
 
     def _fail(self, error: BaseException) -> None:
         """Record what ended the run; where even that cannot be written the error itself matters more."""

@@ -53,8 +53,8 @@ def _notes(measured: Measured) -> list[str]:
     """What one has to know to read the table."""
     bounds, lost = measured.bounds, f" ({measured.lost} more thrown away)" if measured.lost else ""
     return [
-        f"  {measured.steps} steps{lost}, run by calls, each launch between two events, less {1e6 * measured.overhead:.1f} us"
-        " for an empty pair;",
+        f"  {measured.steps} steps{lost}, run by calls, each launch between two events, less "
+        f"{1e6 * measured.overhead:.1f} us for an empty pair;",
         "  a recorded step has the same launches, closer together",
         "  MB: of the arrays that a launch is given, each once and whole: an estimate of what it moves",
         f"  bandwidth: of {bounds.bandwidth / 1e9:.0f} GB/s ({bounds.bandwidth_from})",

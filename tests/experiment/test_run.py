@@ -10,7 +10,7 @@ import yaml
 import dlcourse as dl
 from dlcourse import plots
 from dlcourse.cli import main
-from dlcourse.errors import ConfigError, DivergenceError, DlcourseError, OutOfMemoryError, UserError
+from dlcourse.errors import ConfigError, DivergenceError, OutOfMemoryError, UserError
 from dlcourse.experiment import run
 from dlcourse.plots.run_view import RunView
 from dlcourse.sweeps.point import read_outcome

@@ -1,4 +1,4 @@
-"""``--profile``: the parts of a step on any device, and on a GPU the launches too, without changing what is computed."""
+"""``--profile``: the parts of a step on any device, on a GPU the launches too; what is computed stays the same."""
 
 import json
 import math
