@@ -10,7 +10,7 @@ from dlcourse.backend import tracing
 from dlcourse.training.atomic import write_json
 from dlcourse.training.callback import Callback
 from dlcourse.training.evaluation import Evaluation
-from dlcourse.training.kernels import describe
+from dlcourse.training.launches import describe
 from dlcourse.training.summary import table
 
 PARTS = ("data", "forward", "backward", "optimizer", "evaluation", "other")

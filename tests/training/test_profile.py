@@ -11,7 +11,7 @@ import pytest
 from dlcourse import backend, nn, optim
 from dlcourse.backend import precision, tracing
 from dlcourse.backend.tracing import Bounds, Measured, Row
-from dlcourse.training.kernels import describe
+from dlcourse.training.launches import describe
 from dlcourse.training.profile import MOST_RECORDED, WARM_UP, Profile
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
@@ -77,6 +77,7 @@ def test_a_cpu_has_parts_and_no_launches() -> None:
 def test_some_steps_are_recorded_and_the_others_timed_in_parts(device: str, steps: int, recorded: int) -> None:
     profile, _ = profiled(steps)
     assert (profile.measured.steps, profile.steps) == (recorded, steps - recorded)
+    assert ("none could be timed: the run is too short" in profile.report()) == (recorded == 0)
     assert profile.steps >= min(steps, WARM_UP)
 
 
@@ -203,6 +204,33 @@ def test_the_trace_has_the_launches_in_rows_below_the_parts(device: str, tmp_pat
     for first, second in zip(launches, launches[1:], strict=False):
         assert first["ts"] + first["dur"] <= second["ts"] + 1
     assert parts[0]["ts"] < launches[0]["ts"] and launches[-1]["ts"] < parts[-1]["ts"]
+
+
+DOT = r"""digraph dot {
+subgraph cluster_1 {
+label="graph_1" graph[style="dashed"];
+"graph_1_node_0"[style="bold" shape="octagon" label="0
+adam_step_float
+"];
+"graph_1_node_1"[style="bold" shape="record" label="{KERNEL
+| {ID | 1 (topoId: 0) | cupy_add__float32_float32_float32\<\<\<1,128,0\>\>\>}
+| {{node handle | func handle} | {0x000055E7277A5C20 | 0x000055E7270A5A90}}
+}"];
+"graph_1_node_2"[style="solid" shape="record" label="{
+MEMCPY
+| {{ID | node handle} | {2 (topoId: 1) | 0x000055E7277A6370}}
+}"];
+"graph_1_node_0" -> "graph_1_node_1" [headlabel=0];
+"graph_1_node_1" -> "graph_1_node_2" [headlabel=0];
+}
+}
+"""
+
+
+def test_a_graph_s_nodes_are_read_from_what_cuda_prints() -> None:
+    from dlcourse.backend.cuda.timing import nodes_of
+
+    assert nodes_of(DOT) == nodes_of(DOT.encode()) == (3, {"cupy_add__float32_float32_float32": 1})
 
 
 def test_nobody_listens_outside_the_block() -> None:

@@ -154,9 +154,8 @@ class LaunchTimer:
             return
         finally:
             optimizer.steps = kept
-        nodes = _NODE.findall(dot.decode() if isinstance(dot, bytes) else dot)
-        self.measured.between.calls = max(len(nodes) - own.total(), 0)
-        self.measured.names = dict(Counter(found[0] for node in nodes if (found := _CUPY_KERNEL.search(node))))
+        nodes, self.measured.names = nodes_of(dot)
+        self.measured.between.calls = max(nodes - own.total(), 0)
 
     def _bounds(self) -> Bounds:
         attributes, xp = self.xp.cuda.Device(self.device.index).attributes, self.xp
@@ -191,6 +190,12 @@ class LaunchTimer:
 
     def _between(self, first: Any, second: Any) -> float:
         return 1e-3 * self.xp.cuda.get_elapsed_time(first, second)
+
+
+def nodes_of(dot: str | bytes) -> tuple[int, dict[str, int]]:
+    """How many nodes a graph has, as ``cudaGraphDebugDotPrint`` writes them, and of each of CuPy's kernels how many."""
+    nodes = _NODE.findall(dot.decode() if isinstance(dot, bytes) else dot)
+    return len(nodes), dict(Counter(found[0] for node in nodes if (found := _CUPY_KERNEL.search(node))))
 
 
 class _Window:

@@ -13,8 +13,8 @@ def describe(measured: Measured) -> str:
     """The table: for each kernel its calls and microseconds a step, its share of the time, bytes, and how near it comes
     to the device's bounds: bytes a second of the bandwidth, operations a second of the arithmetic."""
     if not measured.steps:
-        why = f": the host was too slow to keep ahead of the device in {measured.lost} steps" if measured.lost else ""
-        return f"kernels of a step: none could be timed{why}"
+        slow = f"the host was too slow to keep ahead of the device in {measured.lost} steps"
+        return f"kernels of a step: none could be timed: {slow if measured.lost else 'the run is too short'}"
     rows = dict(sorted(measured.rows.items(), key=lambda item: -item[1].seconds))
     listed = dict(list(rows.items())[:MOST_ROWS])
     rest = [row for name, row in rows.items() if name not in listed]
