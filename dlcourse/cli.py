@@ -68,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _fail(f"out of memory{f': {error}' if str(error) else ''}", 1, show_traceback)
     except Exception as error:
+        if _out_of_memory(error):
+            return _fail(f"out of memory: {error}", 1, show_traceback)
         place = _in_a_plugin(error)
         if place is not None:
             return _fail(f"{place}: {type(error).__name__}: {error}", UserError.exit_code, show_traceback)
@@ -161,6 +163,12 @@ class _Parser(argparse.ArgumentParser):
         width = max(map(len, command_names()))
         listed = "\n".join(f"  {name:<{width}}  {_import(name).HELP}" for name in command_names())
         return text.replace("\noptions:", f"\ncommands:\n{listed}\n\noptions:")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    from dlcourse.backend.memory import out_of_memory  # only here: a word of help loads no NumPy
+
+    return out_of_memory(error)
 
 
 def _in_a_plugin(error: Exception) -> str | None:

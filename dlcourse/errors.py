@@ -73,6 +73,10 @@ class DivergenceError(DlcourseError):
     exit_code = 4
 
 
+class OutOfMemoryError(DlcourseError):
+    """A batch did not fit into the device's memory. Exit code 1: what was saved before is intact."""
+
+
 class Interrupted(DlcourseError):
     """SIGINT or SIGTERM arrived and a checkpoint was written. Exit code 130 or 143 (128 + signal number)."""
 

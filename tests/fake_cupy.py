@@ -11,7 +11,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -36,6 +36,8 @@ class ndarray:
     __hash__ = None
 
     def __init__(self, host: np.ndarray):
+        if host.base is None:
+            _pool_in_use.allot(host.nbytes)
         self.host = host
 
     def __getattr__(self, name: str) -> Any:
@@ -204,6 +206,7 @@ class _Device:
 
     mem_info = (1 << 33, 1 << 33)
     compute_capability = "90"
+    attributes = {"MemoryClockRate": 2_619_000, "GlobalMemoryBusWidth": 5120}
 
     def __init__(self, index: int = 0):
         self.id = index
@@ -218,13 +221,44 @@ class _Device:
         pass
 
     def synchronize(self) -> None:
-        capture.refuse("waiting for the device")
+        capture.wait("the device")
 
 
 class _MemoryPool:
-    """There is no pool: what a capture made is held by its graph."""
+    """Counts what was taken from it, as if nothing were ever given back; the memory is NumPy's."""
 
-    malloc = None
+    most = 1 << 33
+    """Bytes of one array beyond which there is no more."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def malloc(self, size: int) -> None:
+        raise NotImplementedError
+
+    def allot(self, size: int) -> None:
+        if size > self.most:
+            raise real.cuda.memory.OutOfMemoryError(size, self.taken, self.most)
+        self.taken += size
+
+    def total_bytes(self) -> int:
+        return self.taken
+
+    def free_all_blocks(self) -> None:
+        self.taken = 0
+
+
+_default_pool = _pool_in_use = _MemoryPool()
+
+
+@contextlib.contextmanager
+def _using_allocator(allocator: Callable) -> Iterator[None]:
+    global _pool_in_use
+    before, _pool_in_use = _pool_in_use, allocator.__self__
+    try:
+        yield
+    finally:
+        _pool_in_use = before
 
 
 def _device_function(compute: Callable, writes: bool = False) -> Callable:
@@ -249,7 +283,7 @@ def _device_function(compute: Callable, writes: bool = False) -> Callable:
         in_place = writes or isinstance(target, ndarray)
         wrapped = _wrapped(result)
         made = [] if in_place else [each.host for each in _several(wrapped) if isinstance(each, ndarray)]
-        capture.note(run, made, inputs, (arguments, options))
+        capture.note(run, made, inputs, (arguments, options), f"cupy_{getattr(compute, '__name__', 'kernel')}")
         return wrapped
 
     return call
@@ -289,8 +323,9 @@ def _install() -> None:
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
     cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
-    cuda.Event, cuda.get_elapsed_time = capture.Event, capture.milliseconds
-    cuda.MemoryPool, cuda.using_allocator = _MemoryPool, lambda allocator: contextlib.nullcontext()
+    cuda.MemoryPool, cuda.using_allocator = _MemoryPool, _using_allocator
+    cuda.Event, cuda.get_elapsed_time = capture.Event, capture.elapsed
+    fake.get_default_memory_pool = lambda: _default_pool
     fake.__dict__.update(ndarray=ndarray, cuda=cuda, RawModule=RawModule, __version__=real.__version__)
     sys.modules["cupy"] = fake
     status = probe.CudaStatus(True, 1)

@@ -136,6 +136,12 @@ def test_several_problems(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert [line.split(": expected")[0] for line in lines] == ["command line: seed", "command line: model.degree"]
 
 
+class CUDARuntimeError(RuntimeError):
+    """As CuPy names it."""
+
+    status = 2
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
@@ -148,6 +154,7 @@ def test_several_problems(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 1, "runs/x: No space left on device"),
         (MemoryError(), 1, "out of memory"),
+        (CUDARuntimeError("cudaMalloc failed"), 1, "out of memory: cudaMalloc failed"),
     ],
 )
 def test_exit_codes(error: BaseException, code: int, message: str, command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,22 +6,27 @@ One JSON object a line: ``{"step": name}``, then ``{"step": name, "ok": true | f
 """
 
 import json
+import os
 import runpy
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# What each step needs of the ones before it; a step whose need failed is not tried.
+# What each step needs of the ones before it; a step whose need failed is not tried. The libraries do not need the
+# device, nor each other: all that is missing is said at once.
 NEEDS = {
-    "NVRTC": ("CuPy",),
-    "CUDA headers": ("CuPy",),
-    "cuBLAS": ("CuPy",),
     "device": ("CuPy",),
-    "kernel": ("device", "NVRTC"),
-    "GEMM": ("device", "cuBLAS"),
+    "NVRTC": ("CuPy",),
+    "cuBLAS": ("CuPy",),
+    "CUDA headers": ("CuPy",),
+    "kernel": ("device", "NVRTC", "CUDA headers"),
+    "GEMM": ("kernel", "cuBLAS"),
     "cuDNN": ("CuPy",),
 }
+
+
+HEADER = "vector_types.h"
 
 
 def say(**fields: object) -> None:
@@ -34,20 +39,21 @@ def check_cupy() -> str:
     return f"version {cupy.__version__}"
 
 
+def check_device() -> str:
+    import cupy
+
+    available = cupy.cuda.is_available()
+    count = cupy.cuda.runtime.getDeviceCount()  # raises, and so says why, what is_available swallows
+    if not available:
+        raise RuntimeError("CuPy finds no GPU that it can use")
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return f"{count} found; {free / 2**30:.1f} of {total / 2**30:.1f} GiB free on cuda:0"
+
+
 def check_nvrtc() -> str:
     from cupy.cuda import nvrtc
 
     return "version {}.{}".format(*nvrtc.getVersion())
-
-
-def check_headers() -> str:
-    from cuda.pathfinder import find_nvidia_header_directory
-    from cupy.cuda import get_cuda_path
-
-    folder = find_nvidia_header_directory("cudart") or get_cuda_path()
-    if folder is None:
-        raise RuntimeError("vector_types.h is nowhere to be found")
-    return str(folder)
 
 
 def check_cublas() -> str:
@@ -56,12 +62,17 @@ def check_cublas() -> str:
     return str(load_nvidia_dynamic_lib("cublasLt").abs_path)
 
 
-def check_device() -> str:
-    import cupy
+def check_headers() -> str:
+    """Where CuPy's own kernels find the header that they all begin with."""
+    from cuda.pathfinder import find_nvidia_header_directory
+    from cupy.cuda import get_cuda_path
 
-    count = cupy.cuda.runtime.getDeviceCount()
-    free, total = cupy.cuda.runtime.memGetInfo()
-    return f"{count} found; {free / 2**30:.1f} of {total / 2**30:.1f} GiB free on cuda:0"
+    toolkit = get_cuda_path()
+    folders = [find_nvidia_header_directory("cudart"), toolkit and os.path.join(toolkit, "include")]
+    for folder in filter(None, folders):
+        if os.path.isfile(os.path.join(folder, HEADER)):
+            return str(folder)
+    raise RuntimeError(f'cannot open source file "{HEADER}": the CUDA headers are not installed')
 
 
 def check_kernel() -> str:
@@ -100,10 +111,10 @@ def require(got: Any, expected: list[float]) -> None:
 
 STEPS: dict[str, Callable[[], str]] = {
     "CuPy": check_cupy,
-    "NVRTC": check_nvrtc,
-    "CUDA headers": check_headers,
-    "cuBLAS": check_cublas,
     "device": check_device,
+    "NVRTC": check_nvrtc,
+    "cuBLAS": check_cublas,
+    "CUDA headers": check_headers,
     "kernel": check_kernel,
     "GEMM": check_gemm,
     "cuDNN": check_cudnn,  # last: the one known to abort

@@ -18,7 +18,7 @@ import threadpoolctl
 
 from dlcourse.backend import driver, onednn, probe, threads
 from dlcourse.backend.cuda import cudnn
-from dlcourse.backend.cuda_check import STEPS
+from dlcourse.backend.cuda_check import NEEDS, STEPS
 
 CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
 TIMEOUT = 120.0
@@ -86,7 +86,7 @@ def _tried(status: probe.CudaStatus, gpu: bool) -> list[Check]:
     for step in STEPS:
         outcome = outcomes.get(step)
         if outcome is None or (step == "device" and not gpu):
-            checks.append(Check(step, "skipped", "not tried: it needs one of the above"))
+            checks.append(Check(step, "skipped", _waits(step, outcomes, gpu)))
         elif outcome.get("ok"):
             detail = f"{outcome['detail']} ({wheels})" if step == "CuPy" else outcome["detail"]
             if step == "cuDNN" and cudnn.switched_off():
@@ -128,12 +128,17 @@ def _ending(code: int) -> str:
     return f"the check was ended here by {signal.Signals(-code).name}"
 
 
+def _waits(step: str, outcomes: dict[str, dict], gpu: bool) -> str:
+    """Why a step was not tried: which of those that it needs are not there, or that the process ended before it."""
+    if step == "device" and not gpu:
+        return "waits for a GPU"
+    lacking = [need for need in NEEDS.get(step, ()) if not outcomes.get(need, {}).get("ok")]
+    return f"waits for {' and '.join(lacking)}" if lacking else "not tried: the check ended before it"
+
+
 def _remedy(step: str, status: probe.CudaStatus) -> str:
-    """The command that mends a failed step; the wheels' own libraries cover all that is not the driver's part."""
-    if step in ("CuPy", "device"):
-        return status.remedy
-    majors = probe.cupy_packages()
-    return probe.install_command(f"cuda{majors[0]}") if majors else "install the CUDA toolkit that fits this CuPy"
+    """The command that mends a failed step; one brings all libraries and headers that CuPy does not."""
+    return status.remedy if step in ("CuPy", "device") else probe.libraries_command()
 
 
 def _gpu(index: int, gpu: driver.Gpu) -> Check:

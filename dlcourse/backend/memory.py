@@ -1,4 +1,5 @@
-"""Memory that a steady-state training step takes again instead of asking the system for it.
+"""Memory that a steady-state training step takes again instead of asking the system for it; how much of it was needed,
+and whether it ran out.
 
 Fresh pages cost more than the arithmetic on them: a new 34 MB array took 5.5 ms to fill where an old one took 2.2. By
 default glibc gives every array above some size back to the system when it is freed, so each step faults all its pages
@@ -8,12 +9,17 @@ whoever still holds an array simply keeps it, as with any allocation.
 
 import ctypes
 import functools
+import gc
 import math
 import sys
 import threading
+import weakref
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import device
 from dlcourse.backend.device import Array
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -57,3 +63,69 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     if held is None or held.nbytes < count:
         held = _scratch.buffers[name] = np.empty(count, dtype=np.uint8)
     return held[:count].view(dtype).reshape(shape)
+
+
+_pools: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+
+
+def count_pool(owner: Any, pool: Any) -> None:
+    """Count a private pool of a device's memory among the peaks for as long as its owner lives."""
+    _pools[owner] = pool
+
+
+def start_counting() -> None:
+    """Give back what a device's pools hold for later, so that :func:`peaks` tells of what follows."""
+    here = device.current()
+    if here.kind != "cpu":
+        gc.collect()  # an earlier run's graphs and their pools may be waiting for it, in cycles of what refers to what
+        here.xp.get_default_memory_pool().free_all_blocks()
+
+
+def peaks() -> dict[str, int]:
+    """The most bytes held at once: ``host``, resident memory of this process since it began; ``device`` where one
+    computes, what its pools took of its memory since :func:`start_counting`.
+
+    A pool keeps what it was given, so what it has in the end is the most that it had; libraries' own memory, a captured
+    graph's among it, comes on top. ``host`` is left out where the system does not tell.
+    """
+    found = {} if (host := _host_peak()) is None else {"host": host}
+    here = device.current()
+    if here.kind != "cpu":
+        pools = [here.xp.get_default_memory_pool(), *_pools.values()]
+        found["device"] = sum(pool.total_bytes() for pool in pools)
+    return found
+
+
+def described(found: dict[str, int]) -> str:
+    """``peak memory: device 1.25 GiB, host 310 MiB``."""
+    sizes = [f"{place} {_size(found[place])}" for place in ("device", "host") if place in found]
+    return f"peak memory: {', '.join(sizes) or 'not known'}"
+
+
+OUT_OF_MEMORY = {"CUDARuntimeError": 2, "CUDADriverError": 2, "BlasError": 3}
+"""The status by which each of these says so; CuPy's own pool raises a MemoryError."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, on whichever device, says that memory ran out."""
+    status = OUT_OF_MEMORY.get(type(error).__name__)
+    return isinstance(error, MemoryError) or (status is not None and getattr(error, "status", None) == status)
+
+
+def _host_peak() -> int | None:
+    try:  # of this very program, where the general way includes what the process was before it became this one
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # no such thing on Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most << 10
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

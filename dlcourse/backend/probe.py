@@ -91,6 +91,16 @@ def install_command(extra: str) -> str:
     return f"{_python()} -m pip install -e '{clone}[{extra}]'"
 
 
+def libraries_command() -> str:
+    """The exact command that brings what the installed CuPy wheel leaves out: NVRTC, cuBLAS and the CUDA headers, of
+    the CUDA version that it is built for. A CuPy that is from no wheel wants a toolkit.
+    """
+    majors = cupy_packages()
+    if not majors:
+        return "install the CUDA toolkit that this CuPy was built for, and set CUDA_PATH to its folder"
+    return f"{_python()} -m pip install '{CUPY_PACKAGES[majors[0]]}[ctk]'"
+
+
 def _counted_by_cupy() -> CudaStatus:
     """Asks the driver first, which answers with codes, and only then imports CuPy."""
     found = driver.inspect()

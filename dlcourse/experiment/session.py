@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted
+from dlcourse.backend import memory
+from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoint import Checkpoint
@@ -67,7 +68,7 @@ class Session:
         self.evaluation = Evaluation(watched, pieces.metrics, train["eval_every"], self.history)
         self.best = self._watcher(Best, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
-        self.profile = Profile(self.evaluation, folder.path / "trace.json") if profile else None
+        self.profile = Profile(self.evaluation, folder.path / "trace.json", kernels=True) if profile else None
         self.checkpointing = Checkpointing(
             self.store, lambda trainer: capture(trainer, self.facts), self.history, self.best, train["checkpoint_every"]
         )
@@ -97,12 +98,13 @@ class Session:
         Args:
             found: where to go on from.
         Raises:
-            DivergenceError, Interrupted, DlcourseError: ``result.json`` says what happened.
+            DivergenceError, Interrupted, OutOfMemoryError, DlcourseError: ``result.json`` says what happened.
         """
         if found is not None:
             restore(self.trainer, found, self.facts)
             self.store.restart_from(found)
         self._write_result("running")
+        memory.start_counting()
         try:
             with self.log.warnings():
                 self.trainer.run()
@@ -111,17 +113,13 @@ class Session:
                 self.evaluation.at_end(self.trainer)
                 self.checkpointing.save_best(self.trainer)
                 self._conclude()
-        except MemoryError as error:
-            size = self.pieces.loader.batch_size
-            full = DlcourseError(
-                f"out of memory with batches of {size} samples: {error or 'there is no more'}; try a smaller "
-                "train.batch_size, or train.accumulate, which cuts a batch into parts"
-            )
+        except BaseException as error:
+            if not memory.out_of_memory(error):
+                self._fail(error)
+                raise
+            full = self._out_of_memory(error)
             self._fail(full)
             raise full from error
-        except BaseException as error:
-            self._fail(error)
-            raise
 
     def _conclude(self) -> None:
         trainer, pieces = self.trainer, self.pieces
@@ -151,6 +149,7 @@ class Session:
             self.log(estimate_lines(self.estimates))
         if self.profile is not None:
             self.log(self.profile.report())
+        self.log(memory.described(memory.peaks()))
 
     def _choose_weights(self) -> tuple[str, int, str]:
         """Take the best weights after early stopping, else the last: which they are, their step, and both in words."""
@@ -178,6 +177,18 @@ class Session:
         direction = self.pieces.metrics[watched["metric"]].higher_is_better
         return cls(watched["metric"], watched["split"], direction, **{key: watched[key] for key in settings})
 
+    def _out_of_memory(self, error: BaseException) -> OutOfMemoryError:
+        """The error to raise: says the batch that did not fit, what is left of the run, and what to change."""
+        size, saved = self.pieces.loader.batch_size, self.checkpointing.saved
+        kept = "no checkpoint was written yet" if saved is None else f"the last checkpoint (step {saved}) is intact"
+        if self.pieces.closed_form:
+            mend = "a closed form takes all samples at once: data.limit takes fewer"
+        else:
+            mend = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
+        said = (str(error).splitlines() or ["there is no more"])[0]
+        where = f"after {self.trainer.step} steps with batches of {size} samples"
+        return OutOfMemoryError(f"out of memory {where}: {said}; {kept}; {mend}")
+
     def _fail(self, error: BaseException) -> None:
         """Record what ended the run; where even that cannot be written the error itself matters more."""
         interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
@@ -199,6 +210,7 @@ class Session:
                 "error": error,
                 **trainer.position(),
                 "seconds": round(self.history.seconds, 4),
+                "peak_memory": memory.peaks(),
                 "parameters": sum(p.size for p in pieces.model.parameters()),
                 "metrics": self.metrics,
                 "estimates": self.estimates,

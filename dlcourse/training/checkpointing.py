@@ -43,6 +43,11 @@ class Checkpointing(Callback):
         self._saved: int | None = None
         self._saved_best: int | None = None
 
+    @property
+    def saved(self) -> int | None:
+        """The step of the last checkpoint; None while there is none."""
+        return self._saved
+
     def start(self, trainer: Any) -> None:
         self._saved = trainer.step or None  # a run that goes on stands at its last checkpoint
         self._next = time.perf_counter() + self.LEAST_SECONDS

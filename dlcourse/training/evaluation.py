@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
+from dlcourse.backend import memory
 from dlcourse.backend.precision import full
 from dlcourse.training.callback import Callback, until_multiple
 from dlcourse.training.history import History
@@ -13,16 +14,37 @@ def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Go through a split in order: inputs, the model's outputs and targets, batch by batch, arrays on the device.
 
     Outputs in half precision come as float32, in which losses and metrics are computed.
+    Batches here may be larger than those of training. One that does not fit into memory is halved until it does, and so
+    are those after it: in evaluation mode an output depends on its own sample only.
     """
     training = model.training
     model.eval()
+    most = None
     try:
         with no_grad():
             for x, y in loader.batches():
-                output = model(Tensor(x)).data
-                yield x, output.astype(full(output.dtype), copy=False), y
+                start = 0
+                while start < len(x):
+                    part = slice(start, len(x) if most is None else start + most)
+                    output = _output(model, x[part])
+                    if output is None:
+                        most = -(-len(x[part]) // 2)
+                        continue
+                    yield x[part], output, y[part]
+                    start += len(x[part])
     finally:
         model.train(training)
+
+
+def _output(model: Any, x: Any) -> Any:
+    """What the model makes of a batch; None where that does not fit into memory and a smaller one might."""
+    try:
+        output = model(Tensor(x)).data
+        return output.astype(full(output.dtype), copy=False)
+    except Exception as error:
+        if len(x) < 2 or not memory.out_of_memory(error):
+            raise
+        return None
 
 
 def evaluate(model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -36,8 +39,9 @@ def test_a_step_that_aborts_the_process_is_the_one_that_fails(with_gpu, monkeypa
     checks = checks_after(monkeypatch, tmp_path, GOOD + ANNOUNCED + "import os; os.abort()")
     assert checks["CuPy"].state == "ok" and "cupy-cuda12x" in checks["CuPy"].detail
     assert checks["NVRTC"].state == "failed" and "SIGABRT" in checks["NVRTC"].detail
-    assert checks["NVRTC"].remedy.endswith("'dlcourse[cuda12]'")
-    assert checks["kernel"].state == "skipped"
+    assert checks["NVRTC"].remedy.endswith("-m pip install 'cupy-cuda12x[ctk]'")
+    assert (checks["kernel"].state, checks["cuBLAS"].state) == ("skipped", "skipped")
+    assert checks["cuBLAS"].detail == "not tried: the check ended before it"
 
 
 def test_a_step_that_hangs_is_given_up(with_gpu, monkeypatch, tmp_path) -> None:
@@ -72,6 +76,127 @@ def test_without_a_gpu_nothing_fails_and_nothing_needs_mending(with_gpu, monkeyp
     checks = checks_after(monkeypatch, tmp_path, code)
     assert "failed" not in {check.state for check in checks.values()}
     assert [check.name for check in checks.values() if check.remedy] == ["driver"]
+
+
+class DynamicLibNotFoundError(RuntimeError):
+    """As ``cuda.pathfinder`` names it."""
+
+
+class CompileException(Exception):
+    """As CuPy names it."""
+
+
+@pytest.fixture
+def libraries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """A CuPy with all its libraries and a device, as far as the check asks; a test takes something away."""
+    (tmp_path / "vector_types.h").touch()
+    there = {"device": True, "nvrtc": (12, 9), "cublasLt": "libcublasLt.so.12", "headers": str(tmp_path), "cudnn": None}
+
+    def load(name: str) -> SimpleNamespace:
+        if there[name] is None:
+            raise DynamicLibNotFoundError(f'Failure finding "lib{name}.so"')
+        return SimpleNamespace(abs_path=there[name])
+
+    def version() -> tuple[int, int]:
+        load("nvrtc")
+        return there["nvrtc"]
+
+    def count() -> int:
+        if not there["device"]:
+            raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+        return 1
+
+    runtime = SimpleNamespace(getDeviceCount=count, memGetInfo=lambda: (60 << 30, 80 << 30))
+    cuda = ModuleType("cupy.cuda")
+    cuda.is_available, cuda.runtime, cuda.get_cuda_path = lambda: there["device"], runtime, lambda: None
+    cuda.nvrtc = SimpleNamespace(getVersion=version)
+    cupy = ModuleType("cupy")
+    cupy.__version__, cupy.cuda = "14.2.0", cuda
+    pathfinder = ModuleType("cuda.pathfinder")
+    pathfinder.load_nvidia_dynamic_lib, pathfinder.find_nvidia_header_directory = load, lambda name: there["headers"]
+    for name, module in {"cupy": cupy, "cupy.cuda": cuda, "cuda.pathfinder": pathfinder}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    computes = {"kernel": lambda: "compiled and run", "GEMM": lambda: "right"}
+    monkeypatch.setattr(cuda_check, "STEPS", cuda_check.STEPS | computes)
+    return there
+
+
+def checked(monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture) -> dict[str, str]:
+    """What the table says of each step after a whole check."""
+    cuda_check.main()
+    checks = checks_after(monkeypatch, folder, f"print({capsys.readouterr().out!r})")
+    return {name: f"{check.state}: {check.detail}; {check.remedy}".rstrip("; ") for name, check in checks.items()}
+
+
+CTK = f"{probe._python()} -m pip install 'cupy-cuda12x[ctk]'"
+
+
+def test_the_steps_come_in_the_order_that_they_build_up(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
+    said = checked(monkeypatch, tmp_path, capsys)
+    order = ["CuPy", "device", "NVRTC", "cuBLAS", "CUDA headers", "kernel", "GEMM", "cuDNN"]
+    assert list(said)[2:] == order  # behind the driver and its device
+    assert all(said[name].startswith("ok: ") for name in order[:-1])
+    assert said["device"] == "ok: 1 found; 60.0 of 80.0 GiB free on cuda:0"
+
+
+@pytest.mark.parametrize(
+    ("without", "step", "why", "waits"),
+    [
+        ("nvrtc", "NVRTC", "DynamicLibNotFoundError: Failure finding", {"kernel": "NVRTC", "GEMM": "kernel"}),
+        ("cublasLt", "cuBLAS", "DynamicLibNotFoundError: Failure finding", {"GEMM": "cuBLAS"}),
+        ("headers", "CUDA headers", "RuntimeError: cannot open source file", {"kernel": "CUDA headers"}),
+    ],
+)
+def test_each_lack_has_its_command_and_what_needs_it_waits(
+    with_gpu, libraries, monkeypatch, tmp_path, capsys, without: str, step: str, why: str, waits: dict[str, str]
+) -> None:
+    libraries[without] = None
+    said = checked(monkeypatch, tmp_path, capsys)
+    assert said[step].startswith(f"failed: {why}") and said[step].endswith(f"; {CTK}")
+    for later, lacking in waits.items():
+        assert said[later] == f"skipped: waits for {lacking}"
+    assert [name for name, line in said.items() if line.startswith("failed")] == [step]
+
+
+def test_a_folder_without_the_header_is_not_the_headers(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
+    (tmp_path / "vector_types.h").unlink()
+    assert checked(monkeypatch, tmp_path, capsys)["CUDA headers"].startswith("failed: ")
+
+
+def test_all_libraries_that_are_missing_are_said_at_once(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
+    libraries.update(nvrtc=None, cublasLt=None, headers=None)
+    said = checked(monkeypatch, tmp_path, capsys)
+    assert [name for name, line in said.items() if line.endswith(CTK)] == ["NVRTC", "cuBLAS", "CUDA headers"]
+    assert said["kernel"] == "skipped: waits for NVRTC and CUDA headers"
+    assert said["GEMM"] == "skipped: waits for kernel and cuBLAS"
+
+
+def test_a_kernel_whose_headers_cannot_be_opened_is_mended_by_them(
+    with_gpu, libraries, monkeypatch, tmp_path, capsys
+) -> None:
+    def broken() -> str:
+        raise CompileException('carray.cuh(6): catastrophic error: cannot open source file "vector_types.h"')
+
+    monkeypatch.setitem(cuda_check.STEPS, "kernel", broken)
+    said = checked(monkeypatch, tmp_path, capsys)
+    assert "vector_types.h" in said["kernel"] and said["kernel"].endswith(f"; {CTK}")
+    assert said["GEMM"] == "skipped: waits for kernel"
+
+
+def test_a_device_that_cupy_cannot_use_holds_up_the_kernel(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
+    libraries["device"] = False
+    said = checked(monkeypatch, tmp_path, capsys)
+    assert said["device"].startswith("failed: RuntimeError: cudaErrorNoDevice")
+    assert said["kernel"] == "skipped: waits for device" and said["cuBLAS"].startswith("ok")
+
+
+@pytest.mark.parametrize(
+    ("majors", "command"),
+    [([12], "'cupy-cuda12x[ctk]'"), ([13], "'cupy-cuda13x[ctk]'"), ([], "set CUDA_PATH to its folder")],
+)
+def test_the_command_fits_the_cupy_that_is_installed(monkeypatch, majors: list[int], command: str) -> None:
+    monkeypatch.setattr(probe, "cupy_packages", lambda: majors)
+    assert probe.libraries_command().endswith(command)
 
 
 def test_steps_whose_needs_failed_are_not_tried(monkeypatch, capsys) -> None:

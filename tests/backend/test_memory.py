@@ -1,4 +1,4 @@
-"""A step in steady state takes no fresh memory from the system; scratch belongs to one thread."""
+"""A step in steady state takes no fresh memory from the system; scratch belongs to one thread; peaks and their end."""
 
 import subprocess
 import sys
@@ -7,7 +7,9 @@ import threading
 import numpy as np
 import pytest
 
+from dlcourse import backend
 from dlcourse.backend import memory
+from dlcourse.backend.cuda.blas import BlasError, _check
 
 PROGRAM = """
 import resource, sys
@@ -48,3 +50,59 @@ def test_scratch_belongs_to_one_thread() -> None:
     thread.start()
     thread.join()
     assert not np.shares_memory(mine, theirs[0])
+
+
+def test_the_host_s_peak_follows_what_is_held() -> None:
+    code = (
+        "import numpy as np; from dlcourse.backend import memory; before = memory.peaks()['host'];"
+        "np.ones(25_000_000); print(memory.peaks()['host'] - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert 190e6 < int(done.stdout) < 260e6, done.stdout + done.stderr
+
+
+def test_a_device_s_pools_are_counted_while_their_owners_live(device: str) -> None:
+    class Pool:
+        def total_bytes(self) -> int:
+            return 1 << 40
+
+    class Owner:
+        pass
+
+    owner = Owner()
+    memory.start_counting()
+    before = memory.peaks().get("device")
+    assert (before is None) == (device == "cpu")
+    memory.count_pool(owner, Pool())
+    if before is not None:
+        kept = backend.current().xp.ones(1 << 18, dtype=np.float32)
+        assert memory.peaks()["device"] >= before + (1 << 40) + kept.nbytes
+        del owner
+        assert before + kept.nbytes <= memory.peaks()["device"] < 1 << 40
+
+
+def test_sizes_are_said_in_the_unit_that_fits() -> None:
+    assert memory.described({"host": 310 << 20, "device": 5 << 28}) == "peak memory: device 1.25 GiB, host 310 MiB"
+    assert memory.described({}) == "peak memory: not known"
+
+
+def test_what_out_of_memory_is() -> None:
+    class CUDARuntimeError(RuntimeError):
+        status = 2
+
+    class Other(RuntimeError):
+        status = 2
+
+    assert memory.out_of_memory(MemoryError()) and memory.out_of_memory(CUDARuntimeError())
+    assert not memory.out_of_memory(Other()) and not memory.out_of_memory(KeyboardInterrupt())
+    for status, full in ((3, True), (7, False)):
+        with pytest.raises(BlasError) as raised:
+            _check(status)
+        assert memory.out_of_memory(raised.value) is full
+
+
+def test_cupy_s_own_errors_are_known() -> None:
+    runtime = pytest.importorskip("cupy_backends.cuda.api.runtime")
+    pool = pytest.importorskip("cupy.cuda.memory")
+    assert memory.out_of_memory(runtime.CUDARuntimeError(2)) and not memory.out_of_memory(runtime.CUDARuntimeError(35))
+    assert memory.out_of_memory(pool.OutOfMemoryError(10, 20, 30))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 _noting: "Graph | None" = None
+_waits = 0
 
 
 class CaptureRefused(RuntimeError):
@@ -30,6 +31,40 @@ class Graph:
         for call in self.calls:
             call()
 
+    def debug_dot_str(self, flags: int = 0) -> str:
+        """One node a call, as CUDA prints them."""
+        node = '"graph_1_node_{0}"[style="bold" shape="octagon" label="{0}\n{1}\n"];'
+        nodes = [node.format(index, call.name) for index, call in enumerate(self.calls)]
+        edges = [f'"graph_1_node_{i}" -> "graph_1_node_{i + 1}" [headlabel=0];' for i in range(len(nodes) - 1)]
+        inside = "\n".join(nodes + edges)
+        return f'digraph dot {{\nsubgraph cluster_1 {{\nlabel="graph_1" graph[style="dashed"];\n{inside}\n}}\n}}\n'
+
+
+class Event:
+    """``cupy.cuda.Event``: done once somebody has waited, as on a device that is busy until then."""
+
+    clock = staticmethod(time.perf_counter)
+
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False):
+        self.at = self.waited = -1
+
+    def record(self, stream: Any = None) -> None:
+        refuse("an event to be timed")
+        self.at, self.waited = self.clock(), _waits
+
+    @property
+    def done(self) -> bool:
+        return self.waited < _waits
+
+    def synchronize(self) -> None:
+        wait("an event")
+
+
+def elapsed(start: Event, end: Event) -> float:
+    """``cupy.cuda.get_elapsed_time``: milliseconds between two events that are done."""
+    assert start.done and end.done
+    return 1e3 * (end.at - start.at)
+
 
 class Stream:
     """``cupy.cuda.Stream``: there is one order of things here, whichever stream is asked."""
@@ -46,7 +81,7 @@ class Stream:
         pass
 
     def synchronize(self) -> None:
-        refuse("waiting for a stream")
+        wait("a stream")
 
     def is_capturing(self) -> bool:
         return _noting is not None
@@ -65,27 +100,17 @@ class Stream:
         return graph
 
 
-class Event:
-    """``cupy.cuda.Event``: the time at which it was recorded."""
-
-    clock = staticmethod(time.perf_counter)
-
-    def record(self, stream: Any = None) -> None:
-        self.seconds = self.clock()
-
-    def synchronize(self) -> None:
-        refuse("waiting for an event")
-
-
-def milliseconds(start: Event, end: Event) -> float:
-    """``cupy.cuda.get_elapsed_time``."""
-    return 1e3 * (end.seconds - start.seconds)
-
-
 def refuse(what: str) -> None:
     """Raise where a stream is capturing."""
     if _noting is not None:
         raise CaptureRefused(f"{what} is not permitted while a stream is capturing")
+
+
+def wait(for_what: str) -> None:
+    """The device has done all that was asked of it."""
+    global _waits
+    refuse(f"waiting for {for_what}")
+    _waits += 1
 
 
 def changing(arrays: Iterable[np.ndarray]) -> None:
@@ -95,13 +120,19 @@ def changing(arrays: Iterable[np.ndarray]) -> None:
 
 
 def note(
-    call: Callable[[], Any], results: Iterable[np.ndarray], inputs: Iterable[np.ndarray], held: Any = None
+    call: Callable[[], Any],
+    results: Iterable[np.ndarray],
+    inputs: Iterable[np.ndarray],
+    held: Any = None,
+    name: str = "cupy_kernel",
 ) -> None:
     """A call was made; its results are fresh arrays, or views of the inputs, which need no call."""
     if _noting is None:
         return
     results, inputs = list(results), list(inputs)
     _noting.held.append((results, inputs, held))
+    if name.startswith("cupy_empty"):  # memory, and nothing to launch
+        return
     fresh = [not any(np.may_share_memory(result, array) for array in inputs) for result in results]
     if results and not any(fresh):
         return
@@ -113,4 +144,5 @@ def note(
             if own:
                 result[...] = new
 
+    again.name = name
     _noting.calls.append(again)

@@ -10,7 +10,7 @@ import yaml
 import dlcourse as dl
 from dlcourse import plots
 from dlcourse.cli import main
-from dlcourse.errors import ConfigError, DivergenceError, DlcourseError, UserError
+from dlcourse.errors import ConfigError, DivergenceError, OutOfMemoryError, UserError
 from dlcourse.experiment import run
 from dlcourse.plots.run_view import RunView
 from dlcourse.sweeps.point import read_outcome
@@ -220,17 +220,48 @@ def test_bad_places_and_names_fail_before_training(tmp_path: Path) -> None:
         go(LINE, tmp_path, folder=first.folder)
 
 
-def test_out_of_memory_says_the_batch_size(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("when", [0, 2])
+def test_out_of_memory_says_the_batch_and_what_is_left(tmp_path: Path, monkeypatch, capsys, when: int) -> None:
     from dlcourse.training.step import TrainStep
 
-    def too_large(*_: object) -> None:
-        raise MemoryError("out of memory allocating 12 bytes")
+    update = TrainStep.update
 
-    monkeypatch.setattr(TrainStep, "__call__", too_large)
-    with pytest.raises(DlcourseError, match=r"out of memory with batches of 16 samples.*smaller train.batch_size"):
-        go(NET, tmp_path)
+    def too_large(step: TrainStep, *batch: object) -> object:
+        if step.step >= when:
+            raise MemoryError("Unable to allocate 12 bytes")
+        return update(step, *batch)
+
+    monkeypatch.setattr(TrainStep, "update", too_large)
+    config = write(tmp_path, changed(NET, train={"checkpoint_every": 1}))
+    assert main(["run", str(config), "--out", str(tmp_path), "--quiet"]) == 1
+    kept = "the last checkpoint (step 2) is intact" if when else "no checkpoint was written yet"
+    said = (
+        f"out of memory after {when} steps with batches of 16 samples: Unable to allocate 12 bytes; {kept}; "
+        "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
+    )
+    assert capsys.readouterr().err == f"dlcourse: error: {said}\n"
     (path,) = (tmp_path / "net").iterdir()
-    assert RunFolder(path).read_result()["status"] == "failed"
+    result = RunFolder(path).read_result()
+    assert (result["status"], result["error"]) == ("failed", said)
+    if when:
+        assert read(path / "checkpoints/last.safetensors").state["step"] == 2
+
+
+def test_out_of_memory_in_a_closed_form_says_what_makes_it_smaller(tmp_path: Path, monkeypatch) -> None:
+    from dlcourse.training.closed_form import ClosedFormStep
+
+    def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ClosedFormStep, "__call__", too_large)
+    with pytest.raises(OutOfMemoryError, match=r"there is no more; no checkpoint.*data\.limit takes fewer$"):
+        go(LINE, tmp_path)
+
+
+def test_the_peak_of_the_memory_is_said_and_kept(tmp_path: Path, capsys) -> None:
+    result = run(LINE, out=tmp_path, plots=False)
+    assert re.search(r"^peak memory: host \d+ MiB$", capsys.readouterr().out, re.MULTILINE)
+    assert RunFolder(result.folder).read_result()["peak_memory"]["host"] > 10 << 20
 
 
 def test_drawing_may_fail_and_the_run_is_done(tmp_path: Path, monkeypatch, capsys) -> None:

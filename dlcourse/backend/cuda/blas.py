@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import precision
+from dlcourse.backend import precision, tracing
 from dlcourse.backend.device import Array, array_module
 
 COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
@@ -39,7 +39,9 @@ class _Heuristic(ctypes.Structure):
 
 
 class BlasError(RuntimeError):
-    """cuBLASLt refused a call."""
+    """cuBLASLt refused a call; ``status`` is its cublasStatus_t."""
+
+    status = 0
 
 
 @functools.cache
@@ -62,7 +64,9 @@ def library() -> Any:
 
 def _check(status: int) -> None:
     if status:
-        raise BlasError(f"cuBLASLt: status {status}")
+        error = BlasError(f"cuBLASLt: status {status}")
+        error.status = status
+        raise error
 
 
 class _Handle:
@@ -115,8 +119,18 @@ def gemm(
     a, b = _readable(a, xp), _readable(b, xp)
     settings = _lie(a), _lie(b), _lie(out), tuple(map(_alignment, (b, a, out))), bias is not None
     plan = _plan(a.device.id, xp, (a.dtype, out.dtype), *settings, precision.tensor_float())
-    plan(a, b, out, accumulate, bias, xp)
+    if tracing.listener is None:
+        plan(a, b, out, accumulate, bias, xp)
+    else:
+        call = functools.partial(plan, a, b, out, accumulate, bias, xp)
+        tracing.listener(call, _description(a, out), tracing.nbytes((a, b, out, bias)), 2 * out.size * a.shape[-1])
     return out
+
+
+def _description(a: Array, out: Array) -> str:
+    """A product as a profile names it: rows x columns x terms of each sum, and how many at once."""
+    sizes = f"{out.shape[-2]}x{out.shape[-1]}x{a.shape[-1]}"
+    return f"gemm {sizes}{f' of {len(out)}' if out.ndim == 3 else ''} {a.dtype}"
 
 
 def _readable(matrix: Array, xp: Any) -> Array:

@@ -114,4 +114,6 @@ def _launch(
     grid = -(-height // TALL), -(-across // tile), groups * parts
     shared = DEPTH * (TALL + 4 + tile + 4) * arrays[0].itemsize
     arguments = *arrays, *map(np.int32, numbers), *rest
-    program("conv_tiles").launch(f"{kernel}_{tile}_{name}", grid, (THREADS,), arguments, shared=shared)
+    # Each of the three products multiplies every weight once at every place of the result; padding counts too.
+    flops = 2 * math.prod(out_shape[:3]) * math.prod(weight_shape)
+    program("conv_tiles").launch(f"{kernel}_{tile}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)

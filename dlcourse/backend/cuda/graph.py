@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import random
+from dlcourse.backend import memory, random
 from dlcourse.backend.capture import Feed, Step, by_calls
 from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array, Backend
@@ -62,6 +62,7 @@ class CapturedSteps:
         self.device, self.xp = device, device.xp
         self.stream = self.xp.cuda.Stream(non_blocking=True)
         self.pool = self.xp.cuda.MemoryPool()
+        memory.count_pool(self, self.pool)
         self.seen: dict[tuple, int] = {}
         self.graphs: dict[tuple, _Recorded] = {}
         self.times: dict[tuple, list[float]] = {}
@@ -78,6 +79,7 @@ class CapturedSteps:
                 return self._apart(lambda: by_calls(step, x, y))
             recorded = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
             if recorded is None:
+                self.pool.free_all_blocks()  # steps by calls take theirs from the common pool
                 return by_calls(step, x, y)
         else:
             recorded.inputs[0][...], recorded.inputs[1][...] = x, y

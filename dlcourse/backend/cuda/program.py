@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import tracing
 from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array
 
@@ -47,6 +48,7 @@ class Program:
         block: tuple[int, ...],
         args: tuple[Any, ...],
         shared: int = 0,
+        flops: int | None = None,
     ) -> None:
         """Queue one kernel on CuPy's current stream.
 
@@ -55,13 +57,19 @@ class Program:
             grid, block: their sizes along x, y, z.
             args: contiguous arrays of the device, and NumPy scalars of exactly the type that the kernel declares.
             shared: bytes of dynamic shared memory.
+            flops: floating-point operations, where a profile should know them.
         Raises:
             TypeError: an argument is a plain number, whose size CuPy would have to guess.
         """
         for arg in args:
             if isinstance(arg, int | float) and not isinstance(arg, np.generic):
                 raise TypeError(f"{name}: {arg!r} has no size; wrap it as np.int32, np.int64, np.float32 or np.float64")
-        self._function(name)(grid, block, args, shared_mem=shared)
+        function = self._function(name)
+        if tracing.listener is None:
+            function(grid, block, args, shared_mem=shared)
+        else:
+            call = functools.partial(function, grid, block, args, shared_mem=shared)
+            tracing.listener(call, name, tracing.nbytes(args), flops)
 
     def _function(self, name: str) -> Any:
         if name not in self._functions:
@@ -95,7 +103,7 @@ def name_of(*arrays: Array) -> str | None:
 
 
 def step_number(step: Any) -> tuple[Any, np.int64]:
-    """A step number as the kernels take it: a counter of the device, null where there is none, and what to add to it."""
+    """A step number as the kernels take it: a counter of the device, null where there is none, and what to add."""
     return (step.counter, np.int64(step.ahead)) if isinstance(step, Counted) else (NULL, np.int64(step))
 
 
