@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+ALLOCATIONS = {"empty", "empty_like"}
+
 _noting: "Graph | None" = None
 
 
@@ -25,6 +27,8 @@ class Graph:
         self.calls: list[Callable[[], None]] = []
         self.before: list[tuple[np.ndarray, np.ndarray]] = []
         self.held: list[Any] = []
+        self.launches: list[str] = []
+        """What a GPU would be asked for, by name: our kernels, products, and the array library's own operations."""
 
     def launch(self, stream: Any = None) -> None:
         for call in self.calls:
@@ -95,9 +99,13 @@ def changing(arrays: Iterable[np.ndarray]) -> None:
 
 
 def note(
-    call: Callable[[], Any], results: Iterable[np.ndarray], inputs: Iterable[np.ndarray], held: Any = None
+    call: Callable[[], Any], results: Iterable[np.ndarray], inputs: Iterable[np.ndarray], held: Any = None, name: str = ""
 ) -> None:
-    """A call was made; its results are fresh arrays, or views of the inputs, which need no call."""
+    """A call was made; its results are fresh arrays, or views of the inputs, which need no call.
+
+    Args:
+        name: what is launched; taking memory launches nothing.
+    """
     if _noting is None:
         return
     results, inputs = list(results), list(inputs)
@@ -114,3 +122,5 @@ def note(
                 result[...] = new
 
     _noting.calls.append(again)
+    if name not in ALLOCATIONS:
+        _noting.launches.append(name)

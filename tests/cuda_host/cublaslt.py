@@ -69,7 +69,7 @@ class Library:
             self._multiply(what, alpha, self._matrices(a, a_layout), self._matrices(b, b_layout), beta, target)
 
         multiply()
-        capture.note(multiply, [], [target])
+        capture.note(multiply, [], [target], name="product")
         return 0
 
     def _multiply(

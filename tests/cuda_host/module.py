@@ -43,7 +43,7 @@ class RawModule:
                 self.library.launch(name, grid, block, args, shared_mem)
 
             launch()
-            capture.note(launch, [], arrays, args)
+            capture.note(launch, [], arrays, args, name)
 
         return function
 
