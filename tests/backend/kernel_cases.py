@@ -53,6 +53,23 @@ def _affine(rows: int, inner: int, columns: int) -> Maker:
     return make
 
 
+def _bias_grad(rows: int, columns: int, into: bool) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        dout, other = (draw.normal(size=(rows, columns)).astype(dtype) for _ in range(2))
+        return dout, other, np.zeros(columns, dtype) if into else None
+
+    return make
+
+
+def _weight_and_bias_grad(rows: int, inner: int, columns: int, into: bool) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        dout, x = draw.normal(size=(rows, columns)).astype(dtype), draw.normal(size=(rows, inner)).astype(dtype)
+        targets = np.zeros((columns, inner), dtype), np.zeros(columns, dtype)
+        return dout, x, targets if into else (None, None)
+
+    return make
+
+
 def _product(rows: int, inner: int, columns: int, into: bool) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         a, b = draw.normal(size=(inner, rows)).astype(dtype).T, draw.normal(size=(inner, columns)).astype(dtype)
@@ -313,6 +330,7 @@ def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
 
     return make
 
+AFFINE = [(0, 3, 4), (1, 1, 1), (5, 7, 3), (33, 20, 16), (400, 300, 100), (90, 300, 500)]
 
 CASES: dict[str, list[Maker]] = {
     "dropout": [
@@ -361,7 +379,12 @@ CASES: dict[str, list[Maker]] = {
             ("gelu_grad", 2),
         ]
     },
-    "affine": [_affine(*sizes) for sizes in [(0, 3, 4), (1, 1, 1), (5, 7, 3), (400, 300, 100), (90, 300, 500)]],
+    **{name: [_affine(*sizes) for sizes in AFFINE] for name in ("affine", "affine_relu", "affine_gelu_tanh")},
+    **{
+        name: [_bias_grad(*sizes, into) for sizes in [(0, 3), (1, 1), (5, 40), (1000, 7)] for into in (False, True)]
+        for name in ("relu_bias_grad", "gelu_tanh_bias_grad")
+    },
+    "weight_and_bias_grad": [_weight_and_bias_grad(*sizes, into) for sizes in AFFINE for into in (False, True)],
     "product": [
         _product(*sizes, into)
         for sizes in [(3, 0, 4), (0, 3, 4), (5, 7, 3), (400, 300, 100), (90, 300, 500)]

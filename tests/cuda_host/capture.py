@@ -99,7 +99,11 @@ def changing(arrays: Iterable[np.ndarray]) -> None:
 
 
 def note(
-    call: Callable[[], Any], results: Iterable[np.ndarray], inputs: Iterable[np.ndarray], held: Any = None, name: str = ""
+    call: Callable[[], Any],
+    results: Iterable[np.ndarray],
+    inputs: Iterable[np.ndarray],
+    held: Any = None,
+    name: str = "",
 ) -> None:
     """A call was made; its results are fresh arrays, or views of the inputs, which need no call.
 

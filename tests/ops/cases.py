@@ -167,6 +167,18 @@ CASES = [
     Case("linear", F.linear, ((3, 4), (2, 4), (2,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
     Case("linear-no-bias", F.linear, ((3, 4), (2, 4)), lambda t, x, w: t.nn.functional.linear(x, w)),
     Case("linear-sequence", F.linear, ((2, 5, 4), (3, 4), (3,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
+    Case(
+        "linear_relu",
+        F.linear_relu,
+        ((3, 5, 4), (2, 4), (2,)),
+        lambda t, x, w, b: t.nn.functional.linear(x, w, b).relu(),
+    ),
+    Case(
+        "linear_gelu",
+        F.linear_gelu,
+        ((3, 5, 4), (8, 4), (8,)),
+        lambda t, x, w, b: t.nn.functional.gelu(t.nn.functional.linear(x, w, b), approximate="tanh"),
+    ),
     Case("linear-empty", F.linear, ((0, 4), (2, 4), (2,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
     Case("trace", F.trace, ((3, 3),), lambda t, a: t.trace(a)),
     Case("logdet", F.logdet, (_spd(3),), lambda t, a: t.logdet(a)),
