@@ -20,7 +20,7 @@ class Linear(Module):
     Both start uniform in +-1 / sqrt(in_features), PyTorch's default.
 
     ``layer(x, "relu")`` is ``relu(layer(x))`` in one pass, and ``layer(x, "gelu_tanh")`` is ``gelu(layer(x), "tanh")``;
-    :class:`~dlcourse.nn.Sequential` makes them by itself of such an activation that follows.
+    :class:`~dlcourse.nn.Sequential` makes them by itself of such an activation that follows. They need a bias.
 
     Args:
         in_features: length of the input's last axis.

@@ -419,6 +419,7 @@ CASES: dict[str, list[Maker]] = {
         _neighbours(0, 5, 2, 2, "l1"),
     ],
     "conv2d": [_conv("forward", case) for case in PICTURES],
+    "conv2d_relu": [_conv("forward", case) for case in PICTURES],
     "conv2d_input_grad": [_conv("input", case) for case in PICTURES],
     "conv2d_weight_grad": [_conv("weight", case) for case in PICTURES],
     "max_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],

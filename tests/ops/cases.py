@@ -311,6 +311,12 @@ CASES = [
         ((2, 4, 4, 4), (6, 3, 3, 2), (6,)),
         lambda t, x, w, b: _torch_conv(t, x, w, b, padding=1, groups=2),
     ),
+    Case(
+        "conv2d_relu",
+        lambda x, w, b: F.conv2d_relu(x, w, b, stride=(1, 2), padding=1),
+        ((2, 6, 5, 3), (4, 3, 3, 3), (4,)),
+        lambda t, x, w, b: _torch_conv(t, x, w, b, stride=(1, 2), padding=1).relu(),
+    ),
     Case("conv2d-empty", F.conv2d, ((0, 5, 6, 3), (4, 3, 3, 3), (4,)), lambda t, x, w, b: _torch_conv(t, x, w, b)),
     Case("max_pool2d", lambda x: F.max_pool2d(x, 2), ((2, 5, 4, 3),), lambda t, x: _torch_pool(t, "max_pool2d", x, 2)),
     Case(

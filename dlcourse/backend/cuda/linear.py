@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda import blas, epilogues
+from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.arrivals import COUNTERS, arrivals
 from dlcourse.backend.cuda.program import NULL, name_of, program
 from dlcourse.backend.device import Array, array_module
@@ -59,10 +60,14 @@ def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
     name, xp = name_of(x, weight, bias), array_module(x)
     if name is None:
         return kernels.affine_relu.reference(x, weight, bias)
-    y = xp.empty((len(x), len(weight)), dtype=x.dtype)
-    if epilogues.relu(x, weight, bias, y):
+    return product_relu(x, weight, bias, xp.empty((len(x), len(weight)), dtype=x.dtype))
+
+
+def product_relu(x: Array, weight: Array, bias: Array, y: Array) -> Array:
+    """y <- max(x W^T + b, 0) for matrices by rows of one type that has kernels; returns y."""
+    if epilogues.relu(x, weight, bias, y) or not y.size:
         return y
-    return activation.relu(blas.gemm(x, weight.T, y, bias=bias))
+    return relu_in_place(blas.gemm(x, weight.T, y, bias=bias))
 
 
 @override(kernels.affine_gelu_tanh, "cuda", half=True)
