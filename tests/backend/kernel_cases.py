@@ -167,7 +167,9 @@ def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
             return x, weight, bias, 1e-5
         mean = x.mean(axis=axis, keepdims=axis == 1)
         inverse = 1 / np.sqrt(x.var(axis=axis, keepdims=axis == 1) + 1e-5)
-        return draw.normal(size=(rows, width)).astype(dtype), x, weight, mean.astype(dtype), inverse.astype(dtype)
+        statistics = mean.astype(dtype), inverse.astype(dtype)
+        into = (None, None) if width % 2 else (np.zeros(width, dtype), np.zeros(width, dtype))
+        return draw.normal(size=(rows, width)).astype(dtype), x, weight, *statistics, into
 
     return make
 
@@ -176,6 +178,14 @@ def _norm_relu_grad(rows: int, width: int) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         dout, *rest = _norm(rows, width, 0, grad=True)(draw, dtype)
         return dout, pack(draw.normal(size=(rows, width)) > 0), *rest
+
+    return make
+
+
+def _follow(width: int) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        arrays = (np.abs(draw.normal(1, 0.2, width)).astype(dtype) for _ in range(4))
+        return *arrays, 1e-5, 0.1, 33 / 32
 
     return make
 
@@ -430,6 +440,7 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
     "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
     "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
+    "follow_statistics": [_follow(width) for width in (1, 300)],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in NORM_SIZES],
     "picture_batch": [

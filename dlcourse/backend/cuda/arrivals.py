@@ -6,8 +6,8 @@ import numpy as np
 
 from dlcourse.backend.device import Array
 
-COUNTERS = 4096
-"""How many a kernel may use at once."""
+COUNTERS = 1024
+"""Of a stream: more than any kernel uses, for sums are shared by some hundred blocks at most."""
 
 _kept: dict[tuple, Array] = {}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlcourse.backend.cuda import blas, epilogues
 from dlcourse.backend.cuda.activation import relu_in_place
-from dlcourse.backend.cuda.arrivals import COUNTERS, arrivals
+from dlcourse.backend.cuda.arrivals import arrivals
 from dlcourse.backend.cuda.program import NULL, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import activation, override
@@ -123,7 +123,7 @@ def _summed(kernel: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
     (rows, columns), dtype, xp = arrays[0].shape, arrays[0].dtype, array_module(arrays[0])
     out = xp.empty(columns, dtype=dtype) if out is None else out
     across, each = -(-columns // ACROSS), THREADS // ACROSS
-    parts = max(1, min(PARTS // across, rows // (4 * each))) if across <= COUNTERS else 1
+    parts = max(1, min(PARTS // across, rows // (4 * each)))
     partial: Any = NULL if parts == 1 else xp.empty((parts, columns), dtype=full(dtype))
     arrived = NULL if parts == 1 else arrivals(xp)
     arguments = *arrays, partial, arrived, out, np.int64(rows), np.int32(columns)
