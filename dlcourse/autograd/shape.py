@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from dlcourse import backend
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array

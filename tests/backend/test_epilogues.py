@@ -1,18 +1,22 @@
-"""Products that do more: what cuBLASLt is asked for, and what happens where it cannot (--device cuda)."""
+"""Products that do more: what cuBLASLt is asked for, on the stand-in for CuPy, and what happens where it cannot.
+
+On every device: NaN comes through.
+"""
 
 import numpy as np
 import pytest
 
 from dlcourse import backend
-from dlcourse.backend.kernels import activation, linear
+from dlcourse.backend.kernels import activation, conv, linear
 
-pytestmark = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="cuBLASLt is a GPU's (--device cuda)")
+ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
+on_twin = pytest.mark.skipif(ELSEWHERE, reason="launches are counted on the stand-in for CuPy (-p tests.fake_cupy)")
 
 KERNELS = {"relu": linear.affine_relu, "gelu_tanh": linear.affine_gelu_tanh}
 
 
-@pytest.fixture(autouse=True)
-def _library(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def untried(monkeypatch: pytest.MonkeyPatch):
     """Nothing planned or tried before the test or after it."""
     from dlcourse.backend.cuda import blas, epilogues
 
@@ -42,9 +46,10 @@ def launches(call, *hosts: np.ndarray) -> tuple:
     return [backend.to_host(array) for array in found], graph.launches
 
 
+@on_twin
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("name", KERNELS)
-def test_an_activation_costs_no_kernel(name: str, dtype: str, device: str) -> None:
+def test_an_activation_costs_no_kernel(name: str, dtype: str, untried, device: str) -> None:
     hosts = layer(dtype=dtype)
     found, asked = launches(KERNELS[name], *hosts)
     assert asked == ["product"]
@@ -54,6 +59,7 @@ def test_an_activation_costs_no_kernel(name: str, dtype: str, device: str) -> No
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * 10)
 
 
+@on_twin
 @pytest.mark.parametrize(
     ("name", "outer", "dtype", "expected"),
     [
@@ -63,14 +69,15 @@ def test_an_activation_costs_no_kernel(name: str, dtype: str, device: str) -> No
     ],
 )
 def test_where_there_is_no_epilogue_kernels_follow(
-    name: str, outer: int, dtype: str, expected: list[str], device: str
+    name: str, outer: int, dtype: str, expected: list[str], untried, device: str
 ) -> None:
     found, asked = launches(KERNELS[name], *layer(outer=outer, dtype=dtype))
     assert asked == expected
 
 
+@on_twin
 @pytest.mark.parametrize("name", KERNELS)
-def test_where_the_library_has_no_algorithm_kernels_follow(name: str, device: str, monkeypatch) -> None:
+def test_where_the_library_has_no_algorithm_kernels_follow(name: str, untried, device: str, monkeypatch) -> None:
     from dlcourse.backend.cuda import blas
 
     monkeypatch.setattr(blas.library(), "unsupported", frozenset({6, 164, 512}))
@@ -82,8 +89,9 @@ def test_where_the_library_has_no_algorithm_kernels_follow(name: str, device: st
     np.testing.assert_allclose(found[1], dout.sum(axis=0), rtol=1e-5)
 
 
+@on_twin
 @pytest.mark.parametrize("keeps", [True, False])
-def test_a_number_that_is_none_goes_through_a_relu_whatever_the_library_does(keeps: bool, device: str, monkeypatch):
+def test_nan_goes_through_a_relu_whatever_the_library_does(keeps: bool, untried, device: str, monkeypatch) -> None:
     from dlcourse.backend.cuda import blas
 
     monkeypatch.setattr(blas.library(), "relu_keeps_nan", keeps)
@@ -94,7 +102,8 @@ def test_a_number_that_is_none_goes_through_a_relu_whatever_the_library_does(kee
     assert np.isnan(found[0][2]).all() and np.isfinite(np.delete(found[0], 2, axis=0)).all()
 
 
-def test_what_nobody_has_tried_is_not_taken_while_a_step_is_recorded(device: str) -> None:
+@on_twin
+def test_what_nobody_has_tried_is_not_taken_while_a_step_is_recorded(untried, device: str) -> None:
     from tests.cuda_host.capture import Stream
 
     arrays = [backend.current().asarray(host) for host in layer()]
@@ -104,8 +113,9 @@ def test_what_nobody_has_tried_is_not_taken_while_a_step_is_recorded(device: str
     assert stream.end_capture().launches == ["product", "relu_float"]
 
 
+@on_twin
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_a_biass_gradient_comes_with_the_weights(dtype: str, device: str) -> None:
+def test_a_biass_gradient_comes_with_the_weights(dtype: str, untried, device: str) -> None:
     draw = np.random.default_rng(0)
     dout, x = draw.normal(size=(40, 7)).astype(dtype), draw.normal(size=(40, 5)).astype(dtype)
     found, asked = launches(lambda *arrays: linear.weight_and_bias_grad(*arrays, (None, None)), dout, x)
@@ -115,8 +125,9 @@ def test_a_biass_gradient_comes_with_the_weights(dtype: str, device: str) -> Non
     np.testing.assert_allclose(found[1], dout.sum(axis=0, dtype="f"), rtol=tolerance, atol=tolerance)
 
 
+@on_twin
 @pytest.mark.parametrize("offset", [1, 2, 3])
-def test_a_bias_may_lie_anywhere_and_the_choice_knows_it(offset: int, device: str, monkeypatch) -> None:
+def test_a_bias_may_lie_anywhere_and_the_choice_knows_it(offset: int, untried, device: str, monkeypatch) -> None:
     """An algorithm that was chosen for an aligned bias could read a vector of four where there is none."""
     from dlcourse.backend.cuda import blas
 
@@ -135,9 +146,10 @@ def test_a_bias_may_lie_anywhere_and_the_choice_knows_it(offset: int, device: st
     assert chosen[0] & -chosen[0] == bias.data.ptr & -bias.data.ptr
 
 
+@on_twin
 @pytest.mark.parametrize("rows", [1, 31, 32, 64, 1000])
 @pytest.mark.parametrize("columns", [1, 33, 70])
-def test_column_sums_are_one_kernel_however_many_blocks_share_them(rows: int, columns: int, device: str) -> None:
+def test_column_sums_are_one_kernel_for_any_number_of_blocks(rows: int, columns: int, untried, device: str) -> None:
     """Twice with the same counters: whoever came last has set them back."""
     x = np.random.default_rng(0).integers(-9, 9, (rows, columns)).astype("float32")
     for _ in range(2):
@@ -146,7 +158,8 @@ def test_column_sums_are_one_kernel_however_many_blocks_share_them(rows: int, co
         np.testing.assert_array_equal(found[0], x.sum(axis=0))
 
 
-def test_counters_that_a_recording_makes_are_its_own(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@on_twin
+def test_counters_that_a_recording_makes_are_its_own(untried, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph fills them when it runs: a call outside must not take what is zero only then."""
     from dlcourse.backend.cuda import arrivals
     from tests.cuda_host.capture import Stream
@@ -167,3 +180,21 @@ def test_gelu_from_the_products_kernel_has_the_gradient_of_its_own(device: str) 
     expected = activation.gelu_tanh_grad.reference(*map(backend.to_host, (dout, z)))
     np.testing.assert_allclose(backend.to_host(dz), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(backend.to_host(dbias), expected.sum(axis=0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [3, 256])
+def test_a_net_that_has_diverged_says_so_through_every_fused_activation(rows: int, dtype: str, device: str) -> None:
+    """In sizes that go to the libraries and in those that do not."""
+    x, weight, bias = layer(rows, 64, 128, dtype)
+    x[1, 5] = np.nan
+    place = backend.current().asarray
+    pictures, taps = x.reshape(rows, 8, 8, 1), weight.reshape(128, 8, 8, 1)
+    settings = (1, 1), (0, 0), (1, 1), 1
+    results = [
+        linear.affine_relu(*map(place, (x, weight, bias))),
+        *linear.affine_gelu_tanh(*map(place, (x, weight, bias))),
+        conv.conv2d_relu(*map(place, (pictures, taps, bias)), *settings)[:, 0, 0],
+    ]
+    for result in map(backend.to_host, results):
+        assert np.isnan(result[1]).all() and np.isfinite(np.delete(result, 1, axis=0)).all()

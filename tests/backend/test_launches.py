@@ -1,4 +1,4 @@
-"""What a recorded step asks of a GPU, counted: steps of course size are bound by their launches (--device cuda).
+"""What a recorded step asks of a GPU, counted on the stand-in: steps of course size are bound by their launches.
 
 Each net's plan says every kernel, product, copy and operation of the array library in its step. A launch more than
 planned is a finding, one less a plan to be mended. The batch's way into the graph is not in it.
@@ -19,7 +19,8 @@ from dlcourse.models.gpt import GPT
 from dlcourse.models.mlp import MLP
 from dlcourse.models.softmax import SoftmaxModel
 
-pytestmark = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="launches are a GPU's (--device cuda)")
+ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
+pytestmark = pytest.mark.skipif(ELSEWHERE, reason="launches are counted on the stand-in for CuPy (-p tests.fake_cupy)")
 
 CLASSES, STEPS = 10, 6
 DRAW = np.random.default_rng(0)

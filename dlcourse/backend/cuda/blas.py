@@ -24,6 +24,8 @@ REAL = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER, AUX_POINTER, AUX_DISTANCE = 3, 4, 7, 8, 11, 12
 BATCH_COUNT, BATCH_STRIDE = 5, 6
 MOST_WORKSPACE, LEAST_ALIGNMENT = 1, (5, 6, 7, 8)
+NOT_SUPPORTED = 15
+"""Of the states that a call returns."""
 HOPPER_WORKSPACE, WORKSPACE = 32 << 20, 4 << 20
 """Bytes that NVIDIA recommends for compute capability 9 and for the others."""
 
@@ -59,6 +61,10 @@ class BlasError(RuntimeError):
     """cuBLASLt refused a call."""
 
 
+class NotSupported(BlasError):
+    """It has nothing that does this."""
+
+
 @functools.cache
 def library() -> Any:
     """The loaded library.
@@ -79,7 +85,7 @@ def library() -> Any:
 
 def _check(status: int) -> None:
     if status:
-        raise BlasError(f"cuBLASLt: status {status}")
+        raise (NotSupported if status == NOT_SUPPORTED else BlasError)(f"cuBLASLt: status {status}")
 
 
 class _Handle:
@@ -247,7 +253,7 @@ class Plan:
         )
         library().cublasLtMatmulPreferenceDestroy(preference)
         if status or not found.value:
-            raise BlasError(f"cuBLASLt has no algorithm for this product (status {status})")
+            raise NotSupported(f"cuBLASLt has no algorithm for this product (status {status})")
         return chosen
 
     def __call__(
@@ -264,6 +270,8 @@ class Plan:
         Args:
             vector: as in :func:`planned`.
             aux: (M, N) by rows, for what an activation is taken of.
+        Raises:
+            BlasError: the library refuses; :class:`NotSupported` where a choice of its own turns out not to serve.
         """
         if vector is not None:
             self._set(BIAS_POINTER, c_void_p(vector.data.ptr))

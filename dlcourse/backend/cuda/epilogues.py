@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.blas import Epilogue, Plan, planned
+from dlcourse.backend.cuda.blas import Epilogue, NotSupported, Plan, planned
 from dlcourse.backend.cuda.program import name_of
 from dlcourse.backend.device import Array, array_module
 
@@ -35,9 +35,14 @@ def weight_and_bias_grad(dy: Array, x: Array, dweight: Array, dbias: Array) -> b
     if not _suits(dy, x, dweight, dbias):
         return False
     plan = planned(dy.T, x, dweight, Epilogue.BGRADB, dbias)
-    if plan is not None:
+    if plan is None or _seen.get(plan.kernel) is False:
+        return False
+    try:
         plan(dy.T, x, dweight, vector=dbias)
-    return plan is not None
+    except NotSupported:
+        _seen[plan.kernel] = False
+        return False
+    return True
 
 
 def _activated(x: Array, weight: Array, bias: Array, y: Array, epilogue: Epilogue, aux: Array | None) -> bool:
@@ -62,7 +67,7 @@ def _suits(*arrays: Array) -> bool:
 
 
 _seen: dict[tuple, bool] = {}
-"""Of each kernel that was tried, whether NaN comes through its activation."""
+"""Of each kernel that was tried, whether it serves: with an activation, whether NaN comes through."""
 
 
 def _keeps_nan(plan: Plan, x: Array, weight: Array, y: Array, aux: Array | None) -> bool:
@@ -77,6 +82,9 @@ def _keeps_nan(plan: Plan, x: Array, weight: Array, y: Array, aux: Array | None)
         if xp.cuda.get_current_stream().is_capturing():
             return False
         nothing = xp.full(len(weight), np.nan, dtype=np.float32).astype(x.dtype)
-        plan(x, weight.T, y, vector=nothing, aux=aux)
-        _seen[plan.kernel] = bool(xp.isnan(y.astype(np.float32)).all())
+        try:
+            plan(x, weight.T, y, vector=nothing, aux=aux)
+            _seen[plan.kernel] = bool(xp.isnan(y.astype(np.float32)).all())
+        except NotSupported:
+            _seen[plan.kernel] = False
     return _seen[plan.kernel]

@@ -1,4 +1,4 @@
-"""How arrays lie on the GPU: kernels and batched products want rows without gaps, so one copy here saves one a slice."""
+"""How arrays lie on the GPU: kernels and batched products want rows without gaps; one copy here saves one a slice."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import layout as kernels
