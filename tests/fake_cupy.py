@@ -85,7 +85,7 @@ class ndarray:
             capture.refuse("a boolean mask, whose result's size only the device knows,")
         plain = _index(index)
         result = _wrapped(self.host[plain])
-        capture.note(lambda: self.host[plain], [result.host], [self.host], index)
+        capture.note(lambda: self.host[plain], [result.host], [self.host], index, "cupy_take")
         return result
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -95,7 +95,7 @@ class ndarray:
             self.host[_index(index)] = _unwrapped(value)
 
         write()
-        capture.note(write, [], [self.host], (index, value))
+        capture.note(write, [], [self.host], (index, value), "cupy_copy into")
 
     def __iter__(self) -> Any:
         if self.host.ndim == 0:
@@ -283,7 +283,8 @@ def _device_function(compute: Callable, writes: bool = False) -> Callable:
         in_place = writes or isinstance(target, ndarray)
         wrapped = _wrapped(result)
         made = [] if in_place else [each.host for each in _several(wrapped) if isinstance(each, ndarray)]
-        capture.note(run, made, inputs, (arguments, options), f"cupy_{getattr(compute, '__name__', 'kernel')}")
+        name = getattr(compute, "__name__", "operation").strip("_")
+        capture.note(run, made, inputs, (arguments, options), f"cupy_{name}")
         return wrapped
 
     return call

@@ -41,6 +41,10 @@ class Function:
     """Whether inputs of 16 bits come as float32, and what is returned is rounded to theirs: for what takes several
     operations one after another, each of which would round. Kernels do so by themselves."""
 
+    starts: bool = False
+    """Whether :meth:`backward` takes None for the gradient 1 with which a pass starts. A loss says so: it hands its own
+    gradient on as it is, and nobody makes the 1 or multiplies by it, which on a GPU is two kernels in every step."""
+
     def forward(self, *inputs: Any) -> Any:
         """The value, an array or a tuple of arrays. Inputs are arrays or Python numbers."""
         raise NotImplementedError

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
+from dlcourse import backend
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.layout import ready_to_slice
 from dlcourse.backend.kernels.scatter import scatter_add
 
 
@@ -93,7 +93,7 @@ class Unbind(Function):
 
     def forward(self, x: Array) -> tuple:
         self.shape, self.dtype = x.shape, x.dtype
-        return tuple(x)
+        return tuple(ready_to_slice(x))
 
     def backward(self, *douts: Array | None) -> Array:
         joined = _side_by_side(douts)
@@ -110,14 +110,16 @@ def _side_by_side(parts: tuple) -> Array | None:
     """The array of which these are the slices in order, where they are: attention's gradients come so. No copy."""
     first = parts[0]
     base = getattr(first, "base", None)
-    if not isinstance(base, np.ndarray) or any(part is None or part.base is not base for part in parts):
+    if not isinstance(base, type(first)) or any(part is None or part.base is None for part in parts):
         return None
-    places = [part.__array_interface__["data"][0] for part in parts]
+    places = [backend.address(part) for part in parts]
     gap = places[1] - places[0] if len(parts) > 1 else 0
     alike = all(part.shape == first.shape and part.strides == first.strides for part in parts)
-    if not alike or gap <= 0 or places != [places[0] + i * gap for i in range(len(parts))]:
+    one = all(backend.address(part.base) == backend.address(base) for part in parts)
+    if not alike or not one or gap <= 0 or places != [places[0] + i * gap for i in range(len(parts))]:
         return None
-    return np.lib.stride_tricks.as_strided(first, (len(parts), *first.shape), (gap, *first.strides))
+    as_strided = xp_of(first).lib.stride_tricks.as_strided
+    return as_strided(first, (len(parts), *first.shape), (gap, *first.strides))
 
 
 class BroadcastTo(Function):

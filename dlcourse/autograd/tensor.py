@@ -309,7 +309,8 @@ class Tensor:
         if grad is None:
             if self.size != 1:
                 raise ShapeError(f"backward: a gradient has to be given for a tensor of shape {self.shape}")
-            seed = backend.array_module(self.data).ones_like(self.data)
+            known = self._node is not None and getattr(self._node.function, "starts", False)
+            seed = None if known else backend.array_module(self.data).ones_like(self.data)
         else:
             seed = backend.of(self.data).asarray(_array(grad), dtype=self.dtype)
             if seed.shape != self.shape:
@@ -517,7 +518,7 @@ def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
     return Tensor(backend.of(like.data).asarray(value, dtype=like.dtype))
 
 
-def _walk_back(node: Node, index: int, seed: Array, retain_graph: bool) -> None:
+def _walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) -> None:
     """Send gradients from a node to the leaves. A node made later is done earlier: then all its users are done."""
     pending: dict[Node, list] = {}
     owned: set[tuple[Node, int]] = set()  # sums made here, which may be added to in place

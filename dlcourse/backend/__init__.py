@@ -7,6 +7,7 @@ Everything above asks three things of it: an array library (``array_module(x)``)
 from dlcourse.backend import random
 from dlcourse.backend.device import (
     Backend,
+    address,
     array_module,
     current,
     get,
@@ -20,6 +21,7 @@ from dlcourse.backend.device import (
 
 __all__ = [
     "Backend",
+    "address",
     "array_module",
     "current",
     "get",

@@ -148,6 +148,11 @@ def same_device(first: Array, second: Array) -> bool:
     return of(first) is of(second)
 
 
+def address(array: Array) -> int:
+    """Where an array's first element lies."""
+    return array.data.ptr if array_module(array) is not np else array.__array_interface__["data"][0]
+
+
 def to_host(array: Any) -> np.ndarray:
     """Any array as NumPy's; a device array is copied (this waits for the device)."""
     return array.get() if array_module(array) is not np else np.asarray(array)

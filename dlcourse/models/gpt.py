@@ -26,7 +26,7 @@ class TransformerBlock(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = nn.MultiHeadAttention(width, heads, causal=True, dropout=dropout)
         self.expand, self.shrink = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.gelu, self.dropout = nn.GELU("tanh"), nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.attention.in_proj_weight.data = init.normal((3 * width, width), std=STD)
         draw_linear(self.expand, STD)
         # Each block adds to the stream twice: scaled so, its variance does not grow with the depth (GPT-2).
@@ -35,7 +35,7 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.dropout(self.attention(self.norm1(x)))
-        return x + self.dropout(self.shrink(self.gelu(self.expand(self.norm2(x)))))
+        return x + self.dropout(self.shrink(self.expand(self.norm2(x), "gelu_tanh")))
 
 
 @register("model", "gpt")

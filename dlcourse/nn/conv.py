@@ -1,11 +1,14 @@
 """Convolution and pooling of pictures (N, H, W, C) as layers."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
+from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module
-from dlcourse.ops.conv import Pair, conv2d, pair
+from dlcourse.ops.conv import Pair, conv2d, conv2d_relu, pair
 from dlcourse.ops.pool import avg_pool2d, global_avg_pool2d, max_pool2d
 
 __all__ = ["AvgPool2d", "Conv2d", "GlobalAvgPool2d", "MaxPool2d"]
@@ -15,6 +18,9 @@ class Conv2d(Module):
     """(N, H, W, in_channels) -> (N, H', W', out_channels), H' = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1.
 
     Weight (out, kh, kw, in / groups) and bias (out,) start uniform in +-1 / sqrt(kh kw in / groups), PyTorch's default.
+
+    ``conv(x, relu=True)`` is ``relu(conv(x))`` in one pass, which :class:`~dlcourse.nn.Sequential` makes by itself of a
+    ReLU that follows; it needs a bias.
 
     Args:
         in_channels, out_channels: sizes of the last axis, multiples of ``groups``.
@@ -46,8 +52,14 @@ class Conv2d(Module):
         self.weight = Parameter(draw.uniform(-bound, bound, shape).astype("float32"))
         self.bias = Parameter(draw.uniform(-bound, bound, out_channels).astype("float32")) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        function = conv2d_relu if relu else conv2d
+        return function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
+        if self.bias is None or type(following) is not ReLU or type(self).forward is not Conv2d.forward:
+            return None
+        return partial(self, relu=True)
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 2 * math.prod(out_shape) * math.prod(self.weight.shape[1:])

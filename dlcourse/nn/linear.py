@@ -1,11 +1,15 @@
 """Layers around the affine map."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
+from dlcourse.nn.activation import GELU, ReLU
 from dlcourse.nn.module import Module
-from dlcourse.ops.linear import linear
+from dlcourse.ops.linear import linear, linear_gelu, linear_relu
 
 __all__ = ["Flatten", "Identity", "Linear"]
 
@@ -14,6 +18,9 @@ class Linear(Module):
     """y = x W^T + b over the last axis: x (..., in_features), y (..., out_features).
 
     Both start uniform in +-1 / sqrt(in_features), PyTorch's default.
+
+    ``layer(x, "relu")`` is ``relu(layer(x))`` in one pass, and ``layer(x, "gelu_tanh")`` is ``gelu(layer(x), "tanh")``;
+    :class:`~dlcourse.nn.Sequential` makes them by itself of such an activation that follows. They need a bias.
 
     Args:
         in_features: length of the input's last axis.
@@ -31,8 +38,19 @@ class Linear(Module):
         self.weight = Parameter(draw.uniform(-bound, bound, (out_features, in_features)).astype("float32"))
         self.bias = Parameter(draw.uniform(-bound, bound, out_features).astype("float32")) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, activation: Literal["relu", "gelu_tanh"] | None = None) -> Tensor:
+        if activation is None:
+            return linear(x, self.weight, self.bias)
+        return (linear_relu if activation == "relu" else linear_gelu)(x, self.weight, self.bias)
+
+    def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
+        if self.bias is None or type(self).forward is not Linear.forward:
+            return None
+        if type(following) is ReLU:
+            return partial(self, activation="relu")
+        if type(following) is GELU and following.approximate == "tanh":
+            return partial(self, activation="gelu_tanh")
+        return None
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 2 * math.prod(in_shape) * self.out_features

@@ -7,7 +7,6 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
-from dlcourse.backend.device import Array
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module
 from dlcourse.ops.activation import relu as ops_relu
@@ -49,18 +48,11 @@ class BatchNorm(Module):
             y = (x - Tensor(self.running_mean)) * (self.weight * inverse) + self.bias
             y = y.to(dtype=x.dtype)  # the running statistics are float32 in half precision
             return ops_relu(y) if relu else y
-        y, mean, variance = batch_norm(x, self.weight, self.bias, self.eps, relu)
-        count = x.size // self.num_features
-        self._follow(self.running_mean, mean)
-        self._follow(self.running_var, variance * (count / (count - 1)))
-        return y
+        running = self.running_mean, self.running_var
+        return batch_norm(x, self.weight, self.bias, self.eps, relu, running, self.momentum)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
         return partial(self, relu=True) if type(following) is ReLU else None
-
-    def _follow(self, running: Array, value: Array) -> None:
-        running *= 1 - self.momentum
-        running += self.momentum * value
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 4 * int(np.prod(out_shape))

@@ -5,10 +5,10 @@ import operator
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
-from dlcourse.backend.kernels.linear import column_sums
+from dlcourse.backend.kernels.linear import column_sums, relu_bias_grad
 from dlcourse.errors import ShapeError
 
-__all__ = ["conv2d"]
+__all__ = ["conv2d", "conv2d_relu"]
 
 Pair = tuple[int, int]
 
@@ -30,15 +30,34 @@ class Conv2d(Function):
         return kernels.conv2d(x, weight, bias[0] if bias else None, *self.settings)
 
     def backward(self, dout: Array) -> tuple:
+        dx, dweight = self.grads(dout)
+        if len(self.needs) == 2:
+            return dx, dweight
+        dbias = column_sums(dout.reshape(-1, dout.shape[3]), self.destinations[2]) if self.needs[2] else None
+        return dx, dweight, dbias
+
+    def grads(self, dout: Array) -> tuple[Array | None, Array | None]:
+        """dx and dw."""
         dx = dweight = None
         if self.needs[0]:
             dx = kernels.conv2d_input_grad(dout, self.weight, self.x.shape, *self.settings)
         if self.needs[1]:
             dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight.shape, *self.settings)
-        if len(self.needs) == 2:
-            return dx, dweight
-        dbias = column_sums(dout.reshape(-1, dout.shape[3]), self.destinations[2]) if self.needs[2] else None
-        return dx, dweight, dbias
+        return dx, dweight
+
+
+class Conv2dReLU(Conv2d):
+    """y = max(convolution of x, 0) in one pass; the gradients are :class:`Conv2d`'s for dz = dy where y > 0, else 0."""
+
+    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
+        self.x, self.weight = x, weight
+        self.y = kernels.conv2d_relu(x, weight, bias, *self.settings)
+        return self.y
+
+    def backward(self, dout: Array) -> tuple:
+        rows, y = (array.reshape(-1, dout.shape[3]) for array in (dout, self.y))
+        dz, dbias = relu_bias_grad(rows, y, self.destinations[2])
+        return *self.grads(dz.reshape(dout.shape)), dbias
 
 
 def conv2d(
@@ -61,18 +80,46 @@ def conv2d(
     Raises:
         ShapeError: the shapes do not fit each other, or the kernel is larger than the padded picture.
     """
+    function = Conv2d(*_settings("conv2d", x, weight, bias, stride, padding, dilation, groups))
+    return apply(function, x, weight) if bias is None else apply(function, x, weight, bias)
+
+
+def conv2d_relu(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """max(convolution, 0) in one pass: what ``relu(conv2d(...))`` gives, with the arguments of :func:`conv2d`."""
+    settings = _settings("conv2d_relu", x, weight, bias, stride, padding, dilation, groups)
+    return apply(Conv2dReLU(*settings), x, weight, bias)
+
+
+def _settings(
+    name: str,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | Pair,
+    padding: int | Pair,
+    dilation: int | Pair,
+    groups: int,
+) -> tuple[Pair, Pair, Pair, int]:
+    """The settings as kernels take them, once they and the shapes are seen to fit."""
     settings = pair("stride", stride), pair("padding", padding, 0), pair("dilation", dilation)
     if x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[3] * groups or weight.shape[0] % groups:
         raise ShapeError(
-            "conv2d: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), "
+            f"{name}: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), "
             f"got {x.shape}, {weight.shape}, {groups=}"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"conv2d: expected bias {weight.shape[:1]}, one for each output channel, got {bias.shape}")
+        raise ShapeError(f"{name}: expected bias {weight.shape[:1]}, one for each output channel, got {bias.shape}")
     if min(kernels.out_size(x.shape, weight.shape[1:3], *settings)) < 1:
-        raise ShapeError(f"conv2d: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")
-    function = Conv2d(*settings, groups)
-    return apply(function, x, weight) if bias is None else apply(function, x, weight, bias)
+        raise ShapeError(f"{name}: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")
+    return *settings, groups
 
 
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:

@@ -8,7 +8,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
 from dlcourse.errors import ShapeError
 
-__all__ = ["concatenate", "linear", "stack", "unbind"]
+__all__ = ["concatenate", "linear", "linear_gelu", "linear_relu", "stack", "unbind"]
 
 
 class Linear(Function):
@@ -24,24 +24,68 @@ class Linear(Function):
         if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
             raise ShapeError(f"linear: expected x of shape (..., {weight.shape[1]}), got {x.shape}")
         self.weight, self.rows = weight, x.reshape(-1, x.shape[-1])  # (M, in)
-        y = kernels.affine(self.rows, weight, bias[0] if bias else None)
-        return y.reshape(*x.shape[:-1], len(weight))
+        return self.value(bias).reshape(*x.shape[:-1], len(weight))
+
+    def value(self, bias: tuple[Array, ...]) -> Array:
+        """y (M, out)."""
+        return kernels.affine(self.rows, self.weight, bias[0] if bias else None)
 
     def backward(self, dout: Array) -> tuple:
-        dy = dout.reshape(-1, dout.shape[-1])  # (M, out)
-        dx = dweight = None
-        if self.needs[0]:
-            dx = kernels.product(dy, self.weight, None).reshape(*dout.shape[:-1], self.rows.shape[1])
-        if self.needs[1]:
-            dweight = kernels.product(dy.T, self.rows, self.destinations[1])
-        if len(self.needs) == 2:
-            return dx, dweight
-        return dx, dweight, kernels.column_sums(dy, self.destinations[2]) if self.needs[2] else None
+        dy, needs = dout.reshape(-1, dout.shape[-1]), self.needs  # (M, out)
+        if needs[1:] == (True, True):
+            dweight, dbias = kernels.weight_and_bias_grad(dy, self.rows, self.destinations[1:])
+            return self.input_grad(dy, dout.shape), dweight, dbias
+        dbias = kernels.column_sums(dy, self.destinations[2]) if needs[2:] == (True,) else None
+        return (self.input_grad(dy, dout.shape), self.weight_grad(dy), dbias)[: len(needs)]
+
+    def input_grad(self, dy: Array, shape: tuple) -> Array | None:
+        if not self.needs[0]:
+            return None
+        return kernels.product(dy, self.weight, None).reshape(*shape[:-1], self.rows.shape[1])
+
+    def weight_grad(self, dy: Array) -> Array | None:
+        return kernels.product(dy.T, self.rows, self.destinations[1]) if self.needs[1] else None
+
+
+class LinearReLU(Linear):
+    """y = max(x W^T + b, 0) in one pass; the gradients are :class:`Linear`'s for dz = dy where y > 0, else 0."""
+
+    def value(self, bias: tuple[Array, ...]) -> Array:
+        self.y = kernels.affine_relu(self.rows, self.weight, *bias)
+        return self.y
+
+    def backward(self, dout: Array) -> tuple:
+        dz, dbias = kernels.relu_bias_grad(dout.reshape(self.y.shape), self.y, self.destinations[2])
+        return self.input_grad(dz, dout.shape), self.weight_grad(dz), dbias
+
+
+class LinearGELU(Linear):
+    """y = GELU(z) in its tanh form, z = x W^T + b, in one pass; the gradients are :class:`Linear`'s for
+    dz = dy GELU'(z), see :class:`~dlcourse.ops.activation.GELUTanh`.
+    """
+
+    def value(self, bias: tuple[Array, ...]) -> Array:
+        y, self.z = kernels.affine_gelu_tanh(self.rows, self.weight, *bias)
+        return y
+
+    def backward(self, dout: Array) -> tuple:
+        dz, dbias = kernels.gelu_tanh_bias_grad(dout.reshape(self.z.shape), self.z, self.destinations[2])
+        return self.input_grad(dz, dout.shape), self.weight_grad(dz), dbias
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W^T + b over the last axis, as ``torch.nn.functional.linear``: x (..., in), weight (out, in), bias (out,)."""
     return apply(Linear(), x, weight) if bias is None else apply(Linear(), x, weight, bias)
+
+
+def linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """max(x W^T + b, 0) in one pass: what ``relu(linear(x, weight, bias))`` gives."""
+    return apply(LinearReLU(), x, weight, bias)
+
+
+def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """GELU of x W^T + b in its tanh form, in one pass: what ``gelu(linear(x, weight, bias), "tanh")`` gives."""
+    return apply(LinearGELU(), x, weight, bias)
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:

@@ -24,6 +24,7 @@ class CrossEntropy(Function):
     """
 
     wide = True
+    starts = True
 
     def __init__(self, labels: Array, label_smoothing: float):
         self.labels, self.label_smoothing = labels, label_smoothing
@@ -34,14 +35,15 @@ class CrossEntropy(Function):
         loss, self.grad = softmax_cross_entropy(rows, self.labels.reshape(-1), self.label_smoothing, self.wants_grad())
         return loss
 
-    def backward(self, dout: Array) -> Array:
-        return (self.grad * dout).reshape(self.shape)
+    def backward(self, dout: Array | None) -> Array:
+        return (self.grad if dout is None else self.grad * dout).reshape(self.shape)
 
 
 class SquaredError(Function):
     """L = w sum (y^ - y)^2; dy^ = 2 w (y^ - y), with w = 1/n for the mean and 1/2 for half the sum. (Lecture 2.)"""
 
     wide = True
+    starts = True
 
     def __init__(self, targets: Array, mean: bool):
         self.targets, self.mean = targets, mean
@@ -54,8 +56,8 @@ class SquaredError(Function):
         square = matmul(flat[None, :], flat[:, None]).reshape(())
         return xp.asarray(self.weight * square, dtype=outputs.dtype)
 
-    def backward(self, dout: Array) -> Array:
-        return self.difference * (2 * self.weight * dout)
+    def backward(self, dout: Array | None) -> Array:
+        return self.difference * (2 * self.weight * (1 if dout is None else dout))
 
 
 class GaussianNLL(Function):

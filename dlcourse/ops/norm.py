@@ -26,7 +26,8 @@ class BatchNorm(Function):
 
     def backward(self, dout: Array) -> tuple:
         rows = dout.reshape(self.x.shape)
-        dx, dweight, dbias = kernels.batch_norm_grad(rows, self.x, self.weight, self.mean, self.inverse)
+        known = self.x, self.weight, self.mean, self.inverse
+        dx, dweight, dbias = kernels.batch_norm_grad(rows, *known, self.destinations[1:])
         return dx.reshape(dout.shape), dweight, dbias
 
 
@@ -41,7 +42,7 @@ class BatchNormReLU(BatchNorm):
     def backward(self, dout: Array) -> tuple:
         rows = dout.reshape(self.x.shape)
         dx, dweight, dbias = kernels.batch_norm_relu_grad(
-            rows, self.positive, self.x, self.weight, self.mean, self.inverse
+            rows, self.positive, self.x, self.weight, self.mean, self.inverse, self.destinations[1:]
         )
         return dx.reshape(dout.shape), dweight, dbias
 
@@ -63,17 +64,25 @@ class LayerNorm(Function):
 
     def backward(self, dout: Array) -> tuple:
         rows = dout.reshape(self.x.shape)
-        dx, dweight, dbias = kernels.layer_norm_grad(rows, self.x, self.weight, self.mean, self.inverse)
+        known = self.x, self.weight, self.mean, self.inverse
+        dx, dweight, dbias = kernels.layer_norm_grad(rows, *known, self.destinations[1:])
         return dx.reshape(dout.shape), dweight, dbias
 
 
 def batch_norm(
-    x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5, relu: bool = False
-) -> tuple[Tensor, Array, Array]:
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float = 1e-5,
+    relu: bool = False,
+    running: tuple[Array, Array] | None = None,
+    momentum: float = 0.1,
+) -> Tensor:
     """Normalise each channel (the last axis) by the batch's own statistics; with ``relu`` a ReLU in the same pass.
 
-    Returns:
-        y, and the batch's mean (C,) and biased variance (C,) as arrays, for running averages.
+    Args:
+        running: averages of the mean and of the unbiased variance, each (C,), which move in place by ``momentum``
+            towards the batch's.
     Raises:
         ShapeError: the shapes do not fit, or a channel has fewer than two values to normalise by.
     """
@@ -83,7 +92,10 @@ def batch_norm(
         raise ShapeError(f"batch_norm: one value a channel has no variance, got x {x.shape}; use a larger batch")
     function = (BatchNormReLU if relu else BatchNorm)(eps)
     y = apply(function, x, weight, bias)
-    return y, function.mean, 1 / (function.inverse * function.inverse) - eps
+    if running is not None:
+        count = x.size // x.shape[-1]
+        kernels.follow_statistics(*running, function.mean, function.inverse, eps, momentum, count / (count - 1))
+    return y
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:

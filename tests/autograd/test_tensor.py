@@ -115,6 +115,21 @@ def test_backward_twice_needs_retain_graph() -> None:
         y.backward()
 
 
+@pytest.mark.parametrize("loss", [F.mse_loss, F.half_sse, lambda x, _: F.cross_entropy(x, np.array([0, 2]))])
+def test_a_loss_starts_backward_without_a_one_and_gives_the_same(loss, device: str) -> None:
+    grads = []
+    for seed in (None, 1.0, 3.0):
+        x = tensor([[1.0, 2.0, 0.5], [-1.0, 0.0, 4.0]], requires_grad=True)
+        value = loss(x, np.ones((2, 3), "float32"))
+        value.backward(seed, retain_graph=True)
+        first = x.grad.numpy().copy()
+        value.backward(seed)  # what was handed on is still what the loss keeps
+        np.testing.assert_array_equal(x.grad.numpy(), 2 * first)
+        grads.append(first)
+    np.testing.assert_array_equal(grads[0], grads[1])
+    np.testing.assert_allclose(3 * grads[0], grads[2], rtol=1e-6)
+
+
 def test_backward_asks_for_what_it_needs() -> None:
     x = tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(ShapeError, match=r"\(2,\)"):

@@ -53,6 +53,23 @@ def _affine(rows: int, inner: int, columns: int) -> Maker:
     return make
 
 
+def _bias_grad(rows: int, columns: int, into: bool) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        dout, other = (draw.normal(size=(rows, columns)).astype(dtype) for _ in range(2))
+        return dout, other, np.zeros(columns, dtype) if into else None
+
+    return make
+
+
+def _weight_and_bias_grad(rows: int, inner: int, columns: int, into: bool) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        dout, x = draw.normal(size=(rows, columns)).astype(dtype), draw.normal(size=(rows, inner)).astype(dtype)
+        targets = np.zeros((columns, inner), dtype), np.zeros(columns, dtype)
+        return dout, x, targets if into else (None, None)
+
+    return make
+
+
 def _product(rows: int, inner: int, columns: int, into: bool) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         a, b = draw.normal(size=(inner, rows)).astype(dtype).T, draw.normal(size=(inner, columns)).astype(dtype)
@@ -150,7 +167,9 @@ def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
             return x, weight, bias, 1e-5
         mean = x.mean(axis=axis, keepdims=axis == 1)
         inverse = 1 / np.sqrt(x.var(axis=axis, keepdims=axis == 1) + 1e-5)
-        return draw.normal(size=(rows, width)).astype(dtype), x, weight, mean.astype(dtype), inverse.astype(dtype)
+        statistics = mean.astype(dtype), inverse.astype(dtype)
+        into = (None, None) if width % 2 else (np.zeros(width, dtype), np.zeros(width, dtype))
+        return draw.normal(size=(rows, width)).astype(dtype), x, weight, *statistics, into
 
     return make
 
@@ -159,6 +178,14 @@ def _norm_relu_grad(rows: int, width: int) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         dout, *rest = _norm(rows, width, 0, grad=True)(draw, dtype)
         return dout, pack(draw.normal(size=(rows, width)) > 0), *rest
+
+    return make
+
+
+def _follow(width: int) -> Maker:
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        arrays = (np.abs(draw.normal(1, 0.2, width)).astype(dtype) for _ in range(4))
+        return *arrays, 1e-5, 0.1, 33 / 32
 
     return make
 
@@ -313,6 +340,7 @@ def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
 
     return make
 
+AFFINE = [(0, 3, 4), (1, 1, 1), (5, 7, 3), (33, 20, 16), (400, 300, 100), (90, 300, 500)]
 
 def _feed(
     shape: tuple[int, ...], count: int, raw: bool, normalised: bool, how: tuple, ordered: bool = True, width: int = 0
@@ -394,7 +422,12 @@ CASES: dict[str, list[Maker]] = {
             ("gelu_grad", 2),
         ]
     },
-    "affine": [_affine(*sizes) for sizes in [(0, 3, 4), (1, 1, 1), (5, 7, 3), (400, 300, 100), (90, 300, 500)]],
+    **{name: [_affine(*sizes) for sizes in AFFINE] for name in ("affine", "affine_relu", "affine_gelu_tanh")},
+    **{
+        name: [_bias_grad(*sizes, into) for sizes in [(0, 3), (1, 1), (5, 40), (1000, 7)] for into in (False, True)]
+        for name in ("relu_bias_grad", "gelu_tanh_bias_grad")
+    },
+    "weight_and_bias_grad": [_weight_and_bias_grad(*sizes, into) for sizes in AFFINE for into in (False, True)],
     "product": [
         _product(*sizes, into)
         for sizes in [(3, 0, 4), (0, 3, 4), (5, 7, 3), (400, 300, 100), (90, 300, 500)]
@@ -429,6 +462,7 @@ CASES: dict[str, list[Maker]] = {
         _neighbours(0, 5, 2, 2, "l1"),
     ],
     "conv2d": [_conv("forward", case) for case in PICTURES],
+    "conv2d_relu": [_conv("forward", case) for case in PICTURES],
     "conv2d_input_grad": [_conv("input", case) for case in PICTURES],
     "conv2d_weight_grad": [_conv("weight", case) for case in PICTURES],
     "max_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],
@@ -439,6 +473,8 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
     "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
     "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
+    "ready_to_slice": [lambda draw, dtype: (draw.normal(size=(4, 5, 3)).astype(dtype).transpose(2, 0, 1),)],
+    "follow_statistics": [_follow(width) for width in (1, 300)],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in NORM_SIZES],
     "picture_batch": [

@@ -106,6 +106,20 @@ def test_every_pass_is_the_reference_within_the_stated_error(
 
 
 @on_twin
+def test_a_relu_that_follows_is_a_choice_of_its_own(twin: object, prefers_cudnn: None, device: str) -> None:
+    """Ours has it in the same kernel, so what is faster without it need not be with it; NaN goes through either."""
+    x, *rest = arguments(FORWARD, CASES[1])
+    x[0, 0, 0, 0] = np.nan
+    expected = kernels.conv2d_relu.reference(x, *rest)
+    for _ in range(2):
+        result = backend.to_host(kernels.conv2d_relu(*placed((x, *rest))))
+        np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
+    assert np.isnan(result).any() and (result[~np.isnan(result)] >= 0).all() and twin.calls
+    computed(FORWARD, (x, *rest))
+    assert len(choice.made) == 2
+
+
+@on_twin
 def test_arrays_that_do_not_lie_as_cudnn_reads_are_copied(twin: object, prefers_cudnn: None, device: str) -> None:
     """A weight lies anywhere in the flat buffer; a picture may be a part of a larger one."""
     x, weight, _, *settings = arguments(FORWARD, CASES[1])

@@ -22,9 +22,9 @@ TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
 HALF_TOLERANCE = {"float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
 FULL_ONLY = {
     *("sgd_step", "adam_step", "adagrad_step", "rmsprop_step", "average_step", "clip_norm", "add_penalty"),
-    *("philox_bits", "nearest", "unscale", "publish"),
+    *("philox_bits", "nearest", "unscale", "publish", "follow_statistics"),
 }
-"""What meets no arrays of 16 bits (the optimizer's float32, random bits, samples that are compared), or has them in its
+"""What meets no arrays of 16 bits (the optimizer's float32, running averages, random bits, samples), or has them in its
 own cases."""
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+ALLOCATIONS = {"empty", "empty_like"}
+
 _noting: "Graph | None" = None
 _waits = 0
 
@@ -26,6 +28,8 @@ class Graph:
         self.calls: list[Callable[[], None]] = []
         self.before: list[tuple[np.ndarray, np.ndarray]] = []
         self.held: list[Any] = []
+        self.launches: list[str] = []
+        """What a GPU would be asked for, by name: our kernels, products, and the array library's own operations."""
 
     def launch(self, stream: Any = None) -> None:
         for call in self.calls:
@@ -124,14 +128,19 @@ def note(
     results: Iterable[np.ndarray],
     inputs: Iterable[np.ndarray],
     held: Any = None,
-    name: str = "cupy_kernel",
+    name: str = "",
 ) -> None:
-    """A call was made; its results are fresh arrays, or views of the inputs, which need no call."""
+    """A call was made; its results are fresh arrays, or views of the inputs, which need no call.
+
+    Args:
+        name: what is launched, ``cupy_`` before it where that is CuPy's own; taking memory launches nothing.
+    """
     if _noting is None:
         return
     results, inputs = list(results), list(inputs)
     _noting.held.append((results, inputs, held))
-    if name.startswith("cupy_empty"):  # memory, and nothing to launch
+    operation = name.removeprefix("cupy_")
+    if operation in ALLOCATIONS:
         return
     fresh = [not any(np.may_share_memory(result, array) for array in inputs) for result in results]
     if results and not any(fresh):
@@ -146,3 +155,4 @@ def note(
 
     again.name = name
     _noting.calls.append(again)
+    _noting.launches.append(operation)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend.kernels.activation import gelu_tanh
 from tests.cuda_host import capture
 
 DTYPES = {0: "float32", 1: "float64", 2: "float16", 14: "bfloat16"}
@@ -13,6 +14,11 @@ DTYPES = {0: "float32", 1: "float64", 2: "float16", 14: "bfloat16"}
 
 class Library:
     """What ``ctypes.CDLL`` would give."""
+
+    relu_keeps_nan = True
+    """NVIDIA does not say whether it does; a test may try the other."""
+    unsupported: frozenset[int] = frozenset()
+    """Epilogues for which there is no algorithm."""
 
     def __init__(self) -> None:
         self.objects: dict[int, dict] = {}
@@ -52,24 +58,26 @@ class Library:
         del self.objects[made.value]
         return 0
 
-    def cublasLtMatmulAlgoGetHeuristic(self, *arguments: Any) -> int:  # noqa: N802
-        arguments[-1]._obj.value = 1
-        return 0
+    def cublasLtMatmulAlgoGetHeuristic(self, handle: Any, description: Any, *arguments: Any) -> int:  # noqa: N802
+        found = self.objects[description.value]["attributes"][7] not in self.unsupported
+        arguments[-1]._obj.value = int(found)
+        return 0 if found else 15
 
     def cublasLtMatmul(  # noqa: N802
         self, handle: Any, description: Any, alpha: Any, a: Any, a_layout: Any, b: Any, b_layout: Any,
         beta: Any, c: Any, c_layout: Any, d: Any, d_layout: Any, algorithm: Any, space: Any, size: Any, stream: Any,
     ) -> int:  # fmt: skip
         target = self._matrices(d, d_layout)
-        capture.changing([target])
-        # The description's bias pointer is set anew before each call: what it is now belongs to this one.
+        # The description's pointers are set anew before each call: what they are now belongs to this one.
         what = dict(self.objects[description.value]["attributes"])
+        written = self._written(what, target)
+        capture.changing(written)
 
         def multiply() -> None:
             self._multiply(what, alpha, self._matrices(a, a_layout), self._matrices(b, b_layout), beta, target)
 
         multiply()
-        capture.note(multiply, [], [target], name="product")
+        capture.note(multiply, [], written, name="product")
         return 0
 
     def _multiply(
@@ -83,10 +91,25 @@ class Library:
         result = alpha._obj.value * (first @ second)
         if beta._obj.value:
             result += beta._obj.value * target.astype(result.dtype)
-        if what[7] == 4:
-            memory = (ctypes.c_char * (target.shape[1] * target.itemsize)).from_address(what[8])
-            result += np.ndarray(target.shape[1], target.dtype, memory)[None, :, None].astype(result.dtype)
+        epilogue = what[7]
+        if epilogue & 4:
+            result += _vector(what[8], target.shape[1], target.dtype)[None, :, None].astype(result.dtype)
+        if epilogue & 128:
+            assert what[12] % 8 == 0 and what[12] >= target.shape[1]
+            aux = _vector(what[11], what[12] * target.shape[2], target.dtype).reshape(target.shape[2], what[12])
+            aux[:, : target.shape[1]] = result[0].T
+        if epilogue & 2:
+            result = np.maximum(result, 0) if self.relu_keeps_nan else np.fmax(result, 0)
+        if epilogue & 32:
+            result = gelu_tanh.reference(result)
+        if epilogue & 512:
+            _vector(what[8], target.shape[2], target.dtype)[...] = second[0].sum(axis=0)
         target[...] = result
+
+    def _written(self, what: dict, target: np.ndarray) -> list[np.ndarray]:
+        """What a product with these attributes writes into."""
+        aux = [_vector(what[11], what[12] * target.shape[2], target.dtype)] if what[7] & 128 else []
+        return [target, *aux, *([_vector(what[8], target.shape[2], target.dtype)] if what[7] & 512 else [])]
 
     def _matrices(self, pointer: Any, layout: Any) -> np.ndarray:
         """(batches, rows, columns) where they lie, by columns."""
@@ -97,3 +120,7 @@ class Library:
         memory = (ctypes.c_char * (last * itemsize)).from_address(pointer.value)
         strides = (stride * itemsize, itemsize, of["distance"] * itemsize)
         return np.ndarray((batches, of["rows"], of["columns"]), dtype, memory, strides=strides)
+
+
+def _vector(pointer: int, size: int, dtype: np.dtype) -> np.ndarray:
+    return np.ndarray(size, dtype, (ctypes.c_char * (size * dtype.itemsize)).from_address(pointer))

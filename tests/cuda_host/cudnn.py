@@ -127,7 +127,7 @@ class Library:
             arrays[2][...] = self.factor * compute(*arrays, **self._settings(settings))
 
         run()
-        capture.note(run, [], [arrays[2]], arrays)
+        capture.note(run, [], [arrays[2]], arrays, "cudnn convolution")
         return 0
 
     def _workspace(self, algorithm: int) -> int:

@@ -1,6 +1,6 @@
 // CUDA's words for a C++ compiler, so that a kernel's source runs on the host: every thread of a block is a fiber, blocks
-// run one after another. A barrier is one turn round all fibers; a shuffle is: write, turn, read, turn. It shows what a
-// kernel computes, on any machine; races and speed it cannot show.
+// run one after another. At a barrier a fiber takes turns until all that still run are there; a shuffle is: write, turn,
+// read, turn. It shows what a kernel computes, on any machine; races and speed it cannot show.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -46,13 +46,18 @@ inline std::vector<Fiber> fibers;
 inline std::vector<std::uint64_t> slots;
 inline ucontext_t scheduler;
 inline std::function<void()> body;
-inline unsigned current;
+inline unsigned current, waiting, barriers;
 
 inline void turn() {
     const unsigned mine = current;
     swapcontext(&fibers[mine].context, &scheduler);
     current = mine;
     threadIdx = fibers[mine].thread;
+}
+
+inline void barrier() {
+    ++waiting;
+    for (const unsigned passed = barriers; passed == barriers;) turn();
 }
 
 inline void start() {
@@ -84,14 +89,17 @@ inline void run(dim3 grid, dim3 block, std::size_t bytes, std::function<void()> 
                     fiber.context.uc_link = nullptr;
                     makecontext(&fiber.context, start, 0);
                 }
-                for (bool any = true; any;) {
-                    any = false;
+                for (unsigned running = count; running;) {
                     for (unsigned i = 0; i < count; ++i) {
                         if (fibers[i].done) continue;
-                        any = true;
                         current = i;
                         threadIdx = fibers[i].thread;
                         swapcontext(&scheduler, &fibers[i].context);
+                        running -= fibers[i].done;
+                    }
+                    if (waiting == running) {
+                        waiting = 0;
+                        ++barriers;
                     }
                 }
             }
@@ -112,7 +120,7 @@ T shuffle(T value, unsigned from) {
 }
 }  // namespace host
 
-inline void __syncthreads() { host::turn(); }
+inline void __syncthreads() { host::barrier(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { host::turn(); }
 inline void __threadfence() {}
 template <class T> T __shfl_sync(unsigned, T v, int from) { return host::shuffle(v, from); }

@@ -141,23 +141,54 @@ def test_a_module_works_without_calling_its_bases_init() -> None:
     assert nn.ReLU().state_dict() == {}
 
 
-def test_a_pair_that_one_module_can_do_is_done_in_one_pass_with_the_same_result(device: str) -> None:
-    """BatchNorm and the ReLU after it; without a graph each is called by itself, as a summary wants to see it."""
+PAIRS = {
+    "batch norm": lambda: (nn.BatchNorm(3), nn.ReLU()),
+    "linear relu": lambda: (nn.Linear(3, 8), nn.ReLU()),
+    "linear gelu": lambda: (nn.Linear(3, 8), nn.GELU("tanh")),
+    "convolution": lambda: (nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()),
+}
+
+
+@pytest.mark.parametrize("make", PAIRS.values(), ids=PAIRS)
+def test_a_pair_that_one_module_can_do_is_done_in_one_pass_with_the_same_result(make, device: str) -> None:
+    """Without a graph each module is called by itself, as a summary wants to see it."""
     x = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32")
-    pair = nn.Sequential(nn.BatchNorm(3), nn.ReLU(), nn.BatchNorm(3))
-    calls = []
-    pair[1].forward = lambda t: calls.append("relu") or nn.ReLU.forward(pair[1], t)
-    weights = tensor(np.random.default_rng(1).normal(size=x.shape).astype("float32"))
+    first, second = make()
+    pair = nn.Sequential(first, second, nn.BatchNorm(first.weight.shape[0]))
+    calls, forward = [], second.forward
+    second.forward = lambda t: calls.append("activation") or forward(t)
+    weights = tensor(np.random.default_rng(1).normal(size=(6, 4, 4, first.weight.shape[0])).astype("float32"))
     results = []
     for run in (lambda t: pair(t), lambda t: pair[2](pair[1](pair[0](t)))):
         t = tensor(x, requires_grad=True)
         y = run(t)
         (y * weights).sum().backward()
-        results.append((y.numpy(), t.grad.numpy()))
+        results.append((y.numpy(), t.grad.numpy(), *(p.grad.numpy() for p in first.parameters())))
         pair.zero_grad()
-    assert calls == ["relu"]
+    assert calls == ["activation"]
     for fused, plain in zip(*results, strict=True):
         np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5)
     with no_grad():
         pair(tensor(x))
-    assert calls == ["relu", "relu"]
+    assert calls == ["activation", "activation"]
+
+
+class Twice(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda: nn.Linear(3, 8, bias=False), nn.ReLU),
+        (lambda: nn.Linear(3, 8), nn.GELU),  # by the error function, which no product's kernel has
+        (lambda: Twice(3, 8), nn.ReLU),
+        (lambda: nn.Conv2d(3, 8, 1, bias=False), nn.ReLU),
+    ],
+)
+def test_a_pair_that_nobody_does_in_one_pass_is_called_one_after_the_other(first, second) -> None:
+    module = first()
+    assert module.fused_with(second()) is None
+    x = tensor(np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32"), requires_grad=True)
+    np.testing.assert_array_equal(nn.Sequential(module, second())(x).numpy(), second()(module(x)).numpy())

@@ -167,6 +167,18 @@ CASES = [
     Case("linear", F.linear, ((3, 4), (2, 4), (2,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
     Case("linear-no-bias", F.linear, ((3, 4), (2, 4)), lambda t, x, w: t.nn.functional.linear(x, w)),
     Case("linear-sequence", F.linear, ((2, 5, 4), (3, 4), (3,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
+    Case(
+        "linear_relu",
+        F.linear_relu,
+        ((3, 5, 4), (2, 4), (2,)),
+        lambda t, x, w, b: t.nn.functional.linear(x, w, b).relu(),
+    ),
+    Case(
+        "linear_gelu",
+        F.linear_gelu,
+        ((3, 5, 4), (8, 4), (8,)),
+        lambda t, x, w, b: t.nn.functional.gelu(t.nn.functional.linear(x, w, b), approximate="tanh"),
+    ),
     Case("linear-empty", F.linear, ((0, 4), (2, 4), (2,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
     Case("trace", F.trace, ((3, 3),), lambda t, a: t.trace(a)),
     Case("logdet", F.logdet, (_spd(3),), lambda t, a: t.logdet(a)),
@@ -299,6 +311,12 @@ CASES = [
         ((2, 4, 4, 4), (6, 3, 3, 2), (6,)),
         lambda t, x, w, b: _torch_conv(t, x, w, b, padding=1, groups=2),
     ),
+    Case(
+        "conv2d_relu",
+        lambda x, w, b: F.conv2d_relu(x, w, b, stride=(1, 2), padding=1),
+        ((2, 6, 5, 3), (4, 3, 3, 3), (4,)),
+        lambda t, x, w, b: _torch_conv(t, x, w, b, stride=(1, 2), padding=1).relu(),
+    ),
     Case("conv2d-empty", F.conv2d, ((0, 5, 6, 3), (4, 3, 3, 3), (4,)), lambda t, x, w, b: _torch_conv(t, x, w, b)),
     Case("max_pool2d", lambda x: F.max_pool2d(x, 2), ((2, 5, 4, 3),), lambda t, x: _torch_pool(t, "max_pool2d", x, 2)),
     Case(
@@ -325,13 +343,13 @@ CASES = [
     # --- normalisation --------------------------------------------------------------------------------------------
     Case(
         "batch_norm",
-        lambda x, w, b: F.batch_norm(x, w, b)[0],
+        lambda x, w, b: F.batch_norm(x, w, b),
         ((6, 3), (3,), (3,)),
         lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
     ),
     Case(
         "batch_norm-pictures",
-        lambda x, w, b: F.batch_norm(x, w, b, eps=1e-3)[0],
+        lambda x, w, b: F.batch_norm(x, w, b, eps=1e-3),
         ((2, 3, 4, 5), (5,), (5,)),
         lambda t, x, w, b: t.nn.functional.batch_norm(
             x.permute(0, 3, 1, 2), None, None, w, b, training=True, eps=1e-3
@@ -339,7 +357,7 @@ CASES = [
     ),
     Case(
         "batch_norm-relu",
-        lambda x, w, b: F.batch_norm(x, w, b, relu=True)[0],
+        lambda x, w, b: F.batch_norm(x, w, b, relu=True),
         ((6, 3), (3,), (3,)),
         lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True).relu(),
     ),

@@ -197,8 +197,11 @@ def test_gradients_are_written_over_and_never_filled_with_zeros_first(device: st
 def test_no_gradient_goes_to_the_input(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     """Three layers have three weight gradients, and two products for what lies between them."""
     products = []
-    call = linear.product.__call__
-    monkeypatch.setattr(ops_linear.kernels, "product", lambda *args: products.append(args[1].shape) or call(*args))
+    for name in ("product", "weight_and_bias_grad"):
+        call = getattr(linear, name)
+        monkeypatch.setattr(
+            ops_linear.kernels, name, lambda *args, call=call: products.append(args[1].shape) or call(*args)
+        )
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
     dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))(*batch())
     assert len(products) == 5

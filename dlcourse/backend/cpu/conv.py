@@ -5,8 +5,8 @@ from typing import Any
 
 from dlcourse.backend.cpu import conv_onednn, conv_tiles
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import conv as kernels
-from dlcourse.backend.kernels import override
 
 Pair = tuple[int, int]
 
@@ -17,6 +17,13 @@ def conv2d(
 ) -> Array:
     ways = conv_onednn.forward, conv_tiles.forward, kernels.conv2d.reference
     return _first(ways, x, weight, bias, stride, padding, dilation, groups)
+
+
+@override(kernels.conv2d_relu, "cpu")
+def conv2d_relu(
+    x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    return activation.relu(conv2d(x, weight, bias, stride, padding, dilation, groups))
 
 
 @override(kernels.conv2d_input_grad, "cpu")

@@ -13,8 +13,8 @@ import numpy as np
 from dlcourse.backend import threads
 from dlcourse.backend.cpu import linear_onednn
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.backend.kernels import override
 
 LEAST_WORK = 1 << 23
 """Multiplications from which the pool's round trip of 0.05 ms is worth it. Somewhat smaller products go to OpenBLAS's
@@ -58,6 +58,34 @@ def column_sums(x: Array, out: Array | None) -> Array:
     # A product with ones: x.sum(0) of 131,072 x 32 takes 2.3 ms, the product 0.35.
     with threads.single_blas():
         return np.matmul(np.ones(len(x), dtype=x.dtype), x, out=out)
+
+
+@override(kernels.affine_relu, "cpu")
+def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
+    return activation.relu(affine(x, weight, bias))
+
+
+@override(kernels.affine_gelu_tanh, "cpu")
+def affine_gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+    z = affine(x, weight, bias)
+    return activation.gelu_tanh(z), z
+
+
+@override(kernels.relu_bias_grad, "cpu")
+def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Array]:
+    dz = activation.relu_grad(dout, y)
+    return dz, column_sums(dz, out)
+
+
+@override(kernels.gelu_tanh_bias_grad, "cpu")
+def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array, Array]:
+    dz = activation.gelu_tanh_grad(dout, z)
+    return dz, column_sums(dz, out)
+
+
+@override(kernels.weight_and_bias_grad, "cpu")
+def weight_and_bias_grad(dout: Array, x: Array, destinations: tuple) -> tuple[Array, Array]:
+    return product(dout.T, x, destinations[0]), column_sums(dout, destinations[1])
 
 
 def _in_parts(part: Callable[[slice, slice], None], rows: int, inner: int, columns: int) -> None:

@@ -12,6 +12,7 @@ from dlcourse.backend.cpu import norm_onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.destinations import delivered
 from dlcourse.backend.memory import scratch
 
 BLOCK_BYTES = 1 << 18
@@ -65,17 +66,21 @@ def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) ->
 
 
 @override(kernels.batch_norm_grad, "cpu")
-def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+def batch_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+) -> tuple[Array, Array, Array]:
     found = norm_onednn.backward(dout, x, weight, mean, inverse, over_rows=True)
-    return _batch_norm_grad(dout, None, x, weight, mean, inverse) if found is None else found
+    found = _batch_norm_grad(dout, None, x, weight, mean, inverse) if found is None else found
+    return _delivered(found, destinations)
 
 
 @override(kernels.batch_norm_relu_grad, "cpu")
 def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
 ) -> tuple[Array, Array, Array]:
     found = norm_onednn.backward(dout, x, weight, mean, inverse, over_rows=True, positive=positive)
-    return _batch_norm_grad(dout, positive, x, weight, mean, inverse) if found is None else found
+    found = _batch_norm_grad(dout, positive, x, weight, mean, inverse) if found is None else found
+    return _delivered(found, destinations)
 
 
 def _batch_norm_grad(
@@ -148,10 +153,12 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 
 @override(kernels.layer_norm_grad, "cpu")
-def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+def layer_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+) -> tuple[Array, Array, Array]:
     found = norm_onednn.backward(dout, x, weight, mean, inverse, over_rows=False)
     if found is not None:
-        return found
+        return _delivered(found, destinations)
     dx, blocks = np.empty(x.shape, dtype=x.dtype), _blocks(x)
     sums = np.empty((len(blocks), 2, x.shape[1]), dtype=x.dtype)
     share = np.full((x.shape[1], 1), 1 / max(1, x.shape[1]), dtype=x.dtype)
@@ -173,7 +180,12 @@ def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: 
 
     threads.run(spread, range(len(blocks)), blas=True)
     dweight, dbias = sums.sum(axis=0, dtype=np.float64).astype(x.dtype)
-    return dx, dweight, dbias
+    return _delivered((dx, dweight, dbias), destinations)
+
+
+def _delivered(grads: tuple, destinations: tuple) -> tuple[Array, Array, Array]:
+    """dx, and dw and db where they are wanted."""
+    return grads[0], *map(delivered, grads[1:], destinations)
 
 
 def _blocks(x: Array) -> list[slice]:

@@ -29,6 +29,13 @@ def relu(x: Array) -> Array:
     return _elementwise(kernels.relu, x)
 
 
+def relu_in_place(x: Array) -> Array:
+    """x <- max(x, 0) of a contiguous array of a type that has kernels; returns it."""
+    size = np.int64(x.size)
+    program("activation").launch(f"relu_{name_of(x)}", blocks(x.size, THREADS), (THREADS,), (x, x, size))
+    return x
+
+
 @override(kernels.relu_grad, "cuda", half=True)
 def relu_grad(dout: Array, y: Array) -> Array:
     return _elementwise(kernels.relu_grad, dout, y)

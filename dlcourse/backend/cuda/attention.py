@@ -48,9 +48,19 @@ def attention_grad(
     factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
     rows, scale = ds.size // keys, dp.dtype.type(q.shape[3] ** -0.5)
     _rows(f"attention_softmax_grad_{name}", rows, (dp, ds, p, factors, used, np.int64(rows), np.int32(keys), scale))
-    dv = gemm((p if kept is None else used).swapaxes(1, 2), dy)
-    dq, dk = gemm(ds, _batch(k)), gemm(ds.swapaxes(1, 2), _batch(q))
-    return dq.reshape(q.shape), dk.reshape(k.shape), dv.reshape(v.shape)
+    dq, dk, dv = _together(q, k, v)
+    gemm((p if kept is None else used).swapaxes(1, 2), dy, _batch(dv))
+    gemm(ds, _batch(k), _batch(dq))
+    gemm(ds.swapaxes(1, 2), _batch(q), _batch(dk))
+    return dq, dk, dv
+
+
+def _together(*arrays: Array) -> list[Array]:
+    """Room for their gradients: in one array where they are alike, since a projection to all three wants it so."""
+    xp, first = array_module(arrays[0]), arrays[0]
+    if any(array.shape != first.shape for array in arrays):
+        return [xp.empty(array.shape, dtype=array.dtype) for array in arrays]
+    return list(xp.empty((len(arrays), *first.shape), dtype=first.dtype))
 
 
 def _batch(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Matrix products by an own cuBLASLt handle: CuPy's own refuse to be captured, and fuse no bias.
+"""Matrix products by an own cuBLASLt handle: CuPy's own refuse to be captured, and fuse nothing.
 
 The library's C API through ctypes; it is found where CuPy's wheels put it. A product is planned once for each setting
 (types, sizes, how the operands lie, the epilogue) and kept; then it is one call on CuPy's current stream, which may be
@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 from ctypes import byref, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,30 @@ from dlcourse.backend.device import Array, array_module
 COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
 REAL = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 """cudaDataType of the element types."""
-TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER = 3, 4, 7, 8
-EPILOGUE_DEFAULT, EPILOGUE_BIAS = 1, 4
+TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER, AUX_POINTER, AUX_DISTANCE = 3, 4, 7, 8, 11, 12
 BATCH_COUNT, BATCH_STRIDE = 5, 6
 MOST_WORKSPACE, LEAST_ALIGNMENT = 1, (5, 6, 7, 8)
+NOT_SUPPORTED = 15
+"""Of the states that a call returns."""
 HOPPER_WORKSPACE, WORKSPACE = 32 << 20, 4 << 20
 """Bytes that NVIDIA recommends for compute capability 9 and for the others."""
+
+
+class Epilogue(IntEnum):
+    """What else a product's kernel does, in cuBLASLt's numbers (cublasLtEpilogue_t).
+
+    Its matrices are ours transposed: "rows" of the result are our columns, and its B is our a.
+    """
+
+    NONE = 1
+    BIAS = 4
+    """Add a vector to every row."""
+    RELU_BIAS = 2 | BIAS
+    """Then max(x, 0)."""
+    GELU_AUX_BIAS = 32 | 128 | BIAS
+    """Then GELU in its tanh form. What it was taken of goes into a second matrix, its rows a multiple of 8 apart."""
+    BGRADB = 512
+    """Of a = dy^T: the sums of dy over its rows, the gradient of a bias, go into a vector."""
 
 
 class _Heuristic(ctypes.Structure):
@@ -42,6 +61,10 @@ class BlasError(RuntimeError):
     """cuBLASLt refused a call; ``status`` is its cublasStatus_t."""
 
     status = 0
+
+
+class NotSupported(BlasError):
+    """It has nothing that does this."""
 
 
 @functools.cache
@@ -64,7 +87,7 @@ def library() -> Any:
 
 def _check(status: int) -> None:
     if status:
-        error = BlasError(f"cuBLASLt: status {status}")
+        error = (NotSupported if status == NOT_SUPPORTED else BlasError)(f"cuBLASLt: status {status}")
         error.status = status
         raise error
 
@@ -117,14 +140,25 @@ def gemm(
         out += bias
         return out
     a, b = _readable(a, xp), _readable(b, xp)
-    settings = _lie(a), _lie(b), _lie(out), tuple(map(_alignment, (b, a, out))), bias is not None
-    plan = _plan(a.device.id, xp, (a.dtype, out.dtype), *settings, precision.tensor_float())
-    if tracing.listener is None:
-        plan(a, b, out, accumulate, bias, xp)
-    else:
-        call = functools.partial(plan, a, b, out, accumulate, bias, xp)
-        tracing.listener(call, _description(a, out), tracing.nbytes((a, b, out, bias)), 2 * out.size * a.shape[-1])
+    plan = planned(a, b, out, Epilogue.NONE if bias is None else Epilogue.BIAS, bias)
+    if plan is None:
+        raise BlasError(f"cuBLASLt has no algorithm for the product of {a.shape} and {b.shape}, {a.dtype}")
+    plan(a, b, out, accumulate, bias)
     return out
+
+
+def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | None) -> "Plan | None":
+    """How to compute out <- a b with that epilogue; None where cuBLASLt has no algorithm for it.
+
+    Args:
+        vector: the bias, or where a bias's gradient goes.
+    """
+    lies = _lie(a), _lie(b), _lie(out)
+    if None in lies:
+        return None
+    alignments = tuple(map(_alignment, (b, a, out))), 0 if vector is None else _alignment(vector)
+    types = a.dtype, out.dtype
+    return _plan(a.device.id, array_module(a), types, *lies, *alignments, epilogue, precision.tensor_float())
 
 
 def _description(a: Array, out: Array) -> str:
@@ -157,8 +191,14 @@ def _lie(matrix: Array) -> tuple | None:
     return None
 
 
-class _Plan:
-    """The descriptors of one setting and the algorithm chosen for it."""
+class Plan:
+    """The descriptors of one setting and the algorithm chosen for it.
+
+    Attributes:
+        kernel: what stands for the kernel that runs: plans that have it in common compute in the same way.
+    Raises:
+        BlasError: there is no algorithm.
+    """
 
     def __init__(
         self,
@@ -168,7 +208,8 @@ class _Plan:
         b: tuple,
         out: tuple,
         alignments: tuple[int, int, int],
-        bias: bool,
+        vector_alignment: int,
+        epilogue: Epilogue,
         tf32: bool,
     ):
         self.handle, (dtype, out_dtype) = handle, dtypes
@@ -180,9 +221,15 @@ class _Plan:
         # By columns the product is out^T = b^T a^T: b comes first, and what lies by rows is already transposed.
         self._set(TRANSPOSE_A, c_int32(int(b[2])))
         self._set(TRANSPOSE_B, c_int32(int(a[2])))
-        self._set(EPILOGUE, c_int32(EPILOGUE_BIAS if bias else EPILOGUE_DEFAULT))
+        self._set(EPILOGUE, c_int32(epilogue))
+        if vector_alignment:  # it is part of the choice: an address that is so aligned stands for the array's
+            self._set(BIAS_POINTER, c_void_p(handle.workspace.data.ptr + vector_alignment))
+        if epilogue == Epilogue.GELU_AUX_BIAS:
+            self._set(AUX_DISTANCE, c_int64(out[1]))
+            self._set(AUX_POINTER, c_void_p(handle.workspace.data.ptr))
         self.layouts = [self._layout(*each) for each in ((dtype, b), (dtype, a), (out_dtype, out))]
-        self.algorithm = self._choose(alignments, bias)
+        self.algorithm = self._choose(alignments)
+        self.kernel = dtypes, epilogue, tuple(self.algorithm.algorithm)
 
     def _set(self, attribute: int, value: Any) -> None:
         size = c_size_t(ctypes.sizeof(value))
@@ -200,7 +247,7 @@ class _Plan:
                 _check(library().cublasLtMatrixLayoutSetAttribute(made, attribute, byref(value), size))
         return made
 
-    def _choose(self, alignments: tuple[int, int, int], bias: bool) -> _Heuristic:
+    def _choose(self, alignments: tuple[int, int, int]) -> _Heuristic:
         preference = c_void_p()
         _check(library().cublasLtMatmulPreferenceCreate(byref(preference)))
         wishes = [(MOST_WORKSPACE, c_uint64(self.handle.workspace.size))]
@@ -209,8 +256,6 @@ class _Plan:
         for which, value in wishes:
             size = c_size_t(ctypes.sizeof(value))
             _check(library().cublasLtMatmulPreferenceSetAttribute(preference, which, byref(value), size))
-        if bias:  # its alignment is part of the choice: an address of the workspace stands for any array's
-            self._set(BIAS_POINTER, c_void_p(self.handle.workspace.data.ptr))
         found, chosen = c_int(0), _Heuristic()
         first, second, out = self.layouts
         status = library().cublasLtMatmulAlgoGetHeuristic(
@@ -218,16 +263,44 @@ class _Plan:
         )
         library().cublasLtMatmulPreferenceDestroy(preference)
         if status or not found.value:
-            raise BlasError(f"cuBLASLt has no algorithm for this product (status {status})")
+            raise NotSupported(f"cuBLASLt has no algorithm for this product (status {status})")
         return chosen
 
-    def __call__(self, a: Array, b: Array, out: Array, accumulate: bool, bias: Array | None, xp: Any) -> None:
-        if bias is not None:
-            self._set(BIAS_POINTER, c_void_p(bias.data.ptr))
+    def __call__(
+        self,
+        a: Array,
+        b: Array,
+        out: Array,
+        accumulate: bool = False,
+        vector: Array | None = None,
+        aux: Array | None = None,
+    ) -> None:
+        """Compute it.
+
+        Args:
+            vector: as in :func:`planned`.
+            aux: (M, N) by rows, for what an activation is taken of.
+        Raises:
+            BlasError: the library refuses; :class:`NotSupported` where a choice of its own turns out not to serve.
+        """
+        call = functools.partial(self._multiply, a, b, out, accumulate, vector, aux)
+        if tracing.listener is None:
+            call()
+        else:
+            moved = tracing.nbytes((a, b, out, vector, aux))
+            tracing.listener(call, _description(a, out), moved, 2 * out.size * a.shape[-1])
+
+    def _multiply(
+        self, a: Array, b: Array, out: Array, accumulate: bool, vector: Array | None, aux: Array | None
+    ) -> None:
+        if vector is not None:
+            self._set(BIAS_POINTER, c_void_p(vector.data.ptr))
+        if aux is not None:
+            self._set(AUX_POINTER, c_void_p(aux.data.ptr))
         first, second, layout = self.layouts
         alpha, beta, space = self.number(1), self.number(1 if accumulate else 0), self.handle.workspace
         pointers = [c_void_p(array.data.ptr) for array in (b, a, out)]
-        stream = c_void_p(xp.cuda.get_current_stream().ptr)
+        stream = c_void_p(array_module(a).cuda.get_current_stream().ptr)
         _check(
             library().cublasLtMatmul(
                 *(self.handle.handle, self.description, byref(alpha), pointers[0], first, pointers[1], second),
@@ -238,5 +311,9 @@ class _Plan:
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(device: int, xp: Any, *settings: Any) -> _Plan:
-    return _Plan(_handle(device, xp), *settings)
+def _plan(device: int, xp: Any, *settings: Any) -> Plan | None:
+    handle = _handle(device, xp)
+    try:
+        return Plan(handle, *settings)
+    except BlasError:
+        return None

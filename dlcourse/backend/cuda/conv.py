@@ -14,6 +14,7 @@ from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
 from dlcourse.backend.cuda.conv_cudnn import or_cudnn
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
+from dlcourse.backend.cuda.linear import product_relu
 from dlcourse.backend.cuda.program import blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
@@ -34,18 +35,48 @@ def conv2d(
 ) -> Array:
     if groups > 1 and is_half(x.dtype):
         return in_float32(conv2d)(x, weight, bias, stride, padding, dilation, groups)
-    narrow = conv_tiles.forward(x, weight, bias, stride, padding, dilation, groups)
+    y = _forward(x, weight, bias, stride, padding, dilation, groups, relu=False)
+    return kernels.conv2d.reference(x, weight, bias, stride, padding, dilation, groups) if y is None else y
+
+
+@override(kernels.conv2d_relu, "cuda", half=True)
+@or_cudnn(FORWARD, relu=True)
+def conv2d_relu(
+    x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    if groups > 1 and is_half(x.dtype):
+        return in_float32(conv2d_relu)(x, weight, bias, stride, padding, dilation, groups)
+    y = _forward(x, weight, bias, stride, padding, dilation, groups, relu=True)
+    return kernels.conv2d_relu.reference(x, weight, bias, stride, padding, dilation, groups) if y is None else y
+
+
+def _forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    relu: bool,
+) -> Array | None:
+    """y, after a ReLU where that is wanted; None for what has no kernels."""
+    narrow = conv_tiles.forward(x, weight, bias, stride, padding, dilation, groups, relu)
     if narrow is not None:
         return narrow
     if groups > 1 or name_of(x, weight) is None or not x.size:
-        return kernels.conv2d.reference(x, weight, bias, stride, padding, dilation, groups)
+        return None
     xp, kernel = array_module(x), weight.shape[1:3]
     size = out_size(x.shape, kernel, stride, padding, dilation)
     y = xp.empty((len(x), *size, len(weight)), dtype=x.dtype)
     matrix = xp.ascontiguousarray(weight).reshape(len(weight), -1)
     for part in _parts(len(x), size, matrix.shape[1], x.itemsize):
         rows = _patches(x[part], size, kernel, stride, padding, dilation)
-        gemm(rows, matrix.T, y[part].reshape(len(rows), -1), bias=bias)
+        target = y[part].reshape(len(rows), -1)
+        if relu:
+            product_relu(rows, matrix, bias, target)
+        else:
+            gemm(rows, matrix.T, target, bias=bias)
     return y
 
 

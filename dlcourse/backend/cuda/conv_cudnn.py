@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from dlcourse.backend import precision
 from dlcourse.backend.cuda import choice, cudnn
+from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels.conv import out_size
@@ -22,13 +23,14 @@ TF32_ERROR = 4e-3
 for float32 those of sums of some 100,000 terms in another order, for TF32 those of both factors to 10 bits."""
 
 
-def or_cudnn(which: str) -> Callable[[Callable], Callable]:
+def or_cudnn(which: str, relu: bool = False) -> Callable[[Callable], Callable]:
     """Have one of the three kernels of a convolution done by cuDNN where that is faster.
 
     The kernels' first two arguments are arrays; the third is the bias of a forward pass, else the shape of the result.
 
     Args:
         which: the pass: FORWARD, INPUT_GRAD or WEIGHT_GRAD.
+        relu: whether a ReLU follows, which is a kernel of its own after cuDNN's.
     """
 
     def declare(own: Callable) -> Callable:
@@ -46,9 +48,9 @@ def or_cudnn(which: str) -> Callable[[Callable], Callable]:
             tf32 = dtype == "float32" and precision.tensor_float()
             plan = first.device.id, which, sizes, *settings, dtype, tf32
             return choice.run(
-                ("convolution", plan, bias is None),
+                ("convolution", plan, bias is None, *(["relu"] if relu else [])),
                 lambda: own(first, second, third, *settings),
-                lambda: _ways(which, plan, sizes, first, second, bias),
+                lambda: _ways(which, plan, sizes, first, second, bias, relu),
                 TF32_ERROR if tf32 else ERROR[dtype],
             )
 
@@ -75,7 +77,7 @@ def _suits(sizes: tuple, *arrays: Array | None) -> bool:
 
 
 def _ways(
-    which: str, plan: tuple, sizes: tuple, first: Array, second: Array, bias: Array | None
+    which: str, plan: tuple, sizes: tuple, first: Array, second: Array, bias: Array | None, relu: bool
 ) -> dict[str, choice.Way]:
     """cuDNN's algorithms for it, by name; none where it has none."""
     convolution = cudnn.convolution(*plan)
@@ -95,6 +97,6 @@ def _ways(
         convolution(algorithm, *read, result)
         if bias is not None:
             result += bias
-        return result
+        return relu_in_place(result) if relu else result
 
     return {f"cuDNN {each.number}": functools.partial(compute, each) for each in convolution.algorithms}

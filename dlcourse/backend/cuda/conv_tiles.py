@@ -29,7 +29,14 @@ LEAST_ROWS = 256
 
 
 def forward(
-    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    relu: bool,
 ) -> Array | None:
     out_shape = len(x), *out_size(x.shape, weight.shape[1:3], stride, padding, dilation), len(weight)
     name = name_of(x, weight) if bias is None else name_of(x, weight, bias)
@@ -40,9 +47,8 @@ def forward(
     y = xp.empty(out_shape, dtype=x.dtype)
     shift = NULL if bias is None else xp.ascontiguousarray(bias)
     settings = weight.shape, stride, padding, dilation, groups
-    _launch(
-        "conv_forward", name, (x, weight, shift, y), x.shape, out_shape, settings, y.size // len(weight), len(weight)
-    )
+    places, width, last = y.size // len(weight), len(weight), (np.int32(relu),)
+    _launch("conv_forward", name, (x, weight, shift, y), x.shape, out_shape, settings, places, width, rest=last)
     return y
 
 

@@ -1,12 +1,20 @@
-"""Matrix products of the layers on the GPU, by cuBLASLt; the bias is added by the product itself."""
+"""Matrix products of the layers on the GPU, by cuBLASLt; bias and activation are done by the product itself.
+
+The sums over rows that a bias's gradient is come from the product of the weight's gradient, or from the one pass that
+takes a gradient through an activation.
+"""
+
+from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda import blas
-from dlcourse.backend.cuda.program import name_of, program
+from dlcourse.backend.cuda import blas, epilogues
+from dlcourse.backend.cuda.activation import relu_in_place
+from dlcourse.backend.cuda.arrivals import arrivals
+from dlcourse.backend.cuda.program import NULL, name_of, program
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.backend.kernels import override
 from dlcourse.backend.precision import full
 
 THREADS, ACROSS = 256, 32
@@ -44,17 +52,80 @@ def column_sums(x: Array, out: Array | None) -> Array:
     name, xp = name_of(x), array_module(x)
     if name is None or not x.size or (out is not None and out.dtype != x.dtype):
         return kernels.column_sums.reference(x, out)
-    x, out = xp.ascontiguousarray(x), xp.empty(x.shape[1], dtype=x.dtype) if out is None else out
-    rows, columns = x.shape
+    return _summed("column_sums", (xp.ascontiguousarray(x),), out)
+
+
+@override(kernels.affine_relu, "cuda", half=True)
+def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
+    name, xp = name_of(x, weight, bias), array_module(x)
+    if name is None:
+        return kernels.affine_relu.reference(x, weight, bias)
+    return product_relu(x, weight, bias, xp.empty((len(x), len(weight)), dtype=x.dtype))
+
+
+def product_relu(x: Array, weight: Array, bias: Array, y: Array) -> Array:
+    """y <- max(x W^T + b, 0) for matrices by rows of one type that has kernels; returns y."""
+    if epilogues.relu(x, weight, bias, y) or not y.size:
+        return y
+    return relu_in_place(blas.gemm(x, weight.T, y, bias=bias))
+
+
+@override(kernels.affine_gelu_tanh, "cuda", half=True)
+def affine_gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+    if name_of(x, weight, bias) is None:
+        return kernels.affine_gelu_tanh.reference(x, weight, bias)
+    both = epilogues.gelu_tanh(x, weight, bias)
+    if both is not None:
+        return both
+    z = blas.gemm(x, weight.T, bias=bias)
+    return activation.gelu_tanh(z), z
+
+
+@override(kernels.relu_bias_grad, "cuda", half=True)
+def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Array]:
+    if not _suits(dout, y, out):
+        return kernels.relu_bias_grad.reference(dout, y, out)
+    return _through("relu_bias_grad", dout, y, out)
+
+
+@override(kernels.gelu_tanh_bias_grad, "cuda", half=True)
+def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array, Array]:
+    if not _suits(dout, z, out):
+        return kernels.gelu_tanh_bias_grad.reference(dout, z, out)
+    return _through("gelu_tanh_bias_grad", dout, z, out)
+
+
+@override(kernels.weight_and_bias_grad, "cuda", half=True)
+def weight_and_bias_grad(dout: Array, x: Array, destinations: tuple) -> tuple[Array, Array]:
+    (dweight, dbias), xp = destinations, array_module(dout)
+    if name_of(dout, x) is not None:
+        dweight = xp.empty((dout.shape[1], x.shape[1]), dtype=x.dtype) if dweight is None else dweight
+        dbias = xp.empty(dout.shape[1], dtype=x.dtype) if dbias is None else dbias
+        if epilogues.weight_and_bias_grad(dout, x, dweight, dbias):
+            return dweight, dbias
+    return product(dout.T, x, dweight), column_sums(dout, dbias)
+
+
+def _suits(dout: Array, other: Array, out: Array | None) -> bool:
+    return name_of(dout, other) is not None and dout.size > 0 and (out is None or out.dtype == dout.dtype)
+
+
+def _through(kernel: str, dout: Array, other: Array, out: Array | None) -> tuple[Array, Array]:
+    """dz and its column sums, by the kernel of that name."""
+    xp = array_module(dout)
+    dout, other = xp.ascontiguousarray(dout), xp.ascontiguousarray(other)
+    dz = xp.empty_like(dout)
+    return dz, _summed(kernel, (dout, other, dz), out)
+
+
+def _summed(kernel: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
+    """Column sums by a kernel of ``linear.cu`` over matrices by rows, all of one shape."""
+    (rows, columns), dtype, xp = arrays[0].shape, arrays[0].dtype, array_module(arrays[0])
+    out = xp.empty(columns, dtype=dtype) if out is None else out
     across, each = -(-columns // ACROSS), THREADS // ACROSS
     parts = max(1, min(PARTS // across, rows // (4 * each)))
-    adding = full(x.dtype)
-    alone = parts == 1 and adding == x.dtype  # the first kernel's sums are the result, not parts of it
-    partial = out if alone else xp.empty((parts, columns), dtype=adding)
-    sizes = np.int64(rows), np.int32(columns)
-    launch = program("linear").launch
-    launch(f"column_parts_{name}", (across, parts), (ACROSS, each), (x, partial, *sizes))
-    if not alone:
-        arguments = partial, out, np.int32(columns), np.int32(parts)
-        launch(f"column_total_{name}", (-(-columns // THREADS),), (THREADS,), arguments)
+    partial: Any = NULL if parts == 1 else xp.empty((parts, columns), dtype=full(dtype))
+    arrived = NULL if parts == 1 else arrivals(xp)
+    arguments = *arrays, partial, arrived, out, np.int64(rows), np.int32(columns)
+    program("linear").launch(f"{kernel}_{name_of(*arrays)}", (across, parts), (ACROSS, each), arguments)
     return out

@@ -1,15 +1,15 @@
-"""Softmax cross-entropy on the GPU: two kernels, a warp a row and the mean of the rows."""
+"""Softmax cross-entropy on the GPU: one kernel, a warp a row; its last block takes the mean of the rows."""
 
 import numpy as np
 
+from dlcourse.backend.cuda.arrivals import arrivals
 from dlcourse.backend.cuda.program import NULL, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import loss as kernels
 from dlcourse.backend.kernels import override
 
 WARPS = 4
-"""Rows a block takes at a time."""
-MEAN_THREADS = 512
+"""Of a block: the rows that it takes."""
 
 
 @override(kernels.softmax_cross_entropy, "cuda")
@@ -24,9 +24,6 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, 
     losses, loss = xp.empty(rows, dtype=logits.dtype), xp.empty((), dtype=logits.dtype)
     target = NULL if grad is None else grad
     sizes = np.int64(rows), np.int32(classes), logits.dtype.type(label_smoothing)
-    launch = program("loss").launch
-    launch(
-        f"cross_entropy_rows_{name}", (-(-rows // WARPS),), (32, WARPS), (logits, labels, target, losses, *sizes)
-    )
-    launch(f"mean_of_rows_{name}", (1,), (MEAN_THREADS,), (losses, loss, np.int64(rows)))
+    arguments = logits, labels, target, losses, arrivals(xp), loss, *sizes
+    program("loss").launch(f"cross_entropy_{name}", (-(-rows // WARPS),), (32 * WARPS,), arguments)
     return loss, grad

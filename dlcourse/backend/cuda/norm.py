@@ -6,6 +6,7 @@ stage is part of the elementwise kernel, whose blocks each add the few parts of 
 
 import numpy as np
 
+from dlcourse.backend.cuda.arrivals import arrivals
 from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
@@ -42,21 +43,42 @@ def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[A
 
 
 @override(kernels.batch_norm_grad, "cuda", half=True)
-def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+def batch_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse)
-    return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse)
+        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse, destinations)
+    return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse, destinations)
 
 
 @override(kernels.batch_norm_relu_grad, "cuda", half=True)
 def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.batch_norm_relu_grad.reference(dout, positive, x, weight, mean, inverse)
-    return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse)
+        return kernels.batch_norm_relu_grad.reference(dout, positive, x, weight, mean, inverse, destinations)
+    return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse, destinations)
+
+
+@override(kernels.follow_statistics, "cuda")
+def follow_statistics(
+    running_mean: Array,
+    running_var: Array,
+    mean: Array,
+    inverse: Array,
+    eps: float,
+    momentum: float,
+    correction: float,
+) -> None:
+    arrays = running_mean, running_var, mean, inverse
+    name, columns = name_of(*arrays), mean.size
+    if name is None or not all(array.flags.c_contiguous for array in arrays):
+        kernels.follow_statistics.reference(*arrays, eps, momentum, correction)
+        return
+    settings = np.int32(columns), np.float64(eps), np.float64(momentum), np.float64(correction)
+    _launch(f"follow_statistics_{name}", (-(-columns // THREADS), 1), (*arrays, *settings), 0)
 
 
 def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array]:
@@ -75,7 +97,14 @@ def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, rel
 
 
 def _batch_norm_grad(
-    name: str, dout: Array, bits: Array | np.uint64, x: Array, weight: Array, mean: Array, inverse: Array
+    name: str,
+    dout: Array,
+    bits: Array | np.uint64,
+    x: Array,
+    weight: Array,
+    mean: Array,
+    inverse: Array,
+    destinations: tuple,
 ) -> tuple[Array, Array, Array]:
     """The gradient, with dy only where ``bits`` are set if there are bits."""
     xp = array_module(x)
@@ -83,7 +112,7 @@ def _batch_norm_grad(
     rows, columns = x.shape
     width, grid = _columns_plan(rows, columns)
     partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
-    dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+    dx, (dweight, dbias) = xp.empty_like(x), _places(weight, destinations)
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     sums = dout, bits, x, mean, inverse, partial, *sizes
     _launch(f"batch_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
@@ -109,24 +138,30 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 
 @override(kernels.layer_norm_grad, "cuda", half=True)
-def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
+def layer_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse)
+        return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse, destinations)
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
-    dx, dweight, dbias = xp.empty_like(x), xp.empty_like(weight), xp.empty_like(weight)
+    dx, (dweight, dbias) = xp.empty_like(x), _places(weight, destinations)
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
     arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
     program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
     width, grid = _columns_plan(rows, columns)
     partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
-    sums = dout, x, mean, inverse, partial, np.int64(rows), np.int32(columns), np.int32(width)
+    sizes = np.int64(rows), np.int32(columns), np.int32(width)
+    sums = dout, x, mean, inverse, partial, arrivals(xp), dweight, dbias, *sizes
     _launch(f"layer_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
-    totals = partial, dweight, dbias, np.int32(columns), np.int32(width), np.int32(grid[1])
-    _launch(f"layer_norm_grad_totals_{name}", (grid[0], 1), totals, 64 * 8)
     return dx, dweight, dbias
+
+
+def _places(weight: Array, destinations: tuple) -> tuple[Array, ...]:
+    """Where the gradients of weight and bias go."""
+    return tuple(array_module(weight).empty_like(weight) if place is None else place for place in destinations)
 
 
 def _name(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> str | None:

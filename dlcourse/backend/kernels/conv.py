@@ -7,7 +7,7 @@ the product of a strided view of the padded input with that tap's (C / groups) x
 from collections.abc import Iterator
 
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels import activation, kernel
 
 Pair = tuple[int, int]
 
@@ -27,6 +27,14 @@ def conv2d(
     if bias is not None:
         y += bias
     return y
+
+
+@kernel
+def conv2d_relu(
+    x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    """y = max(:func:`conv2d`, 0)."""
+    return activation.relu.reference(conv2d.reference(x, weight, bias, stride, padding, dilation, groups))
 
 
 @kernel

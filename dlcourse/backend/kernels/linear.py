@@ -1,7 +1,7 @@
-"""Matrix products of the affine map and its gradients."""
+"""Matrix products of the affine map and its gradients, alone and with the activation that follows it."""
 
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels import activation, kernel
 
 
 @kernel
@@ -29,3 +29,40 @@ def matmul(a: Array, b: Array) -> Array:
 def column_sums(x: Array, out: Array | None) -> Array:
     """The sum of x (M, N) over its rows, (N,); into ``out`` where one is given."""
     return x.sum(axis=0, out=out)
+
+
+@kernel
+def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
+    """y = max(x W^T + b, 0), as :func:`affine`."""
+    return activation.relu.reference(affine.reference(x, weight, bias))
+
+
+@kernel
+def affine_gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+    """GELU(z) in its tanh form and z = x W^T + b, each (M, O), as :func:`affine`."""
+    z = affine.reference(x, weight, bias)
+    return activation.gelu_tanh.reference(z), z
+
+
+@kernel
+def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Array]:
+    """dz = dy where y > 0, else 0, and its sum over the rows: (M, O) and (O,); the sum into ``out`` if given."""
+    dz = activation.relu_grad.reference(dout, y)
+    return dz, column_sums.reference(dz, out)
+
+
+@kernel
+def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array, Array]:
+    """dz = dy GELU'(z) of the tanh form, and its sum over the rows: (M, O) and (O,); the sum into ``out`` if given."""
+    dz = activation.gelu_tanh_grad.reference(dout, z)
+    return dz, column_sums.reference(dz, out)
+
+
+@kernel
+def weight_and_bias_grad(dout: Array, x: Array, destinations: tuple) -> tuple[Array, Array]:
+    """dW = dy^T x (O, I) of dy (M, O) and x (M, I), and db, the sum of dy over its rows.
+
+    Args:
+        destinations: an array or None for each of the two, where it is to be written.
+    """
+    return product.reference(dout.T, x, destinations[0]), column_sums.reference(dout, destinations[1])

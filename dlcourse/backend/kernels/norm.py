@@ -8,6 +8,7 @@ import math
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.destinations import delivered
 
 
 @kernel(kept=(1, 2))
@@ -20,13 +21,15 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 
 @kernel
-def batch_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
-    """dx (M, C), dw (C,), db (C,)."""
+def batch_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+) -> tuple[Array, Array, Array]:
+    """dx (M, C), dw (C,), db (C,); the last two into ``destinations`` where that holds arrays and not None."""
     xhat = (x - mean) * inverse
     dbias = dout.sum(axis=0)
     dweight = (dout * xhat).sum(axis=0)
     dx = (inverse * weight) * (dout - dbias / len(x) - xhat * (dweight / len(x)))
-    return dx, dweight, dbias
+    return dx, delivered(dweight, destinations[0]), delivered(dbias, destinations[1])
 
 
 @kernel(kept=(1, 2))
@@ -39,10 +42,32 @@ def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[A
 
 @kernel
 def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
 ) -> tuple[Array, Array, Array]:
     """dx (M, C), dw (C,), db (C,): the gradient of :func:`batch_norm` with dy only where the ReLU let it through."""
-    return batch_norm_grad.reference(dout * unpack(positive, dout.shape), x, weight, mean, inverse)
+    arriving = dout * unpack(positive, dout.shape)
+    return batch_norm_grad.reference(arriving, x, weight, mean, inverse, destinations)
+
+
+@kernel
+def follow_statistics(
+    running_mean: Array,
+    running_var: Array,
+    mean: Array,
+    inverse: Array,
+    eps: float,
+    momentum: float,
+    correction: float,
+) -> None:
+    """Move running averages (C,) by ``momentum`` towards a batch's statistics, in place.
+
+    Args:
+        mean, inverse: as :func:`batch_norm` gives them; the batch's variance is 1 / inverse^2 - eps.
+        correction: what makes that variance the one to follow, M / (M - 1) for the unbiased one.
+    """
+    for running, value in ((running_mean, mean), (running_var, (1 / (inverse * inverse) - eps) * correction)):
+        running *= 1 - momentum
+        running += momentum * value
 
 
 def pack(positive: Array) -> Array:
@@ -65,9 +90,11 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 
 @kernel
-def layer_norm_grad(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> tuple[Array, Array, Array]:
-    """dx (M, D), dw (D,), db (D,)."""
+def layer_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+) -> tuple[Array, Array, Array]:
+    """dx (M, D), dw (D,), db (D,); the last two into ``destinations`` where that holds arrays and not None."""
     xhat = (x - mean) * inverse
     g = dout * weight
     dx = inverse * (g - g.mean(axis=1, keepdims=True) - xhat * (g * xhat).mean(axis=1, keepdims=True))
-    return dx, (dout * xhat).sum(axis=0), dout.sum(axis=0)
+    return dx, delivered((dout * xhat).sum(axis=0), destinations[0]), delivered(dout.sum(axis=0), destinations[1])

@@ -1,10 +1,6 @@
 // Activations and sums, element by element (backend/kernels/activation.py has the equations). Bound by memory: each is one
 // pass, every element read and written once.
-#include "common.cuh"
-
-// NaN goes through a ReLU, so that a net that has diverged says so.
-template <class T>
-__device__ T rectified(T x) { return x > 0 || x != x ? x : (T)0; }
+#include "activation.cuh"
 
 template <class T>
 __device__ void relu(const T* x, T* y, long long n) {
@@ -26,7 +22,6 @@ __device__ void add_relu(const T* a, const T* b, T* y, long long n) {
     for (long long i = first_element(); i < n; i += element_stride()) y[i] = rectified(a[i] + b[i]);
 }
 
-constexpr double GELU_SCALE = 0.79788456080286535588, GELU_CUBIC = 0.044715;  // sqrt(2 / pi)
 constexpr double ROOT_HALF = 0.70710678118654752440, DENSITY = 0.39894228040143267794;  // 1 / sqrt(2 pi)
 
 template <class T>
@@ -40,13 +35,7 @@ __device__ void gelu_tanh(const T* x, T* y, long long n) {
 
 template <class T>
 __device__ void gelu_tanh_grad(const T* dout, const T* x, T* dx, long long n) {
-    using R = real<T>;
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const R v = x[i];
-        const R t = tanh((R)GELU_SCALE * (v + (R)GELU_CUBIC * v * v * v));
-        const R slope = (R)GELU_SCALE * (1 + 3 * (R)GELU_CUBIC * v * v);
-        dx[i] = dout[i] * ((R)0.5 * (1 + t) + (R)0.5 * v * (1 - t * t) * slope);
-    }
+    for (long long i = first_element(); i < n; i += element_stride()) dx[i] = dout[i] * gelu_tanh_slope<real<T>>(x[i]);
 }
 
 template <class T>

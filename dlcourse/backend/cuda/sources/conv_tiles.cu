@@ -6,7 +6,7 @@
 //   weight gradient  dweight^T (kh kw C, O)  = patches^T dy, the rows cut into parts whose sums are added in order
 //
 // blockIdx.x and y number the tiles, z the group of channels and, for the weight gradient, the part.
-#include "common.cuh"
+#include "activation.cuh"
 
 constexpr int THREADS = 256, DEPTH = 16;
 
@@ -131,7 +131,7 @@ __device__ void tile_product(Left left, Right right, Store store, int from, int 
 }
 
 template <class T, int BM, int BN, int TM, int TN>
-__device__ void conv_forward(const T* x, const T* weight, const T* bias, T* y, Shape s) {
+__device__ void conv_forward(const T* x, const T* weight, const T* bias, T* y, Shape s, int relu) {
     SHARED(T, shared);
     const int group = blockIdx.z, depth = s.taps() * s.inner(), outer = s.outer();
     const int total = s.pictures * s.out_height * s.out_width;
@@ -139,7 +139,8 @@ __device__ void conv_forward(const T* x, const T* weight, const T* bias, T* y, S
     auto store = [=](int m, int n, T value) {
         if (m >= total || n >= outer) return;
         const int o = group * outer + n;
-        y[(long long)m * s.outputs + o] = bias ? value + bias[o] : value;
+        if (bias) value += bias[o];
+        y[(long long)m * s.outputs + o] = relu ? rectified(value) : value;
     };
     tile_product<T, BM, BN, TM, TN, false, false>(Patches<T>{x, s, group}, right, store, 0, depth, shared);
 }
@@ -190,8 +191,10 @@ __device__ void add_parts(const T* partial, T* total, long long count, int parts
 
 // Tiles of 64, 32 and 16 output channels.
 #define TILES(T, BM, BN, TM, TN) \
-    extern "C" __global__ void conv_forward_##BN##_##T(const T* x, const T* weight, const T* bias, T* y, SHAPE) { \
-        conv_forward<T, BM, BN, TM, TN>(x, weight, bias, y, GIVEN); \
+    extern "C" __global__ void conv_forward_##BN##_##T( \
+        const T* x, const T* weight, const T* bias, T* y, SHAPE, int relu \
+    ) { \
+        conv_forward<T, BM, BN, TM, TN>(x, weight, bias, y, GIVEN, relu); \
     } \
     extern "C" __global__ void conv_input_grad_##BN##_##T(const T* dout, const T* weight, T* dx, SHAPE) { \
         conv_input_grad<T, BM, BN, TM, TN>(dout, weight, dx, GIVEN); \

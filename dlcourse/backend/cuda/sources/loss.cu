@@ -1,26 +1,26 @@
-// Softmax cross-entropy with its gradient (backend/kernels/loss.py has the equations): a warp a row, then one block that
-// adds the rows' losses in order.
+// Softmax cross-entropy with its gradient (backend/kernels/loss.py has the equations): a warp a row; the last block to have
+// done its rows adds the rows' losses in order.
 #include "common.cuh"
+#include "last.cuh"
 
 template <class T>
-__device__ void cross_entropy_rows(
-    const T* logits, const long long* labels, T* grad, T* losses, long long rows, int classes, T smoothing
+__device__ void cross_entropy_row(
+    const T* logits, const long long* labels, T* grad, T* losses, long long row, long long rows, int classes, T smoothing
 ) {
-    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
-    if (row >= rows) return;  // the whole warp
+    const int lane = threadIdx.x % 32;
     const T* z = logits + row * classes;
     T top = z[0];
-    for (int c = threadIdx.x; c < classes; c += 32) top = larger(top, z[c]);
+    for (int c = lane; c < classes; c += 32) top = larger(top, z[c]);
     top = warp_max(top);
     T total = 0, shifted = 0;
-    for (int c = threadIdx.x; c < classes; c += 32) {
+    for (int c = lane; c < classes; c += 32) {
         total += exp(z[c] - top);
         shifted += z[c] - top;
     }
     total = warp_sum(total);
     shifted = warp_sum(shifted);
     const long long label = labels[row];
-    if (threadIdx.x == 0) {
+    if (lane == 0) {
         const T log_total = log(total);
         const T loss = log_total - (z[label] - top);
         // Without smoothing the sum stays out: 0 times the infinity of a class that is ruled out would be NaN.
@@ -28,22 +28,28 @@ __device__ void cross_entropy_rows(
     }
     if (!grad) return;
     const T scale = 1 / total, share = smoothing / classes, count = (T)rows;
-    for (int c = threadIdx.x; c < classes; c += 32) {
+    for (int c = lane; c < classes; c += 32) {
         grad[row * classes + c] = (exp(z[c] - top) * scale - share - (c == label ? 1 - smoothing : (T)0)) / count;
     }
 }
 
 template <class T>
-__device__ void mean_of_rows(const T* values, T* mean, long long rows) {
+__device__ void cross_entropy(
+    const T* logits, const long long* labels, T* grad, T* losses, int* arrived, T* mean, long long rows, int classes,
+    T smoothing
+) {
+    const long long row = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
+    if (row < rows) cross_entropy_row(logits, labels, grad, losses, row, rows, classes, smoothing);
+    if (!last_to_arrive(arrived, gridDim.x)) return;
     __shared__ double sums[32];
     double sum = 0;
-    for (long long i = threadIdx.x; i < rows; i += blockDim.x) sum += (double)values[i];
+    for (long long i = threadIdx.x; i < rows; i += blockDim.x) sum += (double)losses[i];
     sum = block_sum(sum, sums);
     if (threadIdx.x == 0) *mean = (T)(sum / rows);
 }
 
 FOR_TYPES(
-    cross_entropy_rows,
-    (const T* logits, const long long* labels, T* grad, T* losses, long long rows, int classes, T smoothing),
-    (logits, labels, grad, losses, rows, classes, smoothing))
-FOR_TYPES(mean_of_rows, (const T* values, T* mean, long long rows), (values, mean, rows))
+    cross_entropy,
+    (const T* logits, const long long* labels, T* grad, T* losses, int* arrived, T* mean, long long rows, int classes,
+     T smoothing),
+    (logits, labels, grad, losses, arrived, mean, rows, classes, smoothing))

@@ -3,6 +3,7 @@
 // Batch norm is two kernels each way: sums down the columns, then the elementwise part, whose blocks add up the parts of
 // their columns by themselves. Layer norm gives each row `blockDim.x` threads: a warp, or all of the block.
 #include "columns.cuh"
+#include "last.cuh"
 
 // x less the first row: squares of numbers far from 0 would drown their own variance.
 template <class T>
@@ -164,8 +165,8 @@ __device__ void layer_norm_grad_input(
 
 template <class T>
 __device__ void layer_norm_grad_sums(
-    const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial,
-    long long rows, int columns, int width
+    const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, int* arrived,
+    T* dweight, T* dbias, long long rows, int columns, int width
 ) {
     SHARED(real<T>, shared);
     auto pairs = [=](long long row, int column, real<T>& first, real<T>& second) {
@@ -174,18 +175,27 @@ __device__ void layer_norm_grad_sums(
         second += gradient * ((x[row * columns + column] - mean[row]) * inverse[row]);
     };
     column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
-}
-
-// dbias and dweight from the parts.
-template <class T>
-__device__ void layer_norm_grad_totals(const real<T>* partial, T* dweight, T* dbias, int columns, int width, int parts) {
-    SHARED(double, totals);
-    column_totals<real<T>>(partial, parts, columns, width, totals);
+    if (!last_to_arrive(arrived + blockIdx.x, gridDim.y)) return;
+    __shared__ double totals[64];
+    column_totals<real<T>>(partial, gridDim.y, columns, width, totals);
     const int column = blockIdx.x * width + threadIdx.x;
     if (threadIdx.x < (unsigned)width && column < columns) {
         dbias[column] = (T)totals[threadIdx.x];
         dweight[column] = (T)totals[32 + threadIdx.x];
     }
+}
+
+// Running averages of the statistics, moved towards a batch's.
+template <class T>
+__device__ void follow_statistics(
+    T* running_mean, T* running_var, const T* mean, const T* inverse, int columns, double eps, double momentum,
+    double correction
+) {
+    const int column = blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= columns) return;
+    const double variance = (1 / ((double)inverse[column] * inverse[column]) - eps) * correction;
+    running_mean[column] = (T)((1 - momentum) * running_mean[column] + momentum * mean[column]);
+    running_var[column] = (T)((1 - momentum) * running_var[column] + momentum * variance);
 }
 
 FOR_ALL_TYPES(batch_norm_sums,
@@ -212,9 +222,10 @@ FOR_ALL_TYPES(layer_norm_grad_input,
      int columns),
     (dout, x, weight, mean, inverse, dx, rows, columns))
 FOR_ALL_TYPES(layer_norm_grad_sums,
-    (const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, long long rows, int columns,
-     int width),
-    (dout, x, mean, inverse, partial, rows, columns, width))
-FOR_ALL_TYPES(layer_norm_grad_totals,
-    (const real<T>* partial, T* dweight, T* dbias, int columns, int width, int parts),
-    (partial, dweight, dbias, columns, width, parts))
+    (const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, int* arrived, T* dweight,
+     T* dbias, long long rows, int columns, int width),
+    (dout, x, mean, inverse, partial, arrived, dweight, dbias, rows, columns, width))
+FOR_TYPES(follow_statistics,
+    (T* running_mean, T* running_var, const T* mean, const T* inverse, int columns, double eps, double momentum,
+     double correction),
+    (running_mean, running_var, mean, inverse, columns, eps, momentum, correction))

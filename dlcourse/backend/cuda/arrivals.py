@@ -1,0 +1,28 @@
+"""Counters by which the blocks of a kernel see who comes last (``sources/last.cuh``): 0 before a kernel and after."""
+
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend.device import Array
+
+COUNTERS = 1024
+"""Of a stream: more than any kernel uses, for sums are shared by some hundred blocks at most."""
+
+_kept: dict[tuple, Array] = {}
+
+
+def arrivals(xp: Any) -> Array:
+    """:data:`COUNTERS` counters of the current stream.
+
+    Kernels of one stream run one after another, so they share; two streams never do. A graph keeps those of the stream
+    that recorded it, which no call by itself uses while the graph runs.
+    """
+    stream = xp.cuda.get_current_stream()
+    key = xp.cuda.Device().id, stream.ptr
+    if key in _kept:
+        return _kept[key]
+    counters = xp.zeros(COUNTERS, dtype=np.int32)
+    if not stream.is_capturing():  # else they are 0 only when the graph runs, which then sets them itself
+        _kept[key] = counters
+    return counters

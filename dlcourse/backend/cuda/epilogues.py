@@ -1,0 +1,90 @@
+"""Products whose kernel does more than add a bias: an activation after it, or a bias's gradient beside it.
+
+Each function gives None (or False) where cuBLASLt has nothing for the types, the shapes or how the arrays lie; the
+caller then takes separate kernels.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend.cuda.blas import Epilogue, NotSupported, Plan, planned
+from dlcourse.backend.cuda.program import name_of
+from dlcourse.backend.device import Array, array_module
+
+GELU_DISTANCE = 8
+"""Elements that the rows of GELU's second matrix lie a multiple of apart."""
+
+
+def relu(x: Array, weight: Array, bias: Array, y: Array) -> bool:
+    """y <- max(x W^T + b, 0) with NaN let through; whether it was done."""
+    return _activated(x, weight, bias, y, Epilogue.RELU_BIAS, None)
+
+
+def gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array] | None:
+    """GELU(z) in its tanh form and z = x W^T + b."""
+    if len(weight) % GELU_DISTANCE:
+        return None
+    xp = array_module(x)
+    y, z = (xp.empty((len(x), len(weight)), dtype=x.dtype) for _ in range(2))
+    return (y, z) if _activated(x, weight, bias, y, Epilogue.GELU_AUX_BIAS, z) else None
+
+
+def weight_and_bias_grad(dy: Array, x: Array, dweight: Array, dbias: Array) -> bool:
+    """dW <- dy^T x and db <- the sums of dy (M, O) over its rows; whether it was done."""
+    if not _suits(dy, x, dweight, dbias):
+        return False
+    plan = planned(dy.T, x, dweight, Epilogue.BGRADB, dbias)
+    if plan is None or _seen.get(plan.kernel) is False:
+        return False
+    try:
+        plan(dy.T, x, dweight, vector=dbias)
+    except NotSupported:
+        _seen[plan.kernel] = False
+        return False
+    return True
+
+
+def _activated(x: Array, weight: Array, bias: Array, y: Array, epilogue: Epilogue, aux: Array | None) -> bool:
+    if not _suits(x, weight, bias, y):
+        return False
+    plan = planned(x, weight.T, y, epilogue, bias)
+    if plan is None or not _keeps_nan(plan, x, weight, y, aux):
+        return False
+    plan(x, weight.T, y, vector=bias, aux=aux)
+    return True
+
+
+def _suits(*arrays: Array) -> bool:
+    """float64 has no epilogues; a vector's elements lie together."""
+    vectors = (array for array in arrays if array.ndim == 1)
+    return (
+        arrays[0].dtype != np.float64
+        and name_of(*arrays) is not None
+        and all(array.size for array in arrays)
+        and all(vector.flags.c_contiguous for vector in vectors)
+    )
+
+
+_seen: dict[tuple, bool] = {}
+"""Of each kernel that was tried, whether it serves: with an activation, whether NaN comes through."""
+
+
+def _keeps_nan(plan: Plan, x: Array, weight: Array, y: Array, aux: Array | None) -> bool:
+    """Whether NaN comes through the plan's activation: a net that has diverged has to say so.
+
+    cuBLASLt's documentation says "max(x, 0)", which a GPU's own maximum makes 0 of NaN, and leaves open which it is. So
+    each kernel is tried once, with a bias of NaN. While a step is being recorded nothing can be read back: one that
+    nobody has tried until then is not taken. (Steps run by calls before one is recorded.)
+    """
+    if plan.kernel not in _seen:
+        xp: Any = array_module(x)
+        if xp.cuda.get_current_stream().is_capturing():
+            return False
+        nothing = xp.full(len(weight), np.nan, dtype=np.float32).astype(x.dtype)
+        try:
+            plan(x, weight.T, y, vector=nothing, aux=aux)
+            _seen[plan.kernel] = bool(xp.isnan(y.astype(np.float32)).all())
+        except NotSupported:
+            _seen[plan.kernel] = False
+    return _seen[plan.kernel]

@@ -1,0 +1,141 @@
+"""What a recorded step asks of a GPU, counted on the stand-in: steps of course size are bound by their launches.
+
+Each net's plan says every kernel, product, copy and operation of the array library in its step. A launch more than
+planned is a finding, one less a plan to be mended. The batch's way into the graph is not in it.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import dlcourse as dl
+from dlcourse import backend, nn, optim
+from dlcourse import functional as F
+from dlcourse.models.char_rnn import CharRNN
+from dlcourse.models.cnn import CNN
+from dlcourse.models.gpt import GPT
+from dlcourse.models.mlp import MLP
+from dlcourse.models.softmax import SoftmaxModel
+
+ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
+pytestmark = pytest.mark.skipif(ELSEWHERE, reason="launches are counted on the stand-in for CuPy (-p tests.fake_cupy)")
+
+CLASSES, STEPS = 10, 6
+DRAW = np.random.default_rng(0)
+ROWS = DRAW.normal(size=(256, 20)).astype("float32"), DRAW.integers(0, CLASSES, 256)
+PICTURES = DRAW.normal(size=(8, 8, 8, 3)).astype("float32"), DRAW.integers(0, CLASSES, 8)
+TEXT = DRAW.integers(0, CLASSES, (4, STEPS)), DRAW.integers(0, CLASSES, (4, STEPS))
+
+LOSS = Counter(cross_entropy_float=1)
+"""Rows, their mean and the gradient; backward starts from it without a 1."""
+LAST = Counter(product=3)
+"""A linear layer: x W^T + b; dW with db; dx."""
+HIDDEN = Counter(product=3, relu_bias_grad_float=1)
+"""A linear layer and a ReLU: max(x W^T + b, 0); the gradient through the ReLU with db; dW; dx."""
+NO_INPUT_GRAD = Counter(product=1)
+"""What the first layer does not need."""
+SGD, ADAM = Counter(sgd_step_float=1), Counter(adam_step_float=1)
+HEAD = HIDDEN + LAST + LOSS
+"""Of the convolutional nets: a hidden layer, the last one, the loss."""
+POOL = Counter(max_pool_float=1, max_pool_grad_float=1)
+WEIGHT = Counter({"copy into": 1})
+"""A convolution's weight gradient comes in an array of its own."""
+NORM = Counter(layer_norm_float=1, layer_norm_grad_input_float=1, layer_norm_grad_sums_float=1)
+
+BLOCK = (
+    NORM + NORM
+    # the attention's two projections, the MLP's two layers; scores and values one way, their gradients the other
+    + Counter(product=4 * 3 + 2 + 4, attention_softmax_float=1, attention_softmax_grad_float=1)
+    + Counter(gelu_tanh_bias_grad_float=1)
+    # both residual sums, and where their gradients meet
+    + Counter(add_float=4)
+    # heads apart and together again, each way
+    + Counter(ascontiguousarray=2, reshape=2)
+)
+"""Of a transformer."""
+
+PLANS: dict[str, tuple[Callable[[], nn.Module], tuple, Callable, Counter]] = {
+    "softmax": (lambda: SoftmaxModel((20,), CLASSES), ROWS, optim.SGD, LAST - NO_INPUT_GRAD + LOSS + SGD),
+    "mlp": (
+        lambda: MLP((20,), CLASSES, [16, 16]),
+        ROWS,
+        optim.SGD,
+        HIDDEN + HIDDEN + LAST - NO_INPUT_GRAD + LOSS + SGD,
+    ),
+    "cnn, narrow": (
+        lambda: CNN((8, 8, 3), CLASSES, [32], [16]),
+        PICTURES,
+        optim.Adam,
+        # the convolution with its ReLU; the gradient through that with db; the weight's, in parts
+        Counter(conv_forward_32_float=1, relu_bias_grad_float=1, conv_weight_grad_32_float=1, add_parts_float=1)
+        + WEIGHT + POOL + HEAD + ADAM,
+    ),
+    "cnn, wide": (
+        lambda: CNN((8, 8, 3), CLASSES, [40], [16]),
+        PICTURES,
+        optim.Adam,
+        Counter(patches_float=2, product=2, relu_bias_grad_float=1) + WEIGHT + POOL + HEAD + ADAM,
+    ),
+    "cnn, normalised": (
+        lambda: CNN((8, 8, 3), CLASSES, [40], [16], batch_norm=True),
+        PICTURES,
+        optim.Adam,
+        Counter(patches_float=2, product=2, follow_statistics_float=1, pack_positive_float=1)
+        + Counter(batch_norm_sums_float=1, batch_norm_apply_float=1)
+        + Counter(batch_norm_grad_sums_float=1, batch_norm_grad_apply_float=1)
+        + WEIGHT + POOL + HEAD + ADAM,
+    ),
+    "lstm": (
+        lambda: CharRNN((STEPS,), CLASSES, "lstm", hidden=8, embedding=8),
+        TEXT,
+        optim.Adam,
+        # a product and a kernel for each step each way; the products of the inputs and of the three gradients
+        Counter(product=2 * STEPS + 4, lstm_step_float=STEPS, lstm_grad_step_float=STEPS) + LAST + LOSS + ADAM
+        # the embedding and its gradient; two biases that are one, and the copy of its gradient for each
+        + Counter({"take": 1, "embedding_parts_float": 1, "add": 1, "column_sums_float": 1, "copy into": 3})
+        # first states and their gradients, last states out, the hidden states before each step
+        + Counter(zeros=2, zeros_like=2, copy=2, stack=2, concatenate=1),
+    ),
+    "gpt": (
+        lambda: GPT((STEPS,), CLASSES, layers=2, heads=2, width=16),
+        TEXT,
+        optim.AdamW,
+        BLOCK + BLOCK + NORM + LAST + LOSS + ADAM
+        # symbols and places: looked up and added; gradients of both, of the symbols also from the last layer
+        + Counter({"take": 1, "add": 1, "embedding_parts_float": 1, "iadd": 1, "sum": 1, "zeros": 1, "copy into": 2}),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_step_launches_what_is_planned(name: str, device: str) -> None:
+    from tests.cuda_host.capture import Stream
+
+    make, batch, optimizer, plan = PLANS[name]
+    model = make()
+    step = dl.TrainStep(model, F.cross_entropy, optimizer(model.parameters(), lr=0.01))
+    step.capture = False
+    x, y = map(backend.current().asarray, batch)
+    for _ in range(2):  # kernels compile and products are planned before a step is recorded
+        step(x, y)
+    stream = Stream()
+    stream.begin_capture()
+    step.update(x, y)
+    found = Counter(stream.end_capture().launches)
+    assert (found - plan, plan - found) == (Counter(), Counter()), f"{found.total()} launches, planned {plan.total()}"
+
+
+def test_totals() -> None:
+    """The numbers to quote."""
+    totals = {name: plan.total() for name, (*_, plan) in PLANS.items()}
+    assert totals == {
+        "softmax": 4,
+        "mlp": 12,
+        "cnn, narrow": 16,
+        "cnn, wide": 17,
+        "cnn, normalised": 22,
+        "lstm": 49,
+        "gpt": 86,
+    }
