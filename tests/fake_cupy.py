@@ -65,6 +65,11 @@ class ndarray:
     def base(self) -> "ndarray | None":
         return ndarray(self.host.base) if isinstance(self.host.base, np.ndarray) else None
 
+    def set(self, array: np.ndarray, stream: Any = None) -> None:
+        assert isinstance(array, np.ndarray) and array.dtype == self.dtype and array.shape == self.shape
+        capture.refuse("a copy from the host")
+        self.host[...] = array
+
     def get(self) -> np.ndarray:
         capture.refuse("a copy to the host")
         return self.host.copy()
@@ -325,6 +330,7 @@ def _install() -> None:
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
     cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
     cuda.MemoryPool, cuda.using_allocator = _MemoryPool, _using_allocator
+    cuda.alloc_pinned_memory = bytearray
     cuda.Event, cuda.get_elapsed_time = capture.Event, capture.elapsed
     fake.get_default_memory_pool = lambda: _default_pool
     fake.__dict__.update(ndarray=ndarray, cuda=cuda, RawModule=RawModule, __version__=real.__version__)

@@ -51,6 +51,14 @@ class Backend:
             return 0
         return self.xp.cuda.Device(self.index).mem_info[0] // 2
 
+    def double_buffer(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        """What brings batches of that shape here while others are computed with; None on a CPU, where they are."""
+        if self.kind == "cpu":
+            return None
+        from dlcourse.backend.cuda.staging import DoubleBuffer
+
+        return DoubleBuffer(self, shape, dtype)
+
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
         if self.kind == "cuda":

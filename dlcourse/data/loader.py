@@ -30,9 +30,10 @@ class Loader:
 
     Features are normalised once and lie on the device; a batch is one ``take``, or a view where the order is the part's
     own. Pictures in uint8 stay so, a quarter of the memory, and come gathered, normalised and augmented batch by batch
-    from one kernel. They, and memory-mapped files, are copied to a GPU that has room for them; else, and on the CPU
-    always, they stay where they are and a batch reads its own rows. Class labels and symbols stay int64; all else has
-    the floating-point type asked for, the targets of a regression float32 where that has 16 bits.
+    from one kernel. A set that is larger than what a GPU has room for stays on the host: the next batch is read by a
+    thread and copied while a step works on this one, see ``dlcourse/backend/cuda/staging.py``. On the CPU pictures in
+    uint8 and memory-mapped files stay where they are, and a batch reads its own rows. Class labels and symbols stay
+    int64; all else has the floating-point type asked for, the targets of a regression float32 where that has 16 bits.
 
     On a CPU with more than one core a thread makes the next large batch while a step works on this one; it guesses that
     steps follow one another, and a wrong guess costs time only.
@@ -67,12 +68,17 @@ class Loader:
         self._raw = x.dtype == np.uint8  # and so normalised batch by batch
         if self._raw and not normalizer.identity:
             self._affine = tuple(backend.asarray(a, full(self._dtype)) for a in (normalizer.shift, normalizer.scale))
-        self._streamed = (self._raw or part.on_disk) and x.nbytes > backend.room()
+        # Symbols are looked up, so nothing is to be scaled, nor in bytes, which are normalised batch by batch.
+        self._as_it_is = self._raw or x.dtype.kind == "i"
+        lies_as = x.dtype if self._as_it_is else self._dtype
+        room, size = backend.room(), x.size * lies_as.itemsize
+        self._streamed = size > room if room else self._raw or part.on_disk
         if self._streamed:
             self._x = x
         else:
-            as_it_is = self._raw or x.dtype.kind == "i"  # symbols: they are looked up, so nothing is to be scaled
-            self._x = backend.asarray(np.asarray(x) if as_it_is else normalizer.apply(x, dtype))
+            self._x = backend.asarray(np.asarray(x) if self._as_it_is else normalizer.apply(x, dtype))
+        self._on_host = self._streamed and not room
+        self._lies_as = lies_as
         self._y = backend.asarray(part.y, full(self._dtype) if part.y.dtype.kind == "f" else None)
         self._cut(self.samples if batch_size == "full" else batch_size, shuffle)
 
@@ -81,12 +87,14 @@ class Loader:
         self.batch_size = min(batch_size, self.samples)
         self.steps_per_epoch = -(-self.samples // self.batch_size)
         self._shuffled = shuffle and self.batch_size < self.samples
-        self._order: tuple[int, np.ndarray, Array] = (-1, np.empty(0), None)
+        self._orders: dict[int, np.ndarray] = {}
+        self._on_device: tuple[int, Array] = (-1, None)
         self._whole: tuple[Array, Array] | None = None
         numbers = self.batch_size * int(np.prod(self._x.shape[1:]))
-        on_host = self._streamed and not self._backend.room()
-        threaded = on_host and numbers >= WORTH_A_THREAD and self.steps_per_epoch > 1 and _cores() > 1
-        self._ahead = _Ahead() if threaded else None
+        worth_it = numbers >= WORTH_A_THREAD and _cores() > 1 if self._on_host else self._streamed
+        self._ahead = _Ahead() if worth_it and self.steps_per_epoch > 1 else None
+        self._buffer: Any = None
+        self._taken: Any = None
 
     def in_batches_of(self, batch_size: int) -> "Loader":
         """The same arrays in batches of another size, in the part's own order, not augmented: for evaluation."""
@@ -103,7 +111,33 @@ class Loader:
 
         They may be views of the whole part, so they are not to be written to.
         """
-        return self._make(step) if self._ahead is None else self._ahead.get(step, self._make)
+        if self._ahead is None:
+            return self._make(step)
+        return self._ahead.get(step, self._make) if self._on_host else self._from_buffer(step)
+
+    def _from_buffer(self, step: int) -> tuple[Array, Array]:
+        """A batch of a set that is larger than the device: the next one is on its way while it is computed with."""
+        if self._buffer is None:
+            self._buffer = self._backend.double_buffer((self.batch_size, *self._x.shape[1:]), self._lies_as)
+        if self._taken is not None:
+            self._buffer.done(self._taken)
+        self._taken = self._ahead.get(step, self._put)
+        rows, chosen = self._rows(step)
+        x = self._finished(self._buffer.get(self._taken), None, step)
+        return x, self._y[rows] if chosen is None else self._y.take(chosen, axis=0)
+
+    def _put(self, step: int) -> Any:
+        span, epoch = self._span(step)
+        rows = self._order(epoch)[span] if self._shuffled else span
+        return self._buffer.put(self._count(rows), lambda host: np.copyto(host, self._read(rows)))
+
+    def _count(self, rows: slice | np.ndarray) -> int:
+        return len(range(self.samples)[rows]) if isinstance(rows, slice) else len(rows)
+
+    def _read(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Samples from where they are, as they lie on a device."""
+        x = np.asarray(self._x[rows])
+        return x if self._as_it_is else self._normalizer.apply(x, self._dtype)
 
     def batches(self) -> Iterator[tuple[Array, Array]]:
         """Every sample once, in the part's own order: for evaluation."""
@@ -111,17 +145,31 @@ class Loader:
             yield self._in_order(slice(start, start + self.batch_size))
 
     def _make(self, step: int) -> tuple[Array, Array]:
-        epoch, place = divmod(step, self.steps_per_epoch)
-        span = slice(place * self.batch_size, (place + 1) * self.batch_size)
+        rows, chosen = self._rows(step)
+        if chosen is None:
+            return self._in_order(rows) if self._augment is None else (self._pictures(rows, step), self._y[rows])
+        return self._pictures(rows if self._streamed else chosen, step), self._y.take(chosen, axis=0)
+
+    def _rows(self, step: int) -> tuple[slice | np.ndarray, Array | None]:
+        """Which samples a step sees: a stretch, or their numbers on the host and on the device."""
+        span, epoch = self._span(step)
         if not self._shuffled:
-            return self._in_order(span) if self._augment is None else (self._pictures(span, step), self._y[span])
-        if epoch != self._order[0]:
-            order = self._permutation(epoch)
-            self._order = epoch, order, self._backend.asarray(order)
-        _, on_host, on_device = self._order
-        chosen = on_device[span]
-        x = self._pictures(on_host[span] if self._streamed else chosen, step)
-        return x, self._y.take(chosen, axis=0)
+            return span, None
+        order = self._order(epoch)
+        if epoch != self._on_device[0]:
+            self._on_device = epoch, self._backend.asarray(order)
+        return order[span], self._on_device[1][span]
+
+    def _span(self, step: int) -> tuple[slice, int]:
+        """The places of a step in its epoch's order, and which epoch that is."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return slice(place * self.batch_size, (place + 1) * self.batch_size), epoch
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The order of an epoch, on the host; the loader's thread may be an epoch ahead of who asks for batches."""
+        if epoch not in self._orders:
+            self._orders = {k: v for k, v in self._orders.items() if k == epoch - 1} | {epoch: self._permutation(epoch)}
+        return self._orders[epoch]
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return generator(self._seed, "order", epoch).permutation(self.samples)
@@ -150,12 +198,15 @@ class Loader:
         """The samples of these rows, normalised; augmented as in a step, if given."""
         x, rows = self._x, None
         if self._streamed:
-            x = np.asarray(x[chosen])
-            x = self._backend.asarray(x if self._raw else self._normalizer.apply(x, self._dtype))
+            x = self._backend.asarray(self._read(chosen))
         elif isinstance(chosen, slice):
             x = x[chosen]
         else:
             rows = chosen
+        return self._finished(x, rows, step)
+
+    def _finished(self, x: Array, rows: Array | None, step: int | None) -> Array:
+        """Samples on the device, of these rows or all, normalised where they are bytes, and augmented."""
         how = self._augment if step is not None else None
         if how is None and not self._raw:
             return x if rows is None else x.take(rows, axis=0)

@@ -87,6 +87,9 @@ class Stream:
     def synchronize(self) -> None:
         wait("a stream")
 
+    def wait_event(self, event: "Event") -> None:
+        assert event.at != -1, "an event that nobody recorded"
+
     def is_capturing(self) -> bool:
         return _noting is not None
 
