@@ -185,12 +185,15 @@ class _Module(ModuleType):
     def __init__(self, name: str, real_module: ModuleType, computes: Any):
         super().__init__(name)
         self.__dict__.update(_real=real_module, _computes=computes)
+        self.__spec__ = real_module.__spec__  # by which others ask whether CuPy is installed
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(self._real, name)  # AttributeError where CuPy lacks it
         ours = getattr(self._computes, name, None)
+        if name.startswith("_"):
+            return found  # CuPy's own affair, such as how it finds NVRTC
         if isinstance(found, ModuleType):
             found = _Module(name, found, ours)
         elif callable(found) and not isinstance(found, type):
