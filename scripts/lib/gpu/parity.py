@@ -1,0 +1,72 @@
+"""100 steps of one config on the CPU and on the GPU, loss by loss, with dropout and augmentation on.
+
+Both draw the same bits for weights, order, augmentation and dropout, so the losses differ by rounding alone: sums come
+in another order. Such a difference grows while a net learns. Where each step multiplies it by 1 + g, as a curved loss
+does, it is u (1 + g)^k after k steps, u the rounding of one step, a few units of 6e-8 in float32. A factor of 1e4 in 100
+steps, g about 0.1, is more than these small, clipped, decaying steps show; ReLUs and max pools that fall on the other
+side add jumps. Hence ``FLOAT32``: 1e-4 in the first 10 steps, in which nothing has grown yet, 2e-2 after that.
+
+Float64 tells rounding from errors: the same growth from 1e-16 leaves 1e-9 unreached (``FLOAT64``), while a wrong
+gradient, a wrong mask or a batch out of order is as far off as in float32.
+"""
+
+import tempfile
+from pathlib import Path
+
+from gpu.nets import changed, nets, trained
+from gpu.part import Outcome, Task, judged, no_gpu
+
+STEPS, EARLY = 100, 10
+FLOAT32, FLOAT64 = (1e-4, 2e-2), (1e-11, 1e-9)
+"""The largest relative difference of a loss up to step ``EARLY``, and up to step ``STEPS``."""
+SHOWN = 1, 10, 100
+
+
+def check(task: Task) -> Outcome:
+    if not task.gpu:
+        return no_gpu()
+    failures, late, table = [], [], [f"largest relative difference of the loss up to step {', '.join(map(str, SHOWN))}"]
+    worst = dict.fromkeys(("float32", "float64"), 0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        specs = {
+            (name, precision, device): {"config": changed(config, precision, steps=STEPS), "device": device}
+            for name, config in nets(Path(folder)).items()
+            for precision in worst
+            for device in ("cpu", "cuda")
+        }
+        on_cpu: dict = {}
+        done = 0
+        for (name, precision, device), found in trained(task, specs, limit=40.0):
+            if device == "cpu":
+                on_cpu = found
+                continue
+            label = f"{name} in {precision}"
+            if on_cpu.get("late") or found.get("late"):
+                late.append(label)
+                continue
+            done += 1
+            problem, gaps = verdict(on_cpu, found, FLOAT32 if precision == "float32" else FLOAT64)
+            line = f"{label:<18} {'  '.join(f'{gap:.1e}' for gap in gaps)}"
+            table.append(f"{line}  {problem or ''}".rstrip())
+            print(table[-1], flush=True)
+            if problem:
+                failures.append(f"{label}: {problem}")
+            worst[precision] = max([worst[precision], *gaps])
+            task.note(judged(failures, [*late, "the others"], f"{done} comparisons", table=table))
+    furthest = ", ".join(f"{gap:.1e} in {precision}" for precision, gap in worst.items())
+    detail = f"{done - len(failures)} of {len(specs) // 2} agree over {STEPS} steps; furthest off {furthest}"
+    return judged(failures, late, detail, table=table)
+
+
+def verdict(expected: dict, got: dict, limits: tuple[float, float]) -> tuple[str | None, list[float]]:
+    """What is wrong, None where nothing is, and the largest differences up to the steps that are shown."""
+    for device, found in (("CPU", expected), ("GPU", got)):
+        if "error" in found:
+            return f"on the {device}: {found['error']}", []
+    gaps = [abs(a - b) / max(abs(a), 1e-12) for a, b in zip(expected["losses"], got["losses"], strict=True)]
+    shown = [max(gaps[:step]) for step in SHOWN if step <= len(gaps)]
+    for step, gap in enumerate(gaps, 1):
+        limit = limits[0] if step <= EARLY else limits[1]
+        if not gap <= limit:
+            return f"step {step}: {gap:.1e} off, at most {limit:.0e}", shown
+    return None, shown
