@@ -291,6 +291,7 @@ def _install() -> None:
     """Take CuPy's place, and say that there is a device."""
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
+    runtime.getDeviceProperties, runtime.driverGetVersion = lambda device: {"name": b"the stand-in"}, lambda: 0
     cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
     cuda.MemoryPool, cuda.using_allocator = _MemoryPool, lambda allocator: contextlib.nullcontext()
     fake.__dict__.update(ndarray=ndarray, cuda=cuda, RawModule=RawModule, __version__=real.__version__)

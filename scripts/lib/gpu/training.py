@@ -2,7 +2,8 @@
 
 A spec is JSON: ``config``, ``device``, and ``capture`` (false: every step by calls). Its answer has the ``losses`` at the
 log points, a hash of each array of the model (``weights``), the ``metrics``, how long a step took (``ms``), how many
-CUDA graphs were recorded and what was warned of.
+CUDA graphs were recorded and what was warned of. Where the config, or a file that it names, is refused it has ``error``
+and ``refused``.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from typing import Any
 import dlcourse
 from dlcourse import backend
 from dlcourse.backend import capture, determinism
+from dlcourse.errors import DlcourseError
 from processes import answer
 
 
@@ -26,7 +28,14 @@ def main() -> int:
     recorders = watch_recording()
     for text in sys.argv[1:]:
         del recorders[:]
-        answer(**train(json.loads(text)), graphs=sum(len(each.graphs) for each in recorders))
+        try:
+            found = train(json.loads(text))
+        except DlcourseError as error:
+            if error.exit_code != 2:
+                raise
+            answer(error=str(error).splitlines()[0], refused=True)
+        else:
+            answer(**found, graphs=sum(len(each.graphs) for each in recorders))
     return 0
 
 
