@@ -28,7 +28,7 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def run(command: Sequence[str], timeout: float, quiet: bool = False, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], timeout: float, quiet: bool = False, **options: Any) -> subprocess.CompletedProcess:
     """A command to its end; ``quiet`` keeps what it prints instead of showing it.
 
     Raises:

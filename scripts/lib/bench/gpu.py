@@ -1,10 +1,10 @@
 """The workloads on a GPU: ours, PyTorch eager, PyTorch with the whole step in a CUDA graph, and PyTorch compiled.
 
-The sides take turns, each in a process of its own that goes through all workloads, with the data on the device; of a
-step's time the median over blocks of steps counts, the device waited for at the ends of a block, and of the rounds the
-median. In float32 TF32 is off for both, in the rows called tf32 it is on for both. Ours comes first, so that its times
-are there whatever becomes of a peer; compiling, which can take minutes, comes last and has a limit. That all compute the
-same is checked by the losses of their first steps from the same weights.
+The sides take turns, each in a process of its own that goes through all workloads, with the data on the device. Of a
+step's time the median over blocks of steps counts, the device waited for at the ends of a block; of the rounds the
+median. In the rows called float32 TF32 is off for both, in those called tf32 it is on for both. Ours comes first, so
+that its times are there whatever becomes of a peer; compiling, which can take minutes, comes last and has a limit. That
+all compute the same is checked by the losses of their first steps from the same weights.
 """
 
 import json
@@ -27,8 +27,8 @@ PEERS = ("eager", "compiled", "graph")
 LIMIT, COMPILE_LIMIT = 60.0, 90.0
 """Seconds for one workload of one side; compiled has to compile first."""
 TOLERANCE = {"float32": 2e-3, "tf32": 1e-2}
-"""Of a loss, relative. Sums come in another order, which the steps before have carried on; TF32's factors are rounded to
-10 bits, 5e-4 each, and not by all in the same products."""
+"""Of a loss, relative. Sums come in another order, which the steps before have carried on; TF32's factors are rounded
+to 10 bits, 5e-4 each, and not by all in the same products."""
 SMALL = Workload("mlp100", 128, (784,), 10, "sgd", "784-100-10, ReLU")
 ALL = {"softmax": replace(WORKLOADS["softmax"], batch=256), "mlp100": SMALL} | {
     name: workload for name, workload in WORKLOADS.items() if name != "softmax"
@@ -57,7 +57,7 @@ def main(only: Sequence[str], rounds: int, seconds: float, path: Path | None, bu
         if path:
             path.write_text(json.dumps({"rows": rows, "table": table(rows)}, indent=1) + "\n")
     print("\n".join(table(rows)))
-    return 0 if all(each["agree"] and "ours" in each["ms"] for each in rows) else 1
+    return 0 if all("ours" in each["ms"] and not each["differ"] for each in rows) else 1
 
 
 def turns(rounds: int) -> list[tuple[str, str]]:
@@ -80,7 +80,6 @@ def row(name: str, precision: str, cells: dict[tuple[str, str, str], list[dict]]
         "late": [side for side, found in runs.items() if any(run.get("late") for run in found)],
         "losses": losses,
         "differ": differing(losses, TOLERANCE[precision]),
-        "agree": not differing(losses, TOLERANCE[precision]),
         "about": {side: found[0]["about"] for side, found in made.items()},
     }
 
@@ -107,15 +106,17 @@ def table(rows: list[dict]) -> list[str]:
         ratios = [f"{ms[side] / ours:.2f}" if ours and side in ms else "-" for side in PEERS]
         compared = [side for side in PEERS if side in each["losses"] and "ours" in each["losses"]]
         losses = f"DIFFER: {', '.join(each['differ'])}" if each["differ"] else "same" if compared else "-"
-        lines.append(f"| {each['name']} | {each['precision']} | {' | '.join(times)} | {' | '.join(ratios)} | {losses} |")
+        lines.append(f"| {' | '.join([each['name'], each['precision'], *times, *ratios, losses])} |")
     return lines
 
 
 def cell(row: dict, side: str) -> str:
+    """A time, or why there is none."""
     if side in row["ms"]:
         return f"{1e3 * row['ms'][side]:.1f}"
     if side in row["late"]:
-        return "compile took too long" if side == "compiled" else "took too long"
+        late = row["errors"][side]
+        return "compile took too long" if side == "compiled" and late.startswith("not done") else late
     return "failed" if side in row["errors"] else "-"
 
 

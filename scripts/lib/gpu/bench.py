@@ -39,12 +39,12 @@ def verdict(rows: list[dict], table: list[str]) -> Outcome:
         label = f"{row['name']} in {row['precision']}"
         failures += [f"{label}: {side}'s losses are not ours" for side in row["differ"]]
         if "ours" in row["errors"] and "ours" not in row["late"]:
-            failures.append(f"{label}: ours: {row['errors']['ours']}")
+            failures.append(f"{label}, ours: {row['errors']['ours']}")
         elif "ours" not in row["ms"]:
             late.append(label)
     compared = sum(any(side != "ours" for side in row["losses"]) and "ours" in row["losses"] for row in rows)
-    empty = [f"{row['name']} {row['precision']} {side}" for row in rows for side in row["errors"] if side != "ours"]
+    empty = sum(side not in row["ms"] for row in rows for side in row["errors"])
     detail = f"{len(rows)} rows, {compared} compared with PyTorch"
     if empty:
-        detail += f"; {len(empty)} of the peers' cells empty"
+        detail += f"; {empty} of the peers' cells empty"
     return judged(failures, late, detail, rows=rows, table=table)

@@ -48,11 +48,8 @@ def verdict(by_calls: dict, recorded: dict) -> str | None:
     for way, found in (("by calls", by_calls), ("recorded", recorded)):
         if "error" in found:
             return f"{way}: {found['error']}"
-    refused = [said for said in recorded["warnings"] if said.startswith("NotCaptured")]
-    if refused:
-        return refused[0]
-    if not recorded["graphs"]:
-        return "no step was recorded, and nothing was said"
+    if recorded["by_calls"] or not recorded["graphs"]:
+        return f"not recorded: {'; '.join(recorded['notes']) or 'nothing was said'}"
     if by_calls["graphs"]:
         return "the steps by calls were recorded too"
     differ = differing(by_calls, recorded)

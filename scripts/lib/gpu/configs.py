@@ -1,4 +1,4 @@
-"""One step of every config on the CPU and on the GPU: the same metrics; a config whose files are not here is left out."""
+"""One step of each config on the CPU and on the GPU: the same metrics. One whose files are not here is left out."""
 
 import math
 
@@ -28,7 +28,8 @@ def check(task: Task) -> Outcome:
             print(failures[-1])
         else:
             worst = max([worst, *(relative(a, b) for a, b in zip(*map(in_order, found), strict=True))])
-    left_out = {path.removeprefix(f"{ROOT}/"): found["left_out"] for path, found in on_cpu.items() if "left_out" in found}
+    absent = [path for path in paths if path not in there]
+    left_out = {path.removeprefix(f"{ROOT}/"): on_cpu[path]["left_out"] for path in absent}
     if not there:
         failures.append("no config has its files here")
     detail = f"{len(there) - len(failures) - len(late)} of {len(there)} configs the same, furthest off {worst:.1e}"

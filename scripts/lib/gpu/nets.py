@@ -22,6 +22,7 @@ PICTURES = {
     "augment": {"flip": True, "crop": 2},
 }
 MOMENTUM = {"name": "sgd", "lr": 0.02, "momentum": 0.9, "schedule": {"name": "cosine", "warmup": 5}}
+TRAIN = {"steps": 20, "batch_size": 25, "log_every": 1, "eval_every": 0, "evaluate": ["val"], "clip_norm": 5.0}
 
 
 def nets(folder: Path) -> dict[str, Config]:
@@ -37,12 +38,14 @@ def nets(folder: Path) -> dict[str, Config]:
         "softmax": ({"name": "softmax"}, PICTURES, {"name": "sgd", "lr": 0.01}),
         "mlp": ({"name": "mlp", "hidden": [48, 32], "dropout": 0.3}, PICTURES, MOMENTUM),
         "cnn": (
-            {"name": "cnn", "channels": [8, 12], "hidden": [24], "batch_norm": True, "dropout": 0.2}, PICTURES, MOMENTUM,
+            {"name": "cnn", "channels": [8, 12], "hidden": [24], "batch_norm": True, "dropout": 0.2},
+            PICTURES, MOMENTUM,
         ),
         "resnet": ({"name": "resnet", "depth": 8, "width": 8}, PICTURES, MOMENTUM),
         "lstm": ({"name": "char_rnn", "hidden": 24, "embedding": 12, "dropout": 0.2}, symbols, MOMENTUM),
         "gpt": (
-            {"name": "gpt", "layers": 2, "heads": 2, "width": 24, "dropout": 0.1}, symbols, {"name": "adamw", "lr": 1e-3},
+            {"name": "gpt", "layers": 2, "heads": 2, "width": 24, "dropout": 0.1},
+            symbols, {"name": "adamw", "lr": 1e-3},
         ),
     }  # fmt: skip
     return {
@@ -53,7 +56,7 @@ def nets(folder: Path) -> dict[str, Config]:
             "model": model,
             "loss": "cross_entropy",
             "optimizer": optimizer,
-            "train": {"steps": 20, "batch_size": 25, "log_every": 1, "eval_every": 0, "evaluate": ["val"], "clip_norm": 5.0},
+            "train": TRAIN,
             "metrics": ["cross_entropy", "accuracy"],
         }
         for name, (model, data, optimizer) in models.items()
@@ -69,7 +72,7 @@ def changed(config: Config, precision: str = "float32", **train: Any) -> Config:
 
 
 def trained(task: Task, specs: Mapping[str, Mapping], limit: float, **options: Any) -> Iterator[tuple[str, dict]]:
-    """Train each spec (see ``gpu.training``) in turn; yields its name with what came of it, at most ``limit`` s each."""
+    """Train each spec (see ``gpu.training``) in turn, for ``limit`` s at most; yields its name and what came of it."""
     names = list(specs)
     texts = [json.dumps(spec) for spec in specs.values()]
     command = python("-m", "gpu.training")

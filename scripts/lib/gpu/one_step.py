@@ -6,10 +6,11 @@ here.
 
 import sys
 
+from processes import answer
+
 import dlcourse
 from dlcourse.config import resolve
 from dlcourse.errors import DlcourseError
-from processes import answer
 
 
 def main() -> int:

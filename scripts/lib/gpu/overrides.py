@@ -20,19 +20,16 @@ def check(task: Task) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         ran = run_tests(task, Path(folder), [TESTS], limit=60.0)
     failing = Counter(kernel_of(name) for name in ran.failed)
-    for name, why in ran.failed.items():
-        print(f"{name.removeprefix(TESTS + '::')}: {why}")
+    failures = [f"{name.removeprefix(TESTS + '::')}: {why}" for name, why in ran.failed.items()]
+    print("\n".join(failures))
     detail = f"{len(ran.passed)} tests passed on {task.device}, {len(ran.failed)} failed"
     if failing:
         detail += f": {', '.join(f'{name} ({count})' for name, count in failing.most_common())}"
-    well = ran.passed or ran.failed
-    return judged(
-        [f"{name.removeprefix(TESTS + '::')}: {why}" for name, why in ran.failed.items()] + ([] if well else ["no test ran"]),
-        [] if ran.finished else ["all tests"],
-        detail,
-        kernels=failing,
-        texts=dict(list(ran.texts.items())[:MOST_TEXTS]),
-    )
+    if ran.finished and not ran.passed and not ran.failed:
+        failures.append("no test ran")
+    late = [] if ran.finished else ["all tests"]
+    texts = dict(list(ran.texts.items())[:MOST_TEXTS])
+    return judged(failures, late, detail, kernels=failing, texts=texts)
 
 
 def kernel_of(test: str) -> str:

@@ -59,7 +59,7 @@ def check(task: Task) -> Outcome:
         accuracy = found["metrics"]["val"]["accuracy"]
         table.append(f"| {name} | {precision} | {found['ms']:.3f} | {found['losses'][-1]:.4f} | {accuracy:.4f} |")
         print(table[-1], flush=True)
-        results[f"{name} {precision}"] = {key: found[key] for key in ("ms", "losses", "metrics", "warnings", "graphs")}
+        results[f"{name} {precision}"] = {key: found[key] for key in ("ms", "losses", "metrics", "notes", "graphs")}
         reference = results.get(f"{name} float32")
         if reference and accuracy < reference["metrics"]["val"]["accuracy"] - BEHIND:
             failures.append(f"{label}: accuracy {accuracy:.4f}, more than {BEHIND} below float32's")

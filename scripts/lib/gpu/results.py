@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 SETTINGS = "DLCOURSE_TEST_RESULTS"
-"""JSON: ``file``, where results go; ``share``, [i, n]: the i-th of n parts of the test files; ``limit``, seconds for one
-test; ``device``, which is asked after each failure whether it still works, or null."""
+"""JSON: ``file``, where results go; ``share``, [i, n]: the i-th of n parts of the test files; ``limit``, seconds for
+one test; ``device``, which is asked after each failure whether it still works, or null."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -92,6 +92,9 @@ def _works(device: str) -> bool:
 def _failure(report: pytest.CollectReport | pytest.TestReport) -> dict[str, str]:
     """Why in a line, and the end of pytest's whole report."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else str(report.longrepr)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return {"outcome": "failed", "detail": first[:300], "text": report.longreprtext[-4000:]}
+    text = report.longreprtext
+    # Of a file that cannot be imported pytest says first that it cannot; the lines that it marks with E say why.
+    marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+    lines = crash.message.splitlines() if crash is not None else marked[-1:] or text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    return {"outcome": "failed", "detail": first[:300], "text": text[-4000:]}

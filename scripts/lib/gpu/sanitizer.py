@@ -46,9 +46,7 @@ def check(task: Task) -> Outcome:
             options += ["--report-api-errors", "no"]  # CuPy asks for what may fail, and handles it
             out = stack.enter_context(open(log.with_suffix(".out"), "w"))
             command = [program, *options, *tests, TESTS, "-k", CHOSEN]
-            running[tool] = stack.enter_context(
-                started(command, cwd=ROOT, env=with_path(), stdout=out, stderr=out)
-            )
+            running[tool] = stack.enter_context(started(command, cwd=ROOT, env=with_path(), stdout=out, stderr=out))
         while any(process.poll() is None for process in running.values()) and time.monotonic() < task.until:
             time.sleep(0.1)
         for tool, process in running.items():
@@ -69,7 +67,8 @@ def find() -> str | None:
     folders = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/opt/cuda", *glob.glob("/usr/local/cuda*")]
     places = [f"{folder}/{below}" for folder in filter(None, folders) for below in ("bin", "compute-sanitizer")]
     packages = [*site.getsitepackages(), site.getusersitepackages()]
-    places += [os.path.dirname(path) for each in packages for path in glob.glob(f"{each}/nvidia/**/compute-sanitizer", recursive=True)]
+    for each in packages:
+        places += map(os.path.dirname, glob.glob(f"{each}/nvidia/**/compute-sanitizer", recursive=True))
     return shutil.which("compute-sanitizer", path=os.pathsep.join([os.environ.get("PATH", ""), *places]))
 
 

@@ -69,8 +69,8 @@ class Share:
         self.environment = {**with_path(str(HERE.parent)), results.SETTINGS: json.dumps(settings)}
         if share[1] > 1:  # else each would take all cores
             self.environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // share[1])))
-        options = ["-q", "-p", "gpu.results", "-p", "no:cacheprovider", f"--device={task.device}"]
-        self.command = python("-m", "pytest", *options, *arguments)
+        options = ["-q", "-p", "gpu.results", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+        self.command = python("-m", "pytest", *options, f"--device={task.device}", *arguments)
         self.path, self.over = path, False
         self.endings: dict[str, str] = {}
         self.running: contextlib.ExitStack | None = None
@@ -117,8 +117,9 @@ class Share:
         return f"its process: {ending(code)}"
 
     def _log_end(self) -> str:
-        lines = [line for line in self.path.with_suffix(".log").read_text(errors="replace").splitlines() if line.strip()]
-        return f"ended without results: {lines[-1] if lines else 'it said nothing'}"
+        lines = self.path.with_suffix(".log").read_text(errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()][-4:]
+        return f"ended without results: {' | '.join(said) or 'it said nothing'}"
 
 
 def _unended(lines: list[dict]) -> str | None:
