@@ -19,6 +19,7 @@ written after each part.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -58,7 +59,7 @@ PARTS = {
     "overrides": Part("gpu.overrides", 60),
     "captured": Part("gpu.captured", 45),
     "parity": Part("gpu.parity", 45),
-    "deterministic": Part("gpu.deterministic", 25),
+    "deterministic": Part("gpu.deterministic", 40),
     "configs": Part("gpu.configs", 30),
     "profile": Part("gpu.profile", 15),
     "sanitizer": Part("gpu.sanitizer", 45),
@@ -116,17 +117,21 @@ def run_part(part: Part, gpu: bool, limit: float, arguments: list[str]) -> dict[
                 code = process.wait(limit + GRACE)
                 why = None if code == 0 and found.exists() else f"the part's process: {ending(code)}"
             except subprocess.TimeoutExpired:
-                process.terminate()  # it ends what it started, each of which is a group of its own
                 why = f"not done after its {limit:.0f} s"
-                try:
-                    process.wait(GRACE)
-                except subprocess.TimeoutExpired:
-                    pass  # and is ended when the block is left
+            finally:
+                ask_to_end(process)
         outcome = json.loads(found.read_text()) if found.exists() else {}
     if why is None:
         return outcome
     known = f"; until then: {outcome['detail']}" if outcome.get("detail") else ""
     return outcome | {"status": "failed", "detail": why + known}
+
+
+def ask_to_end(process: subprocess.Popen) -> None:
+    """Let a part end what it started, each of which is a group of its own, before it is ended itself."""
+    process.terminate()  # nothing, where it has ended
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)
 
 
 def conclude(parts: dict[str, dict[str, Any]], gpu: bool, path: Path) -> int:

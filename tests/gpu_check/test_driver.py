@@ -128,6 +128,22 @@ def test_what_is_known_is_written_after_each_part(start, lib, tmp_path, monkeypa
     assert list(json.loads((tmp_path / "out.json").read_text())["parts"]) == ["first"]
 
 
+def test_asked_to_end_it_ends_all_that_runs(lib, tmp_path, monkeypatch) -> None:
+    processes, late = lib("processes"), tmp_path / "late"
+    (tmp_path / "made_hangs.py").write_text(HANGS.replace("LATE", str(late)))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    code = "import sys, gpu_check as check; check.PARTS = {'hangs': check.Part('made_hangs', 30)}; "
+    code += (
+        f"sys.argv += ['--json', {str(tmp_path / 'out.json')!r}]; check.has_gpu = lambda: True; sys.exit(check.main())"
+    )
+    with processes.started(processes.python("-c", code)) as process:
+        time.sleep(2.5)
+        process.terminate()
+        assert process.wait(5) == 143
+        time.sleep(4)
+    assert not late.exists()
+
+
 def test_only_some_parts(start) -> None:
     _, summary = start({"first": (PASSES, 30), "second": (PASSES, 30)}, True, "--only", "second")
     assert list(summary["parts"]) == ["second"]

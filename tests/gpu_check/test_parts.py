@@ -73,7 +73,7 @@ def test_parity_is_judged_step_by_step(lib) -> None:
 
     problem, gaps = parity.verdict(on_cpu, off(50, 1e-3), parity.FLOAT32)
     assert problem is None and gaps == pytest.approx([0, 0, 1e-3])
-    assert parity.verdict(on_cpu, off(50, 1e-2), parity.FLOAT32)[0].startswith("step 50: 1.0e-02 off")
+    assert parity.verdict(on_cpu, off(50, 5e-2), parity.FLOAT32)[0].startswith("step 50: 5.0e-02 off")
     assert parity.verdict(on_cpu, off(10, 1e-3), parity.FLOAT32)[0].startswith("step 10:")
     assert parity.verdict(on_cpu, off(50, 1e-8), parity.FLOAT64)[0].startswith("step 50:")
     assert parity.verdict(on_cpu, off(50, float("nan")), parity.FLOAT32)[0].startswith("step 50:")
@@ -89,7 +89,7 @@ def test_parity_runs_on_both_devices_in_both_precisions(lib, task, stand_in, mon
 
 
 def test_parity_finds_a_gpu_that_computes_something_else(lib, task, stand_in, monkeypatch) -> None:
-    """Its losses are a thousandth too large."""
+    """Its losses are a thousandth too large, less than what float32 may differ by at step 100."""
     parity = only(lib, monkeypatch, "gpu.parity", SOFTMAX)
     monkeypatch.setattr(parity, "STEPS", 3)
     stand_in(

@@ -21,7 +21,8 @@ def check(task: Task) -> Outcome:
         ran = run_tests(task, Path(folder), [TESTS], limit=60.0)
     failing = Counter(kernel_of(name) for name in ran.failed)
     failures = [f"{name.removeprefix(TESTS + '::')}: {why}" for name, why in ran.failed.items()]
-    print("\n".join(failures))
+    for line in failures:
+        print(line)
     detail = f"{len(ran.passed)} tests passed on {task.device}, {len(ran.failed)} failed"
     if failing:
         detail += f": {', '.join(f'{name} ({count})' for name, count in failing.most_common())}"

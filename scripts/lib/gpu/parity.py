@@ -1,15 +1,17 @@
 """100 steps of one config on the CPU and on the GPU, loss by loss, with dropout and augmentation on.
 
 Both draw the same bits for weights, order, augmentation and dropout, so the losses differ by rounding alone: sums come
-in another order. One step rounds by a few units of u = 6e-8 (float32) or 1.1e-16 (float64), relative to the loss. A
-curved loss multiplies a difference from step to step by 1 + g, so after k steps it is about u (1 + g)^k: with g = 0.1,
-steep for such small, clipped steps, 1e4 u after 100. Where an input of a ReLU or a max pool lies within rounding of the
-other side, one sample's gradient jumps, which adds about lr / N of it to a loss.
+in another order. A step rounds by a few units of u, 6e-8 in float32 and 1.1e-16 in float64, relative to the loss, and
+where a loss is smooth that hardly grows in 100 of these steps. Where an input of a ReLU or a max pool lies within
+rounding of the other side, one sample's gradient jumps, and from there on two nets of slightly different weights learn.
 
-``FLOAT32``: 1e-5 up to step 10, in which nothing has grown yet, a hundred roundings; 2e-3 up to step 100, a growth by
-3e4. ``FLOAT64`` allows the same growth from 1.1e-16. It tells rounding from errors: a wrong gradient, a wrong mask or a
-batch out of order is as far off as in float32. The kernels run on the host, where sums come in their own order too but
-round alike, gave 4e-7 and 1e-15 at step 100.
+How large that is shows on a CPU alone, float32 against float64 on the same batches, for three seeds: up to step 10 at
+most 6e-7, in all nets; up to step 100 below 4e-7 in softmax, mlp, lstm and gpt, but 2.5e-3 in the cnn and 7e-3 in the
+resnet, whose first jumps come at step 17. Hence ``FLOAT32``: 1e-4 up to step 10, 2e-2 up to step 100.
+
+Float64 tells rounding from errors. Jumps are u / 6e-8 times as likely, practically never, so what is left is smooth
+growth (``FLOAT64``; the kernels run on the host were 1e-15 off at step 100). A wrong gradient, a wrong mask or a batch
+out of order is as far off as in float32.
 """
 
 import tempfile
@@ -19,7 +21,7 @@ from gpu.nets import changed, nets, trained
 from gpu.part import Outcome, Task, judged, no_gpu
 
 STEPS, EARLY = 100, 10
-FLOAT32, FLOAT64 = (1e-5, 2e-3), (1e-12, 1e-9)
+FLOAT32, FLOAT64 = (1e-4, 2e-2), (1e-12, 1e-9)
 """The largest relative difference of a loss up to step ``EARLY``, and up to step ``STEPS``."""
 SHOWN = 1, 10, 100
 

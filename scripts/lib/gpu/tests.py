@@ -4,6 +4,7 @@ On a GPU several processes share the test files: most of a test's time is Python
 """
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from gpu.suite import run_tests
 MOST_PROCESSES = 6
 """Side by side on one GPU: each takes about half a gigabyte of its memory for its context alone."""
 MOST_TEXTS = 40
+ON_GPU = re.compile(r"[\[-]cuda[\]-]")
+"""How a test's name ends whose device fixture is the GPU."""
 
 
 def check(task: Task) -> Outcome:
@@ -21,9 +24,11 @@ def check(task: Task) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         ran = run_tests(task, Path(folder), task.arguments, limit=180.0, side_by_side=side_by_side)
     failures = [f"{name}: {why}" for name, why in ran.failed.items()]
-    print("\n".join(failures))
-    on_gpu = sum("cuda" in name.rpartition("[")[2] for name in [*ran.passed, *ran.failed])
-    detail = f"{len(ran.passed)} passed, {len(failures)} failed, {len(ran.skipped)} skipped; {on_gpu} ran on the GPU"
+    for line in failures:
+        print(line)
+    detail = f"{len(ran.passed)} passed, {len(failures)} failed, {len(ran.skipped)} skipped"
+    on_gpu = sum(bool(ON_GPU.search(name)) for name in [*ran.passed, *ran.failed]) if task.gpu else 0
+    detail += f"; {on_gpu} ran on the GPU" if task.gpu else ", on the CPU"
     if not ran.passed or (task.gpu and not on_gpu):
         failures.append("no test ran on the GPU" if task.gpu else "no test ran")
     late = [] if ran.finished else ["all tests"]
