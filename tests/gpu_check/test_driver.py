@@ -25,6 +25,11 @@ def check(task):
     with started(python('-c', "import time; time.sleep(4); open('LATE', 'w')")):
         time.sleep(60)
 """
+SLOW = """
+from processes import python, run
+def check(task):
+    run(python('-c', 'import time; time.sleep(30)'), task.left)
+"""
 SEEN = {"status": "passed", "detail": "fine"}
 TABLE = "def check(task):\n    return {'status': 'passed', 'detail': 'fine', 'table': ['| a |', '| 1 |']}\n"
 
@@ -97,6 +102,8 @@ def test_all_well_is_zero_and_no_gpu_is_three(start, capsys) -> None:
 def test_a_part_that_no_time_is_left_for_is_not_well(start) -> None:
     code, summary = start({"only": (PASSES, 30)}, True, "--budget", "0.5")
     assert code == 1 and summary["parts"]["only"]["status"] == "unfinished"
+    code, summary = start({"slow": (SLOW, 1.5)}, True)
+    assert code == 1 and summary["parts"]["slow"]["detail"] == "what it ran was not done in 2 s"
 
 
 def test_time_is_kept_for_a_later_part(start, lib, monkeypatch) -> None:

@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -68,6 +69,8 @@ def main() -> int:
     task = Task(device == "cuda", time.monotonic() + float(seconds), lambda found: write(Path(path), found), arguments)
     try:
         task.note(importlib.import_module(module).check(task))
+    except subprocess.TimeoutExpired:
+        task.note({"status": "unfinished", "detail": f"what it ran was not done in {float(seconds):.0f} s"})
     except Exception as error:
         traceback.print_exc()
         found = json.loads(Path(path).read_text()) if Path(path).exists() else {}
