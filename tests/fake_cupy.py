@@ -192,12 +192,15 @@ class _Module(ModuleType):
     def __init__(self, name: str, real_module: ModuleType, computes: Any):
         super().__init__(name)
         self.__dict__.update(_real=real_module, _computes=computes)
+        self.__spec__ = real_module.__spec__  # by which others ask whether CuPy is installed
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(self._real, name)  # AttributeError where CuPy lacks it
         ours = getattr(self._computes, name, None)
+        if name.startswith("_"):
+            return found  # CuPy's own affair, such as how it finds NVRTC
         if isinstance(found, ModuleType):
             found = _Module(name, found, ours)
         elif callable(found) and not isinstance(found, type):
@@ -328,6 +331,7 @@ def _install() -> None:
     """Take CuPy's place, and say that there is a device."""
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
+    runtime.getDeviceProperties, runtime.driverGetVersion = lambda device: {"name": b"the stand-in"}, lambda: 0
     cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
     cuda.MemoryPool, cuda.using_allocator = _MemoryPool, _using_allocator
     cuda.alloc_pinned_memory = bytearray

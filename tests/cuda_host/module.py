@@ -1,12 +1,15 @@
 """A CUDA source compiled for the host: the part of CuPy's ``RawModule`` that the package uses, run by fibers."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O2", "-fPIC", "-w", "-ffp-contract=off"]
 _REAL = re.compile(r"\breal<(\w+)>")
+KEEP_FOR = 7 * 24 * 3600.0
+"""Seconds after its last use that a compiled library is kept."""
 _PARAMETER = re.compile(r"^(.*?)(\w+)$", re.DOTALL)
 
 
@@ -63,21 +68,52 @@ def kernels(text: str) -> dict[str, list[str]]:
 def _compiled(code: str, options: tuple[str, ...]) -> "Library":
     if COMPILER is None:
         raise RuntimeError("no g++ to compile CUDA sources for the host with")
-    folder = Path(tempfile.gettempdir()) / "cuda-on-host"
-    folder.mkdir(exist_ok=True)
+    folder = _folder()
     headers = [path.read_text() for option in options for path in sorted(Path(option[2:]).glob("*.cuh"))]
     parts = [code, (HERE / "shim.h").read_text(), Path(__file__).read_text(), *headers, *options]
-    base = folder / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    target = folder / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}.so"
     source = f'#include "{HERE / "shim.h"}"\n{code}'
     seen = _run([COMPILER, *FLAGS, *options, "-E", "-P", "-x", "c++", "-"], source)
     entries = kernels(seen)
-    if not base.with_suffix(".so").exists():
+    library = _kept(target)
+    if library is None:
         # In a file of its own process, then renamed: several tests may compile at once.
-        scratch = tempfile.NamedTemporaryFile(dir=folder, suffix=".so", delete=False)
-        text = seen.replace("__global__", "") + "".join(map(_launcher, entries, entries.values()))
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".so", delete=False) as scratch:
+            text = seen.replace("__global__", "") + "".join(map(_launcher, entries, entries.values()))
         _run([COMPILER, *FLAGS, "-shared", "-x", "c++", "-", "-o", scratch.name], text)
-        Path(scratch.name).replace(base.with_suffix(".so"))
-    return Library(ctypes.CDLL(str(base.with_suffix(".so"))), entries)
+        library = ctypes.CDLL(str(Path(scratch.name).replace(target)))
+    return Library(library, entries)
+
+
+@functools.cache
+def _folder() -> Path:
+    """Where compiled libraries are kept for the next process; the first use in a process clears it of old ones."""
+    folder = Path(tempfile.gettempdir()) / "cuda-on-host"
+    folder.mkdir(exist_ok=True)
+    prune(folder)
+    return folder
+
+
+def prune(folder: Path, age: float = KEEP_FOR) -> None:
+    """Remove what nobody has used for ``age`` seconds: every change of a source leaves a library behind.
+
+    Others may load or prune at the same moment. A library that a process has loaded stays there for it; one that goes
+    between two looks was gone already; one that is about to be loaded is compiled again (:func:`_kept`).
+    """
+    now = time.time()
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+            if now - path.stat().st_mtime > age:
+                path.unlink()
+
+
+def _kept(target: Path) -> ctypes.CDLL | None:
+    """The library where it is there, marked as used now; None where it is not, or was pruned this very moment."""
+    try:
+        os.utime(target)
+        return ctypes.CDLL(str(target))
+    except OSError:
+        return None
 
 
 def _run(command: list[str], text: str) -> str:

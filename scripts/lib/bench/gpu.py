@@ -1,110 +1,154 @@
-"""The workloads on a GPU: ours, PyTorch eager, compiled, and PyTorch with the whole step in a CUDA graph.
+"""The workloads on a GPU: ours, PyTorch eager, PyTorch with the whole step in a CUDA graph, and PyTorch compiled.
 
-Every side runs in a process of its own, in turn, with the data on the device and TF32 off; of a step's time the median
-over blocks of steps counts, the device waited for at the ends of a block. That both compute the same is checked first,
-by the losses of the first steps from the same weights.
+The sides take turns, each in a process of its own that goes through all workloads, with the data on the device. Of a
+step's time the median over blocks of steps counts, the device waited for at the ends of a block; of the rounds the
+median. In the rows called float32 TF32 is off for both, in those called tf32 it is on for both. Ours comes first, so
+that its times are there whatever becomes of a peer; compiling, which can take minutes, comes last and has a limit. That
+all compute the same is checked by the losses of their first steps from the same weights.
 """
 
 import json
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[2])]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[2])]
 
+from processes import answer, in_turn, python  # noqa: E402
 from workloads import WORKLOADS, Workload  # noqa: E402
 
 BLOCK, LEAST_BLOCKS = 20, 5
 PEERS = ("eager", "compiled", "graph")
+LIMIT, COMPILE_LIMIT = 60.0, 90.0
+"""Seconds for one workload of one side; compiled has to compile first."""
+TOLERANCE = {"float32": 2e-3, "tf32": 1e-2}
+"""Of a loss, relative. Sums come in another order, which the steps before have carried on; TF32's factors are rounded
+to 10 bits, 5e-4 each, and not by all in the same products."""
 SMALL = Workload("mlp100", 128, (784,), 10, "sgd", "784-100-10, ReLU")
 ALL = {"softmax": replace(WORKLOADS["softmax"], batch=256), "mlp100": SMALL} | {
     name: workload for name, workload in WORKLOADS.items() if name != "softmax"
 }
 
 
-def main(only: list[str], rounds: int, seconds: float, path: Path | None) -> int:
-    """Run all and print the table; the exit status is 1 where losses differ."""
-    rows = [measure(name, rounds, seconds) for name in only or ALL]
-    print_table(rows)
-    if path:
-        path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
-    return 0 if all(row["agree"] for row in rows) else 1
+def main(only: Sequence[str], rounds: int, seconds: float, path: Path | None, budget: float = float("inf")) -> int:
+    """Run all and print the table; the exit status is 1 where losses differ or ours failed.
+
+    Args:
+        path: where the numbers go, after each side's turn.
+        budget: seconds after which nothing more is begun.
+    """
+    names, until = list(only) or list(ALL), time.monotonic() + budget
+    cells: dict[tuple[str, str, str], list[dict]] = {}
+    for side, precision in turns(rounds):
+        # A side that failed once does not get better; nor does one that is slow.
+        left = [name for name in names if not any("error" in run for run in cells.get((name, precision, side), []))]
+        command = python(str(Path(__file__).resolve()), side, precision, str(seconds))
+        limit = COMPILE_LIMIT if side == "compiled" else LIMIT
+        for name, found in in_turn(command, left, limit, until):
+            cells.setdefault((name, precision, side), []).append(found)
+            if "error" in found:
+                print(f"{name} in {precision}, {side}: {found['error']}", flush=True)
+        rows = [row(name, precision, cells) for precision in TOLERANCE for name in names]
+        if path:
+            path.write_text(json.dumps({"rows": rows, "table": table(rows)}, indent=1) + "\n")
+    print("\n".join(table(rows)))
+    return 0 if all("ours" in each["ms"] and not each["differ"] for each in rows) else 1
 
 
-def measure(name: str, rounds: int, seconds: float) -> dict:
-    """One row; a side that fails is named in it and hides no other."""
-    runs: dict[str, list] = {}
-    errors: dict[str, str] = {}
-    for _ in range(rounds):
-        for side in ("ours", *PEERS):
-            if side in errors:
-                continue
-            command = [sys.executable, str(Path(__file__).resolve()), side, name, str(seconds)]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-                runs.setdefault(side, []).append(json.loads(done.stdout.splitlines()[-1]))
-            except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
-                lines = done.stderr.strip().splitlines() if not isinstance(error, subprocess.TimeoutExpired) else []
-                errors[side] = lines[-1] if lines else repr(error)
-    ms = {side: statistics.median(run["ms"] for run in made) for side, made in runs.items()}
-    about = {side: made[0]["about"] for side, made in runs.items()}
-    losses = {side: made[0]["losses"] for side, made in runs.items() if side in ("ours", "eager")}
-    agree = len(losses) == 2 and all(
-        abs(a - b) <= 2e-3 * abs(b) for a, b in zip(losses["ours"], losses["eager"], strict=True)
-    )
-    return {"name": name, "ms": ms, "errors": errors, "losses": losses, "agree": agree, "about": about}
+def turns(rounds: int) -> list[tuple[str, str]]:
+    """Side and precision, in the order of their turns: ours first, then all in turn, compiled last."""
+    quick = [(side, precision) for side in ("ours", "eager", "graph") for precision in TOLERANCE]
+    return quick * rounds + [("compiled", precision) for precision in TOLERANCE]
 
 
-def print_table(rows: list[dict]) -> None:
-    for side, about in next((row["about"] for row in rows if row["about"]), {}).items():
-        print(f"{side}: {about}")
+def row(name: str, precision: str, cells: dict[tuple[str, str, str], list[dict]]) -> dict[str, Any]:
+    """One row: what each side took, why one has no number, and whose losses differ from ours."""
+    runs = {side: cells.get((name, precision, side), []) for side in ("ours", *PEERS)}
+    made = {side: [run for run in found if "error" not in run] for side, found in runs.items()}
+    made = {side: found for side, found in made.items() if found}
+    losses = {side: found[0]["losses"] for side, found in made.items()}
+    return {
+        "name": name,
+        "precision": precision,
+        "ms": {side: statistics.median(run["ms"] for run in found) for side, found in made.items()},
+        "errors": {side: run["error"] for side, found in runs.items() for run in found if "error" in run},
+        "late": [side for side, found in runs.items() if any(run.get("late") for run in found)],
+        "losses": losses,
+        "differ": differing(losses, TOLERANCE[precision]),
+        "about": {side: found[0]["about"] for side, found in made.items()},
+    }
+
+
+def differing(losses: dict[str, list[float]], tolerance: float) -> list[str]:
+    """The peers whose losses are not ours; none where ours, or the peer, has none."""
+    ours = losses.get("ours", [])
+    return [
+        side
+        for side in PEERS
+        if any(not abs(a - b) <= tolerance * abs(b) for a, b in zip(ours, losses.get(side, []), strict=False))
+    ]
+
+
+def table(rows: list[dict]) -> list[str]:
+    """The lines of the table: microseconds a step, and how many times ours a peer takes."""
+    about = {side: text for each in rows for side, text in each["about"].items()}
+    lines = [f"{side}: {text}" for side, text in about.items()]
     ratios = " | ".join(f"{side} / ours" for side in PEERS)
-    print(f"\n| workload | ours us | {' | '.join(PEERS)} | {ratios} | losses |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        ms = row["ms"]
-        times = [f"{1e3 * ms[side]:.1f}" if side in ms else "failed" for side in ("ours", *PEERS)]
-        ours = ms.get("ours")
+    lines += [f"| workload | precision | ours us | {' | '.join(PEERS)} | {ratios} | losses |", "|---" * 10 + "|"]
+    for each in rows:
+        ms, ours = each["ms"], each["ms"].get("ours")
+        times = [cell(each, side) for side in ("ours", *PEERS)]
         ratios = [f"{ms[side] / ours:.2f}" if ours and side in ms else "-" for side in PEERS]
-        losses = "same" if row["agree"] else "DIFFER"
-        print(f"| {row['name']} | {' | '.join(times)} | {' | '.join(ratios)} | {losses} |")
-    for row in rows:
-        for side, error in row["errors"].items():
-            print(f"{row['name']}, {side}: {error}")
+        compared = [side for side in PEERS if side in each["losses"] and "ours" in each["losses"]]
+        losses = f"DIFFER: {', '.join(each['differ'])}" if each["differ"] else "same" if compared else "-"
+        lines.append(f"| {' | '.join([each['name'], each['precision'], *times, *ratios, losses])} |")
+    return lines
 
 
-def work(side: str, name: str, seconds: float) -> int:
+def cell(row: dict, side: str) -> str:
+    """A time, or why there is none."""
+    if side in row["ms"]:
+        return f"{1e3 * row['ms'][side]:.1f}"
+    if side in row["late"]:
+        late = row["errors"][side]
+        return "compile took too long" if side == "compiled" and late.startswith("not done") else late
+    return "failed" if side in row["errors"] else "-"
+
+
+def work(side: str, precision: str, seconds: str, *names: str) -> int:
     """The inside of one process."""
-    step, wait, about = (ours if side == "ours" else peer)(ALL[name], side)
-    losses = [float(step()) for _ in range(4)]
-    for _ in range(10):
-        step()
-    wait()
-    times, began = [], time.perf_counter()
-    while time.perf_counter() - began < seconds or len(times) < LEAST_BLOCKS:
-        start = time.perf_counter()
-        for _ in range(BLOCK):
+    for name in names:
+        step, wait, about = (ours if side == "ours" else peer)(ALL[name], side, precision)
+        losses = [float(step()) for _ in range(4)]
+        for _ in range(10):
             step()
         wait()
-        times.append((time.perf_counter() - start) / BLOCK)
-    print(json.dumps({"ms": 1e3 * statistics.median(times), "losses": losses, "about": about}))
+        times, began = [], time.perf_counter()
+        while time.perf_counter() - began < float(seconds) or len(times) < LEAST_BLOCKS:
+            start = time.perf_counter()
+            for _ in range(BLOCK):
+                step()
+            wait()
+            times.append((time.perf_counter() - start) / BLOCK)
+        answer(ms=1e3 * statistics.median(times), losses=losses, about=about)
     return 0
 
 
-def ours(workload: Workload, side: str) -> tuple[Callable, Callable, str]:
+def ours(workload: Workload, side: str, precision_name: str) -> tuple[Callable, Callable, str]:
     import ours as cpu_side
 
     import dlcourse as dl
     from dlcourse import models, nn
-    from dlcourse.backend import current, random
+    from dlcourse.backend import current, precision, random
     from dlcourse.training.step import TrainStep
 
     device = dl.set_device("cuda")
+    precision.use(precision_name)
     random.manual_seed(0)
     if workload.name == "mlp100":
         net = models.MLP(workload.shape, workload.classes, [100])
@@ -133,41 +177,20 @@ def start(parameters: dict, put: Callable) -> None:
             put(parameter, (scale * np.random.default_rng(index).normal(size=shape)).astype("float32"))
 
 
-def peer(workload: Workload, side: str) -> tuple[Callable, Callable, str]:
-    import pytorch
+def peer(workload: Workload, side: str, precision: str) -> tuple[Callable, Callable, str]:
     import torch
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    if workload.name == "mlp100":
-        net = torch.nn.Sequential(torch.nn.Linear(784, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
-    else:
-        net = pytorch.MODELS[workload.name]()
-
-    def put(parameter: torch.Tensor, weights: object) -> None:
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(weights))
-
-    # A kernel of a convolution is drawn as ours lies, (O, kh, kw, C), and turned.
-    start({name: p.permute(0, 2, 3, 1) if p.ndim == 4 else p for name, p in net.named_parameters()}, put)
-    net = net.cuda()
-    x, y = (a.cuda() for a in pytorch.batch(workload))
-    if x.ndim == 4:
-        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    optimizer = pytorch.OPTIMIZERS[workload.optimizer](net.parameters())
-    run = torch.compile(net) if side == "compiled" else net
-
-    def update() -> torch.Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        loss = pytorch.cost(run, x, y)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
+    tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.compiler.reset()  # of the workload before
+    net, x, y, optimizer = peers_parts(workload, "cuda")
+    update = peers_update(net, x, y, optimizer, torch.compile(net) if side == "compiled" else net)
     about = f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
     if side != "graph":
         return update, torch.cuda.synchronize, about
     for group in optimizer.param_groups:
         group["capturable"] = True
+    put_back = keep(net, optimizer)
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -178,6 +201,7 @@ def peer(workload: Workload, side: str) -> tuple[Callable, Callable, str]:
     optimizer.zero_grad(set_to_none=True)
     with torch.cuda.graph(graph):
         loss = update()
+    put_back()
 
     def replay() -> torch.Tensor:
         graph.replay()
@@ -186,5 +210,64 @@ def peer(workload: Workload, side: str) -> tuple[Callable, Callable, str]:
     return replay, torch.cuda.synchronize, about
 
 
+def peers_parts(workload: Workload, device: str) -> tuple[Any, Any, Any, Any]:
+    """PyTorch's net with the same initial weights as ours, the batch and the optimizer."""
+    import pytorch
+    import torch
+
+    if workload.name == "mlp100":
+        net = torch.nn.Sequential(torch.nn.Linear(784, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
+    else:
+        net = pytorch.MODELS[workload.name]()
+
+    def put(parameter: torch.Tensor, weights: Any) -> None:
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(weights))
+
+    # A kernel of a convolution is drawn as ours lies, (O, kh, kw, C), and turned.
+    start({name: p.permute(0, 2, 3, 1) if p.ndim == 4 else p for name, p in net.named_parameters()}, put)
+    net = net.to(device)
+    x, y = (a.to(device) for a in pytorch.batch(workload))
+    if x.ndim == 4:
+        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    return net, x, y, pytorch.OPTIMIZERS[workload.optimizer](net.parameters())
+
+
+def peers_update(net: Any, x: Any, y: Any, optimizer: Any, run: Callable) -> Callable[[], Any]:
+    """One whole step as PyTorch's users write it; ``run`` is the net, or the net compiled."""
+    import pytorch
+
+    def update() -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        loss = pytorch.cost(run, x, y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return update
+
+
+def keep(net: Any, optimizer: Any) -> Callable[[], None]:
+    """A function that puts weights, statistics and the optimizer's state back to what they are now, where they lie.
+
+    A graph is recorded after some warm-up steps, and its replays have to begin where the other sides begin. The state
+    of each of these optimizers, the step number too, is zeros before the first step.
+    """
+    import torch
+
+    held = [(tensor, tensor.detach().clone()) for tensor in (*net.parameters(), *net.buffers())]
+
+    @torch.no_grad()
+    def put_back() -> None:
+        for tensor, before in held:
+            tensor.copy_(before)
+        for state in optimizer.state.values():
+            for value in state.values():
+                if isinstance(value, torch.Tensor):
+                    value.zero_()
+
+    return put_back
+
+
 if __name__ == "__main__":
-    sys.exit(work(sys.argv[1], sys.argv[2], float(sys.argv[3])))
+    sys.exit(work(*sys.argv[1:]))

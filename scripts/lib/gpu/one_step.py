@@ -1,0 +1,33 @@
+"""Configs for one step and one batch of each split: `python -m gpu.one_step DEVICE CONFIG ...`, for `in_turn`.
+
+Answers with the ``metrics`` as ``{"val.mse": value}``, or with ``left_out`` where a file that the config names is not
+here.
+"""
+
+import sys
+
+from processes import answer
+
+import dlcourse
+from dlcourse.config import resolve
+from dlcourse.errors import DlcourseError
+
+
+def main() -> int:
+    device, *paths = sys.argv[1:]
+    for path in paths:
+        try:
+            config = resolve(path, {"sweep": None})
+            result = dlcourse.run(config, device=device, quiet=True, plots=False, fast_dev_run=True)
+        except DlcourseError as error:
+            if error.exit_code != 2:
+                raise
+            answer(left_out=str(error).splitlines()[0])
+            continue
+        metrics = {f"{split}.{name}": value for split, named in result.metrics.items() for name, value in named.items()}
+        answer(metrics=metrics)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""scripts/gpu_check: whatever becomes of a part, the others run, and its exit code and JSON say what came of it."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+PASSES = "def check(task):\n    return {'status': 'passed', 'detail': f'fine on {task.device}'}\n"
+BREAKS = "def check(task):\n    raise RuntimeError('broken')\n"
+FAILS = "def check(task):\n    return {'status': 'failed', 'detail': 'off', 'failures': ['a: 1', 'b: 2']}\n"
+SKIPS = "from gpu.part import no_gpu\ndef check(task):\n    return no_gpu()\n"
+CRASHES = """
+import os, signal
+def check(task):
+    task.note({'status': 'unfinished', 'detail': 'half of it', 'kept': 1})
+    os.kill(os.getpid(), signal.SIGSEGV)
+"""
+HANGS = """
+import time
+from processes import python, started
+def check(task):
+    task.note({'status': 'unfinished', 'detail': 'half of it'})
+    with started(python('-c', "import time; time.sleep(4); open('LATE', 'w')")):
+        time.sleep(60)
+"""
+SLOW = """
+from processes import python, run
+def check(task):
+    run(python('-c', 'import time; time.sleep(30)'), task.left)
+"""
+SEEN = {"status": "passed", "detail": "fine"}
+TABLE = "def check(task):\n    return {'status': 'passed', 'detail': 'fine', 'table': ['| a |', '| 1 |']}\n"
+
+
+@pytest.fixture
+def start(lib, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """``start({name: (code, limit)}, gpu=True)``: exit code and what was written."""
+    check = lib("gpu_check")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+
+    def run(parts: dict[str, tuple[str, float]], gpu: bool, *arguments: str) -> tuple[int, dict]:
+        for name, (code, _) in parts.items():
+            (tmp_path / f"made_{name}.py").write_text(code)
+        made = {name: check.Part(f"made_{name}", limit) for name, (_, limit) in parts.items()}
+        monkeypatch.setattr(check, "PARTS", made)
+        monkeypatch.setattr(check, "GRACE", 0.5)
+        monkeypatch.setattr(check, "has_gpu", lambda: gpu)
+        monkeypatch.setattr(check.signal, "signal", lambda *_: None)  # the test's process keeps its own
+        monkeypatch.setattr("sys.argv", ["gpu_check", "--json", str(tmp_path / "out.json"), *arguments])
+        code = check.main()
+        return code, json.loads((tmp_path / "out.json").read_text())
+
+    return run
+
+
+def test_every_part_is_there_and_within_the_budget_of_nine_minutes(lib) -> None:
+    check = lib("gpu_check")
+    for name, part in check.PARTS.items():
+        assert callable(lib(part.module).check), name
+    assert list(check.PARTS)[-2:] == ["bench", "tests"]
+    before = sum(part.limit for name, part in check.PARTS.items() if name not in ("bench", "tests"))
+    assert before + check.PARTS["tests"].kept <= 540 - 100, "too little is left for the benchmark"
+
+
+def test_parts_that_break_crash_or_hang_do_not_stop_the_next(start, tmp_path, capsys) -> None:
+    late = tmp_path / "late"
+    parts = {
+        "breaks": (BREAKS, 30), "crashes": (CRASHES, 30), "hangs": (HANGS.replace("LATE", str(late)), 1.5),
+        "fails": (FAILS, 30), "passes": (PASSES, 30),
+    }  # fmt: skip
+    began = time.monotonic()
+    code, summary = start(parts, True)
+    found = summary["parts"]
+    assert code == 1
+    assert {name: each["status"] for name, each in found.items()} == {
+        "breaks": "failed", "crashes": "failed", "hangs": "failed", "fails": "failed", "passes": "passed",
+    }  # fmt: skip
+    assert found["breaks"]["detail"] == "RuntimeError: broken"
+    assert found["crashes"]["detail"] == "the part's process: ended by SIGSEGV; until then: half of it"
+    assert found["crashes"]["kept"] == 1
+    assert found["hangs"]["detail"] == "not done after its 2 s; until then: half of it"
+    assert found["passes"]["detail"] == "fine on cuda"
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "failed: breaks, crashes, hangs, fails"
+    assert "    a: 1" in out
+    time.sleep(max(0.0, began + 8 - time.monotonic()))
+    assert not late.exists(), "what a part that hung had started went on"
+
+
+def test_all_well_is_zero_and_no_gpu_is_three(start, capsys) -> None:
+    assert start({"only": (PASSES, 30)}, True)[0] == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "all well"
+    code, summary = start({"only": (PASSES, 30), "skips": (SKIPS, 30)}, False)
+    assert code == 3 and summary["gpu"] is False
+    assert summary["parts"]["only"]["detail"] == "fine on cpu"
+    assert summary["parts"]["skips"] | {"seconds": 0} == {"status": "skipped", "detail": "no GPU", "seconds": 0}
+    assert capsys.readouterr().out.splitlines()[-1] == "no usable GPU: nothing above ran on one"
+
+
+def test_a_part_that_no_time_is_left_for_is_not_well(start) -> None:
+    code, summary = start({"only": (PASSES, 30)}, True, "--budget", "0.5")
+    assert code == 1 and summary["parts"]["only"]["status"] == "unfinished"
+    code, summary = start({"slow": (SLOW, 1.5)}, True)
+    assert code == 1 and summary["parts"]["slow"]["detail"] == "what it ran was not done in 2 s"
+
+
+def test_time_is_kept_for_a_later_part(start, lib, monkeypatch) -> None:
+    check, limits = lib("gpu_check"), []
+    monkeypatch.setattr(check, "run_part", lambda part, gpu, limit, arguments: limits.append(limit) or SEEN)
+    parts = {"first": (PASSES, 500), "second": (PASSES, 30)}
+    monkeypatch.setattr(check, "Part", lambda module, limit, part=check.Part: part(module, limit, kept=limit - 10))
+    start(parts, True, "--budget", "100")
+    assert 79 < limits[0] <= 80 and limits[1] == 30
+
+
+def test_tables_come_after_the_summary(start, capsys) -> None:
+    start({"table": (TABLE, 30), "passes": (PASSES, 30)}, True)
+    assert capsys.readouterr().out.splitlines()[-4:] == ["=== table", "| a |", "| 1 |", "all well"]
+
+
+def test_what_is_known_is_written_after_each_part(start, lib, tmp_path, monkeypatch) -> None:
+    check = lib("gpu_check")
+    real = check.run_part
+
+    def interrupted(part, *arguments):
+        if part.module == "made_second":
+            raise KeyboardInterrupt
+        return real(part, *arguments)
+
+    monkeypatch.setattr(check, "run_part", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start({"first": (PASSES, 30), "second": (PASSES, 30)}, True)
+    assert list(json.loads((tmp_path / "out.json").read_text())["parts"]) == ["first"]
+
+
+def test_asked_to_end_it_ends_all_that_runs(lib, tmp_path, monkeypatch) -> None:
+    processes, late = lib("processes"), tmp_path / "late"
+    (tmp_path / "made_hangs.py").write_text(HANGS.replace("LATE", str(late)))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    code = "import sys, gpu_check as check; check.PARTS = {'hangs': check.Part('made_hangs', 30)}; "
+    code += (
+        f"sys.argv += ['--json', {str(tmp_path / 'out.json')!r}]; check.has_gpu = lambda: True; sys.exit(check.main())"
+    )
+    with processes.started(processes.python("-c", code)) as process:
+        time.sleep(2.5)
+        process.terminate()
+        assert process.wait(5) == 143
+        time.sleep(4)
+    assert not late.exists()
+
+
+def test_only_some_parts(start) -> None:
+    _, summary = start({"first": (PASSES, 30), "second": (PASSES, 30)}, True, "--only", "second")
+    assert list(summary["parts"]) == ["second"]

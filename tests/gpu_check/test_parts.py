@@ -1,0 +1,262 @@
+"""What each part of gpu_check judges: right results pass, wrong ones fail and are named, and it runs what it says."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOFTMAX = "softmax"
+
+
+def only(lib, monkeypatch: pytest.MonkeyPatch, part: str, *names: str):
+    """The part's module, its nets only these."""
+    module, nets = lib(part), lib("gpu.nets")
+    monkeypatch.setattr(module, "nets", lambda folder: {name: nets.nets(folder)[name] for name in names})
+    return module
+
+
+def answered(**values) -> dict:
+    """What ``gpu.training`` answers."""
+    found = {"losses": [2.0, 1.0], "steps": [5, 10], "weights": {"a": "1", "b": "2"}, "graphs": 0, "notes": []}
+    return found | {"by_calls": False} | values
+
+
+@pytest.mark.parametrize("name", ["captured", "parity", "configs", "precision", "sanitizer", "bench"])
+def test_what_needs_a_gpu_says_so(lib, task, name) -> None:
+    assert lib(f"gpu.{name}").check(task(gpu=False)) == {"status": "skipped", "detail": "no GPU"}
+
+
+def test_packages_and_devices_run_without_a_gpu(lib, task) -> None:
+    assert lib("gpu.packages").check(task(gpu=False))["versions"]["numpy"]
+    assert lib("gpu.devices").check(task(gpu=False))["report"]["cpu"]
+
+
+# captured
+
+
+def test_recorded_steps_have_to_be_recorded_and_the_same(lib) -> None:
+    verdict = lib("gpu.captured").verdict
+    recorded = answered(graphs=1)
+    assert verdict(answered(), recorded) is None
+    assert "differ in b" in verdict(answered(), recorded | {"weights": {"a": "1", "b": "3"}})
+    assert "loss from step 10" in verdict(answered(), recorded | {"losses": [2.0, 1.5]})
+    refused = recorded | {"by_calls": True, "notes": ["it could not be recorded (cuBLAS)"]}
+    assert verdict(answered(), refused) == "not recorded: it could not be recorded (cuBLAS)"
+    assert verdict(answered(), answered()) == "not recorded: nothing was said"
+    assert "recorded: out of memory" in verdict(answered(), {"error": "out of memory"})
+    assert "by calls were recorded" in verdict(recorded, recorded)
+
+
+def test_captured_runs_both_ways(lib, task, stand_in, monkeypatch) -> None:
+    outcome = only(lib, monkeypatch, "gpu.captured", SOFTMAX).check(task(True, 200))
+    assert outcome["status"] == "passed", outcome
+
+
+def test_a_step_that_is_refused_does_not_pass_for_recorded(lib, task, stand_in, monkeypatch) -> None:
+    stand_in("def refuse(*_): raise RuntimeError('not today')\ntests.fake_cupy.capture.Stream.begin_capture = refuse")
+    outcome = only(lib, monkeypatch, "gpu.captured", SOFTMAX).check(task(True, 200))
+    assert outcome["status"] == "failed"
+    assert outcome["failures"][0].startswith("softmax: not recorded:") and "not today" in outcome["failures"][0]
+
+
+# parity
+
+
+def test_parity_is_judged_step_by_step(lib) -> None:
+    parity = lib("gpu.parity")
+    on_cpu = answered(losses=[1.0] * 100, steps=list(range(1, 101)))
+
+    def off(step: int, by: float) -> dict:
+        return on_cpu | {"losses": [1.0 + by if index + 1 == step else 1.0 for index in range(100)]}
+
+    problem, gaps = parity.verdict(on_cpu, off(50, 1e-3), parity.FLOAT32)
+    assert problem is None and gaps == pytest.approx([0, 0, 1e-3])
+    assert parity.verdict(on_cpu, off(50, 5e-2), parity.FLOAT32)[0].startswith("step 50: 5.0e-02 off")
+    assert parity.verdict(on_cpu, off(10, 1e-3), parity.FLOAT32)[0].startswith("step 10:")
+    assert parity.verdict(on_cpu, off(50, 1e-8), parity.FLOAT64)[0].startswith("step 50:")
+    assert parity.verdict(on_cpu, off(50, float("nan")), parity.FLOAT32)[0].startswith("step 50:")
+    assert "on the GPU: died" in parity.verdict(on_cpu, {"error": "died"}, parity.FLOAT32)[0]
+
+
+def test_parity_runs_on_both_devices_in_both_precisions(lib, task, stand_in, monkeypatch) -> None:
+    parity = only(lib, monkeypatch, "gpu.parity", SOFTMAX)
+    monkeypatch.setattr(parity, "STEPS", 12)
+    outcome = parity.check(task(True, 200))
+    assert outcome["status"] == "passed", outcome
+    assert "2 of 2 agree over 12 steps" in outcome["detail"] and len(outcome["table"]) == 3
+
+
+def test_parity_finds_a_gpu_that_computes_something_else(lib, task, stand_in, monkeypatch) -> None:
+    """Its losses are a thousandth too large, less than what float32 may differ by at step 100."""
+    parity = only(lib, monkeypatch, "gpu.parity", SOFTMAX)
+    monkeypatch.setattr(parity, "STEPS", 3)
+    stand_in(
+        "import dlcourse.backend.cuda.loss as loss\n"
+        "from dlcourse.backend.kernels.loss import softmax_cross_entropy as kernel\n"
+        "real = kernel.overrides['cuda']\n"
+        "def wrong(*given):\n"
+        "    found = real(*given)\n"
+        "    return (found[0] * 1.001, *found[1:])\n"
+        "kernel.overrides['cuda'] = wrong"
+    )
+    outcome = parity.check(task(True, 200))
+    assert outcome["status"] == "failed" and "step 1: 1.0e-03 off" in outcome["failures"][0]
+
+
+# deterministic
+
+
+def test_runs_repeat_on_the_cpu(lib, task, monkeypatch) -> None:
+    part = only(lib, monkeypatch, "gpu.deterministic", "cnn")
+    monkeypatch.setattr(part, "NETS", ("cnn",))
+    monkeypatch.setattr(part, "STEPS", 3)
+    outcome = part.check(task(False))
+    assert outcome["status"] == "passed", outcome
+    assert "with --deterministic 1 of 1" in outcome["detail"] and "without 1 of 1" in outcome["detail"]
+
+
+@pytest.mark.parametrize(("demanded", "status"), [("1", "failed"), ("0", "passed")])
+def test_a_difference_counts_where_repeating_was_demanded(lib, task, monkeypatch, demanded, status) -> None:
+    part = lib("gpu.deterministic")
+    losses = iter(range(100))
+
+    def trained(task, specs, limit, env):
+        differs = env["DLCOURSE_DETERMINISTIC"] == demanded
+        return [(name, answered(losses=[2.0, next(losses) if differs else 1.0])) for name in specs]
+
+    monkeypatch.setattr(part, "trained", trained)
+    outcome = part.check(task(True))
+    assert outcome["status"] == status
+    assert f"{'with --deterministic' if demanded == '1' else 'without'} 0 of 3" in outcome["detail"]
+    if status == "failed":
+        assert outcome["failures"][0] == "cnn with --deterministic: differ in loss from step 10 on"
+
+
+# configs
+
+
+def test_configs_are_judged_by_relative_and_absolute_difference(lib) -> None:
+    configs = lib("gpu.configs")
+    nan = float("nan")
+    for a, b, same in [(1, 1.001, True), (1, 1.01, False), (0, 5e-5, True), (0, 1e-2, False), (nan, nan, True)]:
+        assert configs.close(a, b) is same
+    one, two, none = ({"metrics": metrics} for metrics in ({"val.mse": 1.0}, {"val.mse": 2.0}, {}))
+    assert configs.difference(one, one) is None
+    assert configs.difference(one, two) == "val.mse: CPU 1.0, GPU 2.0"
+    assert configs.difference(one, none) == "val.mse: CPU 1.0, GPU None"
+    assert configs.difference({"metrics": {}}, {"error": "out of memory"}) == "on the GPU: out of memory"
+
+
+def test_a_config_that_is_off_is_named_and_one_without_files_left_out(lib, task, monkeypatch) -> None:
+    configs = lib("gpu.configs")
+
+    def one_step(task, device, paths):
+        found = {path: {"metrics": {"mse": 1.0 + (device == "cuda" and "rent_line." in path)}} for path in paths}
+        return found | {path: {"left_out": "no file"} for path in paths if "cifar" in path}
+
+    monkeypatch.setattr(configs, "one_step", one_step)
+    outcome = configs.check(task(True))
+    assert outcome["status"] == "failed"
+    assert outcome["failures"] == ["configs/02_machine_learning/rent_line.yaml: mse: CPU 1.0, GPU 2.0"]
+    assert all("cifar" in name for name in outcome["left_out"])
+    monkeypatch.setattr(configs, "one_step", lambda task, device, paths: dict.fromkeys(paths, {"left_out": "no file"}))
+    assert configs.check(task(True))["status"] == "failed"
+
+
+def test_one_step_really_runs_a_config(lib, task) -> None:
+    configs = lib("gpu.configs")
+    path = str(ROOT / "configs/02_machine_learning/polynomial_overfitting.yaml")
+    missing = str(ROOT / "none.yaml")
+    found = configs.one_step(task(False), "cpu", [missing, path])
+    assert "left_out" in found[missing] and "val.mse" in found[path]["metrics"]
+    assert "cuda:99" in configs.one_step(task(False), "cuda:99", [path])[path]["error"]
+
+
+# precision
+
+
+def test_a_precision_is_judged_beside_float32(lib, task, monkeypatch) -> None:
+    part = lib("gpu.precision")
+    monkeypatch.delenv("DLCOURSE_DATA", raising=False)
+    reached = {"float32": 0.9, "tf32": 0.89, "fp16": 0.5, "bf16": None}
+
+    def trained(task, specs, limit):
+        for name, precision in specs:
+            accuracy = reached[precision]
+            found = answered(ms=1.0, metrics={"val": {"accuracy": accuracy}})
+            yield (name, precision), found if accuracy else {"error": "precision: no such value", "refused": True}
+
+    monkeypatch.setattr(part, "trained", trained)
+    outcome = part.check(task(True))
+    assert outcome["status"] == "failed"
+    assert outcome["failures"] == ["fp16 on synthetic: accuracy 0.5000, more than 0.05 below float32's"]
+    assert "3 of 4 runs; not there: bf16 on synthetic" in outcome["detail"] and len(outcome["table"]) == 5
+
+
+def test_a_precision_that_no_config_takes_is_refused_not_broken(lib, task) -> None:
+    nets, precision = lib("gpu.nets"), lib("gpu.precision")
+    specs = {"odd": {"config": precision.SYNTHETIC | {"precision": "float7"}, "device": "cpu"}}
+    ((_, found),) = nets.trained(task(False), specs, 60.0)
+    assert found["refused"] and "float7" in found["error"]
+
+
+# profile
+
+
+def test_profile_shows_its_table(lib, task) -> None:
+    outcome = lib("gpu.profile").check(task(False))
+    assert outcome["status"] == "passed" and "where the time goes" in outcome["table"][0]
+
+
+# sanitizer
+
+RACE = """========= COMPUTE-SANITIZER
+========= Error: Race reported between Write access at layer_norm_float+0x130 in source.cu:12
+=========     and Read access at layer_norm_float+0x1a0 in source.cu:14 [4 hazards]
+=========
+========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)
+"""
+
+
+def test_reports_name_their_kernels(lib) -> None:
+    verdict = lib("gpu.sanitizer").verdict
+    assert verdict(86, RACE, "") == "1 reports in layer_norm_float"
+    assert verdict(None, RACE, "") == "1 reports in layer_norm_float"
+    wrong = "=========     at 0x1f0 in attention_float(const float *, int)+0x2e0\n========= ERROR SUMMARY: 3 errors\n"
+    assert verdict(86, wrong, "") == "3 reports in attention_float"
+    assert verdict(0, "========= ERROR SUMMARY: 0 errors\n", "") is None
+    assert verdict(1, "========= ERROR SUMMARY: 0 errors\n", "2 failed\n") == "exit code 1: 2 failed"
+
+
+def test_the_sanitizer_is_found_on_path_and_runs_the_kernels_tests(lib, task, tmp_path, monkeypatch) -> None:
+    """A program of its name that writes a report for one of the tools."""
+    program = tmp_path / "compute-sanitizer"
+    (tmp_path / "report").write_text(RACE)
+    # compute-sanitizer --tool TOOL --log-file FILE ...
+    program.write_text(f'#!/bin/bash\nif [[ $2 == racecheck ]]; then cp {tmp_path}/report "$4"; exit 86; fi\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    part = lib("gpu.sanitizer")
+    assert part.find() == str(program)
+    outcome = part.check(task(True))
+    assert outcome["status"] == "failed"
+    assert outcome["failures"] == ["racecheck: 1 reports in layer_norm_float"]
+    assert outcome["detail"] == "2 of 3 tools found nothing"
+
+
+def test_the_sanitizer_is_not_asked_for_in_vain(lib) -> None:
+    """What it is told to run are tests that there are."""
+    processes, part = lib("processes"), lib("gpu.sanitizer")
+    command = ["-m", "pytest", "-q", "--collect-only", "--device=cpu", part.TESTS, "-k", part.CHOSEN]
+    done = processes.run(processes.python(*command), 60, quiet=True, cwd=ROOT)
+    for kernel in ("layer_norm", "batch_norm", "conv2d", "softmax_cross_entropy", "max_pool2d", "attention"):
+        assert f"-{kernel}-" in done.stdout
+    assert "float64" not in done.stdout
+
+
+def test_a_missing_sanitizer_is_no_failure(lib, task, monkeypatch) -> None:
+    part = lib("gpu.sanitizer")
+    monkeypatch.setattr(part, "find", lambda: None)
+    assert part.check(task(True))["status"] == "skipped"

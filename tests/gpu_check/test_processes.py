@@ -1,0 +1,52 @@
+"""Processes that leave nobody behind; a list of work goes on where one item breaks its process."""
+
+import subprocess
+import time
+
+import pytest
+
+WORKER = """
+import sys, time
+from processes import answer
+for item in sys.argv[1:]:
+    print("a library says", item)
+    if item == "raises":
+        raise ValueError("no good")
+    if item == "aborts":
+        import os
+        os.abort()
+    if item == "sleeps":
+        time.sleep(60)
+    if item == "leaves":
+        import os
+        os.system("sleep 30 &")
+        os._exit(5)
+    answer(got=item)
+"""
+
+
+def test_a_command_past_its_time_ends_with_all_that_it_started(lib, tmp_path) -> None:
+    command = ["bash", "-c", f"(sleep 3; touch {tmp_path}/late) & sleep 60"]
+    with pytest.raises(subprocess.TimeoutExpired):
+        lib("processes").run(command, 0.5)
+    time.sleep(4)
+    assert not (tmp_path / "late").exists()
+
+
+def test_each_item_has_its_answer_whatever_becomes_of_the_others(lib) -> None:
+    processes = lib("processes")
+    command = processes.python("-c", WORKER)
+    items = ["one", "raises", "two", "aborts", "sleeps", "leaves", "three"]
+    found = dict(processes.in_turn(command, items, 3.0, time.monotonic() + 60))
+    assert list(found) == items
+    assert [found[name] for name in ("one", "two", "three")] == [{"got": name} for name in ("one", "two", "three")]
+    assert found["raises"] == {"error": "ValueError: no good"}
+    assert found["aborts"] == {"error": "ended by SIGABRT"}
+    assert found["sleeps"] == {"error": "not done after 3 s", "late": True}
+    assert found["leaves"] == {"error": "exit code 5"}
+
+
+def test_nothing_is_begun_when_the_time_is_over(lib) -> None:
+    processes = lib("processes")
+    found = list(processes.in_turn(processes.python("-c", WORKER), ["one", "two"], 3.0, time.monotonic()))
+    assert found == [(name, {"error": "no time left", "late": True}) for name in ("one", "two")]

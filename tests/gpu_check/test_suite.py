@@ -1,0 +1,73 @@
+"""Tests run by gpu_check: one that aborts its process, hangs or spoils the device costs no other."""
+
+from pathlib import Path
+
+import pytest
+
+CONFTEST = "def pytest_addoption(parser):\n    parser.addoption('--device')\n"
+FIRST = """
+import os, time, pytest
+def test_passes(): pass
+def test_fails(): assert 1 == 2, "wrong"
+def test_aborts(): os.abort()
+def test_after_it(): pass
+@pytest.mark.skip(reason="not now")
+def test_skipped(): pass
+"""
+SECOND = "import time\ndef test_hangs(): time.sleep(60)\ndef test_last(): pass\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "some_tests"
+    folder.mkdir()
+    for name, text in (("conftest.py", CONFTEST), ("test_first.py", FIRST), ("test_second.py", SECOND)):
+        (folder / name).write_text(text)
+    (tmp_path / "results").mkdir()
+    return folder
+
+
+def short(names) -> list[str]:
+    return [name.rpartition("::")[2] for name in names]
+
+
+@pytest.mark.parametrize(("side_by_side", "gpu"), [(1, False), (2, True)])
+def test_all_tests_run_and_each_that_failed_is_named(lib, task, files, tmp_path, side_by_side, gpu) -> None:
+    """With a GPU that is not there each failure is taken for the device's end, and the next test gets a new process."""
+    suite = lib("gpu.suite")
+    ran = suite.run_tests(task(gpu, 90), tmp_path / "results", [str(files)], 3.0, side_by_side)
+    assert ran.finished
+    assert sorted(short(ran.passed)) == ["test_after_it", "test_last", "test_passes"]
+    assert short(ran.skipped) == ["test_skipped"]
+    failed = {name.rpartition("::")[2]: why for name, why in ran.failed.items()}
+    assert sorted(failed) == ["test_aborts", "test_fails", "test_hangs"]
+    assert failed["test_fails"] == "AssertionError: wrong"
+    assert failed["test_aborts"] == "its process: ended by SIGABRT"
+    assert "test_second.py:2 in test_hangs" in failed["test_hangs"]
+    assert "assert 1 == 2" in next(iter(ran.texts.values()))
+
+
+def test_time_that_is_over_leaves_what_has_been_found(lib, task, files, tmp_path) -> None:
+    ran = lib("gpu.suite").run_tests(task(False, 6), tmp_path / "results", [str(files / "test_second.py")], 60.0)
+    assert not ran.finished and not ran.failed
+
+
+def test_a_pytest_that_cannot_run_is_a_failure(lib, task, files, tmp_path) -> None:
+    ran = lib("gpu.suite").run_tests(task(False, 60), tmp_path / "results", ["--no-such-option"], 5.0)
+    ((name, why),) = ran.failed.items()
+    assert "pytest" in name and "--no-such-option" in why
+
+
+def test_a_file_that_cannot_be_read_is_a_failure_beside_the_others(lib, task, files, tmp_path) -> None:
+    (files / "test_first.py").write_text("import no_such_module\n")
+    (files / "test_second.py").write_text("def test_well(): pass\n")
+    ran = lib("gpu.suite").run_tests(task(False, 60), tmp_path / "results", [str(files)], 5.0)
+    assert short(ran.passed) == ["test_well"]
+    assert "no_such_module" in next(iter(ran.failed.values()))
+
+
+def test_failing_kernels_are_named(lib) -> None:
+    overrides = lib("gpu.overrides")
+    name = f"{overrides.TESTS}::test_override_computes_what_its_reference_does"
+    assert overrides.kernel_of(f"{name}[cuda-max_pool2d-3-float32]") == "max_pool2d"
+    assert overrides.kernel_of(f"{overrides.TESTS}::test_every_kernel_has_cases") == "test_every_kernel_has_cases"
