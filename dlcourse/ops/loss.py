@@ -180,7 +180,7 @@ def _labels(name: str, logits: Tensor, labels: Any) -> Array:
     if logits.ndim < 1 or array.shape != logits.shape[:-1]:
         raise ShapeError(f"{name}: logits {logits.shape} need labels {logits.shape[:-1]}, got {array.shape}")
     # Negative labels would index from the end without a word. On a GPU the check would wait for the device at each
-    # step; there the data layer has checked the labels when it read them.
+    # step; there the data layer has checked the labels when it read them, and the loss of one that is wrong is NaN.
     if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= logits.shape[-1]):
         raise ShapeError(
             f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {array.min()}..{array.max()}: the model has "

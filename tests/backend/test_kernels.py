@@ -110,6 +110,15 @@ def test_a_gradient_that_is_no_number_stays_with_its_index(device: str) -> None:
         np.testing.assert_array_equal(backend.to_host(compute(dout, indices, 4)), [[2], [np.nan], [5], [0]])
 
 
+@pytest.mark.parametrize("wrong", [-1, 3, 2**40])
+def test_a_label_that_is_no_class_makes_the_loss_no_number(wrong: int, device: str) -> None:
+    if device == "cpu":
+        pytest.skip("on a CPU labels are checked, and the message says what is wrong")
+    logits, labels = (backend.current().asarray(a) for a in (np.zeros((2, 3), "f"), np.array([1, wrong])))
+    loss, _ = KERNELS["softmax_cross_entropy"](logits, labels, 0.0, True)
+    assert np.isnan(backend.to_host(loss))
+
+
 def test_an_override_has_the_kernels_name_and_signature() -> None:
     def scale(x, factor: float):
         return x * factor

@@ -127,6 +127,29 @@ def test_a_step_launches_what_is_planned(name: str, device: str) -> None:
     assert (found - plan, plan - found) == (Counter(), Counter()), f"{found.total()} launches, planned {plan.total()}"
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_batches_made_in_the_graph_cost_a_launch_a_step(count: int, device: str, monkeypatch) -> None:
+    from dlcourse.backend.cuda import graph
+    from dlcourse.data import Loader, Part
+    from dlcourse.data.normalizer import Normalizer
+
+    monkeypatch.setattr(graph, "SEVERAL", ((1e9, count),))
+    x, y = ROWS
+    place = backend.current()
+    loader = Loader(Part(x, y, np.arange(len(x))), Normalizer(0.0, 1.0), place, "float32", 8, 0)
+    model = SoftmaxModel((20,), CLASSES)
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.01))
+    while step.step < 12:
+        if step.several(loader, 100) is None:
+            step(*loader.batch(step.step))
+    (recorded,) = [each for each in step.runner.graphs.values() if len(each.losses) == count]
+    # The batch, the step, its loss to where all of a launch's lie; once a launch the counter.
+    plan = Counter(feed_rows=count, iadd=1) + Counter({"copy into": count})
+    for _ in range(count):
+        plan += PLANS["softmax"][3]
+    assert Counter(recorded.graph.launches) == plan
+
+
 def test_totals() -> None:
     """The numbers to quote."""
     totals = {name: plan.total() for name, (*_, plan) in PLANS.items()}

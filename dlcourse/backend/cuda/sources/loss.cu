@@ -22,7 +22,10 @@ __device__ void cross_entropy_row(
     const long long label = labels[row];
     if (lane == 0) {
         const T log_total = log(total);
-        const T loss = log_total - (z[label] - top);
+        // A label that is no class is not read for: its loss is no number, which the training loop finds and says.
+        const bool known = label >= 0 && label < classes;
+        const T nothing = total - total;
+        const T loss = known ? log_total - (z[label] - top) : nothing / nothing;
         // Without smoothing the sum stays out: 0 times the infinity of a class that is ruled out would be NaN.
         losses[row] = smoothing ? (1 - smoothing) * loss + smoothing * (log_total - shifted / classes) : loss;
     }
