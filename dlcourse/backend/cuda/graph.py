@@ -79,7 +79,6 @@ class CapturedSteps:
                 return self._apart(lambda: by_calls(step, x, y))
             recorded = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
             if recorded is None:
-                self.pool.free_all_blocks()  # steps by calls take theirs from the common pool
                 return by_calls(step, x, y)
         else:
             recorded.inputs[0][...], recorded.inputs[1][...] = x, y
@@ -158,6 +157,7 @@ class CapturedSteps:
                         graph = self.stream.end_capture()
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
             self.refused = True
+            self.pool.free_all_blocks()  # steps by calls take theirs from the common pool
             while error.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
                 error = error.__context__
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
