@@ -476,7 +476,7 @@ CASES: dict[str, list[Maker]] = {
     "ready_to_slice": [lambda draw, dtype: (draw.normal(size=(4, 5, 3)).astype(dtype).transpose(2, 0, 1),)],
     "follow_statistics": [_follow(width) for width in (1, 300)],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
-    "layer_norm_grad": [_norm(*size, 1, grad=True) for size in NORM_SIZES],
+    "layer_norm_grad": [_norm(*size, 1, grad=True) for size in [*NORM_SIZES, (3, 33_000)]],
     "picture_batch": [
         *[
             _pictures((9, 5, 7, 3), normalised, rows, *how)
