@@ -359,6 +359,14 @@ def _feed(
     return make
 
 
+def _windows(draw: np.random.Generator, dtype: type) -> tuple:
+    """Windows of a text that overlap, each with the symbols that follow its own."""
+    windows = np.lib.stride_tricks.sliding_window_view(draw.integers(0, 9, 40), 6)
+    order = draw.permutation(30)[:12]
+    outs = np.zeros((3, 5), int), np.zeros((3, 5), int)
+    return windows[:, :-1], windows[:, 1:], order, 6, 4, None, None, None, False, 0, 0, *outs
+
+
 def _symbols(draw: np.random.Generator, dtype: type) -> tuple:
     """Symbols and those that follow, as they are."""
     samples, targets = draw.integers(0, 9, (2, 12, 5))
@@ -375,7 +383,7 @@ CASES: dict[str, list[Maker]] = {
         for ordered in (True, False)
     ]
     + [_feed((9, width), 3, False, False, (False, 0, 0), width=targets) for width, targets in [(40, 3), (301, 0)]]
-    + [_symbols],
+    + [_symbols, _windows],
     "dropout": [
         lambda draw, dtype, n=n, threshold=threshold: (
             draw.normal(size=n).astype(dtype), threshold, 1.25, (2**64 - 3, 17, 2, 5),
