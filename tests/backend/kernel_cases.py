@@ -333,6 +333,18 @@ def _unscale(half_type: str, size: int, scaled: bool, add: bool, wrong: bool = F
     return make
 
 
+def _cast(half: str, shape: tuple[int, ...], narrow: bool) -> Maker:
+    """Numbers of every size that 16 bits can hold, and smaller ones."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        wide = (draw.normal(size=shape) * 10 ** draw.uniform(-9, 3.5, shape)).astype(np.float32)
+        wide.reshape(-1)[:1], wide.reshape(-1)[1:2] = np.nan, -np.inf
+        small = wide.astype(precision.dtype(half))
+        return (wide, np.zeros_like(small)) if narrow else (small, np.zeros_like(wide))
+
+    return make
+
+
 def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         half = np.zeros(size, precision.dtype(half_type))
@@ -394,6 +406,12 @@ CASES: dict[str, list[Maker]] = {
     "masked": [
         lambda draw, dtype, shape=shape: (draw.normal(size=shape).astype(dtype), draw.random(shape) < 0.7, 1.25)
         for shape in [(0, 3), (7,), (3, 1), (5, 4001)]
+    ],
+    "cast": [
+        _cast(half, shape, narrow)
+        for half in HALVES
+        for shape in [(0,), (3, 5), (5, 4001)]
+        for narrow in (True, False)
     ],
     "unscale": [
         _unscale(half, size, scaled, add, wrong)
