@@ -6,8 +6,6 @@ Both ways belong to a forward pass and its gradient together, since what is kept
 import math
 from typing import Any
 
-import numpy as np
-
 from dlcourse.backend import precision
 from dlcourse.backend.cuda import attention_blocks, attention_products, choice
 from dlcourse.backend.cuda.program import name_of

@@ -1,4 +1,4 @@
-"""Attention block by block, nothing of size T x S in memory (Dao et al. 2022): one kernel forward, two for the gradients.
+"""Attention block by block (Dao et al. 2022), nothing of size T x S in memory: a kernel forward, two for the gradients.
 
 What is kept is y and the logarithm of each row's sum. Q, K, V and dY are read as they lie, and results lie as
 (N, T, heads, d), the three gradients side by side as (N, T, 3, heads, d): the reshapes to the layout of the linear

@@ -257,7 +257,7 @@ __device__ void attention_forward(
                 here += e;
                 s[i][j] = kept && t < sizes.steps && key < sizes.keys ? e * weights.factor(t, key) : e;
             }
-            total[i] = total[i] * before + row_sum(here);
+            total[i] = total[i] * before + here;  // of this thread's keys
             for (int c = 0; c < W / ACROSS; ++c) sums[i][c] *= before;
         }
         keep(shared, s);
@@ -266,6 +266,7 @@ __device__ void attention_forward(
     R factor[EACH];
     for (int i = 0; i < EACH; ++i) {
         const int t = work.first + mine() + i;
+        total[i] = row_sum(total[i]);
         factor[i] = total[i] == 0 ? (R)1 : 1 / total[i];
         if (lane() == 0 && t < sizes.steps) {
             const long long row = ((long long)work.batch * sizes.heads + work.head) * sizes.steps + t;
