@@ -134,7 +134,7 @@ __device__ void scores(R (&sums)[EACH][EACH], const Rows<T>& left, int row, cons
         load<SIDE, In::depth>(a, left, row, k0);
         load<SIDE, In::depth>(b, right, column, k0);
         __syncthreads();
-#pragma unroll 2
+#pragma unroll 1
         for (int k = 0; k < In::depth; k += 4) {
             Pack<R, 4> x[EACH];
             for (int i = 0; i < EACH; ++i) {
@@ -168,7 +168,7 @@ __device__ void add_weighted(R (&sums)[EACH][W / ACROSS], const Rows<T>& right, 
         __syncthreads();  // the weights are there, and nobody reads what was here
         load<In::depth, W>(b, right, row + k0, 0);
         __syncthreads();
-#pragma unroll 2
+#pragma unroll 1
         for (int k = 0; k < In::depth; k += 4) {
             Pack<R, 4> x[EACH];
             for (int i = 0; i < EACH; ++i) {
@@ -188,15 +188,19 @@ __device__ void add_weighted(R (&sums)[EACH][W / ACROSS], const Rows<T>& right, 
 
 // Rows of this thread, `factor` times, to a head's rows that lie `apart`.
 template <int W, class T, class R>
-__device__ void store(const R (&sums)[EACH][W / ACROSS], const R (&factor)[EACH], T* to, long long apart, int row, int rows, int width) {
+__device__ void store(
+    const R (&sums)[EACH][W / ACROSS], const R (&factor)[EACH], T* to, long long apart, int row, int rows, int width
+) {
     using Own = Columns<W>;
+#pragma unroll
     for (int i = 0; i < EACH; ++i) {
-        if (row + mine() + i >= rows) return;
-        for (int g = 0; g < Own::groups; ++g)
+        const int own = row + mine() + i;
+        for (int g = 0; g < Own::groups; ++g) {
             for (int c = 0; c < Own::together; ++c) {
                 const int column = Own::at(g) + c;
-                if (column < width) to[(row + mine() + i) * apart + column] = sums[i][g * Own::together + c] * factor[i];
+                if (own < rows && column < width) to[own * apart + column] = sums[i][g * Own::together + c] * factor[i];
             }
+        }
     }
 }
 
@@ -232,6 +236,7 @@ __device__ void attention_forward(
     const R lowest = -(R)(1e300 * 1e300);
     R sums[EACH][W / ACROSS], top[EACH], total[EACH];
     fill(sums);
+#pragma unroll
     for (int i = 0; i < EACH; ++i) {
         top[i] = lowest;
         total[i] = 0;
@@ -240,9 +245,11 @@ __device__ void attention_forward(
     for (int column = 0; column < sizes.end(last); column += SIDE) {
         R s[EACH][EACH];
         scores(s, queries, work.first, keys, column, shared);
+#pragma unroll
         for (int i = 0; i < EACH; ++i) {
             const int t = work.first + mine() + i;
             R highest = top[i];
+#pragma unroll
             for (int j = 0; j < EACH; ++j) {
                 s[i][j] = weights.seen(t, column + lane() + ACROSS * j) ? s[i][j] * scale : lowest;
                 highest = larger(highest, s[i][j]);
@@ -251,6 +258,7 @@ __device__ void attention_forward(
             const R shift = highest == lowest ? (R)0 : highest, before = exp(top[i] - shift);
             top[i] = highest;
             R here = 0;
+#pragma unroll
             for (int j = 0; j < EACH; ++j) {
                 const int key = column + lane() + ACROSS * j;
                 const R e = exp(s[i][j] - shift);
@@ -264,6 +272,7 @@ __device__ void attention_forward(
         add_weighted<W>(sums, values, column, shared);
     }
     R factor[EACH];
+#pragma unroll
     for (int i = 0; i < EACH; ++i) {
         const int t = work.first + mine() + i;
         total[i] = row_sum(total[i]);
@@ -293,6 +302,7 @@ __device__ void attention_queries_grad(
     R sums[EACH][W / ACROSS], log_sum[EACH], both[EACH];
     fill(sums);
     const long long row0 = ((long long)work.batch * sizes.heads + work.head) * sizes.steps;
+#pragma unroll
     for (int i = 0; i < EACH; ++i) {
         const int t = work.first + mine() + i;
         const bool there = t < sizes.steps;
@@ -309,8 +319,10 @@ __device__ void attention_queries_grad(
         R s[EACH][EACH], dp[EACH][EACH];
         scores(s, queries, work.first, keys, column, shared);
         scores(dp, dy, work.first, values, column, shared);
+#pragma unroll
         for (int i = 0; i < EACH; ++i) {
             const int t = work.first + mine() + i;
+#pragma unroll
             for (int j = 0; j < EACH; ++j) {
                 const int key = column + lane() + ACROSS * j;
                 s[i][j] = weights.seen(t, key)
@@ -346,9 +358,11 @@ __device__ void attention_keys_grad(
     for (int column = from / SIDE * SIDE; column < sizes.steps; column += SIDE) {
         R s[EACH][EACH], p[EACH][EACH];
         scores(s, keys, work.first, queries, column, shared);
+#pragma unroll
         for (int j = 0; j < EACH; ++j) {
             const int t = column + lane() + ACROSS * j;
             const R log_sum = t < sizes.steps ? log_sums[row0 + t] : (R)0;
+#pragma unroll
             for (int i = 0; i < EACH; ++i) {
                 const int key = work.first + mine() + i;
                 const bool seen = weights.seen(t, key);
@@ -359,9 +373,11 @@ __device__ void attention_keys_grad(
         keep(shared, s);
         add_weighted<W>(value_sums, dy, column, shared);
         scores(s, values, work.first, dy, column, shared);
+#pragma unroll
         for (int j = 0; j < EACH; ++j) {
             const int t = column + lane() + ACROSS * j;
             const R both = t < sizes.steps ? row_sums[row0 + t] : (R)0;
+#pragma unroll
             for (int i = 0; i < EACH; ++i) {
                 const int key = work.first + mine() + i;
                 const bool seen = weights.seen(t, key);
@@ -383,15 +399,17 @@ __device__ void attention_keys_grad(
 #define THOSE THAT(q), THAT(k), THAT(v)
 #define GIVEN THAT(mask), mask_right, Sizes{heads, steps, keys, width, causal}, scale
 
-// The three kernels for heads up to a width; the sources for each type say which widths there are.
+// The three kernels for heads up to a width; the sources for each type say which widths there are. Two blocks on a
+// multiprocessor, so that one computes while the other waits for its rows: 128 registers a thread, of which the last kernel
+// needs more where heads are wide, and float64 always.
 #define KERNELS(W, T) \
-    extern "C" __global__ void __launch_bounds__(THREADS) attention_forward_##W##_##T( \
+    extern "C" __global__ void __launch_bounds__(THREADS, sizeof(T) > 4 ? 1 : 2) attention_forward_##W##_##T( \
         const strided<T>* q, const strided<T>* k, const strided<T>* v, const strided<unsigned char>* mask, \
         const real<T>* kept, T* y, real<T>* log_sums, LIES, REST, real<T> scale \
     ) { \
         attention_forward<T, W>(q, k, v, mask, kept, y, log_sums, THOSE, GIVEN); \
     } \
-    extern "C" __global__ void __launch_bounds__(THREADS) attention_queries_grad_##W##_##T( \
+    extern "C" __global__ void __launch_bounds__(THREADS, sizeof(T) > 4 ? 1 : 2) attention_queries_grad_##W##_##T( \
         const strided<T>* q, const strided<T>* k, const strided<T>* v, const strided<unsigned char>* mask, \
         const real<T>* kept, const strided<T>* dout, const T* y, const real<T>* log_sums, real<T>* row_sums, \
         strided<T>* dq, long long apart, LIES, LIE(dout), REST, real<T> scale \
@@ -400,7 +418,7 @@ __device__ void attention_keys_grad(
             q, k, v, mask, kept, dout, y, log_sums, row_sums, dq, apart, THOSE, THAT(dout), GIVEN \
         ); \
     } \
-    extern "C" __global__ void __launch_bounds__(THREADS) attention_keys_grad_##W##_##T( \
+    extern "C" __global__ void __launch_bounds__(THREADS, sizeof(T) > 4 || W > 64 ? 1 : 2) attention_keys_grad_##W##_##T( \
         const strided<T>* q, const strided<T>* k, const strided<T>* v, const strided<unsigned char>* mask, \
         const real<T>* kept, const strided<T>* dout, const real<T>* log_sums, const real<T>* row_sums, \
         strided<T>* dk, strided<T>* dv, long long apart, LIES, LIE(dout), REST, real<T> scale \
