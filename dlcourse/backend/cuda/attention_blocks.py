@@ -94,8 +94,7 @@ def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Arr
     n, heads, steps, width = q.shape
     keys, lie = k.shape[2], (0,) * 4
     if mask is not None:
-        mask = array_module(q).broadcast_to(mask, (n, heads, steps, keys))
-        lie = mask.strides
+        lie = array_module(q).broadcast_to(mask, (n, heads, steps, keys)).strides
     sizes = heads, steps, keys, width, causal
     settings = *map(np.int64, lie), *map(np.int32, sizes), full(q.dtype).type(width**-0.5)
     return NULL if mask is None else mask, settings
