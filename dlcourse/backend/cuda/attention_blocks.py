@@ -49,7 +49,7 @@ def forward(
     log_sums = xp.empty(q.shape[:3], dtype=full(q.dtype))
     visible, settings = _settings(q, k, mask, causal)
     arrays = q, k, v, visible, _factors(kept), y, log_sums
-    flops = 4 * _scores(q, k) * width
+    flops = 4 * _scores(q, k, causal) * width
     _launch("attention_forward", q, steps, (*arrays, *_lie(q, k, v), *settings), flops)
     return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
 
@@ -71,7 +71,7 @@ def backward(
     read = q, k, v, visible, _factors(kept), dout
     apart = np.int64(dq.strides[2] // dq.itemsize)
     rest = apart, *_lie(q, k, v, dout), *settings
-    flops = 2 * _scores(q, k) * width
+    flops = 2 * _scores(q, k, causal) * width  # of one product; they make the scores again
     _launch("attention_queries_grad", q, steps, (*read, saved.y, saved.log_sums, row_sums, dq, *rest), 3 * flops)
     _launch("attention_keys_grad", q, keys, (*read, saved.log_sums, row_sums, dk, dv, *rest), 4 * flops)
     return dq, dk, dv
@@ -104,8 +104,12 @@ def _factors(kept: Array | None) -> Array | np.uint64:
     return NULL if kept is None else array_module(kept).ascontiguousarray(kept)
 
 
-def _scores(q: Array, k: Array) -> int:
-    return math.prod(q.shape[:3]) * k.shape[2]
+def _scores(q: Array, k: Array, causal: bool) -> int:
+    """How many there are, of which a causal mask leaves out those that no query sees."""
+    steps, keys = q.shape[2], k.shape[2]
+    seen = min(steps, keys)
+    each = seen * (keys - seen) + seen * (seen + 1) // 2 if causal else steps * keys
+    return math.prod(q.shape[:2]) * each
 
 
 def _launch(kernel: str, q: Array, rows: int, arguments: tuple, flops: int) -> None:
