@@ -18,7 +18,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def projected(dtype: str = "float32", steps: int = STEPS, seed: int = 0) -> tuple:
-    """Q, K and V as views (N, heads, T, d) of one projection (N, T, 3, heads, d), and dY of an array (N, T, heads, d)."""
+    """Q, K and V as views (N, heads, T, d) of one projection (N, T, 3, heads, d), dY of an array (N, T, heads, d)."""
     draw = np.random.default_rng(seed)
     qkv = draw.normal(size=(N, steps, 3, HEADS, WIDTH)).astype(dtype)
     dy = draw.normal(size=(N, steps, HEADS, WIDTH)).astype(dtype)
