@@ -123,6 +123,10 @@ def _message(errors: list[ErrorDetails], value: Any, annotation: Any, path: Path
     return f"expected {wanted}, got {show(value)}{_hint(errors, value)}"
 
 
+SAME = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "double": "float64", "single": "float32"}
+"""Words for what has another name here, and is not near it in letters."""
+
+
 def _expected(error: ErrorDetails) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "string_pattern_mismatch":
@@ -140,7 +144,8 @@ def _hint(errors: list[ErrorDetails], value: Any) -> str:
     kinds = " ".join(error["type"] for error in errors)
     if isinstance(value, str):
         expected = " ".join(error["ctx"]["expected"] for error in errors if error["type"] == "literal_error")
-        close = nearest(value, re.findall(r"'([^']*)'", expected))
+        valid = re.findall(r"'([^']*)'", expected)
+        close = nearest(value, valid) if SAME.get(value) not in valid else SAME[value]
         if close:
             return f" (did you mean {close!r}?)"
         if any(number in kinds for number in _NUMBERS) and _reads_as_number(value):

@@ -354,6 +354,18 @@ def _unscale(half_type: str, size: int, scaled: bool, add: bool, wrong: bool = F
     return make
 
 
+def _cast(half: str, shape: tuple[int, ...], narrow: bool) -> Maker:
+    """Numbers of every size that 16 bits can hold, and smaller ones."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        wide = (draw.normal(size=shape) * 10 ** draw.uniform(-9, 3.5, shape)).astype(np.float32)
+        wide.reshape(-1)[:1], wide.reshape(-1)[1:2] = np.nan, -np.inf
+        small = wide.astype(precision.dtype(half))
+        return (wide, np.zeros_like(small)) if narrow else (small, np.zeros_like(wide))
+
+    return make
+
+
 def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         half = np.zeros(size, precision.dtype(half_type))
@@ -380,6 +392,14 @@ def _feed(
     return make
 
 
+def _windows(draw: np.random.Generator, dtype: type) -> tuple:
+    """Windows of a text that overlap, each with the symbols that follow its own."""
+    windows = np.lib.stride_tricks.sliding_window_view(draw.integers(0, 9, 40), 6)
+    order = draw.permutation(30)[:12]
+    outs = np.zeros((3, 5), int), np.zeros((3, 5), int)
+    return windows[:, :-1], windows[:, 1:], order, 6, 4, None, None, None, False, 0, 0, *outs
+
+
 def _symbols(draw: np.random.Generator, dtype: type) -> tuple:
     """Symbols and those that follow, as they are."""
     samples, targets = draw.integers(0, 9, (2, 12, 5))
@@ -396,7 +416,7 @@ CASES: dict[str, list[Maker]] = {
         for ordered in (True, False)
     ]
     + [_feed((9, width), 3, False, False, (False, 0, 0), width=targets) for width, targets in [(40, 3), (301, 0)]]
-    + [_symbols],
+    + [_symbols, _windows],
     "dropout": [
         lambda draw, dtype, n=n, threshold=threshold: (
             draw.normal(size=n).astype(dtype), threshold, 1.25, (2**64 - 3, 17, 2, 5),
@@ -407,6 +427,12 @@ CASES: dict[str, list[Maker]] = {
     "masked": [
         lambda draw, dtype, shape=shape: (draw.normal(size=shape).astype(dtype), draw.random(shape) < 0.7, 1.25)
         for shape in [(0, 3), (7,), (3, 1), (5, 4001)]
+    ],
+    "cast": [
+        _cast(half, shape, narrow)
+        for half in HALVES
+        for shape in [(0,), (3, 5), (5, 4001)]
+        for narrow in (True, False)
     ],
     "unscale": [
         _unscale(half, size, scaled, add, wrong)
@@ -496,7 +522,7 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
     "follow_statistics": [_follow(width) for width in (1, 300)],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
-    "layer_norm_grad": [_norm(*size, 1, grad=True) for size in NORM_SIZES],
+    "layer_norm_grad": [_norm(*size, 1, grad=True) for size in [*NORM_SIZES, (3, 33_000)]],
     "picture_batch": [
         *[
             _pictures((9, 5, 7, 3), normalised, rows, *how)

@@ -90,6 +90,17 @@ def test_where_the_library_has_no_algorithm_kernels_follow(name: str, untried, d
 
 
 @on_twin
+def test_what_fails_for_another_reason_is_said(untried, device: str, monkeypatch) -> None:
+    """Memory that runs out while a product is planned is no lack of an algorithm."""
+    from dlcourse.backend.cuda import blas
+
+    monkeypatch.setattr(blas.library(), "cublasLtMatmulAlgoGetHeuristic", lambda *_: 3)
+    with pytest.raises(blas.BlasError, match="status 3") as caught:
+        linear.affine_relu(*map(backend.current().asarray, layer()))
+    assert caught.value.status == 3 and not isinstance(caught.value, blas.NotSupported)
+
+
+@on_twin
 @pytest.mark.parametrize("keeps", [True, False])
 def test_nan_goes_through_a_relu_whatever_the_library_does(keeps: bool, untried, device: str, monkeypatch) -> None:
     from dlcourse.backend.cuda import blas
@@ -100,6 +111,26 @@ def test_nan_goes_through_a_relu_whatever_the_library_does(keeps: bool, untried,
     found, asked = launches(linear.affine_relu, x, weight, bias)
     assert asked == (["product"] if keeps else ["product", "relu_float"])
     assert np.isnan(found[0][2]).all() and np.isfinite(np.delete(found[0], 2, axis=0)).all()
+
+
+@on_twin
+def test_an_epilogue_that_is_refused_when_it_runs_is_given_up(untried, device: str, monkeypatch) -> None:
+    from dlcourse.backend.cuda import blas
+
+    library = blas.library()
+    multiply = library.cublasLtMatmul
+
+    def refusing(handle: object, description: object, *rest: object) -> int:
+        plain = library.objects[description.value]["attributes"][7] in (1, 4)
+        return multiply(handle, description, *rest) if plain else 15
+
+    monkeypatch.setattr(library, "cublasLtMatmul", refusing)
+    x, weight, bias = layer()
+    _, asked = launches(linear.affine_relu, x, weight, bias)
+    assert asked == ["product", "relu_float"]
+    found, asked = launches(lambda *arrays: linear.weight_and_bias_grad(*arrays, (None, None)), x, x)
+    assert asked == ["product", "column_sums_float"]
+    np.testing.assert_allclose(found[0], x.T @ x, rtol=1e-5, atol=1e-5)
 
 
 @on_twin

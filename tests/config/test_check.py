@@ -104,7 +104,7 @@ CASES = [
     # text and choices
     ("model.tag", 3, "expected text, got 3: put it in quotes"),
     ("model.activation", "rellu", "expected relu or tanh, got 'rellu' (did you mean 'relu'?)"),
-    ("precision", "float16", "expected float32, float64 or tf32, got 'float16' (did you mean 'float64'?)"),
+    ("precision", "float16", "expected float32, float64, tf32, fp16 or bf16, got 'float16' (did you mean 'fp16'?)"),
     ("device", "gpu", "expected auto, cpu, cuda or cuda:N, got 'gpu'"),
     # lists and tuples
     ("model.hidden", 8, "expected a list, got 8"),

@@ -59,7 +59,8 @@ def test_the_peak_counts_the_graphs_own_pool(device: str, tmp_path: Path, monkey
 
     peak()  # the first run on a device takes a workspace that later ones find there
     whole = peak()
-    assert re.search(r"^peak memory: device \d+ MiB, host \d+ MiB$", capsys.readouterr().out, re.MULTILINE)
+    said = r"^peak memory: device [0-9.]+ [MG]iB, host [0-9.]+ [MG]iB$"
+    assert re.search(said, capsys.readouterr().out, re.MULTILINE)
     assert peak() == whole, "what an earlier run held was counted again"
     monkeypatch.setattr("dlcourse.backend.memory.count_pool", lambda owner, pool: None)
     assert peak() < whole

@@ -7,7 +7,7 @@ from dlcourse import backend
 from dlcourse.cli import main
 from dlcourse.config import from_mapping
 from dlcourse.experiment.gradients import check_gradients
-from dlcourse.ops.activation import ReLU
+from dlcourse.ops.activation import Tanh
 
 from .samples import LINE, NET, changed, write
 
@@ -45,9 +45,9 @@ def test_gradients_of_the_courses_models_agree(name: str) -> None:
 
 @pytest.mark.parametrize("fault", [1.001, -1.0, 0.0])
 def test_a_wrong_gradient_is_found_and_named(tmp_path: Path, monkeypatch, capsys, fault: float) -> None:
-    right = ReLU.backward
-    monkeypatch.setattr(ReLU, "backward", lambda self, dout: right(self, dout) * fault)
-    assert main(["check", str(write(tmp_path, NET))]) == 1
+    right = Tanh.backward
+    monkeypatch.setattr(Tanh, "backward", lambda self, dout: right(self, dout) * fault)
+    assert main(["check", str(write(tmp_path, changed(NET, model={"activation": "tanh"})))]) == 1
     out = capsys.readouterr().out
     assert "gradients are wrong: mlp with cross_entropy" in out
     assert "layers.4.weight[" in out and ": numeric " in out and ", analytic " in out

@@ -260,7 +260,7 @@ def test_out_of_memory_in_a_closed_form_says_what_makes_it_smaller(tmp_path: Pat
 
 def test_the_peak_of_the_memory_is_said_and_kept(tmp_path: Path, capsys) -> None:
     result = run(LINE, out=tmp_path, plots=False)
-    assert re.search(r"^peak memory: host \d+ MiB$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^peak memory: host [0-9.]+ [MG]iB$", capsys.readouterr().out, re.MULTILINE)
     assert RunFolder(result.folder).read_result()["peak_memory"]["host"] > 10 << 20
 
 

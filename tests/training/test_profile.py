@@ -92,7 +92,7 @@ def test_each_launch_is_counted_with_its_bytes_and_operations(device: str) -> No
     assert sum(row.calls for row in products.values()) == 5 * count
     for name, row in products.items():
         assert row.flops == 2 * sizes[name] * row.calls
-    forward = measured.rows[f"gemm {SAMPLES}x{HIDDEN}x{FEATURES} float32"]
+    forward = measured.rows[f"gemm {SAMPLES}x{HIDDEN}x{FEATURES} float32 relu_bias"]
     inputs = SAMPLES * FEATURES + FEATURES * HIDDEN
     assert forward.nbytes == 4 * count * (inputs + SAMPLES * HIDDEN + HIDDEN)  # the last one is the bias
     adam = measured.rows["adam_step_float"]

@@ -7,7 +7,7 @@ import numpy as np
 from dlcourse.backend.device import Array
 
 COUNTERS = 1024
-"""Of a stream: more than any kernel uses, for sums are shared by some hundred blocks at most."""
+"""Of a stream. A kernel uses one for each sum that blocks share; there are some hundred blocks, so fewer such sums."""
 
 _kept: dict[tuple, Array] = {}
 

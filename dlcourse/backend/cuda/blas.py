@@ -24,8 +24,8 @@ REAL = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER, AUX_POINTER, AUX_DISTANCE = 3, 4, 7, 8, 11, 12
 BATCH_COUNT, BATCH_STRIDE = 5, 6
 MOST_WORKSPACE, LEAST_ALIGNMENT = 1, (5, 6, 7, 8)
-NOT_SUPPORTED = 15
-"""Of the states that a call returns."""
+REFUSALS = (7, 15)
+"""Of the states that a call returns: an invalid value (what an older library does not know), and not supported."""
 HOPPER_WORKSPACE, WORKSPACE = 32 << 20, 4 << 20
 """Bytes that NVIDIA recommends for compute capability 9 and for the others."""
 
@@ -87,7 +87,7 @@ def library() -> Any:
 
 def _check(status: int) -> None:
     if status:
-        error = (NotSupported if status == NOT_SUPPORTED else BlasError)(f"cuBLASLt: status {status}")
+        error = (NotSupported if status in REFUSALS else BlasError)(f"cuBLASLt: status {status}")
         error.status = status
         raise error
 
@@ -142,7 +142,7 @@ def gemm(
     a, b = _readable(a, xp), _readable(b, xp)
     plan = planned(a, b, out, Epilogue.NONE if bias is None else Epilogue.BIAS, bias)
     if plan is None:
-        raise BlasError(f"cuBLASLt has no algorithm for the product of {a.shape} and {b.shape}, {a.dtype}")
+        raise NotSupported(f"cuBLASLt has no algorithm for the product of {a.shape} and {b.shape}, {a.dtype}")
     plan(a, b, out, accumulate, bias)
     return out
 
@@ -159,12 +159,6 @@ def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | 
     alignments = tuple(map(_alignment, (b, a, out))), 0 if vector is None else _alignment(vector)
     types = a.dtype, out.dtype
     return _plan(a.device.id, array_module(a), types, *lies, *alignments, epilogue, precision.tensor_float())
-
-
-def _description(a: Array, out: Array) -> str:
-    """A product as a profile names it: rows x columns x terms of each sum, and how many at once."""
-    sizes = f"{out.shape[-2]}x{out.shape[-1]}x{a.shape[-1]}"
-    return f"gemm {sizes}{f' of {len(out)}' if out.ndim == 3 else ''} {a.dtype}"
 
 
 def _readable(matrix: Array, xp: Any) -> Array:
@@ -197,7 +191,7 @@ class Plan:
     Attributes:
         kernel: what stands for the kernel that runs: plans that have it in common compute in the same way.
     Raises:
-        BlasError: there is no algorithm.
+        NotSupported: there is no algorithm.
     """
 
     def __init__(
@@ -229,6 +223,7 @@ class Plan:
             self._set(AUX_POINTER, c_void_p(handle.workspace.data.ptr))
         self.layouts = [self._layout(*each) for each in ((dtype, b), (dtype, a), (out_dtype, out))]
         self.algorithm = self._choose(alignments)
+        self.epilogue = epilogue
         self.kernel = dtypes, epilogue, tuple(self.algorithm.algorithm)
 
     def _set(self, attribute: int, value: Any) -> None:
@@ -262,8 +257,9 @@ class Plan:
             self.handle.handle, self.description, first, second, out, out, preference, 1, byref(chosen), byref(found)
         )
         library().cublasLtMatmulPreferenceDestroy(preference)
-        if status or not found.value:
-            raise NotSupported(f"cuBLASLt has no algorithm for this product (status {status})")
+        _check(status)
+        if not found.value:
+            raise NotSupported("cuBLASLt has no algorithm for this product")
         return chosen
 
     def __call__(
@@ -283,14 +279,20 @@ class Plan:
         Raises:
             BlasError: the library refuses; :class:`NotSupported` where a choice of its own turns out not to serve.
         """
-        call = functools.partial(self._multiply, a, b, out, accumulate, vector, aux)
         if tracing.listener is None:
-            call()
+            self._run(a, b, out, accumulate, vector, aux)
         else:
-            moved = tracing.nbytes((a, b, out, vector, aux))
-            tracing.listener(call, _description(a, out), moved, 2 * out.size * a.shape[-1])
+            call = functools.partial(self._run, a, b, out, accumulate, vector, aux)
+            bytes_moved = tracing.nbytes((a, b, out, vector, aux))
+            tracing.listener(call, self._description(a, out), bytes_moved, 2 * out.size * a.shape[-1])
 
-    def _multiply(
+    def _description(self, a: Array, out: Array) -> str:
+        """A product as a profile names it: rows x columns x terms of each sum, how many at once, what else it does."""
+        sizes = f"{out.shape[-2]}x{out.shape[-1]}x{a.shape[-1]}"
+        also = "" if self.epilogue in (Epilogue.NONE, Epilogue.BIAS) else f" {self.epilogue.name.lower()}"
+        return f"gemm {sizes}{f' of {len(out)}' if out.ndim == 3 else ''} {a.dtype}{also}"
+
+    def _run(
         self, a: Array, b: Array, out: Array, accumulate: bool, vector: Array | None, aux: Array | None
     ) -> None:
         if vector is not None:
@@ -315,5 +317,5 @@ def _plan(device: int, xp: Any, *settings: Any) -> Plan | None:
     handle = _handle(device, xp)
     try:
         return Plan(handle, *settings)
-    except BlasError:
+    except NotSupported:
         return None

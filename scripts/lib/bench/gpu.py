@@ -1,13 +1,15 @@
 """The workloads on a GPU: ours, PyTorch eager, PyTorch with the whole step in a CUDA graph, and PyTorch compiled.
 
-The sides take turns, each in a process of its own that goes through all workloads, with the data on the device. Of a
-step's time the median over blocks of steps counts, the device waited for at the ends of a block; of the rounds the
+The sides take turns, each in a process of its own that goes through all workloads, with the data on the device. PyTorch
+has its batch ready; ours takes it out of a set of many copies, as in a run. Of a step's time the median over blocks of
+steps counts, the device waited for at the ends of a block; of the rounds the
 median. In the rows called float32 TF32 is off for both, in those called tf32 it is on for both. Ours comes first, so
 that its times are there whatever becomes of a peer; compiling, which can take minutes, comes last and has a limit. That
 all compute the same is checked by the losses of their first steps from the same weights.
 """
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -22,7 +24,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[2])]
 from processes import answer, in_turn, python  # noqa: E402
 from workloads import WORKLOADS, Workload  # noqa: E402
 
-BLOCK, LEAST_BLOCKS = 20, 5
+BLOCK, LEAST_BLOCKS = int(os.environ.get("DLCOURSE_BENCH_BLOCK", "64")), 5
+"""Steps a block; the environment may ask for fewer, where the device is a stand-in that takes long."""
+COPIES = 2 * BLOCK
+"""Of the batch, in the set from which ours takes it: so many steps an epoch."""
 PEERS = ("eager", "compiled", "graph")
 LIMIT, COMPILE_LIMIT = 60.0, 90.0
 """Seconds for one workload of one side; compiled has to compile first."""
@@ -123,16 +128,14 @@ def cell(row: dict, side: str) -> str:
 def work(side: str, precision: str, seconds: str, *names: str) -> int:
     """The inside of one process."""
     for name in names:
-        step, wait, about = (ours if side == "ours" else peer)(ALL[name], side, precision)
-        losses = [float(step()) for _ in range(4)]
-        for _ in range(10):
-            step()
+        advance, wait, about = (ours if side == "ours" else peer)(ALL[name], side, precision)
+        losses = [float(advance(1)) for _ in range(4)]
+        advance(COPIES)  # ours finds out how many steps it may take at once
         wait()
         times, began = [], time.perf_counter()
         while time.perf_counter() - began < float(seconds) or len(times) < LEAST_BLOCKS:
             start = time.perf_counter()
-            for _ in range(BLOCK):
-                step()
+            advance(BLOCK)
             wait()
             times.append((time.perf_counter() - start) / BLOCK)
         answer(ms=1e3 * statistics.median(times), losses=losses, about=about)
@@ -140,11 +143,14 @@ def work(side: str, precision: str, seconds: str, *names: str) -> int:
 
 
 def ours(workload: Workload, side: str, precision_name: str) -> tuple[Callable, Callable, str]:
+    import numpy as np
     import ours as cpu_side
 
     import dlcourse as dl
     from dlcourse import models, nn
     from dlcourse.backend import current, precision, random
+    from dlcourse.data import Loader, Part
+    from dlcourse.data.normalizer import Normalizer
     from dlcourse.training.step import TrainStep
 
     device = dl.set_device("cuda")
@@ -157,11 +163,33 @@ def ours(workload: Workload, side: str, precision_name: str) -> tuple[Callable, 
     named = {name: p.data for name, p in net.named_parameters()}
     start(named, lambda p, w: p.__setitem__(..., current().asarray(w)))
     step = TrainStep(net, nn.CrossEntropyLoss(), cpu_side.optimizer(workload, net.parameters()))
-    x, y = (device.asarray(a) for a in workload.data())
+    x, y = (np.tile(a, (COPIES, *[1] * (a.ndim - 1))) for a in workload.data())
+    batch, unchanged = workload.batch, Normalizer(0.0, 1.0)
+    loader = Loader(Part(x, y, np.arange(len(x))), unchanged, device, "float32", batch, seed=0, shuffle=False)
     properties = device.xp.cuda.runtime.getDeviceProperties(0)
     driver = device.xp.cuda.runtime.driverGetVersion()
     about = f"{properties['name'].decode()}, CUDA {driver}, CuPy {device.xp.__version__}"
-    return lambda: step(x, y).data, dl.synchronize, about
+
+    def advance(count: int) -> object:
+        end, loss = step.step + count, None
+        while step.step < end:
+            losses = step.several(loader, end - step.step)
+            loss = step(*loader.batch(step.step)).data if losses is None else losses[-1]
+        return loss
+
+    return advance, dl.synchronize, about
+
+
+def repeated(step: Callable) -> Callable:
+    """``advance(count)``: so many steps, one after another; returns the last one's loss."""
+
+    def advance(count: int) -> object:
+        loss = None
+        for _ in range(count):
+            loss = step()
+        return loss
+
+    return advance
 
 
 def start(parameters: dict, put: Callable) -> None:
@@ -187,7 +215,7 @@ def peer(workload: Workload, side: str, precision: str) -> tuple[Callable, Calla
     update = peers_update(net, x, y, optimizer, torch.compile(net) if side == "compiled" else net)
     about = f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
     if side != "graph":
-        return update, torch.cuda.synchronize, about
+        return repeated(update), torch.cuda.synchronize, about
     for group in optimizer.param_groups:
         group["capturable"] = True
     put_back = keep(net, optimizer)
@@ -207,7 +235,7 @@ def peer(workload: Workload, side: str, precision: str) -> tuple[Callable, Calla
         graph.replay()
         return loss
 
-    return replay, torch.cuda.synchronize, about
+    return repeated(replay), torch.cuda.synchronize, about
 
 
 def peers_parts(workload: Workload, device: str) -> tuple[Any, Any, Any, Any]:

@@ -175,7 +175,8 @@ __device__ void layer_norm_grad_sums(
         second += gradient * ((x[row * columns + column] - mean[row]) * inverse[row]);
     };
     column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
-    if (!last_to_arrive(arrived + blockIdx.x, gridDim.y)) return;
+    if (gridDim.y == 1) __syncthreads();  // very wide rows: more columns than counters, a block for all rows of each
+    else if (!last_to_arrive(arrived + blockIdx.x, gridDim.y)) return;
     __shared__ double totals[64];
     column_totals<real<T>>(partial, gridDim.y, columns, width, totals);
     const int column = blockIdx.x * width + threadIdx.x;
