@@ -34,9 +34,7 @@ class Attention(Function):
         return y
 
     def backward(self, dout: Array) -> tuple:
-        return kernels.attention_grad(
-            dout, self.q, self.k, self.v, self.mask, self.causal, self.kept, self.saved
-        )
+        return kernels.attention_grad(dout, self.q, self.k, self.v, self.mask, self.causal, self.kept, self.saved)
 
 
 def scaled_dot_product_attention(

@@ -19,9 +19,7 @@ PIECE_BYTES = 1 << 18
 
 
 @override(kernels.attention, "cpu")
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Any]:
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
     n, heads, steps, width = q.shape
     keys = k.shape[2]
     y = np.empty((n, steps, heads, v.shape[3]), dtype=q.dtype).transpose(0, 2, 1, 3)

@@ -27,9 +27,7 @@ factors to TF32's 10 bits; the products round P and dS in between."""
 
 
 @override(kernels.attention, "cuda", half=True)
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Any]:
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
     if name_of(q, k, v) is None or not q.size or not k.size or (kept is not None and kept.dtype != full(q.dtype)):
         return kernels.attention.reference(q, k, v, mask, causal, kept)
     way = attention_blocks if _by_blocks(q, k, v, mask, causal, kept) else attention_products

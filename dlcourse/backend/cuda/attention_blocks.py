@@ -39,9 +39,7 @@ def suits(q: Array, k: Array, v: Array) -> bool:
     return v.shape[3] == width <= most and width % TOGETHER == 0 and heads * tiles < 2**31
 
 
-def forward(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Saved]:
+def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Saved]:
     xp = array_module(q)
     q, k, v = map(_readable, (q, k, v))
     n, heads, steps, width = q.shape

@@ -23,9 +23,7 @@ class Saved:
         self.p, self.operands = p, operands
 
 
-def forward(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Saved]:
+def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Saved]:
     name, xp = name_of(q, k, v), array_module(q)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
     joint = side_by_side((q, k, v))
@@ -43,9 +41,7 @@ def forward(
     return y.reshape(*shape[:3], v.shape[2]), Saved(p, operands)
 
 
-def backward(
-    dout: Array, q: Array, k: Array, v: Array, kept: Array | None, saved: Saved
-) -> tuple[Array, Array, Array]:
+def backward(dout: Array, q: Array, k: Array, v: Array, kept: Array | None, saved: Saved) -> tuple[Array, Array, Array]:
     name, xp, p = name_of(dout, q, k, v), array_module(q), saved.p
     dy, keys = _batch(dout), p.shape[2]
     own_q, own_k, own_v = saved.operands

@@ -15,9 +15,7 @@ class Weights:
 
 
 @kernel
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Any]:
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
     """P = softmax(q k^T / sqrt(d)), y = (P kept) v.
 
     Args:
