@@ -46,8 +46,9 @@ struct Rows {
 struct Sizes {
     int heads, steps, keys, width, causal;
 
-    // The first key that query t does not see.
+    // The first key that query t does not see for the causal mask, and the first query that sees key s.
     __device__ int end(int t) const { return causal ? max(0, min(keys, t + keys - steps + 1)) : keys; }
+    __device__ int start(int s) const { return causal ? max(0, s + steps - keys) : 0; }
 };
 
 // Of the grid: which head of which batch a block works at, and where the rows that it owns begin. The last tiles, which with
@@ -88,6 +89,7 @@ struct Weights {
 };
 
 __device__ inline int mine() { return threadIdx.x / ACROSS * EACH; }  // this thread's first row
+__device__ inline int warp_start() { return threadIdx.x / 32 * 32 / ACROSS * EACH; }  // the first of its warp's eight
 __device__ inline int lane() { return threadIdx.x % ACROSS; }
 
 // Of the 16 threads that have the same rows.
@@ -157,9 +159,12 @@ struct Columns {
     __device__ static int at(int group) { return (group * ACROSS + lane()) * together; }
 };
 
-// sums += weights right: of the weights (64, 64) that lie in shared memory, and 64 rows.
+// sums += weights right: of the weights (64, 64) that lie in shared memory, and 64 rows. Outside columns [from, to) the
+// weights of this warp's rows are zeros: with a causal mask half of a block on the diagonal.
 template <int W, class T, class R>
-__device__ void add_weighted(R (&sums)[EACH][W / ACROSS], const Rows<T>& right, int row, R* shared) {
+__device__ void add_weighted(
+    R (&sums)[EACH][W / ACROSS], const Rows<T>& right, int row, int from, int to, R* shared
+) {
     using In = Room<R>;
     using Own = Columns<W>;
     R* b = shared + In::left;  // (depth, W), where the terms of the scores were
@@ -169,7 +174,7 @@ __device__ void add_weighted(R (&sums)[EACH][W / ACROSS], const Rows<T>& right, 
         load<In::depth, W>(b, right, row + k0, 0);
         __syncthreads();
 #pragma unroll 1
-        for (int k = 0; k < In::depth; k += 4) {
+        for (int k = max(0, from - k0) / 4 * 4; k < min(In::depth, to - k0); k += 4) {
             Pack<R, 4> x[EACH];
             for (int i = 0; i < EACH; ++i) {
                 x[i] = *reinterpret_cast<const Pack<R, 4>*>(shared + (mine() + i) * In::wide + k0 + k);
@@ -269,7 +274,7 @@ __device__ void attention_forward(
             for (int c = 0; c < W / ACROSS; ++c) sums[i][c] *= before;
         }
         keep(shared, s);
-        add_weighted<W>(sums, values, column, shared);
+        add_weighted<W>(sums, values, column, 0, sizes.end(work.first + warp_start() + 7) - column, shared);
     }
     R factor[EACH];
 #pragma unroll
@@ -330,7 +335,7 @@ __device__ void attention_queries_grad(
             }
         }
         keep(shared, s);
-        add_weighted<W>(sums, keys, column, shared);
+        add_weighted<W>(sums, keys, column, 0, sizes.end(work.first + warp_start() + 7) - column, shared);
     }
     const R one[EACH] = {1, 1, 1, 1};
     store<W>(sums, one, result(dq, work, sizes.steps, sizes.width, apart), apart, work.first, sizes.steps, sizes.width);
@@ -354,8 +359,7 @@ __device__ void attention_keys_grad(
     fill(value_sums);
     const long long row0 = ((long long)work.batch * sizes.heads + work.head) * sizes.steps;
     // With a causal mask, queries before this one see none of the keys here.
-    const int from = sizes.causal ? max(0, work.first + sizes.steps - sizes.keys) : 0;
-    for (int column = from / SIDE * SIDE; column < sizes.steps; column += SIDE) {
+    for (int column = sizes.start(work.first) / SIDE * SIDE; column < sizes.steps; column += SIDE) {
         R s[EACH][EACH], p[EACH][EACH];
         scores(s, keys, work.first, queries, column, shared);
 #pragma unroll
@@ -371,7 +375,7 @@ __device__ void attention_keys_grad(
             }
         }
         keep(shared, s);
-        add_weighted<W>(value_sums, dy, column, shared);
+        add_weighted<W>(value_sums, dy, column, sizes.start(work.first + warp_start()) - column, SIDE, shared);
         scores(s, values, work.first, dy, column, shared);
 #pragma unroll
         for (int j = 0; j < EACH; ++j) {
@@ -385,7 +389,7 @@ __device__ void attention_keys_grad(
             }
         }
         keep(shared, s);
-        add_weighted<W>(key_sums, queries, column, shared);
+        add_weighted<W>(key_sums, queries, column, sizes.start(work.first + warp_start()) - column, SIDE, shared);
     }
     const R one[EACH] = {1, 1, 1, 1};
     store<W>(key_sums, one, result(dk, work, sizes.keys, sizes.width, apart), apart, work.first, sizes.keys, sizes.width);
