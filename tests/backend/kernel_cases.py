@@ -1,17 +1,19 @@
 """Arguments for every kernel, on which each override is compared with its reference.
 
-A maker takes a NumPy generator and a floating-point type and gives the arguments as host arrays and plain values; what
-the kernel returns and what it writes into its arguments is compared. Odd sizes on purpose: one, none, and one more than
+A maker takes a NumPy generator and a floating-point type and gives the arguments as host arrays and plain values, or
+:class:`Saved` for what an implementation's own forward pass keeps for it; what the kernel returns and what it writes
+into its arguments is compared. Odd sizes on purpose: one, none, and one more than
 a chunk.
 """
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from dlcourse.backend import precision
-from dlcourse.backend.kernels import recurrent
+from dlcourse.backend.kernels import Kernel, recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import out_size
 from dlcourse.backend.kernels.neighbours import METRICS
@@ -20,6 +22,19 @@ from dlcourse.backend.kernels.pictures import WORDS
 from dlcourse.backend.kernels.pool import max_pool2d
 
 Maker = Callable[[np.random.Generator, type], tuple]
+
+
+@dataclass
+class Saved:
+    """Stands for the last result of a forward pass, which only the gradient of the same implementation can read.
+
+    Attributes:
+        kernel: the forward pass.
+        places: of its arguments among the gradient's.
+    """
+
+    kernel: Kernel
+    places: slice
 
 
 def _optimizer(size: int, states: int, *settings: object) -> Maker:
@@ -252,19 +267,25 @@ def _attention(n: int, heads: int, t: int, s: int, d: int, masked: bool, causal:
         k, v = (draw.normal(size=(n, heads, s, d)).astype(dtype) for _ in range(2))
         mask = draw.random((n, 1, 1, s)) < 0.7 if masked else None
         kept = ((draw.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
+        arguments = q, k, v, mask, causal, kept
         if not grad:
-            return q, k, v, mask, causal, kept
-        _, p = attention.reference(q, k, v, mask, causal, kept)
-        return draw.normal(size=(n, heads, t, d)).astype(dtype), q, k, v, p, kept
+            return arguments
+        return draw.normal(size=(n, heads, t, d)).astype(dtype), *arguments, Saved(attention, slice(1, 7))
 
     return make
 
 
-ATTENTION = [
+ATTENTION = [  # N, heads, T, S, d; masked, causal, dropped
     (2, 3, 5, 7, 4, True, False, True),
     (1, 1, 1, 1, 1, False, False, False),
     (3, 4, 33, 33, 16, False, True, False),
     (2, 2, 9, 9, 8, True, True, True),
+    (1, 2, 65, 130, 32, False, False, False),  # one more than a block of the GPU's
+    (1, 1, 130, 65, 36, False, True, True),  # the first queries see no key
+    (1, 2, 70, 70, 100, True, True, False),
+    (0, 2, 3, 3, 4, False, False, False),
+    (1, 1, 3, 4, 132, True, False, True),
+    (2, 1, 3, 5, 7, False, True, False),
 ]
 
 
@@ -499,7 +520,6 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
     "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
     "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
-    "ready_to_slice": [lambda draw, dtype: (draw.normal(size=(4, 5, 3)).astype(dtype).transpose(2, 0, 1),)],
     "follow_statistics": [_follow(width) for width in (1, 300)],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in [*NORM_SIZES, (3, 33_000)]],
