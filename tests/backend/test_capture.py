@@ -88,6 +88,24 @@ def test_a_loaded_state_and_another_batch_size_go_on_right(device: str) -> None:
 
 
 @on_gpu
+def test_running_statistics_that_were_loaded_go_on(device: str) -> None:
+    def run(captured: bool) -> np.ndarray:
+        random.manual_seed(1)
+        model = nn.Sequential(nn.Linear(20, 4), nn.BatchNorm(4))
+        step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=1e-2))
+        step.capture, place = captured, backend.current()
+        x, y = (place.asarray(a) for a in nets()["softmax"][1:3])
+        for _ in range(4):
+            step(x, y)
+        model[1].load_state_dict({**model[1].state_dict(), "running_mean": np.full(4, 7.0, "f")})
+        for _ in range(2):
+            step(x, y)
+        return backend.to_host(model[1].running_mean)
+
+    np.testing.assert_array_equal(run(True), run(False))
+
+
+@on_gpu
 def test_a_setting_changed_on_the_way_is_followed(device: str) -> None:
     def run(captured: bool) -> list[float]:
         random.manual_seed(1)
