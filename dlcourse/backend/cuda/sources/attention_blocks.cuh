@@ -51,16 +51,17 @@ struct Sizes {
     __device__ int start(int s) const { return causal ? max(0, s + steps - keys) : 0; }
 };
 
-// Of the grid: which head of which batch a block works at, and where the rows that it owns begin. The last tiles, which with
-// a causal mask see most, start first.
+// Of the grid: which head of which batch a block works at, and where the rows that it owns begin. Those that have most to do
+// under a causal mask start first: the last queries, the first keys.
 struct Work {
     int batch, head, first;
 
-    __device__ Work(int count, int heads) {
+    __device__ Work(int count, int heads, bool last_first) {
         const int tiles = (count + SIDE - 1) / SIDE, both = blockIdx.x / tiles;
         batch = both / heads;
         head = both % heads;
-        first = (tiles - 1 - (int)(blockIdx.x % tiles)) * SIDE;
+        const int place = blockIdx.x % tiles;
+        first = (last_first ? tiles - 1 - place : place) * SIDE;
     }
     template <class T>
     __device__ Rows<T> rows(const T* array, Lie lie, int count, const Sizes& sizes) const {
@@ -234,7 +235,7 @@ __device__ void attention_forward(
 ) {
     using R = real<T>;
     SHARED(R, shared);
-    const Work work(sizes.steps, sizes.heads);
+    const Work work(sizes.steps, sizes.heads, true);
     const Weights<R> weights(mask, mask_lie, mask_right, kept, work, sizes);
     const auto queries = work.rows(q, q_lie, sizes.steps, sizes);
     const auto keys = work.rows(k, k_lie, sizes.keys, sizes), values = work.rows(v, v_lie, sizes.keys, sizes);
@@ -300,7 +301,7 @@ __device__ void attention_queries_grad(
 ) {
     using R = real<T>;
     SHARED(R, shared);
-    const Work work(sizes.steps, sizes.heads);
+    const Work work(sizes.steps, sizes.heads, true);
     const Weights<R> weights(mask, mask_lie, mask_right, kept, work, sizes);
     const auto queries = work.rows(q, q_lie, sizes.steps, sizes), dy = work.rows(dout, dout_lie, sizes.steps, sizes);
     const auto keys = work.rows(k, k_lie, sizes.keys, sizes), values = work.rows(v, v_lie, sizes.keys, sizes);
@@ -350,7 +351,7 @@ __device__ void attention_keys_grad(
 ) {
     using R = real<T>;
     SHARED(R, shared);
-    const Work work(sizes.keys, sizes.heads);
+    const Work work(sizes.keys, sizes.heads, false);
     const Weights<R> weights(mask, mask_lie, mask_right, kept, work, sizes);
     const auto queries = work.rows(q, q_lie, sizes.steps, sizes), dy = work.rows(dout, dout_lie, sizes.steps, sizes);
     const auto keys = work.rows(k, k_lie, sizes.keys, sizes), values = work.rows(v, v_lie, sizes.keys, sizes);
