@@ -17,6 +17,7 @@ import numpy as np
 from dlcourse.backend import memory, random
 from dlcourse.backend.capture import Feed, Step, by_calls
 from dlcourse.backend.counted import Counted
+from dlcourse.backend.cuda.pools import keeping
 from dlcourse.backend.device import Array, Backend
 
 WARM_UP = 2
@@ -61,7 +62,8 @@ class CapturedSteps:
     def __init__(self, device: Backend):
         self.device, self.xp = device, device.xp
         self.stream = self.xp.cuda.Stream(non_blocking=True)
-        self.pool = self.xp.cuda.MemoryPool()
+        self.blocks: list[Any] = []
+        self.pool = keeping(self.xp, self.blocks)
         memory.count_pool(self, self.pool)
         self.seen: dict[tuple, int] = {}
         self.graphs: dict[tuple, _Recorded] = {}
@@ -157,6 +159,8 @@ class CapturedSteps:
                         graph = self.stream.end_capture()
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
             self.refused = True
+            self.graphs.clear()
+            self.blocks.clear()
             self.pool.free_all_blocks()  # steps by calls take theirs from the common pool
             while error.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
                 error = error.__context__
