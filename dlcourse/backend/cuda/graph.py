@@ -77,6 +77,8 @@ class CapturedSteps:
         key = *((a.shape, a.dtype.str) for a in (x, y)), *self._state(step)
         recorded = self.graphs.get(key)
         if recorded is None:
+            if self._full():
+                return by_calls(step, x, y)
             if self._first_times(key):
                 return self._apart(lambda: by_calls(step, x, y))
             recorded = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
@@ -93,7 +95,7 @@ class CapturedSteps:
         if self.refused or most < 1 or not self._may(step):
             return None
         key = feed, *self._state(step)
-        if (key, 1) not in self.graphs and self._first_times(key):
+        if (key, 1) not in self.graphs and (self._full() or self._first_times(key)):
             return None
         feed.prepare(step.step)
         count = self._at_once(key)
@@ -107,6 +109,8 @@ class CapturedSteps:
         return None if recorded is None else self._timed(key, recorded, step)
 
     def _may(self, step: Step, *inputs: Any) -> bool:
+        if not step.optimizer.flat.holds_its_parameters():
+            return False  # a step by calls says what is wrong; a recorded one would go on in the old buffer
         return getattr(step, "capture", True) and all(isinstance(value, self.xp.ndarray) for value in inputs)
 
     def _state(self, step: Step) -> tuple:
@@ -115,9 +119,12 @@ class CapturedSteps:
         return mode, random.seed(), step.optimizer.steps - step.step, *step.settings()
 
     def _first_times(self, key: tuple) -> bool:
-        """Whether a step of that kind is to run by calls once more before it is recorded, or always."""
+        """Whether a step of that kind is to run by calls once more before it is recorded."""
         self.seen[key] = self.seen.get(key, 0) + 1
-        return self.seen[key] <= WARM_UP or len(self.graphs) >= MOST_GRAPHS
+        return self.seen[key] <= WARM_UP
+
+    def _full(self) -> bool:
+        return len(self.graphs) >= MOST_GRAPHS
 
     def _apart(self, work: Callable[[], Array]) -> Array:
         """``work()`` on the recording stream with the pool that graphs keep, after all that was asked for before."""
