@@ -169,16 +169,13 @@ class Module:
                 faults.append(f"shape of {name}: expected {expected[name]}, got {tuple(state[name].shape)}")
         if faults:
             raise CheckpointError("the state does not fit the model:\n  " + "\n  ".join(sorted(faults)))
-        owners = dict(self.named_modules())
         for name in expected.keys() & state.keys():
             value = state[name].data if isinstance(state[name], Tensor) else state[name]
             if name in parameters:
                 target = parameters[name].full
                 parameters[name].assign(backend.of(target).asarray(value, dtype=target.dtype))
-            else:
-                owner, _, attribute = name.rpartition(".")
-                old = buffers[name]
-                setattr(owners[owner], attribute, backend.of(old).asarray(value, dtype=old.dtype).copy())
+            else:  # in place: a recorded training step knows the array by where it lies
+                buffers[name][...] = backend.of(buffers[name]).asarray(value, dtype=buffers[name].dtype)
 
     def extra_repr(self) -> str:
         """The settings shown in ``repr``, such as ``in_features=4, out_features=2``."""

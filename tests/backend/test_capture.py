@@ -91,6 +91,25 @@ def test_a_loaded_state_and_another_batch_size_go_on_right(device: str) -> None:
 
 
 @on_gpu
+def test_running_statistics_that_were_loaded_are_those_that_move_on(device: str) -> None:
+    def run(captured: bool) -> np.ndarray:
+        random.manual_seed(1)
+        make, x, y, loss_fn = nets()["resnet"]
+        model = make()
+        step = dl.TrainStep(model, loss_fn, optim.SGD(model.parameters(), lr=1e-2))
+        step.capture, place = captured, backend.current()
+        x, y = place.asarray(x), place.asarray(y)
+        first = model.state_dict()
+        for _ in range(4):
+            step(x, y)
+        model.load_state_dict(first)
+        step(x, y)
+        return np.concatenate([array.reshape(-1) for array in model.state_dict().values()])
+
+    np.testing.assert_array_equal(run(True), run(False))
+
+
+@on_gpu
 def test_a_setting_changed_on_the_way_is_followed(device: str) -> None:
     def run(captured: bool) -> list[float]:
         random.manual_seed(1)
