@@ -103,11 +103,15 @@ class CapturedSteps:
         count = count if count <= most else 1
         recorded = self.graphs.get((key, count))
         if recorded is None:
-            arrays = (feed.x_shape, feed.x_dtype), (feed.y_shape, feed.y_dtype)
-            recorded = self._record(
-                (key, count), step, count, lambda: tuple(self.xp.empty(*of) for of in arrays), feed.write
-            )
+            write = feed.write if feed.whole is None else None
+            recorded = self._record((key, count), step, count, lambda: self._batch_of(feed), write)
         return None if recorded is None else self._timed(key, recorded, step)
+
+    def _batch_of(self, feed: Feed) -> tuple[Array, Array]:
+        """Where a feed's batches lie: the set itself where that is every batch, which is then never copied."""
+        if feed.whole is not None:
+            return feed.whole
+        return self.xp.empty(feed.x_shape, feed.x_dtype), self.xp.empty(feed.y_shape, feed.y_dtype)
 
     def _may(self, step: Step, *inputs: Any) -> bool:
         if not step.optimizer.flat.holds_its_parameters():
