@@ -156,7 +156,7 @@ def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | 
         vector: the bias, or where a bias's gradient goes.
     """
     lies = _lie(a), _lie(b), _lie(out)
-    if None in lies:
+    if None in lies or lies[2][2]:  # a square result by columns would come transposed
         return None
     alignments = tuple(map(_alignment, (b, a, out))), 0 if vector is None else _alignment(vector)
     types = a.dtype, out.dtype
