@@ -232,21 +232,37 @@ class _Device:
         capture.wait("the device")
 
 
-class _MemoryPool:
-    """Counts what was taken from it, as if nothing were ever given back; the memory is NumPy's."""
+class _Memory:
+    """A block of the device's memory, of which there is so much and no more; the numbers themselves are NumPy's."""
 
     most = 1 << 33
-    """Bytes of one array beyond which there is no more."""
+    """Bytes of the largest block."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int):
+        if size > self.most:
+            raise real.cuda.runtime.CUDARuntimeError(2)
+
+
+class _MemoryPool:
+    """Counts what was taken from it, as if nothing were ever given back; where a block is refused, it gives back all
+    that it has, as CuPy's does, and asks once more."""
+
+    def __init__(self, allocator: Callable | None = None) -> None:
         self.taken = 0
+        self.allocator = allocator or (lambda size: SimpleNamespace(mem=_Memory(size)))
 
     def malloc(self, size: int) -> None:
         raise NotImplementedError
 
     def allot(self, size: int) -> None:
-        if size > self.most:
-            raise real.cuda.memory.OutOfMemoryError(size, self.taken, self.most)
+        try:
+            self.allocator(size)
+        except real.cuda.runtime.CUDARuntimeError:
+            self.free_all_blocks()
+            try:
+                self.allocator(size)
+            except real.cuda.runtime.CUDARuntimeError:
+                raise real.cuda.memory.OutOfMemoryError(size, self.taken, _Memory.most) from None
         self.taken += size
 
     def total_bytes(self) -> int:
@@ -331,9 +347,11 @@ def _install() -> None:
     """Take CuPy's place, and say that there is a device."""
     fake = _Module("cupy", real, np)
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
+    runtime.CUDARuntimeError = real.cuda.runtime.CUDARuntimeError
     runtime.getDeviceProperties, runtime.driverGetVersion = lambda device: {"name": b"the stand-in"}, lambda: 0
     cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
     cuda.MemoryPool, cuda.using_allocator = _MemoryPool, _using_allocator
+    cuda.Memory, cuda.MemoryPointer = _Memory, lambda memory, offset: SimpleNamespace(mem=memory)
     cuda.alloc_pinned_memory = bytearray
     cuda.Event, cuda.get_elapsed_time = capture.Event, capture.elapsed
     fake.get_default_memory_pool = lambda: _default_pool

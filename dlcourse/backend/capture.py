@@ -40,6 +40,8 @@ class Feed(Protocol):
     x_dtype: Any
     y_shape: tuple[int, ...]
     y_dtype: Any
+    whole: tuple[Array, Array] | None
+    """x and y of every step, where there is nothing to be made."""
 
     def steps_left(self, step: int) -> int:
         """How many steps, from this one on, have batches of these shapes before the order of the samples changes."""

@@ -51,6 +51,14 @@ class Feed:
         self._order = None if order is None else backend.xp.empty(count, dtype=np.int64)
         self._backend = backend
 
+    @property
+    def whole(self) -> tuple[Array, Array] | None:
+        """Samples and targets themselves where every batch is all of them, as they lie there."""
+        as_they_are = self._new_order is None and self._draw is None and self._affine[0] is None
+        if as_they_are and self._per_epoch == 1 and self._samples.dtype == self.x_dtype:
+            return self._samples, self._targets
+        return None
+
     def steps_left(self, step: int) -> int:
         """How many steps, from this one on, have full batches of its epoch."""
         return max(0, self._full - step % self._per_epoch)

@@ -581,7 +581,8 @@ CASES: dict[str, list[Maker]] = {
         for n in (1, CHUNK)
         for decay in (0.0, 0.01)
         for decoupled in (False, True)
-    ],
+    ]
+    + [_optimizer(5, 2, step, 1e-3, 0.9, 0.999, 1e-8, 0.0, False) for step in (1, 1000, 12345, 1 << 20)],
     "adagrad_step": [_optimizer(n, 1, 0.1, 1e-10, decay) for n in (1, CHUNK) for decay in (0.0, 0.01)],
     "rmsprop_step": [_optimizer(n, 2, 0.1, 0.99, 1e-8, 0.9, decay) for n in (1, CHUNK) for decay in (0.0, 0.01)],
     "average_step": [_optimizer(n, 0, decay) for n in (1, CHUNK) for decay in (0.0, 0.9, 1.0)],

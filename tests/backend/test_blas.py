@@ -62,3 +62,11 @@ def test_the_precision_chooses_how_products_round(name: str, compute: int, devic
     blas.gemm(x, x)
     blas._plan.cache_clear()
     assert asked == [compute] and precision.dtype(name) == np.float32
+
+
+def test_a_result_by_columns_is_refused(device: str) -> None:
+    from dlcourse.backend.cuda.blas import NotSupported, gemm
+
+    x = backend.current().asarray(np.arange(9, dtype="f").reshape(3, 3))
+    with pytest.raises(NotSupported):
+        gemm(x, x, out=backend.current().xp.empty((3, 3), dtype="f").T)

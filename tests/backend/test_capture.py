@@ -1,5 +1,6 @@
 """A recorded step is the step: the weights of call by call, whatever changes in between; what is refused is said."""
 
+import signal
 import warnings
 
 import numpy as np
@@ -9,6 +10,8 @@ import dlcourse as dl
 from dlcourse import backend, models, nn, optim
 from dlcourse import functional as F
 from dlcourse.backend import capture, precision, random
+from dlcourse.backend.cuda import graph
+from dlcourse.errors import Interrupted
 from dlcourse.optim.schedules import CosineSchedule
 
 on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="recording is for a GPU (--device cuda)")
@@ -133,6 +136,57 @@ def test_what_cannot_be_recorded_runs_call_by_call_and_is_said_once(device: str)
     with pytest.warns(UserWarning, match="call by call.*could not be recorded") as said:
         losses = [step(x, y).item() for _ in range(5)]
     assert len(said) == 1 and losses[4] < losses[0] and step.optimizer.steps == 5
+
+
+@on_gpu
+def test_a_signal_while_a_step_is_recorded_is_no_refusal(device: str) -> None:
+    """As a second one is while the first waits for the step's end."""
+    calls: list[int] = []
+
+    def interrupted(outputs: dl.Tensor, labels: object) -> dl.Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Interrupted("interrupted twice", signal.SIGINT)
+        return F.cross_entropy(outputs, labels)
+
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    model = nn.Linear(20, 4)
+    step = dl.TrainStep(model, interrupted, optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(Interrupted):
+        for _ in range(3):
+            step(x, y)
+    assert step.optimizer.steps == 2 and step.optimizer.lr == 0.1
+    step(x, y)
+    assert len(step._run.graphs) == 1
+
+
+@on_gpu
+def test_a_recorded_step_says_that_its_parameters_were_taken_away(device: str) -> None:
+    model = nn.Linear(20, 4)
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    for _ in range(4):
+        step(x, y)
+    assert len(step._run.graphs) == 1
+    optim.SGD([model.weight], lr=0.1)
+    with pytest.raises(RuntimeError, match="taken by another optimizer"):
+        step(x, y)
+
+
+@on_gpu
+def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "MOST_GRAPHS", 1)
+    model = nn.Linear(20, 4)
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    for _ in range(3):
+        step(x, y)
+    monkeypatch.setattr(step._run, "_apart", lambda work: pytest.fail("it waited for the device"))
+    for count in (2, 3, 2, 3):
+        step(x[:count], y[:count])
+    assert len(step._run.graphs) == 1 and step.optimizer.steps == 7
 
 
 @on_gpu

@@ -1,11 +1,14 @@
 """Every CUDA source compiles for every architecture that is served, on a machine without a GPU."""
 
 import importlib.util
+import shutil
 import struct
+from pathlib import Path
 
 import pytest
 
-from dlcourse.backend.cuda.program import OPTIONS, families, program
+from dlcourse.backend.cuda import program as programs
+from dlcourse.backend.cuda.program import OPTIONS, SOURCES, Program, families, program
 
 ARCHITECTURES = [75, 80, 86, 89, 90]
 
@@ -19,7 +22,8 @@ def compile_to_cubin(code: str, architecture: int) -> bytes:
     architecture has not got."""
     from cupy.cuda.compiler import _NVRTCProgram
 
-    made = _NVRTCProgram(code, "source.cu", method="cubin").compile((*OPTIONS, f"-arch=sm_{architecture}"))
+    options = *OPTIONS, "-ftz=true", f"-arch=sm_{architecture}"  # CuPy flushes numbers below 1e-38 to zero
+    made = _NVRTCProgram(code, "source.cu", method="cubin").compile(options)
     return made[0] if isinstance(made, tuple) else made
 
 
@@ -60,6 +64,17 @@ def _missing() -> str | None:
 def test_a_source_compiles(family: str, architecture: int) -> None:
     found = frames(compile_to_cubin(program(family).code, architecture))
     assert found and max(found.values()) <= MOST_FRAME
+
+
+def test_a_changed_header_is_another_source_for_cupy_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its key is the source's text and the options: with the same text it would load what an older header gave."""
+    shutil.copytree(SOURCES, tmp_path / "sources")
+    monkeypatch.setattr(programs, "SOURCES", tmp_path / "sources")
+    before = Program("loss").code
+    assert before == Program("loss").code
+    header = tmp_path / "sources" / "last.cuh"
+    header.write_text(header.read_text() + "// changed\n")
+    assert Program("loss").code != before
 
 
 def test_there_are_sources() -> None:

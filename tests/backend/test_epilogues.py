@@ -114,6 +114,19 @@ def test_nan_goes_through_a_relu_whatever_the_library_does(keeps: bool, untried,
 
 
 @on_twin
+@pytest.mark.parametrize(("error", "asked"), [(1e-7, ["product"]), (1e-4, ["product", "gelu_tanh_float"])])
+def test_a_gelu_of_fewer_digits_is_not_taken(error: float, asked: list, untried, device: str, monkeypatch) -> None:
+    from dlcourse.backend.cuda import blas
+
+    monkeypatch.setattr(blas.library(), "gelu", lambda z: activation.gelu_tanh.reference(z) * np.float32(1 + error))
+    hosts = layer()
+    found, launched = launches(linear.affine_gelu_tanh, *hosts)
+    assert launched == asked
+    for ours, theirs in zip(found, linear.affine_gelu_tanh.reference(*hosts), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=5e-6, atol=5e-6)
+
+
+@on_twin
 def test_an_epilogue_that_is_refused_when_it_runs_is_given_up(untried, device: str, monkeypatch) -> None:
     from dlcourse.backend.cuda import blas
 

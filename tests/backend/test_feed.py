@@ -8,6 +8,7 @@ from dlcourse.backend import capture
 from dlcourse.backend.counted import Counted
 from dlcourse.config.sections import Augment
 from dlcourse.data import Loader, Part
+from dlcourse.data.feed import Feed
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.experiment import run
 
@@ -52,6 +53,46 @@ def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None
         feed.write(step, x, y)
         np.testing.assert_array_equal(backend.to_host(x), expected[0])
         np.testing.assert_array_equal(backend.to_host(y), expected[1])
+
+
+@pytest.mark.parametrize(
+    ("raw", "batch_size", "augment", "itself"),
+    [
+        (False, "full", None, True),
+        (True, "full", None, False),
+        (False, 5, None, False),
+        (False, "full", Augment(flip=True), False),
+    ],
+)
+def test_where_every_batch_is_the_set_itself(raw: bool, batch_size, augment, itself: bool, device: str) -> None:
+    normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
+    loader = Loader(pictures(raw), normalizer, backend.current(), "float32", batch_size, 3, True, augment)
+    feed = loader.feed
+    if feed is None:  # bytes of a CPU
+        return
+    assert (feed.whole is not None) is itself
+    if itself:
+        for ours, theirs in zip(feed.whole, loader.batch(0), strict=True):
+            assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+            assert backend.device.address(ours) == backend.device.address(theirs)
+
+
+@on_gpu
+def test_a_set_that_is_one_batch_is_not_copied(device: str, tmp_path, monkeypatch) -> None:
+    from dlcourse.backend.cuda import graph
+
+    config = {**CNN, "data": {"name": "spirals"}, "model": {"name": "mlp", "hidden": [8]}}
+    config["train"] = {"batch_size": "full", "epochs": 20, "eval_every": 0, "log_every": 10}
+    monkeypatch.setenv(capture.SWITCH, "0")
+    plain = run(config, device=device, folder=tmp_path / "plain", quiet=True, plots=False)
+    monkeypatch.delenv(capture.SWITCH)
+    written, recordings, batch_of = [], [], graph.CapturedSteps._batch_of
+    monkeypatch.setattr(Feed, "write", lambda *_: written.append(1))
+    monkeypatch.setattr(
+        graph.CapturedSteps, "_batch_of", lambda self, feed: recordings.append(feed) or batch_of(self, feed)
+    )
+    recorded = run(config, device=device, folder=tmp_path / "recorded", quiet=True, plots=False)
+    assert recorded.metrics == plain.metrics and recordings and not written
 
 
 def test_a_counted_step_is_arithmetic_for_who_needs_it(device: str) -> None:

@@ -17,6 +17,8 @@ class Library:
 
     relu_keeps_nan = True
     """NVIDIA does not say whether it does; a test may try the other."""
+    gelu = staticmethod(gelu_tanh.reference)
+    """Nor how well it approximates GELU."""
     unsupported: frozenset[int] = frozenset()
     """Epilogues for which there is no algorithm."""
 
@@ -101,7 +103,7 @@ class Library:
         if epilogue & 2:
             result = np.maximum(result, 0) if self.relu_keeps_nan else np.fmax(result, 0)
         if epilogue & 32:
-            result = gelu_tanh.reference(result)
+            result = self.gelu(result)
         if epilogue & 512:
             _vector(what[8], target.shape[2], target.dtype)[...] = second[0].sum(axis=0)
         target[...] = result

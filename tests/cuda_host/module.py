@@ -147,12 +147,18 @@ class Library:
             raise TypeError(f"{name} takes {len(types)} arguments, got {len(args)}")
         if len(block) > 3 or np.prod(block) > 1024 or shared > 48 << 10 or min((*grid, *block)) < 1:
             raise ValueError(f"{name}: no such launch: {grid=}, {block=}, {shared=}")
+        if grid[0] >= 1 << 31 or max(grid[1:], default=1) >= 1 << 16:
+            raise ValueError(f"{name}: no such launch: {grid=}")
         held = [_pointer(name, kind, arg) for kind, arg in zip(types, args, strict=True)]
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(each) for each in held))
         call = getattr(self.library, f"launch_{name}")
         call.argtypes = [Dim, Dim, ctypes.c_size_t, ctypes.c_void_p]
         call.restype = None
         call(Dim(*grid, *(1,) * (3 - len(grid))), Dim(*block, *(1,) * (3 - len(block))), shared, pointers)
+        self.library.host_broken.restype = ctypes.c_char_p
+        broken = self.library.host_broken()
+        if broken is not None:
+            raise RuntimeError(f"{name}: {broken.decode()}")
 
 
 SIZES = {

@@ -1,6 +1,8 @@
 // CUDA's words for a C++ compiler, so that a kernel's source runs on the host: every thread of a block is a fiber, blocks
 // run one after another. At a barrier a fiber takes turns until all that still run are there; a shuffle is: write, turn,
-// read, turn. It shows what a kernel computes, on any machine; races and speed it cannot show.
+// read, turn. A device promises no order: every other block has its threads take turns from the last to the first, so that
+// a barrier that is missing shows, whoever should have waited. It shows what a kernel computes, on any machine; other races
+// and speed it cannot show.
 #pragma once
 #include <cmath>
 #include <csetjmp>
@@ -51,6 +53,7 @@ inline std::vector<std::uint64_t> slots;
 inline jmp_buf scheduler;
 inline std::function<void()> body;
 inline unsigned current, waiting, barriers;
+inline const char* broken;  // what a kernel did that a device leaves undefined
 
 inline void turn() {
     const unsigned mine = current;
@@ -88,6 +91,7 @@ inline void run(dim3 grid, dim3 block, std::size_t bytes, std::function<void()> 
     const unsigned count = block.x * block.y * block.z;
     if (fibers.size() < count) fibers.resize(count);
     slots.assign(count, 0);
+    broken = nullptr;
     for (unsigned z = 0; z < grid.z; ++z)
         for (unsigned y = 0; y < grid.y; ++y)
             for (unsigned x = 0; x < grid.x; ++x) {
@@ -105,7 +109,8 @@ inline void run(dim3 grid, dim3 block, std::size_t bytes, std::function<void()> 
                     makecontext(&fiber.context, start, 0);
                 }
                 for (unsigned running = count; running;) {
-                    for (unsigned i = 0; i < count; ++i) {
+                    for (unsigned k = 0; k < count; ++k) {
+                        const unsigned i = (x + y + z) % 2 ? k : count - 1 - k;
                         if (fibers[i].done) continue;
                         enter(i);
                         running -= fibers[i].done;
@@ -123,6 +128,9 @@ inline unsigned lane() { return current % 32; }
 template <class T>
 T shuffle(T value, unsigned from) {
     static_assert(sizeof(T) <= 8);
+    for (unsigned i = current - lane(), end = i + 32; i < end; ++i) {
+        if (i >= slots.size() || fibers[i].done) broken = "a whole warp's shuffle without some of its lanes";
+    }
     std::memcpy(&slots[current], &value, sizeof(T));
     const unsigned source = current - lane() + from % 32;
     turn();
@@ -132,6 +140,8 @@ T shuffle(T value, unsigned from) {
     return result;
 }
 }  // namespace host
+
+extern "C" const char* host_broken() { return host::broken; }
 
 inline void __syncthreads() { host::barrier(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { host::turn(); }

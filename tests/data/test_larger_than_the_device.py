@@ -1,5 +1,7 @@
 """A data set for which a GPU has no room: batches come through two buffers, and are those of a set that lies there."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,20 @@ def test_a_buffer_is_not_overwritten_while_its_batch_may_be_read(device: str) ->
         *("host waits copied0", "copy waits used0", "record copied0"),
     ]
     assert [len(buffer._arrays[slot][:count]) for slot, count in batches] == [3, 3, 2]
+
+
+@on_gpu
+def test_its_memory_is_given_back_when_the_last_copy_is_over(device: str, monkeypatch) -> None:
+    from dlcourse.backend.cuda.staging import DoubleBuffer
+
+    held: list[bool] = []
+    monkeypatch.setattr(backend.current().xp.cuda.Stream, "synchronize", lambda _: held.append(host() is not None))
+    buffer = DoubleBuffer(backend.current(), (4, 2), np.dtype("float32"))
+    host = weakref.ref(buffer._host[0])
+    buffer.put(4, lambda numbers: numbers.fill(1))
+    assert not held
+    del buffer
+    assert held == [True] and host() is None
 
 
 @on_gpu

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend.cuda.pools import lasting
 from dlcourse.backend.device import Array
 
 COUNTERS = 1024
@@ -22,7 +23,8 @@ def arrivals(xp: Any) -> Array:
     key = xp.cuda.Device().id, stream.ptr
     if key in _kept:
         return _kept[key]
-    counters = xp.zeros(COUNTERS, dtype=np.int32)
-    if not stream.is_capturing():  # else they are 0 only when the graph runs, which then sets them itself
-        _kept[key] = counters
-    return counters
+    if stream.is_capturing():  # they are 0 only when the graph runs, which then sets them itself
+        return xp.zeros(COUNTERS, dtype=np.int32)
+    with lasting(xp):
+        _kept[key] = xp.zeros(COUNTERS, dtype=np.int32)
+    return _kept[key]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import precision, tracing
+from dlcourse.backend.cuda.pools import lasting
 from dlcourse.backend.device import Array, array_module
 
 COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
@@ -99,7 +100,8 @@ class _Handle:
         self.handle = c_void_p()
         _check(library().cublasLtCreate(byref(self.handle)))
         hopper = int(xp.cuda.Device().compute_capability) >= 90
-        self.workspace = xp.empty(HOPPER_WORKSPACE if hopper else WORKSPACE, dtype=np.uint8)
+        with lasting(xp):
+            self.workspace = xp.empty(HOPPER_WORKSPACE if hopper else WORKSPACE, dtype=np.uint8)
 
 
 @functools.cache
@@ -154,7 +156,7 @@ def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | 
         vector: the bias, or where a bias's gradient goes.
     """
     lies = _lie(a), _lie(b), _lie(out)
-    if None in lies:
+    if None in lies or lies[2][2]:  # a square result by columns would come transposed
         return None
     alignments = tuple(map(_alignment, (b, a, out))), 0 if vector is None else _alignment(vector)
     types = a.dtype, out.dtype

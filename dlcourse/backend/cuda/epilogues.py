@@ -11,9 +11,13 @@ import numpy as np
 from dlcourse.backend.cuda.blas import Epilogue, NotSupported, Plan, planned
 from dlcourse.backend.cuda.program import name_of
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import activation
 
 GELU_DISTANCE = 8
 """Elements that the rows of GELU's second matrix lie a multiple of apart."""
+ROUNDINGS = 8
+"""By how many the library's GELU may differ from ours, of numbers near 1 or of its own size."""
+ROUNDING = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
 
 def relu(x: Array, weight: Array, bias: Array, y: Array) -> bool:
@@ -49,7 +53,7 @@ def _activated(x: Array, weight: Array, bias: Array, y: Array, epilogue: Epilogu
     if not _suits(x, weight, bias, y):
         return False
     plan = planned(x, weight.T, y, epilogue, bias)
-    if plan is None or not _keeps_nan(plan, x, weight, y, aux):
+    if plan is None or not _serves(plan, x, weight, bias, y, aux):
         return False
     plan(x, weight.T, y, vector=bias, aux=aux)
     return True
@@ -67,15 +71,16 @@ def _suits(*arrays: Array) -> bool:
 
 
 _seen: dict[tuple, bool] = {}
-"""Of each kernel that was tried, whether it serves: with an activation, whether NaN comes through."""
+"""Of each kernel that was tried, whether it serves."""
 
 
-def _keeps_nan(plan: Plan, x: Array, weight: Array, y: Array, aux: Array | None) -> bool:
-    """Whether NaN comes through the plan's activation: a net that has diverged has to say so.
+def _serves(plan: Plan, x: Array, weight: Array, bias: Array, y: Array, aux: Array | None) -> bool:
+    """Whether the plan's activation is the one that is meant: NaN comes through, and GELU is as exact as our kernel's.
 
-    cuBLASLt's documentation says "max(x, 0)", which a GPU's own maximum makes 0 of NaN, and leaves open which it is. So
-    each kernel is tried once, with a bias of NaN. While a step is being recorded nothing can be read back: one that
-    nobody has tried until then is not taken. (Steps run by calls before one is recorded.)
+    cuBLASLt's documentation says "max(x, 0)", which a GPU's own maximum makes 0 of NaN, while a net that has diverged
+    has to say so; and it does not say how well it approximates GELU's tanh. So each kernel is tried once, with a bias
+    of NaN and, for GELU, with the real one. While a step is being recorded nothing can be read back: one that nobody
+    has tried until then is not taken. (Steps run by calls before one is recorded.)
     """
     if plan.kernel not in _seen:
         xp: Any = array_module(x)
@@ -84,7 +89,19 @@ def _keeps_nan(plan: Plan, x: Array, weight: Array, y: Array, aux: Array | None)
         nothing = xp.full(len(weight), np.nan, dtype=np.float32).astype(x.dtype)
         try:
             plan(x, weight.T, y, vector=nothing, aux=aux)
-            _seen[plan.kernel] = bool(xp.isnan(y.astype(np.float32)).all())
+            serves = bool(xp.isnan(y.astype(np.float32)).all())
+            if serves and aux is not None:
+                plan(x, weight.T, y, vector=bias, aux=aux)
+                serves = _close(y, activation.gelu_tanh(aux))
+            _seen[plan.kernel] = serves
         except NotSupported:
             _seen[plan.kernel] = False
     return _seen[plan.kernel]
+
+
+def _close(result: Array, expected: Array) -> bool:
+    """Whether two results of one type are some roundings apart where they are numbers, and neither is one elsewhere."""
+    xp, error = array_module(result), ROUNDINGS * ROUNDING[result.dtype.name]
+    first, second = result.astype(np.float32), expected.astype(np.float32)
+    apart = xp.abs(first - second) <= error * xp.maximum(xp.abs(second), 1)
+    return bool((apart | (first == second) | (xp.isnan(first) & xp.isnan(second))).all())

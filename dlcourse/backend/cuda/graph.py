@@ -17,7 +17,9 @@ import numpy as np
 from dlcourse.backend import memory, random
 from dlcourse.backend.capture import Feed, Step, by_calls
 from dlcourse.backend.counted import Counted
+from dlcourse.backend.cuda.pools import keeping
 from dlcourse.backend.device import Array, Backend
+from dlcourse.errors import Interrupted
 
 WARM_UP = 2
 """Steps by calls before recording: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
@@ -61,7 +63,8 @@ class CapturedSteps:
     def __init__(self, device: Backend):
         self.device, self.xp = device, device.xp
         self.stream = self.xp.cuda.Stream(non_blocking=True)
-        self.pool = self.xp.cuda.MemoryPool()
+        self.blocks: list[Any] = []
+        self.pool = keeping(self.xp, self.blocks)
         memory.count_pool(self, self.pool)
         self.seen: dict[tuple, int] = {}
         self.graphs: dict[tuple, _Recorded] = {}
@@ -75,6 +78,8 @@ class CapturedSteps:
         key = *((a.shape, a.dtype.str) for a in (x, y)), *self._state(step)
         recorded = self.graphs.get(key)
         if recorded is None:
+            if self._full():
+                return by_calls(step, x, y)
             if self._first_times(key):
                 return self._apart(lambda: by_calls(step, x, y))
             recorded = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
@@ -94,20 +99,26 @@ class CapturedSteps:
         if most < 1:
             return None
         key = feed, *self._state(step)
-        if (key, 1) not in self.graphs and self._first_times(key):
+        if (key, 1) not in self.graphs and (self._full() or self._first_times(key)):
             return None
         feed.prepare(step.step)
         count = self._at_once(key)
         count = count if count <= most else 1
         recorded = self.graphs.get((key, count))
         if recorded is None:
-            arrays = (feed.x_shape, feed.x_dtype), (feed.y_shape, feed.y_dtype)
-            recorded = self._record(
-                (key, count), step, count, lambda: tuple(self.xp.empty(*of) for of in arrays), feed.write
-            )
+            write = feed.write if feed.whole is None else None
+            recorded = self._record((key, count), step, count, lambda: self._batch_of(feed), write)
         return None if recorded is None else self._timed(key, recorded, step)
 
+    def _batch_of(self, feed: Feed) -> tuple[Array, Array]:
+        """Where a feed's batches lie: the set itself where that is every batch, which is then never copied."""
+        if feed.whole is not None:
+            return feed.whole
+        return self.xp.empty(feed.x_shape, feed.x_dtype), self.xp.empty(feed.y_shape, feed.y_dtype)
+
     def _may(self, step: Step, *inputs: Any) -> bool:
+        if not step.optimizer.flat.holds_its_parameters():
+            return False  # a step by calls says what is wrong; a recorded one would go on in the old buffer
         return getattr(step, "capture", True) and all(isinstance(value, self.xp.ndarray) for value in inputs)
 
     def _state(self, step: Step) -> tuple:
@@ -116,9 +127,12 @@ class CapturedSteps:
         return mode, random.seed(), step.optimizer.steps - step.step, *step.settings()
 
     def _first_times(self, key: tuple) -> bool:
-        """Whether a step of that kind is to run by calls once more before it is recorded, or always."""
+        """Whether a step of that kind is to run by calls once more before it is recorded."""
         self.seen[key] = self.seen.get(key, 0) + 1
-        return self.seen[key] <= WARM_UP or len(self.graphs) >= MOST_GRAPHS
+        return self.seen[key] <= WARM_UP
+
+    def _full(self) -> bool:
+        return len(self.graphs) >= MOST_GRAPHS
 
     def _apart(self, work: Callable[[], Array]) -> Array:
         """``work()`` on the recording stream with the pool that graphs keep, after all that was asked for before."""
@@ -158,8 +172,12 @@ class CapturedSteps:
                         counter += count
                     finally:
                         graph = self.stream.end_capture()
+        except Interrupted:  # that somebody wants to leave is no refusal
+            raise
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
             self.refused = True
+            self.graphs.clear()
+            self.blocks.clear()
             self.pool.free_all_blocks()  # steps by calls take theirs from the common pool
             while error.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
                 error = error.__context__

@@ -6,6 +6,7 @@ waits for the device, and all of it may happen while a stream is being captured,
 """
 
 import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ class Program:
 
     def __init__(self, family: str):
         self.family = family
-        self.code = (SOURCES / f"{family}.cu").read_text(encoding="utf-8")
+        # CuPy's cache on disk goes by this text and by the folder of the headers, not by what is in them.
+        self.code = (SOURCES / f"{family}.cu").read_text(encoding="utf-8") + f"\n// headers: {_headers(SOURCES)}\n"
         self._functions: dict[str, Any] = {}
 
     def launch(
@@ -82,6 +84,12 @@ class Program:
         import cupy
 
         return cupy.RawModule(code=self.code, options=OPTIONS)
+
+
+def _headers(folder: Path) -> str:
+    """What tells one state of the folder's headers from another."""
+    texts = (path.read_bytes() for path in sorted(folder.glob("*.cuh")))
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 @functools.cache

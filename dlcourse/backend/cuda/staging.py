@@ -7,6 +7,7 @@ thread ever waits.
 """
 
 import math
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -38,6 +39,9 @@ class DoubleBuffer:
             for event in self._used:
                 event.record()
         self._host = [np.frombuffer(memory, dtype, count).reshape(shape) for memory in self._memory]
+        # CuPy's pools give memory to the next who asks, and know nothing of a copy that is still under way on a stream
+        # of its own: the loader's thread is one batch ahead when the loader goes.
+        weakref.finalize(self, self._stream.synchronize).atexit = False
 
     def put(self, count: int, fill: Callable[[np.ndarray], None]) -> tuple[int, int]:
         """Fill the next buffer with a batch of ``count`` samples and start its copy; for a thread that may wait.

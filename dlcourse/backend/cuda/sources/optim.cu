@@ -23,6 +23,16 @@ __device__ void sgd_step(
     }
 }
 
+// x^n for n >= 0 by squaring: two products for each of the number's bits. Every block waits for it; the library's pow, for
+// any exponent, is some hundred operations in double, of which many GPUs do few at a time.
+__device__ inline double power(double x, long long n) {
+    double result = 1;
+    for (; n > 0; n >>= 1, x *= x) {
+        if (n & 1) result *= x;
+    }
+    return result;
+}
+
 template <class T>
 __device__ void adam_step(
     T* weight, const T* grad, T* mean, T* square, long long n, const long long* step_at, long long step,
@@ -31,10 +41,9 @@ __device__ void adam_step(
 ) {
     if (skips(scaler)) return;
     __shared__ double corrections[2];
-    if (threadIdx.x == 0) {
-        const double t = (double)counted(step_at, step) - (scaler ? scaler[3] : 0);
-        corrections[0] = 1 - pow(beta1, t);
-        corrections[1] = 1 - pow(beta2, t);
+    if (threadIdx.x < 2) {  // side by side
+        const long long t = counted(step_at, step) - (scaler ? (long long)scaler[3] : 0);
+        corrections[threadIdx.x] = 1 - power(threadIdx.x ? beta2 : beta1, t);
     }
     __syncthreads();
     const T rate = current(lr_at, lr), first = (T)corrections[0], second = (T)corrections[1];
