@@ -9,7 +9,7 @@ from dlcourse import backend
 from dlcourse.backend.kernels import Kernel, all_kernels, kernel, override
 from dlcourse.backend.kernels.recurrent import Kept
 from dlcourse.backend.precision import is_floating
-from tests.backend.kernel_cases import CASES, Saved
+from tests.backend.kernel_cases import CASES, complete
 
 KERNELS = {k.name: k for k in all_kernels()}
 RUNS = [(name, i) for name in CASES for i in range(len(CASES[name]))]
@@ -40,8 +40,8 @@ def test_override_computes_what_its_reference_does(name: str, index: int, dtype:
     given = [_placed(a) for a in arguments]
     expected_arguments = copy.deepcopy(arguments)
     # The reference in float64 on the host is the specification; the device's answer has the type under test.
-    expected = chosen.reference(*_complete(expected_arguments, reference=True))
-    result = chosen(*_complete(given))
+    expected = chosen.reference(*complete(expected_arguments, reference=True))
+    result = chosen(*complete(given))
     for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
         assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
         # Long sums of both signs: their rounding goes by the size of the terms, of which the largest result speaks.
@@ -58,8 +58,8 @@ def test_half_precision_is_float32_rounded_at_the_end(name: str, index: int, hal
     arguments = _halved(CASES[name][index](np.random.default_rng(index), np.float32), np.dtype(half), chosen)
     given = [_placed(a) for a in arguments]
     expected_arguments = copy.deepcopy(arguments)
-    expected = chosen.reference(*_complete(expected_arguments, reference=True))
-    result = chosen(*_complete(given))
+    expected = chosen.reference(*complete(expected_arguments, reference=True))
+    result = chosen(*complete(given))
     for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
         assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
         if is_floating(theirs.dtype):
@@ -88,18 +88,6 @@ def _placed(argument: object) -> object:
     if isinstance(argument, tuple):
         return tuple(map(_placed, argument))
     return Kept(_placed(argument.cells), _placed(argument.gates)) if isinstance(argument, Kept) else argument
-
-
-def _complete(arguments: list | tuple, reference: bool = False) -> list:
-    """With what the implementation's own forward pass keeps for this gradient."""
-
-    def each(argument: object) -> object:
-        if not isinstance(argument, Saved):
-            return argument
-        forward = argument.kernel.reference if reference else argument.kernel
-        return forward(*arguments[argument.places])[-1]
-
-    return [each(argument) for argument in arguments]
 
 
 def test_the_type_of_the_first_argument_chooses() -> None:
