@@ -1,7 +1,7 @@
 """Float16 to float32 by a table, and back by whole-number arithmetic.
 
 NumPy's own way takes up to 85 ns for a number near 0, whose exponent float16 does not have, and gradients are full of
-them. Measured on one core (Sapphire Rapids): 0.6 and 2 to 5 ns a number, whichever it is.
+them. Measured on one core of an AMD EPYC (Zen 5): 0.6 and 2 to 5 ns a number, whichever it is.
 """
 
 import functools
