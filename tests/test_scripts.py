@@ -262,7 +262,7 @@ def test_a_failing_optional_part_is_said_once_and_does_not_stop(clone: Clone) ->
 def test_cupy_that_fits_the_driver_is_installed(clone: Clone, version: str, package: str) -> None:
     clone.add_driver(version)
     clone.start("run", CONFIG)
-    assert f"pip {package}[ctk]>=14,<15" in clone.calls()
+    assert f"pip {package}[ctk]>=14,<15 ml_dtypes>=0.4" in clone.calls()
     clone.start("run", CONFIG)
     assert clone.calls() == []
 
@@ -278,7 +278,7 @@ def test_a_driver_that_comes_later_brings_cupy_then(clone: Clone) -> None:
     clone.calls()
     clone.add_driver("12.8")
     clone.start("run", CONFIG)
-    assert clone.calls() == ["pip cupy-cuda12x[ctk]>=14,<15"]
+    assert clone.calls() == ["pip cupy-cuda12x[ctk]>=14,<15 ml_dtypes>=0.4"]
 
 
 def test_a_cupy_that_is_in_already_stays_the_only_one(clone: Clone) -> None:
@@ -287,7 +287,7 @@ def test_a_cupy_that_is_in_already_stays_the_only_one(clone: Clone) -> None:
     (clone.root / ".venv/lib/python3.11/site-packages/cupy_cuda12x-14.2.0.dist-info").mkdir(parents=True)
     clone.add_driver("13.0")
     clone.start("test", DLCOURSE_EXTRAS="ci")
-    assert clone.calls() == ["pip cupy-cuda12x[ctk]>=14,<15"]
+    assert clone.calls() == ["pip cupy-cuda12x[ctk]>=14,<15 ml_dtypes>=0.4"]
 
 
 @pytest.mark.parametrize("stage", ["FAKE_VENV_SLEEP", "FAKE_PIP_SLEEP"])

@@ -5,6 +5,7 @@ from typing import Any
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
+from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.kernels.half import half_among
 
 
@@ -225,7 +226,7 @@ class Cast(Function):
 
     def forward(self, x: Array) -> Array:
         self.source = x.dtype
-        return x.astype(self.dtype)
+        return converted(x, self.dtype)
 
     def backward(self, dout: Array) -> Array:
-        return dout.astype(self.source)
+        return converted(dout, self.source)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.precision import full, is_half
 
 
@@ -93,7 +94,7 @@ class InFloat32(Function):
         dins = self.function.backward(*(each(dout, np.float32) for dout in douts))
         several = dins if isinstance(dins, tuple) else (dins,)
         narrowed = tuple(
-            din.astype(kind, copy=False) if hasattr(din, "dtype") else din
+            converted(din, kind) if hasattr(din, "dtype") else din
             for din, kind in zip(several, self.types, strict=True)
         )
         return narrowed if isinstance(dins, tuple) else narrowed[0]
@@ -104,7 +105,7 @@ def each(value: Any, kind: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(each(one, kind) for one in value)
     wanted = hasattr(value, "dtype") and (is_half(value.dtype) or value.dtype == np.float32)
-    return value.astype(kind, copy=False) if wanted else value
+    return converted(value, kind) if wanted else value
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

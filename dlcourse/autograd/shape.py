@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from dlcourse import backend
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.layout import ready_to_slice
 from dlcourse.backend.kernels.scatter import scatter_add
+from dlcourse.backend.layout import side_by_side
 
 
 class Reshape(Function):
@@ -93,10 +92,10 @@ class Unbind(Function):
 
     def forward(self, x: Array) -> tuple:
         self.shape, self.dtype = x.shape, x.dtype
-        return tuple(ready_to_slice(x))
+        return tuple(x)
 
     def backward(self, *douts: Array | None) -> Array:
-        joined = _side_by_side(douts)
+        joined = side_by_side(douts)  # attention's gradients come so
         if joined is not None:
             return joined
         xp = xp_of(*(dout for dout in douts if dout is not None))
@@ -104,22 +103,6 @@ class Unbind(Function):
         for part, dout in zip(dx, douts, strict=True):
             part[...] = 0 if dout is None else dout
         return dx
-
-
-def _side_by_side(parts: tuple) -> Array | None:
-    """The array of which these are the slices in order, where they are: attention's gradients come so. No copy."""
-    first = parts[0]
-    base = getattr(first, "base", None)
-    if not isinstance(base, type(first)) or any(part is None or part.base is None for part in parts):
-        return None
-    places = [backend.address(part) for part in parts]
-    gap = places[1] - places[0] if len(parts) > 1 else 0
-    alike = all(part.shape == first.shape and part.strides == first.strides for part in parts)
-    one = all(backend.address(part.base) == backend.address(base) for part in parts)
-    if not alike or not one or gap <= 0 or places != [places[0] + i * gap for i in range(len(parts))]:
-        return None
-    as_strided = xp_of(first).lib.stride_tricks.as_strided
-    return as_strided(first, (len(parts), *first.shape), (gap, *first.strides))
 
 
 class BroadcastTo(Function):

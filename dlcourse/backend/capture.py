@@ -60,8 +60,9 @@ class ByCalls:
         random.begin_step(step.step)
         return step.update(x, y)
 
-    def several(self, step: Step, feed: Feed, most: int) -> Array | None:
-        """The costs (k,) of up to ``most`` steps in one launch; None where the next step is to be called by itself."""
+    def several(self, step: Step, loader: Any, most: int) -> Array | None:
+        """The costs (k,) of up to ``most`` steps in one launch, with the batches of ``loader.feed``, a :class:`Feed`;
+        None where the next step is to be called by itself."""
         return None
 
 

@@ -22,8 +22,8 @@ class Feed:
         samples, targets: of the whole part, on the device.
         affine: shift and scale of the samples, None and None where they are normalised already.
         x_dtype: the type of a batch's samples.
-        batch_size: samples a batch.
-        order: ``order(epoch)`` gives the samples' order, (N,) on the host; None: their own.
+        count, batch_size: samples an epoch, and a batch.
+        order: ``order(epoch)`` gives which samples an epoch has, (count,) on the host; None: all in their own order.
         augment: what happens to pictures; None for nothing.
         draw: seed and purpose of the augmentation's random words.
     """
@@ -35,6 +35,7 @@ class Feed:
         targets: Array,
         affine: tuple[Array | None, Array | None],
         x_dtype: Any,
+        count: int,
         batch_size: int,
         order: Any,
         augment: Augment | None,
@@ -43,11 +44,11 @@ class Feed:
         self.x_shape, self.x_dtype = (batch_size, *samples.shape[1:]), np.dtype(x_dtype)
         self.y_shape, self.y_dtype = (batch_size, *targets.shape[1:]), targets.dtype
         self._samples, self._targets, self._affine = samples, targets, affine
-        self._full, rest = divmod(len(samples), batch_size)
+        self._full, rest = divmod(count, batch_size)
         self._per_epoch = self._full + (rest > 0)
         self._augment, self._draw = augment or Augment(), None if augment is None else draw
         self._new_order, self._epoch = order, -1
-        self._order = None if order is None else backend.xp.empty(len(samples), dtype=np.int64)
+        self._order = None if order is None else backend.xp.empty(count, dtype=np.int64)
         self._backend = backend
 
     @property

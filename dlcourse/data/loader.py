@@ -176,14 +176,18 @@ class Loader:
 
     @functools.cached_property
     def feed(self) -> Feed | None:
-        """What makes the full batches on the device, for a recorded step; None where samples come from the host."""
-        if self._streamed or self._ahead is not None:
-            return None
-        x_dtype = self._x.dtype if self._x.dtype.kind == "i" else self._dtype
+        """What makes the full batches on the device, for a recorded step; None where samples come from the host.
+
+        A loader whose :meth:`batch` gives others overrides it.
+        """
+        return None if self._streamed else self._feed(self._x, self._y)
+
+    def _feed(self, x: Array, y: Array) -> Feed:
+        x_dtype = x.dtype if x.dtype.kind == "i" else self._dtype
         order = self._permutation if self._shuffled else None
         draw = self._seed & (2**64 - 1), purpose_hash("augment")
-        data = self._x, self._y, self._affine
-        return Feed(self._backend, *data, x_dtype, self.batch_size, order, self._augment, draw)
+        sizes = self.samples, self.batch_size
+        return Feed(self._backend, x, y, self._affine, x_dtype, *sizes, order, self._augment, draw)
 
     def _in_order(self, span: slice) -> tuple[Array, Array]:
         """A stretch of the part, as it is. One that is all of it is made once: it is the batch of every step."""

@@ -1,5 +1,6 @@
 """A sequence of symbols, such as a text, cut into windows; training sees it cut anew each epoch."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Part
+from dlcourse.data.feed import Feed
 from dlcourse.data.loader import Loader
 
 
@@ -50,14 +52,30 @@ class WindowLoader(Loader):
     def _make(self, step: int) -> tuple[Any, Any]:
         if not self._shuffled:
             return super()._make(step)
-        epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._order[0]:
-            order = generator(self._seed, "order", epoch).permutation(self.samples) * self._context
-            order += generator(self._seed, "offset", epoch).integers(self._offsets)
-            self._order = epoch, order, self._backend.asarray(order)
-        starts = self._order[2][place * self.batch_size : (place + 1) * self.batch_size]
+        _, starts = self._rows(step)
         at = starts[:, None] + self._backend.xp.arange(self._context)  # (n, T)
         return self._symbols.take(at), self._symbols.take(at + 1)
+
+    def _from_buffer(self, step: int) -> tuple[Any, Any]:
+        return self._make(step) if self._shuffled else super()._from_buffer(step)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        """Where the windows of an epoch start."""
+        order = super()._permutation(epoch) * self._context
+        return order + generator(self._seed, "offset", epoch).integers(self._offsets)
+
+    @functools.cached_property
+    def feed(self) -> Feed | None:
+        if not self._shuffled:
+            return super().feed
+        windows = _windows(self._backend.xp, self._symbols, self._context + 1)
+        return self._feed(windows[:, :-1], windows[:, 1:])
+
+
+def _windows(xp: Any, symbols: Any, length: int) -> Any:
+    """All stretches of that length, (N - length + 1, length): a view in which they overlap."""
+    shape, (step,) = (len(symbols) - length + 1, length), symbols.strides
+    return xp.lib.stride_tricks.as_strided(symbols, shape, (step, step))
 
 
 def loader_of(part: Part, *args: Any, **more: Any) -> Loader:

@@ -19,6 +19,7 @@ from dlcourse.training.profile import Profile
 from dlcourse.training.trainer import Trainer
 
 WARM_UP = 5
+MOST_AT_ONCE = 64
 GEMM_SIZE = 1536
 BACKWARD_COST = 3
 """Forward and backward take about three times the forward pass's arithmetic: each product has two gradients."""
@@ -70,22 +71,18 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
         flops = summarize(model.eval(), Tensor(x[:1])).flops
     model.train()
     whole, fetching, faults = [], [], _page_faults()
-    index, deadline = 0, time.perf_counter() + seconds / 2
-    while index < WARM_UP or time.perf_counter() < deadline:
-        if index == WARM_UP:
-            deadline, faults = time.perf_counter() + seconds / 2, _page_faults()
-        began = time.perf_counter()
-        batch = loader.batch(index)
+    first, deadline = None, time.perf_counter() + seconds / 2
+    while first is None or not whole or time.perf_counter() < deadline:
+        if first is None and step.step >= WARM_UP:
+            first, deadline, faults = step.step, time.perf_counter() + seconds / 2, _page_faults()
+        before, began = step.step, time.perf_counter()
+        fetch = _advance(step, loader)
         backend.synchronize()
-        fetched = time.perf_counter()
-        step(*batch)
-        backend.synchronize()
-        ended = time.perf_counter()
-        if index >= WARM_UP:
-            whole.append(1e3 * (ended - began))
-            fetching.append(1e3 * (fetched - began))
-        index += 1
-    steps = max(len(whole), 1)
+        if first is not None:
+            taken = step.step - before
+            whole.append(1e3 * (time.perf_counter() - began) / taken)
+            fetching.append(1e3 * fetch / taken)
+    steps = step.step - first
     spent = None if faults is None else (_page_faults() - faults) / steps
     return StepTiming(
         (statistics.median(whole), min(whole), max(whole)),
@@ -97,6 +94,18 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
         spent,
         steps,
     )
+
+
+def _advance(step: Any, loader: Any) -> float:
+    """Take a step, or several that a GPU does at once, as in training; returns the seconds that its batch took."""
+    if step.several(loader, MOST_AT_ONCE) is not None:
+        return 0.0  # the launch makes its batches itself
+    began = time.perf_counter()
+    batch = loader.batch(step.step)
+    backend.synchronize()
+    fetched = time.perf_counter()
+    step(*batch)
+    return fetched - began
 
 
 def _parts(pieces: Any, step: Any, loader: Any, count: int) -> dict[str, float]:

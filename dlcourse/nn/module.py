@@ -174,7 +174,7 @@ class Module:
             if name in parameters:
                 target = parameters[name].full
                 parameters[name].assign(backend.of(target).asarray(value, dtype=target.dtype))
-            else:  # in place: a recorded training step knows the array by where it lies
+            else:  # in place: a recorded step goes on with these very arrays
                 buffers[name][...] = backend.of(buffers[name]).asarray(value, dtype=buffers[name].dtype)
 
     def extra_repr(self) -> str:

@@ -30,11 +30,11 @@ class Attention(Function):
             kept = drawn.astype(full(q.dtype))
             kept *= 1 / (1 - self.dropout)
         self.q, self.k, self.v, self.kept = q, k, v, kept
-        y, self.p = kernels.attention(q, k, v, self.mask, self.causal, kept)
+        y, self.saved = kernels.attention(q, k, v, self.mask, self.causal, kept)
         return y
 
     def backward(self, dout: Array) -> tuple:
-        return kernels.attention_grad(dout, self.q, self.k, self.v, self.p, self.kept)
+        return kernels.attention_grad(dout, self.q, self.k, self.v, self.mask, self.causal, self.kept, self.saved)
 
 
 def scaled_dot_product_attention(

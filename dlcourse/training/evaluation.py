@@ -5,6 +5,7 @@ from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import memory
+from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.precision import full
 from dlcourse.training.callback import Callback, until_multiple
 from dlcourse.training.history import History
@@ -40,7 +41,7 @@ def _output(model: Any, x: Any) -> Any:
     """What the model makes of a batch; None where that does not fit into memory and a smaller one might."""
     try:
         output = model(Tensor(x)).data
-        return output.astype(full(output.dtype), copy=False)
+        return converted(output, full(output.dtype))
     except Exception as error:
         if len(x) < 2 or not memory.out_of_memory(error):
             raise

@@ -83,8 +83,7 @@ class TrainStep:
         Returns:
             Their costs (k,), still on the device; None where the next update is to be called by itself.
         """
-        feed = getattr(loader, "feed", None)
-        losses = None if feed is None else self.runner.several(self, feed, most)
+        losses = self.runner.several(self, loader, most)
         if losses is not None:
             self.step += len(losses)
         return losses

@@ -62,7 +62,7 @@ class Trainer:
     def _advance(self) -> None:
         """Take a step, or several at once where everybody has the patience and the device gains by it."""
         most = min([self.total_steps - self.step, *(callback.patience(self) for callback in self._watching)])
-        losses = self._several(self.loader, most) if most > 1 and self._several is not None else None
+        losses = None if self._several is None else self._several(self.loader, most)
         if losses is None:
             x, y = self.loader.batch(self.step)
             self.loss = self.train_step(x, y)

@@ -1,17 +1,19 @@
 """Arguments for every kernel, on which each override is compared with its reference.
 
-A maker takes a NumPy generator and a floating-point type and gives the arguments as host arrays and plain values; what
-the kernel returns and what it writes into its arguments is compared. Odd sizes on purpose: one, none, and one more than
+A maker takes a NumPy generator and a floating-point type and gives the arguments as host arrays and plain values, or
+:class:`Saved` for what an implementation's own forward pass keeps for it; what the kernel returns and what it writes
+into its arguments is compared. Odd sizes on purpose: one, none, and one more than
 a chunk.
 """
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from dlcourse.backend import precision
-from dlcourse.backend.kernels import recurrent
+from dlcourse.backend.kernels import Kernel, recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import out_size
 from dlcourse.backend.kernels.neighbours import METRICS
@@ -20,6 +22,31 @@ from dlcourse.backend.kernels.pictures import WORDS
 from dlcourse.backend.kernels.pool import max_pool2d
 
 Maker = Callable[[np.random.Generator, type], tuple]
+
+
+@dataclass
+class Saved:
+    """Stands for the last result of a forward pass, which only the gradient of the same implementation can read.
+
+    Attributes:
+        kernel: the forward pass.
+        places: of its arguments among the gradient's.
+    """
+
+    kernel: Kernel
+    places: slice
+
+
+def complete(arguments: list | tuple, reference: bool = False) -> list:
+    """With what the implementation's own forward pass keeps for this gradient."""
+
+    def each(argument: object) -> object:
+        if not isinstance(argument, Saved):
+            return argument
+        forward = argument.kernel.reference if reference else argument.kernel
+        return forward(*arguments[argument.places])[-1]
+
+    return [each(argument) for argument in arguments]
 
 
 def _optimizer(size: int, states: int, *settings: object) -> Maker:
@@ -252,19 +279,25 @@ def _attention(n: int, heads: int, t: int, s: int, d: int, masked: bool, causal:
         k, v = (draw.normal(size=(n, heads, s, d)).astype(dtype) for _ in range(2))
         mask = draw.random((n, 1, 1, s)) < 0.7 if masked else None
         kept = ((draw.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
+        arguments = q, k, v, mask, causal, kept
         if not grad:
-            return q, k, v, mask, causal, kept
-        _, p = attention.reference(q, k, v, mask, causal, kept)
-        return draw.normal(size=(n, heads, t, d)).astype(dtype), q, k, v, p, kept
+            return arguments
+        return draw.normal(size=(n, heads, t, d)).astype(dtype), *arguments, Saved(attention, slice(1, 7))
 
     return make
 
 
-ATTENTION = [
+ATTENTION = [  # N, heads, T, S, d; masked, causal, dropped
     (2, 3, 5, 7, 4, True, False, True),
     (1, 1, 1, 1, 1, False, False, False),
     (3, 4, 33, 33, 16, False, True, False),
     (2, 2, 9, 9, 8, True, True, True),
+    (1, 2, 65, 130, 32, False, False, False),  # one more than a block of the GPU's
+    (1, 1, 130, 65, 36, False, True, True),  # the first queries see no key
+    (1, 2, 70, 70, 100, True, True, False),
+    (0, 2, 3, 3, 4, False, False, False),
+    (1, 1, 3, 4, 132, True, False, True),
+    (2, 1, 3, 5, 7, False, True, False),
 ]
 
 
@@ -333,6 +366,18 @@ def _unscale(half_type: str, size: int, scaled: bool, add: bool, wrong: bool = F
     return make
 
 
+def _cast(half: str, shape: tuple[int, ...], narrow: bool) -> Maker:
+    """Numbers of every size that 16 bits can hold, and smaller ones."""
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        wide = (draw.normal(size=shape) * 10 ** draw.uniform(-9, 3.5, shape)).astype(np.float32)
+        wide.reshape(-1)[:1], wide.reshape(-1)[1:2] = np.nan, -np.inf
+        small = wide.astype(precision.dtype(half))
+        return (wide, np.zeros_like(small)) if narrow else (small, np.zeros_like(wide))
+
+    return make
+
+
 def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         half = np.zeros(size, precision.dtype(half_type))
@@ -359,6 +404,14 @@ def _feed(
     return make
 
 
+def _windows(draw: np.random.Generator, dtype: type) -> tuple:
+    """Windows of a text that overlap, each with the symbols that follow its own."""
+    windows = np.lib.stride_tricks.sliding_window_view(draw.integers(0, 9, 40), 6)
+    order = draw.permutation(30)[:12]
+    outs = np.zeros((3, 5), int), np.zeros((3, 5), int)
+    return windows[:, :-1], windows[:, 1:], order, 6, 4, None, None, None, False, 0, 0, *outs
+
+
 def _symbols(draw: np.random.Generator, dtype: type) -> tuple:
     """Symbols and those that follow, as they are."""
     samples, targets = draw.integers(0, 9, (2, 12, 5))
@@ -375,7 +428,7 @@ CASES: dict[str, list[Maker]] = {
         for ordered in (True, False)
     ]
     + [_feed((9, width), 3, False, False, (False, 0, 0), width=targets) for width, targets in [(40, 3), (301, 0)]]
-    + [_symbols],
+    + [_symbols, _windows],
     "dropout": [
         lambda draw, dtype, n=n, threshold=threshold: (
             draw.normal(size=n).astype(dtype), threshold, 1.25, (2**64 - 3, 17, 2, 5),
@@ -386,6 +439,12 @@ CASES: dict[str, list[Maker]] = {
     "masked": [
         lambda draw, dtype, shape=shape: (draw.normal(size=shape).astype(dtype), draw.random(shape) < 0.7, 1.25)
         for shape in [(0, 3), (7,), (3, 1), (5, 4001)]
+    ],
+    "cast": [
+        _cast(half, shape, narrow)
+        for half in HALVES
+        for shape in [(0,), (3, 5), (5, 4001)]
+        for narrow in (True, False)
     ],
     "unscale": [
         _unscale(half, size, scaled, add, wrong)
@@ -473,7 +532,6 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
     "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
     "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
-    "ready_to_slice": [lambda draw, dtype: (draw.normal(size=(4, 5, 3)).astype(dtype).transpose(2, 0, 1),)],
     "follow_statistics": [_follow(width) for width in (1, 300)],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in [*NORM_SIZES, (3, 33_000)]],

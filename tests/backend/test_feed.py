@@ -149,3 +149,50 @@ def test_a_run_gone_on_with_in_the_middle_of_an_epoch(device, tmp_path, monkeypa
     assert whole.metrics == parts.metrics
     for name, array in whole.model.state_dict().items():
         np.testing.assert_array_equal(parts.model.state_dict()[name], array)
+
+
+TEXT_MODELS = [
+    {"name": "char_rnn", "kind": "gru", "hidden": 6},
+    {"name": "gpt", "layers": 1, "heads": 2, "width": 8},
+]
+
+
+@on_gpu
+@pytest.mark.parametrize("model", TEXT_MODELS, ids=lambda model: model["name"])
+def test_a_text_is_cut_anew_each_epoch(model: dict, device, tmp_path, monkeypatch) -> None:
+    from dlcourse.backend.cuda import graph
+
+    (tmp_path / "text.txt").write_text("To be, or not to be, that is the question: " * 12)
+    config = {
+        "data": {"name": "text", "path": str(tmp_path / "text.txt"), "context": 7},
+        "model": model,
+        "loss": {"name": "cross_entropy"},
+        "optimizer": {"name": "adam", "lr": 0.01},
+        "train": {"batch_size": 4, "epochs": 3},
+    }
+    monkeypatch.setenv(capture.SWITCH, "0")
+    plain = run(config, device=device, folder=tmp_path / "plain", quiet=True, plots=False)
+    monkeypatch.delenv(capture.SWITCH)
+    monkeypatch.setattr(graph, "SEVERAL", ((1e9, 3),))
+    recorded = run(config, device=device, folder=tmp_path / "recorded", quiet=True, plots=False)
+    for name, array in plain.model.state_dict().items():
+        np.testing.assert_array_equal(recorded.model.state_dict()[name], array)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_feed_of_windows_makes_the_loaders_own_batches(shuffle: bool, device: str) -> None:
+    from dlcourse.data.windows import WindowPart, loader_of
+
+    place = backend.current()
+    symbols = np.random.default_rng(0).integers(0, 9, 77)
+    x, y = symbols[:70].reshape(10, 7), symbols[1:71].reshape(10, 7)
+    part = WindowPart(x, y, np.arange(0, 70, 7), symbols)
+    loader = loader_of(part, Normalizer(0.0, 1.0), place, "float32", 4, 3, shuffle)
+    out = [place.xp.empty(shape, dtype) for shape, dtype in [
+        (loader.feed.x_shape, loader.feed.x_dtype), (loader.feed.y_shape, loader.feed.y_dtype)
+    ]]  # fmt: skip
+    for step in (0, 1, 3, 4, 9):
+        loader.feed.prepare(step)
+        loader.feed.write(step, *out)
+        for ours, theirs in zip(out, loader.batch(step), strict=True):
+            np.testing.assert_array_equal(backend.to_host(ours), backend.to_host(theirs))

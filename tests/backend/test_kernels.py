@@ -9,7 +9,7 @@ from dlcourse import backend
 from dlcourse.backend.kernels import Kernel, all_kernels, kernel, override
 from dlcourse.backend.kernels.recurrent import Kept
 from dlcourse.backend.precision import is_floating
-from tests.backend.kernel_cases import CASES
+from tests.backend.kernel_cases import CASES, complete
 
 KERNELS = {k.name: k for k in all_kernels()}
 RUNS = [(name, i) for name in CASES for i in range(len(CASES[name]))]
@@ -22,7 +22,7 @@ TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
 HALF_TOLERANCE = {"float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
 FULL_ONLY = {
     *("sgd_step", "adam_step", "adagrad_step", "rmsprop_step", "average_step", "clip_norm", "add_penalty"),
-    *("philox_bits", "nearest", "unscale", "publish", "follow_statistics"),
+    *("philox_bits", "nearest", "cast", "unscale", "publish", "follow_statistics"),
 }
 """What meets no arrays of 16 bits (the optimizer's float32, running averages, random bits, samples), or has them in its
 own cases."""
@@ -40,8 +40,8 @@ def test_override_computes_what_its_reference_does(name: str, index: int, dtype:
     given = [_placed(a) for a in arguments]
     expected_arguments = copy.deepcopy(arguments)
     # The reference in float64 on the host is the specification; the device's answer has the type under test.
-    expected = chosen.reference(*expected_arguments)
-    result = chosen(*given)
+    expected = chosen.reference(*complete(expected_arguments, reference=True))
+    result = chosen(*complete(given))
     for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
         assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
         # Long sums of both signs: their rounding goes by the size of the terms, of which the largest result speaks.
@@ -58,8 +58,8 @@ def test_half_precision_is_float32_rounded_at_the_end(name: str, index: int, hal
     arguments = _halved(CASES[name][index](np.random.default_rng(index), np.float32), np.dtype(half), chosen)
     given = [_placed(a) for a in arguments]
     expected_arguments = copy.deepcopy(arguments)
-    expected = chosen.reference(*expected_arguments)
-    result = chosen(*given)
+    expected = chosen.reference(*complete(expected_arguments, reference=True))
+    result = chosen(*complete(given))
     for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
         assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
         if is_floating(theirs.dtype):
@@ -154,3 +154,22 @@ def _arrays(values: tuple) -> list:
         elif hasattr(value, "dtype"):
             found.append(value)
     return found
+
+
+def test_every_float16_and_every_rounding_to_one_is_numpys() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    wide = np.empty(every.shape, np.float32)
+    cast = KERNELS["cast"]
+    cast(every, wide)
+    np.testing.assert_array_equal(wide, every.astype(np.float32))
+    # Halfway between neighbours, and the floats on either side of that.
+    finite = np.sort(wide[np.isfinite(wide)])
+    between = (finite[1:] + finite[:-1]) / 2
+    edges = np.concatenate([between, np.nextafter(between, np.inf), np.nextafter(between, -np.inf)])
+    edges = np.concatenate([edges, np.float32([65519.99, 65520, 1e30, -np.inf, np.nan, 1e-40, -1e-40])])
+    narrow = np.empty(edges.shape, np.float16)
+    with np.errstate(all="ignore"):
+        cast(edges, narrow)
+        expected = edges.astype(np.float16)
+    np.testing.assert_array_equal(narrow, expected)
+    np.testing.assert_array_equal(np.signbit(narrow[:-3]), np.signbit(expected[:-3]))

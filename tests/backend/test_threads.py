@@ -9,7 +9,7 @@ import threadpoolctl
 from dlcourse.backend import threads
 from dlcourse.backend.cpu import conv_onednn, conv_tiles, norm_onednn
 from dlcourse.backend.kernels import all_kernels
-from tests.backend.kernel_cases import CASES
+from tests.backend.kernel_cases import CASES, complete
 
 KERNELS = {k.name: k for k in all_kernels()}
 
@@ -82,8 +82,8 @@ def test_one_thread_and_four_agree(name: str, onednn: bool, monkeypatch: pytest.
         results = []
         for count in (1, 4):
             monkeypatch.setattr(threads, "budget", lambda count=count: count)
-            arguments = make(np.random.default_rng(index), np.float64)
-            results.append((arguments, KERNELS[name](*arguments)))
+            arguments = complete(make(np.random.default_rng(index), np.float64))
+            results.append((tuple(arguments), KERNELS[name](*arguments)))
         for one, four in zip(_arrays(results[0]), _arrays(results[1]), strict=True):
             np.testing.assert_allclose(one, four, rtol=1e-10, atol=1e-10)
 

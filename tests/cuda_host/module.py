@@ -19,8 +19,10 @@ from tests.cuda_host import capture
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
-FLAGS = ["-std=c++17", "-O2", "-fPIC", "-w", "-ffp-contract=off"]
+FLAGS = ["-std=c++17", "-O2", "-fPIC", "-w", "-ffp-contract=off", "-U_FORTIFY_SOURCE"]
+"""The last, as some systems' compilers have longjmp refuse another stack by default, which is how the fibers change."""
 _REAL = re.compile(r"\breal<(\w+)>")
+_STRIDED = re.compile(r"\bstrided<([\w ]+)>")
 KEEP_FOR = 7 * 24 * 3600.0
 """Seconds after its last use that a compiled library is kept."""
 _PARAMETER = re.compile(r"^(.*?)(\w+)$", re.DOTALL)
@@ -174,10 +176,12 @@ def _pointer(name: str, kind: str, arg: Any) -> Any:
         if isinstance(arg, np.uint64):  # a null pointer
             return ctypes.c_void_p(int(arg))
         host = arg.host
-        target = SIZES.get(plain.rstrip("* "))
+        strided = _STRIDED.match(plain)  # an array that the kernel is told the strides of
+        target = SIZES.get(strided[1] if strided else plain.rstrip("* "))
         if target is not None and host.dtype.name != target and not (target == "uint8" and host.dtype == bool):
             raise TypeError(f"{name}: an array of {host.dtype} for {kind}")
-        if not host.flags.c_contiguous:
+        told = strided or "void" in plain  # through void the kernel is told too
+        if not told and not host.flags.c_contiguous:
             raise TypeError(f"{name}: an array that is not contiguous for {kind}")
         return ctypes.c_void_p(host.ctypes.data)
     target = np.dtype(SIZES[plain])

@@ -5,6 +5,7 @@
 // and speed it cannot show.
 #pragma once
 #include <cmath>
+#include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -38,22 +39,25 @@ inline long long clock64() {
 namespace host {
 inline std::vector<unsigned char> shared;
 
+// ucontext starts a fiber on a stack of its own; from then on it is left and entered again by setjmp and longjmp, which,
+// unlike swapcontext, ask nothing of the system.
 struct Fiber {
     ucontext_t context;
+    jmp_buf place;
     std::vector<char> stack = std::vector<char>(1 << 16);
     dim3 thread;
-    bool done;
+    bool begun, done;
 };
 inline std::vector<Fiber> fibers;
 inline std::vector<std::uint64_t> slots;
-inline ucontext_t scheduler;
+inline jmp_buf scheduler;
 inline std::function<void()> body;
 inline unsigned current, waiting, barriers;
 inline const char* broken;  // what a kernel did that a device leaves undefined
 
 inline void turn() {
     const unsigned mine = current;
-    swapcontext(&fibers[mine].context, &scheduler);
+    if (!_setjmp(fibers[mine].place)) _longjmp(scheduler, 1);
     current = mine;
     threadIdx = fibers[mine].thread;
 }
@@ -66,7 +70,18 @@ inline void barrier() {
 inline void start() {
     body();
     fibers[current].done = true;
-    swapcontext(&fibers[current].context, &scheduler);
+    _longjmp(scheduler, 1);
+}
+
+// Has fiber i run until it waits or ends.
+inline void enter(unsigned i) {
+    Fiber& fiber = fibers[i];
+    current = i;
+    threadIdx = fiber.thread;
+    if (_setjmp(scheduler)) return;
+    if (fiber.begun) _longjmp(fiber.place, 1);
+    fiber.begun = true;
+    setcontext(&fiber.context);
 }
 
 inline void run(dim3 grid, dim3 block, std::size_t bytes, std::function<void()> kernel) {
@@ -85,7 +100,7 @@ inline void run(dim3 grid, dim3 block, std::size_t bytes, std::function<void()> 
                 shared.assign(bytes, 0xff);
                 for (unsigned i = 0; i < count; ++i) {
                     Fiber& fiber = fibers[i];
-                    fiber.done = false;
+                    fiber.begun = fiber.done = false;
                     fiber.thread = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
                     getcontext(&fiber.context);
                     fiber.context.uc_stack.ss_sp = fiber.stack.data();
@@ -97,9 +112,7 @@ inline void run(dim3 grid, dim3 block, std::size_t bytes, std::function<void()> 
                     for (unsigned k = 0; k < count; ++k) {
                         const unsigned i = (x + y + z) % 2 ? k : count - 1 - k;
                         if (fibers[i].done) continue;
-                        current = i;
-                        threadIdx = fibers[i].thread;
-                        swapcontext(&scheduler, &fibers[i].context);
+                        enter(i);
                         running -= fibers[i].done;
                     }
                     if (waiting == running) {

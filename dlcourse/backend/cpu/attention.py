@@ -4,6 +4,8 @@ Results lie as (N, T, heads, d) and are returned as views (N, heads, T, d), and 
 (N, T, 3, heads, d): so that the reshapes around attention, to the layout of the linear layers, copy nothing.
 """
 
+from typing import Any
+
 import numpy as np
 
 from dlcourse.backend import threads
@@ -17,9 +19,7 @@ PIECE_BYTES = 1 << 18
 
 
 @override(kernels.attention, "cpu")
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Array]:
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
     n, heads, steps, width = q.shape
     keys = k.shape[2]
     y = np.empty((n, steps, heads, v.shape[3]), dtype=q.dtype).transpose(0, 2, 1, 3)
@@ -29,7 +29,7 @@ def attention(
         hidden = np.where(np.tri(steps, keys, keys - steps, dtype=bool), 0, -np.inf).astype(q.dtype)
     # Where there are more queries than keys the first ones see none, see below.
     if mask is None and not (causal and steps > keys) and attention_onednn.forward(q, k, v, y, p, hidden, kept):
-        return y, p
+        return y, kernels.Weights(p)
     if mask is not None:
         mask = np.broadcast_to(mask, p.shape)
 
@@ -52,13 +52,14 @@ def attention(
         np.matmul(scores, v[part], out=y[part])
 
     threads.run(some, _pieces(p), blas=True)
-    return y, p
+    return y, kernels.Weights(p)
 
 
 @override(kernels.attention_grad, "cpu")
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
+    p = saved.p
     if q.shape == k.shape:
         n, heads, steps, width = q.shape
         joint = np.empty((n, steps, 3, heads, width), dtype=q.dtype).transpose(2, 0, 3, 1, 4)

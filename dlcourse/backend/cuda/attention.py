@@ -1,72 +1,70 @@
-"""Attention on the GPU: batched cuBLASLt products, and a softmax kernel each way with scale and masks inside."""
+"""Attention on the GPU: block by block, or by products where those are faster and their weights have room.
 
-import numpy as np
+Both ways belong to a forward pass and its gradient together, since what is kept between them differs.
+"""
 
-from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import NULL, name_of, program
-from dlcourse.backend.device import Array, array_module
+import math
+from typing import Any
+
+from dlcourse.backend import precision
+from dlcourse.backend.cuda import attention_blocks, attention_products, choice
+from dlcourse.backend.cuda.program import name_of
+from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.precision import full
 
-WARPS = 4
-"""Rows a block takes."""
+LEAST_WORK = 1 << 25
+"""Multiplications of Q K^T below which launches decide, of which blocks need 3 and products 8: no need to measure."""
+
+MOST_WEIGHTS = 1 << 28
+"""Bytes of P beyond which products are not looked at: a model keeps one P for each layer."""
+
+ERROR = {"float32": 5e-5, "float64": 1e-10, "float16": 1e-2, "bfloat16": 5e-2}
+TF32_ERROR = 1e-2
+"""How far one way's dQ may be from the other's, as a share of its largest element: a few roundings of the type, or of
+factors to TF32's 10 bits; the products round P and dS in between."""
 
 
 @override(kernels.attention, "cuda", half=True)
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Array]:
-    name, xp = name_of(q, k, v), array_module(q)
-    if name is None or not q.size or not k.size or (kept is not None and kept.dtype != full(q.dtype)):
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
+    if name_of(q, k, v) is None or not q.size or not k.size or (kept is not None and kept.dtype != full(q.dtype)):
         return kernels.attention.reference(q, k, v, mask, causal, kept)
-    shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
-    q, k, v = map(_batch, (q, k, v))
-    scores = gemm(q, k.swapaxes(1, 2), dtype=full(q.dtype))
-    p = scores if scores.dtype == q.dtype else xp.empty(scores.shape, dtype=q.dtype)
-    rows, visible = p.size // keys, NULL
-    if mask is not None:
-        visible = xp.ascontiguousarray(xp.broadcast_to(mask, shape)).astype(np.uint8)
-    settings = np.int64(rows), np.int32(steps), np.int32(keys), scores.dtype.type(q.shape[2] ** -0.5), np.int32(causal)
-    factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
-    _rows(f"attention_softmax_{name}", rows, (scores, p, visible, factors, used, *settings))
-    y = gemm(p if kept is None else used, v)
-    return y.reshape(*shape[:3], v.shape[2]), p.reshape(shape)
+    way = attention_blocks if _by_blocks(q, k, v, mask, causal, kept) else attention_products
+    return way.forward(q, k, v, mask, causal, kept)
 
 
 @override(kernels.attention_grad, "cuda", half=True)
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
-    name, xp = name_of(dout, q, k, v, p), array_module(q)
-    if name is None or not q.size or not k.size or (kept is not None and kept.dtype != full(p.dtype)):
-        return kernels.attention_grad.reference(dout, q, k, v, p, kept)
-    dy, keys = _batch(dout), p.shape[3]
-    p = _batch(p)
-    dp = gemm(dy, _batch(v).swapaxes(1, 2), dtype=full(q.dtype))
-    ds = dp if dp.dtype == q.dtype else xp.empty(dp.shape, dtype=q.dtype)
-    factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
-    rows, scale = ds.size // keys, dp.dtype.type(q.shape[3] ** -0.5)
-    _rows(f"attention_softmax_grad_{name}", rows, (dp, ds, p, factors, used, np.int64(rows), np.int32(keys), scale))
-    dq, dk, dv = _together(q, k, v)
-    gemm((p if kept is None else used).swapaxes(1, 2), dy, _batch(dv))
-    gemm(ds, _batch(k), _batch(dq))
-    gemm(ds.swapaxes(1, 2), _batch(q), _batch(dk))
-    return dq, dk, dv
+    if isinstance(saved, kernels.Weights):
+        return kernels.attention_grad.reference(dout, q, k, v, mask, causal, kept, saved)
+    dout = dout.astype(q.dtype, copy=False)
+    if isinstance(saved, attention_blocks.Saved):
+        return attention_blocks.backward(dout, q, k, v, mask, causal, kept, saved)
+    return attention_products.backward(dout, q, k, v, kept, saved)
 
 
-def _together(*arrays: Array) -> list[Array]:
-    """Room for their gradients: in one array where they are alike, since a projection to all three wants it so."""
-    xp, first = array_module(arrays[0]), arrays[0]
-    if any(array.shape != first.shape for array in arrays):
-        return [xp.empty(array.shape, dtype=array.dtype) for array in arrays]
-    return list(xp.empty((len(arrays), *first.shape), dtype=first.dtype))
+def _by_blocks(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> bool:
+    """Measured once for each setting, forward and gradient in one, where it is not clear beforehand."""
+    if not attention_blocks.suits(q, k, v):
+        return False
+    scores = math.prod(q.shape[:3]) * k.shape[2]
+    if scores * q.shape[3] < LEAST_WORK or scores * full(q.dtype).itemsize > MOST_WEIGHTS:
+        return True
 
+    def blocks() -> Array:
+        y, saved = attention_blocks.forward(q, k, v, mask, causal, kept)
+        return attention_blocks.backward(y, q, k, v, mask, causal, kept, saved)[0]
 
-def _batch(x: Array) -> Array:
-    """(N, heads, T, d) as contiguous (N heads, T, d)."""
-    return array_module(x).ascontiguousarray(x).reshape(-1, *x.shape[2:])
+    def products() -> Array:
+        y, saved = attention_products.forward(q, k, v, mask, causal, kept)
+        return attention_products.backward(y, q, k, v, kept, saved)[0]
 
-
-def _rows(name: str, rows: int, arguments: tuple) -> None:
-    program("attention").launch(name, (-(-rows // WARPS),), (32, WARPS), arguments)
+    dtype = q.dtype.name
+    tf32 = dtype == "float32" and precision.tensor_float()
+    masks = None if mask is None else mask.shape, causal, kept is not None
+    key = "attention", q.device.id, q.shape, k.shape, q.strides, *masks, dtype, tf32
+    error = TF32_ERROR if tf32 else ERROR[dtype]
+    return choice.chosen(key, blocks, lambda: {"products": products}, error) == choice.OWN

@@ -39,7 +39,13 @@ made: dict[Hashable, Choice] = {}
 
 
 def run(key: Hashable, own: Way, others: Callable[[], Mapping[str, Way]], error: float) -> Array:
-    """The result of the chosen way; the first call with a key chooses.
+    """The result of the way that :func:`chosen` names, whose arguments these are."""
+    name = chosen(key, own, others, error)
+    return own() if name == OWN else others()[name]()
+
+
+def chosen(key: Hashable, own: Way, others: Callable[[], Mapping[str, Way]], error: float) -> str:
+    """The name of the fastest way, OWN for our own; the first call with a key measures.
 
     While a stream is capturing nothing can be measured: what was not chosen before is done our own way, and left open.
 
@@ -52,13 +58,12 @@ def run(key: Hashable, own: Way, others: Callable[[], Mapping[str, Way]], error:
             largest element.
     """
     if determinism.demanded():
-        return own()
+        return OWN
     if key not in made:
         if _capturing():
-            return own()
+            return OWN
         made[key] = _measured(own, others(), error)
-    name = made[key].name
-    return own() if name == OWN else others()[name]()
+    return made[key].name
 
 
 def _capturing() -> bool:

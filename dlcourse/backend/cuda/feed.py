@@ -33,7 +33,9 @@ def feed(
     arrays = [array for array in (samples, targets, order, x, y) if array is not None]
     kind = "bytes" if samples.dtype == np.uint8 else "same" if samples.dtype == x.dtype else None
     words, odd = y.nbytes // 2 // max(1, len(y)), (x.nbytes | y.nbytes) % 2
-    if kind is None or targets.dtype != y.dtype or odd or not all(array.flags.c_contiguous for array in arrays):
+    plain = shift is None and draw is None and kind == "same"
+    lie = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
+    if kind is None or targets.dtype != y.dtype or odd or not all(lie):
         settings = step, steps_per_epoch, shift, scale, draw, flip, crop, cutout
         kernels.feed.reference(samples, targets, order, *settings, x, y)
         return
@@ -42,16 +44,25 @@ def feed(
     launch, count, size = program("feed").launch, len(x), math.prod(x.shape[1:])
     choice = NULL if order is None else order, *step_number(step), np.int64(steps_per_epoch)
     threads = min(MOST_THREADS, -(-max(size, 1) // 32) * 32)
-    if shift is None and draw is None and kind == "same":
-        given = tuple(array.view(np.uint16) for array in (samples, targets))
-        taken = tuple(array.view(np.uint16) for array in (x, y))
+    if plain:
         sizes = np.int32(x.nbytes // 2 // count), np.int32(words)
-        launch("feed_rows", (count,), (threads,), (*given, *choice, *taken, *sizes))
+        given = (samples, targets, *choice, x, y, *sizes, _distance(samples), _distance(targets))
+        launch("feed_rows", (count,), (threads,), given)
         return
     period, pair = affine(shift, scale, x)
     height, width, channels = x.shape[1:] if draw is not None else (1, 1, 1)
     numbers = map(np.int32, (words, size, period, height, width, channels, draw is not None))
     drawn = map(np.uint64, draw or (0, 0))
     augment = map(np.int32, (flip, crop, cutout))
-    arguments = samples, targets.view(np.uint16), *choice, *pair, x, y.view(np.uint16), *numbers, *drawn, *augment
+    arguments = samples, targets, *choice, *pair, x, y, *numbers, _distance(targets), *drawn, *augment
     launch(f"feed_{kind}_{name_of(x)}", (count,), (threads,), arguments)
+
+
+def _dense_rows(array: Array) -> bool:
+    """Whether each sample's numbers lie together, wherever the samples do."""
+    return array[:1].flags.c_contiguous
+
+
+def _distance(array: Array) -> np.int64:
+    """From one sample to the next, in units of 16 bits."""
+    return np.int64(array.strides[0] // 2)

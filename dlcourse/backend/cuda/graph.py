@@ -89,11 +89,14 @@ class CapturedSteps:
             recorded.inputs[0][...], recorded.inputs[1][...] = x, y
         return self._replay(recorded, step)[0]
 
-    def several(self, step: Step, feed: Feed, most: int) -> Array | None:
+    def several(self, step: Step, loader: Any, most: int) -> Array | None:
         """The costs (k,) of up to ``most`` steps in one launch, the batches made there; None where the next step is to
         be called by itself: the first ones, and the last batch of an epoch."""
+        feed: Feed | None = getattr(loader, "feed", None)
+        if self.refused or feed is None or not self._may(step):
+            return None
         most = min(most, feed.steps_left(step.step))
-        if self.refused or most < 1 or not self._may(step):
+        if most < 1:
             return None
         key = feed, *self._state(step)
         if (key, 1) not in self.graphs and (self._full() or self._first_times(key)):

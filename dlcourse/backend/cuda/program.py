@@ -57,7 +57,8 @@ class Program:
         Args:
             name: of the kernel.
             grid, block: their sizes along x, y, z.
-            args: contiguous arrays of the device, and NumPy scalars of exactly the type that the kernel declares.
+            args: contiguous arrays of the device, those of any lie for pointers declared ``strided``, and NumPy scalars
+                of exactly the type that the kernel declares.
             shared: bytes of dynamic shared memory.
             flops: floating-point operations, where a profile should know them.
         Raises:

@@ -32,12 +32,13 @@ class Kernel:
     Args:
         reference: the specification.
         kept: which of its results stay float32 where the arrays have 16 bits.
+        raw: the reference takes arrays of 16 bits as they are; else they come as float32, and its results are rounded.
     """
 
-    def __init__(self, reference: Callable, kept: Collection[int] = ()):
+    def __init__(self, reference: Callable, kept: Collection[int] = (), raw: bool = False):
         functools.update_wrapper(self, reference)
         self.name, self.kept = reference.__name__, kept
-        self.reference = in_float32(reference, kept)
+        self.reference = reference if raw else in_float32(reference, kept)
         self.signature = inspect.signature(reference)
         self.overrides: dict[str, Callable] = {}
         self._chosen: dict[type, Callable] = {}
@@ -56,13 +57,13 @@ class Kernel:
         return self._chosen[array_type]
 
 
-def kernel(reference: Callable | None = None, *, kept: Collection[int] = ()) -> Any:
-    """Declare a reference implementation; its name becomes the kernel's. ``kept`` as :class:`Kernel` has it."""
+def kernel(reference: Callable | None = None, *, kept: Collection[int] = (), raw: bool = False) -> Any:
+    """Declare a reference implementation; its name becomes the kernel's. ``kept``, ``raw``: see :class:`Kernel`."""
     if reference is None:
-        return functools.partial(kernel, kept=kept)
+        return functools.partial(kernel, kept=kept, raw=raw)
     if reference.__name__ in _kernels:
         raise ValueError(f"two kernels are named {reference.__name__!r}")
-    made = _kernels[reference.__name__] = Kernel(reference, kept)
+    made = _kernels[reference.__name__] = Kernel(reference, kept, raw)
     return made
 
 

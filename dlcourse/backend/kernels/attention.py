@@ -1,13 +1,21 @@
 """Scaled dot-product attention and its gradient."""
 
+from typing import Any
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 
 
+class Weights:
+    """What :func:`attention` keeps for its gradient: P (N, heads, T, S). An override may keep something of its own in
+    this place; it goes to the gradient of the same device."""
+
+    def __init__(self, p: Array):
+        self.p = p
+
+
 @kernel
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
-) -> tuple[Array, Array]:
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
     """P = softmax(q k^T / sqrt(d)), y = (P kept) v.
 
     Args:
@@ -17,7 +25,7 @@ def attention(
         causal: position t sees keys up to t + S - T only.
         kept: factors (N, heads, T, S) of dropout, 0 or 1 / (1 - p).
     Returns:
-        y (N, heads, T, d) and P (N, heads, T, S).
+        y (N, heads, T, d), and what the gradient wants to know.
     """
     xp = array_module(q)
     scores = q @ k.swapaxes(-1, -2) * (q.shape[-1] ** -0.5)
@@ -32,14 +40,21 @@ def attention(
     p = xp.exp(scores - xp.where(xp.isfinite(top), top, 0))
     totals = p.sum(axis=-1, keepdims=True)
     p = (p / xp.where(totals == 0, 1, totals)).astype(q.dtype)
-    return (p if kept is None else p * kept) @ v, p
+    return (p if kept is None else p * kept) @ v, Weights(p)
 
 
 @kernel
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
-    """dv = (P kept)^T dy, dP = dy v^T kept, dS = P (dP - sum dP P), dq = dS k / sqrt(d), dk = dS^T q / sqrt(d)."""
+    """dv = (P kept)^T dy, dP = dy v^T kept, dS = P (dP - sum dP P), dq = dS k / sqrt(d), dk = dS^T q / sqrt(d).
+
+    Args:
+        dout: dy (N, heads, T, d).
+        q, k, v, mask, causal, kept: those of the forward pass.
+        saved: its second result.
+    """
+    p = saved.p
     dv = (p if kept is None else p * kept).swapaxes(-1, -2) @ dout
     dp = dout @ v.swapaxes(-1, -2)
     if kept is not None:

@@ -25,9 +25,10 @@ def feed(
     """x_i = augmented((samples[r_i] - shift) / scale), y_i = targets[r_i], r_i = order[(step % steps_per_epoch) n + i].
 
     Args:
-        samples: (N, ...) bytes, or of the type of ``x_out``; pictures (N, H, W, C) where there is a draw.
+        samples: (N, ...) bytes, or of the type of ``x_out``; pictures (N, H, W, C) where there is a draw. Samples, and
+            targets, may overlap, as windows of a text do.
         targets: (N, ...), of the type of ``y_out``.
-        order: (N,) int64, this epoch's; None for the samples' own.
+        order: int64, which samples this epoch has, one batch after another; None for all in their own order.
         step: of the training, which says where in the epoch the batch lies, and what is drawn.
         shift, scale: as in :func:`~dlcourse.backend.kernels.pictures.picture_batch`.
         draw: seed and hash of the purpose of the augmentation's random words; None for no augmentation.

@@ -63,15 +63,19 @@ def in_float32(function: Callable, kept: Collection[int] = ()) -> Callable:
 
 
 def _widened(value: Any) -> Any:
+    from dlcourse.backend.kernels.cast import converted  # a kernel itself
+
     if isinstance(value, tuple):
         return tuple(map(_widened, value))
-    return value.astype(np.float32) if hasattr(value, "dtype") and is_half(value.dtype) else value
+    return converted(value, np.float32) if hasattr(value, "dtype") and is_half(value.dtype) else value
 
 
 def _narrowed(value: Any, half: np.dtype, targets: dict[int, tuple]) -> Any:
+    from dlcourse.backend.kernels.cast import converted
+
     if id(value) in targets:
         return targets[id(value)][1]
-    return value.astype(half) if getattr(value, "dtype", None) == np.float32 else value
+    return converted(value, half) if getattr(value, "dtype", None) == np.float32 else value
 
 
 def _pairs(wide: Any, given: Any, found: dict[int, tuple]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.cast import cast, converted
 
 SCALE, OVERFLOW, SINCE, SKIPPED = range(4)
 FIRST_SCALE = 2.0**16
@@ -25,7 +26,7 @@ def unscale(half: Array, grad: Array, scaler: Array | None, add: bool) -> None:
         scaler: see above; None for a scale of 1, and nothing to be watched for.
     """
     xp = array_module(grad)
-    found = half.astype(np.float32)
+    found = converted(half, np.float32)
     if scaler is not None:
         scaler[OVERFLOW] = xp.maximum(scaler[OVERFLOW], ~xp.isfinite(found).all())
         found /= scaler[SCALE]
@@ -41,7 +42,7 @@ def publish(weight: Array, half: Array, scaler: Array | None) -> None:
 
     After an overflow the scale halves and the step counts as skipped; after 2000 steps without one it doubles.
     """
-    half[...] = weight
+    cast(weight, half)
     if scaler is None:
         return
     xp = array_module(scaler)

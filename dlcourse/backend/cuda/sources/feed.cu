@@ -12,29 +12,32 @@ __device__ inline long long chosen(CHOICE) {
     return order ? order[place] : place;
 }
 
-__device__ inline void copy_words(const unsigned short* from, unsigned short* to, long long row, int words) {
-    for (int i = threadIdx.x; i < words; i += blockDim.x) to[(long long)blockIdx.x * words + i] = from[row * words + i];
+// Samples lie `apart` words from each other; those of the batch lie together.
+__device__ inline void copy_words(const void* from, void* to, long long row, int words, long long apart) {
+    const unsigned short* source = (const unsigned short*)from + row * apart;
+    unsigned short* target = (unsigned short*)to + (long long)blockIdx.x * words;
+    for (int i = threadIdx.x; i < words; i += blockDim.x) target[i] = source[i];
 }
 
 // Samples and targets as they are, in units of 16 bits.
 extern "C" __global__ void feed_rows(
-    const unsigned short* samples, const unsigned short* targets, const long long* order, const long long* step_at,
-    long long step, long long steps_per_epoch, unsigned short* x, unsigned short* y, int x_words, int y_words
+    const void* samples, const void* targets, const long long* order, const long long* step_at, long long step,
+    long long steps_per_epoch, void* x, void* y, int x_words, int y_words, long long x_apart, long long y_apart
 ) {
     const long long row = chosen(order, step_at, step, steps_per_epoch);
-    copy_words(samples, x, row, x_words);
-    copy_words(targets, y, row, y_words);
+    copy_words(samples, x, row, x_words, x_apart);
+    copy_words(targets, y, row, y_words, y_apart);
 }
 
 template <class T, class In>
 __device__ void feed(
-    const In* samples, const unsigned short* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
-    unsigned short* y, int y_words, int size, int period, int height, int width, int channels, int augment, Word seed,
-    Word purpose, int flip, int crop, int cutout
+    const In* samples, const void* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
+    void* y, int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
+    Word seed, Word purpose, int flip, int crop, int cutout
 ) {
     __shared__ unsigned words[5];
     const long long row = chosen(order, step_at, step, steps_per_epoch);
-    copy_words(targets, y, row, y_words);
+    copy_words(targets, y, row, y_words, y_apart);
     if (augment) {
         if (threadIdx.x < 5) {
             const Word now = (Word)counted(step_at, step);
@@ -54,35 +57,35 @@ __device__ void feed(
 
 template <class T>
 __device__ void feed_bytes(
-    const unsigned char* samples, const unsigned short* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
-    unsigned short* y, int y_words, int size, int period, int height, int width, int channels, int augment, Word seed,
-    Word purpose, int flip, int crop, int cutout
+    const unsigned char* samples, const void* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
+    void* y, int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
+    Word seed, Word purpose, int flip, int crop, int cutout
 ) {
     feed<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
-            channels, augment, seed, purpose, flip, crop, cutout);
+            channels, augment, y_apart, seed, purpose, flip, crop, cutout);
 }
 
 template <class T>
 __device__ void feed_same(
-    const T* samples, const unsigned short* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
-    unsigned short* y, int y_words, int size, int period, int height, int width, int channels, int augment, Word seed,
-    Word purpose, int flip, int crop, int cutout
+    const T* samples, const void* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
+    void* y, int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
+    Word seed, Word purpose, int flip, int crop, int cutout
 ) {
     feed<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
-            channels, augment, seed, purpose, flip, crop, cutout);
+            channels, augment, y_apart, seed, purpose, flip, crop, cutout);
 }
 
 FOR_ALL_TYPES(feed_bytes,
-    (const unsigned char* samples, const unsigned short* targets, const long long* order, const long long* step_at,
-     long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, unsigned short* y,
-     int y_words, int size, int period, int height, int width, int channels, int augment, unsigned long long seed,
-     unsigned long long purpose, int flip, int crop, int cutout),
+    (const unsigned char* samples, const void* targets, const long long* order, const long long* step_at,
+     long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, void* y,
+     int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
+     unsigned long long seed, unsigned long long purpose, int flip, int crop, int cutout),
     (samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
-     channels, augment, seed, purpose, flip, crop, cutout))
+     channels, augment, y_apart, seed, purpose, flip, crop, cutout))
 FOR_ALL_TYPES(feed_same,
-    (const T* samples, const unsigned short* targets, const long long* order, const long long* step_at,
-     long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, unsigned short* y,
-     int y_words, int size, int period, int height, int width, int channels, int augment, unsigned long long seed,
-     unsigned long long purpose, int flip, int crop, int cutout),
+    (const T* samples, const void* targets, const long long* order, const long long* step_at,
+     long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, void* y,
+     int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
+     unsigned long long seed, unsigned long long purpose, int flip, int crop, int cutout),
     (samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
-     channels, augment, seed, purpose, flip, crop, cutout))
+     channels, augment, y_apart, seed, purpose, flip, crop, cutout))

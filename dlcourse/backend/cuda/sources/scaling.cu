@@ -28,6 +28,18 @@ __device__ void publish(
     scaler[2] = grown ? 0 : since;
 }
 
+template <class T>
+__device__ void widen(const T* x, float* y, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) y[i] = x[i];
+}
+
+template <class T>
+__device__ void narrow(const float* x, T* y, long long n) {
+    for (long long i = first_element(); i < n; i += element_stride()) y[i] = x[i];
+}
+
+FOR_HALVES(widen, (const T* x, float* y, long long n), (x, y, n))
+FOR_HALVES(narrow, (const float* x, T* y, long long n), (x, y, n))
 FOR_HALVES(unscale, (const T* half, float* grad, float* scaler, long long n, int add), (half, grad, scaler, n, add))
 FOR_HALVES(publish,
     (const float* weight, T* half, float* scaler, long long n, float growth, float backoff, float interval),

@@ -1,0 +1,123 @@
+"""Attention block by block (Dao et al. 2022), nothing of size T x S in memory: a kernel forward, two for the gradients.
+
+What is kept is y and the logarithm of each row's sum. Q, K, V and dY are read as they lie, and results lie as
+(N, T, heads, d), the three gradients side by side as (N, T, 3, heads, d): the reshapes to the layout of the linear
+layers around attention copy nothing.
+"""
+
+import math
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import NULL, name_of, program
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.precision import full
+
+SIDE, THREADS = 64, 256
+"""Rows and columns of a block of scores, and threads that make it: as ``attention_blocks.cuh`` has them."""
+
+TOGETHER = 4
+"""Elements that are read at once: widths, distances and addresses are multiples of it."""
+
+WIDTHS = {"float32": (32, 64, 128), "float16": (32, 64, 128), "bfloat16": (32, 64, 128), "float64": (64,)}
+"""Heads up to which there are kernels; float64, in which gradients are checked, has one."""
+
+
+class Saved:
+    """What the gradient wants to know: y (N, heads, T, d), and log sum_s exp S_ts (N, heads, T), 0 where no key is
+    seen."""
+
+    def __init__(self, y: Array, log_sums: Array):
+        self.y, self.log_sums = y, log_sums
+
+
+def suits(q: Array, k: Array, v: Array) -> bool:
+    """Whether there are kernels for arrays of these sizes and types."""
+    width, heads = q.shape[3], math.prod(q.shape[:2])
+    most = WIDTHS.get(q.dtype.name, (0,))[-1]
+    tiles = -(-max(q.shape[2], k.shape[2]) // SIDE)
+    return v.shape[3] == width <= most and width % TOGETHER == 0 and heads * tiles < 2**31
+
+
+def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Saved]:
+    xp = array_module(q)
+    q, k, v = map(_readable, (q, k, v))
+    n, heads, steps, width = q.shape
+    y = xp.empty((n, steps, heads, width), dtype=q.dtype)
+    log_sums = xp.empty(q.shape[:3], dtype=full(q.dtype))
+    visible, settings = _settings(q, k, mask, causal)
+    arrays = q, k, v, visible, _factors(kept), y, log_sums
+    flops = 4 * _scores(q, k, causal) * width
+    _launch("attention_forward", q, steps, (*arrays, *_lie(q, k, v), *settings), flops)
+    return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
+
+
+def backward(
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Saved
+) -> tuple[Array, Array, Array]:
+    xp = array_module(q)
+    given = q, k, v
+    q, k, v, dout = map(_readable, (q, k, v, dout))
+    n, heads, steps, width = q.shape
+    keys = k.shape[2]
+    if steps == keys:
+        dq, dk, dv = xp.empty((n, steps, 3, heads, width), dtype=q.dtype).transpose(2, 0, 3, 1, 4)
+    else:
+        dq, dk, dv = (xp.empty((n, x.shape[2], heads, width), x.dtype).transpose(0, 2, 1, 3) for x in given)
+    row_sums = xp.empty_like(saved.log_sums)
+    visible, settings = _settings(q, k, mask, causal)
+    read = q, k, v, visible, _factors(kept), dout
+    apart = np.int64(dq.strides[2] // dq.itemsize)
+    rest = apart, *_lie(q, k, v, dout), *settings
+    flops = 2 * _scores(q, k, causal) * width  # of one product; they make the scores again
+    _launch("attention_queries_grad", q, steps, (*read, saved.y, saved.log_sums, row_sums, dq, *rest), 3 * flops)
+    _launch("attention_keys_grad", q, keys, (*read, saved.log_sums, row_sums, dk, dv, *rest), 4 * flops)
+    return dq, dk, dv
+
+
+def _readable(x: Array) -> Array:
+    """The array, copied where its rows have gaps or something in it does not start where four elements may."""
+    whole = TOGETHER * x.itemsize
+    fits = x.strides[3] == x.itemsize and not any(distance % whole for distance in (*x.strides[:3], x.data.ptr))
+    return x if fits else array_module(x).ascontiguousarray(x)
+
+
+def _lie(*arrays: Array) -> list[np.int64]:
+    """Distances of batches, heads and rows, in elements."""
+    return [np.int64(distance // array.itemsize) for array in arrays for distance in array.strides[:3]]
+
+
+def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Array | np.uint64, tuple]:
+    """The mask, as it lies: repeated along an axis it is not written out. And what all kernels end with."""
+    n, heads, steps, width = q.shape
+    keys, lie = k.shape[2], (0,) * 4
+    if mask is not None:
+        lie = array_module(q).broadcast_to(mask, (n, heads, steps, keys)).strides
+    sizes = heads, steps, keys, width, causal
+    settings = *map(np.int64, lie), *map(np.int32, sizes), full(q.dtype).type(width**-0.5)
+    return NULL if mask is None else mask, settings
+
+
+def _factors(kept: Array | None) -> Array | np.uint64:
+    return NULL if kept is None else array_module(kept).ascontiguousarray(kept)
+
+
+def _scores(q: Array, k: Array, causal: bool) -> int:
+    """How many there are, of which a causal mask leaves out those that no query sees."""
+    steps, keys = q.shape[2], k.shape[2]
+    seen = min(steps, keys)
+    each = seen * (keys - seen) + seen * (seen + 1) // 2 if causal else steps * keys
+    return math.prod(q.shape[:2]) * each
+
+
+def _launch(kernel: str, q: Array, rows: int, arguments: tuple, flops: int) -> None:
+    """A block for every 64 of ``rows`` of each head."""
+    name, dtype = name_of(q), q.dtype
+    width = next(most for most in WIDTHS[dtype.name] if most >= q.shape[3])
+    size, double = full(dtype).itemsize, dtype == np.float64
+    # A block of weights and the terms of two products, the rows of each 16 bytes longer: struct Room.
+    depth, pad = (8 if double else 32), 16 // size
+    shared = SIDE * (SIDE + pad + 2 * (depth + pad)) * size
+    grid = (math.prod(q.shape[:2]) * -(-rows // SIDE),)
+    launch = program(f"attention_blocks_{name}").launch
+    launch(f"{kernel}_{width}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)
