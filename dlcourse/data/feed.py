@@ -55,7 +55,7 @@ class Feed:
     def whole(self) -> tuple[Array, Array] | None:
         """Samples and targets themselves where every batch is all of them, as they lie there."""
         as_they_are = self._new_order is None and self._draw is None and self._affine[0] is None
-        if as_they_are and self._per_epoch == 1 and self._samples.dtype == self.x_dtype:
+        if as_they_are and (self.x_shape, self.x_dtype) == (self._samples.shape, self._samples.dtype):
             return self._samples, self._targets
         return None
 

@@ -1,6 +1,7 @@
 """cuBLASLt's C API as far as the package uses it, computed by NumPy on the memory that it is pointed to."""
 
 import ctypes
+import functools
 import itertools
 from typing import Any
 
@@ -119,10 +120,16 @@ class Library:
         dtype = np.dtype(DTYPES[of["kind"]])
         batches, stride, itemsize = of["attributes"][5], of["attributes"][6], dtype.itemsize
         last = (batches - 1) * stride + (of["columns"] - 1) * of["distance"] + of["rows"]
-        memory = (ctypes.c_char * (last * itemsize)).from_address(pointer.value)
+        memory = _bytes(last * itemsize).from_address(pointer.value)
         strides = (stride * itemsize, itemsize, of["distance"] * itemsize)
         return np.ndarray((batches, of["rows"], of["columns"]), dtype, memory, strides=strides)
 
 
+@functools.cache
+def _bytes(size: int) -> type[ctypes.Array]:
+    """So much memory; kept, since a type that nobody holds is garbage in a cycle, which tests count."""
+    return ctypes.c_char * size
+
+
 def _vector(pointer: int, size: int, dtype: np.dtype) -> np.ndarray:
-    return np.ndarray(size, dtype, (ctypes.c_char * (size * dtype.itemsize)).from_address(pointer))
+    return np.ndarray(size, dtype, _bytes(size * dtype.itemsize).from_address(pointer))
