@@ -1,5 +1,6 @@
 """TrainStep: one whole update of a model, the very object that the trainer runs."""
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -103,8 +104,14 @@ class TrainStep:
         """All numbers that :meth:`update` takes as they are: a recorded step is recorded anew where one changes."""
         kinds, changing = (bool, int, float, tuple), ("lr", "steps")
         own = self.loss_fn, self.clip_norm, self.accumulate, self.l1, self.l2, self.ema
+        own += tuple((module.training, getattr(module, "p", None)) for module in self._modules)
         items = vars(self.optimizer).items()
         return own + tuple(value for name, value in items if isinstance(value, kinds) and name not in changing)
+
+    @functools.cached_property
+    def _modules(self) -> list[Any]:
+        """All modules, listed once: parts may be set to evaluation, or a dropout changed, while the whole is trained."""
+        return list(self.model.modules()) if hasattr(self.model, "modules") else []
 
     def update(self, x: Array, y: Array) -> Array:
         """One update with a batch on the device: what :meth:`__call__` runs, on a GPU recorded and replayed.

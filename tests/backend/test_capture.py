@@ -125,6 +125,23 @@ def test_a_setting_changed_on_the_way_is_followed(device: str) -> None:
 
 
 @on_gpu
+def test_a_part_set_to_evaluation_is_followed(device: str) -> None:
+    def run(captured: bool) -> list[float]:
+        random.manual_seed(1)
+        model = nn.Sequential(nn.Linear(20, 8), nn.BatchNorm(8), nn.Dropout(0.5), nn.Linear(8, 4))
+        step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=1e-1))
+        step.capture, place = captured, backend.current()
+        x, y = (place.asarray(a) for a in nets()["softmax"][1:3])
+        losses = [step(x, y).item() for _ in range(4)]
+        model[1].eval()
+        losses += [step(x, y).item() for _ in range(4)]
+        model[2].p = 0.1
+        return losses + [step(x, y).item() for _ in range(4)]
+
+    assert run(True) == run(False)
+
+
+@on_gpu
 def test_what_cannot_be_recorded_runs_call_by_call_and_is_said_once(device: str) -> None:
     def reading(outputs: dl.Tensor, labels: object) -> dl.Tensor:
         loss = F.cross_entropy(outputs, labels)
