@@ -110,7 +110,7 @@ class TrainStep:
 
     @functools.cached_property
     def _modules(self) -> list[Any]:
-        """All modules, listed once: parts may be set to evaluation, or a dropout changed, while the whole is trained."""
+        """All modules, listed once: parts may be set to evaluation, or their dropout changed, while all is trained."""
         return list(self.model.modules()) if hasattr(self.model, "modules") else []
 
     def update(self, x: Array, y: Array) -> Array:
