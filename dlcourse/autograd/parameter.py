@@ -13,7 +13,7 @@ from dlcourse import backend
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
-from dlcourse.backend.precision import full, is_floating, is_half
+from dlcourse.backend.precision import full, is_floating, is_half, named
 from dlcourse.errors import ShapeError
 
 
@@ -64,7 +64,7 @@ class Parameter(Tensor):
         """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped."""
         self.leave_buffer()
         self.zero_grad()
-        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        dtype = self.dtype if dtype is None else named(dtype)
         values = self.full.astype(full(dtype), copy=False)
         values = values if target is None else target.asarray(values)
         half = is_half(dtype)

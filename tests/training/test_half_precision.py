@@ -1,6 +1,8 @@
 """Mixed precision: 16 bits where the model computes, float32 where it is kept; the same on both devices."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -123,6 +125,34 @@ def test_the_scale_saves_gradients_that_fp16_alone_would_lose(device: str) -> No
     step(np.ones((1, 3), np.float32), np.zeros((1, 1), np.float32))
     # 1e-8 is below the least number of fp16, 6e-8; scaled it is rounded to one part in a thousand.
     np.testing.assert_allclose(backend.to_host(step.flat.grad), 1e-8, rtol=1e-3)
+
+
+@pytest.mark.parametrize("names", [("float16", "fp16"), ("bfloat16", "bf16")])
+def test_types_have_pytorchs_names_and_a_configs(names: tuple[str, str], device: str) -> None:
+    if names[1] == "bf16":
+        pytest.importorskip("ml_dtypes")
+    for name in names:
+        x = dl.tensor(np.ones((2, 3), np.float32)).to(dtype=name)
+        assert x.dtype == dl.tensor([1.0], dtype=name).dtype == precision.dtype(names[1])
+        assert nn.Linear(3, 2).to(dtype=name)(x).dtype == x.dtype
+    # In a process of its own: NumPy knows bfloat16 once somebody imports ml_dtypes.
+    code = f"from dlcourse import nn; print(nn.Linear(3, 2).to(dtype={names[0]!r}).weight.dtype)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == names[0], done.stderr
+
+
+def test_arrays_of_16_bits_are_saved_and_loaded(half: str, device: str, tmp_path) -> None:
+    x = dl.tensor(np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)).to(dtype=half)
+    others = {"none": np.zeros((0, 2), np.int64), "one": np.array(2.5), "yes": np.array([True, False])}
+    dl.save(tmp_path / "x.safetensors", {"x": x, **others})
+    found = dl.load(tmp_path / "x.safetensors")
+    for name, array in {"x": x.numpy(), **others}.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_gradcheck_takes_16_bits(half: str, device: str) -> None:
+    assert dl.gradcheck(lambda x: (x * x).sum(), np.ones(3, precision.dtype(half)))
 
 
 def test_bf16_needs_no_scale(device: str) -> None:
