@@ -145,6 +145,8 @@ class Session:
             target = pieces.data.dataset.target_unit
             units = {label: metric_unit(metric.unit, target) for label, metric in pieces.metrics.items()}
             self.log(f"metrics of {said}\n{metric_table(self.metrics, units)}")
+        if trainer.train_step.skipped:
+            self.log(_loss_scale(trainer))
         if self.estimates:
             self.log(estimate_lines(self.estimates))
         if self.profile is not None:
@@ -219,3 +221,13 @@ class Session:
                 **more,
             }
         )
+
+
+def _loss_scale(trainer: Trainer) -> str:
+    """What a run in float16 lost to its loss scale: who knows of no skipped steps takes the model for a bad one."""
+    skipped, steps = trainer.train_step.skipped, trainer.step
+    said = f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps, which changed nothing"
+    # The first scale is high on purpose: a few steps at the start find the right one.
+    if 10 * skipped >= steps:
+        said += "; more steps, smaller inputs or targets, or precision: bf16 mend that"
+    return said

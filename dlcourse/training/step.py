@@ -163,6 +163,11 @@ class TrainStep:
         """The type that the model computes in."""
         return self.flat.data.dtype if self.flat.half is None else self.flat.half.dtype
 
+    @property
+    def skipped(self) -> int:
+        """How many steps overflowed float16, and so changed nothing; reads the device."""
+        return 0 if self.flat.scaler is None else int(self.flat.scaler[scaling.SKIPPED])
+
     def _input(self, value: Any, dtype: np.dtype) -> Array:
         array = value.data if isinstance(value, Tensor) else value
         here = backend.of(self.flat.data)

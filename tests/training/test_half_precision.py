@@ -202,6 +202,44 @@ def test_a_closed_form_needs_more_than_16_bits(tmp_path) -> None:
         run(config, out=tmp_path, device="cpu", quiet=True)
 
 
+RENT = {
+    "data": {"name": "westwood_rent", "samples": 60, "normalize": "standardize"},
+    "model": {"name": "linear"},
+    "loss": {"name": "half_sse"},
+    "optimizer": {"name": "sgd", "lr": 0.01},
+    "train": {"batch_size": "full"},
+}
+
+
+@pytest.mark.parametrize(("precision", "steps"), [("fp16", 20), ("fp16", 400), ("bf16", 20), ("float32", 20)])
+def test_a_run_says_how_many_steps_its_loss_scale_cost(precision: str, steps: int, tmp_path, capsys) -> None:
+    from dlcourse.experiment import run
+
+    if precision == "bf16":
+        pytest.importorskip("ml_dtypes")
+    config = {**RENT, "precision": precision, "train": {"batch_size": "full", "steps": steps}}
+    run(config, device="cpu", out=tmp_path, plots=False)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("loss scale: ")]
+    if precision != "fp16":
+        assert not said
+        return
+    skipped = int(said[0].split(" in ")[1].split(" of ")[0])
+    assert 10 < skipped < 20  # rents of thousands of dollars, summed, times 65536
+    assert said[0].startswith(f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps")
+    assert ("precision: bf16" in said[0]) == (steps == 20)
+
+
+def test_a_loss_that_float16_cannot_bear_says_what_can(tmp_path) -> None:
+    from dlcourse.errors import DivergenceError
+    from dlcourse.experiment import run
+
+    rate = {"name": "sgd", "lr": 1e30}
+    for name, said in (("fp16", True), ("float32", False)):
+        with pytest.raises(DivergenceError, match="training diverged at step") as caught:
+            run({**CNN, "precision": name, "optimizer": rate}, device="cpu", out=tmp_path, quiet=True, plots=False)
+        assert ("precision: bf16 has the range of float32" in str(caught.value)) == said
+
+
 def test_bf16_says_which_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ml_dtypes", None)
     precision._bfloat16.cache_clear()
