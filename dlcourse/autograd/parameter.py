@@ -62,9 +62,11 @@ class Parameter(Tensor):
 
     def convert(self, target: backend.Backend | None, dtype: Any) -> None:
         """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped."""
+        dtype = self.dtype if dtype is None else named(dtype)
+        if not is_floating(dtype):
+            raise TypeError(f"a parameter holds floating-point numbers, got {dtype}")
         self.leave_buffer()
         self.zero_grad()
-        dtype = self.dtype if dtype is None else named(dtype)
         values = self.full.astype(full(dtype), copy=False)
         values = values if target is None else target.asarray(values)
         half = is_half(dtype)

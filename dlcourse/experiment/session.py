@@ -188,7 +188,8 @@ class Session:
         else:
             mend = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
         said = (str(error).splitlines() or ["there is no more"])[0]
-        where = f"after {self.trainer.step} steps with batches of {size} samples"
+        steps = self.trainer.step
+        where = f"after {steps} step{'' if steps == 1 else 's'} with batches of {size} samples"
         return OutOfMemoryError(f"out of memory {where}: {said}; {kept}; {mend}")
 
     def _fail(self, error: BaseException) -> None:

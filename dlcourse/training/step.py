@@ -192,7 +192,8 @@ class TrainStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])
-        if self.flat.scaler is not None:
+        # The state of a step at full precision has no scale: a model that goes on in float16 begins with the first.
+        if self.flat.scaler is not None and "scaler" in state["arrays"]:
             self.flat.scaler[...] = backend.of(self.flat.scaler).asarray(state["arrays"]["scaler"])
 
 

@@ -151,6 +151,23 @@ def test_arrays_of_16_bits_are_saved_and_loaded(half: str, device: str, tmp_path
         np.testing.assert_array_equal(found[name], array)
 
 
+def test_float16_goes_on_from_the_state_of_a_step_in_float32(device: str) -> None:
+    whole, half = stepping("float32"), stepping("fp16")
+    whole(*samples())
+    half.flat.scaler[scaling.SCALE] = 32.0
+    half.load_state_dict(whole.state_dict())
+    assert half.step == 1 and backend.to_host(half.flat.scaler)[scaling.SCALE] == 32.0
+    half.load_state_dict(stepping("fp16").state_dict())
+    assert backend.to_host(half.flat.scaler)[scaling.SCALE] == scaling.FIRST_SCALE
+
+
+def test_parameters_are_never_whole_numbers(device: str) -> None:
+    model = nn.Linear(3, 2)
+    with pytest.raises(TypeError, match="a parameter holds floating-point numbers, got int32"):
+        model.to(dtype="int32")
+    assert model.weight.dtype == np.float32
+
+
 def test_gradcheck_takes_16_bits(half: str, device: str) -> None:
     assert dl.gradcheck(lambda x: (x * x).sum(), np.ones(3, precision.dtype(half)))
 
