@@ -99,6 +99,33 @@ def test_a_step_that_overflows_changes_nothing_but_the_scale(make: type, device:
     assert backend.to_host(step.flat.scaler).tolist() == [2.0**39, 0, 0, 1]
 
 
+class Signs(optim.Optimizer):
+    """As somebody writes one who never heard of a loss scale."""
+
+    def __init__(self, params, lr: float):
+        super().__init__(params, lr, state=("velocity",))
+
+    def update(self, weight, grad) -> None:
+        velocity = self.state["velocity"]
+        velocity *= 0.9
+        velocity += backend.array_module(grad).sign(grad)
+        weight -= self.lr * velocity
+
+
+def test_an_optimizer_that_knows_no_scale_skips_too(device: str) -> None:
+    step = stepping("fp16", Signs)
+    step.model.eval()
+    step(*samples())
+    kept = [backend.to_host(array).copy() for array in (step.flat.data, step.optimizer.state["velocity"])]
+    step.flat.scaler[scaling.SCALE] = 2.0**40
+    step(*samples())
+    for array, before in zip((step.flat.data, step.optimizer.state["velocity"]), kept, strict=True):
+        np.testing.assert_array_equal(backend.to_host(array), before)
+    step.flat.scaler[scaling.SCALE] = scaling.FIRST_SCALE
+    step(*samples())
+    assert np.abs(backend.to_host(step.flat.data) - kept[0]).max() > 0.01
+
+
 def test_adam_does_not_count_a_step_that_was_skipped(device: str) -> None:
     straight, skipping = stepping("fp16"), stepping("fp16")
     for step in (straight, skipping):
