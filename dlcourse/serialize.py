@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor
+from dlcourse.backend import precision
 from dlcourse.errors import CheckpointError
 
 
@@ -43,13 +44,23 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Raises:
         CheckpointError: the file is missing or damaged.
+        UserError: it holds bfloat16, for which a package is not installed.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as decode
+    from safetensors import SafetensorError, deserialize
 
     try:
-        return decode(Path(path).read_bytes())
+        return {name: _array(entry) for name, entry in deserialize(Path(path).read_bytes())}
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+_TYPES = {"BOOL": "bool", "C64": "complex64", "F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}
+_TYPES |= {f"{sign}{bits}": f"{kind}{bits}" for sign, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
+"""NumPy's names of the format's types."""
+
+
+def _array(entry: Mapping[str, Any]) -> np.ndarray:
+    # Not by safetensors.numpy, which writes bfloat16 and does not read it.
+    return np.frombuffer(entry["data"], precision.named(_TYPES[entry["dtype"]])).reshape(entry["shape"])

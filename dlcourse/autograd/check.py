@@ -7,6 +7,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd.tensor import Tensor, no_grad, tensor
+from dlcourse.backend.precision import is_floating
 
 
 class GradcheckError(AssertionError):
@@ -96,7 +97,7 @@ def gradcheck(
 
 
 def _is_float(array: Any) -> bool:
-    return (array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype).kind == "f"
+    return is_floating(array.dtype if hasattr(array, "dtype") else np.asarray(array).dtype)
 
 
 def _weights(out: Tensor, index: int) -> Tensor:

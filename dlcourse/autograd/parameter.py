@@ -13,7 +13,7 @@ from dlcourse import backend
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
-from dlcourse.backend.precision import full, is_floating, is_half
+from dlcourse.backend.precision import full, is_floating, is_half, named
 from dlcourse.errors import ShapeError
 
 
@@ -62,9 +62,11 @@ class Parameter(Tensor):
 
     def convert(self, target: backend.Backend | None, dtype: Any) -> None:
         """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped."""
+        dtype = self.dtype if dtype is None else named(dtype)
+        if not is_floating(dtype):
+            raise TypeError(f"a parameter holds floating-point numbers, got {dtype}")
         self.leave_buffer()
         self.zero_grad()
-        dtype = self.dtype if dtype is None else np.dtype(dtype)
         values = self.full.astype(full(dtype), copy=False)
         values = values if target is None else target.asarray(values)
         half = is_half(dtype)

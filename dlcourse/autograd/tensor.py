@@ -20,7 +20,7 @@ from dlcourse.autograd.function import Function, InFloat32
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.half import half_among
-from dlcourse.backend.precision import is_floating
+from dlcourse.backend.precision import is_floating, named
 from dlcourse.errors import ShapeError
 
 DEFAULT_DTYPE = np.float32
@@ -245,10 +245,11 @@ class Tensor:
         moved = self
         if target is not backend.of(self.data):
             moved = Tensor(target.asarray(self.data), self.requires_grad)
-        if dtype is not None and np.dtype(dtype) != moved.dtype:
-            if is_floating(np.dtype(dtype)) and is_floating(moved.dtype):
-                return apply(elementwise.Cast(dtype), moved)
-            return Tensor(moved.data.astype(dtype))
+        kind = moved.dtype if dtype is None else named(dtype)
+        if kind != moved.dtype:
+            if is_floating(kind) and is_floating(moved.dtype):
+                return apply(elementwise.Cast(kind), moved)
+            return Tensor(moved.data.astype(kind))
         return moved
 
     def astype(self, dtype: Any) -> "Tensor":
@@ -499,7 +500,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     if dtype is None and not hasattr(raw, "dtype"):
         raw = np.asarray(raw)
         dtype = DEFAULT_DTYPE if np.issubdtype(raw.dtype, np.floating) else None
-    array = target.asarray(raw, dtype=dtype)
+    array = target.asarray(raw, dtype=None if dtype is None else named(dtype))
     if array.dtype.kind not in "biu" and not is_floating(array.dtype):
         raise TypeError(f"a tensor holds numbers, got elements of type {array.dtype}")
     if requires_grad and not is_floating(array.dtype):

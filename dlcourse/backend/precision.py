@@ -11,6 +11,7 @@ range. A CPU gives the same numbers, but slower than float32: it has no such ari
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,15 @@ def dtype(name: str) -> np.dtype:
     if name == "bf16":
         return _bfloat16()
     return np.dtype({"tf32": "float32", "fp16": "float16"}.get(name, name))
+
+
+def named(kind: Any) -> np.dtype:
+    """NumPy's type of what names one: also ``bfloat16``, which NumPy does not know by itself, ``bf16`` and ``fp16``.
+
+    Raises:
+        UserError: it needs a package that is not installed.
+    """
+    return dtype({"bfloat16": "bf16"}.get(kind, kind)) if isinstance(kind, str) else np.dtype(kind)
 
 
 def use(name: str) -> np.dtype:

@@ -123,8 +123,13 @@ def _message(errors: list[ErrorDetails], value: Any, annotation: Any, path: Path
     return f"expected {wanted}, got {show(value)}{_hint(errors, value)}"
 
 
-SAME = {"float16": "fp16", "half": "fp16", "bfloat16": "bf16", "double": "float64", "single": "float32"}
-"""Words for what has another name here, and is not near it in letters."""
+SAME = {
+    **dict.fromkeys(("float16", "f16", "half"), "fp16"),
+    "bfloat16": "bf16",
+    **dict.fromkeys(("fp32", "f32", "float", "single"), "float32"),
+    **dict.fromkeys(("fp64", "f64", "double"), "float64"),
+}
+"""Words for what has another name here, and is not near it in letters, or nearer to a wrong one: fp32 to tf32."""
 
 
 def _expected(error: ErrorDetails) -> str:

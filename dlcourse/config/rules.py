@@ -105,7 +105,10 @@ def _is_closed_form(config: Mapping[str, Any]) -> bool:
 def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
     if "optimizer" not in config or not _is_closed_form(config):
         return
-    why = f"has no effect with the optimizer {config['optimizer']['name']}, which solves in one step; leave it out"
+    name = config["optimizer"]["name"]
+    if config.get("precision") in ("fp16", "bf16"):
+        yield Finding(("precision",), f"{name} solves for the weights, which 16 bits cannot; take float32 or float64")
+    why = f"has no effect with the optimizer {name}, which solves in one step; leave it out"
     if config["optimizer"].get("schedule") is not None:
         yield Finding(("optimizer", "schedule"), why)
     if config.get("data", {}).get("augment") is not None:

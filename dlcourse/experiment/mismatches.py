@@ -33,8 +33,6 @@ def mismatches(
 
 def _solvable(config: Mapping[str, Any], optimizer: Any, model: Any) -> Iterator[Problem]:
     name, named = config["optimizer"]["name"], config["model"]["name"]
-    if optimizer.closed_form and config["precision"] in ("fp16", "bf16"):
-        yield Problem("precision", f"{name} solves for the weights, which 16 bits cannot; take float32 or float64")
     if not optimizer.closed_form:
         if next(iter(model.parameters()), None) is None:
             yield Problem(

@@ -145,6 +145,8 @@ class Session:
             target = pieces.data.dataset.target_unit
             units = {label: metric_unit(metric.unit, target) for label, metric in pieces.metrics.items()}
             self.log(f"metrics of {said}\n{metric_table(self.metrics, units)}")
+        if trainer.train_step.skipped:
+            self.log(_loss_scale(trainer))
         if self.estimates:
             self.log(estimate_lines(self.estimates))
         if self.profile is not None:
@@ -186,7 +188,8 @@ class Session:
         else:
             mend = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
         said = (str(error).splitlines() or ["there is no more"])[0]
-        where = f"after {self.trainer.step} steps with batches of {size} samples"
+        steps = self.trainer.step
+        where = f"after {steps} step{'' if steps == 1 else 's'} with batches of {size} samples"
         return OutOfMemoryError(f"out of memory {where}: {said}; {kept}; {mend}")
 
     def _fail(self, error: BaseException) -> None:
@@ -219,3 +222,13 @@ class Session:
                 **more,
             }
         )
+
+
+def _loss_scale(trainer: Trainer) -> str:
+    """What a run in float16 lost to its loss scale: who knows of no skipped steps takes the model for a bad one."""
+    skipped, steps = trainer.train_step.skipped, trainer.step
+    said = f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps, which changed nothing"
+    # The first scale is high on purpose: a few steps at the start find the right one.
+    if 10 * skipped >= steps:
+        said += "; more steps, smaller inputs or targets, or precision: bf16 mend that"
+    return said

@@ -8,7 +8,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend.device import Array
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import full, named
 from dlcourse.errors import CheckpointError
 
 __all__ = ["Module"]
@@ -191,5 +191,5 @@ class Module:
 
 def _moved(array: Array, target: backend.Backend | None, dtype: Any) -> Array:
     if dtype is not None and array.dtype.kind == "f":
-        array = array.astype(full(np.dtype(dtype)), copy=False)
+        array = array.astype(full(named(dtype)), copy=False)
     return array if target is None else target.asarray(array)

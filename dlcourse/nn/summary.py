@@ -39,6 +39,8 @@ class Summary:
     rows: list[Row]
     samples: int
     parameter_bytes: int
+    full_bytes: int
+    """Of the parameters at full precision: more than ``parameter_bytes`` where the model computes with 16 bits."""
 
     @property
     def parameters(self) -> int:
@@ -75,9 +77,13 @@ class Summary:
             for row in rows
         ]
         a_batch = f", {_bytes(self.activation_bytes * batch_size)} a batch of {batch_size}" if batch_size else ""
+        kept = ""
+        if self.full_bytes > self.parameter_bytes:
+            kept = f"; both in float32 too, {_bytes(self.full_bytes)} each"
+        weights = f"{self.parameters:,}, {_bytes(self.parameter_bytes)}; their gradients as much again{kept}"
         lines += [
             "",
-            f"parameters        {self.parameters:,}, {_bytes(self.parameter_bytes)}; their gradients as much again",
+            f"parameters        {weights}",
             f"layers' outputs   {_bytes(self.activation_bytes)} a sample{a_batch}",
         ]
         if self.flops:
@@ -108,7 +114,9 @@ def summarize(model: Module, *inputs: Any) -> Summary:
     finally:
         for module, mode in modes.items():
             module.training = mode
-    return Summary(list(rows.values()), len(inputs[0]), sum(p.data.nbytes for p in model.parameters()))
+    parameters = list(model.parameters())
+    computed, full = sum(p.data.nbytes for p in parameters), sum(p.full.nbytes for p in parameters)
+    return Summary(list(rows.values()), len(inputs[0]), computed, full)
 
 
 @contextmanager

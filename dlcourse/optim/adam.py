@@ -35,6 +35,8 @@ class Adam(Optimizer):
 
     decoupled = False
 
+    skips_overflow = True
+
     def __init__(
         self,
         params: Iterable[Parameter],

@@ -27,6 +27,8 @@ class Adagrad(Optimizer):
         ValueError: an argument is negative.
     """
 
+    skips_overflow = True
+
     def __init__(
         self,
         params: Iterable[Parameter],
@@ -61,6 +63,8 @@ class RMSprop(Optimizer):
     Raises:
         ValueError: an argument is negative, or alpha is above 1.
     """
+
+    skips_overflow = True
 
     def __init__(
         self,

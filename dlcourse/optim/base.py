@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from dlcourse import backend
 from dlcourse.autograd import FlatParameters, Parameter
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.scaling import OVERFLOW
 from dlcourse.errors import ArgumentError, CheckpointError
 
 __all__ = ["Optimizer"]
@@ -30,12 +33,15 @@ class Optimizer:
         lr: the learning rate of the next step; a schedule may set it.
         steps: how many steps were taken.
         state: arrays of the buffer's length, zeros at first, by name.
+        skips_overflow: whether :meth:`update` itself changes nothing where the loss scale says that the gradient
+            overflowed, see ``backend/kernels/scaling.py``: that saves the copies with which :meth:`step` sees to it.
 
     Raises:
         ValueError: there is no parameter, or ``lr`` is negative or not finite.
     """
 
     closed_form = False
+    skips_overflow = False
 
     def __init__(self, params: Iterable[Parameter], lr: float, state: Iterable[str] = ()):
         require(0 <= lr < float("inf"), f"lr has to be a finite number of at least 0, got {lr}")
@@ -52,8 +58,8 @@ class Optimizer:
     def update(self, weight: Array, grad: Array) -> None:
         """Change the weights in place by step number ``self.steps`` (from 1); the gradient is only read.
 
-        Nothing is changed where ``self.flat.scaler`` says that the gradient overflowed, see
-        ``backend/kernels/scaling.py``.
+        In float16 the gradient may have overflowed: :meth:`step` then takes back what this changed in the weights and
+        in ``state``, unless the class says that it looks at ``self.flat.scaler`` itself, see :attr:`skips_overflow`.
         """
         raise NotImplementedError
 
@@ -70,8 +76,22 @@ class Optimizer:
                 "module.to(...) first and make the optimizer after it, and give no parameter to two optimizers"
             )
         self.steps += 1
-        self.update(self.flat.data, self.flat.ready_grad())
-        self.flat.publish(self.flat.scaler)
+        grad, scaler = self.flat.ready_grad(), self.flat.scaler
+        if scaler is None or self.skips_overflow:
+            self.update(self.flat.data, grad)
+        else:
+            self._update_or_not(grad, scaler)
+        self.flat.publish(scaler)
+
+    def _update_or_not(self, grad: Array, scaler: Array) -> None:
+        """Update, and take it back where the gradient overflowed; nothing is read from the device."""
+        changed = [self.flat.data, *self.state.values()]
+        kept = [array.copy() for array in changed]
+        with np.errstate(all="ignore"):  # of what is taken back
+            self.update(self.flat.data, grad)
+        xp = backend.array_module(grad)
+        for array, before in zip(changed, kept, strict=True):
+            array[...] = xp.where(scaler[OVERFLOW] > 0, before, array)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -29,6 +29,8 @@ class SGD(Optimizer):
         ValueError: an argument is negative, or ``nesterov`` comes without momentum.
     """
 
+    skips_overflow = True
+
     def __init__(
         self,
         params: Iterable[Parameter],

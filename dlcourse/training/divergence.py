@@ -45,7 +45,10 @@ class DivergenceGuard(Callback):
         losses = backend.to_host(self._window[:count])
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
-            raise diverged(trainer, trainer.step - count + 1 + int(wrong[0]), f"the loss is {losses[wrong[0]]}")
+            what = f"the loss is {losses[wrong[0]]}"
+            if getattr(trainer.train_step, "compute_dtype", None) == np.float16:
+                what += " (float16 ends at 65504; precision: bf16 has the range of float32)"
+            raise diverged(trainer, trainer.step - count + 1 + int(wrong[0]), what)
 
 
 def diverged(trainer: Any, step: int, what: str) -> DivergenceError:

@@ -14,7 +14,16 @@ import dlcourse
 from dlcourse.backend import determinism
 from dlcourse.errors import UserError
 
-_PACKAGES = ("numpy", "cupy-cuda12x", "cupy-cuda13x", "safetensors", "pyyaml", "matplotlib", "threadpoolctl")
+_PACKAGES = (
+    "numpy",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "ml_dtypes",
+    "safetensors",
+    "pyyaml",
+    "matplotlib",
+    "threadpoolctl",
+)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -170,6 +170,11 @@ class TrainStep:
         """The type that the model computes in."""
         return self.flat.data.dtype if self.flat.half is None else self.flat.half.dtype
 
+    @property
+    def skipped(self) -> int:
+        """How many steps overflowed float16, and so changed nothing; reads the device."""
+        return 0 if self.flat.scaler is None else int(self.flat.scaler[scaling.SKIPPED])
+
     def _input(self, value: Any, dtype: np.dtype) -> Array:
         array = value.data if isinstance(value, Tensor) else value
         here = backend.of(self.flat.data)
@@ -194,7 +199,8 @@ class TrainStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])
-        if self.flat.scaler is not None:
+        # The state of a step at full precision has no scale: a model that goes on in float16 begins with the first.
+        if self.flat.scaler is not None and "scaler" in state["arrays"]:
             self.flat.scaler[...] = backend.of(self.flat.scaler).asarray(state["arrays"]["scaler"])
 
 

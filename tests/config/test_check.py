@@ -105,6 +105,8 @@ CASES = [
     ("model.tag", 3, "expected text, got 3: put it in quotes"),
     ("model.activation", "rellu", "expected relu or tanh, got 'rellu' (did you mean 'relu'?)"),
     ("precision", "float16", "expected float32, float64, tf32, fp16 or bf16, got 'float16' (did you mean 'fp16'?)"),
+    ("precision", "fp32", "expected float32, float64, tf32, fp16 or bf16, got 'fp32' (did you mean 'float32'?)"),
+    ("precision", "fp64", "expected float32, float64, tf32, fp16 or bf16, got 'fp64' (did you mean 'float64'?)"),
     ("device", "gpu", "expected auto, cpu, cuda or cuda:N, got 'gpu'"),
     # lists and tuples
     ("model.hidden", 8, "expected a list, got 8"),

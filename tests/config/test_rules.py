@@ -107,6 +107,14 @@ def test_a_closed_form_takes_no_part_in_descent(given: dict[str, Any]) -> None:
     config.from_mapping(given | {"optimizer": "t_solve", "train": {"clip_norm": None, "l2": 0, "accumulate": 1}})
 
 
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_closed_form_needs_more_than_16_bits(given: dict[str, Any], precision: str) -> None:
+    given |= {"precision": precision}
+    config.from_mapping(given)
+    found = problems(given | {"optimizer": "t_solve", "train": {}})
+    assert found == {"precision": "t_solve solves for the weights, which 16 bits cannot; take float32 or float64"}
+
+
 def test_only_a_closed_form_goes_without_loss(given: dict[str, Any]) -> None:
     del given["loss"]
     assert problems(given)["loss"].startswith("required, but missing (valid: ")

@@ -258,6 +258,17 @@ def test_out_of_memory_in_a_closed_form_says_what_makes_it_smaller(tmp_path: Pat
         go(LINE, tmp_path)
 
 
+def test_out_of_memory_after_the_one_step_of_a_closed_form(tmp_path: Path, monkeypatch) -> None:
+    from dlcourse.experiment import session
+
+    def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(session, "evaluate", too_large)
+    with pytest.raises(OutOfMemoryError, match="^out of memory after 1 step with batches of "):
+        go(LINE, tmp_path)
+
+
 def test_the_peak_of_the_memory_is_said_and_kept(tmp_path: Path, capsys) -> None:
     result = run(LINE, out=tmp_path, plots=False)
     assert re.search(r"^peak memory: host [0-9.]+ [MG]iB$", capsys.readouterr().out, re.MULTILINE)

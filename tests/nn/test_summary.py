@@ -78,3 +78,9 @@ def test_table() -> None:
     assert "parameters        128, 512 B" in table
     assert "124 B a sample, 1.24 kB a batch of 10" in table
     assert "240 forward" in table
+
+
+def test_half_precision_keeps_its_parameters_twice() -> None:
+    table = summarize(net().to(dtype="float16"), Tensor(np.zeros((1, 3, 4), dtype="float16"))).table(batch_size=10)
+    assert "parameters        128, 256 B; their gradients as much again; both in float32 too, 512 B each\n" in table
+    assert "62 B a sample" in table

@@ -1,6 +1,8 @@
 """Mixed precision: 16 bits where the model computes, float32 where it is kept; the same on both devices."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -97,6 +99,33 @@ def test_a_step_that_overflows_changes_nothing_but_the_scale(make: type, device:
     assert backend.to_host(step.flat.scaler).tolist() == [2.0**39, 0, 0, 1]
 
 
+class Signs(optim.Optimizer):
+    """As somebody writes one who never heard of a loss scale."""
+
+    def __init__(self, params, lr: float):
+        super().__init__(params, lr, state=("velocity",))
+
+    def update(self, weight, grad) -> None:
+        velocity = self.state["velocity"]
+        velocity *= 0.9
+        velocity += backend.array_module(grad).sign(grad)
+        weight -= self.lr * velocity
+
+
+def test_an_optimizer_that_knows_no_scale_skips_too(device: str) -> None:
+    step = stepping("fp16", Signs)
+    step.model.eval()
+    step(*samples())
+    kept = [backend.to_host(array).copy() for array in (step.flat.data, step.optimizer.state["velocity"])]
+    step.flat.scaler[scaling.SCALE] = 2.0**40
+    step(*samples())
+    for array, before in zip((step.flat.data, step.optimizer.state["velocity"]), kept, strict=True):
+        np.testing.assert_array_equal(backend.to_host(array), before)
+    step.flat.scaler[scaling.SCALE] = scaling.FIRST_SCALE
+    step(*samples())
+    assert np.abs(backend.to_host(step.flat.data) - kept[0]).max() > 0.01
+
+
 def test_adam_does_not_count_a_step_that_was_skipped(device: str) -> None:
     straight, skipping = stepping("fp16"), stepping("fp16")
     for step in (straight, skipping):
@@ -123,6 +152,51 @@ def test_the_scale_saves_gradients_that_fp16_alone_would_lose(device: str) -> No
     step(np.ones((1, 3), np.float32), np.zeros((1, 1), np.float32))
     # 1e-8 is below the least number of fp16, 6e-8; scaled it is rounded to one part in a thousand.
     np.testing.assert_allclose(backend.to_host(step.flat.grad), 1e-8, rtol=1e-3)
+
+
+@pytest.mark.parametrize("names", [("float16", "fp16"), ("bfloat16", "bf16")])
+def test_types_have_pytorchs_names_and_a_configs(names: tuple[str, str], device: str) -> None:
+    if names[1] == "bf16":
+        pytest.importorskip("ml_dtypes")
+    for name in names:
+        x = dl.tensor(np.ones((2, 3), np.float32)).to(dtype=name)
+        assert x.dtype == dl.tensor([1.0], dtype=name).dtype == precision.dtype(names[1])
+        assert nn.Linear(3, 2).to(dtype=name)(x).dtype == x.dtype
+    # In a process of its own: NumPy knows bfloat16 once somebody imports ml_dtypes.
+    code = f"from dlcourse import nn; print(nn.Linear(3, 2).to(dtype={names[0]!r}).weight.dtype)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == names[0], done.stderr
+
+
+def test_arrays_of_16_bits_are_saved_and_loaded(half: str, device: str, tmp_path) -> None:
+    x = dl.tensor(np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)).to(dtype=half)
+    others = {"none": np.zeros((0, 2), np.int64), "one": np.array(2.5), "yes": np.array([True, False])}
+    dl.save(tmp_path / "x.safetensors", {"x": x, **others})
+    found = dl.load(tmp_path / "x.safetensors")
+    for name, array in {"x": x.numpy(), **others}.items():
+        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_float16_goes_on_from_the_state_of_a_step_in_float32(device: str) -> None:
+    whole, half = stepping("float32"), stepping("fp16")
+    whole(*samples())
+    half.flat.scaler[scaling.SCALE] = 32.0
+    half.load_state_dict(whole.state_dict())
+    assert half.step == 1 and backend.to_host(half.flat.scaler)[scaling.SCALE] == 32.0
+    half.load_state_dict(stepping("fp16").state_dict())
+    assert backend.to_host(half.flat.scaler)[scaling.SCALE] == scaling.FIRST_SCALE
+
+
+def test_parameters_are_never_whole_numbers(device: str) -> None:
+    model = nn.Linear(3, 2)
+    with pytest.raises(TypeError, match="a parameter holds floating-point numbers, got int32"):
+        model.to(dtype="int32")
+    assert model.weight.dtype == np.float32
+
+
+def test_gradcheck_takes_16_bits(half: str, device: str) -> None:
+    assert dl.gradcheck(lambda x: (x * x).sum(), np.ones(3, precision.dtype(half)))
 
 
 def test_bf16_needs_no_scale(device: str) -> None:
@@ -170,6 +244,44 @@ def test_a_closed_form_needs_more_than_16_bits(tmp_path) -> None:
     }
     with pytest.raises(ConfigError, match="precision: closed_form solves for the weights, which 16 bits cannot"):
         run(config, out=tmp_path, device="cpu", quiet=True)
+
+
+RENT = {
+    "data": {"name": "westwood_rent", "samples": 60, "normalize": "standardize"},
+    "model": {"name": "linear"},
+    "loss": {"name": "half_sse"},
+    "optimizer": {"name": "sgd", "lr": 0.01},
+    "train": {"batch_size": "full"},
+}
+
+
+@pytest.mark.parametrize(("precision", "steps"), [("fp16", 20), ("fp16", 400), ("bf16", 20), ("float32", 20)])
+def test_a_run_says_how_many_steps_its_loss_scale_cost(precision: str, steps: int, tmp_path, capsys) -> None:
+    from dlcourse.experiment import run
+
+    if precision == "bf16":
+        pytest.importorskip("ml_dtypes")
+    config = {**RENT, "precision": precision, "train": {"batch_size": "full", "steps": steps}}
+    run(config, device="cpu", out=tmp_path, plots=False)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("loss scale: ")]
+    if precision != "fp16":
+        assert not said
+        return
+    skipped = int(said[0].split(" in ")[1].split(" of ")[0])
+    assert 10 < skipped < 20  # rents of thousands of dollars, summed, times 65536
+    assert said[0].startswith(f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps")
+    assert ("precision: bf16" in said[0]) == (steps == 20)
+
+
+def test_a_loss_that_float16_cannot_bear_says_what_can(tmp_path) -> None:
+    from dlcourse.errors import DivergenceError
+    from dlcourse.experiment import run
+
+    rate = {"name": "sgd", "lr": 1e30}
+    for name, said in (("fp16", True), ("float32", False)):
+        with pytest.raises(DivergenceError, match="training diverged at step") as caught:
+            run({**CNN, "precision": name, "optimizer": rate}, device="cpu", out=tmp_path, quiet=True, plots=False)
+        assert ("precision: bf16 has the range of float32" in str(caught.value)) == said
 
 
 def test_bf16_says_which_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
