@@ -100,6 +100,8 @@ def run(
         resolved = resolved.apply_overrides({"name": name})
     if resolved.data["sweep"] is not None:
         raise UserError("this config has a sweep: run it with dlcourse.sweeps.run_sweep, or `dlcourse sweep`")
+    if overfit_batch and profile:
+        raise UserError("overfit_batch asks whether a model can learn, and keeps nothing: profile a run")
     if fast_dev_run:
         with tempfile.TemporaryDirectory(prefix="dlcourse-") as place:
             kept = _start(one_batch(resolved), device, Path(place) / "run", quiet, plots, profile, first_batches=True)

@@ -2,7 +2,7 @@
 
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.models.base import Model
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
@@ -45,7 +45,7 @@ class CNN(Model):
         super().__init__(in_shape, out_features)
         height, width, wide = picture_shape("cnn", in_shape)
         if kernel_size % 2 == 0:
-            raise ValueError(f"cnn: kernel_size is odd, so that the picture keeps its size, got {kernel_size}")
+            raise ArgumentError(f"cnn: kernel_size is odd, so that the picture keeps its size, got {kernel_size}")
         layers: list[nn.Module] = []
         for out in channels:
             layers.append(nn.Conv2d(wide, out, kernel_size, padding=kernel_size // 2, bias=not batch_norm))

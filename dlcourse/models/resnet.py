@@ -2,6 +2,7 @@
 
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
+from dlcourse.errors import ArgumentError
 from dlcourse.models.base import Model
 from dlcourse.models.cnn import picture_shape
 from dlcourse.nn import init
@@ -55,7 +56,7 @@ class ResNet(Model):
         super().__init__(in_shape, out_features)
         channels = picture_shape("resnet", in_shape)[2]
         if depth < 8 or depth % 6 != 2:
-            raise ValueError(f"resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth}")
+            raise ArgumentError(f"resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth}")
         self.conv, self.norm = _conv(channels, width, 1), nn.BatchNorm(width)
         blocks, wide = [], width
         for stage in range(3):

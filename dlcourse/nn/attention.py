@@ -6,6 +6,7 @@ from typing import Any
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
+from dlcourse.errors import ArgumentError
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
 from dlcourse.ops.attention import scaled_dot_product_attention
@@ -30,7 +31,7 @@ class MultiHeadAttention(Module):
     def __init__(self, dim: int, heads: int, causal: bool = False, dropout: float = 0.0):
         super().__init__()
         if heads < 1 or dim % heads:
-            raise ValueError(f"MultiHeadAttention: dim {dim} does not fall into {heads} heads")
+            raise ArgumentError(f"MultiHeadAttention: dim {dim} does not fall into {heads} heads")
         self.dim, self.heads, self.causal, self.dropout = dim, heads, causal, dropout
         bound = math.sqrt(6 / (4 * dim))  # Glorot's for the (3 dim, dim) matrix as a whole
         values = random.next_generator("init/attention").uniform(-bound, bound, (3 * dim, dim))

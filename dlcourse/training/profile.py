@@ -43,6 +43,7 @@ class Profile(Callback):
         self.steps = 0
         self.measured: tracing.Measured | None = None
         self._backward_since: float | None = None
+        self._first: float | None = None  # seconds from the start to the end of the first step
         self._recorder: tracing.Recorder | None = None
         self._to_record, self._recording = range(0), False
         self._recorded, self._apart = 0, 0.0  # steps, and their seconds
@@ -87,7 +88,10 @@ class Profile(Callback):
         for part in PARTS:
             spent = self.seconds[part]
             rows.append([f"  {part}", f"{1e3 * spent / steps:.3f}", f"{100 * spent / total if total else 0:.1f} %"])
-        rows.append(["  all", f"{1e3 * total / steps:.3f}", f"{self.steps} steps"])
+        rows.append(["  all", f"{1e3 * total / steps:.3f}", f"{self.steps} step{'' if self.steps == 1 else 's'}"])
+        if self._first is not None and self.steps > 1:
+            # It loads libraries and takes its memory: of a short run that is most of the average.
+            rows.append(["  the first", f"{1e3 * self._first:.3f}", ""])
         return table(rows)
 
     def _timed(self, part: str, function: Callable[..., Any], before_backward: bool = False) -> Callable[..., Any]:
@@ -145,6 +149,8 @@ class Profile(Callback):
 
     def _add(self, part: str, began: float, ended: float) -> None:
         self.seconds[part] += ended - began
+        if part == "optimizer" and self._first is None:
+            self._first = ended - self._began
         if len(self.events) < MOST_EVENTS:
             self.events.append(self._event(part, 0, began, ended - began))
 

@@ -6,6 +6,7 @@ from dlcourse import backend, registry
 from dlcourse.cli import main
 from dlcourse.config import load
 from dlcourse.data.files import data_folder
+from dlcourse.errors import UserError
 from dlcourse.experiment import run
 from dlcourse.experiment.pieces import assemble
 from dlcourse.experiment.trials import one_batch
@@ -85,6 +86,11 @@ def test_a_fast_dev_run_does_everything_and_keeps_nothing(tmp_path: Path, monkey
     assert result.folder is None and list(tmp_path.iterdir()) == []
     assert result.history[-1]["step"] == 1
     assert set(result.metrics) == {"train", "val", "test"}
+
+
+def test_learning_by_heart_is_not_profiled() -> None:
+    with pytest.raises(UserError, match="profile a run"):
+        run(LINE, overfit_batch=True, profile=True)
 
 
 def test_from_the_command_line(tmp_path: Path, capsys) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from dlcourse import models, nn, optim
 from dlcourse.autograd import tensor
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ShapeError, UserError
 from dlcourse.training.step import TrainStep
 
 DRAW = np.random.default_rng(0)
@@ -84,3 +84,16 @@ def test_a_transformer_does_not_see_the_future() -> None:
 def test_tied_weights_are_one_parameter() -> None:
     tied, free = (models.GPT((12,), 11, width=16, tied=tied) for tied in (True, False))
     assert sum(p.size for p in free.parameters()) - sum(p.size for p in tied.parameters()) == 11 * 16
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: models.ResNet((32, 32, 3), 10, depth=9), "depth is 6 n"),
+        (lambda: models.CNN((32, 32, 3), 10, channels=[8], hidden=[], kernel_size=4), "kernel_size is odd"),
+        (lambda: models.GPT((16,), 20, width=128, heads=3), "dim 128 does not fall into 3 heads"),
+    ],
+)
+def test_sizes_that_do_not_go_together_are_the_configs_mistake_and_not_the_programs(make, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make()

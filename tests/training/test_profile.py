@@ -72,6 +72,12 @@ def test_a_cpu_has_parts_and_no_launches() -> None:
     assert tracing.recorder(np.zeros(1)) is None
 
 
+def test_the_first_step_is_said_apart() -> None:
+    *_, every, first = profiled(7)[0].report().splitlines()
+    assert every.endswith("  7 steps") and re.fullmatch(r"  the first +[\d.]+", first)
+    assert profiled(1)[0].report().splitlines()[-1].endswith("  1 step")
+
+
 @on_gpu
 @pytest.mark.parametrize(("steps", "recorded"), [(2, 0), (3, 1), (12, 5), (120, MOST_RECORDED)])
 def test_some_steps_are_recorded_and_the_others_timed_in_parts(device: str, steps: int, recorded: int) -> None:
