@@ -124,9 +124,10 @@ class Module:
     def to(self, device: str | None = None, dtype: Any = None) -> "Module":
         """Move and cast all parameters and floating-point buffers; returns the module.
 
-        In half precision (float16, bfloat16) the model computes with 16 bits; the values behind, see
-        :attr:`Parameter.full`, which a state holds and an optimizer changes, and buffers such as running statistics are
-        float32.
+        In half precision (float16, bfloat16) the model computes with 16 bits, given inputs of that type; the values
+        behind, see :attr:`Parameter.full`, which a state holds and an optimizer changes, and buffers such as running
+        statistics are float32. The loss scale that float16 needs is :class:`~dlcourse.training.step.TrainStep`'s, which
+        casts inputs too; a loop of one's own has neither.
 
         Gradients are dropped. As in PyTorch, make the optimizer after moving: it holds the old arrays.
         """
