@@ -37,16 +37,23 @@ def test_every_kernel_has_cases() -> None:
 def test_override_computes_what_its_reference_does(name: str, index: int, dtype: type, device: str) -> None:
     chosen = KERNELS[name]
     arguments = CASES[name][index](np.random.default_rng(index), dtype)
-    given = [_placed(a) for a in arguments]
-    expected_arguments = copy.deepcopy(arguments)
-    # The reference in float64 on the host is the specification; the device's answer has the type under test.
-    expected = chosen.reference(*complete(expected_arguments, reference=True))
-    result = chosen(*complete(given))
-    for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
-        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+    for ours, theirs in _outcomes(chosen, arguments):
         # Long sums of both signs: their rounding goes by the size of the terms, of which the largest result speaks.
         size = np.abs(theirs[np.isfinite(theirs)]).max(initial=1) if theirs.dtype.kind == "f" else 1
         np.testing.assert_allclose(backend.to_host(ours), theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * size)
+
+
+def _outcomes(chosen: Kernel, arguments: tuple) -> list[tuple]:
+    """Pairs of arrays of one type and shape, written to or returned: by the device under test, and by the reference on
+    the host, which is the specification."""
+    given = [_placed(a) for a in arguments]
+    expected_arguments = copy.deepcopy(arguments)
+    expected = chosen.reference(*complete(expected_arguments, reference=True))
+    result = chosen(*complete(given))
+    pairs = list(zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True))
+    for ours, theirs in pairs:
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+    return pairs
 
 
 @pytest.mark.parametrize("half", HALF_TOLERANCE)
@@ -56,12 +63,7 @@ def test_half_precision_is_float32_rounded_at_the_end(name: str, index: int, hal
         pytest.importorskip("ml_dtypes")
     chosen, tolerance = KERNELS[name], HALF_TOLERANCE[half]
     arguments = _halved(CASES[name][index](np.random.default_rng(index), np.float32), np.dtype(half), chosen)
-    given = [_placed(a) for a in arguments]
-    expected_arguments = copy.deepcopy(arguments)
-    expected = chosen.reference(*complete(expected_arguments, reference=True))
-    result = chosen(*complete(given))
-    for ours, theirs in zip(_arrays((*given, result)), _arrays((*expected_arguments, expected)), strict=True):
-        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+    for ours, theirs in _outcomes(chosen, arguments):
         if is_floating(theirs.dtype):
             theirs, ours = theirs.astype(np.float64), backend.to_host(ours).astype(np.float64)
             size = np.abs(theirs[np.isfinite(theirs)]).max(initial=1)
