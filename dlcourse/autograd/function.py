@@ -76,7 +76,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
 
 def total(x: Array, axes: Any) -> Array:
     """The sum over axes, kept with length 1; numbers of 16 bits are added up in float32."""
-    return x.sum(axis=axes, keepdims=True, dtype=full(x.dtype)).astype(x.dtype, copy=False)
+    return converted(x.sum(axis=axes, keepdims=True, dtype=full(x.dtype)), x.dtype)
 
 
 class InFloat32(Function):
@@ -88,10 +88,10 @@ class InFloat32(Function):
     def forward(self, *inputs: Any) -> Any:
         self.function.needs = self.needs
         self.types = [getattr(x, "dtype", None) for x in inputs]
-        return each(self.function.forward(*(each(x, np.float32) for x in inputs)), self.half)
+        return retyped(self.function.forward(*(retyped(x, np.float32) for x in inputs)), self.half)
 
     def backward(self, *douts: Any) -> Any:
-        dins = self.function.backward(*(each(dout, np.float32) for dout in douts))
+        dins = self.function.backward(*(retyped(dout, np.float32) for dout in douts))
         several = dins if isinstance(dins, tuple) else (dins,)
         narrowed = tuple(
             converted(din, kind) if hasattr(din, "dtype") else din
@@ -100,10 +100,10 @@ class InFloat32(Function):
         return narrowed if isinstance(dins, tuple) else narrowed[0]
 
 
-def each(value: Any, kind: Any) -> Any:
+def retyped(value: Any, kind: Any) -> Any:
     """An array of float32 or 16 bits, or a tuple of such, as that type; anything else as it is."""
     if isinstance(value, tuple):
-        return tuple(each(one, kind) for one in value)
+        return tuple(retyped(one, kind) for one in value)
     wanted = hasattr(value, "dtype") and (is_half(value.dtype) or value.dtype == np.float32)
     return converted(value, kind) if wanted else value
 
