@@ -186,6 +186,19 @@ def _pool(case: tuple, grad: bool, place: bool) -> Maker:
     return make
 
 
+def _pool_of_no_numbers(case: tuple, grad: bool) -> Maker:
+    """NaN and infinities among the elements, most of them -inf so that whole windows are; or in dy."""
+    make_plain = _pool(case, grad, grad)
+
+    def make(draw: np.random.Generator, dtype: type) -> tuple:
+        first, *rest = make_plain(draw, dtype)
+        values = np.array([np.nan, np.inf, -np.inf, -np.inf, -np.inf, -np.inf], dtype)
+        share = 0.1 if grad else 0.8
+        return np.where(draw.random(first.shape) < share, draw.choice(values, first.shape), first), *rest
+
+    return make
+
+
 def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         x = (3 + 2 * draw.normal(size=(rows, width))).astype(dtype)
@@ -524,8 +537,14 @@ CASES: dict[str, list[Maker]] = {
     "conv2d_relu": [_conv("forward", case) for case in PICTURES],
     "conv2d_input_grad": [_conv("input", case) for case in PICTURES],
     "conv2d_weight_grad": [_conv("weight", case) for case in PICTURES],
-    "max_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],
-    "max_pool2d_grad": [_pool(case, grad=True, place=True) for case in POOLS],
+    "max_pool2d": [
+        *(_pool(case, grad=False, place=False) for case in POOLS),
+        *(_pool_of_no_numbers(case, grad=False) for case in POOLS),
+    ],
+    "max_pool2d_grad": [
+        *(_pool(case, grad=True, place=True) for case in POOLS),
+        *(_pool_of_no_numbers(case, grad=True) for case in POOLS),
+    ],
     "avg_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],
     "avg_pool2d_grad": [_pool(case, grad=True, place=False) for case in POOLS],
     "batch_norm": [_norm(*size, 0, grad=False) for size in NORM_SIZES],

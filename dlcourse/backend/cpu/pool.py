@@ -7,6 +7,7 @@ import numpy as np
 
 from dlcourse.backend import threads
 from dlcourse.backend.cpu import pool_onednn
+from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pool as kernels
@@ -36,14 +37,15 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
                 at.fill(0)
                 continue
             # Where this place holds more than all before, its number takes over: at = max(at, number if larger), for
-            # numbers only grow. NaN counts as larger than everything, so it is seen.
-            np.less_equal(view, top, out=larger)
-            np.logical_not(larger, out=larger)
+            # numbers only grow.
+            np.greater(view, top, out=larger)
             np.multiply(larger, kind.type(number), out=step)
             np.maximum(at, step, out=at)
             np.maximum(top, view, out=top)
+        if not finite(top):  # NaN and windows of -inf have rules of their own
+            top[...], at[...] = kernels.max_pool2d.reference(x[part], window, stride, padding)
 
-    _by_pictures(find, x)
+    _by_pictures(find, x, blas=True)
     return y, place
 
 
@@ -52,11 +54,14 @@ def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, str
     dx = pool_onednn.backward(dout, place, x_shape, window, stride, padding)
     if dx is not None:
         return dx
+    arriving, bits = np.ascontiguousarray(dout), f"i{dout.itemsize}"
 
     def spread(number: int, part: slice, share: Array) -> Array:
         chosen = scratch("pool", share.shape, np.dtype(bool))
         np.equal(place[part], number, out=chosen)
-        return np.multiply(dout[part], chosen, out=share)
+        # As whole numbers, whose product with 0 is 0: an infinite dy stays at its place.
+        np.multiply(arriving[part].view(bits), chosen, out=share.view(bits))
+        return share
 
     return _spread(spread, dout, x_shape, window, stride, padding)
 
@@ -117,6 +122,6 @@ def _spread(shares: Callable, dout: Array, x_shape: tuple, window: Pair, stride:
     return dx
 
 
-def _by_pictures(work: Callable[[slice], None], x: Array) -> None:
+def _by_pictures(work: Callable[[slice], None], x: Array, blas: bool = False) -> None:
     each = max(1, x.itemsize * math.prod(x.shape[1:]))
-    threads.run(work, threads.slices(len(x), max(1, BLOCK_BYTES // each)))
+    threads.run(work, threads.slices(len(x), max(1, BLOCK_BYTES // each)), blas=blas)

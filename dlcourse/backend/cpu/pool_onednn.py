@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dlcourse.backend import onednn
+from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.conv import out_size
 
@@ -51,9 +52,10 @@ def _backward(*settings: tuple) -> Callable:
 
 
 def forward(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array] | None:
-    """y and the places, see ``kernels.max_pool2d``."""
+    """y and the places, see ``kernels.max_pool2d``; None also where NaN or infinities are among the elements, of which
+    oneDNN leaves out the first and makes -3.4e38 of -inf."""
     compute = _forward(x.shape, window, stride, padding) if onednn.suits(x) else None
-    if compute is None:
+    if compute is None or not finite(x):
         return None
     y = np.empty((len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3]), dtype=x.dtype)
     place = np.empty(y.shape, dtype=np.uint8)

@@ -1,5 +1,7 @@
 """Pooling of pictures (N, H, W, C) over windows that may overlap and reach into padding."""
 
+import numpy as np
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.conv import out_size, pad, taps
@@ -11,12 +13,16 @@ Pair = tuple[int, int]
 def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
     """The largest element of each window, and which of its places holds it (the first, row by row).
 
+    A NaN counts as larger than everything; of several the last one's place is given. Padding holds no element: where
+    all that the window sees is -inf, the place is the first one in the picture. All as PyTorch has it.
+
     Places are bytes where they fit (windows of up to 256), else int32.
     """
     xp = array_module(x)
     shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
     y = xp.full(shape, -xp.inf, dtype=x.dtype)
     place = xp.zeros(shape, dtype=xp.uint8 if window[0] * window[1] <= 256 else xp.int32)
+    place[...] = xp.asarray(_first_places(shape[1:3], window, stride, padding))[..., None]
     for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride, (1, 1)):
         larger = (view > y) | xp.isnan(view)
         place = xp.where(larger, place.dtype.type(i * window[1] + j), place)
@@ -27,9 +33,10 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
 @kernel
 def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
     """dx: each window sends dy to the place that held its largest element."""
+    xp = array_module(dout)
     padded = _padded_zeros(dout, x_shape, padding)
     for i, j, view in taps(padded, dout.shape, window, stride, (1, 1)):
-        view += dout * (place == i * window[1] + j)
+        view += xp.where(place == i * window[1] + j, dout, 0)
     return _inner(padded, x_shape, padding)
 
 
@@ -53,6 +60,15 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, pad
     for _, _, view in taps(padded, dout.shape, window, stride, (1, 1)):
         view += share
     return _inner(padded, x_shape, padding)
+
+
+def _first_places(out: Pair, window: Pair, stride: Pair, padding: Pair) -> np.ndarray:
+    """For each window (H', W') the number of the first of its places that is in the picture and not in the padding."""
+    rows, columns = (
+        np.maximum(edge - step * np.arange(length), 0)
+        for length, step, edge in zip(out, stride, padding, strict=True)
+    )
+    return rows[:, None] * window[1] + columns
 
 
 def _padded_zeros(dout: Array, x_shape: tuple, padding: Pair) -> Array:
