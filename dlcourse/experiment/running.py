@@ -19,7 +19,7 @@ from dlcourse.experiment.session import Session
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.trials import one_batch, overfit
 from dlcourse.training import checkpoint
-from dlcourse.training.atomic import write_bytes
+from dlcourse.training.atomic import loud, write_bytes
 from dlcourse.training.checkpoint import Checkpoint
 from dlcourse.training.environment import describe, require_plugins
 from dlcourse.training.folder import RunFolder
@@ -163,6 +163,8 @@ def _resume(
         longer = longer.apply_overrides(same_experiment(longer, beside))
     with folder.lock():
         log = Log(folder.log, quiet)
+        with loud(folder.checkpoints):
+            folder.checkpoints.mkdir(exist_ok=True)  # where somebody deleted it, the run begins anew
         found = _where_to_go_on(folder, given, log)
         result = folder.read_result()
         earlier = result.get("config_overrides", {})

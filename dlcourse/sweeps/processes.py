@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dlcourse import registry
+from dlcourse.errors import DlcourseError
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dlcourse.sweeps.worker import main; main()"
@@ -58,13 +60,15 @@ class Pool:
     def run(self, tasks: Sequence[dict[str, Any]]) -> Iterator[Event]:
         """Execute all tasks; an exception in the loop over the events ends the processes, at once.
 
-        A process that dies gives its task the outcome ``{"status": "failed", "error": ...}``; after :meth:`stop` it
-        is ``{"status": "interrupted"}``.
+        A process that dies, or cannot be started, gives its task the outcome ``{"status": "failed", "error": ...}``;
+        after :meth:`stop` it is ``{"status": "interrupted"}``.
+
+        Raises:
+            DlcourseError: not even one thread could be started.
         """
         self._waiting = iter(enumerate(tasks))
-        threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(min(self.jobs, len(tasks)))]
-        for thread in threads:
-            thread.start()
+        count = min(self.jobs, len(tasks))
+        threads = _started([threading.Thread(target=self._serve, daemon=True) for _ in range(count)])
         working = len(threads)
         try:
             while working:
@@ -94,16 +98,37 @@ class Pool:
             while (task := self._take()) is not None:
                 index, content = task
                 self.events.put(("started", index, {}))
-                process = process or self._start()
-                outcome = _ask(process, content) if process else None
-                if outcome is None:
-                    outcome = self._died(process)
-                    process = None
+                process, outcome = self._execute(process, content)
                 self.events.put(("outcome", index, outcome))
         finally:
-            if process is not None:
-                self._end(process)
-            self.events.put(None)
+            try:
+                if process is not None:
+                    self._end(process)
+            finally:
+                self.events.put(None)  # Whatever happens: run() waits for it.
+
+    def _execute(
+        self, process: subprocess.Popen | None, content: dict[str, Any]
+    ) -> tuple[subprocess.Popen | None, dict[str, Any]]:
+        """Give a task to this process, or to a new one: the process if it lives on, and the outcome.
+
+        Whatever goes wrong here is the outcome of this task: the thread lives on for the others.
+        """
+        try:
+            process = process or self._start()
+        except Exception as error:  # such as EMFILE, ENOMEM, or an interpreter that may not be executed
+            said = f"{error.strerror or error}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            return None, {"status": "failed", "error": f"no process could be started for it: {said}"}
+        if process is None:
+            return None, {"status": "interrupted", "error": None}
+        try:
+            outcome = _ask(process, content)
+        except Exception as error:
+            process.kill()
+            self._end(process)
+            said = f"its process could not be talked to: {type(error).__name__}: {error}"
+            return None, {"status": "failed", "error": said, "traceback": traceback.format_exc()}
+        return (process, outcome) if outcome is not None else (None, self._died(process))
 
     def _take(self) -> tuple[int, dict[str, Any]] | None:
         with self._lock:
@@ -126,10 +151,9 @@ class Pool:
         _send(process, {"plugins": registry.plugins()})
         return process
 
-    def _died(self, process: subprocess.Popen | None) -> dict[str, Any]:
-        if process is not None:
-            self._end(process)
-        if self._stopped or process is None:
+    def _died(self, process: subprocess.Popen) -> dict[str, Any]:
+        self._end(process)
+        if self._stopped:
             return {"status": "interrupted", "error": None}
         code = process.returncode
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
@@ -144,6 +168,20 @@ class Pool:
         process.stdout.close()
         with self._lock:
             self._workers.discard(process)
+
+
+def _started(threads: Sequence[threading.Thread]) -> list[threading.Thread]:
+    """Start threads, as many as the system allows; those that run."""
+    running = []
+    for thread in threads:
+        try:
+            thread.start()
+        except RuntimeError as error:  # "can't start new thread"
+            if not running:
+                raise DlcourseError(f"the system starts no more threads ({error}); --jobs 1 needs none") from error
+            break
+        running.append(thread)
+    return running
 
 
 def _send(process: subprocess.Popen, content: dict[str, Any]) -> None:

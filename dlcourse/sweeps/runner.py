@@ -20,7 +20,7 @@ from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.execution import events
 from dlcourse.sweeps.expansion import Point, base_of, expand
-from dlcourse.sweeps.folder import ARRAYS, PointState, SweepFolder, SweepState, write_arrays
+from dlcourse.sweeps.folder import ARRAYS, FINISHED, PointState, SweepFolder, SweepState, write_arrays
 from dlcourse.sweeps.point import Resampling, Task
 from dlcourse.sweeps.progress import Progress
 from dlcourse.sweeps.states import conclude, new_state, record_outcome, resumed_state, where_to_start
@@ -37,7 +37,7 @@ class SweepResult:
 
     Attributes:
         folder: None after a dry run.
-        status: "done", "failed" if any point failed, "planned" after a dry run.
+        status: "done", "failed" if any point failed or did not run, "planned" after a dry run.
         points: in order; each has ``id``, ``overrides``, ``status``, ``metrics`` (flat, such as ``val.mse``).
         groups: means and standard errors over folds or seeds.
         best: the best setting by validation, or None.
@@ -55,9 +55,12 @@ class SweepResult:
 
     @property
     def exit_code(self) -> int:
-        """1 if any point failed, 4 if all diverged, else 0: that some diverge is what a sweep is to find out."""
+        """1 if any point failed or did not run, 4 if all diverged, else 0: that some diverge is what a sweep is to find
+        out."""
+        if self.status == "planned":
+            return 0
         statuses = {point.status for point in self.points}
-        return 1 if "failed" in statuses else 4 if statuses == {"diverged"} else 0
+        return 1 if statuses - {*FINISHED} else 4 if statuses == {"diverged"} else 0
 
 
 def run_sweep(

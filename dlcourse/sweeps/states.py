@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config, metric_labels
-from dlcourse.errors import UserError
+from dlcourse.errors import DlcourseError, UserError
 from dlcourse.sweeps.axes import Axis, axes
 from dlcourse.sweeps.compare import differences, flatten, higher_is_better
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
 from dlcourse.sweeps.expansion import Point, labels
-from dlcourse.sweeps.folder import FINISHED, PointState, SweepFolder, SweepState, attempts, free_place
+from dlcourse.sweeps.folder import ARRAYS, FINISHED, PointState, SweepFolder, SweepState, attempts, free_place
 from dlcourse.sweeps.point import Start
 from dlcourse.training.folder import RunFolder
 
@@ -64,19 +64,43 @@ def resumed_state(folder: SweepFolder, config: Config) -> SweepState:
 def where_to_start(folder: SweepFolder, state: SweepState, point: PointState) -> tuple[Path, Start] | None:
     """The folder of the point's next attempt and what to do in it; None if nothing is left to do.
 
-    The point's own ``result.json`` is asked, as ``sweep.json`` may be older where the process was killed.
+    The point's own ``result.json`` is asked, as ``sweep.json`` may be older where the process was killed, and newer
+    where the point's folder was deleted.
     """
-    lacks_resampling = bool(state.config["sweep"]["resample"]) and point.id not in _resampled(state)
-    if point.status in FINISHED and not (point.status == "done" and lacks_resampling):
-        return None
     made = attempts(folder.points / point.id)
-    if made:
-        status = RunFolder(made[-1]).read_result().get("status")
+    if point.status in FINISHED and not _lost(folder, point) and not _lacks_resampling(folder, state, point):
+        return None
+    if made and made[-1].is_dir():
+        if not any(made[-1].iterdir()):
+            return made[-1], "new"
+        status = _status(made[-1])
         if status in FINISHED:
             return made[-1], "keep"
-        if status != "failed":
+        if status != "failed" and RunFolder(made[-1]).config.is_file():
             return made[-1], "go on"
     return free_place(folder.points / point.id), "new"
+
+
+def _lost(folder: SweepFolder, point: PointState) -> bool:
+    """Whether a finished point had a run folder (one that was solved stacked has none) that says so no longer."""
+    return point.folder is not None and _status(folder.path / point.folder) not in FINISHED
+
+
+def _status(place: Path) -> str | None:
+    """What a run's ``result.json`` says; None where there is none that can be read."""
+    try:
+        return RunFolder(place).read_result().get("status")
+    except (DlcourseError, OSError):
+        return None
+
+
+def _lacks_resampling(folder: SweepFolder, state: SweepState, point: PointState) -> bool:
+    """Whether the sweep resamples, and the point's part of it is not there."""
+    if not state.config["sweep"]["resample"] or point.status != "done":
+        return False
+    if point.id not in _resampled(state):
+        return True
+    return state.resample["task"] == "regression" and not (folder.path / (point.folder or "") / ARRAYS).is_file()
 
 
 def record_outcome(state: SweepState, point: PointState, outcome: dict[str, Any]) -> None:
@@ -100,7 +124,7 @@ def conclude(state: SweepState) -> None:
     state.groups = group_records(settings) if has_repeats(state.points) else []
     state.best = None if best is None else choice_record(settings[best], selection)
     state.one_standard_error = None if simplest is None else choice_record(settings[simplest], selection)
-    state.status = "failed" if any(point.status == "failed" for point in state.points) else "done"
+    state.status = "done" if all(point.status in FINISHED for point in state.points) else "failed"
 
 
 def _resampled(state: SweepState) -> set[str]:

@@ -8,10 +8,11 @@ from dlcourse.sweeps.axes import canonical
 from dlcourse.sweeps.compare import flatten
 from dlcourse.sweeps.conclusions import Selection, choice_words, setting_words
 from dlcourse.sweeps.expansion import Point, labels, say
-from dlcourse.sweeps.folder import PointState, SweepState
+from dlcourse.sweeps.folder import FINISHED, PointState, SweepState
 from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
 
 _MISSING = object()
+_WHY_NOT = {"pending": "it did not run", "running": "it did not come to its end", "interrupted": "it was interrupted"}
 _TERMS = {
     "bias2": "bias²",
     "variance": "variance",
@@ -142,10 +143,10 @@ def _least_expected(state: SweepState) -> list[str]:
 
 
 def failures(points: Sequence[PointState]) -> list[str]:
-    """The points that failed, once more, each with its reason."""
-    failed = [point for point in points if point.status == "failed"]
+    """The points that failed or did not run, once more, each with its reason."""
+    failed = [point for point in points if point.status not in FINISHED]
     lines = [f"{len(failed)} of {len(points)} points failed:"] if failed else []
-    return lines + [f"  {point.id}: {point.error}" for point in failed]
+    return lines + [f"  {point.id}: {point.error or _WHY_NOT.get(point.status, point.status)}" for point in failed]
 
 
 def points_csv(state: SweepState) -> str:

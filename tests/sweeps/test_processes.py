@@ -1,10 +1,12 @@
 """Points in processes of their own, as ``--jobs`` runs them, and what signals do to a sweep."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 import yaml
 
 from dlcourse import registry
-from dlcourse.sweeps import run_sweep
+from dlcourse.errors import DlcourseError
+from dlcourse.sweeps import processes, run_sweep
 from dlcourse.sweeps.processes import Pool, fair_share
 
 PLUGIN = """
@@ -156,3 +159,73 @@ def test_processes_do_not_outlive_a_killed_parent(tmp_path):
             return
         time.sleep(0.05)
     raise AssertionError([each.read_text() for each in results])
+
+
+def run_with(make, tmp_path, capfd):
+    swept = make(sweep={"grid": {"model.degree": [1, 2, 3, 4]}})
+    result = run_sweep(swept, out=tmp_path / "runs", jobs=2, quiet=True, plots=False)
+    written = json.loads((result.folder / "sweep.json").read_text())
+    assert (result.status, written["status"], result.exit_code) == ("failed", "failed", 1)
+    return result, capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "Cannot allocate memory"),
+        (OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC)), "Exec format error"),
+        (ValueError("embedded null byte"), "ValueError: embedded null byte"),
+    ],
+)
+def test_a_process_that_cannot_be_started_once_fails_its_point_alone(error, told, make, tmp_path, monkeypatch, capfd):
+    started, real = [], subprocess.Popen
+
+    def refuse_once(*args, **settings):
+        if "-P" not in args[0]:  # git and others
+            return real(*args, **settings)
+        started.append(1)
+        if len(started) == 1:
+            raise error
+        return real(*args, **settings)
+
+    monkeypatch.setattr(subprocess, "Popen", refuse_once)
+    result, said = run_with(make, tmp_path, capfd)
+    assert sorted(each.status for each in result.points) == ["done", "done", "done", "failed"]
+    assert f"no process could be started for it: {told}" in said and "Traceback" not in said
+    assert "1 of 4 points failed:" in said
+
+
+def test_an_interpreter_that_cannot_be_executed_fails_every_point(make, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_text("no program")
+    result, said = run_with(make, tmp_path, capfd)
+    assert {each.status for each in result.points} == {"failed"} and result.best is None
+    assert said.count("Permission denied") == 8  # each at once and at the end
+
+
+def test_an_answer_that_is_no_json_fails_its_point(make, tmp_path, monkeypatch, capfd):
+    ask = processes._ask
+    answers = iter([ValueError("Expecting value: line 1"), None, None, None])
+
+    def garbled(process, content):
+        error = next(answers)
+        if error:
+            raise error
+        return ask(process, content)
+
+    monkeypatch.setattr(processes, "_ask", garbled)
+    result, said = run_with(make, tmp_path, capfd)
+    assert sorted(each.status for each in result.points) == ["done", "done", "done", "failed"]
+    assert "its process could not be talked to: ValueError: Expecting value" in said
+
+
+def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
+    class Reluctant(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    done = threading.Thread(target=int)
+    assert processes._started([done, Reluctant()]) == [done]
+    with pytest.raises(DlcourseError, match="starts no more threads"):
+        processes._started([Reluctant(), Reluctant()])

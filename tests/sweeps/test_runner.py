@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from dlcourse import config, experiment
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError
 from dlcourse.sweeps import execution, expand, point, run_sweep
+from dlcourse.sweeps.folder import ARRAYS
 from dlcourse.training.folder import RunFolder
 
 DIVERGING = {"name": "sgd", "lr": 0.1}
@@ -191,6 +193,51 @@ def test_resume_after_a_kill_between_a_point_and_its_record(make, tmp_path):
     assert [each.metrics for each in second.points] == [each.metrics for each in first.points]
     assert (first.folder / "points" / "001-degree=3" / "result.json").stat().st_mtime_ns == before
     assert len(list((first.folder / "points").iterdir())) == 3
+
+
+def _empty(place):
+    shutil.rmtree(place)
+    place.mkdir()
+
+
+def _put_a_file(place):
+    shutil.rmtree(place)
+    place.write_text("not a folder")
+
+
+@pytest.mark.parametrize(
+    ("harm", "where"),
+    [
+        (shutil.rmtree, "points/001-degree=3"),
+        (_empty, "points/001-degree=3"),
+        (_put_a_file, "points/001-degree=3.2"),
+        (lambda place: (place / "result.json").unlink(), "points/001-degree=3"),
+        (lambda place: [(place / name).unlink() for name in ("result.json", "config.yaml")], "points/001-degree=3.2"),
+        (lambda place: (shutil.rmtree(place / "checkpoints"), (place / "result.json").unlink()), "points/001-degree=3"),
+    ],
+    ids=["deleted", "emptied", "a file", "no result", "no config", "no checkpoints"],
+)
+def test_resume_runs_again_what_is_no_longer_there(harm, where, make, tmp_path):
+    first = quietly(make(), tmp_path)
+    harm(first.folder / "points" / "001-degree=3")
+    second = quietly(None, resume=first.folder)
+    assert second.points[1].folder == where and second.status == "done"
+    assert RunFolder(first.folder / where).read_result()["status"] == "done"
+    assert [each.metrics for each in second.points] == [each.metrics for each in first.points]
+
+
+def test_resume_fits_again_where_the_arrays_of_resampling_are_gone(make, tmp_path):
+    swept = make(sweep={"grid": {"model.degree": [1, 3]}, "resample": 3})
+    first = quietly(swept, tmp_path)
+    (first.folder / first.points[0].folder / ARRAYS).unlink()
+    second = quietly(swept, resume=first.folder)
+    assert (first.folder / second.points[0].folder / ARRAYS).is_file() and second.resample == first.resample
+
+
+def test_a_resume_of_stacked_points_keeps_them(make, tmp_path):
+    first = quietly(make(), tmp_path, stack=True)
+    second = quietly(make(), resume=first.folder)
+    assert not list((first.folder / "points").iterdir()) and second.status == "done"
 
 
 def test_an_interruption_is_recorded_and_resumed(make, tmp_path, monkeypatch):
