@@ -6,6 +6,7 @@ from dlcourse.errors import ArgumentError
 from dlcourse.models.base import Model
 from dlcourse.models.cnn import picture_shape
 from dlcourse.nn import init
+from dlcourse.nn.container import then_relu
 from dlcourse.ops.residual import add_relu, shrink_and_widen
 from dlcourse.registry import register
 from dlcourse.types import Count
@@ -29,7 +30,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm1(self.conv1(x), relu=True)
+        y = then_relu(self.norm1, self.conv1(x))
         y = self.norm2(self.conv2(y))
         same = self.stride == 1 and x.shape[-1] == self.out
         return add_relu(y, x if same else shrink_and_widen(x, self.stride, self.out))
@@ -69,7 +70,7 @@ class ResNet(Model):
         self.linear = nn.Linear(wide, self.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(as_tensor(x)), relu=True)
+        x = then_relu(self.norm, self.conv(as_tensor(x)))
         return self.linear(self.pool(self.blocks(x)))
 
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from dlcourse.autograd import is_grad_enabled
+from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module
 
 __all__ = ["Sequential"]
@@ -46,3 +47,11 @@ class Sequential(Module):
 
     def __getitem__(self, index: int | slice) -> Module:
         return Sequential(*self._modules[index]) if isinstance(index, slice) else self._modules[index]
+
+
+_relu = ReLU()
+
+
+def then_relu(module: Module, x: Any) -> Any:
+    """relu(module(x)), in one pass where the module offers it."""
+    return (module.fused_with(_relu) or (lambda given: _relu(module(given))))(x)

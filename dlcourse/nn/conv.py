@@ -7,7 +7,7 @@ from functools import partial
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
 from dlcourse.nn.activation import ReLU
-from dlcourse.nn.module import Module
+from dlcourse.nn.module import Module, runs
 from dlcourse.ops.conv import Pair, conv2d, conv2d_relu, pair
 from dlcourse.ops.pool import avg_pool2d, global_avg_pool2d, max_pool2d
 
@@ -57,9 +57,8 @@ class Conv2d(Module):
         return function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
-        if self.bias is None or type(following) is not ReLU or type(self).forward is not Conv2d.forward:
-            return None
-        return partial(self, relu=True)
+        fits = self.bias is not None and runs(self, Conv2d.forward) and runs(following, ReLU.forward)
+        return partial(self, relu=True) if fits else None
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 2 * math.prod(out_shape) * math.prod(self.weight.shape[1:])

@@ -8,7 +8,7 @@ from typing import Literal
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
 from dlcourse.nn.activation import GELU, ReLU
-from dlcourse.nn.module import Module
+from dlcourse.nn.module import Module, runs
 from dlcourse.ops.linear import linear, linear_gelu, linear_relu
 
 __all__ = ["Flatten", "Identity", "Linear"]
@@ -44,11 +44,11 @@ class Linear(Module):
         return (linear_relu if activation == "relu" else linear_gelu)(x, self.weight, self.bias)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
-        if self.bias is None or type(self).forward is not Linear.forward:
+        if self.bias is None or not runs(self, Linear.forward):
             return None
-        if type(following) is ReLU:
+        if runs(following, ReLU.forward):
             return partial(self, activation="relu")
-        if type(following) is GELU and following.approximate == "tanh":
+        if runs(following, GELU.forward) and following.approximate == "tanh":
             return partial(self, activation="gelu_tanh")
         return None
 

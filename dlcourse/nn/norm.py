@@ -8,7 +8,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.nn.activation import ReLU
-from dlcourse.nn.module import Module
+from dlcourse.nn.module import Module, runs
 from dlcourse.ops.activation import relu as ops_relu
 from dlcourse.ops.norm import batch_norm, group_norm, layer_norm
 
@@ -52,7 +52,7 @@ class BatchNorm(Module):
         return batch_norm(x, self.weight, self.bias, self.eps, relu, running, self.momentum)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
-        return partial(self, relu=True) if type(following) is ReLU else None
+        return partial(self, relu=True) if runs(self, BatchNorm.forward) and runs(following, ReLU.forward) else None
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 4 * int(np.prod(out_shape))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlcourse import backend, nn
+from dlcourse import backend, nn, registry
 from dlcourse.autograd import Parameter, Tensor, no_grad, tensor
 from dlcourse.errors import CheckpointError
 
@@ -155,8 +155,7 @@ def test_a_pair_that_one_module_can_do_is_done_in_one_pass_with_the_same_result(
     x = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32")
     first, second = make()
     pair = nn.Sequential(first, second, nn.BatchNorm(first.weight.shape[0]))
-    calls, forward = [], second.forward
-    second.forward = lambda t: calls.append("activation") or forward(t)
+    assert first.fused_with(second) is not None
     weights = tensor(np.random.default_rng(1).normal(size=(6, 4, 4, first.weight.shape[0])).astype("float32"))
     results = []
     for run in (lambda t: pair(t), lambda t: pair[2](pair[1](pair[0](t)))):
@@ -165,12 +164,43 @@ def test_a_pair_that_one_module_can_do_is_done_in_one_pass_with_the_same_result(
         (y * weights).sum().backward()
         results.append((y.numpy(), t.grad.numpy(), *(p.grad.numpy() for p in first.parameters())))
         pair.zero_grad()
-    assert calls == ["activation"]
     for fused, plain in zip(*results, strict=True):
         np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5)
+    calls: list = []
+    first.fused_with = lambda following: calls.append(following)
     with no_grad():
         pair(tensor(x))
-    assert calls == ["activation", "activation"]
+    assert not calls
+
+
+@pytest.mark.parametrize("make", PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("way", ["forward", "__call__", "attribute"])
+@pytest.mark.parametrize("training", [True, False])
+def test_modules_with_a_call_of_their_own_are_called_as_they_are(make, which: int, way: str, training: bool) -> None:
+    modules = make()
+    special, calls = modules[which], []
+    kind, name = type(special), "forward" if way == "attribute" else way
+    original = getattr(kind, name)
+
+    def own(self, x):  # takes nothing but x
+        calls.append(self)
+        return original(self, x)
+
+    if way == "attribute":
+        special.forward = lambda x: own(special, x)
+    else:
+        special.__class__ = type("Own", (kind,), {way: own})
+    net = nn.Sequential(*modules).train(training)
+    x = tensor(np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32"), requires_grad=True)
+    net(x).sum().backward()
+    assert calls == [special]
+
+
+def test_a_net_may_be_given_another_norm_in_the_place_of_its_own() -> None:
+    net = registry.lookup("model", "resnet")((8, 8, 3), 2, depth=8, width=4)
+    net.norm = nn.GroupNorm(2, 4)
+    assert net(np.zeros((2, 8, 8, 3), "float32")).shape == (2, 2)
 
 
 class Twice(nn.Linear):
