@@ -8,6 +8,10 @@ import numpy as np
 from dlcourse.backend.device import Array, array_module
 from dlcourse.errors import ShapeError
 
+_COMPARABLE = 2.0**20
+"""Columns whose sizes differ by more are not compared: the smallest solution is then that of the scaled columns, as in
+their own units rounding in the largest coefficient would cover the others."""
+
 
 class RankDeficientWarning(UserWarning):
     """A least-squares problem has many solutions; the one with the smallest norm was taken."""
@@ -19,6 +23,7 @@ def least_squares(
     ridge: float = 0.0,
     penalised: Array | None = None,
     method: Literal["qr", "svd"] = "qr",
+    rtol: float | None = None,
 ) -> Array:
     """The theta that minimises 1/2 |X theta - Y|^2 + ridge/2 sum over penalised rows of |theta_p|^2.
 
@@ -27,9 +32,12 @@ def least_squares(
 
     - ``qr``: X = Q R, R theta = Q^T Y; with a penalty for X with the rows sqrt(ridge) M and Y with zeros below.
       Where R shows that columns depend on each other, ``svd`` takes over.
+      A column depends on those before it where they leave no more of it than rounding does, whatever its unit.
     - ``svd``: X = U S V^T, theta = V f(S) U^T Y with f(s) = 1/s, 0 for singular values that rounding may have made,
-      so of many solutions the smallest. With a penalty f(s) = s / (s^2 + ridge), after columns that are not penalised
-      are projected out.
+      so of many solutions the smallest. The columns are scaled to a common size first, so that the unit of a column
+      does not decide whether it counts; the solution is the smallest in the columns' own units all the same
+      (if these are comparable). With a
+      penalty f(s) = s / (s^2 + ridge), after columns that are not penalised are projected out.
 
     All in float64. (Lecture 2; Golub & Van Loan, Matrix Computations, chapter 5.)
 
@@ -38,6 +46,8 @@ def least_squares(
         targets: Y, (N, K).
         ridge: at least 0.
         penalised: booleans (P,); all columns without it.
+        rtol: the share of the largest singular value up to which one counts as zero; by default what rounding in
+            float64 can make, max(N, P) eps.
     Returns:
         theta, (P, K), float64.
     Warns:
@@ -49,13 +59,14 @@ def least_squares(
         raise ShapeError(f"least squares: expected X (N, P) and Y (N, K), N >= 1, got {design.shape}, {targets.shape}")
     x, y = design.astype(np.float64, copy=False), targets.astype(np.float64, copy=False)
     chosen = np.ones(x.shape[1], dtype=bool) if penalised is None else np.asarray(penalised, dtype=bool)
+    rtol = _tolerance(x) if rtol is None else rtol
     if method == "qr":
-        theta = _by_qr(x, y, ridge, chosen)
+        theta = _by_qr(x, y, ridge, chosen, rtol)
         if theta is not None:
             return theta
     if not ridge:
-        return _by_svd(x, y)
-    return _ridge_by_svd(x, y, ridge, chosen)
+        return _by_svd(x, y, rtol)
+    return _ridge_by_svd(x, y, ridge, chosen, rtol)
 
 
 def nested_least_squares(
@@ -95,45 +106,66 @@ def nested_least_squares(
     return there, elsewhere, sound
 
 
-def _by_qr(x: Array, y: Array, ridge: float, chosen: np.ndarray) -> Array | None:
+def _by_qr(x: Array, y: Array, ridge: float, chosen: np.ndarray, rtol: float) -> Array | None:
     """The solution, or None where the columns (with the penalty's rows) depend on each other."""
     xp = array_module(x)
     if ridge:
         rows = ridge**0.5 * np.eye(x.shape[1])[chosen]
         x = xp.concatenate([x, xp.asarray(rows)])
         y = xp.concatenate([y, xp.zeros((len(rows), y.shape[1]))])
+        # Where only a penalty so small parts two columns, rounding in X would be divided by its square.
+        rtol **= 0.5
     if x.shape[0] < x.shape[1]:
         return None
     q, r = xp.linalg.qr(x)
-    diagonal = xp.abs(xp.diagonal(r))
-    if bool(diagonal.min() <= diagonal.max() * _tolerance(x)):
+    sizes = xp.linalg.norm(r, axis=0)  # those of the columns of X
+    if not bool((xp.abs(xp.diagonal(r)) > sizes * rtol).all()):
         return None
-    return xp.linalg.solve(r, q.T @ y)
+    theta = xp.linalg.solve(r, q.T @ y)
+    # Each column may keep a share of its own and all together still cancel to the last digit.
+    terms = xp.abs(theta) * sizes[:, None]
+    return theta if bool((terms * _tolerance(x) <= xp.linalg.norm(y, axis=0)).all()) else None
 
 
-def _by_svd(x: Array, y: Array) -> Array:
+def _by_svd(x: Array, y: Array, rtol: float) -> Array:
     """The solution of least norm."""
     xp = array_module(x)
-    u, s, vt = xp.linalg.svd(x, full_matrices=False)
-    kept = s > s.max() * _tolerance(x)
+    sizes = _powers_of_two(xp.abs(x).max(axis=0))
+    u, s, vt = xp.linalg.svd(x / sizes, full_matrices=False)
+    kept = s > s.max() * rtol
     rank = int(kept.sum())
-    if rank < x.shape[1]:
-        mend = "fewer features, a lower degree or ridge > 0 decides"
-        if x.shape[0] < x.shape[1]:
-            mend = f"more data, {mend}"
-        else:  # More samples of the same kind need not help: one-hot columns, say, always add up to the bias's.
-            mend = f"columns depend on each other (as all one-hot columns of a category do with the bias); {mend}"
-        warnings.warn(
-            f"least squares: {x.shape[0]} samples determine only {rank} of {x.shape[1]} coefficients, so many fit "
-            f"equally well and the smallest are taken; {mend}",
-            RankDeficientWarning,
-            stacklevel=4,
-        )
     inverse = xp.where(kept, 1 / xp.where(kept, s, 1), 0)
-    return vt.T @ (inverse[:, None] * (u.T @ y))
+    theta = (vt.T @ (inverse[:, None] * (u.T @ y))) / sizes[:, None]
+    if rank == x.shape[1]:
+        return theta
+    warnings.warn(_dependence(x.shape, rank), RankDeficientWarning, stacklevel=4)
+    if float(sizes.max()) > _COMPARABLE * float(sizes.min()):
+        return theta
+    # Of all solutions the smallest lies in the span of X's rows.
+    span, _ = xp.linalg.qr(vt[:rank].T * sizes[:, None])
+    return span @ (span.T @ theta)
 
 
-def _ridge_by_svd(x: Array, y: Array, ridge: float, chosen: np.ndarray) -> Array:
+def _powers_of_two(sizes: Array) -> Array:
+    """The powers of two next to these sizes, by which one divides without rounding; 1 for 0."""
+    xp = array_module(sizes)
+    return xp.ldexp(xp.ones_like(sizes), xp.where(sizes > 0, xp.frexp(sizes)[1], 0))
+
+
+def _dependence(shape: tuple[int, int], rank: int) -> str:
+    """What is wrong with a design of this shape and rank."""
+    mend = "fewer features, a lower degree or ridge > 0 decides"
+    if shape[0] < shape[1]:
+        mend = f"more data, {mend}"
+    else:  # More samples of the same kind need not help: one-hot columns, say, always add up to the bias's.
+        mend = f"columns depend on each other (as all one-hot columns of a category do with the bias); {mend}"
+    return (
+        f"least squares: {shape[0]} samples determine only {rank} of {shape[1]} coefficients, so many fit equally well "
+        f"and the smallest are taken; {mend}"
+    )
+
+
+def _ridge_by_svd(x: Array, y: Array, ridge: float, chosen: np.ndarray, rtol: float) -> Array:
     """The penalised solution by filter factors, on what the columns without a penalty leave over."""
     xp = array_module(x)
     theta = xp.zeros((x.shape[1], y.shape[1]))
@@ -144,9 +176,12 @@ def _ridge_by_svd(x: Array, y: Array, ridge: float, chosen: np.ndarray) -> Array
         q, _ = xp.linalg.qr(free)
         rest, goal = bound - q @ (q.T @ bound), y - q @ (q.T @ y)
     u, s, vt = xp.linalg.svd(rest, full_matrices=False)
-    theta[inside] = vt.T @ ((s / (s * s + ridge))[:, None] * (u.T @ goal))
+    # What rounding may have made of a zero is one: a small ridge would turn its inverse into a large coefficient.
+    floor = xp.linalg.norm(bound) * rtol
+    factors = xp.where(s > floor, s / (s * s + ridge), 0)
+    theta[inside] = vt.T @ (factors[:, None] * (u.T @ goal))
     if free.shape[1]:
-        theta[outside] = _by_svd(free, y - bound @ theta[inside])
+        theta[outside] = _by_svd(free, y - bound @ theta[inside], rtol)
     return theta
 
 

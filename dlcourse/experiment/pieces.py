@@ -59,18 +59,28 @@ class Pieces:
         return registry.lookup("optimizer", self.config["optimizer"]["name"]).closed_form
 
     @cached_property
+    def solved_in(self) -> np.dtype:
+        """The floating-point type of the training batches: the run's, or a wider one that a closed form needs."""
+        optimizer = registry.lookup("optimizer", self.config["optimizer"]["name"])
+        wide = self.closed_form and optimizer.wants_float64(self.model)
+        return np.dtype(np.float64) if wide else self.dtype
+
+    @cached_property
     def loader(self) -> Loader:
         """The training batches; a closed form gets the whole split as one."""
         batch_size = "full" if self.closed_form else self.train["batch_size"]
-        return self._loader("train", batch_size, shuffle=True, augment=self.data.augment)
+        return self._loader("train", batch_size, shuffle=True, augment=self.data.augment, dtype=self.solved_in)
 
     @cached_property
     def loaders(self) -> dict[str, Loader]:
         """By split, for evaluation: in the data's order, in batches of a size that suits it."""
         size = max(self.loader.batch_size, EVALUATION_BATCH)
         wanted = [split for split in self.data.parts if split in self.train["evaluate"]]
+        same = self.solved_in == self.dtype
         return {
-            split: self.loader.in_batches_of(size) if split == "train" else self._loader(split, size, shuffle=False)
+            split: self.loader.in_batches_of(size)
+            if split == "train" and same
+            else self._loader(split, size, shuffle=False)
             for split in wanted
         }
 
@@ -112,9 +122,16 @@ class Pieces:
         loader = Loader(part, self.data.normalizer, self.backend, self.dtype, EVALUATION_BATCH, 0, shuffle=False)
         return np.concatenate([self.backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
 
-    def _loader(self, split: str, batch_size: int | str, shuffle: bool, augment: Augment | None = None) -> Loader:
-        part, seed = self.data.parts[split], self.config["seed"]
-        return loader_of(part, self.data.normalizer, self.backend, self.dtype, batch_size, seed, shuffle, augment)
+    def _loader(
+        self,
+        split: str,
+        batch_size: int | str,
+        shuffle: bool,
+        augment: Augment | None = None,
+        dtype: np.dtype | None = None,
+    ) -> Loader:
+        part, seed, dtype = self.data.parts[split], self.config["seed"], dtype or self.dtype
+        return loader_of(part, self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, augment)
 
 
 def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = False) -> Pieces:

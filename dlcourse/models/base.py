@@ -35,6 +35,8 @@ class Model(Module):
     """The kinds of data set that it can learn."""
     feature_names: tuple[str, ...] = ()
     """What the inputs are called, where the data say so and the program told the model; :meth:`estimates` uses it."""
+    fits_in_float64: ClassVar[bool] = False
+    """Whether :meth:`fit` wants inputs and targets in float64 whatever the model's type."""
     confidence: ClassVar[str] = "probability"
     """What :meth:`confidences` of a classifier are, in a word or two."""
 

@@ -48,6 +48,7 @@ class GaussianClassifier(Model):
     """
 
     tasks = ("classification",)
+    fits_in_float64 = True
 
     def __init__(
         self,
@@ -108,8 +109,8 @@ class GaussianClassifier(Model):
             factors = [xp.sqrt((group * group).mean(axis=0) + self.regularization) for group in centred]
         else:
             factors = [self._cholesky(group) for group in centred]
-        # What rounding alone can leave of a spread: of the raw inputs' size, in the precision that they came in.
-        noise = 100 * float(np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps)
+        # What rounding alone can leave of a spread: of the raw inputs' size, in the model's precision or their own.
+        noise = 100 * max(float(np.finfo(d).eps) for d in (self.means.dtype, x.dtype) if d.kind == "f")
         floor = noise * xp.sqrt((rows * rows).mean(axis=0))
         for c, factor in enumerate(factors):
             self._check_regular(c, factor, noise, floor, len(centred[c]))

@@ -39,6 +39,7 @@ class GaussianRegression(Model):
     """
 
     tasks = ("regression",)
+    fits_in_float64 = True
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
         super().__init__(in_shape, out_features)
@@ -77,7 +78,11 @@ class GaussianRegression(Model):
             UserError: the line goes through every target, so that the likelihood has no maximum.
         """
         xp = backend.array_module(x)
-        z = (flat(x).astype(np.float64) - self.x_mean) / self.x_sd
+        rows = flat(x).astype(np.float64)
+        # Not the buffers: what rounding in the model's type leaves of dependent columns would count as information.
+        mean, sd = rows.mean(axis=0), rows.std(axis=0)
+        sd = xp.where(sd > 0, sd, 1)
+        z = (rows - mean) / sd
         goal = (y.astype(np.float64) - self.y_mean) / self.y_sd
         design = xp.concatenate([z, xp.ones((len(z), 1))], axis=1)
         theta = least_squares(design, goal)
@@ -88,8 +93,8 @@ class GaussianRegression(Model):
                 f"gaussian_regression: the fit goes through all {len(z)} training targets, so sigma would be 0 and the "
                 "likelihood infinite; it needs more samples than coefficients, and noise"
             )
-        self.weight.data[...] = theta[:-1].T
-        self.bias.data[...] = theta[-1]
+        self.weight.data[...] = (theta[:-1] * (self.x_sd / sd)[:, None]).T
+        self.bias.data[...] = theta[-1] + ((self.x_mean - mean) / sd) @ theta[:-1]
         self.log_sigma.data[...] = xp.log(sigma)
 
     def estimates(self, normalizer: Scaling | None = None) -> dict[str, float]:

@@ -1,16 +1,26 @@
 """Solvers that find the best parameters at once, under the same face for the trainer as gradient descent."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from dlcourse.autograd import Tensor
-from dlcourse.backend.linalg import least_squares
+import numpy as np
+
+from dlcourse.autograd import Tensor, no_grad
+from dlcourse.backend.linalg import RankDeficientWarning, least_squares
 from dlcourse.errors import UserError
 from dlcourse.optim.base import require
 from dlcourse.registry import register
 from dlcourse.types import NonNegative
 
-__all__ = ["ClosedForm", "LeastSquares"]
+__all__ = ["ClosedForm", "LeastSquares", "PoorFitWarning"]
+
+_LOST = 1e-3
+"""The share of the targets' spread that rounding in the model's own type may add to the squared error."""
+
+
+class PoorFitWarning(UserWarning):
+    """A solved model is worse on its own training samples than their mean."""
 
 
 class Solver:
@@ -25,16 +35,32 @@ class Solver:
     def __init__(self) -> None:
         self.steps = 0
 
-    def solve(self, model: Any, x: Any, y: Any) -> None:
+    @classmethod
+    def wants_float64(cls, model: Any) -> bool:
+        """Whether ``x`` and ``y`` should come in float64 whatever the model's type: where rounding them to float32
+        would hide that columns depend on each other."""
+        return False
+
+    def solve(self, model: Any, x: Any, y: Any) -> Tensor | None:
         """Set the model's parameters to the best for these samples.
 
         Args:
             model: a :class:`~dlcourse.models.Model`.
             x: inputs of the whole training split, an array on the model's device.
             y: its targets.
+        Returns:
+            The model's outputs for ``x``; None where the targets are no numbers (N, K).
+        Warns:
+            PoorFitWarning: the targets are numbers, and their mean predicts them better than the model.
         """
-        self._solve(model, _array(x), _array(y))
+        x, y = _array(x), _array(y)
+        self._solve(model, x, y)
         self.steps += 1
+        if y.ndim != 2 or y.dtype.kind != "f":
+            return None
+        outputs = _outputs(model, x)
+        _compare_with_mean(outputs.data[:, : y.shape[1]], y)
+        return outputs
 
     def _solve(self, model: Any, x: Any, y: Any) -> None:
         raise NotImplementedError
@@ -74,11 +100,41 @@ class LeastSquares(Solver):
         require(method in ("qr", "svd"), f"method is qr or svd, got {method!r}")
         self.ridge, self.method = ridge, method
 
+    @classmethod
+    def wants_float64(cls, model: Any) -> bool:
+        return True
+
     def _solve(self, model: Any, x: Any, y: Any) -> None:
         if y.ndim != 2 or y.dtype.kind != "f":
             raise UserError(f"least_squares fits numbers, targets (N, K); got {y.dtype} targets of shape {y.shape}")
-        design = model.design_matrix(x.astype("float64"))
-        model.set_solution(least_squares(design, y, self.ridge, model.penalised, self.method))
+        design, y = model.design_matrix(x.astype("float64")), y.astype("float64", copy=False)
+        theta = least_squares(design, y, self.ridge, model.penalised, self.method)
+        model.set_solution(theta)
+        dtype = _dtype(model, x)
+        if dtype == np.float64:
+            return
+        possible = _squares(y - design @ theta) + _LOST * _squares(y - y.mean(axis=0))
+        reached = _squares(y - _outputs(model, x).data)
+        if bool((reached > possible).any()):
+            self._solve_within(model, design, x, y, theta, reached)
+
+    def _solve_within(self, model: Any, design: Any, x: Any, y: Any, theta: Any, reached: Any) -> None:
+        """Solve again for coefficients that the model's type can hold; take them where they predict better."""
+        dtype = _dtype(model, x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RankDeficientWarning)
+            smaller = least_squares(design, y, self.ridge, model.penalised, "svd", 100 * float(np.finfo(dtype).eps))
+        model.set_solution(smaller)
+        if float(_squares(y - _outputs(model, x).data).sum()) >= float(reached.sum()):
+            model.set_solution(theta)
+            return
+        warnings.warn(
+            f"least squares: columns of the features nearly depend on each other, so the coefficients cancel to more "
+            f"digits than {dtype} has; smaller ones that fit nearly as well are taken; precision: float64, "
+            "data.normalize: standardize, fewer features or ridge > 0 decides",
+            RankDeficientWarning,
+            stacklevel=4,
+        )
 
 
 @register("optimizer", "closed_form")
@@ -88,9 +144,50 @@ class ClosedForm(Solver):
     hook = "fit"
     otherwise = "has no closed form of its own; take least_squares for linear ones, else sgd, adam, ..."
 
+    @classmethod
+    def wants_float64(cls, model: Any) -> bool:
+        return model.fits_in_float64
+
     def _solve(self, model: Any, x: Any, y: Any) -> None:
         model.fit(x, y)
 
 
 def _array(value: Any) -> Any:
     return value.data if isinstance(value, Tensor) else value
+
+
+def _dtype(model: Any, x: Any) -> np.dtype:
+    """The type that the model computes in."""
+    return next((parameter.dtype for parameter in model.parameters()), x.dtype)
+
+
+def _outputs(model: Any, x: Any) -> Tensor:
+    """What the model says of x, in its own type."""
+    with no_grad():
+        return model(Tensor(x.astype(_dtype(model, x), copy=False)))
+
+
+def _squares(error: Any) -> Any:
+    """The sum over samples, (K,), in float64."""
+    error = error.astype("float64", copy=False)
+    return (error * error).sum(axis=0)
+
+
+def _compare_with_mean(outputs: Any, y: Any) -> None:
+    """Warn where the mean of the targets (N, K) predicts one of them better than the outputs (N, K) do."""
+    y = y.astype("float64", copy=False)
+    spread, error = _squares(y - y.mean(axis=0)), _squares(y - outputs)
+    # Targets that are all the same are met but for rounding, and have no spread but rounding's.
+    size = abs(y).max(axis=0)
+    wide, narrow = ((16 * float(np.finfo(each.dtype).eps) * size) ** 2 * len(y) for each in (y, outputs))
+    worse = (error > 1.001 * spread) & ((spread > wide) | (error > narrow))
+    if bool(worse.any()):
+        k = int(worse.argmax())
+        which = f"target {k + 1} of {y.shape[1]}" if y.shape[1] > 1 else "the target"
+        warnings.warn(
+            f"the solved model predicts {which} worse on the training samples than its mean does: squared error "
+            f"{float(error[k]):.4g}, of the mean {float(spread[k]):.4g}; data.normalize: standardize or "
+            "precision: float64 may help, another model may be needed",
+            PoorFitWarning,
+            stacklevel=4,
+        )

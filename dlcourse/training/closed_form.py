@@ -23,12 +23,14 @@ class ClosedFormStep:
 
     def __call__(self, x: Any, y: Any) -> Tensor | None:
         """Solve; returns the loss of the solution, still on the device."""
-        self.optimizer.solve(self.model, x, y)
+        outputs = self.optimizer.solve(self.model, x, y)
         self.step += 1
         if self.loss_fn is None:
             return None
         with no_grad():
-            return self.loss_fn(self.model(Tensor(x)), y)
+            if outputs is None:
+                return self.loss_fn(self.model(Tensor(x)), y)
+            return self.loss_fn(outputs, y.astype(outputs.dtype, copy=False))
 
     @property
     def skipped(self) -> int:

@@ -88,6 +88,39 @@ def test_columns_of_zeros_everywhere(method: str) -> None:
     assert not theta.any()
 
 
+@METHODS
+def test_the_unit_of_a_column_does_not_decide_whether_it_counts(method: str) -> None:
+    design, targets = problem()
+    units = np.array([1e12, 1e-12, 1, 1e150, 1])
+    expected = np.linalg.lstsq(design, targets, rcond=None)[0] / units[:, None]
+    np.testing.assert_allclose(least_squares(design * units, targets, method=method), expected, rtol=1e-9)
+
+
+@METHODS
+def test_dependent_columns_of_very_different_units(method: str) -> None:
+    design, targets = problem()
+    units = np.array([1e-20, 1e18, 1, 1, 1, 1])
+    wide = np.concatenate([design, design[:, 3:4]], axis=1)
+    with pytest.warns(RankDeficientWarning, match="5 of 6"):
+        theta = least_squares(wide * units, targets, method=method)
+    fitted = design @ np.linalg.lstsq(design, targets, rcond=None)[0]
+    np.testing.assert_allclose((wide * units) @ theta, fitted, rtol=1e-9)
+
+
+@METHODS
+@pytest.mark.parametrize("ridge", [1e-300, 1e-40, 1e-20, 1e-9])
+def test_a_tiny_penalty_of_dependent_columns_gives_about_the_smallest_solution(method: str, ridge: float) -> None:
+    draw = np.random.default_rng(0)
+    city = np.eye(3)[draw.integers(3, size=60)]
+    design = np.concatenate([draw.normal(size=(60, 1)), (city - city.mean(0)) / city.std(0), np.ones((60, 1))], axis=1)
+    targets = design[:, :1] + city[:, :1] + draw.normal(size=(60, 1))
+    expected = np.linalg.pinv(design, rtol=1e-12) @ targets
+    theta = least_squares(design, targets, ridge, np.arange(5) < 4, method)
+    # Rounding in X is as large as a penalty of 1e-32 of its size: below, what is smallest is known less well.
+    np.testing.assert_allclose(design @ theta, design @ expected, atol=1e-5)
+    assert np.abs(theta).max() < 10
+
+
 def test_float32_is_solved_in_float64() -> None:
     design, targets = (a.astype(np.float32) for a in problem())
     expected = np.linalg.lstsq(design.astype(float), targets.astype(float), rcond=None)[0]

@@ -1,10 +1,14 @@
 """The closed forms under the trainer's face: they reach what gradient descent reaches."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from dlcourse import backend, models, nn, optim, registry
+from dlcourse.backend.linalg import RankDeficientWarning
 from dlcourse.errors import UserError
+from dlcourse.optim.closed_form import PoorFitWarning
 from dlcourse.training.step import TrainStep
 
 
@@ -49,6 +53,29 @@ def test_a_model_in_float32_gets_the_solution_of_float64() -> None:
     optim.LeastSquares().solve(narrow, x, y)
     assert narrow.weight.dtype == np.float32
     np.testing.assert_array_equal(narrow.weight.numpy(), wide.weight.numpy().astype(np.float32))
+
+
+def test_coefficients_that_the_models_type_cannot_hold_are_made_smaller() -> None:
+    draw = np.random.default_rng(0)
+    first = draw.normal(size=(60, 1))
+    x = np.concatenate([first, first + 1e-9 * draw.normal(size=(60, 1))], axis=1)
+    y = first + 0.1 * draw.normal(size=(60, 1))
+    model = models.LinearModel((2,), 1)
+    with pytest.warns(RankDeficientWarning, match="more digits than float32 has.*precision: float64"):
+        optim.LeastSquares().solve(model, x, y)
+    error = y - model(x.astype(np.float32)).numpy()
+    assert (error**2).mean() < 0.015
+    np.testing.assert_allclose(model.weight.numpy(), 0.5, atol=0.05)
+
+
+def test_a_solution_worse_than_the_mean_is_said() -> None:
+    x, y = regression()
+    with pytest.warns(PoorFitWarning, match="worse on the training samples than its mean.*precision: float64"):
+        optim.LeastSquares().solve(models.LinearModel((2,), 1), x, 1e9 + y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PoorFitWarning)
+        for constant in (0.1, 0.0, 1e9 + 0.1):
+            optim.LeastSquares(ridge=1.0).solve(models.LinearModel((2,), 1), x, np.full((50, 1), constant))
 
 
 def test_state_is_the_number_of_solutions() -> None:
