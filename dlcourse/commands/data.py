@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from dlcourse import config
 
-    # A data set is checked as part of a config, so that its keys mean here what they mean there.
-    whole = {"data": {"name": args.name}, "model": "linear", "optimizer": "least_squares"}
-    section = config.from_mapping(whole, [f"data.{text}" for text in args.overrides]).data["data"]
+    section = config.data_section(args.name, [f"data.{text}" for text in args.overrides])
     return _fetch(section) if args.action == "fetch" else _info(section, args)
 
 

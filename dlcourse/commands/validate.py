@@ -14,6 +14,7 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from dlcourse import config
+    from dlcourse.config.rules import choice_notes
     from dlcourse.errors import ConfigError
 
     wrong = 0
@@ -30,4 +31,6 @@ def main(args: argparse.Namespace) -> int:
             print(error, file=sys.stderr, flush=True)
         else:
             print(f"{path}: ok")
+            for note in choice_notes(checked.data):
+                print(f"{path}: note: {note}")
     return ConfigError.exit_code if wrong else 0

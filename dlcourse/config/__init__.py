@@ -6,7 +6,7 @@ config.apply_overrides({"train.epochs": 2})
 config.dump()                              # YAML that runs again as it is
 """
 
-from dlcourse.config.config import Config, from_mapping, load, resolve
+from dlcourse.config.config import Config, data_section, from_mapping, load, resolve
 from dlcourse.config.files import header, shipped
 from dlcourse.config.overrides import Overrides
 from dlcourse.config.rules import metric_labels
@@ -20,6 +20,7 @@ __all__ = [
     "Overrides",
     "Shape",
     "component_shape",
+    "data_section",
     "dump",
     "from_mapping",
     "header",

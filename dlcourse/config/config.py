@@ -17,7 +17,7 @@ from dlcourse.config.sweep_values import check_sweep
 from dlcourse.config.writer import dump, plain
 from dlcourse.errors import ConfigError, Problem
 
-__all__ = ["Config", "from_mapping", "load", "resolve"]
+__all__ = ["Config", "data_section", "from_mapping", "load", "resolve"]
 
 Place = tuple[str, int | None]
 """A file's name and a line; or what else a value came from."""
@@ -106,25 +106,50 @@ def resolve(source: "Config | Mapping[str, Any] | str | Path", overrides: Overri
     return load(source, overrides)
 
 
+def data_section(name: str, overrides: Overrides = ()) -> dict[str, Any]:
+    """The ``data`` section of a config by itself, checked and filled in; ``overrides`` are as of a whole config.
+
+    Raises:
+        ConfigError: all that is wrong with it.
+    """
+    given, _, places = _laid_over({"data": {"name": name}}, {}, overrides)
+    section, findings = check_experiment(given)
+    findings += cross_check({"data": section.get("data", {})})
+    _refuse([finding for finding in findings if finding.path[:1] == ("data",)], places)
+    return section["data"]
+
+
 def _checked(config: Config, overrides: Overrides) -> Config:
     """A config's ``given`` with values laid over it, checked and filled in."""
     given = config.given
     if not isinstance(given, dict):
         where = f"{config.path}: " if config.path else ""
         raise ConfigError(f"{where}expected a mapping with the sections data, model, ..., got {show(given)}")
+    given, values, places = _laid_over(given, config.places, overrides)
+    data, findings = _check(given)
+    if data.get("sweep"):
+        findings += check_sweep(given, data["sweep"], findings, lambda each: _check(each)[1])
+    _refuse(findings, places)
+    return Config(data, given, config.path, config.text, {**config.overrides, **values}, places)
+
+
+def _laid_over(
+    given: dict[str, Any], places: dict[yaml.Path, Place], overrides: Overrides
+) -> tuple[dict[str, Any], dict[str, Any], dict[yaml.Path, Place]]:
+    """What is given with values laid over it, the values by dotted path, and where everything stands."""
     values, source = parse_overrides(overrides)
     try:
         given, paths = lay_over(given, values)
     except ConfigError as error:
         raise ConfigError([Problem(p.path, p.message, source) for p in error.problems]) from None
-    places = _with_source(config.places, paths, source)
-    data, findings = _check(given)
-    if data.get("sweep"):
-        findings += check_sweep(given, data["sweep"], findings, lambda each: _check(each)[1])
+    return given, values, _with_source(places, paths, source)
+
+
+def _refuse(findings: list[Finding], places: Mapping[yaml.Path, Place]) -> None:
+    """Raise ConfigError if anything is wrong, in the order of the file."""
     if findings:
         problems = [_located(Problem(dotted(f.path), f.message), places, f.path) for f in findings]
         raise ConfigError(sorted(problems, key=lambda problem: (not problem.path, problem.line or 0)))
-    return Config(data, given, config.path, config.text, {**config.overrides, **values}, places)
 
 
 def _with_source(places: dict[yaml.Path, Place], paths: list[yaml.Path], source: str) -> dict[yaml.Path, Place]:

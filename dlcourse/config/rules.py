@@ -27,6 +27,46 @@ def cross_check(config: dict[str, Any], folds_come: bool = False) -> Iterator[Fi
     yield from _metrics(config.get("metrics", []))
     yield from _watched(config, folds_come)
     yield from _closed_form(config)
+    task = _task(config.get("data", {}))
+    if task is not None:
+        yield from task_mismatches(config, task)
+
+
+def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
+    """Model, loss, optimizer and metrics that are not for data of this task.
+
+    Args:
+        config: with defaults; sections that were wrong are missing.
+        task: the data's: ``regression``, ``classification`` or ``estimation``.
+    """
+    specs = [((kind, "name"), kind, config.get(kind)) for kind in ("model", "loss", "optimizer")]
+    specs += [(("metrics", i), "metric", spec) for i, spec in enumerate(config.get("metrics", []))]
+    for path, kind, spec in specs:
+        if not spec:
+            continue
+        tasks = getattr(registry.lookup(kind, spec["name"]), "tasks", (task,))  # a plugin's need not say
+        if task not in tasks:
+            yield Finding(path, f"{spec['name']} is for {' and '.join(tasks)}, the data are for {task}")
+
+
+def choice_notes(config: Mapping[str, Any]) -> Iterator[str]:
+    """Warnings about what a resolved config chooses by its test part."""
+    chosen = {"early_stopping": "when to stop", "best": "the best weights"}
+    for section, what in chosen.items():
+        watched = config["train"][section]
+        if watched and watched["split"] == "test":
+            yield (
+                f"train.{section} chooses {what} by the test part, which spoils it: its numbers are then too good for "
+                "new data; choose by a validation part (data.split.val or data.kfold, and split: val)"
+            )
+
+
+def _task(data: Mapping[str, Any]) -> str | None:
+    """What the data are for, where that is known before they are loaded."""
+    if "name" not in data:
+        return None
+    task = data.get("task") or getattr(registry.lookup("data", data["name"]), "task", None)
+    return task if task in ("regression", "classification", "estimation") else None
 
 
 def metric_labels(specs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -77,20 +117,22 @@ def _metrics(metrics: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
 
 def _watched(config: Mapping[str, Any], folds_come: bool) -> Iterator[Finding]:
     data = config.get("data", {})
+    train = config.get("train", {})
+    if train.get("early_stopping") and train.get("eval_every") == 0:
+        yield Finding(("train", "eval_every"), "0 evaluates at the end only: nothing to stop early by")
     has_val = folds_come or bool(data.get("kfold")) or bool(data.get("split", {}).get("val", True))
     for section in ("early_stopping", "best"):
-        watched = config.get("train", {}).get(section) or {}
+        watched = train.get(section) or {}
         place = ("train", section)
         if "metrics" in config and "metric" in watched:
-            known = ["loss", *metric_labels(config["metrics"])]
+            known = metric_labels(config["metrics"])
+            known = known if config.get("loss", "") is None else ["loss", *known]
             if watched["metric"] not in known:
                 close = registry.nearest(watched["metric"], known)
                 meant = f"did you mean {close!r}? " if close else ""
-                yield Finding(
-                    (*place, "metric"),
-                    f"{watched['metric']!r} is not measured ({meant}valid: {', '.join(known)}; add it to metrics)",
-                )
-        if "split" in watched and watched["split"] not in config["train"].get("evaluate", [watched["split"]]):
+                there = f"{meant}valid: {', '.join(known) or 'none'}; add it to metrics"
+                yield Finding((*place, "metric"), f"{watched['metric']!r} is not measured ({there})")
+        if "split" in watched and watched["split"] not in train.get("evaluate", [watched["split"]]):
             yield Finding((*place, "split"), f"{watched['split']!r} is not measured; add it to train.evaluate")
         if watched.get("split") == "val" and not has_val:
             yield Finding(

@@ -1,8 +1,9 @@
 """CIFAR-10: 60,000 small colour photographs of ten kinds of things."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.sources.cifar_batch import PIXELS, parse_binary, parse_python
 from dlcourse.data.sources.collection import Arrays, Collection, Edition, Opened
 from dlcourse.data.sources.download import Download
@@ -83,6 +84,8 @@ class Cifar10:
         path: a folder with the batches or the archive, or the archive itself (.tar.gz, .tar.xz), python or binary
             version; left out: the folder DLCOURSE_DATA, the cache, or else a download.
     """
+
+    task: ClassVar[Task] = "classification"
 
     path: str | None = None
 

@@ -4,11 +4,12 @@ import gzip
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.probe import install_command
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.errors import DlcourseError
 from dlcourse.registry import register
 
@@ -17,6 +18,8 @@ from dlcourse.registry import register
 @dataclass(frozen=True)
 class Digits:
     """1,797 handwritten digits of 8 x 8 pixels from 0 to 16 (Alpaydin and Kaynak 1998), as scikit-learn ships them."""
+
+    task: ClassVar[Task] = "classification"
 
     def load(self, seed: int) -> Dataset:
         """Pictures (1797, 8, 8, 1) uint8 and labels, in their own order; the seed changes nothing.
@@ -35,7 +38,7 @@ class Digits:
         return Dataset(
             x=rows[:, :-1].reshape(-1, 8, 8, 1).astype(np.uint8),
             y=rows[:, -1],
-            task="classification",
+            task=self.task,
             target_name="digit",
             class_names=tuple("0123456789"),
         )

@@ -1,11 +1,12 @@
 """Classes that are Gaussian clouds: where maximum-likelihood classification is exact."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
 from dlcourse.types import Count, NonNegative
@@ -26,6 +27,8 @@ class GaussianClasses:
         priors: relative frequencies of the classes; equal if left out.
         seed: draws the samples; the config's seed if left out.
     """
+
+    task: ClassVar[Task] = "classification"
 
     samples: Count = 300
     means: tuple[tuple[float, ...], ...] = ((0.0, 0.0), (2.5, 0.5), (0.5, 3.0))
@@ -65,7 +68,7 @@ class GaussianClasses:
         return Dataset(
             x=x,
             y=y.astype(np.int64),
-            task="classification",
+            task=self.task,
             feature_names=tuple(f"x{i + 1}" for i in range(means.shape[1])),
             feature_units=("",) * means.shape[1],
             target_name="class",

@@ -1,9 +1,10 @@
 """Samples of one Gaussian: what estimators of its mean and variance are judged on."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.registry import register
 from dlcourse.types import Count, Positive
 
@@ -20,6 +21,8 @@ class GaussianSamples:
         seed: draws the samples; the config's seed if left out.
     """
 
+    task: ClassVar[Task] = "estimation"
+
     samples: Count = 10
     mean: float = 0.0
     sigma: Positive = 1.0
@@ -32,7 +35,7 @@ class GaussianSamples:
         return Dataset(
             x=x,
             y=x,
-            task="estimation",
+            task=self.task,
             feature_names=("x",),
             feature_units=("",),
             target_name="x",

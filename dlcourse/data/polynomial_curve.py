@@ -1,11 +1,12 @@
 """A polynomial with noise, as in the first homework: where overfitting and extrapolation are seen."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_range
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
@@ -30,6 +31,8 @@ class PolynomialCurve:
         test_samples: how many; as many as ``samples`` if left out.
         seed: draws the samples; the config's seed if left out.
     """
+
+    task: ClassVar[Task] = "regression"
 
     coefficients: tuple[float, ...] = (0.0, 1.0, -2.0, 1.0)
     noise: NonNegative = 0.03
@@ -59,7 +62,7 @@ class PolynomialCurve:
         return Dataset(
             x=x,
             y=y,
-            task="regression",
+            task=self.task,
             feature_names=("x",),
             feature_units=("",),
             curve=self.curve,

@@ -1,13 +1,13 @@
 """Classes that wind around each other: no line parts them, a small net does."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.registry import register
 from dlcourse.types import Count, NonNegative, Positive
 
@@ -27,6 +27,8 @@ class Spirals:
         seed: draws the samples; the config's seed if left out.
     """
 
+    task: ClassVar[Task] = "classification"
+
     samples: Count = 600
     classes: Annotated[int, Ge(2)] = 3
     turns: Positive = 1.0
@@ -45,7 +47,7 @@ class Spirals:
         return Dataset(
             x=x,
             y=y,
-            task="classification",
+            task=self.task,
             feature_names=("x1", "x2"),
             feature_units=("", ""),
             target_name="arm",

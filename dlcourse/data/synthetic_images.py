@@ -1,13 +1,13 @@
 """Pictures that a net can learn, with nothing to download."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.registry import register
 from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt
 
@@ -35,6 +35,8 @@ class SyntheticImages:
         seed: draws patterns and pictures; the config's seed if left out.
     """
 
+    task: ClassVar[Task] = "classification"
+
     samples: Count = 6000
     classes: Annotated[int, Ge(2)] = 10
     image_size: Count = 32
@@ -57,7 +59,7 @@ class SyntheticImages:
         return Dataset(
             x=x,
             y=labels,
-            task="classification",
+            task=self.task,
             feature_names=(),
             target_name="class",
             class_names=tuple(f"class {c}" for c in range(self.classes)),

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from dlcourse.data import splits
-from dlcourse.data.dataset import Dataset, Part
+from dlcourse.data.dataset import Dataset, Part, Task
 from dlcourse.data.files import find, read_bytes
 from dlcourse.data.windows import WindowPart
 from dlcourse.errors import DataError
@@ -41,6 +41,8 @@ class Text:
     Raises:
         DataError: the file is no UTF-8, a part is shorter than a window, or a character is unknown.
     """
+
+    task: ClassVar[Task] = "classification"
 
     path: str = DEFAULT_PATH
     context: Count = 64
@@ -75,7 +77,7 @@ class Text:
         dataset = Dataset(
             x=parts["train"].x,
             y=parts["train"].y,
-            task="classification",
+            task=self.task,
             target_name="next character",
             class_names=tuple(_name(character) for character in known),
             symbols=True,

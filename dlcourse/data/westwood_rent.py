@@ -1,11 +1,12 @@
 """The rents of lecture 2: a line through floor areas, with noise."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_range
 from dlcourse.registry import register
 from dlcourse.types import Count, NonNegative
@@ -25,6 +26,8 @@ class WestwoodRent:
         seed: draws the flats; the config's seed if left out.
     """
 
+    task: ClassVar[Task] = "regression"
+
     samples: Count = 100
     slope: float = 4.0
     intercept: float = -300.0
@@ -43,7 +46,7 @@ class WestwoodRent:
         return Dataset(
             x=area,
             y=rent,
-            task="regression",
+            task=self.task,
             feature_names=("floor area",),
             feature_units=("square feet",),
             target_name="monthly rent",

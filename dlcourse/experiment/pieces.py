@@ -104,6 +104,12 @@ class Pieces:
         first = next(iter(self.metrics), None)
         return None if first is None or "val" not in self.loaders else {"metric": first, "split": "val"}
 
+    @property
+    def watched_loaders(self) -> dict[str, Loader]:
+        """Those of the splits that are measured during training: train, val, and any that something is chosen by."""
+        chosen_by = {watched["split"] for section in ("early_stopping", "best") if (watched := self.watch(section))}
+        return {split: each for split, each in self.loaders.items() if split in {"train", "val"} | chosen_by}
+
     def train_step(self) -> TrainStep | ClosedFormStep:
         """A new step with a new optimizer."""
         spec = {key: value for key, value in self.config["optimizer"].items() if key != "schedule"}
@@ -196,8 +202,6 @@ def check(pieces: Pieces) -> None:
         if watched is not None and watched["split"] not in pieces.data.parts:
             known = ", ".join(pieces.data.parts)
             problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} part, only: {known}"))
-    if pieces.train["early_stopping"] is not None and pieces.train["eval_every"] == 0:
-        problems.append(Problem("train.eval_every", "0 evaluates at the end only: nothing to stop early by"))
-    problems += mismatches(pieces.config, pieces.data.task, pieces.model, pieces.loss, pieces.metrics)
+    problems += mismatches(pieces.config, pieces.data, pieces.model, pieces.metrics)
     if problems:
         raise ConfigError(problems)

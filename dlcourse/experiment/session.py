@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlcourse.backend import memory
+from dlcourse.config.rules import choice_notes
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.training.callback import Callback
@@ -64,8 +65,7 @@ class Session:
         )
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"])
-        watched = {split: pieces.loaders[split] for split in ("train", "val") if split in pieces.loaders}
-        self.evaluation = Evaluation(watched, pieces.metrics, train["eval_every"], self.history)
+        self.evaluation = Evaluation(pieces.watched_loaders, pieces.metrics, train["eval_every"], self.history)
         self.best = self._watcher(Best, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         self.profile = Profile(self.evaluation, folder.path / "trace.json", kernels=True) if profile else None
@@ -103,6 +103,8 @@ class Session:
         if found is not None:
             restore(self.trainer, found, self.facts)
             self.store.restart_from(found)
+        for note in choice_notes(self.pieces.config):
+            self.log(f"note: {note}")
         self._write_result("running")
         memory.start_counting()
         try:

@@ -45,11 +45,14 @@ class TopK(Metric):
         self.k = k
         super().__init__()
 
+    def check_classes(self, classes: int) -> None:
+        if self.k > classes:
+            raise UserError(f"metric top_k: k = {self.k} is more than the {classes} classes; give a smaller k")
+
     def values(self, outputs: Array, targets: Array) -> Array:
         check_classes(outputs, targets)
         classes = outputs.shape[1]
-        if self.k > classes:
-            raise UserError(f"metric top_k: k = {self.k} is more than the {classes} classes")
+        self.check_classes(classes)
         xp = array_module(outputs)
         own = outputs[xp.arange(len(targets)), targets][:, None]  # (N, 1)
         # "not below or equal" rather than "above": an output that is NaN must not put a class first.

@@ -29,6 +29,9 @@ class Metric:
         self.total: Array = 0.0
         self.count = 0
 
+    def check_classes(self, classes: int) -> None:
+        """Raise UserError where the metric means nothing for so many classes; asked before training."""
+
     def update(self, outputs: Array, targets: Array) -> None:
         """Take in one batch of the model's outputs and the data's targets; nothing waits for the device.
 

@@ -33,6 +33,9 @@ class Model(Module):
 
     tasks: ClassVar[tuple[str, ...]] = ("regression", "classification")
     """The kinds of data set that it can learn."""
+    takes_tokens: ClassVar[bool | None] = None
+    """Whether an input is a sequence of tokens (N, T), which the model looks up, and nothing else; None: tokens where
+    the model has an embedding."""
     feature_names: tuple[str, ...] = ()
     """What the inputs are called, where the data say so and the program told the model; :meth:`estimates` uses it."""
     fits_in_float64: ClassVar[bool] = False

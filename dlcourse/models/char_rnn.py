@@ -29,6 +29,8 @@ class CharRNN(Model):
         dropout: probability of dropping an output of a recurrent layer, in training.
     """
 
+    takes_tokens = True
+
     def __init__(
         self,
         in_shape: tuple[int, ...],

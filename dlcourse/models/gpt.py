@@ -57,6 +57,8 @@ class GPT(Model):
         ValueError: the width does not fall into the heads.
     """
 
+    takes_tokens = True
+
     def __init__(
         self,
         in_shape: tuple[int, ...],

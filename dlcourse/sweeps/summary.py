@@ -126,6 +126,8 @@ def conclusion(state: SweepState) -> list[str]:
     """The best setting in words, or why there is none; of a resampled regression that of the least expected error."""
     selection = Selection(**state.select)
     lines = choice_words(state.best, state.one_standard_error, selection)
+    if lines and len(state.points) > 1 and selection.split == "test":
+        lines.append("note: the test part has chosen, which spoils it: its numbers are too good for new data")
     measured = {key for point in state.points for key in point.metrics}
     if state.resample is not None:
         lines += _least_expected(state)

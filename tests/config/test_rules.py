@@ -125,3 +125,40 @@ def test_rules_hold_where_other_parts_are_wrong(given: dict[str, Any]) -> None:
     given["data"] |= {"split": {"train": 0.9, "val": 0.9}, "noise": "x"}
     given["train"] = {"epochs": 1, "steps": 1, "clip_norm": "x"}
     assert set(problems(given)) == {"data.split", "data.noise", "train.steps", "train.clip_norm"}
+
+
+def test_the_loss_is_not_watched_where_there_is_none(given: dict[str, Any]) -> None:
+    del given["loss"]
+    given |= {"optimizer": "t_solve", "train": {"best": {"metric": "loss"}}}
+    assert "'loss' is not measured (valid: t_distance; add it" in problems(given)["train.best.metric"]
+
+
+def test_early_stopping_needs_evaluations(given: dict[str, Any]) -> None:
+    given["train"] |= {"eval_every": 0, "early_stopping": {"metric": "loss", "patience": 3}}
+    assert problems(given) == {"train.eval_every": "0 evaluates at the end only: nothing to stop early by"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "path", "task"),
+    [
+        ({"loss": "mse"}, "loss.name", "classification"),
+        ({"model": "linear"}, "model.name", "classification"),
+        ({"optimizer": "least_squares"}, "optimizer.name", "classification"),
+        ({"metrics": ["accuracy", "r2"]}, "metrics.1", "classification"),
+        ({"data": {"name": "polynomial_curve"}, "metrics": ["accuracy"]}, "metrics.0", "regression"),
+        ({"data": {"name": "csv", "path": "x.csv", "target": "y", "task": "regression"}}, "loss.name", "regression"),
+        ({"data": "cifar10", "loss": "mse"}, "loss.name", "classification"),
+        ({"data": "mnist", "loss": "mse"}, "loss.name", "classification"),
+        ({"data": {"name": "text", "path": "x.txt"}, "loss": "mse"}, "loss.name", "classification"),
+        ({"sweep": {"grid": {"loss": ["cross_entropy", "mse"]}}}, "sweep.grid.loss.1", "classification"),
+    ],
+)
+def test_what_is_not_for_these_data_is_found_before_they_are_loaded(sections, path, task) -> None:
+    base = {"data": "spirals", "model": {"name": "mlp", "hidden": [4]}, "loss": "cross_entropy"}
+    found = problems({**base, "optimizer": {"name": "sgd", "lr": 0.1}, **sections})
+    assert f", the data are for {task}" in found[path]
+
+
+def test_data_that_do_not_say_what_they_are_for_are_judged_when_loaded() -> None:
+    data = {"name": "csv", "path": "x.csv", "target": "y"}
+    config.from_mapping({"data": data, "model": "linear", "loss": "mse", "optimizer": "least_squares"})

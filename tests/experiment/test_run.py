@@ -158,7 +158,7 @@ def test_what_is_watched_but_not_there_is_found_before_training(tmp_path: Path) 
     config = changed(NET, data={"split": {"test": 0.2}}, train={"best": {"metric": "accuracy", "split": "val"}})
     with pytest.raises(ConfigError, match=r"train.best"):
         go(config, tmp_path)
-    with pytest.raises(ConfigError, match=r"metrics: accuracy is for classification, the data are for regression"):
+    with pytest.raises(ConfigError, match=r"metrics.0: accuracy is for classification, the data are for regression"):
         go(changed(LINE, metrics=["accuracy"]), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -331,6 +331,7 @@ def test_pieces_that_do_not_go_together_are_errors_before_the_folder(tmp_path: P
 
 
 KNN = {**NET, "model": "knn", "loss": None, "optimizer": "closed_form", "train": {}}
+TEXT = {"name": "text", "path": __file__, "context": 8}
 SAMPLES = {"name": "gaussian_samples"}
 
 
@@ -347,6 +348,9 @@ SAMPLES = {"name": "gaussian_samples"}
         (changed(LINE, model="knn"), "model.name: knn is for classification, the data are for regression"),
         (changed(LINE, model="gaussian_estimators"), "model.name: gaussian_estimators is for estimation"),
         (changed(LINE, data=SAMPLES), "model.name: linear is for regression, the data are for estimation"),
+        (changed(NET, model="char_rnn"), "model.name: char_rnn looks up the tokens of a text, and the inputs of these"),
+        (changed(NET, metrics=["top_k"]), "metrics.0: metric top_k: k = 5 is more than the 3 classes; give a"),
+        ({**NET, "data": TEXT}, "model.name: mlp takes numbers, and the inputs of these data are the tokens of a"),
         (changed(LINE, model={"name": "mlp", "hidden": [4]}), "optimizer.name: least_squares cannot fit the model mlp"),
     ],
 )

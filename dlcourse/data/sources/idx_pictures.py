@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.sources.collection import Arrays, Collection, Edition, Opened
 from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.idx import parse_idx
@@ -32,6 +32,7 @@ class IdxPictures:
 
     path: str | None = None
 
+    task: ClassVar[Task] = "classification"
     files: ClassVar[Collection]
     class_names: ClassVar[tuple[str, ...]]
 
