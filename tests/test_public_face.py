@@ -30,7 +30,7 @@ def test_dir_lists_what_is_public() -> None:
     ("function", "signature"),
     [
         (nn.Linear, "in_features, out_features, bias=True"),
-        (nn.Conv2d, "in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True"),
+        (nn.Conv2d, "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True"),
         (nn.MaxPool2d, "kernel_size, stride=None"),
         (nn.AvgPool2d, "kernel_size, stride=None"),
         (nn.BatchNorm, "num_features, eps=1e-05, momentum=0.1"),

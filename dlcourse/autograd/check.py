@@ -38,6 +38,7 @@ def numerical_gradient(value: Callable[[], float], array: np.ndarray, eps: float
 def gradcheck(
     fn: Callable[..., Any],
     inputs: Any,
+    *,
     eps: float = 1e-6,
     atol: float = 1e-6,
     rtol: float = 1e-5,

@@ -487,7 +487,7 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
+def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
     """A new tensor from an array, number or nested list, on ``device`` or the current one.
 
     Python numbers become float32 or int64; an array keeps its type. Always a copy, as ``torch.tensor``.
@@ -508,7 +508,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     return Tensor(array.copy() if array is raw or target.kind == "cpu" else array, requires_grad)
 
 
-def as_tensor(value: Any, like: Tensor | None = None) -> Tensor:
+def as_tensor(value: Any, *, like: Tensor | None = None) -> Tensor:
     """A tensor as it is; anything else as a constant, plain numbers in the type of ``like``, sharing memory."""
     if isinstance(value, Tensor):
         return value

@@ -28,7 +28,7 @@ class MultiHeadAttention(Module):
         dropout: probability of dropping an attention weight in training.
     """
 
-    def __init__(self, dim: int, heads: int, causal: bool = False, dropout: float = 0.0):
+    def __init__(self, dim: int, heads: int, *, causal: bool = False, dropout: float = 0.0):
         super().__init__()
         if heads < 1 or dim % heads:
             raise ArgumentError(f"MultiHeadAttention: dim {dim} does not fall into {heads} heads")
@@ -57,7 +57,7 @@ class MultiHeadAttention(Module):
             array = padding_mask.data if isinstance(padding_mask, Tensor) else padding_mask
             visible = ~backend.of(x.data).asarray(array).astype(bool)[:, None, None, :]
         drop = self.dropout if self.training else 0.0
-        y = scaled_dot_product_attention(q, k, v, visible, self.causal, drop)
+        y = scaled_dot_product_attention(q, k, v, visible, causal=self.causal, dropout=drop)
         return self.out_proj(y.transpose(0, 2, 1, 3).reshape(n, t, self.dim))
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:

@@ -25,8 +25,8 @@ class Conv2d(Module):
     Args:
         in_channels, out_channels: sizes of the last axis, multiples of ``groups``.
         kernel_size, stride, padding, dilation: a number for both axes or (vertical, horizontal).
-        bias: whether a bias is added.
         groups: channels fall into so many groups that do not see each other.
+        bias: whether a bias is added.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class Conv2d(Module):
         kernel_size: int | Pair,
         stride: int | Pair = 1,
         padding: int | Pair = 0,
-        bias: bool = True,
         dilation: int | Pair = 1,
         groups: int = 1,
+        bias: bool = True,
     ):
         super().__init__()
         if in_channels < 1 or out_channels < 1 or groups < 1 or in_channels % groups or out_channels % groups:
@@ -66,7 +66,7 @@ class Conv2d(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, bias={self.bias is not None}"
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
         )
 
 

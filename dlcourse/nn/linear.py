@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from dlcourse.autograd import Parameter, Tensor
+from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
 from dlcourse.nn.activation import GELU, ReLU
 from dlcourse.nn.module import Module, runs
@@ -63,11 +63,11 @@ class Flatten(Module):
     """All axes but the first as one: (N, H, W, C) -> (N, H W C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
+        return as_tensor(x).flatten(1)
 
 
 class Identity(Module):
     """y = x."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x
+        return as_tensor(x)

@@ -33,12 +33,15 @@ class CrossEntropyLoss(Loss):
 
     tasks = ("classification",)
 
-    def __init__(self, label_smoothing: Fraction = 0.0):
+    def __init__(self, *, label_smoothing: Fraction = 0.0):
         super().__init__()
         self.label_smoothing = label_smoothing
 
+    def extra_repr(self) -> str:
+        return f"label_smoothing={self.label_smoothing}"
+
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
-        return loss.cross_entropy(logits, labels, self.label_smoothing)
+        return loss.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
 
 @register("loss", "multiclass_hinge")
@@ -54,6 +57,9 @@ class MulticlassHingeLoss(Loss):
     def __init__(self, margin: NonNegative = 1.0):
         super().__init__()
         self.margin = margin
+
+    def extra_repr(self) -> str:
+        return f"margin={self.margin}"
 
     def forward(self, scores: Tensor, labels: Any) -> Tensor:
         return loss.multiclass_hinge(scores, labels, self.margin)

@@ -5,11 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module, runs
-from dlcourse.ops.activation import relu as ops_relu
 from dlcourse.ops.norm import batch_norm, group_norm, layer_norm
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
@@ -42,14 +40,9 @@ class BatchNorm(Module):
         self.register_buffer("running_var", np.ones(num_features, dtype="float32"))
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        if not self.training:
-            xp = backend.array_module(self.running_var)
-            inverse = Tensor(1 / xp.sqrt(self.running_var + self.eps))
-            y = (x - Tensor(self.running_mean)) * (self.weight * inverse) + self.bias
-            y = y.to(dtype=x.dtype)  # the running statistics are float32 in half precision
-            return ops_relu(y) if relu else y
         running = self.running_mean, self.running_var
-        return batch_norm(x, self.weight, self.bias, self.eps, relu, running, self.momentum)
+        settings = self.training, self.momentum, self.eps
+        return batch_norm(x, *running, self.weight, self.bias, *settings, relu=relu)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
         return partial(self, relu=True) if runs(self, BatchNorm.forward) and runs(following, ReLU.forward) else None
@@ -76,7 +69,7 @@ class LayerNorm(Module):
         self.bias = Parameter(np.zeros(dim, dtype="float32"))
 
     def forward(self, x: Tensor) -> Tensor:
-        return layer_norm(x, self.weight, self.bias, self.eps)
+        return layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 8 * int(np.prod(out_shape))

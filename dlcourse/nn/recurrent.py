@@ -4,8 +4,9 @@ import math
 from typing import Literal
 
 from dlcourse import backend
-from dlcourse.autograd import Parameter, Tensor
+from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
+from dlcourse.errors import ShapeError
 from dlcourse.nn.module import Module
 from dlcourse.ops import recurrent as ops
 from dlcourse.ops.dropout import dropout
@@ -36,6 +37,7 @@ class Recurrent(Module):
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
+        *,
         bidirectional: bool = False,
         dropout: float = 0.0,
     ):
@@ -64,7 +66,11 @@ class Recurrent(Module):
 
         Args:
             states: initial states, (layers x directions, N, H) each, or None for zeros.
+        Raises:
+            ShapeError: x is not (N, T, D), or a state has another shape or type.
         """
+        x = as_tensor(x)
+        states = [self._checked(x, state) for state in states]
         lasts: list[list[Tensor]] = []
         for layer in range(self.num_layers):
             outputs = []
@@ -81,6 +87,21 @@ class Recurrent(Module):
                 x = dropout(x, self.dropout, self.training)
         return x, [stack(list(of_all)) for of_all in zip(*lasts, strict=True)]
 
+    def _checked(self, x: Tensor, state: Tensor | None) -> Tensor | None:
+        name = type(self).__name__
+        if x.ndim != 3 or x.shape[2] != self.input_size:
+            hint = "; one sequence alone is x[None]" if x.ndim == 2 else ""
+            raise ShapeError(f"{name}: expected x (N, T, {self.input_size}), got {x.shape}{hint}")
+        if state is None:
+            return None
+        state, expected = as_tensor(state), (self.num_layers * len(self._directions()), len(x), self.hidden_size)
+        if state.shape != expected or state.dtype != x.dtype:
+            raise ShapeError(
+                f"{name}: expected states {expected}, {x.dtype}, which is (layers x directions, N, H) in the type of "
+                f"x, got {state.shape}, {state.dtype}"
+            )
+        return state
+
     def _directions(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
 
@@ -93,8 +114,10 @@ class Recurrent(Module):
         return 2 * weights * math.prod(in_shape[:2])
 
     def extra_repr(self) -> str:
-        extra = ", bidirectional=True" if self.bidirectional else ""
-        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}{extra}"
+        return (
+            f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
+            f"bidirectional={self.bidirectional}, dropout={self.dropout}"
+        )
 
 
 def _last(output: Tensor, first: Tensor) -> Tensor:
@@ -114,11 +137,17 @@ class RNN(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        *,
         bidirectional: bool = False,
         dropout: float = 0.0,
     ):
-        super().__init__(input_size, hidden_size, num_layers, bidirectional, dropout)
+        super().__init__(input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout)
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"RNN: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, nonlinearity={self.nonlinearity!r}"
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         output, (h_n,) = self.run(x, [h0])
@@ -138,6 +167,8 @@ class LSTM(Recurrent):
     gates = 4
 
     def forward(self, x: Tensor, states: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if states is not None and not (isinstance(states, tuple | list) and len(states) == 2):
+            raise ShapeError(f"LSTM: expected the states as a pair (h0, c0), got {type(states).__name__}")
         output, (h_n, c_n) = self.run(x, list(states) if states is not None else [None, None])
         return output, (h_n, c_n)
 

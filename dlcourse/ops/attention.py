@@ -38,7 +38,7 @@ class Attention(Function):
 
 
 def scaled_dot_product_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Any = None, causal: bool = False, dropout: float = 0.0
+    q: Tensor, k: Tensor, v: Tensor, mask: Any = None, *, causal: bool = False, dropout: float = 0.0
 ) -> Tensor:
     """Mix the values v by how well their keys fit each query.
 

@@ -129,7 +129,9 @@ def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
         ValueError: neither, or below ``least``.
     """
     try:
-        both = tuple(operator.index(v) for v in (value if isinstance(value, tuple | list) else (value, value)))
+        given = value if isinstance(value, tuple | list) else (value, value)
+        # True is a number to Python: a flag in the place of a size would count as 1.
+        both = () if any(isinstance(v, bool) for v in given) else tuple(operator.index(v) for v in given)
     except TypeError:
         both = ()
     if len(both) != 2 or min(both) < least:

@@ -1,6 +1,6 @@
 """Dropout with masks that are a function of (seed, draw, step)."""
 
-from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend import random
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import dropout as kernels
@@ -35,5 +35,5 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p is a probability, got {p}")
     if not training or p == 0:
-        return x
-    return x * 0.0 if p == 1 else apply(Dropout(p), x)
+        return as_tensor(x)
+    return as_tensor(x) * 0.0 if p == 1 else apply(Dropout(p), x)

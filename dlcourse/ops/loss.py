@@ -112,7 +112,7 @@ class MulticlassHinge(Function):
         return grad * (dout / len(grad))
 
 
-def cross_entropy(logits: Tensor, labels: Any, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Any, *, label_smoothing: float = 0.0) -> Tensor:
     """The mean cross-entropy of softmax(logits) against integer labels.
 
     Args:

@@ -1,9 +1,13 @@
 """Normalisation over the batch, over the channels of each sample, and over groups of channels."""
 
-from dlcourse.autograd import Function, Tensor, apply
+import numpy as np
+
+from dlcourse.autograd import Function, Tensor, apply, as_tensor
+from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.errors import ShapeError
+from dlcourse.ops.activation import relu as ops_relu
 
 __all__ = ["batch_norm", "group_norm", "layer_norm"]
 
@@ -71,51 +75,124 @@ class LayerNorm(Function):
 
 def batch_norm(
     x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float = 1e-5,
-    relu: bool = False,
-    running: tuple[Array, Array] | None = None,
+    running_mean: Array | Tensor | None,
+    running_var: Array | Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
     momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    relu: bool = False,
 ) -> Tensor:
-    """Normalise each channel (the last axis) by the batch's own statistics; with ``relu`` a ReLU in the same pass.
+    """Normalise each channel (the last axis); as ``torch.nn.functional.batch_norm``, channels last.
 
     Args:
-        running: averages of the mean and of the unbiased variance, each (C,), which move in place by ``momentum``
-            towards the batch's.
+        x: (..., C).
+        running_mean, running_var: averages (C,) of the mean and of the unbiased variance. In training they move in
+            place by ``momentum`` towards the batch's, if given; in evaluation x is normalised by them.
+        weight, bias: (C,); ones and zeros if left out.
+        training: normalise by the batch's own statistics.
+        eps: added to the variance.
+        relu: a ReLU in the same pass.
     Raises:
-        ShapeError: the shapes do not fit, or a channel has fewer than two values to normalise by.
+        ShapeError: the shapes do not fit, or in training a channel has fewer than two values to normalise by.
+        ValueError: evaluation without running statistics.
     """
-    if x.ndim < 2 or weight.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
-        raise ShapeError(f"batch_norm: expected x (..., C), weight (C,), bias (C,), got {x.shape}, {weight.shape}")
-    if x.size // x.shape[-1] < 2:
+    x = as_tensor(x)
+    channels = x.shape[-1:] if x.ndim > 1 else None
+    mean, variance = (None if given is None else as_tensor(given) for given in (running_mean, running_var))
+    weight, bias = _affine(x, channels, weight, bias)
+    if any(given is not None and given.shape != channels for given in (weight, bias, mean, variance)):
+        shapes = [given.shape for given in (x, mean, variance, weight, bias) if given is not None]
+        raise ShapeError(f"batch_norm: expected x (..., C) and for all else (C,), got {', '.join(map(str, shapes))}")
+    if not training:
+        return _normalised_by(x, mean, variance, weight, bias, eps, relu)
+    count = x.size // max(1, x.shape[-1])
+    if count < 2:
         raise ShapeError(f"batch_norm: one value a channel has no variance, got x {x.shape}; use a larger batch")
     function = (BatchNormReLU if relu else BatchNorm)(eps)
     y = apply(function, x, weight, bias)
-    if running is not None:
-        count = x.size // x.shape[-1]
-        kernels.follow_statistics(*running, function.mean, function.inverse, eps, momentum, count / (count - 1))
+    if mean is not None and variance is not None:
+        statistics = mean.data, variance.data, function.mean, function.inverse
+        kernels.follow_statistics(*statistics, eps, momentum, count / (count - 1))
     return y
 
 
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """Normalise the last axis of each sample."""
-    if x.ndim < 1 or weight.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
-        raise ShapeError(f"layer_norm: expected x (..., D), weight (D,), bias (D,), got {x.shape}, {weight.shape}")
-    return apply(LayerNorm(eps), x, weight, bias)
+def _normalised_by(
+    x: Tensor, mean: Tensor | None, variance: Tensor | None, weight: Tensor, bias: Tensor, eps: float, relu: bool
+) -> Tensor:
+    if mean is None or variance is None:
+        raise ValueError("batch_norm: without training=True it needs running_mean and running_var")
+    inverse = Tensor(1 / array_module(variance.data).sqrt(variance.data + eps))
+    y = (x - mean.detach()) * (weight * inverse) + bias
+    y = y.to(dtype=x.dtype)  # the running statistics are float32 in half precision
+    return ops_relu(y) if relu else y
 
 
-def group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """Normalise groups of channels of each sample together, over all places: x (N, ..., C). (Wu & He 2018.)"""
-    channels = x.shape[-1]
-    if x.ndim < 2 or channels % groups or weight.shape != (channels,) or bias.shape != (channels,):
+def _affine(
+    x: Tensor, shape: tuple[int, ...] | None, weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias, ones and zeros where there are none."""
+    xp, shape = array_module(x.data), shape or ()
+    weight = xp.ones(shape, dtype=x.dtype) if weight is None else weight
+    bias = xp.zeros(shape, dtype=x.dtype) if bias is None else bias
+    return as_tensor(weight), as_tensor(bias)
+
+
+def layer_norm(
+    x: Tensor,
+    normalized_shape: int | tuple[int, ...],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise the last axes of each sample together; as ``torch.nn.functional.layer_norm``.
+
+    Args:
+        x: (..., *normalized_shape).
+        normalized_shape: the lengths of the last axes, one number for the last one.
+        weight, bias: of that shape; ones and zeros if left out.
+        eps: added to the variance.
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
+    x = as_tensor(x)
+    shape = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+    if not shape or not all(isinstance(length, int | np.integer) for length in shape):
         raise ShapeError(
-            f"group_norm: expected x (N, ..., C) with C a multiple of {groups}, weight (C,), got {x.shape}"
+            f"layer_norm: normalized_shape is the lengths of the last axes, such as {x.shape[-1:]}, got "
+            f"{type(normalized_shape).__name__}; the order is layer_norm(x, normalized_shape, weight, bias)"
+        )
+    shape = tuple(shape)
+    weight, bias = _affine(x, shape, weight, bias)
+    if x.shape[-len(shape) :] != shape or weight.shape != shape or bias.shape != shape:
+        raise ShapeError(
+            f"layer_norm: expected x (..., {', '.join(map(str, shape))}), weight and bias {shape}, "
+            f"got {x.shape}, {weight.shape}, {bias.shape}"
+        )
+    if len(shape) == 1:
+        return apply(LayerNorm(eps), x, weight, bias)
+    rows = x.reshape(*x.shape[: -len(shape)], -1)
+    return apply(LayerNorm(eps), rows, weight.reshape(-1), bias.reshape(-1)).reshape(x.shape)
+
+
+def group_norm(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Normalise groups of channels of each sample together, over all places: x (N, ..., C). (Wu & He 2018.)"""
+    x = as_tensor(x)
+    channels = x.shape[-1] if x.ndim else 0
+    weight, bias = _affine(x, (channels,), weight, bias)
+    if x.ndim < 2 or num_groups < 1 or channels % num_groups or {weight.shape, bias.shape} != {(channels,)}:
+        raise ShapeError(
+            f"group_norm: expected x (N, ..., C) with C a multiple of {num_groups}, weight and bias (C,), "
+            f"got {x.shape}, {weight.shape}, {bias.shape}"
         )
     n, places = x.shape[0], x.size // max(1, x.shape[0] * channels)
-    width = channels // groups
+    width = channels // num_groups
     # One row a sample and group: (N, places, G, C/G) -> (N G, places C/G).
-    rows = x.reshape(n, places, groups, width).transpose(0, 2, 1, 3).reshape(n * groups, places * width)
+    rows = x.reshape(n, places, num_groups, width).transpose(0, 2, 1, 3).reshape(n * num_groups, places * width)
     centred = rows - rows.mean(axis=1, keepdims=True)
     normal = centred / ((centred * centred).mean(axis=1, keepdims=True) + eps).sqrt()
-    return normal.reshape(n, groups, places, width).transpose(0, 2, 1, 3).reshape(x.shape) * weight + bias
+    return normal.reshape(n, num_groups, places, width).transpose(0, 2, 1, 3).reshape(x.shape) * weight + bias

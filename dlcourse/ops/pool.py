@@ -1,6 +1,6 @@
 """Pooling: a picture made smaller (lecture 8)."""
 
-from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import pool as kernels
 from dlcourse.backend.kernels.conv import out_size
@@ -53,7 +53,7 @@ def global_avg_pool2d(x: Tensor) -> Tensor:
     """The mean over each whole picture: (N, H, W, C) -> (N, C)."""
     if x.ndim != 4:
         raise ShapeError(f"global_avg_pool2d: expected x (N, H, W, C), got {x.shape}")
-    return x.mean(axis=(1, 2))
+    return as_tensor(x).mean(axis=(1, 2))
 
 
 def _settings(

@@ -1,6 +1,8 @@
 """Recurrent layers over whole sequences (lecture 11). Gates come in PyTorch's order: i, f, g, o and r, z, n."""
 
-from dlcourse.autograd import Function, Tensor, apply
+from typing import Any
+
+from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import recurrent as kernels
@@ -109,29 +111,41 @@ def rnn(
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"rnn: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
-    _check("rnn", 1, x, h0, weight_ih, weight_hh)
+    _check("rnn", 1, x, (h0,), weight_ih, weight_hh, bias_ih, bias_hh)
     return apply(RNN(nonlinearity == "relu"), x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
 
 
 def lstm(
     x: Tensor, h0: Tensor, c0: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """One layer of ``torch.nn.LSTM`` with ``batch_first``: of x (N, T, D) hidden states (N, T, H), last cell."""
-    _check("lstm", 4, x, h0, weight_ih, weight_hh)
+    """One layer of ``torch.nn.LSTM`` with ``batch_first``: of x (N, T, D) hidden states (N, T, H), last cell.
+
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
+    _check("lstm", 4, x, (h0, c0), weight_ih, weight_hh, bias_ih, bias_hh)
     return apply(LSTM(), x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
 
 
 def gru(x: Tensor, h0: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
-    """One layer of ``torch.nn.GRU`` with ``batch_first``: hidden states (N, T, H) of x (N, T, D)."""
-    _check("gru", 3, x, h0, weight_ih, weight_hh)
+    """One layer of ``torch.nn.GRU`` with ``batch_first``: hidden states (N, T, H) of x (N, T, D).
+
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
+    _check("gru", 3, x, (h0,), weight_ih, weight_hh, bias_ih, bias_hh)
     return apply(GRU(), x, h0, weight_ih, weight_hh, bias_ih, bias_hh)
 
 
-def _check(name: str, gates: int, x: Tensor, h0: Tensor, weight_ih: Tensor, weight_hh: Tensor) -> None:
-    size = weight_hh.shape[1]
-    fits = x.ndim == 3 and weight_ih.shape == (gates * size, x.shape[2]) and weight_hh.shape == (gates * size, size)
-    if not fits or h0.shape != (len(x), size):
-        raise ShapeError(
-            f"{name}: expected x (N, T, D), h0 (N, H), weights ({gates}H, D) and ({gates}H, H), "
-            f"got {x.shape}, {h0.shape}, {weight_ih.shape}, {weight_hh.shape}"
-        )
+def _check(name: str, gates: int, x: Tensor, states: tuple, weight_ih: Tensor, weight_hh: Tensor, *biases: Any) -> None:
+    x, weight_ih, weight_hh = map(as_tensor, (x, weight_ih, weight_hh))
+    shapes = [getattr(given, "shape", None) for given in (x, *states, weight_ih, weight_hh, *biases)]
+    if x.ndim == 3 and weight_hh.ndim == 2:
+        n, size, rows = len(x), weight_hh.shape[1], gates * weight_hh.shape[1]
+        if shapes == [x.shape, *[(n, size)] * len(states), (rows, x.shape[2]), (rows, size), *[(rows,)] * len(biases)]:
+            return
+    first = ", ".join(["x (N, T, D)", *(f"{letter}0 (N, H)" for letter in "hc"[: len(states)])])
+    raise ShapeError(
+        f"{name}: expected {first}, weights ({gates}H, D) and ({gates}H, H), biases ({gates}H,), "
+        f"got {', '.join(map(str, shapes))}"
+    )

@@ -33,6 +33,7 @@ class Adagrad(Optimizer):
         self,
         params: Iterable[Parameter],
         lr: NonNegative = 1e-2,
+        *,
         eps: NonNegative = 1e-10,
         weight_decay: NonNegative = 0.0,
     ):
@@ -72,8 +73,8 @@ class RMSprop(Optimizer):
         lr: NonNegative = 1e-2,
         alpha: Fraction = 0.99,
         eps: NonNegative = 1e-8,
-        momentum: NonNegative = 0.0,
         weight_decay: NonNegative = 0.0,
+        momentum: NonNegative = 0.0,
     ):
         require(0 <= alpha <= 1, f"alpha has to lie in [0, 1], got {alpha}")
         require(eps >= 0, f"eps has to be at least 0, got {eps}")

@@ -36,6 +36,7 @@ class SGD(Optimizer):
         params: Iterable[Parameter],
         lr: NonNegative,
         momentum: NonNegative = 0.0,
+        *,
         nesterov: bool = False,
         weight_decay: NonNegative = 0.0,
     ):

@@ -1,13 +1,17 @@
 """Layers with weights against PyTorch's layers of the same name: outputs, states, and what evaluation does."""
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dlcourse import functional as F
 from dlcourse import nn
-from dlcourse.autograd import gradcheck, tensor
+from dlcourse.autograd import Tensor, gradcheck, tensor
+from dlcourse.backend import random
 from dlcourse.errors import ShapeError
+from dlcourse.ops.recurrent import lstm
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
 
@@ -173,3 +177,129 @@ def test_sizes_of_a_window_are_whole_numbers_of_any_kind() -> None:
     for wrong in (2.0, 0, (1, 2, 3), (2, 2.5), "33"):
         with pytest.raises(ValueError, match="kernel_size: expected a whole number of at least 1"):
             nn.MaxPool2d(wrong)
+
+def module_cases() -> dict[str, tuple]:
+    pictures, sequence, vectors = (normal(*shape).astype("float32") for shape in ((4, 8, 8, 6), (4, 5, 6), (4, 6)))
+    return {
+        "Flatten": (nn.Flatten(), pictures),
+        "Identity": (nn.Identity(), vectors),
+        "Dropout": (nn.Dropout(0.5), vectors),
+        "Dropout of all": (nn.Dropout(1.0), vectors),
+        "GroupNorm": (nn.GroupNorm(2, 6), pictures),
+        "LayerNorm": (nn.LayerNorm(6), sequence),
+        "BatchNorm": (nn.BatchNorm(6), pictures),
+        "Linear": (nn.Linear(6, 3), vectors),
+        "Conv2d": (nn.Conv2d(6, 3, 3), pictures),
+        "MaxPool2d": (nn.MaxPool2d(2), pictures),
+        "AvgPool2d": (nn.AvgPool2d(2), pictures),
+        "GlobalAvgPool2d": (nn.GlobalAvgPool2d(), pictures),
+        "RNN": (nn.RNN(6, 3, 2, bidirectional=True, dropout=0.1), sequence),
+        "LSTM": (nn.LSTM(6, 3, 2, bidirectional=True), sequence),
+        "GRU": (nn.GRU(6, 3), sequence),
+        "MultiHeadAttention": (nn.MultiHeadAttention(6, 2), sequence),
+        "Embedding": (nn.Embedding(5, 3), np.array([[1, 2], [3, 4]])),
+        "Softmax": (nn.Softmax(), vectors),
+        "ReLU": (nn.ReLU(), vectors),
+        "Sequential": (nn.Sequential(nn.Flatten(), nn.Linear(384, 2)), pictures),
+    }
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", module_cases())
+def test_a_module_takes_an_array_as_it_takes_a_tensor(name: str, training: bool) -> None:
+    module, x = module_cases()[name]
+    module.train(training)
+    results = []
+    for given in (x, tensor(x)):
+        random.manual_seed(0)
+        y = module(given)
+        results.append(y[0] if isinstance(y, tuple) else y)
+    assert all(isinstance(y, Tensor) for y in results)
+    np.testing.assert_array_equal(results[0].numpy(), results[1].numpy())
+
+
+SETTINGS = {
+    "Conv2d": {"in_channels": 12, "out_channels": 18, "kernel_size": 5, "stride": 2, "padding": 7, "dilation": 3}
+    | {"groups": 6, "bias": False},
+    "MaxPool2d": {"kernel_size": 5, "stride": 3, "padding": 2},
+    "BatchNorm": {"num_features": 7, "eps": 0.25, "momentum": 0.75},
+    "LayerNorm": {"dim": 7, "eps": 0.25},
+    "GroupNorm": {"num_groups": 3, "num_channels": 9, "eps": 0.25},
+    "Linear": {"in_features": 7, "out_features": 9, "bias": False},
+    "RNN": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "nonlinearity": "relu", "bidirectional": True}
+    | {"dropout": 0.25},
+    "LSTM": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "bidirectional": True, "dropout": 0.25},
+    "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
+    "Embedding": {"num": 7, "dim": 9},
+    "Dropout": {"p": 0.25},
+    "LeakyReLU": {"negative_slope": 0.25},
+    "ELU": {"alpha": 0.25},
+    "GELU": {"approximate": "tanh"},
+    "Softmax": {"axis": -2},
+    "CrossEntropyLoss": {"label_smoothing": 0.25},
+    "MulticlassHingeLoss": {"margin": 0.25},
+}
+
+
+def test_a_repr_shows_every_setting() -> None:
+    for name, cls in vars(nn).items():
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or name in ("Module", "Sequential"):
+            continue
+        parameters = inspect.signature(cls).parameters
+        settings = SETTINGS.get({"AvgPool2d": "MaxPool2d", "GRU": "LSTM"}.get(name, name), {})
+        assert set(settings) == set(parameters), f"{name}: a value for each of {list(parameters)}"
+        shown = repr(cls(**settings)).split("\n")[0]
+        missing = [key for key, value in settings.items() if str(value) not in shown]
+        assert not missing, f"{shown} does not show {missing}"
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_states_of_another_shape_or_type_are_refused(name: str) -> None:
+    x = tensor(normal(2, 5, 3).astype("float32"))
+    layer = getattr(nn, name)(3, 4, 2, bidirectional=True)
+    good = np.zeros((4, 2, 4), "float32")
+    wrong = [np.zeros(shape, "float32") for shape in ((2, 2, 4), (1, 2, 4), (8, 2, 4), (4, 1, 4), (4, 2, 1), (2, 4))]
+    for state in (*wrong, good.astype("float64"), good.astype("int64")):
+        for states in ((state, good), (good, state)) if name == "LSTM" else (state,):
+            with pytest.raises(ShapeError, match=r"expected states \(4, 2, 4\), float32.* got "):
+                layer(x, states)
+    layer(x, (good, good) if name == "LSTM" else good)
+    with pytest.raises(ShapeError, match=r"expected x \(N, T, 3\), got \(5, 3\); one sequence alone is x\[None\]"):
+        layer(x[0])
+    with pytest.raises(ShapeError, match=r"expected x \(N, T, 3\), got \(2, 3, 5\)"):
+        layer(x.reshape(2, 3, 5))
+
+
+def test_an_lstm_wants_a_pair_of_states() -> None:
+    with pytest.raises(ShapeError, match="pair"):
+        nn.LSTM(3, 4, 2)(tensor(normal(2, 5, 3)), tensor(normal(2, 2, 4)))
+
+
+def test_one_layers_states_and_biases_have_to_fit() -> None:
+    x, h, c, bias = (normal(*shape) for shape in ((2, 5, 3), (2, 4), (1, 4), (16,)))
+    weights = normal(16, 3), normal(16, 4)
+    good = (*weights, bias, bias)
+    for wrong in ((x, h, c, *good), (x, h, h, *weights, bias[:1], bias), (x[0], h, h, *good)):
+        with pytest.raises(ShapeError, match=r"lstm: expected x \(N, T, D\), h0 \(N, H\), c0 \(N, H\)"):
+            lstm(*map(tensor, wrong))
+
+
+def test_layer_norm_over_several_axes_and_norms_without_weights_are_pytorchs() -> None:
+    x = normal(4, 3, 5, 6)
+    same = torch.nn.functional
+    pairs = [
+        (F.layer_norm(tensor(x), (5, 6)), same.layer_norm(torch.tensor(x), (5, 6))),
+        (F.layer_norm(tensor(x), 6, eps=0.1), same.layer_norm(torch.tensor(x), (6,), eps=0.1)),
+        (F.group_norm(tensor(x), 2), same.group_norm(torch.tensor(x).movedim(-1, 1), 2).movedim(1, -1)),
+    ]
+    mean, variance = normal(6), normal(6) ** 2 + 0.5
+    theirs = [torch.tensor(each.copy()) for each in (mean, variance)]
+    for training in (False, True):
+        expected = same.batch_norm(torch.tensor(x).movedim(-1, 1), *theirs, training=training).movedim(1, -1)
+        pairs.append((F.batch_norm(tensor(x), mean, variance, training=training), expected))
+    for ours, expected in pairs:
+        np.testing.assert_allclose(ours.numpy(), expected.numpy(), **TIGHT)
+    np.testing.assert_allclose(mean, theirs[0].numpy(), **TIGHT)
+    np.testing.assert_allclose(variance, theirs[1].numpy(), **TIGHT)
+    with pytest.raises(ShapeError, match="normalized_shape"):
+        F.layer_norm(tensor(x), tensor(normal(6)), tensor(normal(6)))

@@ -343,13 +343,13 @@ CASES = [
     # --- normalisation --------------------------------------------------------------------------------------------
     Case(
         "batch_norm",
-        lambda x, w, b: F.batch_norm(x, w, b),
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
         ((6, 3), (3,), (3,)),
         lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
     ),
     Case(
         "batch_norm-pictures",
-        lambda x, w, b: F.batch_norm(x, w, b, eps=1e-3),
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=1e-3),
         ((2, 3, 4, 5), (5,), (5,)),
         lambda t, x, w, b: t.nn.functional.batch_norm(
             x.permute(0, 3, 1, 2), None, None, w, b, training=True, eps=1e-3
@@ -357,13 +357,13 @@ CASES = [
     ),
     Case(
         "batch_norm-relu",
-        lambda x, w, b: F.batch_norm(x, w, b, relu=True),
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True, relu=True),
         ((6, 3), (3,), (3,)),
         lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True).relu(),
     ),
     Case(
         "layer_norm",
-        F.layer_norm,
+        lambda x, w, b: F.layer_norm(x, w.shape, w, b),
         ((2, 3, 5), (5,), (5,)),
         lambda t, x, w, b: t.nn.functional.layer_norm(x, (5,), w, b),
     ),

@@ -1,0 +1,99 @@
+"""Positional arguments mean what they mean in PyTorch, wherever PyTorch has the thing: nothing means something else."""
+
+import inspect
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import dlcourse as dl
+from dlcourse import functional as F
+from dlcourse import nn, optim
+
+torch = pytest.importorskip("torch")
+
+# Of what PyTorch has in C++ or hides behind *args, from its documentation.
+DOCUMENTED = {
+    "RNN": "input_size hidden_size num_layers nonlinearity bias batch_first dropout bidirectional",
+    "LSTM": "input_size hidden_size num_layers bias batch_first dropout bidirectional",
+    "GRU": "input_size hidden_size num_layers bias batch_first dropout bidirectional",
+    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
+    "conv2d": "input weight bias stride padding dilation groups",
+    "linear": "input weight bias",
+    "gelu": "input",
+    "softplus": "input beta threshold",
+    "scaled_dot_product_attention": "query key value attn_mask dropout_p is_causal",
+    "logsumexp": "input dim keepdim",
+    "concatenate": "tensors dim",
+    "concat": "tensors dim",
+    "cat": "tensors dim",
+    "stack": "tensors dim",
+    "where": "condition input other",
+    "maximum": "input other",
+    "minimum": "input other",
+    "matmul": "input other",
+    "broadcast_to": "input size",
+    "tensor": "data",
+    "as_tensor": "data dtype device",
+    "manual_seed": "seed",
+}
+
+SAME = [
+    {"input", "x", "logits", "outputs", "indices", "tensors", "a"},
+    {"data", "value"},
+    {"target", "labels", "targets"},
+    {"dim", "axis", "dims"},
+    {"dim", "normalized_shape", "embed_dim", "embedding_dim"},
+    {"num", "num_embeddings"},
+    {"heads", "num_heads"},
+    {"query", "q"},
+    {"key", "k"},
+    {"value", "v"},
+    {"attn_mask", "mask"},
+    {"other", "b", "y"},
+    {"size", "new_shape"},
+    {"params", "parameters"},
+    {"func", "fn"},
+]
+
+OURS_ALONE = {
+    *("save", "load"),  # the file comes first
+    *("Optimizer", "solve", "rnn", "lstm", "gru", "unbind", "Tensor", "device", "run"),  # not those of PyTorch
+}
+
+MISTAKABLE = {"gelu": 1}
+"""How many of ours count where the rest cannot be mistaken: a word, which PyTorch wants named."""
+
+
+def shared() -> Iterator[tuple[str, Callable, list[str]]]:
+    """Name, ours, and PyTorch's positional parameters."""
+    schedulers = torch.optim.lr_scheduler
+    places = [(nn, [torch.nn]), (F, [torch.nn.functional, torch]), (optim, [torch.optim, schedulers]), (dl, [torch])]
+    others = {
+        "MultiHeadAttention": torch.nn.MultiheadAttention,
+        "BatchNorm": torch.nn.BatchNorm2d,
+        "clip_grad_norm": torch.nn.utils.clip_grad_norm_,
+        "gradcheck": torch.autograd.gradcheck,
+    }
+    for ours, theirs in places:
+        for name in sorted(set(ours.__all__) - OURS_ALONE):
+            function = getattr(ours, name)
+            found = next((getattr(t, name) for t in theirs if callable(getattr(t, name, None))), others.get(name))
+            if callable(function) and found is not None:
+                yield name, function, DOCUMENTED[name].split() if name in DOCUMENTED else positional(found)
+
+
+def positional(function: Callable) -> list[str]:
+    """Of a function in C++ that is not in the list above: the first argument at most."""
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    if not hasattr(function, "__code__") and not inspect.isclass(function):
+        return ["input"]
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds]
+
+
+@pytest.mark.parametrize(("name", "ours", "theirs"), shared(), ids=lambda value: value if type(value) is str else "")
+def test_positional_arguments_come_in_pytorchs_order(name: str, ours: Callable, theirs: list[str]) -> None:
+    mine = positional(ours)[: MISTAKABLE.get(name)]
+    for place, (our, their) in enumerate(zip(mine, theirs, strict=False)):
+        assert our == their or any({our, their} <= same for same in SAME), f"{name}: argument {place + 1}: {their}"
+    assert len(mine) <= len(theirs), f"{name}: {mine[len(theirs) :]} have to be keyword-only"
