@@ -45,6 +45,10 @@ class DataError(UserError):
     """A data file is missing, damaged, or holds what it should not; names the file and the row or byte."""
 
 
+class ChangedDataError(DataError):
+    """The data are not those that a run was trained on; names what changed."""
+
+
 class DownloadError(DlcourseError):
     """A data set is not on this machine and cannot be fetched. Two lines: why, and which file to put where."""
 

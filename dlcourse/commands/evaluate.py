@@ -14,6 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other data, such as data.path=other.csv; then all of its samples, unless --split names a part",
     )
     parser.add_argument("--split", choices=["train", "val", "test", "all"], help="only this; all: every sample")
+    parser.add_argument(
+        "--allow-changed-data",
+        action="store_true",
+        help="measure the run's data as they are now, though they changed since it was trained",
+    )
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
 
@@ -21,10 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from dlcourse.experiment import evaluate_run, load_run
     from dlcourse.experiment.trained import units
+    from dlcourse.training.log import Log
     from dlcourse.training.summary import metric_table
 
     trained = load_run(args.run, args.device, args.checkpoint)
-    metrics = evaluate_run(trained, args.split, args.data)
+    with Log(None, quiet=False).warnings():
+        metrics = evaluate_run(trained, args.split, args.data, args.allow_changed_data)
     print(f"{trained.source.path}, step {trained.source.state['step']}")
     named = units(trained)
     print(metric_table(metrics, named) if named else "the run's config names neither metrics nor a loss to measure")

@@ -15,7 +15,8 @@ from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.rows import Rows
 from dlcourse.errors import ConfigError, DataError
 
-_COMMON = frozenset(field.name for field in fields(DataOptions))
+COMMON = frozenset(field.name for field in fields(DataOptions))
+"""The keys of a config's ``data`` section that all data sets share."""
 
 
 def prepare(section: Mapping[str, Any], seed: int) -> Data:
@@ -29,7 +30,7 @@ def prepare(section: Mapping[str, Any], seed: int) -> Data:
         DataError: the data are not as they should be.
     """
     options = _options(section)
-    spec = {key: value for key, value in section.items() if key not in _COMMON}
+    spec = {key: value for key, value in section.items() if key not in COMMON}
     named = registry.build("data", spec)
     if hasattr(named, "parts"):
         return _sequence(named, options)
@@ -49,7 +50,7 @@ def prepare(section: Mapping[str, Any], seed: int) -> Data:
 
 def _options(section: Mapping[str, Any]) -> DataOptions:
     """The common keys of a section; mappings within them, as a config has them, become their options too."""
-    options = {key: value for key, value in section.items() if key in _COMMON}
+    options = {key: value for key, value in section.items() if key in COMMON}
     for key, cls in (("split", Split), ("kfold", Folds), ("limit", Limit), ("augment", Augment)):
         if isinstance(options.get(key), Mapping):
             options[key] = cls(**options[key])

@@ -3,11 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.config.overrides import Overrides, parse_overrides
-from dlcourse.errors import ConfigError, Problem
+from dlcourse.data import Data
+from dlcourse.data.fingerprint import differences, fingerprint
+from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Problem
 
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
@@ -21,8 +24,61 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
     Where it runs and when it ends is left out, and so is how often it is saved.
     """
-    relevant = {path: value for path, value in _flat(config).items() if path not in _BESIDE}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(settings(config), sort_keys=True).encode()).hexdigest()
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All in a resolved config that a step depends on, by dotted path."""
+    return {path: value for path, value in _flat(config).items() if path not in _BESIDE}
+
+
+def check_config(config: Mapping[str, Any], state: Mapping[str, Any], run: Path) -> None:
+    """Check that a checkpoint was written under what a run's ``config.yaml`` says now.
+
+    Args:
+        config: what the file says, without the defaults of keys that it does not have.
+        state: of the checkpoint.
+        run: the run's folder.
+    Raises:
+        CheckpointError: the file was changed; names every value that was.
+    """
+    if state["config"] == config_hash(config):
+        return
+    before, now = state.get("settings"), settings(config)
+    said = [] if before is None else [
+        f"{path} is {_shown(now, path)}, trained with {_shown(before, path)}"
+        for path in dict.fromkeys([*before, *now])
+        if (path in before, before.get(path)) != (path in now, now.get(path))
+    ]
+    what = f": {'; '.join(said)}" if said else ""
+    raise CheckpointError(
+        f"{run / 'config.yaml'}: was changed after the run was trained under another config{what}; restore it, or "
+        "start a new run with the config as it is now"
+    )
+
+
+def check_data(data: Data, state: Mapping[str, Any], run: Path, mend: str) -> None:
+    """Check that data are those that a checkpoint was trained on.
+
+    Args:
+        data: as they are now.
+        state: of the checkpoint; one of an earlier version knows no fingerprint and is taken as it is.
+        run: the run's folder.
+        mend: what to do, for the message.
+    Raises:
+        ChangedDataError: names what differs.
+    """
+    if not state.get("fingerprint"):
+        return
+    found = differences(state["fingerprint"], fingerprint(data))
+    if found:
+        source = f" ({data.dataset.source})" if data.dataset.source else ""
+        said = f"{run}: the data{source} changed since this run was trained: {'; '.join(found)}"
+        raise ChangedDataError(f"{said}; {mend}")
+
+
+def _shown(values: Mapping[str, Any], path: str) -> str:
+    return repr(values[path]) if path in values else "not there"
 
 
 def same_experiment(saved: Config, config: Config) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from dlcourse.training.step import TrainStep
 EVALUATION_BATCH = 256
 """Samples that go through a model at once where no gradient is wanted, if training does not take more."""
 
+_PAST_RATES = 1000  # learning rates of steps taken that are compared where a run is to become longer
+
 
 @dataclass
 class Pieces:
@@ -116,11 +118,42 @@ class Pieces:
         optimizer = registry.build("optimizer", spec, params=list(self.model.parameters()))
         if self.closed_form:
             return ClosedFormStep(self.model, self.loss, optimizer)
-        schedule = self.config["optimizer"].get("schedule")
-        if schedule is not None:
-            schedule = registry.build("schedule", schedule, total_steps=self.total_steps)
+        schedule = self.schedule(self.total_steps)
         settings = {key: self.train[key] for key in ("clip_norm", "accumulate", "l1", "l2", "ema")}
         return TrainStep(self.model, self.loss, optimizer, schedule=schedule, **settings)
+
+    def schedule(self, total_steps: int) -> Any:
+        """The learning rate's schedule over a training of that length; None where there is none."""
+        spec = self.config["optimizer"].get("schedule")
+        return None if spec is None else registry.build("schedule", spec, total_steps=total_steps)
+
+    def check_past(self, total_steps: int | None, step: int, config: str) -> None:
+        """Check that the steps of a run that goes on would have been the same in a training as long as it is to be.
+
+        Args:
+            total_steps: how long it was to be when they were taken; None: no schedule asked.
+            step: how many they are.
+            config: the run's config file, for the message.
+        Raises:
+            ConfigError: the schedule would have given them other learning rates.
+        """
+        if total_steps is None or total_steps == self.total_steps:
+            return
+        before, now = self.schedule(total_steps), self.schedule(self.total_steps)
+        for each in range(0, step, max(1, step // _PAST_RATES)):
+            if before.factor(each) != now.factor(each):
+                break
+        else:
+            return
+        epochs = self.train["steps"] is None
+        length = f"train.epochs={self.train['epochs'] or 1}" if epochs else f"train.steps={self.train['steps']}"
+        last = step - 1
+        raise ConfigError(
+            f"optimizer.schedule: {self.config['optimizer']['schedule']['name']} is spread over the whole training: "
+            f"the {step} steps taken belong to one of {total_steps} steps, in one of {self.total_steps} they would "
+            f"have had other learning rates (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
+            f"{now.factor(last):.4g}); start a new run of that length: dlcourse run {config} {length}"
+        )
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The model's outputs for raw inputs (N, *in_shape), both on the host."""

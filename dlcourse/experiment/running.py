@@ -13,7 +13,7 @@ from dlcourse.backend import probe
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.errors import ConfigError, UserError, named
-from dlcourse.experiment.identity import config_hash, lengthened, same_experiment
+from dlcourse.experiment.identity import lengthened, same_experiment
 from dlcourse.experiment.pieces import assemble
 from dlcourse.experiment.session import Session
 from dlcourse.experiment.trained import load_run
@@ -138,8 +138,8 @@ def _start(
             log = Log(folder.log, quiet)
             if not first_batches:  # else nothing is kept
                 log(f"run folder: {folder.path}")
-            session = Session(pieces, folder, log, config_hash(config.data), config.overrides, profile)
-            return _finish(session, None, plots, kept=not first_batches)
+            session = Session(pieces, folder, log, config.data, config.overrides, profile)
+            return _finish(session, plots, kept=not first_batches)
 
 
 def _resume(
@@ -162,7 +162,7 @@ def _resume(
     if beside is not None:
         longer = longer.apply_overrides(same_experiment(longer, beside))
     with folder.lock():
-        log = Log(folder.log, quiet)
+        log = Log(None, quiet)  # a refusal changes nothing in the folder
         with loud(folder.checkpoints):
             folder.checkpoints.mkdir(exist_ok=True)  # where somebody deleted it, the run begins anew
         found = _where_to_go_on(folder, given, log)
@@ -174,22 +174,23 @@ def _resume(
             return _finished(folder, result, device)
         with on_device(device or config.data["device"], log) as chosen, terminable():
             pieces = assemble(longer.data, chosen)
-            if longer is not config:
-                # As given, without keys that only this version of the program knows: the checkpoints hold its hash.
-                write_bytes(folder.config, replace(longer, data=longer.given).dump().encode())
-            log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
             # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
-            identity = config_hash(longer.given)
-            session = Session(pieces, folder, log, identity, {**earlier, **longer.overrides}, profile)
-            return _finish(session, found, plots)
+            session = Session(pieces, folder, log, longer.given, {**earlier, **longer.overrides}, profile)
+            if found is not None:
+                session.restore(found)
+            if longer is not config:
+                write_bytes(folder.config, replace(longer, data=longer.given).dump().encode())
+            log.write_to(folder.log)
+            log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
+            return _finish(session, plots)
 
 
 def _where_to_go_on(folder: RunFolder, given: Path | None, log: Log) -> Checkpoint | None:
     return checkpoint.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
 
 
-def _finish(session: Session, found: Checkpoint | None, plots: bool, kept: bool = True) -> Result:
-    session.run(found)
+def _finish(session: Session, plots: bool, kept: bool = True) -> Result:
+    session.run()
     if plots:
         _draw(session.folder, session.log, kept)
     path, history = session.folder.path, session.history.events

@@ -6,7 +6,9 @@ from typing import Any
 
 from dlcourse.backend import memory
 from dlcourse.config.rules import choice_notes
+from dlcourse.data.fingerprint import fingerprint
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
+from dlcourse.experiment.identity import check_config, check_data, config_hash, settings
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoint import Checkpoint
@@ -35,7 +37,8 @@ class Session:
         pieces: data, model, and how to step.
         folder: the run's; the caller holds its lock.
         log: says what happens.
-        identity: the config's hash, see :func:`~dlcourse.experiment.identity.config_hash`.
+        given: what the run's ``config.yaml`` says, of which the checkpoints keep a hash; without the defaults of keys
+            that only this version of the program knows.
         overrides: what was asked for beside the config, for ``result.json``.
         profile: time the parts of a step.
     Attributes:
@@ -49,17 +52,21 @@ class Session:
         pieces: Pieces,
         folder: RunFolder,
         log: Log,
-        identity: str,
+        given: Mapping[str, Any],
         overrides: Mapping[str, Any],
         profile: bool = False,
     ):
         self.pieces, self.folder, self.log, self.overrides = pieces, folder, log, dict(overrides)
+        self.given = given
+        self._found: Checkpoint | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.estimates: dict[str, float] = {}
         train = pieces.train
         self.facts = Facts(
             pieces.config["seed"],
-            identity,
+            config_hash(given),
+            settings(given),
+            fingerprint(pieces.data),
             Inputs.of(pieces.data).to_json(),
             pieces.data.normalizer.state_dict(),
         )
@@ -92,17 +99,29 @@ class Session:
             [callback for callback in callbacks if callback is not None],
         )
 
-    def run(self, found: Checkpoint | None = None) -> None:
+    def restore(self, found: Checkpoint) -> None:
+        """Go on from a checkpoint; nothing is written yet.
+
+        Raises:
+            CheckpointError: it belongs to another config or another model.
+            ChangedDataError: it was trained on other data.
+            ConfigError: the steps taken would have been others in a training of this length.
+        """
+        path = self.folder.path
+        check_config(self.given, found.state, path)
+        check_data(self.pieces.data, found.state, path, "restore the data, or start a new run")
+        self.pieces.check_past(found.state.get("schedule_steps"), found.state["step"], str(self.folder.config))
+        restore(self.trainer, found, self.facts)
+        self._found = found
+
+    def run(self) -> None:
         """Train to the end, evaluate, and write everything.
 
-        Args:
-            found: where to go on from.
         Raises:
             DivergenceError, Interrupted, OutOfMemoryError, DlcourseError: ``result.json`` says what happened.
         """
-        if found is not None:
-            restore(self.trainer, found, self.facts)
-            self.store.restart_from(found)
+        if self._found is not None:
+            self.store.restart_from(self._found)
         for note in choice_notes(self.pieces.config):
             self.log(f"note: {note}")
         self._write_result("running")

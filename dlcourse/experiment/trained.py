@@ -1,6 +1,7 @@
 """A run that is there: its model, to evaluate on any data and to ask for predictions."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from dlcourse.backend import precision
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Part, prepare
-from dlcourse.errors import ConfigError, DataError, Problem, UserError
+from dlcourse.data.preparation import COMMON
+from dlcourse.errors import ChangedDataError, ConfigError, DataError, Problem, UserError
+from dlcourse.experiment.identity import check_config, check_data
 from dlcourse.experiment.pieces import build_metrics
 from dlcourse.training import checkpoint
 from dlcourse.training.checkpoint import Checkpoint
@@ -74,7 +77,8 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
         device: instead of the config's.
         which: ``best`` or ``last``; by default those weights that the run's metrics are of.
     Raises:
-        UserError: there is no run, or its checkpoint is missing, damaged, or does not fit.
+        UserError: there is no run, or its checkpoint is missing, damaged, or does not fit, or its ``config.yaml`` was
+            changed.
         DeviceError: the device is not there.
     """
     path = Path(path)
@@ -87,6 +91,7 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
         found = CheckpointStore(folder.checkpoints).load_for_use(which)
     else:
         found = checkpoint.read(given)
+    check_config(config.given, found.state, folder.path)
     inputs = Inputs.from_json(found.state["data"])
     chosen = backend.get(device or config.data["device"])
     with backend.use(chosen):
@@ -99,7 +104,9 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     return Trained(folder, config, chosen, model.eval(), inputs, normalizer, found)
 
 
-def evaluate_run(trained: Trained, split: str | None = None, data: Overrides = ()) -> dict[str, dict[str, float]]:
+def evaluate_run(
+    trained: Trained, split: str | None = None, data: Overrides = (), allow_changed_data: bool = False
+) -> dict[str, dict[str, float]]:
     """The run's metrics, by split.
 
     Args:
@@ -107,8 +114,11 @@ def evaluate_run(trained: Trained, split: str | None = None, data: Overrides = (
             ``all`` with other data.
         data: changes to the config's data section, such as ``["data.path=other.csv"]``. The training statistics stay
             those of the run.
+        allow_changed_data: measure the run's own data as they are now, though they changed since: the splits are dealt
+            anew then, and may hold samples that the model was trained on. A warning says what changed.
     Raises:
         UserError: there is no such split, or the data do not fit the model.
+        ChangedDataError: the run's own data changed since.
     """
     config = _with_data(trained.config, data)
     if split is None and config is not trained.config:
@@ -117,6 +127,10 @@ def evaluate_run(trained: Trained, split: str | None = None, data: Overrides = (
     if split == "all":
         section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
     found = prepare(section, config.data["seed"])
+    if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
+        again = split == "all" or config is not trained.config
+        own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
+        _check_unchanged(own, trained, allow_changed_data)
     _check_fits(found, trained)
     parts = {"all": _joined(found.parts)} if split == "all" else found.parts
     if split is not None and split not in parts:
@@ -138,6 +152,24 @@ def _with_data(config: Config, overrides: Overrides) -> Config:
     if wrong:
         raise ConfigError([Problem(path, "only data.* can be changed to evaluate a run", source) for path in wrong])
     return config.apply_overrides(overrides)
+
+
+def _source(config: Config) -> dict[str, Any]:
+    """What names the data set, without how it is split."""
+    return {key: value for key, value in config.data["data"].items() if key not in COMMON}
+
+
+def _check_unchanged(data: Data, trained: Trained, allowed: bool) -> None:
+    mend = (
+        "restore the data; or measure them as they are now, where each split may hold samples that the model was "
+        "trained on: --allow-changed-data; or measure all of another file: data.path=FILE"
+    )
+    try:
+        check_data(data, trained.source.state, trained.folder.path, mend)
+    except ChangedDataError as error:
+        if not allowed:
+            raise
+        warnings.warn(str(error).rpartition(f"; {mend}")[0], stacklevel=3)
 
 
 def _metrics(config: Config) -> dict[str, Any]:

@@ -22,6 +22,17 @@ class Log:
 
     def __init__(self, path: Path | None, quiet: bool):
         self.path, self.quiet = path, quiet
+        self._unwritten: list[str] = []
+
+    def write_to(self, path: Path) -> None:
+        """From now on write to this file too, beginning with what was said before there was one.
+
+        Raises:
+            DlcourseError: the file cannot be written.
+        """
+        self.path = path
+        self._write(self._unwritten)
+        self._unwritten = []
 
     def __call__(self, text: str) -> None:
         """Say one or more lines.
@@ -29,12 +40,18 @@ class Log:
         Raises:
             DlcourseError: the file cannot be written.
         """
-        if self.path is not None:
-            stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            with loud(self.path), open(self.path, "a", encoding="utf-8") as file:
-                file.writelines(f"{stamp} {line}\n" for line in text.splitlines())
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        lines = [f"{stamp} {line}\n" for line in text.splitlines()]
+        if self.path is None:
+            self._unwritten += lines
+        else:
+            self._write(lines)
         if not self.quiet:
             show(text)
+
+    def _write(self, lines: list[str]) -> None:
+        with loud(self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.writelines(lines)
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:

@@ -21,12 +21,16 @@ class Facts:
     Attributes:
         seed: the run's seed: with the step it says everything random.
         config: a hash of what the config says of the data, the model and the training.
+        settings: what was hashed, by dotted path.
+        fingerprint: of the data, see :mod:`dlcourse.data.fingerprint`.
         data: names, units and encoder of the inputs, see :mod:`dlcourse.training.inputs`.
         normalizer: the arrays of the normalizer that the training split fitted.
     """
 
     seed: int
     config: str
+    settings: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
     data: Mapping[str, Any]
     normalizer: Mapping[str, np.ndarray]
 
@@ -39,6 +43,9 @@ def capture(trainer: Trainer, facts: Facts) -> Content:
         "step": trainer.step,
         "seed": facts.seed,
         "config": facts.config,
+        "settings": dict(facts.settings),
+        "fingerprint": dict(facts.fingerprint),
+        "schedule_steps": _schedule_steps(trainer),
         "data": dict(facts.data),
         "train_step": flatten(trainer.train_step.state_dict(), "train_step", arrays),
         "callbacks": trainer.state_dict(),
@@ -50,13 +57,8 @@ def restore(trainer: Trainer, found: Checkpoint, facts: Facts) -> None:
     """Put a trainer where a checkpoint says.
 
     Raises:
-        CheckpointError: the checkpoint belongs to another config, or its arrays do not fit the model or the optimizer.
+        CheckpointError: its arrays do not fit the model or the optimizer, or its data were called otherwise.
     """
-    if found.state["config"] != facts.config:
-        raise CheckpointError(
-            f"{found.path}: was written under another config than the run's config.yaml, which has been changed since; "
-            "start a new run, or restore config.yaml"
-        )
     if found.state["data"] != facts.data:
         raise CheckpointError(
             f"{found.path}: was written with other data than there are now (their names, units or range differ); "
@@ -69,6 +71,12 @@ def restore(trainer: Trainer, found: Checkpoint, facts: Facts) -> None:
     load_weights(trainer.model, found)
     trainer.train_step.load_state_dict(unflatten(found.state["train_step"], found.arrays))
     trainer.load_state_dict(found.state["callbacks"])
+
+
+def _schedule_steps(trainer: Trainer) -> int | None:
+    """The length of training that the learning rate's schedule is spread over; None without a schedule."""
+    schedule = getattr(trainer.train_step, "schedule", None)
+    return None if schedule is None else schedule.total_steps
 
 
 def load_weights(model: Any, found: Checkpoint) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcourse.errors import CheckpointError, ConfigError, Interrupted, UserError
+from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Interrupted, UserError
 from dlcourse.experiment import run
 from dlcourse.experiment.identity import config_hash
 from dlcourse.training.checkpoint import read
@@ -208,7 +208,7 @@ def test_a_resumed_run_keeps_its_config(tmp_path: Path, monkeypatch) -> None:
         go(None, tmp_path, resume=broken, name="other")
     config = broken / "config.yaml"
     config.write_text(config.read_text().replace("lr: 0.02", "lr: 0.03"))
-    with pytest.raises(CheckpointError, match=r"another config than the run's config.yaml, which has been changed"):
+    with pytest.raises(CheckpointError, match=r"optimizer.lr is 0.03, trained with 0.02; restore it"):
         go(None, tmp_path, resume=broken)
 
 
@@ -231,13 +231,13 @@ def test_the_config_may_be_named_again_if_it_is_the_same(tmp_path: Path, monkeyp
 def test_a_run_of_an_earlier_version_whose_config_knew_fewer_keys_goes_on(tmp_path: Path, monkeypatch) -> None:
     config = changed(NET, train={"checkpoint_every": 10})
     whole = go(config, tmp_path / "whole").folder
-    from dlcourse.experiment import running
+    from dlcourse.experiment import session
 
     with monkeypatch.context() as patch:  # the version that did not know data.augment yet
         def fewer(data: dict) -> str:
             return config_hash({**data, "data": {k: v for k, v in data["data"].items() if k != "augment"}})
 
-        patch.setattr(running, "config_hash", fewer)
+        patch.setattr(session, "config_hash", fewer)
         broken = killed_at(monkeypatch, config, tmp_path / "broken", 30)
     file = broken / "config.yaml"
     file.write_text(file.read_text().replace("  augment: null\n", ""))
@@ -257,8 +257,54 @@ def test_other_data_than_before_are_refused(tmp_path: Path, monkeypatch) -> None
     }
     broken = killed_at(monkeypatch, config, tmp_path / "runs", 4)
     np.savetxt(data, 2 * rows, delimiter=",", header="a,b,y", comments="")
-    with pytest.raises(CheckpointError, match="was written with other data"):
+    before = content(broken)
+    for overrides in ({}, {"train.epochs": 12}):
+        with pytest.raises(ChangedDataError, match=r"train still has 32 samples, but others or with other values; val"):
+            go(None, tmp_path, resume=broken, overrides=overrides)
+    np.savetxt(data, rows[:-3], delimiter=",", header="a,b,y", comments="")
+    with pytest.raises(ChangedDataError, match=r"data.csv.*train had 32 samples, now 30; val had 8 samples, now 7"):
         go(None, tmp_path, resume=broken)
+    assert content(broken) == before
+    np.savetxt(data, rows, delimiter=",", header="a,b,y", comments="")
+    assert go(None, tmp_path, resume=broken).history[-1]["epoch"] == 9
+
+
+def content(run: Path) -> dict[Path, bytes]:
+    """Every file of a run, to see that nothing was written."""
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "refused"),
+    [
+        ("cosine", True),
+        ("one_cycle", True),
+        ("constant", False),
+        ({"name": "step", "step_size": 3}, False),
+        ({"name": "cosine", "warmup": 500}, False),  # the steps taken all warm up, in a longer training too
+    ],
+    ids=str,
+)
+def test_a_schedule_that_is_spread_over_the_training_cannot_be_lengthened(
+    tmp_path: Path, schedule: str | dict, refused: bool
+) -> None:
+    config = changed(NET, optimizer={"schedule": schedule}, train={"epochs": 2})
+    run = go(config, tmp_path).folder
+    before = content(run)
+    if not refused:
+        go(None, tmp_path, resume=run, overrides={"train.epochs": 3})
+        return
+    with pytest.raises(ConfigError, match=r"spread over .*12 steps.*18.*dlcourse run .*config.yaml train.epochs=3"):
+        go(None, tmp_path, resume=run, overrides={"train.epochs": 3})
+    with pytest.raises(ConfigError, match=r"spread over the whole training"):
+        go(changed(config, train={"epochs": 3}), tmp_path, resume=run)
+    assert content(run) == before
+    file = run / "config.yaml"
+    file.write_text(file.read_text().replace("epochs: 2", "epochs: 3"))
+    (run / "result.json").unlink()
+    with pytest.raises(ConfigError, match=r"spread over the whole training"):
+        go(None, tmp_path, resume=run)
+    go(config, tmp_path)  # a new run is free to
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

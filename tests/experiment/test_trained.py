@@ -6,7 +6,7 @@ import pytest
 from safetensors import safe_open
 
 from dlcourse.cli import main
-from dlcourse.errors import CheckpointError, ConfigError, DataError, UserError
+from dlcourse.errors import CheckpointError, ConfigError, UserError
 from dlcourse.experiment import evaluate_run, load_run, run
 from dlcourse.experiment.trained import units
 from dlcourse.training.checkpoint import encode, read
@@ -76,7 +76,7 @@ def test_other_data_are_normalised_as_the_run_was(line: Path, tmp_path: Path) ->
     assert found["all"]["mse"] == pytest.approx(expected, rel=1e-4)
     with pytest.raises(ConfigError, match=r"only data.\* can be changed"):
         evaluate_run(trained, data=["model.name=mlp"])
-    with pytest.raises(DataError, match="do not fit the model: task classification, trained with regression"):
+    with pytest.raises(ConfigError, match="model.name: linear is for regression, the data are for classification"):
         evaluate_run(trained, data={"data": {"name": "spirals"}})
 
 
@@ -202,3 +202,67 @@ def test_where_a_checkpoint_is_damaged_the_others_are_named(tmp_path: Path) -> N
     assert "last.safetensors: damaged" in said and "--checkpoint best" in said and "--checkpoint last" not in said
     assert f"of step 100: {folder}/checkpoints/previous.safetensors" in said and f"--resume {folder}" in said
     assert load_run(folder, which="best").source.state["step"]
+
+
+def table(path: Path, rows: int) -> None:
+    x = np.random.default_rng(0).normal(size=(rows, 2))
+    path.write_text("\n".join(["a,b,y", *(f"{a},{b},{'yes' if a + b > 0 else 'no'}" for a, b in x)]) + "\n")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> tuple[Path, Path]:
+    """A run on a table, and the table."""
+    data = tmp_path / "data.csv"
+    table(data, 40)
+    section = {"name": "csv", "path": str(data), "target": "y", "split": {"train": 0.6, "val": 0.2, "test": 0.2}}
+    optimizer = {"name": "sgd", "lr": 0.1}
+    config = {**LINE, "seed": 20, "data": section, "model": "softmax", "loss": "cross_entropy", "optimizer": optimizer}
+    return go({**config, "metrics": ["accuracy"]}, tmp_path / "runs"), data
+
+
+@pytest.mark.parametrize("arguments", [[], ["--split", "test"], ["--split", "all"], ["data.limit={test: 3}"]], ids=str)
+def test_data_that_changed_since_are_refused_unless_allowed(own, arguments: list[str], capsys) -> None:
+    folder, data = own
+    assert main(["evaluate", str(folder), *arguments]) == 0
+    before = capsys.readouterr().out
+    table(data, 41)
+    assert main(["evaluate", str(folder), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "train had 24 samples, now 25" in error and "--allow-changed-data" in error and str(data) in error
+    assert main(["evaluate", str(folder), *arguments, "--allow-changed-data"]) == 0
+    assert "note: " in (said := capsys.readouterr().out) and "train had 24 samples, now 25" in said
+    table(data, 40)
+    assert main(["evaluate", str(folder), *arguments]) == 0
+    assert capsys.readouterr().out == before
+
+
+def test_other_data_and_new_inputs_are_no_changed_data(own, tmp_path: Path) -> None:
+    folder, data = own
+    table(data, 41)
+    table(tmp_path / "other.csv", 30)
+    assert set(evaluate_run(load_run(folder), data=[f"data.path={tmp_path / 'other.csv'}"])) == {"all"}
+    assert main(["predict", str(folder), "0.1,0.2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seed: 20", "seed: 21", "seed is 21, trained with 20"),
+        ("train: 0.6", "train: 0.5", "data.split.train is 0.5, trained with 0.6"),
+        ("", "", ""),
+        ("lr: 0.1", "lr: 0.2", "optimizer.lr is 0.2, trained with 0.1"),
+    ],
+    ids=["seed", "split", "metrics", "lr"],
+)
+def test_every_reader_of_a_run_finds_a_config_that_was_changed(own, capsys, old: str, new: str, said: str) -> None:
+    folder, _ = own
+    file = folder / "config.yaml"
+    text = file.read_text()
+    if not said:
+        old, new, said = "name: accuracy", "name: cross_entropy", "metrics is "
+    assert old in text
+    file.write_text(text.replace(old, new))
+    for arguments in (["evaluate"], ["predict", "0.1,0.2"], ["export", "--to", str(folder / "x.npz")]):
+        assert main([arguments[0], str(folder), *arguments[1:]]) == 2
+        assert f"{file}: was changed" in (error := capsys.readouterr().err) and said in error
+    assert main(["run", "--resume", str(folder)]) == 2
