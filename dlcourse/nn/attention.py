@@ -1,15 +1,18 @@
 """Multi-head attention."""
 
+import functools
 import math
+import operator
 from typing import Any
 
 from dlcourse import backend
-from dlcourse.autograd import Parameter, Tensor
+from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
-from dlcourse.errors import ArgumentError
+from dlcourse.backend.precision import full, is_floating
+from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
-from dlcourse.ops.attention import scaled_dot_product_attention
+from dlcourse.ops.attention import on_device, scaled_dot_product_attention
 from dlcourse.ops.linear import linear, unbind
 
 __all__ = ["MultiHeadAttention"]
@@ -40,25 +43,52 @@ class MultiHeadAttention(Module):
         self.out_proj = Linear(dim, dim)
         self.out_proj.bias.data[...] = 0
 
-    def forward(self, x: Tensor, padding_mask: Any = None) -> Tensor:
+    def forward(self, x: Tensor, *, padding_mask: Any = None, attn_mask: Any = None) -> Tensor:
         """Attend within x (N, T, dim).
 
+        Both masks are those of ``torch.nn.MultiheadAttention``: booleans are True where a key is **hidden** (the
+        function ``scaled_dot_product_attention`` has it the other way round, as in PyTorch), floats are added to the
+        scores. A query that sees no key gets the output's bias alone.
+
         Args:
-            padding_mask: booleans (N, T), True where a position is padding that nobody may look at (PyTorch's
+            padding_mask: (N, T), True where a position is padding that nobody may look at (PyTorch's
                 ``key_padding_mask``).
+            attn_mask: (T, T), (N heads, T, T) or what broadcasts to (N, heads, T, T), by query and key; a float tensor
+                that requires a gradient gets it.
+        Raises:
+            ShapeError: the shapes do not fit, or a mask is of whole numbers, which could mean either.
         """
+        x = as_tensor(x)
+        if x.ndim != 3 or x.shape[2] != self.dim:
+            raise ShapeError(f"MultiHeadAttention: expected x (N, T, {self.dim}), got {x.shape}")
         n, t, _ = x.shape
         width = self.dim // self.heads
         # (N, T, 3, heads, d) -> (3, N, heads, T, d)
         qkv = linear(x, self.in_proj_weight, self.in_proj_bias).reshape(n, t, 3, self.heads, width)
         q, k, v = unbind(qkv.transpose(2, 0, 3, 1, 4))
-        visible = None
-        if padding_mask is not None:
-            array = padding_mask.data if isinstance(padding_mask, Tensor) else padding_mask
-            visible = ~backend.of(x.data).asarray(array).astype(bool)[:, None, None, :]
+        mask = self._mask(x, padding_mask, attn_mask)
         drop = self.dropout if self.training else 0.0
-        y = scaled_dot_product_attention(q, k, v, visible, causal=self.causal, dropout=drop)
+        y = scaled_dot_product_attention(q, k, v, mask, causal=self.causal, dropout=drop)
         return self.out_proj(y.transpose(0, 2, 1, 3).reshape(n, t, self.dim))
+
+    def _mask(self, x: Tensor, padding_mask: Any, attn_mask: Any) -> Tensor | None:
+        """Both masks as the one that ``scaled_dot_product_attention`` takes, (N or 1, heads or 1, T or 1, T)."""
+        n, t, _ = x.shape
+        masks = []
+        if padding_mask is not None:
+            masks.append(_hiding("padding_mask", x, padding_mask))
+            if masks[0].shape != (n, t):
+                raise ShapeError(f"MultiHeadAttention: expected padding_mask {(n, t)}, got {masks[0].shape}")
+            masks[0] = masks[0].reshape(n, 1, 1, t)
+        if attn_mask is not None:
+            mask = _hiding("attn_mask", x, attn_mask)
+            shapes = (t, t), (n * self.heads, t, t)
+            if mask.ndim != 4 and mask.shape not in shapes:
+                raise ShapeError(f"MultiHeadAttention: expected attn_mask {shapes[0]} or {shapes[1]}, got {mask.shape}")
+            masks.append(mask.reshape(n, self.heads, t, t) if mask.ndim == 3 else mask)
+        if all(mask.dtype == bool for mask in masks):
+            return Tensor(~functools.reduce(operator.or_, (mask.data for mask in masks))) if masks else None
+        return functools.reduce(operator.add, (_added(x, mask) for mask in masks))
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         n, t, dim = in_shape
@@ -66,3 +96,21 @@ class MultiHeadAttention(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, heads={self.heads}, causal={self.causal}, dropout={self.dropout}"
+
+
+def _hiding(name: str, x: Tensor, mask: Any) -> Tensor:
+    mask = on_device(x, mask)
+    if mask.dtype != bool and not is_floating(mask.dtype):
+        raise ShapeError(
+            f"MultiHeadAttention: {name} is booleans, True where a key is hidden, or floats that are added to the "
+            f"scores, got {mask.dtype}; use {name}.astype(bool)"
+        )
+    return mask
+
+
+def _added(x: Tensor, mask: Tensor) -> Tensor:
+    """What is added to the scores: -inf where booleans hide."""
+    if mask.dtype != bool:
+        return mask
+    xp = backend.array_module(mask.data)
+    return Tensor(xp.where(mask.data, -xp.inf, 0).astype(full(x.dtype)))

@@ -286,11 +286,17 @@ def _lstm_layer_grad(*settings: int) -> Maker:
     return make
 
 
-def _attention(n: int, heads: int, t: int, s: int, d: int, masked: bool, causal: bool, drop: bool, grad: bool) -> Maker:
+def _attention(
+    n: int, heads: int, t: int, s: int, d: int, masked: bool | str, causal: bool, drop: bool, grad: bool
+) -> Maker:
     def make(draw: np.random.Generator, dtype: type) -> tuple:
         q = draw.normal(size=(n, heads, t, d)).astype(dtype)
         k, v = (draw.normal(size=(n, heads, s, d)).astype(dtype) for _ in range(2))
-        mask = draw.random((n, 1, 1, s)) < 0.7 if masked else None
+        mask = draw.random((n, 1, 1, s)) < 0.7 if masked is True else None
+        if masked == "added":  # by float32 also to scores of 16 bits; the last query sees nothing
+            hidden = np.where(draw.random((t, s)) < 0.7, 0, -np.inf)
+            hidden[-1] = -np.inf
+            mask = (draw.normal(size=(heads, t, s)) + hidden).astype(dtype)
         kept = ((draw.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
         arguments = q, k, v, mask, causal, kept
         if not grad:
@@ -311,6 +317,8 @@ ATTENTION = [  # N, heads, T, S, d; masked, causal, dropped
     (0, 2, 3, 3, 4, False, False, False),
     (1, 1, 3, 4, 132, True, False, True),
     (2, 1, 3, 5, 7, False, True, False),
+    (2, 3, 5, 7, 4, "added", False, True),
+    (2, 2, 70, 70, 32, "added", True, False),
 ]
 
 

@@ -429,6 +429,17 @@ CASES = [
         lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv, attn_mask=t.as_tensor(KEYS)),
     ),
     Case(
+        "attention-bias",
+        F.scaled_dot_product_attention,
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5), (3, 4, 6)),
+        lambda t, q, k, v, b: t.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=b),
+    ),
+    Case(
+        "attention-bias-dropout",
+        lambda *qkvb: _same_draw(lambda: F.scaled_dot_product_attention(*qkvb, causal=True, dropout=0.3)),
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5), (4, 6)),
+    ),
+    Case(
         "attention-dropout",
         lambda *qkv: _same_draw(lambda: F.scaled_dot_product_attention(*qkv, dropout=0.3)),
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),

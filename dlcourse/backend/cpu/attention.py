@@ -37,10 +37,12 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
         scores = p[part]
         np.matmul(q[part], k[part].swapaxes(-1, -2), out=scores)
         scores *= width**-0.5
+        if mask is not None and mask.dtype == bool:
+            np.copyto(scores, -np.inf, where=~mask[part])
+        elif mask is not None:
+            scores += mask[part]
         if hidden is not None:
             scores += hidden
-        if mask is not None:
-            np.copyto(scores, -np.inf, where=~mask[part])
         # A row that sees no key has -inf as its maximum; with 0 in its place the row's exponentials are all 0.
         top = scores.max(axis=-1, keepdims=True, initial=-np.inf)
         scores -= np.where(np.isfinite(top), top, 0)

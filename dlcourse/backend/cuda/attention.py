@@ -48,7 +48,7 @@ def attention_grad(
 
 def _by_blocks(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> bool:
     """Measured once for each setting, forward and gradient in one, where it is not clear beforehand."""
-    if not attention_blocks.suits(q, k, v):
+    if not attention_blocks.suits(q, k, v) or (mask is not None and mask.dtype != bool):
         return False
     scores = math.prod(q.shape[:3]) * k.shape[2]
     if scores * q.shape[3] < LEAST_WORK or scores * full(q.dtype).itemsize > MOST_WEIGHTS:

@@ -31,12 +31,14 @@ def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept
     q, k, v = operands = tuple(_batch(part) for part in parts)
     scores = gemm(q, k.swapaxes(1, 2), dtype=full(q.dtype))
     p = scores if scores.dtype == q.dtype else xp.empty(scores.shape, dtype=q.dtype)
-    rows, visible = p.size // keys, NULL
-    if mask is not None:
+    rows, visible, added = p.size // keys, NULL, NULL
+    if mask is not None and mask.dtype == bool:
         visible = xp.ascontiguousarray(xp.broadcast_to(mask, shape)).astype(np.uint8)
+    elif mask is not None:
+        added = xp.ascontiguousarray(xp.broadcast_to(mask.astype(scores.dtype, copy=False), shape))
     settings = np.int64(rows), np.int32(steps), np.int32(keys), scores.dtype.type(q.shape[2] ** -0.5), np.int32(causal)
     factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
-    _rows(f"attention_softmax_{name}", rows, (scores, p, visible, factors, used, *settings))
+    _rows(f"attention_softmax_{name}", rows, (scores, p, visible, added, factors, used, *settings))
     y = gemm(p if kept is None else used, v)
     return y.reshape(*shape[:3], v.shape[2]), Saved(p, operands)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.half import in_float32
 
 
 class Weights:
@@ -21,7 +22,8 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
     Args:
         q: (N, heads, T, d).
         k, v: (N, heads, S, d).
-        mask: booleans that broadcast to (N, heads, T, S); False hides a key. A query that sees no key gets zeros.
+        mask: what broadcasts to (N, heads, T, S): booleans, False hides a key; or floats, which are added to the
+            scores, -inf hides a key. A query that sees no key gets zeros.
         causal: position t sees keys up to t + S - T only.
         kept: factors (N, heads, T, S) of dropout, 0 or 1 / (1 - p).
     Returns:
@@ -29,13 +31,11 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
     """
     xp = array_module(q)
     scores = q @ k.swapaxes(-1, -2) * (q.shape[-1] ** -0.5)
-    visible = mask
+    if mask is not None:
+        scores = xp.where(mask, scores, -xp.inf) if mask.dtype == bool else scores + mask
     if causal:
         t, s = scores.shape[-2:]
-        earlier = xp.tri(t, s, s - t, dtype=bool)
-        visible = earlier if mask is None else mask & earlier
-    if visible is not None:
-        scores = xp.where(visible, scores, -xp.inf)
+        scores = xp.where(xp.tri(t, s, s - t, dtype=bool), scores, -xp.inf)
     top = scores.max(axis=-1, keepdims=True) if scores.shape[-1] else xp.zeros((*scores.shape[:-1], 1), scores.dtype)
     p = xp.exp(scores - xp.where(xp.isfinite(top), top, 0))
     totals = p.sum(axis=-1, keepdims=True)
@@ -56,8 +56,14 @@ def attention_grad(
     """
     p = saved.p
     dv = (p if kept is None else p * kept).swapaxes(-1, -2) @ dout
+    ds = attention_scores_grad(dout, v, kept, saved) * (q.shape[-1] ** -0.5)
+    return ds @ k, ds.swapaxes(-1, -2) @ q, dv
+
+
+@in_float32
+def attention_scores_grad(dout: Array, v: Array, kept: Array | None, saved: Weights) -> Array:
+    """dS = P (dP - sum dP P) of the scores, (N, heads, T, S), from the weights that the reference kept."""
     dp = dout @ v.swapaxes(-1, -2)
     if kept is not None:
         dp = dp * kept
-    ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True)) * (q.shape[-1] ** -0.5)
-    return ds @ k, ds.swapaxes(-1, -2) @ q, dv
+    return saved.p * (dp - (dp * saved.p).sum(axis=-1, keepdims=True))

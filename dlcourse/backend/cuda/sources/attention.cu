@@ -2,23 +2,25 @@
 // and after are cuBLASLt's.
 #include "common.cuh"
 
-// Of scores (rows, keys), which are written over, weights, which may be the same array: a row that sees no key gets zeros. Row r is query r % steps. Where
-// there are factors of dropout, `used` becomes the weights times them.
+// Of scores (rows, keys), which are written over, weights, which may be the same array: a row that sees no key gets zeros. Row r
+// is query r % steps. A mask is `visible`, or `added` to the scores. Where there are factors of dropout, `used` becomes the
+// weights times them.
 template <class T>
 __device__ void attention_softmax(
-    real<T>* scores, T* weights, const unsigned char* visible, const real<T>* kept, T* used, long long rows, int steps, int keys,
-    real<T> scale, int causal
+    real<T>* scores, T* weights, const unsigned char* visible, const real<T>* added, const real<T>* kept, T* used,
+    long long rows, int steps, int keys, real<T> scale, int causal
 ) {
     using R = real<T>;
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     if (row >= rows) return;  // the whole warp
     R* s = scores + row * keys;
     const unsigned char* seen = visible ? visible + row * keys : visible;
+    const R* bias = added ? added + row * keys : added;
     const int last = causal ? (int)(row % steps) + keys - steps : keys - 1;
     const R lowest = -(R)(1e300 * 1e300);
     R top = lowest;
     for (int k = threadIdx.x; k < keys; k += 32) {
-        const R value = k <= last && (!seen || seen[k]) ? s[k] * scale : lowest;
+        const R value = k <= last && (!seen || seen[k]) ? s[k] * scale + (bias ? bias[k] : (R)0) : lowest;
         s[k] = value;
         top = larger(top, value);
     }
@@ -62,9 +64,9 @@ __device__ void attention_softmax_grad(
 }
 
 FOR_ALL_TYPES(attention_softmax,
-    (real<T>* scores, T* weights, const unsigned char* visible, const real<T>* kept, T* used, long long rows, int steps, int keys,
-     real<T> scale, int causal),
-    (scores, weights, visible, kept, used, rows, steps, keys, scale, causal))
+    (real<T>* scores, T* weights, const unsigned char* visible, const real<T>* added, const real<T>* kept, T* used,
+     long long rows, int steps, int keys, real<T> scale, int causal),
+    (scores, weights, visible, added, kept, used, rows, steps, keys, scale, causal))
 FOR_ALL_TYPES(attention_softmax_grad,
     (real<T>* dp, T* ds, const T* p, const real<T>* kept, T* used, long long rows, int keys, real<T> scale),
     (dp, ds, p, kept, used, rows, keys, scale))
