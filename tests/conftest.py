@@ -55,12 +55,15 @@ def no_plugins_left() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many op cases ran, and what was skipped: a line a reason, where pytest's own has one a place."""
+    """Say how many op cases and PyTorch samples ran, and what was skipped: a line a reason, not a place."""
     notes = {}
     for report in terminalreporter.stats.get("passed", []):
         notes |= dict(report.user_properties)
     if "op_cases" in notes:
         terminalreporter.write_line(f"operations: {notes['op_cases']} cases over {notes['operations']} operations ran")
+    for table in ("operators", "modules", "optimizers"):
+        if f"pytorch_{table}" in notes:
+            terminalreporter.write_line(f"PyTorch's samples of {table}: {notes[f'pytorch_{table}']}")
     skipped = Counter()
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

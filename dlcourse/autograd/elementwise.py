@@ -163,26 +163,30 @@ class Abs(Function):
 
 
 class Clip(Function):
-    """y = min(max(x, low), high); dx = dy inside the bounds (both included), 0 outside."""
+    """y = min(max(x, low), high); dx = dy inside the bounds (both included), dlow = dy below, dhigh = dy above.
+
+    A bound is a number, an array, or None where there is none. Where low > high, y is high and dhigh is dy.
+    """
 
     wide = True
 
-    def __init__(self, low: float | None, high: float | None):
-        self.low, self.high = low, high
+    def forward(self, x: Array, low: Any, high: Any) -> Array:
+        self.inputs = x, low, high
+        return xp_of(x).clip(x, low, high)
 
-    def forward(self, x: Array) -> Array:
-        if self.low is None and self.high is None:
-            raise ValueError("clip needs a lower or an upper bound")
-        self.x = x
-        return xp_of(x).clip(x, self.low, self.high)
-
-    def backward(self, dout: Array) -> Array:
-        inside = xp_of(dout).ones(self.x.shape, dtype=bool)
-        if self.low is not None:
-            inside &= self.x >= self.low
-        if self.high is not None:
-            inside &= self.x <= self.high
-        return dout * inside
+    def backward(self, dout: Array) -> tuple:
+        x, low, high = self.inputs
+        xp = xp_of(dout)
+        below = False if low is None else x < low
+        above = False if high is None else x > high
+        if low is not None and high is not None:
+            crossed = xp.asarray(low > high)
+            below, above = below & ~crossed, above | crossed
+        outside = below | above
+        return tuple(
+            unbroadcast(xp.where(mask, dout, 0), shape_of(value)) if need else None
+            for value, mask, need in zip(self.inputs, (~outside, below, above), self.needs, strict=True)
+        )
 
 
 class Maximum(Function):

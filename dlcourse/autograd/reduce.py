@@ -1,6 +1,7 @@
 """Sums, means, extremes and variances over axes; ``axis`` and ``keepdims`` as in NumPy."""
 
 import math
+from collections.abc import Sequence
 from math import prod
 
 from dlcourse.autograd.function import Function, xp_of
@@ -10,6 +11,25 @@ from dlcourse.errors import ShapeError
 Axis = int | tuple[int, ...] | None
 
 
+def axes_of(name: str, axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """The axes from 0; of a tensor without axes, which has 0 and -1 as PyTorch has it, none.
+
+    Raises:
+        ShapeError: there is no such axis, or it is named twice.
+        TypeError: an axis is no whole number.
+    """
+    named = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if any(isinstance(one, bool) or not hasattr(one, "__index__") for one in named):
+        raise TypeError(f"{name}: an axis is a whole number, got {axis!r}")
+    span = max(ndim, 1)
+    if any(not -span <= one < span for one in named):
+        raise ShapeError(f"{name}: a tensor of {ndim} axes has the axes {-span} to {span - 1}, got {axis}")
+    counted = tuple(one % span for one in named)
+    if len(set(counted)) < len(counted):
+        raise ShapeError(f"{name}: each axis is named once, got {axis}")
+    return counted if ndim else ()
+
+
 class Reduction(Function):
     """What reductions share: the axes, and giving a reduced array its axes back with length 1."""
 
@@ -17,11 +37,13 @@ class Reduction(Function):
 
     def __init__(self, axis: Axis = None, keepdims: bool = False):
         self.axis, self.keepdims = axis, keepdims
+        self.name = type(self).__name__.lower()
 
     def remember(self, x: Array) -> None:
         """Keep the input's shape: as it is, with the reduced axes of length 1, and how many elements met in each."""
-        axes = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
-        axes = {axis % x.ndim if x.ndim else axis for axis in axes}
+        if self.axis is not None:
+            self.axis = axes_of(self.name, self.axis, x.ndim)
+        axes = range(x.ndim) if self.axis is None else self.axis
         self.shape = x.shape
         self.kept = tuple(1 if i in axes else size for i, size in enumerate(x.shape))
         self.count = prod(x.shape[i] for i in axes)

@@ -66,8 +66,9 @@ class Concatenate(Function):
         self.axis = axis
 
     def forward(self, *inputs: Array) -> Array:
+        joined = xp_of(*inputs).concatenate(inputs, axis=self.axis)
         self.sizes = [x.shape[self.axis] for x in inputs]
-        return xp_of(*inputs).concatenate(inputs, axis=self.axis)
+        return joined
 
     def backward(self, dout: Array) -> tuple:
         ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes) - 1)]
@@ -100,8 +101,8 @@ class Unbind(Function):
             return joined
         xp = xp_of(*(dout for dout in douts if dout is not None))
         dx = xp.empty(self.shape, dtype=self.dtype)
-        for part, dout in zip(dx, douts, strict=True):
-            part[...] = 0 if dout is None else dout
+        for place, dout in enumerate(douts):
+            dx[place] = 0 if dout is None else dout
         return dx
 
 

@@ -8,6 +8,7 @@ is gone at once, and after a backward pass its nodes have let go of everything t
 import contextlib
 import heapq
 import itertools
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +22,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.half import half_among
 from dlcourse.backend.precision import is_floating, named
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
 
 DEFAULT_DTYPE = np.float32
 
@@ -107,8 +108,9 @@ def apply(function: Function, *inputs: Any) -> Any:
     except ShapeError:
         raise
     except ValueError as error:
-        shapes = ", ".join(str(a.shape) for a in arrays if hasattr(a, "shape"))
-        raise ShapeError(f"{type(function).__name__.lower()}: inputs of shape {shapes} do not fit: {error}") from error
+        raise ShapeError(f"{_described(function, arrays, 'shape')} do not fit: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"{_described(function, arrays, 'dtype')} do not go: {error}") from error
     several = isinstance(value, tuple)
     # NumPy gives a scalar where a result has no axes; a tensor always holds an array.
     outputs = tuple(
@@ -121,6 +123,12 @@ def apply(function: Function, *inputs: Any) -> Any:
         for index, out in enumerate(outputs):
             out.requires_grad, out._node, out._index = True, node, index
     return outputs if several else outputs[0]
+
+
+def _described(function: Function, arrays: list, what: str) -> str:
+    """Which operation, and its inputs' shapes or types."""
+    values = ", ".join(str(getattr(a, what)) for a in arrays if hasattr(a, what))
+    return f"{type(function).__name__.lower()}: inputs of {what} {values}"
 
 
 def _destinations(parents: tuple) -> tuple[Array | None, ...]:
@@ -211,7 +219,13 @@ class Tensor:
         return backend.to_host(self.data)
 
     def item(self) -> float | int | bool:
-        """The only element, as a Python number; waits for the device."""
+        """The only element, as a Python number; waits for the device.
+
+        Raises:
+            ShapeError: there are several elements, or none.
+        """
+        if self.size != 1:
+            raise ShapeError(f"a tensor of shape {self.shape} is not one number: expected one element, got {self.size}")
         return self.data.item()
 
     def tolist(self) -> list:
@@ -224,13 +238,13 @@ class Tensor:
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __float__(self) -> float:
-        return float(self.data.item())
+        return float(self.item())
 
     def __int__(self) -> int:
-        return int(self.data.item())
+        return int(self.item())
 
     def __bool__(self) -> bool:
-        return bool(self.data.item())
+        return bool(self.item())
 
     def __format__(self, spec: str) -> str:
         """As PyTorch: ``f"{loss:.4f}"`` formats the one number of a tensor without axes."""
@@ -423,9 +437,16 @@ class Tensor:
         """The absolute value of each element."""
         return apply(elementwise.Abs(), self)
 
-    def clip(self, min: float | None = None, max: float | None = None) -> "Tensor":
-        """Each element, no smaller than ``min`` and no larger than ``max``."""
-        return apply(elementwise.Clip(min, max), self)
+    def clip(self, min: Any = None, max: Any = None) -> "Tensor":
+        """Each element, no smaller than ``min`` and no larger than ``max``: numbers, or tensors that get a gradient.
+
+        Raises:
+            ValueError: neither is given.
+        """
+        if min is None and max is None:
+            raise ArgumentError("clip: expected a lower or an upper bound, got none")
+        low, high = (None if bound is None else self._operand(bound) for bound in (min, max))
+        return apply(elementwise.Clip(), self, low, high)
 
     def sum(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
         """The sum over the axes, over all without any."""
@@ -445,20 +466,39 @@ class Tensor:
 
     def var(self, axis: reduce.Axis = None, correction: int = 1, keepdims: bool = False) -> "Tensor":
         """The variance, over n - ``correction``: by default unbiased, as in PyTorch (NumPy's default is 0)."""
+        if correction is None:
+            raise ArgumentError("var: correction is a number (1 is the unbiased variance), got None")
         return apply(reduce.Var(axis, correction, keepdims), self)
 
-    def argmax(self, axis: int | None = None) -> "Tensor":
-        """The index of the largest element, the first where several reach it; without a gradient."""
-        return Tensor(self.data.argmax(axis=axis))
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
+        """The index of the largest element, the first where several reach it; without a gradient.
+
+        Raises:
+            ShapeError: there is no such axis, or nothing along it.
+        """
+        axes = None if axis is None else reduce.axes_of("argmax", axis, self.ndim)
+        if not self.size and (axes is None or not all(self.shape[one] for one in axes)):
+            raise ShapeError(f"argmax: there is nothing to choose from in a tensor of shape {self.shape}")
+        place = self.data.argmax(axis=axes[0] if axes else None, keepdims=keepdims)
+        return Tensor(backend.array_module(self.data).asarray(place))
 
     def reshape(self, *new_shape: Any) -> "Tensor":
         """The elements, row by row, in another shape; one length may be -1."""
         return apply(shape.Reshape(_flat_arguments(new_shape)), self)
 
-    def flatten(self, start_axis: int = 0) -> "Tensor":
-        """The axes from ``start_axis`` on as one."""
-        length = int(np.prod(self.shape[start_axis:]))
-        return self.reshape(*self.shape[:start_axis], length)
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "Tensor":
+        """The axes from ``start_dim`` to ``end_dim``, both included, as one.
+
+        Raises:
+            ShapeError: there is no such axis, or the first comes after the last.
+        """
+        if not self.ndim:
+            return self.reshape(1)
+        (first,), (last,) = (reduce.axes_of("flatten", one, self.ndim) for one in (start_dim, end_dim))
+        if first > last:
+            raise ShapeError(f"flatten: the first axis comes after the last, got {start_dim} and {end_dim}")
+        length = math.prod(self.shape[first : last + 1])
+        return self.reshape(*self.shape[:first], length, *self.shape[last + 1 :])
 
     def transpose(self, *axes: Any) -> "Tensor":
         """The axes in another order, reversed without one (NumPy's rule, not ``torch.transpose``'s swap of two)."""

@@ -64,10 +64,17 @@ class SiLU(Module):
 
 
 class Softplus(Module):
-    """log(1 + e^x)."""
+    """log(1 + e^(beta x)) / beta; x itself where beta x is above ``threshold``."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.softplus(x)
+        return activation.softplus(x, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class GELU(Module):

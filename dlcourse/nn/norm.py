@@ -31,7 +31,7 @@ class BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
-        if num_features < 1 or eps <= 0 or not 0 <= momentum <= 1:
+        if num_features < 1 or eps <= 0 or momentum is None or not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: got {num_features=}, {eps=}, {momentum=}")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, dtype="float32"))

@@ -94,16 +94,20 @@ class SiLU(Function):
 
 
 class Softplus(Function):
-    """y = log(1 + e^x), a smooth ReLU; dx = dy s(x) with the logistic s."""
+    """y = log(1 + e^bx) / b, a smooth ReLU, and x where bx > threshold; dx = dy s(bx) with the logistic s, or dy."""
 
     wide = True
 
+    def __init__(self, beta: float, threshold: float):
+        self.beta, self.threshold = beta, threshold
+
     def forward(self, x: Array) -> Array:
-        self.x = x
-        return xp_of(x).logaddexp(x, 0)
+        self.scaled = x if self.beta == 1 else x * self.beta
+        xp = xp_of(x)
+        return xp.where(self.scaled > self.threshold, x, xp.logaddexp(self.scaled, 0) / self.beta)
 
     def backward(self, dout: Array) -> Array:
-        return dout * logistic(self.x)
+        return dout * xp_of(dout).where(self.scaled > self.threshold, 1, logistic(self.scaled)).astype(dout.dtype)
 
 
 class GELUTanh(Function):
@@ -166,9 +170,9 @@ def silu(x: Tensor) -> Tensor:
     return apply(SiLU(), x)
 
 
-def softplus(x: Tensor) -> Tensor:
-    """log(1 + e^x)."""
-    return apply(Softplus(), x)
+def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e^(beta x)) / beta; x itself where beta x is above ``threshold``."""
+    return apply(Softplus(beta, threshold), x)
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:

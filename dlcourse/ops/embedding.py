@@ -33,6 +33,8 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
     Raises:
         ShapeError: indices are no integers, or (on the CPU, where asking is free) outside 0..V-1.
     """
+    if weight.ndim != 2:
+        raise ShapeError(f"embedding: expected weight (V, D), got {weight.shape}")
     array = indices.data if isinstance(indices, Tensor) else indices
     if not hasattr(array, "dtype") or type(array) is not type(weight.data):
         array = backend.of(weight.data).asarray(array)

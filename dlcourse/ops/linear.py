@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.autograd import shape as shapes
+from dlcourse.autograd.reduce import axes_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
 from dlcourse.errors import ShapeError
@@ -89,7 +90,15 @@ def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """The tensors joined along an axis that they have."""
+    """The tensors joined along an axis that they have.
+
+    Raises:
+        TypeError: one is no tensor.
+        ShapeError: they have no such axis, or differ in another one.
+    """
+    strange = next((type(x).__name__ for x in tensors if not isinstance(x, Tensor)), None)
+    if strange is not None:
+        raise TypeError(f"concatenate: expected tensors, got a {strange}")
     return apply(shapes.Concatenate(axis), *tensors)
 
 
@@ -98,8 +107,17 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     return apply(shapes.Stack(axis), *tensors)
 
 
-def unbind(x: Tensor) -> tuple[Tensor, ...]:
-    """The slices of x along its first axis; cheaper backward than indexing one after another."""
-    if not x.ndim or not len(x):
-        raise ShapeError(f"unbind: x needs a first axis with something in it, got {x.shape}")
+def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
+    """The slices of x along an axis, which goes; cheaper backward than indexing one after another.
+
+    Raises:
+        ShapeError: x has no such axis, or nothing along it.
+    """
+    if not x.ndim:
+        raise ShapeError(f"unbind: expected x with an axis, got shape {x.shape}")
+    (place,) = axes_of("unbind", axis, x.ndim)
+    if not x.shape[place]:
+        raise ShapeError(f"unbind: expected something along axis {axis}, got shape {x.shape}")
+    if place:
+        x = x.transpose(place, *(other for other in range(x.ndim) if other != place))
     return apply(shapes.Unbind(), x)

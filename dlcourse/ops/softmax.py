@@ -2,6 +2,7 @@
 
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.autograd.function import xp_of
+from dlcourse.autograd.reduce import axes_of
 from dlcourse.backend.device import Array
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -49,38 +50,51 @@ class LogSumExp(Function):
 
     wide = True
 
-    def __init__(self, axis: int):
-        self.axis = axis
+    def __init__(self, axes: tuple[int, ...], keepdims: bool):
+        self.axes, self.keepdims = axes, keepdims
 
     def forward(self, x: Array) -> Array:
         xp = xp_of(x)
-        top = _maximum(x, self.axis)
+        top = _maximum(x, self.axes)
         exponentials = xp.exp(x - top)
-        totals = exponentials.sum(axis=self.axis, keepdims=True)
+        totals = exponentials.sum(axis=self.axes, keepdims=True)
         self.share = exponentials / totals
-        return xp.squeeze(xp.log(totals) + top, axis=self.axis)
+        y = xp.log(totals) + top
+        return y if self.keepdims else xp.squeeze(y, axis=self.axes)
 
     def backward(self, dout: Array) -> Array:
-        return self.share * xp_of(dout).expand_dims(dout, self.axis)
+        return self.share * (dout if self.keepdims else xp_of(dout).expand_dims(dout, self.axes))
 
 
-def _maximum(x: Array, axis: int) -> Array:
+def _maximum(x: Array, axis: int | tuple[int, ...]) -> Array:
     """The largest element along the axis; 0 where that is infinite, so that no inf - inf arises from -inf rows."""
     xp = xp_of(x)
-    top = x.max(axis=axis, keepdims=True) if x.shape[axis] else xp.zeros_like(x.sum(axis=axis, keepdims=True))
+    top = x.max(axis=axis, keepdims=True) if x.size else xp.zeros_like(x.sum(axis=axis, keepdims=True))
     return xp.where(xp.isfinite(top), top, 0).astype(x.dtype)
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """e^x / sum e^x along the axis: positive numbers that sum to one."""
-    return apply(Softmax(axis), x)
+    """e^x / sum e^x along the axis: positive numbers that sum to one. ShapeError where x has no such axis."""
+    return _along("softmax", Softmax, x, axis)
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """log softmax(x) along the axis, without overflow or log 0."""
-    return apply(LogSoftmax(axis), x)
+    return _along("log_softmax", LogSoftmax, x, axis)
 
 
-def logsumexp(x: Tensor, axis: int = -1) -> Tensor:
-    """log sum e^x along the axis, without overflow; the axis goes."""
-    return apply(LogSumExp(axis), x)
+def logsumexp(x: Tensor, axis: int | tuple[int, ...] = -1, keepdims: bool = False) -> Tensor:
+    """log sum e^x along the axis or axes, without overflow; they go, or stay with length 1 (``keepdims``).
+
+    Raises:
+        ShapeError: x has no such axis.
+    """
+    return apply(LogSumExp(axes_of("logsumexp", axis, x.ndim), keepdims), x)
+
+
+def _along(name: str, function: type[Softmax] | type[LogSoftmax], x: Tensor, axis: int) -> Tensor:
+    """The function along an axis that is there; a tensor without axes counts as one row of one."""
+    if x.ndim == 0:
+        axes_of(name, axis, 0)
+        return apply(function(-1), x.reshape(1)).reshape(())
+    return apply(function(*axes_of(name, axis, x.ndim)), x)

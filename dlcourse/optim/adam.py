@@ -45,7 +45,7 @@ class Adam(Optimizer):
         eps: NonNegative = 1e-8,
         weight_decay: NonNegative = 0.0,
     ):
-        beta1, beta2 = betas
+        beta1, beta2 = map(float, betas)
         require(0 <= beta1 < 1 and 0 <= beta2 < 1, f"betas have to lie in [0, 1), got {tuple(betas)}")
         require(eps >= 0, f"eps has to be at least 0, got {eps}")
         require(weight_decay >= 0, f"weight_decay has to be at least 0, got {weight_decay}")

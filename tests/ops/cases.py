@@ -117,6 +117,12 @@ CASES = [
     Case("clip", lambda a: a.clip(-0.5, 0.7), ((3, 4),), lambda t, a: a.clip(-0.5, 0.7)),
     Case("clip-below", lambda a: a.clip(min=0.1), ((3, 4),), lambda t, a: a.clip(min=0.1)),
     Case("clip-above", lambda a: a.clip(max=0.1), ((3, 4),), lambda t, a: a.clip(max=0.1)),
+    Case(
+        "clip-tensors",
+        lambda a, low, high: a.clip(low, high),
+        ((3, 4), (4,), (3, 1)),
+        lambda t, a, low, high: t.clamp(a, low, high),
+    ),
     Case("maximum", F.maximum, ((3, 4), (4,)), lambda t, a, b: t.maximum(a, b)),
     Case("minimum", F.minimum, ((3, 1), (3, 4)), lambda t, a, b: t.minimum(a, b)),
     Case("maximum-number", lambda a: F.maximum(a, 0.3), ((3, 4),), lambda t, a: a.clip(min=0.3)),
@@ -152,6 +158,9 @@ CASES = [
     Case("concatenate", lambda a, b: F.concatenate([a, b], axis=1), ((3, 4), (3, 2)), lambda t, a, b: t.cat([a, b], 1)),
     Case("stack", lambda a, b: F.stack([a, b], axis=1), ((3, 4), (3, 4)), lambda t, a, b: t.stack([a, b], 1)),
     Case("unbind", lambda a: 2 * F.unbind(a)[0] + F.unbind(a)[2], ((3, 4),), lambda t, a: 2 * a[0] + a[2]),
+    Case("unbind-axis", lambda a: F.unbind(a, -1)[1], ((3, 4),), lambda t, a: a.unbind(-1)[1]),
+    Case("flatten-range", lambda a: a.flatten(1, 2), ((2, 3, 4, 2),), lambda t, a: a.flatten(1, 2)),
+    Case("sum-no-axes", lambda a: a.sum(axis=-1, keepdims=True), ((),), lambda t, a: a.sum(-1, True)),
     Case("unbind-all", _unbound_slices, ((3, 4),), lambda t, a: (a[0] * a[1]) * a[2]),
     Case("broadcast_to", lambda a: F.broadcast_to(a, (2, 3, 4)), ((3, 1),), lambda t, a: t.broadcast_to(a, (2, 3, 4))),
     # --- products and matrices ------------------------------------------------------------------------------------
@@ -213,6 +222,12 @@ CASES = [
     Case("elu", lambda x: F.elu(x, 0.7), ((3, 4),), lambda t, x: t.nn.functional.elu(x, 0.7)),
     Case("silu", F.silu, ((3, 4),), lambda t, x: t.nn.functional.silu(x)),
     Case("softplus", F.softplus, ((3, 4),), lambda t, x: t.nn.functional.softplus(x)),
+    Case(
+        "softplus-beta",
+        lambda x: F.softplus(x, beta=3.0, threshold=0.2),
+        ((3, 4),),
+        lambda t, x: t.nn.functional.softplus(x, beta=3.0, threshold=0.2),
+    ),
     Case("gelu", F.gelu, ((3, 4),), lambda t, x: t.nn.functional.gelu(x)),
     Case(
         "gelu-tanh",
@@ -226,6 +241,13 @@ CASES = [
     Case("softmax-axis", lambda x: F.softmax(x, axis=1), ((2, 3, 4),), lambda t, x: t.softmax(x, 1)),
     Case("log_softmax", F.log_softmax, ((3, 4),), lambda t, x: t.log_softmax(x, -1)),
     Case("logsumexp", lambda x: F.logsumexp(x, axis=0), ((3, 4),), lambda t, x: t.logsumexp(x, 0)),
+    Case(
+        "logsumexp-axes",
+        lambda x: F.logsumexp(x, (0, 2), True),
+        ((3, 4, 2),),
+        lambda t, x: x.logsumexp((0, 2), keepdim=True),
+    ),
+    Case("softmax-no-axes", lambda x: F.softmax(x, axis=0), ((),), lambda t, x: t.softmax(x, 0)),
     Case("softmax-empty", F.softmax, ((0, 3),), lambda t, x: t.softmax(x, -1)),
     Case(
         "cross_entropy",

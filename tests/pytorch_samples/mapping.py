@@ -1,0 +1,250 @@
+"""PyTorch's names and ours: one line a name.
+
+A value is called with what PyTorch's function is called with. Where ours wants another layout (channels last), the line
+turns the inputs and the result by our own ``transpose``, through which the gradients go back. Nothing else is changed:
+an argument that ours lacks counts as not offered. :data:`INCOMPARABLE` says why a name of both cannot be compared.
+"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlcourse import functional as F
+from dlcourse import nn, optim
+from dlcourse.autograd import Tensor
+from tests.pytorch_samples.compare import NotComparableError, NotOfferedError, called, turned
+
+
+def last(x: Tensor) -> Tensor:
+    """Axis 1 goes to the end: (N, C, H, W) -> (N, H, W, C)."""
+    return x if x.ndim < 3 else x.transpose(0, *range(2, x.ndim), 1)
+
+
+def first(x: Tensor) -> Tensor:
+    """The last axis goes to place 1: (N, H, W, C) -> (N, C, H, W)."""
+    return x if x.ndim < 3 else x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+def swapped(ours: Callable) -> Callable:
+    """With its first two arguments in the other order."""
+    return lambda a, b, *args, **kwargs: called(ours, (b, a, *args), kwargs)
+
+
+def renamed(ours: Callable, **names: str) -> Callable:
+    """With our names for some of PyTorch's keywords."""
+    return lambda *args, **kwargs: called(ours, args, {names.get(key, key): value for key, value in kwargs.items()})
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, **kwargs: Any) -> Tensor:
+    if training and 0 < p < 1:
+        raise NotComparableError("other random numbers")
+    return called(F.dropout, (x, p, training), kwargs)
+
+
+def layer_norm(x: Tensor, normalized_shape: tuple, *args: Any, **kwargs: Any) -> Tensor:
+    if len(normalized_shape) != 1:
+        raise NotOfferedError("normalized_shape of several axes")
+    return called(F.layer_norm, (x, *args), kwargs)
+
+
+def batch_norm(x: Tensor, running_mean: Any, running_var: Any, weight: Any, bias: Any, **kwargs: Any) -> Tensor:
+    if not kwargs.pop("training", False) or weight is None or bias is None:
+        raise NotOfferedError("evaluation, or no weight and bias")
+    running = None if running_mean is None else (running_mean.data, running_var.data)
+    return first(called(F.batch_norm, (last(x), weight, bias), {"running": running, **kwargs}))
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    # --- arithmetic and comparison --------------------------------------------------------------------------------
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div.no_rounding_mode": operator.truediv,
+    "true_divide": operator.truediv,
+    "pow": operator.pow,
+    "neg": operator.neg,
+    "positive": operator.pos,
+    "__radd__": Tensor.__radd__,
+    "__rsub__": Tensor.__rsub__,
+    "rsub": Tensor.__rsub__,
+    "__rmul__": Tensor.__rmul__,
+    "__rdiv__": Tensor.__rtruediv__,
+    "__rpow__": Tensor.__rpow__,
+    "__rmatmul__": Tensor.__rmatmul__,
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "matmul": F.matmul,
+    "mm": operator.matmul,
+    "bmm": operator.matmul,
+    "mv": operator.matmul,
+    "dot": operator.matmul,
+    # --- element by element ---------------------------------------------------------------------------------------
+    "abs": Tensor.abs,
+    "exp": Tensor.exp,
+    "log": Tensor.log,
+    "sqrt": Tensor.sqrt,
+    "clamp": Tensor.clip,
+    "clamp_min": lambda x, min: x.clip(min=min),
+    "clamp_max": lambda x, max: x.clip(max=max),
+    "maximum": F.maximum,
+    "minimum": F.minimum,
+    "max.binary": F.maximum,
+    "min.binary": F.minimum,
+    "where": lambda x, condition, other: F.where(condition, x, other),
+    "sigmoid": F.sigmoid,
+    "tanh": F.tanh,
+    "double": lambda x: x.to(dtype="float64"),
+    "float": lambda x: x.to(dtype="float32"),
+    "half": lambda x: x.to(dtype="float16"),
+    "long": lambda x: x.to(dtype="int64"),
+    "int": lambda x: x.to(dtype="int32"),
+    "bool": lambda x: x.to(dtype="bool"),
+    # --- reductions -----------------------------------------------------------------------------------------------
+    "sum": Tensor.sum,
+    "mean": Tensor.mean,
+    "amax": Tensor.max,
+    "amin": Tensor.min,
+    "max.reduction_no_dim": Tensor.max,
+    "min.reduction_no_dim": Tensor.min,
+    "var": Tensor.var,
+    "var.unbiased": Tensor.var,
+    "argmax": Tensor.argmax,
+    "item": Tensor.item,
+    # --- shape ----------------------------------------------------------------------------------------------------
+    "to": Tensor.to,
+    "reshape": Tensor.reshape,
+    "flatten": Tensor.flatten,
+    "permute": Tensor.transpose,
+    "T": lambda x: x.T,
+    "broadcast_to": F.broadcast_to,
+    "__getitem__": Tensor.__getitem__,
+    "cat": F.concatenate,
+    "stack": F.stack,
+    "unbind": F.unbind,
+    # --- matrices -------------------------------------------------------------------------------------------------
+    "trace": F.trace,
+    "logdet": F.logdet,
+    "linalg.solve": F.solve,
+    # --- softmax, activations, losses -----------------------------------------------------------------------------
+    "softmax": F.softmax,
+    "softmax.with_dtype": F.softmax,
+    "log_softmax": F.log_softmax,
+    "log_softmax.with_dtype": F.log_softmax,
+    "logsumexp": F.logsumexp,
+    "nn.functional.relu": F.relu,
+    "nn.functional.leaky_relu": F.leaky_relu,
+    "nn.functional.elu": F.elu,
+    "nn.functional.silu": F.silu,
+    "nn.functional.silu.complex": F.silu,
+    "nn.functional.softplus": F.softplus,
+    "nn.functional.gelu": F.gelu,
+    "nn.functional.cross_entropy": turned(F.cross_entropy, last),
+    # --- layers ---------------------------------------------------------------------------------------------------
+    "nn.functional.linear": F.linear,
+    "nn.functional.embedding": swapped(F.embedding),
+    "nn.functional.conv2d": turned(F.conv2d, last, last, back=first),
+    "nn.functional.max_pool2d": turned(F.max_pool2d, last, back=first),
+    "nn.functional.avg_pool2d": turned(F.avg_pool2d, last, back=first),
+    "nn.functional.layer_norm": layer_norm,
+    "nn.functional.group_norm": turned(F.group_norm, last, back=first),
+    "nn.functional.batch_norm": batch_norm,
+    "nn.functional.batch_norm.without_cudnn": batch_norm,
+    "nn.functional.dropout": dropout,
+    "nn.functional.scaled_dot_product_attention": F.scaled_dot_product_attention,
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One of our modules: its class, and how its inputs, result and weights come into PyTorch's layout and back."""
+
+    ours: Callable[..., nn.Module]
+    turns: tuple[Callable | None, ...] = ()
+    back: Callable | None = None
+    kernels: bool = False
+
+    def call(self, module: nn.Module) -> Callable:
+        """The module, called in PyTorch's layout."""
+        return turned(module.forward, *self.turns, back=self.back)
+
+    def weight(self, array: np.ndarray) -> np.ndarray:
+        """PyTorch's array of weights in our layout."""
+        return np.moveaxis(array, 1, -1) if self.kernels and array.ndim > 2 else array
+
+    def weight_back(self, array: np.ndarray) -> np.ndarray:
+        """Ours in PyTorch's."""
+        return np.moveaxis(array, -1, 1) if self.kernels and array.ndim > 2 else array
+
+
+def recurrent(ours: Callable) -> Callable:
+    """Made with ``batch_first=True``, which ours always are."""
+
+    def make(*args: Any, batch_first: bool = False, **kwargs: Any) -> nn.Module:
+        if batch_first is not True:
+            raise NotOfferedError("batch_first=False")
+        return called(ours, args, kwargs)
+
+    return make
+
+
+MODULES = {
+    "nn.Linear": Layer(nn.Linear),
+    "nn.Embedding": Layer(renamed(nn.Embedding, num_embeddings="num", embedding_dim="dim")),
+    "nn.Conv2d": Layer(nn.Conv2d, (last,), first, kernels=True),
+    "nn.AvgPool2d": Layer(nn.AvgPool2d, (last,), first),
+    "nn.MaxPool2d": Layer(nn.MaxPool2d, (last,), first),
+    "nn.BatchNorm1d": Layer(nn.BatchNorm, (last,), first),
+    "nn.BatchNorm2d": Layer(nn.BatchNorm, (last,), first),
+    "nn.BatchNorm3d": Layer(nn.BatchNorm, (last,), first),
+    "nn.GroupNorm": Layer(nn.GroupNorm, (last,), first),
+    "nn.LayerNorm": Layer(nn.LayerNorm),
+    "nn.MultiheadAttention": Layer(nn.MultiHeadAttention),
+    "nn.RNN": Layer(recurrent(nn.RNN)),
+    "nn.LSTM": Layer(recurrent(nn.LSTM)),
+    "nn.GRU": Layer(recurrent(nn.GRU)),
+    "nn.ELU": Layer(nn.ELU),
+    "nn.GELU": Layer(nn.GELU),
+    "nn.LeakyReLU": Layer(nn.LeakyReLU),
+    "nn.ReLU": Layer(nn.ReLU),
+    "nn.Sigmoid": Layer(nn.Sigmoid),
+    "nn.SiLU": Layer(nn.SiLU),
+    "nn.Softmax": Layer(nn.Softmax),
+    "nn.Softplus": Layer(nn.Softplus),
+    "nn.Tanh": Layer(nn.Tanh),
+    "nn.CrossEntropyLoss": Layer(nn.CrossEntropyLoss, (last,)),
+    "nn.MSELoss": Layer(nn.MSELoss),
+}
+
+OPTIMIZERS = {
+    "SGD": optim.SGD,
+    "Adam": optim.Adam,
+    "AdamW": optim.AdamW,
+    "Adagrad": optim.Adagrad,
+    "RMSprop": optim.RMSprop,
+}
+
+LENIENT = {
+    # The second operand may be a Python number, as in NumPy.
+    **dict.fromkeys(("maximum", "minimum", "max.binary", "min.binary", "clamp_min", "clamp_max"), ""),
+    # Whole numbers have a mean, as in NumPy.
+    "mean": "could not infer output dtype",
+    # A tensor of one number is a number.
+    **dict.fromkeys(("Adam", "AdamW"), "both floats or both Tensors"),
+}
+"""What we take and PyTorch refuses, on purpose: a part of PyTorch's message."""
+
+INCOMPARABLE = {
+    "nn.GaussianNLLLoss": "takes means and logarithms of standard deviations in one array, PyTorch variances apart",
+    "nn.functional.mse_loss": "no gradient goes to the target",
+    "transpose": "NumPy's: names every axis",
+    "max.reduction_with_dim": "NumPy's: the values alone",
+    "min.reduction_with_dim": "NumPy's: the values alone",
+}
+"""What has a name of PyTorch's and another meaning, which its docstring says."""

@@ -1,0 +1,47 @@
+"""Where the samples come from: private modules of PyTorch, which may be absent or may want packages that are."""
+
+import importlib
+import warnings
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import pytest
+
+MOST_SAMPLES = 60
+"""So many samples of one operator or module run: of more, as many at even distances."""
+
+_HOMES = {
+    "op_db": "common_methods_invocations",
+    "module_db": "common_modules",
+    "optim_db": "common_optimizers",
+}
+
+
+@cache
+def _table(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return getattr(importlib.import_module(f"torch.testing._internal.{_HOMES[name]}"), name)
+        except Exception as error:  # private: whatever is the matter with it, the program is not to blame
+            return f"{type(error).__name__}: {error}"
+
+
+def table(name: str) -> list:
+    """PyTorch's ``op_db``, ``module_db`` or ``optim_db``; skips the test, with the reason, where it is not there."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: its samples do not run")
+    found = _table(name)
+    if isinstance(found, str):
+        pytest.skip(f"PyTorch's samples are not to be had: {found}")
+    return found
+
+
+def spread(samples: Iterable, most: int = MOST_SAMPLES) -> tuple[list, int]:
+    """At most so many of the samples, evenly taken; and how many were left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        everything = list(samples)
+    step = -(-len(everything) // most) or 1
+    taken = everything[::step]
+    return taken, len(everything) - len(taken)
