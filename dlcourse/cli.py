@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,12 +20,15 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from dlcourse import __version__, commands
-from dlcourse.errors import ConfigError, DlcourseError, UserError
+from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
 from dlcourse.registry import load_plugin, nearest, plugins
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+
+_NUMBERS = re.compile(r"-([^-a-zA-Z]|(inf|nan)[^a-z]*$)", re.IGNORECASE)
+"""How an argument begins that is no option, though it begins with a dash: all options here begin with a letter."""
 
 _DESCRIPTION = "Every experiment of a deep-learning course as a YAML file: one trainer, on NumPy or on CuPy."
 _EXAMPLES = """\
@@ -60,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("interrupted", _INTERRUPTED, show_traceback)
     except ConfigError as error:
         return _fail(_listed(error), error.exit_code, show_traceback)
-    except DlcourseError as error:
+    except (DlcourseError, Interrupted) as error:
         return _fail(str(error), error.exit_code, show_traceback)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -139,15 +143,27 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any):
         super().__init__(**settings, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
+        self._negative_number_matcher = _NUMBERS  # argparse itself knows -1 and -0.5, and takes -0.5,0.3 for an option
+
     def parse_all(self, argv: list[str]) -> argparse.Namespace:
         """Parse all of ``argv``; positional arguments may stand between and behind options."""
         for action in self._actions:
             if action.nargs == "*" and not action.option_strings:
                 action.required = False  # Else the message about a missing argument names this one too.
-        args, unknown = self.parse_known_intermixed_args(argv)
+        end = argv.index("--") if "--" in argv else len(argv)
+        options, rest = argv[:end], argv[end + 1 :]
+        for word in options:
+            if self._looks_like_an_option(word) and word.partition("=")[0] not in self._option_string_actions:
+                hint = "" if word.startswith("--") else "; behind -- it is no option"
+                self.error(f"no option {word!r}{self._meant(word)}{hint}")
+        # What is behind -- gets a character in front that no argument has, as argparse forgets there what it has seen.
+        args, unknown = self.parse_known_intermixed_args([*options, *(_SHIELD + word for word in rest)])
         if unknown:
-            self.error(f"no option {unknown[0]!r}{self._meant(unknown[0])}")
-        return args
+            self.error(f"not understood: {unknown[0].removeprefix(_SHIELD)!r}")
+        return argparse.Namespace(**{name: _unshielded(value) for name, value in vars(args).items()})
+
+    def _looks_like_an_option(self, word: str) -> bool:
+        return word.startswith("-") and word != "-" and " " not in word and not _NUMBERS.match(word)
 
     def _meant(self, word: str) -> str:
         close = nearest(word.partition("=")[0], self._option_string_actions)
@@ -163,6 +179,15 @@ class _Parser(argparse.ArgumentParser):
         width = max(map(len, command_names()))
         listed = "\n".join(f"  {name:<{width}}  {_import(name).HELP}" for name in command_names())
         return text.replace("\noptions:", f"\ncommands:\n{listed}\n\noptions:")
+
+
+_SHIELD = "\0"
+
+
+def _unshielded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unshielded(each) for each in value]
+    return value.removeprefix(_SHIELD) if isinstance(value, str) else value
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -81,8 +81,11 @@ class OutOfMemoryError(DlcourseError):
     """A batch did not fit into the device's memory. Exit code 1: what was saved before is intact."""
 
 
-class Interrupted(DlcourseError):
-    """SIGINT or SIGTERM arrived and a checkpoint was written. Exit code 130 or 143 (128 + signal number)."""
+class Interrupted(BaseException):
+    """A signal ended the work. Exit code 128 + signal number, such as 130 or 143.
+
+    Like KeyboardInterrupt it is no Exception: what catches every Exception and goes on does not catch it.
+    """
 
     def __init__(self, message: str, signum: int):
         super().__init__(message)
@@ -91,4 +94,4 @@ class Interrupted(DlcourseError):
 
 def named(error: BaseException) -> str:
     """An error in words: ours speak for themselves, of others the class is half of what they say."""
-    return str(error) if isinstance(error, DlcourseError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, DlcourseError | Interrupted) else f"{type(error).__name__}: {error}"

@@ -74,9 +74,22 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     """The one of ``words`` that ``word`` was probably meant to be, by its letters or its beginning, or None."""
     lowered = {w.lower(): w for w in words}
     word = str(word).lower()
-    found = difflib.get_close_matches(word, lowered, n=1, cutoff=0.6)
+    found = [each for each in difflib.get_close_matches(word, lowered, n=5, cutoff=_ALIKE) if _alike(word, each)][:1]
     found = found or [longer for longer in lowered if len(word) > 2 and longer.startswith(word)]
     return lowered[found[0]] if found else None
+
+
+_ALIKE = 0.6  # of the letters; difflib's own measure for words that a person may have mixed up
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names are also alike without the words that they share: ``batch_norm`` is no ``clip_norm``."""
+    ours, theirs = one.split("_"), other.split("_")
+    our_rest = "_".join(word for word in ours if word not in theirs)
+    their_rest = "_".join(word for word in theirs if word not in ours)
+    if not our_rest or not their_rest:
+        return True
+    return difflib.SequenceMatcher(None, our_rest, their_rest).ratio() >= _ALIKE
 
 
 def register(kind: str, name: str) -> Callable[[C], C]:

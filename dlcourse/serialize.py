@@ -1,6 +1,9 @@
-"""Save and load a flat mapping of arrays as safetensors: nothing is ever unpickled."""
+"""Save and load a flat mapping of arrays as safetensors or npz: nothing is ever unpickled."""
 
+import io
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,28 +13,31 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Tensor
 from dlcourse.backend import precision
-from dlcourse.errors import CheckpointError
+from dlcourse.errors import ArgumentError, CheckpointError
 
 
 def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     """Write arrays or tensors by name, such as ``model.state_dict()``, whole or not at all.
 
-    Raises:
-        TypeError: a value is no array.
-    """
-    from safetensors.numpy import save as encode
+    The format is what the name's ending says: ``.npz``, or ``.safetensors``, which a name without an ending means too.
 
+    Raises:
+        TypeError: a value is no array of numbers.
+        ArgumentError: the name ends in something else.
+    """
+    file_format(path)  # before anything is copied from a device
     arrays = {}
     for name, value in state.items():
         array = value.data if isinstance(value, Tensor) else value
         if not hasattr(array, "dtype"):
             raise TypeError(f"save: {name!r} is {type(array).__name__}, not an array")
-        arrays[name] = np.array(backend.to_host(array), order="C")  # ascontiguousarray would give a scalar an axis
+        arrays[name] = backend.to_host(array)
+    content = encode(path, arrays)
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     try:
         with open(partial, "wb") as file:
-            file.write(encode(arrays))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, target)
@@ -39,8 +45,50 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def file_format(path: str | os.PathLike) -> str:
+    """``safetensors`` or ``npz``, by a file's name.
+
+    Raises:
+        ArgumentError: its ending is that of another format.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in ("", ".safetensors", ".npz"):
+        raise ArgumentError(f"{path}: expected a name that ends in .safetensors or .npz, and this ends in {ending}")
+    return ending.removeprefix(".") or "safetensors"
+
+
+def encode(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str] | None = None) -> bytes:
+    """The content of a file with these arrays, in the format that its name says.
+
+    Args:
+        texts: put into the metadata of safetensors; arrays of text in an npz.
+    Raises:
+        TypeError: an array of Python objects, or of a type that the format lacks.
+        ArgumentError: the name ends in something else.
+    """
+    texts = texts or {}
+    if file_format(path) == "npz":
+        return _npz({**arrays, **{name: np.array(text) for name, text in texts.items()}})
+    from safetensors.numpy import save as encoded
+
+    # ascontiguousarray would give a scalar an axis
+    return encoded({name: np.array(array, order="C", copy=None) for name, array in arrays.items()}, metadata=texts)
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    # Not by np.savez, which pickles objects, and takes no array that is called "file".
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in arrays.items():
+            if array.dtype.kind not in "biufcUS":
+                raise TypeError(f"{name!r} is of {array.dtype}, which an npz cannot hold; take .safetensors")
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+    return content.getvalue()
+
+
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read what :func:`save` wrote.
+    """Read what :func:`save` wrote, whatever the file is called.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -49,11 +97,17 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, deserialize
 
     try:
-        return {name: _array(entry) for name, entry in deserialize(Path(path).read_bytes())}
+        content = Path(path).read_bytes()
+        if content.startswith(b"PK"):
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        return {name: _array(entry) for name, entry in deserialize(content)}
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise CheckpointError(f"{path}: not a readable npz file ({error})") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+        raise CheckpointError(f"{path}: not a readable safetensors or npz file ({error})") from error
 
 
 _TYPES = {"BOOL": "bool", "C64": "complex64", "F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}

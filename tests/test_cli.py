@@ -358,5 +358,58 @@ def test_show_prints_a_config_that_runs_again(file: Path, capsys: pytest.Capture
 
 def test_show_of_a_model_that_keeps_its_samples(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = "data={name: gaussian_classes, samples: 30}"
-    assert cli.main(["show", "cubic.yaml", data, "model=knn", "optimizer=closed_form", "metrics=[accuracy]"]) == 0
+    assert cli.main(["show", "cubic.yaml", data, "model=knn", "optimizer=closed_form", "loss=null", "metrics=[]"]) == 0
     assert "(model)  KNN    (N, 3)" in capsys.readouterr().out
+
+
+class Trial:
+    """A command with one input."""
+
+    @staticmethod
+    def add_arguments(parser) -> None:
+        parser.add_argument("input")
+        parser.add_argument("more", nargs="*")
+        parser.add_argument("--seed", type=int)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["-0.5,0.3", "-1", "-1e3", "-.5", "-.5,2", "-inf", "-nan,1", "-", "-1;2", "-5 and more", "-∞", "-0x1F", "-1_000"],
+)
+def test_what_begins_with_a_minus_and_a_number_is_an_input(given: str) -> None:
+    seed = ["--seed", "-3"]
+    for argv in ([given], [*seed, given], [given, *seed], ["--", given], [*seed, "--", given]):
+        parser = cli._Parser(prog="trial")
+        Trial.add_arguments(parser)
+        assert parser.parse_all(argv).input == given
+    parser = cli._Parser(prog="trial")
+    Trial.add_arguments(parser)
+    assert parser.parse_all([given, "a", "-2,3", "--", "--seed", "-x"]).more == ["a", "-2,3", "--seed", "-x"]
+
+
+@pytest.mark.parametrize("given", ["-x", "-infinite", "-x=3", "--sed", "--sed=3"])
+def test_other_words_with_a_dash_are_options(given: str) -> None:
+    parser = cli._Parser(prog="trial")
+    Trial.add_arguments(parser)
+    with pytest.raises(errors.UserError, match=f"no option '{given}'"):
+        parser.parse_all(["a", given])
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:x", "cuda:-1", "gpu", "CPU", "cuda:12345", "cpu:0", ""])
+def test_a_device_of_no_such_name_is_the_users_mistake(name: str, file: Path, capsys) -> None:
+    if name:
+        assert cli.main(["run", "cubic.yaml", "--device", name]) == 2
+        assert f"no device {name!r}: expected auto, cpu, cuda or cuda:N" in capsys.readouterr().err
+    assert cli.main(["run", "cubic.yaml", f"device={name!r}"]) == 2
+    assert "device: expected auto, cpu, cuda or cuda:N" in capsys.readouterr().err
+
+
+def test_an_interruption_is_no_exception() -> None:
+    assert not issubclass(errors.Interrupted, Exception)
+    assert errors.named(errors.Interrupted("interrupted by SIGTERM", 15)) == "interrupted by SIGTERM"
+
+
+def test_compare_writes_csv_and_nothing_else(capsys) -> None:
+    for name in ("x.tex", "x.xlsx", "x.md"):
+        assert cli.main(["compare", "runs", "--csv", name]) == 2
+        assert "this writes comma-separated values; give a name that ends in .csv" in capsys.readouterr().err

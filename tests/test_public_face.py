@@ -10,7 +10,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import functional as F
 from dlcourse import nn, optim
-from dlcourse.errors import CheckpointError
+from dlcourse.errors import ArgumentError, CheckpointError
 
 
 def test_every_public_name_is_there() -> None:
@@ -95,16 +95,41 @@ def test_save_and_load_go_round(tmp_path) -> None:
     assert dl.load(path)["weight"].shape == (2, 3)  # the failed save left the file as it was
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text"])
-def test_a_damaged_file_is_one_clear_error(tmp_path, damage: str) -> None:
-    path = tmp_path / "weights.safetensors"
+@pytest.mark.parametrize("name", ["w.npz", "w.NPZ", "w.safetensors", "w"])
+def test_save_writes_what_the_ending_says(tmp_path, name: str) -> None:
+    state = {"file": np.arange(3), "b/scalar": np.array(2.5, "float32"), "mask": np.array([True]), "empty": np.ones(0)}
+    dl.save(tmp_path / name, state)
+    assert (tmp_path / name).read_bytes().startswith(b"PK") == name.lower().endswith(".npz")
+    found = dl.load(tmp_path / name)
+    assert {key: (value.dtype, value.tolist()) for key, value in found.items()} == {
+        key: (value.dtype, value.tolist()) for key, value in state.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.npy", "w.h5", "w.pkl", "w.onnx", "w.csv"])
+def test_save_refuses_what_it_does_not_write(tmp_path, name: str) -> None:
+    with pytest.raises(ArgumentError, match=r"expected a name that ends in .safetensors or .npz, and this ends in"):
+        dl.save(tmp_path / name, {"a": np.ones(2)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_save_pickles_nothing(tmp_path) -> None:
+    with pytest.raises(TypeError, match="'a' is of object, which an npz cannot hold"):
+        dl.save(tmp_path / "w.npz", {"a": np.array([{}])})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "PK"])
+def test_a_damaged_file_is_one_clear_error(tmp_path, damage: str, ending: str) -> None:
+    path = tmp_path / f"weights.{ending}"
     dl.save(path, nn.Linear(3, 2).state_dict())
     if damage == "missing":
         path.unlink()
     else:
         whole = path.read_bytes()
-        path.write_bytes({"empty": b"", "cut": whole[:-3], "text": b"hello"}[damage])
-    with pytest.raises(CheckpointError, match=r"weights\.safetensors"):
+        path.write_bytes({"empty": b"", "cut": whole[:-3], "text": b"hello", "PK": b"PK\3\4"}[damage])
+    with pytest.raises(CheckpointError, match=rf"weights\.{ending}"):
         dl.load(path)
 
 

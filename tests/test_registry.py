@@ -197,3 +197,23 @@ def test_a_signature_is_a_schema(kind: str, name: str) -> None:
         assert key.description, f"{key.name} is not described under Args:"
         if not key.required and key.options is None:
             key.validate(key.filled)
+
+
+@pytest.mark.parametrize(
+    ("word", "words", "found"),
+    [
+        ("batch_norm", ["clip_norm"], None),
+        ("layer_norm", ["clip_norm", "batch_norm"], None),
+        ("val_size", ["batch_size"], None),
+        ("log_evry", ["eval_every", "log_every"], "log_every"),
+        ("batchsize", ["batch_size", "epochs"], "batch_size"),
+        ("batch_sizes", ["batch_size"], "batch_size"),
+        ("clip_nrom", ["clip_norm"], "clip_norm"),
+        ("weight_decya", ["weight_decay"], "weight_decay"),
+        ("learning_rate", ["lr"], None),
+        ("norm", ["clip_norm"], "clip_norm"),
+        ("early", ["early_stopping"], "early_stopping"),
+    ],
+)
+def test_a_shared_word_alone_makes_no_near_name(word: str, words: list[str], found: str | None) -> None:
+    assert registry.nearest(word, words) == found

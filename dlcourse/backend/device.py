@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.errors import DeviceError
+from dlcourse.errors import ArgumentError, DeviceError
 
 Array = Any
 """``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -75,11 +75,12 @@ def get(name: str = "auto") -> Backend:
     ``auto`` takes the GPU when one is usable, else the CPU; ``cuda`` is ``cuda:0`` and never falls back.
 
     Raises:
-        DeviceError: the name is none of these, or the device is not there (the message names the mend).
+        ArgumentError: the name is none of these.
+        DeviceError: the device is not there; the message says what to do.
     """
-    match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", str(name))
+    match = re.fullmatch(r"(auto|cpu|cuda)(?::([0-9]{1,3}))?", str(name))
     if match is None or (match[2] and match[1] != "cuda"):
-        raise DeviceError(f"no device {name!r}: expected auto, cpu, cuda or cuda:N")
+        raise ArgumentError(f"no device {name!r}: expected auto, cpu, cuda or cuda:N")
     if match[1] == "cpu":
         return CPU
     # Imported here: the probe looks for CuPy, and a run on the CPU should not pay for that.

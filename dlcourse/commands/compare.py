@@ -20,9 +20,12 @@ def main(args: argparse.Namespace) -> int:
     import shutil
     from pathlib import Path
 
+    from dlcourse.errors import UserError
     from dlcourse.sweeps import compare
     from dlcourse.training.atomic import write_bytes
 
+    if args.csv and Path(args.csv).suffix.lower() not in ("", ".csv"):
+        raise UserError(f"--csv {args.csv}: this writes comma-separated values; give a name that ends in .csv")
     records = compare.collect(args.folders)
     if args.sort:
         records = compare.sorted_by(records, args.sort)

@@ -1,13 +1,11 @@
 """A model's weights for other programs."""
 
-import io
 import json
 from pathlib import Path
 
-import numpy as np
-
 from dlcourse.errors import UserError
 from dlcourse.experiment.trained import Trained
+from dlcourse.serialize import encode, file_format
 from dlcourse.training.atomic import write_bytes
 
 
@@ -23,19 +21,13 @@ def export(trained: Trained, path: Path) -> list[str]:
         UserError: the file's name ends otherwise, or its folder is not there.
         DlcourseError: it cannot be written.
     """
-    if path.suffix not in (".safetensors", ".npz"):
+    if not path.suffix:
         raise UserError(f"--to {path}: expected a name that ends in .safetensors or .npz")
+    file_format(path)
     if not path.parent.is_dir():
         raise UserError(f"--to {path}: there is no folder {path.parent}")
     arrays = trained.model.state_dict()
     arrays.update({f"normalizer.{name}": array for name, array in trained.normalizer.state_dict().items()})
     texts = {"config": trained.config.dump(), "inputs": json.dumps(trained.inputs.to_json())}
-    if path.suffix == ".npz":
-        content = io.BytesIO()
-        np.savez(content, **arrays, **{name: np.array(text) for name, text in texts.items()})
-        write_bytes(path, content.getvalue())
-    else:
-        from safetensors.numpy import save
-
-        write_bytes(path, save({name: np.array(a, order="C", copy=None) for name, a in arrays.items()}, metadata=texts))
+    write_bytes(path, encode(path, arrays, texts))
     return list(arrays)

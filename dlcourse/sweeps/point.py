@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse.config import Config, from_mapping
-from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted
+from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError
 from dlcourse.experiment import fit, run
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, free_place, write_arrays
@@ -82,8 +82,6 @@ def execute(task: Task) -> dict[str, Any]:
         found = RunFolder(task.folder).read_result()
         if task.resampling is not None:
             outcome["resample"] = _resample(task, task.resampling)
-    except Interrupted:
-        raise
     except DivergenceError as error:
         outcome |= {"status": "diverged", "error": str(error)}
     except DlcourseError as error:

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+_ROUNDING = 8 * float(np.finfo(float).eps)
+"""Numbers that differ by less than this share of them are equal: the mean of equal ones is off by its own rounding."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -29,8 +32,11 @@ def summarise(values: Sequence[float]) -> Summary:
     if n == 0:
         raise ValueError("summarise needs at least one value")
     array = np.asarray(values, dtype=float)
+    mean = float(array.mean())
     se = float(array.std(ddof=1) / math.sqrt(n)) if n > 1 else None
-    return Summary(float(array.mean()), se, n)
+    if se is not None and np.ptp(array) <= _ROUNDING * abs(mean):
+        se = 0.0
+    return Summary(mean, se, n)
 
 
 def best_index(values: Sequence[float | None], higher_is_better: bool) -> int | None:

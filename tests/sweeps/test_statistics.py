@@ -95,3 +95,11 @@ def test_estimator_errors_against_the_formulas():
     assert variance["bias"] == pytest.approx(-4 / 5, abs=0.06)  # -sigma^2 / m
     assert variance["variance"] == pytest.approx(2 * 16 * 4 / 25, rel=0.06)  # 2 (m - 1) sigma^4 / m^2
     assert variance["mse"] == pytest.approx(variance["bias"] ** 2 + variance["variance"])
+
+
+@pytest.mark.parametrize("value", [0.9083, 1 / 3, 1e-300, 0.0, -7.1])
+def test_equal_values_have_no_spread(value):
+    for count in (2, 3, 5, 7):
+        assert summarise([value] * count).se == 0.0
+    assert summarise([0.1 + 0.2, 0.3, 0.3]).se == 0.0
+    assert summarise([0.3, 0.3 + 1e-12]).se > 0

@@ -17,7 +17,6 @@ import numpy as np
 
 from dlcourse.backend import determinism
 from dlcourse.backend.device import Array
-from dlcourse.errors import Interrupted
 
 Way = Callable[[], Array]
 OWN = "own"
@@ -89,8 +88,6 @@ def _measured(own: Way, others: Mapping[str, Way], error: float) -> Choice:
                 expected = result if expected is None else expected
                 _require_close(result, expected, error)
                 graphs[name] = _recorded(way, stream)
-            except Interrupted:  # that somebody wants to leave is no refusal
-                raise
             except Exception as refusal:  # CuPy and the libraries refuse in many types; each has the same consequence
                 choice.left_out[name] = f"{type(refusal).__name__}: {refusal}".splitlines()[0]
             if expected is None:  # our own way found no memory here: there is nothing to compare with

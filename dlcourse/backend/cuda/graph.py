@@ -19,7 +19,6 @@ from dlcourse.backend.capture import Feed, Step, by_calls
 from dlcourse.backend.counted import Counted
 from dlcourse.backend.cuda.pools import keeping
 from dlcourse.backend.device import Array, Backend
-from dlcourse.errors import Interrupted
 
 WARM_UP = 2
 """Steps by calls before recording: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
@@ -172,8 +171,6 @@ class CapturedSteps:
                         counter += count
                     finally:
                         graph = self.stream.end_capture()
-        except Interrupted:  # that somebody wants to leave is no refusal
-            raise
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
             self.refused = True
             self.graphs.clear()
