@@ -15,6 +15,7 @@ import pkgutil
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
@@ -51,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # A terminal that lacks a character gets a "?", not an error.
     try:
-        code = _run(argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = _note
+            code = _run(argv)
         sys.stdout.flush()
         return code
     except SystemExit as done:  # From argparse's --help and --version.
@@ -207,6 +210,15 @@ def _listed(error: ConfigError) -> str:
     if len(error.problems) == 1:
         return str(error)
     return f"{len(error.problems)} problems:\n{error}"
+
+
+def _note(message: Warning | str, category: type[Warning], filename: str, line: int, *_: Any) -> None:
+    """A warning in one line; one that is not for users as Python shows it."""
+    if issubclass(category, UserWarning):
+        text = f"dlcourse: note: {message}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, line)
+    print(text, end="", file=sys.stderr, flush=True)
 
 
 def _fail(message: str, code: int, with_traceback: bool) -> int:

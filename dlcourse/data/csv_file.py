@@ -1,15 +1,19 @@
 """One's own data from a file of delimited text."""
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from dlcourse.characters import canonical
+from dlcourse.data.bounds import check_size
+from dlcourse.data.cells import Notation, check_notation, identity, is_missing
 from dlcourse.data.dataset import Dataset
 from dlcourse.data.encoder import Column, TableEncoder, column_of, refuse_missing
 from dlcourse.data.files import find
-from dlcourse.data.table import Table, number, read_table
+from dlcourse.data.table import Table, read_table
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
 
@@ -19,20 +23,31 @@ from dlcourse.registry import register
 class Csv:
     """Columns of a csv file: numbers as they are, texts as categories (one-hot: one element of x each).
 
+    Equal numbers are one category, however they are written (``1``, ``1.0``), and so are ``True`` and ``true``; a code
+    that begins with a zero (``01067``) is a text of its own. Names of columns and texts are compared as they look,
+    whatever Unicode characters they are made of.
+
     A missing cell is an error unless ``missing`` gives a rule, for all columns or column by column: ``drop`` leaves the
-    row out, ``mean`` puts the mean over the training split (of a category: its share), anything else is put itself.
+    row out, ``mean`` puts the mean over the training split (of a category: its share), anything else is put itself; a
+    text that is none of a column's categories becomes one more.
+
+    A column of text whose cells look like numbers of another notation, amounts with a unit or dates, or are nearly all
+    different, is refused with what to do about it, unless it is listed under ``categorical``.
 
     Args:
         path: the file, UTF-8 with a header; relative to the current folder or to the folder ``DLCOURSE_DATA``.
         target: the column to predict.
         features: the columns to predict it from; all others if left out.
-        categorical: columns of numbers that are codes rather than quantities.
+        categorical: columns of numbers that are codes rather than quantities, and of texts that are categories
+            whatever they look like.
         task: ``classification`` for a target of class codes; a textual target is one anyway.
         where: keep only the rows with these values: ``{City: Hyderabad, BHK: [1, 2]}``.
         missing: the rule for missing cells.
         delimiter: what stands between cells.
         test_path: a second file of the same columns, which becomes the test part.
         units: the unit of a column, for the plots: ``{Size: square feet}``.
+        decimal: what stands before the decimals of a number, ``.`` or ``,``.
+        thousands: what stands between groups of digits, such as ``,`` or ``.`` or a space.
     Raises:
         DataError: a file or a cell is not as it should be; names the file and the row (its line in the file).
     """
@@ -47,8 +62,12 @@ class Csv:
     delimiter: str = ","
     test_path: str | None = None
     units: dict[str, str] | None = None
+    decimal: Literal[".", ","] = "."
+    thousands: str | None = None
 
     def __post_init__(self) -> None:
+        self._take_names_as_they_look()
+        check_notation(self.decimal, self.thousands, self.delimiter)
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise ConfigError(f"data.delimiter: expected one character, got {self.delimiter!r}")
         if self.features is not None and self.target in self.features:
@@ -58,12 +77,29 @@ class Csv:
         if self._rule(self.target) == "mean" and isinstance(self.missing, dict):
             raise ConfigError(f"data.missing: the target {self.target!r} cannot be filled with a mean; drop the row")
 
+    def _take_names_as_they_look(self) -> None:
+        """Names of columns in the form in which the table has them."""
+        as_seen: dict[str, Any] = {"target": canonical(self.target)}
+        for key in ("features", "categorical"):
+            if getattr(self, key) is not None:
+                as_seen[key] = tuple(map(canonical, getattr(self, key)))
+        for key in ("where", "missing", "units"):
+            if isinstance(getattr(self, key), Mapping):
+                as_seen[key] = {canonical(name): value for name, value in getattr(self, key).items()}
+        for key, value in as_seen.items():
+            object.__setattr__(self, key, value)
+
+    @property
+    def _notation(self) -> Notation:
+        return Notation(self.decimal, self.thousands)
+
     def load(self, seed: int) -> Dataset:
         """Read the file; the seed changes nothing."""
         table = self._read(self.path)
         names = self._feature_columns(table)
+        used = {*names, self.target}
         for name in (*(self.categorical or ()), *self._rules()):
-            if name not in (*names, self.target):
+            if name not in used:
                 raise ConfigError(f"data: column {name!r} is neither a feature nor the target")
         codes = set(self.categorical or ()) | ({self.target} if self.task == "classification" else set())
         columns = [self._column(table, name, name in codes) for name in names]
@@ -84,17 +120,17 @@ class Csv:
             target_unit=units[self.target],
             class_names=target.categories or (),
             test=self._arrays(self._read(self.test_path), columns, target) if self.test_path else None,
-            preprocess=TableEncoder(tuple(columns), self.delimiter),
+            preprocess=TableEncoder(tuple(columns), self.delimiter, self._notation),
             fill_missing="mean" in self._rules().values() or self.missing == "mean",
             source=str(table.path),
         )
 
     def _read(self, path: str) -> Table:
         """The rows of a file that ``where`` asks for."""
-        table = read_table(find(path), self.delimiter)
+        table = read_table(find(path), self.delimiter, self._notation)
         for name, wanted in (self.where or {}).items():
             cells = table.column(name)
-            table = table.keep(row for row, cell in enumerate(cells) if _matches(cell, wanted))
+            table = table.keep(row for row, cell in enumerate(cells) if _matches(cell, wanted, self._notation))
             if not table.rows:
                 shown = ", ".join(repr(cell) for cell in sorted(set(cells))[:10])
                 raise DataError(f"{table.path}: no row has {wanted!r} in column {name!r}; there is {shown}")
@@ -118,19 +154,45 @@ class Csv:
         return self.missing
 
     def _column(self, table: Table, name: str, categorical: bool) -> Column:
-        column = column_of(table, name, categorical)
+        column = column_of(table, name, categorical, confirmed=name in (self.categorical or ()))
         rule = self._rule(name)
         if rule is None or rule in ("drop", "mean"):
             return column
-        cell = Table(table.path, (name,), [[str(rule)]], [0])
+        text = canonical(str(rule))
+        if is_missing(text):
+            raise ConfigError(f"data.missing.{name}: {text!r} is what a missing cell looks like; take another word")
+        if column.categories is not None:
+            column = self._with_category(column, text)
+        notation = replace(self._notation, plain_too=True)
+        cell = Table(table.path, (name,), [[text]], [0], notation)
         try:
             return Column(name, column.categories, tuple(column.encode(cell)[0].tolist()))
-        except DataError as error:
-            raise ConfigError(f"data.missing.{name}: {error}") from None
+        except DataError:
+            raise ConfigError(f"data.missing.{name}: column {name!r} has {text!r} where a number is expected") from None
+
+    def _with_category(self, column: Column, text: str) -> Column:
+        """The column with one more category, unless it has it; one that was perhaps mistyped is refused."""
+        notation = replace(self._notation, plain_too=True)
+        if identity(text, notation) in {identity(each, notation) for each in column.categories}:
+            return column
+        near = difflib.get_close_matches(text, column.categories, n=1, cutoff=0.75)
+        if near and len(near[0]) == len(text):  # other words, as known and unknown, differ in length too
+            raise ConfigError(
+                f"data.missing.{column.name}: no cell of column {column.name!r} has {text!r}; did you mean "
+                f"{near[0]!r}? (Any other word becomes a category of its own.)"
+            )
+        return Column(column.name, (*column.categories, text))
 
     def _arrays(self, table: Table, columns: list[Column], target: Column) -> tuple[np.ndarray, np.ndarray]:
         """x and y of the rows that the rules for missing cells leave; NaN in x where the mean is to be put."""
         everything = [*columns, target]
+        width = sum(column.width for column in everything)
+        widest = max(columns, key=lambda column: column.width, default=target)
+        check_size(
+            table.path,
+            8 * len(table.rows) * width,
+            f"{len(table.rows)} rows of {width} numbers ({widest.name!r} alone becomes {widest.width})",
+        )
         encoded = TableEncoder(tuple(everything)).table(table)
         starts = np.cumsum([0, *(column.width for column in everything)])
         dropped = np.zeros(len(encoded), dtype=bool)
@@ -149,12 +211,12 @@ class Csv:
         return x, y.copy() if target.categories is None else y.argmax(axis=1).astype(np.int64)
 
 
-def _matches(cell: str, wanted: Any) -> bool:
+def _matches(cell: str, wanted: Any, notation: Notation) -> bool:
     """Whether a cell holds the value, or one of the list of values."""
-    if isinstance(wanted, list):
-        return any(_matches(cell, each) for each in wanted)
+    if isinstance(wanted, list | tuple):
+        return any(_matches(cell, each, notation) for each in wanted)
     if isinstance(wanted, bool):
         return cell.lower() == str(wanted).lower()
     if isinstance(wanted, int | float):
-        return number(cell) == wanted
-    return cell == str(wanted)
+        return notation.number(cell) == wanted
+    return cell == canonical(str(wanted))

@@ -1,6 +1,8 @@
 """Cells of text as a row of numbers: numeric columns as they are, categorical ones as one-hot vectors."""
 
 import difflib
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.data.table import Table, is_missing, number, read_table
+from dlcourse.data.cells import PLAIN, Notation, identity, is_missing
+from dlcourse.data.doubts import doubt, many_names
+from dlcourse.data.table import Table, parse_table, read_table
 from dlcourse.errors import DataError
 
 MAX_CATEGORIES = 1000
@@ -38,13 +42,15 @@ class Column:
         """The column as (N, width) float64; NaN in every element where a cell is missing."""
         if self.categories is None:
             return table.numbers(self.name)[:, None]
-        codes = {category: code for code, category in enumerate(self.categories)}
-        encoded = np.zeros((len(table.rows), self.width))
-        for row, cell in enumerate(table.column(self.name)):
+        codes = {identity(category, table.notation): code for code, category in enumerate(self.categories)}
+        cells = table.column(self.name)
+        known = {cell: codes.get(identity(cell, table.notation)) for cell in set(cells)}
+        encoded = np.zeros((len(cells), self.width))
+        for row, cell in enumerate(cells):
             if is_missing(cell):
                 encoded[row] = np.nan
-            elif cell in codes:
-                encoded[row, codes[cell]] = 1
+            elif (code := known[cell]) is not None:
+                encoded[row, code] = 1
             else:
                 raise DataError(f"{table.place(row)}: {self._unknown(cell)}")
         return encoded
@@ -62,6 +68,7 @@ class TableEncoder:
 
     columns: tuple[Column, ...]
     delimiter: str = ","
+    notation: Notation = PLAIN
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -84,11 +91,16 @@ class TableEncoder:
         Raises:
             DataError: a column or a cell is missing, a category is unknown; names the row.
         """
-        return self._complete(read_table(path, self.delimiter))
+        return self._complete(read_table(path, self.delimiter, self.notation))
+
+    def parse(self, content: bytes, source: str) -> np.ndarray:
+        """The same of what such a file holds; ``source`` is for messages."""
+        return self._complete(parse_table(content, Path(source), self.delimiter, self.notation))
 
     def encode(self, cells: Mapping[str, Any]) -> np.ndarray:
         """One new input given by its cells, ``{"size": 900, "city": "Delhi"}``: (1, D) float64."""
-        table = Table(Path("input"), tuple(cells), [[str(cell) for cell in cells.values()]], [1])
+        notation = replace(self.notation, plain_too=True)
+        table = Table(Path("input"), tuple(cells), [[str(cell) for cell in cells.values()]], [1], notation)
         return self._complete(table)
 
     def _complete(self, table: Table) -> np.ndarray:
@@ -109,6 +121,8 @@ class TableEncoder:
         """Plain lists and mappings that :meth:`from_json` understands, to keep with a trained model."""
         return {
             "delimiter": self.delimiter,
+            "decimal": self.notation.decimal,
+            "thousands": self.notation.thousands,
             "columns": [
                 {
                     "name": column.name,
@@ -130,7 +144,8 @@ class TableEncoder:
             )
             for each in state["columns"]
         )
-        return cls(columns, state["delimiter"])
+        # Checkpoints of earlier versions say nothing of the notation.
+        return cls(columns, state["delimiter"], Notation(state.get("decimal", "."), state.get("thousands")))
 
 
 def refuse_missing(table: Table, x: np.ndarray, columns: Sequence[Column]) -> None:
@@ -147,21 +162,65 @@ def refuse_missing(table: Table, x: np.ndarray, columns: Sequence[Column]) -> No
         start += column.width
 
 
-def column_of(table: Table, name: str, categorical: bool) -> Column:
+def column_of(table: Table, name: str, categorical: bool, confirmed: bool = False) -> Column:
     """Find out what a column holds: numbers, or else categories, in the order of their numbers or the alphabet.
 
+    Args:
+        categorical: take numbers for codes.
+        confirmed: the user says that the texts are categories, whatever they look like.
     Raises:
-        DataError: text and numbers mixed, or more than ``MAX_CATEGORIES`` texts.
+        DataError: text and numbers mixed, text that was perhaps meant for numbers, texts that are nearly all
+            different, or more than ``MAX_CATEGORIES`` of them.
     """
     if not categorical and table.is_numeric(name):
+        _warn_of_codes(table, name)
         return Column(name)
-    present = {cell for cell in table.column(name) if not is_missing(cell)}
-    categories = sorted(present, key=lambda cell: (number(cell) is None, number(cell) or 0.0, cell))
+    cells = [cell for cell in table.column(name) if not is_missing(cell)]
+    if not cells:
+        raise DataError(f"{table.path}: column {name!r} has nothing but missing cells")
+    if not categorical and (found := doubt(cells, table.notation)):
+        row = table.column(name).index(found[0])
+        raise DataError(
+            f"{table.place(row)}: column {name!r} has {found[0]!r}: {found[1]}; if these are categories: "
+            f"data.categorical: [{name}]"
+        )
+    categories = _categories(cells, table.notation)
+    if many_names(len(categories), len(cells)) and not confirmed:
+        what = "values" if table.notation.number(cells[0]) is not None else "texts"
+        raise DataError(
+            f"{table.path}: column {name!r} has {len(categories)} different {what} in {len(cells)} rows: names or "
+            f"numbers rather than categories; leave it out of data.features (a target of numbers: data.task: "
+            f"regression), or confirm with data.categorical: [{name}]"
+        )
     if len(categories) > MAX_CATEGORIES:
         raise DataError(
             f"{table.path}: column {name!r} has {len(categories)} different texts; a categorical one has at most "
             f"{MAX_CATEGORIES}"
         )
-    if not categories:
-        raise DataError(f"{table.path}: column {name!r} has nothing but missing cells")
-    return Column(name, tuple(categories))
+    return Column(name, categories)
+
+
+def _categories(cells: Sequence[str], notation: Notation) -> tuple[str, ...]:
+    """Of equal cells (``1`` and ``1.0``) the most frequent spelling, of equally frequent ones the shortest."""
+    spellings: dict[Any, list[tuple[int, int, str]]] = {}
+    for cell, times in Counter(cells).items():
+        spellings.setdefault(identity(cell, notation), []).append((-times, len(cell), cell))
+    number = notation.number
+    return tuple(
+        sorted(
+            (min(each)[2] for each in spellings.values()),
+            key=lambda cell: (number(cell) is None, number(cell) or 0.0, cell),
+        )
+    )
+
+
+def _warn_of_codes(table: Table, name: str) -> None:
+    """Say where numbers look like codes: all of one length of at least four digits, some with a zero before them."""
+    cells = {cell for cell in table.column(name) if not is_missing(cell)}
+    zeros = sorted(cell for cell in cells if cell[:1] == "0" and len(cell) >= 4 and cell.isdecimal())
+    if zeros and len({len(cell) for cell in cells}) == 1 and all(map(str.isdecimal, cells)):
+        warnings.warn(
+            f"{table.path}: column {name!r} is read as numbers, but {zeros[0]!r} looks like a code (of an area, an "
+            f"account); data.categorical: [{name}] takes codes for categories",
+            stacklevel=2,
+        )

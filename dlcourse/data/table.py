@@ -3,30 +3,24 @@
 import csv
 import difflib
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from dlcourse.characters import canonical, odd_characters
+from dlcourse.data.cells import PLAIN, Notation, is_missing
+from dlcourse.data.doubts import doubt
 from dlcourse.data.files import read_bytes
 from dlcourse.errors import DataError
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null"})
-"""What a cell with nothing in it looks like, in small letters."""
-
-
-def is_missing(cell: str) -> bool:
-    """Whether nothing is in the cell."""
-    return cell.lower() in MISSING
-
-
-def number(cell: str) -> float | None:
-    """The number in a cell, or None where it is text. ``inf`` counts as a number, ``1_000`` as text."""
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
+_MOST_SHOWN = 20
+"""How many names of columns a message lists."""
+_MOST_NAMES = 5000
+"""Among how many the nearest is looked for."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +31,8 @@ class Table:
     header: tuple[str, ...]
     rows: Sequence[Sequence[str]]
     lines: Sequence[int]
+    notation: Notation = PLAIN
+    """How its numbers are written."""
 
     def column(self, name: str) -> list[str]:
         """The cells of a column."""
@@ -44,14 +40,25 @@ class Table:
         return [row[position] for row in self.rows]
 
     def position(self, name: str) -> int:
-        """Which column has that name; DataError with the nearest name where none has."""
-        try:
-            return self.header.index(name)
-        except ValueError:
-            near = difflib.get_close_matches(str(name), self.header, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            columns = ", ".join(repr(each) for each in self.header)
-            raise DataError(f"{self.path} has no column {name!r}; {hint}its columns: {columns}") from None
+        """Which column has that name, or one that looks the same; DataError with the nearest name where none has."""
+        found = self._positions.get(name, self._positions.get(canonical(str(name))))
+        if found is None:
+            raise DataError(f"{self.path} has no column {name!r}; {self._meant(str(name))}")
+        return found
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        """Of each column by its name as it looks; reversed, so that the first of a name counts."""
+        return {canonical(name): i for i, name in reversed(list(enumerate(self.header)))}
+
+    def _meant(self, name: str) -> str:
+        """Which column that was, perhaps."""
+        near = difflib.get_close_matches(name, self.header[:_MOST_NAMES], n=1)
+        odd = odd_characters(name, near[0] if near else None)
+        hint = f"did you mean {near[0]!r}?{f' (what was asked for has {odd})' if odd else ''} " if near else ""
+        columns = ", ".join(repr(each) for each in self.header[:_MOST_SHOWN])
+        more = f", and {len(self.header) - _MOST_SHOWN} more" if len(self.header) > _MOST_SHOWN else ""
+        return f"{hint}its columns: {columns}{more}"
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages."""
@@ -60,7 +67,7 @@ class Table:
     def keep(self, rows: Iterable[int]) -> "Table":
         """The table with these rows only."""
         rows = list(rows)
-        return Table(self.path, self.header, [self.rows[i] for i in rows], [self.lines[i] for i in rows])
+        return replace(self, rows=[self.rows[i] for i in rows], lines=[self.lines[i] for i in rows])
 
     def numbers(self, name: str) -> np.ndarray:
         """A numeric column as float64, NaN where a cell is missing.
@@ -69,6 +76,7 @@ class Table:
             DataError: a cell holds text or an infinite number; names the row (the line in the file).
         """
         cells = self.column(name)
+        number = self.notation.reader
         values = [np.nan if is_missing(cell) else number(cell) for cell in cells]
         if None in values:
             row = values.index(None)
@@ -85,34 +93,42 @@ class Table:
         Raises:
             DataError: it holds both.
         """
-        cells = self.column(name)
+        cells, number = self.column(name), self.notation.reader
         textual = [row for row, cell in enumerate(cells) if number(cell) is None and not is_missing(cell)]
         if textual and len(textual) < len(cells) - sum(map(is_missing, cells)):
+            texts = [cells[row] for row in textual]
+            cell, mend = doubt(texts, self.notation) or (texts[0], "mend the cell")
+            place = self.place(textual[texts.index(cell)])
             raise DataError(
-                f"{self.place(textual[0])}: column {name!r} has {cells[textual[0]]!r} where other rows have numbers; "
-                "mend the cell, or list the column under categorical"
+                f"{place}: column {name!r} has {cell!r} where other rows have numbers; {mend}, "
+                "or list the column under categorical"
             )
         return not textual
 
 
-def read_table(path: Path, delimiter: str = ",") -> Table:
+def read_table(path: Path, delimiter: str = ",", notation: Notation = PLAIN) -> Table:
     """Read a file of delimited text (RFC 4180, UTF-8, a header in the first row); empty lines are skipped.
 
     Raises:
         DataError: the file is unreadable, empty, not UTF-8, badly quoted or ragged, or two columns share a name.
     """
-    content = read_bytes(path)
+    return parse_table(read_bytes(path), path, delimiter, notation)
+
+
+def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Notation = PLAIN) -> Table:
+    """The table that bytes hold, see :func:`read_table`; ``path`` is for messages."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, row {row}: not UTF-8 text (byte {content[error.start]:#04x})") from None
+    clean = str.strip if text.isascii() else canonical
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, lines = [], []
     try:
         for row in reader:
             if row:
-                rows.append([cell.strip() for cell in row])
+                rows.append([clean(cell) for cell in row])
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise DataError(f"{path}, row {reader.line_num}: {error}") from None
@@ -123,11 +139,11 @@ def read_table(path: Path, delimiter: str = ",") -> Table:
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(header):
             raise DataError(f"{path}, row {line}: {len(row)} cells, but the header has {len(header)}")
-    return Table(path, header, rows[1:], lines[1:])
+    return Table(path, header, rows[1:], lines[1:], notation)
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if twice:
         raise DataError(f"{path}: column {twice[0]!r} is there {header.count(twice[0])} times")
     other = [mark for mark in (";", "\t", ",", "|") if mark in header[0]]

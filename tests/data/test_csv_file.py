@@ -164,6 +164,10 @@ def test_names_of_columns_are_not_categories(tmp_path):
         ({"missing": {"rent": "mean"}}, "target 'rent' cannot be filled with a mean"),
         ({"missing": {"size": "large"}}, "data.missing.size: .*'large' where a number is expected"),
         ({"missing": {"city": "Dehli"}}, "data.missing.city: .*did you mean 'Delhi'"),
+        ({"missing": {"city": "NA"}}, "data.missing.city: 'NA' is what a missing cell looks like"),
+        ({"decimal": ";"}, "data.decimal: expected"),
+        ({"thousands": "x"}, "data.thousands: expected one of"),
+        ({"thousands": "."}, "data.thousands: '.' is data.decimal too"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(tmp_path, parameters, message):
@@ -210,6 +214,25 @@ class TestMissing:
             prepare({**section, "path": path, "split": {"train": 1, "test": 1}, "shuffle": False}, 0)
 
 
+    @pytest.mark.parametrize(("rule", "name"), [("unknown", "unknown"), (0, "0"), (True, "True"), ("Öd", "Öd")])
+    def test_a_text_that_no_cell_has_is_a_category_of_its_own(self, tmp_path, rule, name):
+        data = load(write(tmp_path, GAPS), features=["city"], missing={"city": rule, "rent": "drop"})
+        assert data.feature_names == ("city=Agra", "city=Delhi", f"city={name}")
+        np.testing.assert_array_equal(data.x, [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]])
+        np.testing.assert_array_equal(data.encoder.encode({"city": ""}), [[0, 0, 1]])
+        np.testing.assert_array_equal(data.encoder.encode({"city": str(rule)}), [[0, 0, 1]])
+
+    def test_a_target_may_have_it_too(self, tmp_path):
+        data = load(write(tmp_path, GAPS), target="city", features=["rent"], missing={"city": "none", "rent": 4})
+        assert data.class_names == ("Agra", "Delhi", "none") and data.y.tolist() == [1, 0, 2, 0, 1]
+        assert data.x[:, 0].tolist() == [1, 2, 3, 4, 6]
+
+    def test_a_number_is_that_category_however_it_is_written(self, tmp_path):
+        path = write(tmp_path, "code,rent\n1,2\n2.0,3\n,4\n")
+        data = load(path, categorical=["code"], missing={"code": 2})
+        assert data.feature_names == ("code=1", "code=2.0") and data.x[2].tolist() == [0, 1]
+
+
 class TestTestPath:
     def test_it_is_the_test_part(self, tmp_path):
         other = write(tmp_path, "rent,rooms,city,size\n1,9,Agra,8\n", "test.csv")
@@ -242,6 +265,200 @@ class TestEncoder:
     def test_synthetic_sets_have_one_too(self):
         encoder = registry.build("data", {"name": "westwood_rent"}).load(0).encoder
         np.testing.assert_array_equal(encoder.encode({"floor area": 900}), [[900]])
+
+
+def column(folder: Path, cells: list[str], rows: int | None = None, **parameters):
+    """A data set whose only feature has these cells, over and over."""
+    lines = [f'"{cells[i % len(cells)]}",{i}' for i in range(rows or len(cells))]
+    return load(write(folder, "\n".join(["size,rent", *lines])), **parameters)
+
+
+class TestNumbersOfAnotherKind:
+    @pytest.mark.parametrize(
+        ("cells", "sample", "mend"),
+        [
+            (["51,4", "48,2", "60,0"], "51,4", "decimal comma. data.decimal: ','"),
+            (["51", "48,2", "60"], "48,2", "decimal comma. data.decimal: ','"),
+            (["1,860", "900", "12,000,000"], "1,860", "commas between thousands. data.thousands: ','"),
+            (["1 860", "2 400"], "1 860", "spaces between thousands. data.thousands: ' '"),
+            (["1\u00a0860,5", "900"], "1 860,5", "data.decimal: ',' and data.thousands: ' '"),
+            (["1\u202f860", "2\u202f400"], "1 860", "data.thousands: ' '"),
+            (["1'860.5", "900"], "1'860.5", "apostrophes"),
+            (["1\u2019860", "900"], "1\u2019860", "data.thousands: \"'\""),
+            (["1.860,50", "900"], "1.860,50", "data.decimal: ',' and data.thousands: '.'"),
+            (["1.860.000", "2.000.000"], "1.860.000", "data.thousands: '.'"),
+            (["12,34,567", "1,23,456"], "12,34,567", "data.thousands: ','"),
+            (["$860.64", "$900"], "$860.64", "currency sign.*data.units"),
+            (["860 \u20ac", "900 \u20ac"], "860 \u20ac", "currency sign"),
+            (["45%", "3.5 %"], "45%", "percentage"),
+            (["51.4 m2", "48 m2"], "51.4 m2", "with a unit.*data.units"),
+            (["51 km/h", "48 km/h", "5 km/h"], "51 km/h", "with a unit"),
+            (["<5", "7"], "<5", "sign before it"),
+            (["2024-01-31", "2024-02-28"], "2024-01-31", "a date or a time"),
+            (["1.2.2024", "3.4.2024"], "1.2.2024", "a date or a time"),
+        ],
+    )
+    def test_they_are_named_with_what_to_do(self, tmp_path, cells, sample, mend):
+        import re
+
+        message = f"row .: column 'size' has {re.escape(repr(sample))}.*{mend}.*categorical"
+        with pytest.raises(DataError, match=message):
+            column(tmp_path, cells, 2 * len(cells))
+        if len(set(cells)) == len(cells):
+            assert column(tmp_path, cells, 2 * len(cells), categorical=["size"]).x.shape[1] == len(cells)
+
+    @pytest.mark.parametrize(
+        ("cells", "notation", "numbers"),
+        [
+            (["51,4", "48", "-1e-2", ",5", "\u22127"], {"decimal": ","}, [51.4, 48, -0.01, 0.5, -7]),
+            (["1.860,5", "900", "12.000.000"], {"decimal": ",", "thousands": "."}, [1860.5, 900, 12e6]),
+            (["1 860", "2\u00a0400.5", "3\u202f000"], {"thousands": " "}, [1860, 2400.5, 3000]),
+            (["1'860", "2\u2019400"], {"thousands": "'"}, [1860, 2400]),
+            (["12,34,567", "1,000"], {"thousands": ","}, [1234567, 1000]),
+        ],
+    )
+    def test_the_keys_that_are_named_read_them(self, tmp_path, cells, notation, numbers):
+        assert column(tmp_path, cells, **notation).x[:, 0].tolist() == numbers
+
+    def test_groups_that_are_none_are_refused(self, tmp_path):
+        for cell in ("18,60", "1,8600", ",860"):
+            with pytest.raises(DataError, match="where other rows have numbers"):
+                column(tmp_path, [cell, "900", "1,000"], thousands=",")
+
+    def test_a_decimal_point_where_there_should_be_a_comma(self, tmp_path):
+        with pytest.raises(DataError, match="'51.4'.*a decimal point. data.decimal: '.'"):
+            column(tmp_path, ["51.4", "48,2", "48"], decimal=",")
+
+    def test_new_inputs_are_read_the_same_way(self, tmp_path):
+        import json
+
+        encoder = column(tmp_path, ["51,4", "1.860,5"], decimal=",", thousands=".", delimiter=",").encoder
+        encoder = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+        new = write(tmp_path, 'size\n"2.000,5"\n', "new.csv")
+        assert encoder.read(Path(new)).tolist() == [[2000.5]]
+        for typed in ("2.000,5", "2000.5", 2000.5):
+            assert encoder.encode({"size": typed}).tolist() == [[2000.5]]
+        old = {"delimiter": ",", "columns": [{"name": "size", "categories": None, "fill": None}]}
+        assert TableEncoder.from_json(old).encode({"size": "5.5"}).tolist() == [[5.5]]
+
+    def test_a_target_too(self, tmp_path):
+        path = write(tmp_path, 'size,rent\n1,"500 EUR"\n2,"600 EUR"\n')
+        with pytest.raises(DataError, match="column 'rent' has '500 EUR': an amount with a currency sign"):
+            load(path)
+
+    def test_texts_with_digits_stay_categories(self, tmp_path):
+        for cells in (["2 BHK", "3 BHK"], ["A1", "B2"], ["Ground out of 2", "1 out of 3"], ["1st", "2nd", "3rd"]):
+            assert column(tmp_path, cells, 40).x.shape[1] == len(cells)
+
+
+class TestNames:
+    def test_texts_that_are_nearly_all_different_are_refused_with_their_number(self, tmp_path):
+        cells = [f"flat {i}" for i in range(24)] + ["flat 1"]
+        with pytest.raises(DataError, match="column 'size' has 24 different texts in 25 rows.*categorical: .size."):
+            column(tmp_path, cells)
+        assert column(tmp_path, cells, categorical=["size"]).x.shape == (25, 24)
+        assert column(tmp_path, cells[:12]).x.shape == (12, 12)
+        assert column(tmp_path, cells[:15], 40).x.shape == (40, 15)
+
+    @pytest.mark.parametrize("parameters", [{}, {"task": "classification"}])
+    def test_a_target_of_classes_too(self, tmp_path, parameters):
+        cells = [f"{'' if parameters else 'no '}{i}" for i in range(30)]
+        parameters = {**parameters, "target": "size", "features": ["rent"]}
+        with pytest.raises(DataError, match="column 'size' has 30 different"):
+            column(tmp_path, cells, **parameters)
+        assert len(column(tmp_path, cells, categorical=["size"], **parameters).class_names) == 30
+
+
+class TestEqualCells:
+    def test_equal_numbers_are_one_category_and_one_class(self, tmp_path):
+        cells = ["1", "1.0", " 1", "+1", "1e0", "2", "2.50", "2.5"]
+        data = column(tmp_path, cells, categorical=["size"])
+        assert data.feature_names == ("size=1", "size=2", "size=2.5")
+        assert data.x.argmax(axis=1).tolist() == [0, 0, 0, 0, 0, 1, 2, 2]
+        data = column(tmp_path, cells, target="size", features=["rent"], task="classification")
+        assert data.class_names == ("1", "2", "2.5") and data.y.tolist() == [0, 0, 0, 0, 0, 1, 2, 2]
+
+    def test_new_inputs_and_test_files_too(self, tmp_path):
+        other = write(tmp_path, "rent,size\n1,1.0\n", "test.csv")
+        data = column(tmp_path, ["1", "2", "True", "false"], categorical=["size"], test_path=other)
+        assert data.test[0].tolist() == [[1, 0, 0, 0]]
+        for typed, place in (("1.00", 0), (2.0, 1), ("true", 2), ("FALSE", 3), (True, 2)):
+            assert data.encoder.encode({"size": typed}).argmax() == place
+
+    def test_true_and_false_in_any_case(self, tmp_path):
+        assert column(tmp_path, ["true", "True", "TRUE", "true", "false"]).feature_names == ("size=false", "size=true")
+
+    def test_a_zero_in_front_makes_a_text(self, tmp_path):
+        data = column(tmp_path, ["01067", "1067", "1067.0", "1e3"], categorical=["size"])
+        assert data.feature_names == ("size=1e3", "size=01067", "size=1067")
+        with pytest.warns(UserWarning, match="'01067' looks like a code.*data.categorical: .size."):
+            assert column(tmp_path, ["01067", "80331"]).x.shape == (2, 1)
+
+    def test_numbers_larger_than_a_float_holds_stay_apart(self, tmp_path):
+        assert column(tmp_path, ["9007199254740993", "9007199254740992"], categorical=["size"]).x.shape == (2, 2)
+
+    def test_texts_that_look_the_same_are_the_same(self, tmp_path):
+        data = column(tmp_path, ["K\u00f6ln", "Ko\u0308ln", "K\u00f6\u200bln\u00a0", "Bonn"])
+        assert data.feature_names == ("size=Bonn", "size=K\u00f6ln")
+
+
+class TestNamesOfColumns:
+    @pytest.mark.parametrize(
+        ("header", "asked"),
+        [
+            ("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"),
+            ("Gro\u0308\u00dfe", "Gr\u00f6\u00dfe"),
+            ("floor area", "floor\u00a0area"),
+            ("floor\u00a0area", "floor area"),
+            ("size\u200b", "size"),
+            ("\ufeffsize", "size"),
+            ("size", "si\u00adze\u2060"),
+        ],
+    )
+    def test_they_are_compared_as_they_look(self, tmp_path, header, asked):
+        path = write(tmp_path, f"rent,{header}\n1,2\n3,4\n")
+        data = load(path, features=[asked], units={asked: "m"}, missing={asked: 0}, where={asked: [2, 4]})
+        assert data.x[:, 0].tolist() == [2, 4] and data.feature_units == ("m",)
+        assert data.encoder.encode({asked: 7}).tolist() == [[7]]
+
+    def test_what_looks_like_a_name_but_is_none_is_said_by_its_characters(self, tmp_path):
+        path = write(tmp_path, "Rate,rent\n1,2\n")
+        with pytest.raises(DataError, match=r"did you mean 'Rate'. .*U\+0430 CYRILLIC SMALL LETTER A"):
+            load(path, features=["R\u0430te"])
+
+    def test_two_that_look_the_same_are_one_too_many(self, tmp_path):
+        with pytest.raises(DataError, match="is there 2 times"):
+            load(write(tmp_path, "a\u00a0b,a b,rent\n1,2,3\n"))
+
+
+class TestSize:
+    def test_many_columns_take_time_in_proportion(self, tmp_path):
+        import time
+
+        def seconds(columns):
+            names = ",".join(f"c{i}" for i in range(columns))
+            path = write(tmp_path, f"{names},rent\n" + ("1," * columns + "2\n") * 2)
+            start = time.perf_counter()
+            assert load(path).x.shape == (2, columns)
+            return time.perf_counter() - start
+
+        seconds(1000)
+        assert seconds(40_000) < 40 * max(seconds(2000), 0.05)
+
+    def test_too_many_columns_to_list_are_counted(self, tmp_path):
+        path = write(tmp_path, ",".join(f"c{i}" for i in range(30_000)) + "\n" + "1," * 29_999 + "2\n")
+        with pytest.raises(DataError, match="no column 'rent'; .*'c19', and 29980 more") as raised:
+            load(path)
+        assert len(str(raised.value)) < 500
+
+    def test_one_hot_columns_that_explode_are_refused_with_their_bytes(self, tmp_path, monkeypatch):
+        rows = [f"a{i % 900},b{i % 900},{i}" for i in range(2000)]
+        path = write(tmp_path, "\n".join(["one,two,rent", *rows]))
+        monkeypatch.setattr("dlcourse.data.bounds._LEAST", 1 << 20)
+        with pytest.raises(DataError, match="2000 rows of 1801 numbers .'one' alone becomes 900. would take 27.5 MiB"):
+            load(path)
+        monkeypatch.setenv("DLCOURSE_MAX_GIB", "1")
+        assert load(path).x.shape == (2000, 1800)
 
 
 REAL = Path(os.environ.get("DLCOURSE_DATA", "")) / "housing"

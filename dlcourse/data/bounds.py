@@ -1,0 +1,65 @@
+"""How much a file may become: compared before anything is unpacked or allocated, so that no small file costs much."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from dlcourse.errors import DataError, UserError
+
+VARIABLE = "DLCOURSE_MAX_GIB"
+"""The environment variable that raises the bound."""
+
+_LEAST = 1 << 30
+_GROWTH = 8
+"""A file may become at least 1 GiB, and at least so many times its own size."""
+
+
+def check_size(path: Path, size: int, what: str) -> None:
+    """Compare what a file would take in memory with the bound, and with the memory that this machine has left.
+
+    Args:
+        size: bytes.
+        what: takes them, for the message.
+    Raises:
+        DataError: it is too much; says how to raise the bound.
+    """
+    bound = _bound(path)
+    if size > bound:
+        raise DataError(
+            f"{path}: {what} would take {_gib(size)}, more than the bound of {_gib(bound)} for this file; if that is "
+            f"meant, raise it: {VARIABLE}={-(-size >> 30)} in the environment"
+        )
+    memory = _memory()
+    if size > memory:
+        raise DataError(
+            f"{path}: {what} would take {_gib(size)}, more data than this machine has memory ({_gib(memory)} free)"
+        )
+
+
+def _bound(path: Path) -> int:
+    """The bytes that a file may become."""
+    told = os.environ.get(VARIABLE)
+    if told:
+        try:
+            return int(float(told) * (1 << 30))
+        except (ValueError, OverflowError):
+            raise UserError(f"{VARIABLE}: expected a number of GiB, got {told!r}") from None
+    on_disk = 0
+    with contextlib.suppress(OSError, ValueError):
+        on_disk = os.stat(path).st_size
+    return max(_LEAST, _GROWTH * on_disk)
+
+
+def _memory() -> int:
+    """Bytes of memory that could still be had, as far as the system says."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            free = next(line for line in file if line.startswith("MemAvailable:"))
+        return min(total, int(free.split()[1]) << 10)
+    except (OSError, ValueError, IndexError, StopIteration):
+        return total
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.3g} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.3g} MiB"

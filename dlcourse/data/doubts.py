@@ -1,0 +1,87 @@
+"""Columns of text that were perhaps meant otherwise: numbers in another notation, amounts with units, dates, names."""
+
+import re
+from collections.abc import Sequence
+
+from dlcourse.data.cells import Notation
+
+MOST = 0.5
+"""The share of a column's cells that look like numbers from which on they are taken for such."""
+DIFFERENT = 0.8
+"""The share of a column's cells that are different texts from which on they are names rather than categories."""
+ROWS = 20
+"""With fewer cells many different texts say nothing."""
+
+_CURRENCY = r"(?:[$€£¥₹₽₩₺₫฿¢₴₪₦₱]|R\$|Rs\.?|US\$|USD|EUR|GBP|CHF|INR|JPY|CNY|kr\.?|z\u0142)"
+_SIGN = r"[-+\u2212]?"
+_DIGITS = r"\d[\d.,' \u00a0\u2009\u202f\u2019_]*(?:[eE][-+]?\d+)?"
+_LETTERS = r"[^\W\d_]"
+_UNIT = rf"{_LETTERS}[^\s\d]{{0,9}}[2-3²³]?(?:[/ ]{_LETTERS}{{1,6}}[2-3²³]?)?"
+_AMOUNT = re.compile(
+    rf"(?P<sign>[<>~≈≤≥=']?)\s*{_SIGN}(?P<before>{_CURRENCY}?)\s*(?P<number>{_SIGN}{_DIGITS})"
+    rf"\s*(?:(?P<after>{_CURRENCY})|(?P<percent>[%‰])|(?P<unit>{_UNIT}))?"
+)
+_DAY = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{2}|\d{4}))"
+_DATE = re.compile(rf"{_DAY}(?:[T ].*)?|\d{{1,2}}:\d{{2}}(?::\d{{2}}.*)?")
+_NOTATIONS = (
+    Notation(".", ","), Notation(",", None), Notation(",", "."), Notation(".", " "), Notation(",", " "),
+    Notation(".", "'"), Notation(",", "'"), Notation(".", "_"),
+)  # fmt: skip
+_WORDS = {",": "commas", ".": "dots", " ": "spaces", "'": "apostrophes", "_": "underscores"}
+
+
+def doubt(cells: Sequence[str], notation: Notation) -> tuple[str, str] | None:
+    """What most cells of a column of text look like, if not like text.
+
+    Args:
+        cells: those that are not missing.
+        notation: how the data set says that numbers are written.
+    Returns:
+        A cell, and what it looks like with what to do about it; None where there is no doubt.
+    """
+    dates = [cell for cell in cells if _DATE.fullmatch(cell)]
+    several = len(set(cells)) >= min(ROWS, 0.5 * len(cells))  # few are perhaps categories: 2 rooms, 3 rooms
+    if several and len(dates) > MOST * len(cells):
+        return dates[0], "a date or a time? write numbers (a year, days since a day), or leave it out of data.features"
+    found = [(cell, match) for cell in cells if (match := _AMOUNT.fullmatch(cell))]
+    if len(found) <= MOST * len(cells):
+        return None
+    for part, said in (
+        (("before", "after"), "an amount with a currency sign? write the number alone, and the sign under data.units"),
+        (("percent",), "a percentage? write the number alone, and the % under data.units"),
+        (("unit",), "a number with a unit? write the number alone, and the unit under data.units"),
+        (("sign",), "a number with a sign before it? write the number alone"),
+    ):
+        having = [cell for cell, match in found if any(match[name] for name in part)]
+        whole = all(match["number"].strip().isdecimal() for _, match in found)
+        if having and (several or not whole or part != ("unit",)):
+            return having[0], said
+    written = [(cell, match["number"].strip()) for cell, match in found if not match["unit"]]
+    unread = [(cell, digits) for cell, digits in written if notation.number(digits) is None]
+    mend = _mend([digits for _, digits in unread]) if unread else None
+    return None if mend is None else (unread[0][0], mend)
+
+
+def many_names(different: int, cells: int) -> bool:
+    """Whether so many different texts in so many cells are names rather than categories."""
+    return cells >= ROWS and different >= DIFFERENT * cells
+
+
+def _mend(digits: Sequence[str]) -> str | None:
+    """In which notation most of these are numbers, and the keys that say so; None where there is none."""
+    read = {notation: sum(notation.number(each) is not None for each in digits) for notation in _NOTATIONS}
+    notation = max(read, key=read.__getitem__)  # of equally good ones the first
+    if read[notation] <= MOST * len(digits):
+        return None
+    decimal, thousands = notation.decimal, notation.thousands
+    said, keys = [], []
+    if decimal == "," and any("," in each for each in digits):
+        said.append("a decimal comma")
+    if thousands is not None and any(re.search(notation.separators, each) for each in digits):
+        said.append(f"{_WORDS[thousands]} between thousands")
+        keys.append('data.thousands: "\'"' if thousands == "'" else f"data.thousands: '{thousands}'")
+    if decimal == ",":
+        keys.insert(0, "data.decimal: ','")
+    if not said:
+        said, keys = ["a decimal point"], ["data.decimal: '.'"]
+    return f"a number with {' and '.join(said)}? {' and '.join(keys)}"
