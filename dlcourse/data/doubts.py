@@ -1,6 +1,7 @@
 """Columns of text that were perhaps meant otherwise: numbers in another notation, amounts with units, dates, names."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from dlcourse.data.cells import Notation
@@ -39,12 +40,13 @@ def doubt(cells: Sequence[str], notation: Notation) -> tuple[str, str] | None:
     Returns:
         A cell, and what it looks like with what to do about it; None where there is no doubt.
     """
-    dates = [cell for cell in cells if _DATE.fullmatch(cell)]
-    several = len(set(cells)) >= min(ROWS, 0.5 * len(cells))  # few are perhaps categories: 2 rooms, 3 rooms
-    if several and len(dates) > MOST * len(cells):
+    times = Counter(cells)
+    several = len(times) >= min(ROWS, 0.5 * len(cells))  # few are perhaps categories: 2 rooms, 3 rooms
+    dates = [cell for cell in times if _DATE.fullmatch(cell)]
+    if several and sum(times[cell] for cell in dates) > MOST * len(cells):
         return dates[0], "a date or a time? write numbers (a year, days since a day), or leave it out of data.features"
-    found = [(cell, match) for cell in cells if (match := _AMOUNT.fullmatch(cell))]
-    if len(found) <= MOST * len(cells):
+    found = [(cell, match) for cell in times if (match := _AMOUNT.fullmatch(cell))]
+    if sum(times[cell] for cell, _ in found) <= MOST * len(cells):
         return None
     for part, said in (
         (("before", "after"), "an amount with a currency sign? write the number alone, and the sign under data.units"),

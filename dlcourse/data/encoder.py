@@ -216,9 +216,11 @@ def _categories(cells: Sequence[str], notation: Notation) -> tuple[str, ...]:
 
 def _warn_of_codes(table: Table, name: str) -> None:
     """Say where numbers look like codes: all of one length of at least four digits, some with a zero before them."""
+    zeros = [cell for cell in table.column(name) if cell[:1] == "0" and len(cell) >= 4 and cell.isdecimal()]
+    if not zeros:
+        return
     cells = {cell for cell in table.column(name) if not is_missing(cell)}
-    zeros = sorted(cell for cell in cells if cell[:1] == "0" and len(cell) >= 4 and cell.isdecimal())
-    if zeros and len({len(cell) for cell in cells}) == 1 and all(map(str.isdecimal, cells)):
+    if len({len(cell) for cell in cells}) == 1 and all(map(str.isdecimal, cells)):
         warnings.warn(
             f"{table.path}: column {name!r} is read as numbers, but {zeros[0]!r} looks like a code (of an area, an "
             f"account); data.categorical: [{name}] takes codes for categories",
