@@ -25,10 +25,10 @@ PACKAGE = "onednn-cpu-gomp"
 DISABLE = "DLCOURSE_ONEDNN"
 """Environment variable: ``0`` leaves oneDNN alone even where it is installed."""
 
-SRC, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 17, 33, 41, 49, 50, 51, 52, 64
+SRC, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE, SCRATCHPAD = 1, 17, 33, 41, 49, 50, 51, 52, 64, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
 FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
-QUERY_IMPLEMENTATION, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE = 8, 131, 132, 135
+QUERY_IMPLEMENTATION, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE, QUERY_SCRATCHPAD = 8, 131, 132, 135, 136
 FLOAT32, ANY_TAG = 3, 1
 SRC_1, POST_OPERAND = 2, 32768
 ADD, MULTIPLY, MAX = 0x1FFF0, 0x1FFF1, 0x1FFF2
@@ -36,8 +36,11 @@ SQRT, LINEAR, CLIP, POWER = 0x25, 0x26, 0x2E, 0x30
 
 SPINS = "10000"
 
+USER_SCRATCHPAD = 1
+
 lock = threading.Lock()
-"""Held while a primitive runs: its memory objects serve one call at a time, and one call uses all threads anyway."""
+"""Held while a primitive runs: its memory objects and the scratchpad serve one call at a time, and one call uses all
+threads anyway."""
 
 
 class _Argument(ctypes.Structure):
@@ -170,11 +173,11 @@ def post_operand(index: int) -> int:
     return POST_OPERAND * (index + 1) | SRC_1
 
 
-def attributes(operations: Sequence[tuple]) -> c_void_p:
-    """A primitive's attributes with operations on its result, one after another in the same pass over memory.
+def _attributes(operations: Sequence[tuple]) -> c_void_p:
+    """A primitive's attributes: operations on its result, and a scratchpad that the caller brings.
 
-    Each is ``("eltwise", algorithm, alpha, beta)``, ``("binary", algorithm, layout of the second operand)`` or
-    ``("sum", scale)``, which adds scale times what the destination held.
+    The library's own scratchpad belongs to the thread that made the primitive. Run by another thread, a primitive
+    would write over whatever lies behind that thread's smaller one, or nowhere.
     """
     chain, made = c_void_p(), c_void_p()
     check(library().dnnl_post_ops_create(byref(chain)))
@@ -188,18 +191,25 @@ def attributes(operations: Sequence[tuple]) -> c_void_p:
             check(library().dnnl_post_ops_append_sum(chain, c_float(*settings), 0, 0))
     check(library().dnnl_primitive_attr_create(byref(made)))
     check(library().dnnl_primitive_attr_set_post_ops(made, chain))
+    check(library().dnnl_primitive_attr_set_scratchpad_mode(made, USER_SCRATCHPAD))
     check(library().dnnl_post_ops_destroy(chain))
     return made
 
 
-def describe(function: str, *arguments: object) -> c_void_p:
+def describe(function: str, *arguments: object, after: Sequence[tuple] = ()) -> c_void_p:
     """A primitive descriptor from ``dnnl_<function>_primitive_desc_create``.
 
+    Args:
+        arguments: the function's, without the attributes, which come last.
+        after: operations on the result, one after another in the same pass over memory: ``("eltwise", algorithm,
+            alpha, beta)``, ``("binary", algorithm, layout of the second operand)`` or ``("sum", scale)``, which adds
+            scale times what the destination held.
     Raises:
         Unsupported: there is none, or only oneDNN's own reference, plain loops that anything here beats.
     """
     made, name = c_void_p(), c_char_p()
-    check(getattr(library(), f"dnnl_{function}_primitive_desc_create")(byref(made), *arguments))
+    create = getattr(library(), f"dnnl_{function}_primitive_desc_create")
+    check(create(byref(made), *arguments, _attributes(after)))
     check(library().dnnl_primitive_desc_query(made, QUERY_IMPLEMENTATION, 0, byref(name)))
     if name.value.startswith(b"ref") and not function.startswith("lstm"):  # its "reference" is made of fast products
         raise Unsupported(f"{function}: only {name.value.decode()}")
@@ -216,12 +226,29 @@ def size(layout: c_void_p) -> int:
     return library().dnnl_memory_desc_get_size(layout)
 
 
+_scratchpad = np.empty(0, dtype=np.uint8)
+"""The working memory of whichever primitive runs; it grows to what the largest one needs."""
+
+
+def _scratchpad_of(count: int) -> Array:
+    global _scratchpad
+    if _scratchpad.size < count:
+        _scratchpad = np.empty(count, dtype=np.uint8)
+    return _scratchpad
+
+
 class Primitive:
-    """A compiled operation: ``primitive({SRC: x, DST: y})`` runs it on these arrays, which lie as described."""
+    """A compiled operation: ``primitive({SRC: x, DST: y})`` runs it on these arrays, which lie as described.
+
+    Any thread may make it and any thread may run it, with :data:`lock` held.
+    """
 
     def __init__(self, descriptor: c_void_p, layouts: Mapping[int, c_void_p]):
         self.handle = c_void_p()
         check(library().dnnl_primitive_create(byref(self.handle), descriptor))
+        scratchpad = queried(descriptor, QUERY_SCRATCHPAD)
+        self.scratchpad_bytes = size(scratchpad)
+        layouts = {**layouts, SCRATCHPAD: scratchpad} if self.scratchpad_bytes else layouts
         self.memories = {}
         for which, layout in layouts.items():
             memory = c_void_p()
@@ -233,6 +260,8 @@ class Primitive:
 
     def __call__(self, arrays: Mapping[int, Array]) -> None:
         hang = library().dnnl_memory_set_data_handle
+        if self.scratchpad_bytes:
+            hang(self.memories[SCRATCHPAD], c_void_p(_scratchpad_of(self.scratchpad_bytes).ctypes.data))
         for which, array in arrays.items():
             hang(self.memories[which], c_void_p(array.ctypes.data))
         stream = _engine_and_stream()[1]
@@ -247,13 +276,13 @@ def elementwise(count: int, algorithm: int, second: str, *after: tuple) -> Primi
     Args:
         second: ``array`` or ``number``, what SRC_1 is: a number is an array of one element, so it may change from call
             to call with nothing compiled anew.
-        after: as for :func:`attributes`, with ``array`` or ``number`` for a layout; the operand of number i is
+        after: as for :func:`describe`, with ``array`` or ``number`` for a layout; the operand of number i is
             ``post_operand(i)``.
     """
     layouts = {"array": strided((count,), (1,)), "number": strided((1,), (1,))}
     after = tuple((*step[:2], layouts[step[2]]) if step[0] == "binary" else step for step in after)
     array = layouts["array"]
-    descriptor = describe("binary", engine(), algorithm, array, layouts[second], array, attributes(after))
+    descriptor = describe("binary", engine(), algorithm, array, layouts[second], array, after=after)
     others = {post_operand(i): step[2] for i, step in enumerate(after) if step[0] == "binary"}
     return Primitive(descriptor, {SRC: array, SRC_1: layouts[second], DST: array} | others)
 
@@ -268,7 +297,7 @@ class Reorder:
             return
         self.buffer = np.empty(size(inner), dtype=np.uint8)
         source, target = (plain, inner) if inward else (inner, plain)
-        self.copy = Primitive(describe("reorder", source, engine(), target, engine(), None), {SRC: source, DST: target})
+        self.copy = Primitive(describe("reorder", source, engine(), target, engine()), {SRC: source, DST: target})
 
     def enter(self, array: Array) -> Array:
         """The array in the inner layout, the primitive's input."""

@@ -23,7 +23,6 @@ def _describe_forward(name: str, layout: object) -> object:
         layout,
         c_float(0),
         c_float(0),
-        None,
     )
 
 
@@ -46,7 +45,6 @@ def _backward(name: str, count: int) -> Callable:
         c_float(0),
         c_float(0),
         _describe_forward(name, layout),
-        None,
     )
     known = onednn.DST if name == "relu from y" else onednn.SRC
     return onednn.Primitive(descriptor, dict.fromkeys((known, onednn.DIFF_DST, onednn.DIFF_SRC), layout))

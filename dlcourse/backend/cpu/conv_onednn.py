@@ -50,7 +50,6 @@ class _Geometry:
             self.bias if bias else None,
             self.y,
             *self.steps,
-            None,
         )
 
 
@@ -83,7 +82,6 @@ def _input_grad(*shape: object) -> Callable:
         of.y,
         *of.steps,
         of.describe_forward(False),
-        None,
     )
     inner = onednn.queried(descriptor, onednn.QUERY_WEIGHTS)
     reorder = onednn.Reorder(of.weight, inner, inward=True)
@@ -109,7 +107,6 @@ def _weight_grad(*shape: object) -> Callable:
         of.y,
         *of.steps,
         of.describe_forward(False),
-        None,
     )
     inner = onednn.queried(descriptor, onednn.QUERY_DIFF_WEIGHTS)
     reorder = onednn.Reorder(of.weight, inner, inward=False)

@@ -35,7 +35,6 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
         *more,
         c_float(eps),
         flags,
-        None,
     )
     signs = onednn.queried(forward, onednn.QUERY_WORKSPACE) if relu else None
     if relu and onednn.size(signs) * 8 != shape[0] * shape[1]:
@@ -54,7 +53,6 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
         c_float(eps),
         flags,
         forward,
-        None,
     )
     return descriptor, array, statistic, affine, signs
 

@@ -29,7 +29,7 @@ class _Geometry:
         )
         self.steps = tuple(onednn.dims(pair) for pair in (stride, window, (0, 0), padding, tuple(reach)))
         self.forward = onednn.describe(
-            "pooling_forward", onednn.engine(), onednn.FORWARD_TRAINING, MAX, self.x, self.y, *self.steps, None
+            "pooling_forward", onednn.engine(), onednn.FORWARD_TRAINING, MAX, self.x, self.y, *self.steps
         )
         self.place = onednn.queried(self.forward, onednn.QUERY_WORKSPACE)
         if onednn.size(self.place) != shape[0] * math.prod(size) * shape[3]:
@@ -45,7 +45,7 @@ def _forward(*settings: tuple) -> Callable:
 @onednn.built_once
 def _backward(*settings: tuple) -> Callable:
     of = _Geometry(*settings)
-    descriptor = onednn.describe("pooling_backward", onednn.engine(), MAX, of.x, of.y, *of.steps, of.forward, None)
+    descriptor = onednn.describe("pooling_backward", onednn.engine(), MAX, of.x, of.y, *of.steps, of.forward)
     return onednn.Primitive(
         descriptor, {onednn.DIFF_DST: of.y, onednn.DIFF_SRC: of.x, onednn.WORKSPACE: of.place}
     )

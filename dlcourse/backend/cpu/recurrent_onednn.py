@@ -35,11 +35,11 @@ class Layer:
         ends = bias, y, state, state
         forward = onednn.describe(
             "lstm_forward", onednn.engine(), onednn.FORWARD_TRAINING, FORWARDS,
-            x, state, state, *free, None, None, *ends, FLAGS, None,
+            x, state, state, *free, None, None, *ends, FLAGS,
         )  # fmt: skip
         backward = onednn.describe(
             "lstm_backward", onednn.engine(), onednn.BACKWARD, FORWARDS,
-            x, state, state, *free, None, None, *ends, x, state, state, *free, None, None, *ends, FLAGS, forward, None,
+            x, state, state, *free, None, None, *ends, x, state, state, *free, None, None, *ends, FLAGS, forward,
         )  # fmt: skip
         self.kept = onednn.queried(forward, onednn.QUERY_WORKSPACE)
         layouts = dict(zip((SRC, SRC_STATE, SRC_CELL, BIAS, DST, DST_STATE, DST_CELL),
