@@ -206,6 +206,11 @@ def _in_a_plugin(error: Exception) -> str | None:
     return f"component file {os.path.relpath(own[-1].filename)}, line {own[-1].lineno}" if own else None
 
 
+def _note(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as a line on standard error, without the line of code that it came from."""
+    print(f"dlcourse: note: {message}", file=sys.stderr)
+
+
 def _listed(error: ConfigError) -> str:
     if len(error.problems) == 1:
         return str(error)

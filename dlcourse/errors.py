@@ -45,6 +45,10 @@ class DataError(UserError):
     """A data file is missing, damaged, or holds what it should not; names the file and the row or byte."""
 
 
+class DamagedFileError(UserError):
+    """A file that the program wrote is cut short, was edited, or holds what it should not; names it and the field."""
+
+
 class ChangedDataError(DataError):
     """The data are not those that a run was trained on; names what changed."""
 

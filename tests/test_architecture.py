@@ -15,6 +15,7 @@ LEAVES = {"characters", "errors", "types", "collect", "resources"}
 MAY_IMPORT = {
     "registry": set(),
     "config": {"registry"},
+    "records": set(),
     "backend": set(),
     "autograd": {"backend"},
     "ops": {"autograd"},
@@ -23,8 +24,8 @@ MAY_IMPORT = {
     "optim": {"autograd", "registry"},
     "data": {"backend", "registry", "config"},
     "metrics": {"backend", "registry"},
-    "training": {"nn", "optim", "data", "metrics"},
-    "plots": {"config"},
+    "training": {"nn", "optim", "data", "metrics", "records"},
+    "plots": {"config", "records"},
     "serialize": {"autograd"},
     "functional": {"ops"},
     "experiment": {"training", "models", "config", "plots", "serialize"},

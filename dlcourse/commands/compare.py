@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     import shutil
+    import sys
     from pathlib import Path
 
     from dlcourse.errors import UserError
@@ -30,6 +31,9 @@ def main(args: argparse.Namespace) -> int:
     if args.sort:
         records = compare.sorted_by(records, args.sort)
     print(compare.comparison(records, shutil.get_terminal_size((120, 24)).columns))
+    for record in records:
+        if record.problem:
+            print(f"dlcourse: note: {record.label} is {record.status}: {record.problem}", file=sys.stderr)
     if args.csv:
         write_bytes(Path(args.csv), compare.comparison_csv(records).encode())
     return 0

@@ -12,12 +12,13 @@ from dlcourse import backend
 from dlcourse.backend import probe
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
-from dlcourse.errors import ConfigError, UserError, named
+from dlcourse.errors import ConfigError, DamagedFileError, UserError, named
 from dlcourse.experiment.identity import lengthened, same_experiment
 from dlcourse.experiment.pieces import assemble
 from dlcourse.experiment.session import Session
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.trials import one_batch, overfit
+from dlcourse.records import RunState
 from dlcourse.training import checkpoint
 from dlcourse.training.atomic import loud, write_bytes
 from dlcourse.training.checkpoint import Checkpoint
@@ -156,17 +157,17 @@ def _resume(
     if (path / "sweep.json").is_file():
         raise UserError(f"{path}: is a sweep; `dlcourse sweep --resume {path}` goes on with it")
     folder = RunFolder.open(path.parent.parent if given else path)
-    require_plugins(folder.read_environment(), folder.path)
+    log = Log(None, quiet)  # a refusal changes nothing in the folder
+    require_plugins(folder, log)
     config = resolve(folder.config)
     longer = lengthened(config, overrides)
     if beside is not None:
         longer = longer.apply_overrides(same_experiment(longer, beside))
     with folder.lock():
-        log = Log(None, quiet)  # a refusal changes nothing in the folder
         with loud(folder.checkpoints):
             folder.checkpoints.mkdir(exist_ok=True)  # where somebody deleted it, the run begins anew
         found = _where_to_go_on(folder, given, log)
-        result = folder.read_result()
+        result = _read_result(folder, log)
         earlier = result.get("config_overrides", {})
         ended = found is not None and found.state["step"] == result.get("step")  # not so where `last` is damaged
         if result.get("status") == "done" and ended and given is None and longer is config:
@@ -185,6 +186,15 @@ def _resume(
             return _finish(session, plots)
 
 
+def _read_result(folder: RunFolder, log: Log) -> RunState:
+    """What ``result.json`` says; where it is damaged, that is said: the run writes a new one."""
+    try:
+        return folder.read_result()
+    except DamagedFileError as error:
+        log(f"{error}; it is written anew, without the overrides that the run was started with")
+        return {}
+
+
 def _where_to_go_on(folder: RunFolder, given: Path | None, log: Log) -> Checkpoint | None:
     return checkpoint.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
 
@@ -199,7 +209,8 @@ def _finish(session: Session, plots: bool, kept: bool = True) -> Result:
 
 def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) -> Result:
     model = load_run(folder.path, device).model
-    return Result(result["metrics"], model, folder.path, folder.read_history(), result["estimates"])
+    metrics, estimates = result.get("metrics", {}), result.get("estimates", {})
+    return Result(metrics, model, folder.path, folder.read_history(), estimates)
 
 
 def _draw(folder: RunFolder, log: Log, kept: bool) -> None:

@@ -71,7 +71,7 @@ class Session:
             pieces.data.normalizer.state_dict(),
         )
         self.store = CheckpointStore(folder.checkpoints)
-        self.history = History(folder.metrics, train["log_every"])
+        self.history = History(folder.metrics, train["log_every"], log)
         self.evaluation = Evaluation(pieces.watched_loaders, pieces.metrics, train["eval_every"], self.history)
         self.best = self._watcher(Best, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
@@ -240,6 +240,8 @@ class Session:
                 "estimates": self.estimates,
                 "best": None if self.best is None else self.best.describe(),
                 "config_overrides": self.overrides,
+                "config_hash": self.facts.config,
+                "data": self.facts.fingerprint,
                 **more,
             }
         )

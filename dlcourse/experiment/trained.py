@@ -15,7 +15,15 @@ from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Part, prepare
 from dlcourse.data.preparation import COMMON
-from dlcourse.errors import ChangedDataError, ConfigError, DataError, Problem, UserError
+from dlcourse.errors import (
+    ChangedDataError,
+    CheckpointError,
+    ConfigError,
+    DamagedFileError,
+    DataError,
+    Problem,
+    UserError,
+)
 from dlcourse.experiment.identity import check_config, check_data
 from dlcourse.experiment.pieces import build_metrics
 from dlcourse.training import checkpoint
@@ -84,15 +92,15 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     path = Path(path)
     given = path if path.suffix == SUFFIX else None
     folder = RunFolder.open(path.parent.parent if given else path)
-    require_plugins(folder.read_environment(), folder.path)
+    require_plugins(folder, warnings.warn)
     config = resolve(folder.config)
     if given is None:
-        which = which or folder.read_result().get("weights", {}).get("from", "last")
+        which = which or _weights(folder)
         found = CheckpointStore(folder.checkpoints).load_for_use(which)
     else:
         found = checkpoint.read(given)
     check_config(config.given, found.state, folder.path)
-    inputs = Inputs.from_json(found.state["data"])
+    inputs = _inputs(found)
     chosen = backend.get(device or config.data["device"])
     with backend.use(chosen):
         model = registry.build(
@@ -100,8 +108,36 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
         )
         model.to(dtype=precision.use(config.data["precision"]))
         load_evaluated(model, found)
-    normalizer = Normalizer.from_state_dict(found.group("normalizer"))
+    normalizer = _normalizer(found, inputs)
     return Trained(folder, config, chosen, model.eval(), inputs, normalizer, found)
+
+
+def _weights(folder: RunFolder) -> str:
+    """Which weights the run's metrics are of."""
+    try:
+        return folder.read_result().get("weights", {"from": "last"})["from"]
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f"{error}; so it does not say which weights the run ended with: name them (--checkpoint last or best), or "
+            f"let the run write it anew: dlcourse run --resume {folder.path}"
+        ) from error
+
+
+def _inputs(found: Checkpoint) -> Inputs:
+    try:
+        return Inputs.from_json(found.state["data"])
+    except CheckpointError as error:
+        raise CheckpointError(f"{found.path}: {error}") from error
+
+
+def _normalizer(found: Checkpoint, inputs: Inputs) -> Normalizer:
+    arrays = found.group("normalizer")
+    for name in ("shift", "scale"):
+        array, shape = arrays.get(name), tuple(inputs.in_shape)
+        if array is None or array.dtype.kind != "f" or array.shape not in (shape, shape[-1:]):
+            what = "missing" if array is None else f"{array.shape} {array.dtype}"
+            raise CheckpointError(f"{found.path}: normalizer.{name} is {what}, expected floating point {shape[-1:]}")
+    return Normalizer.from_state_dict(arrays)
 
 
 def evaluate_run(

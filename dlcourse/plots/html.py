@@ -16,6 +16,7 @@ from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_table, settings_table
 from dlcourse.plots.text import metric_name, number, seconds, value_text
+from dlcourse.records import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOG_LINES = 30
@@ -116,6 +117,7 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
     tables = [("Every point", points_table(view))] if repeated else []
     if resampled:  # what the sweep is for comes first; a setting's own metrics are of one training set only
         tables = [("Each setting once, on the training set of the config's own seed", settings), *tables]
+    environment = view.json("environment.json", Environment) or (example.environment if example else {})
     return {
         "description": leading_comment(view.config_text) or _file_comment(view),
         "error": "",
@@ -128,7 +130,7 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
         "failures": failures,
         "estimates": [],
         "overrides": [],
-        "environment": list(_flat(view.json("environment.json") or (example.environment if example else {}))),
+        "environment": list(_flat(environment)),
         "log": "",
     }
 

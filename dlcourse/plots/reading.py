@@ -1,11 +1,12 @@
 """Read the files of a folder forgivingly: what is missing is empty, what is damaged is empty and noted."""
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from dlcourse.records import parse_events, parse_json, sound
 
 SPLITS = ("train", "val", "test")
 
@@ -24,47 +25,28 @@ class Folder:
 
     def text(self, name: str) -> str:
         """A file's text, or an empty string."""
-        try:
-            return (self.path / name).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            self._note(name, error)
-            return ""
+        return (self._bytes(name) or b"").decode("utf-8", errors="replace")
 
-    def json(self, name: str) -> dict[str, Any]:
-        """A JSON object, or an empty one."""
-        text = self.text(name)
-        if not text:
+    def json(self, name: str, kind: Any) -> dict[str, Any]:
+        """A JSON file's keys, as far as they are as that record of :mod:`dlcourse.records` says."""
+        content = self._bytes(name)
+        if content is None:
             return {}
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            value, faults = sound(parse_json(content), kind)
+        except ValueError as error:
             self._note(name, error)
             return {}
-        if not isinstance(value, dict):
-            self._note(name, f"expected an object, got {type(value).__name__}")
-            return {}
+        for fault in faults:
+            self._note(name, fault)
         return value
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The objects of a JSON-lines file; a last line that a crash cut off is left out, others are noted."""
-        found, bad = [], 0
-        lines = self.text(name).split("\n")
-        for index, line in enumerate(lines):
-            if not line.strip():
-                continue
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                bad += index < len(lines) - 1
-                continue
-            if isinstance(event, dict):
-                found.append(event)
-            else:
-                bad += 1
-        if bad:
-            self._note(name, f"{bad} lines are no JSON objects")
+        events = parse_events(self._bytes(name) or b"")
+        found = [event for event in events if event is not None]
+        if len(found) < len(events):
+            self._note(name, f"{len(events) - len(found)} of {len(events)} lines are damaged")
         return found
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
@@ -89,6 +71,16 @@ class Folder:
             self._note(name, error)
             return {}
         return value if isinstance(value, dict) else {}
+
+    def _bytes(self, name: str) -> bytes | None:
+        """A file's content; None where there is none."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._note(name, error)
+            return None
 
     def _note(self, name: str, reason: object) -> None:
         first_line = str(reason).partition("\n")[0]

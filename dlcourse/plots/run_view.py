@@ -10,6 +10,7 @@ import numpy as np
 
 from dlcourse.plots.reading import SPLITS, Folder, leading_comment, real, section
 from dlcourse.plots.text import clip, rises
+from dlcourse.records import Environment, PredictionFacts, RunState
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class RunView(Folder):
     @cached_property
     def result(self) -> dict[str, Any]:
         """``result.json``: status, metrics by split, estimates, best step."""
-        return self.json("result.json")
+        return self.json("result.json", RunState)
 
     @cached_property
     def config_text(self) -> str:
@@ -65,12 +66,12 @@ class RunView(Folder):
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, device and git state."""
-        return self.json("environment.json")
+        return self.json("environment.json", Environment)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """``predictions.json``: task, names and units."""
-        return self.json("predictions.json")
+        return self.json("predictions.json", PredictionFacts)
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:

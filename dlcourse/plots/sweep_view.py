@@ -12,6 +12,7 @@ import numpy as np
 from dlcourse.plots.reading import Folder, real, section
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name, rises, value_text
+from dlcourse.records import PointState, SweepFile, sound
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
 """Paths that repeat a setting and are no axis of a picture."""
@@ -72,7 +73,7 @@ class SweepView(Folder):
     @cached_property
     def state(self) -> dict[str, Any]:
         """``sweep.json``."""
-        return self.json("sweep.json")
+        return self.json("sweep.json", SweepFile)
 
     @property
     def name(self) -> str:
@@ -97,7 +98,11 @@ class SweepView(Folder):
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
-        return tuple(_point(each) for each in self.state.get("points") or () if isinstance(each, dict))
+        found = [sound(each, PointState) for each in self.state.get("points") or ()]
+        for index, (_, faults) in enumerate(found):
+            for fault in faults:
+                self._note("sweep.json", f"points.{index}.{fault}")
+        return tuple(_point(record) for record, _ in found)
 
     @cached_property
     def settings(self) -> tuple[Setting, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from dlcourse import registry
 from dlcourse.config.reader import parse_yaml
-from dlcourse.errors import ConfigError, UserError
+from dlcourse.errors import ConfigError, DamagedFileError, UserError
+from dlcourse.experiment.identity import config_hash
 from dlcourse.sweeps.axes import canonical
 from dlcourse.sweeps.expansion import labels, say
 from dlcourse.sweeps.folder import SweepFolder
@@ -16,6 +17,8 @@ from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys,
 from dlcourse.training.folder import RunFolder
 
 _UNSET = object()
+_OF_A_RUN = ("config.yaml", "environment.json", "result.json", "metrics.jsonl", "checkpoints")
+DAMAGED, CHANGED = "damaged", "changed"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Record:
         config: dotted path to value.
         metrics: ``{"val.mse": 0.1}``.
         label: its folder, as short as tells it apart.
+        problem: what is wrong with its files, a sentence; such a run is ``damaged``, or ``changed`` where its
+            ``config.yaml`` is no longer what it was trained under.
     """
 
     folder: Path
@@ -36,13 +41,16 @@ class Record:
     config: dict[str, Any]
     metrics: dict[str, float | None]
     label: str = ""
+    problem: str = ""
 
 
 def collect(paths: Iterable[str | os.PathLike]) -> list[Record]:
     """The runs in these folders: runs themselves, sweeps (each point), or folders that hold any of them, at any depth.
 
+    One whose files are damaged is there with what is known of it, see :class:`Record`.
+
     Raises:
-        UserError: a path does not exist or holds no run, or a run's files are damaged.
+        UserError: a path does not exist or holds no run, or all of them are damaged.
     """
     found: dict[Path, Record] = {}
     for path in map(Path, paths):
@@ -52,6 +60,8 @@ def collect(paths: Iterable[str | os.PathLike]) -> list[Record]:
         if not folders:
             raise UserError(f"{path}: holds no run and no sweep")
         found.update((record.folder, record) for folder in folders for record in _records(folder))
+    if found and all(record.status == DAMAGED for record in found.values()):
+        raise DamagedFileError("\n".join(record.problem for record in found.values()))
     names = _shorten(list(found))
     return [replace(record, label=names[folder]) for folder, record in found.items()]
 
@@ -67,10 +77,18 @@ def _folders(path: Path) -> Iterator[Path]:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "config.yaml").is_file() and (path / "environment.json").is_file()
+    """Whether a folder holds a run, of which a file may be missing."""
+    return sum((path / name).exists() for name in _OF_A_RUN) > 1
 
 
 def _records(folder: Path) -> Iterator[Record]:
+    try:
+        yield from _sound_records(folder)
+    except DamagedFileError as error:
+        yield Record(folder, DAMAGED, {}, {}, problem=str(error))
+
+
+def _sound_records(folder: Path) -> Iterator[Record]:
     if not (folder / "sweep.json").is_file():
         yield _run_record(folder)
         return
@@ -79,8 +97,9 @@ def _records(folder: Path) -> Iterator[Record]:
     for point in state.points:
         place = folder / (point.folder or f"points/{point.id}")
         if _is_run(place):
-            run = _run_record(place)
-            yield replace(run, status=point.status, metrics=point.metrics or run.metrics)
+            (run,) = _records(place)
+            status = run.status if run.problem else point.status
+            yield replace(run, status=status, metrics=point.metrics or run.metrics)
         else:
             yield Record(place, point.status, overlaid(base, point.overrides), point.metrics)
 
@@ -89,15 +108,18 @@ def _run_record(folder: Path) -> Record:
     run = RunFolder(folder)
     try:
         config = parse_yaml(run.config.read_text(encoding="utf-8"), str(run.config)).data
-    except (ConfigError, ValueError, OSError) as error:
+    except (ConfigError, ValueError, OSError, RecursionError) as error:
         said = str(error).splitlines()[0].removeprefix(f"{run.config}:").lstrip()  # once is enough
-        raise UserError(f"{run.config}: damaged: {said}") from error
+        raise DamagedFileError(f"{run.config}: damaged: {said}") from error
     if not isinstance(config, dict):
-        raise UserError(f"{run.config}: damaged: not a mapping")
+        raise DamagedFileError(f"{run.config}: damaged: not a mapping")
     result = run.read_result()
     splits = result.get("metrics") or {}
     metrics = {f"{split}.{name}": value for split, named in splits.items() for name, value in named.items()}
-    return Record(folder, result.get("status", "unfinished"), flatten(config), metrics)
+    status, problem = result.get("status", "unfinished"), ""
+    if "config_hash" in result and result["config_hash"] != config_hash(config):
+        status, problem = CHANGED, f"{run.config}: was changed after the run, which was trained under another config"
+    return Record(folder, status, flatten(config), metrics, problem=problem)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -169,7 +191,7 @@ def higher_is_better(metric: str) -> bool:
 def comparison(records: Sequence[Record], width: int) -> str:
     """The table as text: one line a run, or one column a run where the lines do not fit into ``width`` and that is
     narrower: for few runs that differ in much."""
-    paths = differences([record.config for record in records])
+    paths = differences([record.config for record in records if record.status != DAMAGED])
     names = labels(paths)
     columns = [Column("run", [record.label for record in records], left=True)]
     columns.append(Column("status", [record.status for record in records], left=True))
@@ -190,7 +212,7 @@ def _width(text: str) -> int:
 
 def comparison_csv(records: Sequence[Record]) -> str:
     """The same as CSV, one line a run, full paths and full precision."""
-    paths = differences([record.config for record in records])
+    paths = differences([record.config for record in records if record.status != DAMAGED])
     keys = [f"{split}.{name}" for name, split in metric_keys([record.metrics for record in records])]
     rows = [
         [each.label, each.status, *(each.config.get(path) for path in paths), *(each.metrics.get(key) for key in keys)]

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dlcourse.records import PointState
 from dlcourse.sweeps.axes import canonical
 from dlcourse.sweeps.expansion import say, without
-from dlcourse.sweeps.folder import PointState
 from dlcourse.sweeps.statistics import Summary, best_index, complexity, one_standard_error, summarise
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")

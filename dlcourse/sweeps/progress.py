@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from dlcourse.sweeps.folder import PointState
+from dlcourse.records import PointState
 from dlcourse.training.log import Log
 
 

@@ -16,11 +16,12 @@ from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError, named
 from dlcourse.experiment.running import ConfigSource, on_device
+from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.execution import events
 from dlcourse.sweeps.expansion import Point, base_of, expand
-from dlcourse.sweeps.folder import ARRAYS, FINISHED, PointState, SweepFolder, SweepState, write_arrays
+from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, write_arrays
 from dlcourse.sweeps.point import Resampling, Task
 from dlcourse.sweeps.progress import Progress
 from dlcourse.sweeps.states import conclude, new_state, record_outcome, resumed_state, where_to_start
@@ -121,7 +122,7 @@ def run_sweep(
         resampling = _resampling(resolved)
         if resume is not None:
             folder = SweepFolder.open(resume)
-            state = resumed_state(folder, resolved)
+            state = resumed_state(folder, resolved, points, log)
         else:
             state = new_state(resolved, points)
             folder = SweepFolder.create(out, state, resolved.dump())

@@ -1,18 +1,28 @@
 """The state of a sweep at its start, where it left off, and at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlcourse.config import Config, metric_labels
-from dlcourse.errors import DlcourseError, UserError
-from dlcourse.sweeps.axes import Axis, axes
+from dlcourse.config import Config, metric_labels, resolve
+from dlcourse.data import prepare
+from dlcourse.data.fingerprint import differences as differing
+from dlcourse.data.fingerprint import fingerprint
+from dlcourse.data.preparation import COMMON
+from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, UserError
+from dlcourse.records import PointState, SweepState
+from dlcourse.sweeps.axes import Axis, axes, canonical
 from dlcourse.sweeps.compare import differences, flatten, higher_is_better
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
 from dlcourse.sweeps.expansion import Point, labels
-from dlcourse.sweeps.folder import ARRAYS, FINISHED, PointState, SweepFolder, SweepState, attempts, free_place
+from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place
 from dlcourse.sweeps.point import Start
 from dlcourse.training.folder import RunFolder
+
+Say = Callable[[str], None]
+
+_MAX_ASKED = 5  # data sets that are looked at to find out whether they changed
 
 _MAY_DIFFER = ("name", "device")
 """What a resumed sweep may change: where it runs, and what it is called."""
@@ -43,13 +53,21 @@ def selection_of(config: Config) -> Selection:
     return Selection(watched["metric"], watched["split"], higher_is_better(watched["metric"]))
 
 
-def resumed_state(folder: SweepFolder, config: Config) -> SweepState:
-    """The state of a sweep that is to go on.
+def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], say: Say) -> SweepState:
+    """The state of a sweep that is to go on: of these points, with what ``sweep.json`` knows of them.
+
+    Where that file is damaged this is said, and the points' own folders tell how far they are.
 
     Raises:
         UserError: the config is not the one that the sweep was started with; names what differs.
+        ChangedDataError: the data are not those that its points were trained on.
     """
-    state = folder.read()
+    fresh = new_state(config, points)
+    try:
+        state = folder.read()
+    except DamagedFileError as error:
+        say(f"{error}; it is written anew from the points' folders")
+        state = replace(fresh, config=resolve(folder.config).data)
     before, now = (
         flatten({key: value for key, value in each.items() if key not in _MAY_DIFFER})
         for each in (state.config, config.data)
@@ -58,7 +76,28 @@ def resumed_state(folder: SweepFolder, config: Config) -> SweepState:
     if paths:
         said = "; ".join(f"{path}: {before.get(path)!r}, now {now.get(path)!r}" for path in paths)
         raise UserError(f"{folder.path}: was started with another config: {said}; a changed config is a new sweep")
-    return state
+    if [(p.id, canonical(p.overrides)) for p in state.points] != [(p.id, canonical(p.overrides)) for p in points]:
+        say(f"{folder.state}: its points are not those of the config; it is written anew from the points' folders")
+        state = fresh
+    _check_data(folder, points)
+    return replace(fresh, points=state.points, status=state.status, resample=state.resample)
+
+
+def _check_data(folder: SweepFolder, points: Sequence[Point]) -> None:
+    """Refuse to add points on data that changed to those that are finished; of each data set one point is asked."""
+    asked: set[str] = set()
+    for point in points:
+        section, seed = point.config.data["data"], point.config.data["seed"]
+        source = canonical({key: value for key, value in section.items() if key not in COMMON})
+        made = attempts(folder.points / point.id)
+        if source in asked or len(asked) == _MAX_ASKED or not made or _status(made[-1]) not in FINISHED:
+            continue
+        asked.add(source)
+        before = RunFolder(made[-1]).read_result().get("data")
+        found = differing(before, fingerprint(prepare(section, seed))) if before else []
+        if found:
+            said = f"{folder.path}: the data changed since its point {point.id} was trained: {'; '.join(found)}"
+            raise ChangedDataError(f"{said}; restore the data, or start a new sweep")
 
 
 def where_to_start(folder: SweepFolder, state: SweepState, point: PointState) -> tuple[Path, Start] | None:

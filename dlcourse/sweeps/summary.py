@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlcourse.config import Config
+from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps.axes import canonical
 from dlcourse.sweeps.compare import flatten
 from dlcourse.sweeps.conclusions import Selection, choice_words, setting_words
 from dlcourse.sweeps.expansion import Point, labels, say
-from dlcourse.sweeps.folder import FINISHED, PointState, SweepState
+from dlcourse.sweeps.folder import FINISHED
 from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
 
 _MISSING = object()

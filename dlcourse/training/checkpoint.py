@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.errors import CheckpointError
+from dlcourse.records import CheckpointState, Wrong, check
 
 FORMAT = 1
 _KEY = "dlcourse"  # one metadata key only: safetensors does not keep the order of several
@@ -70,8 +71,10 @@ def decode(content: bytes, path: Path) -> Checkpoint:
     try:
         header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_KEY])
         arrays = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of this program ({error})") from error
+    if not isinstance(header, dict) or not isinstance(header.get("state"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of this program (it holds no state)")
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path}: format {header.get('format')}; this version reads format {FORMAT}")
     return Checkpoint(arrays, header["state"], path)
@@ -89,7 +92,12 @@ def read(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return decode(content, path)
+    found = decode(content, path)
+    try:
+        check(found.state, CheckpointState)
+    except Wrong as error:
+        raise CheckpointError(f"{path}: not a checkpoint of this program: state.{error}") from error
+    return found
 
 
 def verify(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], path: Path, what: str) -> None:

@@ -7,12 +7,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dlcourse
 from dlcourse.backend import determinism
-from dlcourse.errors import UserError
+from dlcourse.errors import DamagedFileError, UserError
+from dlcourse.training.folder import RunFolder
 
 _PACKAGES = (
     "numpy",
@@ -45,20 +47,26 @@ def describe(device: str) -> dict[str, Any]:
     }
 
 
-def require_plugins(environment: dict[str, Any], run: Path) -> None:
+def require_plugins(folder: RunFolder, say: Callable[[str], None]) -> None:
     """Check that the component files a run was made with are loaded.
 
-    They are not loaded by themselves: a run folder that came from somewhere else should not run code.
+    They are not loaded by themselves: a run folder that came from somewhere else should not run code. Where
+    ``environment.json`` is damaged, that is said: a component that is not there is found anyway.
 
     Raises:
         UserError: one is missing; says how to name it.
     """
+    try:
+        environment = folder.read_environment()
+    except DamagedFileError as error:
+        say(f"{error}; so it does not say which component files the run was made with")
+        return
     loaded = {file_hash(path) for path in loaded_plugins()}
     for plugin in environment.get("plugins", ()):
         if plugin["sha256"] not in loaded:
             raise UserError(
-                f"{run}: was made with the component file {plugin['path']}, which is not loaded or was changed since "
-                f"(its sha256 was {plugin['sha256']}); name it again: --plugin {plugin['path']}"
+                f"{folder.path}: was made with the component file {plugin['path']}, which is not loaded or was changed "
+                f"since (its sha256 was {plugin['sha256']}); name it again: --plugin {plugin['path']}"
             )
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 import os
 import re
 import secrets
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.errors import UserError
+from dlcourse.records import Environment, Event, RunState, parse_events, read
 from dlcourse.training.atomic import loud, remove_leftovers, write_bytes, write_json
 
 _NAME = re.compile(r"\w[\w.+ -]{0,99}")
@@ -121,40 +121,37 @@ class RunFolder:
                 remove_leftovers(folder)
             yield
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
+    def write_result(self, result: RunState) -> None:
         """Replace ``result.json``."""
         write_json(self.result, result, durable=result["status"] != "running")
 
-    def read_result(self) -> dict[str, Any]:
+    def read_result(self) -> RunState:
         """What ``result.json`` says; empty where there is none yet.
 
         Raises:
-            UserError: it is damaged.
+            DamagedFileError: names the field that is wrong.
         """
-        return self._read_json(self.result)
+        return self._read(self.result, RunState)
 
-    def read_environment(self) -> dict[str, Any]:
+    def read_environment(self) -> Environment:
         """What ``environment.json`` says; empty where there is none.
 
         Raises:
-            UserError: it is damaged.
+            DamagedFileError: names the field that is wrong.
         """
-        return self._read_json(self.environment)
+        return self._read(self.environment, Environment)
 
-    def read_history(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; a last one that a killed process cut short is left out."""
+    def read_history(self) -> list[Event]:
+        """The lines of ``metrics.jsonl`` without those that are damaged."""
         if not self.metrics.is_file():
             return []
-        lines = self.metrics.read_bytes().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines]
+        return [event for event in parse_events(self.metrics.read_bytes()) if event is not None]
 
-    def _read_json(self, path: Path) -> dict[str, Any]:
-        if not path.is_file():
-            return {}
+    def _read(self, path: Path, kind: Any) -> Any:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{path}: damaged: {error}") from error
+            return read(path, kind)
+        except FileNotFoundError:
+            return {}
 
 
 def _lock(descriptor: int) -> bool:

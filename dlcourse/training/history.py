@@ -3,10 +3,12 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlcourse.training.atomic import finite, loud
+from dlcourse.records import Event, parse_events
+from dlcourse.training.atomic import finite, loud, write_bytes
 from dlcourse.training.callback import Callback, until_multiple
 
 
@@ -18,13 +20,14 @@ class History(Callback):
     Args:
         path: the file; None keeps the events in memory only.
         log_every: steps between ``train`` lines. The first step has one too.
+        say: told of lines that were damaged and are dropped.
     """
 
     name = "history"
 
-    def __init__(self, path: Path | None, log_every: int):
-        self.path, self.log_every = path, log_every
-        self.events: list[dict[str, Any]] = []
+    def __init__(self, path: Path | None, log_every: int, say: Callable[[str], None] | None = None):
+        self.path, self.log_every, self._say = path, log_every, say
+        self.events: list[Event] = []
         self.loss: float | None = None
         self._keep = 0
         self._began = time.perf_counter()
@@ -32,9 +35,9 @@ class History(Callback):
     def start(self, trainer: Any) -> None:
         if self.path is not None:
             with loud(self.path):
-                self._cut()
+                self._cut(trainer.step)
         # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
-        spent = self.events[-1]["seconds"] if self.events else 0.0
+        spent = self.events[-1].get("seconds", 0.0) if self.events else 0.0
         self._began -= spent
 
     def patience(self, trainer: Any) -> int:
@@ -76,10 +79,25 @@ class History(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._keep = state["lines"]
 
-    def _cut(self) -> None:
-        """Cut the file back to the lines that the checkpoint knows, and take those into memory."""
+    def _cut(self, step: int) -> None:
+        """Cut the file back to the lines that the checkpoint of that step knows, and take those into memory.
+
+        Where some of them are damaged or missing the others no longer stand where they stood: those are kept that tell
+        of earlier steps.
+        """
         content = self.path.read_bytes() if self.path.exists() else b""
-        lines = content.split(b"\n")[:-1][: self._keep]
-        with open(self.path, "ab") as file:
-            file.truncate(sum(len(line) + 1 for line in lines))
-        self.events = [json.loads(line) for line in lines]
+        events = parse_events(content)
+        lines = content.split(b"\n")
+        kept = range(min(self._keep, len(events)))
+        lost = self._keep - sum(events[i] is not None for i in kept)
+        if lost:
+            told = [i for i, event in enumerate(events) if event is not None]
+            kept = [i for i in told if events[i]["step"] < step or (i < self._keep and events[i]["step"] == step)]
+            write_bytes(self.path, b"".join(lines[i] + b"\n" for i in kept))
+            if self._say is not None:
+                said = f"{lost} of the {self._keep} lines up to step {step} are damaged or missing and are dropped"
+                self._say(f"{self.path}: {said}")
+        else:
+            with open(self.path, "ab") as file:
+                file.truncate(sum(len(lines[i]) + 1 for i in kept))
+        self.events = [events[i] for i in kept]

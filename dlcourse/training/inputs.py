@@ -9,7 +9,8 @@ import numpy as np
 
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
-from dlcourse.errors import DataError, UserError
+from dlcourse.errors import CheckpointError, DataError, UserError
+from dlcourse.records import EncoderState, Wrong, check
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Inputs:
     target_name: str
     target_unit: str
     class_names: list[str]
-    encoder: dict[str, Any] | None
+    encoder: EncoderState | None
     """See :class:`~dlcourse.data.encoder.TableEncoder`; None for pictures."""
     low: list[float]
     """Smallest value of each feature in the training split; empty for pictures and symbols."""
@@ -54,8 +55,15 @@ class Inputs:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> "Inputs":
-        """What :meth:`to_json` gave."""
-        return cls(**state)
+        """What :meth:`to_json` gave.
+
+        Raises:
+            CheckpointError: it is something else.
+        """
+        try:
+            return check(state, cls, "data")
+        except Wrong as error:
+            raise CheckpointError(f"not what a checkpoint of this program says of its data: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and mappings."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import FlatParameters
-from dlcourse.errors import CheckpointError
+from dlcourse.errors import CheckpointError, DlcourseError, named
 from dlcourse.training.checkpoint import Checkpoint, flatten, unflatten, verify
 from dlcourse.training.store import Content
 from dlcourse.training.trainer import Trainer
@@ -69,8 +69,13 @@ def restore(trainer: Trainer, found: Checkpoint, facts: Facts) -> None:
     kept = {name: a for name, a in found.arrays.items() if name.startswith("train_step.")}
     verify(now, kept, found.path, "the optimizer")
     load_weights(trainer.model, found)
-    trainer.train_step.load_state_dict(unflatten(found.state["train_step"], found.arrays))
-    trainer.load_state_dict(found.state["callbacks"])
+    try:
+        trainer.train_step.load_state_dict(unflatten(found.state["train_step"], found.arrays))
+        trainer.load_state_dict(found.state["callbacks"])
+    except DlcourseError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise CheckpointError(f"{found.path}: its state is not that of this run's training ({named(error)})") from error
 
 
 def _schedule_steps(trainer: Trainer) -> int | None:

@@ -230,7 +230,7 @@ def test_data_that_changed_since_are_refused_unless_allowed(own, arguments: list
     error = capsys.readouterr().err
     assert "train had 24 samples, now 25" in error and "--allow-changed-data" in error and str(data) in error
     assert main(["evaluate", str(folder), *arguments, "--allow-changed-data"]) == 0
-    assert "note: " in (said := capsys.readouterr().out) and "train had 24 samples, now 25" in said
+    assert "dlcourse: note: " in (said := capsys.readouterr().err) and "train had 24 samples, now 25" in said
     table(data, 40)
     assert main(["evaluate", str(folder), *arguments]) == 0
     assert capsys.readouterr().out == before

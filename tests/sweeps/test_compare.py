@@ -4,9 +4,12 @@ import io
 import pytest
 import yaml
 
+from dlcourse.cli import main
 from dlcourse.errors import UserError
+from dlcourse.experiment.identity import config_hash
+from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps import compare
-from dlcourse.sweeps.folder import PointState, SweepFolder, SweepState
+from dlcourse.sweeps.folder import SweepFolder
 from dlcourse.training.folder import RunFolder
 
 BASE = {"name": "x", "seed": 0, "data": {"name": "polynomial_curve"}, "model": {"name": "polynomial", "degree": 3}}
@@ -126,3 +129,53 @@ def test_mistakes(tmp_path):
     with pytest.raises(UserError, match="damaged") as caught:
         compare.collect([tmp_path / "a"])
     assert str(caught.value).count("config.yaml") == 1
+
+
+DAMAGE = {
+    "result.json": [b"", b"{", b"[]", b'{"status": "done", "metrics": {"val": [1]}}', b'{"status": 3}', b"[" * 50_000],
+    "config.yaml": [b"a: [", b"\xff\xfe\x00", b"- 1", b"a: " + b"[" * 50_000, None],
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, each) for name, them in DAMAGE.items() for each in them])
+def test_one_damaged_run_is_named_and_the_others_are_shown(tmp_path, capsys, name, content):
+    make_run(tmp_path / "a", degree=3, val=0.5)
+    make_run(tmp_path / "b", degree=5, val=0.25)
+    make_run(tmp_path / "c", degree=7, val=0.75)
+    path = tmp_path / "b" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    assert main(["compare", str(tmp_path), "--sort", "mse", "--csv", str(tmp_path / "t.csv")]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[:3] for line in out.splitlines()[2:]] == [
+        ["a", "done", "3"],
+        ["c", "done", "7"],
+        ["b", "damaged", "-"],
+    ]
+    assert f"b is damaged: {path}: " in err and err.count("\n") == 1
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert [row["status"] for row in rows] == ["done", "done", "damaged"]
+
+
+def test_a_damaged_sweep_and_a_damaged_point_are_named(tmp_path, capsys):
+    make_sweep(tmp_path / "one", ["done", "done"])
+    make_sweep(tmp_path / "two", ["done", "done"])
+    (tmp_path / "one/points/001-degree=2/result.json").write_text("[")
+    state = tmp_path / "two/sweep.json"
+    state.write_text(state.read_text().replace('"id": "000-degree=1"', '"id": 3'))
+    assert main(["compare", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[1] for line in out.splitlines()[2:]] == ["done", "damaged", "damaged"]
+    assert "one/001-degree=2 is damaged" in err and "sweep.json: damaged: points.0.id: expected text, got 3" in err
+
+
+def test_a_config_that_was_changed_after_the_run_is_named(tmp_path, capsys):
+    config = {**BASE, "model": {"name": "polynomial", "degree": 4}}
+    run = make_run(tmp_path / "a", degree=4)
+    make_run(tmp_path / "b", degree=5)
+    run.write_result({"status": "done", "config_hash": config_hash(config)})
+    assert [record.status for record in compare.collect([tmp_path])] == ["done", "done"]
+    run.config.write_text(run.config.read_text().replace("degree: 4", "degree: 2"))
+    assert main(["compare", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["changed", "done"]
+    assert f"{run.config}: was changed after the run" in err

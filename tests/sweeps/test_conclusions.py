@@ -1,7 +1,7 @@
 import pytest
 
+from dlcourse.records import PointState
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choice_words, choose, group_records
-from dlcourse.sweeps.folder import PointState
 
 BY_MSE = Selection("mse", "val", higher_is_better=False)
 

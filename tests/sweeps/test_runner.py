@@ -270,8 +270,8 @@ def test_resume_refuses_another_config(make, tmp_path):
     with pytest.raises(UserError, match="no sweep.json"):
         run_sweep(make(), resume=tmp_path)
     (first.folder / "sweep.json").write_text("{")
-    with pytest.raises(UserError, match="damaged"):
-        run_sweep(make(), resume=first.folder)
+    with pytest.raises(UserError, match=r"another config: data.samples: 60, now 61"):
+        run_sweep(make(), overrides={"data.samples": 61}, resume=first.folder)
 
 
 def test_a_sweep_is_not_taken_for_a_run(make, tmp_path):

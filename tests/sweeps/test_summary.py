@@ -1,7 +1,7 @@
 import pytest
 
+from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps import summary
-from dlcourse.sweeps.folder import PointState, SweepState
 from dlcourse.sweeps.states import conclude
 
 

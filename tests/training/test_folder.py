@@ -105,5 +105,7 @@ def test_a_damaged_result_is_said(tmp_path: Path) -> None:
 def test_a_history_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     folder = create(tmp_path)
     assert folder.read_history() == []
-    folder.metrics.write_text('{"step": 1}\n{"step"')
-    assert folder.read_history() == [{"step": 1}]
+    folder.metrics.write_text('{"event": "train", "step": 1}\n{"event')
+    assert folder.read_history() == [{"event": "train", "step": 1}]
+    folder.metrics.write_text('{"event": "train", "step": 1}\n{"st\n[1]\n{"event": "train", "step": 3}\n')
+    assert [event["step"] for event in folder.read_history()] == [1, 3]

@@ -11,7 +11,8 @@ from .forks import dies_at
 
 
 def content(step: int) -> Content:
-    return {"model.weight": np.full(300, step, dtype=np.float32)}, {"step": step}
+    state = {"step": step, "seed": 0, "config": "", "data": {}, "train_step": {}, "callbacks": {}}
+    return {"model.weight": np.full(300, step, dtype=np.float32)}, state
 
 
 def saved(folder: Path, *steps: int) -> CheckpointStore:

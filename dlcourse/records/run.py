@@ -1,0 +1,120 @@
+"""The files of a run's folder."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Status = Literal["running", "done", "diverged", "interrupted", "failed"]
+Metrics = dict[str, dict[str, float | None]]
+"""By split and label; None stands for a number that was infinite or NaN."""
+Fingerprint = dict[str, dict[str, Any]]
+"""By split, see ``dlcourse/data/fingerprint.py``."""
+
+
+Weights = TypedDict("Weights", {"from": Literal["last", "best"], "step": int})
+"""Which weights the metrics of a run are of."""
+
+
+class RunState(TypedDict):
+    """``result.json``: how a run stands, and what came of it."""
+
+    status: Status
+    name: NotRequired[str]
+    error: NotRequired[str | None]
+    step: NotRequired[int]
+    epoch: NotRequired[float]
+    samples: NotRequired[int]
+    seconds: NotRequired[float | None]
+    peak_memory: NotRequired[dict[str, Any] | None]
+    parameters: NotRequired[int | None]
+    metrics: NotRequired[Metrics]
+    estimates: NotRequired[dict[str, float | None]]
+    best: NotRequired[dict[str, Any] | None]
+    config_overrides: NotRequired[dict[str, Any]]
+    config_hash: NotRequired[str]
+    data: NotRequired[Fingerprint]
+    weights: NotRequired[Weights]
+    diverged_at: NotRequired[int]
+
+
+class Plugin(TypedDict):
+    """A component file of the user's own that a run was made with."""
+
+    path: str
+    sha256: str
+    copy: NotRequired[str]
+    """Where the run's folder keeps it."""
+
+
+class Environment(TypedDict):
+    """``environment.json``: what a run ran on; only what the program reads again is fixed."""
+
+    device: NotRequired[str]
+    deterministic: NotRequired[bool]
+    packages: NotRequired[dict[str, Any]]
+    command: NotRequired[list[str]]
+    plugins: NotRequired[list[Plugin]]
+
+
+class Event(TypedDict):
+    """A line of ``metrics.jsonl``, beside what its kind brings: loss and lr, or metrics."""
+
+    event: str
+    step: int
+    epoch: NotRequired[float]
+    samples: NotRequired[int]
+    seconds: NotRequired[float]
+    loss: NotRequired[float | None]
+    lr: NotRequired[float | None]
+    metrics: NotRequired[Metrics]
+
+
+class PredictionFacts(TypedDict):
+    """``predictions.json``: names and units for ``predictions.npz``."""
+
+    task: str
+    feature_names: NotRequired[list[str]]
+    feature_units: NotRequired[list[str]]
+    target_name: NotRequired[str]
+    target_unit: NotRequired[str]
+    class_names: NotRequired[list[str]]
+    model: NotRequired[str]
+    loss: NotRequired[str | None]
+    metrics: NotRequired[list[str]]
+    higher_is_better: NotRequired[list[str]]
+
+
+class Manifest(TypedDict):
+    """``checkpoints/latest.json``: what checkpoints there are."""
+
+    step: int
+    last: NotRequired[str]
+    previous: NotRequired[str]
+    best: NotRequired[str]
+
+
+class ColumnState(TypedDict):
+    """A column of a table, of numbers or of categories, and what stands for a missing cell."""
+
+    name: str
+    categories: list[str] | None
+    fill: list[float] | None
+
+
+class EncoderState(TypedDict):
+    """How a row of cells becomes a row of numbers, see ``dlcourse/data/encoder.py``."""
+
+    columns: list[ColumnState]
+    delimiter: str
+
+
+class CheckpointState(TypedDict):
+    """The state in a checkpoint, beside its arrays."""
+
+    step: int
+    seed: int
+    config: str
+    settings: NotRequired[dict[str, Any]]
+    fingerprint: NotRequired[Fingerprint]
+    schedule_steps: NotRequired[int | None]
+    data: dict[str, Any]
+    train_step: dict[str, Any]
+    callbacks: dict[str, Any]

@@ -1,0 +1,128 @@
+"""``sweep.json``: a sweep at any moment; replaced whole after every point.
+
+The paths that ``zip`` moves together and those of ``random`` have one entry each in ``axes``, with values in step.
+``groups`` is empty unless folds or seeds repeat a setting. A metric's name is flat: ``val.mse``.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal, NotRequired, TypedDict
+
+from dlcourse.records.check import Wrong
+
+PointStatus = Literal["pending", "running", "done", "diverged", "failed", "interrupted"]
+SweepStatus = Literal["running", "done", "failed", "interrupted"]
+
+
+class AxisState(TypedDict):
+    """A path that varies, such as ``model.degree``, and its values in order."""
+
+    kind: str
+    path: str
+    label: str
+    values: list[Any]
+
+
+class SelectState(TypedDict):
+    """By what the best point is chosen."""
+
+    metric: str
+    split: str
+    higher_is_better: bool
+
+
+class GroupState(TypedDict):
+    """A setting and the points that repeat it with other folds or seeds."""
+
+    overrides: dict[str, Any]
+    points: list[str]
+    complete: bool
+    parameters: int | None
+    mean: dict[str, float | None]
+    se: dict[str, float | None]
+    n: dict[str, int]
+
+
+class Choice(TypedDict):
+    """The best setting, or the simplest one within one standard error of it."""
+
+    overrides: dict[str, Any]
+    points: list[str]
+    metric: str
+    split: str
+    value: float | None
+    se: float | None
+
+
+class Resampled(TypedDict):
+    """What resampling found at one point: bias, variance and noise, or ``estimates``."""
+
+    id: str
+    bias2: NotRequired[float | None]
+    bias2_se: NotRequired[float | None]
+    variance: NotRequired[float | None]
+    noise: NotRequired[float | None]
+    expected: NotRequired[float | None]
+    mse: NotRequired[float | None]
+    fits: NotRequired[int]
+    estimates: NotRequired[dict[str, dict[str, Any]]]
+
+
+class ResampleState(TypedDict):
+    """What resampling found."""
+
+    task: Literal["regression", "estimation"]
+    resamples: int
+    points: list[Resampled]
+
+
+@dataclass
+class PointState:
+    """One point; ``folder`` is a run folder within the sweep's."""
+
+    id: str
+    overrides: dict[str, Any]
+    folder: str | None = None
+    status: PointStatus = "pending"
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    parameters: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, place in (("id", self.id), ("folder", self.folder or "")):
+            if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
+                raise Wrong(f"{name}: expected a path within the sweep's folder, got {place!r}")
+
+
+class SweepFile(TypedDict, total=False):
+    """``sweep.json`` for whoever shows what there is: each point is looked at by itself."""
+
+    name: str
+    config: dict[str, Any]
+    axes: list[AxisState]
+    metrics: list[str]
+    select: SelectState
+    points: list[Any]
+    status: SweepStatus
+    groups: list[GroupState]
+    best: Choice | None
+    one_standard_error: Choice | None
+    resample: ResampleState | None
+
+
+@dataclass
+class SweepState:
+    """All of ``sweep.json``; ``config`` is resolved, with its sweep section."""
+
+    name: str
+    config: dict[str, Any]
+    axes: list[AxisState]
+    metrics: list[str]
+    select: SelectState
+    points: list[PointState]
+    status: SweepStatus = "running"
+    groups: list[GroupState] = field(default_factory=list)
+    best: Choice | None = None
+    one_standard_error: Choice | None = None
+    resample: ResampleState | None = None
