@@ -31,7 +31,7 @@ _UNARY = "neg pos abs invert".split()
 class ndarray:
     """An array of the device: what CuPy's has, and no way for NumPy to read it unasked."""
 
-    __slots__ = ("host",)
+    __slots__ = ("__weakref__", "host")
     __array_ufunc__ = None
     __hash__ = None
 

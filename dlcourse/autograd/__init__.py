@@ -1,8 +1,9 @@
 """Reverse-mode automatic differentiation on NumPy and CuPy arrays."""
 
 from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradient
+from dlcourse.autograd.flat import FlatParameters
 from dlcourse.autograd.function import Function
-from dlcourse.autograd.parameter import FlatParameters, Parameter
+from dlcourse.autograd.parameter import Parameter
 from dlcourse.autograd.tensor import Tensor, apply, as_tensor, is_grad_enabled, no_grad, tensor
 
 __all__ = [

@@ -1,38 +1,46 @@
-"""Parameter: a tensor that training changes; FlatParameters: many of them in one buffer.
+"""Parameter: a tensor that training changes."""
 
-With all weights in one array and all gradients in another, an optimizer step, a gradient norm, a clip, an average, an
-all-reduce and a checkpoint are each one operation on one array.
-"""
-
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import scaling
 from dlcourse.backend.precision import full, is_floating, is_half, named
 from dlcourse.errors import ShapeError
+
+if TYPE_CHECKING:
+    from dlcourse.autograd.flat import FlatParameters
 
 
 class Parameter(Tensor):
     """A leaf that requires a gradient. In a flat buffer its array is a view, and assigning ``.data`` copies.
 
     In half precision the model computes with ``data``, 16 bits; its values themselves are ``full``, float32.
+
+    A copy (``copy.deepcopy``, pickle) owns its values and has no gradient, as PyTorch's: make an optimizer for it.
     """
 
-    __slots__ = ("_array", "_flat", "_full", "_place", "_received")
+    __slots__ = ("_array", "_blank", "_flat", "_full", "_owner", "_place", "_received", "_taken", "_turned")
 
     def __init__(self, data: Any):
         self._flat: FlatParameters | None = None
         self._full: Array | None = None
-        # An array from the host goes to the current device; a tensor stays where it lies.
+        self._owner: Parameter | None = None  # whose place in the buffer this one shares, perhaps transposed
+        self._turned = False
+        self._received = self._blank = False
+        self._taken: Tensor | None = None
+        # An array from the host is copied to the current device; a tensor stays where it lies.
         array = data.data if isinstance(data, Tensor) else backend.current().asarray(data)
         if not is_floating(array.dtype):
             raise TypeError(f"a parameter holds floating-point numbers, got {array.dtype}")
-        super().__init__(array, requires_grad=True)
+        super().__init__(array.copy() if array is data else array, requires_grad=True)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        # Without the buffer: it belongs to this parameter's optimizer, which takes its own parameters along.
+        known = type(self), self._array, self._full, self.requires_grad, getattr(self, "__dict__", None)
+        return _copied, known
 
     @property
     def data(self) -> Array:
@@ -42,12 +50,21 @@ class Parameter(Tensor):
     @data.setter
     def data(self, value: Any) -> None:
         value = value.data if isinstance(value, Tensor) else value
-        if self._flat is None:
+        if value is getattr(self, "_array", None):
+            self._take_rounded()
+        elif self._flat is None:
             self._array, self._full = value, None
-        elif value is not self._array:
-            if value.shape != self._array.shape:
-                raise ShapeError(f"data: expected shape {self._array.shape}, got {value.shape}")
+        elif value.shape != self._array.shape:
+            raise ShapeError(f"data: expected shape {self._array.shape}, got {value.shape}")
+        else:
             self.assign(value)
+
+    def _take_rounded(self) -> None:
+        """In half precision: what was changed in ``data`` in place, as by ``p.data *= 2``, counts for ``full`` too."""
+        if self._full is not None:
+            kept = self._array == self._full.astype(self._array.dtype)
+            xp = backend.array_module(self._array)
+            self._full[...] = xp.where(kept, self._full, self._array.astype(self._full.dtype))
 
     @property
     def full(self) -> Array:
@@ -56,15 +73,24 @@ class Parameter(Tensor):
 
     def assign(self, value: Array) -> None:
         """Copy values in, rounded where the model computes in half precision."""
+        if isinstance(self._array, np.ndarray) and not self._array.flags.writeable:
+            self._array = self._array.copy()  # another parameter's old array, see FlatParameters._guard_old_arrays
         self.full[...] = value
         if self._full is not None:
             self._array[...] = self._full
+        if self._flat is not None:
+            self._flat.refresh_old_arrays()
 
     def convert(self, target: backend.Backend | None, dtype: Any) -> None:
-        """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped."""
+        """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped.
+
+        Nothing happens where the parameter is there already and of that type.
+        """
         dtype = self.dtype if dtype is None else named(dtype)
         if not is_floating(dtype):
             raise TypeError(f"a parameter holds floating-point numbers, got {dtype}")
+        if dtype == self.dtype and (target is None or target is backend.of(self._array)):
+            return
         self.leave_buffer()
         self.zero_grad()
         values = self.full.astype(full(dtype), copy=False)
@@ -74,165 +100,82 @@ class Parameter(Tensor):
 
     @property
     def grad(self) -> Tensor | None:
-        """The accumulated gradient, None before the first; in a flat buffer a view of it."""
+        """The accumulated gradient, None before the first.
+
+        In a flat buffer it is this parameter's own copy from here on until :meth:`zero_grad`: it keeps its values after
+        that, and what is changed in it in place before counts.
+        """
         if self._flat is None:
             return Tensor.grad.fget(self)
-        return Tensor(self._place) if self._received else None
+        if self._owner is not None:
+            grad = self._owner.grad
+            return Tensor(grad.data.T) if self._turned and grad is not None else grad
+        if self._taken is None and self._received:
+            self._taken = Tensor(self._place.copy())
+        return self._taken
 
     @grad.setter
     def grad(self, value: Any) -> None:
         Tensor.grad.fset(self, value)
 
-    def zero_grad(self) -> None:
-        """Forget the gradient; a flat buffer is not filled with zeros, the next gradient overwrites it."""
-        self._grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradient; a flat buffer is not filled with zeros, the next gradient overwrites it.
+
+        Args:
+            set_to_none: False makes a gradient that is there one of zeros instead.
+        """
+        if self._owner is not None:
+            self._owner.zero_grad(set_to_none)
+            return
+        kept = not set_to_none and (self._received or self._grad is not None)
+        self._grad = self._taken = None
         self._received = False
+        if kept:
+            self.accumulate(backend.array_module(self.data).zeros_like(self.data))
 
     def grad_destination(self) -> Array | None:
         """This parameter's part of the flat gradient, while it has received nothing."""
-        return self._place if self._flat is not None and not self._received else None
+        if self._flat is None or self._received or self._flat.ties:
+            return None
+        self._blank = False
+        return self._place
 
     def accumulate(self, grad: Array) -> None:
         """Add to the gradient; the first one is copied, or already in place."""
         if self._flat is None:
             super().accumulate(grad)
             return
+        if self._owner is not None:
+            self._owner.accumulate(grad.T if self._turned else grad)
+            return
         if grad is self._place:
             pass
         elif grad.shape != self._place.shape:
             raise ShapeError(f"a gradient of shape {grad.shape} came to a parameter of shape {self._place.shape}")
-        elif self._received:
-            self._place += grad
-        else:
+        elif not self._received:
             self._place[...] = grad
-        self._received, self._flat._collected = True, False
+        elif self._taken is not None:
+            self._taken.data += grad
+        else:
+            self._place += grad
+        self._received, self._blank, self._flat._collected = True, False, False
 
     def leave_buffer(self) -> None:
         """Own the array again, as before a flat buffer took it in."""
         if self._flat is not None:
-            data, grad = self._array.copy(), (self._place.copy() if self._received else None)
+            grad = self.grad
+            self._grad = None if grad is None else grad.data
+            self._array = self._array.copy()
             self._full = None if self._full is None else self._full.copy()
-            self._flat, self._array, self._grad = None, data, grad
+            self._flat._whole = False
+            self._flat = self._owner = self._taken = None
 
 
-class FlatParameters:
-    """Parameters laid one after another in one array, their gradients in a second of the same layout.
-
-    In half precision both are float32, and two more arrays of 16 bits are what the model computes with: ``half``, which
-    :meth:`publish` rounds from the values, and ``half_grad``, which :meth:`ready_grad` makes the gradient of.
-
-    Attributes:
-        parameters: in the order given, without repeats.
-        data: (P,) all values.
-        grad: (P,) all gradients; parts that have received nothing hold old numbers, see :meth:`ready_grad`.
-        half, half_grad: (P,) of 16 bits; None where the model computes at full precision.
-        scaler: the loss scale that ``half_grad`` holds, see ``backend/kernels/scaling.py``; None for none.
-
-    Raises:
-        ValueError: there is no parameter, or they differ in type or device.
-    """
-
-    def __init__(self, parameters: Iterable[Parameter]):
-        self.parameters = list(dict.fromkeys(parameters))
-        if not self.parameters:
-            raise ValueError("an optimizer needs at least one parameter, got none")
-        first = self.parameters[0].data
-        for p in self.parameters:
-            if p.dtype != first.dtype or not backend.same_device(p.data, first):
-                raise ValueError(
-                    "the parameters of one optimizer share a type and a device, got "
-                    f"{first.dtype} on {backend.of(first).name} and {p.dtype} on {p.device}"
-                )
-        xp = backend.array_module(first)
-        sizes = [p.size for p in self.parameters]
-        self.ends = np.cumsum(sizes).tolist()
-        self.data = xp.empty(sum(sizes), dtype=full(first.dtype))
-        self.grad = xp.zeros_like(self.data)
-        self.half = self.half_grad = self.scaler = None
-        self._collected, self._add = True, False
-        if is_half(first.dtype):
-            self.half, self.half_grad = xp.empty(len(self), first.dtype), xp.zeros(len(self), first.dtype)
-        for p, end in zip(self.parameters, self.ends, strict=True):
-            self._take(p, slice(end - p.size, end))
-
-    def _take(self, p: Parameter, part: slice) -> None:
-        """Make the parameter's arrays views of that part."""
-        p.leave_buffer()
-        self.data[part].reshape(p.shape)[...] = p.full
-        if self.half is None:
-            p._array, p._place = self.data[part].reshape(p.shape), self.grad[part].reshape(p.shape)
-        else:
-            self.half[part].reshape(p.shape)[...] = p.data
-            p._array, p._place = self.half[part].reshape(p.shape), self.half_grad[part].reshape(p.shape)
-            p._full = self.data[part].reshape(p.shape)
-        p._received = p._grad is not None
-        if p._received:
-            p._place[...] = p._grad
-            self._collected = False
-        p._flat = self
-
-    @classmethod
-    def of(cls, parameters: Iterable[Parameter]) -> "FlatParameters":
-        """The buffer that holds exactly these parameters already, or a new one."""
-        wanted = list(dict.fromkeys(parameters))
-        return cls.holding(wanted) or cls(wanted)
-
-    @classmethod
-    def holding(cls, parameters: Iterable[Parameter]) -> "FlatParameters | None":
-        """The buffer that holds exactly these parameters, in this order, or None."""
-        wanted = list(dict.fromkeys(parameters))
-        held = wanted[0]._flat if wanted else None
-        return held if held is not None and [id(p) for p in held.parameters] == [id(p) for p in wanted] else None
-
-    def holds_its_parameters(self) -> bool:
-        """False once a parameter was taken into another buffer or moved to another device or type."""
-        return all(p._flat is self for p in self.parameters)
-
-    def zero_grad(self) -> None:
-        """Forget all gradients, filling nothing."""
-        for p in self.parameters:
-            p._received = False
-        self._collected = self._add = False
-
-    def ready_grad(self) -> Array:
-        """The whole gradient; what received nothing counts as zero."""
-        for p in self.parameters:
-            if not p._received:
-                p._place.fill(0)
-                p._received, self._collected = True, False
-        if self.half is not None and not self._collected:
-            scaling.unscale(self.half_grad, self.grad, self.scaler, self._add)
-            self._collected = True
-        return self.grad
-
-    def next_part(self) -> None:
-        """In half precision: take what backward left into the gradient, to which the next backward's will be added."""
-        if self.half is not None:
-            self.ready_grad()
-            for p in self.parameters:
-                p._received = False
-            self._add = True
-
-    def publish(self, scaler: Array | None = None) -> None:
-        """In half precision: let the model compute with the values as they are now.
-
-        Args:
-            scaler: the loss scale, where a step is over and the next one's is to be set.
-        """
-        if self.half is not None:
-            scaling.publish(self.data, self.half, scaler)
-
-    def mask(self, chosen: Iterable[Parameter]) -> Array:
-        """(P,) ones where one of the chosen parameters lies, zeros elsewhere, in the buffer's type."""
-        ids = {id(p) for p in chosen}
-        mask = backend.array_module(self.data).zeros_like(self.data)
-        for p, end in zip(self.parameters, self.ends, strict=True):
-            if id(p) in ids:
-                mask[end - p.size : end] = 1
-        return mask
-
-    def __len__(self) -> int:
-        return self.data.size
-
-
-__all__ = ["FlatParameters", "Parameter"]
+def _copied(kind: type, array: Array, full: Array | None, requires_grad: bool, attributes: dict | None) -> Parameter:
+    """A parameter that owns these arrays."""
+    made = kind.__new__(kind)
+    Parameter.__init__(made, Tensor(array))
+    made._full, made.requires_grad = full, requires_grad
+    if attributes:
+        made.__dict__.update(attributes)
+    return made

@@ -292,9 +292,10 @@ class Tensor:
         self.zero_grad()
         self.accumulate(array)
 
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self._grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradient; with ``set_to_none=False`` one that is there becomes zeros."""
+        kept = not set_to_none and self._grad is not None
+        self._grad = backend.array_module(self.data).zeros_like(self.data) if kept else None
 
     def grad_destination(self) -> Array | None:
         """Where a first gradient may be written in place; a Parameter in a flat buffer has such a place."""

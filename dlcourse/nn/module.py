@@ -11,7 +11,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.precision import full, named
 from dlcourse.errors import CheckpointError
 
-__all__ = ["Module"]
+__all__ = ["Module", "Parameter"]
 
 
 class Module:
@@ -117,10 +117,10 @@ class Module:
         """Switch to evaluation; returns the module."""
         return self.train(False)
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients; with ``set_to_none=False`` those that are there become zeros."""
         for parameter in self.parameters():
-            parameter.zero_grad()
+            parameter.zero_grad(set_to_none)
 
     def to(self, device: str | None = None, dtype: Any = None) -> "Module":
         """Move and cast all parameters and floating-point buffers; returns the module.

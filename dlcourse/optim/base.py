@@ -23,15 +23,16 @@ def require(condition: bool, message: str) -> None:
 class Optimizer:
     """Base of the optimizers. A subclass names its state arrays and writes :meth:`update`.
 
-    As in PyTorch, with two exceptions. A parameter which received no gradient counts as one with gradient zero:
-    momentum and weight decay still move it. And a parameter lies in the buffer of one optimizer: several optimizers of
-    a model work where no two share a parameter; one made over some parameters of an earlier one takes them from it,
-    which then refuses to step.
+    As in PyTorch: a parameter without gradient does not move, whatever momentum and weight decay say, and neither does
+    one that is frozen (``requires_grad`` is False), even where it has a gradient from before. The steps that it missed
+    do not count as its own, which Adam's bias correction asks for; in float16 under a
+    :class:`~dlcourse.training.step.TrainStep` they do.
 
     Attributes:
         flat: the parameters in one buffer, see :class:`~dlcourse.autograd.FlatParameters`.
         lr: the learning rate of the next step; a schedule may set it.
         steps: how many steps were taken.
+        missed: by a parameter's place in ``flat.parameters``, in how many of these it did not move; 0 where it is not.
         state: arrays of the buffer's length, zeros at first, by name.
         skips_overflow: whether :meth:`update` itself changes nothing where the loss scale says that the gradient
             overflowed, see ``backend/kernels/scaling.py``: that saves the copies with which :meth:`step` sees to it.
@@ -52,11 +53,16 @@ class Optimizer:
         self.flat = FlatParameters.of(params)
         self.lr = float(lr)
         self.steps = 0
+        self.missed: dict[int, int] = {}
+        self.resting: tuple[int, ...] = ()
         xp = backend.array_module(self.flat.data)
         self.state: dict[str, Array] = {name: xp.zeros_like(self.flat.data) for name in state}
 
     def update(self, weight: Array, grad: Array) -> None:
         """Change the weights in place by step number ``self.steps`` (from 1); the gradient is only read.
+
+        Where some parameters do not move it is called for each stretch of those that do, with these parts of the
+        weights, the gradient and the arrays in ``state``.
 
         In float16 the gradient may have overflowed: :meth:`step` then takes back what this changed in the weights and
         in ``state``, unless the class says that it looks at ``self.flat.scaler`` itself, see :attr:`skips_overflow`.
@@ -67,42 +73,84 @@ class Optimizer:
         """Take one step from the gradients that backward left.
 
         Raises:
-            RuntimeError: parameters were moved to another device or type, or taken by another optimizer, after this
-                one was made.
+            RuntimeError: parameters were moved to another device or type after this one was made.
         """
-        if not self.flat.holds_its_parameters():
-            raise RuntimeError(
-                "parameters of this optimizer were moved, or taken by another optimizer, after it was made: call "
-                "module.to(...) first and make the optimizer after it, and give no parameter to two optimizers"
-            )
-        self.steps += 1
         grad, scaler = self.flat.ready_grad(), self.flat.scaler
+        self.steps += 1
+        self.resting = self.flat.resting()
+        for index in self.resting:
+            self.missed[index] = self.missed.get(index, 0) + 1
         if scaler is None or self.skips_overflow:
-            self.update(self.flat.data, grad)
+            self._update(grad)
         else:
             self._update_or_not(grad, scaler)
         self.flat.publish(scaler)
+
+    def _update(self, grad: Array) -> None:
+        """:meth:`update`, for all at once or for those that move."""
+        if not self.missed:
+            self.update(self.flat.data, grad)
+            return
+        state, steps = self.state, self.steps
+        try:
+            for part, missed in self._stretches():
+                self.state, self.steps = {name: array[part] for name, array in state.items()}, steps - missed
+                self.update(self.flat.data[part], grad[part])
+        finally:
+            self.state, self.steps = state, steps
+
+    def _stretches(self) -> list[tuple[slice, int]]:
+        """The longest parts of the buffer whose parameters all move and missed equally many steps, with that number."""
+        found: list[tuple[slice, int]] = []
+        resting, open_ended = set(self.resting), False
+        for index in range(len(self.flat.parameters)):
+            if index in resting:
+                open_ended = False
+                continue
+            part = self.flat.part(index)
+            missed = self.missed.get(index, 0) if self.flat.scaler is None else 0
+            if open_ended and found[-1][1] == missed:
+                part = slice(found.pop()[0].start, part.stop)
+            found.append((part, missed))
+            open_ended = True
+        return found
+
+    def count_recorded(self, steps: int) -> None:
+        """Count steps that were taken without :meth:`step`, by replaying recorded ones like the last."""
+        self.steps += steps
+        for index in self.resting:
+            self.missed[index] += steps
+        self.flat.replayed()
+
+    @property
+    def progress(self) -> tuple:
+        """Which parameters rested in the last step, and the steps others missed before: a recorded step fixes both."""
+        return self.resting, tuple((i, n) for i, n in self.missed.items() if i not in self.resting)
 
     def _update_or_not(self, grad: Array, scaler: Array) -> None:
         """Update, and take it back where the gradient overflowed; nothing is read from the device."""
         changed = [self.flat.data, *self.state.values()]
         kept = [array.copy() for array in changed]
         with np.errstate(all="ignore"):  # of what is taken back
-            self.update(self.flat.data, grad)
+            self._update(grad)
         xp = backend.array_module(grad)
         for array, before in zip(changed, kept, strict=True):
             array[...] = xp.where(scaler[OVERFLOW] > 0, before, array)
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
-        self.flat.zero_grad()
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients; with ``set_to_none=False`` those that are there become zeros, and count."""
+        self.flat.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
         """``{"steps": int, "arrays": {name: host array}}``: with the parameters, all that a later step depends on.
 
-        The learning rate is not in it: it follows from the config and the step.
+        Where parameters missed steps, ``"missed"`` is how many each did. The learning rate is not in it: it follows
+        from the config and the step.
         """
-        return {"steps": self.steps, "arrays": {name: backend.to_host(a).copy() for name, a in self.state.items()}}
+        state = {"steps": self.steps, "arrays": {name: backend.to_host(a).copy() for name, a in self.state.items()}}
+        if self.missed:
+            state["missed"] = [self.missed.get(index, 0) for index in range(len(self.flat.parameters))]
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave.
@@ -123,3 +171,4 @@ class Optimizer:
         for name, array in arrays.items():
             self.state[name][...] = backend.of(self.flat.data).asarray(array)
         self.steps = int(state["steps"])
+        self.missed = {index: n for index, n in enumerate(state.get("missed", ())) if n}

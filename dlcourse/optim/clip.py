@@ -27,13 +27,17 @@ def clip_grad_norm(params: Iterable[Parameter] | FlatParameters, max_norm: float
     """
     require(max_norm > 0, f"max_norm has to be above 0, got {max_norm}")
     if isinstance(params, FlatParameters):
-        return Tensor(kernels.clip_norm(params.ready_grad(), max_norm))
+        return _clip_whole(params, max_norm)
     params = list(params)
     require(bool(params), "clip_grad_norm needs at least one parameter, got none")
     flat = FlatParameters.holding(params)
-    if flat is not None:
-        return Tensor(kernels.clip_norm(flat.ready_grad(), max_norm))
-    return Tensor(_clip_apart(params, max_norm))
+    return Tensor(_clip_apart(params, max_norm)) if flat is None else _clip_whole(flat, max_norm)
+
+
+def _clip_whole(flat: FlatParameters, max_norm: float) -> Tensor:
+    norm = kernels.clip_norm(flat.ready_grad(), max_norm)
+    flat.spread()
+    return Tensor(norm)
 
 
 def _clip_apart(params: list[Parameter], max_norm: float) -> Array:

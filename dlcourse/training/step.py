@@ -20,7 +20,8 @@ from dlcourse.optim.clip import clip_grad_norm
 class TrainStep:
     """Forward, loss, backward, penalty, clip, optimizer: ``loss = step(x, y)``.
 
-    The cost is loss + l1 sum |w| + l2/2 sum w^2 over the weights w, biases and gains (one axis) left out. Randomness
+    The cost is loss + l1 sum |w| + l2/2 sum w^2 over the weights w, biases and gains (one axis) left out. What received
+    no gradient from the loss, or is frozen, does not move: the penalties change only what the loss does. Randomness
     inside (dropout) is a function of the seed and the number of steps done, so a step resumed is the same step.
 
     A model in half precision has its loss computed in float32. In float16 the loss is scaled before the backward pass,
@@ -63,6 +64,7 @@ class TrainStep:
         self.step = 0
         self.base_lr = optimizer.lr
         self.flat = optimizer.flat
+        self.flat.hold()
         self._penalised = self.flat.mask(_weights(self.flat.parameters)) if l1 or l2 else None
         self.ema = ema
         self.capture = True
@@ -89,6 +91,10 @@ class TrainStep:
             self.step += len(losses)
         return losses
 
+    def __getstate__(self) -> dict:
+        """Without the way that steps are run, so that a copy finds its own."""
+        return vars(self) | {"_run": None}
+
     @property
     def runner(self) -> Any:
         """How updates are run on this device, see ``dlcourse/backend/capture.py``."""
@@ -105,6 +111,7 @@ class TrainStep:
         kinds, changing = (bool, int, float, tuple), ("lr", "steps")
         own = self.loss_fn, self.clip_norm, self.accumulate, self.l1, self.l2, self.ema
         own += tuple((module.training, getattr(module, "p", None)) for module in self._modules)
+        own += (*(p.requires_grad for p in self.flat.parameters), self.optimizer.progress)
         items = vars(self.optimizer).items()
         return own + tuple(value for name, value in items if isinstance(value, kinds) and name not in changing)
 
@@ -123,9 +130,15 @@ class TrainStep:
         loss = self._gradients(x, y)
         if self._penalised is not None:
             loss = loss + add_penalty(self.flat.ready_grad(), self.flat.data, self._penalised, self.l1, self.l2)
+            self.flat.clear_absent()
         if self.clip_norm is not None:
             clip_grad_norm(self.flat, self.clip_norm)
         self.optimizer.step()
+        if len(self.flat.absent) == len(self.flat.parameters):
+            raise RuntimeError(
+                "TrainStep: no parameter of the optimizer received a gradient from this loss; give the optimizer the "
+                "parameters of the model that is trained"
+            )
         if self._average is not None:
             average_step(self._average, self.flat.data, self.ema)
         # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
@@ -212,6 +225,7 @@ class _Averaged:
 
     def __enter__(self) -> None:
         if self.step._average is not None:
+            self.step.flat.hold()
             self.kept = self.step.flat.data.copy()
             self.step.flat.data[...] = self.step._average
             self.step.flat.publish()

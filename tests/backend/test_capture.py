@@ -178,17 +178,33 @@ def test_a_signal_while_a_step_is_recorded_is_no_refusal(device: str) -> None:
 
 
 @on_gpu
-def test_a_recorded_step_says_that_its_parameters_were_taken_away(device: str) -> None:
-    model = nn.Linear(20, 4)
-    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
-    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
-    for _ in range(4):
-        step(x, y)
-    assert len(step._run.graphs) == 1
-    optim.SGD([model.weight], lr=0.1)
-    with pytest.raises(RuntimeError, match="taken by another optimizer"):
-        step(x, y)
+def test_recorded_steps_follow_what_is_frozen_taken_and_looked_at(device: str) -> None:
+    """Frozen and freed on the way, with Adam's own count; stepped by another optimizer between; gradients looked at."""
 
+    def run(captured: bool) -> list:
+        random.manual_seed(1)
+        model = nn.Sequential(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4))
+        model.unused = nn.Linear(2, 2)
+        step = dl.TrainStep(model, F.cross_entropy, optim.AdamW(model.parameters(), lr=0.1), l2=0.1, clip_norm=0.5)
+        step.capture = captured
+        x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+        found, taken = [], []
+        for index in range(24):
+            model[0].weight.requires_grad = not 6 <= index < 12
+            if index == 18:
+                other = optim.SGD([model[0].weight], lr=0.5)
+                other.step()
+            step(x, y)
+            grads = [p.grad for p in (model[0].weight, model[2].bias) if p.grad is not None]
+            taken += [(grad, grad.numpy().copy()) for grad in grads]
+            found += [p.numpy().copy() for p in model.parameters()]
+        assert not captured or step._run.graphs
+        for now, then in taken:
+            np.testing.assert_array_equal(now.numpy(), then)
+        return [*found, *(then for _, then in taken), step.optimizer.missed]
+
+    for recorded, plain in zip(run(True), run(False), strict=True):
+        np.testing.assert_equal(recorded, plain)
 
 @on_gpu
 def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(

@@ -152,6 +152,7 @@ class CapturedSteps:
         """Record the steps that come next without running them; None, and a word of why, where something is refused."""
         optimizer, xp = step.optimizer, self.xp
         lr, steps, now = float(optimizer.lr), int(optimizer.steps), int(step.step)
+        missed = dict(optimizer.missed)
         graph, numbers = None, optimizer.flat.data.dtype
         try:
             with xp.cuda.using_allocator(self.pool.malloc):
@@ -182,7 +183,7 @@ class CapturedSteps:
             warnings.warn(f"the step runs call by call, it could not be recorded ({reason})", NotCaptured, stacklevel=5)
             return None
         finally:
-            optimizer.lr, optimizer.steps = lr, steps
+            optimizer.lr, optimizer.steps, optimizer.missed = lr, steps, missed
             random.begin_step(now)
         self.graphs[key] = _Recorded(graph, inputs, losses, rates, counter, [lr] * count, now)
         return self.graphs[key]
@@ -197,7 +198,7 @@ class CapturedSteps:
         if recorded.next_step != step.step:  # other steps came between, or a state was loaded
             recorded.counter.fill(step.step)
         recorded.graph.launch()
-        optimizer.steps += count
+        optimizer.count_recorded(count)
         optimizer.lr = rates[-1]
         recorded.next_step = step.step + count
         return recorded.losses.copy()  # the next replay writes over it
