@@ -8,11 +8,23 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
-Count = Annotated[int, Ge(1)]
+MOST = 10**12
+"""More of anything is a slip of the keyboard, and no integer of NumPy's overflows with so many."""
+
+Count = Annotated[int, Ge(1), Le(MOST)]
 """A whole number of at least one."""
 
-NonNegativeInt = Annotated[int, Ge(0)]
+NonNegativeInt = Annotated[int, Ge(0), Le(MOST)]
 """A whole number of at least zero."""
+
+Seed = Annotated[int, Ge(0)]
+"""A whole number of at least zero, of any size."""
+
+Depth = Annotated[int, Ge(1), Le(1000)]
+"""How many layers stand above each other."""
+
+Classes = Annotated[int, Ge(2), Le(10_000)]
+"""How many classes made-up data have."""
 
 Positive = Annotated[float, Gt(0)]
 """A finite number above zero."""

@@ -21,6 +21,7 @@ import numpy as np
 
 from dlcourse.backend import device
 from dlcourse.backend.device import Array
+from dlcourse.errors import ArgumentError
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
@@ -112,6 +113,69 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (status is not None and getattr(error, "status", None) == status)
 
 
+def available() -> int | None:
+    """Bytes of the host's memory that this process could still get; None where the system does not tell.
+
+    The least of what the machine has left, what the process's control group may take, and its limit on addresses.
+    """
+    return min([each for each in (_machine_left(), _group_left(), _addresses_left()) if each is not None], default=None)
+
+
+def require(count: int, what: str, on_device: bool = False) -> None:
+    """Refuse what cannot fit before it is allocated: a system that is asked for too much may kill the process instead.
+
+    Args:
+        count: bytes.
+        what: takes them, for the message.
+        on_device: where the current device computes, instead of on the host.
+    Raises:
+        ArgumentError: there is not so much memory left.
+    """
+    if count < _WORTH_ASKING:
+        return
+    left = _device_left() if on_device and device.current().kind != "cpu" else available()
+    if left is not None and count > left:
+        raise ArgumentError(f"{what} would take {_size(count)} of memory, and {_size(left)} are left")
+
+
+_WORTH_ASKING = 1 << 26
+
+
+def _device_left() -> int:
+    xp = device.current().xp
+    return xp.cuda.runtime.memGetInfo()[0] + xp.get_default_memory_pool().free_bytes()
+
+
+def _machine_left() -> int | None:
+    try:
+        rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        return sum(int(rows[name].split()[0]) << 10 for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _group_left() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (folder / "memory.max").read_text().strip(), int((folder / "memory.current").read_text())
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        # Files that were read count as used, and go when somebody needs their place.
+        return None if limit == "max" else max(0, int(limit) - used + int(statistics.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        return None
+
+
+def _addresses_left() -> int | None:
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else max(0, limit - pages * resource.getpagesize())
+
+
 def _host_peak() -> int | None:
     try:  # of this very program, where the general way includes what the process was before it became this one
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -128,4 +192,6 @@ def _host_peak() -> int | None:
 
 
 def _size(count: int) -> str:
+    if count >= 2**40:
+        return f"{count / 2**40:.3g} TiB"
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -11,9 +11,12 @@ raw 32-bit words are used as integers, so that no rounding can tell the devices 
 
 import functools
 import hashlib
+import math
+from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import memory
 from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array, Backend, current
 from dlcourse.backend.kernels.random import philox_bits
@@ -75,8 +78,41 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
 
 
 def next_generator(purpose: str) -> np.random.Generator:
-    """A generator for the next draw of this purpose: the n-th layer built after a seed gets the n-th one."""
-    return generator(_stream.seed, purpose, _stream.next(purpose))
+    """A generator for the next draw of this purpose: the n-th layer built after a seed gets the n-th one.
+
+    It draws initial weights, and refuses more of them than there is memory for, see
+    :func:`~dlcourse.backend.memory.require`.
+    """
+    return _Weights(generator(_stream.seed, purpose, _stream.next(purpose)).bit_generator)
+
+
+class _Weights(np.random.Generator):
+    def uniform(self, low: float = 0.0, high: float = 1.0, size: Any = None) -> Any:
+        require_weights(size)
+        return super().uniform(low, high, size)
+
+    def normal(self, loc: float = 0.0, scale: float = 1.0, size: Any = None) -> Any:
+        require_weights(size)
+        return super().normal(loc, scale, size)
+
+    def standard_normal(self, size: Any = None, **settings: Any) -> Any:
+        require_weights(size)
+        return super().standard_normal(size, **settings)
+
+
+def require_weights(size: Any) -> None:
+    """Refuse an array of weights that memory has no place for.
+
+    Raises:
+        ArgumentError: with the number of weights.
+    """
+    count = math.prod(size) if isinstance(size, tuple) else int(size or 0)
+    if count > _MANY:
+        shape = " x ".join(map(str, size)) if isinstance(size, tuple) else size
+        memory.require(12 * count, f"a layer of {shape} = {count:,} weights")  # drawn in 8 bytes each, kept in 4
+
+
+_MANY = 1 << 22
 
 
 def next_place(purpose: str) -> tuple[int, int, int, int]:

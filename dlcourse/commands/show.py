@@ -33,12 +33,13 @@ def _model(config: dict) -> str:
     from dlcourse.backend import precision, random
     from dlcourse.data import Loader, prepare
     from dlcourse.errors import UserError
+    from dlcourse.experiment.pieces import build_model
     from dlcourse.nn.summary import summarize
 
     with backend.use("cpu") as cpu:
         random.manual_seed(config["seed"])
         data = prepare(config["data"], config["seed"])
-        model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+        model = build_model(config, data)
         model.to(dtype=precision.dtype(config["precision"]))
         train = data.parts["train"]
         batch_size = config["train"]["batch_size"]

@@ -7,11 +7,11 @@ A dataclass's signature is the section's schema, defaults and bounds, and its do
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import Field
 
 from dlcourse.config.component import Component
-from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positive
+from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positive, Seed
 
 __all__ = [
     "OPTIONS",
@@ -229,6 +229,10 @@ class Range:
     int: bool = False
 
 
+MAX_POINTS = 100_000
+"""Points of a sweep: at a tenth of a second each, hours; more is a slip."""
+MAX_RESAMPLES = 100_000
+
 Values = Annotated[list[Any], MinLen(1)]
 """What a sweep tries."""
 
@@ -242,7 +246,7 @@ class RandomSearch:
         space: for each path of the config, a list of choices or {low, high, log, int}.
     """
 
-    samples: Count
+    samples: Annotated[int, Ge(1), Le(MAX_POINTS)]
     space: Annotated[dict[str, Values | Range], MinLen(1)]
 
 
@@ -261,8 +265,8 @@ class SweepOptions:
     grid: dict[str, Values] | None = None
     zip: dict[str, Values] | None = None
     random: RandomSearch | None = None
-    kfold: Annotated[int, Ge(2)] | None = None
-    resample: Annotated[int, Ge(2)] | None = None
+    kfold: Annotated[int, Ge(2), Le(MAX_POINTS)] | None = None
+    resample: Annotated[int, Ge(2), Le(MAX_RESAMPLES)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,7 +289,7 @@ class Experiment:
     """
 
     name: RunName = "experiment"
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     device: DeviceName = "auto"
     precision: Literal["float32", "float64", "tf32", "fp16", "bf16"] = "float32"
     data: Annotated[Any, Component("data")]

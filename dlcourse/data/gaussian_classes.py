@@ -7,6 +7,7 @@ import numpy as np
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
+from dlcourse.data.parameters import check_samples
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
 from dlcourse.types import Count, NonNegative
@@ -56,6 +57,8 @@ class GaussianClasses:
 
     def load(self, seed: int) -> Dataset:
         """Draw the samples: x (N, D), y (N,)."""
+        width = len(self.means[0])
+        check_samples(self.samples, 16 + 8 * width * (width + 3))
         seed = seed if self.seed is None else self.seed
         means, classes = np.array(self.means, dtype=float), len(self.means)
         priors = np.array(self.priors if self.priors is not None else [1.0] * classes)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
+from dlcourse.data.parameters import check_samples
 from dlcourse.registry import register
 from dlcourse.types import Count, Positive
 
@@ -30,6 +31,7 @@ class GaussianSamples:
 
     def load(self, seed: int) -> Dataset:
         """Draw the samples: x and y are both of them, (m, 1)."""
+        check_samples(self.samples, 24)
         seed = seed if self.seed is None else self.seed
         x = self.mean + self.sigma * generator(seed, "gaussian_samples").standard_normal((self.samples, 1))
         return Dataset(

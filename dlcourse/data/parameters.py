@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlcourse.errors import ConfigError
+from dlcourse.backend import memory
+from dlcourse.errors import ArgumentError, ConfigError
+
+
+def check_samples(count: int, each: int, key: str = "samples") -> None:
+    """Raise ConfigError where there is no memory for so many samples of so many bytes each."""
+    try:
+        memory.require(count * each, f"{count:,} samples")
+    except ArgumentError as error:
+        raise ConfigError(f"data.{key}: {error}") from None
 
 
 def check_range(name: str, values: Sequence[float]) -> None:

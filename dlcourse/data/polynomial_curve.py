@@ -7,7 +7,7 @@ import numpy as np
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.parameters import check_range
+from dlcourse.data.parameters import check_range, check_samples
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
 from dlcourse.types import Count, NonNegative
@@ -53,6 +53,8 @@ class PolynomialCurve:
 
     def load(self, seed: int) -> Dataset:
         """Draw the samples: x (N, 1), y (N, 1)."""
+        check_samples(self.samples, 64)
+        check_samples(self.test_samples or 0, 64, "test_samples")
         seed = seed if self.seed is None else self.seed
         x, y = self._draw(seed, "train", self.x_range, self.samples)
         test = None

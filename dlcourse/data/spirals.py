@@ -1,15 +1,15 @@
 """Classes that wind around each other: no line parts them, a small net does."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from annotated_types import Ge
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
+from dlcourse.data.parameters import check_samples
 from dlcourse.registry import register
-from dlcourse.types import Count, NonNegative, Positive
+from dlcourse.types import Classes, Count, NonNegative, Positive
 
 
 @register("data", "spirals")
@@ -30,13 +30,14 @@ class Spirals:
     task: ClassVar[Task] = "classification"
 
     samples: Count = 600
-    classes: Annotated[int, Ge(2)] = 3
+    classes: Classes = 3
     turns: Positive = 1.0
     noise: NonNegative = 0.03
     seed: int | None = None
 
     def load(self, seed: int) -> Dataset:
         """Draw the samples: x (N, 2), y (N,)."""
+        check_samples(self.samples, 80)
         seed = seed if self.seed is None else self.seed
         y = np.arange(self.samples, dtype=np.int64) % self.classes
         # The square root spreads the samples evenly over the disc.

@@ -1,15 +1,15 @@
 """Pictures that a net can learn, with nothing to download."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from annotated_types import Ge
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
+from dlcourse.data.parameters import check_samples
 from dlcourse.registry import register
-from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt
+from dlcourse.types import Classes, Count, Fraction, NonNegative, NonNegativeInt
 
 _CHUNK = 1024  # pictures drawn at a time: the noise in floating point never exists for all
 _AMPLITUDE = 50.0  # root mean square of a pattern at full contrast, in grey levels
@@ -38,7 +38,7 @@ class SyntheticImages:
     task: ClassVar[Task] = "classification"
 
     samples: Count = 6000
-    classes: Annotated[int, Ge(2)] = 10
+    classes: Classes = 10
     image_size: Count = 32
     channels: Count = 3
     noise: NonNegative = 40.0
@@ -48,6 +48,8 @@ class SyntheticImages:
 
     def load(self, seed: int) -> Dataset:
         """Draw the pictures: x (N, H, W, C) uint8, y (N,)."""
+        check_samples(self.samples, 8 + self.channels * self.image_size**2)
+        check_samples(self.classes, 16 * self.channels * self.image_size**2, "classes")
         seed = seed if self.seed is None else self.seed
         patterns = self._patterns(seed)
         labels = np.arange(self.samples, dtype=np.int64) % self.classes

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.parameters import check_range
+from dlcourse.data.parameters import check_range, check_samples
 from dlcourse.registry import register
 from dlcourse.types import Count, NonNegative
 
@@ -40,6 +40,7 @@ class WestwoodRent:
 
     def load(self, seed: int) -> Dataset:
         """Draw the flats: x (N, 1), y (N, 1)."""
+        check_samples(self.samples, 48)
         seed = seed if self.seed is None else self.seed
         area = generator(seed, "westwood_rent.x").uniform(*self.area_range, (self.samples, 1))
         rent = self.curve(area) + self.noise * generator(seed, "westwood_rent.noise").standard_normal(area.shape)

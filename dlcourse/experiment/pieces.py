@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
-from dlcourse.backend import Backend, precision, random
+from dlcourse.backend import Backend, memory, precision, random
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
 from dlcourse.data import Data, Loader, Part, loader_of, prepare
-from dlcourse.errors import ConfigError, Problem
+from dlcourse.errors import ArgumentError, ConfigError, Problem
 from dlcourse.experiment.mismatches import mismatches
 from dlcourse.models.base import Model
 from dlcourse.training.closed_form import ClosedFormStep
@@ -186,7 +186,7 @@ def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = 
     data = prepare(config["data"], config["seed"])
     if first_batches:
         data = _shortened(data, config["train"]["batch_size"])
-    model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+    model = build_model(config, data)
     model.to(dtype=precision.use(config["precision"]))
     model.feature_names = data.dataset.feature_names
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
@@ -195,6 +195,22 @@ def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = 
     if type(model).adapt is not Model.adapt:  # all pictures at once in floating point would be a lot of memory
         model.adapt(*pieces.loader.in_batches_of(pieces.loader.samples).batch(0))
     return pieces
+
+
+def build_model(config: Mapping[str, Any], data: Data) -> Any:
+    """The model with its initial weights.
+
+    Raises:
+        ConfigError: there is no memory for its weights, or for what training keeps of each beside it.
+    """
+    try:
+        model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+        count = sum(parameter.size for parameter in model.parameters())
+        # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.
+        memory.require(12 * count, f"training {count:,} parameters", on_device=True)
+    except ArgumentError as error:
+        raise ConfigError([Problem("model", str(error))]) from error
+    return model
 
 
 def build_metrics(config: Mapping[str, Any], loss: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dlcourse import nn
 from dlcourse.autograd import Tensor
 from dlcourse.models.base import Model
 from dlcourse.registry import register
-from dlcourse.types import Count, Probability
+from dlcourse.types import Count, Depth, Probability
 
 __all__ = ["CharRNN"]
 
@@ -37,7 +37,7 @@ class CharRNN(Model):
         out_features: int,
         kind: Literal["rnn", "lstm", "gru"] = "lstm",
         hidden: Count = 256,
-        layers: Count = 1,
+        layers: Depth = 1,
         embedding: Count = 64,
         dropout: Probability = 0.0,
     ):

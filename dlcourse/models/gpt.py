@@ -10,7 +10,7 @@ from dlcourse.models.base import Model
 from dlcourse.nn import init
 from dlcourse.ops.linear import linear
 from dlcourse.registry import register
-from dlcourse.types import Count, Probability
+from dlcourse.types import Count, Depth, Probability
 
 __all__ = ["GPT"]
 
@@ -63,7 +63,7 @@ class GPT(Model):
         self,
         in_shape: tuple[int, ...],
         out_features: int,
-        layers: Count = 4,
+        layers: Depth = 4,
         heads: Count = 4,
         width: Count = 128,
         context: Count | None = None,

@@ -9,7 +9,7 @@ from dlcourse.nn import init
 from dlcourse.nn.container import then_relu
 from dlcourse.ops.residual import add_relu, shrink_and_widen
 from dlcourse.registry import register
-from dlcourse.types import Count
+from dlcourse.types import Count, Depth
 
 __all__ = ["ResNet"]
 
@@ -53,7 +53,7 @@ class ResNet(Model):
         ValueError: ``depth`` is not 6 n + 2.
     """
 
-    def __init__(self, in_shape: tuple[int, ...], out_features: int, depth: Count = 20, width: Count = 16):
+    def __init__(self, in_shape: tuple[int, ...], out_features: int, depth: Depth = 20, width: Count = 16):
         super().__init__(in_shape, out_features)
         channels = picture_shape("resnet", in_shape)[2]
         if depth < 8 or depth % 6 != 2:

@@ -27,6 +27,7 @@ def zeros(shape: Shape) -> Array:
 
 def constant(shape: Shape, value: float) -> Array:
     """All the same value."""
+    backend.random.require_weights(tuple(shape))
     return _array(np.full(shape, value))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcourse.backend import random
+from dlcourse.config.sections import MAX_POINTS
 from dlcourse.errors import ConfigError, Problem
 
 # Draws that repeat an earlier setting are thrown away; so many in a row mean that a finite space is used up.
@@ -62,6 +63,10 @@ def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
             owners.setdefault(path, axis.kind)
     if not found and not problems and not section.get("resample"):
         problems.append(Problem("sweep", "varies nothing: give grid, zip, random, kfold or resample"))
+    count = math.prod(len(axis.settings) for axis in found)
+    if count > MAX_POINTS and not problems:
+        each = " x ".join(f"{len(axis.settings):,} ({', '.join(axis.paths)})" for axis in found)
+        problems.append(Problem("sweep", f"{count:,} points: {each}; a sweep has at most {MAX_POINTS:,}"))
     if problems:
         raise ConfigError(problems)
     return found

@@ -8,6 +8,8 @@ from dlcourse import backend
 from dlcourse.errors import DivergenceError
 from dlcourse.training.callback import Callback
 
+_MAX_WINDOW = 1 << 16  # losses that wait on the device
+
 
 class DivergenceGuard(Callback):
     """Keeps the losses since the last look on the device; looks when somebody waits for it anyway, or at ``capacity``.
@@ -19,7 +21,7 @@ class DivergenceGuard(Callback):
     """
 
     def __init__(self, capacity: int):
-        self.capacity = capacity
+        self.capacity = min(capacity, _MAX_WINDOW)
         self._window: Any = None
         self._filled = 0
 

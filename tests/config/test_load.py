@@ -194,7 +194,7 @@ NUMBERS = st.floats(min_value=5e-324, allow_nan=False, allow_infinity=False)
 @hypothesis_given(
     lr=NUMBERS,
     momentum=st.floats(allow_nan=False, allow_infinity=False),
-    hidden=st.lists(st.integers(1, 10**60), max_size=4),
+    hidden=st.lists(st.integers(1, 10**12), max_size=4),
     tag=st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
     center=st.tuples(NUMBERS, st.integers(-(10**9), 10**9)),
     name=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", fullmatch=True),

@@ -59,7 +59,7 @@ def test_describes_every_key_and_component(validator: Any) -> None:
     assert net["description"] == "A net"
     assert net["properties"]["hidden"] == {
         "type": "array",
-        "items": {"type": "integer", "minimum": 1},
+        "items": {"type": "integer", "minimum": 1, "maximum": 10**12},
         "description": "widths of its layers.",
     }
     assert net["properties"]["dropout"]["default"] == 0.0
