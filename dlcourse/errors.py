@@ -69,6 +69,14 @@ class ArgumentError(UserError, ValueError):
     """A setting is outside its range, or does not go with another one: says which, what it may be, and what came."""
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis is not there: says which there are."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of a kind that is not taken, or that NumPy and PyTorch read in two ways: says how to write each."""
+
+
 class DeviceError(DlcourseError):
     """The device asked for is not there. Exit code 3."""
 

@@ -43,6 +43,7 @@ SAME = [
     {"data", "value"},
     {"target", "labels", "targets"},
     {"dim", "axis", "dims"},
+    {"keepdim", "keepdims"},
     {"dim", "normalized_shape", "embed_dim", "embedding_dim"},
     {"num", "num_embeddings"},
     {"heads", "num_heads"},

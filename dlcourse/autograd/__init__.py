@@ -4,7 +4,7 @@ from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradien
 from dlcourse.autograd.flat import FlatParameters
 from dlcourse.autograd.function import Function
 from dlcourse.autograd.parameter import Parameter
-from dlcourse.autograd.tensor import Tensor, apply, as_tensor, is_grad_enabled, no_grad, tensor
+from dlcourse.autograd.tensor import Tensor, apply, as_tensor, is_grad_enabled, no_grad, paired, tensor
 
 __all__ = [
     "FlatParameters",
@@ -18,5 +18,6 @@ __all__ = [
     "is_grad_enabled",
     "no_grad",
     "numerical_gradient",
+    "paired",
     "tensor",
 ]

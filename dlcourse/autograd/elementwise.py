@@ -7,6 +7,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.kernels.half import half_among
+from dlcourse.backend.kernels.select import selected
 
 
 class Add(Function):
@@ -63,6 +64,7 @@ class Div(Function):
     """y = a / b; da = dy / b, db = -dy a / b^2."""
 
     wide = True
+    fractional = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.a, self.b = a, b
@@ -86,7 +88,7 @@ class Neg(Function):
 
 
 class Pow(Function):
-    """y = a^b; da = dy b a^(b-1), db = dy a^b log a (0 where a = 0, as PyTorch has it)."""
+    """y = a^b; da = dy b a^(b-1), 0 where b = 0; db = dy y log a, 0 where a = 0 and b >= 0, as PyTorch has it."""
 
     wide = True
 
@@ -96,17 +98,16 @@ class Pow(Function):
         return self.y
 
     def backward(self, dout: Array) -> tuple:
-        a, b = self.a, self.b
-        xp = xp_of(a, b)
+        a, b, xp = self.a, self.b, xp_of(dout)
         da = db = None
         if self.needs[0]:
             # b = 0 is a constant: its gradient is 0 even where a^(b-1) is infinite.
-            slope = b * _power(a, b - 1) if isinstance(b, int | float) else xp.where(b == 0, 0, b * a ** (b - (b != 0)))
-            da = unbroadcast(dout * slope if not (isinstance(b, int | float) and b == 0) else dout * 0, shape_of(a))
+            slope = b * _power(a, b - 1) if isinstance(b, int | float) else b * a ** (b - (b != 0))
+            da = unbroadcast(xp.where(xp.asarray(b != 0), dout * slope, 0), shape_of(a))
         if self.needs[1]:
-            positive = xp.asarray(a != 0)
-            log_a = xp.log(xp.where(positive, a, 1)).astype(dout.dtype)
-            db = unbroadcast(dout * self.y * log_a, shape_of(b))
+            nothing = xp.logical_and(xp.asarray(a == 0), self.b >= 0)
+            log_a = xp.log(xp.where(nothing, 1, a)).astype(dout.dtype)
+            db = unbroadcast(xp.where(nothing, 0, dout * self.y * log_a), shape_of(b))
         return da, db
 
 
@@ -121,6 +122,8 @@ def _power(a: Any, b: Any) -> Any:
 class Exp(Function):
     """y = e^x; dx = dy y."""
 
+    fractional = True
+
     def forward(self, x: Array) -> Array:
         self.y = xp_of(x).exp(x)
         return self.y
@@ -130,36 +133,61 @@ class Exp(Function):
 
 
 class Log(Function):
-    """y = log x, the natural logarithm; dx = dy / x."""
+    """y = log x, the natural logarithm; dx = dy / x, and 0 where dy = 0: what is masked later does not count."""
+
+    fractional = True
 
     def forward(self, x: Array) -> Array:
         self.x = x
         return xp_of(x).log(x)
 
     def backward(self, dout: Array) -> Array:
-        return dout / self.x
+        return _quotient(dout, self.x)
 
 
 class Sqrt(Function):
-    """y = sqrt x; dx = dy / (2 y)."""
+    """y = sqrt x; dx = dy / (2 y), and 0 where dy = 0: what is masked later does not count."""
+
+    fractional = True
 
     def forward(self, x: Array) -> Array:
         self.y = xp_of(x).sqrt(x)
         return self.y
 
     def backward(self, dout: Array) -> Array:
-        return dout / (2 * self.y)
+        return _quotient(dout, 2 * self.y)
+
+
+def _quotient(dout: Array, divisor: Array) -> Array:
+    """dy / d, 0 where dy = 0."""
+    xp = xp_of(dout)
+    nothing = dout == 0
+    return xp.where(nothing, dout, dout / xp.where(nothing, 1, divisor).astype(dout.dtype, copy=False))
+
+
+class Tanh(Function):
+    """y = tanh x; dx = dy (1 - y^2)."""
+
+    wide = True
+    fractional = True
+
+    def forward(self, x: Array) -> Array:
+        self.y = xp_of(x).tanh(x)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (1 - self.y * self.y)
 
 
 class Abs(Function):
-    """y = |x|; dx = dy sign x, which is 0 at x = 0."""
+    """y = |x|; dx = dy sign x, which is 0 at x = 0 and, as PyTorch has it, at NaN."""
 
     def forward(self, x: Array) -> Array:
         self.x = x
         return abs(x)
 
     def backward(self, dout: Array) -> Array:
-        return dout * xp_of(dout).sign(self.x)
+        return selected(dout * xp_of(dout).sign(self.x), xp_of(dout).asarray(abs(self.x) > 0))
 
 
 class Clip(Function):
@@ -182,10 +210,10 @@ class Clip(Function):
         if low is not None and high is not None:
             crossed = xp.asarray(low > high)
             below, above = below & ~crossed, above | crossed
-        outside = below | above
+        inside = ~(below | above) & (x == x)  # NaN is not inside, as PyTorch has it
         return tuple(
-            unbroadcast(xp.where(mask, dout, 0), shape_of(value)) if need else None
-            for value, mask, need in zip(self.inputs, (~outside, below, above), self.needs, strict=True)
+            unbroadcast(selected(dout, xp.asarray(mask)), shape_of(value)) if need else None
+            for value, mask, need in zip(self.inputs, (inside, below, above), self.needs, strict=True)
         )
 
 
@@ -193,17 +221,26 @@ class Maximum(Function):
     """y = max(a, b) element by element; the gradient goes to the larger one, half to each where they are equal."""
 
     wide = True
+    choice = "maximum"
 
     def forward(self, a: Any, b: Any) -> Array:
-        xp = xp_of(a, b)
-        self.shapes = shape_of(a), shape_of(b)
-        self.share = (xp.asarray(a > b) + 0.5 * xp.asarray(a == b)).astype(xp.result_type(a, b))
-        return xp.maximum(a, b)
+        self.a, self.b = a, b
+        return getattr(xp_of(a, b), self.choice)(a, b)
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(dout * self.share, self.shapes[0]) if self.needs[0] else None
-        db = unbroadcast(dout * (1 - self.share), self.shapes[1]) if self.needs[1] else None
+        a, b, xp = self.a, self.b, xp_of(dout)
+        lower, upper = xp.asarray(a < b), xp.asarray(a > b)
+        lost = (lower, upper) if self.choice == "maximum" else (upper, lower)
+        shared = dout * (1 - 0.5 * xp.asarray(a == b)).astype(dout.dtype)  # beside NaN both get all, as in PyTorch
+        da = unbroadcast(selected(shared, ~lost[0]), shape_of(a)) if self.needs[0] else None
+        db = unbroadcast(selected(shared, ~lost[1]), shape_of(b)) if self.needs[1] else None
         return da, db
+
+
+class Minimum(Maximum):
+    """y = min(a, b) element by element; the gradient goes to the smaller one, half to each where they are equal."""
+
+    choice = "minimum"
 
 
 class Where(Function):
@@ -217,8 +254,8 @@ class Where(Function):
         return xp_of(self.condition).where(self.condition, a, b)
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(dout * self.condition, self.shapes[0]) if self.needs[0] else None
-        db = unbroadcast(dout * ~self.condition, self.shapes[1]) if self.needs[1] else None
+        da = unbroadcast(selected(dout, self.condition), self.shapes[0]) if self.needs[0] else None
+        db = unbroadcast(selected(dout, ~self.condition), self.shapes[1]) if self.needs[1] else None
         return da, db
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.cast import converted
-from dlcourse.backend.precision import full, is_half
+from dlcourse.backend.kernels.sums import sum_over
+from dlcourse.backend.precision import is_half
 
 
 class Function:
@@ -42,6 +43,9 @@ class Function:
     """Whether inputs of 16 bits come as float32, and what is returned is rounded to theirs: for what takes several
     operations one after another, each of which would round. Kernels do so by themselves."""
 
+    fractional: bool = False
+    """Whether whole numbers and booleans come as float32: for what has no whole results, as e^x."""
+
     starts: bool = False
     """Whether :meth:`backward` takes None for the gradient 1 with which a pass starts. A loss says so: it hands its own
     gradient on as it is, and nobody makes the 1 or multiplies by it, which on a GPU is two kernels in every step."""
@@ -71,19 +75,14 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(range(extra)) + tuple(
         i + extra for i, size in enumerate(shape) if size == 1 and grad.shape[i + extra] != 1
     )
-    return total(grad, axes).reshape(shape)
-
-
-def total(x: Array, axes: Any) -> Array:
-    """The sum over axes, kept with length 1; numbers of 16 bits are added up in float32."""
-    return converted(x.sum(axis=axes, keepdims=True, dtype=full(x.dtype)), x.dtype)
+    return sum_over(grad, axes).reshape(shape)
 
 
 class InFloat32(Function):
     """A function on inputs of 16 bits that computes in float32, see :attr:`Function.wide`."""
 
     def __init__(self, function: Function, half: Any):
-        self.function, self.half = function, half
+        self.function, self.half, self.fractional = function, half, function.fractional
 
     def forward(self, *inputs: Any) -> Any:
         self.function.needs = self.needs

@@ -1,33 +1,18 @@
 """Sums, means, extremes and variances over axes; ``axis`` and ``keepdims`` as in NumPy."""
 
 import math
-from collections.abc import Sequence
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from dlcourse.autograd.function import Function, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.sums import sum_over
+from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
 
 Axis = int | tuple[int, ...] | None
-
-
-def axes_of(name: str, axis: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """The axes from 0; of a tensor without axes, which has 0 and -1 as PyTorch has it, none.
-
-    Raises:
-        ShapeError: there is no such axis, or it is named twice.
-        TypeError: an axis is no whole number.
-    """
-    named = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
-    if any(isinstance(one, bool) or not hasattr(one, "__index__") for one in named):
-        raise TypeError(f"{name}: an axis is a whole number, got {axis!r}")
-    span = max(ndim, 1)
-    if any(not -span <= one < span for one in named):
-        raise ShapeError(f"{name}: a tensor of {ndim} axes has the axes {-span} to {span - 1}, got {axis}")
-    counted = tuple(one % span for one in named)
-    if len(set(counted)) < len(counted):
-        raise ShapeError(f"{name}: each axis is named once, got {axis}")
-    return counted if ndim else ()
 
 
 class Reduction(Function):
@@ -37,16 +22,26 @@ class Reduction(Function):
 
     def __init__(self, axis: Axis = None, keepdims: bool = False):
         self.axis, self.keepdims = axis, keepdims
-        self.name = type(self).__name__.lower()
 
     def remember(self, x: Array) -> None:
         """Keep the input's shape: as it is, with the reduced axes of length 1, and how many elements met in each."""
-        if self.axis is not None:
-            self.axis = axes_of(self.name, self.axis, x.ndim)
-        axes = range(x.ndim) if self.axis is None else self.axis
+        axes = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
+        self.axes = tuple(axis % x.ndim if x.ndim else axis for axis in axes)
         self.shape = x.shape
-        self.kept = tuple(1 if i in axes else size for i, size in enumerate(x.shape))
-        self.count = prod(x.shape[i] for i in axes)
+        self.kept = tuple(1 if i in self.axes else size for i, size in enumerate(x.shape))
+        self.count = prod(x.shape[i] for i in self.axes)
+
+    def total(self, x: Array) -> Array:
+        """The sum over the axes, which stay with length 1; of whole numbers as int64."""
+        if is_floating(x.dtype):
+            return sum_over(x, self.axes)
+        return x.sum(axis=self.axes, keepdims=True).astype(np.int64, copy=False)
+
+    def finished(self, reduced: Array) -> Array:
+        """A result whose axes are there with length 1 in the shape that was asked for."""
+        if self.keepdims:
+            return reduced.reshape(self.kept)
+        return reduced.reshape(tuple(size for i, size in enumerate(self.shape) if i not in self.axes))
 
     def spread(self, reduced: Array) -> Array:
         """A reduced array as a read-only view of the input's shape."""
@@ -58,7 +53,7 @@ class Sum(Reduction):
 
     def forward(self, x: Array) -> Array:
         self.remember(x)
-        return x.sum(axis=self.axis, keepdims=self.keepdims)
+        return self.finished(self.total(x))
 
     def backward(self, dout: Array) -> Array:
         return self.spread(dout)
@@ -69,9 +64,9 @@ class Mean(Reduction):
 
     def forward(self, x: Array) -> Array:
         self.remember(x)
-        if not self.count:  # the mean of nothing is not a number: as NumPy says, but without its warnings
-            return x.sum(axis=self.axis, keepdims=self.keepdims) * math.nan
-        return x.mean(axis=self.axis, keepdims=self.keepdims)
+        # The mean of nothing is not a number: as NumPy says, but without its warnings.
+        sums = self.total(x)
+        return self.finished(sums / self.count if self.count else sums * math.nan)
 
     def backward(self, dout: Array) -> Array:
         return self.spread(dout / self.count if self.count else dout)
@@ -90,26 +85,74 @@ class Extreme(Reduction):
             raise ShapeError(f"{self.name}: there is nothing to take the {self.name} of in a tensor of shape {x.shape}")
         y = getattr(x, self.name)(axis=self.axis, keepdims=self.keepdims)
         if self.wants_grad():
-            self.reached = x == self.spread(y)
+            top = self.spread(y)
+            self.reached = (x == top) | ((x != x) & (top != top))
         return y
 
     def backward(self, dout: Array) -> Array:
-        ties = self.reached.sum(axis=self.axis, keepdims=True).reshape(self.kept)
-        return self.spread(dout) * self.reached / ties.astype(dout.dtype)
+        xp = xp_of(dout)
+        ties = self.reached.sum(axis=self.axes, keepdims=True).reshape(self.kept).astype(dout.dtype)
+        return xp.where(self.reached, self.spread(dout.reshape(self.kept) / ties), dout.dtype.type(0))
+
+
+def places_of(name: str, x: Array, axis: int) -> Array:
+    """The index along an axis of the largest or smallest element, the first where several reach it; the axis stays.
+
+    Raises:
+        ShapeError: there is no element.
+    """
+    if not x.ndim:
+        return x.argmax()
+    if not x.shape[axis]:
+        raise ShapeError(f"{name}: there is nothing to take the {name} of in a tensor of shape {x.shape}")
+    return xp_of(x).expand_dims(getattr(x, f"arg{name}")(axis=axis), axis)
+
+
+class Picked(Function):
+    """y = the element of x at an index along one axis; dx gets dy there, 0 elsewhere."""
+
+    def __init__(self, indices: Array, axis: int, keepdims: bool):
+        self.indices, self.axis, self.keepdims = indices, axis, keepdims
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        if not x.ndim:
+            return x.copy()
+        y = xp_of(x).take_along_axis(x, self.indices, self.axis)
+        return y if self.keepdims else y.squeeze(self.axis)
+
+    def backward(self, dout: Array) -> Array:
+        if not self.shape:
+            return dout
+        xp = xp_of(dout)
+        dout = dout if self.keepdims else xp.expand_dims(dout, self.axis)
+        along = [1] * len(self.shape)
+        along[self.axis] = -1
+        chosen = xp.arange(self.shape[self.axis]).reshape(along) == self.indices
+        return xp.where(chosen, dout, dout.dtype.type(0))
 
 
 class Var(Reduction):
-    """y = 1/(n - c) sum_i (x_i - mean)^2 with the correction c; dx_i = dy 2 (x_i - mean) / (n - c)."""
+    """y = 1/(n - c) sum_i (x_i - mean)^2 with the correction c; dx_i = dy 2 (x_i - mean) / (n - c).
 
-    def __init__(self, axis: Axis = None, correction: int = 1, keepdims: bool = False):
+    Two passes, the mean first: one pass loses the digits that the mean takes.
+    """
+
+    fractional = True
+
+    def __init__(self, axis: Axis = None, correction: float = 1, keepdims: bool = False):
         super().__init__(axis, keepdims)
         self.correction = correction
 
     def forward(self, x: Array) -> Array:
         self.remember(x)
-        self.x = x
-        return x.var(axis=self.axis, ddof=self.correction, keepdims=self.keepdims)
+        self.x, self.mean = x, self.total(x) / max(1, self.count)
+        centred = x - self.mean
+        squares: Any = self.total(centred * centred)
+        left = self.count - self.correction
+        # Of too few elements, and of none, there is no variance: not a number, as PyTorch has it.
+        return self.finished(squares / left if left > 0 and self.count else squares * math.nan)
 
     def backward(self, dout: Array) -> Array:
-        centred = self.x - self.x.mean(axis=self.axis, keepdims=True)
-        return self.spread(dout) * centred * (2 / (self.count - self.correction))
+        left = self.count - self.correction
+        return self.spread(dout) * (self.x - self.mean) * (2 / left if left > 0 else math.nan)

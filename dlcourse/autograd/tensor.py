@@ -11,12 +11,12 @@ import itertools
 import math
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import elementwise, linalg, reduce, shape
+from dlcourse.autograd import axes, elementwise, linalg, promotion, reduce, shape
 from dlcourse.autograd.function import Function, InFloat32
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
@@ -24,11 +24,11 @@ from dlcourse.backend.kernels.half import half_among
 from dlcourse.backend.precision import is_floating, named
 from dlcourse.errors import ArgumentError, ShapeError
 
-DEFAULT_DTYPE = np.float32
+DEFAULT_DTYPE = promotion.DEFAULT_DTYPE
 
 _AS_IN_NUMPY = {
     "view": "reshape(...)",
-    "permute": "transpose(...)",
+    "permute": "transpose((...)), with a tuple that names all axes",
     "unsqueeze": "reshape(...), or x[:, None]",
     "squeeze": "reshape(...), or x[:, 0]",
     "clamp": "clip(min, max)",
@@ -101,6 +101,8 @@ def apply(function: Function, *inputs: Any) -> Any:
     if function.wide:
         half = half_among(arrays)
         function = function if half is None else InFloat32(function, half)
+    if function.fractional:
+        arrays = [promotion.floated(array) for array in arrays]
     recording = _mode.recording
     function.needs = tuple(recording and isinstance(x, Tensor) and x.requires_grad for x in inputs)
     try:
@@ -163,7 +165,7 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_grad", "_index", "_node", "data", "requires_grad")
-    __array_priority__ = 1000  # so that array + tensor comes to Tensor.__radd__
+    __array_priority__ = 1000  # so that CuPy's array + tensor comes to Tensor.__radd__
 
     def __init__(self, data: Array, requires_grad: bool = False):
         self.data = data
@@ -233,9 +235,32 @@ class Tensor:
         return self.data.tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The values for NumPy, as PyTorch: where they need no gradient, or none is recorded.
+
+        Raises:
+            RuntimeError: they need one, which the array would lose.
+            TypeError: they lie on a GPU.
+        """
         if self.device != "cpu":
             raise TypeError(f"a tensor on {self.device} does not turn into a NumPy array by itself: call .numpy()")
+        if self.requires_grad and _mode.recording:
+            raise RuntimeError(
+                "a tensor that needs a gradient does not turn into a NumPy array by itself, since the gradient would "
+                "be lost: take .detach().numpy() where none is wanted, or compute with the tensor's own functions"
+            )
         return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's element-wise functions, see :mod:`dlcourse.autograd.numpy_functions`."""
+        from dlcourse.autograd import numpy_functions
+
+        return numpy_functions.call_ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, options: dict) -> Any:
+        """NumPy's other functions, see :mod:`dlcourse.autograd.numpy_functions`."""
+        from dlcourse.autograd import numpy_functions
+
+        return numpy_functions.call_function(function, args, options)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -339,40 +364,40 @@ class Tensor:
     # --- arithmetic ---------------------------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Add(), self, self._operand(other))
+        return apply(elementwise.Add(), *paired(self, other))
 
     def __radd__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Add(), self._operand(other), self)
+        return apply(elementwise.Add(), *paired(other, self))
 
     def __sub__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Sub(), self, self._operand(other))
+        return apply(elementwise.Sub(), *paired(self, other))
 
     def __rsub__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Sub(), self._operand(other), self)
+        return apply(elementwise.Sub(), *paired(other, self))
 
     def __mul__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Mul(), self, self._operand(other))
+        return apply(elementwise.Mul(), *paired(self, other))
 
     def __rmul__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Mul(), self._operand(other), self)
+        return apply(elementwise.Mul(), *paired(other, self))
 
     def __truediv__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Div(), self, self._operand(other))
+        return apply(elementwise.Div(), *paired(self, other))
 
     def __rtruediv__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Div(), self._operand(other), self)
+        return apply(elementwise.Div(), *paired(other, self))
 
     def __pow__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Pow(), self, self._operand(other))
+        return apply(elementwise.Pow(), *paired(self, other))
 
     def __rpow__(self, other: Any) -> "Tensor":
-        return apply(elementwise.Pow(), self._operand(other), self)
+        return apply(elementwise.Pow(), *paired(other, self))
 
     def __matmul__(self, other: Any) -> "Tensor":
-        return apply(linalg.MatMul(), self, as_tensor(other, like=self))
+        return apply(linalg.MatMul(), *paired(self, as_tensor(other, like=self)))
 
     def __rmatmul__(self, other: Any) -> "Tensor":
-        return apply(linalg.MatMul(), as_tensor(other, like=self), self)
+        return apply(linalg.MatMul(), *paired(as_tensor(other, like=self), self))
 
     def __neg__(self) -> "Tensor":
         return apply(elementwise.Neg(), self)
@@ -382,12 +407,6 @@ class Tensor:
 
     def __abs__(self) -> "Tensor":
         return apply(elementwise.Abs(), self)
-
-    def _operand(self, other: Any) -> Any:
-        """A number as Python's own (it takes the tensor's type), anything else as a tensor beside this one."""
-        if isinstance(other, np.generic):
-            return other.item()  # NumPy's float64 scalar would turn a float32 tensor into float64
-        return other if isinstance(other, int | float) else as_tensor(other, like=self)
 
     # --- comparison: boolean tensors without a graph ------------------------------------------------------------------
 
@@ -414,7 +433,9 @@ class Tensor:
         if isinstance(other, list | tuple):
             return backend.of(self.data).asarray(other)
         other = _array(other)
-        if hasattr(other, "dtype") and not isinstance(other, np.generic):
+        if isinstance(other, np.generic):
+            return other.item()  # NumPy's float64 scalar would compare a float32 in float64
+        if hasattr(other, "dtype"):
             _check_devices("comparison", [self.data, other])
         return other
 
@@ -442,46 +463,74 @@ class Tensor:
         """Each element, no smaller than ``min`` and no larger than ``max``: numbers, or tensors that get a gradient.
 
         Raises:
-            ValueError: neither is given.
+            ArgumentError: neither is given.
         """
-        if min is None and max is None:
-            raise ArgumentError("clip: expected a lower or an upper bound, got none")
-        low, high = (None if bound is None else self._operand(bound) for bound in (min, max))
-        return apply(elementwise.Clip(), self, low, high)
+        return clip(self, min, max)
 
-    def sum(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
+    def sum(
+        self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
+    ) -> "Tensor":
         """The sum over the axes, over all without any."""
-        return apply(reduce.Sum(axis, keepdims), self)
+        return apply(reduce.Sum(axes.several("sum", self.shape, axis, dim), axes.kept(keepdims, keepdim)), self)
 
-    def mean(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
+    def mean(
+        self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
+    ) -> "Tensor":
         """The mean over the axes, over all without any."""
-        return apply(reduce.Mean(axis, keepdims), self)
+        return apply(reduce.Mean(axes.several("mean", self.shape, axis, dim), axes.kept(keepdims, keepdim)), self)
 
-    def max(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
-        """The largest element; where several reach it they share the gradient (``torch.amax``'s rule)."""
-        return apply(reduce.Extreme("max", axis, keepdims), self)
+    def max(self, *positional: Any, axis: reduce.Axis = None, keepdims: bool = False, dim: Any = None,
+            keepdim: bool | None = None) -> Any:  # fmt: skip
+        """The largest element.
 
-    def min(self, axis: reduce.Axis = None, keepdims: bool = False) -> "Tensor":
-        """The smallest element; where several reach it they share the gradient (``torch.amin``'s rule)."""
-        return apply(reduce.Extreme("min", axis, keepdims), self)
+        Args:
+            axis: where to look, an axis or several, all without any. Where several elements reach the largest they
+                share the gradient (``torch.amax``'s rule).
+            dim: one axis; gives the largest and their indices, ``values`` and ``indices`` of a named tuple, as
+                ``torch.max(x, dim)``. The whole gradient goes to the one at the index.
+            keepdims, keepdim: leave the axes there, with length 1.
+        Raises:
+            ArgumentTypeError: an axis without a name, which NumPy and PyTorch read in these two ways.
+        """
+        return self._extreme("max", positional, axis, dim, axes.kept(keepdims, keepdim))
 
-    def var(self, axis: reduce.Axis = None, correction: int = 1, keepdims: bool = False) -> "Tensor":
+    def min(self, *positional: Any, axis: reduce.Axis = None, keepdims: bool = False, dim: Any = None,
+            keepdim: bool | None = None) -> Any:  # fmt: skip
+        """The smallest element; arguments and errors as :meth:`max` has them."""
+        return self._extreme("min", positional, axis, dim, axes.kept(keepdims, keepdim))
+
+    def _extreme(self, name: str, positional: tuple, axis: reduce.Axis, dim: Any, keepdims: bool) -> Any:
+        axis = axes.refuse_positional(name, positional) if positional else axis
+        if dim is None:
+            return apply(reduce.Extreme(name, axes.several(name, self.shape, axis), keepdims), self)
+        place = axes.single(name, self.shape, axis, dim)
+        indices = reduce.places_of(name, self.data, place)
+        values = apply(reduce.Picked(indices, place, keepdims), self)
+        return Extremes(values, Tensor(indices if keepdims or not self.ndim else indices.squeeze(place)))
+
+    def var(
+        self,
+        axis: reduce.Axis = None,
+        *,
+        correction: int = 1,
+        keepdims: bool = False,
+        dim: reduce.Axis = None,
+        keepdim: bool | None = None,
+    ) -> "Tensor":
         """The variance, over n - ``correction``: by default unbiased, as in PyTorch (NumPy's default is 0)."""
         if correction is None:
             raise ArgumentError("var: correction is a number (1 is the unbiased variance), got None")
-        return apply(reduce.Var(axis, correction, keepdims), self)
+        over = axes.several("var", self.shape, axis, dim)
+        return apply(reduce.Var(over, correction, axes.kept(keepdims, keepdim)), self)
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False) -> "Tensor":
-        """The index of the largest element, the first where several reach it; without a gradient.
-
-        Raises:
-            ShapeError: there is no such axis, or nothing along it.
-        """
-        axes = None if axis is None else reduce.axes_of("argmax", axis, self.ndim)
-        if not self.size and (axes is None or not all(self.shape[one] for one in axes)):
-            raise ShapeError(f"argmax: there is nothing to choose from in a tensor of shape {self.shape}")
-        place = self.data.argmax(axis=axes[0] if axes else None, keepdims=keepdims)
-        return Tensor(backend.array_module(self.data).asarray(place))
+    def argmax(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
+               keepdim: bool | None = None) -> "Tensor":  # fmt: skip
+        """The index of the largest element, the first where several reach it; without a gradient."""
+        if axis is None and dim is None:
+            return Tensor(reduce.places_of("max", self.data.reshape(-1), 0).reshape(()))
+        place = axes.single("argmax", self.shape, axis, dim)
+        found = reduce.places_of("max", self.data, place)
+        return Tensor(found if axes.kept(keepdims, keepdim) or not self.ndim else found.squeeze(place))
 
     def reshape(self, *new_shape: Any) -> "Tensor":
         """The elements, row by row, in another shape; one length may be -1."""
@@ -493,17 +542,29 @@ class Tensor:
         Raises:
             ShapeError: there is no such axis, or the first comes after the last.
         """
-        if not self.ndim:
-            return self.reshape(1)
-        (first,), (last,) = (reduce.axes_of("flatten", one, self.ndim) for one in (start_dim, end_dim))
+        first, last = (axes.single("flatten", self.shape, one) for one in (start_dim, end_dim))
         if first > last:
             raise ShapeError(f"flatten: the first axis comes after the last, got {start_dim} and {end_dim}")
         length = math.prod(self.shape[first : last + 1])
         return self.reshape(*self.shape[:first], length, *self.shape[last + 1 :])
 
-    def transpose(self, *axes: Any) -> "Tensor":
-        """The axes in another order, reversed without one (NumPy's rule, not ``torch.transpose``'s swap of two)."""
-        return apply(shape.Transpose(_flat_arguments(axes) or None), self)
+    def transpose(self, *order: Any) -> "Tensor":
+        """Two axes swapped, as ``torch.transpose``; or all in the order that is given, reversed without one.
+
+        Args:
+            order: two whole numbers swap these axes, of a tensor of any shape; three or more, or a tuple, name all axes
+                in their new order, as in NumPy. A tuple of two is the order of a matrix's axes: ``(0, 1)`` changes
+                nothing.
+        Raises:
+            AxisError: an axis is not there or named twice, or an order does not name all.
+        """
+        if len(order) == 2 and not isinstance(order[0], tuple | list):
+            first, second = (axes.single("transpose", self.shape, axis) for axis in order)
+            places = list(range(self.ndim))
+            if places:
+                places[first], places[second] = second, first
+            return apply(shape.Transpose(tuple(places)), self)
+        return apply(shape.Transpose(axes.order("transpose", self.shape, _flat_arguments(order))), self)
 
     @property
     def T(self) -> "Tensor":
@@ -526,6 +587,49 @@ class Tensor:
         if self.ndim == 0:
             raise TypeError("a tensor without axes cannot be iterated")
         return (self[i] for i in range(len(self)))
+
+
+class Extremes(NamedTuple):
+    """The largest or smallest elements along one axis, and where they are, as PyTorch's ``max(dim=)`` gives them."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def paired(first: Any, second: Any) -> tuple[Any, Any]:
+    """Two operands, at least one a tensor, in types that give a result of the right type, see :mod:`promotion`.
+
+    Numbers stay Python's own; anything else becomes a tensor.
+    """
+    if not isinstance(first, Tensor):
+        other, one = paired(second if isinstance(second, Tensor) else as_tensor(second), first)
+        return one, other
+    if isinstance(second, np.generic):
+        second = second.item()
+    if isinstance(second, int | float):
+        kind = promotion.beside_number(first.data.dtype, second)
+        return (first if kind == first.data.dtype else first.to(dtype=kind)), second
+    second = as_tensor(second, like=first)
+    if first.data.dtype == second.data.dtype:
+        return first, second
+    kind = promotion.result_type(first.data, second.data)
+    return first.to(dtype=kind), second.to(dtype=kind)
+
+
+def clip(x: Tensor, low: Any = None, high: Any = None) -> Tensor:
+    """Each element of x, no smaller than ``low`` and no larger than ``high``; each a number, an array or a tensor.
+
+    Raises:
+        ArgumentError: neither is given.
+    """
+    if low is None and high is None:
+        raise ArgumentError("clip: expected a lower or an upper bound, got none")
+    bounds = []
+    for bound in (low, high):
+        if bound is not None:
+            x, bound = paired(x, bound)
+        bounds.append(bound)
+    return apply(elementwise.Clip(), x, *bounds)
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
@@ -557,7 +661,11 @@ def as_tensor(value: Any, *, like: Tensor | None = None) -> Tensor:
         return Tensor(np.asarray(value) if isinstance(value, np.generic) else value)
     if like is None:
         return tensor(value)
-    return Tensor(backend.of(like.data).asarray(value, dtype=like.dtype))
+    raw = np.asarray(value)
+    number = raw.dtype.kind in "biuf"
+    weaker = number and promotion.rank(raw.dtype) <= promotion.rank(like.dtype)
+    kind = like.dtype if weaker else DEFAULT_DTYPE if number else None  # as a number beside it, see beside_number
+    return tensor(raw, dtype=kind, device=like.device)
 
 
 def _walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) -> None:

@@ -1,6 +1,7 @@
 """Activation functions, element by element (lecture 4; Goodfellow, Bengio & Courville, section 6.3)."""
 
 from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd.elementwise import Tanh
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
@@ -23,6 +24,7 @@ class LeakyReLU(Function):
     """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
 
     wide = True
+    fractional = True
 
     def __init__(self, negative_slope: float):
         self.slope = negative_slope
@@ -32,71 +34,63 @@ class LeakyReLU(Function):
         return xp_of(x).where(self.positive, x, self.slope * x)
 
     def backward(self, dout: Array) -> Array:
-        return xp_of(dout).where(self.positive, dout, self.slope * dout)
+        return xp_of(dout).where(self.positive, dout, self.slope * dout if self.slope else dout.dtype.type(0))
 
 
 class Sigmoid(Function):
-    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Computed by tanh(x / 2), which cannot overflow."""
+    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Both keep their digits where y is near 0, and dx also where it is near 1:
+    computed from s = e^-|x| / (1 + e^-|x|), the smaller of y and 1 - y.
+    """
 
     wide = True
+    fractional = True
 
     def forward(self, x: Array) -> Array:
-        self.y = logistic(x)
-        return self.y
+        self.smaller = _smaller(x)
+        return _logistic(x, self.smaller)
 
     def backward(self, dout: Array) -> Array:
-        return dout * self.y * (1 - self.y)
-
-
-class Tanh(Function):
-    """y = tanh x; dx = dy (1 - y^2)."""
-
-    wide = True
-
-    def forward(self, x: Array) -> Array:
-        self.y = xp_of(x).tanh(x)
-        return self.y
-
-    def backward(self, dout: Array) -> Array:
-        return dout * (1 - self.y * self.y)
+        return dout * (self.smaller * (1 - self.smaller))
 
 
 class ELU(Function):
-    """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or y + a. (Clevert et al. 2015.)"""
+    """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or a e^x. (Clevert et al. 2015.)"""
 
     wide = True
+    fractional = True
 
     def __init__(self, alpha: float):
         self.alpha = alpha
 
     def forward(self, x: Array) -> Array:
         xp = xp_of(x)
-        self.positive = x > 0
-        self.y = xp.where(self.positive, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
-        return self.y
+        self.positive, self.negative = x > 0, xp.minimum(x, 0)
+        return xp.where(self.positive, x, self.alpha * xp.expm1(self.negative))
 
     def backward(self, dout: Array) -> Array:
-        return dout * xp_of(dout).where(self.positive, 1, self.y + self.alpha)
+        xp = xp_of(dout)
+        return xp.where(self.positive, dout, dout * (self.alpha * xp.exp(self.negative)))
 
 
 class SiLU(Function):
     """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
 
     wide = True
+    fractional = True
 
     def forward(self, x: Array) -> Array:
-        self.s = logistic(x)
-        self.y = x * self.s
-        return self.y
+        self.x, self.s = x, logistic(x)
+        return x * self.s
 
     def backward(self, dout: Array) -> Array:
-        return dout * (self.s + self.y * (1 - self.s))
+        return dout * (self.s * (1 + self.x * (1 - self.s)))
 
 
 class Softplus(Function):
     """y = log(1 + e^bx) / b, a smooth ReLU, and x where bx > threshold; dx = dy s(bx) with the logistic s, or dy."""
 
     wide = True
+    fractional = True
 
     def __init__(self, beta: float, threshold: float):
         self.beta, self.threshold = beta, threshold
@@ -104,7 +98,7 @@ class Softplus(Function):
     def forward(self, x: Array) -> Array:
         self.scaled = x if self.beta == 1 else x * self.beta
         xp = xp_of(x)
-        return xp.where(self.scaled > self.threshold, x, xp.logaddexp(self.scaled, 0) / self.beta)
+        return xp.where(self.scaled > self.threshold, x, xp.logaddexp(self.scaled, x.dtype.type(0)) / self.beta)
 
     def backward(self, dout: Array) -> Array:
         return dout * xp_of(dout).where(self.scaled > self.threshold, 1, logistic(self.scaled)).astype(dout.dtype)
@@ -115,6 +109,8 @@ class GELUTanh(Function):
 
     (Hendrycks & Gimpel 2016, the approximation that GPT-2 uses.)
     """
+
+    fractional = True
 
     def forward(self, x: Array) -> Array:
         self.x = x
@@ -127,6 +123,8 @@ class GELUTanh(Function):
 class GELU(Function):
     """y = x Phi(x), Phi the standard normal's distribution; dx = dy (Phi + x phi). (Hendrycks & Gimpel 2016.)"""
 
+    fractional = True
+
     def forward(self, x: Array) -> Array:
         self.x = x
         return kernels.gelu(x)
@@ -136,8 +134,19 @@ class GELU(Function):
 
 
 def logistic(x: Array) -> Array:
-    """1 / (1 + e^-x) of an array."""
-    return 0.5 * xp_of(x).tanh(0.5 * x) + 0.5
+    """1 / (1 + e^-x) of an array, with all its digits also where it is near 0."""
+    return _logistic(x, _smaller(x))
+
+
+def _smaller(x: Array) -> Array:
+    """The smaller of s(x) and 1 - s(x): e^-|x| / (1 + e^-|x|), which cannot overflow."""
+    tail = xp_of(x).exp(-abs(x))
+    return tail / (1 + tail)
+
+
+def _logistic(x: Array, smaller: Array) -> Array:
+    """s(x) from :func:`_smaller`, which it is for x < 0, and 1 less it for others: |[x >= 0] - smaller|."""
+    return abs((x >= 0) - smaller)
 
 
 def relu(x: Tensor) -> Tensor:

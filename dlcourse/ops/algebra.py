@@ -3,29 +3,47 @@
 from typing import Any
 
 from dlcourse import backend
-from dlcourse.autograd import Tensor, apply, as_tensor, elementwise, linalg, shape, tensor
+from dlcourse.autograd import Tensor, apply, as_tensor, elementwise, linalg, paired, shape, tensor
+from dlcourse.errors import ShapeError
 
 __all__ = ["broadcast_to", "logdet", "matmul", "maximum", "minimum", "solve", "trace", "where"]
 
 
-def maximum(a: Tensor, b: Any) -> Tensor:
+def maximum(a: Any, b: Any) -> Tensor:
     """The larger of two, element by element; equal ones share the gradient."""
-    return apply(elementwise.Maximum(), a, b if isinstance(b, int | float) else as_tensor(b, like=a))
+    return apply(elementwise.Maximum(), *paired(a, b))
 
 
-def minimum(a: Tensor, b: Any) -> Tensor:
+def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of two, element by element; equal ones share the gradient."""
-    return -maximum(-a, -(b if isinstance(b, int | float) else as_tensor(b, like=a)))
+    return apply(elementwise.Minimum(), *paired(a, b))
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """``a`` where the condition holds, else ``b``."""
+    """``a`` where the condition holds, else ``b``.
+
+    Args:
+        condition: booleans, or whole numbers of which all but 0 hold.
+    Raises:
+        ShapeError: the condition has another type, or the shapes do not broadcast.
+    """
     if isinstance(a, int | float) and isinstance(b, int | float):
         a, b = tensor([a, b], device=condition.device if isinstance(condition, Tensor) else None)
-    like = a if isinstance(a, Tensor) else as_tensor(b)
+    first, second = paired(a, b)
+    like = first if isinstance(first, Tensor) else second
     flags = condition.data if isinstance(condition, Tensor) else backend.of(like.data).asarray(condition)
-    pair = [x if isinstance(x, int | float) else as_tensor(x, like=like) for x in (a, b)]
-    return apply(elementwise.Where(flags), *pair)
+    return apply(elementwise.Where(booleans("where", flags)), first, second)
+
+
+def booleans(name: str, flags: Any) -> Any:
+    """A condition or mask as booleans, of booleans or whole numbers of any width.
+
+    Raises:
+        ShapeError: it holds anything else.
+    """
+    if flags.dtype.kind not in "biu":
+        raise ShapeError(f"{name}: a condition is boolean or whole numbers, got {flags.dtype}; compare, as in x > 0")
+    return flags if flags.dtype == bool else flags != 0
 
 
 def matmul(a: Tensor, b: Any) -> Tensor:

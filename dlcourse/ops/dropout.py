@@ -18,7 +18,7 @@ class Dropout(Function):
         self.p = p
 
     def forward(self, x: Array) -> Array:
-        self.scale = 1 / (1 - self.p)
+        self.scale = 1 / (1 - self.p) if self.p < 1 else 0.0
         y, self.kept = kernels.dropout(x, round((1 - self.p) * 2**32), self.scale, random.next_place("dropout"))
         return y
 
@@ -36,4 +36,4 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout: p is a probability, got {p}")
     if not training or p == 0:
         return as_tensor(x)
-    return as_tensor(x) * 0.0 if p == 1 else apply(Dropout(p), x)
+    return apply(Dropout(p), x)

@@ -1,13 +1,13 @@
 """The affine map, and joining tensors."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd import Function, Tensor, apply, as_tensor, axes, promotion
 from dlcourse.autograd import shape as shapes
-from dlcourse.autograd.reduce import axes_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentTypeError, ShapeError
 
 __all__ = ["concatenate", "linear", "linear_gelu", "linear_relu", "stack", "unbind"]
 
@@ -89,22 +89,40 @@ def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return apply(LinearGELU(), x, weight, bias)
 
 
-def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """The tensors joined along an axis that they have.
+def concatenate(tensors: Sequence[Any], axis: int | None = None, *, dim: int | None = None) -> Tensor:
+    """The tensors joined along an axis that they have, the first if left out; of different types in the wider one.
 
     Raises:
-        TypeError: one is no tensor.
-        ShapeError: they have no such axis, or differ in another one.
+        AxisError: the axis is not there.
+        ArgumentTypeError: one is no tensor.
+        ShapeError: the tensors differ along another axis.
     """
-    strange = next((type(x).__name__ for x in tensors if not isinstance(x, Tensor)), None)
+    alike = _of_one_type("concatenate", tensors)
+    axis = 0 if axis is None and dim is None else axis
+    return apply(shapes.Concatenate(axes.single("concatenate", alike[0].shape, axis, dim)), *alike)
+
+
+def stack(tensors: Sequence[Any], axis: int | None = None, *, dim: int | None = None) -> Tensor:
+    """The tensors, all of one shape, joined along a new axis, the first if left out.
+
+    Raises:
+        AxisError: the axis is not there.
+        ShapeError: the shapes differ.
+    """
+    alike = _of_one_type("stack", tensors)
+    axis = 0 if axis is None and dim is None else axis
+    return apply(shapes.Stack(axes.single("stack", (1, *alike[0].shape), axis, dim)), *alike)
+
+
+def _of_one_type(name: str, given: Sequence[Any]) -> list[Tensor]:
+    strange = next((one for one in given if not hasattr(one, "dtype")), None)
     if strange is not None:
-        raise TypeError(f"concatenate: expected tensors, got a {strange}")
-    return apply(shapes.Concatenate(axis), *tensors)
-
-
-def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """The tensors, all of one shape, joined along a new axis."""
-    return apply(shapes.Stack(axis), *tensors)
+        raise ArgumentTypeError(f"{name}: expected tensors, got a {type(strange).__name__}")
+    tensors = [as_tensor(one) for one in given]
+    if not tensors:
+        raise ShapeError(f"{name}: expected at least one tensor, got none")
+    kind = promotion.common_type(tensors)
+    return [one if one.dtype == kind else one.to(dtype=kind) for one in tensors]
 
 
 def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
@@ -115,9 +133,9 @@ def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
     """
     if not x.ndim:
         raise ShapeError(f"unbind: expected x with an axis, got shape {x.shape}")
-    (place,) = axes_of("unbind", axis, x.ndim)
+    place = axes.single("unbind", x.shape, axis)
     if not x.shape[place]:
         raise ShapeError(f"unbind: expected something along axis {axis}, got shape {x.shape}")
     if place:
-        x = x.transpose(place, *(other for other in range(x.ndim) if other != place))
+        x = x.transpose((place, *(other for other in range(x.ndim) if other != place)))
     return apply(shapes.Unbind(), x)

@@ -11,6 +11,7 @@ from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.linear import matmul
 from dlcourse.backend.kernels.loss import softmax_cross_entropy
+from dlcourse.backend.kernels.select import selected
 from dlcourse.errors import ShapeError
 
 __all__ = ["cross_entropy", "gaussian_nll", "half_sse", "mse_loss", "multiclass_hinge"]
@@ -103,13 +104,14 @@ class MulticlassHinge(Function):
         margins = scores - scores[rows, self.labels][:, None] + self.margin  # (N, C)
         margins[rows, self.labels] = 0
         self.violated = margins > 0
-        return xp.asarray((margins * self.violated).sum() / len(scores), dtype=scores.dtype)
+        total = selected(margins, self.violated).sum()
+        return xp.asarray(total / len(scores) if len(scores) else total * math.nan, dtype=scores.dtype)
 
     def backward(self, dout: Array) -> Array:
         xp = xp_of(dout)
         grad = self.violated.astype(dout.dtype)
         grad[xp.arange(len(grad)), self.labels] = -grad.sum(axis=1)
-        return grad * (dout / len(grad))
+        return selected(grad * (dout / max(1, len(grad))), grad != 0)
 
 
 def cross_entropy(logits: Tensor, labels: Any, *, label_smoothing: float = 0.0) -> Tensor:

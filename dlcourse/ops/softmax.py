@@ -1,9 +1,12 @@
 """Softmax and its logarithm, over the last axis or another."""
 
-from dlcourse.autograd import Function, Tensor, apply
+from typing import Any
+
+from dlcourse.autograd import Function, Tensor, apply, axes
 from dlcourse.autograd.function import xp_of
-from dlcourse.autograd.reduce import axes_of
+from dlcourse.autograd.reduce import Reduction
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.sums import sum_over
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -12,89 +15,101 @@ class Softmax(Function):
     """y_i = e^(x_i) / sum_j e^(x_j); dx = y (dy - sum_j dy_j y_j). The maximum is taken off first. (Lecture 3.)"""
 
     wide = True
+    fractional = True
 
     def __init__(self, axis: int):
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
-        y = xp_of(x).exp(x - _maximum(x, self.axis))
-        y /= y.sum(axis=self.axis, keepdims=True)
+        y = xp_of(x).exp(x - _maximum(x, (self.axis,)))
+        y /= _sum(y, self.axis)
         self.y = y
         return y
 
     def backward(self, dout: Array) -> Array:
-        return self.y * (dout - (dout * self.y).sum(axis=self.axis, keepdims=True))
+        return self.y * (dout - _sum(dout * self.y, self.axis))
 
 
 class LogSoftmax(Function):
     """y_i = x_i - log sum_j e^(x_j); dx = dy - softmax(x) sum_j dy_j."""
 
     wide = True
+    fractional = True
 
     def __init__(self, axis: int):
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
         xp = xp_of(x)
-        y = x - _maximum(x, self.axis)
-        y -= xp.log(xp.exp(y).sum(axis=self.axis, keepdims=True))
+        y = x - _maximum(x, (self.axis,))
+        y -= xp.log(_sum(xp.exp(y), self.axis))
         self.y = y
         return y
 
     def backward(self, dout: Array) -> Array:
-        return dout - xp_of(dout).exp(self.y) * dout.sum(axis=self.axis, keepdims=True)
+        return dout - xp_of(dout).exp(self.y) * _sum(dout, self.axis)
 
 
-class LogSumExp(Function):
+class LogSumExp(Reduction):
     """y = log sum_j e^(x_j); dx = dy softmax(x)."""
 
-    wide = True
-
-    def __init__(self, axes: tuple[int, ...], keepdims: bool):
-        self.axes, self.keepdims = axes, keepdims
+    fractional = True
 
     def forward(self, x: Array) -> Array:
+        self.remember(x)
         xp = xp_of(x)
         top = _maximum(x, self.axes)
         exponentials = xp.exp(x - top)
-        totals = exponentials.sum(axis=self.axes, keepdims=True)
+        totals = self.total(exponentials)
         self.share = exponentials / totals
-        y = xp.log(totals) + top
-        return y if self.keepdims else xp.squeeze(y, axis=self.axes)
+        return self.finished(xp.log(totals) + top)
 
     def backward(self, dout: Array) -> Array:
-        return self.share * (dout if self.keepdims else xp_of(dout).expand_dims(dout, self.axes))
+        return self.share * self.spread(dout)
 
 
-def _maximum(x: Array, axis: int | tuple[int, ...]) -> Array:
-    """The largest element along the axis; 0 where that is infinite, so that no inf - inf arises from -inf rows."""
+def _sum(x: Array, axis: int) -> Array:
+    return sum_over(x, (axis,)) if x.ndim else x
+
+
+def _maximum(x: Array, axes: tuple[int, ...]) -> Array:
+    """The largest element along the axes; 0 where that is infinite, so that no inf - inf arises from -inf rows."""
     xp = xp_of(x)
-    top = x.max(axis=axis, keepdims=True) if x.size else xp.zeros_like(x.sum(axis=axis, keepdims=True))
+    if not x.ndim:
+        axes = ()
+    top = x.max(axis=axes, keepdims=True) if x.size else xp.zeros_like(x.sum(axis=axes, keepdims=True))
     return xp.where(xp.isfinite(top), top, 0).astype(x.dtype)
 
 
-def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """e^x / sum e^x along the axis: positive numbers that sum to one. ShapeError where x has no such axis."""
-    return _along("softmax", Softmax, x, axis)
-
-
-def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """log softmax(x) along the axis, without overflow or log 0."""
-    return _along("log_softmax", LogSoftmax, x, axis)
-
-
-def logsumexp(x: Tensor, axis: int | tuple[int, ...] = -1, keepdims: bool = False) -> Tensor:
-    """log sum e^x along the axis or axes, without overflow; they go, or stay with length 1 (``keepdims``).
+def softmax(x: Tensor, axis: int | None = None, *, dim: int | None = None) -> Tensor:
+    """e^x / sum e^x along the axis, the last one if left out: positive numbers that sum to one.
 
     Raises:
-        ShapeError: x has no such axis.
+        AxisError: the axis is not there.
     """
-    return apply(LogSumExp(axes_of("logsumexp", axis, x.ndim), keepdims), x)
+    return apply(Softmax(_axis("softmax", x, axis, dim)), x)
 
 
-def _along(name: str, function: type[Softmax] | type[LogSoftmax], x: Tensor, axis: int) -> Tensor:
-    """The function along an axis that is there; a tensor without axes counts as one row of one."""
-    if x.ndim == 0:
-        axes_of(name, axis, 0)
-        return apply(function(-1), x.reshape(1)).reshape(())
-    return apply(function(*axes_of(name, axis, x.ndim)), x)
+def log_softmax(x: Tensor, axis: int | None = None, *, dim: int | None = None) -> Tensor:
+    """log softmax(x) along the axis, the last one if left out, without overflow or log 0.
+
+    Raises:
+        AxisError: the axis is not there.
+    """
+    return apply(LogSoftmax(_axis("log_softmax", x, axis, dim)), x)
+
+
+def logsumexp(
+    x: Tensor, axis: Any = None, keepdims: bool = False, *, dim: Any = None, keepdim: bool | None = None
+) -> Tensor:
+    """log sum e^x along the axis, or several, the last one if left out, without overflow; the axis goes.
+
+    Raises:
+        AxisError: an axis is not there.
+    """
+    axis = -1 if axis is None and dim is None else axis
+    return apply(LogSumExp(axes.several("logsumexp", x.shape, axis, dim), axes.kept(keepdims, keepdim)), x)
+
+
+def _axis(name: str, x: Tensor, axis: int | None, dim: int | None) -> int:
+    return axes.single(name, x.shape, -1 if axis is None and dim is None else axis, dim)

@@ -58,6 +58,14 @@ def _optimizer(size: int, states: int, *settings: object) -> Maker:
     return make
 
 
+def _sum_over(shape: tuple[int, ...], *axes: int) -> Maker:
+    return lambda draw, dtype: (draw.normal(size=shape).astype(dtype), axes)
+
+
+def _selected(shape: tuple[int, ...], flags: tuple[int, ...]) -> Maker:
+    return lambda draw, dtype: (draw.normal(size=shape).astype(dtype), np.asarray(draw.normal(size=flags) > 0))
+
+
 def _masked_class(draw: np.random.Generator, dtype: type) -> tuple:
     """A class ruled out by a logit of minus infinity: without smoothing the loss stays finite."""
     logits = draw.normal(size=(5, 7)).astype(dtype)
@@ -450,6 +458,16 @@ CASES: dict[str, list[Maker]] = {
     ]
     + [_feed((9, width), 3, False, False, (False, 0, 0), width=targets) for width, targets in [(40, 3), (301, 0)]]
     + [_symbols, _windows],
+    "sum_over": [
+        *(_sum_over(shape, 0) for shape in [(5, 3), (0, 3), (1300, 2), (1025, 33), (700,)]),
+        *(_sum_over((3, 600, 2, 4), *axes) for axes in [(1,), (0, 1), (1, 2), (0, 1, 2, 3), (1, 3), (0, 1, 3), ()]),
+        lambda draw, dtype: (draw.normal(size=(2, 900, 3)).astype(dtype).transpose(2, 1, 0), (1,)),
+        lambda draw, dtype: (draw.normal(size=(1800, 6)).astype(dtype)[::2, ::2], (0,)),
+    ],
+    "selected": [
+        *(_selected(shape, flags) for shape, flags in [((5, 3), (5, 3)), ((5, 3), (3,)), ((3,), (2, 3)), ((), ())]),
+        _selected((0, 3), (0, 3)),
+    ],
     "dropout": [
         lambda draw, dtype, n=n, threshold=threshold: (
             draw.normal(size=n).astype(dtype), threshold, 1.25, (2**64 - 3, 17, 2, 5),
@@ -525,7 +543,7 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (draw.normal(size=(5, 3)).astype(dtype), np.zeros(3, dtype)),
         lambda draw, dtype: (np.zeros((0, 3), dtype), None),
     ],
-    "erf": [
+    "normal_cdf": [
         lambda draw, dtype: (np.linspace(-6, 6, 1001).astype(dtype),),
         lambda draw, dtype: (np.array([0.0, -0.0, np.inf, -np.inf, 1e-30]).astype(dtype),),
         lambda draw, dtype: (np.zeros((0, 3), dtype),),

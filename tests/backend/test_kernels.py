@@ -14,7 +14,7 @@ from tests.backend.kernel_cases import CASES, complete
 KERNELS = {k.name: k for k in all_kernels()}
 RUNS = [(name, i) for name in CASES for i in range(len(CASES[name]))]
 
-# Roundings of sums of up to a thousand terms near 1; erf's float32 override states 4e-7.
+# Roundings of sums of up to a thousand terms near 1; normal_cdf's float32 override states 1.2e-7.
 TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
 
 # Sums in float32 in another order fall to either side of a rounding: one unit in the last place, and a few more where

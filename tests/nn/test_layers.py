@@ -231,6 +231,7 @@ SETTINGS = {
     "LSTM": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "bidirectional": True, "dropout": 0.25},
     "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
     "Embedding": {"num": 7, "dim": 9},
+    "Softplus": {"beta": 0.5, "threshold": 25.0},
     "Dropout": {"p": 0.25},
     "LeakyReLU": {"negative_slope": 0.25},
     "ELU": {"alpha": 0.25},

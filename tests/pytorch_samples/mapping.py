@@ -109,8 +109,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     # --- reductions -----------------------------------------------------------------------------------------------
     "sum": Tensor.sum,
     "mean": Tensor.mean,
-    "amax": Tensor.max,
-    "amin": Tensor.min,
+    "amax": lambda x, dim=(), keepdim=False: x.max(axis=None if dim == () else dim, keepdims=keepdim),
+    "amin": lambda x, dim=(), keepdim=False: x.min(axis=None if dim == () else dim, keepdims=keepdim),
+    "max.reduction_with_dim": lambda x, dim, keepdim=False: x.max(dim=dim, keepdim=keepdim),
+    "min.reduction_with_dim": lambda x, dim, keepdim=False: x.min(dim=dim, keepdim=keepdim),
     "max.reduction_no_dim": Tensor.max,
     "min.reduction_no_dim": Tensor.min,
     "var": Tensor.var,
@@ -121,7 +123,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "to": Tensor.to,
     "reshape": Tensor.reshape,
     "flatten": Tensor.flatten,
-    "permute": Tensor.transpose,
+    "permute": lambda x, *order: x.transpose(order[0] if isinstance(order[0], tuple | list) else order),
+    "transpose": Tensor.transpose,
     "T": lambda x: x.T,
     "broadcast_to": F.broadcast_to,
     "__getitem__": Tensor.__getitem__,
@@ -243,8 +246,5 @@ LENIENT = {
 INCOMPARABLE = {
     "nn.GaussianNLLLoss": "takes means and logarithms of standard deviations in one array, PyTorch variances apart",
     "nn.functional.mse_loss": "no gradient goes to the target",
-    "transpose": "NumPy's: names every axis",
-    "max.reduction_with_dim": "NumPy's: the values alone",
-    "min.reduction_with_dim": "NumPy's: the values alone",
 }
 """What has a name of PyTorch's and another meaning, which its docstring says."""

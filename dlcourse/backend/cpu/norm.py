@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcourse.backend import threads
 from dlcourse.backend.cpu import norm_onednn
+from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
@@ -94,7 +95,7 @@ def _batch_norm_grad(
         if positive is None:
             return dout[part]
         open_ = np.unpackbits(positive[_bytes(part, width)], bitorder="little")[: x[part].size]
-        return np.multiply(dout[part], open_.reshape(-1, width), out=scratch("norm-dy", x[part].shape, x.dtype))
+        return select(dout[part], open_.reshape(-1, width), scratch("norm-dy", x[part].shape, x.dtype))
 
     sums = np.empty((len(blocks), 2, x.shape[1]), dtype=x.dtype)
 

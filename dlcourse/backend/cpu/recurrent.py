@@ -1,7 +1,7 @@
 """The recurrences, each thread with sequences of its own: from first step to last no thread waits for another.
 
-A step is one GEMM and few passes over buffers that stay in the cache: all gates of the LSTM go through one tanh, since
-sigmoid(a) = tanh(a / 2) / 2 + 1/2.
+A step is one GEMM and few passes over buffers that stay in the cache. A sigmoid is 1 / (1 + e^-a), which keeps its
+digits where it is near 0 and becomes 0 where e^-a overflows.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import numpy as np
 
 from dlcourse.backend import threads
 from dlcourse.backend.cpu import recurrent_onednn
+from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
@@ -54,9 +55,6 @@ def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, 
     n, steps, size = len(projected), projected.shape[1], h0.shape[1]
     hidden, cells = (np.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
     gates = np.empty_like(projected, order="C")
-    # tanh(scale a) scale + shift: sigmoid for i, f and o, tanh for g.
-    scale = np.repeat(np.asarray([0.5, 0.5, 1, 0.5], dtype=projected.dtype), size)
-    shift = np.repeat(np.asarray([0.5, 0.5, 0, 0.5], dtype=projected.dtype), size)
 
     def some(part: slice) -> None:
         h, before = h0[part], c0[part]
@@ -68,11 +66,9 @@ def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, 
         for t in range(steps):
             np.matmul(h, weight.T, out=a)
             a += projected[part, t]
-            a *= scale
-            gate = np.tanh(a, out=gates[part, t])
-            gate *= scale
-            gate += shift
+            gate = _sigmoid(a, gates[part, t])  # of all four at once, then g anew
             i, f, g, o = (gate[:, k * size : (k + 1) * size] for k in range(4))
+            np.tanh(a[:, 2 * size : 3 * size], out=g)
             c *= f
             np.multiply(i, g, out=buffer)
             c += buffer
@@ -143,10 +139,7 @@ def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array,
             np.matmul(h, weight.T, out=b)
             b += bias
             both += projected[part, t, : 2 * size]
-            both *= 0.5
-            np.tanh(both, out=both)
-            both *= 0.5
-            both += 0.5
+            _sigmoid(both, both)
             reset, update = both[:, :size], both[:, size:]
             np.multiply(reset, last, out=new)
             new += projected[part, t, 2 * size :]
@@ -229,19 +222,28 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
         slope = scratch("rnn-a", dh.shape, dhidden.dtype)
         for t in reversed(range(steps)):
             h = hidden[part, t]
+            dh += dhidden[part, t]
             if relu:
-                np.copyto(slope, h > 0)
+                select(dh, h > 0, slope)
             else:
                 np.multiply(h, h, out=slope)
                 np.subtract(1, slope, out=slope)
-            dh += dhidden[part, t]
-            slope *= dh
+                slope *= dh
             da[part, t] = slope
             np.matmul(slope, weight, out=dh)
         dh0[part] = dh
 
     _by_sequences(some, n, steps * weight.size)
     return da, dh0
+
+
+def _sigmoid(a: Array, out: Array) -> Array:
+    """out <- 1 / (1 + e^-a); returns it."""
+    np.negative(a, out=out)
+    with np.errstate(over="ignore"):
+        np.exp(out, out=out)
+    out += 1
+    return np.divide(1, out, out=out)
 
 
 def _by_sequences(work: Callable[[slice], None], n: int, multiplications: int) -> None:

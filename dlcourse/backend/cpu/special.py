@@ -1,4 +1,4 @@
-"""The error function by a polynomial, in float32 only: the reference's hundred terms are for float64's digits."""
+"""The normal distribution's function by a polynomial in float32; the reference's hundred terms are for float64."""
 
 import math
 
@@ -8,20 +8,32 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import special as kernels
 
-_erf = np.frompyfunc(math.erf, 1, 1)
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+EXPONENT = (
+    *(-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806),
+    *(0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277),
+)
+"""erfc z = t e^(-z^2 + P(t)), t = 1 / (1 + z/2), to 1.2e-7 of the value for all z >= 0 (Press et al., Numerical
+Recipes, section 6.2)."""
 
 
-@override(kernels.erf, "cpu")
-def erf(x: Array) -> Array:
+@override(kernels.normal_cdf, "cpu")
+def normal_cdf(x: Array) -> Array:
     if x.dtype != np.float32:
-        return np.asarray(_erf(x), dtype=x.dtype)  # the C library's, one call an element: exact, and used in checks
-    # Abramowitz & Stegun 7.1.26 is good to 1.5e-7 absolute, float32's own resolution near 1; but near 0 its error is
-    # large against erf x itself, so there the Taylor series takes over.
-    size = np.abs(x)
-    t = 1 / (1 + np.float32(0.3275911) * size)
-    tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    far = 1 - tail * np.exp(-size * size)
-    square = x * x
-    series = 1 + square * (-1 / 3 + square * (1 / 10 + square * (-1 / 42 + square * (1 / 216 - square / 1320))))
-    near = np.float32(2 / math.sqrt(math.pi)) * x * series
-    return np.where(size < 0.5, near, np.copysign(far, x))
+        # The C library's, one call an element: exact, and used in checks.
+        return np.asarray(0.5 * _erfc(x * -(0.5**0.5)), dtype=x.dtype)
+    # In float64: the exponent reaches 100, whose rounding in float32 alone would be 4e-6 of the value.
+    size = np.abs(x, dtype=np.float64)
+    size *= 0.5**0.5
+    t = 1 / (1 + 0.5 * size)
+    exponent = t * EXPONENT[-1]
+    for coefficient in EXPONENT[-2:0:-1]:
+        exponent += coefficient
+        exponent *= t
+    exponent += EXPONENT[0]
+    size *= size
+    exponent -= size
+    tail = np.exp(exponent, out=exponent)
+    tail *= t
+    tail *= 0.5
+    return np.abs((x >= 0) - tail).astype(np.float32)  # the tail for x < 0, 1 less it for others

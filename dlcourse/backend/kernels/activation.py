@@ -4,7 +4,8 @@ import math
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.special import erf
+from dlcourse.backend.kernels.select import selected
+from dlcourse.backend.kernels.special import normal_cdf
 
 SCALE, CUBIC = math.sqrt(2 / math.pi), 0.044715
 
@@ -19,7 +20,7 @@ def relu(x: Array) -> Array:
 @kernel
 def relu_grad(dout: Array, y: Array) -> Array:
     """dx = dy where y > 0, else 0."""
-    return dout * (y > 0)
+    return selected.reference(dout, y > 0)
 
 
 @kernel
@@ -50,11 +51,11 @@ def gelu_tanh_grad(dout: Array, x: Array) -> Array:
 @kernel
 def gelu(x: Array) -> Array:
     """y = x Phi(x), Phi the standard normal's distribution."""
-    return x * (0.5 * (1 + erf(x * math.sqrt(0.5))))
+    return x * normal_cdf(x)
 
 
 @kernel
 def gelu_grad(dout: Array, x: Array) -> Array:
     """dx = dy (Phi + x phi)."""
     density = array_module(x).exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
-    return dout * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
+    return dout * (normal_cdf(x) + x * density)

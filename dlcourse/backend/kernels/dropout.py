@@ -5,6 +5,7 @@ import numpy as np
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.random import philox_bits
+from dlcourse.backend.kernels.select import selected
 
 Place = tuple[int, int, int, int]
 """Seed, hash of the purpose, draw within the step, step: the arguments of :func:`philox_bits`."""
@@ -22,12 +23,12 @@ def dropout(x: Array, threshold: int, scale: float, place: Place) -> tuple[Array
     philox_bits(bits, *place)
     # No 32-bit word holds 2^32.
     kept = xp.ones(x.shape, bool) if threshold == 2**32 else (bits < np.uint32(threshold)).reshape(x.shape)
-    return masked(x, kept, scale), kept
+    y = x * kept  # a product: a NaN that is dropped stays one, so that a net that has diverged says so
+    y *= scale
+    return y, kept
 
 
 @kernel
 def masked(x: Array, kept: Array, scale: float) -> Array:
-    """scale x where ``kept``, else 0: dropout's gradient."""
-    y = x * kept
-    y *= scale
-    return y
+    """scale x where ``kept``, else exactly 0: dropout's gradient."""
+    return selected(x * x.dtype.type(scale), kept)

@@ -9,6 +9,7 @@ import math
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.destinations import delivered
+from dlcourse.backend.kernels.select import selected
 
 
 @kernel(kept=(1, 2))
@@ -45,7 +46,7 @@ def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
 ) -> tuple[Array, Array, Array]:
     """dx (M, C), dw (C,), db (C,): the gradient of :func:`batch_norm` with dy only where the ReLU let it through."""
-    arriving = dout * unpack(positive, dout.shape)
+    arriving = selected.reference(dout, unpack(positive, dout.shape) != 0)
     return batch_norm_grad.reference(arriving, x, weight, mean, inverse, destinations)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.linear import affine, column_sums, matmul, product
+from dlcourse.backend.kernels.select import selected
 
 
 @kernel
@@ -31,7 +32,8 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
     da, dh = xp.empty_like(dhidden), xp.zeros_like(dhidden[:, 0])
     for t in reversed(range(dhidden.shape[1])):
         h = hidden[:, t]
-        da[:, t] = (dhidden[:, t] + dh) * ((h > 0) if relu else (1 - h * h))
+        arriving = dhidden[:, t] + dh
+        da[:, t] = selected.reference(arriving, h > 0) if relu else arriving * (1 - h * h)
         dh = matmul(da[:, t], weight)
     return da, dh
 
@@ -186,4 +188,6 @@ def gru_grad(
 
 
 def _sigmoid(x: Array) -> Array:
-    return 0.5 * array_module(x).tanh(0.5 * x) + 0.5
+    """1 / (1 + e^-x), with all its digits also where it is near 0."""
+    tail = array_module(x).exp(-abs(x))
+    return abs((x >= 0) - tail / (1 + tail))

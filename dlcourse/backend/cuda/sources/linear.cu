@@ -48,7 +48,7 @@ __device__ void relu_bias_grad(
     const T* dout, const T* y, T* dz, real<T>* partial, int* arrived, T* dbias, long long rows, int columns
 ) {
     const auto masked = [=](long long i) {
-        const real<T> value = (real<T>)dout[i] * (y[i] > 0);
+        const real<T> value = y[i] > 0 ? (real<T>)dout[i] : (real<T>)0;
         dz[i] = value;
         return value;
     };

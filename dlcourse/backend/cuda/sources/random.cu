@@ -37,7 +37,7 @@ __device__ void dropout(const T* x, T* y, unsigned char* kept, long long n, Word
 
 template <class T>
 __device__ void masked(const T* x, const unsigned char* kept, T* y, long long n, real<T> scale) {
-    for (long long i = first_element(); i < n; i += element_stride()) y[i] = x[i] * (real<T>)kept[i] * scale;
+    for (long long i = first_element(); i < n; i += element_stride()) y[i] = kept[i] ? x[i] * scale : (real<T>)0;
 }
 
 FOR_ALL_TYPES(dropout,

@@ -7,7 +7,8 @@
 
 template <class T>
 __device__ T sigmoid(T x) {
-    return (T)0.5 * tanh((T)0.5 * x) + (T)0.5;
+    const T tail = exp(-fabs(x)), smaller = tail / (1 + tail);  // which keeps its digits where it is near 0
+    return x < 0 ? smaller : 1 - smaller;
 }
 
 // The thread's sequence and unit, and the place of (n, t, j) in (N, T, H); the rest of the block has nothing to do.
@@ -32,7 +33,8 @@ __device__ void rnn_grad_step(
 ) {
     UNIT
     const T h = hidden[at];
-    const T value = (dhidden[at] + dh[index]) * (relu ? (T)(h > 0) : 1 - h * h);
+    const T arriving = dhidden[at] + dh[index];
+    const T value = relu ? (h > 0 ? arriving : (T)0) : arriving * (1 - h * h);
     da[at] = value;
     d[index] = value;
 }

@@ -1,0 +1,134 @@
+"""NumPy's functions on tensors: ``np.maximum(0, t)``, ``array @ t``, ``np.sum(t, axis=0)``.
+
+Those that a tensor has too are the tensor's own, so they are recorded and give a tensor. The others are computed on the
+values and give NumPy arrays, where no gradient would be lost: where the tensors need none, or the result has none, as
+an index or a comparison. Else they raise, for a gradient that disappears without a word trains a wrong model.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlcourse.autograd import elementwise, shape
+from dlcourse.autograd.tensor import Tensor, apply, as_tensor, clip, is_grad_enabled, paired
+
+UFUNCS: dict[np.ufunc, Callable] = {
+    np.add: lambda a, b: apply(elementwise.Add(), *paired(a, b)),
+    np.subtract: lambda a, b: apply(elementwise.Sub(), *paired(a, b)),
+    np.multiply: lambda a, b: apply(elementwise.Mul(), *paired(a, b)),
+    np.divide: lambda a, b: a / b if isinstance(a, Tensor) else b.__rtruediv__(a),
+    np.power: lambda a, b: apply(elementwise.Pow(), *paired(a, b)),
+    np.matmul: lambda a, b: a @ b if isinstance(a, Tensor) else b.__rmatmul__(a),
+    np.maximum: lambda a, b: apply(elementwise.Maximum(), *paired(a, b)),
+    np.minimum: lambda a, b: apply(elementwise.Minimum(), *paired(a, b)),
+    np.negative: lambda x: -x,
+    np.positive: lambda x: x,
+    np.absolute: abs,
+    np.fabs: abs,
+    np.square: lambda x: x * x,
+    np.reciprocal: lambda x: 1 / x,
+    np.exp: lambda x: x.exp(),
+    np.log: lambda x: x.log(),
+    np.sqrt: lambda x: x.sqrt(),
+    np.tanh: lambda x: apply(elementwise.Tanh(), x),
+    np.equal: lambda a, b: a == b if isinstance(a, Tensor) else b == a,
+    np.not_equal: lambda a, b: a != b if isinstance(a, Tensor) else b != a,
+    np.less: lambda a, b: a < b if isinstance(a, Tensor) else b > a,
+    np.less_equal: lambda a, b: a <= b if isinstance(a, Tensor) else b >= a,
+    np.greater: lambda a, b: a > b if isinstance(a, Tensor) else b < a,
+    np.greater_equal: lambda a, b: a >= b if isinstance(a, Tensor) else b <= a,
+}
+
+
+def _concatenate(arrays: Any, axis: int = 0) -> Tensor:
+    return apply(shape.Concatenate(axis), *map(as_tensor, arrays))
+
+
+def _stack(arrays: Any, axis: int = 0) -> Tensor:
+    return apply(shape.Stack(axis), *map(as_tensor, arrays))
+
+
+def _where(condition: Any, a: Any, b: Any) -> Tensor:
+    flags = condition.data if isinstance(condition, Tensor) else np.asarray(condition)
+    return apply(elementwise.Where(flags.astype(bool)), *paired(a, b))
+
+
+def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+    return x.var(axis, correction=ddof, keepdims=keepdims)
+
+
+FUNCTIONS: dict[Callable, Callable] = {
+    np.sum: lambda a, axis=None, keepdims=False: a.sum(axis, keepdims),
+    np.mean: lambda a, axis=None, keepdims=False: a.mean(axis, keepdims),
+    np.max: lambda a, axis=None, keepdims=False: a.max(axis=axis, keepdims=keepdims),
+    np.min: lambda a, axis=None, keepdims=False: a.min(axis=axis, keepdims=keepdims),
+    np.var: _var,
+    np.std: lambda a, axis=None, ddof=0, keepdims=False: _var(a, axis, ddof, keepdims).sqrt(),
+    np.clip: clip,
+    np.reshape: lambda a, shape: a.reshape(shape if isinstance(shape, tuple | list) else (shape,)),
+    np.ravel: lambda a: a.reshape(-1),
+    np.transpose: lambda a, axes=None: a.transpose(*(() if axes is None else (axes,))),
+    np.swapaxes: lambda a, axis1, axis2: a.transpose(axis1, axis2),
+    np.concatenate: _concatenate,
+    np.stack: _stack,
+    np.where: _where,
+}
+
+WITHOUT_GRADIENT = {
+    *(np.isnan, np.isinf, np.isfinite, np.signbit, np.logical_and, np.logical_or, np.logical_not, np.logical_xor),
+    *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.result_type),
+    *(np.argmax, np.argmin, np.argsort, np.nonzero, np.count_nonzero, np.any, np.all, np.searchsorted),
+    *(np.isclose, np.allclose, np.array_equal, np.array_equiv, np.array2string, np.array_repr, np.array_str),
+}
+"""Functions whose results have no gradient: nothing is lost."""
+
+
+def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, options: dict) -> Any:
+    """What ``Tensor.__array_ufunc__`` gives.
+
+    Raises:
+        RuntimeError: NumPy's function is not recorded, and a tensor needs a gradient.
+        TypeError: a tensor is to be written to, or lies on a GPU.
+    """
+    own = UFUNCS.get(ufunc) if method == "__call__" and not options else None
+    if own is not None:
+        return own(*inputs)
+    if any(isinstance(target, Tensor) for target in options.get("out", ())):
+        raise TypeError(f"np.{ufunc.__name__} cannot write into a tensor: out= takes an array; write t = ... instead")
+    return _by_values(ufunc, getattr(ufunc, method), inputs, options)
+
+
+def call_function(function: Callable, args: tuple, options: dict) -> Any:
+    """What ``Tensor.__array_function__`` gives; errors as :func:`call_ufunc` has them."""
+    own = FUNCTIONS.get(function)
+    if own is not None and _accepts(own, args, options):
+        return own(*args, **options)
+    return _by_values(function, function, args, options)
+
+
+def _accepts(own: Callable, args: tuple, options: dict) -> bool:
+    try:
+        inspect.signature(own).bind(*args, **options)
+    except TypeError:
+        return False  # an option that only NumPy has
+    return True
+
+
+def _by_values(function: Any, call: Callable, args: tuple, options: dict) -> Any:
+    lossless = function in WITHOUT_GRADIENT or not is_grad_enabled()
+
+    def value(item: Any) -> Any:
+        if isinstance(item, tuple | list):
+            return type(item)(map(value, item))
+        if not isinstance(item, Tensor):
+            return item
+        if item.requires_grad and not lossless:
+            raise RuntimeError(
+                f"np.{function.__name__} would lose the gradient of a tensor that needs one: take .detach().numpy() "
+                "where none is wanted, or compute with the tensor's own functions"
+            )
+        return np.asarray(item.detach())
+
+    return call(*map(value, args), **{name: value(item) for name, item in options.items()})

@@ -1,0 +1,14 @@
+"""Choice by a mask: what a gradient does at a ReLU, a clip, a dropout, a maximum."""
+
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import kernel
+
+
+@kernel(raw=True)
+def selected(x: Array, flags: Array) -> Array:
+    """x where the flag is set, else exactly 0, also where x is infinite or NaN: a product with the flag would be NaN.
+
+    Args:
+        flags: booleans that broadcast to x's shape.
+    """
+    return array_module(x).where(flags, x, x.dtype.type(0))

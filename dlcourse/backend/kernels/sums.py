@@ -1,0 +1,16 @@
+"""Sums over axes, to the accuracy of sums of pairs: the error does not grow with the number of elements."""
+
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.cast import converted
+from dlcourse.backend.precision import full
+
+
+@kernel(raw=True)
+def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
+    """The sum of floating-point numbers over axes, which stay with length 1; 16 bits are added up in float32.
+
+    Args:
+        axes: counted from 0.
+    """
+    return converted(x.sum(axis=axes, keepdims=True, dtype=full(x.dtype)), x.dtype)
