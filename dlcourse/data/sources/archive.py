@@ -13,8 +13,9 @@ from dlcourse.errors import DataError
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
 
-_SLACK = 64 << 20  # bytes that an archive may hold beside the members that are asked for
-_BLOCK = 1 << 20
+_SLACK = 2 << 20  # bytes that an archive may hold beside the members that are asked for, headers among them
+_BLOCK = 1 << 18
+_MEMBERS = 1000  # that an archive may have; an honest one has about ten
 _ENDS = 16  # times that the end of a stream may be met; an honest archive needs two or three
 _HEADER = 512  # bytes, of a tar archive's first member
 
@@ -41,12 +42,11 @@ class Archive:
         import lzma
         import tarfile
 
-        limit = sum(each.size for each in wanted.values()) + _SLACK
         try:
             with open(self.path, "rb") as file:
-                stream = _Bounded(_unpacked(self.path, file), limit, self.path)
+                stream = _Bounded(_unpacked(self.path, file), _SLACK, self.path)
                 with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK) as tar:
-                    yield from self._read(tar, wanted)
+                    yield from self._read(tar, stream, wanted)
         except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, ArithmeticError) as error:
             why = " ".join(str(error).split())[:200]  # it may quote what the archive holds
             raise DataError(f"{self.path} is damaged or no tar archive: {why}") from None
@@ -56,9 +56,14 @@ class Archive:
             fault = "cannot be read" if error.errno else "is damaged"
             raise DataError(f"{self.path} {fault}: {error.strerror or error}") from None
 
-    def _read(self, tar: Any, wanted: Mapping[str, Published]) -> Iterator[tuple[str, bytes, str]]:
+    def _read(
+        self, tar: Any, stream: "_Bounded", wanted: Mapping[str, Published]
+    ) -> Iterator[tuple[str, bytes, str]]:
         seen = set()
-        for member in tar:
+        for count, member in enumerate(tar, 1):
+            if count > _MEMBERS:
+                raise DataError(f"{self.path} has more than {_MEMBERS} members; it is not the official archive")
+            tar.members.clear()  # tarfile keeps them all
             path = posixpath.normpath(member.name)
             if path.startswith(("/", "..")):
                 raise self._foreign(member.name, "leads out of it")
@@ -72,6 +77,7 @@ class Archive:
                 raise DataError(f"{place} is there twice; it is not the official archive")
             seen.add(name)
             wanted[name].check_size(member.size, place)
+            stream.allow(member.size)
             content = tar.extractfile(member).read(member.size)
             wanted[name].check(content, place)
             yield name, content, place
@@ -88,13 +94,19 @@ class _Bounded(io.RawIOBase):
         self._stream, self._left, self._limit, self._path = stream, limit, limit, path
         self._ends = 0
 
+    def allow(self, size: int) -> None:
+        """Give so many bytes more."""
+        self._left += size
+
     def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes."""
         block = self._stream.read(min(size, _BLOCK) if size >= 0 else _BLOCK)
         self._left -= len(block)
         if self._left < 0:
             limit = f"{self._limit >> 20} MiB"
-            raise DataError(f"{self._path} unpacks to more than {limit}; it is not the official archive")
+            raise DataError(
+                f"{self._path} unpacks to more than {limit} beside the official files; it is not the official archive"
+            )
         self._ends += not block
         if self._ends > _ENDS:
             raise EOFError("it ends within a member")

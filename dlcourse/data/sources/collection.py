@@ -1,6 +1,7 @@
 """A published data set: where its files are looked for, how they are verified, and the arrays they become."""
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,8 @@ class Collection:
             with decoded.lock():
                 arrays = decoded.load()  # another process may have been at it meanwhile
                 if arrays is None or (source is not None and not decoded.knows(source.files)):
+                    if arrays is None and decoded.folder.exists():
+                        warnings.warn(f"{decoded.folder} is damaged, or of an earlier version; made anew", stacklevel=2)
                     source = source or self._kept(decoded.home) or self._download(decoded.home)
                     self._take(source, decoded, known=arrays is not None)
                     arrays = decoded.load()

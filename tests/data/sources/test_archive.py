@@ -1,9 +1,11 @@
 """Archives are hostile input: only what was published comes out, all else is one line, and nothing is extracted."""
 
+import gzip
 import io
 import lzma
 import os
 import tarfile
+import time
 
 import pytest
 
@@ -139,6 +141,47 @@ def test_a_bomb_ends_at_the_limit(tmp_path, monkeypatch):
         for _ in range(4):
             file.write(bytes(1 << 20))
     refused(path, "unpacks to more than 1 MiB")
+
+
+def _timed(path, message):
+    start = time.process_time()
+    refused(path, message)
+    assert time.process_time() - start < 8
+
+
+def test_many_members_end_soon(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    header = tarfile.TarInfo("x/other").tobuf(tarfile.GNU_FORMAT)
+    with gzip.open(path, "wb", 1) as file:
+        for _ in range(64):
+            file.write(header * 2048)
+    _timed(path, "has more than 1000 members")
+
+
+@pytest.mark.parametrize("record", [b"6 a=b\n", b"11 comm=xy\n"])
+def test_long_headers_end_soon(tmp_path, record):
+    """Each byte of a pax header costs more than one of a file."""
+    path = tmp_path / "a.tar.gz"
+    header = tarfile.TarInfo("x/pax")
+    records = record * ((60 << 20) // len(record))
+    header.type, header.size = tarfile.XHDTYPE, len(records)
+    with gzip.open(path, "wb", 1) as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT) + records + bytes(-len(records) % 512))
+        file.write(tarfile.TarInfo("x/other").tobuf() + bytes(10240))
+    _timed(path, "unpacks to more than")
+
+
+def test_many_headers_of_middling_length_end_soon(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    records = b"6 a=b\n" * 20_000
+    header = tarfile.TarInfo("x/pax")
+    header.type, header.size = tarfile.XHDTYPE, len(records)
+    one = header.tobuf(tarfile.GNU_FORMAT) + records + bytes(-len(records) % 512)
+    one += tarfile.TarInfo("x/other").tobuf()
+    with gzip.open(path, "wb", 1) as file:
+        for _ in range(400):
+            file.write(one)
+    _timed(path, "unpacks to more than")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,44 @@ def test_arrays_that_are_not_whole_are_none_and_can_be_written_again(decoded, da
     np.testing.assert_array_equal(decoded.load()["x"], ARRAYS["x"])
 
 
+HEADER = 128
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+@pytest.mark.parametrize(
+    "place", ["magic", "header", "shape", "first", "middle", "last", "checksum", "zeros", "longer", "swapped"]
+)
+def test_a_changed_byte_anywhere_is_found(decoded, name, place):
+    path = decoded.folder / f"{name}.npy"
+    whole = bytearray(path.read_bytes())
+    size = ARRAYS[name].nbytes
+    status = os.stat(path)
+    if place == "zeros":
+        whole[HEADER + 1 : HEADER + size] = bytes(size - 1)
+    elif place == "longer":
+        whole += b"\0"
+    elif place == "swapped":
+        half = size // 2
+        whole[HEADER : HEADER + size] = whole[HEADER + half : HEADER + size] + whole[HEADER : HEADER + half]
+    else:
+        at = {
+            "magic": 1, "header": 8, "shape": 60, "first": HEADER, "middle": HEADER + size // 2,
+            "last": HEADER + size - 1, "checksum": -1,
+        }[place]  # fmt: skip
+        whole[at] ^= 4
+    path.write_bytes(whole)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # as where a disk forgets, not a program writes
+    assert decoded.load() is None
+    with decoded.lock():
+        decoded.save(ARRAYS)
+    np.testing.assert_array_equal(decoded.load()[name], ARRAYS[name])
+
+
+def test_the_files_are_ordinary_npy_files(decoded):
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(np.load(decoded.folder / f"{name}.npy"), array)
+
+
 def test_files_are_known_until_they_change(decoded, tmp_path):
     file = tmp_path / "source"
     file.write_text("one")

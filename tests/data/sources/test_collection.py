@@ -121,7 +121,13 @@ def test_damaged_arrays_are_decoded_again(cifar, tmp_path):
     path = tar(tmp_path / "a.tar.gz", cifar.files)
     decoded = cifar.collection.open(str(path)).decoded
     (decoded / "train_x.npy").write_bytes(b"")
-    cifar.check(cifar.collection.open(str(path)).arrays)
+    with pytest.warns(UserWarning, match="is damaged, or of an earlier version; made anew"):
+        cifar.check(cifar.collection.open(str(path)).arrays)
+    whole = bytearray((decoded / "test_y.npy").read_bytes())
+    whole[-20] ^= 1  # a label
+    (decoded / "test_y.npy").write_bytes(whole)
+    with pytest.warns(UserWarning, match="made anew"):
+        cifar.check(cifar.collection.open(str(path)).arrays)
 
 
 def test_what_lacks_a_file_is_named(cifar, mnist, tmp_path):
