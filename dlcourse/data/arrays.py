@@ -1,20 +1,35 @@
 """One's own data from a file of NumPy arrays."""
 
+import contextlib
+import lzma
 import math
-import os
+import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 
+from dlcourse.data.bounds import check_size
 from dlcourse.data.dataset import Dataset
+from dlcourse.data.doubts import many_names
 from dlcourse.data.files import find
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
 
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError,
+    EOFError, ValueError, TypeError, NotImplementedError, RuntimeError, SyntaxError,
+)  # fmt: skip
+"""What reading a damaged archive raises."""
+_BLOCK = 1 << 20
+_CHANNELS = (1, 3, 4)
+_MOST_SHOWN = 20
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -24,11 +39,13 @@ class Arrays:
     """Arrays x and y, and if they are there x_test and y_test, of a file that ``np.savez`` wrote.
 
     x is (N,), (N, D) or pictures (N, H, W, C); uint8 stays as it is, all else becomes floating point. y is (N,)
-    whole numbers or texts (class labels), or (N,) or (N, K) floating point.
+    whole numbers or texts (class labels), or (N,) or (N, K) floating point. Whole numbers or texts that are nearly all
+    different are refused unless ``task`` says what they are.
 
     Args:
         path: the file; relative to the current folder or to the folder ``DLCOURSE_DATA``.
-        task: ``regression`` to take whole numbers for quantities; otherwise y's type decides.
+        task: ``regression`` to take whole numbers for quantities, ``classification`` for classes; otherwise y's type
+            decides.
         class_names: one for each label 0, 1, ...
         feature_names: one for each column of x.
         target_name: what y is.
@@ -50,6 +67,7 @@ class Arrays:
         if ("x_test" in arrays) != ("y_test" in arrays):
             raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
         x, x_test = (_inputs(path, name, arrays.get(name)) for name in ("x", "x_test"))
+        _note_layout(path, x)
         targets = [arrays[name] for name in ("y", "y_test") if name in arrays]
         y, task, names = _targets(path, targets, self.task, len(x))
         if self.class_names is not None:
@@ -77,24 +95,64 @@ def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = 
     """Read arrays of an .npz archive, having compared what each declares with what is in the file and with memory.
 
     Raises:
-        DataError: no archive, a damaged one, an array that is missing, or one that holds Python objects.
+        DataError: no archive, a damaged one, an array that is missing, or one that holds Python objects; or the arrays
+            would take more than the bound of :mod:`dlcourse.data.bounds`.
     """
+    with _opened(path, path) as archive:
+        names = [name for name in (*required, *optional) if name in archive]
+        lacking = [name for name in required if name not in names]
+        if lacking:
+            raise DataError(f"{path} has no array {lacking[0]!r}; it holds {_listed(archive)}")
+        return archive.read(names)
+
+
+def read_one_of(path: Path, file: BinaryIO | None = None) -> np.ndarray | None:
+    """The array ``x`` of an .npz archive, or else its first one; None where it holds none.
+
+    Args:
+        path: for messages, and the file unless ``file`` is one.
+    Raises:
+        DataError: as :func:`read_npz`.
+    """
+    with _opened(path, file or path) as archive:
+        name = "x" if "x" in archive else next(iter(archive.members), None)
+        return None if name is None else archive.read([name])[name]
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An open archive and its arrays by name."""
+
+    path: Path
+    archive: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members
+
+    def read(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """These arrays, if they are not too much."""
+        size = sum(self.members[name].file_size for name in names)
+        check_size(self.path, size, f"the array{'s' * (len(names) != 1)} {', '.join(names)}")
+        return {name: _read_member(self.path, self.archive, self.members[name]) for name in names}
+
+
+@contextlib.contextmanager
+def _opened(path: Path, file: Path | BinaryIO) -> Iterator[_Archive]:
+    """An archive, in whose block whatever is wrong with it becomes a DataError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {member.filename: member for member in archive.infolist()}
-            names = [name for name in (*required, *optional) if f"{name}.npy" in members]
-            lacking = [name for name in required if name not in names]
-            if lacking:
-                there = ", ".join(name.removesuffix(".npy") for name in members) or "nothing"
-                raise DataError(f"{path} has no array {lacking[0]!r}; it holds {there}")
-            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-            if sum(members[f"{name}.npy"].file_size for name in names) > memory:
-                raise DataError(f"{path} declares more data than this machine has memory ({memory >> 30} GiB)")
-            return {name: _read_member(path, archive, members[f"{name}.npy"]) for name in names}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        with zipfile.ZipFile(file) as archive:
+            there = {member.filename: member for member in archive.infolist()}
+            members = {name.removesuffix(".npy"): each for name, each in there.items() if name.endswith(".npy")}
+            yield _Archive(path, archive, members)
+    except _DAMAGE as error:
         raise DataError(f"{path} is not an .npz archive of NumPy, or it is damaged: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _listed(archive: _Archive) -> str:
+    return ", ".join(list(archive.members)[:_MOST_SHOWN]) + ", ..." * (len(archive.members) > _MOST_SHOWN) or "nothing"
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -108,8 +166,26 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
         declared, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
         if declared != there:
             raise DataError(f"{path}: {member.filename} declares {declared} bytes but {there} follow")
-        flat = np.frombuffer(bytearray(stream.read()), dtype=dtype)
+        content = np.empty(declared, np.uint8)
+        filled = 0
+        while block := stream.read(_BLOCK):
+            content[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
+            filled += len(block)
+        if filled != declared:
+            raise DataError(f"{path}: {member.filename} ends after {filled} of {declared} bytes")
+    flat = np.frombuffer(content, dtype=dtype)
     return np.asarray(flat.reshape(shape, order="F" if fortran_order else "C"), order="C")
+
+
+def _note_layout(path: Path, x: np.ndarray) -> None:
+    """Say it where pictures seem to come with their channels first."""
+    if x.ndim == 4 and x.shape[1] in _CHANNELS and x.shape[3] not in _CHANNELS:
+        _, channels, height, width = x.shape
+        warnings.warn(
+            f"{path}: x has shape {x.shape}, which is read as {channels} x {height} pixels in {width} channels; if it "
+            f"is PyTorch's layout (N, channels, height, width), store x.transpose(0, 2, 3, 1)",
+            stacklevel=3,
+        )
 
 
 def _inputs(path: Path, name: str, x: np.ndarray | None) -> np.ndarray | None:
@@ -128,6 +204,16 @@ def _targets(
     kinds = {y.dtype.kind for y in targets}
     if not kinds <= set("buifU") or ("U" in kinds and len(kinds) > 1) or 0 in {y.ndim for y in targets}:
         raise DataError(f"{path}: y is {targets[0].dtype}, expected numbers or texts, one a sample")
+    if task is None and "f" not in kinds:
+        different = len(np.unique(targets[0]))
+        if many_names(different, targets[0].size):
+            what, mend = "whole numbers", "data.task: regression takes them for quantities, "
+            if "U" in kinds:
+                what, mend = "texts", ""
+            raise DataError(
+                f"{path}: y holds {different} different {what} in {targets[0].size} samples, too many for classes; "
+                f"{mend}data.task: classification for classes all the same"
+            )
     task = task or ("regression" if "f" in kinds else "classification")
     if task == "regression":
         if "U" in kinds:

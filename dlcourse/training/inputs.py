@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.data.arrays import read_one_of
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records import EncoderState, Wrong, check
+from dlcourse.training.sources import Source, looks_like_a_path, picture_shape, read_picture, source_of
+
+_MOST_SHOWN = 200
+"""Characters of an input in a message."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +78,18 @@ class Inputs:
         """Turn what the user typed into inputs (N, *in_shape), in the data's own units.
 
         Args:
-            given: cells separated by commas, or the path of a csv, npz or png file.
+            given: cells separated by commas (or by the delimiter of the data's file); or the path of a csv, npz, png
+                or jpeg file, whatever the case of its extension; or ``-`` for such a file on standard input.
         Raises:
             UserError: it does not fit; says what is expected.
         """
-        path = Path(given)
-        reader = {".csv": self._csv, ".npz": self._npz, ".png": self._picture, ".jpg": self._picture}.get(path.suffix)
-        if reader is None:
+        found = source_of(given)
+        if found is None:
             return self._cells(given)
-        if not path.is_file():
-            raise UserError(f"{given}: no such file")
-        return reader(path)
+        reader = {"csv": self._csv, "npz": self._npz, "picture": self._picture}.get(found.kind)
+        if reader is None:
+            raise UserError(f"{found.name}: neither a csv, an npz nor a picture; expected {self.expected()}")
+        return reader(found)
 
     def outside(self, x: np.ndarray) -> list[str]:
         """The features that leave the range of the training split somewhere in x, each as a sentence."""
@@ -116,54 +122,51 @@ class Inputs:
         return f"{len(cells)} value{'s' * (len(cells) != 1)}: {', '.join(cells)}"
 
     def _cells(self, given: str) -> np.ndarray:
-        cells = [cell.strip() for cell in given.split(",")]
+        no_file = "; nor is there such a file" if looks_like_a_path(given) else ""
+        shown = given if len(given) <= _MOST_SHOWN else f"{given[:_MOST_SHOWN]}..."
         if self.encoder is None:
-            raise UserError(f"input {given!r}: expected {self.expected()}")
+            raise UserError(f"input {shown!r}: expected {self.expected()}{no_file}")
         encoder = TableEncoder.from_json(self.encoder)
+        separator = encoder.delimiter if encoder.delimiter in given else ","
+        cells = [cell.strip() for cell in given.split(separator)]
         if len(cells) != len(encoder.columns) or not all(cells):
-            raise UserError(f"input {given!r}: got {len(cells)}, expected {self.expected()}")
+            raise UserError(f"input {shown!r}: got {len(cells)}, expected {self.expected()}{no_file}")
         try:
             x = encoder.encode({column.name: cell for column, cell in zip(encoder.columns, cells, strict=True)})
         except DataError as error:
-            raise UserError(f"input {given!r}: {error}; expected {self.expected()}") from error
-        return self._checked(x, given)
+            raise UserError(f"input {shown!r}: {error}; expected {self.expected()}{no_file}") from error
+        return self._checked(x, shown)
 
-    def _csv(self, path: Path) -> np.ndarray:
+    def _csv(self, source: Source) -> np.ndarray:
         if self.encoder is None:
-            raise UserError(f"{path}: expected {self.expected()}")
-        return self._checked(TableEncoder.from_json(self.encoder).read(path), str(path))
+            raise UserError(f"{source.name}: expected {self.expected()}")
+        return self._checked(TableEncoder.from_json(self.encoder).parse(source.read(), source.name), source.name)
 
-    def _npz(self, path: Path) -> np.ndarray:
+    def _npz(self, source: Source) -> np.ndarray:
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                if not archive.files:
-                    raise UserError(f"{path}: holds no array; expected {self.expected()}")
-                x = archive["x" if "x" in archive.files else archive.files[0]]
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: not a readable npz file ({error})") from error
-        return self._checked(x[None] if x.shape == tuple(self.in_shape) else x, str(path))
+            x = read_one_of(Path(source.name), source.stream)
+        except DataError as error:
+            raise UserError(f"{source.name}: not a readable npz file ({error})") from error
+        if x is None:
+            raise UserError(f"{source.name}: holds no array; expected {self.expected()}")
+        return self._checked(x[None] if x.shape == tuple(self.in_shape) else x, source.name)
 
-    def _picture(self, path: Path) -> np.ndarray:
-        from matplotlib.image import imread
-
+    def _picture(self, source: Source) -> np.ndarray:
         if len(self.in_shape) != 3:
-            raise UserError(f"{path}: the model takes no pictures; expected {self.expected()}")
-        try:
-            pixels = np.asarray(imread(path))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise UserError(f"{path}: not a readable picture ({error})") from error
-        if pixels.dtype != np.uint8:  # matplotlib gives 0..1 for png
-            pixels = np.round(pixels * 255).astype(np.uint8)
-        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels[:, :, :3]  # without transparency
-        if self.in_shape[2] == 1 < pixels.shape[2]:
-            pixels = np.round(pixels.mean(axis=2, keepdims=True)).astype(np.uint8)
-        elif pixels.shape[2] == 1:
-            pixels = np.repeat(pixels, self.in_shape[2], axis=2)
-        return self._checked(pixels[None], str(path))
+            raise UserError(f"{source.name}: the model takes no pictures; expected {self.expected()}")
+        height, width, channels = self.in_shape
+        there = picture_shape(source)
+        if there[:2] != (height, width):  # before it is unpacked: it may declare any size
+            raise UserError(f"{source.name}: got inputs of shape {there}, expected {self.expected()}")
+        return self._checked(read_picture(source, channels)[None], source.name)
 
     def _checked(self, x: np.ndarray, source: str) -> np.ndarray:
         if x.shape[1:] != tuple(self.in_shape) or x.dtype.kind not in "iuf":
-            raise UserError(f"{source}: got inputs of shape {x.shape[1:]} ({x.dtype}), expected {self.expected()}")
+            turned = len(self.in_shape) == 3 and x.shape[1:] == (self.in_shape[2], *self.in_shape[:2])
+            hint = "; PyTorch's layout? x.transpose(0, 2, 3, 1) turns it" if turned else ""
+            raise UserError(
+                f"{source}: got inputs of shape {x.shape[1:]} ({x.dtype}), expected {self.expected()}{hint}"
+            )
         if x.dtype.kind == "i":
             x = x.astype(np.float64)  # whole numbers in a file are quantities; symbols come as a text
         if x.dtype.kind == "f" and not np.isfinite(x).all():

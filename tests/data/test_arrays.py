@@ -1,6 +1,7 @@
 """npz files: what is read as what, and that no file, however made, does more than raise one clear error."""
 
 import io
+import warnings
 import zipfile
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from dlcourse import registry
 from dlcourse.data import prepare
-from dlcourse.errors import ConfigError, DataError
+from dlcourse.errors import ConfigError, DataError, UserError
 
 
 def save(folder, **arrays):
@@ -86,6 +87,29 @@ def test_wrong_contents_are_named(tmp_path, arrays, message):
     assert "data.npz" in str(raised.value)
 
 
+@pytest.mark.parametrize("y", [np.arange(40), np.array([f"name {i}" for i in range(40)])])
+def test_labels_that_are_nearly_all_different_are_refused_unless_confirmed(tmp_path, y):
+    path = save(tmp_path, x=np.ones((40, 2)), y=y)
+    with pytest.raises(DataError, match="y holds 40 different (whole numbers|texts) in 40 samples"):
+        load(path)
+    assert len(load(path, task="classification").class_names) == 40
+    if y.dtype.kind == "i":
+        assert load(path, task="regression").y.shape == (40, 1)
+    assert len(load(save(tmp_path, x=np.ones((10, 2)), y=y[:10])).class_names) == 10
+
+
+@pytest.mark.parametrize(("shape", "noted"), [((3, 32, 32), 1), ((1, 28, 20), 1), ((32, 32, 3), 0), ((3, 3, 3), 0)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_pictures_with_their_channels_first_are_noted(tmp_path, shape, noted, dtype):
+    path = save(tmp_path, x=np.zeros((4, *shape), dtype), y=np.array([0, 1, 0, 1]))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        assert load(path).x.shape == (4, *shape)
+    assert len(found) == noted
+    assert all("PyTorch's layout" in str(each.message) for each in found)
+    assert all("x.transpose(0, 2, 3, 1)" in str(each.message) for each in found)
+
+
 def test_parameters_that_cannot_be_are_refused(tmp_path):
     path = save(tmp_path, x=np.ones((3, 2)), y=np.array([0, 1, 1]))
     with pytest.raises(ConfigError, match="data.class_names: 1 names for 2 classes"):
@@ -130,6 +154,45 @@ def test_more_than_memory_is_refused_before_reading(tmp_path, monkeypatch):
     monkeypatch.setattr("os.sysconf", lambda name: 16)
     with pytest.raises(DataError, match="more data than this machine has memory"):
         load(save(tmp_path, x=np.ones((100, 1)), y=np.ones(100)))
+
+
+def test_a_small_file_that_becomes_large_is_refused_before_reading(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.npz"
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (32 << 20, 1)})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x.npy", header.getvalue() + bytes(32 << 20))
+        file.writestr("y.npy", b"")
+    monkeypatch.setattr("dlcourse.data.bounds._LEAST", 1 << 20)
+    message = "arrays x, y would take 32 MiB, more than the bound of 1 MiB for this file.*DLCOURSE_MAX_GIB=1 "
+    with pytest.raises(DataError, match=message):
+        load(str(path))
+    monkeypatch.setenv("DLCOURSE_MAX_GIB", "1")
+    with pytest.raises(DataError, match="damaged"):  # y, and so after x was read
+        load(str(path))
+    monkeypatch.setenv("DLCOURSE_MAX_GIB", "much")
+    with pytest.raises(UserError, match="DLCOURSE_MAX_GIB: expected a number of GiB, got 'much'"):
+        load(str(path))
+    monkeypatch.setenv("DLCOURSE_MAX_GIB", "1e6")
+    monkeypatch.setattr("dlcourse.data.bounds._memory", lambda: 1 << 24)
+    with pytest.raises(DataError, match="more data than this machine has memory .16 MiB free"):
+        load(str(path))
+
+
+def test_a_large_file_may_hold_as_much_as_it_is_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("dlcourse.data.bounds._LEAST", 1 << 10)
+    assert load(save(tmp_path, x=np.ones((5000, 2)), y=np.ones(5000))).x.shape == (5000, 2)
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '<f8', 'fortran", b"((((((((", b"{'descr': '<f8'\n\n\x00", b"'" * 9, b"1 +"]
+)
+def test_headers_that_are_no_python_are_one_clear_error(tmp_path, header):
+    with zipfile.ZipFile(tmp_path / "made.npz", "w") as file:
+        file.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        file.writestr("y.npy", b"")
+    with pytest.raises(DataError, match="damaged"):
+        load(str(tmp_path / "made.npz"))
 
 
 def test_damaged_files_give_one_clear_error(tmp_path):

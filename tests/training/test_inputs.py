@@ -1,4 +1,8 @@
+import io
+import os
+import threading
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +96,118 @@ def test_pictures(pictures: Inputs, tmp_path: Path) -> None:
         pictures.read(str(path))
     with pytest.raises(UserError, match="expected a png or npz file"):
         pictures.read("1,2,3")
+
+
+@pytest.mark.parametrize("name", ["NEW.CSV", "new.Csv", "new.txt", "new", "600,B", "x.data"])
+def test_a_path_that_exists_is_a_file(flats: Inputs, tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("city,size\nA,500\n")
+    for given in (name, f"./{name}", str(tmp_path / name)):
+        np.testing.assert_array_equal(flats.read(given), [[500, 1, 0, 0]])
+
+
+def test_arrays_by_any_name(flats: Inputs, tmp_path: Path) -> None:
+    with open(tmp_path / "X.NPZ", "wb") as file:
+        np.savez(file, x=np.ones((2, 4)))
+    assert flats.read(str(tmp_path / "X.NPZ")).shape == (2, 4)
+    (tmp_path / "X.NPZ").rename(tmp_path / "other")
+    assert flats.read(str(tmp_path / "other")).shape == (2, 4)
+
+
+@pytest.mark.parametrize("given", ["-", "/dev/stdin"])
+def test_standard_input(flats: Inputs, monkeypatch, given: str) -> None:
+    array = io.BytesIO()
+    np.savez(array, np.ones((2, 4)))
+    for content, shape in ((b"city,size\nA,500\n", (1, 4)), (array.getvalue(), (2, 4))):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert flats.read(given).shape == shape
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(UserError, match=f"{given} is empty"):
+        flats.read(given)
+
+
+def test_a_pipe(flats: Inputs, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("size,city\n500,A\n",))
+    writer.start()
+    np.testing.assert_array_equal(flats.read(str(tmp_path / "pipe")), [[500, 1, 0, 0]])
+    writer.join()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("absent.CSV", "absent.CSV: no such file"),
+        ("absent.JPEG", "absent.JPEG: no such file"),
+        ("absent.json", "nor is there such a file"),
+        ("data/absent", "nor is there such a file"),
+        ("x" * 300, "expected 2 values"),
+        ("x" * 300 + ".csv", "no such file"),
+        ("a\0b", "expected 2 values"),
+        ("/dev/zero", "is a device"),
+        ("/dev/null", "is empty"),
+        ("/", "is a folder"),
+        ("./", "is a folder"),
+    ],
+)
+def test_what_is_no_file_is_said_in_one_line(flats: Inputs, given: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as raised:
+        flats.read(given)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4", b"PK\3\4" + b"\0" * 60, b"PK\5\6" + bytes(18), b"nothing"])
+def test_archives_that_are_none(flats: Inputs, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(UserError, match="x.npz: (not a readable npz file|holds no array)"):
+        flats.read(str(tmp_path / "x.npz"))
+
+
+def test_damaged_archives(flats: Inputs, tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, x=np.arange(400.0).reshape(100, 4))
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+        try:
+            assert flats.read(str(path)).shape == (100, 4)
+        except UserError as error:
+            assert "x.npz" in str(error)
+
+
+def test_a_picture_with_its_channels_first_is_told_what_to_do(pictures: Inputs, tmp_path: Path) -> None:
+    height, width, channels = pictures.in_shape
+    np.savez(tmp_path / "x.npz", x=np.zeros((2, channels, height, width), np.uint8))
+    with pytest.raises(UserError, match=r"PyTorch's layout\? x.transpose\(0, 2, 3, 1\)"):
+        pictures.read(str(tmp_path / "x.npz"))
+
+
+def _png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
+    pixels = zlib.compress(bytes(99))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [9, 2000, 12_000, 67_000, 2**31 - 1])
+def test_a_picture_that_declares_another_size_is_not_unpacked(
+    pictures: Inputs, tmp_path: Path, monkeypatch, side: int
+) -> None:
+    monkeypatch.setattr("matplotlib.image.imread", lambda *_, **__: pytest.fail("unpacked"))
+    (tmp_path / "x.png").write_bytes(_png(side, side))
+    with pytest.raises(UserError, match="x.png: (got inputs of shape|not a readable picture)"):
+        pictures.read(str(tmp_path / "x.png"))
+
+
+@pytest.mark.parametrize("name", ["A.PNG", "a.Jpg", "A.JPEG", "picture"])
+def test_pictures_by_any_name(pictures: Inputs, tmp_path: Path, monkeypatch, name: str) -> None:
+    from matplotlib.image import imsave
+
+    size = pictures.in_shape[0]
+    form = "jpg" if "j" in name.lower() else "png"
+    imsave(tmp_path / name, np.zeros((size, size, 3), np.uint8), format=form)
+    assert pictures.read(str(tmp_path / name)).shape == (1, *pictures.in_shape)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / name).read_bytes())))
+    assert pictures.read("-").shape == (1, *pictures.in_shape)
