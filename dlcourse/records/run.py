@@ -104,6 +104,8 @@ class EncoderState(TypedDict):
 
     columns: list[ColumnState]
     delimiter: str
+    decimal: NotRequired[str]
+    thousands: NotRequired[str | None]
 
 
 class CheckpointState(TypedDict):
