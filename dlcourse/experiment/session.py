@@ -76,8 +76,10 @@ class Session:
         self.best = self._watcher(Best, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         self.profile = Profile(self.evaluation, folder.path / "trace.json", kernels=True) if profile else None
+        # A closed form takes one step: a best would be the last once more (of nearest neighbours, all training data).
+        kept = None if pieces.closed_form else self.best
         self.checkpointing = Checkpointing(
-            self.store, lambda trainer: capture(trainer, self.facts), self.history, self.best, train["checkpoint_every"]
+            self.store, lambda trainer: capture(trainer, self.facts), self.history, kept, train["checkpoint_every"]
         )
         # Who decides comes before who saves the decision; the signals' own save comes last.
         callbacks: list[Callback | None] = [

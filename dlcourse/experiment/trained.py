@@ -83,7 +83,8 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     Args:
         path: a run folder, or a checkpoint in one.
         device: instead of the config's.
-        which: ``best`` or ``last``; by default those weights that the run's metrics are of.
+        which: ``best`` or ``last``, which a closed form's best is too; by default those weights that the run's metrics
+            are of.
     Raises:
         UserError: there is no run, or its checkpoint is missing, damaged, or does not fit, or its ``config.yaml`` was
             changed.
@@ -96,6 +97,8 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     config = resolve(folder.config)
     if given is None:
         which = which or _weights(folder)
+        if registry.lookup("optimizer", config.data["optimizer"]["name"]).closed_form:
+            which = "last"  # there is one step, so the best is the last
         found = CheckpointStore(folder.checkpoints).load_for_use(which)
     else:
         found = checkpoint.read(given)

@@ -65,16 +65,22 @@ def scaled_dot_product_attention(
     ``torch.nn.functional.scaled_dot_product_attention``.
 
     Args:
-        q: (N, heads, T, d).
-        k, v: (N, heads, S, d).
-        mask: what broadcasts to (N, heads, T, S). Booleans: True where a query attends to a key. Floats: added to the
+        q: (N, heads, T, d), or (N, T, d) of one head.
+        k, v: (N, heads, S, d), or (N, S, d).
+        mask: what broadcasts to (N, heads, T, S), or (N, T, S). Booleans: True where a query attends to a key. Floats: added to the
             scores, so -inf hides a key; one that requires a gradient gets it, as a learned bias does. A query that sees
             no key gets zeros.
-        causal: query t sees keys up to t + S - T, of those that the mask leaves.
+        causal: query t sees keys up to t + S - T, of those that the mask leaves: the last query sees all. (PyTorch's
+            ``is_causal`` ends with key t; both are one where T = S.)
         dropout: probability of dropping a weight.
     Raises:
         ShapeError: the shapes do not fit, or the mask is of whole numbers, which could mean either.
     """
+    if q.ndim == k.ndim == v.ndim == 3:
+        mask = None if mask is None else on_device(q, mask)
+        mask = mask[:, None] if mask is not None and mask.ndim == 3 else mask
+        inputs = (x[:, None] for x in (q, k, v))
+        return scaled_dot_product_attention(*inputs, mask, causal=causal, dropout=dropout)[:, 0]
     if q.ndim != 4 or k.shape != v.shape or q.shape[:2] != k.shape[:2] or q.shape[3] != k.shape[3]:
         raise ShapeError(
             f"attention: expected q (N, heads, T, d) and k, v (N, heads, S, d), got {q.shape}, {k.shape}, {v.shape}"

@@ -80,6 +80,18 @@ def test_other_data_are_normalised_as_the_run_was(line: Path, tmp_path: Path) ->
         evaluate_run(trained, data={"data": {"name": "spirals"}})
 
 
+def test_what_takes_one_step_is_kept_once(tmp_path: Path) -> None:
+    """Nearest neighbours are the training data: a best beside the last is the same again."""
+    config = {**NET, "model": "knn", "loss": None, "optimizer": "closed_form", "train": {}}
+    folder = go(config, tmp_path)
+    assert "val" in result(folder)["metrics"] and result(folder)["best"]["step"] == 1
+    assert [path.name for path in (folder / "checkpoints").glob("*.safetensors")] == ["last.safetensors"]
+    assert evaluate_run(load_run(folder, which="best")) == result(folder)["metrics"]
+    for command in (["export", str(folder), "--to", str(tmp_path / "knn.npz")], ["evaluate", str(folder)]):
+        assert main([*command, "--checkpoint", "best"]) == 0
+    assert len(np.load(tmp_path / "knn.npz")["samples"]) == len(load_run(folder).model.samples)
+
+
 def test_predicting_needs_no_data_file(tmp_path: Path, capsys) -> None:
     data = tmp_path / "flats.csv"
     rows = [f"{500 + i},{'AB'[i % 2]},{2 * i + 35 * (i % 2)}" for i in range(40)]

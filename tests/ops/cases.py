@@ -471,6 +471,12 @@ CASES = [
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5), (4, 6)),
     ),
     Case(
+        "attention-one-head",
+        lambda *qkv: F.scaled_dot_product_attention(*qkv, mask=KEYS[:, 0]),
+        ((2, 4, 5), (2, 6, 5), (2, 6, 5)),
+        lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv, attn_mask=t.as_tensor(KEYS[:, 0])),
+    ),
+    Case(
         "attention-dropout",
         lambda *qkv: _same_draw(lambda: F.scaled_dot_product_attention(*qkv, dropout=0.3)),
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),

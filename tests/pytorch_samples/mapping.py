@@ -44,17 +44,13 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, **kwargs: Any) -> 
     return called(F.dropout, (x, p, training), kwargs)
 
 
-def layer_norm(x: Tensor, normalized_shape: tuple, *args: Any, **kwargs: Any) -> Tensor:
-    if len(normalized_shape) != 1:
-        raise NotOfferedError("normalized_shape of several axes")
-    return called(F.layer_norm, (x, *args), kwargs)
-
-
-def batch_norm(x: Tensor, running_mean: Any, running_var: Any, weight: Any, bias: Any, **kwargs: Any) -> Tensor:
-    if not kwargs.pop("training", False) or weight is None or bias is None:
-        raise NotOfferedError("evaluation, or no weight and bias")
-    running = None if running_mean is None else (running_mean.data, running_var.data)
-    return first(called(F.batch_norm, (last(x), weight, bias), {"running": running, **kwargs}))
+def attention(*args: Any, dropout_p: float = 0.0, **kwargs: Any) -> Tensor:
+    if dropout_p:
+        raise NotComparableError("other random numbers")
+    if kwargs.get("is_causal") and args[0].shape[-2] != args[1].shape[-2]:
+        raise NotComparableError("ours lets the last query see the last key, as its docstring says")
+    names = {"attn_mask": "mask", "is_causal": "causal"}
+    return called(F.scaled_dot_product_attention, args, {names.get(key, key): value for key, value in kwargs.items()})
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {
@@ -155,12 +151,12 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "nn.functional.conv2d": turned(F.conv2d, last, last, back=first),
     "nn.functional.max_pool2d": turned(F.max_pool2d, last, back=first),
     "nn.functional.avg_pool2d": turned(F.avg_pool2d, last, back=first),
-    "nn.functional.layer_norm": layer_norm,
+    "nn.functional.layer_norm": F.layer_norm,
     "nn.functional.group_norm": turned(F.group_norm, last, back=first),
-    "nn.functional.batch_norm": batch_norm,
-    "nn.functional.batch_norm.without_cudnn": batch_norm,
+    "nn.functional.batch_norm": turned(F.batch_norm, last, back=first),
+    "nn.functional.batch_norm.without_cudnn": turned(F.batch_norm, last, back=first),
     "nn.functional.dropout": dropout,
-    "nn.functional.scaled_dot_product_attention": F.scaled_dot_product_attention,
+    "nn.functional.scaled_dot_product_attention": attention,
 }
 
 
@@ -186,7 +182,7 @@ class Layer:
         return np.moveaxis(array, -1, 1) if self.kernels and array.ndim > 2 else array
 
 
-def recurrent(ours: Callable) -> Callable:
+def batch_first(ours: Callable) -> Callable:
     """Made with ``batch_first=True``, which ours always are."""
 
     def make(*args: Any, batch_first: bool = False, **kwargs: Any) -> nn.Module:
@@ -208,10 +204,10 @@ MODULES = {
     "nn.BatchNorm3d": Layer(nn.BatchNorm, (last,), first),
     "nn.GroupNorm": Layer(nn.GroupNorm, (last,), first),
     "nn.LayerNorm": Layer(nn.LayerNorm),
-    "nn.MultiheadAttention": Layer(nn.MultiHeadAttention),
-    "nn.RNN": Layer(recurrent(nn.RNN)),
-    "nn.LSTM": Layer(recurrent(nn.LSTM)),
-    "nn.GRU": Layer(recurrent(nn.GRU)),
+    "nn.MultiheadAttention": Layer(batch_first(renamed(nn.MultiHeadAttention, embed_dim="dim", num_heads="heads"))),
+    "nn.RNN": Layer(batch_first(nn.RNN)),
+    "nn.LSTM": Layer(batch_first(nn.LSTM)),
+    "nn.GRU": Layer(batch_first(nn.GRU)),
     "nn.ELU": Layer(nn.ELU),
     "nn.GELU": Layer(nn.GELU),
     "nn.LeakyReLU": Layer(nn.LeakyReLU),
@@ -226,7 +222,7 @@ MODULES = {
 }
 
 OPTIMIZERS = {
-    "SGD": optim.SGD,
+    "SGD": lambda params, lr=1e-3, **kwargs: called(optim.SGD, (params, lr), kwargs),
     "Adam": optim.Adam,
     "AdamW": optim.AdamW,
     "Adagrad": optim.Adagrad,

@@ -30,8 +30,8 @@ def tally(name: str) -> Tally:
 def run(info: Any, sample: Any) -> str:
     """Value and gradient of one sample agree."""
     pair = Sample()
-    expected = quiet(lambda: info(sample.input, *sample.args, **sample.kwargs))
     args, kwargs = pair.ours((sample.input, *sample.args)), pair.ours(sample.kwargs)
+    expected = quiet(lambda: info(sample.input, *sample.args, **sample.kwargs))
     result = quiet(lambda: called(OPERATORS[info.full_name], args, kwargs))
     return quiet(lambda: pair.check(expected, result))
 
