@@ -67,9 +67,9 @@ def scaled_dot_product_attention(
     Args:
         q: (N, heads, T, d), or (N, T, d) of one head.
         k, v: (N, heads, S, d), or (N, S, d).
-        mask: what broadcasts to (N, heads, T, S), or (N, T, S). Booleans: True where a query attends to a key. Floats: added to the
-            scores, so -inf hides a key; one that requires a gradient gets it, as a learned bias does. A query that sees
-            no key gets zeros.
+        mask: what broadcasts to (N, heads, T, S), or (N, T, S). Booleans: True where a query attends to a key. Floats:
+            added to the scores, so -inf hides a key; one that requires a gradient gets it, as a learned bias does. A
+            query that sees no key gets zeros.
         causal: query t sees keys up to t + S - T, of those that the mask leaves: the last query sees all. (PyTorch's
             ``is_causal`` ends with key t; both are one where T = S.)
         dropout: probability of dropping a weight.

@@ -15,10 +15,11 @@ from dlcourse.training.callback import Callback, until_multiple
 class History(Callback):
     """Writes ``train`` lines at log points; other callbacks write theirs through :meth:`record`.
 
-    A checkpoint keeps how many lines there were; a resumed run cuts the file back to them before it goes on.
+    A checkpoint keeps how many lines there were; a resumed run cuts the file back to them before it goes on. The lines
+    lie in the file alone, so that memory does not grow with them.
 
     Args:
-        path: the file; None keeps the events in memory only.
+        path: the file; None keeps the events in memory.
         log_every: steps between ``train`` lines. The first step has one too.
         say: told of lines that were damaged and are dropped.
     """
@@ -27,7 +28,8 @@ class History(Callback):
 
     def __init__(self, path: Path | None, log_every: int, say: Callable[[str], None] | None = None):
         self.path, self.log_every, self._say = path, log_every, say
-        self.events: list[Event] = []
+        self._lines = 0
+        self._kept: list[Event] = []  # without a file
         self.loss: float | None = None
         self._keep = 0
         self._began = time.perf_counter()
@@ -35,10 +37,9 @@ class History(Callback):
     def start(self, trainer: Any) -> None:
         if self.path is not None:
             with loud(self.path):
-                self._cut(trainer.step)
-        # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
-        spent = self.events[-1].get("seconds", 0.0) if self.events else 0.0
-        self._began -= spent
+                last = self._cut(trainer.step)
+            # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
+            self._began -= last.get("seconds", 0.0)
 
     def patience(self, trainer: Any) -> int:
         return until_multiple(trainer.step, self.log_every) if trainer.step else 1
@@ -57,10 +58,26 @@ class History(Callback):
             DlcourseError: the line cannot be written.
         """
         line = finite({"event": event, **trainer.position(), "seconds": round(self.seconds, 4), **values})
-        self.events.append(line)
-        if self.path is not None:
-            with loud(self.path), open(self.path, "ab") as file:
-                file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._lines += 1
+        if self.path is None:
+            self._kept.append(line)
+            return
+        with loud(self.path), open(self.path, "ab") as file:
+            file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+
+    @property
+    def events(self) -> list[Event]:
+        """All lines so far, read from the file at each call.
+
+        Raises:
+            DlcourseError: the file cannot be read.
+        """
+        if self.path is None:
+            return list(self._kept)
+        if not self._lines:
+            return []
+        with loud(self.path):
+            return [event for event in parse_events(self.path.read_bytes())[: self._lines] if event is not None]
 
     @property
     def seconds(self) -> float:
@@ -74,13 +91,13 @@ class History(Callback):
                 os.fsync(file.fileno())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"lines": len(self.events)}
+        return {"lines": self._lines}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._keep = state["lines"]
 
-    def _cut(self, step: int) -> None:
-        """Cut the file back to the lines that the checkpoint of that step knows, and take those into memory.
+    def _cut(self, step: int) -> Event:
+        """Cut the file back to the lines that the checkpoint of that step knows; gives the last one, {} without any.
 
         Where some of them are damaged or missing the others no longer stand where they stood: those are kept that tell
         of earlier steps.
@@ -100,4 +117,5 @@ class History(Callback):
         else:
             with open(self.path, "ab") as file:
                 file.truncate(sum(len(lines[i]) + 1 for i in kept))
-        self.events = [events[i] for i in kept]
+        self._lines = len(kept)
+        return (events[kept[-1]] or {}) if kept else {}

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 from dlcourse.training.evaluation import Evaluation
@@ -49,6 +50,20 @@ def test_going_on_cuts_the_log_back_to_the_checkpoint(tmp_path: Path) -> None:
     seconds = [line["seconds"] for line in lines(path)]
     assert seconds == sorted(seconds), "the clock goes on"
     assert second.state_dict() == {"lines": 5}
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    history = History(tmp_path / "metrics.jsonl", log_every=1)
+    run = trainer(1, [history])
+    run.run()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(300):
+        history.record(run, "train", loss=0.5, lr=0.1)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 50 * 300, "the lines are in the file and not in memory"
+    assert len(history.events) == 301 and history.state_dict() == {"lines": 301}
 
 
 def test_in_memory_without_a_path() -> None:
