@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from dlcourse import __version__, commands
+from dlcourse.characters import VisibleStream
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
 from dlcourse.registry import load_plugin, nearest, plugins
 
@@ -45,12 +46,22 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    show_traceback = "--traceback" in argv
     sys.stdout = sys.stdout or open(os.devnull, "w")  # None where the shell closed it: `dlcourse list >&-`.
     sys.stderr = sys.stderr or open(os.devnull, "w")
-    for stream in (sys.stdout, sys.stderr):
+    streams = sys.stdout, sys.stderr
+    for stream in streams:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # A terminal that lacks a character gets a "?", not an error.
+    sys.stdout, sys.stderr = map(VisibleStream, streams)
+    try:
+        return _run_safely(argv)
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _run_safely(argv: list[str]) -> int:
+    """Turn whatever happens into one line and an exit code."""
+    show_traceback = "--traceback" in argv
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _note

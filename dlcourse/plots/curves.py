@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from dlcourse.plots.text import number
+from dlcourse.plots.text import number, power_of_ten
 
 
 def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:
@@ -67,20 +67,23 @@ def _unevenness(ordered: np.ndarray) -> float:
 def log_y(axes: Axes) -> None:
     """A log scale that has labels even where it spans less than two decades."""
     axes.set_yscale("log")
-    _label_log(axes.yaxis, *axes.get_ylim())
+    label_log(axes.yaxis, *axes.get_ylim())
 
 
 def log_x(axes: Axes) -> None:
     """The same for the other axis."""
     axes.set_xscale("log")
-    _label_log(axes.xaxis, *axes.get_xlim())
+    label_log(axes.xaxis, *axes.get_xlim())
 
 
-def _label_log(axis, low: float, high: float) -> None:
+def label_log(axis, low: float, high: float) -> None:
+    """Label an axis with a log scale between these limits: powers of ten, or numbers where there are few of those."""
     decades = np.log10(high / low) if low > 0 else 0.0
     if decades < 2:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
         axis.set_major_formatter(lambda value, _: f"{value:g}")
+    else:
+        axis.set_major_formatter(lambda value, _: power_of_ten(value))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -94,7 +97,7 @@ def cap(axes: Axes, values: Iterable[np.ndarray], decades: float = 3.5) -> None:
     if not finite.size or finite.max() < finite.min() * 10 ** (decades + 1):
         return
     axes.set_ylim(finite.min() / 2, finite.min() * 10**decades)
-    _label_log(axes.yaxis, *axes.get_ylim())
+    label_log(axes.yaxis, *axes.get_ylim())
     note = f"↑ up to {number(finite.max(), 2)}"
     axes.text(0.99, 0.98, note, transform=axes.transAxes, ha="right", va="top", fontsize=8.5, color="#6E6E6E")
 

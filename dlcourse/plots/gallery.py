@@ -1,12 +1,17 @@
 """Find all plots, draw those that fit a folder, and read back what was drawn."""
 
+import contextlib
 import importlib
 import inspect
 import logging
 import pkgutil
+import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dlcourse.errors import DlcourseError, UserError, named
 from dlcourse.plots import figures
@@ -67,13 +72,36 @@ def draw_all(folder: Path) -> list[Path]:
     except OSError as error:
         raise DlcourseError(f"{target}: cannot be written: {error.strerror}") from error
     drawn = []
-    for plot in plots():
-        path = target / f"{plot.name}.png"
-        if plot.kind == view.kind and _draw(plot, view, path):
-            drawn.append(path)
-        else:
-            path.unlink(missing_ok=True)
+    with _missing_glyphs(view.path):
+        for plot in plots():
+            path = target / f"{plot.name}.png"
+            if plot.kind == view.kind and _draw(plot, view, path):
+                drawn.append(path)
+            else:
+                path.unlink(missing_ok=True)
     return drawn
+
+
+@contextlib.contextmanager
+def _missing_glyphs(folder: Path) -> Iterator[None]:
+    """Inside the ``with`` block collect Matplotlib's warnings about characters that the font lacks; say them once."""
+    lacking: dict[str, None] = {}
+    show = warnings.showwarning
+
+    def take(message: Warning | str, *arguments: Any, **settings: Any) -> None:
+        found = re.match(r"Glyph (\d+) .* missing from", str(message))
+        if found:
+            lacking[chr(int(found[1]))] = None
+        else:
+            show(message, *arguments, **settings)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = take
+        yield
+    if lacking:
+        shown = " ".join(list(lacking)[:20]) + (" ..." if len(lacking) > 20 else "")
+        log.warning("the pictures of %s show boxes for characters that their font lacks: %s", folder, shown)
 
 
 def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.characters import visible
 from dlcourse.records import parse_events, parse_json, sound
 
 SPLITS = ("train", "val", "test")
@@ -25,7 +26,7 @@ class Folder:
 
     def text(self, name: str) -> str:
         """A file's text, or an empty string."""
-        return (self._bytes(name) or b"").decode("utf-8", errors="replace")
+        return visible((self._bytes(name) or b"").decode("utf-8", errors="replace"))
 
     def json(self, name: str, kind: Any) -> dict[str, Any]:
         """A JSON file's keys, as far as they are as that record of :mod:`dlcourse.records` says."""
@@ -39,12 +40,12 @@ class Folder:
             return {}
         for fault in faults:
             self._note(name, fault)
-        return value
+        return _visible(value)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The objects of a JSON-lines file; a last line that a crash cut off is left out, others are noted."""
         events = parse_events(self._bytes(name) or b"")
-        found = [event for event in events if event is not None]
+        found = [_visible(event) for event in events if event is not None]
         if len(found) < len(events):
             self._note(name, f"{len(events) - len(found)} of {len(events)} lines are damaged")
         return found
@@ -70,7 +71,7 @@ class Folder:
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             self._note(name, error)
             return {}
-        return value if isinstance(value, dict) else {}
+        return _visible(value) if isinstance(value, dict) else {}
 
     def _bytes(self, name: str) -> bytes | None:
         """A file's content; None where there is none."""
@@ -83,8 +84,17 @@ class Folder:
             return None
 
     def _note(self, name: str, reason: object) -> None:
-        first_line = str(reason).partition("\n")[0]
+        first_line = visible(str(reason).partition("\n")[0])
         self.damage.append(f"{name} could not be read ({first_line})")
+
+
+def _visible(value: Any) -> Any:
+    """JSON with all its texts as a picture and a page show them: in one line, and without control characters."""
+    if isinstance(value, str):
+        return visible(value).replace("\n", "\\n").replace("\t", " ")
+    if isinstance(value, dict):
+        return {_visible(key): _visible(each) for key, each in value.items()}
+    return [_visible(each) for each in value] if isinstance(value, list) else value
 
 
 def leading_comment(text: str) -> str:

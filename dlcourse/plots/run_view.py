@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.plots.reading import SPLITS, Folder, leading_comment, real, section
-from dlcourse.plots.text import clip, rises
+from dlcourse.plots.text import clip, label, rises
 from dlcourse.records import Environment, PredictionFacts, RunState
 
 
@@ -133,7 +133,14 @@ class RunView(Folder):
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name and unit of an input feature."""
-        return _nth(self.facts.get("feature_names"), index, "x"), _nth(self.facts.get("feature_units"), index, "")
+        name = "x" if self._width == 1 else f"x{index + 1}"
+        return _nth(self.facts.get("feature_names"), index, name), _nth(self.facts.get("feature_units"), index, "")
+
+    @property
+    def _width(self) -> int:
+        """How many numbers an input has, as far as the folder tells."""
+        x = next((part.x for part in self.parts.values() if part.x is not None), None)
+        return x.shape[1] if x is not None else self.features or 1
 
     @property
     def target(self) -> tuple[str, str]:
@@ -141,7 +148,7 @@ class RunView(Folder):
         return str(self.facts.get("target_name") or "y"), str(self.facts.get("target_unit") or "")
 
     def class_name(self, index: int) -> str:
-        return clip(_nth(self.facts.get("class_names"), index, f"class {index}"))
+        return label(clip(_nth(self.facts.get("class_names"), index, f"class {index}")))
 
     @cached_property
     def parts(self) -> dict[str, Part]:

@@ -41,6 +41,7 @@ STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
+    "text.parse_math": False,  # names are text, whatever is in them: $, _, ^ and backslashes
     "axes.edgecolor": "#9A9A9A",
     "axes.labelcolor": INK,
     "axes.labelsize": 10,

@@ -38,6 +38,21 @@ def number(value: Any, digits: int = 4) -> str:
     return _short(f"{value:.{digits}g}").replace("-", "−", int(value < 0))
 
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(value: float) -> str:
+    """A tick of a log scale: ``10⁻³``; what is no power of ten as a number."""
+    exponent = round(math.log10(value)) if value > 0 else 0
+    exact = value > 0 and math.isclose(value, 10.0**exponent, rel_tol=1e-9)
+    return "10" + str(exponent).translate(_SUPERSCRIPTS) if exact else f"{value:g}"
+
+
+def label(name: str) -> str:
+    """A name that stands in a legend, which leaves out what begins with ``_``."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def _short(text: str) -> str:
     """``1e-05`` -> ``1e-5``."""
     mantissa, _, exponent = text.partition("e")
@@ -64,7 +79,6 @@ def seconds(value: Any) -> str:
 
 def named(name: str, unit: str = "") -> str:
     """An axis name with its unit: ``monthly rent (dollars)``."""
-    name = name.replace("_", " ")
     return f"{name} ({unit})" if unit else name
 
 
@@ -150,4 +164,4 @@ def value_text(value: Any) -> str:
         return f"{name}({rest})" if rest and name else name or rest
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "-".join(value_text(item) for item in value) or "[]"
-    return str(value)
+    return label(str(value))

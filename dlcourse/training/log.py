@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dlcourse.characters import visible
 from dlcourse.training.atomic import loud
 
 
@@ -41,7 +42,8 @@ class Log:
             DlcourseError: the file cannot be written.
         """
         stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        lines = [f"{stamp} {line}\n" for line in text.splitlines()]
+        text = visible(text)
+        lines = [f"{stamp} {line}\n" for line in text.split("\n")]
         if self.path is None:
             self._unwritten += lines
         else:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import log_y, wants_log
+from dlcourse.plots.curves import label_log, log_y, wants_log
 from dlcourse.plots.figures.error_curve import ordered, positions, scale_x
 from dlcourse.plots.figures.learning_curve import LearningCurve
 from dlcourse.plots.plot import Plot
@@ -83,6 +83,8 @@ class HeatMap(Plot):
         label = f"{style.split_word(view.select[1])} {metric_label(view.shown_metric, view.target_unit)}"
         bar = figure.colorbar(image, ax=axes, label=label)
         bar.outline.set_visible(False)
+        if norm is not None:
+            label_log(bar.ax.yaxis, *bar.ax.get_ylim())
         layout.headline(figure, title_of_best(view))
         caption = "Each cell is one setting, the framed one the best"
         return figure, caption + ("; grey cells have no result." if np.isnan(table).any() else ".")

@@ -68,7 +68,7 @@ class Overlay(Plot):
         left.set_ylabel("training loss")
         right.set_ylabel(f"{word} {metric_label(metric, view.target_unit)}")
         handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper", title=_legend_title(view), title_fontsize=9)
+        figure.legend(handles, labels, loc="outside right center", title=_legend_title(view), title_fontsize=9)
         layout.headline(figure, _title(view))
         return figure, "Training loss (moving mean) and the deciding metric over training" + (
             f", for {len(shown)} of {len(view.settings)} settings." if len(shown) < len(view.settings) else "."
