@@ -14,7 +14,6 @@ From Python::
 """
 
 import importlib
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -47,7 +46,7 @@ _SUBPACKAGES = (
 __all__ = sorted([*_home_of, *_SUBPACKAGES, "device"])
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _home_of:
         value = getattr(importlib.import_module(_home_of[name]), name)
     elif name == "device":

@@ -1,8 +1,15 @@
-"""``python -m dlcourse`` is the command ``dlcourse``."""
+"""The command ``dlcourse``, and ``python -m dlcourse``."""
 
-import sys
+from dlcourse import signals
 
-from dlcourse.cli import main
+
+def main() -> None:
+    """Take the signals, then load what the command needs, run it, and end the process."""
+    signals.leave_at_once()
+    from dlcourse.cli import main as run
+
+    signals.leave_with(run())
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

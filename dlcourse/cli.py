@@ -5,7 +5,7 @@ Every file in ``dlcourse/commands`` is a subcommand: its name (``_`` as ``-``), 
 import what is heavy inside ``main``, so that ``--help`` comes at once.
 
 Exit codes: 0 done; 2 the config, the command line or a file that they name is wrong; 3 the device is not there;
-4 training diverged; 130 and 143 interrupted; 1 anything else.
+4 training diverged; 128 + n ended by signal n, such as 130 and 143; 1 anything else.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from dlcourse import __version__, commands
 from dlcourse.characters import VisibleStream
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
 from dlcourse.registry import load_plugin, nearest, plugins
+from dlcourse.signals import terminable
 
 __all__ = ["main"]
 
@@ -63,7 +64,7 @@ def _run_safely(argv: list[str]) -> int:
     """Turn whatever happens into one line and an exit code."""
     show_traceback = "--traceback" in argv
     try:
-        with warnings.catch_warnings():
+        with terminable(), warnings.catch_warnings():
             warnings.showwarning = _note
             code = _run(argv)
         sys.stdout.flush()

@@ -14,6 +14,7 @@ LEAVES = {"characters", "errors", "types", "collect", "resources"}
 
 MAY_IMPORT = {
     "registry": set(),
+    "signals": set(),
     "config": {"registry"},
     "records": set(),
     "backend": set(),
@@ -24,7 +25,7 @@ MAY_IMPORT = {
     "optim": {"autograd", "registry"},
     "data": {"backend", "registry", "config"},
     "metrics": {"backend", "registry"},
-    "training": {"nn", "optim", "data", "metrics", "records"},
+    "training": {"nn", "optim", "data", "metrics", "records", "signals"},
     "plots": {"config", "records"},
     "serialize": {"autograd"},
     "functional": {"ops"},

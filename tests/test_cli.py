@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,22 @@ def fresh(*arguments: str, **settings) -> subprocess.CompletedProcess:
     """The command in a process of its own."""
     code = "import sys; from dlcourse.cli import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.run([sys.executable, "-c", code, *arguments], text=True, **settings)
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_the_program_is_loaded(number: int) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "dlcourse", "show", "cubic.yaml"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:  # each module as it has been imported
+        if "argparse" in line:
+            break
+    process.send_signal(number)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + number
+    assert f"dlcourse: error: interrupted by {signal.Signals(number).name}\n" in err and "Traceback" not in err
 
 
 # --- help -------------------------------------------------------------------------------------------------------------

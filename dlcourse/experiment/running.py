@@ -19,13 +19,13 @@ from dlcourse.experiment.session import Session
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.trials import one_batch, overfit
 from dlcourse.records import RunState
+from dlcourse.signals import terminable
 from dlcourse.training import checkpoint
 from dlcourse.training.atomic import loud, write_bytes
 from dlcourse.training.checkpoint import Checkpoint
 from dlcourse.training.environment import describe, require_plugins
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.log import Log
-from dlcourse.training.signals import terminable
 from dlcourse.training.store import SUFFIX, CheckpointStore
 
 ConfigSource = Config | Mapping[str, Any] | str | os.PathLike

@@ -19,6 +19,7 @@ from typing import Any
 
 from dlcourse import registry
 from dlcourse.errors import DlcourseError
+from dlcourse.signals import SIGNALS
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dlcourse.sweeps.worker import main; main()"
@@ -84,7 +85,7 @@ class Pool:
                 thread.join()
 
     def stop(self, signum: int) -> None:
-        """Start nothing more and send the running processes a signal: on SIGINT and SIGTERM they write a checkpoint."""
+        """Start nothing more and send the running processes a signal: on SIGTERM they write a checkpoint and end."""
         with self._lock:
             self._stopped = True
             for process in self._workers:
@@ -128,7 +129,12 @@ class Pool:
             self._end(process)
             said = f"its process could not be talked to: {type(error).__name__}: {error}"
             return None, {"status": "failed", "error": said, "traceback": traceback.format_exc()}
-        return (process, outcome) if outcome is not None else (None, self._died(process))
+        if outcome is None:
+            return None, self._died(process)
+        if outcome["status"] == "interrupted":  # it got a signal, and ends
+            self._end(process)
+            return None, outcome
+        return process, outcome
 
     def _take(self) -> tuple[int, dict[str, Any]] | None:
         with self._lock:
@@ -156,6 +162,8 @@ class Pool:
         if self._stopped:
             return {"status": "interrupted", "error": None}
         code = process.returncode
+        if code - 128 in SIGNALS or -code in SIGNALS:  # it got the signal that comes to us next, or it alone
+            return {"status": "interrupted", "error": f"its process was ended by {_name(code)}"}
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         hint = "; the system may have been out of memory" if code == -signal.SIGKILL else ""
         return {"status": "failed", "error": f"its process ended {how}{hint}"}
@@ -168,6 +176,10 @@ class Pool:
         process.stdout.close()
         with self._lock:
             self._workers.discard(process)
+
+
+def _name(code: int) -> str:
+    return signal.Signals(-code if code < 0 else code - 128).name
 
 
 def _started(threads: Sequence[threading.Thread]) -> list[threading.Thread]:

@@ -17,6 +17,7 @@ from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError, named
 from dlcourse.experiment.running import ConfigSource, on_device
 from dlcourse.records import PointState, SweepState
+from dlcourse.signals import terminable
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.execution import events
@@ -27,7 +28,6 @@ from dlcourse.sweeps.progress import Progress
 from dlcourse.sweeps.states import conclude, new_state, record_outcome, resumed_state, where_to_start
 from dlcourse.training.atomic import write_bytes
 from dlcourse.training.log import Log
-from dlcourse.training.signals import terminable
 
 _OUTDATED = 0.5  # seconds
 

@@ -9,10 +9,11 @@ import queue
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, TextIO
 
 from dlcourse import registry
 from dlcourse.errors import Interrupted
+from dlcourse.signals import leave_with, terminable
 from dlcourse.sweeps.point import Task, execute
 
 
@@ -21,9 +22,16 @@ def main() -> None:
     # Whatever a point prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # Between two points nothing is worth keeping, so both signals simply end the process.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    code = 0
+    with terminable():
+        try:
+            _work(answers)
+        except Interrupted as error:  # between two points nothing is worth keeping
+            code = error.exit_code
+    leave_with(code)
+
+
+def _work(answers: TextIO) -> None:
     for path in json.loads(sys.stdin.readline())["plugins"]:
         registry.load_plugin(path)
     tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -34,10 +42,15 @@ def main() -> None:
         try:
             outcome = execute(Task.from_json(task))
         except Interrupted as error:
-            outcome = {"status": "interrupted", "error": str(error)}
+            _answer(answers, {"status": "interrupted", "error": str(error)})
+            raise
         busy.clear()
-        answers.write(json.dumps(outcome) + "\n")
-        answers.flush()
+        _answer(answers, outcome)
+
+
+def _answer(answers: TextIO, outcome: dict[str, Any]) -> None:
+    answers.write(json.dumps(outcome) + "\n")
+    answers.flush()
 
 
 def _read(tasks: "queue.SimpleQueue[dict[str, Any] | None]", busy: threading.Event) -> None:

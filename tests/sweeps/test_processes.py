@@ -148,6 +148,25 @@ def test_a_signal_saves_every_point_and_resuming_is_exact(whole, tmp_path, optio
     assert [each.folder for each in resumed.points] == [each.folder for each in whole.points]
 
 
+def test_a_cluster_signals_every_process_of_a_job_and_more_than_once(whole, tmp_path):
+    process = start(tmp_path, "--jobs", "2")
+    folder = wait_for_training(tmp_path, process, points=2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    every = [int(each) for task in children.parent.parent.iterdir() for each in (task / "children").read_text().split()]
+    assert len(every) == 2
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        for pid in (*every, process.pid):
+            os.kill(pid, number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said, said
+    assert f"--resume {folder}" in said
+    state = json.loads((folder / "sweep.json").read_text())
+    assert [each["status"] for each in state["points"]] == ["interrupted", "interrupted"]
+    assert len(list(folder.glob("points/*/checkpoints/last.safetensors"))) == 2
+    resumed = run_sweep(TRAINING, resume=folder, quiet=True, plots=False)
+    assert [each.metrics for each in resumed.points] == [each.metrics for each in whole.points]
+
+
 def test_processes_do_not_outlive_a_killed_parent(tmp_path):
     process = start(tmp_path, "--jobs", "2")
     folder = wait_for_training(tmp_path, process, points=2)
