@@ -64,7 +64,8 @@ def test_what_does_not_suit_is_left_to_numpy() -> None:
     assert conv_onednn.forward(x, weight, None, *SETTINGS) is None
     assert conv_onednn.forward(x[:0].astype(np.float32), weight.astype(np.float32), None, *SETTINGS) is None
     assert activation_onednn.forward("gelu", x.reshape(-1)) is None
-    assert norm_onednn.forward(x.reshape(-1, 3), weight[0, 0, 0], weight[0, 0, 0], 1e-5, over_rows=True) is None
+    assert norm_onednn.layer_norm(x.reshape(-1, 3), weight[0, 0, 0], weight[0, 0, 0], 1e-5) is None
+    assert norm_onednn.normalise(x.reshape(-1, 3), *[weight[0, 0, 0]] * 4, 1e-5, relu=False) is None
 
 
 def test_inputs_that_are_views_are_read_as_they_are() -> None:
@@ -147,7 +148,7 @@ def test_the_signs_lie_as_the_reference_packs_them(shape: tuple) -> None:
     """So either implementation can go on from the other's."""
     draw = np.random.default_rng(0)
     x, weight, bias = (draw.normal(size=s).astype(np.float32) for s in (shape, shape[1:], shape[1:]))
-    y, _, _, positive = norm_onednn.forward(x, weight, bias, 1e-5, over_rows=True, relu=True)
+    y, positive = norm_onednn.normalise(x, weight, bias, x.mean(axis=0), x.var(axis=0), 1e-5, relu=True)
     np.testing.assert_array_equal(positive, norm.pack(y > 0))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from dlcourse.backend import threads
 from dlcourse.backend.cpu import norm_onednn
 from dlcourse.backend.cpu.select import select
+from dlcourse.backend.cpu.statistics import statistics
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
@@ -21,36 +22,22 @@ BLOCK_BYTES = 1 << 18
 
 @override(kernels.batch_norm, "cpu")
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    found = norm_onednn.forward(x, weight, bias, eps, over_rows=True)
-    return _batch_norm(x, weight, bias, eps, relu=False)[:3] if found is None else found
+    return _batch_norm(x, weight, bias, eps, relu=False)[:3]
 
 
 @override(kernels.batch_norm_relu, "cpu")
 def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-    found = norm_onednn.forward(x, weight, bias, eps, over_rows=True, relu=True)
-    return _batch_norm(x, weight, bias, eps, relu=True) if found is None else found
+    return _batch_norm(x, weight, bias, eps, relu=True)
 
 
 def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array, Array]:
     """y, mean, 1 / sqrt(var + eps), and where y > 0 as bits (empty without ``relu``)."""
     x = np.ascontiguousarray(x)
-    count, width = x.shape
-    blocks = _blocks(x)
-    sums = np.empty((len(blocks), 2, width), dtype=x.dtype)
-    # Sums of x - shift, with a row of x as the shift: squares of numbers far from 0 would drown their own variance.
-    shift = x[:1].mean(axis=0)
-
-    def add(index: int) -> None:
-        part = x[blocks[index]]
-        centred = np.subtract(part, shift, out=scratch("norm", part.shape, x.dtype))
-        sums[index, 0] = _ones(len(part), x.dtype) @ centred
-        sums[index, 1] = np.einsum("ij,ij->j", centred, centred)
-
-    threads.run(add, range(len(blocks)), blas=True)
-    totals = sums.sum(axis=0, dtype=np.float64) / count
-    variance = np.maximum(totals[1] - totals[0] ** 2, 0)
-    mean = (totals[0] + shift).astype(x.dtype)
-    inverse = (1 / np.sqrt(variance + eps)).astype(x.dtype)
+    mean, variance = (statistic.astype(x.dtype) for statistic in statistics(x))
+    inverse = (1 / np.sqrt(variance + np.float64(eps))).astype(x.dtype)
+    found = norm_onednn.normalise(x, weight, bias, mean, variance, eps, relu)
+    if found is not None:
+        return found[0], mean, inverse, found[1]
     y, scale = np.empty_like(x), inverse * weight
     positive = np.empty(-(-x.size // 8) if relu else 0, dtype=np.uint8)
 
@@ -60,9 +47,9 @@ def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) ->
         target += bias
         if relu:
             np.maximum(target, 0, out=target)
-            positive[_bytes(part, width)] = np.packbits(target.reshape(-1) > 0, bitorder="little")
+            positive[_bytes(part, x.shape[1])] = np.packbits(target.reshape(-1) > 0, bitorder="little")
 
-    threads.run(normalise, blocks)
+    threads.run(normalise, _blocks(x))
     return y, mean, inverse, positive
 
 
@@ -128,7 +115,7 @@ def _batch_norm_grad(
 
 @override(kernels.layer_norm, "cpu")
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    found = norm_onednn.forward(x, weight, bias, eps, over_rows=False)
+    found = norm_onednn.layer_norm(x, weight, bias, eps)
     if found is not None:
         y, mean, inverse = found
         return y, mean[:, None], inverse[:, None]

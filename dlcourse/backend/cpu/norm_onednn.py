@@ -1,4 +1,8 @@
-"""Batch and layer normalisation by oneDNN. Functions give None where it is absent or does not suit."""
+"""Batch and layer normalisation by oneDNN. Functions give None where it is absent or does not suit.
+
+The statistics of a batch come from outside: oneDNN adds up a column of a hundred thousand rows in float32, which is
+wrong in the fourth digit and, where the mean is large, leaves nothing of the variance.
+"""
 
 from collections.abc import Callable
 from ctypes import c_float, c_uint
@@ -8,8 +12,8 @@ import numpy as np
 from dlcourse.backend import onednn
 from dlcourse.backend.device import Array
 
-AFFINE, RELU = 2 | 4, 8
-"""Flags: with a scale and with a shift; with a ReLU on the result, whose signs are kept as bits."""
+GIVEN, AFFINE, RELU = 1, 2 | 4, 8
+"""Flags: statistics are given; with a scale and a shift; with a ReLU on the result, whose signs are kept as bits."""
 LEAST = 1 << 14
 """Below so many elements the calls cost more than they save."""
 
@@ -25,7 +29,7 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
     statistic = onednn.strided((shape[1 if over_rows else 0],), (1,))
     name = "batch_normalization" if over_rows else "layer_normalization"
     more = () if over_rows else (statistic,)
-    flags = c_uint(AFFINE | (RELU if relu else 0))
+    flags = c_uint(AFFINE | (RELU if relu else 0) | (GIVEN if over_rows and not backward else 0))
     forward = onednn.describe(
         f"{name}_forward",
         onednn.engine(),
@@ -77,33 +81,43 @@ def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
     return onednn.Primitive(descriptor, layouts | dict.fromkeys(affines, affine))
 
 
-def forward(
-    x: Array, weight: Array, bias: Array, eps: float, over_rows: bool, relu: bool = False
-) -> tuple | None:
-    """y, mean and 1 / sqrt(var + eps), each statistic (C,) over the rows or (M,) over the columns.
-
-    With ``relu`` y is the ReLU of that, and a fourth array holds the bits of where y > 0.
-    """
-    if x.size < LEAST or not onednn.suits(x, weight, bias):
+def normalise(
+    x: Array, weight: Array, bias: Array, mean: Array, variance: Array, eps: float, relu: bool
+) -> tuple[Array, Array] | None:
+    """y of batch norm, of contiguous rows x (M, C) with given statistics (C,); with ``relu`` the ReLU of that and the
+    bits of where y > 0, else none."""
+    if x.size < LEAST or not onednn.suits(x, weight, bias, mean, variance):
         return None
-    compute = _forward(x.shape, float(eps), over_rows, relu)
+    # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
+    if relu and not all(np.isfinite(array).all() for array in (mean, variance, weight, bias)):
+        return None
+    compute = _forward(x.shape, float(eps), True, relu)
     if compute is None:
         return None
-    y, mean = np.empty(x.shape, dtype=x.dtype), np.empty(x.shape[1 if over_rows else 0], dtype=x.dtype)
+    y, positive = np.empty_like(x), np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
+    arrays = {onednn.SRC: x, onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
+    arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
+    with onednn.lock:
+        compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
+    return y, positive
+
+
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array] | None:
+    """y, and mean and 1 / sqrt(var + eps) of each row, (M,)."""
+    if x.size < LEAST or not onednn.suits(x, weight, bias):
+        return None
+    compute = _forward(x.shape, float(eps), False, False)
+    if compute is None:
+        return None
+    y, mean = np.empty(x.shape, dtype=x.dtype), np.empty(len(x), dtype=x.dtype)
     variance = np.empty_like(mean)
     arrays = {onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
-    positive = np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
     with onednn.lock:
-        compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
+        compute(arrays)
     variance += x.dtype.type(eps)
     np.sqrt(variance, out=variance)
-    found = y, mean, np.divide(1, variance, out=variance)
-    if not relu:
-        return found
-    # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
-    finite = all(np.isfinite(array).all() for array in (mean, variance, weight, bias))
-    return (*found, positive) if finite else None
+    return y, mean, np.divide(1, variance, out=variance)
 
 
 def backward(

@@ -86,8 +86,8 @@ def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, rel
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
     width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
-    y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=partial.dtype) for _ in range(2))
+    partial = xp.empty((2, grid[1], columns), dtype=np.float64)
+    y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=full(x.dtype)) for _ in range(2))
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     _launch(f"batch_norm_sums_{name}", grid, (x, partial, *sizes), 2 * THREADS * partial.itemsize)
     arrays = x, weight, bias, partial, y, mean, inverse

@@ -6,6 +6,8 @@ dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps).
 
 import math
 
+import numpy as np
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.destinations import delivered
@@ -14,10 +16,13 @@ from dlcourse.backend.kernels.select import selected
 
 @kernel(kept=(1, 2))
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    """Normalise each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,)."""
+    """Normalise each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,).
+
+    Both are summed up in float64: in float32 sums of a hundred thousand terms are right to three digits.
+    """
     xp = array_module(x)
-    mean = x.mean(axis=0)
-    inverse = 1 / xp.sqrt(x.var(axis=0) + eps)
+    mean = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
+    inverse = (1 / xp.sqrt(x.var(axis=0, dtype=np.float64) + eps)).astype(x.dtype)
     return (x - mean) * (inverse * weight) + bias, mean, inverse
 
 
@@ -27,8 +32,8 @@ def batch_norm_grad(
 ) -> tuple[Array, Array, Array]:
     """dx (M, C), dw (C,), db (C,); the last two into ``destinations`` where that holds arrays and not None."""
     xhat = (x - mean) * inverse
-    dbias = dout.sum(axis=0)
-    dweight = (dout * xhat).sum(axis=0)
+    dbias = dout.sum(axis=0, dtype=np.float64).astype(x.dtype)
+    dweight = (dout * xhat).sum(axis=0, dtype=np.float64).astype(x.dtype)
     dx = (inverse * weight) * (dout - dbias / len(x) - xhat * (dweight / len(x)))
     return dx, delivered(dweight, destinations[0]), delivered(dbias, destinations[1])
 

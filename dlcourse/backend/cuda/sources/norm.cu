@@ -5,25 +5,26 @@
 #include "columns.cuh"
 #include "last.cuh"
 
-// x less the first row: squares of numbers far from 0 would drown their own variance.
+// x less the first row, in double: squares of numbers far from 0 would drown their own variance, and in float also those of
+// numbers far from a first row that is no usual one.
 template <class T>
-__device__ void batch_norm_sums(const T* x, real<T>* partial, long long rows, int columns, int width) {
-    SHARED(real<T>, shared);
-    auto pairs = [=](long long row, int column, real<T>& first, real<T>& second) {
-        const real<T> value = x[row * columns + column] - x[column];
+__device__ void batch_norm_sums(const T* x, double* partial, long long rows, int columns, int width) {
+    SHARED(double, shared);
+    auto pairs = [=](long long row, int column, double& first, double& second) {
+        const double value = (double)(real<T>)x[row * columns + column] - (double)(real<T>)x[column];
         first += value;
         second += value * value;
     };
-    column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
+    column_partials<double>(pairs, partial, rows, columns, width, shared);
 }
 
 template <class T>
 __device__ void batch_norm_apply(
-    const T* x, const T* weight, const T* bias, const real<T>* partial, T* y, real<T>* mean, real<T>* inverse,
+    const T* x, const T* weight, const T* bias, const double* partial, T* y, real<T>* mean, real<T>* inverse,
     long long rows, int columns, int width, int parts, double eps, int relu
 ) {
     SHARED(double, totals);
-    column_totals<real<T>>(partial, parts, columns, width, totals);
+    column_totals<double>(partial, parts, columns, width, totals);
     const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
     const int column = blockIdx.x * width + lane;
     if (column >= columns) return;
@@ -31,7 +32,7 @@ __device__ void batch_norm_apply(
     double variance = totals[32 + lane] / rows - shifted * shifted;
     variance = variance > 0 ? variance : (variance == variance ? 0 : variance);  // a NaN stays one
     using R = real<T>;
-    const R centre = (R)(shifted + (double)x[column]);
+    const R centre = (R)(shifted + (double)(R)x[column]);
     const R scale = (R)(1 / sqrt(variance + eps));
     if (blockIdx.y == 0 && group == 0) {
         mean[column] = centre;
@@ -200,9 +201,9 @@ __device__ void follow_statistics(
 }
 
 FOR_ALL_TYPES(batch_norm_sums,
-    (const T* x, real<T>* partial, long long rows, int columns, int width), (x, partial, rows, columns, width))
+    (const T* x, double* partial, long long rows, int columns, int width), (x, partial, rows, columns, width))
 FOR_ALL_TYPES(batch_norm_apply,
-    (const T* x, const T* weight, const T* bias, const real<T>* partial, T* y, real<T>* mean, real<T>* inverse,
+    (const T* x, const T* weight, const T* bias, const double* partial, T* y, real<T>* mean, real<T>* inverse,
      long long rows, int columns, int width, int parts, double eps, int relu),
     (x, weight, bias, partial, y, mean, inverse, rows, columns, width, parts, eps, relu))
 FOR_ALL_TYPES(pack_positive, (const T* y, unsigned char* bits, long long count), (y, bits, count))
