@@ -1,5 +1,6 @@
 """A config: read, laid over, checked, filled in."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -130,7 +131,24 @@ def _checked(config: Config, overrides: Overrides) -> Config:
     if data.get("sweep"):
         findings += check_sweep(given, data["sweep"], findings, lambda each: _check(each)[1])
     _refuse(findings, places)
+    data, given = (_with_files_beside(each, config.path) for each in (data, given))
     return Config(data, given, config.path, config.text, {**config.overrides, **values}, places)
+
+
+def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """The config with absolute paths for data files that lie beside it and not in the current folder, so that whatever
+    is made of it, such as a run's ``config.yaml``, still finds them."""
+    section = config.get("data")
+    if path is None or not isinstance(section, Mapping):
+        return config
+    found = {}
+    for key in files.DATA_FILES:
+        name = section.get(key)
+        if isinstance(name, str) and name and not os.path.exists(name):
+            beside = path.absolute().parent / name
+            if os.path.exists(beside):  # which has no objection to names that no file can have
+                found[key] = str(beside)
+    return {**config, "data": {**section, **found}} if found else config
 
 
 def _laid_over(

@@ -7,7 +7,10 @@ from dlcourse.config.reader import MAX_BYTES
 from dlcourse.errors import ConfigError
 from dlcourse.resources import configs_folder
 
-__all__ = ["header", "read_text", "shipped"]
+__all__ = ["DATA_FILES", "header", "read_text", "shipped"]
+
+DATA_FILES = ("path", "test_path")
+"""Keys of the section ``data`` that name files."""
 
 
 def read_text(path: Path) -> str:

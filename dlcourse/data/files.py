@@ -1,11 +1,31 @@
 """Where data files are looked for."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from dlcourse.errors import DataError
 
 FOLDER_VARIABLE = "DLCOURSE_DATA"
+
+
+_more_folders: ContextVar[tuple[Path, ...]] = ContextVar("more_folders", default=())
+
+
+class MissingDataError(DataError):
+    """There is no data file of that name in any of the places."""
+
+
+@contextlib.contextmanager
+def looking_in(*folders: str | os.PathLike | None) -> Iterator[None]:
+    """Inside the ``with`` block :func:`find` looks in these folders too, after the current one."""
+    token = _more_folders.set(tuple(Path(folder) for folder in folders if folder))
+    try:
+        yield
+    finally:
+        _more_folders.reset(token)
 
 
 def data_folder() -> Path | None:
@@ -15,26 +35,28 @@ def data_folder() -> Path | None:
 
 
 def find(name: str, folders: bool = False) -> Path:
-    """The file of that name: absolute, or relative to the current folder, or else to the folder ``DLCOURSE_DATA``.
+    """The file of that name: absolute, or relative to the current folder, those of :func:`looking_in`, or the folder
+    ``DLCOURSE_DATA``, in this order. (A config's file knows what lies beside it, see :mod:`dlcourse.config`.)
 
     Args:
         folders: take a folder too.
     Raises:
-        DataError: there is none; the message lists the places.
+        MissingDataError: there is none; the message lists the places.
+        DataError: it is a folder.
     """
     path = Path(name).expanduser()
     folder = data_folder()
     places = [path]
-    if folder and not path.is_absolute():
-        places.append(folder / path)
+    if not path.is_absolute():
+        places += [each / path for each in (*_more_folders.get(), *([folder] if folder else []))]
     for place in places:
         if os.path.isfile(place) or (folders and os.path.isdir(place)):
             return place
     if os.path.isdir(path):
         raise DataError(f"{path} is a folder, expected a file")
-    tried = " or ".join(str(place.absolute()) for place in places)
+    tried = " or ".join(dict.fromkeys(str(place.absolute()) for place in places))
     hint = "" if folder else f"; set {FOLDER_VARIABLE} to the folder that holds your data"
-    raise DataError(f"no data file {tried}{hint}")
+    raise MissingDataError(f"no data file {tried}{hint}")
 
 
 def read_bytes(path: Path) -> bytes:

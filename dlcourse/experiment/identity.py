@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config
+from dlcourse.config.files import DATA_FILES
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data
 from dlcourse.data.fingerprint import differences, fingerprint
@@ -93,12 +95,20 @@ def same_experiment(saved: Config, config: Config) -> dict[str, Any]:
     problems = [
         Problem(path, f"{theirs.get(path)}, but the run to resume has {ours.get(path)}")
         for path in sorted(ours.keys() | theirs.keys())
-        if path not in _BESIDE and ours.get(path) != theirs.get(path)
+        if path not in _BESIDE and ours.get(path) != theirs.get(path) and not _same_file(path, ours, theirs)
     ]
     if problems:
         raise config.locate(ConfigError(problems))
     wanted = {path: theirs.get(path) for path in LENGTHENING}
     return {path: value for path, value in wanted.items() if value and ours.get(path) and value > ours[path]}
+
+
+def _same_file(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Whether two texts name a data file by its place and by its place beside the config."""
+    names = ours.get(path), theirs.get(path)
+    if path.removeprefix("data.") not in DATA_FILES or not all(isinstance(name, str) for name in names):
+        return False
+    return any(one.endswith(f"{os.sep}{other.removeprefix('./')}") for one, other in (names, names[::-1]))
 
 
 def lengthened(config: Config, overrides: Overrides) -> Config:

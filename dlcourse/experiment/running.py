@@ -12,6 +12,7 @@ from dlcourse import backend
 from dlcourse.backend import probe
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
+from dlcourse.data.files import MissingDataError, looking_in
 from dlcourse.errors import ConfigError, DamagedFileError, UserError, named
 from dlcourse.experiment.identity import lengthened, same_experiment
 from dlcourse.experiment.pieces import assemble
@@ -23,7 +24,7 @@ from dlcourse.signals import terminable
 from dlcourse.training import checkpoint
 from dlcourse.training.atomic import loud, write_bytes
 from dlcourse.training.checkpoint import Checkpoint
-from dlcourse.training.environment import describe, require_plugins
+from dlcourse.training.environment import describe, require_plugins, started_in
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.log import Log
 from dlcourse.training.store import SUFFIX, CheckpointStore
@@ -174,7 +175,8 @@ def _resume(
             log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
             return _finished(folder, result, device)
         with on_device(device or config.data["device"], log) as chosen, terminable():
-            pieces = assemble(longer.data, chosen)
+            with looking_in(started_in(folder)):
+                pieces = assemble(longer.data, chosen)
             # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
             session = Session(pieces, folder, log, longer.given, {**earlier, **longer.overrides}, profile)
             if found is not None:
@@ -246,8 +248,12 @@ def on_device(name: str, log: Log) -> Iterator[backend.Backend]:
 
 @contextlib.contextmanager
 def _located(config: Config) -> Iterator[None]:
-    """Config errors that only the data could show get their file and line too."""
+    """Config errors that only the data could show get their file and line too; of files that are missing it is said
+    that they do not lie beside the config either."""
     try:
         yield
+    except MissingDataError as error:
+        beside = None if config.path is None else config.path.absolute().parent
+        raise error if beside in (None, Path.cwd()) else MissingDataError(f"{error}; nor is it in {beside}") from None
     except ConfigError as error:
         raise config.locate(error) from error

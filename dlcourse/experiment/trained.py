@@ -14,6 +14,7 @@ from dlcourse.backend import precision
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Part, prepare
+from dlcourse.data.files import looking_in
 from dlcourse.data.preparation import COMMON
 from dlcourse.errors import (
     ChangedDataError,
@@ -28,7 +29,7 @@ from dlcourse.experiment.identity import check_config, check_data
 from dlcourse.experiment.pieces import build_metrics
 from dlcourse.training import checkpoint
 from dlcourse.training.checkpoint import Checkpoint
-from dlcourse.training.environment import require_plugins
+from dlcourse.training.environment import require_plugins, started_in
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.inputs import Inputs
@@ -165,6 +166,14 @@ def evaluate_run(
     section = dict(config.data["data"])
     if split == "all":
         section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
+    with looking_in(started_in(trained.folder)):
+        return _evaluated(trained, config, section, split, allow_changed_data)
+
+
+def _evaluated(
+    trained: Trained, config: Config, section: Mapping[str, Any], split: str | None, allow_changed_data: bool
+) -> dict[str, dict[str, float]]:
+    """The metrics of the data of a section, by split."""
     found = prepare(section, config.data["seed"])
     if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
         again = split == "all" or config is not trained.config

@@ -51,6 +51,7 @@ class Environment(TypedDict):
     deterministic: NotRequired[bool]
     packages: NotRequired[dict[str, Any]]
     command: NotRequired[list[str]]
+    folder: NotRequired[str | None]
     plugins: NotRequired[list[Plugin]]
 
 

@@ -43,6 +43,7 @@ def describe(device: str) -> dict[str, Any]:
         "deterministic": determinism.demanded(),
         "git": _git(),
         "command": list(sys.argv),
+        "folder": _current_folder(),
         "plugins": [{"path": str(path), "sha256": file_hash(path)} for path in loaded_plugins()],
     }
 
@@ -79,6 +80,22 @@ def loaded_plugins() -> list[Path]:
 def file_hash(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def started_in(folder: RunFolder) -> str | None:
+    """Where a run's relative paths start; None where that is not known."""
+    try:
+        return folder.read_environment().get("folder")
+    except DamagedFileError:
+        return None
+
+
+def _current_folder() -> str | None:
+    """Where relative paths start; None where the folder was deleted."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 @functools.cache
