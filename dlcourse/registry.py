@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
+from dlcourse.characters import odd_characters
 from dlcourse.errors import UserError
 
 __all__ = [
@@ -136,7 +137,10 @@ def _of_kind(kind: str) -> dict[str, type]:
 
 def _meant(word: str, words: Iterable[str]) -> str:
     close = nearest(word, words)
-    return f" (did you mean {close!r}?)" if close else ""
+    odd = odd_characters(str(word), close)
+    said = [f"it holds {odd}"] if odd else []
+    said += [f"did you mean {close!r}?"] if close else []
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def names(kind: str) -> list[str]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dlcourse import registry
 from dlcourse.config.component import Pending
-from dlcourse.config.messages import explain, show, unknown_key
+from dlcourse.config.messages import explain, odd, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.config.sections import Experiment
 from dlcourse.config.shape import Key, Shape, component_shape, section_shape
@@ -123,7 +123,7 @@ class _Checker:
             return None
         if name not in registry.names(kind):
             close = registry.nearest(name, registry.names(kind))
-            meant = f"did you mean {close!r}? " if close else ""
+            meant = odd(name, close) + (f"did you mean {close!r}? " if close else "")
             self.report((*path, "name"), f"no {kind} {name!r} ({meant}valid: {', '.join(registry.names(kind))})")
             return None
         before = len(self.findings)

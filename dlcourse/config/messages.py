@@ -8,11 +8,12 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
+from dlcourse.characters import odd_characters
 from dlcourse.config.reader import Path, Refused, parse_scalar
 from dlcourse.config.sections import PATTERNS
 from dlcourse.registry import nearest
 
-__all__ = ["explain", "show", "unknown_key"]
+__all__ = ["explain", "odd", "show", "unknown_key"]
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -54,9 +55,15 @@ def unknown_key(key: str, valid: Iterable[str], of: str = "") -> str:
     """``unknown key (did you mean 'lr'? valid: lr, momentum)``."""
     valid = list(valid)
     close = nearest(key, valid)
-    meant = f"did you mean {close!r}? " if close else ""
+    meant = odd(key, close) + (f"did you mean {close!r}? " if close else "")
     shown = "" if key else " ''"  # The path shows any other key.
     return f"unknown key{shown}{f' of {of}' if of else ''} ({meant}valid: {', '.join(valid) or 'none'})"
+
+
+def odd(text: str, meant: str | None = None) -> str:
+    """``it holds U+00A0 NO-BREAK SPACE; `` where a text has characters that cannot be seen, or look like others."""
+    found = odd_characters(text, meant)
+    return f"it holds {found}; " if found else ""
 
 
 def explain(errors: list[ErrorDetails], value: Any, annotation: Any) -> Iterator[tuple[Path, str]]:
@@ -152,7 +159,9 @@ def _hint(errors: list[ErrorDetails], value: Any) -> str:
         valid = re.findall(r"'([^']*)'", expected)
         close = nearest(value, valid) if SAME.get(value) not in valid else SAME[value]
         if close:
-            return f" (did you mean {close!r}?)"
+            return f" ({odd(value, close)}did you mean {close!r}?)"
+        if odd(value):
+            return f" ({odd(value)}type it anew)"
         if any(number in kinds for number in _NUMBERS) and _reads_as_number(value):
             return ", which is text: take off the quotes"
     if "string_type" in kinds and isinstance(value, bool | int | float):

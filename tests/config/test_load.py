@@ -208,3 +208,24 @@ def test_round_trip(file: Path, **values: Any) -> None:
     again = file.with_name("again.yaml")
     again.write_text(first.dump(), encoding="utf-8")
     assert same(config.load(again).data, first.data)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "said"),
+    [
+        ("target:", "tar\u200bget:", "data.tar\u200bget", "U+200B ZERO WIDTH SPACE; did you mean 'target'"),
+        ("model:", "\u00a0model:", "\u00a0model", "U+00A0 NO-BREAK SPACE; did you mean 'model'"),
+        ("model:", "m\u043edel:", "m\u043edel", "U+043E CYRILLIC SMALL LETTER O; did you mean 'model'"),
+        ("linear", "linear\u00a0", "model.name", "U+00A0 NO-BREAK SPACE; did you mean 'linear'"),
+        ("ridge: 5", "ridge: 5\u00a0", "optimizer.ridge", "U+00A0 NO-BREAK SPACE; type it anew"),
+        ("method: qr", "method: qr\ufeff", "optimizer.method", "U+FEFF ZERO WIDTH NO-BREAK SPACE; did you mean 'qr'"),
+    ],
+)
+def test_characters_that_cannot_be_seen_are_named(tmp_path: Path, old: str, new: str, place: str, said: str) -> None:
+    text = "data: {name: csv, path: flats.csv, target: rent}\nmodel: linear\nloss: half_sse\n"
+    text += "optimizer: {name: least_squares, ridge: 5, method: qr}\n"
+    (tmp_path / "odd.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        config.load(tmp_path / "odd.yaml")
+    (problem,) = [problem for problem in raised.value.problems if said in problem.message]
+    assert problem.path == place
