@@ -183,6 +183,7 @@ class TrainOptions:
             here.
         steps: updates, instead of epochs.
         batch_size: samples in an update; full for the whole training part.
+        drop_last: leave out the last batch of an epoch where it is not full; other samples each time.
         eval_every: evaluate after so many epochs; 0 for only at the end.
         evaluate: the parts to measure, as far as there are; leave out what takes long and nobody asks for.
         log_every: write the training loss after so many steps.
@@ -199,6 +200,7 @@ class TrainOptions:
     epochs: Count | None = None
     steps: Count | None = None
     batch_size: Count | Literal["full"] = 32
+    drop_last: bool = False
     eval_every: NonNegativeInt = 1
     evaluate: tuple[SplitName, ...] = ("train", "val", "test")
     log_every: Count = 10

@@ -22,7 +22,8 @@ class Feed:
         samples, targets: of the whole part, on the device.
         affine: shift and scale of the samples, None and None where they are normalised already.
         x_dtype: the type of a batch's samples.
-        count, batch_size: samples an epoch, and a batch.
+        count, batch_size: samples in the order of an epoch, and in a batch.
+        steps_per_epoch: how many batches an epoch has, with the last one if that is not full and not left out.
         order: ``order(epoch)`` gives which samples an epoch has, (count,) on the host; None: all in their own order.
         augment: what happens to pictures; None for nothing.
         draw: seed and purpose of the augmentation's random words.
@@ -37,6 +38,7 @@ class Feed:
         x_dtype: Any,
         count: int,
         batch_size: int,
+        steps_per_epoch: int,
         order: Any,
         augment: Augment | None,
         draw: tuple[int, int],
@@ -44,8 +46,7 @@ class Feed:
         self.x_shape, self.x_dtype = (batch_size, *samples.shape[1:]), np.dtype(x_dtype)
         self.y_shape, self.y_dtype = (batch_size, *targets.shape[1:]), targets.dtype
         self._samples, self._targets, self._affine = samples, targets, affine
-        self._full, rest = divmod(count, batch_size)
-        self._per_epoch = self._full + (rest > 0)
+        self._full, self._per_epoch = count // batch_size, steps_per_epoch
         self._augment, self._draw = augment or Augment(), None if augment is None else draw
         self._new_order, self._epoch = order, -1
         self._order = None if order is None else backend.xp.empty(count, dtype=np.int64)

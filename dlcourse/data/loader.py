@@ -47,6 +47,7 @@ class Loader:
         seed: orders the samples, anew in each epoch, and draws the augmentation, anew in each step.
         shuffle: False: the part's own order, as always with one full batch.
         augment: what :meth:`batch` does to pictures; :meth:`batches`, for evaluation, never does.
+        drop_last: leave out the last batch of an epoch where it is not full. :meth:`batches` has all samples.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Loader:
         seed: int,
         shuffle: bool = True,
         augment: Augment | None = None,
+        drop_last: bool = False,
     ):
         self.samples = len(part)
         self._backend, self._dtype, self._seed = backend, np.dtype(dtype), seed
@@ -80,12 +82,14 @@ class Loader:
         self._on_host = self._streamed and not room
         self._lies_as = lies_as
         self._y = backend.asarray(part.y, full(self._dtype) if part.y.dtype.kind == "f" else None)
-        self._cut(self.samples if batch_size == "full" else batch_size, shuffle)
+        self._cut(self.samples if batch_size == "full" else batch_size, shuffle, drop_last)
 
-    def _cut(self, batch_size: int, shuffle: bool) -> None:
-        """Say what a batch is."""
+    def _cut(self, batch_size: int, shuffle: bool, drop_last: bool = False) -> None:
+        """Say what a batch is, and how many steps and samples an epoch has."""
         self.batch_size = min(batch_size, self.samples)
-        self.steps_per_epoch = -(-self.samples // self.batch_size)
+        full, rest = divmod(self.samples, self.batch_size)
+        self.steps_per_epoch = full + (rest > 0 and not drop_last)
+        self.samples_per_epoch = full * self.batch_size if drop_last else self.samples
         self._shuffled = shuffle and self.batch_size < self.samples
         self._orders: dict[int, np.ndarray] = {}
         self._on_device: tuple[int, Array] = (-1, None)
@@ -186,7 +190,7 @@ class Loader:
         x_dtype = x.dtype if x.dtype.kind == "i" else self._dtype
         order = self._permutation if self._shuffled else None
         draw = self._seed & (2**64 - 1), purpose_hash("augment")
-        sizes = self.samples, self.batch_size
+        sizes = self.samples, self.batch_size, self.steps_per_epoch
         return Feed(self._backend, x, y, self._affine, x_dtype, *sizes, order, self._augment, draw)
 
     def _in_order(self, span: slice) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
 from dlcourse.data import Data, Loader, Part, loader_of, prepare
 from dlcourse.errors import ArgumentError, ConfigError, Problem
+from dlcourse.experiment.lone_values import lone_values
 from dlcourse.experiment.mismatches import mismatches
 from dlcourse.models.base import Model
 from dlcourse.training.closed_form import ClosedFormStep
@@ -71,7 +72,9 @@ class Pieces:
     def loader(self) -> Loader:
         """The training batches; a closed form gets the whole split as one."""
         batch_size = "full" if self.closed_form else self.train["batch_size"]
-        return self._loader("train", batch_size, shuffle=True, augment=self.data.augment, dtype=self.solved_in)
+        drop_last = self.train["drop_last"]
+        how = {"augment": self.data.augment, "dtype": self.solved_in, "drop_last": drop_last}
+        return self._loader("train", batch_size, shuffle=True, **how)
 
     @cached_property
     def loaders(self) -> dict[str, Loader]:
@@ -161,6 +164,10 @@ class Pieces:
         loader = Loader(part, self.data.normalizer, self.backend, self.dtype, EVALUATION_BATCH, 0, shuffle=False)
         return np.concatenate([self.backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
 
+    def one_sample(self) -> Any:
+        """A training sample as the model takes it, (1, ...)."""
+        return self._loader("train", 1, shuffle=False).batch(0)[0]
+
     def _loader(
         self,
         split: str,
@@ -168,9 +175,11 @@ class Pieces:
         shuffle: bool,
         augment: Augment | None = None,
         dtype: np.dtype | None = None,
+        drop_last: bool = False,
     ) -> Loader:
         part, seed, dtype = self.data.parts[split], self.config["seed"], dtype or self.dtype
-        return loader_of(part, self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, augment)
+        settings = self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, augment, drop_last
+        return loader_of(part, *settings)
 
 
 def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = False) -> Pieces:
@@ -252,5 +261,7 @@ def check(pieces: Pieces) -> None:
             known = ", ".join(pieces.data.parts)
             problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} part, only: {known}"))
     problems += mismatches(pieces.config, pieces.data, pieces.model, pieces.metrics)
+    if not problems and not pieces.closed_form:
+        problems += lone_values(pieces.model, pieces.train, len(pieces.data.parts["train"]), pieces.one_sample)
     if problems:
         raise ConfigError(problems)

@@ -93,7 +93,7 @@ class _OneBatch:
 
     def __init__(self, x: Any, y: Any):
         self._batch = x.copy(), y.copy()
-        self.samples = self.batch_size = len(x)
+        self.samples = self.samples_per_epoch = self.batch_size = len(x)
         self.steps_per_epoch = 1
 
     def batch(self, step: int) -> tuple[Any, Any]:

@@ -17,6 +17,11 @@ from dlcourse.backend.precision import is_floating
 from dlcourse.optim.clip import clip_grad_norm
 
 
+def part_size(batch: int, accumulate: int) -> int:
+    """How many samples the parts have that a batch is cut into; the last part has what is left."""
+    return -(-batch // accumulate)
+
+
 class TrainStep:
     """Forward, loss, backward, penalty, clip, optimizer: ``loss = step(x, y)``.
 
@@ -152,7 +157,7 @@ class TrainStep:
             return loss.data
         count, total = len(x), None
         summed = getattr(self.loss_fn, "reduction", "mean") == "sum"
-        size = -(-count // self.accumulate)
+        size = part_size(count, self.accumulate)
         for start in range(0, count, size):
             part = slice(start, start + size)
             loss = self._loss(x[part], y[part])

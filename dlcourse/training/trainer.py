@@ -98,7 +98,7 @@ class Trainer:
         """Where training stands after ``step`` steps, by default now: step, epoch (a fraction inside one), samples."""
         step, loader = self.step if step is None else step, self.loader
         epochs, inside = divmod(step, loader.steps_per_epoch)
-        samples = epochs * loader.samples + min(inside * loader.batch_size, loader.samples)
+        samples = epochs * loader.samples_per_epoch + inside * loader.batch_size  # a step inside is a full batch
         return {"step": step, "epoch": round(step / loader.steps_per_epoch, 6), "samples": samples}
 
     def state_dict(self) -> dict[str, Any]:
