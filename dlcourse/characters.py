@@ -1,8 +1,10 @@
 """Characters that look like others, or like nothing: texts that look the same are compared as the same, and none of
 them says anything to a terminal."""
 
+import contextlib
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 __all__ = ["VisibleStream", "canonical", "odd_characters", "visible"]
@@ -59,8 +61,22 @@ class VisibleStream:
 
     def write(self, text: str) -> int:
         start = "\r" if text.startswith("\r") else ""
-        self._stream.write(start + visible(text.removeprefix("\r")))
+        with self._named():
+            self._stream.write(start + visible(text.removeprefix("\r")))
         return len(text)
+
+    def flush(self) -> None:
+        with self._named():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """What goes wrong in writing says where, as an error of a file does."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = {"<stdout>": "standard output", "<stderr>": "standard error"}.get(self._stream.name)
+            raise
 
     def writelines(self, lines: Any) -> None:
         for line in lines:

@@ -25,6 +25,7 @@ from dlcourse.characters import VisibleStream
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
 from dlcourse.registry import load_plugin, nearest, plugins
 from dlcourse.signals import terminable
+from dlcourse.streams import failed, reason, show, silence
 
 __all__ = ["main"]
 
@@ -67,13 +68,11 @@ def _run_safely(argv: list[str]) -> int:
         with terminable(), warnings.catch_warnings():
             warnings.showwarning = _note
             code = _run(argv)
-        sys.stdout.flush()
-        return code
+        return _flushed(code)
     except SystemExit as done:  # From argparse's --help and --version.
         return int(done.code or 0)
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`); what is left in the buffer must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)  # its reader has seen enough (`| head`)
         return 1
     except KeyboardInterrupt:
         return _fail("interrupted", _INTERRUPTED, show_traceback)
@@ -82,6 +81,8 @@ def _run_safely(argv: list[str]) -> int:
     except (DlcourseError, Interrupted) as error:
         return _fail(str(error), error.exit_code, show_traceback)
     except OSError as error:
+        if error.filename == "standard output":
+            silence(sys.stdout)
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1, show_traceback)
     except MemoryError as error:
@@ -96,6 +97,17 @@ def _run_safely(argv: list[str]) -> int:
         if plugins():
             blame = f"an error in {', '.join(map(os.path.relpath, plugins()))} or in dlcourse: see what stands above"
         return _fail(blame, 1, True)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, where what was printed has been written: 1 where it has not."""
+    error = failed(sys.stdout)
+    if error is None:
+        return code
+    silence(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        return 1
+    return _fail(f"standard output: {reason(error)}", 1, False)
 
 
 def command_names() -> list[str]:
@@ -218,11 +230,6 @@ def _in_a_plugin(error: Exception) -> str | None:
     return f"component file {os.path.relpath(own[-1].filename)}, line {own[-1].lineno}" if own else None
 
 
-def _note(message: Warning | str, *_: Any, **__: Any) -> None:
-    """A warning as a line on standard error, without the line of code that it came from."""
-    print(f"dlcourse: note: {message}", file=sys.stderr)
-
-
 def _listed(error: ConfigError) -> str:
     if len(error.problems) == 1:
         return str(error)
@@ -235,7 +242,7 @@ def _note(message: Warning | str, category: type[Warning], filename: str, line: 
         text = f"dlcourse: note: {message}\n"
     else:
         text = warnings.formatwarning(message, category, filename, line)
-    print(text, end="", file=sys.stderr, flush=True)
+    show(text.removesuffix("\n"), sys.stderr)
 
 
 def _fail(message: str, code: int, with_traceback: bool) -> int:
@@ -244,6 +251,6 @@ def _fail(message: str, code: int, with_traceback: bool) -> int:
         if with_traceback:
             traceback.print_exc()
         print(f"dlcourse: error: {message}", file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        pass
+    except (OSError, ValueError):
+        silence(sys.stderr)
     return code

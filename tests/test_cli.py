@@ -234,7 +234,7 @@ def test_a_standard_output_that_the_shell_closed(monkeypatch: pytest.MonkeyPatch
 def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "w") as full:
         done = fresh("schema", stdout=full, stderr=subprocess.PIPE)
-    assert done.stderr.startswith("dlcourse: error: No space left on device\n")
+    assert done.stderr.startswith("dlcourse: error: standard output: No space left on device\n")
     assert "Traceback" not in done.stderr
     assert done.returncode == 1
 

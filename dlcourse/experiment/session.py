@@ -135,7 +135,7 @@ class Session:
                     self.log(self.trainer.stop_reason)
                 self.evaluation.at_end(self.trainer)
                 self.checkpointing.save_best(self.trainer)
-                self._conclude()
+                said = self._conclude()
         except BaseException as error:
             if not memory.out_of_memory(error):
                 self._fail(error)
@@ -143,8 +143,11 @@ class Session:
             full = self._out_of_memory(error)
             self._fail(full)
             raise full from error
+        self.log.settle()
+        self._report(said)  # Whatever happens from here on, the run is done.
 
-    def _conclude(self) -> None:
+    def _conclude(self) -> str:
+        """Evaluate, and write the results; which weights they are of, in words."""
         trainer, pieces = self.trainer, self.pieces
         weights, step, said = self._choose_weights()
         known = trainer.metrics if weights == "last" else {}
@@ -164,6 +167,10 @@ class Session:
         }
         write_predictions(self.folder, pieces.data, pieces.model, pieces.loaders, pieces.predict, names)
         self._write_result("done", weights={"from": weights, "step": step})
+        return said
+
+    def _report(self, said: str) -> None:
+        trainer, pieces = self.trainer, self.pieces
         if pieces.metrics:
             target = pieces.data.dataset.target_unit
             units = {label: metric_unit(metric.unit, target) for label, metric in pieces.metrics.items()}

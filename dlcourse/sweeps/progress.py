@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from dlcourse.records import PointState
+from dlcourse.streams import show
 from dlcourse.training.log import Log
 
 
@@ -55,4 +56,4 @@ class Progress:
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
-            print(text, file=sys.stderr, flush=True)
+            show(text, sys.stderr)

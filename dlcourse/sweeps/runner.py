@@ -18,6 +18,7 @@ from dlcourse.errors import ConfigError, Interrupted, UserError, named
 from dlcourse.experiment.running import ConfigSource, on_device
 from dlcourse.records import PointState, SweepState
 from dlcourse.signals import terminable
+from dlcourse.streams import show
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.execution import events
@@ -238,17 +239,20 @@ def _finish(
         write_bytes(folder.groups, summary.groups_csv(state).encode())
     if resampling is not None and resampling.inputs is not None:
         write_arrays(folder.resample, _gather(folder, state, np.asarray(resampling.inputs)))
+    log.settle()
     for text in summary.tables(state, shutil.get_terminal_size((160, 24)).columns):
         log(text)
     for line in summary.conclusion(state):
         log(line)
     if plots:
         _draw(folder, log)
+    quiet = Log(folder.log, quiet=True)
+    quiet.settle()
     for line in summary.failures(state.points):
-        Log(folder.log, quiet=True)(line)
-        print(line, file=sys.stderr)
+        quiet(line)
+        show(line, sys.stderr)
     if state.status == "failed":
-        print(f"to run them again: dlcourse sweep --resume {folder.path}", file=sys.stderr)
+        show(f"to run them again: dlcourse sweep --resume {folder.path}", sys.stderr)
 
 
 def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, np.ndarray]:

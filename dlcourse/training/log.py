@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.characters import visible
+from dlcourse.errors import DlcourseError
+from dlcourse.streams import show
 from dlcourse.training.atomic import loud
 
 
@@ -24,6 +25,11 @@ class Log:
     def __init__(self, path: Path | None, quiet: bool):
         self.path, self.quiet = path, quiet
         self._unwritten: list[str] = []
+        self._settled = False
+
+    def settle(self) -> None:
+        """The results are written: from now on a file that cannot be written is a note on standard error, once."""
+        self._settled = True
 
     def write_to(self, path: Path) -> None:
         """From now on write to this file too, beginning with what was said before there was one.
@@ -46,6 +52,8 @@ class Log:
         lines = [f"{stamp} {line}\n" for line in text.split("\n")]
         if self.path is None:
             self._unwritten += lines
+        elif self._settled:
+            self._try_to_write(lines)
         else:
             self._write(lines)
         if not self.quiet:
@@ -54,6 +62,13 @@ class Log:
     def _write(self, lines: list[str]) -> None:
         with loud(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.writelines(lines)
+
+    def _try_to_write(self, lines: list[str]) -> None:
+        try:
+            self._write(lines)
+        except DlcourseError as error:
+            self.path = None
+            show(f"dlcourse: note: {error}", sys.stderr)
 
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:
@@ -68,12 +83,3 @@ class Log:
         with warnings.catch_warnings():
             warnings.showwarning = note
             yield
-
-
-def show(text: str) -> None:
-    """Print; where nobody reads stdout any more (``| head``) say nothing from then on, and go on with the work."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
