@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["VisibleStream", "canonical", "odd_characters", "visible"]
+__all__ = ["VisibleStream", "canonical", "encodable", "odd_characters", "visible"]
 
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _NOTHING = "\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff"
@@ -41,6 +41,15 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u20
 def visible(text: str) -> str:
     """The text with each character that a terminal would obey as ``\\x1b``, and what cannot be encoded likewise."""
     return _CONTROL.sub(_escaped, text)
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can hold the text; it cannot hold bytes of a file's name that were not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _escaped(match: re.Match) -> str:

@@ -1,6 +1,7 @@
 """What a terminal would obey is shown instead, wherever it comes from."""
 
 import io
+import os
 import sys
 
 import pytest
@@ -79,3 +80,56 @@ def test_names_of_a_file_never_reach_the_terminal(tmp_path, monkeypatch, capsys)
     assert "\x1b" not in everything and "\x07" not in everything
     assert "A\\x1b[31m (probability" in captured.out
     assert (sys.stdout, sys.stderr) == streams
+
+
+BYTES = os.fsdecode(b"caf\xe9")  # no UTF-8
+
+
+def test_files_and_folders_may_have_names_that_are_not_utf_8(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{i % 5},{'AB'[i % 2]}" for i in range(40)]
+    for name in ("d.csv", f"{BYTES}.csv"):
+        (tmp_path / name).write_text("\n".join(["a,b,c", *rows]))
+    (tmp_path / f"{BYTES}.yaml").write_text(CONFIG)
+    assert cli.main(["run", f"{BYTES}.yaml", "--out", BYTES]) == 0
+    (run,) = (tmp_path / BYTES / "caf-").iterdir()
+    place = os.path.relpath(run)
+    for arguments in (
+        ["validate", f"{BYTES}.yaml"],
+        ["evaluate", place],
+        ["predict", place, f"{BYTES}.csv"],
+        ["report", place],
+        ["compare", place, "--csv", f"{BYTES}-table.csv"],
+        ["run", "--resume", place, "train.epochs=2"],
+        ["export", place, "--to", f"{BYTES}.npz"],
+        ["sweep", f"{BYTES}.yaml", "sweep.grid.seed=[0,1]", "--out", BYTES, "--no-plots"],
+    ):
+        assert cli.main(arguments) == 0, arguments
+    assert "caf\\xe9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "e.yaml", f"data.path={BYTES}.csv"],
+        ["run", "e.yaml", f"{BYTES}=1"],
+        ["run", "e.yaml", f"model={BYTES}"],
+        ["run", "e.yaml", "--name", BYTES],
+        ["run", "e.yaml", "--plugin", f"{BYTES}.py"],
+        ["run", "e.yaml", "--device", BYTES],
+        ["run", f"no-{BYTES}.yaml"],
+        ["run", "e.yaml", f"sweep.grid.seed=[{BYTES}]"],
+        ["data", "info", "csv", f"path={BYTES}.csv", "target=c"],
+        ["evaluate", BYTES],
+        ["list", BYTES],
+        [BYTES],
+        ["run", f"--{BYTES}"],
+    ],
+)
+def test_arguments_that_are_not_utf_8_end_in_one_line(arguments, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "e.yaml").write_text(CONFIG)
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("dlcourse: error: ") and said.count("\n") == 1
+    said.encode()

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from dlcourse.characters import encodable, visible
 from dlcourse.config.reader import Refused, parse_scalar
 from dlcourse.errors import ConfigError, Problem
 
@@ -36,6 +37,8 @@ def plain(value: Any, path: str = "") -> Any:
         return plain(value.value, path)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError([Problem(path, f"{value} is not a finite number")])
+    if isinstance(value, str) and not encodable(value):
+        raise ConfigError([Problem(path, f"{visible(value)!r} is not text: it holds what UTF-8 cannot encode")])
     for base in (int, float, str):  # Subclasses, such as NumPy's float64, as what they are made of.
         if isinstance(value, base):
             return base(value)

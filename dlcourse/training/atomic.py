@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dlcourse.characters import encodable
 from dlcourse.errors import DlcourseError
 
 TEMPORARY = ".partial"
@@ -58,9 +59,12 @@ def write_json(path: Path, value: Any, durable: bool = True) -> None:
 def to_json(value: Any, indent: int | None = None) -> str:
     """The value as JSON, see :func:`finite`: Python would write NaN as a bare word that other readers choke on."""
     try:
-        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+        value = finite(value)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    # The name of a file may hold bytes that no encoding knows; JSON's own escapes keep them.
+    return text if encodable(text) else json.dumps(value, indent=indent, allow_nan=False)
 
 
 def finite(value: Any) -> Any:
