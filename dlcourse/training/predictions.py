@@ -16,7 +16,9 @@ from dlcourse.training.pictures import picture_arrays
 MOST_ROWS = 10_000
 MOST_INPUT_VALUES = 100_000
 CURVE_POINTS = 400
-GRID_POINTS = 150
+GRID_POINTS = 100
+MOST_BEHIND = 6e4
+"""What float16 can hold, nearly."""
 MARGIN = 0.1  # of the range, on both sides: pictures show how a model goes on outside its data
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -95,13 +97,18 @@ def _curve(data: Data, predict: Predict) -> dict[str, np.ndarray]:
 
 
 def _grid(data: Data, predict: Predict) -> dict[str, np.ndarray]:
-    """The outputs over the plane of two input features, for decision regions."""
+    """The outputs over the plane of two input features, for decision regions, as far as those need them: how far each
+    class lies behind the first, which float16 holds well where it matters, near a boundary."""
     if data.in_shape != (2,) or data.task != "classification":
         return {}
-    first, second = (_axis(data, d, GRID_POINTS) for d in range(2))
-    x = np.stack(np.meshgrid(first, second), axis=-1)  # (M, M, 2)
-    output = predict(x.reshape(-1, 2))
-    return {"grid_x": x, "grid_output": output.reshape(GRID_POINTS, GRID_POINTS, -1)}
+    axes = [_axis(data, d, GRID_POINTS) for d in range(2)]
+    x = np.stack(np.meshgrid(*axes), axis=-1)  # (M, M, 2)
+    output = predict(x.reshape(-1, 2)).astype(np.float64)
+    behind = np.clip(output - output.max(axis=1, keepdims=True), -MOST_BEHIND, 0)
+    return {
+        "grid_axes": np.stack(axes),  # (2, M): of the grid's columns, and of its rows
+        "grid_output": behind.astype(np.float16).reshape(GRID_POINTS, GRID_POINTS, -1),
+    }
 
 
 def _axis(data: Data, feature: int, points: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import dlcourse as dl
 from dlcourse import plots
 from dlcourse.cli import main
 from dlcourse.errors import ConfigError, DivergenceError, OutOfMemoryError, UserError
-from dlcourse.experiment import run
+from dlcourse.experiment import load_run, run
 from dlcourse.plots.run_view import RunView
 from dlcourse.sweeps.point import read_outcome
 from dlcourse.training.checkpoint import read
@@ -89,8 +89,14 @@ def test_least_squares_on_the_rents_is_numpys(tmp_path: Path) -> None:
 def test_two_features_and_classes_get_a_grid(tmp_path: Path) -> None:
     result = go(changed(NET, train={"epochs": 1}), tmp_path)
     found = np.load(result.folder / "predictions.npz", allow_pickle=False)
-    side = len(found["grid_x"])
-    assert found["grid_x"].shape == (side, side, 2) and found["grid_output"].shape == (side, side, 3)
+    side = found["grid_axes"].shape[1]
+    assert found["grid_axes"].shape == (2, side) and found["grid_output"].shape == (side, side, 3)
+    # How far each class lies behind the first, at the crossings of the axes, however large the outputs are.
+    x = np.stack(np.meshgrid(*found["grid_axes"]), axis=-1).reshape(-1, 2)
+    output = load_run(result.folder).predict(x).astype(float)
+    behind = (output - output.max(axis=1, keepdims=True)).reshape(side, side, 3)
+    np.testing.assert_allclose(found["grid_output"], behind, rtol=2e-3, atol=1e-5)
+    assert (result.folder / "predictions.npz").stat().st_size < 90_000  # a sweep has hundreds of them
     assert found["train_x"].shape == (90, 2) and found["train_output"].shape == (90, 3)
 
 

@@ -15,7 +15,7 @@ class DecisionRegions(Plot):
     kind, name, place = "run", "decision_regions", 12
 
     def applies(self, view: RunView) -> bool:
-        grid, output = view.predictions.get("grid_x"), view.predictions.get("grid_output")
+        grid, output = _grid(view), view.predictions.get("grid_output")
         return (
             view.task == "classification"
             and grid is not None
@@ -28,7 +28,7 @@ class DecisionRegions(Plot):
         )
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        grid, output = view.predictions["grid_x"], view.predictions["grid_output"]
+        grid, output = _grid(view), view.predictions["grid_output"].astype(float)
         figure = style.canvas(height=5.2)
         axes = figure.subplots()
         axes.grid(False)
@@ -44,6 +44,14 @@ class DecisionRegions(Plot):
         layout.legend(axes, _handles(view, output.shape[2], wrong))
         layout.headline(figure, _title(view))
         return figure, _caption(wrong, ellipses)
+
+
+def _grid(view: RunView) -> np.ndarray | None:
+    """Where the outputs are known, (M, M, 2); None where the folder does not say."""
+    along = view.predictions.get("grid_axes")
+    if along is None:
+        return view.predictions.get("grid_x")  # as earlier versions wrote it
+    return np.stack(np.meshgrid(*along), axis=-1) if along.ndim == 2 and len(along) == 2 else None
 
 
 def _regions(axes: Axes, grid: np.ndarray, output: np.ndarray) -> None:
