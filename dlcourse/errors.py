@@ -19,6 +19,10 @@ class UserError(DlcourseError):
     exit_code = 2
 
 
+class BusyError(UserError):
+    """Another process is at work in that folder, or made it a moment ago."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a config: where (``file:line``, dotted path) and what, with the nearest valid name if any."""

@@ -12,6 +12,7 @@ from dlcourse.backend import Backend, memory, precision, random
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
 from dlcourse.data import Data, Loader, Part, loader_of, prepare
+from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.errors import ArgumentError, ConfigError, Problem
 from dlcourse.experiment.lone_values import lone_values
 from dlcourse.experiment.mismatches import mismatches
@@ -88,6 +89,11 @@ class Pieces:
             else self._loader(split, size, shuffle=False)
             for split in wanted
         }
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Of the data."""
+        return fingerprint(self.data)
 
     @property
     def total_steps(self) -> int:

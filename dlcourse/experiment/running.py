@@ -16,7 +16,7 @@ from dlcourse.data.files import MissingDataError, looking_in
 from dlcourse.errors import ConfigError, DamagedFileError, UserError, named
 from dlcourse.experiment.identity import lengthened, same_experiment
 from dlcourse.experiment.pieces import assemble
-from dlcourse.experiment.session import Session
+from dlcourse.experiment.session import Session, first_result
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.trials import one_batch, overfit
 from dlcourse.records import RunState
@@ -131,11 +131,9 @@ def _start(
     greeting = Log(None, quiet)
     with on_device(device or config.data["device"], greeting) as chosen, _located(config):
         pieces = assemble(config.data, chosen, first_batches)
-        environment = describe(chosen.name)
-        if isinstance(place, tuple):
-            folder = RunFolder.create(*place, config.dump(), environment)
-        else:
-            folder = RunFolder.create_at(place, config.dump(), environment)
+        content = config.dump(), describe(chosen.name), first_result(pieces, config)
+        make = RunFolder.create if isinstance(place, tuple) else RunFolder.create_at
+        folder = make(*(place if isinstance(place, tuple) else (place,)), *content)
         with folder.lock(), terminable():
             log = Log(folder.log, quiet)
             if not first_batches:  # else nothing is kept

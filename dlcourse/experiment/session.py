@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlcourse.backend import memory
+from dlcourse.config import Config
 from dlcourse.config.rules import choice_notes
-from dlcourse.data.fingerprint import fingerprint
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.identity import check_config, check_data, config_hash, settings
 from dlcourse.experiment.pieces import Pieces
+from dlcourse.records import RunState
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoint import Checkpoint
 from dlcourse.training.checkpointing import Checkpointing
@@ -66,7 +67,7 @@ class Session:
             pieces.config["seed"],
             config_hash(given),
             settings(given),
-            fingerprint(pieces.data),
+            pieces.fingerprint,
             Inputs.of(pieces.data).to_json(),
             pieces.data.normalizer.state_dict(),
         )
@@ -254,6 +255,19 @@ class Session:
                 **more,
             }
         )
+
+
+def first_result(pieces: Pieces, config: Config) -> RunState:
+    """The ``result.json`` of a run that has not begun: it is there from the moment that the folder can be seen."""
+    return {
+        "status": "running",
+        "name": config.data["name"],
+        "step": 0,
+        "parameters": sum(p.size for p in pieces.model.parameters()),
+        "config_overrides": dict(config.overrides),
+        "config_hash": config_hash(config.data),
+        "data": pieces.fingerprint,
+    }
 
 
 def _loss_scale(trainer: Trainer) -> str:

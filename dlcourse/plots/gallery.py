@@ -19,6 +19,7 @@ from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView, is_run
 from dlcourse.plots.style import save, styled
 from dlcourse.plots.sweep_view import SweepView
+from dlcourse.records.writing import real_folder
 
 log = logging.getLogger("dlcourse.plots")
 
@@ -68,7 +69,7 @@ def draw_all(folder: Path) -> list[Path]:
     view = open_view(folder)
     target = folder / "plots"
     try:
-        target.mkdir(exist_ok=True)
+        real_folder(target).mkdir(exist_ok=True)
     except OSError as error:
         raise DlcourseError(f"{target}: cannot be written: {error.strerror}") from error
     drawn = []
@@ -129,6 +130,8 @@ def pictures(folder: Path) -> list[Picture]:
     paths = sorted((folder / "plots").glob("*.png"), key=lambda path: (order.get(path.stem, len(order)), path.name))
     found = []
     for path in paths:
+        if path.is_symlink():
+            continue
         try:
             with Image.open(path) as image:
                 text, (width, height) = dict(image.text), image.size

@@ -17,6 +17,7 @@ from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_table, settings_table
 from dlcourse.plots.text import metric_name, number, seconds, value_text
 from dlcourse.records import Environment
+from dlcourse.records.writing import create
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOG_LINES = 30
@@ -43,7 +44,8 @@ def write_report(folder: Path) -> Path:
     path = folder / "report.html"
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(html, encoding="utf-8")
+        with create(partial) as file:
+            file.write(html.encode("utf-8", "replace"))
         os.replace(partial, path)
     except OSError as error:
         raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error

@@ -19,6 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from dlcourse.records.writing import create
+
 DPI = 150
 WIDTH, HEIGHT = 6.4, 4.0
 """Inches of an ordinary picture; a wide one, shown across the whole report, is WIDE inches."""
@@ -141,7 +143,8 @@ def save(figure: Figure, path: Path, caption: str) -> None:
     partial = path.with_name(path.name + ".partial")
     metadata = {"Title": figure.get_label(), "Description": caption, "Software": None}
     try:
-        figure.savefig(partial, format="png", metadata=metadata)
+        with create(partial) as file:
+            figure.savefig(file, format="png", metadata=metadata)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -18,8 +18,9 @@ import numpy as np
 
 from dlcourse.errors import DamagedFileError, UserError
 from dlcourse.records import SweepState, Wrong, check, read
-from dlcourse.training.atomic import loud, to_json, write_bytes
-from dlcourse.training.folder import RunFolder, fresh_path
+from dlcourse.records.writing import real_folder
+from dlcourse.training.atomic import to_json, write_bytes
+from dlcourse.training.folder import RunFolder, fresh_path, made_whole
 
 ARRAYS = "resample.npz"
 """The fits of resampling: of all points in the sweep's folder, ``outputs`` and ``curve`` of one in the point's."""
@@ -50,10 +51,11 @@ class SweepFolder:
             DlcourseError: it cannot be written.
         """
         folder = cls(fresh_path(out, state.name))
-        with loud(folder.path):
-            folder.points.mkdir(parents=True)
-        write_bytes(folder.config, config.encode())
-        folder.write(state)
+        with made_whole(folder.path) as hidden:
+            made = cls(hidden)
+            made.points.mkdir()
+            write_bytes(made.config, config.encode())
+            made.write(state)
         return folder
 
     @classmethod
@@ -70,7 +72,15 @@ class SweepFolder:
         return folder
 
     def lock(self) -> Any:
-        """Keep other processes from running this sweep, as :meth:`RunFolder.lock` does for a run."""
+        """Keep other processes from running this sweep, as :meth:`RunFolder.lock` does for a run.
+
+        Raises:
+            UserError: a folder inside is a link: nothing is written through it.
+        """
+        real_folder(self.points)
+        for point in self.points.iterdir() if self.points.is_dir() else ():
+            if point.is_symlink():
+                real_folder(point)
         return RunFolder(self.path).lock()
 
     def write(self, state: SweepState) -> None:

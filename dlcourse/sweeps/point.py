@@ -1,6 +1,8 @@
 """One point of a sweep: an ordinary run in a folder of its own, and the resampling that a sweep may ask for."""
 
 import functools
+import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,12 +12,15 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse.config import Config, from_mapping
-from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError
+from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError
 from dlcourse.experiment import fit, run
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, free_place, write_arrays
 from dlcourse.training.atomic import finite
 from dlcourse.training.folder import RunFolder
+
+WAIT_SECONDS = 600.0  # for a process that finishes a long step before it sees that its sweep is gone
+_POLL_SECONDS = 0.2
 
 Start = Literal["new", "go on", "keep"]
 
@@ -96,17 +101,35 @@ def read_outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a run's ``result.json`` as a sweep keeps them."""
     if not result:
         return {}
-    metrics = {f"{split}.{name}": value for split, named in result["metrics"].items() for name, value in named.items()}
-    return {"metrics": finite(metrics), "parameters": result["parameters"], "seconds": result["seconds"]}
+    splits = result.get("metrics", {})
+    metrics = {f"{split}.{name}": value for split, named in splits.items() for name, value in named.items()}
+    return {"metrics": finite(metrics), "parameters": result.get("parameters"), "seconds": result.get("seconds")}
 
 
 def _run(task: Task) -> None:
-    if task.start == "keep":
+    """Run the point; where a process of a sweep that was killed is still at its last step there, wait for it."""
+    start, deadline = task.start, time.monotonic() + WAIT_SECONDS
+    told = False
+    while True:
+        try:
+            return _run_once(task, start)
+        except BusyError:
+            if time.monotonic() > deadline or not RunFolder(task.folder).config.is_file():
+                raise
+        start = "go on"
+        if not told:
+            print(f"dlcourse: note: {task.folder}: another process is still running there; waiting", file=sys.stderr)
+            told = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _run_once(task: Task, start: Start) -> None:
+    if start == "keep":
         result = RunFolder(task.folder).read_result()
-        if result["status"] == "diverged":
-            raise DivergenceError(result["error"])
+        if result.get("status") == "diverged":
+            raise DivergenceError(result.get("error") or "diverged")
         return
-    if task.start == "go on":
+    if start == "go on":
         try:
             run(resume=task.folder, device=task.device, quiet=True, plots=False)
             return

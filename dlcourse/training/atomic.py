@@ -10,6 +10,7 @@ from typing import Any
 
 from dlcourse.characters import encodable
 from dlcourse.errors import DlcourseError
+from dlcourse.records.writing import create
 
 TEMPORARY = ".partial"
 
@@ -38,7 +39,7 @@ def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
     with loud(path):
         temporary = _temporary(path)
         try:
-            with open(temporary, "wb") as file:
+            with create(temporary) as file:
                 file.write(content)
                 file.flush()
                 if durable:

@@ -2,7 +2,9 @@
 
 import contextlib
 import datetime
+import errno
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -10,10 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dlcourse.errors import UserError
+from dlcourse.errors import BusyError, UserError
 from dlcourse.records import Environment, Event, RunState, parse_events, read
+from dlcourse.records.writing import append, real_folder
 from dlcourse.training.atomic import loud, remove_leftovers, write_bytes, write_json
 
+_HIDDEN = re.compile(r"\.(\d{8}T\d{6}Z-[0-9a-f]{6}|\d+-.+)\.(\d{1,9})")
+"""The name of a folder that is being made, a run's (or a sweep's) or a point's; the number is the process."""
 _NAME = re.compile(r"\w[\w.+ -]{0,99}")
 
 
@@ -73,36 +78,40 @@ class RunFolder:
         raise UserError(f"{path}: not a run folder (there is no config.yaml in it){hint}")
 
     @classmethod
-    def create(cls, out: str | os.PathLike, name: str, config: str, environment: Mapping[str, Any]) -> "RunFolder":
+    def create(cls, out: str | os.PathLike, name: str, *content: Any) -> "RunFolder":
         """Make ``out/name/<UTC time>-<id>/``, see :func:`fresh_path` and :meth:`create_at`."""
-        return cls.create_at(fresh_path(out, name), config, environment)
+        return cls.create_at(fresh_path(out, name), *content)
 
     @classmethod
-    def create_at(cls, path: str | os.PathLike, config: str, environment: Mapping[str, Any]) -> "RunFolder":
-        """Make a run folder that holds its config and environment from the moment it can be seen.
+    def create_at(
+        cls,
+        path: str | os.PathLike,
+        config: str,
+        environment: Mapping[str, Any],
+        result: RunState | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> "RunFolder":
+        """Make a run folder that holds its config, its environment and what is given from the moment it can be seen.
 
+        Args:
+            result: the first ``result.json``.
+            files: further ones, by their path in the folder.
         Raises:
-            UserError: there is something at ``path``, or nothing can be made there.
+            BusyError: there is something at ``path``.
+            UserError: nothing can be made there.
             DlcourseError: the disk is full.
         """
         folder = cls(path)
-        hidden = folder.path.with_name(f".{folder.path.name}.{os.getpid()}")
-        with loud(folder.path):
-            try:
-                if folder.path.exists() and any(folder.path.iterdir()):
-                    raise UserError(f"{path}: there is something already; a run folder is never overwritten")
-                hidden.mkdir(parents=True)
-            except (PermissionError, NotADirectoryError, FileExistsError) as error:
-                raise UserError(f"{path}: a run folder cannot be made there: {error.strerror}") from error
-            try:
-                made = cls(hidden)
-                write_bytes(made.config, config.encode())
-                write_json(made.environment, environment, durable=False)
-                made.checkpoints.mkdir()
-                os.rename(hidden, folder.path)
-            except BaseException:
-                shutil.rmtree(hidden, ignore_errors=True)
-                raise
+        with made_whole(folder.path) as hidden:
+            made = cls(hidden)
+            write_bytes(made.config, config.encode())
+            write_json(made.environment, environment, durable=False)
+            if result is not None:
+                made.write_result(result)
+            for name, content in (files or {}).items():
+                (hidden / name).parent.mkdir(exist_ok=True)
+                write_bytes(hidden / name, content, durable=False)
+            made.checkpoints.mkdir()
         return folder
 
     @contextlib.contextmanager
@@ -110,13 +119,16 @@ class RunFolder:
         """Keep other processes from training in this folder; given back when the process ends, however it ends.
 
         Raises:
-            UserError: another process holds it.
+            BusyError: another process holds it.
+            UserError: a folder inside is a link: nothing is written through it.
         """
+        for inside in (self.checkpoints, self.plots):
+            real_folder(inside)
         with loud(self.path):
-            file = open(self.path / ".lock", "a+")  # noqa: SIM115 - held for as long as the lock
+            file = append(self.path / ".lock")
         with file:
             if not _lock(file.fileno()):
-                raise UserError(f"{self.path}: another process is running in this folder") from None
+                raise BusyError(f"{self.path}: another process is running in this folder") from None
             for folder in (self.path, self.checkpoints):
                 remove_leftovers(folder)
             yield
@@ -152,6 +164,79 @@ class RunFolder:
             return read(path, kind)
         except FileNotFoundError:
             return {}
+
+
+@contextlib.contextmanager
+def made_whole(path: Path) -> Iterator[Path]:
+    """A hidden folder beside ``path`` to be filled, which then gets that name: nobody sees it half full.
+
+    What a process that was killed in the middle left beside it is removed.
+
+    Raises:
+        BusyError: there is something at ``path``.
+        UserError: nothing can be made there.
+        DlcourseError: the disk is full.
+    """
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    with loud(path):
+        try:
+            if path.exists() and any(path.iterdir()):
+                raise BusyError(f"{path}: there is something already; a run folder is never overwritten")
+            hidden.mkdir(parents=True)
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise UserError(f"{path}: a run folder cannot be made there: {error.strerror}") from error
+        try:
+            with append(hidden / ".lock") as file:
+                _lock(file.fileno())  # so that other processes know that it is being filled
+                file.write(platform.node().encode())
+                file.flush()
+                remove_unfinished(path.parent)
+                yield hidden
+                _rename(hidden, path)
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
+
+
+def _rename(hidden: Path, path: Path) -> None:
+    try:
+        os.rename(hidden, path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise BusyError(f"{path}: another process made it a moment ago") from error
+        raise
+
+
+def remove_unfinished(parent: Path) -> None:
+    """Delete the hidden folders in which processes were making a run or a sweep when they were killed."""
+    for folder in parent.glob(".*.*"):
+        match = _HIDDEN.fullmatch(folder.name)
+        if match and not folder.is_symlink() and folder.is_dir() and _abandoned(folder, int(match[2])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _abandoned(folder: Path, pid: int) -> bool:
+    """Whether the process that was filling the folder is gone, and it was one of this machine."""
+    if _alive(pid):
+        return False
+    try:
+        with open(folder / ".lock", "rb+") as file:
+            host = file.read(1000).decode(errors="replace")
+            return host in ("", platform.node()) and _lock(file.fileno())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _lock(descriptor: int) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.records import Event, parse_events
+from dlcourse.records.writing import append
 from dlcourse.training.atomic import finite, loud, write_bytes
 from dlcourse.training.callback import Callback, until_multiple
 
@@ -62,7 +63,7 @@ class History(Callback):
         if self.path is None:
             self._kept.append(line)
             return
-        with loud(self.path), open(self.path, "ab") as file:
+        with loud(self.path), append(self.path) as file:
             file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     @property
@@ -87,7 +88,7 @@ class History(Callback):
     def sync(self) -> None:
         """Make sure that the lines are on the disk: a checkpoint that counts them is about to be written."""
         if self.path is not None:
-            with loud(self.path), open(self.path, "ab") as file:
+            with loud(self.path), append(self.path) as file:
                 os.fsync(file.fileno())
 
     def state_dict(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class History(Callback):
                 said = f"{lost} of the {self._keep} lines up to step {step} are damaged or missing and are dropped"
                 self._say(f"{self.path}: {said}")
         else:
-            with open(self.path, "ab") as file:
+            with append(self.path) as file:
                 file.truncate(sum(len(lines[i]) + 1 for i in kept))
         self._lines = len(kept)
         return (events[kept[-1]] or {}) if kept else {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from dlcourse.characters import visible
 from dlcourse.errors import DlcourseError
+from dlcourse.records.writing import append
 from dlcourse.streams import show
 from dlcourse.training.atomic import loud
 
@@ -60,8 +61,8 @@ class Log:
             show(text)
 
     def _write(self, lines: list[str]) -> None:
-        with loud(self.path), open(self.path, "a", encoding="utf-8") as file:
-            file.writelines(lines)
+        with loud(self.path), append(self.path) as file:
+            file.write("".join(lines).encode("utf-8", "replace"))
 
     def _try_to_write(self, lines: list[str]) -> None:
         try:

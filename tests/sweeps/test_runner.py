@@ -2,13 +2,14 @@ import csv
 import json
 import math
 import shutil
+import threading
 
 import numpy as np
 import pytest
 
 from dlcourse import config, experiment
 from dlcourse.data import prepare
-from dlcourse.errors import ConfigError, Interrupted, UserError
+from dlcourse.errors import ChangedDataError, ConfigError, Interrupted, UserError
 from dlcourse.sweeps import execution, expand, point, run_sweep
 from dlcourse.sweeps.folder import ARRAYS
 from dlcourse.training.folder import RunFolder
@@ -323,3 +324,65 @@ def test_a_sweep_over_whole_components(make, tmp_path):
     result = quietly(make(sweep={"grid": {"optimizer": optimizers}}), tmp_path)
     assert [each.id for each in result.points] == ["000-optimizer=least_squares", "001-optimizer=sgd_lr=0.1"]
     assert {each.status for each in result.points} == {"done"}
+
+
+def test_a_point_whose_process_still_runs_is_waited_for(make, tmp_path, monkeypatch, capsys):
+    """As where a sweep was killed and is resumed while its orphan finishes a long step."""
+    first = quietly(make(), tmp_path)
+    state = json.loads((first.folder / "sweep.json").read_text())
+    state["points"][0]["status"] = "running"
+    (first.folder / "sweep.json").write_text(json.dumps(state))
+    place = first.folder / first.points[0].folder
+    result = json.loads((place / "result.json").read_text())
+    (place / "result.json").write_text(json.dumps({**result, "status": "running"}))
+    holder = RunFolder(place).lock()
+    holder.__enter__()
+    timer = threading.Timer(0.3, lambda: holder.__exit__(None, None, None))
+    timer.start()
+    again = run_sweep(resume=first.folder, quiet=True, plots=False)
+    timer.join()
+    assert again.status == "done" and [point.status for point in again.points] == ["done"] * 3
+    assert "another process is still running there; waiting" in capsys.readouterr().err
+    assert [path.name for path in (first.folder / "points").iterdir() if path.name.endswith(".2")] == []
+    (place / "result.json").write_text(json.dumps({**result, "status": "running"}))
+    monkeypatch.setattr("dlcourse.sweeps.point.WAIT_SECONDS", 0.0)
+    with RunFolder(place).lock():
+        assert run_sweep(resume=first.folder, quiet=True, plots=False).status == "failed"
+
+
+def test_a_sweep_on_data_that_changed_is_not_gone_on_with(make, tmp_path):
+    def table(rows):
+        lines = [f"{i / 7},{(i * i) % 11}" for i in range(rows)]
+        (tmp_path / "d.csv").write_text("\n".join(["x,y", *lines]) + "\n")
+
+    table(40)
+    data = {"name": "csv", "path": str(tmp_path / "d.csv"), "target": "y", "split": {"val": 0.25}}
+    first = quietly(make(data=data), tmp_path / "runs")
+    table(41)
+    with pytest.raises(ChangedDataError, match=r"since its point 000-degree=1 was trained: .*now"):
+        run_sweep(resume=first.folder, quiet=True)
+    table(40)
+    assert run_sweep(resume=first.folder, quiet=True, plots=False).status == "done"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"points": [{}]}', "[" * 50_000, None], ids=lambda text: str(text)[:20])
+def test_a_sweep_whose_file_is_damaged_is_taken_up_from_its_points(make, tmp_path, content, capsys):
+    first = quietly(make(), tmp_path)
+    file = first.folder / "sweep.json"
+    before = json.loads(file.read_text())
+    if content is None:  # a point less, which nobody ran out of
+        content = json.dumps({**before, "points": before["points"][1:]})
+    file.write_text(content)
+    again = run_sweep(resume=first.folder, plots=False)
+    assert f"{file}: " in (out := capsys.readouterr().out) and "written anew from the points' folders" in out
+    assert again.status == "done" and [point.metrics for point in again.points] == [p.metrics for p in first.points]
+    assert json.loads(file.read_text())["best"] == before["best"]
+
+
+def test_a_sweep_writes_through_no_link(make, tmp_path):
+    first = quietly(make(), tmp_path / "runs")
+    place = first.folder / "points"
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="points: expected a folder, got a symbolic link"):
+        run_sweep(resume=first.folder, quiet=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dlcourse.errors import UserError
-from dlcourse.training.folder import RunFolder, fresh_path
+from dlcourse.errors import BusyError, UserError
+from dlcourse.training.folder import RunFolder, fresh_path, made_whole, remove_unfinished
 
 from .forks import dies_at
 
@@ -109,3 +109,41 @@ def test_a_history_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     assert folder.read_history() == [{"event": "train", "step": 1}]
     folder.metrics.write_text('{"event": "train", "step": 1}\n{"st\n[1]\n{"event": "train", "step": 3}\n')
     assert [event["step"] for event in folder.read_history()] == [1, 3]
+
+
+def test_what_a_killed_process_left_half_made_is_swept_up(tmp_path: Path) -> None:
+    stamp, dead = "20260101T000000Z-0a1b2c", 999_999_999
+    gone = [tmp_path / f"exp/.{stamp}.{dead}", tmp_path / f"exp/.003-degree=4.{dead}"]
+    kept = [tmp_path / f"exp/.{stamp}.{os.getppid()}", tmp_path / "exp/.backup.1", tmp_path / f"exp/{stamp}"]
+    other_host = tmp_path / f"exp/.{stamp.replace('a', 'b')}.{dead}"
+    for place in (*gone, *kept, other_host):
+        place.mkdir(parents=True)
+        (place / "config.yaml").write_text("name: exp\n")
+    (other_host / ".lock").write_text("another-machine")
+    create(tmp_path)
+    assert not any(place.exists() for place in gone)
+    assert all(place.exists() for place in (*kept, other_host))
+
+
+def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path, monkeypatch) -> None:
+    with made_whole(tmp_path / "20260101T000000Z-0a1b2c") as hidden:
+        monkeypatch.setattr("dlcourse.training.folder._alive", lambda pid: False)  # of a process that cannot be seen
+        create(tmp_path)
+        remove_unfinished(tmp_path)
+        assert hidden.is_dir()
+
+
+def test_two_that_make_the_same_folder(tmp_path: Path) -> None:
+    with pytest.raises(BusyError, match="made it a moment ago"), made_whole(tmp_path / "a"):
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a/config.yaml").write_text("")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_first_result_is_there_with_the_folder(tmp_path: Path) -> None:
+    moments, started = 0, {"status": "running", "config_overrides": {"train.epochs": 2}}
+    while dies_at(moments, lambda n=moments: RunFolder.create_at(tmp_path / str(n), "name: exp\n", {}, started)):
+        if (tmp_path / str(moments)).exists():
+            assert RunFolder(tmp_path / str(moments)).read_result() == started
+        moments += 1
+    assert moments >= 8
