@@ -1,10 +1,11 @@
 """Losses as modules, which a config names; the equations stand in ``dlcourse/ops/loss.py``."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dlcourse.autograd import Tensor
 from dlcourse.nn.module import Module
 from dlcourse.ops import loss
+from dlcourse.ops.class_weights import check_reduction
 from dlcourse.registry import register
 from dlcourse.types import Fraction, NonNegative
 
@@ -28,20 +29,22 @@ class CrossEntropyLoss(Loss):
     """The mean of -log softmax(logits) at the labels: the likelihood of a categorical model.
 
     Args:
+        reduction: the mean over the samples or their sum; in Python also "none", a loss for each.
         label_smoothing: share of the target's probability that is spread over all classes evenly.
     """
 
     tasks = ("classification",)
 
-    def __init__(self, *, label_smoothing: Fraction = 0.0):
+    def __init__(self, *, reduction: Literal["mean", "sum"] = "mean", label_smoothing: Fraction = 0.0):
         super().__init__()
-        self.label_smoothing = label_smoothing
+        check_reduction("CrossEntropyLoss", reduction)
+        self.reduction, self.label_smoothing = reduction, label_smoothing
 
     def extra_repr(self) -> str:
-        return f"label_smoothing={self.label_smoothing}"
+        return f"reduction={self.reduction!r}, label_smoothing={self.label_smoothing}"
 
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
-        return loss.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return loss.cross_entropy(logits, labels, reduction=self.reduction, label_smoothing=self.label_smoothing)
 
 
 @register("loss", "multiclass_hinge")

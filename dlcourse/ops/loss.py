@@ -1,7 +1,7 @@
 """Losses: a scalar from predictions and targets. Targets are constants; no gradient goes to them."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,9 +12,13 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.linear import matmul
 from dlcourse.backend.kernels.loss import softmax_cross_entropy
 from dlcourse.backend.kernels.select import selected
+from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
+from dlcourse.ops import class_weights
 
 __all__ = ["cross_entropy", "gaussian_nll", "half_sse", "mse_loss", "multiclass_hinge"]
+
+Reduction = Literal["mean", "sum", "none"]
 
 
 class CrossEntropy(Function):
@@ -114,19 +118,38 @@ class MulticlassHinge(Function):
         return selected(grad * (dout / max(1, len(grad))), grad != 0)
 
 
-def cross_entropy(logits: Tensor, labels: Any, *, label_smoothing: float = 0.0) -> Tensor:
-    """The mean cross-entropy of softmax(logits) against integer labels.
+def cross_entropy(
+    logits: Tensor,
+    labels: Any,
+    *,
+    label_smoothing: float = 0.0,
+    weight: Any = None,
+    ignore_index: int | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """The cross-entropy of softmax(logits) against labels or probabilities; as in PyTorch, classes last.
 
     Args:
         logits: (..., C), unnormalised.
-        labels: (...,) integers in 0..C-1, an array or tensor.
+        labels: (...,) integers in 0..C-1, an array or tensor; or probabilities (..., C), floats, which may need a
+            gradient.
         label_smoothing: share of the target spread evenly over the classes, in 0..1.
+        weight: (C,), how much each class counts; the mean is then over the weights of the labels.
+        ignore_index: a label that does not count. None of them by default, where PyTorch leaves out -100.
+        reduction: "mean", "sum", or "none": a loss for each label.
     Raises:
         ShapeError: the shapes do not fit, or labels are no integers.
-        ValueError: ``label_smoothing`` is outside 0..1.
+        ValueError: ``label_smoothing`` is outside 0..1, or ``reduction`` is none of the three.
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in 0..1, got {label_smoothing}")
+    class_weights.check_reduction("cross_entropy", reduction)
+    given = getattr(labels, "dtype", None)
+    if given is not None and is_floating(given) and labels.ndim == logits.ndim:
+        return class_weights.of_probabilities(logits, labels, weight, reduction, label_smoothing)
+    if weight is not None or ignore_index is not None or reduction != "mean":
+        labels = _labels("cross_entropy", logits, labels, ignore_index)
+        return class_weights.of_labels(logits, labels, weight, ignore_index, reduction, label_smoothing)
     return apply(CrossEntropy(_labels("cross_entropy", logits, labels), float(label_smoothing)), logits)
 
 
@@ -175,7 +198,7 @@ def _targets(name: str, outputs: Tensor, targets: Any) -> Array:
     return array.astype(outputs.dtype, copy=False)
 
 
-def _labels(name: str, logits: Tensor, labels: Any) -> Array:
+def _labels(name: str, logits: Tensor, labels: Any, ignored: int | None = None) -> Array:
     array = _on_device(logits, labels)
     if array.dtype.kind not in "iu":
         raise ShapeError(f"{name}: labels are integers, got {array.dtype}")
@@ -183,9 +206,10 @@ def _labels(name: str, logits: Tensor, labels: Any) -> Array:
         raise ShapeError(f"{name}: logits {logits.shape} need labels {logits.shape[:-1]}, got {array.shape}")
     # Negative labels would index from the end without a word. On a GPU the check would wait for the device at each
     # step; there the data layer has checked the labels when it read them, and the loss of one that is wrong is NaN.
-    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= logits.shape[-1]):
+    known = array if ignored is None else array[array != ignored]
+    if isinstance(known, np.ndarray) and known.size and (known.min() < 0 or known.max() >= logits.shape[-1]):
         raise ShapeError(
-            f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {array.min()}..{array.max()}: the model has "
+            f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {known.min()}..{known.max()}: the model has "
             f"{logits.shape[-1]} outputs, one for each class"
         )
     return array

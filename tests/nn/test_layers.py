@@ -237,7 +237,7 @@ SETTINGS = {
     "ELU": {"alpha": 0.25},
     "GELU": {"approximate": "tanh"},
     "Softmax": {"axis": -2},
-    "CrossEntropyLoss": {"label_smoothing": 0.25},
+    "CrossEntropyLoss": {"reduction": "sum", "label_smoothing": 0.25},
     "MulticlassHingeLoss": {"margin": 0.25},
 }
 

@@ -276,6 +276,26 @@ CASES = [
         ((2, 2, 3),),
         lambda t, z: t.nn.functional.cross_entropy(z.reshape(4, 3), t.as_tensor(LABELS[:4])),
     ),
+    *[
+        Case(
+            f"cross_entropy-weights-{reduction}",
+            lambda z, reduction=reduction: F.cross_entropy(
+                z, LABELS, weight=[0.5, 2.0, 1.0], ignore_index=1, reduction=reduction, label_smoothing=0.1
+            ),
+            ((5, 3),),
+            lambda t, z, reduction=reduction: t.nn.functional.cross_entropy(
+                z, t.as_tensor(LABELS), t.tensor([0.5, 2.0, 1.0], dtype=z.dtype), ignore_index=1,
+                reduction=reduction, label_smoothing=0.1,
+            ),
+        )  # fmt: skip
+        for reduction in ("mean", "sum", "none")
+    ],
+    Case(
+        "cross_entropy-probabilities",
+        lambda z, p: F.cross_entropy(z, p, label_smoothing=0.2),
+        ((5, 3), (5, 3)),
+        lambda t, z, p: t.nn.functional.cross_entropy(z, p, label_smoothing=0.2),
+    ),
     Case(
         "multiclass_hinge",
         lambda s: F.multiclass_hinge(s, LABELS),

@@ -28,6 +28,10 @@ def first(x: Tensor) -> Tensor:
     return x if x.ndim < 3 else x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
+def last_of_probabilities(labels: Tensor) -> Tensor:
+    return last(labels) if labels.dtype.kind == "f" else labels
+
+
 def swapped(ours: Callable) -> Callable:
     """With its first two arguments in the other order."""
     return lambda a, b, *args, **kwargs: called(ours, (b, a, *args), kwargs)
@@ -144,7 +148,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "nn.functional.silu.complex": F.silu,
     "nn.functional.softplus": F.softplus,
     "nn.functional.gelu": F.gelu,
-    "nn.functional.cross_entropy": turned(F.cross_entropy, last),
+    "nn.functional.cross_entropy": turned(F.cross_entropy, last, last_of_probabilities),
     # --- layers ---------------------------------------------------------------------------------------------------
     "nn.functional.linear": F.linear,
     "nn.functional.embedding": swapped(F.embedding),
@@ -217,7 +221,7 @@ MODULES = {
     "nn.Softmax": Layer(nn.Softmax),
     "nn.Softplus": Layer(nn.Softplus),
     "nn.Tanh": Layer(nn.Tanh),
-    "nn.CrossEntropyLoss": Layer(nn.CrossEntropyLoss, (last,)),
+    "nn.CrossEntropyLoss": Layer(nn.CrossEntropyLoss, (last, last_of_probabilities)),
     "nn.MSELoss": Layer(nn.MSELoss),
 }
 
