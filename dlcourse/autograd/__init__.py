@@ -4,7 +4,7 @@ from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradien
 from dlcourse.autograd.flat import FlatParameters
 from dlcourse.autograd.function import Function
 from dlcourse.autograd.parameter import Parameter
-from dlcourse.autograd.tensor import Tensor, apply, as_tensor, is_grad_enabled, no_grad, paired, tensor
+from dlcourse.autograd.tensor import Tensor, apply, as_tensor, at_once, is_grad_enabled, no_grad, paired, tensor
 
 __all__ = [
     "FlatParameters",
@@ -14,6 +14,7 @@ __all__ = [
     "Tensor",
     "apply",
     "as_tensor",
+    "at_once",
     "gradcheck",
     "is_grad_enabled",
     "no_grad",

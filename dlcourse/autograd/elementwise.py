@@ -51,12 +51,13 @@ class Mul(Function):
     wide = True
 
     def forward(self, a: Any, b: Any) -> Array:
-        self.a, self.b = a, b
+        self.shapes = shape_of(a), shape_of(b)
+        self.a, self.b = a if self.needs[1] else None, b if self.needs[0] else None  # no more than the gradients need
         return a * b
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(dout * self.b, shape_of(self.a)) if self.needs[0] else None
-        db = unbroadcast(dout * self.a, shape_of(self.b)) if self.needs[1] else None
+        da = unbroadcast(dout * self.b, self.shapes[0]) if self.needs[0] else None
+        db = unbroadcast(dout * self.a, self.shapes[1]) if self.needs[1] else None
         return da, db
 
 
@@ -67,13 +68,14 @@ class Div(Function):
     fractional = True
 
     def forward(self, a: Any, b: Any) -> Array:
-        self.a, self.b = a, b
+        self.shapes = shape_of(a), shape_of(b)
+        self.a, self.b = a if self.needs[1] else None, b
         return a / b
 
     def backward(self, dout: Array) -> tuple:
         da_full = dout / self.b
-        da = unbroadcast(da_full, shape_of(self.a)) if self.needs[0] else None
-        db = unbroadcast(-da_full * (self.a / self.b), shape_of(self.b)) if self.needs[1] else None
+        da = unbroadcast(da_full, self.shapes[0]) if self.needs[0] else None
+        db = unbroadcast(-da_full * (self.a / self.b), self.shapes[1]) if self.needs[1] else None
         return da, db
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd.parameter import Parameter
+from dlcourse.autograd.version import Version
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
 from dlcourse.backend.precision import full, is_half
@@ -111,7 +112,8 @@ class FlatParameters:
         p.leave_buffer()
         p._array = owner._array.T if turned else owner._array
         p._full = owner._full.T if turned and owner._full is not None else owner._full
-        p._flat, p._owner, p._turned, p._grad = self, owner, turned, None
+        owner._version = owner._version or Version()
+        p._flat, p._owner, p._turned, p._grad, p._version = self, owner, turned, None, owner._version
         if grad is not None:
             p.accumulate(grad.data)
 
@@ -176,6 +178,18 @@ class FlatParameters:
         """A recorded step wrote into the buffer: what ``p.grad`` gave before stays, the next is what is there now."""
         for p in self.parameters:
             p._taken = None
+        self.mark_changed("a recorded step", self.resting())
+
+    def mark_changed(self, what: str, but: tuple[int, ...] = ()) -> None:
+        """Say that the values were changed in place: a graph that saved them before cannot go backward any more.
+
+        Args:
+            what: by what, for the error.
+            but: places in ``parameters`` of those that were not.
+        """
+        for i, p in enumerate(self.parameters):
+            if p._version is not None and i not in but:
+                p._version.change(what)
 
     def ready_grad(self) -> Array:
         """The whole gradient; what received nothing counts as zero, and is noted in ``absent``."""

@@ -50,6 +50,9 @@ class Function:
     """Whether :meth:`backward` takes None for the gradient 1 with which a pass starts. A loss says so: it hands its own
     gradient on as it is, and nobody makes the 1 or multiplies by it, which on a GPU is two kernels in every step."""
 
+    view: bool = False
+    """Whether the value may be a view of the first input's memory, so that a change of the one is one of the other."""
+
     def forward(self, *inputs: Any) -> Any:
         """The value, an array or a tuple of arrays. Inputs are arrays or Python numbers."""
         raise NotImplementedError

@@ -18,22 +18,26 @@ class MatMul(Function):
         inner = b.shape[-2] if b.ndim > 1 else b.shape[0] if b.ndim else None
         if a.ndim == 0 or inner is None or a.shape[-1] != inner:
             raise ShapeError(f"matmul: the last axis of {a.shape} has to match the second to last of {b.shape}")
-        self.a, self.b = a, b
+        self.shapes = a.shape, b.shape
+        self.a, self.b = a if self.needs[1] else None, b if self.needs[0] else None  # no more than the gradients need
         return matmul(a, b)
 
     def backward(self, dout: Array) -> tuple:
-        a = self.a if self.a.ndim > 1 else self.a[None, :]
-        b = self.b if self.b.ndim > 1 else self.b[:, None]
+        a_shape, b_shape = self.shapes
         dy = dout  # as the product of two matrices: give back the axes that vectors took away
-        if self.a.ndim == 1:
-            dy = dy[..., None, :] if self.b.ndim > 1 else dy[None]
-        if self.b.ndim == 1:
+        if len(a_shape) == 1:
+            dy = dy[..., None, :] if len(b_shape) > 1 else dy[None]
+        if len(b_shape) == 1:
             dy = dy[..., None]
         da = db = None
         if self.needs[0]:
-            da = unbroadcast(matmul(dy, b.swapaxes(-1, -2)), a.shape).reshape(self.a.shape)
+            b = self.b if len(b_shape) > 1 else self.b[:, None]
+            da = unbroadcast(matmul(dy, b.swapaxes(-1, -2)), a_shape if len(a_shape) > 1 else (1, *a_shape))
+            da = da.reshape(a_shape)
         if self.needs[1]:
-            db = unbroadcast(matmul(a.swapaxes(-1, -2), dy), b.shape).reshape(self.b.shape)
+            a = self.a if len(a_shape) > 1 else self.a[None, :]
+            db = unbroadcast(matmul(a.swapaxes(-1, -2), dy), b_shape if len(b_shape) > 1 else (*b_shape, 1))
+            db = db.reshape(b_shape)
         return da, db
 
 

@@ -1,5 +1,6 @@
 """Parameter: a tensor that training changes."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +74,11 @@ class Parameter(Tensor):
 
     def assign(self, value: Array) -> None:
         """Copy values in, rounded where the model computes in half precision."""
+        self._copy_in(value)
+        if self._version is not None:
+            self._version.change("a state that was loaded or values that were assigned")
+
+    def _copy_in(self, value: Array) -> None:
         if isinstance(self._array, np.ndarray) and not self._array.flags.writeable:
             self._array = self._array.copy()  # another parameter's old array, see FlatParameters._guard_old_arrays
         self.full[...] = value
@@ -80,6 +86,12 @@ class Parameter(Tensor):
             self._array[...] = self._full
         if self._flat is not None:
             self._flat.refresh_old_arrays()
+
+    def _changed(self, name: str, compute: Callable, other: Any) -> Tensor:
+        return self._written(name, compute, other)
+
+    def _write(self, values: Array) -> None:
+        self._copy_in(values)
 
     def convert(self, target: backend.Backend | None, dtype: Any) -> None:
         """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped.

@@ -11,6 +11,8 @@ from dlcourse.backend.layout import side_by_side
 class Reshape(Function):
     """y holds x's elements, row by row, in another shape; dx is dy in x's."""
 
+    view = True
+
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
 
@@ -24,6 +26,8 @@ class Reshape(Function):
 
 class Transpose(Function):
     """y has x's axes in another order (reversed without one); dx puts them back."""
+
+    view = True
 
     def __init__(self, axes: tuple[int, ...] | None = None):
         self.axes = axes
@@ -42,6 +46,8 @@ class Transpose(Function):
 
 class GetItem(Function):
     """y = x[index], slices or arrays of indices; dx sums dy at the places it came from."""
+
+    view = True
 
     def __init__(self, index: Any):
         self.index = index
@@ -91,6 +97,8 @@ class Stack(Function):
 class Unbind(Function):
     """y_0, y_1, ... are the slices of x along its first axis; dx joins their gradients."""
 
+    view = True
+
     def forward(self, x: Array) -> tuple:
         self.shape, self.dtype = x.shape, x.dtype
         return tuple(x)
@@ -108,6 +116,8 @@ class Unbind(Function):
 
 class BroadcastTo(Function):
     """y repeats x to a larger shape as NumPy broadcasts; dx sums dy over what was repeated."""
+
+    view = True
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape

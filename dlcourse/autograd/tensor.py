@@ -10,13 +10,14 @@ import heapq
 import itertools
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import axes, elementwise, linalg, promotion, reduce, shape
+from dlcourse.autograd import version as versions
 from dlcourse.autograd.function import Function, InFloat32
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
@@ -40,6 +41,7 @@ _order = itertools.count()
 
 class _Mode(threading.local):
     recording = True
+    counting = True
 
 
 _mode = _Mode()
@@ -55,6 +57,18 @@ def no_grad() -> Iterator[None]:
         _mode.recording = before
 
 
+class at_once:
+    """``with at_once():`` the graphs made inside go backward before any weight changes: changes are not counted."""
+
+    __slots__ = ("before",)
+
+    def __enter__(self) -> None:
+        self.before, _mode.counting = _mode.counting, False
+
+    def __exit__(self, *_: Any) -> None:
+        _mode.counting = self.before
+
+
 def is_grad_enabled() -> bool:
     """Whether operations record a graph now."""
     return _mode.recording
@@ -63,13 +77,14 @@ def is_grad_enabled() -> bool:
 class Node:
     """One executed operation in the graph."""
 
-    __slots__ = ("function", "order", "outputs", "parents")
+    __slots__ = ("function", "inputs", "order", "outputs", "parents")
 
-    def __init__(self, function: Function, parents: tuple, outputs: int):
+    def __init__(self, function: Function, parents: tuple, outputs: int, inputs: Sequence[versions.Seen]):
         self.function: Function | None = function
         # For each input that wants a gradient its leaf tensor, or the node that made it and which output it was.
         self.parents: tuple[Any, ...] = parents
         self.outputs = outputs
+        self.inputs = inputs
         self.order = next(_order)
 
     def backward(self, douts: list, retain_graph: bool) -> list[tuple[Any, Array]]:
@@ -80,13 +95,24 @@ class Node:
                 "backward through a graph that is gone: it was used by an earlier backward; "
                 "pass retain_graph=True there to walk it twice"
             )
+        for version, count, array in self.inputs:
+            if version.count != count:
+                versions.check(function, version, array)
         function.destinations = _destinations(parents)
         dins = function.backward(*douts)
         if not isinstance(dins, tuple):
             dins = (dins,)
         if not retain_graph:
-            self.function, self.parents = None, ()
-        return [(parent, din) for parent, din in zip(parents, dins, strict=True) if parent is not None]
+            self.function, self.parents, self.inputs = None, (), ()
+        if len(dins) != len(parents):
+            raise RuntimeError(
+                f"{type(function).__name__}.backward returned {len(dins)} gradients for {len(parents)} inputs: return "
+                "one for each, None where none is needed"
+            )
+        found = [(parent, din) for parent, din in zip(parents, dins, strict=True) if parent is not None]
+        if any(din is None for _, din in found):
+            raise _no_gradient(function, parents, dins)
+        return found
 
 
 def apply(function: Function, *inputs: Any) -> Any:
@@ -119,9 +145,12 @@ def apply(function: Function, *inputs: Any) -> Any:
         Tensor(np.asarray(array) if isinstance(array, np.generic) else array)
         for array in (value if several else (value,))
     )
+    if function.view:
+        for out in outputs:
+            out._version = versions.of_view(out.data, inputs[0])
     if any(function.needs):
         parents = tuple(_source(x) if need else None for x, need in zip(inputs, function.needs, strict=True))
-        node = Node(function, parents, len(outputs))
+        node = Node(function, parents, len(outputs), versions.seen(inputs, arrays) if _mode.counting else ())
         for index, out in enumerate(outputs):
             out.requires_grad, out._node, out._index = True, node, index
     return outputs if several else outputs[0]
@@ -131,6 +160,14 @@ def _described(function: Function, arrays: list, what: str) -> str:
     """Which operation, and its inputs' shapes or types."""
     values = ", ".join(str(getattr(a, what)) for a in arrays if hasattr(a, what))
     return f"{type(function).__name__.lower()}: inputs of {what} {values}"
+
+
+def _no_gradient(function: Function, parents: tuple, dins: tuple) -> RuntimeError:
+    places = [i for i, parent in enumerate(parents) if parent is not None and dins[i] is None]
+    return RuntimeError(
+        f"{type(function).__name__}.backward returned None for input {', '.join(map(str, places))}, which needs a "
+        "gradient: return an array of the input's shape, of zeros where the gradient is 0"
+    )
 
 
 def _destinations(parents: tuple) -> tuple[Array | None, ...]:
@@ -164,7 +201,7 @@ class Tensor:
         requires_grad: whether operations on it are recorded.
     """
 
-    __slots__ = ("__weakref__", "_grad", "_index", "_node", "data", "requires_grad")
+    __slots__ = ("__weakref__", "_grad", "_index", "_node", "_version", "data", "requires_grad")
     __array_priority__ = 1000  # so that CuPy's array + tensor comes to Tensor.__radd__
 
     def __init__(self, data: Array, requires_grad: bool = False):
@@ -173,6 +210,7 @@ class Tensor:
         self._grad: Array | None = None
         self._node: Node | None = None
         self._index = 0
+        self._version: versions.Version | None = None  # made when a graph first looks at it
 
     def __getattr__(self, name: str) -> Any:
         """Only for what is not there: names that PyTorch has, with those that they have here."""
@@ -297,7 +335,11 @@ class Tensor:
 
     def detach(self) -> "Tensor":
         """The same values outside the graph, sharing memory."""
-        return Tensor(self.data)
+        detached = Tensor(self.data)
+        if self._node is None and self._version is None:
+            self._version = versions.Version()
+        detached._version = self._version
+        return detached
 
     # --- gradients ----------------------------------------------------------------------------------------------------
 
@@ -407,6 +449,67 @@ class Tensor:
 
     def __abs__(self) -> "Tensor":
         return apply(elementwise.Abs(), self)
+
+    # --- in place -----------------------------------------------------------------------------------------------------
+
+    def copy_(self, source: Any) -> "Tensor":
+        """Copy values in, broadcast to this shape and cast to this type; returns this tensor.
+
+        Raises:
+            RuntimeError: this tensor belongs to a graph, or would while operations are recorded.
+            ShapeError: the values do not fit.
+        """
+        return self._written("copy_", self._broadcast, source)
+
+    def _broadcast(self, source: Any) -> "Tensor":
+        array = backend.of(self.data).asarray(_array(source), dtype=self.dtype)
+        try:
+            return Tensor(backend.array_module(array).broadcast_to(array, self.shape))
+        except ValueError:
+            return Tensor(array)  # whose shape is then refused
+
+    def fill_(self, value: float) -> "Tensor":
+        """Make all elements this number; returns this tensor."""
+        return self.copy_(value)
+
+    def zero_(self) -> "Tensor":
+        """Make all elements 0; returns this tensor."""
+        return self.copy_(0)
+
+    def __iadd__(self, other: Any) -> "Tensor":
+        return self._changed("+=", self.__add__, other)
+
+    def __isub__(self, other: Any) -> "Tensor":
+        return self._changed("-=", self.__sub__, other)
+
+    def __imul__(self, other: Any) -> "Tensor":
+        return self._changed("*=", self.__mul__, other)
+
+    def __itruediv__(self, other: Any) -> "Tensor":
+        return self._changed("/=", self.__truediv__, other)
+
+    def _changed(self, name: str, compute: Callable, other: Any) -> "Tensor":
+        """In place for a leaf that requires a gradient, as ``w -= lr * w.grad`` under ``no_grad`` means it; of any
+        other tensor a new one, so that no array that it shares is changed."""
+        return self._written(name, compute, other) if self._node is None and self.requires_grad else compute(other)
+
+    def _written(self, name: str, compute: Callable, other: Any) -> "Tensor":
+        if self._node is not None or (_mode.recording and self.requires_grad):
+            raise RuntimeError(
+                f"{name} would change a tensor in place whose gradient is wanted: write it inside `with dl.no_grad():` "
+                "to update a weight, or make a new tensor, as by w = w + 1"
+            )
+        with no_grad():
+            values = compute(other).data
+        if values.shape != self.shape:
+            raise ShapeError(f"{name}: values of shape {values.shape} do not fit a tensor of shape {self.shape}")
+        self._write(values)
+        if self._version is not None:
+            self._version.change(name)
+        return self
+
+    def _write(self, values: Array) -> None:
+        self.data[...] = values
 
     # --- comparison: boolean tensors without a graph ------------------------------------------------------------------
 

@@ -26,8 +26,13 @@ class Conv2d(Function):
         self.settings = stride, padding, dilation, groups
 
     def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
-        self.x, self.weight = x, weight
+        self.keep(x, weight)
         return kernels.conv2d(x, weight, bias[0] if bias else None, *self.settings)
+
+    def keep(self, x: Array, weight: Array) -> None:
+        """Save no more than the gradients need."""
+        self.x, self.weight_shape = x, weight.shape
+        self.weight = weight if self.needs[0] else None
 
     def backward(self, dout: Array) -> tuple:
         dx, dweight = self.grads(dout)
@@ -42,7 +47,7 @@ class Conv2d(Function):
         if self.needs[0]:
             dx = kernels.conv2d_input_grad(dout, self.weight, self.x.shape, *self.settings)
         if self.needs[1]:
-            dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight.shape, *self.settings)
+            dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight_shape, *self.settings)
         return dx, dweight
 
 
@@ -50,7 +55,7 @@ class Conv2dReLU(Conv2d):
     """y = max(convolution of x, 0) in one pass; the gradients are :class:`Conv2d`'s for dz = dy where y > 0, else 0."""
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        self.x, self.weight = x, weight
+        self.keep(x, weight)
         self.y = kernels.conv2d_relu(x, weight, bias, *self.settings)
         return self.y
 

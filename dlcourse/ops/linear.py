@@ -24,12 +24,13 @@ class Linear(Function):
             raise ShapeError(f"linear: expected weight (out, in) and bias (out,), got {shapes}")
         if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
             raise ShapeError(f"linear: expected x of shape (..., {weight.shape[1]}), got {x.shape}")
-        self.weight, self.rows = weight, x.reshape(-1, x.shape[-1])  # (M, in)
-        return self.value(bias).reshape(*x.shape[:-1], len(weight))
+        self.rows = x.reshape(-1, x.shape[-1])  # (M, in)
+        self.weight = weight if self.needs[0] else None  # no more than the gradients need
+        return self.value(weight, bias).reshape(*x.shape[:-1], len(weight))
 
-    def value(self, bias: tuple[Array, ...]) -> Array:
+    def value(self, weight: Array, bias: tuple[Array, ...]) -> Array:
         """y (M, out)."""
-        return kernels.affine(self.rows, self.weight, bias[0] if bias else None)
+        return kernels.affine(self.rows, weight, bias[0] if bias else None)
 
     def backward(self, dout: Array) -> tuple:
         dy, needs = dout.reshape(-1, dout.shape[-1]), self.needs  # (M, out)
@@ -51,8 +52,8 @@ class Linear(Function):
 class LinearReLU(Linear):
     """y = max(x W^T + b, 0) in one pass; the gradients are :class:`Linear`'s for dz = dy where y > 0, else 0."""
 
-    def value(self, bias: tuple[Array, ...]) -> Array:
-        self.y = kernels.affine_relu(self.rows, self.weight, *bias)
+    def value(self, weight: Array, bias: tuple[Array, ...]) -> Array:
+        self.y = kernels.affine_relu(self.rows, weight, *bias)
         return self.y
 
     def backward(self, dout: Array) -> tuple:
@@ -65,8 +66,8 @@ class LinearGELU(Linear):
     dz = dy GELU'(z), see :class:`~dlcourse.ops.activation.GELUTanh`.
     """
 
-    def value(self, bias: tuple[Array, ...]) -> Array:
-        y, self.z = kernels.affine_gelu_tanh(self.rows, self.weight, *bias)
+    def value(self, weight: Array, bias: tuple[Array, ...]) -> Array:
+        y, self.z = kernels.affine_gelu_tanh(self.rows, weight, *bias)
         return y
 
     def backward(self, dout: Array) -> tuple:

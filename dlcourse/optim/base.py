@@ -85,6 +85,7 @@ class Optimizer:
         else:
             self._update_or_not(grad, scaler)
         self.flat.publish(scaler)
+        self.flat.mark_changed("an optimizer's step", self.resting)
 
     def _update(self, grad: Array) -> None:
         """:meth:`update`, for all at once or for those that move."""

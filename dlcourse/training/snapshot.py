@@ -109,6 +109,7 @@ def load_evaluated(model: Any, found: Checkpoint) -> None:
         verify({"ema": backend.to_host(flat.data)}, {"ema": average}, found.path, "the model")
         flat.data[...] = backend.of(flat.data).asarray(average)
         flat.publish()
+        flat.mark_changed("a checkpoint that was loaded")
 
 
 def settle(model: Any, train_step: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import Parameter, Tensor
+from dlcourse.autograd import Parameter, Tensor, at_once
 from dlcourse.backend import capture
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
@@ -132,7 +132,8 @@ class TrainStep:
         depend on, and :meth:`settings`, no others: whatever else Python decides here is decided once.
         """
         self.optimizer.zero_grad()
-        loss = self._gradients(x, y)
+        with at_once():
+            loss = self._gradients(x, y)
         if self._penalised is not None:
             loss = loss + add_penalty(self.flat.ready_grad(), self.flat.data, self._penalised, self.l1, self.l2)
             self.flat.clear_absent()
@@ -233,12 +234,16 @@ class _Averaged:
             self.step.flat.hold()
             self.kept = self.step.flat.data.copy()
             self.step.flat.data[...] = self.step._average
-            self.step.flat.publish()
+            self._show()
 
     def __exit__(self, *_: Any) -> None:
         if self.step._average is not None:
             self.step.flat.data[...] = self.kept
-            self.step.flat.publish()
+            self._show()
+
+    def _show(self) -> None:
+        self.step.flat.publish()
+        self.step.flat.mark_changed("a moving average that was swapped in or out")
 
 
 def _weights(parameters: Iterable[Parameter]) -> list[Parameter]:

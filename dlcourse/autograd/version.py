@@ -1,0 +1,95 @@
+"""Whether an array that a graph saved was changed in place before backward used it.
+
+PyTorch's rule: each leaf counts its changes in place (an optimizer's step, a loaded state, ``copy_``, ``-=``), its
+views share the count, and backward compares it with what it was in the forward pass. What is done to ``.data`` is not
+counted.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from dlcourse.backend import address
+from dlcourse.backend.device import Array
+
+Seen = tuple["Version", int, Array]
+"""An input of an operation: whose changes are counted, how many there were, and its array."""
+
+
+class Version:
+    """How often the memory of a tensor and its views was changed in place, and by what last."""
+
+    __slots__ = ("count", "what")
+
+    def __init__(self) -> None:
+        self.count, self.what = 0, ""
+
+    def __reduce__(self) -> tuple:
+        return Version, ()  # a copy of a tensor has memory of its own
+
+    def change(self, what: str) -> None:
+        """Count a change."""
+        self.count += 1
+        self.what = what
+
+
+def seen(inputs: Sequence[Any], arrays: Sequence[Array]) -> list[Seen]:
+    """The inputs that can change in place: leaves, and views of them."""
+    found = []
+    for x, array in zip(inputs, arrays, strict=True):
+        if x is not array:  # a tensor, not a number
+            version = x._version
+            if version is None:
+                if x._node is not None:
+                    continue
+                version = x._version = Version()
+            found.append((version, version.count, array))
+    return found
+
+
+def of_view(value: Array, x: Any) -> Version | None:
+    """What a result shares with the input that it is a view of; None where it became a copy."""
+    array = x.data
+    if value.base is None and value is not array:
+        return None
+    if x._version is None and x._node is None:
+        x._version = Version()
+    return x._version
+
+
+def check(function: Any, version: Version, array: Array) -> None:
+    """Raise where the function saved that array, which has changed since.
+
+    Raises:
+        RuntimeError: names the operation, the array and the change.
+    """
+    if any(_overlap(array, saved) for saved in _arrays(vars(function).values())):
+        name = type(getattr(function, "function", function)).__name__
+        raise RuntimeError(
+            f"backward: an input of {name} of shape {array.shape} was changed in place, by {version.what}, after the "
+            "forward pass that saved it: the gradient would be wrong. Call backward before the change, or compute the "
+            "loss anew after it"
+        )
+
+
+def _arrays(values: Iterable[Any]) -> Iterator[Array]:
+    """All arrays that a function keeps, in whatever it keeps them."""
+    for value in values:
+        if hasattr(value, "strides") and hasattr(value, "dtype"):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _arrays(value)
+        elif isinstance(value, dict):
+            yield from _arrays(value.values())
+        elif hasattr(value, "__dict__") and not isinstance(value, type):
+            yield from _arrays(vars(value).values())
+
+
+def _overlap(first: Array, second: Array) -> bool:
+    (start, end), (other, last) = _bounds(first), _bounds(second)
+    return start < last and other < end
+
+
+def _bounds(array: Array) -> tuple[int, int]:
+    start = address(array)
+    extent = sum((length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True))
+    return start, start + (extent + array.itemsize if array.size else 0)
