@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"{model} is solved in closed form and the config names no loss: there is no gradient to check")
         return 0
     with backend.use(backend.get(args.device or config.data["device"])) as device:
-        checks = check_gradients(config, device, args.samples, args.entries)
+        checks = check_gradients(config, device, args.samples, args.entries, args.tolerance)
     if not checks:
         print(f"{model} has no parameters that gradient descent could train: there is no gradient to check")
         return 0
