@@ -26,6 +26,7 @@ class Recurrent(Module):
         input_size: D.
         hidden_size: H.
         num_layers: layers; each above the first reads the outputs of the one below.
+        bias: whether the two biases are there.
         bidirectional: a second set of weights goes through the sequence backwards; outputs are joined, (N, T, 2H).
         dropout: probability of dropping an output between layers.
     """
@@ -38,14 +39,21 @@ class Recurrent(Module):
         hidden_size: int,
         num_layers: int = 1,
         *,
+        bias: bool = True,
         bidirectional: bool = False,
         dropout: float = 0.0,
     ):
         super().__init__()
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in sizes.items():
+            if isinstance(size, bool) or not hasattr(size, "__index__"):
+                raise TypeError(f"{type(self).__name__}: {name} is a whole number, got {size!r}")
+        if not isinstance(bias, bool):
+            raise TypeError(f"{type(self).__name__}: bias is True or False, got {bias!r}")
         if input_size < 1 or hidden_size < 1 or num_layers < 1 or not 0 <= dropout <= 1:
             raise ValueError(f"{type(self).__name__}: got {input_size=}, {hidden_size=}, {num_layers=}, {dropout=}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bidirectional, self.dropout = bidirectional, dropout
+        self.bias, self.bidirectional, self.dropout = bias, bidirectional, dropout
         bound = 1 / math.sqrt(hidden_size)
         draw = random.next_generator("init/recurrent")
         rows = self.gates * hidden_size
@@ -53,7 +61,8 @@ class Recurrent(Module):
             width = input_size if layer == 0 else hidden_size * len(self._directions())
             for end in self._directions():
                 shapes = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
-                for name, shape in {**shapes, "bias_ih": (rows,), "bias_hh": (rows,)}.items():
+                biases = {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
+                for name, shape in {**shapes, **biases}.items():
                     values = draw.uniform(-bound, bound, shape).astype("float32")
                     setattr(self, f"{name}_l{layer}{end}", Parameter(values))
 
@@ -65,18 +74,21 @@ class Recurrent(Module):
         """All layers: outputs, and each state's last values (layers x directions, N, H).
 
         Args:
+            x: (N, T, D), or one sequence (T, D): then nothing has the axis N.
             states: initial states, (layers x directions, N, H) each, or None for zeros.
         Raises:
-            ShapeError: x is not (N, T, D), or a state has another shape or type.
+            ShapeError: x is not (N, T, D) or (T, D), or a state has another shape or type.
         """
         x = as_tensor(x)
+        if x.ndim == 2:
+            output, lasts = self.run(x[None], [None if state is None else _of_one(state) for state in states])
+            return output[0], [last[:, 0] for last in lasts]
         states = [self._checked(x, state) for state in states]
         lasts: list[list[Tensor]] = []
         for layer in range(self.num_layers):
             outputs = []
             for direction, end in enumerate(self._directions()):
-                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-                weights = [getattr(self, f"{name}_l{layer}{end}") for name in names]
+                weights = self._weights(f"_l{layer}{end}", x)
                 place = layer * len(self._directions()) + direction
                 first = [self._zeros(x) if state is None else state[place] for state in states]
                 output, last = self.cell(x[:, ::-1] if direction else x, first, weights)
@@ -90,8 +102,9 @@ class Recurrent(Module):
     def _checked(self, x: Tensor, state: Tensor | None) -> Tensor | None:
         name = type(self).__name__
         if x.ndim != 3 or x.shape[2] != self.input_size:
-            hint = "; one sequence alone is x[None]" if x.ndim == 2 else ""
-            raise ShapeError(f"{name}: expected x (N, T, {self.input_size}), got {x.shape}{hint}")
+            raise ShapeError(
+                f"{name}: expected x (N, T, {self.input_size}), or one sequence (T, {self.input_size}), got {x.shape}"
+            )
         if state is None:
             return None
         state, expected = as_tensor(state), (self.num_layers * len(self._directions()), len(x), self.hidden_size)
@@ -105,6 +118,14 @@ class Recurrent(Module):
     def _directions(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
 
+    def _weights(self, end: str, x: Tensor) -> list[Tensor]:
+        """Weights and biases of one layer and direction; zeros where there is no bias."""
+        weights = [getattr(self, f"{name}{end}") for name in ("weight_ih", "weight_hh")]
+        if self.bias:
+            return weights + [getattr(self, f"{name}{end}") for name in ("bias_ih", "bias_hh")]
+        nothing = Tensor(backend.array_module(x.data).zeros(len(weights[0]), dtype=weights[0].dtype))
+        return [*weights, nothing, nothing]
+
     def _zeros(self, x: Tensor) -> Tensor:
         xp = backend.array_module(x.data)
         return Tensor(xp.zeros((len(x), self.hidden_size), dtype=x.dtype))
@@ -116,8 +137,16 @@ class Recurrent(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
-            f"bidirectional={self.bidirectional}, dropout={self.dropout}"
+            f"bias={self.bias}, bidirectional={self.bidirectional}, dropout={self.dropout}"
         )
+
+
+def _of_one(state: Tensor) -> Tensor:
+    """A state (layers, H) of one sequence as (layers, 1, H)."""
+    state = as_tensor(state)
+    if state.ndim != 2:
+        raise ShapeError(f"of one sequence (T, D) a state is (layers x directions, H), got {state.shape}")
+    return state[:, None]
 
 
 def _last(output: Tensor, first: Tensor) -> Tensor:
@@ -138,10 +167,11 @@ class RNN(Recurrent):
         num_layers: int = 1,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
         *,
+        bias: bool = True,
         bidirectional: bool = False,
         dropout: float = 0.0,
     ):
-        super().__init__(input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout)
+        super().__init__(input_size, hidden_size, num_layers, bias=bias, bidirectional=bidirectional, dropout=dropout)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"RNN: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity

@@ -227,8 +227,9 @@ SETTINGS = {
     "GroupNorm": {"num_groups": 3, "num_channels": 9, "eps": 0.25},
     "Linear": {"in_features": 7, "out_features": 9, "bias": False},
     "RNN": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "nonlinearity": "relu", "bidirectional": True}
-    | {"dropout": 0.25},
-    "LSTM": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "bidirectional": True, "dropout": 0.25},
+    | {"bias": False, "dropout": 0.25},
+    "LSTM": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "bidirectional": True}
+    | {"bias": False, "dropout": 0.25},
     "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
     "Embedding": {"num": 7, "dim": 9},
     "Softplus": {"beta": 0.5, "threshold": 25.0},
@@ -265,10 +266,23 @@ def test_states_of_another_shape_or_type_are_refused(name: str) -> None:
             with pytest.raises(ShapeError, match=r"expected states \(4, 2, 4\), float32.* got "):
                 layer(x, states)
     layer(x, (good, good) if name == "LSTM" else good)
-    with pytest.raises(ShapeError, match=r"expected x \(N, T, 3\), got \(5, 3\); one sequence alone is x\[None\]"):
-        layer(x[0])
-    with pytest.raises(ShapeError, match=r"expected x \(N, T, 3\), got \(2, 3, 5\)"):
+    with pytest.raises(ShapeError, match=r"of one sequence \(T, D\) a state is \(layers x directions, H\), got"):
+        layer(x[0], (good, good) if name == "LSTM" else good)
+    with pytest.raises(ShapeError, match=r"expected x \(N, T, 3\), or one sequence \(T, 3\), got \(2, 3, 5\)"):
         layer(x.reshape(2, 3, 5))
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_one_sequence_is_a_batch_of_one_without_its_axis(name: str) -> None:
+    x, state = tensor(normal(5, 3).astype("float32")), np.ones((4, 4), "float32")
+    layer = getattr(nn, name)(3, 4, 2, bias=False, bidirectional=True)
+    assert not any("bias" in key for key, _ in layer.named_parameters())
+    output, last = layer(x, (state, state) if name == "LSTM" else state)
+    batch = state[:, None]
+    outputs, lasts = layer(x[None], (batch, batch) if name == "LSTM" else batch)
+    np.testing.assert_array_equal(output.numpy(), outputs.numpy()[0])
+    for one, of_batch in zip(last, lasts, strict=True) if name == "LSTM" else [(last, lasts)]:
+        np.testing.assert_array_equal(one.numpy(), of_batch.numpy()[:, 0])
 
 
 def test_an_lstm_wants_a_pair_of_states() -> None:

@@ -187,11 +187,11 @@ class Layer:
 
 
 def batch_first(ours: Callable) -> Callable:
-    """Made with ``batch_first=True``, which ours always are."""
+    """Without ``batch_first``, which ours always are: the samples are single sequences, which have no such axis."""
 
-    def make(*args: Any, batch_first: bool = False, **kwargs: Any) -> nn.Module:
-        if batch_first is not True:
-            raise NotOfferedError("batch_first=False")
+    def make(*args: Any, batch_first: bool = False, proj_size: int = 0, **kwargs: Any) -> nn.Module:
+        if not isinstance(batch_first, bool) or proj_size:
+            raise NotOfferedError("batch_first that is no bool" if proj_size == 0 else "proj_size")
         return called(ours, args, kwargs)
 
     return make
