@@ -46,6 +46,9 @@ class Function:
     fractional: bool = False
     """Whether whole numbers and booleans come as float32: for what has no whole results, as e^x."""
 
+    refuses_whole: bool = False
+    """Whether whole numbers and booleans are an error: for layers, whose weights have a fraction."""
+
     starts: bool = False
     """Whether :meth:`backward` takes None for the gradient 1 with which a pass starts. A loss says so: it hands its own
     gradient on as it is, and nobody makes the 1 or multiplies by it, which on a GPU is two kernels in every step."""
@@ -85,7 +88,8 @@ class InFloat32(Function):
     """A function on inputs of 16 bits that computes in float32, see :attr:`Function.wide`."""
 
     def __init__(self, function: Function, half: Any):
-        self.function, self.half, self.fractional = function, half, function.fractional
+        self.function, self.half = function, half
+        self.fractional, self.refuses_whole = function.fractional, function.refuses_whole
 
     def forward(self, *inputs: Any) -> Any:
         self.function.needs = self.needs

@@ -11,6 +11,7 @@ import numpy as np
 
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import is_floating, is_half
+from dlcourse.errors import ShapeError
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 _FULL = (np.dtype(np.float32), np.dtype(np.float64))
@@ -65,3 +66,19 @@ def floated(array: Any) -> Any:
     if not hasattr(array, "dtype") or array.dtype in _FULL or is_half(array.dtype) or array.dtype.kind not in "biu":
         return array
     return array.astype(DEFAULT_DTYPE)
+
+
+def refuse_whole(name: str, arrays: Any) -> None:
+    """Say which types came where all have to have a fraction.
+
+    Raises:
+        ShapeError: one holds whole numbers or booleans.
+    """
+    for array in arrays:
+        kind = getattr(array, "dtype", None)
+        if kind not in _FULL and kind is not None and kind.kind in "biu":
+            kinds = ", ".join(str(one.dtype) for one in arrays if hasattr(one, "dtype"))
+            raise ShapeError(
+                f"{name}: expected numbers with a fraction, such as float32, got inputs of type {kinds}; bring "
+                "them there, as in x.astype('float32'), and pictures of 0..255 to about -1..1 at once"
+            )

@@ -129,6 +129,8 @@ def apply(function: Function, *inputs: Any) -> Any:
         function = function if half is None else InFloat32(function, half)
     if function.fractional:
         arrays = [promotion.floated(array) for array in arrays]
+    elif function.refuses_whole:
+        promotion.refuse_whole(type(function).__name__.lower(), arrays)
     recording = _mode.recording
     function.needs = tuple(recording and isinstance(x, Tensor) and x.requires_grad for x in inputs)
     try:

@@ -20,6 +20,8 @@ class Attention(Function):
     dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d). Shapes: Q (N, heads, T, d), K and V (N, heads, S, d).
     """
 
+    refuses_whole = True
+
     attend = kernels.attention
 
     def __init__(self, mask: Array | None, causal: bool, dropout: float):

@@ -22,6 +22,8 @@ class Conv2d(Function):
     H' = (H + 2 padding - d (kh - 1) - 1) // s + 1. (Lecture 8; LeCun et al. 1989.)
     """
 
+    refuses_whole = True
+
     def __init__(self, stride: Pair, padding: Pair, dilation: Pair, groups: int):
         self.settings = stride, padding, dilation, groups
 

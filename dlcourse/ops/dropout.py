@@ -14,6 +14,8 @@ class Dropout(Function):
     (Srivastava et al. 2014, "inverted": scaled in training, so that evaluation is y = x.)
     """
 
+    refuses_whole = True
+
     def __init__(self, p: float):
         self.p = p
 

@@ -18,6 +18,8 @@ class Linear(Function):
     Shapes: x (..., in), W (out, in), b (out,), y (..., out). (Lecture 4.)
     """
 
+    refuses_whole = True
+
     def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
         if weight.ndim != 2 or any(b.shape != weight.shape[:1] for b in bias):
             shapes = ", ".join(str(array.shape) for array in (weight, *bias))

@@ -1,4 +1,4 @@
-"""Losses: a scalar from predictions and targets. Targets are constants; no gradient goes to them."""
+"""Losses: a scalar from predictions and targets. Labels are whole numbers; other targets may need a gradient too."""
 
 import math
 from typing import Any, Literal
@@ -6,12 +6,12 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd import Function, Tensor, apply, as_tensor, promotion
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.linear import matmul
 from dlcourse.backend.kernels.loss import softmax_cross_entropy
 from dlcourse.backend.kernels.select import selected
+from dlcourse.backend.kernels.sums import sum_of_squares
 from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
 from dlcourse.ops import class_weights
@@ -28,6 +28,7 @@ class CrossEntropy(Function):
     negative mean log-likelihood of a categorical model. (Lectures 2 and 3; smoothing: Szegedy et al. 2015.)
     """
 
+    refuses_whole = True
     wide = True
     starts = True
 
@@ -45,51 +46,55 @@ class CrossEntropy(Function):
 
 
 class SquaredError(Function):
-    """L = w sum (y^ - y)^2; dy^ = 2 w (y^ - y), with w = 1/n for the mean and 1/2 for half the sum. (Lecture 2.)"""
+    """L = w sum (y^ - y)^2; dy^ = 2 w (y^ - y), dy = -dy^, with w = 1/n for the mean and 1/2 for half the sum.
 
+    The mean of nothing is NaN, as PyTorch has it. (Lecture 2.)
+    """
+
+    refuses_whole = True
     wide = True
     starts = True
 
-    def __init__(self, targets: Array, mean: bool):
-        self.targets, self.mean = targets, mean
+    def __init__(self, mean: bool):
+        self.mean = mean
 
-    def forward(self, outputs: Array) -> Array:
+    def forward(self, outputs: Array, targets: Array) -> Array:
         xp = xp_of(outputs)
-        self.difference = outputs - self.targets
-        self.weight = 1 / outputs.size if self.mean else 0.5
-        flat = self.difference.reshape(-1)
-        square = matmul(flat[None, :], flat[:, None]).reshape(())
-        return xp.asarray(self.weight * square, dtype=outputs.dtype)
+        self.difference = outputs - targets
+        self.weight = 0.5 if not self.mean else 1 / outputs.size if outputs.size else math.nan
+        return xp.asarray(self.weight * sum_of_squares(self.difference), dtype=outputs.dtype)
 
-    def backward(self, dout: Array | None) -> Array:
-        return self.difference * (2 * self.weight * (1 if dout is None else dout))
+    def backward(self, dout: Array | None) -> tuple:
+        grad = self.difference * (2 * self.weight * (1 if dout is None else dout))
+        return grad, -grad if self.needs[1] else None
 
 
 class GaussianNLL(Function):
     """L = 1/N sum_i [log s_i + (y_i - m_i)^2 / (2 s_i^2) + log(2 pi)/2], the mean negative log-likelihood.
 
     Shapes: outputs (N, 2K) hold the means m and the logarithms of the standard deviations log s; y is (N, K).
-    dm = (m - y) / s^2 / N, dlog s = (1 - (y - m)^2 / s^2) / N. With a fixed s it is least squares. (Lecture 2.)
+    dm = (m - y) / s^2 / N, dlog s = (1 - (y - m)^2 / s^2) / N, dy = -dm. With a fixed s it is least squares.
+    (Lecture 2.)
     """
 
+    refuses_whole = True
     wide = True
 
-    def __init__(self, targets: Array):
-        self.targets = targets
-
-    def forward(self, outputs: Array) -> Array:
+    def forward(self, outputs: Array, targets: Array) -> Array:
         xp = xp_of(outputs)
-        width = self.targets.shape[1]
+        self.count, width = targets.shape
         mean, log_sigma = outputs[:, :width], outputs[:, width:]
         self.precision = xp.exp(-2 * log_sigma)
-        self.difference = mean - self.targets
+        self.difference = mean - targets
         self.scaled = self.difference * self.difference * self.precision
-        total = (log_sigma + 0.5 * self.scaled).sum() / len(outputs) + 0.5 * width * math.log(2 * math.pi)
-        return xp.asarray(total, dtype=outputs.dtype)
+        total = (log_sigma + 0.5 * self.scaled).sum() / self.count if self.count else math.nan
+        return xp.asarray(total + 0.5 * width * math.log(2 * math.pi), dtype=outputs.dtype)
 
-    def backward(self, dout: Array) -> Array:
-        parts = [self.difference * self.precision, 1 - self.scaled]
-        return xp_of(dout).concatenate(parts, axis=1) * (dout / len(self.targets))
+    def backward(self, dout: Array) -> tuple:
+        share = dout / max(1, self.count)
+        dmean = self.difference * self.precision * share
+        doutputs = xp_of(dout).concatenate([dmean, (1 - self.scaled) * share], axis=1)
+        return doutputs, -dmean if self.needs[1] else None
 
 
 class MulticlassHinge(Function):
@@ -97,6 +102,7 @@ class MulticlassHinge(Function):
     and -1/N to the true class's. Shapes: s (N, C), labels (N,). (Lecture 3; Weston & Watkins 1999.)
     """
 
+    refuses_whole = True
     wide = True
 
     def __init__(self, labels: Array, margin: float):
@@ -144,6 +150,7 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in 0..1, got {label_smoothing}")
     class_weights.check_reduction("cross_entropy", reduction)
+    promotion.refuse_whole("cross_entropy", [logits])
     given = getattr(labels, "dtype", None)
     if given is not None and is_floating(given) and labels.ndim == logits.ndim:
         return class_weights.of_probabilities(logits, labels, weight, reduction, label_smoothing)
@@ -162,13 +169,19 @@ def multiclass_hinge(scores: Tensor, labels: Any, margin: float = 1.0) -> Tensor
 
 
 def mse_loss(outputs: Tensor, targets: Any) -> Tensor:
-    """The mean over all elements of (outputs - targets)^2; both of one shape (a mismatch never broadcasts)."""
-    return apply(SquaredError(_targets("mse_loss", outputs, targets), mean=True), outputs)
+    """The mean over all elements of (outputs - targets)^2; both of one shape (a mismatch never broadcasts).
+
+    A tensor that needs a gradient gets it as target too.
+    """
+    return apply(SquaredError(mean=True), *_of_one_shape("mse_loss", outputs, targets))
 
 
 def half_sse(outputs: Tensor, targets: Any) -> Tensor:
-    """1/2 sum (outputs - targets)^2 over all elements, the lecture's cost; both of one shape."""
-    return apply(SquaredError(_targets("half_sse", outputs, targets), mean=False), outputs)
+    """1/2 sum (outputs - targets)^2 over all elements, the lecture's cost; both of one shape.
+
+    A tensor that needs a gradient gets it as target too.
+    """
+    return apply(SquaredError(mean=False), *_of_one_shape("half_sse", outputs, targets))
 
 
 def gaussian_nll(outputs: Tensor, targets: Any) -> Tensor:
@@ -176,14 +189,16 @@ def gaussian_nll(outputs: Tensor, targets: Any) -> Tensor:
 
     Args:
         outputs: (N, 2K), K means and then K natural logarithms of standard deviations.
-        targets: (N, K).
+        targets: (N, K); a tensor that needs a gradient gets it.
     Raises:
         ShapeError: the shapes do not fit.
     """
-    targets = _on_device(outputs, targets)
+    outputs = as_tensor(outputs)
+    promotion.refuse_whole("gaussian_nll", [outputs])
+    targets = _targets(outputs, targets)
     if outputs.ndim != 2 or targets.ndim != 2 or outputs.shape != (targets.shape[0], 2 * targets.shape[1]):
         raise ShapeError(f"gaussian_nll: targets {targets.shape} need outputs (N, 2K), got {outputs.shape}")
-    return apply(GaussianNLL(targets.astype(outputs.dtype, copy=False)), outputs)
+    return apply(GaussianNLL(), outputs, targets)
 
 
 def _on_device(outputs: Tensor, targets: Any) -> Array:
@@ -191,11 +206,20 @@ def _on_device(outputs: Tensor, targets: Any) -> Array:
     return array if type(array) is type(outputs.data) else backend.of(outputs.data).asarray(array)
 
 
-def _targets(name: str, outputs: Tensor, targets: Any) -> Array:
-    array = _on_device(outputs, targets)
-    if array.shape != outputs.shape:
-        raise ShapeError(f"{name}: outputs {outputs.shape} and targets {array.shape} have to have one shape")
-    return array.astype(outputs.dtype, copy=False)
+def _targets(outputs: Tensor, targets: Any) -> Any:
+    """Targets on the outputs' device in their type: an array, or a tensor where that needs a gradient."""
+    if isinstance(targets, Tensor) and targets.requires_grad:
+        return targets if targets.dtype == outputs.dtype else targets.to(dtype=outputs.dtype)
+    return _on_device(outputs, targets).astype(outputs.dtype, copy=False)
+
+
+def _of_one_shape(name: str, outputs: Any, targets: Any) -> tuple[Tensor, Any]:
+    outputs = as_tensor(outputs)
+    promotion.refuse_whole(name, [outputs])
+    targets = _targets(outputs, targets)
+    if targets.shape != outputs.shape:
+        raise ShapeError(f"{name}: outputs {outputs.shape} and targets {targets.shape} have to have one shape")
+    return outputs, targets
 
 
 def _labels(name: str, logits: Tensor, labels: Any, ignored: int | None = None) -> Array:

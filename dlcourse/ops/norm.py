@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.autograd import Function, Tensor, apply, as_tensor
+from dlcourse.autograd import Function, Tensor, apply, as_tensor, promotion
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
@@ -19,6 +19,8 @@ class BatchNorm(Function):
     dx = w / sqrt(var + eps) (dy - db / M - xhat dw / M). Shapes: x (..., C), w and b (C,).
     (Lecture 7; Ioffe & Szegedy 2015.)
     """
+
+    refuses_whole = True
 
     def __init__(self, eps: float):
         self.eps = eps
@@ -57,6 +59,8 @@ class LayerNorm(Function):
     With xhat = (x - mu) / sqrt(var + eps) and g = dy w: dx = (g - mean g - xhat mean(g xhat)) / sqrt(var + eps),
     dw = sum dy xhat, db = sum dy. Shapes: x (..., D), w and b (D,). (Ba, Kiros & Hinton 2016.)
     """
+
+    refuses_whole = True
 
     def __init__(self, eps: float):
         self.eps = eps
@@ -100,6 +104,7 @@ def batch_norm(
         ValueError: evaluation without running statistics.
     """
     x = as_tensor(x)
+    promotion.refuse_whole("batch_norm", [x])
     channels = x.shape[-1:] if x.ndim > 1 else None
     mean, variance = (None if given is None else as_tensor(given) for given in (running_mean, running_var))
     weight, bias = _affine(x, channels, weight, bias)
@@ -182,6 +187,7 @@ def group_norm(
 ) -> Tensor:
     """Normalise groups of channels of each sample together, over all places: x (N, ..., C). (Wu & He 2018.)"""
     x = as_tensor(x)
+    promotion.refuse_whole("group_norm", [x])
     channels = x.shape[-1] if x.ndim else 0
     weight, bias = _affine(x, (channels,), weight, bias)
     if x.ndim < 2 or num_groups < 1 or channels % num_groups or {weight.shape, bias.shape} != {(channels,)}:

@@ -13,6 +13,8 @@ __all__ = ["avg_pool2d", "global_avg_pool2d", "max_pool2d"]
 class MaxPool2d(Function):
     """y[p] = max over the window of x; dx gets dy at the window's first largest element. Padding never wins."""
 
+    refuses_whole = True
+
     def __init__(self, window: Pair, stride: Pair, padding: Pair):
         self.settings = window, stride, padding
 
@@ -27,6 +29,8 @@ class MaxPool2d(Function):
 
 class AvgPool2d(Function):
     """y[p] = mean over the window of x, padding counted as zeros; dx gets dy / (kh kw) at every place of the window."""
+
+    refuses_whole = True
 
     def __init__(self, window: Pair, stride: Pair, padding: Pair):
         self.settings = window, stride, padding

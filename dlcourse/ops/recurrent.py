@@ -15,6 +15,8 @@ __all__ = ["gru", "lstm", "rnn"]
 class Recurrent(Function):
     """What RNN and GRU share: a_t = W_ih x_t + b_ih (+ b_hh) for all steps at once, and the weights' gradients."""
 
+    refuses_whole = True
+
     def project(self, x: Array, weight_ih: Array, bias: Array) -> Array:
         """(N, T, D) -> (N, T, G): one matrix product for all steps."""
         self.x, self.weight_ih = x, weight_ih
@@ -57,6 +59,8 @@ class LSTM(Function):
     Shapes: x (N, T, D), h0 and c0 (N, H), W_ih (4H, D), W_hh (4H, H), biases (4H,); outputs (N, T, H) and the last cell
     (N, H). (Hochreiter & Schmidhuber 1997; Gers et al. 2000.)
     """
+
+    refuses_whole = True
 
     def forward(
         self, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array

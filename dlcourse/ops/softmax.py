@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from dlcourse.autograd import Function, Tensor, apply, axes
 from dlcourse.autograd.function import xp_of
 from dlcourse.autograd.reduce import Reduction
@@ -42,7 +44,8 @@ class LogSoftmax(Function):
     def forward(self, x: Array) -> Array:
         xp = xp_of(x)
         y = x - _maximum(x, (self.axis,))
-        y -= xp.log(_sum(xp.exp(y), self.axis))
+        with np.errstate(divide="ignore"):  # the sum of nothing
+            y -= xp.log(_sum(xp.exp(y), self.axis))
         self.y = y
         return y
 
@@ -62,7 +65,8 @@ class LogSumExp(Reduction):
         exponentials = xp.exp(x - top)
         totals = self.total(exponentials)
         self.share = exponentials / totals
-        return self.finished(xp.log(totals) + top)
+        with np.errstate(divide="ignore"):  # of nothing, and of -inf alone, the result is -inf
+            return self.finished(xp.log(totals) + top)
 
     def backward(self, dout: Array) -> Array:
         return self.share * self.spread(dout)

@@ -464,6 +464,7 @@ CASES: dict[str, list[Maker]] = {
         lambda draw, dtype: (draw.normal(size=(2, 900, 3)).astype(dtype).transpose(2, 1, 0), (1,)),
         lambda draw, dtype: (draw.normal(size=(1800, 6)).astype(dtype)[::2, ::2], (0,)),
     ],
+    "sum_of_squares": [lambda draw, dtype, n=n: (draw.normal(size=n).astype(dtype),) for n in (0, 5, 1024, (3, 1000))],
     "selected": [
         *(_selected(shape, flags) for shape, flags in [((5, 3), (5, 3)), ((5, 3), (3,)), ((3,), (2, 3)), ((), ())]),
         _selected((0, 3), (0, 3)),

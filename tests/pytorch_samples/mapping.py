@@ -136,6 +136,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "logdet": F.logdet,
     "linalg.solve": F.solve,
     # --- softmax, activations, losses -----------------------------------------------------------------------------
+    "nn.functional.mse_loss": F.mse_loss,
     "softmax": F.softmax,
     "softmax.with_dtype": F.softmax,
     "log_softmax": F.log_softmax,
@@ -245,6 +246,5 @@ LENIENT = {
 
 INCOMPARABLE = {
     "nn.GaussianNLLLoss": "takes means and logarithms of standard deviations in one array, PyTorch variances apart",
-    "nn.functional.mse_loss": "no gradient goes to the target",
 }
 """What has a name of PyTorch's and another meaning, which its docstring says."""

@@ -16,9 +16,12 @@ from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import sums as kernels
 
 BLOCK = 256
-"""Rows that are added up one after another; of so few the rounding errors stay below one in ten million."""
+"""Rows that are added up one after another: so few that errors stay below 1e-6, even where all go one way."""
 LEAST_ROWS = 2 * BLOCK
 """Rows below which NumPy's own sum is quicker, and exact enough."""
+
+SQUARES = 1024
+"""Squares that BLAS adds up, many at a time."""
 
 
 @override(kernels.sum_over, "cpu", half=True)
@@ -39,6 +42,19 @@ def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
             before = prod(length for gone, length in groups[:place])
             y = _middle(y.reshape(before, size, y.size // max(1, before * size)))
     return y.reshape(shape)
+
+
+@override(kernels.sum_of_squares, "cpu")
+def sum_of_squares(x: Array) -> Array:
+    # BLAS adds millions of squares one after another: of 10^7 equal numbers its sum is off by 1e-3.
+    flat = np.ascontiguousarray(x).reshape(-1)
+    whole = flat.size // SQUARES * SQUARES
+    with threads.single_blas():
+        total = np.dot(flat[whole:], flat[whole:])
+        if whole:
+            blocks = flat[:whole].reshape(-1, 1, SQUARES)
+            total = np.matmul(blocks, blocks.swapaxes(1, 2)).sum(dtype=np.float64) + total
+    return np.asarray(total, dtype=x.dtype)
 
 
 def row_sums(x: Array) -> Array:

@@ -15,10 +15,12 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, 
         logits: z, (N, C), floating point.
         labels: (N,), integers in 0..C-1.
     Returns:
-        The loss as a zero-dimensional array, and the gradient (N, C), or None without ``with_grad``.
+        The loss, NaN of no rows, as a zero-dimensional array, and the gradient (N, C), or None without ``with_grad``.
     """
     xp = array_module(logits)
     count, classes = logits.shape
+    if not count:
+        return xp.full((), xp.nan, dtype=logits.dtype), xp.zeros_like(logits) if with_grad else None
     rows = xp.arange(count)
     shifted = logits - logits.max(axis=1, keepdims=True)  # (N, C)
     exponentials = xp.exp(shifted)

@@ -3,6 +3,7 @@
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.cast import converted
+from dlcourse.backend.kernels.linear import matmul
 from dlcourse.backend.precision import full
 
 
@@ -14,3 +15,10 @@ def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
         axes: counted from 0.
     """
     return converted(x.sum(axis=axes, keepdims=True, dtype=full(x.dtype)), x.dtype)
+
+
+@kernel
+def sum_of_squares(x: Array) -> Array:
+    """sum x_i^2 of all elements, without axes."""
+    flat = x.reshape(-1)
+    return matmul(flat[None, :], flat[:, None]).reshape(())
