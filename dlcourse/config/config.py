@@ -14,6 +14,8 @@ from dlcourse.config.messages import show
 from dlcourse.config.overrides import Overrides, lay_over, parse_overrides
 from dlcourse.config.reader import dotted, parse_yaml
 from dlcourse.config.rules import cross_check
+from dlcourse.config.sections import Experiment
+from dlcourse.config.shape import section_shape
 from dlcourse.config.sweep_values import check_sweep
 from dlcourse.config.writer import dump, plain
 from dlcourse.errors import ConfigError, Problem
@@ -66,7 +68,7 @@ class Config:
 
     def locate(self, error: ConfigError) -> ConfigError:
         """The same problems with the file and line of their paths, for problems that were found outside."""
-        return ConfigError([_located(problem, self.places) for problem in error.problems])
+        return ConfigError([_located(_with_path(problem), self.places) for problem in error.problems])
 
 
 def load(path: str | Path, overrides: Overrides = ()) -> Config:
@@ -166,7 +168,7 @@ def _laid_over(
 def _refuse(findings: list[Finding], places: Mapping[yaml.Path, Place]) -> None:
     """Raise ConfigError if anything is wrong, in the order of the file."""
     if findings:
-        problems = [_located(Problem(dotted(f.path), f.message), places, f.path) for f in findings]
+        problems = [_located(Problem(dotted(f.path), f.message), places) for f in findings]
         raise ConfigError(sorted(problems, key=lambda problem: (not problem.path, problem.line or 0)))
 
 
@@ -190,14 +192,32 @@ def _name_of(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip(".-")[:100] or "experiment"
 
 
-def _located(problem: Problem, places: Mapping[yaml.Path, Place], path: yaml.Path | None = None) -> Problem:
-    """A problem with the place of its path, or of the nearest section around it."""
-    if problem.file:
+def _with_path(problem: Problem) -> Problem:
+    """A problem that was raised as one text, ``data.split: asks for ...``, with its path apart."""
+    where, colon, message = problem.message.partition(": ")
+    if problem.path or problem.file or not colon or re.split(r"[.\[]", where)[0] not in section_shape(Experiment).keys:
         return problem
-    steps = path if path is not None else tuple(problem.path.split(".")) if problem.path else ()
-    for length in range(len(steps), -1, -1):
-        for candidate in (steps[:length], tuple(int(s) if str(s).isdecimal() else s for s in steps[:length])):
-            if candidate in places:
-                file, line = places[candidate]
-                return Problem(problem.path, problem.message, file, line)
-    return problem
+    return Problem(where, message)
+
+
+def _located(problem: Problem, places: Mapping[yaml.Path, Place]) -> Problem:
+    """A problem with the place of its path, or of the nearest section around it."""
+    if problem.file or not places:
+        return problem
+    path = problem.path.replace("[", ".").replace("]", "")
+    around = [place for place in places if not place or path == dotted(place) or path.startswith(f"{dotted(place)}.")]
+    if not around:
+        return problem
+    file, line = places[max(around, key=lambda place: len(dotted(place)))]
+    return Problem(problem.path, f"{problem.message}{_given_elsewhere(path, file, places)}", file, line)
+
+
+def _given_elsewhere(path: str, file: str, places: Mapping[yaml.Path, Place]) -> str:
+    """Which keys of a section in a file were laid over it: `` (data.split.val is from the command line)``."""
+    inside = {dotted(place): source for place, (source, _) in places.items() if dotted(place).startswith(f"{path}.")}
+    over = [each for each, source in inside.items() if source != file and path]
+    over = [each for each in over if not any(other.startswith(f"{each}.") for other in over)]
+    if not over:
+        return ""
+    return f" ({', '.join(over)} {'are' if len(over) > 1 else 'is'} from the {inside[over[0]]})"
+

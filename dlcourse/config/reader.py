@@ -147,11 +147,12 @@ class _Stop(Exception):
 
 @dataclass
 class _Open:
-    """A mapping or list that is being filled; ``key`` is the mapping's key that waits for its value."""
+    """A mapping or list that is being filled; ``key`` is the mapping's key that waits for its value, and its line."""
 
     value: dict[str, Any] | list[Any]
     path: Path
     key: str | None = None
+    line: int = 0
     skipped: bool = False
 
 
@@ -209,7 +210,7 @@ class _Builder:
 
     def scalar(self, event: yaml.ScalarEvent) -> None:
         if self.expects_key():
-            self.stack[-1].key = event.value
+            self.stack[-1].key, self.stack[-1].line = event.value, event.start_mark.line + 1
             self.check_key(event)
             return
         value: Any = event.value
@@ -245,7 +246,7 @@ class _Builder:
         self.stack.append(_Open(value, path))
 
     def put(self, value: Any, event: yaml.Event) -> None:
-        path = self.path()
+        path, line = self.path(), event.start_mark.line + 1
         if not self.stack:
             self.root = value
         else:
@@ -257,8 +258,8 @@ class _Builder:
                 return
             else:
                 top.value[top.key] = value
-                top.key = None
-        self.lines.setdefault(path, event.start_mark.line + 1)
+                top.key, line = None, top.line  # where its key stands, also if the value begins below
+        self.lines.setdefault(path, line)
 
 
 def _character(text: str, mark: Any) -> str:

@@ -1,6 +1,6 @@
 """From a resolved config to the objects that it names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
+from dlcourse.autograd import Parameter
 from dlcourse.backend import Backend, memory, precision, random
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
 from dlcourse.data import Data, Loader, Part, loader_of, prepare
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
-from dlcourse.errors import ArgumentError, ConfigError, Problem
+from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment.lone_values import lone_values
 from dlcourse.experiment.mismatches import mismatches
 from dlcourse.models.base import Model
@@ -216,14 +217,16 @@ def build_model(config: Mapping[str, Any], data: Data) -> Any:
     """The model with its initial weights.
 
     Raises:
-        ConfigError: there is no memory for its weights, or for what training keeps of each beside it.
+        ConfigError: its constructor refuses, or there is no memory for its weights, or for what training keeps of each.
     """
     try:
         model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
         count = sum(parameter.size for parameter in model.parameters())
         # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.
         memory.require(12 * count, f"training {count:,} parameters", on_device=True)
-    except ArgumentError as error:
+    except ConfigError:
+        raise
+    except (UserError, ValueError) as error:
         raise ConfigError([Problem("model", str(error))]) from error
     return model
 
@@ -254,6 +257,21 @@ def _shortened(data: Data, batch_size: int | str) -> Data:
     return replace(data, parts=parts)
 
 
+def _refusals(spec: Mapping[str, Any], total_steps: int) -> Iterator[Problem]:
+    """What the constructors of optimizer and schedule refuse, tried with one parameter."""
+    own = {key: value for key, value in spec.items() if key != "schedule"}
+    tried = [("optimizer", "optimizer", own, {"params": [Parameter(np.zeros(1, "float32"))]})]
+    if spec.get("schedule") is not None:
+        tried.append(("optimizer.schedule", "schedule", spec["schedule"], {"total_steps": total_steps}))
+    for path, kind, each, supplied in tried:
+        try:
+            registry.build(kind, each, **supplied)
+        except ConfigError as error:
+            yield from error.problems
+        except (UserError, ValueError) as error:
+            yield Problem(path, str(error))
+
+
 def check(pieces: Pieces) -> None:
     """Find before training what would else be found after it: what a config asks of data that are not like that.
 
@@ -266,6 +284,7 @@ def check(pieces: Pieces) -> None:
         if watched is not None and watched["split"] not in pieces.data.parts:
             known = ", ".join(pieces.data.parts)
             problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} part, only: {known}"))
+    problems += _refusals(pieces.config["optimizer"], pieces.total_steps)
     problems += mismatches(pieces.config, pieces.data, pieces.model, pieces.metrics)
     if not problems and not pieces.closed_form:
         problems += lone_values(pieces.model, pieces.train, len(pieces.data.parts["train"]), pieces.one_sample)

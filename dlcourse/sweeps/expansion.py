@@ -51,7 +51,8 @@ def expand(config: Config) -> list[Point]:
     problems: list[Problem] = []
     for name, overrides in zip(name_points(combinations), combinations, strict=True):
         try:
-            points.append(Point(name, overrides, base.apply_overrides(overrides)))
+            point = base.apply_overrides(overrides)
+            points.append(Point(name, overrides, replace(point, places=_places(config, point, overrides))))
         except ConfigError as error:
             problems += [Problem("sweep", f"point {name}: {p.path}: {p.message}") for p in error.problems]
     if len(problems) > _MOST_PROBLEMS:
@@ -60,6 +61,18 @@ def expand(config: Config) -> list[Point]:
     if problems:
         raise config.locate(ConfigError(problems))
     return points
+
+
+def _places(config: Config, point: Config, overrides: Mapping[str, Any]) -> dict[Any, Any]:
+    """Where the point's values stand: those of the sweep in its section."""
+    found = dict(point.places)
+    for path in overrides:
+        homes = [("sweep", *kind, path) for kind in (("grid",), ("zip",), ("random", "space"))] + [("sweep", "kfold")]
+        here = next((config.places[home] for home in homes if home in config.places), None)
+        for place in found:
+            if here is not None and f"{'.'.join(map(str, place))}.".startswith(f"{path}."):
+                found[place] = here
+    return found
 
 
 def product(axes: Iterable[Axis]) -> list[dict[str, Any]]:

@@ -59,6 +59,7 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """For another process."""
         told = {"given": self.config.given, "text": self.config.text, "overrides": self.config.overrides}
+        told["places"] = list(self.config.places.items())
         resampling = None if self.resampling is None else asdict(self.resampling)
         return {**vars(self), "config": told, "resampling": resampling}
 
@@ -66,7 +67,8 @@ class Task:
     def from_json(cls, state: Mapping[str, Any]) -> "Task":
         """What :meth:`to_json` gave."""
         told = state["config"]
-        config = replace(from_mapping(told["given"]), text=told["text"], overrides=told["overrides"])
+        places = {tuple(path): tuple(place) for path, place in told["places"]}
+        config = replace(from_mapping(told["given"]), text=told["text"], overrides=told["overrides"], places=places)
         resampling = state["resampling"] and Resampling(**state["resampling"])
         return cls(**{**state, "config": config, "resampling": resampling})
 

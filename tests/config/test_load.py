@@ -88,7 +88,7 @@ def test_a_missing_key_stands_where_its_section_does(file: Path) -> None:
     file.write_text(VALID.replace("  lr: 1e-3\n", ""))
     with pytest.raises(ConfigError) as caught:
         config.load(file)
-    assert str(caught.value) == f"{file}:12: optimizer.lr: required, but missing"
+    assert str(caught.value) == f"{file}:11: optimizer.lr: required, but missing"
 
 
 def test_lines_of_what_others_find_later(file: Path) -> None:

@@ -86,8 +86,8 @@ def test_lines() -> None:
     assert document.data == {"a": {"b": [1, {"c": 2}]}, "d": {"e": 3}}
     assert document.lines == {
         (): 2,
-        ("a",): 3,
-        ("a", "b"): 4,
+        ("a",): 2,
+        ("a", "b"): 3,
         ("a", "b", 0): 4,
         ("a", "b", 1): 5,
         ("a", "b", 1, "c"): 5,
