@@ -11,6 +11,7 @@ The program itself supplies some parameters (``Kind.supplied``, here ``in_shape`
 the data); all others come from the config, so each has an annotation that holds its type and bounds.
 """
 
+import contextlib
 import difflib
 import functools
 import hashlib
@@ -20,7 +21,7 @@ import inspect
 import pkgutil
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -265,7 +266,7 @@ def load_plugin(path: str | Path) -> types.ModuleType:
     path = Path(path).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"plugin {path}: no such file")
-    module_name = f"dlcourse_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_name = _module_name(path)
     if module_name in sys.modules:
         return sys.modules[module_name]
     for kind in KINDS:  # So that a name of ours is taken before the plugin can take it.
@@ -277,7 +278,9 @@ def load_plugin(path: str | Path) -> types.ModuleType:
     sys.modules[module_name] = module
     before = {kind: dict(components) for kind, components in _components.items()}
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader, which may take an older compiled file, and leaves one beside the source.
+        module.__dlcourse_source__ = path.read_bytes()
+        exec(compile(module.__dlcourse_source__, str(path), "exec", dont_inherit=True), module.__dict__)
         for kind, components in _components.items():
             for name in components.keys() - before[kind].keys():
                 parameters(kind, name)
@@ -294,7 +297,39 @@ def load_plugin(path: str | Path) -> types.ModuleType:
 
 def plugins() -> list[str]:
     """The files that :func:`load_plugin` has imported, in order: what another process has to load too."""
-    return [module.__file__ for name, module in sys.modules.items() if name.startswith("dlcourse_plugin_")]
+    return list(map(str, plugin_sources()))
+
+
+def plugin_sources() -> dict[Path, bytes]:
+    """Those files, and what each held when it was imported."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("dlcourse_plugin_")]
+    return {Path(module.__file__): module.__dlcourse_source__ for module in modules}
+
+
+@contextlib.contextmanager
+def plugin_replaced(path: Path, other: Path) -> Iterator[None]:
+    """Inside the ``with`` block another file stands in the place of one that :func:`load_plugin` has imported.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
+    name = _module_name(path)
+    module = sys.modules.pop(name)
+    before = {kind: dict(components) for kind, components in _components.items()}
+    for components in _components.values():
+        for each in [each for each, cls in components.items() if cls.__module__ == name]:
+            del components[each]
+    try:
+        load_plugin(other)
+        yield
+    finally:
+        sys.modules.pop(_module_name(other.resolve()), None)
+        sys.modules[name] = module
+        _components.update(before)
+
+
+def _module_name(path: Path) -> str:
+    return f"dlcourse_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _where(error: Exception, path: Path) -> str:

@@ -14,6 +14,7 @@ from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import MissingDataError, looking_in
 from dlcourse.errors import ConfigError, DamagedFileError, UserError, named
+from dlcourse.experiment.components import code_of
 from dlcourse.experiment.identity import lengthened, same_experiment
 from dlcourse.experiment.pieces import assemble
 from dlcourse.experiment.session import Session, first_result
@@ -24,7 +25,7 @@ from dlcourse.signals import terminable
 from dlcourse.training import checkpoint
 from dlcourse.training.atomic import loud, write_bytes
 from dlcourse.training.checkpoint import Checkpoint
-from dlcourse.training.environment import describe, require_plugins, started_in
+from dlcourse.training.environment import describe, plugin_files, started_in
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.log import Log
 from dlcourse.training.store import SUFFIX, CheckpointStore
@@ -131,7 +132,7 @@ def _start(
     greeting = Log(None, quiet)
     with on_device(device or config.data["device"], greeting) as chosen, _located(config):
         pieces = assemble(config.data, chosen, first_batches)
-        content = config.dump(), describe(chosen.name), first_result(pieces, config)
+        content = config.dump(), describe(chosen.name), first_result(pieces, config), plugin_files()
         make = RunFolder.create if isinstance(place, tuple) else RunFolder.create_at
         folder = make(*(place if isinstance(place, tuple) else (place,)), *content)
         with folder.lock(), terminable():
@@ -157,7 +158,20 @@ def _resume(
         raise UserError(f"{path}: is a sweep; `dlcourse sweep --resume {path}` goes on with it")
     folder = RunFolder.open(path.parent.parent if given else path)
     log = Log(None, quiet)  # a refusal changes nothing in the folder
-    require_plugins(folder, log)
+    with code_of(folder, log):
+        return _go_on(folder, given, log, beside, device, overrides, plots, profile)
+
+
+def _go_on(
+    folder: RunFolder,
+    given: Path | None,
+    log: Log,
+    beside: Config | None,
+    device: str | None,
+    overrides: Overrides,
+    plots: bool,
+    profile: bool,
+) -> Result:
     config = resolve(folder.config)
     longer = lengthened(config, overrides)
     if beside is not None:

@@ -25,11 +25,12 @@ from dlcourse.errors import (
     Problem,
     UserError,
 )
+from dlcourse.experiment.components import code_of
 from dlcourse.experiment.identity import check_config, check_data
 from dlcourse.experiment.pieces import build_metrics
 from dlcourse.training import checkpoint
 from dlcourse.training.checkpoint import Checkpoint
-from dlcourse.training.environment import require_plugins, started_in
+from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.inputs import Inputs
@@ -94,7 +95,11 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     path = Path(path)
     given = path if path.suffix == SUFFIX else None
     folder = RunFolder.open(path.parent.parent if given else path)
-    require_plugins(folder, warnings.warn)
+    with code_of(folder, warnings.warn):
+        return _load(folder, given, device, which)
+
+
+def _load(folder: RunFolder, given: Path | None, device: str | None, which: str | None) -> Trained:
     config = resolve(folder.config)
     if given is None:
         which = which or _weights(folder)
@@ -160,20 +165,19 @@ def evaluate_run(
         UserError: there is no such split, or the data do not fit the model.
         ChangedDataError: the run's own data changed since.
     """
+    with code_of(trained.folder, _said_already), looking_in(started_in(trained.folder)):
+        return _evaluated(trained, split, data, allow_changed_data)
+
+
+def _evaluated(
+    trained: Trained, split: str | None, data: Overrides, allow_changed_data: bool
+) -> dict[str, dict[str, float]]:
     config = _with_data(trained.config, data)
     if split is None and config is not trained.config:
         split = "all"
     section = dict(config.data["data"])
     if split == "all":
         section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
-    with looking_in(started_in(trained.folder)):
-        return _evaluated(trained, config, section, split, allow_changed_data)
-
-
-def _evaluated(
-    trained: Trained, config: Config, section: Mapping[str, Any], split: str | None, allow_changed_data: bool
-) -> dict[str, dict[str, float]]:
-    """The metrics of the data of a section, by split."""
     found = prepare(section, config.data["seed"])
     if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
         again = split == "all" or config is not trained.config
@@ -191,7 +195,13 @@ def _evaluated(
 
 def units(trained: Trained) -> dict[str, str]:
     """The unit of each of the run's metrics."""
-    return {label: metric_unit(m.unit, trained.inputs.target_unit) for label, m in _metrics(trained.config).items()}
+    with code_of(trained.folder, _said_already):
+        metrics = _metrics(trained.config)
+    return {label: metric_unit(metric.unit, trained.inputs.target_unit) for label, metric in metrics.items()}
+
+
+def _said_already(text: str) -> None:
+    """What :func:`load_run` warned of."""
 
 
 def _with_data(config: Config, overrides: Overrides) -> Config:

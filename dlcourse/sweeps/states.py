@@ -11,6 +11,7 @@ from dlcourse.data.fingerprint import differences as differing
 from dlcourse.data.fingerprint import fingerprint
 from dlcourse.data.preparation import COMMON
 from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, UserError
+from dlcourse.experiment.components import changed_files
 from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes, canonical
 from dlcourse.sweeps.compare import differences, flatten, higher_is_better
@@ -80,6 +81,7 @@ def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], 
         say(f"{folder.state}: its points are not those of the config; it is written anew from the points' folders")
         state = fresh
     _check_data(folder, points)
+    _say_changed_files(folder, points, say)
     return replace(fresh, points=state.points, status=state.status, resample=state.resample)
 
 
@@ -98,6 +100,15 @@ def _check_data(folder: SweepFolder, points: Sequence[Point]) -> None:
         if found:
             said = f"{folder.path}: the data changed since its point {point.id} was trained: {'; '.join(found)}"
             raise ChangedDataError(f"{said}; restore the data, or start a new sweep")
+
+
+def _say_changed_files(folder: SweepFolder, points: Sequence[Point], say: Say) -> None:
+    for point in points:
+        made = attempts(folder.points / point.id)
+        if made and _status(made[-1]) in FINISHED:
+            for file in changed_files(RunFolder(made[-1])):
+                say(f"note: {file} was changed since point {point.id} was run: new points run with it as it is now")
+            return
 
 
 def where_to_start(folder: SweepFolder, state: SweepState, point: PointState) -> tuple[Path, Start] | None:

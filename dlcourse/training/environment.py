@@ -7,13 +7,14 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dlcourse
+from dlcourse import registry
 from dlcourse.backend import determinism
-from dlcourse.errors import DamagedFileError, UserError
+from dlcourse.errors import DamagedFileError
+from dlcourse.records import Plugin
 from dlcourse.training.folder import RunFolder
 
 _PACKAGES = (
@@ -44,42 +45,30 @@ def describe(device: str) -> dict[str, Any]:
         "git": _git(),
         "command": list(sys.argv),
         "folder": _current_folder(),
-        "plugins": [{"path": str(path), "sha256": file_hash(path)} for path in loaded_plugins()],
+        "plugins": [record for record, _ in _plugins()],
     }
 
 
-def require_plugins(folder: RunFolder, say: Callable[[str], None]) -> None:
-    """Check that the component files a run was made with are loaded.
-
-    They are not loaded by themselves: a run folder that came from somewhere else should not run code. Where
-    ``environment.json`` is damaged, that is said: a component that is not there is found anyway.
-
-    Raises:
-        UserError: one is missing; says how to name it.
-    """
-    try:
-        environment = folder.read_environment()
-    except DamagedFileError as error:
-        say(f"{error}; so it does not say which component files the run was made with")
-        return
-    loaded = {file_hash(path) for path in loaded_plugins()}
-    for plugin in environment.get("plugins", ()):
-        if plugin["sha256"] not in loaded:
-            raise UserError(
-                f"{folder.path}: was made with the component file {plugin['path']}, which is not loaded or was changed "
-                f"since (its sha256 was {plugin['sha256']}); name it again: --plugin {plugin['path']}"
-            )
+def plugin_files() -> dict[str, bytes]:
+    """The user's own component files as they were imported, by where a run's folder keeps a copy of each."""
+    return {record["copy"]: content for record, content in _plugins()}
 
 
-def loaded_plugins() -> list[Path]:
-    """The user's own component files, in the order in which they were loaded."""
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith("dlcourse_plugin_")]
-    return [Path(module.__file__) for module in modules]
+def source_hash(content: bytes) -> str:
+    """The sha256 of a file's content, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
-def file_hash(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def _plugins() -> list[tuple[Plugin, bytes]]:
+    found: dict[str, tuple[Plugin, bytes]] = {}
+    for path, content in registry.plugin_sources().items():
+        name, count = path.name, 1
+        while f"plugins/{name}" in found:
+            count += 1
+            name = f"{path.stem}-{count}{path.suffix}"
+        record: Plugin = {"path": str(path), "sha256": source_hash(content), "copy": f"plugins/{name}"}
+        found[record["copy"]] = record, content
+    return list(found.values())
 
 
 def started_in(folder: RunFolder) -> str | None:

@@ -43,7 +43,8 @@ class RunFolder:
     """Paths inside ``runs/<name>/<UTC time>-<id>/``; reading and writing of the small JSON files among them.
 
     ``config.yaml`` (resolved; runs again as it is), ``environment.json``, ``metrics.jsonl``, ``checkpoints/``,
-    ``plots/``, ``report.html``, ``log.txt``, ``result.json``, ``predictions.npz`` with ``predictions.json``.
+    ``plots/``, ``plugins/`` (copies of the user's own component files), ``report.html``, ``log.txt``,
+    ``result.json``, ``predictions.npz`` with ``predictions.json``.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -53,6 +54,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.plots = self.path / "plots"
+        self.plugins = self.path / "plugins"
         self.report = self.path / "report.html"
         self.log = self.path / "log.txt"
         self.result = self.path / "result.json"

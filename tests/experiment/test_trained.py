@@ -200,9 +200,34 @@ def test_runs_with_components_of_ones_own_ask_for_the_file(tmp_path: Path, capsy
     folder = only_run(tmp_path / "out")
     (recorded,) = json.loads((folder / "environment.json").read_text())["plugins"]
     assert recorded["path"] == str(plugin) and len(recorded["sha256"]) == 64
+    copy = folder / "plugins/mine.py"
+    assert recorded["copy"] == "plugins/mine.py" and copy.read_bytes() == plugin.read_bytes()
     assert main(["predict", str(folder), "1000"]) == 2
-    assert f"name it again: --plugin {plugin}" in capsys.readouterr().err
-    assert dlcourse("predict", folder, "1000", "--plugin", plugin)[0] == 0
+    said = capsys.readouterr().err
+    assert f"name it again: --plugin {plugin}, or as the run keeps it: --plugin {copy}" in said
+    code, before, err = dlcourse("predict", folder, "1000", "--plugin", plugin)
+    assert code == 0 and "changed" not in err
+    # Another meaning, and another signature: the old run goes by its copy, which is said.
+    changed_text = plugin.read_text().replace("int):", "int, more: int):")
+    plugin.write_text(changed_text + "\n    def forward(self, x):\n        1 / 0\n")
+    for arguments in (["predict", folder, "1000"], ["evaluate", folder], ["run", "--resume", folder, "--no-plots"]):
+        code, out, err = dlcourse(*arguments, "--plugin", plugin)
+        said = f"{plugin} was changed since this run was made with it; the run's own copy is used: {copy}"
+        assert code == 0 and said in out + err and out.count(said) + err.count(said) == 1, err
+    assert dlcourse("predict", folder, "1000", "--plugin", plugin)[1] == before
+    assert dlcourse("predict", folder, "1000", "--plugin", copy)[:2] == (0, before)
+    # A file of that name elsewhere is not the one that the run was made from: no code of the run is run for it.
+    elsewhere = tmp_path / "elsewhere/mine.py"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("# by another hand\n" + copy.read_text())
+    code, out, err = dlcourse("predict", folder, "1000", "--plugin", elsewhere)
+    assert (code, out) == (0, before)
+    assert f"{elsewhere} is not as the file that this run was made with; it is used all the same" in err
+    # A copy that was changed is none.
+    copy.write_text("raise SystemExit('no')")
+    plugin.write_text(elsewhere.read_text())
+    code, out, err = dlcourse("predict", folder, "1000", "--plugin", plugin)
+    assert (code, out) == (0, before) and "the run keeps no copy of it" in err
 
 
 def test_where_a_checkpoint_is_damaged_the_others_are_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -248,3 +249,25 @@ def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
     assert processes._started([done, Reluctant()]) == [done]
     with pytest.raises(DlcourseError, match="starts no more threads"):
         processes._started([Reluctant(), Reluctant()])
+
+
+def test_a_plugin_that_changed_between_two_sittings_of_a_sweep_is_said(make, tmp_path):
+    from tests.experiment.samples import dlcourse
+
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from dlcourse.models.linear import LinearModel\nfrom dlcourse.registry import register\n\n\n"
+        "@register('model', 'mine')\nclass Mine(LinearModel):\n    '''A line.'''\n\n"
+        "    def __init__(self, in_shape: tuple[int, ...], out_features: int):\n"
+        "        super().__init__(in_shape, out_features)\n"
+    )
+    grid = {"grid": {"data.samples": [30, 31]}}
+    config = make(model={"name": "mine"}, sweep=grid)
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+    out = ["--out", tmp_path / "runs", "--no-plots", "--plugin", plugin]
+    assert dlcourse("sweep", tmp_path / "c.yaml", *out)[0] == 0
+    (folder,) = (tmp_path / "runs/small").iterdir()
+    shutil.rmtree(folder / "points/001-samples=31")
+    plugin.write_text(plugin.read_text() + "# edited\n")
+    code, said, err = dlcourse("sweep", "--resume", folder, "--no-plots", "--jobs", 2, "--plugin", plugin)
+    assert code == 0 and f"{plugin} was changed since point 000-samples=30 was run" in said, err

@@ -1,0 +1,81 @@
+"""The component files that a run was made with: its folder keeps a copy, and uses it where the original was changed.
+
+A run's folder runs no code by itself, as it may have come from somebody else: a file has to be named with ``--plugin``
+(or loaded by the caller). The copy takes the place of the file that was named only where the run says that it was made
+from that very path; a file of the same name elsewhere is used as it is.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dlcourse import registry
+from dlcourse.errors import DamagedFileError, UserError
+from dlcourse.records import Plugin
+from dlcourse.training.environment import source_hash
+from dlcourse.training.folder import RunFolder
+
+Say = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def code_of(folder: RunFolder, say: Say) -> Iterator[None]:
+    """Inside the ``with`` block the components of a run's own files are as they were when the run was made.
+
+    Args:
+        say: told which file is used where one was changed.
+    Raises:
+        UserError: a file is not loaded; says how to name it.
+    """
+    with contextlib.ExitStack() as stack:
+        for plugin in _plugins(folder, say):
+            replacement = _replacement(folder, plugin, say)
+            if replacement is not None:
+                stack.enter_context(registry.plugin_replaced(*replacement))
+        yield
+
+
+def changed_files(folder: RunFolder) -> list[str]:
+    """The component files of a run that are loaded, and are not as they were when it was made."""
+    now = {str(path): source_hash(content) for path, content in registry.plugin_sources().items()}
+    then = {plugin["path"]: plugin["sha256"] for plugin in _plugins(folder, lambda text: None)}
+    return [path for path in now if path in then and now[path] != then[path]]
+
+
+def _plugins(folder: RunFolder, say: Say) -> list[Plugin]:
+    try:
+        return folder.read_environment().get("plugins", [])
+    except DamagedFileError as error:
+        say(f"{error}; so it does not say which component files the run was made with")
+        return []
+
+
+def _replacement(folder: RunFolder, plugin: Plugin, say: Say) -> tuple[Path, Path] | None:
+    """The file that is loaded and the copy to use in its place; None to leave all as it is."""
+    sources = registry.plugin_sources()
+    if plugin["sha256"] in map(source_hash, sources.values()):
+        return None
+    copy, original = _copy(folder, plugin), Path(plugin["path"])
+    named = original if original in sources else next((path for path in sources if path.name == original.name), None)
+    if named is None:
+        kept = "" if copy is None else f", or as the run keeps it: --plugin {copy}"
+        raise UserError(
+            f"{folder.path}: was made with the component file {original}, which is not loaded; name it again: "
+            f"--plugin {original}{kept}"
+        )
+    if copy is not None and named == original:
+        say(f"{named} was changed since this run was made with it; the run's own copy is used: {copy}")
+        return named, copy
+    kept = "and the run keeps no copy of it" if copy is None else f"as it was then: --plugin {copy}"
+    say(f"{named} is not as the file that this run was made with; it is used all the same ({kept})")
+    return None
+
+
+def _copy(folder: RunFolder, plugin: Plugin) -> Path | None:
+    """The run's copy of a component file; None where there is none, or not as it was."""
+    copy = folder.path.absolute() / plugin.get("copy", "")
+    inside = copy.parent == folder.plugins.absolute() and not folder.plugins.is_symlink() and not copy.is_symlink()
+    if not inside or not copy.is_file():
+        return None
+    return copy if hashlib.sha256(copy.read_bytes()).hexdigest() == plugin["sha256"] else None
