@@ -49,21 +49,36 @@ class Solver:
             x: inputs of the whole training split, an array on the model's device.
             y: its targets.
         Returns:
-            The model's outputs for ``x``; None where the targets are no numbers (N, K).
+            The model's outputs for ``x`` of a regression; else None.
         Warns:
             PoorFitWarning: the targets are numbers, and their mean predicts them better than the model.
         """
         x, y = _array(x), _array(y)
-        self._solve(model, x, y)
+        found = self._solve(model, x, y)
         self.steps += 1
-        if y.ndim != 2 or y.dtype.kind != "f":
+        if y.ndim != 2 or y.dtype.kind != "f" or "regression" not in model.tasks:
             return None
-        outputs = _outputs(model, x)
-        _compare_with_mean(outputs.data[:, : y.shape[1]], y)
+        outputs, count = _outputs(model, x), y.shape[1]
+        wide = y.astype("float64", copy=False)
+        spread, error = _squares(wide - wide.mean(axis=0)), _squares(wide - outputs.data[:, :count])
+        if bool((error > _LOST * spread).any()):
+            outputs = self._improved(model, x, wide, found, outputs, spread, error)
+            _compare_with_mean(outputs.data[:, :count], y, spread)
         return outputs
 
-    def _solve(self, model: Any, x: Any, y: Any) -> None:
+    def _solve(self, model: Any, x: Any, y: Any) -> Any:
+        """Set the parameters; what it returns is for :meth:`_improved`."""
         raise NotImplementedError
+
+    def _improved(self, model: Any, x: Any, y: Any, found: Any, outputs: Tensor, spread: Any, error: Any) -> Tensor:
+        """The outputs of a fit that is not perfect, perhaps of another solution that the model's type holds better.
+
+        Args:
+            y: in float64.
+            outputs: as the model is.
+            spread, error: the sums of squares about the mean and about the outputs, (K,).
+        """
+        return outputs
 
     def state_dict(self) -> dict[str, Any]:
         """How often it was solved; there is no other state."""
@@ -104,30 +119,26 @@ class LeastSquares(Solver):
     def wants_float64(cls, model: Any) -> bool:
         return True
 
-    def _solve(self, model: Any, x: Any, y: Any) -> None:
+    def _solve(self, model: Any, x: Any, y: Any) -> tuple[Any, Any]:
         if y.ndim != 2 or y.dtype.kind != "f":
             raise UserError(f"least_squares fits numbers, targets (N, K); got {y.dtype} targets of shape {y.shape}")
-        design, y = model.design_matrix(x.astype("float64")), y.astype("float64", copy=False)
+        design = model.design_matrix(x.astype("float64", copy=False))
         theta = least_squares(design, y, self.ridge, model.penalised, self.method)
         model.set_solution(theta)
-        dtype = _dtype(model, x)
-        if dtype == np.float64:
-            return
-        possible = _squares(y - design @ theta) + _LOST * _squares(y - y.mean(axis=0))
-        reached = _squares(y - _outputs(model, x).data)
-        if bool((reached > possible).any()):
-            self._solve_within(model, design, x, y, theta, reached)
+        return design, theta
 
-    def _solve_within(self, model: Any, design: Any, x: Any, y: Any, theta: Any, reached: Any) -> None:
-        """Solve again for coefficients that the model's type can hold; take them where they predict better."""
-        dtype = _dtype(model, x)
+    def _improved(self, model: Any, x: Any, y: Any, found: Any, outputs: Tensor, spread: Any, error: Any) -> Tensor:
+        dtype, (design, theta) = _dtype(model, x), found
+        if dtype == np.float64 or not bool((error > _squares(y - design @ theta) + _LOST * spread).any()):
+            return outputs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RankDeficientWarning)
             smaller = least_squares(design, y, self.ridge, model.penalised, "svd", 100 * float(np.finfo(dtype).eps))
         model.set_solution(smaller)
-        if float(_squares(y - _outputs(model, x).data).sum()) >= float(reached.sum()):
+        again = _outputs(model, x)
+        if float(_squares(y - again.data).sum()) >= float(error.sum()):
             model.set_solution(theta)
-            return
+            return outputs
         warnings.warn(
             f"least squares: columns of the features nearly depend on each other, so the coefficients cancel to more "
             f"digits than {dtype} has; smaller ones that fit nearly as well are taken; precision: float64, "
@@ -135,6 +146,7 @@ class LeastSquares(Solver):
             RankDeficientWarning,
             stacklevel=4,
         )
+        return again
 
 
 @register("optimizer", "closed_form")
@@ -173,10 +185,10 @@ def _squares(error: Any) -> Any:
     return (error * error).sum(axis=0)
 
 
-def _compare_with_mean(outputs: Any, y: Any) -> None:
-    """Warn where the mean of the targets (N, K) predicts one of them better than the outputs (N, K) do."""
-    y = y.astype("float64", copy=False)
-    spread, error = _squares(y - y.mean(axis=0)), _squares(y - outputs)
+def _compare_with_mean(outputs: Any, y: Any, spread: Any) -> None:
+    """Warn where the mean of the targets (N, K) predicts one of them better than the outputs (N, K) do; ``spread`` are
+    its sums of squares."""
+    error = _squares(y.astype("float64", copy=False) - outputs)
     # Targets that are all the same are met but for rounding, and have no spread but rounding's.
     size = abs(y).max(axis=0)
     wide, narrow = ((16 * float(np.finfo(each.dtype).eps) * size) ** 2 * len(y) for each in (y, outputs))
