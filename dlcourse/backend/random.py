@@ -12,6 +12,7 @@ raw 32-bit words are used as integers, so that no rounding can tell the devices 
 import functools
 import hashlib
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,21 @@ class _Stream:
     """The place in the sequence of draws: what :func:`manual_seed` and :func:`begin_step` set."""
 
     def __init__(self) -> None:
-        self.seed = 0
-        self.step = 0
-        self.draws: dict[str, int] = {}
+        self.start(0)
 
-    def next(self, purpose: str) -> int:
-        """How many draws of this purpose came before in this step."""
-        index = self.draws.get(purpose, 0)
-        self.draws[purpose] = index + 1
-        return index
+    def start(self, seed: int) -> None:
+        self.seed, self.step, self.stream = seed, 0, 0
+        self.draws: dict[str, int] = {}
+        self.built: dict[str, int] = {}
+        self.streams: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self.next_stream = 0
+
+
+def _next(counts: dict[str, int], purpose: str) -> int:
+    """How many draws of this purpose came before."""
+    index = counts.get(purpose, 0)
+    counts[purpose] = index + 1
+    return index
 
 
 _stream = _Stream()
@@ -50,8 +57,7 @@ def purpose_hash(purpose: str) -> int:
 
 def manual_seed(seed: int) -> None:
     """Start all draws anew from this seed (any integer)."""
-    _stream.seed, _stream.step = int(seed) & _WORD, 0
-    _stream.draws.clear()
+    _stream.start(int(seed) & _WORD)
 
 
 def seed() -> int:
@@ -59,13 +65,30 @@ def seed() -> int:
     return _stream.seed
 
 
-def begin_step(step: int | Counted) -> None:
+def begin_step(step: int | Counted, stream: int = 0) -> None:
     """Say that training step ``step`` begins: its draws depend on no earlier step.
 
     A counter of the device in its place is read when a draw is made, as a recorded step needs it.
+
+    Args:
+        stream: of which training, see :func:`stream_of`: their draws differ.
     """
     _stream.step = step if isinstance(step, Counted) else int(step)
+    _stream.stream = stream
     _stream.draws.clear()
+
+
+def stream_of(training: Any) -> int:
+    """The number of a training among those that draw under this seed, in the order in which they asked first."""
+    if training not in _stream.streams:
+        follow(training, _stream.next_stream)
+    return _stream.streams[training]
+
+
+def follow(training: Any, stream: int) -> None:
+    """Give a training the number that it had when its state was saved."""
+    _stream.streams[training] = stream
+    _stream.next_stream = max(_stream.next_stream, stream + 1)
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
@@ -78,12 +101,13 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
 
 
 def next_generator(purpose: str) -> np.random.Generator:
-    """A generator for the next draw of this purpose: the n-th layer built after a seed gets the n-th one.
+    """A generator for the next draw of this purpose: the n-th layer built after a seed gets the n-th one,
+    whatever was trained in between.
 
     It draws initial weights, and refuses more of them than there is memory for, see
     :func:`~dlcourse.backend.memory.require`.
     """
-    return _Weights(generator(_stream.seed, purpose, _stream.next(purpose)).bit_generator)
+    return _Weights(generator(_stream.seed, purpose, _next(_stream.built, purpose)).bit_generator)
 
 
 class _Weights(np.random.Generator):
@@ -117,7 +141,8 @@ _MANY = 1 << 22
 
 def next_place(purpose: str) -> tuple[int, int, int, int]:
     """Where the next draw of this purpose is made: (seed, hash of the purpose, draw within the step, step)."""
-    return _stream.seed, purpose_hash(purpose), _stream.next(purpose), _stream.step
+    name = f"{purpose}/{_stream.stream}" if _stream.stream else purpose
+    return _stream.seed, purpose_hash(name), _next(_stream.draws, purpose), _stream.step
 
 
 def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:

@@ -237,3 +237,8 @@ def _labels(name: str, logits: Tensor, labels: Any, ignored: int | None = None) 
             f"{logits.shape[-1]} outputs, one for each class"
         )
     return array
+
+
+# How the losses of two batches make that of both, as nn.Loss has it.
+cross_entropy.reduction = gaussian_nll.reduction = mse_loss.reduction = multiclass_hinge.reduction = "mean"
+half_sse.reduction = "sum"

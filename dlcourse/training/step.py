@@ -8,13 +8,14 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, at_once
-from dlcourse.backend import capture
+from dlcourse.backend import capture, random
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
 from dlcourse.backend.kernels.optim import average_step
 from dlcourse.backend.kernels.penalty import add_penalty
 from dlcourse.backend.precision import is_floating
 from dlcourse.optim.clip import clip_grad_norm
+from dlcourse.training import reduction
 
 
 def part_size(batch: int, accumulate: int) -> int:
@@ -27,7 +28,8 @@ class TrainStep:
 
     The cost is loss + l1 sum |w| + l2/2 sum w^2 over the weights w, biases and gains (one axis) left out. What received
     no gradient from the loss, or is frozen, does not move: the penalties change only what the loss does. Randomness
-    inside (dropout) is a function of the seed and the number of steps done, so a step resumed is the same step.
+    inside (dropout) is a function of the seed and the number of steps done, so a step resumed is the same step; it
+    differs from that of the other TrainSteps that step under the seed, as the members of an ensemble have to.
 
     A model in half precision has its loss computed in float32. In float16 the loss is scaled before the backward pass,
     by a factor that follows what the gradients can bear (Micikevicius et al. 2018); a step whose gradient overflows
@@ -35,12 +37,14 @@ class TrainStep:
 
     Args:
         model: a Module (or a callable of a tensor).
-        loss_fn: ``loss_fn(outputs, targets)``, a scalar Tensor. Where it has ``reduction = "sum"`` parts of a batch add
-            up; else each counts by its share of the samples.
+        loss_fn: ``loss_fn(outputs, targets)``, a scalar Tensor. With ``accumulate`` its attribute ``reduction`` says
+            how parts of a batch make the whole: "sum", they add up, or "mean", each counts by its share of the samples.
+            Where it has none, the values of the first batch tell; a loss that is neither is refused.
         optimizer: an optimizer over the model's parameters.
         schedule: ``schedule.factor(step)`` times the optimizer's initial rate is the rate of that step.
         clip_norm: the largest Euclidean norm of the whole gradient; a longer one is scaled down.
-        accumulate: how many parts a batch is cut into, one after another, to save memory; the update is the same.
+        accumulate: how many parts a batch is cut into, one after another, to save memory; the update is the same, but
+            that batch normalization takes its statistics, and dropout its masks, part by part.
         l1, l2: strengths of the penalties.
         ema: the decay of an exponential moving average of the parameters, see :meth:`averaged`; None for none.
     Attributes:
@@ -74,6 +78,7 @@ class TrainStep:
         self.ema = ema
         self.capture = True
         self._run: Any = None
+        self._measured: tuple[Any, str | None] = None, None
         self._average = self.flat.data.copy() if ema is not None else None
         if self.flat.half is not None and self.flat.half.dtype == np.float16:
             self.flat.scaler = scaling.new_scaler(self.flat.half)
@@ -103,6 +108,8 @@ class TrainStep:
     @property
     def runner(self) -> Any:
         """How updates are run on this device, see ``dlcourse/backend/capture.py``."""
+        if self.accumulate > 1 and self._reduction is None:
+            return capture.by_calls  # whose first losses are to be looked at
         if self._run is None:
             self._run = capture.runner(self.flat.data)
         return self._run
@@ -153,16 +160,18 @@ class TrainStep:
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the batch, part by part; returns the loss as an array."""
         if self.accumulate == 1:
-            loss = self._loss(x, y)
+            loss = self.loss_fn(self._outputs(x), y)
             self._backward(loss)
             return loss.data
         count, total = len(x), None
-        summed = getattr(self.loss_fn, "reduction", "mean") == "sum"
         size = part_size(count, self.accumulate)
         for start in range(0, count, size):
             part = slice(start, start + size)
-            loss = self._loss(x[part], y[part])
-            if not summed:
+            outputs = self._outputs(x[part])
+            loss = self.loss_fn(outputs, y[part])
+            if self._reduction is None:
+                self._measured = self.loss_fn, reduction.measured(self.loss_fn, outputs, y[part])
+            if self._reduction != "sum":
                 loss = loss * (len(x[part]) / count)
             self._backward(loss)
             if start + size < count:
@@ -170,11 +179,15 @@ class TrainStep:
             total = loss.data if total is None else total + loss.data
         return total
 
-    def _loss(self, x: Array, y: Array) -> Tensor:
+    @property
+    def _reduction(self) -> str | None:
+        """How the losses of parts make that of the batch: what the loss says, else what its values told, or None."""
+        measured = self._measured[1] if self._measured[0] is self.loss_fn else None
+        return reduction.declared(self.loss_fn) or measured
+
+    def _outputs(self, x: Array) -> Tensor:
         outputs = self.model(Tensor(x))
-        if self.flat.half is not None:
-            outputs = outputs.to(dtype=self.flat.data.dtype)
-        return self.loss_fn(outputs, y)
+        return outputs if self.flat.half is None else outputs.to(dtype=self.flat.data.dtype)
 
     def _backward(self, loss: Tensor) -> None:
         scaler = self.flat.scaler
@@ -210,11 +223,13 @@ class TrainStep:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
         kept = {"ema": self._average, "scaler": self.flat.scaler}
         arrays = {name: backend.to_host(array).copy() for name, array in kept.items() if array is not None}
-        return {"step": self.step, "base_lr": self.base_lr, "optimizer": self.optimizer.state_dict(), "arrays": arrays}
+        numbers = {"step": self.step, "base_lr": self.base_lr, "stream": random.stream_of(self)}
+        return {**numbers, "optimizer": self.optimizer.state_dict(), "arrays": arrays}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a state that :meth:`state_dict` gave; the model's own state is loaded apart."""
         self.step, self.base_lr = int(state["step"]), float(state["base_lr"])
+        random.follow(self, state.get("stream", 0))
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])

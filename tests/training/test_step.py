@@ -1,5 +1,7 @@
 """TrainStep: the update that it makes is the one that its settings say."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -221,3 +223,39 @@ def test_a_steady_step_leaves_nothing_for_the_garbage_collector() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_members_of_an_ensemble_have_weights_and_masks_of_their_own(device: str) -> None:
+    """Built one after another, or together, or as copies; trained in turn; and gone on with from their states."""
+
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.5), nn.Linear(16, 3))
+
+    def run(build_late: bool) -> list[np.ndarray]:
+        random.manual_seed(4)
+        first = build()
+        models = [first, first, build()] if not build_late else [first]
+        models = [copy.deepcopy(models[0]), *models[:1], *models[2:]]
+        steps = [dl.TrainStep(m, F.cross_entropy, optim.SGD(m.parameters(), lr=0.1)) for m in models]
+        for _ in range(2):
+            for step in steps:
+                step(*batch())
+        if build_late:
+            models.append(build())
+            steps.append(dl.TrainStep(models[2], F.cross_entropy, optim.SGD(models[2].parameters(), lr=0.1)))
+        kept = steps[1].state_dict(), models[1].state_dict()
+        steps[1](*batch())
+        twin = copy.deepcopy(models[0])
+        other = dl.TrainStep(twin, F.cross_entropy, optim.SGD(twin.parameters(), lr=0.1))
+        other.load_state_dict(kept[0])
+        twin.load_state_dict(kept[1])
+        other(*batch())
+        np.testing.assert_array_equal(weights(twin), weights(models[1]))
+        return [weights(model) for model in models]
+
+    for late in (False, True):
+        found = run(late)
+        assert len({array.tobytes() for array in found}) == 3
+        for once, again in zip(found, run(late), strict=True):
+            np.testing.assert_array_equal(once, again)
+    assert (found[2] != weights(build())).any()

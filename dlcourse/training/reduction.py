@@ -1,0 +1,48 @@
+"""How the losses of the parts of a batch make the loss of the batch: they add up, or each counts by its share."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from dlcourse.autograd import Tensor, no_grad
+from dlcourse.backend import array_module
+from dlcourse.errors import ArgumentError
+
+
+def declared(loss_fn: Any) -> str | None:
+    """What a loss says of itself, by an attribute ``reduction``: "mean" or "sum"; None where it says nothing."""
+    said = getattr(loss_fn, "reduction", None)
+    return said if said in ("mean", "sum") else None
+
+
+def measured(loss_fn: Callable[[Tensor, Any], Tensor], outputs: Any, targets: Any) -> str | None:
+    """The same for a loss that says nothing, from its values for some samples and for two parts of them.
+
+    Returns:
+        None where the values do not tell, because all are 0 or one is not finite.
+    Raises:
+        ArgumentError: it is neither the sum nor the mean over the samples.
+    """
+    if not isinstance(outputs, Tensor):
+        return "mean"
+    x, y, count = outputs.data, targets, len(outputs)
+    if count == 1:  # a sample by itself is looked at twice
+        xp = array_module(x)
+        x, y, count = xp.concatenate([x, x]), xp.concatenate([y, y]), 2
+    cut = max(1, count // 3)
+    with no_grad():
+        whole, first, second = (
+            loss_fn(Tensor(x[part]), y[part]).item() for part in (slice(None), slice(cut), slice(cut, None))
+        )
+    total, mean = first + second, (cut * first + (count - cut) * second) / count
+    size = abs(first) + abs(second)
+    if not math.isfinite(whole + size) or abs(total - mean) <= 1e-2 * size:
+        return None
+    for name, value in (("mean", mean), ("sum", total)):
+        if abs(whole - value) <= 1e-3 * size:
+            return name
+    raise ArgumentError(
+        f"TrainStep(accumulate=...): the loss of {count} samples is {whole:.6g}, of {cut} and {count - cut} of them "
+        f"{first:.6g} and {second:.6g}: neither their sum nor their mean, so parts of a batch do not make the whole. "
+        "Give the loss an attribute reduction = 'mean' or 'sum' to say how parts count, or take accumulate=1"
+    )
