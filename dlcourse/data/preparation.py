@@ -19,12 +19,14 @@ COMMON = frozenset(field.name for field in fields(DataOptions))
 """The keys of a config's ``data`` section that all data sets share."""
 
 
-def prepare(section: Mapping[str, Any], seed: int) -> Data:
+def prepare(section: Mapping[str, Any], seed: int, fill: np.ndarray | None = None) -> Data:
     """Load the data set that a section names, split it, and fit the normalizer on the training part.
 
     Args:
         section: ``name``, the data set's parameters, and the keys of ``DataOptions``; what is left out has its default.
         seed: draws a synthetic data set (unless it has a seed of its own) and chooses the split.
+        fill: (D,) what is put where x misses a value, under the rule ``mean``: a trained model's own means. Left out,
+            the means over the training part.
     Raises:
         ConfigError: a key or a split that cannot be.
         DataError: the data are not as they should be.
@@ -39,7 +41,8 @@ def prepare(section: Mapping[str, Any], seed: int) -> Data:
     _check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
-        dataset = _filled(dataset, index["train"])
+        fits = fill is not None and len(fill) == dataset.x.shape[1]  # other columns are refused by whoever gave it
+        dataset = _filled(dataset, fill if fits else _means(dataset, index["train"]))
     parts = {}
     for name, rows in index.items():
         own = name == "test" and dataset.test is not None
@@ -118,15 +121,19 @@ def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray | Rows:
     return Rows(array, index) if array.ndim > 2 or isinstance(array, np.memmap) else array[index]
 
 
-def _filled(dataset: Dataset, train: np.ndarray) -> Dataset:
-    """Put the mean over the training part wherever x has NaN."""
+def _means(dataset: Dataset, train: np.ndarray) -> np.ndarray:
+    """The mean of each column of x over the training part, (D,), without what is missing."""
     rows = dataset.x[train]
     known = ~np.isnan(rows)
     counts = known.sum(axis=0)
     if not counts.all():
         name = dataset.feature_names[int(counts.argmin())]
         raise DataError(f"{dataset.source}: {name!r} has no value in the whole training part, so it has no mean")
-    means = np.where(known, rows, 0).sum(axis=0) / counts
+    return np.where(known, rows, 0).sum(axis=0) / counts
+
+
+def _filled(dataset: Dataset, means: np.ndarray) -> Dataset:
+    """Put these values, (D,), wherever x has NaN."""
     encoder = dataset.encoder
     return replace(
         dataset,

@@ -178,7 +178,7 @@ def _evaluated(
     section = dict(config.data["data"])
     if split == "all":
         section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
-    found = prepare(section, config.data["seed"])
+    found = prepare(section, config.data["seed"], _fill(trained.inputs))
     if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
         again = split == "all" or config is not trained.config
         own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
@@ -191,6 +191,12 @@ def _evaluated(
     chosen = [name for name in parts if name in config.data["train"]["evaluate"]] if split is None else [split]
     with backend.use(trained.backend):
         return {name: evaluate(trained.model, trained.loader(parts[name]), metrics) for name in chosen}
+
+
+def _fill(inputs: Inputs) -> np.ndarray | None:
+    """What the run puts where a cell is missing, (D,); None where it knows no such values."""
+    columns = [] if inputs.encoder is None else [column["fill"] for column in inputs.encoder["columns"]]
+    return np.concatenate(columns) if columns and all(columns) else None
 
 
 def units(trained: Trained) -> dict[str, str]:

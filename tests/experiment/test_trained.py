@@ -303,3 +303,23 @@ def test_every_reader_of_a_run_finds_a_config_that_was_changed(own, capsys, old:
         assert main([arguments[0], str(folder), *arguments[1:]]) == 2
         assert f"{file}: was changed" in (error := capsys.readouterr().err) and said in error
     assert main(["run", "--resume", str(folder)]) == 2
+
+
+@pytest.mark.parametrize("arguments", [["data.path=other.csv"], ["--split", "all"]], ids=str)
+def test_a_missing_cell_gets_the_mean_of_the_runs_training_part(tmp_path: Path, capsys, monkeypatch, arguments) -> None:
+    """Not that of the data that are measured, nor of all samples."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{'' if i % 3 == 0 else i % 7},{2 * (i % 7) + i % 2}" for i in range(40)]
+    (tmp_path / "data.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    (tmp_path / "other.csv").write_text("x,y\n100,200\n,6\n300,600\n")
+    section = {"name": "csv", "path": "data.csv", "target": "y", "missing": "mean", "split": {"test": 0.3}}
+    folder = go({**changed(LINE, metrics=["mse"]), "precision": "float64", "data": section}, tmp_path / "runs")
+    trained = load_run(folder)
+    (fill,) = trained.inputs.encoder["columns"][0]["fill"]
+    split = arguments[1] if arguments[0] == "--split" else None
+    found = evaluate_run(trained, split, [] if split else arguments)["all"]["mse"]
+    lines = (tmp_path / ("data.csv" if split else "other.csv")).read_text().split()[1:]
+    cells = [line.split(",") for line in lines]
+    x = np.array([[fill if not a else float(a)] for a, _ in cells])
+    y = np.array([[float(b)] for _, b in cells])
+    assert found == pytest.approx(np.mean((trained.predict(x) - y) ** 2), rel=1e-9)
