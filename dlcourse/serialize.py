@@ -6,14 +6,14 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from dlcourse import backend
+from dlcourse import backend, tensorfile
 from dlcourse.autograd import Tensor
-from dlcourse.backend import precision
 from dlcourse.errors import ArgumentError, CheckpointError
+from dlcourse.filesystem import sync
 
 
 def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -32,14 +32,14 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         if not hasattr(array, "dtype"):
             raise TypeError(f"save: {name!r} is {type(array).__name__}, not an array")
         arrays[name] = backend.to_host(array)
-    content = encode(path, arrays)
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     try:
         with open(partial, "wb") as file:
-            file.write(content)
+            for piece in [encode(path, arrays)] if file_format(path) == "npz" else tensorfile.pieces(arrays, {}):
+                file.write(piece)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno(), target)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -69,10 +69,7 @@ def encode(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], texts: Map
     texts = texts or {}
     if file_format(path) == "npz":
         return _npz({**arrays, **{name: np.array(text) for name, text in texts.items()}})
-    from safetensors.numpy import save as encoded
-
-    # ascontiguousarray would give a scalar an axis
-    return encoded({name: np.array(array, order="C", copy=None) for name, array in arrays.items()}, metadata=texts)
+    return b"".join(tensorfile.pieces(arrays, texts))
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -94,27 +91,29 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
         CheckpointError: the file is missing or damaged.
         UserError: it holds bfloat16, for which a package is not installed.
     """
-    from safetensors import SafetensorError, deserialize
-
     try:
-        content = Path(path).read_bytes()
-        if content.startswith(b"PK"):
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        return {name: _array(entry) for name, entry in deserialize(content)}
+        with open(path, "rb") as file:
+            if file.read(2) == b"PK":
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as archive:
+                    return {name: archive[name] for name in archive.files}
+            return _read_safetensors(file)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise CheckpointError(f"{path}: not a readable npz file ({error})") from error
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors or npz file ({error})") from error
 
 
-_TYPES = {"BOOL": "bool", "C64": "complex64", "F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}
-_TYPES |= {f"{sign}{bits}": f"{kind}{bits}" for sign, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
-"""NumPy's names of the format's types."""
-
-
-def _array(entry: Mapping[str, Any]) -> np.ndarray:
-    # Not by safetensors.numpy, which writes bfloat16 and does not read it.
-    return np.frombuffer(entry["data"], precision.named(_TYPES[entry["dtype"]])).reshape(entry["shape"])
+def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if 8 + length > size:
+        raise ValueError("it is cut short, or of another format")
+    _, arrays = tensorfile.layout(file.read(length), size - 8 - length)
+    for array in arrays.values():
+        for _ in tensorfile.fill(file, array):
+            pass
+    return arrays

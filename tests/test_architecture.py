@@ -9,7 +9,7 @@ import dlcourse
 
 ROOT = Path(dlcourse.__file__).parent
 
-LEAVES = {"characters", "errors", "types", "collect", "resources", "streams"}
+LEAVES = {"characters", "errors", "types", "collect", "resources", "streams", "filesystem"}
 """Import nothing of ours; everyone may import them."""
 
 MAY_IMPORT = {
@@ -25,9 +25,10 @@ MAY_IMPORT = {
     "optim": {"autograd", "registry"},
     "data": {"backend", "registry", "config"},
     "metrics": {"backend", "registry"},
-    "training": {"nn", "optim", "data", "metrics", "records", "signals"},
+    "training": {"nn", "optim", "data", "metrics", "records", "signals", "tensorfile"},
     "plots": {"config", "records"},
-    "serialize": {"autograd"},
+    "tensorfile": {"backend"},
+    "serialize": {"autograd", "tensorfile"},
     "functional": {"ops"},
     "experiment": {"training", "models", "config", "plots", "serialize"},
     "sweeps": {"experiment"},

@@ -4,12 +4,14 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dlcourse.characters import encodable
 from dlcourse.errors import DlcourseError
+from dlcourse.filesystem import sync, sync_folder
 from dlcourse.records.writing import create
 
 TEMPORARY = ".partial"
@@ -28,8 +30,9 @@ def loud(path: Path) -> Iterator[None]:
         raise DlcourseError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
-    """Replace ``path`` by this content: temporary name in the same folder, fsync, rename, fsync of the folder.
+def write_by(write: Callable[[BinaryIO], Any], path: Path, durable: bool = True) -> None:
+    """Replace ``path`` by what ``write(file)`` writes: temporary name in the same folder, fsync, rename, fsync of the
+    folder.
 
     Args:
         durable: survive a power cut too, not only the death of the process; False saves the waiting for the disk.
@@ -40,16 +43,27 @@ def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
         temporary = _temporary(path)
         try:
             with create(temporary) as file:
-                file.write(content)
+                write(file)
                 file.flush()
                 if durable:
-                    os.fsync(file.fileno())
+                    sync(file.fileno(), path)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         if durable:
             sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
+    """Replace ``path`` by this content, see :func:`write_by`."""
+    write_by(lambda file: file.write(content), path, durable)
+
+
+def copy(source: Path, path: Path) -> None:
+    """Replace ``path`` by a copy of the file ``source``, see :func:`write_by`."""
+    with loud(path), open(source, "rb") as content:
+        write_by(lambda file: shutil.copyfileobj(content, file, 1 << 20), path)
 
 
 def write_json(path: Path, value: Any, durable: bool = True) -> None:
@@ -88,22 +102,11 @@ def link(source: Path, path: Path) -> None:
         try:
             os.link(source, temporary)
         except OSError:
-            write_bytes(path, source.read_bytes())
+            copy(source, path)
         else:
             os.replace(temporary, path)
             # Where both are names of one file already, POSIX lets rename do nothing and keep the temporary name.
             temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    if os.name != "posix":  # Windows cannot open a folder, and its renames are durable by themselves
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:

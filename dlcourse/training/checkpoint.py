@@ -6,15 +6,18 @@ Nothing in it depends on the clock: two runs that end in the same state write th
 """
 
 import hashlib
+import io
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from dlcourse import tensorfile
 from dlcourse.errors import CheckpointError
 from dlcourse.records import CheckpointState, Wrong, check
 
@@ -37,67 +40,100 @@ class Checkpoint:
         return {name[len(prefix) + 1 :]: a for name, a in self.arrays.items() if name.startswith(prefix + ".")}
 
 
-def encode(arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bytes:
-    """The bytes of a checkpoint file: host arrays by name and a state of plain JSON values."""
-    from safetensors.numpy import save
+def write(file: BinaryIO, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+    """Write a checkpoint into a new file that can be sought in: host arrays by name and a state of plain JSON values.
 
+    Nothing is copied but a piece at a time.
+    """
     # The digest comes first in the text: no string inside the state can be mistaken for it.
     header = json.dumps({"sha256": _NO_HASH.decode(), "format": FORMAT, "state": dict(state)})
-    # safetensors writes the memory of a transposed array as it lies, so each is laid out in row order first.
-    content = save({name: np.array(a, order="C", copy=None) for name, a in arrays.items()}, metadata={_KEY: header})
-    place = _HASH.search(content)
-    digest = hashlib.sha256(content).hexdigest().encode()
-    return content[: place.start(1)] + digest + content[place.end(1) :]
+    digest, place = hashlib.sha256(), 0
+    for piece in tensorfile.pieces(arrays, {_KEY: header}):
+        place = place or _HASH.search(piece).start(1)  # in the first piece, which is the header
+        digest.update(piece)
+        file.write(piece)
+    end = file.tell()
+    file.seek(place)
+    file.write(digest.hexdigest().encode())
+    file.seek(end)
+
+
+def encode(arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bytes:
+    """The bytes that :func:`write` writes."""
+    file = io.BytesIO()
+    write(file, arrays, state)
+    return file.getvalue()
 
 
 def decode(content: bytes, path: Path) -> Checkpoint:
-    """Read the bytes of a checkpoint file.
-
-    Raises:
-        CheckpointError: the bytes are damaged, or no checkpoint of this program.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    length = int.from_bytes(content[:8], "little")
-    place = _HASH.search(content, 8, 8 + length) if 8 + length <= len(content) else None
-    if place is None:
-        raise CheckpointError(f"{path}: damaged or cut short, or no checkpoint of this program ({len(content)} bytes)")
-    digest = hashlib.sha256(content[: place.start(1)])
-    digest.update(_NO_HASH)
-    digest.update(memoryview(content)[place.end(1) :])
-    if digest.hexdigest().encode() != place[1]:
-        raise CheckpointError(f"{path}: damaged: its content does not match its sha256")
-    try:
-        header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][_KEY])
-        arrays = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of this program ({error})") from error
-    if not isinstance(header, dict) or not isinstance(header.get("state"), dict):
-        raise CheckpointError(f"{path}: not a checkpoint of this program (it holds no state)")
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {header.get('format')}; this version reads format {FORMAT}")
-    return Checkpoint(arrays, header["state"], path)
+    """Read the bytes of a checkpoint file, see :func:`read`."""
+    return _read(io.BytesIO(content), len(content), path)
 
 
 def read(path: Path) -> Checkpoint:
     """Read and verify a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, unreadable or damaged.
+        CheckpointError: it is missing, unreadable, damaged, or no checkpoint of this program.
     """
+    return _open(path, keep=True)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The state alone of a checkpoint that is verified as by :func:`read`; its arrays take no memory.
+
+    Raises:
+        CheckpointError: it is missing, unreadable, damaged, or no checkpoint of this program.
+    """
+    return _open(path, keep=False).state
+
+
+def _open(path: Path, keep: bool) -> Checkpoint:
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            found = _read(file, os.fstat(file.fileno()).st_size, path, keep)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    found = decode(content, path)
     try:
         check(found.state, CheckpointState)
     except Wrong as error:
         raise CheckpointError(f"{path}: not a checkpoint of this program: state.{error}") from error
     return found
+
+
+def _read(file: BinaryIO, size: int, path: Path, keep: bool = True) -> Checkpoint:
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    header = start + file.read(length) if 8 + length <= size else b""
+    place = _HASH.search(header, 8)
+    if place is None:
+        raise CheckpointError(f"{path}: damaged or cut short, or no checkpoint of this program ({size} bytes)")
+    digest = hashlib.sha256(header[: place.start(1)] + _NO_HASH + header[place.end(1) :])
+    fault = None
+    try:
+        metadata, arrays = tensorfile.layout(header[8:], size - len(header))
+        told = json.loads(metadata[_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        fault, told, arrays = error, None, {}
+    try:
+        for array in arrays.values() if keep else ():
+            for piece in tensorfile.fill(file, array):
+                digest.update(piece)
+    except ValueError as error:  # it was cut while it was read
+        raise CheckpointError(f"{path}: damaged: {error}") from error
+    while piece := file.read(tensorfile.PIECE):
+        digest.update(piece)
+    if digest.hexdigest().encode() != place[1]:
+        raise CheckpointError(f"{path}: damaged: its content does not match its sha256")
+    if fault is not None:
+        raise CheckpointError(f"{path}: not a checkpoint of this program ({fault})") from fault
+    if not isinstance(told, dict) or not isinstance(told.get("state"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of this program (it holds no state)")
+    if told.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {told.get('format')}; this version reads format {FORMAT}")
+    return Checkpoint(arrays, told["state"], path)
 
 
 def verify(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], path: Path, what: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend.memory import out_of_memory
+from dlcourse.errors import OutOfMemoryError
 from dlcourse.training.callback import Callback, until_multiple
 from dlcourse.training.divergence import diverged
 from dlcourse.training.history import History
@@ -75,10 +77,23 @@ class Checkpointing(Callback):
 
         Raises:
             DivergenceError: the weights are no longer finite; the last good checkpoint stays.
+            OutOfMemoryError: there is no memory for it; the last checkpoint stays.
             DlcourseError: it cannot be written.
         """
         if self._saved == trainer.step:
             return
+        try:
+            self._save(trainer)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            kept = "there is none before it" if self._saved is None else f"that of step {self._saved} is intact"
+            said = (str(error).splitlines() or ["there is no more"])[0]
+            raise OutOfMemoryError(
+                f"out of memory while the checkpoint of step {trainer.step} was written: {said}; {kept}"
+            ) from error
+
+    def _save(self, trainer: Any) -> None:
         began = time.perf_counter()
         best = self._pending
         content = best if best is not None and best[1]["step"] == trainer.step else self._capture(trainer)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.errors import BusyError, UserError
+from dlcourse.filesystem import lock
 from dlcourse.records import Environment, Event, RunState, parse_events, read
 from dlcourse.records.writing import append, real_folder
 from dlcourse.training.atomic import loud, remove_leftovers, write_bytes, write_json
@@ -129,7 +130,7 @@ class RunFolder:
         with loud(self.path):
             file = append(self.path / ".lock")
         with file:
-            if not _lock(file.fileno()):
+            if lock(file.fileno(), self.path / ".lock") is False:
                 raise BusyError(f"{self.path}: another process is running in this folder") from None
             for folder in (self.path, self.checkpoints):
                 remove_leftovers(folder)
@@ -189,7 +190,7 @@ def made_whole(path: Path) -> Iterator[Path]:
             raise UserError(f"{path}: a run folder cannot be made there: {error.strerror}") from error
         try:
             with append(hidden / ".lock") as file:
-                _lock(file.fileno())  # so that other processes know that it is being filled
+                lock(file.fileno(), path)  # so that other processes know that it is being filled
                 file.write(platform.node().encode())
                 file.flush()
                 remove_unfinished(path.parent)
@@ -224,7 +225,7 @@ def _abandoned(folder: Path, pid: int) -> bool:
     try:
         with open(folder / ".lock", "rb+") as file:
             host = file.read(1000).decode(errors="replace")
-            return host in ("", platform.node()) and _lock(file.fileno())
+            return host in ("", platform.node()) and lock(file.fileno(), folder) is True
     except FileNotFoundError:
         return True
     except OSError:
@@ -238,23 +239,4 @@ def _alive(pid: int) -> bool:
         return False
     except OSError:
         return True
-    return True
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock an open file for this process; whether nobody else had it."""
-    if os.name == "posix":
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-    import msvcrt
-
-    try:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
     return True

@@ -1,12 +1,12 @@
 """History: one JSON line in ``metrics.jsonl`` for each event, none twice and none lost, however often it is resumed."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dlcourse.filesystem import sync
 from dlcourse.records import Event, parse_events
 from dlcourse.records.writing import append
 from dlcourse.training.atomic import finite, loud, write_bytes
@@ -89,7 +89,7 @@ class History(Callback):
         """Make sure that the lines are on the disk: a checkpoint that counts them is about to be written."""
         if self.path is not None:
             with loud(self.path), append(self.path) as file:
-                os.fsync(file.fileno())
+                sync(file.fileno(), self.path)
 
     def state_dict(self) -> dict[str, Any]:
         return {"lines": self._lines}

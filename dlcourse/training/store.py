@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcourse.errors import CheckpointError
 from dlcourse.training import checkpoint
-from dlcourse.training.atomic import link, write_bytes, write_json
+from dlcourse.training.atomic import copy, link, write_by, write_json
 from dlcourse.training.checkpoint import Checkpoint
 
 SUFFIX = ".safetensors"
@@ -39,12 +39,11 @@ class CheckpointStore:
         Raises:
             DlcourseError: it cannot be written; the checkpoints that were there still are.
         """
-        encoded = checkpoint.encode(*content)
         if best is not None:
-            write_bytes(self.path("best"), encoded if best is content else checkpoint.encode(*best))
+            self._write("best", best)
         if self.path("last").exists():
             link(self.path("last"), self.path("previous"))
-        write_bytes(self.path("last"), encoded)
+        self._write("last", content)
         self._write_manifest(content[1])
 
     def save_best(self, content: Content) -> None:
@@ -54,8 +53,9 @@ class CheckpointStore:
             DlcourseError: it cannot be written; the one that was there still is.
             CheckpointError: ``last`` is damaged; the new ``best`` is there.
         """
-        write_bytes(self.path("best"), checkpoint.encode(*content))
-        self._write_manifest(self.load("last").state if self.path("last").exists() else content[1])
+        self._write("best", content)
+        last = self.path("last")
+        self._write_manifest(checkpoint.read_state(last) if last.exists() else content[1])
 
     def load(self, name: str) -> Checkpoint:
         """Read ``last``, ``previous`` or ``best``.
@@ -78,7 +78,7 @@ class CheckpointStore:
         for other in ("last", "best", "previous"):
             with contextlib.suppress(CheckpointError):
                 how = self.path(other) if other == "previous" else f"--checkpoint {other}"
-                said.append(f"  there is another one, of step {self.load(other).state['step']}: {how}")
+                said.append(f"  there is another one, of step {checkpoint.read_state(self.path(other))['step']}: {how}")
         if self.path("last").exists() or len(said) > 1:
             said.append(f"  `dlcourse run --resume {self.folder.parent}` takes the missing steps again")
         raise CheckpointError("\n".join(said))
@@ -112,10 +112,13 @@ class CheckpointStore:
         if found.path == self.path("last"):
             return
         # A copy, not a second name: what damages one file leaves the other whole.
-        write_bytes(self.path("last"), found.path.read_bytes())
+        copy(found.path, self.path("last"))
         if found.path != self.path("previous"):
             self.path("previous").unlink(missing_ok=True)
         self._write_manifest(found.state)
+
+    def _write(self, name: str, content: Content) -> None:
+        write_by(lambda file: checkpoint.write(file, *content), self.path(name))
 
     def _write_manifest(self, state: Mapping[str, Any]) -> None:
         """Say what there is; ``state`` is that of ``last``, where there is one."""

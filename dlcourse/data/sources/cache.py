@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dlcourse.errors import DlcourseError, UserError
+from dlcourse.filesystem import lock, sync
 
 FOLDER_VARIABLE = "DLCOURSE_CACHE"
 
@@ -91,7 +92,7 @@ class Decoded:
                         file.write(array.data)  # unlike np.save, says why the system refuses
                         file.write(_checksum(array))
                         file.flush()
-                        os.fsync(file.fileno())
+                        sync(file.fileno(), self.folder)
                 shutil.rmtree(self.folder, ignore_errors=True)  # what load found damaged
                 os.rename(partial, self.folder)
             except BaseException:
@@ -114,14 +115,12 @@ class Decoded:
         Raises:
             DlcourseError: the folder cannot be written to.
         """
-        import fcntl
-
         with self._writing():
             self.home.mkdir(parents=True, exist_ok=True)
             file = open(self.home / ".lock", "a")  # noqa: SIM115 - held for as long as the lock
         with file:
             with self._writing():
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file.fileno(), self.home / ".lock", wait=True)
             for leftover in self.home.glob(f"decoded-*{_PARTIAL}"):  # of a process that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
             yield

@@ -1,0 +1,78 @@
+"""What some file systems cannot do (shared folders, cloud drives, some clusters'): said once, and gone on without."""
+
+import errno
+import os
+import warnings
+from pathlib import Path
+
+_LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+"""What the system says where there is no such thing, unlike a full disk or a broken one."""
+_NO_FOLDERS = _LACKING | {errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
+_said: set[str] = set()
+
+
+def lock(descriptor: int, path: Path, wait: bool = False) -> bool | None:
+    """Lock an open file for this process, until it is closed.
+
+    Args:
+        path: the file's, for the note.
+        wait: until the process that has the lock gives it back.
+    Returns:
+        Whether the lock is ours; None where the file system has no locks.
+    """
+    if os.name != "posix":
+        return _lock_on_windows(descriptor, wait)
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _LACKING:
+            raise
+        _note("locks", path.parent, error, "do not let two processes train in one folder")
+        return None
+    return True
+
+
+def sync(descriptor: int, path: Path) -> None:
+    """Bring what was written to an open file to the disk, so that it survives a power cut."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _LACKING:
+            raise
+        _note("fsync of files", path.parent, error, "a power cut may cost the last checkpoints")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    if os.name != "posix":  # Windows cannot open a folder, and its renames are durable by themselves
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDERS:
+            raise
+        _note("fsync of folders", folder, error, "a power cut may bring the checkpoint before the last one back")
+
+
+def _lock_on_windows(descriptor: int, wait: bool) -> bool:
+    import msvcrt
+
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _note(what: str, folder: Path, error: OSError, meaning: str) -> None:
+    if what not in _said:
+        _said.add(what)
+        warnings.warn(f"{folder}: its file system has no {what} ({error.strerror}): {meaning}", stacklevel=3)

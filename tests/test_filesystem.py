@@ -1,0 +1,125 @@
+"""File systems without locks, without fsync, without hard links: said once, and gone on."""
+
+import errno
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlcourse import cli, filesystem
+from tests.experiment.samples import NET, changed, only_run, write
+
+LACKING = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL]
+
+
+@pytest.fixture(autouse=True)
+def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filesystem, "_said", set())
+
+
+def refuse(code: int, when: Callable[..., bool] = lambda *_: True, real: Callable | None = None) -> Callable:
+    def call(*arguments: object, **more: object) -> object:
+        if when(*arguments):
+            raise OSError(code, os.strerror(code))
+        return real(*arguments, **more)
+
+    return call
+
+
+def is_folder(descriptor: int) -> bool:
+    return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+
+
+def train(tmp_path: Path, capsys) -> tuple[int, str]:
+    config = changed(NET, train={"epochs": 2, "checkpoint_every": 3})
+    code = cli.main(["run", str(write(tmp_path, config)), "--out", str(tmp_path / "runs"), "--quiet", "--no-plots"])
+    return code, capsys.readouterr().err
+
+
+def lacks(what: str, said: str) -> bool:
+    return said.count(f"its file system has no {what}") == 1 and said.count("dlcourse: note:") == said.count("\n")
+
+
+@pytest.mark.parametrize("code", LACKING)
+def test_without_locks(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(fcntl, "flock", refuse(code))
+    done, said = train(tmp_path, capsys)
+    assert done == 0 and lacks("locks", said) and str(tmp_path) in said
+    run = only_run(tmp_path / "runs")
+    hidden = run.parent / f".{run.name}.999999999"  # cannot be known to be abandoned
+    hidden.mkdir()
+    (hidden / ".lock").write_bytes(b"")
+    assert cli.main(["run", "--resume", str(run)]) == 0
+    assert hidden.is_dir()  # nothing that another process may be filling is removed
+
+
+@pytest.mark.parametrize("code", [*LACKING, errno.EBADF])
+def test_folders_that_refuse_fsync(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(os, "fsync", refuse(code, is_folder, os.fsync))
+    done, said = train(tmp_path, capsys)
+    assert done == 0 and lacks("fsync of folders", said)
+
+
+@pytest.mark.parametrize("code", LACKING)
+def test_nothing_takes_fsync(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(os, "fsync", refuse(code))
+    done, said = train(tmp_path, capsys)
+    assert done == 0 and lacks("fsync of files", said) and "no fsync of folders" in said
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS])
+def test_without_hard_links_the_previous_checkpoint_is_a_copy(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(os, "link", refuse(code))
+    assert train(tmp_path, capsys) == (0, "")
+    previous = only_run(tmp_path / "runs") / "checkpoints" / "previous.safetensors"
+    assert previous.stat().st_nlink == 1 and previous.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "code", "told"),
+    [
+        (os, "fsync", errno.EIO, "last.safetensors: Input/output error"),
+        (os, "fsync", errno.ENOSPC, "No space left on device"),
+        (os, "replace", errno.EXDEV, "Invalid cross-device link"),
+        (fcntl, "flock", errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_is_broken_is_one_line_that_names_the_file(
+    module, name: str, code: int, told: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    def large(descriptor: int) -> bool:
+        return not is_folder(descriptor) and "checkpoints" in os.readlink(f"/proc/self/fd/{descriptor}")
+
+    when = large if name == "fsync" else lambda *_: True
+    monkeypatch.setattr(module, name, refuse(code, when, getattr(module, name)))
+    done, said = train(tmp_path, capsys)
+    assert done == 1 and said.count("\n") == 1
+    assert said.startswith(f"dlcourse: error: cannot write {tmp_path}") and told in said
+
+
+def test_memory_that_runs_out_in_a_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch, capsys) -> None:
+    from dlcourse import tensorfile
+    from dlcourse.training import checkpoint
+
+    real, count = tensorfile.pieces, []
+
+    def pieces(*arguments):
+        count.append(1)
+        for piece in real(*arguments):
+            yield piece
+            if len(count) > 2:
+                raise MemoryError
+
+    monkeypatch.setattr(tensorfile, "pieces", pieces)
+    config = changed(NET, train={"epochs": 2, "checkpoint_every": 3, "best": None}, optimizer={"schedule": None})
+    code = cli.main(["run", str(write(tmp_path, config)), "--out", str(tmp_path / "runs"), "--quiet", "--no-plots"])
+    said, run = capsys.readouterr().err, only_run(tmp_path / "runs")
+    assert code == 1 and said.count("\n") == 1 and "that of step" in said and "is intact" in said
+    assert said.startswith("dlcourse: error: out of memory while the checkpoint of step")
+    assert checkpoint.read(run / "checkpoints" / "last.safetensors").state["step"] in (3, 6)
+    assert not list((run / "checkpoints").glob(".*"))
+    assert json.loads((run / "result.json").read_text())["status"] == "failed"
