@@ -16,8 +16,10 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from dlcourse.data.bounds import check_size
+from dlcourse.data.cells import identity
 from dlcourse.data.dataset import Dataset
 from dlcourse.data.doubts import many_names
+from dlcourse.data.encoder import categories
 from dlcourse.data.files import find
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
@@ -223,8 +225,11 @@ def _targets(
     if any(y.ndim != 1 for y in targets):
         raise DataError(f"{path}: class labels have shape {targets[0].shape}, expected (N,)")
     if "U" in kinds:
-        names = np.unique(np.concatenate(targets))
-        return [np.searchsorted(names, y) for y in targets], "classification", tuple(names.tolist())
+        spellings, places = np.unique(np.concatenate(targets), return_inverse=True)
+        names = categories(np.concatenate(targets).tolist())
+        codes = {identity(name): code for code, name in enumerate(names)}
+        labels = np.array([codes[identity(each)] for each in spellings.tolist()], dtype=np.int64)[places.reshape(-1)]
+        return np.split(labels, np.cumsum([len(y) for y in targets])[:-1]), "classification", names
     for y in targets:
         wrong = (y != np.floor(y)) | (y < 0) | (y >= samples) if y.size else np.zeros(0, dtype=bool)
         if wrong.any():

@@ -62,4 +62,5 @@ def _memory() -> int:
 
 
 def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.3g} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.3g} MiB"
+    unit, amount = ("GiB", size / (1 << 30)) if size >= 1 << 30 else ("MiB", size / (1 << 20))
+    return f"{amount:,.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"

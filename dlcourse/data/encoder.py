@@ -184,24 +184,25 @@ def column_of(table: Table, name: str, categorical: bool, confirmed: bool = Fals
             f"{table.place(row)}: column {name!r} has {found[0]!r}: {found[1]}; if these are categories: "
             f"data.categorical: [{name}]"
         )
-    categories = _categories(cells, table.notation)
-    if many_names(len(categories), len(cells)) and not confirmed:
+    found = categories(cells, table.notation)
+    if many_names(len(found), len(cells)) and not confirmed:
         what = "values" if table.notation.number(cells[0]) is not None else "texts"
         raise DataError(
-            f"{table.path}: column {name!r} has {len(categories)} different {what} in {len(cells)} rows: names or "
+            f"{table.path}: column {name!r} has {len(found)} different {what} in {len(cells)} rows: names or "
             f"numbers rather than categories; leave it out of data.features (a target of numbers: data.task: "
             f"regression), or confirm with data.categorical: [{name}]"
         )
-    if len(categories) > MAX_CATEGORIES:
+    if len(found) > MAX_CATEGORIES:
         raise DataError(
-            f"{table.path}: column {name!r} has {len(categories)} different texts; a categorical one has at most "
+            f"{table.path}: column {name!r} has {len(found)} different texts; a categorical one has at most "
             f"{MAX_CATEGORIES}"
         )
-    return Column(name, categories)
+    return Column(name, found)
 
 
-def _categories(cells: Sequence[str], notation: Notation) -> tuple[str, ...]:
-    """Of equal cells (``1`` and ``1.0``) the most frequent spelling, of equally frequent ones the shortest."""
+def categories(cells: Sequence[str], notation: Notation = PLAIN) -> tuple[str, ...]:
+    """The different cells, in the order of their numbers or else of the alphabet: of equal ones (``1`` and ``1.0``) the
+    most frequent spelling, of equally frequent ones the shortest."""
     spellings: dict[Any, list[tuple[int, int, str]]] = {}
     for cell, times in Counter(cells).items():
         spellings.setdefault(identity(cell, notation), []).append((-times, len(cell), cell))

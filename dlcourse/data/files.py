@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
+from dlcourse.data.bounds import check_size
 from dlcourse.errors import DataError
 
 FOLDER_VARIABLE = "DLCOURSE_DATA"
@@ -63,9 +64,10 @@ def read_bytes(path: Path) -> bytes:
     """The whole file.
 
     Raises:
-        DataError: it cannot be read, or is empty.
+        DataError: it cannot be read, is empty, or larger than what memory there is.
     """
     try:
+        check_size(path, os.stat(path).st_size, "the file")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

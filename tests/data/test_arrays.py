@@ -43,6 +43,14 @@ def test_texts_are_classes(tmp_path):
     assert data.class_names == ("cat", "dog") and data.y.tolist() == [1, 0, 1]
 
 
+def test_equal_numbers_in_texts_are_one_class(tmp_path):
+    data = load(save(tmp_path, x=np.ones((6, 1)), y=np.array(["10", "9.0", "9", "9", "true", "True"])))
+    assert data.class_names == ("9", "10", "True") and data.y.tolist() == [1, 0, 0, 0, 2, 2]
+    y, y_test = np.array(["b", "a", "b"]), np.array(["c", "a"])
+    data = load(save(tmp_path, x=np.ones((3, 1)), y=y, x_test=np.ones((2, 1)), y_test=y_test))
+    assert data.class_names == ("a", "b", "c") and data.y.tolist() == [1, 0, 1] and data.test[1].tolist() == [2, 0]
+
+
 def test_pictures_stay_bytes_and_the_test_part_is_its_own(tmp_path):
     random = np.random.default_rng(0)
     x = np.asfortranarray(random.integers(0, 256, (6, 4, 4, 3)).astype(np.uint8))

@@ -44,3 +44,11 @@ def test_an_empty_file_holds_no_data(tmp_path):
     (tmp_path / "empty.csv").touch()
     with pytest.raises(DataError, match="empty.csv is empty"):
         read_bytes(tmp_path / "empty.csv")
+
+
+def test_a_file_larger_than_memory_is_not_read(tmp_path):
+    path = tmp_path / "sparse.csv"
+    with open(path, "wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(DataError, match="sparse.csv: the file would take 4,096 GiB, more data than"):
+        read_bytes(path)
