@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from dlcourse.autograd import Tensor
 from dlcourse.nn.module import Module
 from dlcourse.ops import loss
-from dlcourse.ops.class_weights import check_reduction
+from dlcourse.ops.reduction import check_reduction
 from dlcourse.registry import register
 from dlcourse.types import Fraction, NonNegative
 
@@ -70,12 +70,24 @@ class MulticlassHingeLoss(Loss):
 
 @register("loss", "mse")
 class MSELoss(Loss):
-    """The mean squared error, over all elements."""
+    """The mean squared error, over all elements.
+
+    Args:
+        reduction: the mean over the elements or their sum; in Python also "none", the square of each.
+    """
 
     tasks = ("regression",)
 
+    def __init__(self, *, reduction: Literal["mean", "sum"] = "mean"):
+        super().__init__()
+        check_reduction("MSELoss", reduction)
+        self.reduction = reduction
+
+    def extra_repr(self) -> str:
+        return f"reduction={self.reduction!r}"
+
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return loss.mse_loss(outputs, targets)
+        return loss.mse_loss(outputs, targets, reduction=self.reduction)
 
 
 @register("loss", "half_sse")

@@ -14,7 +14,7 @@ from dlcourse.backend.kernels.select import selected
 from dlcourse.backend.kernels.sums import sum_of_squares
 from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
-from dlcourse.ops import class_weights
+from dlcourse.ops import reduction as reductions
 
 __all__ = ["cross_entropy", "gaussian_nll", "half_sse", "mse_loss", "multiclass_hinge"]
 
@@ -149,14 +149,14 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in 0..1, got {label_smoothing}")
-    class_weights.check_reduction("cross_entropy", reduction)
+    reductions.check_reduction("cross_entropy", reduction)
     promotion.refuse_whole("cross_entropy", [logits])
     given = getattr(labels, "dtype", None)
     if given is not None and is_floating(given) and labels.ndim == logits.ndim:
-        return class_weights.of_probabilities(logits, labels, weight, reduction, label_smoothing)
+        return reductions.of_probabilities(logits, labels, weight, reduction, label_smoothing)
     if weight is not None or ignore_index is not None or reduction != "mean":
         labels = _labels("cross_entropy", logits, labels, ignore_index)
-        return class_weights.of_labels(logits, labels, weight, ignore_index, reduction, label_smoothing)
+        return reductions.of_labels(logits, labels, weight, ignore_index, reduction, label_smoothing)
     return apply(CrossEntropy(_labels("cross_entropy", logits, labels), float(label_smoothing)), logits)
 
 
@@ -168,12 +168,20 @@ def multiclass_hinge(scores: Tensor, labels: Any, margin: float = 1.0) -> Tensor
     return apply(MulticlassHinge(_labels("multiclass_hinge", scores, labels), margin), scores)
 
 
-def mse_loss(outputs: Tensor, targets: Any) -> Tensor:
-    """The mean over all elements of (outputs - targets)^2; both of one shape (a mismatch never broadcasts).
+def mse_loss(outputs: Tensor, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
+    """The mean over all elements of (outputs - targets)^2, their sum, or all of them ("none").
 
-    A tensor that needs a gradient gets it as target too.
+    Both are of one shape (a mismatch never broadcasts). A tensor that needs a gradient gets it as target too.
+
+    Raises:
+        ShapeError: the shapes differ.
+        ValueError: ``reduction`` is none of the three.
     """
-    return apply(SquaredError(mean=True), *_of_one_shape("mse_loss", outputs, targets))
+    reductions.check_reduction("mse_loss", reduction)
+    outputs, targets = _of_one_shape("mse_loss", outputs, targets)
+    if reduction == "mean":
+        return apply(SquaredError(mean=True), outputs, targets)
+    return reductions.reduced((outputs - targets) ** 2, reduction, None)
 
 
 def half_sse(outputs: Tensor, targets: Any) -> Tensor:

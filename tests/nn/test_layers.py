@@ -239,6 +239,7 @@ SETTINGS = {
     "GELU": {"approximate": "tanh"},
     "Softmax": {"axis": -2},
     "CrossEntropyLoss": {"reduction": "sum", "label_smoothing": 0.25},
+    "MSELoss": {"reduction": "sum"},
     "MulticlassHingeLoss": {"margin": 0.25},
 }
 

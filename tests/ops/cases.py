@@ -308,6 +308,15 @@ CASES = [
         ((3, 2),),
         lambda t, y: t.nn.functional.mse_loss(y, t.ones(3, 2, dtype=y.dtype)),
     ),
+    *[
+        Case(
+            f"mse_loss-{reduction}",
+            lambda y, x, reduction=reduction: F.mse_loss(y, x, reduction=reduction),
+            ((3, 2), (3, 2)),
+            lambda t, y, x, reduction=reduction: t.nn.functional.mse_loss(y, x, reduction=reduction),
+        )
+        for reduction in ("sum", "none")
+    ],
     Case("half_sse", lambda y: F.half_sse(y, np.ones((3, 2))), ((3, 2),), lambda t, y: 0.5 * ((y - 1) ** 2).sum()),
     Case(
         "gaussian_nll",

@@ -245,6 +245,7 @@ LENIENT = {
 """What we take and PyTorch refuses, on purpose: a part of PyTorch's message."""
 
 INCOMPARABLE = {
+    "zero_": "changes its tensor, without a graph",
     "nn.GaussianNLLLoss": "takes means and logarithms of standard deviations in one array, PyTorch variances apart",
 }
 """What has a name of PyTorch's and another meaning, which its docstring says."""

@@ -1,4 +1,5 @@
-"""The cross-entropy beyond one label of equal weight for each row: class weights, labels left out, probabilities."""
+"""Losses beyond the mean: how they are reduced, and the cross-entropy with class weights, labels left out, or
+probabilities as targets."""
 
 import math
 from typing import Any
