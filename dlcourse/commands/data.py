@@ -54,6 +54,8 @@ def _info(section: dict[str, Any], args: argparse.Namespace) -> int:
     pictures = len(data.in_shape) == 3 and data.in_shape[2] in (1, 3) and data.task == "classification"
     if args.picture and not pictures:
         raise UserError(f"--picture: {section['name']} has no pictures with classes")
+    if args.picture and Path(args.picture).suffix.lower() not in ("", ".png"):
+        raise UserError(f"--picture {args.picture}: this writes a PNG; give a name that ends in .png")
     shape = " x ".join(map(str, data.in_shape))
     print(f"{section['name']}: {data.task}, inputs {shape} ({data.dataset.x.dtype})")
     dataset = _component(section)

@@ -54,8 +54,10 @@ def _answer(answers: TextIO, outcome: dict[str, Any]) -> None:
 
 
 def _read(tasks: "queue.SimpleQueue[dict[str, Any] | None]", busy: threading.Event) -> None:
-    for line in sys.stdin:
-        tasks.put(json.loads(line))
-    tasks.put(None)
-    if busy.is_set():
-        os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        for line in sys.stdin:
+            tasks.put(json.loads(line))
+    finally:  # also where a line cannot be read: nothing more comes
+        tasks.put(None)
+        if busy.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -271,3 +271,9 @@ def test_a_plugin_that_changed_between_two_sittings_of_a_sweep_is_said(make, tmp
     plugin.write_text(plugin.read_text() + "# edited\n")
     code, said, err = dlcourse("sweep", "--resume", folder, "--no-plots", "--jobs", 2, "--plugin", plugin)
     assert code == 0 and f"{plugin} was changed since point 000-samples=30 was run" in said, err
+
+
+def test_a_process_whose_orders_cannot_be_read_ends():
+    command = [sys.executable, "-c", "from dlcourse.sweeps.worker import main; main()"]
+    orders, here = '{"plugins": []}\n{"cut', Path(__file__).parents[2]
+    assert subprocess.run(command, input=orders, text=True, capture_output=True, timeout=60, cwd=here).stdout == ""
