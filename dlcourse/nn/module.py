@@ -1,7 +1,8 @@
 """Module: parameters, buffers and other modules under one roof, with a forward pass."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +15,20 @@ from dlcourse.errors import CheckpointError
 __all__ = ["Module", "Parameter"]
 
 
+class IncompatibleKeys(NamedTuple):
+    """The names in which a state and a model differ."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
 class Module:
     """Base of layers and models.
 
-    Attributes that are Parameters, Modules or lists of Modules are found by themselves; an array that belongs to the
-    state but is not trained is declared with :meth:`register_buffer`. A subclass may call ``super().__init__()``, as it
-    has to in PyTorch; nothing depends on it.
+    Attributes that are Parameters or Modules are found by themselves, also in lists, tuples and dicts of them, one in
+    another too: ``self.blocks = {"left": [Linear(2, 3)]}`` has ``blocks.left.0.weight``. A set has no order, so that
+    Modules in one are an error. An array that belongs to the state but is not trained is declared with
+    :meth:`register_buffer`. A subclass may call ``super().__init__()``, as it has to in PyTorch; nothing depends on it.
     """
 
     training: bool = True
@@ -51,12 +60,17 @@ class Module:
     # --- what is inside -----------------------------------------------------------------------------------------------
 
     def children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules held directly, by the names of their attributes; members of a list are ``name.0``, ``name.1``."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, list | tuple):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+        """The modules held directly, by the names of their attributes; members of a list are ``name.0``, ``name.1``,
+        those of a dict ``name.key``.
+
+        Raises:
+            TypeError: modules are in a set.
+        """
+        return _held(vars(self).items(), Module, "")
+
+    def own_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """The parameters held directly, named as :meth:`children` names modules."""
+        return _held(vars(self).items(), Parameter, "")
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
         """This module and all inside, depth first, with dotted names; each once."""
@@ -80,8 +94,8 @@ class Module:
         """All parameters with dotted names; one that is shared comes once, under its first name."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
+            for name, value in module.own_parameters():
+                if id(value) not in seen:
                     seen.add(id(value))
                     yield (f"{prefix}.{name}" if prefix else name), value
 
@@ -151,21 +165,25 @@ class Module:
     def make_room(self, state: Mapping[str, Any]) -> None:
         """Give buffers whose size comes from the data the size that they have in a state, before it is loaded."""
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy arrays or tensors into parameters and buffers, cast to their types; all is checked before any is copied.
 
         Args:
             strict: every name has to be there, and no other.
+        Returns:
+            ``missing_keys``, names of the model that are not in the state, and ``unexpected_keys``, those of the state
+            that are not in the model: lists, empty where it is strict.
         Raises:
             CheckpointError: names are missing or unknown, or shapes differ; lists all of them.
         """
         self.make_room(state)
         parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
         expected = {name: p.shape for name, p in parameters.items()} | {n: b.shape for n, b in buffers.items()}
+        found = IncompatibleKeys([n for n in expected if n not in state], [n for n in state if n not in expected])
         faults = []
         if strict:
-            faults += [f"missing: {name} {shape}" for name, shape in expected.items() if name not in state]
-            faults += [f"unexpected: {name}" for name in state if name not in expected]
+            faults += [f"missing: {name} {expected[name]}" for name in found.missing_keys]
+            faults += [f"unexpected: {name}" for name in found.unexpected_keys]
         for name in expected.keys() & state.keys():
             if tuple(state[name].shape) != expected[name]:
                 faults.append(f"shape of {name}: expected {expected[name]}, got {tuple(state[name].shape)}")
@@ -178,6 +196,7 @@ class Module:
                 parameters[name].assign(backend.of(target).asarray(value, dtype=target.dtype))
             else:  # in place: a recorded step goes on with these very arrays
                 buffers[name][...] = backend.of(buffers[name]).asarray(value, dtype=buffers[name].dtype)
+        return found
 
     def extra_repr(self) -> str:
         """The settings shown in ``repr``, such as ``in_features=4, out_features=2``."""
@@ -196,6 +215,27 @@ def runs(module: Module, forward: Callable) -> bool:
     ``forward`` or ``__call__`` of its own, and where ``module.forward`` was replaced."""
     kind = type(module)
     return kind.forward is forward and kind.__call__ is Module.__call__ and "forward" not in vars(module)
+
+
+_IN_ORDER = list, tuple, deque
+
+
+def _held(items: Iterable[tuple[Any, Any]], kind: type, prefix: str) -> Iterator[tuple[str, Any]]:
+    """What is of that kind among named values, and in the lists, tuples and dicts among them."""
+    for name, value in items:
+        if isinstance(value, kind):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, _IN_ORDER):
+            yield from _held(enumerate(value), kind, f"{prefix}{name}.")
+        elif isinstance(value, dict):
+            yield from _held(value.items(), kind, f"{prefix}{name}.")
+        elif isinstance(value, set | frozenset):
+            hidden = sorted(type(item).__name__ for item in value if isinstance(item, Module | Parameter))
+            if hidden:
+                raise TypeError(
+                    f"attribute {prefix}{name} is a set that holds {', '.join(hidden)}: a set has no order, so that "
+                    "they have no names; use a list, a dict, nn.ModuleList or nn.ModuleDict"
+                )
 
 
 def _moved(array: Array, target: backend.Backend | None, dtype: Any) -> Array:

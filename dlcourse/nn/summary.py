@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dlcourse.autograd import Parameter, Tensor, no_grad
+from dlcourse.autograd import Tensor, no_grad
 from dlcourse.nn.module import Module
 
 __all__ = ["Row", "Summary", "summarize"]
@@ -103,7 +103,7 @@ def summarize(model: Module, *inputs: Any) -> Summary:
     rows: dict[int, Row] = {}
     seen: set[int] = set()
     for name, module in model.named_modules():
-        own = [value for value in vars(module).values() if isinstance(value, Parameter) and id(value) not in seen]
+        own = {id(value): value for _, value in module.own_parameters() if id(value) not in seen}.values()
         seen.update(map(id, own))
         rows[id(module)] = Row(name, type(module).__name__, None, sum(p.data.size for p in own), 0, 0)
     modes = {module: module.training for module in model.modules()}
