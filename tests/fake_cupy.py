@@ -134,6 +134,8 @@ class ndarray:
 
 def _operator(name: str, in_place: bool = False) -> Callable:
     def apply(self: ndarray, *others: Any) -> ndarray:
+        if others and not isinstance(others[0], ndarray) and getattr(others[0], "__array_ufunc__", self) is None:
+            return NotImplemented  # CuPy's rule: what has None there computes by itself
         if name in ("__matmul__", "__rmatmul__"):
             capture.refuse("cuBLAS by CuPy")
         if in_place:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.autograd import elementwise, shape
-from dlcourse.autograd.tensor import Tensor, apply, as_tensor, clip, is_grad_enabled, paired
+from dlcourse.autograd import axes, elementwise, shape
+from dlcourse.autograd.tensor import Tensor, apply, clip, is_grad_enabled, of_one_type, paired
+from dlcourse.errors import ShapeError
 
 UFUNCS: dict[np.ufunc, Callable] = {
     np.add: lambda a, b: apply(elementwise.Add(), *paired(a, b)),
@@ -43,11 +44,25 @@ UFUNCS: dict[np.ufunc, Callable] = {
 
 
 def _concatenate(arrays: Any, axis: int = 0) -> Tensor:
-    return apply(shape.Concatenate(axis), *map(as_tensor, arrays))
+    alike = of_one_type("concatenate", map(_array, arrays))
+    return apply(shape.Concatenate(axes.single("concatenate", alike[0].shape, axis)), *alike)
 
 
 def _stack(arrays: Any, axis: int = 0) -> Tensor:
-    return apply(shape.Stack(axis), *map(as_tensor, arrays))
+    alike = of_one_type("stack", map(_array, arrays))
+    return apply(shape.Stack(axes.single("stack", (1, *alike[0].shape), axis)), *alike)
+
+
+def _array(value: Any) -> Any:
+    return value if hasattr(value, "dtype") else np.asarray(value)
+
+
+def _dot(a: Any, b: Any) -> Tensor:
+    if 0 in (np.ndim(a), np.ndim(b)):
+        return UFUNCS[np.multiply](a, b)
+    if np.ndim(b) > 2:
+        raise ShapeError(f"np.dot of {np.shape(a)} and {np.shape(b)}: write a @ b, which broadcasts, for more axes")
+    return UFUNCS[np.matmul](a, b)
 
 
 def _where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -71,6 +86,7 @@ FUNCTIONS: dict[Callable, Callable] = {
     np.ravel: lambda a: a.reshape(-1),
     np.transpose: lambda a, axes=None: a.transpose(*(() if axes is None else (axes,))),
     np.swapaxes: lambda a, axis1, axis2: a.transpose(axis1, axis2),
+    np.dot: _dot,
     np.concatenate: _concatenate,
     np.stack: _stack,
     np.where: _where,

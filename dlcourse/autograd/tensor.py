@@ -10,7 +10,7 @@ import heapq
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.half import half_among
 from dlcourse.backend.precision import is_floating, named
-from dlcourse.errors import ArgumentError, ShapeError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 DEFAULT_DTYPE = promotion.DEFAULT_DTYPE
 
@@ -194,6 +194,17 @@ def _check_devices(operation: str, arrays: list) -> None:
             )
 
 
+class _ForNumPy:
+    """A method for NumPy, which asks the class for it. CuPy asks the tensor, and told None it leaves ``array + tensor``
+    to :meth:`Tensor.__radd__`."""
+
+    def __init__(self, method: Any):
+        self.method = method
+
+    def __get__(self, tensor: "Tensor | None", owner: type) -> Any:
+        return self.method if tensor is None else None
+
+
 class Tensor:
     """An array that remembers how it was computed.
 
@@ -204,7 +215,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_grad", "_index", "_node", "_version", "data", "requires_grad")
-    __array_priority__ = 1000  # so that CuPy's array + tensor comes to Tensor.__radd__
 
     def __init__(self, data: Array, requires_grad: bool = False):
         self.data = data
@@ -290,6 +300,7 @@ class Tensor:
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 
+    @_ForNumPy
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's element-wise functions, see :mod:`dlcourse.autograd.numpy_functions`."""
         from dlcourse.autograd import numpy_functions
@@ -719,6 +730,24 @@ def paired(first: Any, second: Any) -> tuple[Any, Any]:
         return first, second
     kind = promotion.result_type(first.data, second.data)
     return first.to(dtype=kind), second.to(dtype=kind)
+
+
+def of_one_type(name: str, given: Iterable[Any]) -> list[Tensor]:
+    """Tensors and arrays that are to be joined, as tensors of the type that holds them all.
+
+    Raises:
+        ArgumentTypeError: one is neither a tensor nor an array.
+        ShapeError: there is none.
+    """
+    given = list(given)
+    strange = next((one for one in given if not hasattr(one, "dtype")), None)
+    if strange is not None:
+        raise ArgumentTypeError(f"{name}: expected tensors, got a {type(strange).__name__}")
+    if not given:
+        raise ShapeError(f"{name}: expected at least one tensor, got none")
+    tensors = [as_tensor(one) for one in given]
+    kind = promotion.common_type(tensors)
+    return [one if one.dtype == kind else one.to(dtype=kind) for one in tensors]
 
 
 def clip(x: Tensor, low: Any = None, high: Any = None) -> Tensor:

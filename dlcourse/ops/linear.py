@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dlcourse.autograd import Function, Tensor, apply, as_tensor, axes, promotion
+from dlcourse.autograd import Function, Tensor, apply, axes
 from dlcourse.autograd import shape as shapes
+from dlcourse.autograd.tensor import of_one_type
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.errors import ArgumentTypeError, ShapeError
+from dlcourse.errors import ShapeError
 
 __all__ = ["concatenate", "linear", "linear_gelu", "linear_relu", "stack", "unbind"]
 
@@ -100,7 +101,7 @@ def concatenate(tensors: Sequence[Any], axis: int | None = None, *, dim: int | N
         ArgumentTypeError: one is no tensor.
         ShapeError: the tensors differ along another axis.
     """
-    alike = _of_one_type("concatenate", tensors)
+    alike = of_one_type("concatenate", tensors)
     axis = 0 if axis is None and dim is None else axis
     return apply(shapes.Concatenate(axes.single("concatenate", alike[0].shape, axis, dim)), *alike)
 
@@ -112,20 +113,9 @@ def stack(tensors: Sequence[Any], axis: int | None = None, *, dim: int | None = 
         AxisError: the axis is not there.
         ShapeError: the shapes differ.
     """
-    alike = _of_one_type("stack", tensors)
+    alike = of_one_type("stack", tensors)
     axis = 0 if axis is None and dim is None else axis
     return apply(shapes.Stack(axes.single("stack", (1, *alike[0].shape), axis, dim)), *alike)
-
-
-def _of_one_type(name: str, given: Sequence[Any]) -> list[Tensor]:
-    strange = next((one for one in given if not hasattr(one, "dtype")), None)
-    if strange is not None:
-        raise ArgumentTypeError(f"{name}: expected tensors, got a {type(strange).__name__}")
-    tensors = [as_tensor(one) for one in given]
-    if not tensors:
-        raise ShapeError(f"{name}: expected at least one tensor, got none")
-    kind = promotion.common_type(tensors)
-    return [one if one.dtype == kind else one.to(dtype=kind) for one in tensors]
 
 
 def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:

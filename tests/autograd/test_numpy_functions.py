@@ -23,6 +23,8 @@ RECORDED = {
     "abs": (np.abs, lambda t: t.abs()),
     "power": (lambda t: np.power(t, 2), lambda t: t**2),
     "left matmul": (lambda t: ARRAY @ t, lambda t: tensor(ARRAY) @ t),
+    "dot": (lambda t: np.dot(ARRAY, t), lambda t: tensor(ARRAY) @ t),
+    "dot of a vector": (lambda t: np.dot(t, ARRAY[0]), lambda t: t @ tensor(ARRAY[0])),
     "right matmul": (lambda t: t @ ARRAY, lambda t: t @ tensor(ARRAY)),
     "left divide": (lambda t: ARRAY / t, lambda t: tensor(ARRAY) / t),
     "left subtract": (lambda t: ARRAY - t, lambda t: tensor(ARRAY) - t),
@@ -33,6 +35,10 @@ RECORDED = {
     "var": (lambda t: np.var(t, axis=0), lambda t: t.var(axis=0, correction=0)),
     "std": (lambda t: np.std(t), lambda t: t.var(correction=0).sqrt()),
     "clip": (lambda t: np.clip(t, -1, 1), lambda t: t.clip(-1, 1)),
+    "concatenate whole numbers": (
+        lambda t: np.concatenate([[[1, 2]], t]),
+        lambda t: F.concatenate([tensor(np.float32([[1, 2]])), t]),
+    ),
     "concatenate": (lambda t: np.concatenate([t, t], axis=1), lambda t: F.concatenate([t, t], 1)),
     "stack": (lambda t: np.stack([t, ARRAY]), lambda t: F.stack([t, tensor(ARRAY)])),
     "where": (lambda t: np.where(ARRAY > 0, t, 0), lambda t: F.where(ARRAY > 0, t, 0)),
@@ -97,6 +103,14 @@ def test_what_has_no_gradient_works_on_any_tensor() -> None:
     assert (ARRAY > t).tolist() == (t < ARRAY).tolist() == (ARRAY > t.numpy()).tolist()
     assert isinstance(ARRAY == t, Tensor)
     assert float(t.sum()) == 2.5
+
+
+def test_cupy_is_told_to_leave_the_operators_to_the_tensor(device: str) -> None:
+    """CuPy asks the tensor and not its class: what is there but None makes it compute by itself, which it cannot."""
+    t = tensor(ARRAY, requires_grad=True)
+    assert t.__array_ufunc__ is None and type(t).__array_ufunc__ is not None
+    for y in (t.data + t, t.data @ t, t.data - t, t.data / t):
+        assert isinstance(y, Tensor) and y.requires_grad
 
 
 def test_nothing_is_written_into_a_tensor() -> None:
