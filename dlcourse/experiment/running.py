@@ -25,7 +25,7 @@ from dlcourse.signals import terminable
 from dlcourse.training import checkpoint
 from dlcourse.training.atomic import loud, write_bytes
 from dlcourse.training.checkpoint import Checkpoint
-from dlcourse.training.environment import describe, plugin_files, started_in
+from dlcourse.training.environment import describe, started_in
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.log import Log
 from dlcourse.training.store import SUFFIX, CheckpointStore
@@ -132,7 +132,8 @@ def _start(
     greeting = Log(None, quiet)
     with on_device(device or config.data["device"], greeting) as chosen, _located(config):
         pieces = assemble(config.data, chosen, first_batches)
-        content = config.dump(), describe(chosen.name), first_result(pieces, config), plugin_files()
+        environment, files = describe(chosen.name)
+        content = config.dump(), environment, first_result(pieces, config), files
         make = RunFolder.create if isinstance(place, tuple) else RunFolder.create_at
         folder = make(*(place if isinstance(place, tuple) else (place,)), *content)
         with folder.lock(), terminable():

@@ -20,8 +20,11 @@ def create(path: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be made.
     """
-    path.unlink(missing_ok=True)
-    return open(path, "wb", opener=lambda name, flags: os.open(name, flags | os.O_EXCL | _NO_FOLLOW, 0o666))
+    try:
+        return open(path, "wb", opener=_new)
+    except FileExistsError:
+        path.unlink(missing_ok=True)
+        return open(path, "wb", opener=_new)
 
 
 def append(path: Path) -> BinaryIO:
@@ -32,7 +35,7 @@ def append(path: Path) -> BinaryIO:
         OSError: it cannot be opened.
     """
     _refuse(path, stat.S_ISREG, "an ordinary file")
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags | _NO_FOLLOW, 0o666))
+    return open(path, "ab", opener=_there)
 
 
 def real_folder(path: Path) -> Path:
@@ -43,6 +46,14 @@ def real_folder(path: Path) -> Path:
     """
     _refuse(path, stat.S_ISDIR, "a folder")
     return path
+
+
+def _new(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_EXCL | _NO_FOLLOW, 0o666)
+
+
+def _there(name: str, flags: int) -> int:
+    return os.open(name, flags | _NO_FOLLOW, 0o666)
 
 
 def _refuse(path: Path, allowed: Callable[[int], bool], expected: str) -> None:

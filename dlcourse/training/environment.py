@@ -30,9 +30,15 @@ _PACKAGES = (
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def describe(device: str) -> dict[str, Any]:
-    """Versions, machine, device, ``--deterministic``, git state, command line, the user's own component files."""
-    return {
+def describe(device: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What a new run says of where it runs, and the files that it keeps.
+
+    Returns:
+        Versions, machine, device, ``--deterministic``, git state, command line and component files, for
+        ``environment.json``; and the user's own component files as they were imported, by their path in the folder.
+    """
+    plugins = _plugins()
+    environment = {
         "dlcourse": dlcourse.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -45,13 +51,9 @@ def describe(device: str) -> dict[str, Any]:
         "git": _git(),
         "command": list(sys.argv),
         "folder": _current_folder(),
-        "plugins": [record for record, _ in _plugins()],
+        "plugins": [record for record, _ in plugins],
     }
-
-
-def plugin_files() -> dict[str, bytes]:
-    """The user's own component files as they were imported, by where a run's folder keeps a copy of each."""
-    return {record["copy"]: content for record, content in _plugins()}
+    return environment, {record["copy"]: content for record, content in plugins}
 
 
 def source_hash(content: bytes) -> str:
