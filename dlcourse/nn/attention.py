@@ -12,6 +12,7 @@ from dlcourse.backend.precision import full, is_floating
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
+from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops.attention import on_device, scaled_dot_product_attention
 from dlcourse.ops.linear import linear, unbind
 
@@ -33,6 +34,7 @@ class MultiHeadAttention(Module):
 
     def __init__(self, dim: int, heads: int, *, causal: bool = False, dropout: float = 0.0):
         super().__init__()
+        check_sizes("MultiHeadAttention", dim=dim, heads=heads)
         if heads < 1 or dim % heads:
             raise ArgumentError(f"MultiHeadAttention: dim {dim} does not fall into {heads} heads")
         self.dim, self.heads, self.causal, self.dropout = dim, heads, causal, dropout

@@ -8,6 +8,7 @@ from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module, runs
+from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops.conv import Pair, conv2d, conv2d_relu, pair
 from dlcourse.ops.pool import avg_pool2d, global_avg_pool2d, max_pool2d
 
@@ -41,6 +42,7 @@ class Conv2d(Module):
         bias: bool = True,
     ):
         super().__init__()
+        check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels < 1 or out_channels < 1 or groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d: channels are multiples of groups, got {in_channels}, {out_channels}, {groups=}")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups

@@ -5,6 +5,7 @@ from typing import Any
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
 from dlcourse.nn.module import Module
+from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops.embedding import embedding
 
 __all__ = ["Embedding"]
@@ -20,6 +21,7 @@ class Embedding(Module):
 
     def __init__(self, num: int, dim: int):
         super().__init__()
+        check_sizes("Embedding", num=num, dim=dim)
         if num < 1 or dim < 1:
             raise ValueError(f"Embedding: sizes are at least 1, got {num=}, {dim=}")
         self.num, self.dim = num, dim

@@ -9,6 +9,7 @@ from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
 from dlcourse.nn.activation import GELU, ReLU
 from dlcourse.nn.module import Module, runs
+from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops.linear import linear, linear_gelu, linear_relu
 
 __all__ = ["Flatten", "Identity", "Linear"]
@@ -30,6 +31,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
         super().__init__()
+        check_sizes("Linear", in_features=in_features, out_features=out_features)
         if in_features < 1 or out_features < 1:
             raise ValueError(f"Linear: sizes are at least 1, got {in_features=} and {out_features=}")
         self.in_features, self.out_features = in_features, out_features

@@ -8,6 +8,7 @@ import numpy as np
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module, runs
+from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops.norm import batch_norm, group_norm, layer_norm
 
 __all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
@@ -31,6 +32,7 @@ class BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
+        check_sizes("BatchNorm", num_features=num_features)
         if num_features < 1 or eps <= 0 or momentum is None or not 0 <= momentum <= 1:
             raise ValueError(f"BatchNorm: got {num_features=}, {eps=}, {momentum=}")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
@@ -89,6 +91,7 @@ class GroupNorm(Module):
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5):
         super().__init__()
+        check_sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm: {num_channels} channels do not fall into {num_groups} groups")
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps

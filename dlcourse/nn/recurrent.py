@@ -8,6 +8,7 @@ from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
 from dlcourse.errors import ShapeError
 from dlcourse.nn.module import Module
+from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops import recurrent as ops
 from dlcourse.ops.dropout import dropout
 from dlcourse.ops.linear import concatenate, stack
@@ -44,10 +45,7 @@ class Recurrent(Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, size in sizes.items():
-            if isinstance(size, bool) or not hasattr(size, "__index__"):
-                raise TypeError(f"{type(self).__name__}: {name} is a whole number, got {size!r}")
+        check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not isinstance(bias, bool):
             raise TypeError(f"{type(self).__name__}: bias is True or False, got {bias!r}")
         if input_size < 1 or hidden_size < 1 or num_layers < 1 or not 0 <= dropout <= 1:

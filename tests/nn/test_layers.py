@@ -178,6 +178,7 @@ def test_sizes_of_a_window_are_whole_numbers_of_any_kind() -> None:
         with pytest.raises(ValueError, match="kernel_size: expected a whole number of at least 1"):
             nn.MaxPool2d(wrong)
 
+
 def module_cases() -> dict[str, tuple]:
     pictures, sequence, vectors = (normal(*shape).astype("float32") for shape in ((4, 8, 8, 6), (4, 5, 6), (4, 6)))
     return {
@@ -242,6 +243,24 @@ SETTINGS = {
     "MSELoss": {"reduction": "sum"},
     "MulticlassHingeLoss": {"margin": 0.25},
 }
+
+
+@pytest.mark.parametrize("size", [3.0, "3", True, None])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: nn.Linear(size, 5),
+        lambda size: nn.Conv2d(3, size, 3),
+        lambda size: nn.Embedding(5, size),
+        lambda size: nn.BatchNorm(size),
+        lambda size: nn.GroupNorm(size, 6),
+        lambda size: nn.MultiHeadAttention(6, size),
+        lambda size: nn.GRU(3, size),
+    ],
+)
+def test_a_size_is_a_whole_number(make, size: object) -> None:
+    with pytest.raises(TypeError, match=r"^\w+: \w+ is a whole number, got "):
+        make(size)
 
 
 CONTAINERS = ("Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential")

@@ -1,6 +1,7 @@
 """Where the samples come from: private modules of PyTorch, which may be absent or may want packages that are."""
 
 import importlib
+import sys
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -20,8 +21,12 @@ _HOMES = {
 
 @cache
 def _table(name: str) -> Any:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
+        if (
+            "distutils" in sys.modules
+        ):  # setuptools, which PyTorch imports, asserts that it comes before the standard one
+            patch.setenv("SETUPTOOLS_USE_DISTUTILS", "stdlib")
         try:
             return getattr(importlib.import_module(f"torch.testing._internal.{_HOMES[name]}"), name)
         except Exception as error:  # private: whatever is the matter with it, the program is not to blame

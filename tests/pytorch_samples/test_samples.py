@@ -11,7 +11,7 @@ from tests.pytorch_samples import modules, operators, optimizers, source
 from tests.pytorch_samples.compare import Tally
 from tests.pytorch_samples.mapping import INCOMPARABLE, MODULES, OPERATORS, OPTIMIZERS
 
-EQUAL_AT_LEAST = {"operators": 680, "modules": 227, "optimizers": 20}
+EQUAL_AT_LEAST = {"operators": 683, "modules": 227, "optimizers": 20}
 """So many samples were equal when something was last added: that coverage does not fall silently."""
 
 TABLES = {
