@@ -1,7 +1,5 @@
 """Which run a checkpoint belongs to, and what may change when a run goes on."""
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,29 +7,11 @@ from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.config.files import DATA_FILES
+from dlcourse.config.identity import BESIDE, LENGTHENING, config_hash, flat, settings
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data
 from dlcourse.data.fingerprint import differences, fingerprint
 from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Problem
-
-LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
-"""What may be raised when a run is resumed: it changes when training ends, not what a step does."""
-
-_BESIDE = (*LENGTHENING, "name", "device", "train.checkpoint_every")
-"""Paths that make no difference to what a step does."""
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """A hash of all in a resolved config that a step depends on.
-
-    Where it runs and when it ends is left out, and so is how often it is saved.
-    """
-    return hashlib.sha256(json.dumps(settings(config), sort_keys=True).encode()).hexdigest()
-
-
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """All in a resolved config that a step depends on, by dotted path."""
-    return {path: value for path, value in _flat(config).items() if path not in _BESIDE}
 
 
 def check_config(config: Mapping[str, Any], state: Mapping[str, Any], run: Path) -> None:
@@ -91,11 +71,11 @@ def same_experiment(saved: Config, config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: it is another experiment; names every difference.
     """
-    ours, theirs = _flat(saved.data), _flat(config.data)
+    ours, theirs = flat(saved.data), flat(config.data)
     problems = [
         Problem(path, f"{theirs.get(path)}, but the run to resume has {ours.get(path)}")
         for path in sorted(ours.keys() | theirs.keys())
-        if path not in _BESIDE and ours.get(path) != theirs.get(path) and not _same_file(path, ours, theirs)
+        if path not in BESIDE and ours.get(path) != theirs.get(path) and not _same_file(path, ours, theirs)
     ]
     if problems:
         raise config.locate(ConfigError(problems))
@@ -128,18 +108,9 @@ def lengthened(config: Config, overrides: Overrides) -> Config:
         raise ConfigError(problems)
     longer = config.apply_overrides(overrides)
     for path in values:
-        before, after = (_flat(each.data).get(path) for each in (config, longer))
+        before, after = (flat(each.data).get(path) for each in (config, longer))
         if before is None or after is None or after < before:
             problems.append(Problem(path, f"may only be raised: it was {before}, got {after}", source))
     if problems:
         raise ConfigError(problems)
     return longer
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted paths; lists and empty sections are values."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        found |= _flat(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
-    return found

@@ -26,6 +26,8 @@ _LOG_LINES = 30
 def write_report(folder: Path) -> Path:
     """See :func:`dlcourse.plots.report`."""
     view = open_view(folder)
+    if isinstance(view, RunView):
+        view.note_changed_config()
     shown = pictures(folder)
     if not shown:
         draw_all(folder)

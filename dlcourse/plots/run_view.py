@@ -1,5 +1,6 @@
 """One run as the figures see it: its results, its history and its predictions, read from its folder when asked for."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.config.identity import config_hash
+from dlcourse.config.reader import parse_yaml
+from dlcourse.errors import ConfigError
 from dlcourse.plots.reading import SPLITS, Folder, leading_comment, real, section
 from dlcourse.plots.text import clip, label, rises
 from dlcourse.records import Environment, PredictionFacts, RunState
@@ -82,6 +86,14 @@ class RunView(Folder):
     def history(self) -> "History":
         """``metrics.jsonl``."""
         return History(self.events("metrics.jsonl"))
+
+    def note_changed_config(self) -> None:
+        """Add to the damage where ``config.yaml`` is not what the run was trained under."""
+        trained = self.result.get("config_hash")
+        with contextlib.suppress(ConfigError, RecursionError):
+            config = parse_yaml(self.config_text, "config.yaml").data
+            if trained and isinstance(config, dict) and config_hash(config) != trained:
+                self.damage.append("config.yaml was changed after the run, which was trained under another config")
 
     @property
     def name(self) -> str:

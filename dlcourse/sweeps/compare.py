@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse import registry
+from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
-from dlcourse.experiment.identity import config_hash
 from dlcourse.sweeps.axes import canonical
 from dlcourse.sweeps.expansion import labels, say
 from dlcourse.sweeps.folder import SweepFolder

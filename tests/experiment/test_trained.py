@@ -303,6 +303,11 @@ def test_every_reader_of_a_run_finds_a_config_that_was_changed(own, capsys, old:
         assert main([arguments[0], str(folder), *arguments[1:]]) == 2
         assert f"{file}: was changed" in (error := capsys.readouterr().err) and said in error
     assert main(["run", "--resume", str(folder)]) == 2
+    assert main(["report", str(folder)]) == 0
+    assert "config.yaml was changed after the run" in (folder / "report.html").read_text()
+    file.write_text(text)
+    assert main(["report", str(folder)]) == 0
+    assert "config.yaml was changed" not in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize("arguments", [["data.path=other.csv"], ["--split", "all"]], ids=str)
