@@ -57,7 +57,7 @@ class ByCalls:
     """Runs steps operation by operation."""
 
     def __call__(self, step: Step, x: Array, y: Array) -> Array:
-        random.begin_step(step.step, random.stream_of(step))
+        random.begin_step(step.step, getattr(step, "stream", None))
         return step.update(x, y)
 
     def several(self, step: Step, loader: Any, most: int) -> Array | None:

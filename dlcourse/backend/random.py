@@ -12,7 +12,6 @@ raw 32-bit words are used as integers, so that no rounding can tell the devices 
 import functools
 import hashlib
 import math
-import weakref
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,9 @@ from dlcourse.backend.kernels.random import philox_bits
 _WORD = 2**64 - 1
 
 
+Stream = tuple[int, int]
+
+
 class _Stream:
     """The place in the sequence of draws: what :func:`manual_seed` and :func:`begin_step` set."""
 
@@ -32,11 +34,10 @@ class _Stream:
         self.start(0)
 
     def start(self, seed: int) -> None:
-        self.seed, self.step, self.stream = seed, 0, 0
+        self.seed, self.step, self.apart = seed, 0, ""
         self.draws: dict[str, int] = {}
         self.built: dict[str, int] = {}
-        self.streams: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-        self.next_stream = 0
+        self.trainings = 0
 
 
 def _next(counts: dict[str, int], purpose: str) -> int:
@@ -65,30 +66,23 @@ def seed() -> int:
     return _stream.seed
 
 
-def begin_step(step: int | Counted, stream: int = 0) -> None:
+def begin_step(step: int | Counted, stream: Stream | None = None) -> None:
     """Say that training step ``step`` begins: its draws depend on no earlier step.
 
     A counter of the device in its place is read when a draw is made, as a recorded step needs it.
 
     Args:
-        stream: of which training, see :func:`stream_of`: their draws differ.
+        stream: of which training, see :func:`new_stream`: their draws differ. Without one, those of the first.
     """
     _stream.step = step if isinstance(step, Counted) else int(step)
-    _stream.stream = stream
+    _stream.apart = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
     _stream.draws.clear()
 
 
-def stream_of(training: Any) -> int:
-    """The number of a training among those that draw under this seed, in the order in which they asked first."""
-    if training not in _stream.streams:
-        follow(training, _stream.next_stream)
-    return _stream.streams[training]
-
-
-def follow(training: Any, stream: int) -> None:
-    """Give a training the number that it had when its state was saved."""
-    _stream.streams[training] = stream
-    _stream.next_stream = max(_stream.next_stream, stream + 1)
+def new_stream() -> Stream:
+    """What tells the draws of a training from those of others: its place among them under this seed, and the seed."""
+    _stream.trainings += 1
+    return _stream.trainings - 1, _stream.seed
 
 
 def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
@@ -141,8 +135,7 @@ _MANY = 1 << 22
 
 def next_place(purpose: str) -> tuple[int, int, int, int]:
     """Where the next draw of this purpose is made: (seed, hash of the purpose, draw within the step, step)."""
-    name = f"{purpose}/{_stream.stream}" if _stream.stream else purpose
-    return _stream.seed, purpose_hash(name), _next(_stream.draws, purpose), _stream.step
+    return _stream.seed, purpose_hash(purpose + _stream.apart), _next(_stream.draws, purpose), _stream.step
 
 
 def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:

@@ -29,7 +29,7 @@ class TrainStep:
     The cost is loss + l1 sum |w| + l2/2 sum w^2 over the weights w, biases and gains (one axis) left out. What received
     no gradient from the loss, or is frozen, does not move: the penalties change only what the loss does. Randomness
     inside (dropout) is a function of the seed and the number of steps done, so a step resumed is the same step; it
-    differs from that of the other TrainSteps that step under the seed, as the members of an ensemble have to.
+    differs from that of other TrainSteps made under the seed or another, as the members of an ensemble have to.
 
     A model in half precision has its loss computed in float32. In float16 the loss is scaled before the backward pass,
     by a factor that follows what the gradients can bear (Micikevicius et al. 2018); a step whose gradient overflows
@@ -71,6 +71,7 @@ class TrainStep:
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.clip_norm, self.accumulate, self.l1, self.l2 = schedule, clip_norm, accumulate, l1, l2
         self.step = 0
+        self.stream = random.new_stream()
         self.base_lr = optimizer.lr
         self.flat = optimizer.flat
         self.flat.hold()
@@ -223,13 +224,13 @@ class TrainStep:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
         kept = {"ema": self._average, "scaler": self.flat.scaler}
         arrays = {name: backend.to_host(array).copy() for name, array in kept.items() if array is not None}
-        numbers = {"step": self.step, "base_lr": self.base_lr, "stream": random.stream_of(self)}
+        numbers = {"step": self.step, "base_lr": self.base_lr, "stream": list(self.stream)}
         return {**numbers, "optimizer": self.optimizer.state_dict(), "arrays": arrays}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a state that :meth:`state_dict` gave; the model's own state is loaded apart."""
         self.step, self.base_lr = int(state["step"]), float(state["base_lr"])
-        random.follow(self, state.get("stream", 0))
+        self.stream = tuple(state.get("stream", self.stream))
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])

@@ -259,3 +259,17 @@ def test_members_of_an_ensemble_have_weights_and_masks_of_their_own(device: str)
         for once, again in zip(found, run(late), strict=True):
             np.testing.assert_array_equal(once, again)
     assert (found[2] != weights(build())).any()
+
+
+def test_members_made_under_seeds_of_their_own_and_trained_in_turn_draw_apart(device: str) -> None:
+    made = []
+    for seed in (1, 2, 2):
+        random.manual_seed(seed)
+        model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3))
+        model[1].weight.data[...] = 0
+        made.append((model, dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))))
+    for _, step in made:
+        step(*batch())
+    first, second, same = (model[1].weight.numpy() for model, _ in made)
+    assert (first != second).any()
+    np.testing.assert_array_equal(second, same)  # the same seed, and the first of it

@@ -27,6 +27,7 @@ def loader(each: Part, batch_size: int | str = 4, shuffle: bool = True) -> Loade
 
 def trainer(steps: int, callbacks: Sequence[Callback] = (), lr: float = 0.1) -> Trainer:
     """A line fitted to ten points in batches of 4, 4 and 2."""
+    backend.random.manual_seed(0)
     model = nn.Linear(1, 1)
     step = TrainStep(model, MSELoss(), optim.SGD(model.parameters(), lr=lr, momentum=0.9))
     return Trainer(model, step, loader(part()), steps, callbacks)

@@ -123,7 +123,7 @@ class CapturedSteps:
     def _state(self, step: Step) -> tuple:
         """What a graph depends on, the batch aside."""
         mode = getattr(step.model, "training", True)
-        return mode, random.seed(), random.stream_of(step), step.optimizer.steps - step.step, *step.settings()
+        return mode, random.seed(), getattr(step, "stream", None), step.optimizer.steps - step.step, *step.settings()
 
     def _first_times(self, key: tuple) -> bool:
         """Whether a step of that kind is to run by calls once more before it is recorded."""
@@ -165,7 +165,7 @@ class CapturedSteps:
                         for i in range(count):
                             optimizer.lr = rates[i : i + 1].reshape(())
                             optimizer.steps = Counted(counter, steps - now + i)
-                            random.begin_step(Counted(counter, i), random.stream_of(step))
+                            random.begin_step(Counted(counter, i), getattr(step, "stream", None))
                             if write is not None:
                                 write(Counted(counter, i), *inputs)
                             losses[i] = step.update(*inputs)
