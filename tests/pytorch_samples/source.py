@@ -23,9 +23,9 @@ _HOMES = {
 def _table(name: str) -> Any:
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
-        if (
-            "distutils" in sys.modules
-        ):  # setuptools, which PyTorch imports, asserts that it comes before the standard one
+        # PyTorch imports setuptools, which asserts that its distutils is the one that Python finds: with tests of
+        # packaging in the same process it is not.
+        if sys.version_info < (3, 12):
             patch.setenv("SETUPTOOLS_USE_DISTUTILS", "stdlib")
         try:
             return getattr(importlib.import_module(f"torch.testing._internal.{_HOMES[name]}"), name)
