@@ -1,14 +1,26 @@
 """What some file systems cannot do (shared folders, cloud drives, some clusters'): said once, and gone on without."""
 
+import contextlib
 import errno
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 _LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """What the system says where there is no such thing, unlike a full disk or a broken one."""
 _NO_FOLDERS = _LACKING | {errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
 _said: set[str] = set()
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Inside the ``with`` block an error of the system that names no file, as one of a write or a close, names this."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)
+        raise
 
 
 def lock(descriptor: int, path: Path, wait: bool = False) -> bool | None:

@@ -13,7 +13,7 @@ import numpy as np
 from dlcourse import backend, tensorfile
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ArgumentError, CheckpointError
-from dlcourse.filesystem import sync
+from dlcourse.filesystem import naming, sync
 
 
 def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     try:
-        with open(partial, "wb") as file:
+        with naming(path), open(partial, "wb") as file:
             for piece in [encode(path, arrays)] if file_format(path) == "npz" else tensorfile.pieces(arrays, {}):
                 file.write(piece)
             file.flush()

@@ -101,6 +101,15 @@ def test_what_is_broken_is_one_line_that_names_the_file(
     assert said.startswith(f"dlcourse: error: cannot write {tmp_path}") and told in said
 
 
+def test_a_write_that_fails_names_its_file(tmp_path: Path, capsys) -> None:
+    with pytest.raises(OSError) as caught, filesystem.naming(tmp_path / "a"), open(tmp_path / "b", "w"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a")
+    if Path("/dev/full").exists():
+        assert cli.main(["init", "rent_line", "--force", "--to", "/dev/full"]) == 1
+        assert capsys.readouterr().err == "dlcourse: error: /dev/full: No space left on device\n"
+
+
 def test_memory_that_runs_out_in_a_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch, capsys) -> None:
     from dlcourse import tensorfile
     from dlcourse.training import checkpoint

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from dlcourse.commands import list as listing
     from dlcourse.errors import UserError
+    from dlcourse.filesystem import naming
     from dlcourse.resources import configs_folder
 
     if args.name is None:
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"{target}: there is no folder {target.parent}")
     content = (configs_folder() / source).read_bytes()
     try:
-        with target.open("wb" if args.force else "xb") as file:
+        with naming(target), target.open("wb" if args.force else "xb") as file:
             file.write(content)
     except FileExistsError:
         raise UserError(f"{target} is there already; --force replaces it, --to FILE takes another name") from None

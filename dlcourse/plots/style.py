@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from dlcourse.filesystem import naming
 from dlcourse.records.writing import create
 
 DPI = 150
@@ -143,7 +144,7 @@ def save(figure: Figure, path: Path, caption: str) -> None:
     partial = path.with_name(path.name + ".partial")
     metadata = {"Title": figure.get_label(), "Description": caption, "Software": None}
     try:
-        with create(partial) as file:
+        with naming(path), create(partial) as file:
             figure.savefig(file, format="png", metadata=metadata)
         os.replace(partial, path)
     finally:
