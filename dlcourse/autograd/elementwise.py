@@ -73,9 +73,9 @@ class Div(Function):
         return a / b
 
     def backward(self, dout: Array) -> tuple:
-        da_full = dout / self.b
-        da = unbroadcast(da_full, self.shapes[0]) if self.needs[0] else None
-        db = unbroadcast(-da_full * (self.a / self.b), self.shapes[1]) if self.needs[1] else None
+        da = unbroadcast(dout / self.b, self.shapes[0]) if self.needs[0] else None
+        # a / b first: dy / b overflows of a tiny b, and its product with an a / b of 0 is not a number.
+        db = unbroadcast(-dout * (self.a / self.b / self.b), self.shapes[1]) if self.needs[1] else None
         return da, db
 
 

@@ -31,6 +31,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         a, b = tensor([a, b], device=condition.device if isinstance(condition, Tensor) else None)
     first, second = paired(a, b)
     like = first if isinstance(first, Tensor) else second
+    first, second = as_tensor(first, like=like), as_tensor(second, like=like)  # NumPy has float64 beside bfloat16
     flags = condition.data if isinstance(condition, Tensor) else backend.of(like.data).asarray(condition)
     return apply(elementwise.Where(booleans("where", flags)), first, second)
 

@@ -62,6 +62,7 @@ class LogSumExp(Reduction):
         self.remember(x)
         xp = xp_of(x)
         top = _maximum(x, self.axes)
+        top = xp.where(xp.isfinite(top), top, 0).astype(x.dtype)  # no inf - inf: of -inf alone the result is -inf
         exponentials = xp.exp(x - top)
         totals = self.total(exponentials)
         self.share = exponentials / totals
@@ -77,12 +78,12 @@ def _sum(x: Array, axis: int) -> Array:
 
 
 def _maximum(x: Array, axes: tuple[int, ...]) -> Array:
-    """The largest element along the axes; 0 where that is infinite, so that no inf - inf arises from -inf rows."""
+    """The largest element along the axes, which stay with length 1; 0 of nothing. Where it is infinite, x less it is
+    not a number, and so is the softmax, as PyTorch has it."""
     xp = xp_of(x)
     if not x.ndim:
         axes = ()
-    top = x.max(axis=axes, keepdims=True) if x.size else xp.zeros_like(x.sum(axis=axes, keepdims=True))
-    return xp.where(xp.isfinite(top), top, 0).astype(x.dtype)
+    return x.max(axis=axes, keepdims=True) if x.size else xp.zeros_like(x.sum(axis=axes, keepdims=True))
 
 
 def softmax(x: Tensor, axis: int | None = None, *, dim: int | None = None) -> Tensor:
