@@ -9,7 +9,7 @@ from functools import cached_property
 from dlcourse.characters import canonical
 from dlcourse.errors import ConfigError
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null"})
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "#n/a", "#na", "<na>", "-nan", "+nan"})
 """What a cell with nothing in it looks like, in small letters."""
 
 _SPACES = " \u00a0\u2009\u202f"

@@ -1,6 +1,7 @@
 """One's own data from a file of delimited text."""
 
 import difflib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -37,7 +38,7 @@ class Csv:
     Args:
         path: the file, UTF-8 with a header; relative to the current folder or to the folder ``DLCOURSE_DATA``.
         target: the column to predict.
-        features: the columns to predict it from; all others if left out.
+        features: the columns to predict it from; all others that have a name if left out.
         categorical: columns of numbers that are codes rather than quantities, and of texts that are categories
             whatever they look like.
         task: ``classification`` for a target of class codes; a textual target is one anyway.
@@ -142,7 +143,14 @@ class Csv:
             return self.features
         # A column that where holds to one value tells nothing.
         fixed = {name for name, wanted in (self.where or {}).items() if not isinstance(wanted, list)}
-        return [name for name in table.header if name != self.target and name not in fixed]
+        names = [name for name in table.header if name != self.target and name not in fixed]
+        if "" in names:
+            warnings.warn(
+                f"{table.path}: a column without a name (such as row numbers that pandas wrote) is left out; give it a "
+                "name in the header to use it",
+                stacklevel=3,
+            )
+        return [name for name in names if name]
 
     def _rules(self) -> Mapping[str, str | float]:
         return self.missing if isinstance(self.missing, dict) else {}
@@ -158,7 +166,7 @@ class Csv:
         rule = self._rule(name)
         if rule is None or rule in ("drop", "mean"):
             return column
-        text = canonical(str(rule))
+        text = canonical(f"{rule:.17g}" if isinstance(rule, float) else str(rule))
         if is_missing(text):
             raise ConfigError(f"data.missing.{name}: {text!r} is what a missing cell looks like; take another word")
         if column.categories is not None:

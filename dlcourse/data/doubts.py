@@ -17,7 +17,7 @@ _CURRENCY = r"(?:[$€£¥₹₽₩₺₫฿¢₴₪₦₱]|R\$|Rs\.?|US\$|USD|E
 _SIGN = r"[-+\u2212]?"
 _DIGITS = r"\d[\d.,' \u00a0\u2009\u202f\u2019_]*(?:[eE][-+]?\d+)?"
 _LETTERS = r"[^\W\d_]"
-_UNIT = rf"{_LETTERS}[^\s\d]{{0,9}}[2-3²³]?(?:[/ ]{_LETTERS}{{1,6}}[2-3²³]?)?"
+_UNIT = rf"(?!(?:st|nd|rd|th|s)$){_LETTERS}[^\s\d]{{0,9}}[2-3²³]?(?:[/ ]{_LETTERS}{{1,6}}[2-3²³]?)?"
 _AMOUNT = re.compile(
     rf"(?P<sign>[<>~≈≤≥=']?)\s*{_SIGN}(?P<before>{_CURRENCY}?)\s*(?P<number>{_SIGN}{_DIGITS})"
     rf"\s*(?:(?P<after>{_CURRENCY})|(?P<percent>[%‰])|(?P<unit>{_UNIT}))?"

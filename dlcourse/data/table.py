@@ -107,7 +107,7 @@ class Table:
 
 
 def read_table(path: Path, delimiter: str = ",", notation: Notation = PLAIN) -> Table:
-    """Read a file of delimited text (RFC 4180, UTF-8, a header in the first row); empty lines are skipped.
+    """Read a file of delimited text (RFC 4180, UTF-8, a header in the first row); blank lines are skipped.
 
     Raises:
         DataError: the file is unreadable, empty, not UTF-8, badly quoted or ragged, or two columns share a name.
@@ -123,11 +123,14 @@ def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Nota
         row = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, row {row}: not UTF-8 text (byte {content[error.start]:#04x})") from None
     clean = str.strip if text.isascii() else canonical
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # Spaces before a quoted cell do not count; those around others are stripped below.
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=delimiter != " "
+    )
     rows, lines = [], []
     try:
         for row in reader:
-            if row:
+            if len(row) > 1 or (row and row[0].strip()):
                 rows.append([clean(cell) for cell in row])
                 lines.append(reader.line_num)
     except csv.Error as error:
@@ -143,7 +146,7 @@ def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Nota
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
-    twice = sorted(name for name, times in Counter(header).items() if times > 1)
+    twice = sorted(name for name, times in Counter(header).items() if times > 1 and name)
     if twice:
         raise DataError(f"{path}: column {twice[0]!r} is there {header.count(twice[0])} times")
     other = [mark for mark in (";", "\t", ",", "|") if mark in header[0]]

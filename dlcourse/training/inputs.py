@@ -1,5 +1,6 @@
 """What a trained model has to know of its data to take a new input: names, units, encoder, and the range it saw."""
 
+import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -128,8 +129,9 @@ class Inputs:
             raise UserError(f"input {shown!r}: expected {self.expected()}{no_file}")
         encoder = TableEncoder.from_json(self.encoder)
         separator = encoder.delimiter if encoder.delimiter in given else ","
-        cells = [cell.strip() for cell in given.split(separator)]
-        if len(cells) != len(encoder.columns) or not all(cells):
+        cells = _split(given, separator)
+        blank = [column for column, cell in zip(encoder.columns, cells, strict=False) if not cell]
+        if len(cells) != len(encoder.columns) or any(column.fill is None for column in blank):
             raise UserError(f"input {shown!r}: got {len(cells)}, expected {self.expected()}{no_file}")
         try:
             x = encoder.encode({column.name: cell for column, cell in zip(encoder.columns, cells, strict=True)})
@@ -172,3 +174,12 @@ class Inputs:
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise UserError(f"{source}: holds a value that is not a finite number")
         return x
+
+
+def _split(given: str, separator: str) -> list[str]:
+    """The cells of a line as a csv file has them, quotes around a cell that holds the separator."""
+    try:
+        rows = list(csv.reader([given], delimiter=separator, skipinitialspace=True, strict=True))
+    except csv.Error:  # a quote that is not closed, or a line break: text as it is
+        return [cell.strip() for cell in given.split(separator)]
+    return [cell.strip() for row in rows for cell in row] or [""]

@@ -490,3 +490,43 @@ class TestRealRents:
         data = prepare({**section, "split": {"train": 0.5, "test": 0.5}, "normalize": "standardize"}, 0)
         assert len(data.parts["train"]) + len(data.parts["test"]) == 20640
         assert np.isfinite(data.parts["test"].x).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "features"),
+    [
+        (",size,rent\n0,50,500\n1,70,600\n", ("size",)),  # as pandas writes its index
+        ("size,rent,\n50,500,\n70,600,\n", ("size",)),
+        (",size,,rent\n0,50,,500\n1,70,,600\n", ("size",)),
+    ],
+)
+def test_columns_without_a_name_are_no_default_features(tmp_path, text, features):
+    with pytest.warns(UserWarning, match="without a name"):
+        data = load(write(tmp_path, text))
+    assert data.feature_names == features
+    np.testing.assert_array_equal(data.x, [[50], [70]])
+
+
+def test_blank_lines_and_spaces_before_quotes_do_not_count(tmp_path):
+    data = load(write(tmp_path, 'size, "city", rent\n  \n50, "Ulm, West", 500\n\t\n70, "Ulm", 600\n'))
+    assert data.feature_names == ("size", "city=Ulm", "city=Ulm, West")
+    np.testing.assert_array_equal(data.x, [[50, 0, 1], [70, 1, 0]])
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "<NA>", "-nan", "null"])
+def test_cells_that_spreadsheets_and_pandas_write_for_nothing_are_missing(tmp_path, cell):
+    text = f"size,city,rent\n{cell},Ulm,1\n50,{cell},2\n70,Ulm,3\n60,Bonn,4\n"
+    data = load(write(tmp_path, text), missing="drop")
+    assert data.feature_names == ("size", "city=Bonn", "city=Ulm")
+    np.testing.assert_array_equal(data.y, [[3], [4]])
+
+
+@pytest.mark.parametrize("cells", [("1st", "2nd", "3rd", "4th"), ("1980s", "1990s", "2000s", "2010s")])
+def test_ordinals_and_decades_are_categories(tmp_path, cells):
+    text = "floor,rent\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells))
+    assert load(write(tmp_path, text)).feature_names == tuple(f"floor={cell}" for cell in cells)
+
+
+def test_a_whole_number_for_a_missing_category_is_named_as_written(tmp_path):
+    text = "city,rent\nUlm,1\n,2\nBonn,3\n"
+    assert load(write(tmp_path, text), missing={"city": 0.0}).feature_names == ("city=Bonn", "city=Ulm", "city=0")

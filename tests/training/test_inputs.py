@@ -33,6 +33,19 @@ def test_cells_become_a_row(flats: Inputs) -> None:
     np.testing.assert_array_equal(flats.read("600, B"), [[600, 0, 1, 0]])
 
 
+def test_typed_cells_are_read_as_those_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "flats.csv"
+    path.write_text('size,city,rent\n500,"Ulm, West",1\n,Bonn,2\n700,Bonn,3\n')
+    section = {"name": "csv", "path": str(path), "target": "rent", "missing": {"size": 5.0}, "split": {"train": 3}}
+    inputs = Inputs.of(prepare(section, 0))
+    np.testing.assert_array_equal(inputs.read('600, "Ulm, West"'), [[600, 0, 1]])
+    np.testing.assert_array_equal(inputs.read(",Bonn"), [[5, 1, 0]])
+    with pytest.raises(UserError, match="expected 2 values"):
+        inputs.read("600,")
+    with pytest.raises(UserError, match="expected 2 values"):
+        inputs.read('600,"Bonn')
+
+
 @pytest.mark.parametrize("given", ["600", "600,B,3", "", ",", "600,D", "large,B", "nan,B", "600,", "600,B,"])
 def test_what_does_not_fit_names_what_is_expected(flats: Inputs, given: str) -> None:
     with pytest.raises(UserError, match=r"(expected 2 values: size \[m\^2\], city \(A\|B\|C\)|not a finite number)"):
