@@ -79,7 +79,7 @@ def test_signals_write_a_checkpoint_and_end_with_their_code(
     assert wait_for(lambda: logged(tmp_path) > 3000, process)
     for each in (number, signal.SIGTERM, signal.SIGTERM):  # once more is the same wish
         process.send_signal(each)
-        time.sleep(0.002)
+        time.sleep(0.1)  # signals that come together have no order: the system may give them to different threads
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert err.startswith("dlcourse: error: interrupted by SIG") and "Traceback" not in err
