@@ -1,10 +1,13 @@
 """Reverse-mode automatic differentiation on NumPy and CuPy arrays."""
 
+from dlcourse.autograd.base import apply
 from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradient
+from dlcourse.autograd.creation import as_tensor, paired
 from dlcourse.autograd.flat import FlatParameters
 from dlcourse.autograd.function import Function
+from dlcourse.autograd.graph import at_once, is_grad_enabled, no_grad
 from dlcourse.autograd.parameter import Parameter
-from dlcourse.autograd.tensor import Tensor, apply, as_tensor, at_once, is_grad_enabled, no_grad, paired, tensor
+from dlcourse.autograd.tensor import Tensor, tensor
 
 __all__ = [
     "FlatParameters",

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd.tensor import Tensor, no_grad, tensor
+from dlcourse.autograd.graph import no_grad
+from dlcourse.autograd.tensor import Tensor, tensor
 from dlcourse.backend.precision import is_floating
 
 

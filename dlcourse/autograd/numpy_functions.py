@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd import axes, elementwise, shape
-from dlcourse.autograd.tensor import Tensor, apply, clip, is_grad_enabled, of_one_type, paired
+from dlcourse.autograd.base import apply
+from dlcourse.autograd.creation import of_one_type, paired
+from dlcourse.autograd.graph import is_grad_enabled
+from dlcourse.autograd.methods import clip
+from dlcourse.autograd.tensor import Tensor
 from dlcourse.errors import ShapeError
 
 UFUNCS: dict[np.ufunc, Callable] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse.autograd import Function, Tensor, apply, axes
 from dlcourse.autograd import shape as shapes
-from dlcourse.autograd.tensor import of_one_type
+from dlcourse.autograd.creation import of_one_type
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
 from dlcourse.errors import ShapeError

@@ -1,0 +1,89 @@
+"""New tensors from arrays and numbers, and operands brought to one type."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import promotion
+from dlcourse.autograd.base import TensorBase, array_of, new
+from dlcourse.backend.precision import is_floating, named
+from dlcourse.errors import ArgumentTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from dlcourse.autograd.tensor import Tensor
+
+
+def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> "Tensor":
+    """A new tensor from an array, number or nested list, on ``device`` or the current one.
+
+    Python numbers become float32 or int64; an array keeps its type. Always a copy, as ``torch.tensor``.
+
+    Raises:
+        TypeError: ``requires_grad`` on integers, or data that is no array of numbers.
+    """
+    target = backend.get(device) if device is not None else backend.current()
+    raw = array_of(data)
+    if dtype is None and not hasattr(raw, "dtype"):
+        raw = np.asarray(raw)
+        dtype = promotion.DEFAULT_DTYPE if np.issubdtype(raw.dtype, np.floating) else None
+    array = target.asarray(raw, dtype=None if dtype is None else named(dtype))
+    if array.dtype.kind not in "biu" and not is_floating(array.dtype):
+        raise TypeError(f"a tensor holds numbers, got elements of type {array.dtype}")
+    if requires_grad and not is_floating(array.dtype):
+        raise TypeError(f"only floating-point tensors can require a gradient, got {array.dtype}")
+    return new(array.copy() if array is raw or target.kind == "cpu" else array, requires_grad)
+
+
+def as_tensor(value: Any, *, like: "Tensor | None" = None) -> "Tensor":
+    """A tensor as it is; anything else as a constant, plain numbers in the type of ``like``, sharing memory."""
+    if isinstance(value, TensorBase):
+        return value
+    if hasattr(value, "dtype"):
+        return new(np.asarray(value) if isinstance(value, np.generic) else value)
+    if like is None:
+        return tensor(value)
+    raw = np.asarray(value)
+    number = raw.dtype.kind in "biuf"
+    weaker = number and promotion.rank(raw.dtype) <= promotion.rank(like.dtype)
+    number_type = like.dtype if weaker else promotion.DEFAULT_DTYPE  # as of a number beside it, see beside_number
+    return tensor(raw, dtype=number_type if number else None, device=like.device)
+
+
+def paired(first: Any, second: Any) -> tuple[Any, Any]:
+    """Two operands, at least one a tensor, in types that give a result of the right type, see :mod:`promotion`.
+
+    Numbers stay Python's own; anything else becomes a tensor.
+    """
+    if not isinstance(first, TensorBase):
+        other, one = paired(second if isinstance(second, TensorBase) else as_tensor(second), first)
+        return one, other
+    if isinstance(second, np.generic):
+        second = second.item()
+    if isinstance(second, int | float):
+        kind = promotion.beside_number(first.data.dtype, second)
+        return (first if kind == first.data.dtype else first.to(dtype=kind)), second
+    second = as_tensor(second, like=first)
+    if first.data.dtype == second.data.dtype:
+        return first, second
+    kind = promotion.result_type(first.data, second.data)
+    return first.to(dtype=kind), second.to(dtype=kind)
+
+
+def of_one_type(name: str, given: Iterable[Any]) -> "list[Tensor]":
+    """Tensors and arrays that are to be joined, as tensors of the type that holds them all.
+
+    Raises:
+        ArgumentTypeError: one is neither a tensor nor an array.
+        ShapeError: there is none.
+    """
+    given = list(given)
+    strange = next((one for one in given if not hasattr(one, "dtype")), None)
+    if strange is not None:
+        raise ArgumentTypeError(f"{name}: expected tensors, got a {type(strange).__name__}")
+    if not given:
+        raise ShapeError(f"{name}: expected at least one tensor, got none")
+    tensors = [as_tensor(one) for one in given]
+    kind = promotion.common_type(tensors)
+    return [one if one.dtype == kind else one.to(dtype=kind) for one in tensors]

@@ -1,0 +1,151 @@
+"""The graph of executed operations, and the walk back through it.
+
+A node knows its parents and never its outputs, so there is no cycle: a graph that nothing holds is gone at once, and
+after a backward pass its nodes have let go of everything they saved.
+"""
+
+import contextlib
+import heapq
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dlcourse.autograd import version as versions
+from dlcourse.autograd.function import Function
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.activation import add
+
+_order = itertools.count()
+
+
+class Mode(threading.local):
+    """What this thread records: ``recording``, graphs; ``counting``, changes in place between forward and backward."""
+
+    recording = True
+    counting = True
+
+
+mode = Mode()
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record no graph inside the ``with`` block (or the decorated function)."""
+    before, mode.recording = mode.recording, False
+    try:
+        yield
+    finally:
+        mode.recording = before
+
+
+class at_once:
+    """``with at_once():`` the graphs made inside go backward before any weight changes: changes are not counted."""
+
+    __slots__ = ("before",)
+
+    def __enter__(self) -> None:
+        self.before, mode.counting = mode.counting, False
+
+    def __exit__(self, *_: Any) -> None:
+        mode.counting = self.before
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations record a graph now."""
+    return mode.recording
+
+
+class Node:
+    """One executed operation in the graph.
+
+    Attributes:
+        parents: for each input that wants a gradient its leaf tensor, or a tuple: the node that made it and which
+            output of that it was; None for the others.
+        outputs: how many there are.
+        inputs: those that can change in place, as they were in the forward pass.
+    """
+
+    __slots__ = ("function", "inputs", "order", "outputs", "parents")
+
+    def __init__(self, function: Function, parents: tuple, outputs: int, inputs: Sequence[versions.Seen]):
+        self.function: Function | None = function
+        self.parents = parents
+        self.outputs = outputs
+        self.inputs = inputs
+        self.order = next(_order)
+
+    def backward(self, douts: list, retain_graph: bool) -> list[tuple[Any, Array]]:
+        """The parents that want a gradient, each with its own; lets go of what was saved unless told to keep it."""
+        function, parents = self.function, self.parents
+        if function is None:
+            raise RuntimeError(
+                "backward through a graph that is gone: it was used by an earlier backward; "
+                "pass retain_graph=True there to walk it twice"
+            )
+        for version, count, array in self.inputs:
+            if version.count != count:
+                versions.check(function, version, array)
+        function.destinations = _destinations(parents)
+        dins = function.backward(*douts)
+        if not isinstance(dins, tuple):
+            dins = (dins,)
+        if not retain_graph:
+            self.function, self.parents, self.inputs = None, (), ()
+        if len(dins) != len(parents):
+            raise RuntimeError(
+                f"{type(function).__name__}.backward returned {len(dins)} gradients for {len(parents)} inputs: return "
+                "one for each, None where none is needed"
+            )
+        found = []
+        for parent, din in zip(parents, dins, strict=True):
+            if parent is not None:
+                if din is None:
+                    raise _no_gradient(function, parents, dins)
+                found.append((parent, din))
+        return found
+
+
+def _no_gradient(function: Function, parents: tuple, dins: tuple) -> RuntimeError:
+    places = [i for i, parent in enumerate(parents) if parent is not None and dins[i] is None]
+    return RuntimeError(
+        f"{type(function).__name__}.backward returned None for input {', '.join(map(str, places))}, which needs a "
+        "gradient: return an array of the input's shape, of zeros where the gradient is 0"
+    )
+
+
+def _destinations(parents: tuple) -> tuple[Array | None, ...]:
+    """Where each parent's gradient may be written; nowhere for a leaf that stands for two inputs, which get a sum."""
+    leaves = [id(parent) for parent in parents if parent is not None and type(parent) is not tuple]
+    if not leaves:
+        return (None,) * len(parents)
+    return tuple([parent.grad_destination() if leaves.count(id(parent)) == 1 else None for parent in parents])
+
+
+def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) -> None:
+    """Send gradients from a node to the leaves. A node made later is done earlier: then all its users are done."""
+    pending: dict[Node, list] = {}
+    owned: set[tuple[Node, int]] = set()  # sums made here, which may be added to in place
+    heap: list[tuple[int, Node]] = []
+
+    def receive(target: Node, at: int, grad: Array) -> None:
+        douts = pending.get(target)
+        if douts is None:
+            douts = pending[target] = [None] * target.outputs
+            heapq.heappush(heap, (-target.order, target))
+        if douts[at] is None:
+            douts[at] = grad
+        elif (target, at) in owned:
+            douts[at] += grad
+        else:
+            douts[at] = add(douts[at], grad) if douts[at].shape == grad.shape else douts[at] + grad
+            owned.add((target, at))
+
+    receive(node, index, seed)
+    while heap:
+        _, current = heapq.heappop(heap)
+        for parent, grad in current.backward(pending.pop(current), retain_graph):
+            if type(parent) is tuple:
+                receive(*parent, grad)
+            else:
+                parent.accumulate(grad)

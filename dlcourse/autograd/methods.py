@@ -1,0 +1,182 @@
+"""Functions of one tensor that are called as its methods: element by element, reductions, changes of shape."""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dlcourse.autograd import axes, elementwise, reduce, shape
+from dlcourse.autograd.base import TensorBase, apply, new
+from dlcourse.autograd.creation import paired
+from dlcourse.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from dlcourse.autograd.tensor import Tensor
+
+
+class Extremes(NamedTuple):
+    """The largest or smallest elements along one axis, and where they are, as PyTorch's ``max(dim=)`` gives them."""
+
+    values: TensorBase
+    indices: TensorBase
+
+
+class Methods(TensorBase):
+    """A tensor's functions."""
+
+    __slots__ = ()
+
+    # --- element by element -------------------------------------------------------------------------------------------
+
+    def exp(self) -> "Tensor":
+        """e to the power of each element."""
+        return apply(elementwise.Exp(), self)
+
+    def log(self) -> "Tensor":
+        """The natural logarithm of each element."""
+        return apply(elementwise.Log(), self)
+
+    def sqrt(self) -> "Tensor":
+        """The square root of each element."""
+        return apply(elementwise.Sqrt(), self)
+
+    def abs(self) -> "Tensor":
+        """The absolute value of each element."""
+        return apply(elementwise.Abs(), self)
+
+    def clip(self, min: Any = None, max: Any = None) -> "Tensor":
+        """Each element, no smaller than ``min`` and no larger than ``max``: numbers, or tensors that get a gradient.
+
+        Raises:
+            ArgumentError: neither is given.
+        """
+        return clip(self, min, max)
+
+    # --- reductions ---------------------------------------------------------------------------------------------------
+
+    def sum(
+        self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
+    ) -> "Tensor":
+        """The sum over the axes, over all without any."""
+        return apply(reduce.Sum(axes.several("sum", self.shape, axis, dim), axes.kept(keepdims, keepdim)), self)
+
+    def mean(
+        self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
+    ) -> "Tensor":
+        """The mean over the axes, over all without any."""
+        return apply(reduce.Mean(axes.several("mean", self.shape, axis, dim), axes.kept(keepdims, keepdim)), self)
+
+    def max(self, *positional: Any, axis: reduce.Axis = None, keepdims: bool = False, dim: Any = None,
+            keepdim: bool | None = None) -> Any:  # fmt: skip
+        """The largest element.
+
+        Args:
+            axis: where to look, an axis or several, all without any. Where several elements reach the largest they
+                share the gradient (``torch.amax``'s rule).
+            dim: one axis; gives the largest and their indices, ``values`` and ``indices`` of a named tuple, as
+                ``torch.max(x, dim)``. The whole gradient goes to the one at the index.
+            keepdims, keepdim: leave the axes there, with length 1.
+        Raises:
+            ArgumentTypeError: an axis without a name, which NumPy and PyTorch read in these two ways.
+        """
+        return self._extreme("max", positional, axis, dim, axes.kept(keepdims, keepdim))
+
+    def min(self, *positional: Any, axis: reduce.Axis = None, keepdims: bool = False, dim: Any = None,
+            keepdim: bool | None = None) -> Any:  # fmt: skip
+        """The smallest element; arguments and errors as :meth:`max` has them."""
+        return self._extreme("min", positional, axis, dim, axes.kept(keepdims, keepdim))
+
+    def _extreme(self, name: str, positional: tuple, axis: reduce.Axis, dim: Any, keepdims: bool) -> Any:
+        axis = axes.refuse_positional(name, positional) if positional else axis
+        if dim is None:
+            return apply(reduce.Extreme(name, axes.several(name, self.shape, axis), keepdims), self)
+        place = axes.single(name, self.shape, axis, dim)
+        indices = reduce.places_of(name, self.data, place)
+        values = apply(reduce.Picked(indices, place, keepdims), self)
+        return Extremes(values, new(indices if keepdims or not self.ndim else indices.squeeze(place)))
+
+    def var(
+        self,
+        axis: reduce.Axis = None,
+        *,
+        correction: int = 1,
+        keepdims: bool = False,
+        dim: reduce.Axis = None,
+        keepdim: bool | None = None,
+    ) -> "Tensor":
+        """The variance, over n - ``correction``: by default unbiased, as in PyTorch (NumPy's default is 0)."""
+        if correction is None:
+            raise ArgumentError("var: correction is a number (1 is the unbiased variance), got None")
+        over = axes.several("var", self.shape, axis, dim)
+        return apply(reduce.Var(over, correction, axes.kept(keepdims, keepdim)), self)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
+               keepdim: bool | None = None) -> "Tensor":  # fmt: skip
+        """The index of the largest element, the first where several reach it; without a gradient."""
+        if axis is None and dim is None:
+            return new(reduce.places_of("max", self.data.reshape(-1), 0).reshape(()))
+        place = axes.single("argmax", self.shape, axis, dim)
+        found = reduce.places_of("max", self.data, place)
+        return new(found if axes.kept(keepdims, keepdim) or not self.ndim else found.squeeze(place))
+
+    # --- shapes -------------------------------------------------------------------------------------------------------
+
+    def reshape(self, *new_shape: Any) -> "Tensor":
+        """The elements, row by row, in another shape; one length may be -1."""
+        return apply(shape.Reshape(_flat_arguments(new_shape)), self)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "Tensor":
+        """The axes from ``start_dim`` to ``end_dim``, both included, as one.
+
+        Raises:
+            ShapeError: there is no such axis, or the first comes after the last.
+        """
+        first, last = (axes.single("flatten", self.shape, one) for one in (start_dim, end_dim))
+        if first > last:
+            raise ShapeError(f"flatten: the first axis comes after the last, got {start_dim} and {end_dim}")
+        length = math.prod(self.shape[first : last + 1])
+        return self.reshape(*self.shape[:first], length, *self.shape[last + 1 :])
+
+    def transpose(self, *order: Any) -> "Tensor":
+        """Two axes swapped, as ``torch.transpose``; or all in the order that is given, reversed without one.
+
+        Args:
+            order: two whole numbers swap these axes, of a tensor of any shape; three or more, or a tuple, name all axes
+                in their new order, as in NumPy. A tuple of two is the order of a matrix's axes: ``(0, 1)`` changes
+                nothing.
+        Raises:
+            AxisError: an axis is not there or named twice, or an order does not name all.
+        """
+        if len(order) == 2 and not isinstance(order[0], tuple | list):
+            first, second = (axes.single("transpose", self.shape, axis) for axis in order)
+            places = list(range(self.ndim))
+            if places:
+                places[first], places[second] = second, first
+            return apply(shape.Transpose(tuple(places)), self)
+        return apply(shape.Transpose(axes.order("transpose", self.shape, _flat_arguments(order))), self)
+
+    @property
+    def T(self) -> "Tensor":
+        """The axes in reverse."""
+        return self.transpose()
+
+
+def clip(x: "Tensor", low: Any = None, high: Any = None) -> "Tensor":
+    """Each element of x, no smaller than ``low`` and no larger than ``high``; each a number, an array or a tensor.
+
+    Raises:
+        ArgumentError: neither is given.
+    """
+    if low is None and high is None:
+        raise ArgumentError("clip: expected a lower or an upper bound, got none")
+    bounds = []
+    for bound in (low, high):
+        if bound is not None:
+            x, bound = paired(x, bound)
+        bounds.append(bound)
+    return apply(elementwise.Clip(), x, *bounds)
+
+
+def _flat_arguments(arguments: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(arguments) == 1 and isinstance(arguments[0], tuple | list):
+        return tuple(arguments[0])
+    return arguments
