@@ -36,12 +36,12 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Blas:
-    """The number of threads of NumPy's matrix library, set by a call of about a microsecond."""
+    """The number of threads of NumPy's matrix library, set by a call of less than a microsecond."""
 
     def __init__(self) -> None:
         pools = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
-        self.pools = [pool for pool in pools if pool.num_threads and "openblas" in pool.internal_api]
-        self.before = [pool.num_threads for pool in self.pools]
+        self.pools = [_calls(pool) for pool in pools if pool.num_threads and "openblas" in pool.internal_api]
+        self.before: list[int] = []
         self.depth = 0
         self.lock = threading.Lock()
 
@@ -49,16 +49,25 @@ class _Blas:
         with self.lock:
             self.depth += 1
             if self.depth == 1:
-                self.before = [pool.get_num_threads() for pool in self.pools]
-                for pool in self.pools:
-                    pool.set_num_threads(1)
+                self.before = [get() for get, _ in self.pools]
+                for _, set_to in self.pools:
+                    set_to(1)
 
     def __exit__(self, *_: Any) -> None:
         with self.lock:
             self.depth -= 1
             if self.depth == 0:
-                for pool, count in zip(self.pools, self.before, strict=True):
-                    pool.set_num_threads(count)
+                for (_, set_to), count in zip(self.pools, self.before, strict=True):
+                    set_to(count)
+
+
+def _calls(pool: Any) -> tuple[Callable[[], int], Callable[[int], Any]]:
+    """What asks for a pool's number of threads, and what sets it: the library's own functions where they work, since
+    threadpoolctl looks them up at each call, and lets only the first thread that sets the number do so."""
+    name = next((each for each in pool.check_symbols if hasattr(pool.dynlib, each)), None)
+    if name is None or pool.threading_layer == "openmp":
+        return pool.get_num_threads, pool.set_num_threads
+    return getattr(pool.dynlib, name), getattr(pool.dynlib, name.replace("_get_", "_set_"))
 
 
 _blas = functools.cache(_Blas)
