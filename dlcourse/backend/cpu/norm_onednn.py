@@ -4,6 +4,7 @@ The statistics of a batch come from outside: oneDNN adds up a column of a hundre
 wrong in the fourth digit and, where the mean is large, leaves nothing of the variance.
 """
 
+import math
 from collections.abc import Callable
 from ctypes import c_float, c_uint
 
@@ -14,13 +15,19 @@ from dlcourse.backend.device import Array
 
 GIVEN, AFFINE, RELU = 1, 2 | 4, 8
 """Flags: statistics are given; with a scale and a shift; with a ReLU on the result, whose signs are kept as bits."""
-LEAST = 1 << 14
+MAX_IMAGES = 32
+MIN_SIZE = 1 << 14
 """Below so many elements the calls cost more than they save."""
 
 
 def _batch(shape: tuple) -> object:
-    """Rows (M, C) as one picture of M x 1: the statistics go over N, H and W."""
-    return onednn.pictures((1, shape[0], 1, shape[1]))
+    """Rows (M, C) as N images of M / N x 1: the statistics go over N, H and W.
+
+    oneDNN deals out images to threads and keeps some in the cache between its passes: 131,072 x 32 as one image takes
+    4.8 ms, as 32 images 0.8 (two cores of an AMD EPYC, Zen 5).
+    """
+    images = math.gcd(shape[0], MAX_IMAGES)
+    return onednn.pictures((images, shape[0] // images, 1, shape[1]))
 
 
 def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: bool) -> tuple:
@@ -86,7 +93,7 @@ def normalise(
 ) -> tuple[Array, Array] | None:
     """y of batch norm, of contiguous rows x (M, C) with given statistics (C,); with ``relu`` the ReLU of that and the
     bits of where y > 0, else none."""
-    if x.size < LEAST or not onednn.suits(x, weight, bias, mean, variance):
+    if x.size < MIN_SIZE or not onednn.suits(x, weight, bias, mean, variance):
         return None
     # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
     if relu and not all(np.isfinite(array).all() for array in (mean, variance, weight, bias)):
@@ -104,7 +111,7 @@ def normalise(
 
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array] | None:
     """y, and mean and 1 / sqrt(var + eps) of each row, (M,)."""
-    if x.size < LEAST or not onednn.suits(x, weight, bias):
+    if x.size < MIN_SIZE or not onednn.suits(x, weight, bias):
         return None
     compute = _forward(x.shape, float(eps), False, False)
     if compute is None:
@@ -130,7 +137,7 @@ def backward(
     positive: Array | None = None,
 ) -> tuple | None:
     """dx, dw and db; ``positive`` are the bits that the forward pass with a ReLU gave."""
-    if x.size < LEAST or not onednn.suits(dout, x, weight, mean, inverse):
+    if x.size < MIN_SIZE or not onednn.suits(dout, x, weight, mean, inverse):
         return None
     compute = _backward(x.shape, over_rows, positive is not None)
     if compute is None:

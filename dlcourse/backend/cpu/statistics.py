@@ -11,8 +11,8 @@ from dlcourse.backend import threads
 from dlcourse.backend.device import Array
 from dlcourse.backend.memory import scratch
 
-BLOCK_BYTES, ROWS = 1 << 19, 1 << 10
-WIDE = 1 << 10
+BLOCK_BYTES, ROWS = 1 << 21, 1 << 10
+WIDE = 1 << 11
 """Columns from which sums down the columns are fast. A narrower matrix is read as one of fewer and longer rows."""
 
 SPREAD = 4
@@ -27,37 +27,52 @@ def statistics(x: Array) -> tuple[Array, Array]:
         together *= 2
     wide = x.reshape(rows // together, together * columns)
     with np.errstate(all="ignore"):  # what is infinite ends as NaN, without a warning from here
-        mean, variance = _combined(*_sums(wide, centred=False), columns)
+        total, square = (sums.sum(axis=0, dtype=np.float64) for sums in _sums(wide, columns))
+        mean = total / rows
+        variance = square / rows - mean * mean
         if not (mean * mean <= SPREAD * variance).all():
-            mean, variance = _combined(*_sums(wide, centred=True), columns)
+            mean, variance = _combined(*_centered_sums(wide), columns)
     return mean, variance
 
 
-def _sums(x: Array, centred: bool) -> tuple[Array, Array, Array]:
-    """Of each block the number of its rows (B, 1), and (B, C) means, and sums of squared differences from them.
+def _blocks(x: Array) -> tuple[list[slice], Array]:
+    """Blocks of rows, and as many ones as the longest has rows."""
+    rows = max(8, min(ROWS, BLOCK_BYTES // max(1, x.itemsize * x.shape[1])))
+    return threads.slices(len(x), rows), np.ones(min(len(x), rows), dtype=x.dtype)
 
-    Args:
-        centred: take each block's mean off before squaring.
-    """
-    most = BLOCK_BYTES // max(1, x.itemsize * x.shape[1])
-    blocks = threads.slices(len(x), max(8, min(ROWS, most)))
-    counts = np.array([part.stop - part.start for part in blocks], dtype=np.float64)[:, None]
+
+def _sums(x: Array, columns: int) -> tuple[Array, Array]:
+    """Sums and sums of squares of each block, (B', C) each; a block of rows side by side gives several."""
+    blocks, ones = _blocks(x)
     sums, squares = (np.empty((len(blocks), x.shape[1]), dtype=x.dtype) for _ in range(2))
-    centres, ones = np.zeros_like(sums), np.ones(min(len(x), ROWS), dtype=x.dtype)
+
+    def add(index: int) -> None:
+        part = x[blocks[index]]
+        np.dot(ones[: len(part)], part, out=sums[index])
+        np.einsum("ij,ij->j", part, part, out=squares[index])
+
+    threads.run(add, range(len(blocks)), blas=True)
+    return sums.reshape(-1, columns), squares.reshape(-1, columns)
+
+
+def _centered_sums(x: Array) -> tuple[Array, Array, Array]:
+    """Of each block the number of its rows (B, 1), its means (B, C), and its sums of squared differences from them."""
+    blocks, ones = _blocks(x)
+    counts = np.array([part.stop - part.start for part in blocks], dtype=np.float64)[:, None]
+    sums, squares, centers = (np.empty((len(blocks), x.shape[1]), dtype=x.dtype) for _ in range(3))
 
     def add(index: int) -> None:
         part = x[blocks[index]]
         each = ones[: len(part)]
-        if centred:
-            np.dot(each, part, out=centres[index])
-            centres[index] /= len(part)
-            part = np.subtract(part, centres[index], out=scratch("statistics", part.shape, x.dtype))
+        np.dot(each, part, out=centers[index])
+        centers[index] /= len(part)
+        part = np.subtract(part, centers[index], out=scratch("statistics", part.shape, x.dtype))
         np.dot(each, part, out=sums[index])
         np.einsum("ij,ij->j", part, part, out=squares[index])
 
     threads.run(add, range(len(blocks)), blas=True)
-    shifts = sums / counts  # float64: what is left of the mean when the centre is off
-    return counts, centres + shifts, squares - counts * shifts * shifts
+    shifts = sums / counts  # float64: what is left of the mean when the center is off
+    return counts, centers + shifts, squares - counts * shifts * shifts
 
 
 def _combined(counts: Array, means: Array, squares: Array, columns: int) -> tuple[Array, Array]:
