@@ -31,8 +31,10 @@ class Folder:
     def json(self, name: str, kind: Any) -> dict[str, Any]:
         """A JSON file's keys, as far as they are as that record of :mod:`dlcourse.records` says."""
         content = self._bytes(name)
-        if content is None:
-            return {}
+        return {} if content is None else self.record(content, name, kind)
+
+    def record(self, content: bytes, name: str, kind: Any) -> dict[str, Any]:
+        """As :meth:`json`, of a text that was read from the file ``name``."""
         try:
             value, faults = sound(parse_json(content), kind)
         except ValueError as error:

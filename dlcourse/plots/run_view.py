@@ -74,13 +74,16 @@ class RunView(Folder):
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """``predictions.json``: task, names and units."""
-        return self.json("predictions.json", PredictionFacts)
+        """Task, names and units: ``facts`` in ``predictions.npz``, or as earlier versions wrote them."""
+        facts = self.predictions.get("facts")
+        if facts is None:
+            return self.json("predictions.json", PredictionFacts)
+        return self.record(str(facts).encode(), "predictions.npz", PredictionFacts)
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """``predictions.npz``."""
-        return self.arrays("predictions.npz")
+        """``predictions.npz``, and ``samples.npz`` where a point of a sweep has it."""
+        return self.arrays("samples.npz") | self.arrays("predictions.npz")
 
     @cached_property
     def history(self) -> "History":

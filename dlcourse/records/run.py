@@ -69,7 +69,7 @@ class Event(TypedDict):
 
 
 class PredictionFacts(TypedDict):
-    """``predictions.json``: names and units for ``predictions.npz``."""
+    """``facts`` in ``predictions.npz``: names and units, as JSON."""
 
     task: str
     feature_names: NotRequired[list[str]]
@@ -77,6 +77,7 @@ class PredictionFacts(TypedDict):
     target_name: NotRequired[str]
     target_unit: NotRequired[str]
     class_names: NotRequired[list[str]]
+    confidence: NotRequired[str]
     model: NotRequired[str]
     loss: NotRequired[str | None]
     metrics: NotRequired[list[str]]

@@ -2,8 +2,9 @@
 
 The shape of ``sweep.json``, replaced whole after every point, is :class:`dlcourse.records.SweepState`. A point's
 ``folder`` lies within the sweep's and is a run folder. Beside them: ``config.yaml`` (resolved, with its sweep; runs
-again as it is), ``table.csv`` (every point), ``groups.csv`` (means and standard errors), ``plots/``, ``report.html``,
-``log.txt``, and for a resampled regression
+again as it is), ``table.csv`` (every point), ``groups.csv`` (means and standard errors), ``shared/`` (what points have
+in common, see :mod:`dlcourse.training.shared`), ``plots/``, ``report.html``, ``log.txt``, and for a resampled
+regression
 ``resample.npz``: ``x`` (M,), and for each point ``<id>.outputs`` (R, M), ``<id>.curve`` (M,); with more than one
 feature or target ``x`` is (M, D), the others (R, M, K) and (M, K).
 """
@@ -21,6 +22,7 @@ from dlcourse.records import SweepState, Wrong, check, read
 from dlcourse.records.writing import real_folder
 from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.folder import RunFolder, fresh_path, made_whole
+from dlcourse.training.shared import POINTS
 
 ARRAYS = "resample.npz"
 """The fits of resampling: of all points in the sweep's folder, ``outputs`` and ``curve`` of one in the point's."""
@@ -35,7 +37,7 @@ class SweepFolder:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         self.state = self.path / "sweep.json"
-        self.points = self.path / "points"
+        self.points = self.path / POINTS
         self.table = self.path / "table.csv"
         self.groups = self.path / "groups.csv"
         self.resample = self.path / ARRAYS

@@ -16,7 +16,8 @@ from dlcourse.errors import BusyError, UserError
 from dlcourse.filesystem import lock
 from dlcourse.records import Environment, Event, RunState, parse_events, read
 from dlcourse.records.writing import append, real_folder
-from dlcourse.training.atomic import loud, remove_leftovers, write_bytes, write_json
+from dlcourse.training.atomic import loud, remove_leftovers, to_json, write_bytes, write_json
+from dlcourse.training.shared import write_shared
 
 _HIDDEN = re.compile(r"\.(\d{8}T\d{6}Z-[0-9a-f]{6}|\d+-.+)\.(\d{1,9})")
 """The name of a folder that is being made, a run's (or a sweep's) or a point's; the number is the process."""
@@ -45,7 +46,7 @@ class RunFolder:
 
     ``config.yaml`` (resolved; runs again as it is), ``environment.json``, ``metrics.jsonl``, ``checkpoints/``,
     ``plots/``, ``plugins/`` (copies of the user's own component files), ``report.html``, ``log.txt``,
-    ``result.json``, ``predictions.npz`` with ``predictions.json``.
+    ``result.json``, ``predictions.npz``, in a sweep also ``samples.npz``.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -60,7 +61,7 @@ class RunFolder:
         self.log = self.path / "log.txt"
         self.result = self.path / "result.json"
         self.predictions = self.path / "predictions.npz"
-        self.predictions_json = self.path / "predictions.json"
+        self.samples = self.path / "samples.npz"
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "RunFolder":
@@ -108,7 +109,7 @@ class RunFolder:
         with made_whole(folder.path) as hidden:
             made = cls(hidden)
             write_bytes(made.config, config.encode())
-            write_json(made.environment, environment, durable=False)
+            write_shared(hidden, made.environment.name, (to_json(environment, indent=2) + "\n").encode())
             if result is not None:
                 made.write_result(result)
             for name, content in (files or {}).items():

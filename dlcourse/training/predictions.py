@@ -1,6 +1,11 @@
-"""``predictions.npz`` and ``predictions.json``: what the pictures of a run are drawn from."""
+"""``predictions.npz``: what the pictures of a run are drawn from: arrays, and names and units as JSON in ``facts``.
+
+In a point of a sweep the inputs and targets, which many points share, are in ``samples.npz`` instead, see
+:mod:`dlcourse.training.shared`.
+"""
 
 import io
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,10 +13,12 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.data.dataset import Data
-from dlcourse.training.atomic import write_bytes, write_json
+from dlcourse.records import PredictionFacts
+from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.evaluation import outputs
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.pictures import picture_arrays
+from dlcourse.training.shared import of_a_sweep, write_shared
 
 MOST_ROWS = 10_000
 MOST_INPUT_VALUES = 100_000
@@ -19,6 +26,9 @@ CURVE_POINTS = 400
 GRID_POINTS = 100
 MOST_BEHIND = 6e4
 """What float16 can hold, nearly."""
+WORTH_A_FILE = 1 << 13
+"""Bytes of inputs and targets from which the points of a sweep share them in a file."""
+_OF_THE_DATA = ("_x", "_y", "curve_true", "grid_axes")
 MARGIN = 0.1  # of the range, on both sides: pictures show how a model goes on outside its data
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -33,7 +43,7 @@ def write_predictions(
     predict: Predict,
     names: Mapping[str, Any],
 ) -> None:
-    """Write both files.
+    """Write the file.
 
     Args:
         loaders: by split.
@@ -48,24 +58,39 @@ def write_predictions(
         arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(picture_arrays(data, arrays, model))
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    write_bytes(folder.predictions, content.getvalue(), durable=False)
+    common = {name: arrays[name] for name in arrays if name.endswith(_OF_THE_DATA)}
+    if of_a_sweep(folder.path) and sum(array.nbytes for array in common.values()) >= WORTH_A_FILE:
+        write_shared(folder.path, folder.samples.name, _npz(common))
+        arrays = {name: array for name, array in arrays.items() if name not in common}
+    arrays["facts"] = np.array(to_json(_facts(data, model, names)))
+    write_bytes(folder.predictions, _npz(arrays), durable=False)
+
+
+def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
     dataset = data.dataset
-    write_json(
-        folder.predictions_json,
-        {
-            "task": data.task,
-            "feature_names": list(dataset.feature_names),
-            "feature_units": list(dataset.feature_units),
-            "target_name": dataset.target_name,
-            "target_unit": dataset.target_unit,
-            "class_names": list(dataset.class_names),
-            "confidence": model.confidence,
-            **names,
-        },
-        durable=False,
-    )
+    return {
+        "task": data.task,
+        "feature_names": list(dataset.feature_names),
+        "feature_units": list(dataset.feature_units),
+        "target_name": dataset.target_name,
+        "target_unit": dataset.target_unit,
+        "class_names": list(dataset.class_names),
+        "confidence": model.confidence,
+        **names,
+    }
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An npz file; compressed where that gains much for little time: float32 and float64 hardly get smaller."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", compresslevel=1) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            full = array.dtype.kind == "f" and array.dtype.itemsize > 2
+            entry.compress_type = zipfile.ZIP_STORED if full else zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+    return content.getvalue()
 
 
 def _split_arrays(split: str, part: Any, model: Any, loader: Any) -> dict[str, np.ndarray]:
@@ -105,9 +130,10 @@ def _grid(data: Data, predict: Predict) -> dict[str, np.ndarray]:
     x = np.stack(np.meshgrid(*axes), axis=-1)  # (M, M, 2)
     output = predict(x.reshape(-1, 2)).astype(np.float64)
     behind = np.clip(output - output.max(axis=1, keepdims=True), -MOST_BEHIND, 0)
+    grid = behind.astype(np.float16).reshape(GRID_POINTS, GRID_POINTS, -1)  # (M, M, C)
     return {
         "grid_axes": np.stack(axes),  # (2, M): of the grid's columns, and of its rows
-        "grid_output": behind.astype(np.float16).reshape(GRID_POINTS, GRID_POINTS, -1),
+        "grid_output": np.asfortranarray(grid),  # class by class, which compresses better
     }
 
 

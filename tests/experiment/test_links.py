@@ -37,7 +37,7 @@ REPLACED = [
     ".result.json.partial",
     ".config.yaml.partial",
     ".predictions.npz.partial",
-    "predictions.json",
+    "predictions.npz",
     "plots/loss.png",
     "plots/loss.png.partial",
     "plots/residuals.png.partial",

@@ -28,7 +28,7 @@ def test_a_metric_that_is_no_number_is_null_in_every_file(tmp_path: Path, capsys
     """r2 of a single sample is 0 / 0."""
     result = go(changed(LINE, data={"split": {"val": 1, "test": 0.2}}), tmp_path)
     assert np.isnan(result.metrics["val"]["r2"])
-    for name in ("result.json", "metrics.jsonl", "predictions.json", "environment.json"):
+    for name in ("result.json", "metrics.jsonl", "environment.json"):
         assert not re.search(r"NaN|Infinity", (result.folder / name).read_text()), name
     assert RunFolder(result.folder).read_result()["metrics"]["val"]["r2"] is None
     assert result.history == RunFolder(result.folder).read_history()
@@ -58,7 +58,7 @@ def test_a_closed_form_and_a_net_leave_the_same_folder(tmp_path: Path) -> None:
         names = {path.name for path in folder.path.iterdir()}
         assert names >= {
             "config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "log.txt", "result.json",
-            "predictions.npz", "predictions.json",
+            "predictions.npz",
         }  # fmt: skip
         assert not [name for name in names if name.endswith(".partial")]
         written = folder.read_result()
@@ -80,7 +80,7 @@ def test_least_squares_on_the_rents_is_numpys(tmp_path: Path) -> None:
     assert result.estimates["intercept"] == pytest.approx(intercept, rel=1e-4)
     residuals = found["test_y"] - found["test_output"]
     assert result.metrics["test"]["half_sse"] == pytest.approx((residuals**2).sum() / 2, rel=1e-6)
-    facts = json.loads((result.folder / "predictions.json").read_text())
+    facts = json.loads(str(found["facts"]))
     assert facts["task"] == "regression" and facts["model"] == "linear" and facts["metrics"] == LINE["metrics"]
     np.testing.assert_allclose(found["curve_output"], slope * found["curve_x"] + intercept, rtol=1e-4)
     assert found["curve_true"].shape == found["curve_x"].shape

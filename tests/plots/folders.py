@@ -53,8 +53,7 @@ def write_run(
     (path / "result.json").write_text(json.dumps({**record, **result}))
     (path / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     if arrays is not None:
-        np.savez(path / "predictions.npz", **arrays)
-        (path / "predictions.json").write_text(json.dumps(dict(facts or {})))
+        np.savez(path / "predictions.npz", facts=json.dumps(dict(facts or {})), **arrays)
     return path
 
 
