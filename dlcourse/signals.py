@@ -1,4 +1,4 @@
-"""Signals that ask the program to end: the first is a wish, and however often it comes it stays the same wish.
+"""Signals that ask the program to end: the first is a request, and however often it comes it stays one request.
 
 A cluster ends a job by a signal to each of its processes, often twice and by way of their parents too, and announces
 the end of its time by SIGUSR1, SIGUSR2, SIGXCPU or SIGHUP. All mean the same: save what there is and leave, with exit
@@ -20,8 +20,8 @@ SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name)
 _ALWAYS = signal.SIGINT, signal.SIGTERM
 
 
-class Wish:
-    """What has been asked for so far.
+class StopRequest:
+    """The request to stop, once a signal has come.
 
     Attributes:
         received: the first signal; None while there is none.
@@ -70,36 +70,36 @@ class Wish:
         self.check()
 
 
-_wish: Wish | None = None
+_request: StopRequest | None = None
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[Wish]:
+def terminable() -> Iterator[StopRequest]:
     """Inside the ``with`` block signals end the work at once, with their exit codes, unless they are deferred.
 
-    One block inside another is a part of it: the wish that the inner one was told lasts to the end of the outer one.
+    One block inside another is a part of it: a request that reaches the inner one holds to the end of the outer one.
     In a thread other than the main one Python knows no handlers: nothing is received.
 
     Raises:
         Interrupted: a signal came.
     """
-    global _wish
+    global _request
     if threading.current_thread() is not threading.main_thread():
-        yield Wish()
+        yield StopRequest()
         return
-    if _wish is not None:
-        yield _wish
+    if _request is not None:
+        yield _request
         return
-    _wish = Wish()
+    _request = StopRequest()
     before = {number: signal.getsignal(number) for number in SIGNALS if _is_ours(number)}
     try:
         for number in before:
-            signal.signal(number, _wish.handle)
-        yield _wish
+            signal.signal(number, _request.handle)
+        yield _request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _wish = None
+        _request = None
 
 
 def leave_at_once() -> None:

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
-MOST = 10**12
+MAX_COUNT = 10**12
 """More of anything is a slip of the keyboard, and no integer of NumPy's overflows with so many."""
 
-Count = Annotated[int, Ge(1), Le(MOST)]
+Count = Annotated[int, Ge(1), Le(MAX_COUNT)]
 """A whole number of at least one."""
 
-NonNegativeInt = Annotated[int, Ge(0), Le(MOST)]
+NonNegativeInt = Annotated[int, Ge(0), Le(MAX_COUNT)]
 """A whole number of at least zero."""
 
 Seed = Annotated[int, Ge(0)]

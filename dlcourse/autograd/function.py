@@ -51,7 +51,7 @@ class Function:
 
     starts: bool = False
     """Whether :meth:`backward` takes None for the gradient 1 with which a pass starts. A loss says so: it hands its own
-    gradient on as it is, and nobody makes the 1 or multiplies by it, which on a GPU is two kernels in every step."""
+    gradient on as it is; no 1 is made or multiplied by, which on a GPU are two kernels in every step."""
 
     view: bool = False
     """Whether the value may be a view of the first input's memory, so that a change of the one is one of the other."""
@@ -63,7 +63,7 @@ class Function:
     def backward(self, *douts: Any) -> Any:
         """The gradients of the inputs (one, or a tuple), given those of the outputs.
 
-        Where there are several outputs, those that nobody used come as None. An input that needs no gradient may get
+        Where there are several outputs, those that are not used come as None. An input that needs no gradient may get
         None.
         """
         raise NotImplementedError

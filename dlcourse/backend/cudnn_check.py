@@ -10,7 +10,7 @@ import ctypes
 
 NAME = "libcudnn.so.9"
 PARTS = ("graph", "ops", "cnn", "heuristic", "engines_precompiled", "engines_runtime_compiled")
-LEAST, BELOW = 90000, 100000
+MIN_VERSION, BELOW_VERSION = 90000, 100000
 """The versions whose C API is spoken: all of cuDNN 9."""
 
 
@@ -27,7 +27,7 @@ def find() -> tuple[int, str]:
         ctypes.CDLL(path.replace(NAME, NAME.replace("cudnn", f"cudnn_{part}")))
     library.cudnnGetVersion.restype = ctypes.c_size_t
     version = library.cudnnGetVersion()
-    if not LEAST <= version < BELOW:
+    if not MIN_VERSION <= version < BELOW_VERSION:
         raise RuntimeError(f"cuDNN's version is {version}, and 9 is needed")
     for check in (library.cudnnOpsVersionCheck, library.cudnnCnnVersionCheck):
         if check():

@@ -1,4 +1,4 @@
-"""The wish that a run repeats bit for bit: its own processes inherit it through the environment.
+"""Whether a run has to repeat bit for bit: its own processes inherit it through the environment.
 
 On the CPU every run does, on one machine with one number of threads. Kernels for the GPU sum in a fixed order too; what
 is left is cuBLAS, which chooses the workspace of a matrix product, and with it the order of its sums, as memory allows,

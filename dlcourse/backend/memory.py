@@ -159,7 +159,7 @@ def _group_left() -> int | None:
     try:
         limit, used = (folder / "memory.max").read_text().strip(), int((folder / "memory.current").read_text())
         statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        # Files that were read count as used, and go when somebody needs their place.
+        # Files that were read count as used, and are dropped when memory is needed.
         return None if limit == "max" else max(0, int(limit) - used + int(statistics.get("inactive_file", 0)))
     except (OSError, ValueError):
         return None

@@ -20,9 +20,9 @@ _inside = threading.local()
 @functools.cache
 def budget() -> int:
     """How many threads may compute: ``OMP_NUM_THREADS`` where it is set, else the cores this process may use."""
-    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wish.isdigit() and int(wish) > 0:
-        return int(wish)
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if text.isdigit() and int(text) > 0:
+        return int(text)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -109,7 +109,7 @@ def run(work: Callable[[Any], None], parts: Iterable[Any], blas: bool = False) -
         try:
             take()
         finally:
-            wait(futures)  # whatever happened here, nobody writes into the arrays after the return
+            wait(futures)  # whatever happened here, no thread writes into the arrays after the return
         for future in futures:
             future.result()
 

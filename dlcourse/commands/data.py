@@ -15,7 +15,7 @@ examples:
 """
 
 _COLUMNS = 10
-_MOST_ROWS = 20
+_MAX_ROWS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +137,7 @@ def _draw(data: Any, path: Path, name: str) -> None:
     from dlcourse.errors import DlcourseError
     from dlcourse.plots.samples import draw_samples
 
-    part, names = data.parts["train"], data.dataset.class_names[:_MOST_ROWS]
+    part, names = data.parts["train"], data.dataset.class_names[:_MAX_ROWS]
     rows = [part.x[np.flatnonzero(part.y == label)[:_COLUMNS]] for label in range(len(names))]
     title = f"{name}: the first {_COLUMNS} training pictures of each class"
     try:

@@ -11,7 +11,7 @@ HELP = "check configs without running them"
 EXAMPLES = "example:\n  dlcourse validate configs/*/*.yaml\n"
 
 
-MOST_DRAWN = 20_000
+MAX_SYNTHETIC_SAMPLES = 20_000
 """Samples up to which data are drawn for the check."""
 
 
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 def _check_drawn(config: Any) -> None:
     """Raise ConfigError for what only the data show, where they need not be read."""
     samples = config.data["data"].get("samples")
-    if not isinstance(samples, int) or samples > MOST_DRAWN:
+    if not isinstance(samples, int) or samples > MAX_SYNTHETIC_SAMPLES:
         return
     from dlcourse import backend
     from dlcourse.errors import ConfigError

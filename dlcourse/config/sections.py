@@ -185,7 +185,7 @@ class TrainOptions:
         batch_size: samples in an update; full for the whole training part.
         drop_last: leave out the last batch of an epoch where it is not full; other samples each time.
         eval_every: evaluate after so many epochs; 0 for only at the end.
-        evaluate: the parts to measure, as far as there are; leave out what takes long and nobody asks for.
+        evaluate: the parts to measure, as far as there are; leave out what takes long and is not needed.
         log_every: write the training loss after so many steps.
         checkpoint_every: write a checkpoint after so many steps; left out, as often as costs little time.
         early_stopping: stop when a metric no longer improves.

@@ -31,7 +31,7 @@ _DAMAGE = (
 """What reading a damaged archive raises."""
 _BLOCK = 1 << 20
 _CHANNELS = (1, 3, 4)
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -154,7 +154,7 @@ def _opened(path: Path, file: Path | BinaryIO) -> Iterator[_Archive]:
 
 
 def _listed(archive: _Archive) -> str:
-    return ", ".join(list(archive.members)[:_MOST_SHOWN]) + ", ..." * (len(archive.members) > _MOST_SHOWN) or "nothing"
+    return ", ".join(list(archive.members)[:_MAX_SHOWN]) + ", ..." * (len(archive.members) > _MAX_SHOWN) or "nothing"
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

@@ -9,7 +9,7 @@ from dlcourse.errors import DataError, UserError
 VARIABLE = "DLCOURSE_MAX_GIB"
 """The environment variable that raises the bound."""
 
-_LEAST = 1 << 30
+_MIN_BYTES = 1 << 30
 _GROWTH = 8
 """A file may become at least 1 GiB, and at least so many times its own size."""
 
@@ -47,7 +47,7 @@ def _bound(path: Path) -> int:
     on_disk = 0
     with contextlib.suppress(OSError, ValueError):
         on_disk = os.stat(path).st_size
-    return max(_LEAST, _GROWTH * on_disk)
+    return max(_MIN_BYTES, _GROWTH * on_disk)
 
 
 def _memory() -> int:

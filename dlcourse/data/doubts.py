@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dlcourse.data.cells import Notation
 
-MOST = 0.5
+MAJORITY = 0.5
 """The share of a column's cells that look like numbers from which on they are taken for such."""
 DIFFERENT = 0.8
 """The share of a column's cells that are different texts from which on they are names rather than categories."""
@@ -43,10 +43,10 @@ def doubt(cells: Sequence[str], notation: Notation) -> tuple[str, str] | None:
     times = Counter(cells)
     several = len(times) >= min(ROWS, 0.5 * len(cells))  # few are perhaps categories: 2 rooms, 3 rooms
     dates = [cell for cell in times if _DATE.fullmatch(cell)]
-    if several and sum(times[cell] for cell in dates) > MOST * len(cells):
+    if several and sum(times[cell] for cell in dates) > MAJORITY * len(cells):
         return dates[0], "a date or a time? write numbers (a year, days since a day), or leave it out of data.features"
     found = [(cell, match) for cell in times if (match := _AMOUNT.fullmatch(cell))]
-    if sum(times[cell] for cell, _ in found) <= MOST * len(cells):
+    if sum(times[cell] for cell, _ in found) <= MAJORITY * len(cells):
         return None
     for part, said in (
         (("before", "after"), "an amount with a currency sign? write the number alone, and the sign under data.units"),
@@ -73,7 +73,7 @@ def _mend(digits: Sequence[str]) -> str | None:
     """In which notation most of these are numbers, and the keys that say so; None where there is none."""
     read = {notation: sum(notation.number(each) is not None for each in digits) for notation in _NOTATIONS}
     notation = max(read, key=read.__getitem__)  # of equally good ones the first
-    if read[notation] <= MOST * len(digits):
+    if read[notation] <= MAJORITY * len(digits):
         return None
     decimal, thousands = notation.decimal, notation.thousands
     said, keys = [], []

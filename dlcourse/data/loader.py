@@ -170,7 +170,7 @@ class Loader:
         return slice(place * self.batch_size, (place + 1) * self.batch_size), epoch
 
     def _order(self, epoch: int) -> np.ndarray:
-        """The order of an epoch, on the host; the loader's thread may be an epoch ahead of who asks for batches."""
+        """The order of an epoch, on the host; the loader's thread may be an epoch ahead of the training loop."""
         if epoch not in self._orders:
             self._orders = {k: v for k, v in self._orders.items() if k == epoch - 1} | {epoch: self._permutation(epoch)}
         return self._orders[epoch]

@@ -9,7 +9,7 @@ import numpy as np
 from dlcourse.data.rows import Rows
 
 _CHUNK = 1 << 18  # numbers: they and their squares in floating point stay in the cache
-_MOST_BYTES_ROWS = 256  # a float32 holds the sum of so many squares of bytes exactly: 256 * 255^2 < 2^24
+_MAX_BYTES_ROWS = 256  # a float32 holds the sum of so many squares of bytes exactly: 256 * 255^2 < 2^24
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _of_bytes(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
     places = int(np.prod(x.shape[1:]))
     low, high = np.full(places, 255, np.uint8), np.zeros(places, np.uint8)
     total, squares = np.zeros(places), np.zeros(places)
-    for rows in _chunks(x, _CHUNK, _MOST_BYTES_ROWS):
+    for rows in _chunks(x, _CHUNK, _MAX_BYTES_ROWS):
         np.minimum(low, rows.min(axis=0), out=low)
         np.maximum(high, rows.max(axis=0), out=high)
         exact = rows.astype(np.float32)

@@ -17,9 +17,9 @@ from dlcourse.data.doubts import doubt
 from dlcourse.data.files import read_bytes
 from dlcourse.errors import DataError
 
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 """How many names of columns a message lists."""
-_MOST_NAMES = 5000
+_MAX_NAMES = 5000
 """Among how many the nearest is looked for."""
 
 
@@ -53,11 +53,11 @@ class Table:
 
     def _meant(self, name: str) -> str:
         """Which column that was, perhaps."""
-        near = difflib.get_close_matches(name, self.header[:_MOST_NAMES], n=1)
+        near = difflib.get_close_matches(name, self.header[:_MAX_NAMES], n=1)
         odd = odd_characters(name, near[0] if near else None)
         hint = f"did you mean {near[0]!r}?{f' (what was asked for has {odd})' if odd else ''} " if near else ""
-        columns = ", ".join(repr(each) for each in self.header[:_MOST_SHOWN])
-        more = f", and {len(self.header) - _MOST_SHOWN} more" if len(self.header) > _MOST_SHOWN else ""
+        columns = ", ".join(repr(each) for each in self.header[:_MAX_SHOWN])
+        more = f", and {len(self.header) - _MAX_SHOWN} more" if len(self.header) > _MAX_SHOWN else ""
         return f"{hint}its columns: {columns}{more}"
 
     def place(self, row: int) -> str:

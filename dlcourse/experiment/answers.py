@@ -8,7 +8,7 @@ from dlcourse.models.base import Model
 from dlcourse.training.inputs import Inputs
 from dlcourse.training.summary import number
 
-MOST_CLASSES = 5
+MAX_CLASSES = 5
 
 
 def answers(inputs: Inputs, outputs: np.ndarray, model: Model) -> Iterator[str]:
@@ -32,5 +32,5 @@ def _value(inputs: Inputs, row: np.ndarray) -> str:
 def _class(inputs: Inputs, row: np.ndarray, what: str) -> str:
     """``cat (probability 0.93; dog 0.05, ship 0.02)``, what the model is surest of first."""
     order = np.argsort(-row, kind="stable")
-    others = ", ".join(f"{inputs.class_names[i]} {row[i]:.4f}" for i in order[1:MOST_CLASSES])
+    others = ", ".join(f"{inputs.class_names[i]} {row[i]:.4f}" for i in order[1:MAX_CLASSES])
     return f"{inputs.class_names[order[0]]} ({what} {row[order[0]]:.4f}; {others})"

@@ -19,7 +19,7 @@ from dlcourse.training.profile import Profile
 from dlcourse.training.trainer import Trainer
 
 WARM_UP = 5
-MOST_AT_ONCE = 64
+MAX_AT_ONCE = 64
 GEMM_SIZE = 1536
 BACKWARD_COST = 3
 """Forward and backward take about three times the forward pass's arithmetic: each product has two gradients."""
@@ -98,7 +98,7 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
 
 def _advance(step: Any, loader: Any) -> float:
     """Take a step, or several that a GPU does at once, as in training; returns the seconds that its batch took."""
-    if step.several(loader, MOST_AT_ONCE) is not None:
+    if step.several(loader, MAX_AT_ONCE) is not None:
         return 0.0  # the launch makes its batches itself
     began = time.perf_counter()
     batch = loader.batch(step.step)

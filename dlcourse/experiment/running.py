@@ -179,7 +179,7 @@ def _go_on(
         longer = longer.apply_overrides(same_experiment(longer, beside))
     with folder.lock():
         with loud(folder.checkpoints):
-            folder.checkpoints.mkdir(exist_ok=True)  # where somebody deleted it, the run begins anew
+            folder.checkpoints.mkdir(exist_ok=True)  # where it was deleted, the run begins anew
         found = _where_to_go_on(folder, given, log)
         result = _read_result(folder, log)
         earlier = result.get("config_overrides", {})

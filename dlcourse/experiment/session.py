@@ -82,7 +82,7 @@ class Session:
         self.checkpointing = Checkpointing(
             self.store, lambda trainer: capture(trainer, self.facts), self.history, kept, train["checkpoint_every"]
         )
-        # Who decides comes before who saves the decision; the signals' own save comes last.
+        # Callbacks that decide come before those that save the decision; the signals' own save comes last.
         callbacks: list[Callback | None] = [
             DivergenceGuard(train["log_every"]),
             self.history,
@@ -271,7 +271,7 @@ def first_result(pieces: Pieces, config: Config) -> RunState:
 
 
 def _loss_scale(trainer: Trainer) -> str:
-    """What a run in float16 lost to its loss scale: who knows of no skipped steps takes the model for a bad one."""
+    """What a run in float16 lost to its loss scale: without it skipped steps look like a bad model."""
     skipped, steps = trainer.train_step.skipped, trainer.step
     said = f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps, which changed nothing"
     # The first scale is high on purpose: a few steps at the start find the right one.

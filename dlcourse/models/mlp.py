@@ -13,7 +13,7 @@ from dlcourse.types import Count, Probability
 
 __all__ = ["MLP"]
 
-MOST_TEMPLATES = 50
+MAX_TEMPLATES = 50
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -72,7 +72,7 @@ class MLP(Model):
         weight = first.weight.numpy()
         if others:
             reach = np.linalg.norm(weight, axis=1) * np.linalg.norm(others[0].weight.numpy(), axis=0)
-            weight = weight[np.sort(np.argsort(-reach, kind="stable")[:MOST_TEMPLATES])]
+            weight = weight[np.sort(np.argsort(-reach, kind="stable")[:MAX_TEMPLATES])]
         return templates(weight, self.in_shape)
 
     def forward(self, x: Tensor) -> Tensor:

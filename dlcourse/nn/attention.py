@@ -53,7 +53,7 @@ class MultiHeadAttention(Module):
         scores. A query that sees no key gets the output's bias alone.
 
         Args:
-            padding_mask: (N, T), True where a position is padding that nobody may look at (PyTorch's
+            padding_mask: (N, T), True where a position is padding that no query may look at (PyTorch's
                 ``key_padding_mask``).
             attn_mask: (T, T), (N heads, T, T) or what broadcasts to (N, heads, T, T), by query and key; a float tensor
                 that requires a gradient gets it.

@@ -1,4 +1,4 @@
-"""Open the files of a folder for writing, and follow no link: a folder may come from somebody else.
+"""Open the files of a folder for writing, and follow no link: a folder may come from another person.
 
 A symbolic link in it, such as ``log.txt`` to a file of the user's own, would let a run write there.
 """

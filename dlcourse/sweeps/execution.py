@@ -26,8 +26,8 @@ def _one_by_one(tasks: Sequence[Task]) -> Iterator[Event]:
 def _side_by_side(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
     """The first signal lets the processes write their checkpoints; what ends the work at once ends them at once.
 
-    They are sent SIGTERM, whatever came: it is the same wish to one that got the signal itself.
+    They are sent SIGTERM, whatever came: it is the same request to one that got the signal itself.
     """
     pool = Pool(jobs)
-    with terminable() as wish, wish.deferred(lambda number: pool.stop(signal.SIGTERM)):
+    with terminable() as request, request.deferred(lambda number: pool.stop(signal.SIGTERM)):
         yield from pool.run([task.to_json() for task in tasks])

@@ -10,7 +10,7 @@ from dlcourse.config import Config
 from dlcourse.errors import ConfigError, Problem
 from dlcourse.sweeps.axes import Axis, axes
 
-_MOST_PROBLEMS = 20  # of those that show only where values meet; one cause can spoil a thousand points
+_MAX_PROBLEMS = 20  # of those that show only where values meet; one cause can spoil a thousand points
 
 _LONGEST_NAME = 100  # of a folder; file systems allow 255 bytes, and other tools put things before and behind
 
@@ -55,9 +55,9 @@ def expand(config: Config) -> list[Point]:
             points.append(Point(name, overrides, replace(point, places=_places(config, point, overrides))))
         except ConfigError as error:
             problems += [Problem("sweep", f"point {name}: {p.path}: {p.message}") for p in error.problems]
-    if len(problems) > _MOST_PROBLEMS:
-        more = len(problems) - _MOST_PROBLEMS
-        problems[_MOST_PROBLEMS:] = [Problem("sweep", f"and {more} more of the kind")]
+    if len(problems) > _MAX_PROBLEMS:
+        more = len(problems) - _MAX_PROBLEMS
+        problems[_MAX_PROBLEMS:] = [Problem("sweep", f"and {more} more of the kind")]
     if problems:
         raise config.locate(ConfigError(problems))
     return points

@@ -15,7 +15,7 @@ from dlcourse.data.dataset import Data
 from dlcourse.errors import ConfigError, DivergenceError, Problem
 from dlcourse.sweeps.statistics import decompose, estimator_errors
 
-MOST_INPUTS = 200
+MAX_INPUTS = 200
 """At how many inputs the predictions of each fit are kept."""
 
 Fit = Callable[[Mapping[str, Any]], Any]
@@ -43,8 +43,8 @@ def common_inputs(data: Data) -> np.ndarray:
     one feature, so that each part of the range counts the same; else at the first test (or training) inputs."""
     if data.in_shape == (1,):
         x = data.parts["train"].x
-        return np.linspace(x.min(), x.max(), MOST_INPUTS, dtype=float)[:, None]
-    return data.parts["test" if "test" in data.parts else "train"].x[:MOST_INPUTS]
+        return np.linspace(x.min(), x.max(), MAX_INPUTS, dtype=float)[:, None]
+    return data.parts["test" if "test" in data.parts else "train"].x[:MAX_INPUTS]
 
 
 def with_data_seed(config: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Checkpointing(Callback):
     """
 
     SHARE = 50  # training time between two saves, in durations of a save
-    LEAST_SECONDS = 1.0
+    MIN_SECONDS = 1.0
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Checkpointing(Callback):
 
     def start(self, trainer: Any) -> None:
         self._saved = trainer.step or None  # a run that goes on stands at its last checkpoint
-        self._next = time.perf_counter() + self.LEAST_SECONDS
+        self._next = time.perf_counter() + self.MIN_SECONDS
 
     def patience(self, trainer: Any) -> int:
         return until_multiple(trainer.step, self.every)
@@ -102,7 +102,7 @@ class Checkpointing(Callback):
         self._pending, self._saved = None, trainer.step
         self._saved_best = best[1]["step"] if best is not None else self._saved_best
         ended = time.perf_counter()
-        self._next = ended + max(self.LEAST_SECONDS, self.SHARE * (ended - began))
+        self._next = ended + max(self.MIN_SECONDS, self.SHARE * (ended - began))
 
     def _capture(self, trainer: Any) -> Content:
         trainer.call("before_read")

@@ -12,7 +12,7 @@ _MAX_WINDOW = 1 << 16  # losses that wait on the device
 
 
 class DivergenceGuard(Callback):
-    """Keeps the losses since the last look on the device; looks when somebody waits for it anyway, or at ``capacity``.
+    """Keeps the losses since the last look on the device; looks when it is waited for anyway, or at ``capacity``.
 
     So the message names the very step, and its batch is known too: the loader's batch is a function of the step.
 

@@ -172,7 +172,7 @@ class RunFolder:
 
 @contextlib.contextmanager
 def made_whole(path: Path) -> Iterator[Path]:
-    """A hidden folder beside ``path`` to be filled, which then gets that name: nobody sees it half full.
+    """A hidden folder beside ``path`` to be filled, which then gets that name: it is never seen half full.
 
     What a process that was killed in the middle left beside it is removed.
 

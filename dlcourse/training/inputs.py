@@ -15,7 +15,7 @@ from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records import EncoderState, Wrong, check
 from dlcourse.training.sources import Source, looks_like_a_path, picture_shape, read_picture, source_of
 
-_MOST_SHOWN = 200
+_MAX_SHOWN = 200
 """Characters of an input in a message."""
 
 
@@ -124,7 +124,7 @@ class Inputs:
 
     def _cells(self, given: str) -> np.ndarray:
         no_file = "; nor is there such a file" if looks_like_a_path(given) else ""
-        shown = given if len(given) <= _MOST_SHOWN else f"{given[:_MOST_SHOWN]}..."
+        shown = given if len(given) <= _MAX_SHOWN else f"{given[:_MAX_SHOWN]}..."
         if self.encoder is None:
             raise UserError(f"input {shown!r}: expected {self.expected()}{no_file}")
         encoder = TableEncoder.from_json(self.encoder)

@@ -3,9 +3,9 @@
 from dlcourse.backend.tracing import Bounds, Measured, Row
 from dlcourse.training.summary import table
 
-MOST_ROWS = 24
+MAX_ROWS = 24
 """Kernels with a line of their own, the longest first; the others share one."""
-MOST_NAMES = 8
+MAX_NAMES = 8
 """Of the array library's own kernels."""
 
 
@@ -16,7 +16,7 @@ def describe(measured: Measured) -> str:
         slow = f"the host was too slow to keep ahead of the device in {measured.lost} steps"
         return f"kernels of a step: none could be timed: {slow if measured.lost else 'the run is too short'}"
     rows = dict(sorted(measured.rows.items(), key=lambda item: -item[1].seconds))
-    listed = dict(list(rows.items())[:MOST_ROWS])
+    listed = dict(list(rows.items())[:MAX_ROWS])
     rest = [row for name, row in rows.items() if name not in listed]
     if rest:
         listed[f"{len(rest)} others"] = _sum(rest)
@@ -68,8 +68,8 @@ def _own_notes(measured: Measured) -> list[str]:
     if not measured.between.calls:
         return [what, "  how many they are is not known, as the step could not be recorded"]
     names = sorted(measured.names.items(), key=lambda item: -item[1])
-    shown = [f"{name} {count}" for name, count in names[:MOST_NAMES]]
-    shown += [f"{len(names) - MOST_NAMES} more kinds"] if len(names) > MOST_NAMES else []
+    shown = [f"{name} {count}" for name, count in names[:MAX_NAMES]]
+    shown += [f"{len(names) - MAX_NAMES} more kinds"] if len(names) > MAX_NAMES else []
     counted = "  counted as the recorded step's nodes beside ours, of which a product may have two"
     return [what, counted + (":" if shown else ""), *([f"  {', '.join(shown)}"] if shown else [])]
 

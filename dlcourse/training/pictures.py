@@ -8,8 +8,8 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.data.dataset import Data
 
-MOST_MISTAKES = 40
-MOST_QUERIES = 10
+MAX_MISTAKES = 40
+MAX_QUERIES = 10
 SIMILAR = 10
 
 
@@ -43,7 +43,7 @@ def picture_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> 
 def _mistakes(x: Any, true: np.ndarray, predicted: np.ndarray, confidences: np.ndarray) -> dict[str, np.ndarray]:
     wrong = np.flatnonzero(predicted != true)
     sure = confidences[wrong, predicted[wrong]]
-    order = np.argsort(-sure, kind="stable")[:MOST_MISTAKES]
+    order = np.argsort(-sure, kind="stable")[:MAX_MISTAKES]
     rows = wrong[order]
     return {
         "mistakes": np.asarray(x[rows]),
@@ -55,7 +55,7 @@ def _mistakes(x: Any, true: np.ndarray, predicted: np.ndarray, confidences: np.n
 
 def _similar(data: Data, x: Any, true: np.ndarray, predicted: np.ndarray, model: Any) -> dict[str, np.ndarray]:
     _, rows = np.unique(true, return_index=True)
-    rows = rows[:MOST_QUERIES]
+    rows = rows[:MAX_QUERIES]
     queries, train = np.asarray(x[rows]), data.parts["train"]
     indices = model.similar(backend.current().asarray(data.normalizer.apply(queries)), SIMILAR)
     if indices is None:

@@ -20,11 +20,11 @@ from dlcourse.training.folder import RunFolder
 from dlcourse.training.pictures import picture_arrays
 from dlcourse.training.shared import of_a_sweep, write_shared
 
-MOST_ROWS = 10_000
-MOST_INPUT_VALUES = 100_000
+MAX_ROWS = 10_000
+MAX_INPUT_VALUES = 100_000
 CURVE_POINTS = 400
 GRID_POINTS = 100
-MOST_BEHIND = 6e4
+MAX_LOGIT_GAP = 6e4
 """What float16 can hold, nearly."""
 WORTH_A_FILE = 1 << 13
 """Bytes of inputs and targets from which the points of a sweep share them in a file."""
@@ -98,15 +98,15 @@ def _split_arrays(split: str, part: Any, model: Any, loader: Any) -> dict[str, n
     for _, output, _ in outputs(model, loader):
         found.append(backend.to_host(output).reshape(-1, output.shape[-1]))  # of a sequence, each element is a row
         rows += len(found[-1])
-        if rows >= MOST_ROWS:
+        if rows >= MAX_ROWS:
             break
     labels = part.y.reshape(-1) if part.y.dtype.kind == "i" else part.y
-    arrays = {f"{split}_y": labels[:MOST_ROWS], f"{split}_output": np.concatenate(found)[:MOST_ROWS]}
+    arrays = {f"{split}_y": labels[:MAX_ROWS], f"{split}_output": np.concatenate(found)[:MAX_ROWS]}
     if len(labels) > len(part):
         return arrays
-    numbers = min(part.x.size, MOST_ROWS * part.x[0].size)
-    if numbers <= MOST_INPUT_VALUES or part.x.shape[1:] in ((1,), (2,)):
-        arrays[f"{split}_x"] = part.x[:MOST_ROWS]
+    numbers = min(part.x.size, MAX_ROWS * part.x[0].size)
+    if numbers <= MAX_INPUT_VALUES or part.x.shape[1:] in ((1,), (2,)):
+        arrays[f"{split}_x"] = part.x[:MAX_ROWS]
     return arrays
 
 
@@ -129,7 +129,7 @@ def _grid(data: Data, predict: Predict) -> dict[str, np.ndarray]:
     axes = [_axis(data, d, GRID_POINTS) for d in range(2)]
     x = np.stack(np.meshgrid(*axes), axis=-1)  # (M, M, 2)
     output = predict(x.reshape(-1, 2)).astype(np.float64)
-    behind = np.clip(output - output.max(axis=1, keepdims=True), -MOST_BEHIND, 0)
+    behind = np.clip(output - output.max(axis=1, keepdims=True), -MAX_LOGIT_GAP, 0)
     grid = behind.astype(np.float16).reshape(GRID_POINTS, GRID_POINTS, -1)  # (M, M, C)
     return {
         "grid_axes": np.stack(axes),  # (2, M): of the grid's columns, and of its rows

@@ -14,8 +14,8 @@ from dlcourse.training.launches import describe
 from dlcourse.training.summary import table
 
 PARTS = ("data", "forward", "backward", "optimizer", "evaluation", "other")
-MOST_EVENTS = 20_000
-WARM_UP, MOST_RECORDED = 2, 50
+MAX_EVENTS = 20_000
+WARM_UP, MAX_RECORDED_STEPS = 2, 50
 """Steps before the first one whose kernels are timed, and how many those are at most."""
 
 
@@ -64,7 +64,7 @@ class Profile(Callback):
             # Of a short run no more than half.
             most = (trainer.total_steps - self._first_step - WARM_UP + 1) // 2
             first = self._first_step + WARM_UP
-            self._to_record = range(first, first + min(MOST_RECORDED, max(most, 0)))
+            self._to_record = range(first, first + min(MAX_RECORDED_STEPS, max(most, 0)))
             step.update = self._timed_launches(step, step.update)
         self._began = time.perf_counter()
 
@@ -137,7 +137,7 @@ class Profile(Callback):
     def _add_launches(self, measured: tracing.Measured) -> None:
         """Launches as rows of their own in the trace, a row a stream, below the parts."""
         lanes = {lane: 1 + index for index, lane in enumerate(dict.fromkeys(event[1] for event in measured.events))}
-        for name, lane, start, length in measured.events[: max(MOST_EVENTS - len(self.events), MOST_EVENTS // 2)]:
+        for name, lane, start, length in measured.events[: max(MAX_EVENTS - len(self.events), MAX_EVENTS // 2)]:
             self.events.append(self._event(name, lanes[lane], start, length))
         for tid, name in enumerate(["parts", *(f"kernels, stream {lane:#x}" for lane in lanes)]):
             self.events.append({"name": "thread_name", "ph": "M", "pid": 0, "tid": tid, "args": {"name": name}})
@@ -151,7 +151,7 @@ class Profile(Callback):
         self.seconds[part] += ended - began
         if part == "optimizer" and self._first is None:
             self._first = ended - self._began
-        if len(self.events) < MOST_EVENTS:
+        if len(self.events) < MAX_EVENTS:
             self.events.append(self._event(part, 0, began, ended - began))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlcourse.errors import Interrupted
-from dlcourse.signals import Wish, terminable
+from dlcourse.signals import StopRequest, terminable
 from dlcourse.training.callback import ENDLESS, Callback
 
 
@@ -23,18 +23,18 @@ class Signals(Callback):
 
     def __init__(self, save: Callable[[Any], None]):
         self.save = save
-        self._wish = Wish()
+        self._request = StopRequest()
         self._inside = contextlib.ExitStack()
 
     def start(self, trainer: Any) -> None:
-        self._wish = self._inside.enter_context(terminable())
-        self._inside.enter_context(self._wish.deferred(lambda number: None))
+        self._request = self._inside.enter_context(terminable())
+        self._inside.enter_context(self._request.deferred(lambda number: None))
 
     def patience(self, trainer: Any) -> int:
         return ENDLESS  # what a GPU does at once takes milliseconds
 
     def after_step(self, trainer: Any) -> None:
-        number = self._wish.received
+        number = self._request.received
         if number is None:
             return
         self.save(trainer)

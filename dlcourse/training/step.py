@@ -33,7 +33,7 @@ class TrainStep:
 
     A model in half precision has its loss computed in float32. In float16 the loss is scaled before the backward pass,
     by a factor that follows what the gradients can bear (Micikevicius et al. 2018); a step whose gradient overflows
-    changes nothing. The factor lives on the device: nobody waits for it.
+    changes nothing. The factor lives on the device: nothing waits for it.
 
     Args:
         model: a Module (or a callable of a tensor).

@@ -39,7 +39,7 @@ class Trainer:
         self.losses: Any = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.stop_reason: str | None = None
-        # Only what a callback overrides is called: a point that nobody uses costs nothing in the loop.
+        # Only what a callback overrides is called: a point that is not used costs nothing in the loop.
         self._calls = {point: [getattr(c, point) for c in self.callbacks if _overrides(c, point)] for point in POINTS}
         self._calls["close"].reverse()
         self._watching = [callback for callback in self.callbacks if _overrides(callback, "after_step")]

@@ -40,7 +40,7 @@ from processes import ending, python, run, started  # noqa: E402
 
 GRACE = 8.0
 """Seconds beyond its limit that a part has to say what it has found, before it is ended."""
-MOST_LINES = 12
+MAX_LINES = 12
 """Of a part's failures in the summary; the file has all."""
 
 
@@ -140,10 +140,10 @@ def conclude(parts: dict[str, dict[str, Any]], gpu: bool, path: Path) -> int:
     for name, outcome in parts.items():
         print(f"{name:<13} {outcome['status']:<10} {outcome['seconds']:6.1f} s  {outcome['detail']}")
         failures = outcome.get("failures", [])
-        for line in failures[:MOST_LINES]:
+        for line in failures[:MAX_LINES]:
             print(f"    {line}")
-        if len(failures) > MOST_LINES:
-            print(f"    and {len(failures) - MOST_LINES} more")
+        if len(failures) > MAX_LINES:
+            print(f"    and {len(failures) - MAX_LINES} more")
     print(f"written to {path}")
     for name, outcome in parts.items():
         if outcome.get("table"):

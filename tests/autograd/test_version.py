@@ -182,7 +182,7 @@ def test_a_frozen_parameter_is_an_average_of_another_in_place() -> None:
 def test_other_tensors_are_not_changed_in_place() -> None:
     array = np.ones(3, "f")
     x = dl.Tensor(array)
-    x += 1  # a new tensor: the array may be a batch of somebody's data
+    x += 1  # a new tensor: the array may be a batch of the caller's data
     assert array.tolist() == [1] * 3 and x.tolist() == [2] * 3
     hidden = Parameter(np.ones(3, "f")) * 2
     hidden += 1

@@ -135,7 +135,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, device: str) -> dict:
     from dlcourse.backend.cuda import choice
 
     made: dict = {}
-    monkeypatch.setattr(overrides, "LEAST_WORK", 0)
+    monkeypatch.setattr(overrides, "MIN_WORK", 0)
     monkeypatch.setattr(choice, "made", made)
     monkeypatch.delenv(determinism._DEMANDED, raising=False)
     return made
@@ -177,9 +177,9 @@ def test_nothing_is_measured_where_it_is_clear_or_not_allowed(
 
     q, k, v, dy = projected()
     assert launched(lambda: attention(q, k, v, None, True, None)) == ["attention_forward_32_float"]
-    monkeypatch.setattr(overrides, "MOST_WEIGHTS", 1 << 10)
+    monkeypatch.setattr(overrides, "MAX_WEIGHTS", 1 << 10)
     both(q, k, v, dy)
-    monkeypatch.setattr(overrides, "MOST_WEIGHTS", 1 << 28)
+    monkeypatch.setattr(overrides, "MAX_WEIGHTS", 1 << 28)
     monkeypatch.setenv(determinism._DEMANDED, "1")
     both(q, k, v, dy)
     assert not measured

@@ -210,7 +210,7 @@ def test_recorded_steps_follow_what_is_frozen_taken_and_looked_at(device: str) -
 def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "MOST_GRAPHS", 1)
+    monkeypatch.setattr(graph, "MAX_GRAPHS", 1)
     model = nn.Linear(20, 4)
     step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
     x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])

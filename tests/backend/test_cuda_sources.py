@@ -12,7 +12,7 @@ from dlcourse.backend.cuda.program import OPTIONS, SOURCES, Program, families, p
 
 ARCHITECTURES = [75, 80, 86, 89, 90]
 
-MOST_FRAME = 64
+MAX_FRAME = 64
 """Bytes of local memory that a thread may have: a few spilled registers. Beyond that a loop was not unrolled, and what
 should be a tile in registers lies in memory."""
 
@@ -63,7 +63,7 @@ def _missing() -> str | None:
 @pytest.mark.parametrize("family", families())
 def test_a_source_compiles(family: str, architecture: int) -> None:
     found = frames(compile_to_cubin(program(family).code, architecture))
-    assert found and max(found.values()) <= MOST_FRAME
+    assert found and max(found.values()) <= MAX_FRAME
 
 
 def test_a_changed_header_is_another_source_for_cupy_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,7 @@ def test_a_small_file_that_becomes_large_is_refused_before_reading(tmp_path, mon
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("x.npy", header.getvalue() + bytes(32 << 20))
         file.writestr("y.npy", b"")
-    monkeypatch.setattr("dlcourse.data.bounds._LEAST", 1 << 20)
+    monkeypatch.setattr("dlcourse.data.bounds._MIN_BYTES", 1 << 20)
     message = "arrays x, y would take 32 MiB, more than the bound of 1 MiB for this file.*DLCOURSE_MAX_GIB=1 "
     with pytest.raises(DataError, match=message):
         load(str(path))
@@ -188,7 +188,7 @@ def test_a_small_file_that_becomes_large_is_refused_before_reading(tmp_path, mon
 
 
 def test_a_large_file_may_hold_as_much_as_it_is_large(tmp_path, monkeypatch):
-    monkeypatch.setattr("dlcourse.data.bounds._LEAST", 1 << 10)
+    monkeypatch.setattr("dlcourse.data.bounds._MIN_BYTES", 1 << 10)
     assert load(save(tmp_path, x=np.ones((5000, 2)), y=np.ones(5000))).x.shape == (5000, 2)
 
 

@@ -454,7 +454,7 @@ class TestSize:
     def test_one_hot_columns_that_explode_are_refused_with_their_bytes(self, tmp_path, monkeypatch):
         rows = [f"a{i % 900},b{i % 900},{i}" for i in range(2000)]
         path = write(tmp_path, "\n".join(["one,two,rent", *rows]))
-        monkeypatch.setattr("dlcourse.data.bounds._LEAST", 1 << 20)
+        monkeypatch.setattr("dlcourse.data.bounds._MIN_BYTES", 1 << 20)
         with pytest.raises(DataError, match="2000 rows of 1801 numbers .'one' alone becomes 900. would take 27.5 MiB"):
             load(path)
         monkeypatch.setenv("DLCOURSE_MAX_GIB", "1")

@@ -1,4 +1,4 @@
-"""A run folder that came from somebody else writes nowhere but into itself."""
+"""A run folder that came from another person writes nowhere but into itself."""
 
 import os
 import shutil

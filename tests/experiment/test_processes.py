@@ -77,7 +77,7 @@ def test_signals_write_a_checkpoint_and_end_with_their_code(
     path = write(tmp_path, changed(LONG, train={"checkpoint_every": None}))
     process = start("run", path, "--out", tmp_path, "--no-plots")
     assert wait_for(lambda: logged(tmp_path) > 3000, process)
-    for each in (number, signal.SIGTERM, signal.SIGTERM):  # once more is the same wish
+    for each in (number, signal.SIGTERM, signal.SIGTERM):  # once more is the same request
         process.send_signal(each)
         time.sleep(0.1)  # signals that come together have no order: the system may give them to different threads
     _, err = process.communicate(timeout=60)

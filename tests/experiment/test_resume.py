@@ -57,7 +57,7 @@ def killed_at(monkeypatch, config: dict, out: Path, *steps: int) -> Path:
 def test_killed_anywhere_and_resumed_it_ends_bit_for_bit_as_if_it_had_not_been(
     tmp_path: Path, monkeypatch, steps: tuple[int, ...], every: int | None
 ) -> None:
-    monkeypatch.setattr(Checkpointing, "LEAST_SECONDS", 0.0)  # by time: as often as it likes
+    monkeypatch.setattr(Checkpointing, "MIN_SECONDS", 0.0)  # by time: as often as it likes
     config = changed(NET, train={"checkpoint_every": every})
     whole = go(config, tmp_path / "whole").folder
     assert json.loads((whole / "result.json").read_text())["step"] == 120
@@ -96,7 +96,7 @@ def test_n_steps_and_m_more_are_n_plus_m(tmp_path: Path, split: int) -> None:
 
 
 def test_early_stopping_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(Checkpointing, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(Checkpointing, "MIN_SECONDS", 0.0)
     stopping = {"metric": "cross_entropy", "patience": 2}
     config = changed(NET, model={"dropout": 0.0, "hidden": [64]}, train={"epochs": 300, "early_stopping": stopping})
     whole = go(config, tmp_path / "whole").folder

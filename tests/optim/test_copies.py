@@ -52,7 +52,7 @@ def test_a_copy_trains_as_the_first_would(what: str, way: str, train, numbers: s
     model = net(numbers)
     optimizer = optim.Adam(model.parameters(), lr=0.05)
     train(model, optimizer, 2)
-    if what == "graph":  # gradients are there, and somebody holds one
+    if what == "graph":  # gradients are there, and one is held
         optimizer.zero_grad()
         F.cross_entropy(model(dl.tensor(X.astype(model[0].weight.dtype))).to(dtype="float32"), Y).backward()
         assert model[0].weight.grad is not None

@@ -26,7 +26,7 @@ import numpy as np
 import dlcourse
 from dlcourse.autograd import Tensor
 from dlcourse.errors import DlcourseError
-from tests.pytorch_samples.source import MOST_SAMPLES
+from tests.pytorch_samples.source import MAX_SAMPLES
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-10}
 
@@ -91,7 +91,7 @@ class Tally:
         order = ("equal", "refused", "not offered", "not comparable", "wrong")
         kinds = ", ".join(f"{self.counts[kind]} {kind}" for kind in order)
         agreed = f"{self.counts['agreed']} refused there and here"
-        return f"{kinds}, {agreed}, {self.left_out} left out (more than {MOST_SAMPLES} of one name)"
+        return f"{kinds}, {agreed}, {self.left_out} left out (more than {MAX_SAMPLES} of one name)"
 
 
 def is_refusal(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-MOST_SAMPLES = 60
+MAX_SAMPLES = 60
 """So many samples of one operator or module run: of more, as many at even distances."""
 
 _HOMES = {
@@ -42,7 +42,7 @@ def table(name: str) -> list:
     return found
 
 
-def spread(samples: Iterable, most: int = MOST_SAMPLES) -> tuple[list, int]:
+def spread(samples: Iterable, most: int = MAX_SAMPLES) -> tuple[list, int]:
     """At most so many of the samples, evenly taken; and how many were left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

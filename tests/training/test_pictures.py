@@ -7,7 +7,7 @@ from dlcourse.data import Data, Dataset, Normalizer, Part
 from dlcourse.data.rows import Rows
 from dlcourse.models.knn import KNN
 from dlcourse.models.softmax import SoftmaxModel
-from dlcourse.training.pictures import MOST_MISTAKES, picture_arrays
+from dlcourse.training.pictures import MAX_MISTAKES, picture_arrays
 
 CLASSES = 4
 
@@ -47,9 +47,9 @@ def test_the_surest_mistakes_of_the_part_that_counts(splits) -> None:
     odds = np.exp(arrays[f"{split}_output"])
     odds /= odds.sum(axis=1, keepdims=True)
     wrong = odds.argmax(axis=1) != part.y
-    surest = np.sort(odds.max(axis=1)[wrong])[::-1][:MOST_MISTAKES]
+    surest = np.sort(odds.max(axis=1)[wrong])[::-1][:MAX_MISTAKES]
     np.testing.assert_allclose(found["mistakes_confidence"], surest)
-    assert found["mistakes"].dtype == np.uint8 and len(found["mistakes"]) == len(surest) <= MOST_MISTAKES
+    assert found["mistakes"].dtype == np.uint8 and len(found["mistakes"]) == len(surest) <= MAX_MISTAKES
     pictures = np.asarray(part.x)
     for picture, true, predicted in zip(
         found["mistakes"], found["mistakes_true"], found["mistakes_predicted"], strict=True

@@ -12,7 +12,7 @@ from dlcourse import backend, nn, optim
 from dlcourse.backend import precision, tracing
 from dlcourse.backend.tracing import Bounds, Measured, Row
 from dlcourse.training.launches import describe
-from dlcourse.training.profile import MOST_RECORDED, WARM_UP, Profile
+from dlcourse.training.profile import MAX_RECORDED_STEPS, WARM_UP, Profile
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
 
@@ -79,7 +79,7 @@ def test_the_first_step_is_said_apart() -> None:
 
 
 @on_gpu
-@pytest.mark.parametrize(("steps", "recorded"), [(2, 0), (3, 1), (12, 5), (120, MOST_RECORDED)])
+@pytest.mark.parametrize(("steps", "recorded"), [(2, 0), (3, 1), (12, 5), (120, MAX_RECORDED_STEPS)])
 def test_some_steps_are_recorded_and_the_others_timed_in_parts(device: str, steps: int, recorded: int) -> None:
     profile, _ = profiled(steps)
     assert (profile.measured.steps, profile.steps) == (recorded, steps - recorded)

@@ -40,7 +40,7 @@ def test_the_step_is_finished_and_saved_and_the_exit_code_says_so(number: int) -
     "numbers",
     [(15, 15), (15, 15, 15), (15, signal.SIGUSR1), (signal.SIGXCPU, 15), (signal.SIGINT, 15), (15, signal.SIGINT)],
 )
-def test_another_signal_is_the_same_wish(numbers: tuple[int, ...]) -> None:
+def test_another_signal_is_the_same_request(numbers: tuple[int, ...]) -> None:
     saved: list[int] = []
 
     def save(trainer) -> None:
@@ -80,9 +80,9 @@ def test_a_signal_that_was_lost_ends_the_work_before_the_next_step(monkeypatch: 
             os.kill(os.getpid(), signal.SIGTERM)  # Python prints what is raised here, and goes on
 
     saved: list[int] = []
-    with terminable() as wish:
+    with terminable() as request:
         Drops()
-        assert wish.received == signal.SIGTERM
+        assert request.received == signal.SIGTERM
         with pytest.raises(Interrupted):
             trainer(10, [Signals(lambda t: saved.append(t.step))]).run()
     assert saved == []

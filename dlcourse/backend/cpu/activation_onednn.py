@@ -9,7 +9,7 @@ from dlcourse.backend import onednn
 from dlcourse.backend.device import Array
 
 ALGORITHMS = {"relu from y": 0x100, "gelu_tanh": 0x2B, "gelu": 0x31}
-LEAST = 1 << 14
+MIN_SIZE = 1 << 14
 """Below so many elements the calls cost more than they save."""
 
 
@@ -75,7 +75,7 @@ def _add(count: int) -> Callable:
 
 def forward(name: str, x: Array) -> Array | None:
     """y of the activation."""
-    compute = _forward(name, x.size) if x.size >= LEAST and onednn.suits(x) else None
+    compute = _forward(name, x.size) if x.size >= MIN_SIZE and onednn.suits(x) else None
     if compute is None:
         return None
     y = np.empty(x.shape, dtype=x.dtype)
@@ -86,7 +86,7 @@ def forward(name: str, x: Array) -> Array | None:
 
 def backward(name: str, dout: Array, x: Array) -> Array | None:
     """dx of the activation, from its input; ``relu from y`` wants its output in that place."""
-    compute = _backward(name, x.size) if x.size >= LEAST and onednn.suits(dout, x) else None
+    compute = _backward(name, x.size) if x.size >= MIN_SIZE and onednn.suits(dout, x) else None
     if compute is None:
         return None
     dx = np.empty(x.shape, dtype=x.dtype)
@@ -120,7 +120,7 @@ def add_relu(a: Array, b: Array) -> Array | None:
 
 def _chained(build: Callable, operands: dict[int, Array]) -> Array | None:
     first = operands[onednn.SRC]
-    if first.size < LEAST or not onednn.suits(*operands.values()):
+    if first.size < MIN_SIZE or not onednn.suits(*operands.values()):
         return None
     compute = build(first.size)
     if compute is None:

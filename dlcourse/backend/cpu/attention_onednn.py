@@ -12,7 +12,7 @@ from dlcourse.backend import onednn
 from dlcourse.backend.device import Array
 
 SOFTMAX = 0x30000
-LEAST = 1 << 14
+MIN_SIZE = 1 << 14
 """Scores below which the calls cost more than they save."""
 Layout = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -69,7 +69,7 @@ def _softmax_grad(rows: int, keys: int) -> Callable:
 def forward(q: Array, k: Array, v: Array, y: Array, p: Array, hidden: Array | None, kept: Array | None) -> bool:
     """Fill y and the weights p; ``hidden`` (T, S) is added to the scores."""
     rows = p.size // p.shape[-1] if p.size else 0
-    if p.size < LEAST or not onednn.suits(q, k, v) or not _softmax(rows, p.shape[-1]):
+    if p.size < MIN_SIZE or not onednn.suits(q, k, v) or not _softmax(rows, p.shape[-1]):
         return False
     with onednn.lock:
         if not _multiply(q, k.swapaxes(-1, -2), p, q.shape[-1] ** -0.5):
@@ -88,7 +88,7 @@ def backward(
 ) -> bool:
     """Fill dq, dk and dv."""
     rows = p.size // p.shape[-1] if p.size else 0
-    if p.size < LEAST or not onednn.suits(dout, q, k, v, p) or not p.flags.c_contiguous:
+    if p.size < MIN_SIZE or not onednn.suits(dout, q, k, v, p) or not p.flags.c_contiguous:
         return False
     compute, scale = _softmax_grad(rows, p.shape[-1]), q.shape[-1] ** -0.5
     if compute is None:

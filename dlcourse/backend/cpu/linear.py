@@ -19,10 +19,10 @@ from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import linear as kernels
 from dlcourse.backend.kernels.destinations import delivered
 
-LEAST_WORK = 1 << 23
+MIN_WORK = 1 << 23
 """Multiplications from which the pool's round trip of 0.05 ms is worth it. Somewhat smaller products go to OpenBLAS's
 threads, which are quicker to start (200 x 3072 x 10: 0.15 ms on two, 0.27 on one, 0.33 in parts)."""
-LEAST_SHARED = 1 << 21
+MIN_SHARED = 1 << 21
 """Multiplications below which one thread is enough, and waking others would only leave them spinning."""
 
 
@@ -98,8 +98,8 @@ def _in_parts(part: Callable[[slice, slice], None], rows: int, inner: int, colum
     """``part(rows, columns)`` for equal shares of the result's longer side."""
     everything = slice(0, rows), slice(0, columns)
     work = rows * inner * columns
-    if work < LEAST_WORK:
-        with threads.single_blas() if work < LEAST_SHARED else contextlib.nullcontext():
+    if work < MIN_WORK:
+        with threads.single_blas() if work < MIN_SHARED else contextlib.nullcontext():
             part(*everything)
     elif rows >= columns:
         shares = threads.slices(rows, -(-rows // threads.budget()))

@@ -12,7 +12,7 @@ from ctypes import c_char, c_float, c_int64, c_void_p
 from dlcourse.backend import onednn
 from dlcourse.backend.device import Array
 
-LEAST_WORK = 1 << 16
+MIN_WORK = 1 << 16
 """Multiplications below which the call costs more than it saves."""
 
 
@@ -37,7 +37,7 @@ def affine(x: Array, weight: Array, bias: Array | None, y: Array) -> bool:
     """y <- x W^T + b for x (M, in), W (out, in) and y (M, out) by rows without gaps between W's and y's."""
     rows, inner, columns = len(x), x.shape[1], len(weight)
     operands = (x, weight, y) if bias is None else (x, weight, y, bias)
-    if rows * inner * columns < LEAST_WORK or not onednn.suits(*operands) or not weight.flags.c_contiguous:
+    if rows * inner * columns < MIN_WORK or not onednn.suits(*operands) or not weight.flags.c_contiguous:
         return False
     if x.strides[1] != 4 or x.strides[0] < 4 * inner or (bias is not None and not bias.flags.c_contiguous):
         return False
@@ -53,7 +53,7 @@ def affine(x: Array, weight: Array, bias: Array | None, y: Array) -> bool:
 def product(a: Array, b: Array, out: Array) -> bool:
     """out <- a b for a (M, K), b (K, N) and out (M, N), each row- or column-contiguous, out by rows."""
     rows, inner, columns = len(a), a.shape[1], b.shape[1]
-    if rows * inner * columns < LEAST_WORK or not onednn.available() or not onednn.suits(a, b, out):
+    if rows * inner * columns < MIN_WORK or not onednn.available() or not onednn.suits(a, b, out):
         return False
     first, second = _lie(a), _lie(b)
     if first is None or second is None or out.strides[1] != 4 or out.strides[0] < 4 * columns:

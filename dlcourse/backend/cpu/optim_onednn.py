@@ -12,7 +12,7 @@ import numpy as np
 from dlcourse.backend import onednn
 from dlcourse.backend.device import Array
 
-LEAST = 1 << 14
+MIN_SIZE = 1 << 14
 """Below so many parameters the calls cost more than they save."""
 
 
@@ -51,7 +51,8 @@ def adam(
 ) -> bool:
     """m and v move towards g and g^2; w <- shrink w - scale m / (sqrt(v) + eps). False where oneDNN does not suit."""
     arrays = weight, grad, exp_avg, exp_avg_sq
-    if weight.size < LEAST or not shrink or not onednn.suits(*arrays) or not all(a.flags.c_contiguous for a in arrays):
+    contiguous = all(a.flags.c_contiguous for a in arrays)
+    if weight.size < MIN_SIZE or not shrink or not contiguous or not onednn.suits(*arrays):
         return False
     passes = _passes(weight.size, *betas)
     if passes is None:

@@ -17,7 +17,7 @@ from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
 from dlcourse.backend.memory import scratch
 
-LEAST_WORK = 1 << 21
+MIN_WORK = 1 << 21
 """Multiplications of all steps below which one thread does it alone."""
 
 
@@ -248,5 +248,5 @@ def _sigmoid(a: Array, out: Array) -> Array:
 
 def _by_sequences(work: Callable[[slice], None], n: int, multiplications: int) -> None:
     """``work`` on equal shares of the n sequences; all at once where there is little to do."""
-    count = threads.budget() if n * multiplications >= LEAST_WORK else 1
+    count = threads.budget() if n * multiplications >= MIN_WORK else 1
     threads.run(work, threads.slices(n, -(-n // count)), blas=True)

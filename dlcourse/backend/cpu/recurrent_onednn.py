@@ -15,7 +15,7 @@ from dlcourse.backend.device import Array
 FORWARDS, FLAGS = 1, c_uint(0)
 SRC, SRC_STATE, SRC_CELL, DST, DST_STATE, DST_CELL = 1, 2, 3, 17, 18, 19
 WEIGHT, WEIGHT_STATE, BIAS, DIFF = 33, 34, 41, 128
-LEAST = 1 << 21
+MIN_SIZE = 1 << 21
 """Multiplications of the recurrence below which the calls and copies cost more than they save."""
 
 
@@ -77,7 +77,7 @@ def forward(
     """See ``kernels.lstm_layer``."""
     n, steps, width = x.shape
     size = h0.shape[1]
-    if n * steps * weight_hh.size < LEAST or not onednn.suits(x, h0, c0, weight_ih, weight_hh, bias):
+    if n * steps * weight_hh.size < MIN_SIZE or not onednn.suits(x, h0, c0, weight_ih, weight_hh, bias):
         return None
     layer = _layer(n, steps, width, size)
     if layer is None:

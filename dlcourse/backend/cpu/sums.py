@@ -17,7 +17,7 @@ from dlcourse.backend.kernels import sums as kernels
 
 BLOCK = 256
 """Rows that are added up one after another: so few that errors stay below 1e-6, even where all go one way."""
-LEAST_ROWS = 2 * BLOCK
+MIN_ROWS = 2 * BLOCK
 """Rows below which NumPy's own sum is quicker, and exact enough."""
 
 SQUARES = 1024
@@ -27,7 +27,7 @@ SQUARES = 1024
 @override(kernels.sum_over, "cpu", half=True)
 def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
     inner = x.ndim == 0 or (x.ndim - 1 in axes and x.flags.c_contiguous and len(axes) == 1)
-    if inner or x.dtype.kind != "f" or x.itemsize < 4 or prod(x.shape[axis] for axis in axes) <= LEAST_ROWS:
+    if inner or x.dtype.kind != "f" or x.itemsize < 4 or prod(x.shape[axis] for axis in axes) <= MIN_ROWS:
         return kernels.sum_over.reference(x, axes)
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
     y = np.ascontiguousarray(x)
@@ -67,7 +67,7 @@ def _middle(x: Array) -> Array:
     count, rows, width = x.shape
     if width == 1:
         return x[:, :, 0].sum(axis=1)[:, None]
-    if rows <= LEAST_ROWS:
+    if rows <= MIN_ROWS:
         with threads.single_blas():
             return np.matmul(np.ones((1, rows), dtype=x.dtype), x)[:, 0]
     whole = rows // BLOCK * BLOCK

@@ -1,4 +1,4 @@
-"""Counters by which the blocks of a kernel see who comes last (``sources/last.cuh``): 0 before a kernel and after."""
+"""Counters by which the blocks of a kernel see which comes last (``sources/last.cuh``): 0 before a kernel and after."""
 
 from typing import Any
 

@@ -14,10 +14,10 @@ from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.precision import full
 
-LEAST_WORK = 1 << 25
+MIN_WORK = 1 << 25
 """Multiplications of Q K^T below which launches decide, of which blocks need 3 and products 8: no need to measure."""
 
-MOST_WEIGHTS = 1 << 28
+MAX_WEIGHTS = 1 << 28
 """Bytes of P beyond which products are not looked at: a model keeps one P for each layer."""
 
 ERROR = {"float32": 5e-5, "float64": 1e-10, "float16": 1e-2, "bfloat16": 5e-2}
@@ -51,7 +51,7 @@ def _by_blocks(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, k
     if not attention_blocks.suits(q, k, v) or (mask is not None and mask.dtype != bool):
         return False
     scores = math.prod(q.shape[:3]) * k.shape[2]
-    if scores * q.shape[3] < LEAST_WORK or scores * full(q.dtype).itemsize > MOST_WEIGHTS:
+    if scores * q.shape[3] < MIN_WORK or scores * full(q.dtype).itemsize > MAX_WEIGHTS:
         return True
 
     def blocks() -> Array:

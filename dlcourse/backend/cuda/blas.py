@@ -24,7 +24,7 @@ REAL = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 """cudaDataType of the element types."""
 TRANSPOSE_A, TRANSPOSE_B, EPILOGUE, BIAS_POINTER, AUX_POINTER, AUX_DISTANCE = 3, 4, 7, 8, 11, 12
 BATCH_COUNT, BATCH_STRIDE = 5, 6
-MOST_WORKSPACE, LEAST_ALIGNMENT = 1, (5, 6, 7, 8)
+MAX_WORKSPACE, MIN_ALIGNMENT = 1, (5, 6, 7, 8)
 REFUSALS = (7, 15)
 """Of the states that a call returns: an invalid value (what an older library does not know), and not supported."""
 HOPPER_WORKSPACE, WORKSPACE = 32 << 20, 4 << 20
@@ -247,9 +247,9 @@ class Plan:
     def _choose(self, alignments: tuple[int, int, int]) -> _Heuristic:
         preference = c_void_p()
         _check(library().cublasLtMatmulPreferenceCreate(byref(preference)))
-        wishes = [(MOST_WORKSPACE, c_uint64(self.handle.workspace.size))]
+        wishes = [(MAX_WORKSPACE, c_uint64(self.handle.workspace.size))]
         first, second, out = alignments
-        wishes += zip(LEAST_ALIGNMENT, map(c_uint32, (first, second, out, out)), strict=True)
+        wishes += zip(MIN_ALIGNMENT, map(c_uint32, (first, second, out, out)), strict=True)
         for which, value in wishes:
             size = c_size_t(ctypes.sizeof(value))
             _check(library().cublasLtMatmulPreferenceSetAttribute(preference, which, byref(value), size))

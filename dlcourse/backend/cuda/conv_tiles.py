@@ -24,7 +24,7 @@ BLOCKS = 264
 NARROW = 32
 """Channels of the result up to which patches in memory cost more than they save."""
 
-LEAST_ROWS = 256
+MIN_ROWS = 256
 """Of a part of the weight's gradient."""
 
 
@@ -79,7 +79,7 @@ def weight_grad(
     dweight = xp.empty(weight_shape, dtype=dout.dtype)
     rows = dout.size // outputs
     tiles = -(-depth // TALL) * -(-outputs // groups // 64) * groups
-    parts = max(1, min(BLOCKS // tiles, rows // LEAST_ROWS))
+    parts = max(1, min(BLOCKS // tiles, rows // MIN_ROWS))
     each = -(-rows // parts)
     parts = -(-rows // each)
     partial = dweight if parts == 1 else xp.empty((parts, *weight_shape), dtype=dout.dtype)

@@ -40,9 +40,9 @@ FLOAT, NHWC, CROSS_CORRELATION, DETERMINISTIC = 0, 1, 1, 1
 DEFAULT_MATH, TENSOR_OP_MATH, FMA_MATH = 0, 1, 3
 """cudnnMathType_t. For float32, the default lets cuDNN round factors to TF32 and FMA does not."""
 
-MOST_WORKSPACE = 256 << 20
+MAX_WORKSPACE = 256 << 20
 """Bytes; an algorithm that wants more is not asked."""
-MOST_ALGORITHMS = 3
+MAX_ALGORITHMS = 3
 """Of each setting, in the order in which cuDNN recommends them."""
 ALIGNMENT = 16
 """Bytes that the kernels for channels-last arrays load at once."""
@@ -175,9 +175,9 @@ class Convolution:
             if each.status or each.determinism != DETERMINISTIC:
                 continue
             status = self._call("cudnnGetConvolution{}WorkspaceSize", *descriptors, each.algorithm, byref(size))
-            if status == 0 and size.value <= MOST_WORKSPACE:
+            if status == 0 and size.value <= MAX_WORKSPACE:
                 fitting[each.algorithm] = Algorithm(each.algorithm, size.value)
-        return tuple(fitting.values())[:MOST_ALGORITHMS]
+        return tuple(fitting.values())[:MAX_ALGORITHMS]
 
     def __call__(self, algorithm: Algorithm, first: Array, second: Array, result: Array) -> None:
         """Queue it on CuPy's current stream, which may be capturing; the result is written over.

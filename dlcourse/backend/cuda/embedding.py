@@ -12,14 +12,14 @@ SEGMENT = 256
 """The fewest indices a segment has."""
 BLOCKS = 2112
 """So many blocks are enough to fill the device; more segments would only make the second sum longer."""
-MOST_READS = 1 << 28
+MAX_READS = 1 << 28
 """Indices read by all blocks, beyond which sorting them, as the reference does, is less work."""
 
 
 @override(kernels.embedding_grad, "cuda", half=True)
 def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     name, count = name_of(dout), len(indices)
-    if name is None or not dout.size or not rows or count * rows > MOST_READS:
+    if name is None or not dout.size or not rows or count * rows > MAX_READS:
         return kernels.embedding_grad.reference(dout, indices, rows)
     xp = array_module(dout)
     dout, indices = xp.ascontiguousarray(dout), xp.ascontiguousarray(indices.astype(xp.int64, copy=False))

@@ -10,7 +10,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import feed as kernels
 from dlcourse.backend.kernels import override
 
-MOST_THREADS = 256
+MAX_THREADS = 256
 
 
 @override(kernels.feed, "cuda", half=True)
@@ -43,7 +43,7 @@ def feed(
         return
     launch, count, size = program("feed").launch, len(x), math.prod(x.shape[1:])
     choice = NULL if order is None else order, *step_number(step), np.int64(steps_per_epoch)
-    threads = min(MOST_THREADS, -(-max(size, 1) // 32) * 32)
+    threads = min(MAX_THREADS, -(-max(size, 1) // 32) * 32)
     if plain:
         sizes = np.int32(x.nbytes // 2 // count), np.int32(words)
         given = (samples, targets, *choice, x, y, *sizes, _distance(samples), _distance(targets))

@@ -22,7 +22,7 @@ from dlcourse.backend.device import Array, Backend
 
 WARM_UP = 2
 """Steps by calls before recording: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
-MOST_GRAPHS = 8
+MAX_GRAPHS = 8
 """Graphs that are kept; a data set needs up to three: of one full batch, of several, and of the last one."""
 SEVERAL = ((100e-6, 32), (400e-6, 8))
 """A step that takes no longer than so many seconds, its launch and the wait for it included, comes so many times in one
@@ -131,7 +131,7 @@ class CapturedSteps:
         return self.seen[key] <= WARM_UP
 
     def _full(self) -> bool:
-        return len(self.graphs) >= MOST_GRAPHS
+        return len(self.graphs) >= MAX_GRAPHS
 
     def _apart(self, work: Callable[[], Array]) -> Array:
         """``work()`` on the recording stream with the pool that graphs keep, after all that was asked for before."""

@@ -9,7 +9,7 @@ from dlcourse.backend.memory import out_of_memory
 def keeping(xp: Any, kept: list[Any]) -> Any:
     """A memory pool that gives nothing back to the device while ``kept`` holds it.
 
-    CuPy's own pool, where an allocation fails, first gives back all that nobody holds an array in. A graph's
+    CuPy's own pool, where an allocation fails, first gives back all blocks that no array lies in. A graph's
     intermediates are such memory since they were recorded, yet every launch writes them: into what by then is somebody
     else's. Before it fails, this pool has the common one give back what lies idle there.
 

@@ -94,7 +94,7 @@ def _headers(folder: Path) -> str:
 
 @functools.cache
 def program(family: str) -> Program:
-    """The program of that name; one object for all who ask."""
+    """The program of that name; one object for all callers."""
     return Program(family)
 
 

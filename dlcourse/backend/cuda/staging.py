@@ -39,7 +39,7 @@ class DoubleBuffer:
             for event in self._used:
                 event.record()
         self._host = [np.frombuffer(memory, dtype, count).reshape(shape) for memory in self._memory]
-        # CuPy's pools give memory to the next who asks, and know nothing of a copy that is still under way on a stream
+        # CuPy's pools give memory to the next request, and know nothing of a copy that is still under way on a stream
         # of its own: the loader's thread is one batch ahead when the loader goes.
         weakref.finalize(self, self._stream.synchronize).atexit = False
 

@@ -9,7 +9,7 @@ from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import percent
 
-LEAST_CLASSES, MOST_CLASSES = 5, 30
+MIN_CLASSES, MAX_CLASSES = 5, 30
 """Of fewer classes the confusion matrix says it all."""
 
 
@@ -21,7 +21,7 @@ class ClassAccuracy(Plot):
             return False
         part = view.parts[view.final]
         classes = part.output.shape[1]
-        return LEAST_CLASSES <= classes <= MOST_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
+        return MIN_CLASSES <= classes <= MAX_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         matrix = counts(view.parts[view.final])

@@ -7,7 +7,7 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import Part, RunView
 
-MOST_CLASSES = 20
+MAX_CLASSES = 20
 
 
 def counts(part: Part) -> np.ndarray:
@@ -27,7 +27,7 @@ class Confusion(Plot):
             return False
         part = view.parts[split]
         classes = part.output.shape[1]
-        return 2 <= classes <= MOST_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
+        return 2 <= classes <= MAX_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         split = view.final

@@ -9,7 +9,7 @@ from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import clip
 
-MOST = 40
+MAX_IMAGES = 40
 COLUMNS = 8
 LETTERS = 12
 
@@ -26,7 +26,7 @@ class Mistakes(Plot):
         return all(labels is not None for labels in known) and np.shape(confidence) == pictures.shape[:1]
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        pictures = view.pictures("mistakes")[:MOST]
+        pictures = view.pictures("mistakes")[:MAX_IMAGES]
         told = (view.predictions[f"mistakes_{what}"] for what in ("confidence", "predicted", "true"))
         labels = [
             f"{clip(view.class_name(predicted), LETTERS)} ({sure:.2f})\nis {view.class_name(true)}"

@@ -11,7 +11,7 @@ from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import Setting, SweepView, spread
 from dlcourse.plots.text import axis_name, metric_label, value_text
 
-MOST_LINES = 10
+MAX_LINES = 10
 
 
 def _loss(run: RunView) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ class Overlay(Plot):
         settings = list(view.settings)
         if view.axes[0].numeric and len(view.axes) == 1:
             settings.sort(key=lambda setting: setting.overrides[view.axes[0].path])
-        return spread(settings, MOST_LINES, view.chosen("best"))
+        return spread(settings, MAX_LINES, view.chosen("best"))
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown = self._shown(view)

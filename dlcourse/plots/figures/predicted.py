@@ -11,7 +11,7 @@ from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import named, with_unit
 
-MOST_TARGETS = 6
+MAX_TARGETS = 6
 
 
 class Predicted(Plot):
@@ -21,7 +21,7 @@ class Predicted(Plot):
         return view.task == "regression" and bool(view.parts) and not has_curve(view)
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        targets = min(next(iter(view.parts.values())).y.shape[1], MOST_TARGETS)
+        targets = min(next(iter(view.parts.values())).y.shape[1], MAX_TARGETS)
         figure, cells = layout.panels(targets, min(3, targets), height=4.6 if targets == 1 else 3.2)
         for index, axes in enumerate(cells):
             _panel(axes, view, index)

@@ -7,7 +7,7 @@ from dlcourse.plots.mosaic import Mosaic
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 
-MOST = 50
+MAX_IMAGES = 50
 
 
 class Templates(Plot):
@@ -18,7 +18,7 @@ class Templates(Plot):
         return pictures is not None and pictures.ndim == 4
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        pictures = view.pictures("templates")[:MOST]
+        pictures = view.pictures("templates")[:MAX_IMAGES]
         count, classes = len(pictures), len(view.facts.get("class_names") or ())
         if count == classes:
             title = f"{view.model}: what it looks for in each class"

@@ -24,7 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[2])]
 from processes import answer, in_turn, python  # noqa: E402
 from workloads import WORKLOADS, Workload  # noqa: E402
 
-BLOCK, LEAST_BLOCKS = int(os.environ.get("DLCOURSE_BENCH_BLOCK", "64")), 5
+BLOCK, MIN_BLOCKS = int(os.environ.get("DLCOURSE_BENCH_BLOCK", "64")), 5
 """Steps a block; the environment may ask for fewer, where the device is a stand-in that takes long."""
 COPIES = 2 * BLOCK
 """Of the batch, in the set from which ours takes it: so many steps an epoch."""
@@ -133,7 +133,7 @@ def work(side: str, precision: str, seconds: str, *names: str) -> int:
         advance(COPIES)  # ours finds out how many steps it may take at once
         wait()
         times, began = [], time.perf_counter()
-        while time.perf_counter() - began < float(seconds) or len(times) < LEAST_BLOCKS:
+        while time.perf_counter() - began < float(seconds) or len(times) < MIN_BLOCKS:
             start = time.perf_counter()
             advance(BLOCK)
             wait()

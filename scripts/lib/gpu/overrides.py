@@ -12,7 +12,7 @@ from gpu.part import Outcome, Task, judged
 from gpu.suite import run_tests
 
 TESTS = "tests/backend/test_kernels.py"
-MOST_TEXTS = 20
+MAX_TEXTS = 20
 _CASE = re.compile(r"\[(?:cuda|cpu)-(\w+)-(\d+)-(\w+)\]")
 
 
@@ -29,7 +29,7 @@ def check(task: Task) -> Outcome:
     if ran.finished and not ran.passed and not ran.failed:
         failures.append("no test ran")
     late = [] if ran.finished else ["all tests"]
-    texts = dict(list(ran.texts.items())[:MOST_TEXTS])
+    texts = dict(list(ran.texts.items())[:MAX_TEXTS])
     return judged(failures, late, detail, kernels=failing, texts=texts)
 
 

@@ -11,16 +11,16 @@ from pathlib import Path
 from gpu.part import Outcome, Task, judged
 from gpu.suite import run_tests
 
-MOST_PROCESSES = 6
+MAX_PROCESSES = 6
 """Side by side on one GPU: each takes about half a gigabyte of its memory for its context alone."""
-MOST_TEXTS = 40
+MAX_TEXTS = 40
 ON_GPU = re.compile(r"[\[-]cuda[\]-]")
 """How a test's name ends whose device fixture is the GPU."""
 
 
 def check(task: Task) -> Outcome:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    side_by_side = max(1, min(MOST_PROCESSES, cores // 2)) if task.gpu else 1
+    side_by_side = max(1, min(MAX_PROCESSES, cores // 2)) if task.gpu else 1
     with tempfile.TemporaryDirectory() as folder:
         ran = run_tests(task, Path(folder), task.arguments, limit=180.0, side_by_side=side_by_side)
     failures = [f"{name}: {why}" for name, why in ran.failed.items()]
@@ -32,4 +32,4 @@ def check(task: Task) -> Outcome:
     if not ran.passed or (task.gpu and not on_gpu):
         failures.append("no test ran on the GPU" if task.gpu else "no test ran")
     late = [] if ran.finished else ["all tests"]
-    return judged(failures, late, detail, texts=dict(list(ran.texts.items())[:MOST_TEXTS]))
+    return judged(failures, late, detail, texts=dict(list(ran.texts.items())[:MAX_TEXTS]))
