@@ -87,7 +87,7 @@ def _run_safely(argv: list[str]) -> int:
         return _fail(f"{where}{error.strerror or error}", 1, show_traceback)
     except MemoryError as error:
         return _fail(f"out of memory{f': {error}' if str(error) else ''}", 1, show_traceback)
-    except Exception as error:
+    except Exception as error:  # the last resort: a plugin's code, and an error of ours, may raise anything
         if _out_of_memory(error):
             return _fail(f"out of memory: {error}", 1, show_traceback)
         place = _in_a_plugin(error)

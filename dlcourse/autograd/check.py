@@ -26,12 +26,7 @@ def numerical_gradient(value: Callable[[], float], array: np.ndarray, eps: float
     grad = np.zeros(array.shape)
     flat = array.reshape(-1)
     for i in range(flat.size):
-        kept = flat[i].item()
-        flat[i] = kept + eps
-        above = value()
-        flat[i] = kept - eps
-        below = value()
-        flat[i] = kept
+        below, above = _beside(value, flat, i, eps)
         grad.reshape(-1)[i] = (above - below) / (2 * eps)
     return grad
 
@@ -44,13 +39,19 @@ def one_sided(
     Args:
         here: f(x).
     """
-    kept = array[place].item()
-    array[place] = kept + step
-    above = value()
-    array[place] = kept - step
-    below = value()
-    array[place] = kept
+    below, above = _beside(value, array, place, step)
     return (here - below) / step, (above - here) / step
+
+
+def _beside(value: Callable[[], float], array: Any, index: Any, step: float) -> tuple[float, float]:
+    """f(x - h) and f(x + h) along one element, which is put back."""
+    kept = array[index].item()
+    array[index] = kept + step
+    above = value()
+    array[index] = kept - step
+    below = value()
+    array[index] = kept
+    return below, above
 
 
 def outside(slope: float, below: float, above: float) -> float:

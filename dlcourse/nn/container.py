@@ -192,13 +192,8 @@ class ModuleDict(_Dict):
 
 
 class ParameterList(_List):
-    """Parameters in a list, named by their places (``nn.ParameterList``); tensors and arrays become parameters.
-
-    Args:
-        values: the first ones.
-    Raises:
-        TypeError: something is no array of floating-point numbers.
-    """
+    """Parameters in a list (``nn.ParameterList``), as a :class:`ModuleList` holds modules; tensors and arrays become
+    parameters, and what is no array of floating-point numbers is a TypeError."""
 
     _kind = Parameter
 
@@ -207,14 +202,8 @@ class ParameterList(_List):
 
 
 class ParameterDict(_Dict):
-    """Parameters by name (``nn.ParameterDict``); tensors and arrays become parameters.
-
-    Args:
-        parameters: the first ones, a mapping or pairs.
-    Raises:
-        TypeError: something is no array of floating-point numbers.
-        KeyError: a name has a dot or is no text.
-    """
+    """Parameters by name (``nn.ParameterDict``), as a :class:`ModuleDict` holds modules; tensors and arrays become
+    parameters, and what is no array of floating-point numbers is a TypeError."""
 
     _kind = Parameter
 

@@ -124,7 +124,7 @@ class Pool:
             return None, {"status": "interrupted", "error": None}
         try:
             outcome = _ask(process, content)
-        except Exception as error:
+        except Exception as error:  # a broken pipe, an answer that cannot be read, a task that cannot be sent
             process.kill()
             self._end(process)
             said = f"its process could not be talked to: {type(error).__name__}: {error}"

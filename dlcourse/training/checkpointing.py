@@ -84,7 +84,7 @@ class Checkpointing(Callback):
             return
         try:
             self._save(trainer)
-        except Exception as error:
+        except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
             if not out_of_memory(error):
                 raise
             kept = "there is none before it" if self._saved is None else f"that of step {self._saved} is intact"

@@ -42,7 +42,7 @@ def _output(model: Any, x: Any) -> Any:
     try:
         output = model(Tensor(x)).data
         return converted(output, full(output.dtype))
-    except Exception as error:
+    except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
         if len(x) < 2 or not memory.out_of_memory(error):
             raise
         return None

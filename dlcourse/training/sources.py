@@ -1,10 +1,12 @@
 """Files with new inputs for a trained model: which there are, of what kind, and pictures in them."""
 
+import contextlib
 import io
 import os
 import stat
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,24 +108,19 @@ def picture_shape(source: Source) -> tuple[int, int, int]:
     """(H, W, channels) as a picture's header declares them, without transparency; nothing is unpacked."""
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source.stream or source.path) as picture:
-                (width, height), channels = picture.size, min(len(picture.getbands()), 3)
-        return height, width, channels
-    except Exception as error:  # what damaged bytes make a decoder raise has no bounds
-        raise _unreadable(source, error) from error
+    with _decoding(source), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(source.stream or source.path) as picture:
+            (width, height), channels = picture.size, min(len(picture.getbands()), 3)
+    return height, width, channels
 
 
 def read_picture(source: Source, channels: int) -> np.ndarray:
     """A picture as (H, W, channels) uint8: without transparency; a grey one repeated, a colored one averaged."""
     from matplotlib.image import imread
 
-    try:
+    with _decoding(source):
         pixels = np.asarray(imread(source.path) if source.path is not None else _decoded(source))
-    except Exception as error:
-        raise _unreadable(source, error) from error
     if pixels.dtype != np.uint8:  # matplotlib gives 0..1 for png
         pixels = np.round(pixels * 255).astype(np.uint8)
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels[:, :, :3]
@@ -138,8 +135,13 @@ def _decoded(source: Source) -> Any:
     return imread(source.stream, format="png" if source.content.startswith(b"\x89PNG") else "jpg")
 
 
-def _unreadable(source: Source, error: Exception) -> UserError:
-    return UserError(f"{source.name}: not a readable picture ({' '.join(str(error).split())[:200]})")
+@contextlib.contextmanager
+def _decoding(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # damaged bytes make decoders raise errors of any type
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{source.name}: not a readable picture ({reason})") from error
 
 
 def _start(path: Path) -> bytes:
