@@ -27,8 +27,25 @@ def budget() -> int:
 
 
 @functools.cache
-def _pool(size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, thread_name_prefix="dlcourse")
+def _pool(size: int) -> ThreadPoolExecutor | None:
+    """A pool whose threads run already: ``size``, or as many as the system allows; None where it starts none.
+
+    All start here, so that no later call can fail at one: the executor keeps what it was given before it started the
+    thread that failed, and would do that at any time later.
+    """
+    while size:
+        pool, gate, started = ThreadPoolExecutor(size, thread_name_prefix="dlcourse"), threading.Event(), 0
+        try:
+            for _ in range(size):
+                pool.submit(gate.wait)  # keeps its thread busy, so that the next one needs another
+                started += 1
+            return pool
+        except RuntimeError:  # "can't start new thread"
+            size = started
+        finally:
+            gate.set()
+        pool.shutdown()
+    return None
 
 
 if hasattr(os, "register_at_fork"):
@@ -102,15 +119,21 @@ def run(work: Callable[[Any], None], parts: Iterable[Any], blas: bool = False) -
             for part in waiting:
                 work(part)
         finally:
+            parts.clear()  # after an error the other threads begin no further part
             _inside.busy = False
 
     def compute() -> None:
-        futures = [_pool(budget()).submit(take) for _ in range(count - 1)]
+        pool, futures = _pool(budget()), []
         try:
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending, and takes no more work
+                for _ in range(count - 1 if pool else 0):
+                    futures.append(pool.submit(take))
             take()
         finally:
-            wait(futures)  # whatever happened here, no thread writes into the arrays after the return
-        for future in futures:
+            # What did not begin never will, and what did is waited for: nothing writes into the arrays after the return.
+            begun = [future for future in futures if not future.cancel()]
+            wait(begun)
+        for future in begun:
             future.result()
 
     with single_blas() if blas else contextlib.nullcontext():

@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from dlcourse.backend.memory import available
 from dlcourse.errors import DataError, UserError
 
 VARIABLE = "DLCOURSE_MAX_GIB"
@@ -29,8 +30,8 @@ def check_size(path: Path, size: int, what: str) -> None:
             f"{path}: {what} would take {_gib(size)}, more than the bound of {_gib(bound)} for this file; if that is "
             f"meant, raise it: {VARIABLE}={-(-size >> 30)} in the environment"
         )
-    memory = _memory()
-    if size > memory:
+    memory = available()
+    if memory is not None and size > memory:
         raise DataError(
             f"{path}: {what} would take {_gib(size)}, more data than this machine has memory ({_gib(memory)} free)"
         )
@@ -48,17 +49,6 @@ def _bound(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
         on_disk = os.stat(path).st_size
     return max(_MIN_BYTES, _GROWTH * on_disk)
-
-
-def _memory() -> int:
-    """Bytes of memory that could still be had, as far as the system says."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            free = next(line for line in file if line.startswith("MemAvailable:"))
-        return min(total, int(free.split()[1]) << 10)
-    except (OSError, ValueError, IndexError, StopIteration):
-        return total
 
 
 def _gib(size: int) -> str:

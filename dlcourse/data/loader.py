@@ -232,22 +232,32 @@ class Loader:
 class _Ahead:
     """Makes the batch of the next step in a thread; what goes wrong there is raised where the batch is asked for.
 
-    The thread waits for work between batches and ends with the loader, or with the program.
+    The thread waits for work between batches and ends with the loader, or with the program. Where the system starts no
+    thread, each batch is made where it is asked for.
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="dlcourse-loader")
-        self._step, self._coming = -1, Future()
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="dlcourse-loader")
+        self._step, self._coming = -1, None
 
     def get(self, step: int, make: Callable[[int], tuple[Array, Array]]) -> tuple[Array, Array]:
         """``make(step)``, which is done already if the step before was asked for last."""
         # ``make`` is not kept: its loader would then be freed by the garbage collector only, and its thread with it.
-        coming = self._coming if step == self._step else self._pool.submit(make, step)
+        coming = self._coming if step == self._step else self._begin(make, step)
         self._step = -1  # so that a batch that could not be made is tried again
-        batch = coming.result()
+        batch = make(step) if coming is None else coming.result()
         # A single thread makes all batches, one after another, so they may share what a loader keeps.
-        self._step, self._coming = step + 1, self._pool.submit(make, step + 1)
+        self._step, self._coming = step + 1, self._begin(make, step + 1)
         return batch
+
+    def _begin(self, make: Callable[[int], tuple[Array, Array]], step: int) -> Future | None:
+        if self._pool is None:
+            return None
+        try:
+            return self._pool.submit(make, step)
+        except RuntimeError:  # "can't start new thread"
+            self._pool = None  # it has kept this batch, and would make it beside another as soon as it gets its thread
+            return None
 
 
 def _cores() -> int:

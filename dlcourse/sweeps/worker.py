@@ -9,6 +9,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from dlcourse import registry
@@ -34,10 +35,8 @@ def main() -> None:
 def _work(answers: TextIO) -> None:
     for path in json.loads(sys.stdin.readline())["plugins"]:
         registry.load_plugin(path)
-    tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     busy = threading.Event()
-    threading.Thread(target=_read, args=(tasks, busy), daemon=True).start()
-    while (task := tasks.get()) is not None:
+    for task in _tasks(busy):
         busy.set()
         try:
             outcome = execute(Task.from_json(task))
@@ -46,6 +45,18 @@ def _work(answers: TextIO) -> None:
             raise
         busy.clear()
         _answer(answers, outcome)
+
+
+def _tasks(busy: threading.Event) -> Iterator[dict[str, Any]]:
+    """The tasks as they come: a thread reads them, which also sees while a point runs that the parent is gone."""
+    tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    try:
+        threading.Thread(target=_read, args=(tasks, busy), daemon=True).start()
+    except RuntimeError:  # the system starts no more threads
+        yield from map(json.loads, sys.stdin)
+        return
+    while (task := tasks.get()) is not None:
+        yield task
 
 
 def _answer(answers: TextIO, outcome: dict[str, Any]) -> None:

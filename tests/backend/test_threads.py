@@ -49,6 +49,65 @@ def test_an_error_comes_through_and_the_pool_goes_on(four_threads: None) -> None
     test_every_part_is_done_once(four_threads)
 
 
+@pytest.fixture
+def fresh_pool(four_threads: None):
+    threads._pool.cache_clear()
+    yield
+    threads._pool.cache_clear()
+
+
+@pytest.mark.parametrize("possible", [0, 1, 3])
+def test_the_work_is_done_with_the_threads_that_start(possible: int, fresh_pool: None, monkeypatch) -> None:
+    """As under ``ulimit -u``: a process that has so many threads gets no more."""
+    start, alive = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        alive[:] = [each for each in alive if each.is_alive()]
+        if len(alive) == possible:
+            raise RuntimeError("can't start new thread")
+        alive.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    workers: set[int] = set()
+    meeting = threading.Barrier(possible + 1, timeout=30)
+    done = np.zeros(40, dtype=int)
+
+    def work(i: int) -> None:
+        workers.add(threading.get_ident())
+        if i <= possible:
+            meeting.wait()
+        done[i] += 1
+
+    threads.run(work, range(40))
+    test_an_error_comes_through_and_the_pool_goes_on(None)
+    assert (done == 1).all() and len(workers) == possible + 1 and len(alive) == possible
+
+
+def test_a_pool_that_takes_no_more_work_is_done_without(fresh_pool: None) -> None:
+    """As at the end of the interpreter."""
+    threads._pool(4).shutdown()
+    test_every_part_is_done_once(None)
+
+
+def test_nothing_is_written_after_an_error(four_threads: None) -> None:
+    done = np.zeros(10_000, dtype=int)
+    gate = threading.Event()
+
+    def work(i: int) -> None:
+        if i == 0:
+            raise ZeroDivisionError
+        gate.wait(0.001)
+        done[i] += 1
+
+    with pytest.raises(ZeroDivisionError):
+        threads.run(work, range(10_000))
+    found = done.copy()
+    gate.wait(0.05)
+    np.testing.assert_array_equal(done, found)
+    assert done.sum() < 100  # the other threads begin no further part
+
+
 def test_a_run_inside_a_run_does_not_wait_for_the_pool(four_threads: None) -> None:
     total = np.zeros(16, dtype=int)
 

@@ -159,7 +159,7 @@ def test_headers_are_compared_with_what_follows(tmp_path, header, body, message)
 
 
 def test_more_than_memory_is_refused_before_reading(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.sysconf", lambda name: 16)
+    monkeypatch.setattr("dlcourse.data.bounds.available", lambda: 256)
     with pytest.raises(DataError, match="more data than this machine has memory"):
         load(save(tmp_path, x=np.ones((100, 1)), y=np.ones(100)))
 
@@ -182,7 +182,7 @@ def test_a_small_file_that_becomes_large_is_refused_before_reading(tmp_path, mon
     with pytest.raises(UserError, match="DLCOURSE_MAX_GIB: expected a number of GiB, got 'much'"):
         load(str(path))
     monkeypatch.setenv("DLCOURSE_MAX_GIB", "1e6")
-    monkeypatch.setattr("dlcourse.data.bounds._memory", lambda: 1 << 24)
+    monkeypatch.setattr("dlcourse.data.bounds.available", lambda: 1 << 24)
     with pytest.raises(DataError, match="more data than this machine has memory .16 MiB free"):
         load(str(path))
 

@@ -293,6 +293,23 @@ def test_what_goes_wrong_in_the_background_is_raised_where_the_batch_is_asked_fo
     np.testing.assert_array_equal(it.batch(2)[1], picture_loader().batch(2)[1])
 
 
+def test_without_a_thread_batches_are_made_where_they_are_asked_for(in_the_background, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    expected = picture_loader(augment=AUGMENT)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        it = picture_loader(augment=AUGMENT)
+        batches = [it.batch(0)]
+    before = threading.active_count()
+    batches += [it.batch(step) for step in (1, 2, 7)]  # also when threads can be started again
+    assert threading.active_count() == before
+    for step, (x, y) in zip((0, 1, 2, 7), batches, strict=True):
+        np.testing.assert_array_equal(x, expected.batch(step)[0])
+        np.testing.assert_array_equal(y, expected.batch(step)[1])
+
+
 def test_features_small_batches_and_whole_parts_need_no_thread(monkeypatch):
     monkeypatch.setattr(loading, "_cores", lambda: 2)
     assert picture_loader()._ahead is None  # small

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import yaml
 
 from dlcourse import registry
 from dlcourse.errors import DlcourseError
-from dlcourse.sweeps import processes, run_sweep
+from dlcourse.sweeps import processes, run_sweep, worker
 from dlcourse.sweeps.processes import Pool, fair_share
 
 PLUGIN = """
@@ -252,6 +253,15 @@ def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
     assert processes._started([done, Reluctant()]) == [done]
     with pytest.raises(DlcourseError, match="starts no more threads"):
         processes._started([Reluctant(), Reluctant()])
+
+
+def test_a_worker_without_a_second_thread_reads_its_tasks_itself(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"a": 1}\n{"a": 2}\n'))
+    assert list(worker._tasks(threading.Event())) == [{"a": 1}, {"a": 2}]
 
 
 def test_a_plugin_that_changed_between_two_sittings_of_a_sweep_is_said(make, tmp_path):

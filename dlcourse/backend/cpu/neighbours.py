@@ -1,10 +1,8 @@
 """Nearest neighbours on the CPU: Euclidean through GEMM, other metrics in pieces that fit the cache, on all cores."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
+from dlcourse.backend import threads
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import neighbours as kernels
 from dlcourse.backend.kernels import override
@@ -33,9 +31,8 @@ def nearest(queries: Array, references: Array, k: int, metric: str) -> tuple[Arr
             order = np.argsort(far, kind="stable")[:k] if k * 8 > len(far) else _first(far, k)
             indices[row], distances[row] = order, far[order]
 
-    workers = min(os.cpu_count() or 1, max(1, len(queries)))
-    with ThreadPoolExecutor(workers) as pool:  # NumPy lets go of the interpreter's lock during the arithmetic
-        list(pool.map(search, [range(start, len(queries), workers) for start in range(workers)]))
+    workers = min(threads.budget(), len(queries))
+    threads.run(search, [range(start, len(queries), workers) for start in range(workers)])
     return indices, distances
 
 
