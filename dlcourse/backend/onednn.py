@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_void_p
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,20 @@ USER_SCRATCHPAD = 1
 lock = threading.Lock()
 """Held while a primitive runs: its memory objects and the scratchpad serve one call at a time, and one call uses all
 threads anyway."""
+
+
+def _once(make: Callable[[], Any]) -> Callable[[], Any]:
+    """``functools.cache`` that makes one thing also where two threads ask at once: what was made with one engine does
+    not run with another."""
+    made, making = functools.cache(make), threading.Lock()
+
+    @functools.cache
+    @functools.wraps(make)
+    def get() -> Any:
+        with making:
+            return made()
+
+    return get
 
 
 class _Argument(ctypes.Structure):
@@ -88,7 +103,7 @@ def version() -> str | None:
     return f"{found.major}.{found.minor}.{found.patch}"
 
 
-@functools.cache
+@_once
 def library() -> ctypes.CDLL | None:
     """The library, loaded at the first call; None where it is not installed, broken, or switched off."""
     if switched_off() or not sys.platform.startswith("linux"):
@@ -133,7 +148,7 @@ def check(status: int) -> None:
         raise Unsupported(f"status {status}")
 
 
-@functools.cache
+@_once
 def _engine_and_stream() -> tuple[c_void_p, c_void_p]:
     engine, stream = c_void_p(), c_void_p()
     check(library().dnnl_engine_create(byref(engine), 1, ctypes.c_size_t(0)))

@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,6 +21,22 @@ SETTINGS = (1, 1), (1, 1), (1, 1), 1
 def pictures(dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(0)
     return draw.normal(size=(2, 8, 8, 3)).astype(dtype), draw.normal(size=(16, 3, 3, 3)).astype(dtype)
+
+
+def test_threads_that_begin_together_get_one_engine() -> None:
+    """What was made with one engine fails with another: "oneDNN failed with status 2"."""
+    made: list[object] = []
+    together = threading.Barrier(4)
+
+    def make() -> object:
+        time.sleep(0.01)
+        made.append(object())
+        return made[-1]
+
+    once = onednn._once(make)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: (together.wait(), once())[1], range(4)))
+    assert len(made) == 1 and all(each is made[0] for each in found)
 
 
 @needs_onednn
