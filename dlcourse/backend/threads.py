@@ -130,7 +130,7 @@ def run(work: Callable[[Any], None], parts: Iterable[Any], blas: bool = False) -
                     futures.append(pool.submit(take))
             take()
         finally:
-            # What did not begin never will, and what did is waited for: nothing writes into the arrays after the return.
+            # What did not begin never will, what did is waited for: nothing writes into the arrays after the return.
             begun = [future for future in futures if not future.cancel()]
             wait(begun)
         for future in begun:

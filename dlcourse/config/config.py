@@ -61,6 +61,17 @@ class Config:
         """
         return _checked(self, overrides) if overrides else self
 
+    def named(self, name: str | None) -> "Config":
+        """This config under the name that ``--name`` gave, if it gave one.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        try:
+            return self if name is None else self.apply_overrides({"name": name})
+        except ConfigError as error:
+            raise ConfigError([Problem("--name", problem.message) for problem in error.problems]) from None
+
     def dump(self) -> str:
         """The resolved config as YAML, under the file's header comment; it reads back as the very same config."""
         lines = [f"# {line}".rstrip() for line in self.description.splitlines()]

@@ -98,9 +98,7 @@ def run(
         return _resume(Path(resume), beside, device, overrides, quiet, plots, profile)
     if config is None:
         raise UserError("run needs a config, or a run to resume")
-    resolved = resolve(config, overrides)
-    if name is not None:
-        resolved = resolved.apply_overrides({"name": name})
+    resolved = resolve(config, overrides).named(name)
     if resolved.data["sweep"] is not None:
         raise UserError("this config has a sweep: run it with dlcourse.sweeps.run_sweep, or `dlcourse sweep`")
     if overfit_batch and profile:

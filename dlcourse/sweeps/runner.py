@@ -109,8 +109,7 @@ def run_sweep(
             raise UserError("sweep needs a config, or a sweep to resume")
         config = SweepFolder.open(resume).config
     resolved = resolve(os.fspath(config) if isinstance(config, os.PathLike) else config, overrides)
-    if name is not None:
-        resolved = resolved.apply_overrides({"name": name})
+    resolved = resolved.named(name)
     if resolved.data["sweep"] is None:
         raise UserError(f"{resolved.path or 'the config'}: has no sweep section; `dlcourse run` runs it as it is")
     points = expand(resolved)

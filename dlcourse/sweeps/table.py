@@ -97,7 +97,11 @@ def metric_columns(
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as RFC 4180 text: numbers at full precision, nothing for None, lists and mappings as JSON."""
+    """Rows as RFC 4180 text: numbers at full precision, nothing for None, lists and mappings as JSON.
+
+    Texts stay as the data have them, control characters too, so that a reader finds what was there; only what is shown
+    on a terminal is made visible.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

@@ -85,3 +85,9 @@ def test_compare(path, tmp_path, capsys):
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
     assert main(["compare", "runs", "--sort", "accuracy"]) == 2
     assert main(["compare", "nowhere"]) == 2
+
+
+@pytest.mark.parametrize("command", ["run", "sweep"])
+def test_a_name_that_is_none_is_refused_by_its_option(command, path, capsys):
+    assert main([command, path, "--name", "a/b"]) == 2
+    assert capsys.readouterr().err.startswith("dlcourse: error: --name: expected at most 100 letters")
