@@ -1,5 +1,6 @@
 """What the tests of scripts/gpu_check share: its modules to import, and a machine whose GPU is the stand-in."""
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -29,6 +30,33 @@ def lib(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]
     for name in set(sys.modules) - before:
         if name.partition(".")[0] in ("gpu", "gpu_check", "processes"):
             del sys.modules[name]
+
+
+@pytest.fixture
+def gone() -> Callable[[str], bool]:
+    """``gone("a text")``: whether every process with the text in its command line ends; a kill takes a moment."""
+
+    def look(text: str) -> bool:
+        if not Path("/proc/self/cmdline").exists():
+            pytest.skip("no /proc to look for processes in")
+        ends = time.monotonic() + 10
+        while found := _with_text(text):
+            if time.monotonic() > ends:
+                return False
+            time.sleep(0.05)
+        return not found
+
+    return look
+
+
+def _with_text(text: str) -> list[Path]:
+    """Processes that run; one that has ended has no command line."""
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended in between
+            if text.encode() in command.read_bytes() and command.parent.name != str(os.getpid()):
+                found.append(command)
+    return found
 
 
 @pytest.fixture

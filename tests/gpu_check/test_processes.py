@@ -25,24 +25,24 @@ for item in sys.argv[1:]:
 """
 
 
-def test_a_command_past_its_time_ends_with_all_that_it_started(lib, tmp_path) -> None:
-    command = ["bash", "-c", f"(sleep 3; touch {tmp_path}/late) & sleep 60"]
+def test_a_command_past_its_time_ends_with_all_that_it_started(lib, gone, tmp_path) -> None:
+    command = ["bash", "-c", f"tail -f {tmp_path}/watched & touch {tmp_path}/begun; sleep 60"]
+    (tmp_path / "watched").touch()
     with pytest.raises(subprocess.TimeoutExpired):
         lib("processes").run(command, 0.5)
-    time.sleep(4)
-    assert not (tmp_path / "late").exists()
+    assert (tmp_path / "begun").exists() and gone(str(tmp_path))
 
 
 def test_each_item_has_its_answer_whatever_becomes_of_the_others(lib) -> None:
     processes = lib("processes")
     command = processes.python("-c", WORKER)
     items = ["one", "raises", "two", "aborts", "sleeps", "leaves", "three"]
-    found = dict(processes.in_turn(command, items, 3.0, time.monotonic() + 60))
+    found = dict(processes.in_turn(command, items, 2.0, time.monotonic() + 60))
     assert list(found) == items
     assert [found[name] for name in ("one", "two", "three")] == [{"got": name} for name in ("one", "two", "three")]
     assert found["raises"] == {"error": "ValueError: no good"}
     assert found["aborts"] == {"error": "ended by SIGABRT"}
-    assert found["sleeps"] == {"error": "not done after 3 s", "late": True}
+    assert found["sleeps"] == {"error": "not done after 2 s", "late": True}
     assert found["leaves"] == {"error": "exit code 5"}
 
 

@@ -35,7 +35,7 @@ def short(names) -> list[str]:
 def test_all_tests_run_and_each_that_failed_is_named(lib, task, files, tmp_path, side_by_side, gpu) -> None:
     """With a GPU that is not there each failure is taken for the device's end, and the next test gets a new process."""
     suite = lib("gpu.suite")
-    ran = suite.run_tests(task(gpu, 90), tmp_path / "results", [str(files)], 3.0, side_by_side)
+    ran = suite.run_tests(task(gpu, 90), tmp_path / "results", [str(files)], 1.5, side_by_side)
     assert ran.finished
     assert sorted(short(ran.passed)) == ["test_after_it", "test_last", "test_passes"]
     assert short(ran.skipped) == ["test_skipped"]
@@ -48,7 +48,7 @@ def test_all_tests_run_and_each_that_failed_is_named(lib, task, files, tmp_path,
 
 
 def test_time_that_is_over_leaves_what_has_been_found(lib, task, files, tmp_path) -> None:
-    ran = lib("gpu.suite").run_tests(task(False, 6), tmp_path / "results", [str(files / "test_second.py")], 60.0)
+    ran = lib("gpu.suite").run_tests(task(False, 2.5), tmp_path / "results", [str(files / "test_second.py")], 60.0)
     assert not ran.finished and not ran.failed
 
 
