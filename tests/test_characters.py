@@ -108,6 +108,22 @@ def test_files_and_folders_may_have_names_that_are_not_utf_8(tmp_path, monkeypat
     assert "caf\\xe9" in capsys.readouterr().out
 
 
+def test_data_beside_a_config_in_a_folder_whose_name_no_config_holds(tmp_path, monkeypatch, capsys) -> None:
+    """The run's own config.yaml could not be read again."""
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / BYTES
+    place.mkdir()
+    (place / "d.csv").write_text("a,b,c\n" + "1,2,A\n2,1,B\n" * 20)
+    (place / "e.yaml").write_text(CONFIG)
+    assert cli.main(["run", f"{BYTES}/e.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "data.path: 'd.csv' lies beside the config" in said and "run from that folder" in said
+    assert not (tmp_path / "runs").exists()
+    monkeypatch.chdir(place)
+    assert cli.main(["run", "e.yaml", "--quiet"]) == 0
+    assert cli.main(["evaluate", capsys.readouterr().out.strip()]) == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

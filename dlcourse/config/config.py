@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlcourse.characters import encodable
 from dlcourse.config import files
 from dlcourse.config import reader as yaml
 from dlcourse.config.check import Finding, check_experiment
@@ -159,8 +160,13 @@ def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, A
         name = section.get(key)
         if isinstance(name, str) and name and not os.path.exists(name):
             beside = path.absolute().parent / name
-            if os.path.exists(beside):  # which has no objection to names that no file can have
-                found[key] = str(beside)
+            if not os.path.exists(beside):  # which has no objection to names that no file can have
+                continue
+            if not encodable(str(beside)):
+                said = f"{beside.name!r} lies beside the config, in a folder whose name is not UTF-8, which no config"
+                problem = Problem(f"data.{key}", f"{said} can hold; run from that folder, or rename it", str(path))
+                raise ConfigError([problem])
+            found[key] = str(beside)
     return {**config, "data": {**section, **found}} if found else config
 
 

@@ -172,6 +172,8 @@ def _go_on(
     profile: bool,
 ) -> Result:
     config = resolve(folder.config)
+    if config.data["sweep"] is not None:
+        raise UserError(f"{folder.path}: no run: its config has a sweep; `dlcourse sweep {folder.config}` runs it anew")
     longer = lengthened(config, overrides)
     if beside is not None:
         longer = longer.apply_overrides(same_experiment(longer, beside))

@@ -91,3 +91,12 @@ def test_compare(path, tmp_path, capsys):
 def test_a_name_that_is_none_is_refused_by_its_option(command, path, capsys):
     assert main([command, path, "--name", "a/b"]) == 2
     assert capsys.readouterr().err.startswith("dlcourse: error: --name: expected at most 100 letters")
+
+
+def test_a_sweep_whose_state_is_gone_is_not_resumed_as_a_run(path, tmp_path, capsys):
+    assert main(["sweep", path, "--no-plots"]) == 0
+    folder = only_folder(tmp_path)
+    (folder / "sweep.json").unlink()
+    assert main(["run", "--resume", str(folder)]) == 2
+    assert "its config has a sweep" in capsys.readouterr().err
+    assert not (folder / "result.json").exists()
