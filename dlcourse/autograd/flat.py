@@ -31,7 +31,7 @@ class FlatParameters:
     A copy (``copy.deepcopy``, pickle) holds the copies of the parameters.
 
     Attributes:
-        given: the parameters in the order given, without repeats.
+        all_parameters: in the order of the argument, without repeats.
         parameters: those that have a place of their own; all of them but where some share an array.
         data: (P,) all values.
         grad: (P,) all gradients; parts that have received nothing hold old numbers, see :meth:`ready_grad`.
@@ -45,13 +45,13 @@ class FlatParameters:
     """
 
     def __init__(self, parameters: Iterable[Parameter]):
-        self.given = list(dict.fromkeys(parameters))
-        if not self.given:
+        self.all_parameters = list(dict.fromkeys(parameters))
+        if not self.all_parameters:
             raise ValueError("an optimizer needs at least one parameter, got none")
         self._check_alike()
-        self.ties = _ties(self.given)
-        self.parameters = [p for p in self.given if p not in self.ties]
-        xp, kind = backend.array_module(self.given[0].data), self.given[0].dtype
+        self.ties = _ties(self.all_parameters)
+        self.parameters = [p for p in self.all_parameters if p not in self.ties]
+        xp, kind = backend.array_module(self.all_parameters[0].data), self.all_parameters[0].dtype
         sizes = [p.size for p in self.parameters]
         self.ends = np.cumsum(sizes).tolist()
         self.data = xp.empty(sum(sizes), dtype=full(kind))
@@ -63,14 +63,14 @@ class FlatParameters:
         self._old_arrays: list[tuple[Any, Parameter]] = []
         if is_half(kind):
             self.half, self.half_grad = xp.empty(len(self), kind), xp.zeros(len(self), kind)
-        self._take_in(self.given)
+        self._take_in(self.all_parameters)
 
     def __reduce__(self) -> tuple:
-        return _laid_out, (type(self), self.given, self.scaler)
+        return _laid_out, (type(self), self.all_parameters, self.scaler)
 
     def _check_alike(self) -> None:
-        first = self.given[0].data
-        for p in self.given:
+        first = self.all_parameters[0].data
+        for p in self.all_parameters:
             if p.dtype != first.dtype or not backend.same_device(p.data, first):
                 raise ValueError(
                     "the parameters of one optimizer share a type and a device, got "
@@ -133,7 +133,7 @@ class FlatParameters:
         """The buffer that holds exactly these parameters, in this order, or None."""
         wanted = list(dict.fromkeys(parameters))
         held = wanted[0]._flat if wanted else None
-        if held is None or [id(p) for p in held.given] != [id(p) for p in wanted]:
+        if held is None or [id(p) for p in held.all_parameters] != [id(p) for p in wanted]:
             return None
         return held if held.holds_its_parameters() else None
 
@@ -150,7 +150,7 @@ class FlatParameters:
         if self._whole:
             return
         kind = (self.data if self.half is None else self.half).dtype
-        away = [p for p in self.given if p._flat is not self]
+        away = [p for p in self.all_parameters if p._flat is not self]
         if any(p.dtype != kind or not backend.same_device(p.data, self.data) for p in away):
             raise RuntimeError(
                 "parameters of this optimizer were moved to another device or type after it was made: call "
@@ -169,7 +169,7 @@ class FlatParameters:
         self._collected = self._add = False
         self._earlier.clear()
 
-    def resting(self) -> tuple[int, ...]:
+    def unmoved(self) -> tuple[int, ...]:
         """Places in ``parameters`` of those that a step is not to move: without gradient, or frozen."""
         frozen = [i for i, p in enumerate(self.parameters) if not p.requires_grad]
         return tuple(sorted({*self.absent, *frozen})) if frozen or self.absent else ()
@@ -178,7 +178,7 @@ class FlatParameters:
         """A recorded step wrote into the buffer: what ``p.grad`` gave before stays, the next is what is there now."""
         for p in self.parameters:
             p._taken = None
-        self.mark_changed("a recorded step", self.resting())
+        self.mark_changed("a recorded step", self.unmoved())
 
     def mark_changed(self, what: str, but: tuple[int, ...] = ()) -> None:
         """Say that the values were changed in place: a graph that saved them before cannot go backward any more.

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import gc
 import math
+import os
 import sys
 import threading
 import weakref
@@ -151,6 +152,10 @@ def _machine_left() -> int | None:
         rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         return sum(int(rows[name].split()[0]) << 10 for name in ("MemAvailable", "SwapFree"))
     except (OSError, KeyError, ValueError):
+        pass
+    try:  # all that it has, where the system does not tell what is left
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # no such question on Windows
         return None
 
 

@@ -24,7 +24,7 @@ class Optimizer:
     """Base of the optimizers. A subclass names its state arrays and writes :meth:`update`.
 
     As in PyTorch: a parameter without gradient does not move, whatever momentum and weight decay say, and neither does
-    one that is frozen (``requires_grad`` is False), even where it has a gradient from before. The steps that it missed
+    one that is frozen (``requires_grad`` is False), even where it has a gradient from before. The steps that skip it
     do not count as its own, which Adam's bias correction asks for; in float16 under a
     :class:`~dlcourse.training.step.TrainStep` they do.
 
@@ -32,7 +32,8 @@ class Optimizer:
         flat: the parameters in one buffer, see :class:`~dlcourse.autograd.FlatParameters`.
         lr: the learning rate of the next step; a schedule may set it.
         steps: how many steps were taken.
-        missed: by a parameter's place in ``flat.parameters``, in how many of these it did not move; 0 where it is not.
+        skipped: indices in ``flat.parameters`` of those that the last step did not move.
+        skipped_steps: by index, how many of these steps did not move a parameter; 0 where it is not there.
         state: arrays of the buffer's length, zeros at first, by name.
         skips_overflow: whether :meth:`update` itself changes nothing where the loss scale says that the gradient
             overflowed, see ``backend/kernels/scaling.py``: that saves the copies with which :meth:`step` sees to it.
@@ -53,8 +54,8 @@ class Optimizer:
         self.flat = FlatParameters.of(params)
         self.lr = float(lr)
         self.steps = 0
-        self.missed: dict[int, int] = {}
-        self.resting: tuple[int, ...] = ()
+        self.skipped_steps: dict[int, int] = {}
+        self.skipped: tuple[int, ...] = ()
         xp = backend.array_module(self.flat.data)
         self.state: dict[str, Array] = {name: xp.zeros_like(self.flat.data) for name in state}
 
@@ -77,56 +78,56 @@ class Optimizer:
         """
         grad, scaler = self.flat.ready_grad(), self.flat.scaler
         self.steps += 1
-        self.resting = self.flat.resting()
-        for index in self.resting:
-            self.missed[index] = self.missed.get(index, 0) + 1
+        self.skipped = self.flat.unmoved()
+        for index in self.skipped:
+            self.skipped_steps[index] = self.skipped_steps.get(index, 0) + 1
         if scaler is None or self.skips_overflow:
             self._update(grad)
         else:
             self._update_or_not(grad, scaler)
         self.flat.publish(scaler)
-        self.flat.mark_changed("an optimizer's step", self.resting)
+        self.flat.mark_changed("an optimizer's step", self.skipped)
 
     def _update(self, grad: Array) -> None:
         """:meth:`update`, for all at once or for those that move."""
-        if not self.missed:
+        if not self.skipped_steps:
             self.update(self.flat.data, grad)
             return
         state, steps = self.state, self.steps
         try:
-            for part, missed in self._stretches():
-                self.state, self.steps = {name: array[part] for name, array in state.items()}, steps - missed
+            for part, skipped in self._stretches():
+                self.state, self.steps = {name: array[part] for name, array in state.items()}, steps - skipped
                 self.update(self.flat.data[part], grad[part])
         finally:
             self.state, self.steps = state, steps
 
     def _stretches(self) -> list[tuple[slice, int]]:
-        """The longest parts of the buffer whose parameters all move and missed equally many steps, with that number."""
+        """The longest parts of the buffer whose parameters all move, with as many steps skipped, and that number."""
         found: list[tuple[slice, int]] = []
-        resting, open_ended = set(self.resting), False
+        skipped, open_ended = set(self.skipped), False
         for index in range(len(self.flat.parameters)):
-            if index in resting:
+            if index in skipped:
                 open_ended = False
                 continue
             part = self.flat.part(index)
-            missed = self.missed.get(index, 0) if self.flat.scaler is None else 0
-            if open_ended and found[-1][1] == missed:
+            steps = self.skipped_steps.get(index, 0) if self.flat.scaler is None else 0
+            if open_ended and found[-1][1] == steps:
                 part = slice(found.pop()[0].start, part.stop)
-            found.append((part, missed))
+            found.append((part, steps))
             open_ended = True
         return found
 
     def count_recorded(self, steps: int) -> None:
         """Count steps that were taken without :meth:`step`, by replaying recorded ones like the last."""
         self.steps += steps
-        for index in self.resting:
-            self.missed[index] += steps
+        for index in self.skipped:
+            self.skipped_steps[index] += steps
         self.flat.replayed()
 
     @property
     def progress(self) -> tuple:
-        """Which parameters rested in the last step, and the steps others missed before: a recorded step fixes both."""
-        return self.resting, tuple((i, n) for i, n in self.missed.items() if i not in self.resting)
+        """Which parameters the last step skipped, and how often others were skipped: a recorded step fixes both."""
+        return self.skipped, tuple((i, n) for i, n in self.skipped_steps.items() if i not in self.skipped)
 
     def _update_or_not(self, grad: Array, scaler: Array) -> None:
         """Update, and take it back where the gradient overflowed; nothing is read from the device."""
@@ -145,12 +146,12 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """``{"steps": int, "arrays": {name: host array}}``: with the parameters, all that a later step depends on.
 
-        Where parameters missed steps, ``"missed"`` is how many each did. The learning rate is not in it: it follows
-        from the config and the step.
+        Where steps skipped parameters, ``"skipped_steps"`` is how many, of each. The learning rate is not in it: it
+        follows from the config and the step.
         """
         state = {"steps": self.steps, "arrays": {name: backend.to_host(a).copy() for name, a in self.state.items()}}
-        if self.missed:
-            state["missed"] = [self.missed.get(index, 0) for index in range(len(self.flat.parameters))]
+        if self.skipped_steps:
+            state["skipped_steps"] = [self.skipped_steps.get(index, 0) for index in range(len(self.flat.parameters))]
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -172,4 +173,4 @@ class Optimizer:
         for name, array in arrays.items():
             self.state[name][...] = backend.of(self.flat.data).asarray(array)
         self.steps = int(state["steps"])
-        self.missed = {index: n for index, n in enumerate(state.get("missed", ())) if n}
+        self.skipped_steps = {index: n for index, n in enumerate(state.get("skipped_steps", ())) if n}

@@ -152,7 +152,7 @@ class CapturedSteps:
         """Record the steps that come next without running them; None, and a word of why, where something is refused."""
         optimizer, xp = step.optimizer, self.xp
         lr, steps, now = float(optimizer.lr), int(optimizer.steps), int(step.step)
-        missed = dict(optimizer.missed)
+        skipped_steps = dict(optimizer.skipped_steps)
         graph, numbers = None, optimizer.flat.data.dtype
         try:
             with xp.cuda.using_allocator(self.pool.malloc):
@@ -183,7 +183,7 @@ class CapturedSteps:
             warnings.warn(f"the step runs call by call, it could not be recorded ({reason})", NotCaptured, stacklevel=5)
             return None
         finally:
-            optimizer.lr, optimizer.steps, optimizer.missed = lr, steps, missed
+            optimizer.lr, optimizer.steps, optimizer.skipped_steps = lr, steps, skipped_steps
             random.begin_step(now)
         self.graphs[key] = _Recorded(graph, inputs, losses, rates, counter, [lr] * count, now)
         return self.graphs[key]
