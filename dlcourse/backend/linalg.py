@@ -118,13 +118,13 @@ def _by_qr(x: Array, y: Array, ridge: float, chosen: np.ndarray, rtol: float) ->
     if x.shape[0] < x.shape[1]:
         return None
     q, r = xp.linalg.qr(x)
-    sizes = xp.linalg.norm(r, axis=0)  # those of the columns of X
+    sizes = _lengths(r)  # those of the columns of X
     if not bool((xp.abs(xp.diagonal(r)) > sizes * rtol).all()):
         return None
     theta = xp.linalg.solve(r, q.T @ y)
     # Each column may keep a share of its own and all together still cancel to the last digit.
     terms = xp.abs(theta) * sizes[:, None]
-    return theta if bool((terms * _tolerance(x) <= xp.linalg.norm(y, axis=0)).all()) else None
+    return theta if bool((terms * _tolerance(x) <= _lengths(y)).all()) else None
 
 
 def _by_svd(x: Array, y: Array, rtol: float) -> Array:
@@ -152,6 +152,22 @@ def _powers_of_two(sizes: Array) -> Array:
     return xp.ldexp(xp.ones_like(sizes), xp.where(sizes > 0, xp.frexp(sizes)[1], 0))
 
 
+def _lengths(x: Array) -> Array:
+    """The Euclidean lengths of the columns, even where their squares are more than a number holds."""
+    xp = array_module(x)
+    sizes = _powers_of_two(xp.abs(x).max(axis=0))
+    return xp.linalg.norm(x / sizes, axis=0) * sizes
+
+
+def cancellation(dtype: np.dtype) -> str:
+    """What is said where a solution of columns that nearly depend on each other is more than a type can hold."""
+    return (
+        f"least squares: columns of the features nearly depend on each other, so the coefficients cancel to more "
+        f"digits than {dtype} has; smaller ones that fit nearly as well are taken; precision: float64, "
+        "data.normalize: standardize, fewer features or ridge > 0 decides"
+    )
+
+
 def _dependence(shape: tuple[int, int], rank: int) -> str:
     """What is wrong with a design of this shape and rank."""
     mend = "fewer features, a lower degree or ridge > 0 decides"
@@ -177,8 +193,9 @@ def _ridge_by_svd(x: Array, y: Array, ridge: float, chosen: np.ndarray, rtol: fl
         rest, goal = bound - q @ (q.T @ bound), y - q @ (q.T @ y)
     u, s, vt = xp.linalg.svd(rest, full_matrices=False)
     # What rounding may have made of a zero is one: a small ridge would turn its inverse into a large coefficient.
-    floor = xp.linalg.norm(bound) * rtol
-    factors = xp.where(s > floor, s / (s * s + ridge), 0)
+    floor = _lengths(_lengths(bound)[:, None]) * rtol if inside.size else 0.0
+    filtered = xp.hypot(s, ridge**0.5)  # s / (s^2 + ridge), whose square may be more than a number holds
+    factors = xp.where(s > floor, s / filtered / filtered, 0)
     theta[inside] = vt.T @ (factors[:, None] * (u.T @ goal))
     if free.shape[1]:
         theta[outside] = _by_svd(free, y - bound @ theta[inside], rtol)

@@ -9,6 +9,7 @@ import numpy as np
 from dlcourse.data.rows import Rows
 
 _CHUNK = 1 << 18  # numbers: they and their squares in floating point stay in the cache
+_LARGEST = 1e130  # beyond it, and below its inverse, sums of squares may overflow or vanish
 _MAX_BYTES_ROWS = 256  # a float32 holds the sum of so many squares of bytes exactly: 256 * 255^2 < 2^24
 
 
@@ -44,11 +45,21 @@ def _of_numbers(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
     total, squares, count = np.zeros(width), np.zeros(width), x.size // width
     for rows in _chunks(x, _CHUNK):
         total += (rows.reshape(-1, width) - low).sum(axis=0)
-    mean = low + total / count
+    mean, unit = low + total / count, _unit(high - low)
     for rows in _chunks(x, _CHUNK):
         deviation = rows.reshape(-1, width) - mean
+        if unit is not None:
+            deviation /= unit
         squares += np.einsum("ij,ij->j", deviation, deviation)
-    return low, high, mean, np.sqrt(squares / count)
+    std = np.sqrt(squares / count)
+    return low, high, mean, std if unit is None else std * unit
+
+
+def _unit(spread: np.ndarray) -> np.ndarray | None:
+    """Powers of two near these ranges, in which deviations are measured; None where their squares are no problem."""
+    if not ((spread > _LARGEST) | (spread < 1 / _LARGEST) & (spread > 0)).any():
+        return None
+    return np.ldexp(1.0, np.where((spread > 0) & np.isfinite(spread), np.frexp(spread)[1] - 1, 0))
 
 
 def _of_bytes(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:

@@ -1,11 +1,13 @@
 """A line with Gaussian noise, fitted by maximum likelihood: the line is least squares', and sigma comes with it."""
 
+import warnings
+
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend.device import Array
-from dlcourse.backend.linalg import least_squares
+from dlcourse.backend.linalg import RankDeficientWarning, cancellation, least_squares
 from dlcourse.errors import UserError
 from dlcourse.models.base import Model, Scaling, flat, named_by_output
 from dlcourse.models.linear import in_raw_units, line_estimates
@@ -15,6 +17,9 @@ from dlcourse.ops.linear import concatenate, linear
 from dlcourse.registry import register
 
 __all__ = ["GaussianRegression"]
+
+_LOST = 1e-3
+"""The share of the squared error that rounding in the model's own type may add to it."""
 
 
 @register("model", "gaussian_regression")
@@ -85,7 +90,7 @@ class GaussianRegression(Model):
         z = (rows - mean) / sd
         goal = (y.astype(np.float64) - self.y_mean) / self.y_sd
         design = xp.concatenate([z, xp.ones((len(z), 1))], axis=1)
-        theta = least_squares(design, goal)
+        theta = self._held(least_squares(design, goal), design, goal)
         residuals = goal - design @ theta
         sigma = xp.sqrt((residuals * residuals).mean(axis=0))
         if bool((sigma <= 1e-12 * xp.abs(goal).max()).any()):
@@ -96,6 +101,27 @@ class GaussianRegression(Model):
         self.weight.data[...] = (theta[:-1] * (self.x_sd / sd)[:, None]).T
         self.bias.data[...] = theta[-1] + ((self.x_mean - mean) / sd) @ theta[:-1]
         self.log_sigma.data[...] = xp.log(sigma)
+
+    def _held(self, theta: Array, design: Array, goal: Array) -> Array:
+        """The solution, or a smaller one where its coefficients cancel to more digits than the model's type has.
+
+        Args:
+            theta: of least squares, (D + 1, K), in float64 as the others.
+            design: inputs of mean 0 and standard deviation 1, and ones, (N, D + 1).
+            goal: the targets, (N, K).
+        """
+        eps = float(np.finfo(self.weight.dtype).eps)
+        residuals = goal - design @ theta
+        added = (eps * abs(theta).sum(axis=0)) ** 2
+        if self.weight.dtype == np.float64 or not bool((added > _LOST * (residuals * residuals).mean(axis=0)).any()):
+            return theta
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RankDeficientWarning)
+            smaller = least_squares(design, goal, method="svd", rtol=100 * eps)
+        if float(abs(smaller).max()) >= 0.5 * float(abs(theta).max()):
+            return theta
+        warnings.warn(cancellation(self.weight.dtype), RankDeficientWarning, stacklevel=5)
+        return smaller
 
     def estimates(self, normalizer: Scaling | None = None) -> dict[str, float]:
         """``slope`` (of several features ``slope[Size]``, ...), ``intercept``, ``sigma``; none beyond 20 features."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dlcourse.autograd import Tensor, no_grad
-from dlcourse.backend.linalg import RankDeficientWarning, least_squares
+from dlcourse.backend.linalg import RankDeficientWarning, cancellation, least_squares
 from dlcourse.errors import UserError
 from dlcourse.optim.base import require
 from dlcourse.registry import register
@@ -139,13 +139,7 @@ class LeastSquares(Solver):
         if float(_squares(y - again.data).sum()) >= float(error.sum()):
             model.set_solution(theta)
             return outputs
-        warnings.warn(
-            f"least squares: columns of the features nearly depend on each other, so the coefficients cancel to more "
-            f"digits than {dtype} has; smaller ones that fit nearly as well are taken; precision: float64, "
-            "data.normalize: standardize, fewer features or ridge > 0 decides",
-            RankDeficientWarning,
-            stacklevel=4,
-        )
+        warnings.warn(cancellation(dtype), RankDeficientWarning, stacklevel=4)
         return again
 
 

@@ -154,3 +154,18 @@ def _solve_exactly(a: list[list[Fraction]], b: list[Fraction]) -> np.ndarray:
             if j != i:
                 rows[j] = [v - rows[j][i] * w for v, w in zip(rows[j], rows[i], strict=True)]
     return np.array([float(row[-1]) for row in rows])
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-160])
+def test_a_penalty_beside_numbers_whose_squares_overflow(size: float) -> None:
+    """Beside columns of 1e160 a penalty of 0.1 is nothing; beside such of 1e-160 it leaves no coefficient."""
+    design, targets = problem()
+    design[:, :4] *= size
+    free = np.arange(5) < 4
+    expected = np.linalg.lstsq(design / [*[size] * 4, 1], targets, rcond=None)[0] if size > 1 else np.zeros((5, 2))
+    if size < 1:
+        expected[4] = targets.mean(axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RankDeficientWarning)
+        ours = least_squares(design, targets, 0.1, free) * np.array([*[size] * 4, 1])[:, None]
+    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)

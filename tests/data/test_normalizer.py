@@ -134,3 +134,11 @@ def test_inputs_are_not_changed(kind):
     x = np.arange(6.0).reshape(3, 2)
     Normalizer.fit(x, kind).apply(x)
     np.testing.assert_array_equal(x, np.arange(6.0).reshape(3, 2))
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-200, 1e-300, 1e300])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_of_any_size_come_to_a_deviation_of_1(size, dtype):
+    x = np.random.default_rng(0).normal(size=(50, 2)) * [size, 1]
+    z = Normalizer.fit(x, "standardize").apply(x, dtype)
+    np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-6)

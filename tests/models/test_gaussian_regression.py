@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from dlcourse import backend, models, nn, optim
+from dlcourse.autograd import Tensor
+from dlcourse.backend.linalg import RankDeficientWarning
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.errors import UserError
 from dlcourse.training.step import TrainStep
@@ -89,3 +91,18 @@ def test_a_perfect_fit_has_no_likelihood() -> None:
 def test_labels_are_no_numbers() -> None:
     with pytest.raises(UserError, match="class labels"):
         models.GaussianRegression((1,), 3).adapt(np.ones((4, 1)), np.array([0, 1, 2, 0]))
+
+
+@pytest.mark.parametrize("away", [1e-9, 1e-7])
+def test_coefficients_that_cancel_beyond_float32_are_left_for_smaller_ones(away: float) -> None:
+    draw = np.random.default_rng(0)
+    a = draw.normal(size=(20, 3))
+    x = np.concatenate([a, a[:, :1] + away * draw.normal(size=(20, 1))], axis=1)
+    y = a @ np.array([[1.0], [2.0], [3.0]]) + 0.1 * draw.normal(size=(20, 1))
+    model = models.GaussianRegression((4,), 1)
+    model.adapt(x.astype("float32"), y.astype("float32"))
+    with pytest.warns(RankDeficientWarning, match="cancel to more digits than float32"):
+        model.fit(x, y)
+    error = model(Tensor(x.astype("float32"))).data[:, :1] - y
+    best = np.linalg.lstsq(np.c_[a, np.ones(20)], y, rcond=None)[1] / 20
+    assert float((error**2).mean()) == pytest.approx(float(best[0]), rel=0.01)
