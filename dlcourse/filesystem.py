@@ -2,14 +2,16 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """What the system says where there is no such thing, unlike a full disk or a broken one."""
 _NO_FOLDERS = _LACKING | {errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
+_STREAMS = {Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd")}
 _said: set[str] = set()
 
 
@@ -21,6 +23,24 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or os.fspath(path)
         raise
+
+
+def write_in_place(path: Path, pieces: Iterable[bytes | memoryview]) -> bool:
+    """Write into a link, a pipe or a device such as ``/dev/stdout``: renaming a new file to its name would destroy it.
+
+    Returns:
+        False where the path is none of these, and nothing is written.
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not path.is_symlink() and (not path.exists() or path.is_file() or path.is_dir()):
+        return False
+    stream = path.absolute().parent in _STREAMS  # a file behind it belongs to the shell, which has written there too
+    pieces = iter(pieces)
+    first = next(pieces)  # what cannot be written shows here, before the file is emptied
+    with open(path, "ab" if stream else "wb") as file:
+        file.writelines(itertools.chain([first], pieces))
+    return True
 
 
 def lock(descriptor: int, path: Path, wait: bool = False) -> bool | None:

@@ -12,8 +12,9 @@ import numpy as np
 
 from dlcourse import backend, tensorfile
 from dlcourse.autograd import Tensor
-from dlcourse.errors import ArgumentError, CheckpointError
-from dlcourse.filesystem import naming, sync
+from dlcourse.characters import encodable
+from dlcourse.errors import ArgumentError, ArgumentTypeError, CheckpointError
+from dlcourse.filesystem import naming, sync, write_in_place
 
 
 def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -26,18 +27,24 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         ArgumentError: the name ends in something else.
     """
     file_format(path)  # before anything is copied from a device
+    if not isinstance(state, Mapping):
+        kind = type(state).__name__
+        raise ArgumentTypeError(f"save: expected arrays by name, such as model.state_dict(), got {kind}")
     arrays = {}
     for name, value in state.items():
         array = value.data if isinstance(value, Tensor) else value
         if not hasattr(array, "dtype"):
             raise TypeError(f"save: {name!r} is {type(array).__name__}, not an array")
         arrays[name] = backend.to_host(array)
+    pieces = [encode(path, arrays)] if file_format(path) == "npz" else tensorfile.pieces(arrays, {})
     target = Path(path)
+    with naming(path):
+        if write_in_place(target, pieces):
+            return
     partial = target.with_name(target.name + ".partial")
     try:
         with naming(path), open(partial, "wb") as file:
-            for piece in [encode(path, arrays)] if file_format(path) == "npz" else tensorfile.pieces(arrays, {}):
-                file.write(piece)
+            file.writelines(pieces)
             file.flush()
             sync(file.fileno(), target)
         os.replace(partial, target)
@@ -77,6 +84,8 @@ def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in arrays.items():
+            if "\0" in name or not encodable(name):
+                raise ArgumentError(f"an npz cannot hold the name {name!r}; take .safetensors")
             if array.dtype.kind not in "biufcUS":
                 raise TypeError(f"{name!r} is of {array.dtype}, which an npz cannot hold; take .safetensors")
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -96,14 +105,23 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
             if file.read(2) == b"PK":
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as archive:
-                    return {name: archive[name] for name in archive.files}
+                    return _arrays_of(archive)
             return _read_safetensors(file)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise CheckpointError(f"{path}: not a readable npz file ({error})") from error
-    except (OSError, ValueError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors or npz file ({error})") from error
+
+
+def _arrays_of(archive: Any) -> dict[str, np.ndarray]:
+    arrays = {name: archive[name] for name in archive.files}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # np.load gives the bytes of what is no array
+            pickled = "; PyTorch's own files hold code: save them as safetensors" if name.endswith(".pkl") else ""
+            raise ValueError(f"{name!r} in it is no array{pickled}")
+    return arrays
 
 
 def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from dlcourse.backend import precision
+from dlcourse.errors import ArgumentError
 
 PIECE = 1 << 22
 """Bytes at a time."""
@@ -30,7 +31,10 @@ def pieces(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Ite
 
     Raises:
         TypeError: an array of a type that the format lacks.
+        ArgumentError: an array has the name that the format keeps for itself.
     """
+    if "__metadata__" in arrays:
+        raise ArgumentError("safetensors keeps the name '__metadata__' for itself; give the array another")
     # Wide types first, so that each array is aligned.
     order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}

@@ -8,9 +8,12 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import dlcourse as dl
 from dlcourse import cli, filesystem
+from dlcourse.training.atomic import write_output
 from tests.experiment.samples import NET, changed, only_run, write
 
 LACKING = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL]
@@ -132,3 +135,22 @@ def test_memory_that_runs_out_in_a_checkpoint_leaves_the_one_before(tmp_path: Pa
     assert checkpoint.read(run / "checkpoints" / "last.safetensors").state["step"] in (3, 6)
     assert not list((run / "checkpoints").glob(".*"))
     assert json.loads((run / "result.json").read_text())["status"] == "failed"
+
+
+def test_what_the_user_names_is_written_through_a_link_and_into_a_pipe(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.npz", tmp_path / "link.npz", tmp_path / "pipe.csv"
+    link.symlink_to(real)
+    dl.save(link, {"a": np.arange(3)})
+    assert link.is_symlink()
+    assert dl.load(real)["a"].tolist() == [0, 1, 2]
+    with pytest.raises(TypeError):
+        dl.save(link, {"a": np.array([{}])})
+    assert dl.load(real)["a"].tolist() == [0, 1, 2]
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_output(pipe, b"x,y\n")
+    assert os.read(reader, 100) == b"x,y\n"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    write_output(Path("/dev/null"), b"x")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)  # root's rename would have replaced the device

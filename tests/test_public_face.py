@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -117,6 +118,29 @@ def test_save_pickles_nothing(tmp_path) -> None:
     with pytest.raises(TypeError, match="'a' is of object, which an npz cannot hold"):
         dl.save(tmp_path / "w.npz", {"a": np.array([{}])})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "message"),
+    [
+        ("w.safetensors", {"__metadata__": np.ones(2)}, "keeps the name '__metadata__' for itself"),
+        ("w.npz", {"a\0b": np.ones(2)}, "cannot hold the name"),
+        ("w.npz", {"\udc80": np.ones(2)}, "cannot hold the name"),
+        ("w.npz", [np.ones(2)], "expected arrays by name, such as model.state_dict"),
+        ("w.npz", nn.Linear(2, 3), "expected arrays by name, such as model.state_dict"),
+    ],
+)
+def test_save_refuses_what_could_not_be_loaded(tmp_path, name: str, state: object, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        dl.save(tmp_path / name, state)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_archive_of_other_things_is_no_state(tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "weights.pt", "w") as archive:  # as PyTorch's files are
+        archive.writestr("weights/data.pkl", b"code")
+    with pytest.raises(CheckpointError, match="'weights/data.pkl' in it is no array; PyTorch's own files hold code"):
+        dl.load(tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize("ending", ["npz", "safetensors"])

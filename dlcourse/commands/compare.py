@@ -23,17 +23,17 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse.errors import UserError
     from dlcourse.sweeps import compare
-    from dlcourse.training.atomic import write_bytes
+    from dlcourse.training.atomic import write_output
 
     if args.csv and Path(args.csv).suffix.lower() not in ("", ".csv"):
         raise UserError(f"--csv {args.csv}: this writes comma-separated values; give a name that ends in .csv")
     records = compare.collect(args.folders)
     if args.sort:
         records = compare.sorted_by(records, args.sort)
-    print(compare.comparison(records, shutil.get_terminal_size((120, 24)).columns))
+    print(compare.comparison(records, shutil.get_terminal_size((120, 24)).columns), flush=True)
     for record in records:
         if record.problem:
             print(f"dlcourse: note: {record.label} is {record.status}: {record.problem}", file=sys.stderr)
     if args.csv:
-        write_bytes(Path(args.csv), compare.comparison_csv(records).encode())
+        write_output(Path(args.csv), compare.comparison_csv(records).encode())
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from dlcourse.errors import UserError
 from dlcourse.experiment.trained import Trained
 from dlcourse.serialize import encode, file_format
-from dlcourse.training.atomic import write_bytes
+from dlcourse.training.atomic import write_output
 
 
 def export(trained: Trained, path: Path) -> list[str]:
@@ -18,7 +18,7 @@ def export(trained: Trained, path: Path) -> list[str]:
     Returns:
         The names of the arrays.
     Raises:
-        UserError: the file's name ends otherwise, or its folder is not there.
+        UserError: the file's name ends otherwise, its folder is not there, or it is a file that a run needs.
         DlcourseError: it cannot be written.
     """
     if not path.suffix:
@@ -26,8 +26,16 @@ def export(trained: Trained, path: Path) -> list[str]:
     file_format(path)
     if not path.parent.is_dir():
         raise UserError(f"--to {path}: there is no folder {path.parent}")
+    if _is_a_runs_own(path):
+        raise UserError(f"--to {path}: is a file of a run, which the weights alone would destroy; take another name")
     arrays = trained.model.state_dict()
     arrays.update({f"normalizer.{name}": array for name, array in trained.normalizer.state_dict().items()})
     texts = {"config": trained.config.dump(), "inputs": json.dumps(trained.inputs.to_json())}
-    write_bytes(path, encode(path, arrays, texts))
+    write_output(path, encode(path, arrays, texts))
     return list(arrays)
+
+
+def _is_a_runs_own(path: Path) -> bool:
+    """Whether the path is a checkpoint of a run, or its predictions."""
+    folder = path.resolve().parent
+    return (folder / "latest.json").exists() or (path.name == "predictions.npz" and (folder / "config.yaml").exists())

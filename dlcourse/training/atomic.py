@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from dlcourse.characters import encodable
 from dlcourse.errors import DlcourseError
-from dlcourse.filesystem import sync, sync_folder
+from dlcourse.filesystem import sync, sync_folder, write_in_place
 from dlcourse.records.writing import create
 
 TEMPORARY = ".partial"
@@ -58,6 +58,18 @@ def write_by(write: Callable[[BinaryIO], Any], path: Path, durable: bool = True)
 def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
     """Replace ``path`` by this content, see :func:`write_by`."""
     write_by(lambda file: file.write(content), path, durable)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that the user named: as :func:`write_bytes`, but through a link, and into a pipe or a device.
+
+    Raises:
+        DlcourseError: it cannot be written.
+    """
+    with loud(path):
+        written = write_in_place(path, [content])
+    if not written:
+        write_bytes(path, content)
 
 
 def copy(source: Path, path: Path) -> None:

@@ -328,3 +328,12 @@ def test_a_missing_cell_gets_the_mean_of_the_runs_training_part(tmp_path: Path, 
     x = np.array([[fill if not a else float(a)] for a, _ in cells])
     y = np.array([[float(b)] for _, b in cells])
     assert found == pytest.approx(np.mean((trained.predict(x) - y) ** 2), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.safetensors", "predictions.npz"])
+def test_an_export_destroys_no_file_of_a_run(net: Path, name: str, capsys) -> None:
+    before = (net / name).read_bytes()
+    assert main(["export", str(net), "--to", str(net / name)]) == 2
+    assert "is a file of a run" in capsys.readouterr().err
+    assert (net / name).read_bytes() == before
+    assert main(["export", str(net), "--to", str(net / "weights.npz")]) == 0
