@@ -9,7 +9,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from dlcourse.data.bounds import check_size
 from dlcourse.data.cells import identity
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Known
 from dlcourse.data.doubts import many_names
 from dlcourse.data.encoder import categories
 from dlcourse.data.files import find
@@ -71,11 +71,9 @@ class Arrays:
         x, x_test = (_inputs(path, name, arrays.get(name)) for name in ("x", "x_test"))
         _note_layout(path, x)
         targets = [arrays[name] for name in ("y", "y_test") if name in arrays]
-        y, task, names = _targets(path, targets, self.task, len(x))
-        if self.class_names is not None:
-            if task != "classification" or len(self.class_names) < len(names):
-                raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(names)} classes")
-            names = tuple(self.class_names)
+        y, task, names = _targets(path, targets, self.task, len(x), self.class_names)
+        if self.class_names is not None and (task != "classification" or len(self.class_names) < len(names)):
+            raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(names)} classes")
         width = x.shape[1] if x.ndim == 2 else 0
         if self.feature_names is not None and len(self.feature_names) != width:
             raise ConfigError(f"data.feature_names: {len(self.feature_names)} names for {width} columns")
@@ -91,6 +89,15 @@ class Arrays:
             test=None if x_test is None else (x_test, y[1]),
             source=str(path),
         )
+
+    def load_known(self, known: Known) -> Dataset:
+        """Read the file with the classes of a trained model.
+
+        Raises:
+            DataError: as :meth:`load`; or a class is not among them.
+        """
+        task = "classification" if known.class_names else "regression"
+        return replace(self, task=task, class_names=known.class_names or None).load(0)
 
 
 def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
@@ -200,9 +207,9 @@ def _inputs(path: Path, name: str, x: np.ndarray | None) -> np.ndarray | None:
 
 
 def _targets(
-    path: Path, targets: list[np.ndarray], task: str | None, samples: int
+    path: Path, targets: list[np.ndarray], task: str | None, samples: int, given: tuple[str, ...] | None
 ) -> tuple[list[np.ndarray], Literal["regression", "classification"], tuple[str, ...]]:
-    """The targets of all parts, the task that their type tells, and the classes."""
+    """The targets of all parts, the task that their type tells, and the classes: ``given``, or those that show."""
     kinds = {y.dtype.kind for y in targets}
     if not kinds <= set("buifU") or ("U" in kinds and len(kinds) > 1) or 0 in {y.ndim for y in targets}:
         raise DataError(f"{path}: y is {targets[0].dtype}, expected numbers or texts, one a sample")
@@ -226,12 +233,16 @@ def _targets(
         raise DataError(f"{path}: class labels have shape {targets[0].shape}, expected (N,)")
     if "U" in kinds:
         spellings, places = np.unique(np.concatenate(targets), return_inverse=True)
-        names = categories(np.concatenate(targets).tolist())
+        names = given or categories(np.concatenate(targets).tolist())
         codes = {identity(name): code for code, name in enumerate(names)}
+        strange = next((each for each in spellings.tolist() if identity(each) not in codes), None)
+        if strange is not None:
+            raise DataError(f"{path}: y has {strange!r}, which is none of the classes {', '.join(names)}")
         labels = np.array([codes[identity(each)] for each in spellings.tolist()], dtype=np.int64)[places.reshape(-1)]
-        return np.split(labels, np.cumsum([len(y) for y in targets])[:-1]), "classification", names
+        return np.split(labels, np.cumsum([len(y) for y in targets])[:-1]), "classification", tuple(names)
+    bound = max(samples, len(given or ()))
     for y in targets:
-        wrong = (y != np.floor(y)) | (y < 0) | (y >= samples) if y.size else np.zeros(0, dtype=bool)
+        wrong = (y != np.floor(y)) | (y < 0) | (y >= bound) if y.size else np.zeros(0, dtype=bool)
         if wrong.any():
             row = int(wrong.argmax())
             raise DataError(
@@ -239,4 +250,5 @@ def _targets(
                 f"than the {samples} samples"
             )
     classes = 1 + max((int(y.max()) for y in targets if y.size), default=0)
-    return [y.astype(np.int64) for y in targets], "classification", tuple(str(c) for c in range(classes))
+    names = given if given and classes <= len(given) else tuple(str(each) for each in range(classes))
+    return [y.astype(np.int64) for y in targets], "classification", tuple(names)

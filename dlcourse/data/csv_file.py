@@ -11,7 +11,7 @@ import numpy as np
 from dlcourse.characters import canonical
 from dlcourse.data.bounds import check_size
 from dlcourse.data.cells import Notation, check_notation, identity, is_missing
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Known
 from dlcourse.data.encoder import Column, TableEncoder, column_of, refuse_missing
 from dlcourse.data.files import find
 from dlcourse.data.table import Table, read_table
@@ -107,6 +107,22 @@ class Csv:
         target = self._column(table, self.target, self.target in codes)
         if target.categories is not None and self.task == "regression":
             raise ConfigError(f"data.task: the target {self.target!r} holds text, so it cannot be a regression")
+        return self._dataset(table, columns, target, "mean" in self._rules().values() or self.missing == "mean")
+
+    def load_known(self, known: Known) -> Dataset:
+        """Read the file with the columns, categories and classes of a trained model.
+
+        Raises:
+            DataError: as :meth:`load`; or a category or a class is not among them.
+        """
+        if known.encoder is None or self.target in (names := [column.name for column in known.encoder.columns]):
+            return self.load(0)
+        if self.features is not None and set(self.features) != set(names):
+            raise DataError(f"these data do not fit the model: features {list(self.features)}, trained with {names}")
+        target = Column(self.target, known.class_names or None)
+        return self._dataset(self._read(self.path), list(known.encoder.columns), target, False)
+
+    def _dataset(self, table: Table, columns: list[Column], target: Column, fill_missing: bool) -> Dataset:
         x, y = self._arrays(table, columns, target)
         units = {name: (self.units or {}).get(name, "") for name in table.header}
         for name in self.units or ():
@@ -122,7 +138,7 @@ class Csv:
             class_names=target.categories or (),
             test=self._arrays(self._read(self.test_path), columns, target) if self.test_path else None,
             preprocess=TableEncoder(tuple(columns), self.delimiter, self._notation),
-            fill_missing="mean" in self._rules().values() or self.missing == "mean",
+            fill_missing=fill_missing,
             source=str(table.path),
         )
 

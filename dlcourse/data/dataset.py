@@ -60,6 +60,14 @@ class Dataset:
         return TableEncoder(tuple(Column(name) for name in self.feature_names))
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a trained model knows of its data."""
+
+    encoder: TableEncoder | None
+    class_names: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """One split: raw host arrays, and which samples of the data set they are (of its own test part, if it has one)."""

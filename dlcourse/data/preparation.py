@@ -9,7 +9,7 @@ import numpy as np
 from dlcourse import registry
 from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, Split
 from dlcourse.data import splits
-from dlcourse.data.dataset import Data, Dataset, Part, check
+from dlcourse.data.dataset import Data, Dataset, Known, Part, check
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.rows import Rows
@@ -19,14 +19,14 @@ COMMON = frozenset(field.name for field in fields(DataOptions))
 """The keys of a config's ``data`` section that all data sets share."""
 
 
-def prepare(section: Mapping[str, Any], seed: int, fill: np.ndarray | None = None) -> Data:
+def prepare(section: Mapping[str, Any], seed: int, known: Known | None = None) -> Data:
     """Load the data set that a section names, split it, and fit the normalizer on the training part.
 
     Args:
         section: ``name``, the data set's parameters, and the keys of ``DataOptions``; what is left out has its default.
         seed: draws a synthetic data set (unless it has a seed of its own) and chooses the split.
-        fill: (D,) what is put where x misses a value, under the rule ``mean``: a trained model's own means. Left out,
-            the means over the training part.
+        known: what a trained model knows of columns and classes, by which a table or arrays are read then: a file of
+            few rows need not show all categories.
     Raises:
         ConfigError: a key or a split that cannot be.
         DataError: the data are not as they should be.
@@ -36,13 +36,12 @@ def prepare(section: Mapping[str, Any], seed: int, fill: np.ndarray | None = Non
     named = registry.build("data", spec)
     if hasattr(named, "parts"):
         return _sequence(named, options)
-    dataset: Dataset = named.load(seed)
+    dataset: Dataset = named.load_known(known) if known and hasattr(named, "load_known") else named.load(seed)
     check(dataset)
     _check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
-        fits = fill is not None and len(fill) == dataset.x.shape[1]  # other columns are refused by whoever gave it
-        dataset = _filled(dataset, fill if fits else _means(dataset, index["train"]))
+        dataset = _filled(dataset, _means(dataset, index["train"]))
     parts = {}
     for name, rows in index.items():
         own = name == "test" and dataset.test is not None

@@ -14,6 +14,8 @@ from dlcourse.backend import precision
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Part, prepare
+from dlcourse.data.dataset import Known
+from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.files import looking_in
 from dlcourse.data.preparation import COMMON
 from dlcourse.errors import (
@@ -178,7 +180,7 @@ def _evaluated(
     section = dict(config.data["data"])
     if split == "all":
         section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
-    found = prepare(section, config.data["seed"], _fill(trained.inputs))
+    found = prepare(section, config.data["seed"], _known(trained.inputs))
     if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
         again = split == "all" or config is not trained.config
         own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
@@ -193,10 +195,9 @@ def _evaluated(
         return {name: evaluate(trained.model, trained.loader(parts[name]), metrics) for name in chosen}
 
 
-def _fill(inputs: Inputs) -> np.ndarray | None:
-    """What the run puts where a cell is missing, (D,); None where it knows no such values."""
-    columns = [] if inputs.encoder is None else [column["fill"] for column in inputs.encoder["columns"]]
-    return np.concatenate(columns) if columns and all(columns) else None
+def _known(inputs: Inputs) -> Known:
+    encoder = None if inputs.encoder is None else TableEncoder.from_json(inputs.encoder)
+    return Known(encoder, tuple(inputs.class_names))
 
 
 def units(trained: Trained) -> dict[str, str]:

@@ -9,6 +9,8 @@ import pytest
 
 from dlcourse import registry
 from dlcourse.data import prepare
+from dlcourse.data.arrays import Arrays
+from dlcourse.data.dataset import Known
 from dlcourse.errors import ConfigError, DataError, UserError
 
 
@@ -220,3 +222,20 @@ def test_damaged_files_give_one_clear_error(tmp_path):
         else:  # a bit that means nothing, as in a file's time stamp
             np.testing.assert_array_equal(data.x[:, 0], np.arange(40.0))
     assert refused > len(damaged) * 0.8
+
+
+def test_names_that_are_given_say_which_text_is_which_label(tmp_path) -> None:
+    path = save(tmp_path, x=np.ones((3, 2)), y=np.array(["b", "a", "b"]))
+    data = load(path, class_names=["b", "a", "c"])
+    assert data.class_names == ("b", "a", "c") and data.y.tolist() == [0, 1, 0]
+    with pytest.raises(DataError, match="y has 'b', which is none of the classes a, c"):
+        load(path, class_names=["a", "c"])
+
+
+def test_few_samples_have_the_classes_that_a_model_knows(tmp_path) -> None:
+    known = Known(None, ("cat", "dog", "owl"))
+    path = save(tmp_path, x=np.ones((2, 4, 4, 3), "uint8"), y=np.array([2, 0]))
+    data = Arrays(path).load_known(known)
+    assert data.y.tolist() == [2, 0] and data.class_names == known.class_names
+    with pytest.raises(UserError, match="3 names for 5 classes|label 4"):
+        Arrays(save(tmp_path, x=np.ones((2, 2)), y=np.array([4, 0]))).load_known(known)

@@ -337,3 +337,25 @@ def test_an_export_destroys_no_file_of_a_run(net: Path, name: str, capsys) -> No
     assert "is a file of a run" in capsys.readouterr().err
     assert (net / name).read_bytes() == before
     assert main(["export", str(net), "--to", str(net / "weights.npz")]) == 0
+
+
+def test_other_data_may_lack_categories_and_classes_of_the_run(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{'ABC'[i % 3]},{'low' if i < 15 else 'high'}" for i in range(30)]
+    head = "size,city,cost\n"
+    Path("all.csv").write_text(head + "\n".join(rows) + "\n")
+    Path("few.csv").write_text(head + "3,A,low\n29,C,high\n")
+    Path("one.csv").write_text("cost,other,city,size\nhigh,9,B,29\n")
+    Path("city.csv").write_text(head + "3,D,low\n")
+    Path("class.csv").write_text(head + "3,A,medium\n")
+    config = {**NET, "data": {"name": "csv", "path": "all.csv", "target": "cost", "split": {"train": 0.8, "val": 0.2}}}
+    trained = load_run(go(config, tmp_path / "runs"))
+    logits = trained.predict(np.array([[3.0, 1, 0, 0], [29, 0, 0, 1], [29, 0, 1, 0]]))
+    labels = np.array([trained.inputs.class_names.index(each) for each in ("low", "high", "high")])
+    right = logits.argmax(axis=1) == labels
+    assert evaluate_run(trained, data=["data.path=few.csv"])["all"]["accuracy"] == right[:2].mean()
+    assert evaluate_run(trained, data=["data.path=one.csv"])["all"]["accuracy"] == right[2]
+    with pytest.raises(UserError, match="column 'city' has 'D', which the data to train with never had"):
+        evaluate_run(trained, data=["data.path=city.csv"])
+    with pytest.raises(UserError, match="column 'cost' has 'medium', which the data to train with never had"):
+        evaluate_run(trained, data=["data.path=class.csv"])
