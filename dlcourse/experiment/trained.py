@@ -75,10 +75,21 @@ class Trained:
         return Loader(part, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """The model's outputs for raw inputs (N, *in_shape), both on the host."""
-        with backend.use(self.backend):
+        """The model's outputs for raw inputs (N, *in_shape), both on the host.
+
+        Raises:
+            UserError: the inputs are not as the model takes them; or too large for the numbers it computes with.
+        """
+        if not self.inputs.symbols:
+            x = self.inputs.checked(np.asarray(x))
+        with backend.use(self.backend), np.errstate(over="ignore", invalid="ignore"):
             loader = self.loader(Part(x, np.zeros((len(x), 1)), np.arange(len(x))))
-            return np.concatenate([backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
+            found = np.concatenate([backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
+        lost = np.isnan(found) if self.inputs.task == "classification" else ~np.isfinite(found)
+        if lost.any():
+            row = int(lost.reshape(len(found), -1).any(axis=1).argmax())
+            raise UserError(f"input {row + 1}: the model's answer is no finite number: too large for {self.dtype}?")
+        return found
 
 
 def load_run(path: str | os.PathLike, device: str | None = None, which: str | None = None) -> Trained:

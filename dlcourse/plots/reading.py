@@ -1,6 +1,9 @@
 """Read the files of a folder forgivingly: what is missing is empty, what is damaged is empty and noted."""
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,10 @@ from dlcourse.characters import visible
 from dlcourse.records import parse_events, parse_json, sound
 
 SPLITS = ("train", "val", "test")
+
+_DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, RuntimeError, SyntaxError,
+           AttributeError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)  # fmt: skip
+"""What reading a damaged archive raises."""
 
 
 class Folder:
@@ -55,11 +62,11 @@ class Folder:
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of an npz file, never unpickled; or none."""
         try:
-            with np.load(self.path / name, allow_pickle=False) as archive:
+            with open(self.path / name, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        except _DAMAGE as error:
             self._note(name, error)
             return {}
 

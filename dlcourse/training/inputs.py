@@ -137,12 +137,12 @@ class Inputs:
             x = encoder.encode({column.name: cell for column, cell in zip(encoder.columns, cells, strict=True)})
         except DataError as error:
             raise UserError(f"input {shown!r}: {error}; expected {self.expected()}{no_file}") from error
-        return self._checked(x, shown)
+        return self.checked(x, shown)
 
     def _csv(self, source: Source) -> np.ndarray:
         if self.encoder is None:
             raise UserError(f"{source.name}: expected {self.expected()}")
-        return self._checked(TableEncoder.from_json(self.encoder).parse(source.read(), source.name), source.name)
+        return self.checked(TableEncoder.from_json(self.encoder).parse(source.read(), source.name), source.name)
 
     def _npz(self, source: Source) -> np.ndarray:
         try:
@@ -151,7 +151,7 @@ class Inputs:
             raise UserError(f"{source.name}: not a readable npz file ({error})") from error
         if x is None:
             raise UserError(f"{source.name}: holds no array; expected {self.expected()}")
-        return self._checked(x[None] if x.shape == tuple(self.in_shape) else x, source.name)
+        return self.checked(x[None] if x.shape == tuple(self.in_shape) else x, source.name)
 
     def _picture(self, source: Source) -> np.ndarray:
         if len(self.in_shape) != 3:
@@ -160,15 +160,22 @@ class Inputs:
         there = picture_shape(source)
         if there[:2] != (height, width):  # before it is unpacked: it may declare any size
             raise UserError(f"{source.name}: got inputs of shape {there}, expected {self.expected()}")
-        return self._checked(read_picture(source, channels)[None], source.name)
+        return self.checked(read_picture(source, channels)[None], source.name)
 
-    def _checked(self, x: np.ndarray, source: str) -> np.ndarray:
+    def checked(self, x: np.ndarray, source: str = "input") -> np.ndarray:
+        """Inputs (N, *in_shape) as numbers with a fraction, or pictures in uint8.
+
+        Raises:
+            UserError: they are none, or have another shape; or one is no finite number.
+        """
         if x.shape[1:] != tuple(self.in_shape) or x.dtype.kind not in "iuf":
             turned = len(self.in_shape) == 3 and x.shape[1:] == (self.in_shape[2], *self.in_shape[:2])
             hint = "; PyTorch's layout? x.transpose(0, 2, 3, 1) turns it" if turned else ""
             raise UserError(
                 f"{source}: got inputs of shape {x.shape[1:]} ({x.dtype}), expected {self.expected()}{hint}"
             )
+        if not len(x):
+            raise UserError(f"{source}: holds no samples")
         if x.dtype.kind == "i":
             x = x.astype(np.float64)  # whole numbers in a file are quantities; symbols come as a text
         if x.dtype.kind == "f" and not np.isfinite(x).all():

@@ -359,3 +359,21 @@ def test_other_data_may_lack_categories_and_classes_of_the_run(tmp_path: Path, m
         evaluate_run(trained, data=["data.path=city.csv"])
     with pytest.raises(UserError, match="column 'cost' has 'medium', which the data to train with never had"):
         evaluate_run(trained, data=["data.path=class.csv"])
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.ones((0, 2)), "holds no samples"),
+        (np.ones((3, 2, 1)), "got inputs of shape"),
+        (np.ones((3, 2), complex), "got inputs of shape .*complex128"),
+        (np.full((3, 2), np.nan), "not a finite number"),
+        (np.full((3, 2), 1e300), "input 1: the model's answer is no finite number: too large for float32"),
+    ],
+)
+def test_what_a_model_cannot_take_is_one_clear_error(net: Path, x: np.ndarray, message: str) -> None:
+    trained = load_run(net)
+    with pytest.raises(UserError, match=message):
+        trained.predict(x)
+    whole = trained.predict(np.array([[1, 2]]))
+    np.testing.assert_array_equal(whole, trained.predict(np.array([[1.0, 2.0]])))

@@ -98,3 +98,15 @@ def test_a_run_that_has_written_nothing_yet(tmp_path: Path) -> None:
     view = RunView(tmp_path)
     assert (view.name, view.status, view.task, view.parts, view.metrics) == ("early", "running", "", {}, {})
     assert view.history.train == [] and view.config == {}
+
+
+def test_an_archive_with_damage_anywhere_is_noted(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "whole.npz", x=np.arange(200.0), y=np.arange(3))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [*range(0, 60), *rng.integers(0, len(whole), 200)]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / "a.npz").write_bytes(damaged)
+        folder = Folder(tmp_path)
+        assert bool(folder.arrays("a.npz")) != bool(folder.damage)
