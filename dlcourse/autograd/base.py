@@ -14,7 +14,7 @@ from dlcourse.autograd.function import Function, InFloat32
 from dlcourse.autograd.graph import Node, mode, walk_back
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.half import WIDE, half_among
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -158,6 +158,11 @@ def apply(function: Function, *inputs: Any) -> Any:
         raise ShapeError(f"{_described(function, arrays, 'shape')} do not fit: {error}") from error
     except TypeError as error:
         raise TypeError(f"{_described(function, arrays, 'dtype')} do not go: {error}") from error
+    except OverflowError as error:
+        raise ArgumentError(
+            f"{_described(function, arrays, 'dtype')}: {error}; bring the tensor to a wider type first, as in "
+            "x.to(dtype='int64') or 'float32'"
+        ) from error
     several, new = isinstance(value, tuple), TensorBase.tensor_class
     # NumPy gives a scalar where a result has no axes; a tensor always holds an array.
     outputs = [

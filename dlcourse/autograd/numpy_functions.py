@@ -78,11 +78,51 @@ def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> T
     return x.var(axis, correction=ddof, keepdims=keepdims)
 
 
+def _squeeze(a: Any, axis: Any = None) -> Tensor:
+    over = range(a.ndim) if axis is None else axes.several("squeeze", a.shape, axis)
+    places = (over,) if isinstance(over, int) else over or ()
+    longer = [place for place in places if axis is not None and a.ndim and a.shape[place] != 1]
+    if longer:
+        raise ShapeError(f"np.squeeze: axis {longer[0]} of {a.shape} has the length {a.shape[longer[0]]}, expected 1")
+    return a.reshape(tuple(size for i, size in enumerate(a.shape) if i not in places or size != 1))
+
+
+def _expand_dims(a: Any, axis: Any) -> Tensor:
+    count = a.ndim + (len(axis) if isinstance(axis, tuple | list) else 1)
+    places = axes.several("expand_dims", (1,) * count, axis)
+    sizes = iter(a.shape)
+    return a.reshape(tuple(1 if i in np.atleast_1d(places) else next(sizes) for i in range(count)))
+
+
+def _split(a: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+    place = axes.single("split", a.shape, axis)
+    parts = np.split(np.arange(a.shape[place]), indices_or_sections)
+    before = (slice(None),) * place
+    return [a[(*before, slice(part[0], part[-1] + 1) if len(part) else slice(0, 0))] for part in parts]
+
+
+def _atleast(count: int, arrays: Any) -> list[Any]:
+    """The arrays with axes of length 1 before theirs, until they have so many."""
+    raised = map(_array, arrays)
+    return [one.reshape((*(1,) * (count - one.ndim), *one.shape)) if one.ndim < count else one for one in raised]
+
+
+def _hstack(tup: Any) -> Tensor:
+    arrays = _atleast(1, tup)
+    return _concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1)
+
+
+def _column_stack(tup: Any) -> Tensor:
+    return _concatenate([one.reshape((-1, 1)) if one.ndim < 2 else one for one in map(_array, tup)], 1)
+
+
 FUNCTIONS: dict[Callable, Callable] = {
     np.sum: lambda a, axis=None, keepdims=False: a.sum(axis, keepdims),
     np.mean: lambda a, axis=None, keepdims=False: a.mean(axis, keepdims),
     np.max: lambda a, axis=None, keepdims=False: a.max(axis=axis, keepdims=keepdims),
     np.min: lambda a, axis=None, keepdims=False: a.min(axis=axis, keepdims=keepdims),
+    np.amax: lambda a, axis=None, keepdims=False: a.max(axis=axis, keepdims=keepdims),
+    np.amin: lambda a, axis=None, keepdims=False: a.min(axis=axis, keepdims=keepdims),
     np.var: _var,
     np.std: lambda a, axis=None, ddof=0, keepdims=False: _var(a, axis, ddof, keepdims).sqrt(),
     np.clip: clip,
@@ -90,6 +130,12 @@ FUNCTIONS: dict[Callable, Callable] = {
     np.ravel: lambda a: a.reshape(-1),
     np.transpose: lambda a, axes=None: a.transpose(*(() if axes is None else (axes,))),
     np.swapaxes: lambda a, axis1, axis2: a.transpose(axis1, axis2),
+    np.squeeze: _squeeze,
+    np.expand_dims: _expand_dims,
+    np.split: _split,
+    np.vstack: lambda tup: _concatenate(_atleast(2, tup)),
+    np.hstack: _hstack,
+    np.column_stack: _column_stack,
     np.dot: _dot,
     np.concatenate: _concatenate,
     np.stack: _stack,

@@ -165,6 +165,10 @@ class Operators(TensorBase):
 
     # --- indexing -----------------------------------------------------------------------------------------------------
 
+    def __contains__(self, value: Any) -> bool:
+        """Whether any element equals the value, as in PyTorch and NumPy."""
+        return bool((self == value).data.any())
+
     def __len__(self) -> int:
         return len(self.data)
 

@@ -150,8 +150,10 @@ class Var(Reduction):
         centred = x - self.mean
         squares: Any = self.total(centred * centred)
         left = self.count - self.correction
-        # Of too few elements, and of none, there is no variance: not a number, as PyTorch has it.
-        return self.finished(squares / left if left > 0 and self.count else squares * math.nan)
+        if left > 0:
+            return self.finished(squares / left if self.count else squares * math.nan)
+        # Of too few elements there is no variance: 0 / 0, or infinity where they differ, as PyTorch has it.
+        return self.finished(xp_of(squares).where(squares > 0, squares.dtype.type(math.inf), squares * math.nan))
 
     def backward(self, dout: Array) -> Array:
         left = self.count - self.correction

@@ -123,3 +123,30 @@ def test_every_entry_takes_what_numpy_gives_it() -> None:
         result = own(*[leaf() + 3] * ufunc.nin)
         assert isinstance(result, Tensor), ufunc
     assert all(callable(own) for own in FUNCTIONS.values())
+
+
+JOINING = {
+    "vstack": lambda t: np.vstack([t, np.ones((1, 2), "float32")]),
+    "vstack rows": lambda t: np.vstack([t[0], t[1]]),
+    "hstack": lambda t: np.hstack([t, t]),
+    "hstack rows": lambda t: np.hstack([t[0], t[1]]),
+    "column_stack": lambda t: np.column_stack([t[0], t, t[1]]),
+    "squeeze": lambda t: np.squeeze(t.reshape(1, 2, 1, 2)),
+    "squeeze one": lambda t: np.squeeze(t.reshape(1, 2, 1, 2), axis=-2),
+    "expand_dims": lambda t: np.expand_dims(t, 1),
+    "expand_dims of two": lambda t: np.expand_dims(t, (0, -1)),
+    "split": lambda t: np.split(t, 2, axis=1)[1],
+    "split at": lambda t: np.split(t, [1])[0],
+    "amax": lambda t: np.amax(t, axis=1),
+    "amin": lambda t: np.amin(t),
+}
+
+
+@pytest.mark.parametrize("name", JOINING)
+def test_shapes_and_joins_are_numpys_and_recorded(name: str) -> None:
+    t = leaf()
+    got, expected = JOINING[name](t), JOINING[name](np.asarray(t.detach()))
+    assert isinstance(got, Tensor) and got.shape == expected.shape
+    np.testing.assert_array_equal(got.detach(), expected)
+    (got * got).sum().backward()
+    assert np.count_nonzero(t.grad) > 0

@@ -8,7 +8,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import functional as F
 from dlcourse.autograd import Function, Tensor, apply, as_tensor, no_grad, tensor
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
 
 
 def test_tensor_copies_and_keeps_types(device: str) -> None:
@@ -315,3 +315,24 @@ def test_of_nothing_there_is_no_extreme_and_the_mean_is_no_number() -> None:
 def test_labels_beyond_the_outputs_say_how_many_there_are() -> None:
     with pytest.raises(ShapeError, match=r"labels are in 0..2, got 1..5: the model has 3 outputs, one for each class"):
         F.cross_entropy(tensor(np.zeros((2, 3))), np.array([1, 5]))
+
+
+@pytest.mark.parametrize(("shape", "correction"), [((3,), 3), ((3,), 4), ((2, 3), 7), ((1,), 1), ((0,), 1)])
+def test_the_variance_of_too_few_elements_is_infinite_or_nan(shape: tuple[int, ...], correction: int) -> None:
+    x = np.arange(np.prod(shape), dtype="float32").reshape(shape)
+    with np.errstate(all="raise"):
+        found = tensor(x).var(correction=correction).item()
+    assert np.isposinf(found) if x.size > 1 else np.isnan(found)  # as torch.var
+
+
+@pytest.mark.parametrize("call", [lambda x: x + -1, lambda x: x * 300, lambda x: 256 - x, lambda x: np.maximum(x, -1)])
+def test_a_number_that_a_type_cannot_hold_is_named(call) -> None:
+    x = tensor(np.array([1, 2], "uint8"))
+    with pytest.raises(ArgumentError, match="uint8.*out of bounds for uint8; bring the tensor to a wider type"):
+        call(x)
+    assert (x > -1).numpy().all() and not (x == 256).numpy().any()
+
+
+def test_in_asks_for_any_element() -> None:
+    x = tensor(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert 3.0 in x and 5 not in x
