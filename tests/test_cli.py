@@ -437,3 +437,12 @@ def test_a_data_sets_picture_is_a_png_and_nothing_else(capsys, tmp_path) -> None
     assert cli.main([*images, "--picture", str(tmp_path / "x.pdf")]) == 2
     assert "this writes a PNG; give a name that ends in .png" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_validate_takes_changes_as_run_does(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", "rent_line"]) == 0
+    assert cli.main(["validate", "rent_line.yaml", "seed=3"]) == 0
+    for change, said in (("seed=-1", "seed: expected a whole number of at least 0"), ("train.ema=1", "below 1")):
+        assert cli.main(["validate", "rent_line.yaml", change]) == 2
+        assert said in capsys.readouterr().err

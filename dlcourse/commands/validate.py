@@ -16,20 +16,22 @@ MAX_SYNTHETIC_SAMPLES = 20_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="files to check")
+    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="files to check, and key=value to change in each")
 
 
 def main(args: argparse.Namespace) -> int:
+    import os
     import sys
 
     from dlcourse import config
     from dlcourse.config.rules import choice_notes
     from dlcourse.errors import ConfigError
 
+    changes = [text for text in args.configs if "=" in text and not os.path.exists(text)]
     wrong = 0
-    for path in args.configs:
+    for path in (text for text in args.configs if text not in changes):
         try:
-            checked = config.load(path)
+            checked = config.load(path, changes)
             if checked.data["sweep"]:
                 from dlcourse.sweeps.expansion import expand
 

@@ -28,6 +28,8 @@ def parse_overrides(overrides: Overrides) -> tuple[dict[str, Any], str]:
     if isinstance(overrides, Mapping):
         return {path: plain(value, path) for path, value in overrides.items()}, "overrides"
     source = "command line"
+    if isinstance(overrides, str):
+        raise ConfigError(f"overrides: expected a mapping or a list of key=value, got the text {overrides!r}")
     found: dict[str, Any] = {}
     problems: list[Problem] = []
     for text in overrides:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import Field
 
 from dlcourse.config.component import Component
-from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positive, Seed
+from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positive, Probability, Seed
 
 __all__ = [
     "OPTIONS",
@@ -211,7 +211,7 @@ class TrainOptions:
     l1: NonNegative = 0.0
     l2: NonNegative = 0.0
     accumulate: Count = 1
-    ema: Fraction | None = None
+    ema: Probability | None = None
 
 
 @dataclass(frozen=True)

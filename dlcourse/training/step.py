@@ -66,8 +66,12 @@ class TrainStep:
         l2: float = 0.0,
         ema: float | None = None,
     ):
-        if accumulate < 1 or l1 < 0 or l2 < 0 or (clip_norm is not None and clip_norm <= 0):
-            raise ValueError("TrainStep: accumulate is at least 1, clip_norm above 0, l1 and l2 are not negative")
+        sound = accumulate >= 1 and l1 >= 0 and l2 >= 0 and (clip_norm is None or clip_norm > 0)
+        if not sound or (ema is not None and not 0 <= ema < 1):
+            raise ValueError(
+                "TrainStep: accumulate is at least 1, clip_norm above 0, l1 and l2 are not negative, ema is at least 0 "
+                "and below 1"
+            )
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.clip_norm, self.accumulate, self.l1, self.l2 = schedule, clip_norm, accumulate, l1, l2
         self.step = 0

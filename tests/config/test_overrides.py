@@ -127,3 +127,8 @@ def test_from_python(given: dict[str, Any]) -> None:
 def test_an_override_mends_what_the_config_has_wrong(given: dict[str, Any]) -> None:
     given["train"]["epochs"] = 0
     assert config.from_mapping(given, ["train.epochs=3"]).data["train"]["epochs"] == 3
+
+
+def test_one_text_is_no_list_of_overrides() -> None:
+    with pytest.raises(ConfigError, match="expected a mapping or a list of key=value, got the text 'seed=3'"):
+        parse_overrides("seed=3")

@@ -273,3 +273,10 @@ def test_members_made_under_seeds_of_their_own_and_trained_in_turn_draw_apart(de
     first, second, same = (model[1].weight.numpy() for model, _ in made)
     assert (first != second).any()
     np.testing.assert_array_equal(second, same)  # the same seed, and the first of it
+
+
+@pytest.mark.parametrize("setting", [{"ema": 1}, {"ema": 2.0}, {"l2": float("nan")}, {"accumulate": 0}])
+def test_settings_that_cannot_be_are_refused(setting: dict) -> None:
+    model = nn.Linear(2, 1)
+    with pytest.raises(ValueError, match="ema is at least 0 and below 1"):
+        dl.TrainStep(model, F.mse_loss, optim.SGD(model.parameters(), 0.1), **setting)
