@@ -237,4 +237,3 @@ def _given_elsewhere(path: str, file: str, places: Mapping[yaml.Path, Place]) ->
     if not over:
         return ""
     return f" ({', '.join(over)} {'are' if len(over) > 1 else 'is'} from the {inside[over[0]]})"
-

@@ -41,9 +41,7 @@ FILES = Collection(
                 "data_batch_5": Published(31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
                 "test_batch": Published(31_035_526, "40351d587109b95175f43aff81a1287e"),
             },
-            downloads=(
-                Download(f"{_PAGE}/cifar-10-python.tar.gz", 170_498_071, "c58f30108f718f92721af3b95e74349a"),
-            ),
+            downloads=(Download(f"{_PAGE}/cifar-10-python.tar.gz", 170_498_071, "c58f30108f718f92721af3b95e74349a"),),
         ),
         Edition(
             archive="cifar-10-binary",
@@ -55,9 +53,7 @@ FILES = Collection(
                 "data_batch_5.bin": Published(_BINARY_SIZE, "53f37980c15c3d472c316c40844f3f0d"),
                 "test_batch.bin": Published(_BINARY_SIZE, "803d5f7f4d78ea53de84dbe85f74fb6d"),
             },
-            downloads=(
-                Download(f"{_PAGE}/cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"),
-            ),
+            downloads=(Download(f"{_PAGE}/cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"),),
         ),
     ),
     layout={

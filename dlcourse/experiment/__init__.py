@@ -1,8 +1,8 @@
 """Experiments: from a config to data, model and trainer, to a run's folder, and back from one.
 
-    result = run("configs/02_machine_learning/polynomial_overfitting.yaml", overrides={"train.epochs": 2})
-    fitted = fit(config)                        # in memory, for resampling
-    trained = load_run(result.folder)           # to evaluate and to predict
+result = run("configs/02_machine_learning/polynomial_overfitting.yaml", overrides={"train.epochs": 2})
+fitted = fit(config)                        # in memory, for resampling
+trained = load_run(result.folder)           # to evaluate and to predict
 """
 
 from dlcourse.experiment.fitting import Fit, fit

@@ -27,11 +27,15 @@ def check_config(config: Mapping[str, Any], state: Mapping[str, Any], run: Path)
     if state["config"] == config_hash(config):
         return
     before, now = state.get("settings"), settings(config)
-    said = [] if before is None else [
-        f"{path} is {_shown(now, path)}, trained with {_shown(before, path)}"
-        for path in dict.fromkeys([*before, *now])
-        if (path in before, before.get(path)) != (path in now, now.get(path))
-    ]
+    said = (
+        []
+        if before is None
+        else [
+            f"{path} is {_shown(now, path)}, trained with {_shown(before, path)}"
+            for path in dict.fromkeys([*before, *now])
+            if (path in before, before.get(path)) != (path in now, now.get(path))
+        ]
+    )
     what = f": {'; '.join(said)}" if said else ""
     raise CheckpointError(
         f"{run / 'config.yaml'}: was changed after the run was trained under another config{what}; restore it, or "

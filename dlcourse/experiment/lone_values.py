@@ -10,9 +10,7 @@ from dlcourse.nn.summary import summarize
 from dlcourse.training.step import part_size
 
 
-def lone_values(
-    model: Any, train: Mapping[str, Any], samples: int, one_sample: Callable[[], Any]
-) -> Iterator[Problem]:
+def lone_values(model: Any, train: Mapping[str, Any], samples: int, one_sample: Callable[[], Any]) -> Iterator[Problem]:
     """A batch norm that gets one value a channel in a step of the training.
 
     Args:

@@ -1,8 +1,8 @@
 """Many runs of one config: expanded, run, resumed, averaged over folds, resampled, compared.
 
-    result = run_sweep("configs/02_machine_learning/polynomial_overfitting.yaml", jobs=2)
-    result.best["overrides"]                    # {"model.degree": 3}
-    points = expand(config.load(path))          # what it would run
+result = run_sweep("configs/02_machine_learning/polynomial_overfitting.yaml", jobs=2)
+result.best["overrides"]                    # {"model.degree": 3}
+points = expand(config.load(path))          # what it would run
 """
 
 from dlcourse.sweeps.expansion import Point, expand

@@ -227,9 +227,7 @@ def _run_points(
         progress.close()
 
 
-def _finish(
-    folder: SweepFolder, state: SweepState, resampling: Resampling | None, log: Log, plots: bool
-) -> None:
+def _finish(folder: SweepFolder, state: SweepState, resampling: Resampling | None, log: Log, plots: bool) -> None:
     """Conclude, write tables and arrays, draw, and say it all."""
     conclude(state)
     folder.write(state)
@@ -279,6 +277,4 @@ def _draw(folder: SweepFolder, log: Log) -> None:
 
 
 def _result(folder: Path | None, state: SweepState, status: str) -> SweepResult:
-    return SweepResult(
-        folder, status, state.points, state.groups, state.best, state.one_standard_error, state.resample
-    )
+    return SweepResult(folder, status, state.points, state.groups, state.best, state.one_standard_error, state.resample)

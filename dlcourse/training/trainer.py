@@ -30,9 +30,7 @@ class Trainer:
         stop_reason: why a callback stopped training; None while it goes on or has reached the last step.
     """
 
-    def __init__(
-        self, model: Any, train_step: Any, loader: Any, total_steps: int, callbacks: Sequence[Callback] = ()
-    ):
+    def __init__(self, model: Any, train_step: Any, loader: Any, total_steps: int, callbacks: Sequence[Callback] = ()):
         self.model, self.train_step, self.loader, self.total_steps = model, train_step, loader, total_steps
         self.callbacks = list(callbacks)
         self.loss: Any = None

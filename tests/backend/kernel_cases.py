@@ -414,7 +414,9 @@ def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
 
     return make
 
+
 AFFINE = [(0, 3, 4), (1, 1, 1), (5, 7, 3), (33, 20, 16), (400, 300, 100), (90, 300, 500)]
+
 
 def _feed(
     shape: tuple[int, ...], count: int, raw: bool, normalised: bool, how: tuple, ordered: bool = True, width: int = 0
@@ -471,7 +473,10 @@ CASES: dict[str, list[Maker]] = {
     ],
     "dropout": [
         lambda draw, dtype, n=n, threshold=threshold: (
-            draw.normal(size=n).astype(dtype), threshold, 1.25, (2**64 - 3, 17, 2, 5),
+            draw.normal(size=n).astype(dtype),
+            threshold,
+            1.25,
+            (2**64 - 3, 17, 2, 5),
         )
         for n in (0, 1, 7, 8, 1001)
         for threshold in (0, 3 << 30, 1 << 32)
@@ -481,10 +486,7 @@ CASES: dict[str, list[Maker]] = {
         for shape in [(0, 3), (7,), (3, 1), (5, 4001)]
     ],
     "cast": [
-        _cast(half, shape, narrow)
-        for half in HALVES
-        for shape in [(0,), (3, 5), (5, 4001)]
-        for narrow in (True, False)
+        _cast(half, shape, narrow) for half in HALVES for shape in [(0,), (3, 5), (5, 4001)] for narrow in (True, False)
     ],
     "unscale": [
         _unscale(half, size, scaled, add, wrong)

@@ -206,6 +206,7 @@ def test_recorded_steps_follow_what_is_frozen_taken_and_looked_at(device: str) -
     for recorded, plain in zip(run(True), run(False), strict=True):
         np.testing.assert_equal(recorded, plain)
 
+
 @on_gpu
 def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(
     device: str, monkeypatch: pytest.MonkeyPatch

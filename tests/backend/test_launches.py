@@ -45,7 +45,8 @@ WEIGHT = Counter({"copy into": 1})
 NORM = Counter(layer_norm_float=1, layer_norm_grad_input_float=1, layer_norm_grad_sums_float=1)
 
 BLOCK = (
-    NORM + NORM
+    NORM
+    + NORM
     # the attention's two projections, the MLP's two layers
     + Counter(product=4 * 3)
     # heads are read and written as the projections have them

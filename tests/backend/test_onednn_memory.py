@@ -49,9 +49,7 @@ def fenced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             offset = array.ctypes.data - copy.start
             hang(self.memories[which], ctypes.c_void_p(copy.address + offset))
         stream = onednn._engine_and_stream()[1]
-        onednn.check(
-            onednn.library().dnnl_primitive_execute(self.handle, stream, len(self.arguments), self.arguments)
-        )
+        onednn.check(onednn.library().dnnl_primitive_execute(self.handle, stream, len(self.arguments), self.arguments))
         fallen.extend(str(arrays) for copy in copies.values() if not copy.give_back())
         calls.append(self)
 

@@ -38,9 +38,7 @@ def test_numbers_stay_and_texts_become_one_hot(tmp_path):
     assert data.feature_names == ("size", "city=Agra", "city=Chennai", "city=Delhi", "rooms")
     assert data.feature_units == ("m^2", "", "", "", "")
     assert (data.target_name, data.target_unit) == ("rent", "euros")
-    np.testing.assert_array_equal(
-        data.x, [[50, 0, 0, 1, 2], [70, 0, 1, 0, 3], [90, 0, 0, 1, 3], [40, 1, 0, 0, 1]]
-    )
+    np.testing.assert_array_equal(data.x, [[50, 0, 0, 1, 2], [70, 0, 1, 0, 3], [90, 0, 0, 1, 3], [40, 1, 0, 0, 1]])
     np.testing.assert_array_equal(data.y, [[500], [600], [800], [300]])
 
 
@@ -213,7 +211,6 @@ class TestMissing:
             path = write(tmp_path, "size,rent\n,1\n2,3\n")
             prepare({**section, "path": path, "split": {"train": 1, "test": 1}, "shuffle": False}, 0)
 
-
     @pytest.mark.parametrize(("rule", "name"), [("unknown", "unknown"), (0, "0"), (True, "True"), ("Öd", "Öd")])
     def test_a_text_that_no_cell_has_is_a_category_of_its_own(self, tmp_path, rule, name):
         data = load(write(tmp_path, GAPS), features=["city"], missing={"city": rule, "rent": "drop"})
@@ -284,7 +281,7 @@ class TestNumbersOfAnotherKind:
             (["1\u00a0860,5", "900"], "1 860,5", "data.decimal: ',' and data.thousands: ' '"),
             (["1\u202f860", "2\u202f400"], "1 860", "data.thousands: ' '"),
             (["1'860.5", "900"], "1'860.5", "apostrophes"),
-            (["1\u2019860", "900"], "1\u2019860", "data.thousands: \"'\""),
+            (["1\u2019860", "900"], "1\u2019860", 'data.thousands: "\'"'),
             (["1.860,50", "900"], "1.860,50", "data.decimal: ',' and data.thousands: '.'"),
             (["1.860.000", "2.000.000"], "1.860.000", "data.thousands: '.'"),
             (["12,34,567", "1,23,456"], "12,34,567", "data.thousands: ','"),

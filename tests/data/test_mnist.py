@@ -24,9 +24,7 @@ def small(own_cache, monkeypatch):
     return made
 
 
-@pytest.mark.parametrize(
-    ("name", "classes"), [("mnist", ["0", "1"]), ("fashion_mnist", ["T-shirt/top", "trouser"])]
-)
+@pytest.mark.parametrize(("name", "classes"), [("mnist", ["0", "1"]), ("fashion_mnist", ["T-shirt/top", "trouser"])])
 def test_pictures_labels_names_and_the_official_test_part(small, tmp_path, name, classes):
     path = small.write(tmp_path / "files", gzipped(small.files))
     data = prepare({"name": name, "path": str(path), "split": {"val": 2}, "shuffle": False}, 0)

@@ -83,9 +83,7 @@ def test_folds_are_disjoint_cover_all_and_differ_by_one(samples, data, seed, shu
 def test_stratified_folds_differ_by_one_member_of_each_class(members, folds, seed, shuffle):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(members)), members))
     index = np.arange(len(labels))
-    held = [
-        splits.by_fold(index, folds, fold, seed, labels=labels, shuffle=shuffle)["val"] for fold in range(folds)
-    ]
+    held = [splits.by_fold(index, folds, fold, seed, labels=labels, shuffle=shuffle)["val"] for fold in range(folds)]
     assert sorted(np.concatenate(held)) == list(index)
     counts = np.array([np.bincount(labels[fold], minlength=len(members)) for fold in held])
     assert (counts.max(axis=0) - counts.min(axis=0) <= 1).all()

@@ -23,7 +23,11 @@ CASES = {
     "closed form with a loss": LINE,
     "polynomial": changed(LINE, model={"name": "polynomial", "degree": 9}),
     "probabilistic": {
-        **LINE, "model": "gaussian_regression", "optimizer": "closed_form", "loss": "gaussian_nll", "metrics": []
+        **LINE,
+        "model": "gaussian_regression",
+        "optimizer": "closed_form",
+        "loss": "gaussian_nll",
+        "metrics": [],
     },
     "gaussian classes": {
         **LINE,

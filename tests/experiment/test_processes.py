@@ -68,9 +68,7 @@ def test_killed_at_random_times_and_resumed_until_done_it_ends_bit_for_bit(tmp_p
     same_run(whole, only_run(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
 def test_signals_write_a_checkpoint_and_end_with_their_code(
     tmp_path: Path, whole: Path, number: int, code: int
 ) -> None:
@@ -92,9 +90,7 @@ def test_signals_write_a_checkpoint_and_end_with_their_code(
 
 
 def test_a_disk_that_is_full_is_loud_and_the_previous_checkpoint_loads(tmp_path: Path) -> None:
-    config = changed(
-        NET, model={"hidden": [200, 100]}, train={"checkpoint_every": 10}, optimizer={"schedule": None}
-    )
+    config = changed(NET, model={"hidden": [200, 100]}, train={"checkpoint_every": 10}, optimizer={"schedule": None})
     out = tmp_path / "out"
     arguments = ["run", write(tmp_path, config), "train.epochs=2", "--out", out, "--quiet", "--no-plots"]
     assert dlcourse(*arguments)[0] == 0

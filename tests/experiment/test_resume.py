@@ -234,6 +234,7 @@ def test_a_run_of_an_earlier_version_whose_config_knew_fewer_keys_goes_on(tmp_pa
     from dlcourse.experiment import session
 
     with monkeypatch.context() as patch:  # the version that did not know data.augment yet
+
         def fewer(data: dict) -> str:
             return config_hash({**data, "data": {k: v for k, v in data["data"].items() if k != "augment"}})
 

@@ -115,7 +115,7 @@ def test_masks_of_the_layer_are_those_of_pytorchs_layer(padding: str, attn: str,
         hidden = (np.where(later, -np.inf, 0) + added).astype("float32")
     if hidden is not None and hidden.dtype == bool:
         np.fill_diagonal(hidden, False)
-    place = (lambda mask: None if mask is None else torch.tensor(mask))  # noqa: E731
+    place = lambda mask: None if mask is None else torch.tensor(mask)  # noqa: E731
     expected, _ = other(*[torch.tensor(x)] * 3, key_padding_mask=place(paddings[padding]), attn_mask=place(hidden))
     y = ours(tensor(x), padding_mask=paddings[padding], attn_mask=masks[attn]).numpy()
     expected = expected.detach().numpy()

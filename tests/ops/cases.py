@@ -284,8 +284,12 @@ CASES = [
             ),
             ((5, 3),),
             lambda t, z, reduction=reduction: t.nn.functional.cross_entropy(
-                z, t.as_tensor(LABELS), t.tensor([0.5, 2.0, 1.0], dtype=z.dtype), ignore_index=1,
-                reduction=reduction, label_smoothing=0.1,
+                z,
+                t.as_tensor(LABELS),
+                t.tensor([0.5, 2.0, 1.0], dtype=z.dtype),
+                ignore_index=1,
+                reduction=reduction,
+                label_smoothing=0.1,
             ),
         )  # fmt: skip
         for reduction in ("mean", "sum", "none")

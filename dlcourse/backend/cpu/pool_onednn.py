@@ -46,9 +46,7 @@ def _forward(*settings: tuple) -> Callable:
 def _backward(*settings: tuple) -> Callable:
     of = _Geometry(*settings)
     descriptor = onednn.describe("pooling_backward", onednn.engine(), MAX, of.x, of.y, *of.steps, of.forward)
-    return onednn.Primitive(
-        descriptor, {onednn.DIFF_DST: of.y, onednn.DIFF_SRC: of.x, onednn.WORKSPACE: of.place}
-    )
+    return onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.DIFF_SRC: of.x, onednn.WORKSPACE: of.place})
 
 
 def forward(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array] | None:
@@ -64,9 +62,7 @@ def forward(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array,
     return y, place
 
 
-def backward(
-    dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair
-) -> Array | None:
+def backward(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array | None:
     """dx, see ``kernels.max_pool2d_grad``."""
     suits = onednn.suits(dout) and place.dtype == np.uint8
     compute = _backward(tuple(x_shape), window, stride, padding) if suits else None

@@ -294,9 +294,7 @@ class Plan:
         also = "" if self.epilogue in (Epilogue.NONE, Epilogue.BIAS) else f" {self.epilogue.name.lower()}"
         return f"gemm {sizes}{f' of {len(out)}' if out.ndim == 3 else ''} {a.dtype}{also}"
 
-    def _run(
-        self, a: Array, b: Array, out: Array, accumulate: bool, vector: Array | None, aux: Array | None
-    ) -> None:
+    def _run(self, a: Array, b: Array, out: Array, accumulate: bool, vector: Array | None, aux: Array | None) -> None:
         if vector is not None:
             self._set(BIAS_POINTER, c_void_p(vector.data.ptr))
         if aux is not None:

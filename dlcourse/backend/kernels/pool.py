@@ -65,8 +65,7 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, pad
 def _first_places(out: Pair, window: Pair, stride: Pair, padding: Pair) -> np.ndarray:
     """For each window (H', W') the number of the first of its places that is in the picture and not in the padding."""
     rows, columns = (
-        np.maximum(edge - step * np.arange(length), 0)
-        for length, step, edge in zip(out, stride, padding, strict=True)
+        np.maximum(edge - step * np.arange(length), 0) for length, step, edge in zip(out, stride, padding, strict=True)
     )
     return rows[:, None] * window[1] + columns
 

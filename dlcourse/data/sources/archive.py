@@ -56,9 +56,7 @@ class Archive:
             fault = "cannot be read" if error.errno else "is damaged"
             raise DataError(f"{self.path} {fault}: {error.strerror or error}") from None
 
-    def _read(
-        self, tar: Any, stream: "_Bounded", wanted: Mapping[str, Published]
-    ) -> Iterator[tuple[str, bytes, str]]:
+    def _read(self, tar: Any, stream: "_Bounded", wanted: Mapping[str, Published]) -> Iterator[tuple[str, bytes, str]]:
         seen = set()
         for count, member in enumerate(tar, 1):
             if count > _MEMBERS:

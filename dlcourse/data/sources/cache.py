@@ -187,4 +187,3 @@ def _checksum(array: np.ndarray) -> bytes:
 def digest(value: object) -> str:
     """A short name for a plain value."""
     return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
-

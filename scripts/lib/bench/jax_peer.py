@@ -59,7 +59,5 @@ def _adam(state: tuple, x: jax.Array, y: jax.Array) -> tuple[tuple, jax.Array]:
     mean = jax.tree.map(lambda m, g: DECAYS[0] * m + (1 - DECAYS[0]) * g, mean, grads)
     square = jax.tree.map(lambda v, g: DECAYS[1] * v + (1 - DECAYS[1]) * g * g, square, grads)
     first, second = 1 - DECAYS[0] ** steps, 1 - DECAYS[1] ** steps
-    weights = jax.tree.map(
-        lambda w, m, v: w - RATE * (m / first) / (jnp.sqrt(v / second) + EPS), weights, mean, square
-    )
+    weights = jax.tree.map(lambda w, m, v: w - RATE * (m / first) / (jnp.sqrt(v / second) + EPS), weights, mean, square)
     return (weights, mean, square, steps), loss

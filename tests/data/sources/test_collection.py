@@ -182,7 +182,9 @@ def test_offline_two_lines_say_what_to_put_where(cifar, mnist, own_cache):
     with pytest.raises(DownloadError) as raised:
         offline.open()
     first, second = str(raised.value).split("\n")
-    assert first.startswith("cifar10 is not on this machine and cannot be downloaded: http://127.0.0.1:9/cifar-10-python")
+    assert first.startswith(
+        "cifar10 is not on this machine and cannot be downloaded: http://127.0.0.1:9/cifar-10-python"
+    )
     assert second.startswith(f"put cifar-10-python.tar.gz (from http://127.0.0.1:9) into {own_cache / 'cifar10'}, or ")
     assert raised.value.exit_code == 1
     tar(own_cache / "cifar10" / "cifar-10-python.tar.gz", cifar.files)
