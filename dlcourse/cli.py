@@ -24,7 +24,7 @@ from dlcourse import __version__, commands
 from dlcourse.characters import VisibleStream
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
 from dlcourse.registry import load_plugin, nearest, plugins
-from dlcourse.signals import terminable
+from dlcourse.signals import handle_termination
 from dlcourse.streams import failed, reason, show, silence
 
 __all__ = ["main"]
@@ -65,7 +65,7 @@ def _run_safely(argv: list[str]) -> int:
     """Turn whatever happens into one line and an exit code."""
     show_traceback = "--traceback" in argv
     try:
-        with terminable(), warnings.catch_warnings():
+        with handle_termination(), warnings.catch_warnings():
             warnings.showwarning = _note
             code = _run(argv)
         return _flushed(code)

@@ -59,7 +59,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "data": Kind("dlcourse.data", "data sets"),
     "model": Kind("dlcourse.models", "models", supplied=("in_shape", "out_features")),
-    "loss": Kind("dlcourse.nn", "losses, what training minimises"),
+    "loss": Kind("dlcourse.nn", "losses, what training minimizes"),
     "optimizer": Kind("dlcourse.optim", "optimizers and closed-form solvers", supplied=("params",)),
     "schedule": Kind("dlcourse.optim", "learning-rate schedules, under optimizer.schedule", supplied=("total_steps",)),
     "metric": Kind("dlcourse.metrics", "metrics, what is measured"),

@@ -74,7 +74,7 @@ _request: StopRequest | None = None
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[StopRequest]:
+def handle_termination() -> Iterator[StopRequest]:
     """Inside the ``with`` block signals end the work at once, with their exit codes, unless they are deferred.
 
     One block inside another is a part of it: a request that reaches the inner one holds to the end of the outer one.

@@ -69,12 +69,12 @@ def layout(header: bytes, size: int) -> tuple[dict[str, str], dict[str, np.ndarr
     entries = sorted((_entry(name, entry) for name, entry in told.items()), key=lambda entry: entry[1:3])
     end = 0
     for name, start, stop, kind, shape in entries:
-        if start != end or stop - start != math.prod(shape) * precision.named(kind).itemsize:
+        if start != end or stop - start != math.prod(shape) * precision.as_dtype(kind).itemsize:
             raise ValueError(f"array {name!r} does not lie where it should")
         end = stop
     if end != size:
         raise ValueError(f"the arrays take {end} bytes, and the file has {size} for them")
-    return metadata, {name: np.empty(shape, precision.named(kind)) for name, _, _, kind, shape in entries}
+    return metadata, {name: np.empty(shape, precision.as_dtype(kind)) for name, _, _, kind, shape in entries}
 
 
 def fill(file: BinaryIO, array: np.ndarray) -> Iterator[memoryview]:

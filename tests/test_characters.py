@@ -66,7 +66,7 @@ def test_names_of_a_file_never_reach_the_terminal(tmp_path, monkeypatch, capsys)
         ["predict", str(run), "d.csv"],
         ["predict", str(run), "\x1b,2"],
         ["evaluate", str(run)],
-        ["data", "info", "csv", "path=d.csv", "target=c", "--no-picture"],
+        ["data", "info", "csv", "path=d.csv", "target=c", "--no-image"],
         ["run", "e.yaml", "data.target=\x1b]0;x"],
         ["run", "\x1b.yaml"],
         ["compare", str(run), "--sort", "\x1b"],

@@ -432,9 +432,9 @@ def test_compare_writes_csv_and_nothing_else(capsys) -> None:
         assert "this writes comma-separated values; give a name that ends in .csv" in capsys.readouterr().err
 
 
-def test_a_data_sets_picture_is_a_png_and_nothing_else(capsys, tmp_path) -> None:
+def test_a_data_sets_image_is_a_png_and_nothing_else(capsys, tmp_path) -> None:
     images = ["data", "info", "synthetic_images", "samples=20", "classes=2", "image_size=4"]
-    assert cli.main([*images, "--picture", str(tmp_path / "x.pdf")]) == 2
+    assert cli.main([*images, "--image", str(tmp_path / "x.pdf")]) == 2
     assert "this writes a PNG; give a name that ends in .png" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

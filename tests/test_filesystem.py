@@ -115,7 +115,7 @@ def test_a_write_that_fails_names_its_file(tmp_path: Path, capsys) -> None:
 
 def test_memory_that_runs_out_in_a_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch, capsys) -> None:
     from dlcourse import tensorfile
-    from dlcourse.training import checkpoint
+    from dlcourse.training.checkpoints import file_format
 
     real, count = tensorfile.pieces, []
 
@@ -132,7 +132,7 @@ def test_memory_that_runs_out_in_a_checkpoint_leaves_the_one_before(tmp_path: Pa
     said, run = capsys.readouterr().err, only_run(tmp_path / "runs")
     assert code == 1 and said.count("\n") == 1 and "that of step" in said and "is intact" in said
     assert said.startswith("dlcourse: error: out of memory while the checkpoint of step")
-    assert checkpoint.read(run / "checkpoints" / "last.safetensors").state["step"] in (3, 6)
+    assert file_format.read(run / "checkpoints" / "last.safetensors").state["step"] in (3, 6)
     assert not list((run / "checkpoints").glob(".*"))
     assert json.loads((run / "result.json").read_text())["status"] == "failed"
 

@@ -62,8 +62,8 @@ def test_signatures_begin_as_documented(function: object, signature: str) -> Non
 
 
 def test_the_readmes_training_loop(device: str) -> None:
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(60, 2)).astype("float32")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2)).astype("float32")
     labels = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0)
     model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 3))
     step = dl.TrainStep(model, F.cross_entropy, optim.Adam(model.parameters(), lr=1e-2))

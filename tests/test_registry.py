@@ -190,7 +190,7 @@ def test_every_kind_has_components() -> None:
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS)
 def test_a_signature_is_a_schema(kind: str, name: str) -> None:
     """Each parameter has a type that checks values, a default that its own type takes, and a description."""
-    shape = config.component_shape(kind, name)
+    shape = config.component_schema(kind, name)
     assert shape.summary, "no docstring"
     for key in shape.keys.values():
         assert key.adapter is not None

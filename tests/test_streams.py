@@ -74,7 +74,7 @@ def test_a_log_that_fails_after_the_results_are_written_leaves_them(tmp_path: Pa
     def write(self: log.Log, lines: list[str]) -> None:
         if status(tmp_path) != "done":
             return real(self, lines)
-        with log.loud(self.path):
+        with log.reporting_write_errors(self.path):
             raise OSError(28, "No space left on device")
 
     arguments = command(tmp_path)

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 import dlcourse as dl
 from dlcourse import tensorfile
 from dlcourse.errors import CheckpointError
-from dlcourse.training import checkpoint
+from dlcourse.training.checkpoints import file_format
 
 TYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int8, np.uint8, np.uint16, np.bool_, ">f4", ">i8"]
 
@@ -89,11 +89,11 @@ def test_a_checkpoint_takes_no_memory_to_write_and_its_own_to_read(tmp_path: Pat
     tracemalloc.start()
     try:
         with open(path, "wb") as file:
-            checkpoint.write(file, arrays, {"step": 1})
+            file_format.write(file, arrays, {"step": 1})
         assert tracemalloc.get_traced_memory()[1] < 3 * tensorfile.PIECE
         tracemalloc.reset_peak()
         with open(path, "rb") as file:
-            found = checkpoint._read(file, path.stat().st_size, path)
+            found = file_format._read(file, path.stat().st_size, path)
         assert tracemalloc.get_traced_memory()[1] < total + 3 * tensorfile.PIECE
     finally:
         tracemalloc.stop()

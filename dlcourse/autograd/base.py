@@ -120,7 +120,7 @@ class TensorBase:
         if grad is None:
             if self.size != 1:
                 raise ShapeError(f"backward: a gradient has to be given for a tensor of shape {self.shape}")
-            known = self._node is not None and getattr(self._node.function, "starts", False)
+            known = self._node is not None and getattr(self._node.function, "is_loss", False)
             seed = None if known else backend.array_module(self.data).ones_like(self.data)
         else:
             seed = backend.of(self.data).asarray(array_of(grad), dtype=self.dtype)
@@ -149,7 +149,7 @@ def apply(function: Function, *inputs: Any) -> Any:
             needs.append(False)
     if not _plain(arrays):
         function, arrays = _prepared(function, arrays)
-    function.needs = tuple(needs)
+    function.needs_input_grad = tuple(needs)
     try:
         value = function.forward(*arrays)
     except ShapeError:
@@ -198,7 +198,7 @@ def _prepared(function: Function, arrays: list) -> tuple[Function, list]:
     name = type(function).__name__.lower()
     if len(arrays) > 1:
         check_devices(name, arrays)
-    if function.wide:
+    if function.compute_in_float32:
         half = half_among(arrays)
         function = function if half is None else InFloat32(function, half)
     if function.fractional:

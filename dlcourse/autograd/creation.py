@@ -8,7 +8,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import promotion
 from dlcourse.autograd.base import TensorBase, array_of, new
-from dlcourse.backend.precision import is_floating, named
+from dlcourse.backend.precision import as_dtype, is_floating
 from dlcourse.errors import ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, device:
     if dtype is None and not hasattr(raw, "dtype"):
         raw = np.asarray(raw)
         dtype = promotion.DEFAULT_DTYPE if np.issubdtype(raw.dtype, np.floating) else None
-    array = target.asarray(raw, dtype=None if dtype is None else named(dtype))
+    array = target.asarray(raw, dtype=None if dtype is None else as_dtype(dtype))
     if array.dtype.kind not in "biu" and not is_floating(array.dtype):
         raise TypeError(f"a tensor holds numbers, got elements of type {array.dtype}")
     if requires_grad and not is_floating(array.dtype):

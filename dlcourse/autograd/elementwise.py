@@ -25,57 +25,60 @@ class Add(Function):
         return total.astype(half, copy=False) if half is not None and number else total
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(dout, self.shapes[0]) if self.needs[0] else None
-        db = unbroadcast(dout, self.shapes[1]) if self.needs[1] else None
+        da = unbroadcast(dout, self.shapes[0]) if self.needs_input_grad[0] else None
+        db = unbroadcast(dout, self.shapes[1]) if self.needs_input_grad[1] else None
         return da, db
 
 
 class Sub(Function):
     """y = a - b; da = dy, db = -dy."""
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.shapes = shape_of(a), shape_of(b)
         return a - b
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(dout, self.shapes[0]) if self.needs[0] else None
-        db = -unbroadcast(dout, self.shapes[1]) if self.needs[1] else None
+        da = unbroadcast(dout, self.shapes[0]) if self.needs_input_grad[0] else None
+        db = -unbroadcast(dout, self.shapes[1]) if self.needs_input_grad[1] else None
         return da, db
 
 
 class Mul(Function):
     """y = a b; da = dy b, db = dy a."""
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.shapes = shape_of(a), shape_of(b)
-        self.a, self.b = a if self.needs[1] else None, b if self.needs[0] else None  # no more than the gradients need
+        self.a, self.b = (
+            a if self.needs_input_grad[1] else None,
+            b if self.needs_input_grad[0] else None,
+        )  # no more than the gradients need
         return a * b
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(dout * self.b, self.shapes[0]) if self.needs[0] else None
-        db = unbroadcast(dout * self.a, self.shapes[1]) if self.needs[1] else None
+        da = unbroadcast(dout * self.b, self.shapes[0]) if self.needs_input_grad[0] else None
+        db = unbroadcast(dout * self.a, self.shapes[1]) if self.needs_input_grad[1] else None
         return da, db
 
 
 class Div(Function):
     """y = a / b; da = dy / b, db = -dy a / b^2."""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.shapes = shape_of(a), shape_of(b)
-        self.a, self.b = a if self.needs[1] else None, b
+        self.a, self.b = a if self.needs_input_grad[1] else None, b
         return a / b
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(dout / self.b, self.shapes[0]) if self.needs[0] else None
+        da = unbroadcast(dout / self.b, self.shapes[0]) if self.needs_input_grad[0] else None
         # a / b first: dy / b overflows of a tiny b, and its product with an a / b of 0 is not a number.
-        db = unbroadcast(-dout * (self.a / self.b / self.b), self.shapes[1]) if self.needs[1] else None
+        db = unbroadcast(-dout * (self.a / self.b / self.b), self.shapes[1]) if self.needs_input_grad[1] else None
         return da, db
 
 
@@ -92,7 +95,7 @@ class Neg(Function):
 class Pow(Function):
     """y = a^b; da = dy b a^(b-1), 0 where b = 0; db = dy y log a, 0 where a = 0 and b >= 0, as PyTorch has it."""
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, a: Any, b: Any) -> Array:
         self.a, self.b = a, b
@@ -102,11 +105,11 @@ class Pow(Function):
     def backward(self, dout: Array) -> tuple:
         a, b, xp = self.a, self.b, xp_of(dout)
         da = db = None
-        if self.needs[0]:
+        if self.needs_input_grad[0]:
             # b = 0 is a constant: its gradient is 0 even where a^(b-1) is infinite.
             slope = b * _power(a, b - 1) if isinstance(b, int | float) else b * a ** (b - (b != 0))
             da = unbroadcast(xp.where(xp.asarray(b != 0), dout * slope, 0), shape_of(a))
-        if self.needs[1]:
+        if self.needs_input_grad[1]:
             nothing = xp.logical_and(xp.asarray(a == 0), self.b >= 0)
             log_a = xp.log(xp.where(nothing, 1, a)).astype(dout.dtype)
             db = unbroadcast(xp.where(nothing, 0, dout * self.y * log_a), shape_of(b))
@@ -170,7 +173,7 @@ def _quotient(dout: Array, divisor: Array) -> Array:
 class Tanh(Function):
     """y = tanh x; dx = dy (1 - y^2)."""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
@@ -198,7 +201,7 @@ class Clip(Function):
     A bound is a number, an array, or None where there is none. Where low > high, y is high and dhigh is dy.
     """
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, x: Array, low: Any, high: Any) -> Array:
         self.inputs = x, low, high
@@ -215,14 +218,14 @@ class Clip(Function):
         inside = ~(below | above) & (x == x)  # NaN is not inside, as PyTorch has it
         return tuple(
             unbroadcast(selected(dout, xp.asarray(mask)), shape_of(value)) if need else None
-            for value, mask, need in zip(self.inputs, (inside, below, above), self.needs, strict=True)
+            for value, mask, need in zip(self.inputs, (inside, below, above), self.needs_input_grad, strict=True)
         )
 
 
 class Maximum(Function):
     """y = max(a, b) element by element; the gradient goes to the larger one, half to each where they are equal."""
 
-    wide = True
+    compute_in_float32 = True
     choice = "maximum"
 
     def forward(self, a: Any, b: Any) -> Array:
@@ -234,8 +237,8 @@ class Maximum(Function):
         lower, upper = xp.asarray(a < b), xp.asarray(a > b)
         lost = (lower, upper) if self.choice == "maximum" else (upper, lower)
         shared = dout * (1 - 0.5 * xp.asarray(a == b)).astype(dout.dtype)  # beside NaN both get all, as in PyTorch
-        da = unbroadcast(selected(shared, ~lost[0]), shape_of(a)) if self.needs[0] else None
-        db = unbroadcast(selected(shared, ~lost[1]), shape_of(b)) if self.needs[1] else None
+        da = unbroadcast(selected(shared, ~lost[0]), shape_of(a)) if self.needs_input_grad[0] else None
+        db = unbroadcast(selected(shared, ~lost[1]), shape_of(b)) if self.needs_input_grad[1] else None
         return da, db
 
 
@@ -256,8 +259,8 @@ class Where(Function):
         return xp_of(self.condition).where(self.condition, a, b)
 
     def backward(self, dout: Array) -> tuple:
-        da = unbroadcast(selected(dout, self.condition), self.shapes[0]) if self.needs[0] else None
-        db = unbroadcast(selected(dout, ~self.condition), self.shapes[1]) if self.needs[1] else None
+        da = unbroadcast(selected(dout, self.condition), self.shapes[0]) if self.needs_input_grad[0] else None
+        db = unbroadcast(selected(dout, ~self.condition), self.shapes[1]) if self.needs_input_grad[1] else None
         return da, db
 
 

@@ -15,14 +15,15 @@ from dlcourse.autograd.parameter import Parameter
 from dlcourse.autograd.version import Version
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
-from dlcourse.backend.precision import full, is_half
+from dlcourse.backend.precision import accumulation_dtype, is_half
 
 
 class FlatParameters:
     """Parameters laid one after another in one array, their gradients in a second of the same layout.
 
     In half precision both are float32, and two more arrays of 16 bits are what the model computes with: ``half``, which
-    :meth:`publish` rounds from the values, and ``half_grad``, which :meth:`ready_grad` makes the gradient of.
+    :meth:`refresh_half_weights` rounds from the values, and ``half_grad``, of which :meth:`gather_grad` makes the
+    gradient.
 
     A parameter lies in one buffer at a time. Where several hold it, as those of two optimizers do that share some
     parameters, each takes it back when it is used (:meth:`hold`). Parameters that share one array (``b.data = a.data``)
@@ -34,10 +35,10 @@ class FlatParameters:
         all_parameters: in the order of the argument, without repeats.
         parameters: those that have a place of their own; all of them but where some share an array.
         data: (P,) all values.
-        grad: (P,) all gradients; parts that have received nothing hold old numbers, see :meth:`ready_grad`.
+        grad: (P,) all gradients; parts that have received nothing hold old numbers, see :meth:`gather_grad`.
         half, half_grad: (P,) of 16 bits; None where the model computes at full precision.
         scaler: the loss scale that ``half_grad`` holds, see ``backend/kernels/scaling.py``; None for none.
-        absent: places in ``parameters`` of those without gradient when :meth:`ready_grad` looked last.
+        absent: places in ``parameters`` of those without gradient when :meth:`gather_grad` looked last.
         ties: of each parameter without a place of its own, the one whose array it shares, and whether transposed.
 
     Raises:
@@ -54,7 +55,7 @@ class FlatParameters:
         xp, kind = backend.array_module(self.all_parameters[0].data), self.all_parameters[0].dtype
         sizes = [p.size for p in self.parameters]
         self.ends = np.cumsum(sizes).tolist()
-        self.data = xp.empty(sum(sizes), dtype=full(kind))
+        self.data = xp.empty(sum(sizes), dtype=accumulation_dtype(kind))
         self.grad = xp.zeros_like(self.data)
         self.half = self.half_grad = self.scaler = None
         self._collected, self._add = True, False
@@ -82,7 +83,7 @@ class FlatParameters:
         chosen = {id(p) for p in parameters}
         for i, p in enumerate(self.parameters):
             if id(p) in chosen:
-                self._take(p, self.part(i))
+                self._take(p, self.slice_of(i))
         for p, (owner, turned) in self.ties.items():
             if id(p) in chosen:
                 self._tie(p, owner, turned)
@@ -93,13 +94,13 @@ class FlatParameters:
         """Make the parameter's arrays views of that part."""
         self._old_arrays.append((weakref.ref(p.data), p))
         p.leave_buffer()
-        self.data[part].reshape(p.shape)[...] = p.full
+        self.data[part].reshape(p.shape)[...] = p.master
         if self.half is None:
             p._array, p._place = self.data[part].reshape(p.shape), self.grad[part].reshape(p.shape)
         else:
             self.half[part].reshape(p.shape)[...] = p.data
             p._array, p._place = self.half[part].reshape(p.shape), self.half_grad[part].reshape(p.shape)
-            p._full = self.data[part].reshape(p.shape)
+            p._master = self.data[part].reshape(p.shape)
         p._flat, p._blank, p._received = self, False, p._grad is not None
         if p._received:
             p._place[...] = p._grad
@@ -111,13 +112,13 @@ class FlatParameters:
         grad = p.grad
         p.leave_buffer()
         p._array = owner._array.T if turned else owner._array
-        p._full = owner._full.T if turned and owner._full is not None else owner._full
+        p._master = owner._master.T if turned and owner._master is not None else owner._master
         owner._version = owner._version or Version()
         p._flat, p._owner, p._turned, p._grad, p._version = self, owner, turned, None, owner._version
         if grad is not None:
             p.accumulate(grad.data)
 
-    def part(self, index: int) -> slice:
+    def slice_of(self, index: int) -> slice:
         """Where in the buffer a parameter lies, by its place in ``parameters``."""
         end = self.ends[index]
         return slice(end - self.parameters[index].size, end)
@@ -191,7 +192,7 @@ class FlatParameters:
             if p._version is not None and i not in but:
                 p._version.change(what)
 
-    def ready_grad(self) -> Array:
+    def gather_grad(self) -> Array:
         """The whole gradient; what received nothing counts as zero, and is noted in ``absent``."""
         self.hold()
         self.absent = []
@@ -214,18 +215,18 @@ class FlatParameters:
         if self.half is None or not self._collected:
             p._place[...] = p._taken.data
         elif self.scaler is None:
-            self.grad[self.part(index)].reshape(p.shape)[...] = p._taken.data
+            self.grad[self.slice_of(index)].reshape(p.shape)[...] = p._taken.data
 
     def spread(self) -> None:
         """Bring a change of ``grad``, such as a clip, to gradients that were taken."""
         for i, p in enumerate(self.parameters):
             if p._taken is not None:
-                p._taken.data[...] = self.grad[self.part(i)].reshape(p.shape)
+                p._taken.data[...] = self.grad[self.slice_of(i)].reshape(p.shape)
 
     def clear_absent(self) -> None:
         """Make the gradient zero again where there is none: something was added to the whole."""
         for i in self.absent:
-            self.grad[self.part(i)].fill(0)
+            self.grad[self.slice_of(i)].fill(0)
 
     def _guard_old_arrays(self) -> None:
         """Arrays that the parameters had before, and that are still held somewhere, get each new value (PyTorch's are
@@ -248,23 +249,23 @@ class FlatParameters:
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
 
-    def next_part(self) -> None:
+    def begin_microbatch(self) -> None:
         """In half precision: take what backward left into the gradient, to which the next backward's will be added."""
         if self.half is not None:
-            self.ready_grad()
+            self.gather_grad()
             self._earlier.update(set(range(len(self.parameters))) - set(self.absent))
             for p in self.parameters:
                 p._received, p._taken = False, None
             self._add = True
 
-    def publish(self, scaler: Array | None = None) -> None:
+    def refresh_half_weights(self, scaler: Array | None = None) -> None:
         """Let all see the values as they are now: in half precision the arrays that the model computes with.
 
         Args:
             scaler: the loss scale, where a step is over and the next one's is to be set.
         """
         if self.half is not None:
-            scaling.publish(self.data, self.half, scaler)
+            scaling.refresh_half_weights(self.data, self.half, scaler)
         self.refresh_old_arrays()
 
     def mask(self, chosen: Iterable[Parameter]) -> Array:
@@ -273,7 +274,7 @@ class FlatParameters:
         mask = backend.array_module(self.data).zeros_like(self.data)
         for i, p in enumerate(self.parameters):
             if id(p) in ids:
-                mask[self.part(i)] = 1
+                mask[self.slice_of(i)] = 1
         return mask
 
     def __len__(self) -> int:
@@ -291,11 +292,11 @@ def _ties(parameters: list[Parameter]) -> dict[Parameter, tuple[Parameter, bool]
     found: dict[tuple, Parameter] = {}
     ties = {}
     for p in parameters:
-        straight, turned = (found.get(_memory(array)) for array in (p.full, p.full.T))
+        straight, turned = (found.get(_memory(array)) for array in (p.master, p.master.T))
         if straight is not None or turned is not None:
             ties[p] = (straight, False) if straight is not None else (turned, True)
         elif p.size:
-            found[_memory(p.full)] = p
+            found[_memory(p.master)] = p
     return ties
 
 

@@ -31,15 +31,15 @@ class Function:
                 return dout * self.y
     """
 
-    needs: tuple[bool, ...] = ()
+    needs_input_grad: tuple[bool, ...] = ()
     """Which inputs want a gradient; set before :meth:`forward`. All false where no graph is recorded."""
 
-    destinations: tuple[Array | None, ...] = ()
+    grad_buffers: tuple[Array | None, ...] = ()
     """Where an input's gradient may be written in place, set before :meth:`backward`: the part of the flat gradient
     buffer that belongs to a parameter which has received nothing yet. Writing there and returning that very array
     saves a copy; ignoring it is always right."""
 
-    wide: bool = False
+    compute_in_float32: bool = False
     """Whether inputs of 16 bits come as float32, and what is returned is rounded to theirs: for what takes several
     operations one after another, each of which would round. Kernels do so by themselves."""
 
@@ -49,7 +49,7 @@ class Function:
     refuses_whole: bool = False
     """Whether whole numbers and booleans are an error: for layers, whose weights have a fraction."""
 
-    starts: bool = False
+    is_loss: bool = False
     """Whether :meth:`backward` takes None for the gradient 1 with which a pass starts. A loss says so: it hands its own
     gradient on as it is; no 1 is made or multiplied by, which on a GPU are two kernels in every step."""
 
@@ -70,7 +70,7 @@ class Function:
 
     def wants_grad(self) -> bool:
         """Whether any input wants a gradient, that is, whether backward can follow."""
-        return any(self.needs)
+        return any(self.needs_input_grad)
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
@@ -92,12 +92,12 @@ class InFloat32(Function):
         self.fractional, self.refuses_whole = function.fractional, function.refuses_whole
 
     def forward(self, *inputs: Any) -> Any:
-        self.function.needs = self.needs
+        self.function.needs_input_grad = self.needs_input_grad
         self.types = [getattr(x, "dtype", None) for x in inputs]
-        return retyped(self.function.forward(*(retyped(x, np.float32) for x in inputs)), self.half)
+        return cast_to(self.function.forward(*(cast_to(x, np.float32) for x in inputs)), self.half)
 
     def backward(self, *douts: Any) -> Any:
-        dins = self.function.backward(*(retyped(dout, np.float32) for dout in douts))
+        dins = self.function.backward(*(cast_to(dout, np.float32) for dout in douts))
         several = dins if isinstance(dins, tuple) else (dins,)
         narrowed = tuple(
             converted(din, kind) if hasattr(din, "dtype") else din
@@ -106,10 +106,10 @@ class InFloat32(Function):
         return narrowed if isinstance(dins, tuple) else narrowed[0]
 
 
-def retyped(value: Any, kind: Any) -> Any:
+def cast_to(value: Any, kind: Any) -> Any:
     """An array of float32 or 16 bits, or a tuple of such, as that type; anything else as it is."""
     if isinstance(value, tuple):
-        return tuple(retyped(one, kind) for one in value)
+        return tuple(cast_to(one, kind) for one in value)
     wanted = hasattr(value, "dtype") and (is_half(value.dtype) or value.dtype == np.float32)
     return converted(value, kind) if wanted else value
 

@@ -86,7 +86,7 @@ class Node:
         for version, count, array in self.inputs:
             if version.count != count:
                 versions.check(function, version, array)
-        function.destinations = _destinations(parents)
+        function.grad_buffers = _grad_buffers(parents)
         dins = function.backward(*douts)
         if not isinstance(dins, tuple):
             dins = (dins,)
@@ -114,7 +114,7 @@ def _no_gradient(function: Function, parents: tuple, dins: tuple) -> RuntimeErro
     )
 
 
-def _destinations(parents: tuple) -> tuple[Array | None, ...]:
+def _grad_buffers(parents: tuple) -> tuple[Array | None, ...]:
     """Where each parent's gradient may be written; nowhere for a leaf that stands for two inputs, which get a sum."""
     leaves = [id(parent) for parent in parents if parent is not None and type(parent) is not tuple]
     if not leaves:

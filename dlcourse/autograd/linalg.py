@@ -19,7 +19,10 @@ class MatMul(Function):
         if a.ndim == 0 or inner is None or a.shape[-1] != inner:
             raise ShapeError(f"matmul: the last axis of {a.shape} has to match the second to last of {b.shape}")
         self.shapes = a.shape, b.shape
-        self.a, self.b = a if self.needs[1] else None, b if self.needs[0] else None  # no more than the gradients need
+        self.a, self.b = (
+            a if self.needs_input_grad[1] else None,
+            b if self.needs_input_grad[0] else None,
+        )  # no more than the gradients need
         return matmul(a, b)
 
     def backward(self, dout: Array) -> tuple:
@@ -30,11 +33,11 @@ class MatMul(Function):
         if len(b_shape) == 1:
             dy = dy[..., None]
         da = db = None
-        if self.needs[0]:
+        if self.needs_input_grad[0]:
             b = self.b if len(b_shape) > 1 else self.b[:, None]
             da = unbroadcast(matmul(dy, b.swapaxes(-1, -2)), a_shape if len(a_shape) > 1 else (1, *a_shape))
             da = da.reshape(a_shape)
-        if self.needs[1]:
+        if self.needs_input_grad[1]:
             a = self.a if len(a_shape) > 1 else self.a[None, :]
             db = unbroadcast(matmul(a.swapaxes(-1, -2), dy), b_shape if len(b_shape) > 1 else (*b_shape, 1))
             db = db.reshape(b_shape)
@@ -44,7 +47,7 @@ class MatMul(Function):
 class Trace(Function):
     """y = tr A = sum_i A_ii of a square matrix; dA = dy I."""
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, a: Array) -> Array:
         _check_square("trace", a)
@@ -64,7 +67,7 @@ class LogDet(Function):
         ValueError: the determinant is not positive.
     """
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, a: Array) -> Array:
         _check_square("logdet", a)
@@ -83,7 +86,7 @@ class LogDet(Function):
 class Solve(Function):
     """X = A^-1 B for a square A and a matrix B; dB = A^-T dX, dA = -dB X^T."""
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, a: Array, b: Array) -> Array:
         _check_square("solve", a)
@@ -94,7 +97,7 @@ class Solve(Function):
 
     def backward(self, dout: Array) -> tuple:
         db = xp_of(dout).linalg.solve(self.a.T, dout)
-        return (-db @ self.x.T if self.needs[0] else None), db
+        return (-db @ self.x.T if self.needs_input_grad[0] else None), db
 
 
 def _check_square(name: str, a: Array) -> None:

@@ -174,10 +174,10 @@ class Operators(TensorBase):
 
     def __getitem__(self, index: Any) -> "Tensor":
         parts = index if isinstance(index, tuple) else (index,)
-        plain = tuple(self._index_part(part) for part in parts)
+        plain = tuple(self._index_item(part) for part in parts)
         return apply(shape.GetItem(plain if isinstance(index, tuple) else plain[0]), self)
 
-    def _index_part(self, part: Any) -> Any:
+    def _index_item(self, part: Any) -> Any:
         """A slice or number as it is; indices and masks as an array on this tensor's device."""
         part = array_of(part)
         if isinstance(part, list) and not part:

@@ -8,7 +8,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend.device import Array
-from dlcourse.backend.precision import full, is_floating, is_half, named
+from dlcourse.backend.precision import accumulation_dtype, as_dtype, is_floating, is_half
 from dlcourse.errors import ShapeError
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ class Parameter(Tensor):
     A copy (``copy.deepcopy``, pickle) owns its values and has no gradient, as PyTorch's: make an optimizer for it.
     """
 
-    __slots__ = ("_array", "_blank", "_flat", "_full", "_owner", "_place", "_received", "_taken", "_turned")
+    __slots__ = ("_array", "_blank", "_flat", "_master", "_owner", "_place", "_received", "_taken", "_turned")
 
     def __init__(self, data: Any):
         self._flat: FlatParameters | None = None
-        self._full: Array | None = None
+        self._master: Array | None = None
         self._owner: Parameter | None = None  # whose place in the buffer this one shares, perhaps transposed
         self._turned = False
         self._received = self._blank = False
@@ -40,7 +40,7 @@ class Parameter(Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         # Without the buffer: it belongs to this parameter's optimizer, which takes its own parameters along.
-        known = type(self), self._array, self._full, self.requires_grad, getattr(self, "__dict__", None)
+        known = type(self), self._array, self._master, self.requires_grad, getattr(self, "__dict__", None)
         return _copied, known
 
     @property
@@ -54,7 +54,7 @@ class Parameter(Tensor):
         if value is getattr(self, "_array", None):
             self._take_rounded()
         elif self._flat is None:
-            self._array, self._full = value, None
+            self._array, self._master = value, None
         elif value.shape != self._array.shape:
             raise ShapeError(f"data: expected shape {self._array.shape}, got {value.shape}")
         else:
@@ -62,15 +62,15 @@ class Parameter(Tensor):
 
     def _take_rounded(self) -> None:
         """In half precision: what was changed in ``data`` in place, as by ``p.data *= 2``, counts for ``full`` too."""
-        if self._full is not None:
-            kept = self._array == self._full.astype(self._array.dtype)
+        if self._master is not None:
+            kept = self._array == self._master.astype(self._array.dtype)
             xp = backend.array_module(self._array)
-            self._full[...] = xp.where(kept, self._full, self._array.astype(self._full.dtype))
+            self._master[...] = xp.where(kept, self._master, self._array.astype(self._master.dtype))
 
     @property
-    def full(self) -> Array:
+    def master(self) -> Array:
         """The values at full precision: ``data`` itself, but float32 where the model computes in half precision."""
-        return self._array if self._full is None else self._full
+        return self._array if self._master is None else self._master
 
     def assign(self, value: Array) -> None:
         """Copy values in, rounded where the model computes in half precision."""
@@ -81,9 +81,9 @@ class Parameter(Tensor):
     def _copy_in(self, value: Array) -> None:
         if isinstance(self._array, np.ndarray) and not self._array.flags.writeable:
             self._array = self._array.copy()  # another parameter's old array, see FlatParameters._guard_old_arrays
-        self.full[...] = value
-        if self._full is not None:
-            self._array[...] = self._full
+        self.master[...] = value
+        if self._master is not None:
+            self._array[...] = self._master
         if self._flat is not None:
             self._flat.refresh_old_arrays()
 
@@ -98,17 +98,17 @@ class Parameter(Tensor):
 
         Nothing happens where the parameter is there already and of that type.
         """
-        dtype = self.dtype if dtype is None else named(dtype)
+        dtype = self.dtype if dtype is None else as_dtype(dtype)
         if not is_floating(dtype):
             raise TypeError(f"a parameter holds floating-point numbers, got {dtype}")
         if dtype == self.dtype and (target is None or target is backend.of(self._array)):
             return
         self.leave_buffer()
         self.zero_grad()
-        values = self.full.astype(full(dtype), copy=False)
+        values = self.master.astype(accumulation_dtype(dtype), copy=False)
         values = values if target is None else target.asarray(values)
         half = is_half(dtype)
-        self._array, self._full = (values.astype(dtype), values) if half else (values, None)
+        self._array, self._master = (values.astype(dtype), values) if half else (values, None)
 
     @property
     def grad(self) -> Tensor | None:
@@ -178,7 +178,7 @@ class Parameter(Tensor):
             grad = self.grad
             self._grad = None if grad is None else grad.data
             self._array = self._array.copy()
-            self._full = None if self._full is None else self._full.copy()
+            self._master = None if self._master is None else self._master.copy()
             self._flat._whole = False
             self._flat = self._owner = self._taken = None
 
@@ -187,7 +187,7 @@ def _copied(kind: type, array: Array, full: Array | None, requires_grad: bool, a
     """A parameter that owns these arrays."""
     made = kind.__new__(kind)
     Parameter.__init__(made, Tensor(array))
-    made._full, made.requires_grad = full, requires_grad
+    made._master, made.requires_grad = full, requires_grad
     if attributes:
         made.__dict__.update(attributes)
     return made

@@ -80,5 +80,5 @@ def refuse_whole(name: str, arrays: Any) -> None:
             kinds = ", ".join(str(one.dtype) for one in arrays if hasattr(one, "dtype"))
             raise ShapeError(
                 f"{name}: expected numbers with a fraction, such as float32, got inputs of type {kinds}; bring "
-                "them there, as in x.astype('float32'), and pictures of 0..255 to about -1..1 at once"
+                "them there, as in x.astype('float32'), and images of 0..255 to about -1..1 at once"
             )

@@ -18,7 +18,7 @@ Axis = int | tuple[int, ...] | None
 class Reduction(Function):
     """What reductions share: the axes, and giving a reduced array its axes back with length 1."""
 
-    wide = True
+    compute_in_float32 = True
 
     def __init__(self, axis: Axis = None, keepdims: bool = False):
         self.axis, self.keepdims = axis, keepdims
@@ -31,7 +31,7 @@ class Reduction(Function):
         self.kept = tuple(1 if i in self.axes else size for i, size in enumerate(x.shape))
         self.count = prod(x.shape[i] for i in self.axes)
 
-    def total(self, x: Array) -> Array:
+    def sum_float32(self, x: Array) -> Array:
         """The sum over the axes, which stay with length 1; of whole numbers as int64."""
         if is_floating(x.dtype):
             return sum_over(x, self.axes)
@@ -53,7 +53,7 @@ class Sum(Reduction):
 
     def forward(self, x: Array) -> Array:
         self.remember(x)
-        return self.finished(self.total(x))
+        return self.finished(self.sum_float32(x))
 
     def backward(self, dout: Array) -> Array:
         return self.spread(dout)
@@ -65,7 +65,7 @@ class Mean(Reduction):
     def forward(self, x: Array) -> Array:
         self.remember(x)
         # The mean of nothing is not a number: as NumPy says, but without its warnings.
-        sums = self.total(x)
+        sums = self.sum_float32(x)
         return self.finished(sums / self.count if self.count else sums * math.nan)
 
     def backward(self, dout: Array) -> Array:
@@ -146,9 +146,9 @@ class Var(Reduction):
 
     def forward(self, x: Array) -> Array:
         self.remember(x)
-        self.x, self.mean = x, self.total(x) / max(1, self.count)
-        centred = x - self.mean
-        squares: Any = self.total(centred * centred)
+        self.x, self.mean = x, self.sum_float32(x) / max(1, self.count)
+        centered = x - self.mean
+        squares: Any = self.sum_float32(centered * centered)
         left = self.count - self.correction
         if left > 0:
             return self.finished(squares / left if self.count else squares * math.nan)

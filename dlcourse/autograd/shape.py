@@ -5,7 +5,7 @@ from typing import Any
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.scatter import scatter_add
-from dlcourse.backend.layout import side_by_side
+from dlcourse.backend.layout import as_stacked_view
 
 
 class Reshape(Function):
@@ -104,7 +104,7 @@ class Unbind(Function):
         return tuple(x)
 
     def backward(self, *douts: Array | None) -> Array:
-        joined = side_by_side(douts)  # attention's gradients come so
+        joined = as_stacked_view(douts)  # attention's gradients come so
         if joined is not None:
             return joined
         xp = xp_of(*(dout for dout in douts if dout is not None))

@@ -16,7 +16,7 @@ from dlcourse.autograd.creation import tensor
 from dlcourse.autograd.graph import mode
 from dlcourse.autograd.methods import Methods
 from dlcourse.autograd.operators import Operators
-from dlcourse.backend.precision import is_floating, named
+from dlcourse.backend.precision import as_dtype, is_floating
 from dlcourse.errors import ShapeError
 
 __all__ = ["Tensor", "tensor"]
@@ -134,7 +134,7 @@ class Tensor(Operators, Methods):
         moved = self
         if target is not backend.of(self.data):
             moved = Tensor(target.asarray(self.data), self.requires_grad)
-        kind = moved.dtype if dtype is None else named(dtype)
+        kind = moved.dtype if dtype is None else as_dtype(dtype)
         if kind != moved.dtype:
             if is_floating(kind) and is_floating(moved.dtype):
                 return apply(elementwise.Cast(kind), moved)

@@ -1,4 +1,4 @@
-"""How a whole training step is run: call by call on a CPU, on a GPU recorded once and replayed as one launch.
+"""How a whole training step is run: eagerly on a CPU, on a GPU captured once and replayed as one launch.
 
 The training step asks for a runner and hands it every step; what differs between devices stays here.
 """
@@ -11,7 +11,7 @@ from dlcourse.backend import random
 from dlcourse.backend.device import Array
 
 SWITCH = "DLCOURSE_CAPTURE"
-"""Environment variable: ``0`` runs every step call by call on a GPU too."""
+"""Environment variable: ``0`` runs every step eagerly on a GPU too."""
 
 
 class Step(Protocol):
@@ -27,7 +27,7 @@ class Step(Protocol):
         """The learning rate of a step."""
 
     def settings(self) -> tuple:
-        """What else an update depends on: another graph is recorded where it changes."""
+        """What else an update depends on: another graph is captured where it changes."""
 
     def update(self, x: Array, y: Array) -> Array:
         """One update with a batch on the device; returns the cost, still there."""
@@ -50,10 +50,10 @@ class Feed(Protocol):
         """Have the order of this step's epoch on the device, always in the same place."""
 
     def write(self, step: Any, x: Array, y: Array) -> None:
-        """Make the batch of a step, which may be a :class:`~dlcourse.backend.counted.Counted`."""
+        """Make the batch of a step, which may be a :class:`~dlcourse.backend.device_counter.DeviceCounter`."""
 
 
-class ByCalls:
+class EagerRunner:
     """Runs steps operation by operation."""
 
     def __call__(self, step: Step, x: Array, y: Array) -> Array:
@@ -66,14 +66,14 @@ class ByCalls:
         return None
 
 
-by_calls = ByCalls()
+eager = EagerRunner()
 
 
 def runner(of: Array) -> Any:
     """The way to run steps on the device that an array lies on."""
     device = backend.of(of)
     if device.kind == "cpu" or os.environ.get(SWITCH) == "0":
-        return by_calls
+        return eager
     from dlcourse.backend.cuda.graph import CapturedSteps
 
     return CapturedSteps(device)

@@ -44,7 +44,7 @@ class Backend:
         """The array as NumPy's; waits for the device where there is one."""
         return to_host(array)
 
-    def room(self) -> int:
+    def data_budget_bytes(self) -> int:
         """Bytes that a data set may take of the device's own memory, half of what is free; 0 on a CPU, which has none:
         arrays of the host, mapped files among them, are at hand where they are."""
         if self.kind == "cpu":

@@ -37,7 +37,7 @@ class Driver:
 def cuda_version() -> tuple[int, int] | None:
     """The newest CUDA version that the installed driver runs, as (major, minor); None without a driver.
 
-    Does not initialise CUDA.
+    Does not initialize CUDA.
     """
     library = _load()
     version = ctypes.c_int(0)
@@ -61,7 +61,7 @@ def cuda_version_by_smi() -> tuple[int, int] | None:
 def inspect() -> Driver | None:
     """The driver and its devices; None without a driver. Never raises.
 
-    Initialises CUDA in this process (``cuInit``): a process forked after that cannot use the GPU, a spawned one can.
+    Initializes CUDA in this process (``cuInit``): a process forked after that cannot use the GPU, a spawned one can.
     """
     version, library = cuda_version(), _load()
     if version is None or library is None:

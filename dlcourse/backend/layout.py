@@ -3,7 +3,7 @@
 from dlcourse.backend.device import Array, address, array_module
 
 
-def side_by_side(parts: tuple[Array | None, ...]) -> Array | None:
+def as_stacked_view(parts: tuple[Array | None, ...]) -> Array | None:
     """The array of which these are the slices along a first axis, in order, without a copy; None where they are not."""
     first = parts[0]
     base = getattr(first, "base", None)

@@ -21,13 +21,13 @@ def least_squares(
     design: Array,
     targets: Array,
     ridge: float = 0.0,
-    penalised: Array | None = None,
+    penalized: Array | None = None,
     method: Literal["qr", "svd"] = "qr",
     rtol: float | None = None,
 ) -> Array:
-    """The theta that minimises 1/2 |X theta - Y|^2 + ridge/2 sum over penalised rows of |theta_p|^2.
+    """The theta that minimizes 1/2 |X theta - Y|^2 + ridge/2 sum over penalized rows of |theta_p|^2.
 
-    It solves (X^T X + ridge M) theta = X^T Y, M diagonal with ones where penalised, without forming X^T X, whose
+    It solves (X^T X + ridge M) theta = X^T Y, M diagonal with ones where penalized, without forming X^T X, whose
     condition is the square of X's:
 
     - ``qr``: X = Q R, R theta = Q^T Y; with a penalty for X with the rows sqrt(ridge) M and Y with zeros below.
@@ -37,7 +37,7 @@ def least_squares(
       so of many solutions the smallest. The columns are scaled to a common size first, so that the unit of a column
       does not decide whether it counts; the solution is the smallest in the columns' own units all the same
       (if these are comparable). With a
-      penalty f(s) = s / (s^2 + ridge), after columns that are not penalised are projected out.
+      penalty f(s) = s / (s^2 + ridge), after columns that are not penalized are projected out.
 
     All in float64. (Lecture 2; Golub & Van Loan, Matrix Computations, chapter 5.)
 
@@ -45,7 +45,7 @@ def least_squares(
         design: X, (N, P).
         targets: Y, (N, K).
         ridge: at least 0.
-        penalised: booleans (P,); all columns without it.
+        penalized: booleans (P,); all columns without it.
         rtol: the share of the largest singular value up to which one counts as zero; by default what rounding in
             float64 can make, max(N, P) eps.
     Returns:
@@ -58,7 +58,7 @@ def least_squares(
     if design.ndim != 2 or targets.ndim != 2 or len(design) != len(targets) or not len(design):
         raise ShapeError(f"least squares: expected X (N, P) and Y (N, K), N >= 1, got {design.shape}, {targets.shape}")
     x, y = design.astype(np.float64, copy=False), targets.astype(np.float64, copy=False)
-    chosen = np.ones(x.shape[1], dtype=bool) if penalised is None else np.asarray(penalised, dtype=bool)
+    chosen = np.ones(x.shape[1], dtype=bool) if penalized is None else np.asarray(penalized, dtype=bool)
     rtol = _tolerance(x) if rtol is None else rtol
     if method == "qr":
         theta = _by_qr(x, y, ridge, chosen, rtol)
@@ -79,7 +79,7 @@ def nested_least_squares(
     penalty is the rows ridge^(1/2) I under X and zeros under Y, which stay nested. (Golub & Van Loan, chapter 5.)
 
     Args:
-        design: X, (G, N, P); the first column is not penalised. N >= P unless there is a ridge.
+        design: X, (G, N, P); the first column is not penalized. N >= P unless there is a ridge.
         targets: Y, (G, N, K).
         others: V, (G, M, P).
         ridge: at least 0.
@@ -182,7 +182,7 @@ def _dependence(shape: tuple[int, int], rank: int) -> str:
 
 
 def _ridge_by_svd(x: Array, y: Array, ridge: float, chosen: np.ndarray, rtol: float) -> Array:
-    """The penalised solution by filter factors, on what the columns without a penalty leave over."""
+    """The penalized solution by filter factors, on what the columns without a penalty leave over."""
     xp = array_module(x)
     theta = xp.zeros((x.shape[1], y.shape[1]))
     inside, outside = xp.asarray(np.flatnonzero(chosen)), xp.asarray(np.flatnonzero(~chosen))

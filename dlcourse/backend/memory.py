@@ -3,8 +3,8 @@ and whether it ran out.
 
 Fresh pages cost more than the arithmetic on them: a new 34 MB array took 5.5 ms to fill where an old one took 2.2. By
 default glibc gives every array above some size back to the system when it is freed, so each step faults all its pages
-in again. :func:`keep_pages` tells it not to; then the arrays of one step lie where those of the step before lay, and
-whoever still holds an array simply keeps it, as with any allocation.
+in again. :func:`disable_malloc_trim` tells it not to; then the arrays of one step lie where those of the step before
+lay. An array that is still in use keeps its memory, as with any allocation.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ KEPT_BYTES = 1 << 30
 
 
 @functools.cache
-def keep_pages() -> bool:
+def disable_malloc_trim() -> bool:
     """Have glibc keep freed memory for the next allocation; False where there is no glibc.
 
     It holds for the whole process, and is done once, when the CPU's kernels are loaded.
@@ -55,7 +55,7 @@ _scratch = _Scratch()
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Array:
-    """This thread's buffer of that name, uninitialised; the next call with the name takes it over.
+    """This thread's buffer of that name, uninitialized; the next call with the name takes it over.
 
     For what a kernel needs while it runs, never for what it returns.
     """

@@ -177,7 +177,7 @@ def strided(shape: tuple[int, ...], strides: tuple[int, ...] | None) -> c_void_p
     return made
 
 
-def pictures(shape: tuple[int, ...]) -> c_void_p:
+def images(shape: tuple[int, ...]) -> c_void_p:
     """The descriptor of a contiguous (N, H, W, C) array; oneDNN counts its axes as N, C, H, W."""
     n, h, w, c = shape
     return strided((n, c, h, w), (h * w * c, 1, w * c, c))

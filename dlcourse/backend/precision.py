@@ -32,7 +32,7 @@ def dtype(name: str) -> np.dtype:
     return np.dtype({"tf32": "float32", "fp16": "float16"}.get(name, name))
 
 
-def named(kind: Any) -> np.dtype:
+def as_dtype(kind: Any) -> np.dtype:
     """NumPy's type of what names one: also ``bfloat16``, which NumPy does not know by itself, ``bf16`` and ``fp16``.
 
     Raises:
@@ -63,7 +63,7 @@ def is_floating(kind: np.dtype) -> bool:
     return kind.kind == "f" or is_half(kind)
 
 
-def full(kind: np.dtype) -> np.dtype:
+def accumulation_dtype(kind: np.dtype) -> np.dtype:
     """The type in which numbers of that type are added up and kept: float32 for those of 16 bits, else itself."""
     return np.dtype(np.float32) if is_half(kind) else np.dtype(kind)
 

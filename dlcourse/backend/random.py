@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import memory
-from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array, Backend, current
+from dlcourse.backend.device_counter import DeviceCounter
 from dlcourse.backend.kernels.random import philox_bits
 
 _WORD = 2**64 - 1
@@ -66,15 +66,15 @@ def seed() -> int:
     return _stream.seed
 
 
-def begin_step(step: int | Counted, stream: Stream | None = None) -> None:
+def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:
     """Say that training step ``step`` begins: its draws depend on no earlier step.
 
-    A counter of the device in its place is read when a draw is made, as a recorded step needs it.
+    A counter of the device in its place is read when a draw is made, as a captured step needs it.
 
     Args:
         stream: of which training, see :func:`new_stream`: their draws differ. Without one, those of the first.
     """
-    _stream.step = step if isinstance(step, Counted) else int(step)
+    _stream.step = step if isinstance(step, DeviceCounter) else int(step)
     _stream.apart = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
     _stream.draws.clear()
 

@@ -1,7 +1,7 @@
 """Who wants to know of each launch on a device: nobody, unless a profile listens.
 
 Our own kernels (``cuda/program.py``) and matrix products (``cuda/blas.py``) ask for a listener at every launch; without
-one that is all they pay, and a recorded step, which Python does not see again, pays nothing. What the array library
+one that is all they pay, and a captured step, which Python does not see again, pays nothing. What the array library
 launches by itself is not announced here; :mod:`dlcourse.backend.cuda.timing` finds it between the launches that are.
 """
 
@@ -99,7 +99,7 @@ class Measured:
 
 
 class Recorder(Protocol):
-    """Times the launches of steps that are run by calls."""
+    """Times the launches of steps that are run eagerly."""
 
     def update(self, step: Any, update: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
         """Run ``update(x, y)``, one update of ``step`` (see :class:`~dlcourse.backend.capture.Step`), and time it."""

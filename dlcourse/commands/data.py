@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HELP = "fetch a data set, or show what is in one: counts, classes, statistics, where it lies, a picture"
+HELP = "fetch a data set, or show what is in one: counts, classes, statistics, where it lies, an image"
 EXAMPLES = """\
 examples:
   dlcourse data fetch cifar10                      download, verify and decode it, once
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["fetch", "info"], help="fetch: bring it here; info: show what is in it")
     parser.add_argument("name", metavar="NAME", help="a data set; `dlcourse list data` shows all")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of a config's data section: path=/data")
-    picture = parser.add_mutually_exclusive_group()
-    picture.add_argument("--picture", metavar="FILE", help="the samples' picture (default: NAME_samples.png here)")
-    picture.add_argument("--no-picture", action="store_true", help="draw none")
+    image = parser.add_mutually_exclusive_group()
+    image.add_argument("--image", metavar="FILE", help="the samples' image (default: NAME_samples.png here)")
+    image.add_argument("--no-image", action="store_true", help="draw none")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -51,11 +51,11 @@ def _info(section: dict[str, Any], args: argparse.Namespace) -> int:
     from dlcourse.errors import UserError
 
     data = prepare(section, 0)
-    pictures = len(data.in_shape) == 3 and data.in_shape[2] in (1, 3) and data.task == "classification"
-    if args.picture and not pictures:
-        raise UserError(f"--picture: {section['name']} has no pictures with classes")
-    if args.picture and Path(args.picture).suffix.lower() not in ("", ".png"):
-        raise UserError(f"--picture {args.picture}: this writes a PNG; give a name that ends in .png")
+    images = len(data.in_shape) == 3 and data.in_shape[2] in (1, 3) and data.task == "classification"
+    if args.image and not images:
+        raise UserError(f"--image: {section['name']} has no images with classes")
+    if args.image and Path(args.image).suffix.lower() not in ("", ".png"):
+        raise UserError(f"--image {args.image}: this writes a PNG; give a name that ends in .png")
     shape = " x ".join(map(str, data.in_shape))
     print(f"{section['name']}: {data.task}, inputs {shape} ({data.dataset.x.dtype})")
     dataset = _component(section)
@@ -64,10 +64,10 @@ def _info(section: dict[str, Any], args: argparse.Namespace) -> int:
     elif data.dataset.source:
         print(f"source   {data.dataset.source}")
     print("\n".join(["", *_counts(data), "", *_statistics(data)]))
-    if pictures and not args.no_picture:
-        path = Path(args.picture or f"{section['name']}_samples.png")
+    if images and not args.no_image:
+        path = Path(args.image or f"{section['name']}_samples.png")
         _draw(data, path, section["name"])
-        print(f"\npicture  {path}")
+        print(f"\nimage  {path}")
     return 0
 
 
@@ -86,42 +86,42 @@ def _places(dataset: Any) -> Iterator[str]:
 
 
 def _counts(data: Any) -> Iterator[str]:
-    """Samples of each part, and of each class in it."""
+    """Samples of each split, and of each class in it."""
     import numpy as np
 
-    parts = data.parts
+    splits = data.splits
     names = data.dataset.class_names if data.task == "classification" else ()
     width = max(len("samples"), *(len(name) + 2 for name in names)) if names else len("samples")
-    yield " " * width + "".join(f"{part:>10}" for part in parts)
-    yield f"{'samples':<{width}}" + "".join(f"{len(part):>10,}" for part in parts.values())
-    counts = [np.bincount(part.y.reshape(-1), minlength=len(names)) for part in parts.values()] if names else []
+    yield " " * width + "".join(f"{split:>10}" for split in splits)
+    yield f"{'samples':<{width}}" + "".join(f"{len(split):>10,}" for split in splits.values())
+    counts = [np.bincount(split.y.reshape(-1), minlength=len(names)) for split in splits.values()] if names else []
     for label, name in enumerate(names):
         yield f"{'  ' + name:<{width}}" + "".join(f"{count[label]:>10,}" for count in counts)
 
 
 def _statistics(data: Any) -> Iterator[str]:
-    """Means and standard deviations over the training part: of each channel of pictures, of each feature of a table."""
+    """Means and standard deviations over the training split: of each channel of images, of each feature of a table."""
     from dlcourse.data.moments import Moments
 
-    x = data.parts["train"].x
+    x = data.splits["train"].x
     found = Moments.of(x, per_place=False)
     if x.ndim == 4:
         unit = 255 if x.dtype == "uint8" and found.high.max() > 127 else 1
-        of = " (pixels as 0..1, training part)" if unit == 255 else " (training part)"
+        of = " (pixels as 0..1, training split)" if unit == 255 else " (training split)"
         yield "channel means               " + "  ".join(f"{value:.8f}" for value in found.mean / unit) + of
         yield "channel standard deviations " + "  ".join(f"{value:.8f}" for value in found.std / unit)
         return
     dataset = data.dataset
-    if dataset.symbols:
-        characters = {name: part.symbols.size for name, part in data.parts.items()}
-        yield f"{len(dataset.class_names)} symbols; " + ", ".join(f"{name} {n:,}" for name, n in characters.items())
+    if dataset.tokens:
+        characters = {name: split.tokens.size for name, split in data.splits.items()}
+        yield f"{len(dataset.class_names)} tokens; " + ", ".join(f"{name} {n:,}" for name, n in characters.items())
         return
-    rows = [("training part", "unit", "mean", "std", "smallest", "largest")]
+    rows = [("training split", "unit", "mean", "std", "smallest", "largest")]
     moments = zip(found.mean, found.std, found.low, found.high, strict=True)
     for name, unit, values in zip(dataset.feature_names, dataset.feature_units, moments, strict=True):
         rows.append((name, unit, *(f"{value:.6g}" for value in values)))
     if data.task == "regression":
-        for y in data.parts["train"].y.T:
+        for y in data.splits["train"].y.T:
             values = (y.mean(), y.std(), y.min(), y.max())
             rows.append((dataset.target_name, dataset.target_unit, *(f"{value:.6g}" for value in values)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -131,15 +131,15 @@ def _statistics(data: Any) -> Iterator[str]:
 
 
 def _draw(data: Any, path: Path, name: str) -> None:
-    """The first pictures of each class."""
+    """The first images of each class."""
     import numpy as np
 
     from dlcourse.errors import DlcourseError
     from dlcourse.plots.samples import draw_samples
 
-    part, names = data.parts["train"], data.dataset.class_names[:_MAX_ROWS]
-    rows = [part.x[np.flatnonzero(part.y == label)[:_COLUMNS]] for label in range(len(names))]
-    title = f"{name}: the first {_COLUMNS} training pictures of each class"
+    split, names = data.splits["train"], data.dataset.class_names[:_MAX_ROWS]
+    rows = [split.x[np.flatnonzero(split.y == label)[:_COLUMNS]] for label in range(len(names))]
+    title = f"{name}: the first {_COLUMNS} training images of each class"
     try:
         draw_samples(path, rows, names, title, f"Every row is a class of {name}, in the order of the file.")
     except OSError as error:

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="*",
         metavar="data.key=value",
-        help="other data, such as data.path=other.csv; then all of its samples, unless --split names a part",
+        help="other data, such as data.path=other.csv; then all of its samples, unless --split names a split",
     )
     parser.add_argument("--split", choices=["train", "val", "test", "all"], help="only this; all: every sample")
     parser.add_argument(

@@ -52,7 +52,7 @@ def _components(kind: str, verbose: bool, width: int) -> Iterator[str]:
     names = registry.names(kind)
     longest = max(map(len, names), default=0)
     for name in names:
-        shape = config.component_shape(kind, name)
+        shape = config.component_schema(kind, name)
         yield f"  {name:<{longest}}  {shape.summary}".rstrip()
         if verbose:
             own = {parameter.name for parameter in registry.parameters(kind, name)}

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trial.add_argument("--overfit-batch", action="store_true", help="learn one batch by heart: can the model learn?")
     trial.add_argument("--fast-dev-run", action="store_true", help="one step, one batch, nothing kept: does all work?")
     parser.add_argument("--profile", action="store_true", help="say where the time of a step goes, on a GPU by kernel")
-    parser.add_argument("--no-plots", action="store_true", help="draw no pictures and no report")
+    parser.add_argument("--no-plots", action="store_true", help="draw no images and no report")
     parser.add_argument(
         "--deterministic",
         action="store_true",

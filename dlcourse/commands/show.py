@@ -41,7 +41,7 @@ def _model(config: dict) -> str:
         data = prepare(config["data"], config["seed"])
         model = build_model(config, data)
         model.to(dtype=precision.dtype(config["precision"]))
-        train = data.parts["train"]
+        train = data.splits["train"]
         batch_size = config["train"]["batch_size"]
         batch_size = len(train) if batch_size == "full" else min(batch_size, len(train))
 
@@ -53,7 +53,7 @@ def _model(config: dict) -> str:
         try:
             return summarize(model, samples(1)[0]).table(batch_size)
         except UserError:
-            # A model that keeps its training samples, such as nearest neighbours, computes nothing before it has them.
+            # A model that keeps its training samples, such as nearest neighbors, computes nothing before it has them.
             optimizer = registry.build("optimizer", registry.own_parameters("optimizer", config["optimizer"]))
             optimizer.solve(model, *samples("full"))
             return summarize(model, samples(1)[0]).table(batch_size)

@@ -11,15 +11,15 @@ from dlcourse.config.files import header, shipped
 from dlcourse.config.overrides import Overrides
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.schema import json_schema
-from dlcourse.config.shape import Key, Shape, component_shape, section_shape, summary
+from dlcourse.config.section_schema import Key, SectionSchema, component_schema, section_schema, summary
 from dlcourse.config.writer import dump
 
 __all__ = [
     "Config",
     "Key",
     "Overrides",
-    "Shape",
-    "component_shape",
+    "SectionSchema",
+    "component_schema",
     "data_section",
     "dump",
     "from_mapping",
@@ -28,7 +28,7 @@ __all__ = [
     "load",
     "metric_labels",
     "resolve",
-    "section_shape",
+    "section_schema",
     "shipped",
     "summary",
 ]

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from dlcourse import registry
-from dlcourse.config.component import Pending
+from dlcourse.config.component import ComponentSpec
 from dlcourse.config.messages import explain, odd, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
+from dlcourse.config.section_schema import Key, SectionSchema, component_schema, section_schema
 from dlcourse.config.sections import Experiment
-from dlcourse.config.shape import Key, Shape, component_shape, section_shape
 from dlcourse.config.writer import plain
 from dlcourse.errors import ConfigError, UserError
 
@@ -35,7 +35,7 @@ def check_experiment(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fin
     """
     checker = _Checker()
     try:
-        config = checker.section(section_shape(Experiment), given, ())
+        config = checker.section(section_schema(Experiment), given, ())
     except _Enough:
         config = {}
     return config, [checker.with_home(finding) for finding in checker.findings]
@@ -66,7 +66,9 @@ class _Checker:
         home = dotted(self.keys[close]) or "the top level"
         return Finding(finding.path, f"{finding.message}; {home} has a key {close!r}")
 
-    def section(self, shape: Shape, given: Mapping[str, Any], path: Path, also: tuple[str, ...] = ()) -> dict[str, Any]:
+    def section(
+        self, shape: SectionSchema, given: Mapping[str, Any], path: Path, also: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         """The section's keys with their values or defaults, but those that are wrong; keys in ``also`` are skipped."""
         valid = [*also, *shape.keys]
         for key in given:
@@ -90,7 +92,7 @@ class _Checker:
 
     def value(self, key: Key, value: Any, path: Path) -> Any:
         if key.options and isinstance(value, Mapping):
-            return self.section(section_shape(key.options), value, path)
+            return self.section(section_schema(key.options), value, path)
         try:
             return self.finish(key.validate(value), path)
         except ValidationError as error:
@@ -102,7 +104,7 @@ class _Checker:
 
     def finish(self, value: Any, path: Path) -> Any:
         """A validated value as plain data, its components checked."""
-        if isinstance(value, Pending):
+        if isinstance(value, ComponentSpec):
             return self.component(value.kind, value.spec, path)
         if isinstance(value, Mapping):
             return {key: self.finish(item, (*path, key)) for key, item in value.items()}
@@ -127,7 +129,7 @@ class _Checker:
             self.report((*path, "name"), f"no {kind} {name!r} ({meant}valid: {', '.join(registry.names(kind))})")
             return None
         before = len(self.findings)
-        resolved = {"name": name, **self.section(component_shape(kind, name), spec, path, also=("name",))}
+        resolved = {"name": name, **self.section(component_schema(kind, name), spec, path, also=("name",))}
         if len(self.findings) == before and not registry.KINDS[kind].supplied:
             self.construct(kind, resolved, path)
         return resolved

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError, core_schema
 
-__all__ = ["Component", "Pending"]
+__all__ = ["Component", "ComponentSpec"]
 
 
 @dataclass(frozen=True)
-class Pending:
+class ComponentSpec:
     """A component as the config gives it, to be checked against the constructor that its name points to."""
 
     kind: str
@@ -21,7 +21,7 @@ class Pending:
 class Component:
     """``Annotated[Any, Component("schedule")]``: a name, or a mapping of a name and its parameters.
 
-    Pydantic sees only that much, and passes it on as :class:`Pending`: which parameters there are depends on the name.
+    Pydantic sees only that much, and passes it on as :class:`ComponentSpec`: the parameters depend on the name.
     """
 
     kind: str
@@ -32,7 +32,7 @@ class Component:
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Callable) -> dict[str, Any]:
         return {"x-component": self.kind}  # ``dlcourse schema`` puts the reference there.
 
-    def take(self, value: Any) -> Pending:
+    def take(self, value: Any) -> ComponentSpec:
         if not isinstance(value, str | dict):
             raise PydanticCustomError("component", "a name, or a mapping of a name and parameters")
-        return Pending(self.kind, value)
+        return ComponentSpec(self.kind, value)

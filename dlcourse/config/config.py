@@ -12,11 +12,11 @@ from dlcourse.config import files
 from dlcourse.config import reader as yaml
 from dlcourse.config.check import Finding, check_experiment
 from dlcourse.config.messages import show
-from dlcourse.config.overrides import Overrides, lay_over, parse_overrides
+from dlcourse.config.overrides import Overrides, apply_overrides, parse_overrides
 from dlcourse.config.reader import dotted, parse_yaml
 from dlcourse.config.rules import cross_check
+from dlcourse.config.section_schema import section_schema
 from dlcourse.config.sections import Experiment
-from dlcourse.config.shape import section_shape
 from dlcourse.config.sweep_values import check_sweep
 from dlcourse.config.writer import dump, plain
 from dlcourse.errors import ConfigError, Problem
@@ -176,7 +176,7 @@ def _laid_over(
     """What is given with values laid over it, the values by dotted path, and where everything stands."""
     values, source = parse_overrides(overrides)
     try:
-        given, paths = lay_over(given, values)
+        given, paths = apply_overrides(given, values)
     except ConfigError as error:
         raise ConfigError([Problem(p.path, p.message, source) for p in error.problems]) from None
     return given, values, _with_source(places, paths, source)
@@ -201,7 +201,7 @@ def _with_source(places: dict[yaml.Path, Place], paths: list[yaml.Path], source:
 def _check(given: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     data, findings = check_experiment(given)
     sweep = data.get("sweep") or {}
-    return data, findings + list(cross_check(data, folds_come=bool(sweep.get("kfold"))))
+    return data, findings + list(cross_check(data, has_folds=bool(sweep.get("kfold"))))
 
 
 def _name_of(path: Path) -> str:
@@ -212,7 +212,7 @@ def _name_of(path: Path) -> str:
 def _with_path(problem: Problem) -> Problem:
     """A problem that was raised as one text, ``data.split: asks for ...``, with its path apart."""
     where, colon, message = problem.message.partition(": ")
-    if problem.path or problem.file or not colon or re.split(r"[.\[]", where)[0] not in section_shape(Experiment).keys:
+    if problem.path or problem.file or not colon or re.split(r"[.\[]", where)[0] not in section_schema(Experiment).keys:
         return problem
     return Problem(where, message)
 

@@ -8,7 +8,7 @@ from dlcourse.config.reader import Path, dotted, parse_yaml
 from dlcourse.config.writer import plain
 from dlcourse.errors import ConfigError, Problem
 
-__all__ = ["Overrides", "lay_over", "parse_overrides"]
+__all__ = ["Overrides", "apply_overrides", "parse_overrides"]
 
 Overrides = Mapping[str, Any] | Sequence[str]
 """``{"train.epochs": 2}`` or ``["train.epochs=2"]``."""
@@ -49,7 +49,7 @@ def parse_overrides(overrides: Overrides) -> tuple[dict[str, Any], str]:
     return found, source
 
 
-def lay_over(given: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], list[Path]]:
+def apply_overrides(given: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], list[Path]]:
     """A copy of a config with other values, and the paths that they are at.
 
     Mappings on the way are made where there are none; a component given by its name alone becomes a mapping.

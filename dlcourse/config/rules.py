@@ -12,20 +12,20 @@ __all__ = ["cross_check", "metric_labels"]
 _IDLE = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
 
 
-def cross_check(config: dict[str, Any], folds_come: bool = False) -> Iterator[Finding]:
+def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
     """What is wrong between the keys of a config that is filled in, as far as its parts were right.
 
     Also fills in ``train.epochs`` where neither epochs nor steps are given.
 
     Args:
         config: with defaults; sections that were wrong are missing.
-        folds_come: a sweep gives the config folds, and so a validation part.
+        has_folds: a sweep gives the config folds, and so a validation split.
     """
     yield from _duration(config.get("train", {}))
     yield from _split(config.get("data", {}))
     yield from _loss(config)
     yield from _metrics(config.get("metrics", []))
-    yield from _watched(config, folds_come)
+    yield from _watched(config, has_folds)
     yield from _closed_form(config)
     task = _task(config.get("data", {}))
     if task is not None:
@@ -50,14 +50,14 @@ def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
 
 
 def choice_notes(config: Mapping[str, Any]) -> Iterator[str]:
-    """Warnings about what a resolved config chooses by its test part."""
+    """Warnings about what a resolved config chooses by its test split."""
     chosen = {"early_stopping": "when to stop", "best": "the best weights"}
     for section, what in chosen.items():
         watched = config["train"][section]
         if watched and watched["split"] == "test":
             yield (
-                f"train.{section} chooses {what} by the test part, which spoils it: its numbers are then too good for "
-                "new data; choose by a validation part (data.split.val or data.kfold, and split: val)"
+                f"train.{section} chooses {what} by the test split, which spoils it: its numbers are then too good for "
+                "new data; choose by a validation split (data.split.val or data.kfold, and split: val)"
             )
 
 
@@ -115,12 +115,12 @@ def _metrics(metrics: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
             yield Finding(("metrics", i), f"{spec['name']} stands here twice")
 
 
-def _watched(config: Mapping[str, Any], folds_come: bool) -> Iterator[Finding]:
+def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
     data = config.get("data", {})
     train = config.get("train", {})
     if train.get("early_stopping") and train.get("eval_every") == 0:
         yield Finding(("train", "eval_every"), "0 evaluates at the end only: nothing to stop early by")
-    has_val = folds_come or bool(data.get("kfold")) or bool(data.get("split", {}).get("val", True))
+    has_val = has_folds or bool(data.get("kfold")) or bool(data.get("split", {}).get("val", True))
     for section in ("early_stopping", "best"):
         watched = train.get(section) or {}
         place = ("train", section)
@@ -136,7 +136,8 @@ def _watched(config: Mapping[str, Any], folds_come: bool) -> Iterator[Finding]:
             yield Finding((*place, "split"), f"{watched['split']!r} is not measured; add it to train.evaluate")
         if watched.get("split") == "val" and not has_val:
             yield Finding(
-                (*place, "split"), "there is no validation part: give data.split.val or data.kfold, or say split: train"
+                (*place, "split"),
+                "there is no validation split: give data.split.val or data.kfold, or say split: train",
             )
 
 

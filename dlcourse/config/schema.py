@@ -3,8 +3,8 @@
 from typing import Any
 
 from dlcourse import registry
+from dlcourse.config.section_schema import Key, SectionSchema, component_schema, section_schema
 from dlcourse.config.sections import Experiment
-from dlcourse.config.shape import Key, Shape, component_shape, section_shape
 
 __all__ = ["json_schema"]
 
@@ -12,7 +12,7 @@ __all__ = ["json_schema"]
 def json_schema() -> dict[str, Any]:
     """The schema of a config, with every component that is registered now, plugins included."""
     definitions: dict[str, Any] = {}
-    top = _section(section_shape(Experiment), "config", definitions)
+    top = _section(section_schema(Experiment), "config", definitions)
     for kind, about in registry.KINDS.items():
         for name in registry.names(kind):
             definitions[f"{kind}.{name}"] = _component(kind, name, definitions)
@@ -25,7 +25,7 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _section(shape: Shape, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+def _section(shape: SectionSchema, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     section = {
         "type": "object",
         "description": shape.summary,
@@ -40,7 +40,7 @@ def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     if key.options:
         name = key.options.__name__
         if name not in definitions:
-            definitions[name] = _section(section_shape(key.options), name, definitions)
+            definitions[name] = _section(section_schema(key.options), name, definitions)
         schema = {"$ref": f"#/$defs/{name}"}
         if key.annotation is not key.options:
             schema = {"anyOf": [schema, {"type": "null"}]}
@@ -55,7 +55,7 @@ def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _component(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    section = _section(component_shape(kind, name), f"{kind}.{name}", definitions)
+    section = _section(component_schema(kind, name), f"{kind}.{name}", definitions)
     section["properties"] = {"name": {"const": name, "description": section["description"]}, **section["properties"]}
     section["required"] = ["name", *section.get("required", [])]
     return section
@@ -66,7 +66,7 @@ def _choice(kind: str, description: str) -> dict[str, Any]:
     bare = [
         name
         for name in registry.names(kind)
-        if not any(key.required for key in component_shape(kind, name).keys.values())
+        if not any(key.required for key in component_schema(kind, name).keys.values())
     ]
     return {
         "description": description,

@@ -25,7 +25,7 @@ __all__ = [
     "OptimizerOptions",
     "RandomSearch",
     "Range",
-    "Split",
+    "SplitSizes",
     "SplitName",
     "SweepOptions",
     "TrainOptions",
@@ -47,13 +47,13 @@ PATTERNS = {
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitSizes:
     """How samples are dealt out: each part as a fraction (0.2) or a count (20); no sample is in two parts.
 
     Args:
-        train: training part; left out, all that val and test leave.
-        val: validation part, which chooses between models.
-        test: test part, looked at once.
+        train: training split; left out, all that val and test leave.
+        val: validation split, which chooses between models.
+        test: test split, looked at once.
     """
 
     train: Share | None = None
@@ -63,7 +63,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Folds:
-    """Cross-validation: what the test part leaves is cut into folds; one validates, the others train.
+    """Cross-validation: what the test split leaves is cut into folds; one validates, the others train.
 
     Args:
         folds: how many.
@@ -79,9 +79,9 @@ class Limit:
     """At most so many samples of each part, the first in order.
 
     Args:
-        train: of the training part; with kfold, of what the folds share.
-        val: of the validation part.
-        test: of the test part.
+        train: of the training split; with kfold, of what the folds share.
+        val: of the validation split.
+        test: of the test split.
     """
 
     train: Count | None = None
@@ -91,11 +91,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class Augment:
-    """How the pictures of a training step are varied, anew in each step; what has no pixel becomes 0.
+    """How the images of a training step are varied, anew in each step; what has no pixel becomes 0.
 
     Args:
-        flip: mirror left to right, every other picture on average.
-        crop: move by up to so many pixels each way: a random crop of the picture padded by so many.
+        flip: mirror left to right, every other image on average.
+        crop: move by up to so many pixels each way: a random crop of the image padded by so many.
         cutout: blank a square of so many pixels a side about a random place.
     """
 
@@ -109,18 +109,18 @@ class DataOptions:
     """Keys that every data set has beside its own.
 
     Args:
-        split: fractions or counts of the training, validation and test part.
-        kfold: cross-validation instead of a fixed validation part.
+        split: fractions or counts of the training, validation and test split.
+        kfold: cross-validation instead of a fixed validation split.
         stratify: keep the classes' shares equal in all parts.
         limit: at most so many samples of each part.
-        normalize: shift and scale the inputs by statistics of the training part, of each feature, or of each channel
-            of pictures: to mean 0 and standard deviation 1 (standardize) or to the range 0 to 1 (minmax). per_pixel
+        normalize: shift and scale the inputs by statistics of the training split, of each feature, or of each channel
+            of images: to mean 0 and standard deviation 1 (standardize) or to the range 0 to 1 (minmax). per_pixel
             does as standardize for each pixel and channel; mean_image takes the mean of each off and does no more.
-        augment: vary the pictures of each training step at random.
+        augment: vary the images of each training step at random.
         shuffle: deal the samples out in random order, by the seed; false keeps the order of the file.
     """
 
-    split: Split = Split()
+    split: SplitSizes = SplitSizes()
     kfold: Folds | None = None
     stratify: bool = False
     limit: Limit | None = None
@@ -179,17 +179,17 @@ class TrainOptions:
     """How the training goes.
 
     Args:
-        epochs: passes over the training part; 1 if steps is left out too. A closed form takes one step whatever stands
+        epochs: passes over the training split; 1 if steps is left out too. A closed form takes one step whatever stands
             here.
         steps: updates, instead of epochs.
-        batch_size: samples in an update; full for the whole training part.
+        batch_size: samples in an update; full for the whole training split.
         drop_last: leave out the last batch of an epoch where it is not full; other samples each time.
         eval_every: evaluate after so many epochs; 0 for only at the end.
         evaluate: the parts to measure, as far as there are; leave out what takes long and is not needed.
         log_every: write the training loss after so many steps.
         checkpoint_every: write a checkpoint after so many steps; left out, as often as costs little time.
         early_stopping: stop when a metric no longer improves.
-        best: which checkpoint is the best one; the first metric on the validation part if left out.
+        best: which checkpoint is the best one; the first metric on the validation split if left out.
         clip_norm: scale the gradient down to this norm where it is longer.
         l1: weight of the penalty sum |w| over weights, not biases; part of the cost.
         l2: weight of the penalty 1/2 sum w^2 over weights, not biases; part of the cost.
@@ -283,7 +283,7 @@ class Experiment:
             with 16 bits and keep the weights in float32, fp16 with a loss scale.
         data: the data set, and how it is split.
         model: the model; its input and output sizes come from the data.
-        loss: what training minimises; a closed form goes without.
+        loss: what training minimizes; a closed form goes without.
         optimizer: how; with its schedule.
         train: how long, in which batches, and when to stop.
         metrics: what is measured on each part of the data; the loss if there are none.

@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse.config.check import Finding
 from dlcourse.config.messages import show
-from dlcourse.config.overrides import lay_over
+from dlcourse.config.overrides import apply_overrides
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.errors import ConfigError
 
@@ -37,7 +37,7 @@ def check_sweep(
             yield Finding(place, "a sweep cannot vary its own section")
             continue
         try:
-            findings = [finding for finding in check(lay_over(base, setting)[0]) if finding not in known]
+            findings = [finding for finding in check(apply_overrides(base, setting)[0]) if finding not in known]
         except ConfigError as error:
             findings = [Finding((problem.path,), problem.message) for problem in error.problems]
         for finding in findings:

@@ -1,14 +1,14 @@
-"""Data sets, one file each; how they are split, normalised, and brought to the device batch by batch.
+"""Data sets, one file each; how they are split, normalized, and brought to the device batch by batch.
 
 A data set is one class in one file of this package, registered under the name that a config's ``data`` section gives:
 its constructor's parameters are the section's keys, and ``load(seed)`` returns a :class:`Dataset`. One that is a
-sequence, to be cut by position, has ``parts(sizes, limits)`` instead, see :class:`dlcourse.data.text.Text`.
+sequence, to be cut by position, has ``splits(sizes, limits)`` instead, see :class:`dlcourse.data.text.Text`.
 """
 
-from dlcourse.data.dataset import Data, Dataset, Part
+from dlcourse.data.dataset import Data, Dataset, Split
 from dlcourse.data.loader import Loader
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.preparation import prepare
-from dlcourse.data.windows import loader_of
+from dlcourse.data.windows import make_loader
 
-__all__ = ["Data", "Dataset", "Loader", "Normalizer", "Part", "loader_of", "prepare"]
+__all__ = ["Data", "Dataset", "Loader", "Normalizer", "Split", "make_loader", "prepare"]

@@ -40,7 +40,7 @@ _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.f
 class Arrays:
     """Arrays x and y, and if they are there x_test and y_test, of a file that ``np.savez`` wrote.
 
-    x is (N,), (N, D) or pictures (N, H, W, C); uint8 stays as it is, all else becomes floating point. y is (N,)
+    x is (N,), (N, D) or images (N, H, W, C); uint8 stays as it is, all else becomes floating point. y is (N,)
     whole numbers or texts (class labels), or (N,) or (N, K) floating point. Whole numbers or texts that are nearly all
     different are refused unless ``task`` says what they are.
 
@@ -187,7 +187,7 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
 
 
 def _note_layout(path: Path, x: np.ndarray) -> None:
-    """Say it where pictures seem to come with their channels first."""
+    """Say it where images seem to come with their channels first."""
     if x.ndim == 4 and x.shape[1] in _CHANNELS and x.shape[3] not in _CHANNELS:
         _, channels, height, width = x.shape
         warnings.warn(

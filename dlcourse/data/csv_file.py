@@ -45,7 +45,7 @@ class Csv:
         where: keep only the rows with these values: ``{City: Hyderabad, BHK: [1, 2]}``.
         missing: the rule for missing cells.
         delimiter: what stands between cells.
-        test_path: a second file of the same columns, which becomes the test part.
+        test_path: a second file of the same columns, which becomes the test split.
         units: the unit of a column, for the plots: ``{Size: square feet}``.
         decimal: what stands before the decimals of a number, ``.`` or ``,``.
         thousands: what stands between groups of digits, such as ``,`` or ``.`` or a space.

@@ -22,10 +22,10 @@ class Dataset:
     """Samples in raw units, as a data set's ``load(seed)`` returns them."""
 
     x: np.ndarray
-    """(N, D) features in floating point, (N, H, W, C) pictures in uint8, or (N, T) symbols in int64; may be
+    """(N, D) features in floating point, (N, H, W, C) images in uint8, or (N, T) tokens in int64; may be
     memory-mapped."""
     y: np.ndarray
-    """(N, K) floating point for a regression, (N,) int64 class labels, (N, T) where each symbol has one; for an
+    """(N, K) floating point for a regression, (N,) int64 class labels, (N, T) where each token has one; for an
     estimation the samples themselves."""
     task: Task
     feature_names: tuple[str, ...] = ()
@@ -41,21 +41,21 @@ class Dataset:
     true_parameters: Mapping[str, float] = field(default_factory=dict)
     """The numbers that the data were drawn with."""
     test: tuple[np.ndarray, np.ndarray] | None = None
-    """A test part of its own, x and y, where the data set brings one."""
+    """A test split of its own, x and y, where the data set brings one."""
     preprocess: TableEncoder | None = None
     """How cells of text become a row of x; see :attr:`encoder`."""
     fill_missing: bool = False
     """Whether NaN in x stands for a missing value, to be replaced by the mean over the training split."""
-    symbols: bool = False
-    """Whether x are the numbers of symbols in sequences: they are looked up, and neither scaled nor turned to float."""
+    tokens: bool = False
+    """Whether x are the numbers of tokens in sequences: they are looked up, and neither scaled nor turned to float."""
     source: str = ""
     """The file, for messages."""
 
     @property
     def encoder(self) -> TableEncoder | None:
         """Turns new inputs into rows of x, as ``predict`` needs: one numeric column a feature unless the data set
-        says otherwise; None for pictures and symbols."""
-        if self.preprocess is not None or self.x.ndim != 2 or self.symbols:
+        says otherwise; None for images and tokens."""
+        if self.preprocess is not None or self.x.ndim != 2 or self.tokens:
             return self.preprocess
         return TableEncoder(tuple(Column(name) for name in self.feature_names))
 
@@ -69,11 +69,11 @@ class Known:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """One split: raw host arrays, and which samples of the data set they are (of its own test part, if it has one)."""
+class Split:
+    """One split: raw host arrays, and which samples of the data set they are (of its own test split, if it has one)."""
 
     x: np.ndarray | Rows
-    """Pictures that do not follow one another in the data set, and others in a file, are :class:`Rows` of it."""
+    """Images that do not follow one another in the data set, and others in a file, are :class:`Rows` of it."""
     y: np.ndarray
     index: np.ndarray
 
@@ -88,14 +88,14 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set, split, with the normalizer that its training part fitted."""
+    """A data set, split, with the normalizer that its training split fitted."""
 
     dataset: Dataset
-    parts: dict[str, Part]
+    splits: dict[str, Split]
     """``train`` and, where there are such, ``val`` and ``test``."""
     normalizer: Normalizer
     augment: Augment | None = None
-    """What is done to the pictures that a training step sees."""
+    """What is done to the images that a training step sees."""
 
     @property
     def task(self) -> Task:
@@ -124,7 +124,7 @@ def check(dataset: Dataset) -> None:
         _check_arrays(dataset, x, y, "test ")
         if x.shape[1:] != dataset.x.shape[1:] or y.shape[1:] != dataset.y.shape[1:]:
             raise DataError(
-                f"{_place(dataset)}the test part has inputs {x.shape[1:]} and targets {y.shape[1:]}, the rest "
+                f"{_place(dataset)}the test split has inputs {x.shape[1:]} and targets {y.shape[1:]}, the rest "
                 f"{dataset.x.shape[1:]} and {dataset.y.shape[1:]}"
             )
 

@@ -1,4 +1,4 @@
-"""The small digits that scikit-learn ships: real pictures with nothing to download."""
+"""The small digits that scikit-learn ships: real images with nothing to download."""
 
 import gzip
 import importlib.util
@@ -22,7 +22,7 @@ class Digits:
     task: ClassVar[Task] = "classification"
 
     def load(self, seed: int) -> Dataset:
-        """Pictures (1797, 8, 8, 1) uint8 and labels, in their own order; the seed changes nothing.
+        """Images (1797, 8, 8, 1) uint8 and labels, in their own order; the seed changes nothing.
 
         Raises:
             DlcourseError: scikit-learn is not installed; says how to install it.

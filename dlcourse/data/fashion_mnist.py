@@ -1,7 +1,7 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, in MNIST's form."""
+"""Fashion-MNIST: 70,000 images of clothes, in MNIST's form."""
 
 from dlcourse.data.sources.download import Download
-from dlcourse.data.sources.idx_pictures import IdxPictures, idx_pictures
+from dlcourse.data.sources.idx_images import IdxImages, idx_images
 from dlcourse.registry import register
 
 CLASS_NAMES = (
@@ -19,7 +19,7 @@ CLASS_NAMES = (
 
 _BUCKET = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
-FILES = idx_pictures(
+FILES = idx_images(
     name="fashion_mnist",
     md5={
         "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -40,8 +40,8 @@ FILES = idx_pictures(
 
 
 @register("data", "fashion_mnist")
-class FashionMnist(IdxPictures):
-    """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 grey pictures of clothes, 28 x 28 pixels."""
+class FashionMnist(IdxImages):
+    """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 gray images of clothes, 28 x 28 pixels."""
 
     files = FILES
     class_names = CLASS_NAMES

@@ -19,13 +19,13 @@ class Feed:
 
     Args:
         backend: the device.
-        samples, targets: of the whole part, on the device.
-        affine: shift and scale of the samples, None and None where they are normalised already.
+        samples, targets: of the whole split, on the device.
+        affine: shift and scale of the samples, None and None where they are normalized already.
         x_dtype: the type of a batch's samples.
         count, batch_size: samples in the order of an epoch, and in a batch.
         steps_per_epoch: how many batches an epoch has, with the last one if that is not full and not left out.
         order: ``order(epoch)`` gives which samples an epoch has, (count,) on the host; None: all in their own order.
-        augment: what happens to pictures; None for nothing.
+        augment: what happens to images; None for nothing.
         draw: seed and purpose of the augmentation's random words.
     """
 

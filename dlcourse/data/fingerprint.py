@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.data.dataset import Data, Part
+from dlcourse.data.dataset import Data, Split
 from dlcourse.data.rows import Rows
-from dlcourse.data.windows import WindowPart
+from dlcourse.data.windows import WindowSplit
 
 _CHUNK = 1 << 22  # bytes looked at at a time: what is memory-mapped never lies in memory as a whole
 _MAX_BYTES = 1 << 28  # of an array that is larger, evenly spaced rows of about so many bytes are looked at
@@ -29,7 +29,7 @@ def fingerprint(data: Data) -> Fingerprint:
     machine's rounding is no change.
     """
     computed = not data.dataset.source or data.dataset.fill_missing
-    return {name: {"samples": len(part), "hash": _hash(part, computed)} for name, part in data.parts.items()}
+    return {name: {"samples": len(subset), "hash": _hash(subset, computed)} for name, subset in data.splits.items()}
 
 
 def differences(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -44,8 +44,8 @@ def differences(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mappi
     return found
 
 
-def _hash(part: Part, computed: bool) -> str:
-    arrays = (part.symbols,) if isinstance(part, WindowPart) else (part.x, part.y)
+def _hash(subset: Split, computed: bool) -> str:
+    arrays = (subset.tokens,) if isinstance(subset, WindowSplit) else (subset.x, subset.y)
     return "-".join(f"{_checksum(array, computed):08x}" for array in arrays)
 
 

@@ -10,49 +10,49 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse.backend import Backend
-from dlcourse.backend.kernels.pictures import WORDS, picture_batch
-from dlcourse.backend.precision import full
+from dlcourse.backend.kernels.images import WORDS, image_batch
+from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.backend.random import generator, purpose_hash, words
 from dlcourse.config.sections import Augment
-from dlcourse.data.dataset import Part
+from dlcourse.data.dataset import Split
 from dlcourse.data.feed import Feed
 from dlcourse.data.normalizer import Normalizer
 
 Array = Any
 """``numpy.ndarray`` or ``cupy.ndarray``."""
 
-WORTH_A_THREAD = 1 << 18
-"""Numbers in a batch of pictures from which making it in the background gains more than the thread costs."""
+MIN_PREFETCH_SIZE = 1 << 18
+"""Numbers in a batch of images from which making it in the background gains more than the thread costs."""
 
 
 class Loader:
-    """One part of a data set and its batches on the device.
+    """One split of a data set and its batches on the device.
 
-    Features are normalised once and lie on the device; a batch is one ``take``, or a view where the order is the part's
-    own. Pictures in uint8 stay so, a quarter of the memory, and come gathered, normalised and augmented batch by batch
-    from one kernel. A set that is larger than what a GPU has room for stays on the host: the next batch is read by a
-    thread and copied while a step works on this one, see ``dlcourse/backend/cuda/staging.py``. On the CPU pictures in
-    uint8 and memory-mapped files stay where they are, and a batch reads its own rows. Class labels and symbols stay
+    Features are normalized once and lie on the device; a batch is one ``take``, or a view where the order is that of
+    the split. Images in uint8 stay so, a quarter of the memory, and come gathered, normalized and augmented batch by
+    batch from one kernel. A set that is larger than what a GPU has room for stays on the host: a thread reads the next
+    batch, which is copied while a step works on this one (``backend/cuda/staging.py``). On the CPU images in
+    uint8 and memory-mapped files stay where they are, and a batch reads its own rows. Class labels and tokens stay
     int64; all else has the floating-point type asked for, the targets of a regression float32 where that has 16 bits.
 
     On a CPU with more than one core a thread makes the next large batch while a step works on this one; it guesses that
     steps follow one another, and a wrong guess costs time only.
 
     Args:
-        part: the samples, raw, on the host.
-        normalizer: fitted on the training part.
+        split: the samples, raw, on the host.
+        normalizer: fitted on the training split.
         backend: the device.
         dtype: floating-point type of x, and of y in a regression.
         batch_size: samples a batch, or ``full``; the last batch of an epoch holds what is left.
         seed: orders the samples, anew in each epoch, and draws the augmentation, anew in each step.
-        shuffle: False: the part's own order, as always with one full batch.
-        augment: what :meth:`batch` does to pictures; :meth:`batches`, for evaluation, never does.
+        shuffle: False: the split's own order, as always with one full batch.
+        augment: what :meth:`batch` does to images; :meth:`batches`, for evaluation, never does.
         drop_last: leave out the last batch of an epoch where it is not full. :meth:`batches` has all samples.
     """
 
     def __init__(
         self,
-        part: Part,
+        split: Split,
         normalizer: Normalizer,
         backend: Backend,
         dtype: Any,
@@ -62,26 +62,28 @@ class Loader:
         augment: Augment | None = None,
         drop_last: bool = False,
     ):
-        self.samples = len(part)
+        self.samples = len(split)
         self._backend, self._dtype, self._seed = backend, np.dtype(dtype), seed
         self._normalizer, self._affine = normalizer, (None, None)
         self._augment = augment if augment is not None and augment != Augment() else None
-        x = part.x
-        self._raw = x.dtype == np.uint8  # and so normalised batch by batch
+        x = split.x
+        self._raw = x.dtype == np.uint8  # and so normalized batch by batch
         if self._raw and not normalizer.identity:
-            self._affine = tuple(backend.asarray(a, full(self._dtype)) for a in (normalizer.shift, normalizer.scale))
-        # Symbols are looked up, so nothing is to be scaled, nor in bytes, which are normalised batch by batch.
-        self._as_it_is = self._raw or x.dtype.kind == "i"
-        lies_as = x.dtype if self._as_it_is else self._dtype
-        room, size = backend.room(), x.size * lies_as.itemsize
-        self._streamed = size > room if room else self._raw or part.on_disk
+            self._affine = tuple(
+                backend.asarray(a, accumulation_dtype(self._dtype)) for a in (normalizer.shift, normalizer.scale)
+            )
+        # Symbols are looked up, so nothing is to be scaled, nor in bytes, which are normalized batch by batch.
+        self._passthrough = self._raw or x.dtype.kind == "i"
+        lies_as = x.dtype if self._passthrough else self._dtype
+        budget, size = backend.data_budget_bytes(), x.size * lies_as.itemsize
+        self._streamed = size > budget if budget else self._raw or split.on_disk
         if self._streamed:
             self._x = x
         else:
-            self._x = backend.asarray(np.asarray(x) if self._as_it_is else normalizer.apply(x, dtype))
-        self._on_host = self._streamed and not room
-        self._lies_as = lies_as
-        self._y = backend.asarray(part.y, full(self._dtype) if part.y.dtype.kind == "f" else None)
+            self._x = backend.asarray(np.asarray(x) if self._passthrough else normalizer.apply(x, dtype))
+        self._on_host = self._streamed and not budget
+        self._storage_dtype = lies_as
+        self._y = backend.asarray(split.y, accumulation_dtype(self._dtype) if split.y.dtype.kind == "f" else None)
         self._cut(self.samples if batch_size == "full" else batch_size, shuffle, drop_last)
 
     def _cut(self, batch_size: int, shuffle: bool, drop_last: bool = False) -> None:
@@ -95,13 +97,13 @@ class Loader:
         self._on_device: tuple[int, Array] = (-1, None)
         self._whole: tuple[Array, Array] | None = None
         numbers = self.batch_size * int(np.prod(self._x.shape[1:]))
-        worth_it = numbers >= WORTH_A_THREAD and _cores() > 1 if self._on_host else self._streamed
+        worth_it = numbers >= MIN_PREFETCH_SIZE and _cores() > 1 if self._on_host else self._streamed
         self._ahead = _Ahead() if worth_it and self.steps_per_epoch > 1 else None
         self._buffer: Any = None
         self._taken: Any = None
 
     def in_batches_of(self, batch_size: int) -> "Loader":
-        """The same arrays in batches of another size, in the part's own order, not augmented: for evaluation."""
+        """The same arrays in batches of another size, in the split's own order, not augmented: for evaluation."""
         other = copy.copy(self)
         other.__dict__.pop("feed", None)
         other._augment = None
@@ -113,7 +115,7 @@ class Loader:
     def batch(self, step: int) -> tuple[Array, Array]:
         """What training step ``step`` (from 0) sees: x (n, ...) and y (n, K) or (n,), on the device.
 
-        They may be views of the whole part, so they are not to be written to.
+        They may be views of the whole split, so they are not to be written to.
         """
         if self._ahead is None:
             return self._make(step)
@@ -122,7 +124,7 @@ class Loader:
     def _from_buffer(self, step: int) -> tuple[Array, Array]:
         """A batch of a set that is larger than the device: the next one is on its way while it is computed with."""
         if self._buffer is None:
-            self._buffer = self._backend.double_buffer((self.batch_size, *self._x.shape[1:]), self._lies_as)
+            self._buffer = self._backend.double_buffer((self.batch_size, *self._x.shape[1:]), self._storage_dtype)
         if self._taken is not None:
             self._buffer.done(self._taken)
         self._taken = self._ahead.get(step, self._put)
@@ -141,18 +143,18 @@ class Loader:
     def _read(self, rows: slice | np.ndarray) -> np.ndarray:
         """Samples from where they are, as they lie on a device."""
         x = np.asarray(self._x[rows])
-        return x if self._as_it_is else self._normalizer.apply(x, self._dtype)
+        return x if self._passthrough else self._normalizer.apply(x, self._dtype)
 
     def batches(self) -> Iterator[tuple[Array, Array]]:
-        """Every sample once, in the part's own order: for evaluation."""
+        """Every sample once, in the split's own order: for evaluation."""
         for start in range(0, self.samples, self.batch_size):
             yield self._in_order(slice(start, start + self.batch_size))
 
     def _make(self, step: int) -> tuple[Array, Array]:
         rows, chosen = self._rows(step)
         if chosen is None:
-            return self._in_order(rows) if self._augment is None else (self._pictures(rows, step), self._y[rows])
-        return self._pictures(rows if self._streamed else chosen, step), self._y.take(chosen, axis=0)
+            return self._in_order(rows) if self._augment is None else (self._images(rows, step), self._y[rows])
+        return self._images(rows if self._streamed else chosen, step), self._y.take(chosen, axis=0)
 
     def _rows(self, step: int) -> tuple[slice | np.ndarray, Array | None]:
         """Which samples a step sees: a stretch, or their numbers on the host and on the device."""
@@ -194,16 +196,16 @@ class Loader:
         return Feed(self._backend, x, y, self._affine, x_dtype, *sizes, order, self._augment, draw)
 
     def _in_order(self, span: slice) -> tuple[Array, Array]:
-        """A stretch of the part, as it is. One that is all of it is made once: it is the batch of every step."""
+        """A stretch of the split, as it is. One that is all of it is made once: it is the batch of every step."""
         if self._whole is not None:
             return self._whole
-        batch = self._pictures(span, None), self._y[span]
+        batch = self._images(span, None), self._y[span]
         if self.steps_per_epoch == 1:
             self._whole = batch
         return batch
 
-    def _pictures(self, chosen: slice | Array, step: int | None) -> Array:
-        """The samples of these rows, normalised; augmented as in a step, if given."""
+    def _images(self, chosen: slice | Array, step: int | None) -> Array:
+        """The samples of these rows, normalized; augmented as in a step, if given."""
         x, rows = self._x, None
         if self._streamed:
             x = self._backend.asarray(self._read(chosen))
@@ -214,7 +216,7 @@ class Loader:
         return self._finished(x, rows, step)
 
     def _finished(self, x: Array, rows: Array | None, step: int | None) -> Array:
-        """Samples on the device, of these rows or all, normalised where they are bytes, and augmented."""
+        """Samples on the device, of these rows or all, normalized where they are bytes, and augmented."""
         how = self._augment if step is not None else None
         if how is None and not self._raw:
             return x if rows is None else x.take(rows, axis=0)
@@ -225,7 +227,7 @@ class Loader:
         else:
             how = Augment()
         out = self._backend.xp.empty((count, *x.shape[1:]), self._dtype)
-        picture_batch(x, rows, *self._affine, draws, how.flip, how.crop, how.cutout, out)
+        image_batch(x, rows, *self._affine, draws, how.flip, how.crop, how.cutout, out)
         return out
 
 

@@ -1,14 +1,14 @@
 """MNIST: 70,000 handwritten digits."""
 
 from dlcourse.data.sources.download import Download
-from dlcourse.data.sources.idx_pictures import IdxPictures, idx_pictures
+from dlcourse.data.sources.idx_images import IdxImages, idx_images
 from dlcourse.registry import register
 
 CLASS_NAMES = tuple("0123456789")
 
 _MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"  # the authors' own server refuses programs
 
-FILES = idx_pictures(
+FILES = idx_images(
     name="mnist",
     md5={
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -28,8 +28,8 @@ FILES = idx_pictures(
 
 
 @register("data", "mnist")
-class Mnist(IdxPictures):
-    """MNIST (LeCun, Cortes and Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 grey pixels."""
+class Mnist(IdxImages):
+    """MNIST (LeCun, Cortes and Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 gray pixels."""
 
     files = FILES
     class_names = CLASS_NAMES

@@ -15,7 +15,7 @@ _MAX_BYTES_ROWS = 256  # a float32 holds the sum of so many squares of bytes exa
 
 @dataclass(frozen=True)
 class Moments:
-    """Of each feature, or each place in a picture: arrays of the shape of one sample, or of its channels."""
+    """Of each feature, or each place in an image: arrays of the shape of one sample, or of its channels."""
 
     low: np.ndarray
     high: np.ndarray
@@ -63,7 +63,7 @@ def _unit(spread: np.ndarray) -> np.ndarray | None:
 
 
 def _of_bytes(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
-    """One pass for each place of a picture, in whole numbers; places that count as one are put together after it."""
+    """One pass for each place of an image, in whole numbers; places that count as one are put together after it."""
     places = int(np.prod(x.shape[1:]))
     low, high = np.full(places, 255, np.uint8), np.zeros(places, np.uint8)
     total, squares = np.zeros(places), np.zeros(places)

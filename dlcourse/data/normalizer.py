@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse.backend import array_module
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.data.moments import Moments
 from dlcourse.data.rows import Rows
 
@@ -14,7 +14,7 @@ Kind = Literal["none", "standardize", "per_pixel", "mean_image", "minmax"]
 
 
 class Normalizer:
-    """z = (x - shift) / scale, for each feature of (N, D) inputs, for each channel or pixel of (N, H, W, C) pictures.
+    """z = (x - shift) / scale, for each feature of (N, D) inputs, for each channel or pixel of (N, H, W, C) images.
 
     So x = shift + scale z, and a model w z + b reads (w / scale) x + b - w shift / scale in the raw units.
     """
@@ -42,13 +42,13 @@ class Normalizer:
         return cls(np.where(constant, found.low, shift), np.where(constant, 1.0, scale))
 
     def apply(self, x: Any, dtype: Any = np.float64) -> Any:
-        """Normalise a host or device array; the result is new, of the given floating-point type.
+        """Normalize a host or device array; the result is new, of the given floating-point type.
 
-        Inputs in float64 are normalised in float64 whatever the result's type, so that a spread that is small against
+        Inputs in float64 are normalized in float64 whatever the result's type, so that a spread that is small against
         the mean is not lost.
         """
         xp = array_module(x)
-        work = np.result_type(x.dtype, full(np.dtype(dtype)))
+        work = np.result_type(x.dtype, accumulation_dtype(np.dtype(dtype)))
         z = xp.array(x, dtype=work)
         z -= xp.asarray(self.shift, dtype=work)
         z /= xp.asarray(self.scale, dtype=work)

@@ -27,7 +27,7 @@ class PolynomialCurve:
         noise: standard deviation.
         samples: number of samples, apart from those of ``test_range``.
         x_range: x is uniform between these.
-        test_range: draw a test part from here instead; outside ``x_range`` it asks for extrapolation.
+        test_range: draw a test split from here instead; outside ``x_range`` it asks for extrapolation.
         test_samples: how many; as many as ``samples`` if left out.
         seed: draws the samples; the config's seed if left out.
     """
@@ -73,9 +73,9 @@ class PolynomialCurve:
             test=test,
         )
 
-    def _draw(self, seed: int, part: str, bounds: tuple[float, float], samples: int) -> tuple[np.ndarray, np.ndarray]:
-        x = generator(seed, f"polynomial_curve.{part}.x").uniform(*bounds, (samples, 1))
-        noise = generator(seed, f"polynomial_curve.{part}.noise").standard_normal((samples, 1))
+    def _draw(self, seed: int, split: str, bounds: tuple[float, float], samples: int) -> tuple[np.ndarray, np.ndarray]:
+        x = generator(seed, f"polynomial_curve.{split}.x").uniform(*bounds, (samples, 1))
+        noise = generator(seed, f"polynomial_curve.{split}.noise").standard_normal((samples, 1))
         return x, self.curve(x) + self.noise * noise
 
     def curve(self, x: np.ndarray) -> np.ndarray:

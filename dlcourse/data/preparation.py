@@ -1,4 +1,4 @@
-"""From the config's ``data`` section to split, normalised data."""
+"""From the config's ``data`` section to split, normalized data."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
-from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, Split
-from dlcourse.data import splits
-from dlcourse.data.dataset import Data, Dataset, Known, Part, check
+from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, SplitSizes
+from dlcourse.data import splitting
+from dlcourse.data.dataset import Data, Dataset, Known, Split, check
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.rows import Rows
@@ -20,7 +20,7 @@ COMMON = frozenset(field.name for field in fields(DataOptions))
 
 
 def prepare(section: Mapping[str, Any], seed: int, known: Known | None = None) -> Data:
-    """Load the data set that a section names, split it, and fit the normalizer on the training part.
+    """Load the data set that a section names, split it, and fit the normalizer on the training split.
 
     Args:
         section: ``name``, the data set's parameters, and the keys of ``DataOptions``; what is left out has its default.
@@ -34,7 +34,7 @@ def prepare(section: Mapping[str, Any], seed: int, known: Known | None = None) -
     options = _options(section)
     spec = {key: value for key, value in section.items() if key not in COMMON}
     named = registry.build("data", spec)
-    if hasattr(named, "parts"):
+    if hasattr(named, "splits"):
         return _sequence(named, options)
     dataset: Dataset = named.load_known(known) if known and hasattr(named, "load_known") else named.load(seed)
     check(dataset)
@@ -42,18 +42,18 @@ def prepare(section: Mapping[str, Any], seed: int, known: Known | None = None) -
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
         dataset = _filled(dataset, _means(dataset, index["train"]))
-    parts = {}
+    splits = {}
     for name, rows in index.items():
         own = name == "test" and dataset.test is not None
         x, y = dataset.test if own else (dataset.x, dataset.y)
-        parts[name] = Part(_rows(x, rows), np.asarray(y[rows]), rows)
-    return Data(dataset, parts, Normalizer.fit(parts["train"].x, options.normalize), options.augment)
+        splits[name] = Split(_rows(x, rows), np.asarray(y[rows]), rows)
+    return Data(dataset, splits, Normalizer.fit(splits["train"].x, options.normalize), options.augment)
 
 
 def _options(section: Mapping[str, Any]) -> DataOptions:
     """The common keys of a section; mappings within them, as a config has them, become their options too."""
     options = {key: value for key, value in section.items() if key in COMMON}
-    for key, cls in (("split", Split), ("kfold", Folds), ("limit", Limit), ("augment", Augment)):
+    for key, cls in (("split", SplitSizes), ("kfold", Folds), ("limit", Limit), ("augment", Augment)):
         if isinstance(options.get(key), Mapping):
             options[key] = cls(**options[key])
     return DataOptions(**options)
@@ -68,52 +68,52 @@ def _sequence(named: Any, options: DataOptions) -> Data:
         "augment": options.augment,
     }
     if wrong := [key for key, given in refused.items() if given]:
-        raise ConfigError(f"data.{wrong[0]}: has no meaning for a sequence of symbols; leave the key out")
-    sizes = {part: size for part, size in vars(options.split).items() if size is not None}
-    dataset, parts = named.parts(sizes, vars(options.limit) if options.limit else {})
+        raise ConfigError(f"data.{wrong[0]}: has no meaning for a sequence of tokens; leave the key out")
+    sizes = {subset: size for subset, size in vars(options.split).items() if size is not None}
+    dataset, splits = named.splits(sizes, vars(options.limit) if options.limit else {})
     check(dataset)
-    return Data(dataset, parts, Normalizer.fit(dataset.x, "none"))
+    return Data(dataset, splits, Normalizer.fit(dataset.x, "none"))
 
 
-def _split(dataset: Dataset, options: DataOptions, seed: int) -> splits.Split:
-    """The indices of every part; those of ``test`` count in the data set's own test part where it has one."""
-    sizes = {part: size for part, size in vars(options.split).items() if size is not None}
+def _split(dataset: Dataset, options: DataOptions, seed: int) -> splitting.SplitIndices:
+    """The indices of every subset; those of ``test`` count in the data set's own test split where it has one."""
+    sizes = {subset: size for subset, size in vars(options.split).items() if size is not None}
     if dataset.test is not None and sizes["test"]:
-        raise ConfigError("data.split.test: this data set brings a test part of its own; leave the key out")
+        raise ConfigError("data.split.test: this data set brings a test split of its own; leave the key out")
     if options.stratify and dataset.task != "classification":
         raise ConfigError(f"data.stratify: needs classes, but this data set is for {dataset.task}")
     labels = dataset.y if options.stratify else None
     if options.kfold:
-        # The folds share what the test part leaves: sizes of train and val have no say.
+        # The folds share what the test split leaves: sizes of train and val have no say.
         sizes = {"test": sizes["test"]}
-    index = splits.by_size(len(dataset.y), sizes, seed, labels=labels, shuffle=options.shuffle)
+    index = splitting.by_size(len(dataset.y), sizes, seed, labels=labels, shuffle=options.shuffle)
     if options.kfold:
         rest, folds, fold = index["train"], options.kfold.folds, options.kfold.fold
         if options.limit:
             rest = rest[: options.limit.train]
         of_rest = None if labels is None else labels[rest]
-        index |= splits.by_fold(rest, folds, fold, seed, labels=of_rest, shuffle=options.shuffle)
+        index |= splitting.by_fold(rest, folds, fold, seed, labels=of_rest, shuffle=options.shuffle)
     if dataset.test is not None:
         index["test"] = np.arange(len(dataset.test[1]))
     if options.limit:
-        index = {part: rows[: getattr(options.limit, part)] for part, rows in index.items()}
+        index = {subset: rows[: getattr(options.limit, subset)] for subset, rows in index.items()}
     return index
 
 
 def _check_augment(augment: Augment | None, shape: tuple[int, ...]) -> None:
-    """Raise ConfigError where pictures of this shape (H, W, C) cannot be augmented so."""
+    """Raise ConfigError where images of this shape (H, W, C) cannot be augmented so."""
     if augment is None:
         return
     if len(shape) != 3:
-        raise ConfigError(f"data.augment: needs pictures (height, width, channels), but a sample here is {shape}")
+        raise ConfigError(f"data.augment: needs images (height, width, channels), but a sample here is {shape}")
     for key in ("crop", "cutout"):
         pixels = getattr(augment, key)
         if pixels >= min(shape[:2]):
-            raise ConfigError(f"data.augment.{key}: {pixels} pixels of {shape[0]} x {shape[1]} leave no picture")
+            raise ConfigError(f"data.augment.{key}: {pixels} pixels of {shape[0]} x {shape[1]} leave no image")
 
 
 def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray | Rows:
-    """The rows of an ascending index; no copy where they follow one another, nor of pictures or what lies in a file."""
+    """The rows of an ascending index; no copy where they follow one another, nor of images or what lies in a file."""
     first, last = index[0], index[-1]
     if last - first + 1 == len(index):
         return array[first : last + 1]
@@ -121,13 +121,13 @@ def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray | Rows:
 
 
 def _means(dataset: Dataset, train: np.ndarray) -> np.ndarray:
-    """The mean of each column of x over the training part, (D,), without what is missing."""
+    """The mean of each column of x over the training split, (D,), without what is missing."""
     rows = dataset.x[train]
     known = ~np.isnan(rows)
     counts = known.sum(axis=0)
     if not counts.all():
         name = dataset.feature_names[int(counts.argmin())]
-        raise DataError(f"{dataset.source}: {name!r} has no value in the whole training part, so it has no mean")
+        raise DataError(f"{dataset.source}: {name!r} has no value in the whole training split, so it has no mean")
     return np.where(known, rows, 0).sum(axis=0) / counts
 
 

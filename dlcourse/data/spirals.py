@@ -15,14 +15,14 @@ from dlcourse.types import Classes, Count, NonNegative, Positive
 @register("data", "spirals")
 @dataclass(frozen=True)
 class Spirals:
-    """Arms that wind around a common centre, one a class: no line parts them.
+    """Arms that wind around a common center, one a class: no line parts them.
 
     Sample i lies on arm i mod C at radius r ~ sqrt(U(0, 1)), angle 2 pi (turns r + arm / C), plus N(0, noise^2).
 
     Args:
         samples: number of samples.
         classes: number of arms, C.
-        turns: how often an arm winds around the centre.
+        turns: how often an arm winds around the center.
         noise: standard deviation of both coordinates; the spirals have radius 1.
         seed: draws the samples; the config's seed if left out.
     """

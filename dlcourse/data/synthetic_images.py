@@ -1,4 +1,4 @@
-"""Pictures that a net can learn, with nothing to download."""
+"""Images that a net can learn, with nothing to download."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,28 +11,28 @@ from dlcourse.data.parameters import check_samples
 from dlcourse.registry import register
 from dlcourse.types import Classes, Count, Fraction, NonNegative, NonNegativeInt
 
-_CHUNK = 1024  # pictures drawn at a time: the noise in floating point never exists for all
-_AMPLITUDE = 50.0  # root mean square of a pattern at full contrast, in grey levels
+_CHUNK = 1024  # images drawn at a time: the noise in floating point never exists for all
+_AMPLITUDE = 50.0  # root mean square of a pattern at full contrast, in gray levels
 
 
 @register("data", "synthetic_images")
 @dataclass(frozen=True)
 class SyntheticImages:
-    """Pictures of smooth random patterns, one a class, shifted, in varying contrast, under noise, some as negatives.
+    """Images of smooth random patterns, one a class, shifted, in varying contrast, under noise, some as negatives.
 
-    A negative's pixels stand on the other side of grey, so whatever a linear classifier learns of the positives is
+    A negative's pixels stand on the other side of gray, so whatever a linear classifier learns of the positives is
     wrong for them: it stays near ``1 - negatives``, while one hidden layer suffices for both. Patterns are
-    mirror-symmetric, so flipping a picture leaves its class. The first n samples are the same whatever their number.
+    mirror-symmetric, so flipping an image leaves its class. The first n samples are the same whatever their number.
 
     Args:
-        samples: number of pictures; class i mod C is that of picture i.
+        samples: number of images; class i mod C is that of image i.
         classes: number of classes, C.
         image_size: height and width in pixels.
-        channels: 1 for grey, 3 for colour.
-        noise: standard deviation of every pixel, in grey levels of 0..255.
-        negatives: the share of pictures that are negatives.
+        channels: 1 for gray, 3 for color.
+        noise: standard deviation of every pixel, in gray levels of 0..255.
+        negatives: the share of images that are negatives.
         shift: patterns are moved by up to so many pixels each way, round the edges.
-        seed: draws patterns and pictures; the config's seed if left out.
+        seed: draws patterns and images; the config's seed if left out.
     """
 
     task: ClassVar[Task] = "classification"
@@ -47,7 +47,7 @@ class SyntheticImages:
     seed: int | None = None
 
     def load(self, seed: int) -> Dataset:
-        """Draw the pictures: x (N, H, W, C) uint8, y (N,)."""
+        """Draw the images: x (N, H, W, C) uint8, y (N,)."""
         check_samples(self.samples, 8 + self.channels * self.image_size**2)
         check_samples(self.classes, 16 * self.channels * self.image_size**2, "classes")
         seed = seed if self.seed is None else self.seed
@@ -68,19 +68,19 @@ class SyntheticImages:
         )
 
     def _draw(self, patterns: np.ndarray, labels: np.ndarray, seed: int, chunk: int) -> np.ndarray:
-        """One chunk of pictures, (n, H, W, C) uint8."""
-        # Draws are made for a whole chunk also where fewer pictures are wanted, so that those wanted do not change.
+        """One chunk of images, (n, H, W, C) uint8."""
+        # Draws are made for a whole chunk also where fewer images are wanted, so that those wanted do not change.
         random = generator(seed, "synthetic_images.how", chunk)
         moves = random.integers(-self.shift, self.shift + 1, (2, _CHUNK))[:, : len(labels), None]
         contrast = random.uniform(0.6, 1.0, _CHUNK) * np.where(random.uniform(size=_CHUNK) < self.negatives, -1, 1)
         rows, columns = (np.arange(self.image_size) + moves) % self.image_size  # (n, H), (n, W)
-        pictures = patterns[labels[:, None, None], rows[:, :, None], columns[:, None, :]]  # (n, H, W, C)
-        pictures *= (_AMPLITUDE * contrast[: len(labels), None, None, None]).astype(np.float32)
-        noise = generator(seed, "synthetic_images.noise", chunk).standard_normal(pictures.shape, dtype=np.float32)
+        images = patterns[labels[:, None, None], rows[:, :, None], columns[:, None, :]]  # (n, H, W, C)
+        images *= (_AMPLITUDE * contrast[: len(labels), None, None, None]).astype(np.float32)
+        noise = generator(seed, "synthetic_images.noise", chunk).standard_normal(images.shape, dtype=np.float32)
         noise *= np.float32(self.noise)
-        pictures += noise
-        pictures += 128.5  # grey, and half a level to round
-        return np.clip(pictures, 0, 255, out=pictures).astype(np.uint8)
+        images += noise
+        images += 128.5  # gray, and half a level to round
+        return np.clip(images, 0, 255, out=images).astype(np.uint8)
 
     def _patterns(self, seed: int) -> np.ndarray:
         """Sums of a few low frequencies, mirror-symmetric, of mean 0 and mean square 1: (classes, H, W, C) float32."""

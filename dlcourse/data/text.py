@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dlcourse.data import splits
-from dlcourse.data.dataset import Dataset, Part, Task
+from dlcourse.data import splitting
+from dlcourse.data.dataset import Dataset, Split, Task
 from dlcourse.data.files import find, read_bytes
-from dlcourse.data.windows import WindowPart
+from dlcourse.data.windows import WindowSplit
 from dlcourse.errors import DataError
 from dlcourse.registry import register
 from dlcourse.types import Count
 
 DEFAULT_PATH = "text/tinyshakespeare.txt"
 UNKNOWN = "<unk>"
-"""The name of the symbol for rare characters."""
+"""The name of the token for rare characters."""
 
 
 @register("data", "text")
@@ -28,18 +28,18 @@ class Text:
 
     ``split`` cuts the text by position, in the order train, val, test; its fractions and counts are of characters, and
     no window, nor its last target, reaches over a cut. ``shuffle`` has no say in that. An epoch of training goes
-    through the training part once, in windows that begin anew at a random offset each epoch, in random order; all else
-    is measured in windows side by side from the start of a part (what is left at its end, less than a window, is not).
+    through the training split once, in windows that begin anew at a random offset each epoch, in random order; all else
+    is measured in windows side by side from the start of a split (what is left at its end, less than a window, is not).
 
-    The symbols are the characters of the training part, in the order of their code points.
+    The tokens are the characters of the training split, in the order of their code points.
 
     Args:
         path: a UTF-8 file; relative to the current folder or to the folder ``DLCOURSE_DATA``.
         context: T, how many characters the model sees at once.
-        min_count: characters that the training part has fewer times than this, or not at all, are one symbol, <unk>;
-            left out, there is none, and a character that the training part has not is an error.
+        min_count: characters that the training split has fewer times than this, or not at all, are one token, <unk>;
+            left out, there is none, and a character that the training split has not is an error.
     Raises:
-        DataError: the file is no UTF-8, a part is shorter than a window, or a character is unknown.
+        DataError: the file is no UTF-8, a split is shorter than a window, or a character is unknown.
     """
 
     task: ClassVar[Task] = "classification"
@@ -48,51 +48,51 @@ class Text:
     context: Count = 64
     min_count: Count | None = None
 
-    def parts(self, sizes: Mapping[str, Any], limits: Mapping[str, int | None]) -> tuple[Dataset, dict[str, Part]]:
-        """The data set, whose samples are the training windows, and its parts.
+    def splits(self, sizes: Mapping[str, Any], limits: Mapping[str, int | None]) -> tuple[Dataset, dict[str, Split]]:
+        """The data set, whose samples are the training windows, and its splits.
 
         Args:
-            sizes: fractions or counts of characters by part, see :func:`dlcourse.data.splits.by_size`.
-            limits: at most so many windows of a part, the first.
+            sizes: fractions or counts of characters by split, see :func:`dlcourse.data.splitting.by_size`.
+            limits: at most so many windows of a split, the first.
         """
         path = find(self.path)
         text = _decoded(path)
-        cuts = splits.by_size(len(text), sizes, seed=0, shuffle=False)
-        stretches = {part: text[rows[0] : rows[-1] + 1] for part, rows in cuts.items()}
+        cuts = splitting.by_size(len(text), sizes, seed=0, shuffle=False)
+        stretches = {split: text[rows[0] : rows[-1] + 1] for split, rows in cuts.items()}
         known = self._vocabulary(stretches["train"])
-        parts: dict[str, Part] = {}
+        splits: dict[str, Split] = {}
         for name, stretch in stretches.items():
             training = name == "train"
-            windows = WindowPart.count(len(stretch), self.context, training)
+            windows = WindowSplit.count(len(stretch), self.context, training)
             if windows < 1:
                 raise DataError(
-                    f"{path}: the {name} part has {len(stretch)} characters; a window of data.context = {self.context} "
-                    f"and the character after it take {self.context + 1}"
+                    f"{path}: the {name} split has {len(stretch)} characters; a window of data.context = "
+                    f"{self.context} and the character after it take {self.context + 1}"
                 )
             start, limit = int(cuts[name][0]), limits.get(name)
             if limit is not None and limit < windows:
                 stretch = stretch[: limit * self.context + (self.context if training else 1)]
-            symbols = self._encoded(stretch, known, path, name, start)
-            parts[name] = WindowPart.of(symbols, self.context, training, start)
+            tokens = self._encoded(stretch, known, path, name, start)
+            splits[name] = WindowSplit.of(tokens, self.context, training, start)
         dataset = Dataset(
-            x=parts["train"].x,
-            y=parts["train"].y,
+            x=splits["train"].x,
+            y=splits["train"].y,
             task=self.task,
             target_name="next character",
             class_names=tuple(_name(character) for character in known),
-            symbols=True,
+            tokens=True,
             source=str(path),
         )
-        return dataset, parts
+        return dataset, splits
 
     def _vocabulary(self, train: str) -> list[str]:
-        """The symbols; <unk>, if there is to be one, is the last."""
+        """The tokens; <unk>, if there is to be one, is the last."""
         counts = Counter(train)
         if self.min_count is None:
             return sorted(counts)
         return [*sorted(character for character, count in counts.items() if count >= self.min_count), UNKNOWN]
 
-    def _encoded(self, text: str, known: list[str], path: Path, part: str, start: int) -> np.ndarray:
+    def _encoded(self, text: str, known: list[str], path: Path, split: str, start: int) -> np.ndarray:
         """The characters' numbers, (n,) int64."""
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         table = np.array([ord(character) for character in known if len(character) == 1], dtype=np.uint32)
@@ -103,8 +103,9 @@ class Text:
         if unknown.any() and self.min_count is None:
             place = int(unknown.argmax())
             raise DataError(
-                f"{path}: the {part} part has characters that the training part has not, the first is {text[place]!r} "
-                f"(character {start + place} of the file, from 0); data.min_count: 1 makes such one symbol, {UNKNOWN}"
+                f"{path}: the {split} split has characters that the training split has not, the first is "
+                f"{text[place]!r} (character {start + place} of the file, from 0); data.min_count: 1 makes such "
+                f"one token, {UNKNOWN}"
             )
         return np.where(unknown, len(table), found).astype(np.int64)
 
@@ -124,9 +125,9 @@ def encode(text: str, class_names: list[str]) -> np.ndarray:
     return np.array(found, dtype=np.int64)
 
 
-def decode(symbols: np.ndarray, class_names: list[str]) -> str:
+def decode(tokens: np.ndarray, class_names: list[str]) -> str:
     """The text that these numbers stand for."""
-    return "".join(_character(class_names[symbol]) for symbol in symbols)
+    return "".join(_character(class_names[token]) for token in tokens)
 
 
 def _name(character: str) -> str:

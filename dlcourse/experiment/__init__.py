@@ -7,6 +7,6 @@ trained = load_run(result.folder)           # to evaluate and to predict
 
 from dlcourse.experiment.fitting import Fit, fit
 from dlcourse.experiment.running import Result, run
-from dlcourse.experiment.trained import Trained, evaluate_run, load_run
+from dlcourse.experiment.trained import TrainedModel, evaluate_run, load_run
 
-__all__ = ["Fit", "Result", "Trained", "evaluate_run", "fit", "load_run", "run"]
+__all__ = ["Fit", "Result", "TrainedModel", "evaluate_run", "fit", "load_run", "run"]

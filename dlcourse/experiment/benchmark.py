@@ -32,7 +32,7 @@ class StepTiming:
     Attributes:
         milliseconds: median, least and largest over the steps timed, the batch included.
         loader_share: of the batch in that time.
-        parts: milliseconds a step by part, from steps timed apart: their boundaries cost something too.
+        phases: milliseconds a step by phase, from steps timed apart: their boundaries cost something too.
         samples: in one batch.
         gflops: arithmetic of one step, forward and backward, in 10^9 operations.
         gemm_rate: 10^9 operations a second of a large matrix product, measured here and now.
@@ -42,7 +42,7 @@ class StepTiming:
 
     milliseconds: tuple[float, float, float]
     loader_share: float
-    parts: dict[str, float]
+    phases: dict[str, float]
     samples: int
     gflops: float
     gemm_rate: float
@@ -109,10 +109,10 @@ def _advance(step: Any, loader: Any) -> float:
 
 
 def _parts(pieces: Any, step: Any, loader: Any, count: int) -> dict[str, float]:
-    """Milliseconds a step by part, by the same means as ``--profile``."""
+    """Milliseconds a step by phase, by the same means as ``--profile``."""
     profile = Profile()
     Trainer(pieces.model, step, loader, step.step + count, [profile]).run()
-    return {part: 1e3 * spent / count for part, spent in profile.seconds.items() if spent}
+    return {phase: 1e3 * spent / count for phase, spent in profile.seconds.items() if spent}
 
 
 def _gemm_rate(device: Backend, dtype: Any) -> float:

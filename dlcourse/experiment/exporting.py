@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from dlcourse.errors import UserError
-from dlcourse.experiment.trained import Trained
+from dlcourse.experiment.trained import TrainedModel
 from dlcourse.serialize import encode, file_format
 from dlcourse.training.atomic import write_output
 
 
-def export(trained: Trained, path: Path) -> list[str]:
+def export(trained: TrainedModel, path: Path) -> list[str]:
     """Write parameters and buffers, the normalizer's ``normalizer.shift`` and ``normalizer.scale``, and the config.
 
     The config is YAML text under the key ``config``, in the file's metadata (safetensors) or as an array of text

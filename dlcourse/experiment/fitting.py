@@ -10,9 +10,9 @@ from dlcourse import backend
 from dlcourse.config import Config
 from dlcourse.data import Data
 from dlcourse.experiment.pieces import assemble
+from dlcourse.training.checkpoints.content import apply_ema
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import evaluate
-from dlcourse.training.snapshot import settle
 from dlcourse.training.trainer import Trainer
 
 
@@ -22,7 +22,7 @@ class Fit:
 
     Attributes:
         model: in evaluation mode, with its last weights.
-        data: split and normalised.
+        data: split and normalized.
         metrics: by split and label.
         estimates: the model's fitted numbers.
         predict: raw inputs (N, *in_shape) to the model's outputs, both on the host.
@@ -49,7 +49,7 @@ def fit(config: Config | Mapping[str, Any], device: str | None = None) -> Fit:
         pieces = assemble(resolved, chosen)
         step, guard = pieces.train_step(), DivergenceGuard(pieces.train["log_every"])
         Trainer(pieces.model, step, pieces.loader, pieces.total_steps, [guard]).run()
-        settle(pieces.model, step)
+        apply_ema(pieces.model, step)
         metrics = {split: evaluate(pieces.model, loader, pieces.metrics) for split, loader in pieces.loaders.items()}
         model = pieces.model.eval()
         return Fit(model, pieces.data, metrics, model.estimates(pieces.data.normalizer), pieces.predict)

@@ -65,18 +65,18 @@ def check_gradients(
     pieces = assemble(config.apply_overrides({"precision": "float64"}).data, device)
     model, (x, y) = pieces.model.train(), pieces.loader.batch(0)
     x, y = x[:samples], y[:samples]
-    draw = random.generator(config.data["seed"], "gradient check")
+    rng = random.generator(config.data["seed"], "gradient check")
 
     def loss() -> Tensor:
         random.begin_step(0)
         return pieces.loss(model(Tensor(x)), y)
 
     parameters = dict(model.named_parameters())
-    point = _Point(parameters, loss, device, draw, tolerance)
+    point = _Point(parameters, loss, device, rng, tolerance)
     point.move(0.01)
     found = {}
     for name, parameter in parameters.items():
-        for flat_index in draw.permutation(parameter.size)[:entries]:
+        for flat_index in rng.permutation(parameter.size)[:entries]:
             place = tuple(int(i) for i in np.unravel_index(flat_index, parameter.shape))
             found[name, place] = point.compare(name, place)
     for _ in range(POINTS):
@@ -108,10 +108,10 @@ class _Point:
         parameters: dict[str, Parameter],
         loss: Callable[[], Tensor],
         device: backend.Backend,
-        draw: np.random.Generator,
+        rng: np.random.Generator,
         tolerance: float,
     ):
-        self.parameters, self.loss, self.device, self.draw = parameters, loss, device, draw
+        self.parameters, self.loss, self.device, self.rng = parameters, loss, device, rng
         self.tolerance = tolerance
 
     def value(self) -> float:
@@ -122,7 +122,7 @@ class _Point:
     def move(self, far: float) -> None:
         """Go to another point, ``far`` away in each direction as a standard deviation."""
         for parameter in self.parameters.values():
-            step = self.device.asarray(far * self.draw.standard_normal(parameter.shape))
+            step = self.device.asarray(far * self.rng.standard_normal(parameter.shape))
             parameter.data = self.device.asarray(parameter.data + step)  # NumPy makes a number of what has no axes
             parameter.grad = None
         now = self.loss()

@@ -95,7 +95,7 @@ def _same_file(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     return any(one.endswith(f"{os.sep}{other.removeprefix('./')}") for one, other in (names, names[::-1]))
 
 
-def lengthened(config: Config, overrides: Overrides) -> Config:
+def extend(config: Config, overrides: Overrides) -> Config:
     """The config of a run that is resumed to go on for longer.
 
     Raises:

@@ -15,7 +15,7 @@ def lone_values(model: Any, train: Mapping[str, Any], samples: int, one_sample: 
 
     Args:
         train: the config's section.
-        samples: in the training part.
+        samples: in the training split.
         one_sample: gives one of them, (1, ...); called where it matters.
     """
     if not any(isinstance(module, nn.BatchNorm) for module in model.modules()):

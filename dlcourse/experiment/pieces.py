@@ -12,11 +12,11 @@ from dlcourse.autograd import Parameter
 from dlcourse.backend import Backend, memory, precision, random
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
-from dlcourse.data import Data, Loader, Part, loader_of, prepare
+from dlcourse.data import Data, Loader, Split, make_loader, prepare
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.experiment.compatibility import mismatches
 from dlcourse.experiment.lone_values import lone_values
-from dlcourse.experiment.mismatches import mismatches
 from dlcourse.models.base import Model
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.evaluation import LossMetric, outputs
@@ -35,7 +35,7 @@ class Pieces:
     Attributes:
         config: the resolved config, plain nested mappings.
         backend: the device.
-        data: split and normalised.
+        data: split and normalized.
         model: on the device, in the config's precision.
         metrics: by label: a metric's name, with its parameters where two share a name; ``loss`` where it is watched or
             nothing else is measured.
@@ -82,7 +82,7 @@ class Pieces:
     def loaders(self) -> dict[str, Loader]:
         """By split, for evaluation: in the data's order, in batches of a size that suits it."""
         size = max(self.loader.batch_size, EVALUATION_BATCH)
-        wanted = [split for split in self.data.parts if split in self.train["evaluate"]]
+        wanted = [split for split in self.data.splits if split in self.train["evaluate"]]
         same = self.solved_in == self.dtype
         return {
             split: self.loader.in_batches_of(size)
@@ -167,8 +167,8 @@ class Pieces:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The model's outputs for raw inputs (N, *in_shape), both on the host."""
-        part = Part(x, np.zeros((len(x), 1)), np.arange(len(x)))
-        loader = Loader(part, self.data.normalizer, self.backend, self.dtype, EVALUATION_BATCH, 0, shuffle=False)
+        subset = Split(x, np.zeros((len(x), 1)), np.arange(len(x)))
+        loader = Loader(subset, self.data.normalizer, self.backend, self.dtype, EVALUATION_BATCH, 0, shuffle=False)
         return np.concatenate([self.backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
 
     def one_sample(self) -> Any:
@@ -184,9 +184,9 @@ class Pieces:
         dtype: np.dtype | None = None,
         drop_last: bool = False,
     ) -> Loader:
-        part, seed, dtype = self.data.parts[split], self.config["seed"], dtype or self.dtype
+        subset, seed, dtype = self.data.splits[split], self.config["seed"], dtype or self.dtype
         settings = self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, augment, drop_last
-        return loader_of(part, *settings)
+        return make_loader(subset, *settings)
 
 
 def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = False) -> Pieces:
@@ -208,7 +208,7 @@ def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = 
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     pieces = Pieces(config, backend, data, model, loss, build_metrics(config, loss))
     check(pieces)
-    if type(model).adapt is not Model.adapt:  # all pictures at once in floating point would be a lot of memory
+    if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
         model.adapt(*pieces.loader.in_batches_of(pieces.loader.samples).batch(0))
     return pieces
 
@@ -250,11 +250,11 @@ def _shortened(data: Data, batch_size: int | str) -> Data:
     """The first batch of each split; all of them where a batch is the whole split."""
     if batch_size == "full":
         return data
-    parts = {
-        split: Part(part.x[:batch_size], part.y[:batch_size], part.index[:batch_size])
-        for split, part in data.parts.items()
+    subsets = {
+        split: Split(subset.x[:batch_size], subset.y[:batch_size], subset.index[:batch_size])
+        for split, subset in data.splits.items()
     }
-    return replace(data, parts=parts)
+    return replace(data, splits=subsets)
 
 
 def _refusals(spec: Mapping[str, Any], total_steps: int) -> Iterator[Problem]:
@@ -281,12 +281,12 @@ def check(pieces: Pieces) -> None:
     problems = []
     for section in ("early_stopping", "best"):
         watched = pieces.train[section]
-        if watched is not None and watched["split"] not in pieces.data.parts:
-            known = ", ".join(pieces.data.parts)
-            problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} part, only: {known}"))
+        if watched is not None and watched["split"] not in pieces.data.splits:
+            known = ", ".join(pieces.data.splits)
+            problems.append(Problem(f"train.{section}.split", f"there is no {watched['split']} split, only: {known}"))
     problems += _refusals(pieces.config["optimizer"], pieces.total_steps)
     problems += mismatches(pieces.config, pieces.data, pieces.model, pieces.metrics)
     if not problems and not pieces.closed_form:
-        problems += lone_values(pieces.model, pieces.train, len(pieces.data.parts["train"]), pieces.one_sample)
+        problems += lone_values(pieces.model, pieces.train, len(pieces.data.splits["train"]), pieces.one_sample)
     if problems:
         raise ConfigError(problems)

@@ -15,20 +15,20 @@ from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import MissingDataError, looking_in
 from dlcourse.errors import ConfigError, DamagedFileError, UserError, named
 from dlcourse.experiment.components import code_of
-from dlcourse.experiment.identity import lengthened, same_experiment
+from dlcourse.experiment.identity import extend, same_experiment
 from dlcourse.experiment.pieces import assemble
+from dlcourse.experiment.sanity_checks import one_batch, overfit
 from dlcourse.experiment.session import Session, first_result
 from dlcourse.experiment.trained import load_run
-from dlcourse.experiment.trials import one_batch, overfit
 from dlcourse.records import RunState
-from dlcourse.signals import terminable
-from dlcourse.training import checkpoint
-from dlcourse.training.atomic import loud, write_bytes
-from dlcourse.training.checkpoint import Checkpoint
+from dlcourse.signals import handle_termination
+from dlcourse.training.atomic import reporting_write_errors, write_bytes
+from dlcourse.training.checkpoints import file_format
+from dlcourse.training.checkpoints.file_format import Checkpoint
+from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
 from dlcourse.training.environment import describe, started_in
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.log import Log
-from dlcourse.training.store import SUFFIX, CheckpointStore
 
 ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
 
@@ -81,7 +81,7 @@ def run(
         resume: a run folder (or a checkpoint in one) to go on from, as if it had never stopped; ``overrides`` may only
             make the run longer.
         quiet: say nothing but errors.
-        plots: draw the pictures and the report.
+        plots: draw the images and the report.
         overfit_batch: learn the first training batch by heart, to see whether the model can learn; nothing is kept.
         fast_dev_run: one step and one batch of each split, all files written and removed, to see whether all works.
         profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
@@ -110,7 +110,7 @@ def run(
         return Result(kept.metrics, kept.model, None, kept.history, kept.estimates)
     if overfit_batch:
         log = Log(None, quiet)
-        with on_device(device or resolved.data["device"], log) as chosen, _located(resolved), terminable():
+        with on_device(device or resolved.data["device"], log) as chosen, _located(resolved), handle_termination():
             found = overfit(resolved, chosen, log)
         return Result(found.metrics, found.model, None, found.history, {})
     place = folder if folder is not None else (out, resolved.data["name"])
@@ -134,7 +134,7 @@ def _start(
         content = config.dump(), environment, first_result(pieces, config), files
         make = RunFolder.create if isinstance(place, tuple) else RunFolder.create_at
         folder = make(*(place if isinstance(place, tuple) else (place,)), *content)
-        with folder.lock(), terminable():
+        with folder.lock(), handle_termination():
             log = Log(folder.log, quiet)
             if not first_batches:  # else nothing is kept
                 log(f"run folder: {folder.path}")
@@ -174,11 +174,11 @@ def _go_on(
     config = resolve(folder.config)
     if config.data["sweep"] is not None:
         raise UserError(f"{folder.path}: no run: its config has a sweep; `dlcourse sweep {folder.config}` runs it anew")
-    longer = lengthened(config, overrides)
+    longer = extend(config, overrides)
     if beside is not None:
         longer = longer.apply_overrides(same_experiment(longer, beside))
     with folder.lock():
-        with loud(folder.checkpoints):
+        with reporting_write_errors(folder.checkpoints):
             folder.checkpoints.mkdir(exist_ok=True)  # where it was deleted, the run begins anew
         found = _where_to_go_on(folder, given, log)
         result = _read_result(folder, log)
@@ -187,7 +187,7 @@ def _go_on(
         if result.get("status") == "done" and ended and given is None and longer is config:
             log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
             return _finished(folder, result, device)
-        with on_device(device or config.data["device"], log) as chosen, terminable():
+        with on_device(device or config.data["device"], log) as chosen, handle_termination():
             with looking_in(started_in(folder)):
                 pieces = assemble(longer.data, chosen)
             # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
@@ -211,7 +211,7 @@ def _read_result(folder: RunFolder, log: Log) -> RunState:
 
 
 def _where_to_go_on(folder: RunFolder, given: Path | None, log: Log) -> Checkpoint | None:
-    return checkpoint.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
+    return file_format.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
 
 
 def _finish(session: Session, plots: bool, kept: bool = True) -> Result:
@@ -229,7 +229,7 @@ def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) 
 
 
 def _draw(folder: RunFolder, log: Log, kept: bool) -> None:
-    """Pictures and report, whose place is said where they are kept; a run is done without them."""
+    """Images and report, whose place is said where they are kept; a run is done without them."""
     try:
         from dlcourse import plots
 
@@ -238,7 +238,7 @@ def _draw(folder: RunFolder, log: Log, kept: bool) -> None:
         if kept:
             log(f"report: {report}")
     except Exception as error:  # whatever goes wrong in drawing, the run's results are there
-        log(f"the pictures could not be drawn: {named(error)} (`dlcourse report` tries again)")
+        log(f"the images could not be drawn: {named(error)} (`dlcourse report` tries again)")
 
 
 @contextlib.contextmanager

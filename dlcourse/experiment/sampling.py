@@ -7,10 +7,10 @@ from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import random
 from dlcourse.data.text import decode, encode
 from dlcourse.errors import DataError, UserError
-from dlcourse.experiment.trained import Trained
+from dlcourse.experiment.trained import TrainedModel
 
 
-def continue_text(trained: Trained, text: str, length: int = 300, temperature: float = 1.0, seed: int = 0) -> str:
+def continue_text(trained: TrainedModel, text: str, length: int = 300, temperature: float = 1.0, seed: int = 0) -> str:
     """``length`` characters after ``text``, the k-th a function of (seed, k) and those before it.
 
     The model sees the last characters only, as many as in training. p_c ~ exp(z_c / temperature) of its logits z.
@@ -18,30 +18,30 @@ def continue_text(trained: Trained, text: str, length: int = 300, temperature: f
     Args:
         temperature: below 1 the likelier characters are taken more often, at 0 always the likeliest.
     Raises:
-        UserError: the model is not one of symbols, there is no text, a character is unknown, or a number is negative.
+        UserError: the model is not one of tokens, there is no text, a character is unknown, or a number is negative.
     """
     inputs = trained.inputs
-    if not inputs.symbols:
+    if not inputs.tokens:
         raise UserError("only a model of a text can go on with one")
     if not text:
         raise UserError("there is no text to go on with: give one character at least")
     if length < 0 or not temperature >= 0:
         raise UserError(f"length and temperature are at least 0, got {length} and {temperature:g}")
     try:
-        symbols = encode(text, inputs.class_names).tolist()
+        tokens = encode(text, inputs.class_names).tolist()
     except DataError as error:
         raise UserError(f"input {text!r}: {error}") from error
-    given, context = len(symbols), inputs.in_shape[0]
+    given, context = len(tokens), inputs.in_shape[0]
     with backend.use(trained.backend), no_grad():
         for place in range(length):
-            seen = trained.backend.asarray(np.array([symbols[-context:]]))
+            seen = trained.backend.asarray(np.array([tokens[-context:]]))
             logits = backend.to_host(trained.model(Tensor(seen)).data)[0, -1].astype(np.float64)
-            symbols.append(_drawn(logits, temperature, random.generator(seed, "continue", place).random()))
-    return decode(np.array(symbols[given:], dtype=np.int64), inputs.class_names)
+            tokens.append(_drawn(logits, temperature, random.generator(seed, "continue", place).random()))
+    return decode(np.array(tokens[given:], dtype=np.int64), inputs.class_names)
 
 
 def _drawn(logits: np.ndarray, temperature: float, uniform: float) -> int:
-    """The symbol at which the cumulative probability passes ``uniform``."""
+    """The token at which the cumulative probability passes ``uniform``."""
     if temperature == 0:
         return int(logits.argmax())
     cumulative = np.exp((logits - logits.max()) / temperature).cumsum()

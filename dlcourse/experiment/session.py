@@ -12,21 +12,21 @@ from dlcourse.experiment.identity import check_config, check_data, config_hash, 
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.records import RunState
 from dlcourse.training.callback import Callback
-from dlcourse.training.checkpoint import Checkpoint
-from dlcourse.training.checkpointing import Checkpointing
+from dlcourse.training.checkpoints.callback import Checkpointing
+from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
+from dlcourse.training.checkpoints.file_format import Checkpoint
+from dlcourse.training.checkpoints.store import CheckpointStore
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import Evaluation, evaluate
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.history import History
-from dlcourse.training.inputs import Inputs
+from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.log import Log
-from dlcourse.training.monitor import Best, EarlyStopping
+from dlcourse.training.monitor import BestTracker, EarlyStopping
 from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
 from dlcourse.training.signals import Signals
-from dlcourse.training.snapshot import Facts, capture, load_evaluated, restore, settle
-from dlcourse.training.store import CheckpointStore
 from dlcourse.training.summary import estimate_lines, metric_table, metric_unit
 from dlcourse.training.trainer import Trainer
 
@@ -63,21 +63,21 @@ class Session:
         self.metrics: dict[str, dict[str, float]] = {}
         self.estimates: dict[str, float] = {}
         train = pieces.train
-        self.facts = Facts(
+        self.facts = RunIdentity(
             pieces.config["seed"],
             config_hash(given),
             settings(given),
             pieces.fingerprint,
-            Inputs.of(pieces.data).to_json(),
+            InputSpec.of(pieces.data).to_json(),
             pieces.data.normalizer.state_dict(),
         )
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"], log)
         self.evaluation = Evaluation(pieces.watched_loaders, pieces.metrics, train["eval_every"], self.history)
-        self.best = self._watcher(Best, "best")
+        self.best = self._watcher(BestTracker, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         self.profile = Profile(self.evaluation, folder.path / "trace.json", kernels=True) if profile else None
-        # A closed form takes one step: a best would be the last once more (of nearest neighbours, all training data).
+        # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
         kept = None if pieces.closed_form else self.best
         self.checkpointing = Checkpointing(
             self.store, lambda trainer: capture(trainer, self.facts), self.history, kept, train["checkpoint_every"]
@@ -144,7 +144,7 @@ class Session:
             full = self._out_of_memory(error)
             self._fail(full)
             raise full from error
-        self.log.settle()
+        self.log.apply_ema()
         self._report(said)  # Whatever happens from here on, the run is done.
 
     def _conclude(self) -> str:
@@ -189,7 +189,7 @@ class Session:
         model, train_step, last = self.pieces.model, self.trainer.train_step, self.trainer.step
         settled = "last", last, f"the last weights (step {last})"
         if self.stopping is None or self.best is None or self.best.step is None or self.best.step == last:
-            settle(model, train_step)
+            apply_ema(model, train_step)
             return settled
         try:
             found = self.store.load("best")
@@ -197,7 +197,7 @@ class Session:
                 raise CheckpointError(f"{found.path}: holds step {found.state['step']}, not {self.best.step}")
         except CheckpointError as error:
             self.log(f"{error}; the last weights are taken instead of the best")
-            settle(model, train_step)
+            apply_ema(model, train_step)
             return settled
         load_evaluated(model, found)
         said = f"the best weights (step {self.best.step}, by {self.best.split} {self.best.metric})"

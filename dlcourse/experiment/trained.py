@@ -13,7 +13,7 @@ from dlcourse import backend, registry
 from dlcourse.backend import precision
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
-from dlcourse.data import Data, Loader, Normalizer, Part, prepare
+from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.dataset import Known
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.files import looking_in
@@ -30,21 +30,21 @@ from dlcourse.errors import (
 from dlcourse.experiment.components import code_of
 from dlcourse.experiment.identity import check_config, check_data
 from dlcourse.experiment.pieces import build_metrics
-from dlcourse.training import checkpoint
-from dlcourse.training.checkpoint import Checkpoint
+from dlcourse.training.checkpoints import file_format
+from dlcourse.training.checkpoints.content import load_evaluated
+from dlcourse.training.checkpoints.file_format import Checkpoint
+from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
 from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.folder import RunFolder
-from dlcourse.training.inputs import Inputs
-from dlcourse.training.snapshot import load_evaluated
-from dlcourse.training.store import SUFFIX, CheckpointStore
+from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.summary import metric_unit
 
 BATCH = 256
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A trained model and all that it takes to use it; no data file is needed.
 
     Attributes:
@@ -61,7 +61,7 @@ class Trained:
     config: Config
     backend: backend.Backend
     model: Any
-    inputs: Inputs
+    inputs: InputSpec
     normalizer: Normalizer
     source: Checkpoint
 
@@ -70,9 +70,9 @@ class Trained:
         """The model's floating-point type."""
         return precision.dtype(self.config.data["precision"])
 
-    def loader(self, part: Part, batch_size: int = BATCH) -> Loader:
-        """Raw samples, normalised as the model wants them."""
-        return Loader(part, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False)
+    def loader(self, subset: Split, batch_size: int = BATCH) -> Loader:
+        """Raw samples, normalized as the model wants them."""
+        return Loader(subset, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The model's outputs for raw inputs (N, *in_shape), both on the host.
@@ -80,10 +80,10 @@ class Trained:
         Raises:
             UserError: the inputs are not as the model takes them; or too large for the numbers it computes with.
         """
-        if not self.inputs.symbols:
+        if not self.inputs.tokens:
             x = self.inputs.checked(np.asarray(x))
         with backend.use(self.backend), np.errstate(over="ignore", invalid="ignore"):
-            loader = self.loader(Part(x, np.zeros((len(x), 1)), np.arange(len(x))))
+            loader = self.loader(Split(x, np.zeros((len(x), 1)), np.arange(len(x))))
             found = np.concatenate([backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
         lost = np.isnan(found) if self.inputs.task == "classification" else ~np.isfinite(found)
         if lost.any():
@@ -92,7 +92,7 @@ class Trained:
         return found
 
 
-def load_run(path: str | os.PathLike, device: str | None = None, which: str | None = None) -> Trained:
+def load_run(path: str | os.PathLike, device: str | None = None, which: str | None = None) -> TrainedModel:
     """Load the model of a run.
 
     Args:
@@ -112,7 +112,7 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
         return _load(folder, given, device, which)
 
 
-def _load(folder: RunFolder, given: Path | None, device: str | None, which: str | None) -> Trained:
+def _load(folder: RunFolder, given: Path | None, device: str | None, which: str | None) -> TrainedModel:
     config = resolve(folder.config)
     if given is None:
         which = which or _weights(folder)
@@ -120,7 +120,7 @@ def _load(folder: RunFolder, given: Path | None, device: str | None, which: str 
             which = "last"  # there is one step, so the best is the last
         found = CheckpointStore(folder.checkpoints).load_for_use(which)
     else:
-        found = checkpoint.read(given)
+        found = file_format.read(given)
     check_config(config.given, found.state, folder.path)
     inputs = _inputs(found)
     chosen = backend.get(device or config.data["device"])
@@ -131,7 +131,7 @@ def _load(folder: RunFolder, given: Path | None, device: str | None, which: str 
         model.to(dtype=precision.use(config.data["precision"]))
         load_evaluated(model, found)
     normalizer = _normalizer(found, inputs)
-    return Trained(folder, config, chosen, model.eval(), inputs, normalizer, found)
+    return TrainedModel(folder, config, chosen, model.eval(), inputs, normalizer, found)
 
 
 def _weights(folder: RunFolder) -> str:
@@ -145,14 +145,14 @@ def _weights(folder: RunFolder) -> str:
         ) from error
 
 
-def _inputs(found: Checkpoint) -> Inputs:
+def _inputs(found: Checkpoint) -> InputSpec:
     try:
-        return Inputs.from_json(found.state["data"])
+        return InputSpec.from_json(found.state["data"])
     except CheckpointError as error:
         raise CheckpointError(f"{found.path}: {error}") from error
 
 
-def _normalizer(found: Checkpoint, inputs: Inputs) -> Normalizer:
+def _normalizer(found: Checkpoint, inputs: InputSpec) -> Normalizer:
     arrays = found.group("normalizer")
     for name in ("shift", "scale"):
         array, shape = arrays.get(name), tuple(inputs.in_shape)
@@ -163,7 +163,7 @@ def _normalizer(found: Checkpoint, inputs: Inputs) -> Normalizer:
 
 
 def evaluate_run(
-    trained: Trained, split: str | None = None, data: Overrides = (), allow_changed_data: bool = False
+    trained: TrainedModel, split: str | None = None, data: Overrides = (), allow_changed_data: bool = False
 ) -> dict[str, dict[str, float]]:
     """The run's metrics, by split.
 
@@ -183,7 +183,7 @@ def evaluate_run(
 
 
 def _evaluated(
-    trained: Trained, split: str | None, data: Overrides, allow_changed_data: bool
+    trained: TrainedModel, split: str | None, data: Overrides, allow_changed_data: bool
 ) -> dict[str, dict[str, float]]:
     config = _with_data(trained.config, data)
     if split is None and config is not trained.config:
@@ -197,21 +197,21 @@ def _evaluated(
         own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
         _check_unchanged(own, trained, allow_changed_data)
     _check_fits(found, trained)
-    parts = {"all": _joined(found.parts)} if split == "all" else found.parts
-    if split is not None and split not in parts:
-        raise UserError(f"there is no {split} split in this run; there are: {', '.join(parts)}, all")
+    subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
+    if split is not None and split not in subsets:
+        raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
     metrics = _metrics(config)
-    chosen = [name for name in parts if name in config.data["train"]["evaluate"]] if split is None else [split]
+    chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
     with backend.use(trained.backend):
-        return {name: evaluate(trained.model, trained.loader(parts[name]), metrics) for name in chosen}
+        return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
 
 
-def _known(inputs: Inputs) -> Known:
+def _known(inputs: InputSpec) -> Known:
     encoder = None if inputs.encoder is None else TableEncoder.from_json(inputs.encoder)
     return Known(encoder, tuple(inputs.class_names))
 
 
-def units(trained: Trained) -> dict[str, str]:
+def units(trained: TrainedModel) -> dict[str, str]:
     """The unit of each of the run's metrics."""
     with code_of(trained.folder, _said_already):
         metrics = _metrics(trained.config)
@@ -235,7 +235,7 @@ def _source(config: Config) -> dict[str, Any]:
     return {key: value for key, value in config.data["data"].items() if key not in COMMON}
 
 
-def _check_unchanged(data: Data, trained: Trained, allowed: bool) -> None:
+def _check_unchanged(data: Data, trained: TrainedModel, allowed: bool) -> None:
     mend = (
         "restore the data; or measure them as they are now, where each split may hold samples that the model was "
         "trained on: --allow-changed-data; or measure all of another file: data.path=FILE"
@@ -253,14 +253,16 @@ def _metrics(config: Config) -> dict[str, Any]:
     return build_metrics(config.data, None if spec is None else registry.build("loss", spec))
 
 
-def _joined(parts: Mapping[str, Part]) -> Part:
-    x, y, index = (np.concatenate([getattr(part, name) for part in parts.values()]) for name in ("x", "y", "index"))
-    return Part(x, y, index)
+def _joined(subsets: Mapping[str, Split]) -> Split:
+    x, y, index = (
+        np.concatenate([getattr(subset, name) for subset in subsets.values()]) for name in ("x", "y", "index")
+    )
+    return Split(x, y, index)
 
 
-def _check_fits(data: Data, trained: Trained) -> None:
+def _check_fits(data: Data, trained: TrainedModel) -> None:
     """Raise DataError where other data have other features or classes than the model was trained with."""
-    was, now = trained.inputs, Inputs.of(data)
+    was, now = trained.inputs, InputSpec.of(data)
     # Labels that are bare numbers, as in a file of arrays, count the classes that the model knows by name.
     counted = now.class_names and now.class_names == [str(c) for c in range(len(was.class_names))][: now.out_features]
     for what in ("task", "in_shape", "feature_names", "class_names", "out_features"):

@@ -30,7 +30,7 @@ class R2(Metric):
         if self.count == 0:
             self.origin = targets[0].astype("float64")
         # Means and sums of squares about them are merged (Chan, Golub, LeVeque 1979): a plain sum of squares minus
-        # the squared sum cancels where the mean is large against the spread. Counted from the first target, equal
+        # the squared sum cancels where the mean is large against the spread. DeviceCounter from the first target, equal
         # targets have a spread of exactly zero.
         shifted = targets - self.origin
         mean = shifted.mean(axis=0)

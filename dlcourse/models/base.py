@@ -72,7 +72,7 @@ class Model(Module):
         )
 
     @property
-    def penalised(self) -> np.ndarray | None:
+    def penalized(self) -> np.ndarray | None:
         """Booleans (P,): which rows of theta a ridge penalty shrinks; None for all."""
         return None
 
@@ -103,7 +103,7 @@ class Model(Module):
         """Arrays that a plot of this model shows beside its outputs, in the data's own units."""
         return {}
 
-    def similar(self, x: Array, count: int) -> Array | None:
+    def nearest_training_samples(self, x: Array, count: int) -> Array | None:
         """The training samples that the answers for inputs (N, *in_shape) rest on, for a model that keeps them.
 
         Returns:
@@ -175,7 +175,7 @@ class FeatureModel(Model):
         return xp.concatenate([features, xp.ones((len(x), 1), dtype=features.dtype)], axis=1)
 
     @property
-    def penalised(self) -> np.ndarray:
+    def penalized(self) -> np.ndarray:
         return np.arange(self.weight.shape[1] + 1) < self.weight.shape[1]
 
     def set_solution(self, theta: Array) -> None:
@@ -193,15 +193,15 @@ def flat(x: Array) -> Array:
 
 
 def templates(weight: np.ndarray, in_shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """What rows of weights (K, D) look for in a picture, for :meth:`Model.plot_arrays`.
+    """What rows of weights (K, D) look for in an image, for :meth:`Model.plot_arrays`.
 
     Returns:
         ``templates``, (K, H, W, C) in 0..1, each row scaled by itself: 1 where a bright pixel speaks for it, 0 where
-        one speaks against it, 0.5 where it says nothing. Empty unless inputs are pictures in grey or colour.
+        one speaks against it, 0.5 where it says nothing. Empty unless inputs are images in gray or color.
     """
     if len(in_shape) != 3 or in_shape[2] not in (1, 3):
         return {}
-    # Three standard deviations fill the range: a few large weights would leave all others grey.
+    # Three standard deviations fill the range: a few large weights would leave all others gray.
     spread = 6 * np.sqrt((weight * weight).mean(axis=1, keepdims=True))
     scaled = np.clip(0.5 + weight / np.where(spread == 0, 1, spread), 0, 1)
     return {"templates": scaled.reshape(-1, *in_shape).astype(np.float32)}

@@ -1,4 +1,4 @@
-"""Predict the next symbol of a text by a recurrence (lecture 11; Karpathy 2015, "The unreasonable effectiveness")."""
+"""Predict the next token of a text by a recurrence (lecture 11; Karpathy 2015, "The unreasonable effectiveness")."""
 
 from typing import Any, Literal
 
@@ -15,17 +15,17 @@ KINDS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 @register("model", "char_rnn")
 class CharRNN(Model):
-    """Embedding - recurrent layers - Linear at every step: symbols (N, T) -> logits of the next (N, T, out_features).
+    """Embedding - recurrent layers - Linear at every step: tokens (N, T) -> logits of the next (N, T, out_features).
 
     Every sequence starts from state zero.
 
     Args:
         in_shape: (T,); any length is taken.
-        out_features: V, how many symbols there are, in and out.
+        out_features: V, how many tokens there are, in and out.
         kind: of the recurrence.
         hidden: H, size of its state.
         layers: recurrent layers, one above the other.
-        embedding: D, length of a symbol's vector.
+        embedding: D, length of a token's vector.
         dropout: probability of dropping an output of a recurrent layer, in training.
     """
 

@@ -20,14 +20,14 @@ class CNN(Model):
     Args:
         in_shape: (H, W, C).
         out_features: number of classes, or width of the target.
-        channels: output channels of the convolutions; each keeps the picture's size.
+        channels: output channels of the convolutions; each keeps the image's size.
         kernel_size: their height and width; odd.
         pool: window and step of the max pooling after each.
         hidden: widths of the hidden linear layers.
-        batch_norm: whether each convolution is normalised; it has no bias then.
+        batch_norm: whether each convolution is normalized; it has no bias then.
         dropout: probability of dropping a hidden unit in training.
     Raises:
-        ShapeError: an input is no picture, or the poolings leave nothing of it.
+        ShapeError: an input is no image, or the poolings leave nothing of it.
         ValueError: ``kernel_size`` is even.
     """
 
@@ -43,9 +43,9 @@ class CNN(Model):
         dropout: Probability = 0.0,
     ):
         super().__init__(in_shape, out_features)
-        height, width, wide = picture_shape("cnn", in_shape)
+        height, width, wide = image_shape("cnn", in_shape)
         if kernel_size % 2 == 0:
-            raise ArgumentError(f"cnn: kernel_size is odd, so that the picture keeps its size, got {kernel_size}")
+            raise ArgumentError(f"cnn: kernel_size is odd, so that the image keeps its size, got {kernel_size}")
         layers: list[nn.Module] = []
         for out in channels:
             layers.append(nn.Conv2d(wide, out, kernel_size, padding=kernel_size // 2, bias=not batch_norm))
@@ -53,7 +53,7 @@ class CNN(Model):
             layers += [nn.ReLU(), nn.MaxPool2d(pool)]
             height, width, wide = height // pool, width // pool, out
         if height < 1 or width < 1:
-            raise ShapeError(f"cnn: {len(channels)} poolings by {pool} leave nothing of a picture {self.in_shape}")
+            raise ShapeError(f"cnn: {len(channels)} poolings by {pool} leave nothing of an image {self.in_shape}")
         layers.append(nn.Flatten())
         features = height * width * wide
         for size in hidden:
@@ -66,12 +66,12 @@ class CNN(Model):
         return self.layers(as_tensor(x))
 
 
-def picture_shape(name: str, in_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(H, W, C) of an input that has to be a picture.
+def image_shape(name: str, in_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(H, W, C) of an input that has to be an image.
 
     Raises:
-        ShapeError: it is no picture.
+        ShapeError: it is no image.
     """
     if len(in_shape) != 3:
-        raise ShapeError(f"{name}: an input is a picture (height, width, channels), got {tuple(in_shape)}")
+        raise ShapeError(f"{name}: an input is an image (height, width, channels), got {tuple(in_shape)}")
     return tuple(in_shape)

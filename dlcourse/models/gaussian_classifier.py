@@ -29,20 +29,20 @@ class GaussianClassifier(Model):
 
     Full covariances make the boundary between two classes a quadric, a shared one (S = sum_c N_c/N S_c) a plane,
     diagonal ones are naive Bayes'. The covariance is kept as its Cholesky factor L, S = L L^T: where A = Q R holds a
-    class's centred samples, L = R^T / sqrt(N_c), so neither S nor an inverse is formed. The same parameters can be
+    class's centered samples, L = R^T / sqrt(N_c), so neither S nor an inverse is formed. The same parameters can be
     trained by gradient descent on cross_entropy, then for P(c | x) alone.
 
     Args:
         in_shape: shape of one input, D numbers in all.
         out_features: C, number of classes.
         covariance: ``full``: one a class; ``shared``: one for all; ``diagonal``: variances for each class.
-        priors: ``learnt``, or ``equal``: 1 / C.
+        priors: ``learned``, or ``equal``: 1 / C.
         regularization: added to the variances (S + regularization I), for classes with fewer samples than features.
 
     Attributes:
         means: mu, (C, D).
         factors: L, (C, D, D), shared (1, D, D), or diagonal: standard deviations (C, D).
-        prior_logits: log priors up to a constant, (C,), if learnt.
+        prior_logits: log priors up to a constant, (C,), if learned.
     Raises:
         ArgumentError: ``covariance`` or ``priors`` is none of these, or ``regularization`` negative.
     """
@@ -55,12 +55,12 @@ class GaussianClassifier(Model):
         in_shape: tuple[int, ...],
         out_features: int,
         covariance: Literal["full", "shared", "diagonal"] = "full",
-        priors: Literal["learnt", "equal"] = "learnt",
+        priors: Literal["learned", "equal"] = "learned",
         regularization: NonNegative = 0.0,
     ):
-        if covariance not in ("full", "shared", "diagonal") or priors not in ("learnt", "equal") or regularization < 0:
+        if covariance not in ("full", "shared", "diagonal") or priors not in ("learned", "equal") or regularization < 0:
             raise ArgumentError(
-                "covariance is full, shared or diagonal, priors are learnt or equal, regularization is at least 0; "
+                "covariance is full, shared or diagonal, priors are learned or equal, regularization is at least 0; "
                 f"got {covariance!r}, {priors!r}, {regularization}"
             )
         super().__init__(in_shape, out_features)
@@ -72,7 +72,7 @@ class GaussianClassifier(Model):
         else:
             copies = 1 if covariance == "shared" else classes
             self.factors = Parameter(init.constant((copies, 1, 1), 1.0) * init.identity((width, width)))
-        self.prior_logits = Parameter(init.zeros((classes,))) if priors == "learnt" else None
+        self.prior_logits = Parameter(init.zeros((classes,))) if priors == "learned" else None
 
     def forward(self, x: Tensor) -> Tensor:
         """log p(x, c), (N, C)."""
@@ -102,33 +102,33 @@ class GaussianClassifier(Model):
             raise UserError(f"gaussian_classifier: class {int(counts.argmin())} has no sample in the training split")
         members = [rows[xp.flatnonzero(y == c)] for c in range(self.out_features)]
         means = [group.mean(axis=0) for group in members]
-        centred = [group - mean for group, mean in zip(members, means, strict=True)]
+        centered = [group - mean for group, mean in zip(members, means, strict=True)]
         if self.covariance == "shared":
-            centred = [xp.concatenate(centred)]
+            centered = [xp.concatenate(centered)]
         if self.covariance == "diagonal":
-            factors = [xp.sqrt((group * group).mean(axis=0) + self.regularization) for group in centred]
+            factors = [xp.sqrt((group * group).mean(axis=0) + self.regularization) for group in centered]
         else:
-            factors = [self._cholesky(group) for group in centred]
+            factors = [self._cholesky(group) for group in centered]
         # What rounding alone can leave of a spread: of the raw inputs' size, in the model's precision or their own.
         noise = 100 * max(float(np.finfo(d).eps) for d in (self.means.dtype, x.dtype) if d.kind == "f")
         floor = noise * xp.sqrt((rows * rows).mean(axis=0))
         for c, factor in enumerate(factors):
-            self._check_regular(c, factor, noise, floor, len(centred[c]))
+            self._check_regular(c, factor, noise, floor, len(centered[c]))
         self.means.data[...] = xp.stack(means)
         self.factors.data[...] = xp.stack(factors)
         if self.prior_logits is not None:
             self.prior_logits.data[...] = xp.log(xp.asarray(counts / counts.sum()))
 
-    def _cholesky(self, centred: Array) -> Array:
+    def _cholesky(self, centered: Array) -> Array:
         """L with L L^T = A^T A / N + regularization I, from the R of A's QR; L's diagonal is positive."""
-        xp = backend.array_module(centred)
-        count, width = centred.shape
+        xp = backend.array_module(centered)
+        count, width = centered.shape
         if self.regularization:
             extra = (count * self.regularization) ** 0.5 * xp.eye(width)
-            centred = xp.concatenate([centred, extra])
+            centered = xp.concatenate([centered, extra])
         elif count < width:
-            centred = xp.concatenate([centred, xp.zeros((width - count, width))])
-        factor = xp.linalg.qr(centred, mode="r").T / count**0.5
+            centered = xp.concatenate([centered, xp.zeros((width - count, width))])
+        factor = xp.linalg.qr(centered, mode="r").T / count**0.5
         return factor * xp.where(xp.diagonal(factor) < 0, -1.0, 1.0)
 
     def _check_regular(self, c: int, factor: Array, noise: float, floor: Array, samples: int) -> None:

@@ -30,7 +30,7 @@ class GaussianRegression(Model):
     are least squares', whatever sigma, and sigma^2 = 1/N sum (y - A x - b)^2. ``optimizer: closed_form`` takes that;
     gradient descent on the loss gaussian_nll comes to the same.
 
-    Inside, inputs and targets are standardised by the training split, so that a learning rate does not depend on their
+    Inside, inputs and targets are standardized by the training split, so that a learning rate does not depend on their
     units: with z = (x - mean) / sd the parameters give (y - mean) / sd = weight z + bias, and exp(log_sigma).
 
     Outputs are (N, 2 K): the means, then the logarithms of sigma, in the target's unit.

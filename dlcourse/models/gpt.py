@@ -40,18 +40,18 @@ class TransformerBlock(nn.Module):
 
 @register("model", "gpt")
 class GPT(Model):
-    """Embeddings of symbol and place, causal blocks, norm, and the symbols' vectors again as the last layer:
-    symbols (N, T) -> logits of the next one (N, T, out_features).
+    """Embeddings of token and place, causal blocks, norm, and the tokens' vectors again as the last layer:
+    tokens (N, T) -> logits of the next one (N, T, out_features).
 
     Args:
         in_shape: (T,).
-        out_features: V, how many symbols there are, in and out.
+        out_features: V, how many tokens there are, in and out.
         layers: number of blocks.
         heads: of the attention; a divisor of ``width``.
-        width: length of a symbol's vector.
+        width: length of a token's vector.
         context: the longest sequence; T where left out.
         dropout: probability of dropping an element of a branch, an embedding or an attention weight, in training.
-        tied: whether the last layer shares the symbols' vectors (Press & Wolf 2016).
+        tied: whether the last layer shares the tokens' vectors (Press & Wolf 2016).
     Raises:
         ShapeError: inputs are no sequences, or longer than the context.
         ValueError: the width does not fall into the heads.
@@ -72,11 +72,11 @@ class GPT(Model):
     ):
         super().__init__(in_shape, out_features)
         if len(self.in_shape) != 1:
-            raise ShapeError(f"gpt: an input is a sequence of symbols, (T,), got {self.in_shape}")
+            raise ShapeError(f"gpt: an input is a sequence of tokens, (T,), got {self.in_shape}")
         self.context = context or self.in_shape[0]
-        self.symbols = nn.Embedding(self.out_features, width)
-        self.places = nn.Embedding(self.context, width)
-        for table in (self.symbols, self.places):
+        self.token_embedding = nn.Embedding(self.out_features, width)
+        self.position_embedding = nn.Embedding(self.context, width)
+        for table in (self.token_embedding, self.position_embedding):
             table.weight.data = init.normal(table.weight.shape, std=STD)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads, dropout, sqrt(2 * layers)) for _ in range(layers)))
@@ -88,10 +88,10 @@ class GPT(Model):
     def forward(self, x: Any) -> Tensor:
         steps = x.shape[1]
         if steps > self.context:
-            raise ShapeError(f"gpt: a sequence of {steps} symbols is longer than the context of {self.context}")
-        h = self.dropout(self.symbols(x) + self.places.weight[:steps])
+            raise ShapeError(f"gpt: a sequence of {steps} tokens is longer than the context of {self.context}")
+        h = self.dropout(self.token_embedding(x) + self.position_embedding.weight[:steps])
         h = self.norm(self.blocks(h))
-        return linear(h, self.symbols.weight) if self.head is None else self.head(h)
+        return linear(h, self.token_embedding.weight) if self.head is None else self.head(h)
 
 
 def draw_linear(layer: nn.Linear, std: float) -> None:

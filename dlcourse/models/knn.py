@@ -1,4 +1,4 @@
-"""k nearest neighbours (lecture 3; Cover & Hart 1967)."""
+"""k nearest neighbors (lecture 3; Cover & Hart 1967)."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -8,7 +8,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.neighbours import nearest
+from dlcourse.backend.kernels.neighbors import nearest
 from dlcourse.errors import UserError
 from dlcourse.models.base import Model, flat
 from dlcourse.registry import register
@@ -27,7 +27,7 @@ class KNN(Model):
     Args:
         in_shape: shape of one input, flattened.
         out_features: C, number of classes.
-        k: number of neighbours that vote.
+        k: number of neighbors that vote.
         metric: l1, the sum of absolute differences; l2, Euclidean; linf, the largest difference.
 
     Attributes:
@@ -57,28 +57,28 @@ class KNN(Model):
             raise UserError(f"model knn: k is {self.k}, but the training split has only {len(x)} samples")
         self.samples, self.labels = flat(x), y
 
-    def neighbours(self, x: Array, k: int | None = None) -> tuple[Array, Array]:
+    def neighbors(self, x: Array, k: int | None = None) -> tuple[Array, Array]:
         """Indices (N, k) into the training split of the nearest samples, and their distances (N, k), nearest first."""
         if not len(self.samples):
             raise UserError("model knn has no samples yet: fit it first (optimizer closed_form)")
         rows = flat(x).astype(self.samples.dtype, copy=False)
         return nearest(rows, self.samples, k or self.k, self.metric)
 
-    def similar(self, x: Array, count: int) -> Array:
-        return self.neighbours(x, min(count, len(self.samples)))[0]
+    def nearest_training_samples(self, x: Array, count: int) -> Array:
+        return self.neighbors(x, min(count, len(self.samples)))[0]
 
     def confidences(self, outputs: np.ndarray) -> np.ndarray:
         """The shares of the votes, which the outputs are."""
         return outputs.astype(np.float64)
 
-    def make_room(self, state: Mapping[str, Any]) -> None:
+    def resize_buffers(self, state: Mapping[str, Any]) -> None:
         for name in ("samples", "labels"):  # as many as were kept, where a fresh model has none
             if name in state and state[name].shape[1:] == getattr(self, name).shape[1:]:
                 self.register_buffer(name, np.zeros(state[name].shape, state[name].dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         inputs = as_tensor(x).data
-        indices, _ = self.neighbours(inputs)
+        indices, _ = self.neighbors(inputs)
         xp = backend.array_module(inputs)
         votes = self.labels[indices][:, :, None] == xp.arange(self.out_features)  # (N, k, C)
         return Tensor(votes.mean(axis=1).astype(self.samples.dtype))

@@ -13,7 +13,7 @@ __all__ = ["LinearModel"]
 
 @register("model", "linear")
 class LinearModel(FeatureModel):
-    """y = W x + b; the lecture's theta is (W, b). Pictures are flattened.
+    """y = W x + b; the lecture's theta is (W, b). Images are flattened.
 
     Args:
         in_shape: shape of one input, D numbers in all.

@@ -7,7 +7,7 @@ import numpy as np
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.models.base import Model, Scaling, templates
-from dlcourse.nn import init as initialisers
+from dlcourse.nn import init as initializers
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
 
@@ -32,7 +32,7 @@ class MLP(Model):
     """Linear - activation - dropout for each hidden layer, then Linear: (N, *in_shape) -> (N, out_features).
 
     Args:
-        in_shape: shape of one input; pictures are flattened, nothing is scaled.
+        in_shape: shape of one input; images are flattened, nothing is scaled.
         out_features: number of classes, or width of the target.
         hidden: widths of the hidden layers; none makes it linear.
         activation: what follows each hidden layer.
@@ -64,7 +64,7 @@ class MLP(Model):
         self.layers = nn.Sequential(*layers)
 
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
-        """For pictures ``templates`` of units of the first layer, see :func:`~dlcourse.models.base.templates`.
+        """For images ``templates`` of units of the first layer, see :func:`~dlcourse.models.base.templates`.
 
         Where there are many, those that can move the next layer most: by the norms of the weights into and out of them.
         """
@@ -90,15 +90,15 @@ def _linear(fan_in: int, width: int, scheme: str, nonlinearity: str, before: str
         return layer
     if scheme == "auto":
         scheme = "xavier" if (before or nonlinearity) in ("sigmoid", "tanh") else "kaiming"
-    gain = initialisers.calculate_gain(nonlinearity)
+    gain = initializers.calculate_gain(nonlinearity)
     shape = layer.weight.shape
     if scheme == "kaiming":
-        layer.weight.data = initialisers.kaiming_normal(shape, a=0.01, nonlinearity=nonlinearity)
+        layer.weight.data = initializers.kaiming_normal(shape, a=0.01, nonlinearity=nonlinearity)
     elif scheme == "xavier":
-        layer.weight.data = initialisers.xavier_normal(shape, gain)
+        layer.weight.data = initializers.xavier_normal(shape, gain)
     elif scheme == "lecun":
-        layer.weight.data = initialisers.lecun_normal(shape)
+        layer.weight.data = initializers.lecun_normal(shape)
     else:
-        layer.weight.data = initialisers.orthogonal(shape, gain)
-    layer.bias.data = initialisers.zeros((width,))
+        layer.weight.data = initializers.orthogonal(shape, gain)
+    layer.bias.data = initializers.zeros((width,))
     return layer

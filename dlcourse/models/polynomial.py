@@ -80,13 +80,13 @@ class PolynomialModel(FeatureModel):
 
     def features(self, x: Array) -> Array:
         xp = backend.array_module(x)
-        centre, half = self._range(x.dtype)
-        z = (flat(x) - centre) / half  # (N, D)
+        center, half = self._range(x.dtype)
+        z = (flat(x) - center) / half  # (N, D)
         terms = basis_terms(self.basis, self.degree, xp.ones_like(z), lambda term: z * term)
         return xp.stack(terms, axis=2).reshape(len(z), -1)  # (N, D, degree) -> (N, D degree)
 
     def _range(self, dtype: Any) -> tuple[Array, Array]:
-        """Centre and half width of the range of each feature; 1 for a feature without spread."""
+        """Center and half width of the range of each feature; 1 for a feature without spread."""
         low, high = self.low.astype(dtype), self.high.astype(dtype)
         half = (high - low) / 2
         return (low + high) / 2, backend.array_module(low).where(half > 0, half, 1)
@@ -101,21 +101,21 @@ class PolynomialModel(FeatureModel):
         if self.in_features > 10:
             return {}
         shift, scale = self.raw_scaling(normalizer)
-        centre, half = (backend.to_host(part) for part in self._range(np.float64))
+        center, half = (backend.to_host(part) for part in self._range(np.float64))
         weight, bias = self.coefficients()
         weight = weight.reshape(self.out_features, self.in_features, self.degree)
-        tables = [self._in_powers(*window) for window in zip(shift + scale * centre, scale * half, strict=True)]
+        tables = [self._in_powers(*window) for window in zip(shift + scale * center, scale * half, strict=True)]
         powers = np.stack([weight[:, d] @ table for d, table in enumerate(tables)], axis=1)  # (K, D, degree + 1)
         constants = bias + powers[:, :, 0].sum(axis=1)
         return named_by_output([self._named(constants[k], powers[k, :, 1:]) for k in range(self.out_features)])
 
-    def _in_powers(self, centre: float, half: float) -> np.ndarray:
-        """(degree, degree + 1): row k - 1 holds the coefficients of x^0, x^1, ... in p_k((x - centre) / half)."""
+    def _in_powers(self, center: float, half: float) -> np.ndarray:
+        """(degree, degree + 1): row k - 1 holds the coefficients of x^0, x^1, ... in p_k((x - center) / half)."""
         one = np.zeros(self.degree + 1)
         one[0] = 1.0
 
         def times_z(term: np.ndarray) -> np.ndarray:
-            product = term * (-centre / half)
+            product = term * (-center / half)
             product[1:] += term[:-1] / half
             return product
 

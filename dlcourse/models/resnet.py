@@ -1,13 +1,13 @@
-"""Residual nets for small pictures (lecture 9; He, Zhang, Ren & Sun 2015, section 4.2)."""
+"""Residual nets for small images (lecture 9; He, Zhang, Ren & Sun 2015, section 4.2)."""
 
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.errors import ArgumentError
 from dlcourse.models.base import Model
-from dlcourse.models.cnn import picture_shape
+from dlcourse.models.cnn import image_shape
 from dlcourse.nn import init
 from dlcourse.nn.container import then_relu
-from dlcourse.ops.residual import add_relu, shrink_and_widen
+from dlcourse.ops.residual import add_relu, downsample_shortcut
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth
 
@@ -17,7 +17,7 @@ __all__ = ["ResNet"]
 class ResidualBlock(nn.Module):
     """y = ReLU(F(x) + x), F = conv - norm - ReLU - conv - norm.
 
-    Where the block halves the picture and widens it, x does so without parameters: every second row and column, and
+    Where the block halves the image and widens it, x does so without parameters: every second row and column, and
     zeros for the new channels (the paper's option A).
     """
 
@@ -33,15 +33,15 @@ class ResidualBlock(nn.Module):
         y = then_relu(self.norm1, self.conv1(x))
         y = self.norm2(self.conv2(y))
         same = self.stride == 1 and x.shape[-1] == self.out
-        return add_relu(y, x if same else shrink_and_widen(x, self.stride, self.out))
+        return add_relu(y, x if same else downsample_shortcut(x, self.stride, self.out))
 
 
 @register("model", "resnet")
 class ResNet(Model):
-    """Conv 3x3, three stages of residual blocks, mean over the picture, Linear: (N, H, W, C) -> (N, out_features).
+    """Conv 3x3, three stages of residual blocks, mean over the image, Linear: (N, H, W, C) -> (N, out_features).
 
     The stages have 1, 2 and 4 times ``width`` channels and n = (depth - 2) / 6 blocks each; the second and third halve
-    the picture. Depth 20 has 0.27 million parameters, and 0.9125 of CIFAR-10's test pictures right in the paper.
+    the image. Depth 20 has 0.27 million parameters, and 0.9125 of CIFAR-10's test images right in the paper.
 
     Args:
         in_shape: (H, W, C).
@@ -49,13 +49,13 @@ class ResNet(Model):
         depth: 6 n + 2: 8, 14, 20, 32, 44, 56, 110.
         width: channels of the first stage.
     Raises:
-        ShapeError: an input is no picture.
+        ShapeError: an input is no image.
         ValueError: ``depth`` is not 6 n + 2.
     """
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int, depth: Depth = 20, width: Count = 16):
         super().__init__(in_shape, out_features)
-        channels = picture_shape("resnet", in_shape)[2]
+        channels = image_shape("resnet", in_shape)[2]
         if depth < 8 or depth % 6 != 2:
             raise ArgumentError(f"resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth}")
         self.conv, self.norm = _conv(channels, width, 1), nn.BatchNorm(width)

@@ -16,7 +16,7 @@ __all__ = ["SoftmaxModel"]
 class SoftmaxModel(Model):
     """Logits z = W x + b, and P(class c | x) = softmax(z)_c; the loss cross_entropy applies the softmax.
 
-    Pictures are flattened, and nothing is scaled: with pixels 0..255 take a small learning rate or ``data.normalize``.
+    Images are flattened, and nothing is scaled: with pixels 0..255 take a small learning rate or ``data.normalize``.
 
     Args:
         in_shape: shape of one input, D numbers in all.
@@ -37,7 +37,7 @@ class SoftmaxModel(Model):
         self.bias = Parameter(init.zeros((self.out_features,)))
 
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
-        """For pictures ``templates``: what speaks for each class, see :func:`~dlcourse.models.base.templates`."""
+        """For images ``templates``: what speaks for each class, see :func:`~dlcourse.models.base.templates`."""
         return templates(self.weight.numpy(), self.in_shape)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.errors import ShapeError
 from dlcourse.models.base import Model
-from dlcourse.models.cnn import picture_shape
+from dlcourse.models.cnn import image_shape
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
 
@@ -20,12 +20,12 @@ class VGG(Model):
     Args:
         in_shape: (H, W, C).
         out_features: number of classes, or width of the target.
-        layers: a number is a 3x3 convolution with so many output channels, its normalisation and a ReLU; ``pool``
-            halves the picture. ``[64, 64, pool, 128, 128, pool, 256, 256, 256, pool]`` begins as the paper's net D.
-        batch_norm: whether each convolution is normalised (Ioffe & Szegedy 2015); it has no bias then.
+        layers: a number is a 3x3 convolution with so many output channels, its normalization and a ReLU; ``pool``
+            halves the image. ``[64, 64, pool, 128, 128, pool, 256, 256, 256, pool]`` begins as the paper's net D.
+        batch_norm: whether each convolution is normalized (Ioffe & Szegedy 2015); it has no bias then.
         dropout: probability of dropping a feature before the last layer, in training.
     Raises:
-        ShapeError: an input is no picture, or the poolings leave nothing of it.
+        ShapeError: an input is no image, or the poolings leave nothing of it.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class VGG(Model):
         dropout: Probability = 0.0,
     ):
         super().__init__(in_shape, out_features)
-        height, width, wide = picture_shape("vgg", in_shape)
+        height, width, wide = image_shape("vgg", in_shape)
         modules: list[nn.Module] = []
         for layer in layers:
             if layer == "pool":
@@ -49,7 +49,7 @@ class VGG(Model):
             modules.append(nn.ReLU())
             wide = layer
         if height < 1 or width < 1:
-            raise ShapeError(f"vgg: {layers.count('pool')} poolings leave nothing of a picture {self.in_shape}")
+            raise ShapeError(f"vgg: {layers.count('pool')} poolings leave nothing of an image {self.in_shape}")
         modules.append(nn.Flatten())
         modules += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*modules, nn.Linear(height * width * wide, self.out_features))

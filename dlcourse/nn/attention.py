@@ -8,7 +8,7 @@ from typing import Any
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
-from dlcourse.backend.precision import full, is_floating
+from dlcourse.backend.precision import accumulation_dtype, is_floating
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
@@ -115,4 +115,4 @@ def _added(x: Tensor, mask: Tensor) -> Tensor:
     if mask.dtype != bool:
         return mask
     xp = backend.array_module(mask.data)
-    return Tensor(xp.where(mask.data, -xp.inf, 0).astype(full(x.dtype)))
+    return Tensor(xp.where(mask.data, -xp.inf, 0).astype(accumulation_dtype(x.dtype)))

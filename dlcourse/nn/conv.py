@@ -1,4 +1,4 @@
-"""Convolution and pooling of pictures (N, H, W, C) as layers."""
+"""Convolution and pooling of images (N, H, W, C) as layers."""
 
 import math
 from collections.abc import Callable
@@ -99,7 +99,7 @@ class AvgPool2d(Pool2d):
 
 
 class GlobalAvgPool2d(Module):
-    """The mean over each whole picture: (N, H, W, C) -> (N, C)."""
+    """The mean over each whole image: (N, H, W, C) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return global_avg_pool2d(x)

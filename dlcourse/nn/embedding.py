@@ -1,4 +1,4 @@
-"""Embedding: vectors for symbols."""
+"""Embedding: vectors for tokens."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class Embedding(Module):
     """A table (num, dim) read by integers: indices (...) -> (..., dim). It starts standard normal, as PyTorch's.
 
     Args:
-        num: how many symbols there are.
+        num: how many tokens there are.
         dim: length of a vector.
     """
 

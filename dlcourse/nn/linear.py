@@ -10,7 +10,7 @@ from dlcourse.backend import random
 from dlcourse.nn.activation import GELU, ReLU
 from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
-from dlcourse.ops.linear import linear, linear_gelu, linear_relu
+from dlcourse.ops.linear import linear, linear_gelu_tanh, linear_relu
 
 __all__ = ["Flatten", "Identity", "Linear"]
 
@@ -43,7 +43,7 @@ class Linear(Module):
     def forward(self, x: Tensor, activation: Literal["relu", "gelu_tanh"] | None = None) -> Tensor:
         if activation is None:
             return linear(x, self.weight, self.bias)
-        return (linear_relu if activation == "relu" else linear_gelu)(x, self.weight, self.bias)
+        return (linear_relu if activation == "relu" else linear_gelu_tanh)(x, self.weight, self.bias)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
         if self.bias is None or not runs(self, Linear.forward):

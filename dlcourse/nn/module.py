@@ -9,7 +9,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend.device import Array
-from dlcourse.backend.precision import full, named
+from dlcourse.backend.precision import accumulation_dtype, as_dtype
 from dlcourse.errors import CheckpointError
 
 __all__ = ["Module", "Parameter"]
@@ -140,7 +140,7 @@ class Module:
         """Move and cast all parameters and floating-point buffers; returns the module.
 
         In half precision (float16, bfloat16) the model computes with 16 bits, given inputs of that type; the values
-        behind, see :attr:`Parameter.full`, which a state holds and an optimizer changes, and buffers such as running
+        behind, see :attr:`Parameter.master`, which a state holds and an optimizer changes, and buffers such as running
         statistics are float32. The loss scale that float16 needs is :class:`~dlcourse.training.step.TrainStep`'s, which
         casts inputs too; a loop of one's own has neither.
 
@@ -158,11 +158,11 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers on the host, by dotted name."""
-        state = {name: np.array(backend.to_host(p.full)) for name, p in self.named_parameters()}
+        state = {name: np.array(backend.to_host(p.master)) for name, p in self.named_parameters()}
         state.update((name, np.array(backend.to_host(array))) for name, array in self.named_buffers())
         return state
 
-    def make_room(self, state: Mapping[str, Any]) -> None:
+    def resize_buffers(self, state: Mapping[str, Any]) -> None:
         """Give buffers whose size comes from the data the size that they have in a state, before it is loaded."""
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
@@ -176,7 +176,7 @@ class Module:
         Raises:
             CheckpointError: names are missing or unknown, or shapes differ; lists all of them.
         """
-        self.make_room(state)
+        self.resize_buffers(state)
         parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
         expected = {name: p.shape for name, p in parameters.items()} | {n: b.shape for n, b in buffers.items()}
         found = IncompatibleKeys([n for n in expected if n not in state], [n for n in state if n not in expected])
@@ -192,7 +192,7 @@ class Module:
         for name in expected.keys() & state.keys():
             value = state[name].data if isinstance(state[name], Tensor) else state[name]
             if name in parameters:
-                target = parameters[name].full
+                target = parameters[name].master
                 parameters[name].assign(backend.of(target).asarray(value, dtype=target.dtype))
             else:  # in place: a recorded step goes on with these very arrays
                 buffers[name][...] = backend.of(buffers[name]).asarray(value, dtype=buffers[name].dtype)
@@ -240,5 +240,5 @@ def _held(items: Iterable[tuple[Any, Any]], kind: type, prefix: str) -> Iterator
 
 def _moved(array: Array, target: backend.Backend | None, dtype: Any) -> Array:
     if dtype is not None and array.dtype.kind == "f":
-        array = array.astype(full(named(dtype)), copy=False)
+        array = array.astype(accumulation_dtype(as_dtype(dtype)), copy=False)
     return array if target is None else target.asarray(array)

@@ -115,7 +115,7 @@ def summarize(model: Module, *inputs: Any) -> Summary:
         for module, mode in modes.items():
             module.training = mode
     parameters = list(model.parameters())
-    computed, full = sum(p.data.nbytes for p in parameters), sum(p.full.nbytes for p in parameters)
+    computed, full = sum(p.data.nbytes for p in parameters), sum(p.master.nbytes for p in parameters)
     return Summary(list(rows.values()), len(inputs[0]), computed, full)
 
 

@@ -23,7 +23,7 @@ class ReLU(Function):
 class LeakyReLU(Function):
     """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def __init__(self, negative_slope: float):
@@ -42,7 +42,7 @@ class Sigmoid(Function):
     computed from s = e^-|x| / (1 + e^-|x|), the smaller of y and 1 - y.
     """
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
@@ -56,7 +56,7 @@ class Sigmoid(Function):
 class ELU(Function):
     """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or a e^x. (Clevert et al. 2015.)"""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def __init__(self, alpha: float):
@@ -75,7 +75,7 @@ class ELU(Function):
 class SiLU(Function):
     """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def forward(self, x: Array) -> Array:
@@ -89,7 +89,7 @@ class SiLU(Function):
 class Softplus(Function):
     """y = log(1 + e^bx) / b, a smooth ReLU, and x where bx > threshold; dx = dy s(bx) with the logistic s, or dy."""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def __init__(self, beta: float, threshold: float):

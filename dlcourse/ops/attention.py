@@ -7,7 +7,7 @@ from dlcourse.autograd import Function, Tensor, apply, as_tensor, is_grad_enable
 from dlcourse.autograd.function import unbroadcast
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
-from dlcourse.backend.precision import full, is_floating
+from dlcourse.backend.precision import accumulation_dtype, is_floating
 from dlcourse.errors import ShapeError
 
 __all__ = ["scaled_dot_product_attention"]
@@ -32,7 +32,7 @@ class Attention(Function):
         if self.dropout:
             shape = (*q.shape[:3], k.shape[2])
             drawn = backend.random.bernoulli(shape, 1 - self.dropout, "dropout", backend.of(q))
-            kept = drawn.astype(full(q.dtype))
+            kept = drawn.astype(accumulation_dtype(q.dtype))
             kept *= 1 / (1 - self.dropout)
         self.q, self.k, self.v, self.kept = q, k, v, kept
         y, self.saved = self.attend(q, k, v, self.mask, self.causal, kept)
@@ -101,7 +101,7 @@ def scaled_dot_product_attention(
         raise ShapeError(f"attention: expected a mask that broadcasts to (N, heads, T, S) = {scores}, got {mask.shape}")
     if mask.requires_grad and is_grad_enabled():
         return apply(BiasedAttention(causal, dropout), q, k, v, mask)
-    array = mask.data if mask.dtype == bool else mask.data.astype(full(q.dtype), copy=False)
+    array = mask.data if mask.dtype == bool else mask.data.astype(accumulation_dtype(q.dtype), copy=False)
     return apply(Attention(array, causal, dropout), q, k, v)
 
 

@@ -34,21 +34,21 @@ class Conv2d(Function):
     def keep(self, x: Array, weight: Array) -> None:
         """Save no more than the gradients need."""
         self.x, self.weight_shape = x, weight.shape
-        self.weight = weight if self.needs[0] else None
+        self.weight = weight if self.needs_input_grad[0] else None
 
     def backward(self, dout: Array) -> tuple:
         dx, dweight = self.grads(dout)
-        if len(self.needs) == 2:
+        if len(self.needs_input_grad) == 2:
             return dx, dweight
-        dbias = column_sums(dout.reshape(-1, dout.shape[3]), self.destinations[2]) if self.needs[2] else None
+        dbias = column_sums(dout.reshape(-1, dout.shape[3]), self.grad_buffers[2]) if self.needs_input_grad[2] else None
         return dx, dweight, dbias
 
     def grads(self, dout: Array) -> tuple[Array | None, Array | None]:
         """dx and dw."""
         dx = dweight = None
-        if self.needs[0]:
+        if self.needs_input_grad[0]:
             dx = kernels.conv2d_input_grad(dout, self.weight, self.x.shape, *self.settings)
-        if self.needs[1]:
+        if self.needs_input_grad[1]:
             dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight_shape, *self.settings)
         return dx, dweight
 
@@ -63,7 +63,7 @@ class Conv2dReLU(Conv2d):
 
     def backward(self, dout: Array) -> tuple:
         rows, y = (array.reshape(-1, dout.shape[3]) for array in (dout, self.y))
-        dz, dbias = relu_bias_grad(rows, y, self.destinations[2])
+        dz, dbias = relu_bias_grad(rows, y, self.grad_buffers[2])
         return *self.grads(dz.reshape(dout.shape)), dbias
 
 
@@ -76,7 +76,7 @@ def conv2d(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """The convolution of pictures with a kernel; as ``torch.nn.functional.conv2d``, channels last.
+    """The convolution of images with a kernel; as ``torch.nn.functional.conv2d``, channels last.
 
     Args:
         x: (N, H, W, C).
@@ -85,7 +85,7 @@ def conv2d(
         stride, padding, dilation: a number for both axes or (vertical, horizontal).
         groups: channels fall into so many groups that do not see each other.
     Raises:
-        ShapeError: the shapes do not fit each other, or the kernel is larger than the padded picture.
+        ShapeError: the shapes do not fit each other, or the kernel is larger than the padded image.
     """
     function = Conv2d(*_settings("conv2d", x, weight, bias, stride, padding, dilation, groups))
     return apply(function, x, weight) if bias is None else apply(function, x, weight, bias)

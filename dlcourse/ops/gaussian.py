@@ -20,7 +20,7 @@ class GaussianLogDensity(Function):
     is read. Solving with the triangular factor needs no inverse, and rounds by the root of S's condition. (Lecture 2.)
     """
 
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, x: Array, means: Array, factors: Array) -> Array:
         if (

@@ -10,7 +10,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
 from dlcourse.errors import ShapeError
 
-__all__ = ["concatenate", "linear", "linear_gelu", "linear_relu", "stack", "unbind"]
+__all__ = ["concatenate", "linear", "linear_gelu_tanh", "linear_relu", "stack", "unbind"]
 
 
 class Linear(Function):
@@ -28,7 +28,7 @@ class Linear(Function):
         if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
             raise ShapeError(f"linear: expected x of shape (..., {weight.shape[1]}), got {x.shape}")
         self.rows = x.reshape(-1, x.shape[-1])  # (M, in)
-        self.weight = weight if self.needs[0] else None  # no more than the gradients need
+        self.weight = weight if self.needs_input_grad[0] else None  # no more than the gradients need
         return self.value(weight, bias).reshape(*x.shape[:-1], len(weight))
 
     def value(self, weight: Array, bias: tuple[Array, ...]) -> Array:
@@ -36,20 +36,20 @@ class Linear(Function):
         return kernels.affine(self.rows, weight, bias[0] if bias else None)
 
     def backward(self, dout: Array) -> tuple:
-        dy, needs = dout.reshape(-1, dout.shape[-1]), self.needs  # (M, out)
+        dy, needs = dout.reshape(-1, dout.shape[-1]), self.needs_input_grad  # (M, out)
         if needs[1:] == (True, True):
-            dweight, dbias = kernels.weight_and_bias_grad(dy, self.rows, self.destinations[1:])
+            dweight, dbias = kernels.weight_and_bias_grad(dy, self.rows, self.grad_buffers[1:])
             return self.input_grad(dy, dout.shape), dweight, dbias
-        dbias = kernels.column_sums(dy, self.destinations[2]) if needs[2:] == (True,) else None
+        dbias = kernels.column_sums(dy, self.grad_buffers[2]) if needs[2:] == (True,) else None
         return (self.input_grad(dy, dout.shape), self.weight_grad(dy), dbias)[: len(needs)]
 
     def input_grad(self, dy: Array, shape: tuple) -> Array | None:
-        if not self.needs[0]:
+        if not self.needs_input_grad[0]:
             return None
         return kernels.product(dy, self.weight, None).reshape(*shape[:-1], self.rows.shape[1])
 
     def weight_grad(self, dy: Array) -> Array | None:
-        return kernels.product(dy.T, self.rows, self.destinations[1]) if self.needs[1] else None
+        return kernels.product(dy.T, self.rows, self.grad_buffers[1]) if self.needs_input_grad[1] else None
 
 
 class LinearReLU(Linear):
@@ -60,7 +60,7 @@ class LinearReLU(Linear):
         return self.y
 
     def backward(self, dout: Array) -> tuple:
-        dz, dbias = kernels.relu_bias_grad(dout.reshape(self.y.shape), self.y, self.destinations[2])
+        dz, dbias = kernels.relu_bias_grad(dout.reshape(self.y.shape), self.y, self.grad_buffers[2])
         return self.input_grad(dz, dout.shape), self.weight_grad(dz), dbias
 
 
@@ -74,7 +74,7 @@ class LinearGELU(Linear):
         return y
 
     def backward(self, dout: Array) -> tuple:
-        dz, dbias = kernels.gelu_tanh_bias_grad(dout.reshape(self.z.shape), self.z, self.destinations[2])
+        dz, dbias = kernels.gelu_tanh_bias_grad(dout.reshape(self.z.shape), self.z, self.grad_buffers[2])
         return self.input_grad(dz, dout.shape), self.weight_grad(dz), dbias
 
 
@@ -88,7 +88,7 @@ def linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return apply(LinearReLU(), x, weight, bias)
 
 
-def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear_gelu_tanh(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """GELU of x W^T + b in its tanh form, in one pass: what ``gelu(linear(x, weight, bias), "tanh")`` gives."""
     return apply(LinearGELU(), x, weight, bias)
 

@@ -29,8 +29,8 @@ class CrossEntropy(Function):
     """
 
     refuses_whole = True
-    wide = True
-    starts = True
+    compute_in_float32 = True
+    is_loss = True
 
     def __init__(self, labels: Array, label_smoothing: float):
         self.labels, self.label_smoothing = labels, label_smoothing
@@ -52,8 +52,8 @@ class SquaredError(Function):
     """
 
     refuses_whole = True
-    wide = True
-    starts = True
+    compute_in_float32 = True
+    is_loss = True
 
     def __init__(self, mean: bool):
         self.mean = mean
@@ -66,7 +66,7 @@ class SquaredError(Function):
 
     def backward(self, dout: Array | None) -> tuple:
         grad = self.difference * (2 * self.weight * (1 if dout is None else dout))
-        return grad, -grad if self.needs[1] else None
+        return grad, -grad if self.needs_input_grad[1] else None
 
 
 class GaussianNLL(Function):
@@ -78,7 +78,7 @@ class GaussianNLL(Function):
     """
 
     refuses_whole = True
-    wide = True
+    compute_in_float32 = True
 
     def forward(self, outputs: Array, targets: Array) -> Array:
         xp = xp_of(outputs)
@@ -94,7 +94,7 @@ class GaussianNLL(Function):
         share = dout / max(1, self.count)
         dmean = self.difference * self.precision * share
         doutputs = xp_of(dout).concatenate([dmean, (1 - self.scaled) * share], axis=1)
-        return doutputs, -dmean if self.needs[1] else None
+        return doutputs, -dmean if self.needs_input_grad[1] else None
 
 
 class MulticlassHinge(Function):
@@ -103,7 +103,7 @@ class MulticlassHinge(Function):
     """
 
     refuses_whole = True
-    wide = True
+    compute_in_float32 = True
 
     def __init__(self, labels: Array, margin: float):
         self.labels, self.margin = labels, margin
@@ -136,7 +136,7 @@ def cross_entropy(
     """The cross-entropy of softmax(logits) against labels or probabilities; as in PyTorch, classes last.
 
     Args:
-        logits: (..., C), unnormalised.
+        logits: (..., C), unnormalized.
         labels: (...,) integers in 0..C-1, an array or tensor; or probabilities (..., C), floats, which may need a
             gradient.
         label_smoothing: share of the target spread evenly over the classes, in 0..1.

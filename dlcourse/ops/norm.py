@@ -1,4 +1,4 @@
-"""Normalisation over the batch, over the channels of each sample, and over groups of channels."""
+"""Normalization over the batch, over the channels of each sample, and over groups of channels."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class BatchNorm(Function):
     def backward(self, dout: Array) -> tuple:
         rows = dout.reshape(self.x.shape)
         known = self.x, self.weight, self.mean, self.inverse
-        dx, dweight, dbias = kernels.batch_norm_grad(rows, *known, self.destinations[1:])
+        dx, dweight, dbias = kernels.batch_norm_grad(rows, *known, self.grad_buffers[1:])
         return dx.reshape(dout.shape), dweight, dbias
 
 
@@ -48,7 +48,7 @@ class BatchNormReLU(BatchNorm):
     def backward(self, dout: Array) -> tuple:
         rows = dout.reshape(self.x.shape)
         dx, dweight, dbias = kernels.batch_norm_relu_grad(
-            rows, self.positive, self.x, self.weight, self.mean, self.inverse, self.destinations[1:]
+            rows, self.positive, self.x, self.weight, self.mean, self.inverse, self.grad_buffers[1:]
         )
         return dx.reshape(dout.shape), dweight, dbias
 
@@ -73,7 +73,7 @@ class LayerNorm(Function):
     def backward(self, dout: Array) -> tuple:
         rows = dout.reshape(self.x.shape)
         known = self.x, self.weight, self.mean, self.inverse
-        dx, dweight, dbias = kernels.layer_norm_grad(rows, *known, self.destinations[1:])
+        dx, dweight, dbias = kernels.layer_norm_grad(rows, *known, self.grad_buffers[1:])
         return dx.reshape(dout.shape), dweight, dbias
 
 
@@ -89,18 +89,18 @@ def batch_norm(
     *,
     relu: bool = False,
 ) -> Tensor:
-    """Normalise each channel (the last axis); as ``torch.nn.functional.batch_norm``, channels last.
+    """Normalize each channel (the last axis); as ``torch.nn.functional.batch_norm``, channels last.
 
     Args:
         x: (..., C).
         running_mean, running_var: averages (C,) of the mean and of the unbiased variance. In training they move in
-            place by ``momentum`` towards the batch's, if given; in evaluation x is normalised by them.
+            place by ``momentum`` towards the batch's, if given; in evaluation x is normalized by them.
         weight, bias: (C,); ones and zeros if left out.
-        training: normalise by the batch's own statistics.
+        training: normalize by the batch's own statistics.
         eps: added to the variance.
         relu: a ReLU in the same pass.
     Raises:
-        ShapeError: the shapes do not fit, or in training a channel has fewer than two values to normalise by.
+        ShapeError: the shapes do not fit, or in training a channel has fewer than two values to normalize by.
         ValueError: evaluation without running statistics.
     """
     x = as_tensor(x)
@@ -112,7 +112,7 @@ def batch_norm(
         shapes = [given.shape for given in (x, mean, variance, weight, bias) if given is not None]
         raise ShapeError(f"batch_norm: expected x (..., C) and for all else (C,), got {', '.join(map(str, shapes))}")
     if not training:
-        return _normalised_by(x, mean, variance, weight, bias, eps, relu)
+        return _normalized_by(x, mean, variance, weight, bias, eps, relu)
     count = x.size // max(1, x.shape[-1])
     if count < 2:
         raise ShapeError(f"batch_norm: one value a channel has no variance, got x {x.shape}; use a larger batch")
@@ -120,11 +120,11 @@ def batch_norm(
     y = apply(function, x, weight, bias)
     if mean is not None and variance is not None:
         statistics = mean.data, variance.data, function.mean, function.inverse
-        kernels.follow_statistics(*statistics, eps, momentum, count / (count - 1))
+        kernels.update_running_stats(*statistics, eps, momentum, count / (count - 1))
     return y
 
 
-def _normalised_by(
+def _normalized_by(
     x: Tensor, mean: Tensor | None, variance: Tensor | None, weight: Tensor, bias: Tensor, eps: float, relu: bool
 ) -> Tensor:
     if mean is None or variance is None:
@@ -152,7 +152,7 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalise the last axes of each sample together; as ``torch.nn.functional.layer_norm``.
+    """Normalize the last axes of each sample together; as ``torch.nn.functional.layer_norm``.
 
     Args:
         x: (..., *normalized_shape).
@@ -185,7 +185,7 @@ def layer_norm(
 def group_norm(
     x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Normalise groups of channels of each sample together, over all places: x (N, ..., C). (Wu & He 2018.)"""
+    """Normalize groups of channels of each sample together, over all places: x (N, ..., C). (Wu & He 2018.)"""
     x = as_tensor(x)
     promotion.refuse_whole("group_norm", [x])
     channels = x.shape[-1] if x.ndim else 0
@@ -199,6 +199,6 @@ def group_norm(
     width = channels // num_groups
     # One row a sample and group: (N, places, G, C/G) -> (N G, places C/G).
     rows = x.reshape(n, places, num_groups, width).transpose(0, 2, 1, 3).reshape(n * num_groups, places * width)
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    normal = centred / ((centred * centred).mean(axis=1, keepdims=True) + eps).sqrt()
+    centered = rows - rows.mean(axis=1, keepdims=True)
+    normal = centered / ((centered * centered).mean(axis=1, keepdims=True) + eps).sqrt()
     return normal.reshape(n, num_groups, places, width).transpose(0, 2, 1, 3).reshape(x.shape) * weight + bias

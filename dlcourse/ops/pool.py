@@ -1,4 +1,4 @@
-"""Pooling: a picture made smaller (lecture 8)."""
+"""Pooling: an image made smaller (lecture 8)."""
 
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend.device import Array
@@ -54,7 +54,7 @@ def avg_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = N
 
 
 def global_avg_pool2d(x: Tensor) -> Tensor:
-    """The mean over each whole picture: (N, H, W, C) -> (N, C)."""
+    """The mean over each whole image: (N, H, W, C) -> (N, C)."""
     if x.ndim != 4:
         raise ShapeError(f"global_avg_pool2d: expected x (N, H, W, C), got {x.shape}")
     return as_tensor(x).mean(axis=(1, 2))

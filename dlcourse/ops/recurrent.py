@@ -25,7 +25,7 @@ class Recurrent(Function):
 
     def gradients(self, da: Array, db: Array, hidden: Array, h0: Array) -> tuple:
         """dx, dW_ih, dW_hh, db_ih, db_hh."""
-        to_ih, to_hh, to_bias_ih, to_bias_hh = self.destinations[-4:]
+        to_ih, to_hh, to_bias_ih, to_bias_hh = self.grad_buffers[-4:]
         weights = kernels.layer_gradients(da, db, self.x, hidden, h0, self.weight_ih, to_ih, to_hh)
         sums = ((da, to_bias_ih), (db, to_bias_hh))
         return *weights, *(column_sums(grad.reshape(-1, grad.shape[2]), to) for grad, to in sums)
@@ -74,7 +74,7 @@ class LSTM(Function):
         dout = xp.zeros_like(self.hidden) if dout is None else dout
         dcell = xp.zeros_like(self.inputs[2]) if dcell is None else dcell
         *rest, dbias = kernels.lstm_layer_grad(
-            dout, dcell, *self.inputs, self.hidden, self.kept, self.destinations[3:5]
+            dout, dcell, *self.inputs, self.hidden, self.kept, self.grad_buffers[3:5]
         )
         return *rest, dbias, dbias
 

@@ -8,7 +8,7 @@ from dlcourse import backend
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.algebra import where
 from dlcourse.ops.softmax import log_softmax
@@ -37,7 +37,7 @@ def of_labels(
     The mean is over the weights of the labels that count: sum_i l_i / sum_i w_(y_i).
     """
     xp, kind = xp_of(labels), logits.dtype
-    logits = logits.to(dtype=full(kind))
+    logits = logits.to(dtype=accumulation_dtype(kind))
     classes, shape = logits.shape[-1], labels.shape
     log_p, labels = log_softmax(logits).reshape(-1, classes), labels.reshape(-1)
     counted = xp.ones(labels.shape, dtype=bool) if ignore_index is None else labels != ignore_index
@@ -56,7 +56,7 @@ def of_labels(
 def of_probabilities(logits: Tensor, targets: Any, weight: Any, reduction: str, label_smoothing: float) -> Tensor:
     """l_i = -sum_c w_c t_ic log p_ic, where t is smoothed to (1 - s) t + s / C; the mean is over the rows."""
     kind = logits.dtype
-    logits = logits.to(dtype=full(kind))
+    logits = logits.to(dtype=accumulation_dtype(kind))
     targets = as_tensor(targets, like=logits)
     if targets.shape != logits.shape:
         raise ShapeError(

@@ -6,7 +6,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
 from dlcourse.errors import ShapeError
 
-__all__ = ["add_relu", "shrink_and_widen"]
+__all__ = ["add_relu", "downsample_shortcut"]
 
 
 class AddReLU(Function):
@@ -57,12 +57,12 @@ def add_relu(a: Tensor, b: Tensor) -> Tensor:
     return apply(AddReLU(), a, b)
 
 
-def shrink_and_widen(x: Tensor, stride: int, channels: int) -> Tensor:
+def downsample_shortcut(x: Tensor, stride: int, channels: int) -> Tensor:
     """Every ``stride``-th row and column of (N, H, W, C), with zeros as new channels up to ``channels``.
 
     Raises:
-        ShapeError: x is no batch of pictures, or has more channels already.
+        ShapeError: x is no batch of images, or has more channels already.
     """
     if x.ndim != 4 or x.shape[3] > channels or stride < 1:
-        raise ShapeError(f"shrink_and_widen: x (N, H, W, C) with C at most {channels}, got {x.shape}, {stride=}")
+        raise ShapeError(f"downsample_shortcut: x (N, H, W, C) with C at most {channels}, got {x.shape}, {stride=}")
     return apply(ShrinkAndWiden(stride, channels), x)

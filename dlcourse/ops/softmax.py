@@ -16,7 +16,7 @@ __all__ = ["log_softmax", "logsumexp", "softmax"]
 class Softmax(Function):
     """y_i = e^(x_i) / sum_j e^(x_j); dx = y (dy - sum_j dy_j y_j). The maximum is taken off first. (Lecture 3.)"""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def __init__(self, axis: int):
@@ -35,7 +35,7 @@ class Softmax(Function):
 class LogSoftmax(Function):
     """y_i = x_i - log sum_j e^(x_j); dx = dy - softmax(x) sum_j dy_j."""
 
-    wide = True
+    compute_in_float32 = True
     fractional = True
 
     def __init__(self, axis: int):
@@ -64,7 +64,7 @@ class LogSumExp(Reduction):
         top = _maximum(x, self.axes)
         top = xp.where(xp.isfinite(top), top, 0).astype(x.dtype)  # no inf - inf: of -inf alone the result is -inf
         exponentials = xp.exp(x - top)
-        totals = self.total(exponentials)
+        totals = self.sum_float32(exponentials)
         self.share = exponentials / totals
         with np.errstate(divide="ignore"):  # of nothing, and of -inf alone, the result is -inf
             return self.finished(xp.log(totals) + top)

@@ -76,7 +76,7 @@ class Optimizer:
         Raises:
             RuntimeError: parameters were moved to another device or type after this one was made.
         """
-        grad, scaler = self.flat.ready_grad(), self.flat.scaler
+        grad, scaler = self.flat.gather_grad(), self.flat.scaler
         self.steps += 1
         self.skipped = self.flat.unmoved()
         for index in self.skipped:
@@ -85,7 +85,7 @@ class Optimizer:
             self._update(grad)
         else:
             self._update_or_not(grad, scaler)
-        self.flat.publish(scaler)
+        self.flat.refresh_half_weights(scaler)
         self.flat.mark_changed("an optimizer's step", self.skipped)
 
     def _update(self, grad: Array) -> None:
@@ -109,7 +109,7 @@ class Optimizer:
             if index in skipped:
                 open_ended = False
                 continue
-            part = self.flat.part(index)
+            part = self.flat.slice_of(index)
             steps = self.skipped_steps.get(index, 0) if self.flat.scaler is None else 0
             if open_ended and found[-1][1] == steps:
                 part = slice(found.pop()[0].start, part.stop)

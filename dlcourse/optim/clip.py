@@ -35,7 +35,7 @@ def clip_grad_norm(params: Iterable[Parameter] | FlatParameters, max_norm: float
 
 
 def _clip_whole(flat: FlatParameters, max_norm: float) -> Tensor:
-    norm = kernels.clip_norm(flat.ready_grad(), max_norm)
+    norm = kernels.clip_norm(flat.gather_grad(), max_norm)
     flat.spread()
     return Tensor(norm)
 

@@ -93,8 +93,8 @@ class Solver:
 class LeastSquares(Solver):
     """theta = argmin 1/2 |X theta - Y|^2 + ridge/2 |theta|^2, with the model's design matrix X (lecture 2).
 
-    For models linear in their parameters. The constant is not penalised; the penalty is on the coefficients that the
-    model computes with (of the inputs as normalised; of a polynomial's basis), and the same as ``train.l2`` with the
+    For models linear in their parameters. The constant is not penalized; the penalty is on the coefficients that the
+    model computes with (of the inputs as normalized; of a polynomial's basis), and the same as ``train.l2`` with the
     loss half_sse. Solved in float64, whatever the model's precision.
 
     Args:
@@ -123,7 +123,7 @@ class LeastSquares(Solver):
         if y.ndim != 2 or y.dtype.kind != "f":
             raise UserError(f"least_squares fits numbers, targets (N, K); got {y.dtype} targets of shape {y.shape}")
         design = model.design_matrix(x.astype("float64", copy=False))
-        theta = least_squares(design, y, self.ridge, model.penalised, self.method)
+        theta = least_squares(design, y, self.ridge, model.penalized, self.method)
         model.set_solution(theta)
         return design, theta
 
@@ -133,7 +133,7 @@ class LeastSquares(Solver):
             return outputs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RankDeficientWarning)
-            smaller = least_squares(design, y, self.ridge, model.penalised, "svd", 100 * float(np.finfo(dtype).eps))
+            smaller = least_squares(design, y, self.ridge, model.penalized, "svd", 100 * float(np.finfo(dtype).eps))
         model.set_solution(smaller)
         again = _outputs(model, x)
         if float(_squares(y - again.data).sum()) >= float(error.sum()):

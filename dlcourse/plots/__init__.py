@@ -1,4 +1,4 @@
-"""Pictures and the HTML report of a run or a sweep; everything is read from its folder.
+"""Images and the HTML report of a run or a sweep; everything is read from its folder.
 
 One figure family is one file in ``figures/``: a subclass of :class:`dlcourse.plots.plot.Plot` that says which folders
 it fits and draws itself. Nothing else names it. Importing this package is cheap: Matplotlib and Jinja are imported when
@@ -11,9 +11,9 @@ __all__ = ["draw", "report"]
 
 
 def draw(folder: Path | str) -> list[Path]:
-    """Draw every picture that fits what a run's or a sweep's folder holds, into its ``plots/``.
+    """Draw every image that fits what a run's or a sweep's folder holds, into its ``plots/``.
 
-    Pictures drawn earlier are replaced; those that no longer fit are removed. A picture that fails is logged as a
+    Images drawn earlier are replaced; those that no longer fit are removed. An image that fails is logged as a
     warning and the others are drawn all the same: a finished run is never lost to its plots.
 
     Returns:
@@ -27,9 +27,9 @@ def draw(folder: Path | str) -> list[Path]:
 
 
 def report(folder: Path | str) -> Path:
-    """Write ``report.html`` from what the folder holds, with the pictures of its ``plots/`` inside.
+    """Write ``report.html`` from what the folder holds, with the images of its ``plots/`` inside.
 
-    The pictures are drawn first if there are none yet. The file needs nothing else: it opens offline, anywhere.
+    The images are drawn first if there are none yet. The file needs nothing else: it opens offline, anywhere.
 
     Returns:
         The path of the report.

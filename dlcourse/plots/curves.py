@@ -32,7 +32,7 @@ def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarra
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Centred moving mean over ``window`` values, narrower at the ends; NaN does not count."""
+    """Centerd moving mean over ``window`` values, narrower at the ends; NaN does not count."""
     finite = np.isfinite(values)
     total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
     count = np.concatenate([[0], np.cumsum(finite)])

@@ -25,7 +25,7 @@ log = logging.getLogger("dlcourse.plots")
 
 
 @dataclass(frozen=True)
-class Picture:
+class PlotFile:
     """A PNG of ``plots/`` with the title and caption that it carries."""
 
     path: Path
@@ -43,7 +43,7 @@ def plots() -> tuple[Plot, ...]:
         for member in vars(importlib.import_module(info.name)).values():
             if inspect.isclass(member) and issubclass(member, Plot) and member.__module__ == info.name:
                 found.append(member())
-    return tuple(sorted(found, key=lambda plot: (plot.place, plot.name)))
+    return tuple(sorted(found, key=lambda plot: (plot.order, plot.name)))
 
 
 def open_view(folder: Path) -> RunView | SweepView:
@@ -102,7 +102,7 @@ def _missing_glyphs(folder: Path) -> Iterator[None]:
         yield
     if lacking:
         shown = " ".join(list(lacking)[:20]) + (" ..." if len(lacking) > 20 else "")
-        log.warning("the pictures of %s show boxes for characters that their font lacks: %s", folder, shown)
+        log.warning("the images of %s show boxes for characters that their font lacks: %s", folder, shown)
 
 
 def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:
@@ -116,13 +116,13 @@ def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:
     except OSError as error:
         raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
     except Exception as error:  # a plot is any code, a plugin's too, on whatever a run left
-        log.warning("the picture %s of %s could not be drawn: %s", plot.name, view.path, named(error))
+        log.warning("the image %s of %s could not be drawn: %s", plot.name, view.path, named(error))
         log.debug("", exc_info=True)
         return False
     return True
 
 
-def pictures(folder: Path) -> list[Picture]:
+def images(folder: Path) -> list[PlotFile]:
     """What lies in ``plots/``, those drawn here in their order, then any other PNG by name."""
     from PIL import Image, UnidentifiedImageError
 
@@ -139,5 +139,5 @@ def pictures(folder: Path) -> list[Picture]:
             log.warning("%s is no readable PNG and is left out of the report", path)
             continue
         title = text.get("Title") or path.stem.replace("_", " ")
-        found.append(Picture(path, title, text.get("Description", ""), width, height))
+        found.append(PlotFile(path, title, text.get("Description", ""), width, height))
     return found

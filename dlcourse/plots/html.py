@@ -9,8 +9,8 @@ from typing import Any
 import jinja2
 
 from dlcourse.errors import DlcourseError
-from dlcourse.plots.gallery import Picture, draw_all, open_view, pictures
-from dlcourse.plots.reading import leading_comment, section
+from dlcourse.plots.gallery import PlotFile, draw_all, images, open_view
+from dlcourse.plots.reading import as_dict, leading_comment
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
@@ -28,10 +28,10 @@ def write_report(folder: Path) -> Path:
     view = open_view(folder)
     if isinstance(view, RunView):
         view.note_changed_config()
-    shown = pictures(folder)
+    shown = images(folder)
     if not shown:
         draw_all(folder)
-        shown = pictures(folder)
+        shown = images(folder)
     context = _run_context(view) if isinstance(view, RunView) else _sweep_context(view)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -41,7 +41,7 @@ def write_report(folder: Path) -> Path:
         lstrip_blocks=True,
     )
     html = environment.get_template("report.html.j2").render(
-        view=view, pictures=[_embedded(picture) for picture in shown], damage=view.damage, **context
+        view=view, images=[_embedded(image) for image in shown], damage=view.damage, **context
     )
     path = folder / "report.html"
     partial = path.with_name(path.name + ".partial")
@@ -56,21 +56,21 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _embedded(picture: Picture) -> dict[str, Any]:
-    data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
+def _embedded(image: PlotFile) -> dict[str, Any]:
+    data = base64.b64encode(image.path.read_bytes()).decode("ascii")
     return {
-        "title": picture.title,
-        "caption": picture.caption,
+        "title": image.title,
+        "caption": image.caption,
         "data": data,
-        "width": picture.width,
-        "height": picture.height,
-        "wide": picture.width > 1.25 * picture.height and picture.width > 1100,
+        "width": image.width,
+        "height": image.height,
+        "wide": image.width > 1.25 * image.height and image.width > 1100,
     }
 
 
 def _run_context(view: RunView) -> dict[str, Any]:
     result = view.result
-    best = section(result.get("best"))
+    best = as_dict(result.get("best"))
     figures = [
         ("steps", number(result.get("step"))),
         ("epochs", number(result.get("epoch"))),
@@ -93,9 +93,9 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "tables": [],
         "failures": [],
         "estimates": [
-            (name, number(json_number(value), 5)) for name, value in section(result.get("estimates")).items()
+            (name, number(json_number(value), 5)) for name, value in as_dict(result.get("estimates")).items()
         ],
-        "overrides": [(path, value_text(value)) for path, value in section(result.get("config_overrides")).items()],
+        "overrides": [(path, value_text(value)) for path, value in as_dict(result.get("config_overrides")).items()],
         "environment": list(_flat(view.environment)),
         "log": "\n".join(log),
     }
@@ -103,7 +103,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
 
 def _weights(result: Mapping[str, Any]) -> str:
     """Which weights the metrics are of."""
-    weights = section(result.get("weights"))
+    weights = as_dict(result.get("weights"))
     return f"Of the {weights['from']} weights (step {number(weights.get('step'))})." if weights.get("from") else ""
 
 

@@ -1,4 +1,4 @@
-"""Where the parts of a picture stand: panels, titles, labels and legends, none of them over another or cut off."""
+"""Where the parts of an image stand: panels, titles, labels and legends, none of them over another or cut off."""
 
 import textwrap
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def headline(figure: Figure, title: str) -> None:
 
 def _size(axes: Axes, figure: Figure) -> Bbox:
     """About how many pixels wide and high the axes will be when everything is laid out."""
-    spec = axes.get_subplotspec()  # a colour bar has none; it is about as long as its axes
+    spec = axes.get_subplotspec()  # a color bar has none; it is about as long as its axes
     share = spec.get_position(figure) if spec else Bbox([[0, 0], [0.7, 0.7]])
     return Bbox([[0, 0], [share.width * figure.bbox.width, share.height * figure.bbox.height]])
 
@@ -105,7 +105,7 @@ def _plain_numbers(axes: Axes, figure: Figure) -> None:
 
 
 def legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:
-    """Labels above the axes, where they hide no data, in as few rows as fit; nothing if nothing is labelled."""
+    """Labels above the axes, where they hide no data, in as few rows as fit; nothing if nothing is labeled."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
     figure = axes.get_figure()
     # The axes begin about 0.8 inches from the left; where exactly is known only when everything is laid out.
@@ -136,7 +136,7 @@ def shared_legend(figure: Figure, axes: Axes) -> None:
 
 
 def _enlarge_points(legend: Legend) -> None:
-    """Show points in a legend at a size that can be told apart, however small the many in the picture are."""
+    """Show points in a legend at a size that can be told apart, however small the many in the image are."""
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_sizes([28])

@@ -1,4 +1,4 @@
-"""What every picture is: a class that knows which folders it fits and draws itself."""
+"""What every image is: a class that knows which folders it fits and draws itself."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -7,21 +7,21 @@ from matplotlib.figure import Figure
 
 
 class Plot(ABC):
-    """One picture of a run or of a sweep.
+    """One image of a run or of a sweep.
 
     Attributes:
         kind: "run" or "sweep": which view it is given.
         name: the file's name in ``plots/``, without ``.png``.
-        place: where it stands in the report, lowest first.
+        order: where it stands in the report, lowest first.
     """
 
     kind: ClassVar[str]
     name: ClassVar[str]
-    place: ClassVar[int]
+    order: ClassVar[int]
 
     @abstractmethod
     def applies(self, view: Any) -> bool:
-        """Whether the folder holds what this picture shows, and the picture would say something.
+        """Whether the folder holds what this image shows, and the image would say something.
 
         Args:
             view: a :class:`~dlcourse.plots.run_view.RunView` or :class:`~dlcourse.plots.sweep_view.SweepView`.

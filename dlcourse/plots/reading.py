@@ -98,7 +98,7 @@ class Folder:
 
 
 def _visible(value: Any) -> Any:
-    """JSON with all its texts as a picture and a page show them: in one line, and without control characters."""
+    """JSON with all its texts as an image and a page show them: in one line, and without control characters."""
     if isinstance(value, str):
         return visible(value).replace("\n", "\\n").replace("\t", " ")
     if isinstance(value, dict):
@@ -116,11 +116,11 @@ def leading_comment(text: str) -> str:
     return "\n".join(lines).strip()
 
 
-def real(value: Any) -> float:
+def as_float(value: Any) -> float:
     """A JSON value as a float; what is no number is NaN."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
 
 
-def section(value: Any) -> dict[str, Any]:
+def as_dict(value: Any) -> dict[str, Any]:
     """The value if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}

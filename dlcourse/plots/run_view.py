@@ -12,13 +12,13 @@ import numpy as np
 from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
-from dlcourse.plots.reading import SPLITS, Folder, leading_comment, real, section
-from dlcourse.plots.text import clip, label, rises
+from dlcourse.plots.reading import SPLITS, Folder, as_dict, as_float, leading_comment
+from dlcourse.plots.text import clip, higher_is_better, label
 from dlcourse.records import Environment, PredictionFacts, RunState
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitArrays:
     """A split's data with the model's outputs.
 
     Attributes:
@@ -117,14 +117,14 @@ class RunView(Folder):
     @property
     def model(self) -> str:
         """The model in words, for a title: ``Polynomial of degree 3``."""
-        model = section(self.config.get("model"))
+        model = as_dict(self.config.get("model"))
         name = str(model.get("name") or self.facts.get("model") or "model")
         words = {
             "linear": "Straight line" if self.features == 1 else "Linear model",
             "mlp": "MLP",
             "softmax": "Softmax",
             "svm": "Linear SVM",
-            "knn": "Nearest neighbours",
+            "knn": "Nearest neighbors",
         }
         said = words.get(name, name.replace("_", " ").capitalize())
         return f"{said} of degree {model['degree']}" if "degree" in model else said
@@ -132,14 +132,14 @@ class RunView(Folder):
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
         """The last metrics by split; splits in their usual order."""
-        found = section(self.result.get("metrics")) or self.history.last_metrics()
+        found = as_dict(self.result.get("metrics")) or self.history.last_metrics()
         order = [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
-        return {split: {name: real(value) for name, value in section(found[split]).items()} for split in order}
+        return {split: {name: as_float(value) for name, value in as_dict(found[split]).items()} for split in order}
 
-    def rises(self, metric: str) -> bool:
+    def higher_is_better(self, metric: str) -> bool:
         """Whether more of a metric is better."""
         declared = self.facts.get("higher_is_better")
-        return metric in declared if isinstance(declared, list) else rises(metric)
+        return metric in declared if isinstance(declared, list) else higher_is_better(metric)
 
     @property
     def features(self) -> int:
@@ -154,7 +154,7 @@ class RunView(Folder):
     @property
     def _width(self) -> int:
         """How many numbers an input has, as far as the folder tells."""
-        x = next((part.x for part in self.parts.values() if part.x is not None), None)
+        x = next((subset.x for subset in self.splits.values() if subset.x is not None), None)
         return x.shape[1] if x is not None else self.features or 1
 
     @property
@@ -166,7 +166,7 @@ class RunView(Folder):
         return label(clip(_nth(self.facts.get("class_names"), index, f"class {index}")))
 
     @cached_property
-    def parts(self) -> dict[str, Part]:
+    def splits(self) -> dict[str, SplitArrays]:
         """The splits whose targets and outputs the folder holds, shapes checked."""
         found = {}
         for split in SPLITS:
@@ -179,26 +179,26 @@ class RunView(Folder):
                 continue
             x = self.predictions.get(f"{split}_x")
             x = x.reshape(len(x), -1) if x is not None and len(x) == len(y) else None
-            found[split] = Part(x, y, output)
+            found[split] = SplitArrays(x, y, output)
         return found
 
     @property
     def many(self) -> bool:
-        """Whether there are so many samples that a picture shows them small."""
-        return max((len(part.y) for part in self.parts.values()), default=0) > 400
+        """Whether there are so many samples that an image shows them small."""
+        return max((len(subset.y) for subset in self.splits.values()), default=0) > 400
 
     @property
-    def judged(self) -> str:
+    def selection_split(self) -> str:
         """The split that says most about new data: validation, else test, else training; empty without predictions."""
-        return next((split for split in ("val", "test", "train") if split in self.parts), "")
+        return next((split for split in ("val", "test", "train") if split in self.splits), "")
 
     @property
-    def final(self) -> str:
+    def report_split(self) -> str:
         """The split of the final word: test, else validation, else training; empty without predictions."""
-        return next((split for split in ("test", "val", "train") if split in self.parts), "")
+        return next((split for split in ("test", "val", "train") if split in self.splits), "")
 
-    def pictures(self, name: str) -> np.ndarray | None:
-        """An array of pictures (..., H, W, 1 or 3) among the predictions, as bytes; None where there are none."""
+    def images(self, name: str) -> np.ndarray | None:
+        """An array of images (..., H, W, 1 or 3) among the predictions, as bytes; None where there are none."""
         array = self.predictions.get(name)
         if array is None or array.ndim < 4 or array.shape[-1] not in (1, 3) or not array.size:
             return None
@@ -207,7 +207,7 @@ class RunView(Folder):
         )
 
     def labels(self, name: str, like: np.ndarray) -> np.ndarray | None:
-        """Class labels among the predictions that belong to such pictures; None where there are none that do."""
+        """Class labels among the predictions that belong to such images; None where there are none that do."""
         array = self.predictions.get(name)
         fits = array is not None and array.shape == like.shape[:-3] and array.dtype.kind in "iu"
         return array if fits and not (array < 0).any() else None
@@ -223,19 +223,19 @@ class History:
 
     def column(self, key: str) -> np.ndarray:
         """One value of every training line."""
-        return np.array([real(event.get(key)) for event in self.train])
+        return np.array([as_float(event.get(key)) for event in self.train])
 
     def metric_names(self) -> list[str]:
         """All metrics of the evaluation lines, in the order in which they came."""
-        names = (name for event in self.evals for values in section(event.get("metrics")).values() for name in values)
+        names = (name for event in self.evals for values in as_dict(event.get("metrics")).values() for name in values)
         return list(dict.fromkeys(names))
 
     def metric(self, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Steps and values of a metric on a split, where it was measured."""
         pairs = [
-            (real(event.get("step")), real(values[name]))
+            (as_float(event.get("step")), as_float(values[name]))
             for event in self.evals
-            if name in (values := section(section(event.get("metrics")).get(split)))
+            if name in (values := as_dict(as_dict(event.get("metrics")).get(split)))
         ]
         array = np.array(pairs, dtype=float).reshape(-1, 2)
         return array[:, 0], array[:, 1]
@@ -243,19 +243,19 @@ class History:
     def last_metrics(self) -> dict[str, Any]:
         """Metrics of the final line, else of the last evaluation."""
         last = self.final or (self.evals[-1] if self.evals else {})
-        return section(last.get("metrics"))
+        return as_dict(last.get("metrics"))
 
     def steps_per_epoch(self) -> float:
         """How many steps an epoch has, from the last line that counts both; 0 if none does."""
         for event in [self.final, *reversed(self.evals), *reversed(self.train)]:
-            step, epoch = real(event.get("step")), real(event.get("epoch"))
+            step, epoch = as_float(event.get("step")), as_float(event.get("epoch"))
             if step > 0 and epoch > 0:
                 return step / epoch
         return 0.0
 
 
 def _by_step(events: Any) -> list[Mapping[str, Any]]:
-    latest = {real(event.get("step")): event for event in events}
+    latest = {as_float(event.get("step")): event for event in events}
     return [latest[step] for step in sorted(step for step in latest if np.isfinite(step))]
 
 

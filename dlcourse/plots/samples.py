@@ -1,4 +1,4 @@
-"""A data set's pictures, a row a class."""
+"""A data set's images, a row a class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,17 +7,17 @@ import numpy as np
 
 from dlcourse.plots import layout, style
 
-_GAP = 2  # pixels between pictures
+_GAP = 2  # pixels between images
 _ROW = 0.62  # inches
 _MARGIN = 1.3  # inches for the names of the rows
 
 
 def draw_samples(path: Path, rows: Sequence[np.ndarray], names: Sequence[str], title: str, caption: str) -> None:
-    """Write a PNG of pictures in rows.
+    """Write a PNG of images in rows.
 
     Args:
         path: the file.
-        rows: for each row its pictures, (n, H, W, C), of one or three channels; 0 is black, the largest number in
+        rows: for each row its images, (n, H, W, C), of one or three channels; 0 is black, the largest number in
             all of them white (at least 1).
         names: what stands before each row.
         title: what is seen.
@@ -28,9 +28,9 @@ def draw_samples(path: Path, rows: Sequence[np.ndarray], names: Sequence[str], t
     height, width, channels = rows[0].shape[1:]
     sheet = np.ones((len(rows) * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, channels))
     for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
+        for j, image in enumerate(row):
             y, x = i * (height + _GAP), j * (width + _GAP)
-            sheet[y : y + height, x : x + width] = np.clip(picture / white, 0, 1)
+            sheet[y : y + height, x : x + width] = np.clip(image / white, 0, 1)
     with style.styled():
         figure = style.canvas(_MARGIN + columns * _ROW * width / height, 0.5 + len(rows) * _ROW)
         axes = figure.subplots()

@@ -1,6 +1,6 @@
-"""How every picture looks: colours, sizes, fonts; new canvases; saving with the same bytes each time.
+"""How every image looks: colors, sizes, fonts; new canvases; saving with the same bytes each time.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/); shapes and dashes
+Colors are Okabe and Ito's, which color-blind readers tell apart (https://jfly.uni-koeln.de/color/); shapes and dashes
 say the same once more. Figures are made on their own Agg canvas: pyplot and its global state are not used.
 """
 
@@ -24,7 +24,7 @@ from dlcourse.records.writing import create
 
 DPI = 150
 WIDTH, HEIGHT = 6.4, 4.0
-"""Inches of an ordinary picture; a wide one, shown across the whole report, is WIDE inches."""
+"""Inches of an ordinary image; a wide one, shown across the whole report, is WIDE inches."""
 WIDE = 10.4
 
 INK = "#222222"
@@ -89,7 +89,7 @@ SPLITS = {
 
 
 def scatter(axes: Axes, split: str, x: np.ndarray, y: np.ndarray, *, many: bool, size: float = 20) -> None:
-    """The points of a split; ``many`` points in the picture are drawn small and pale."""
+    """The points of a split; ``many`` points in the image are drawn small and pale."""
     look = SPLITS[split]
     axes.scatter(
         x,
@@ -124,18 +124,18 @@ def canvas(width: float = WIDTH, height: float = HEIGHT) -> Figure:
 
 
 def class_look(index: int) -> tuple[str, str]:
-    """Colour and marker of a class; after eight the pairs go on in another combination."""
+    """Color and marker of a class; after eight the pairs go on in another combination."""
     count = len(CLASSES)
     return CLASSES[index % count], CLASS_MARKERS[(index + index // count) % count]
 
 
 def tint(color: str, strength: float = 0.22) -> tuple[float, float, float]:
-    """The colour mixed with white."""
+    """The color mixed with white."""
     return tuple(1 - strength * (1 - part) for part in to_rgb(color))
 
 
 def ramp(count: int) -> list[tuple[float, ...]]:
-    """Colours for an ordered family of curves, dark to light, without the palest end."""
+    """Colors for an ordered family of curves, dark to light, without the palest end."""
     return [colormaps["viridis"](position) for position in np.linspace(0.0, 0.86, max(count, 1))]
 
 

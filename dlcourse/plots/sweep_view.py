@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.plots.reading import Folder, real, section
+from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import SAMPLE_PATHS, axis_name, rises, value_text
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name, higher_is_better, value_text
 from dlcourse.records import PointState, SweepFile, sound
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
-"""Paths that repeat a setting and are no axis of a picture."""
+"""Paths that repeat a setting and are no axis of an image."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class SweepView(Folder):
 
     @property
     def config(self) -> dict[str, Any]:
-        return section(self.state.get("config"))
+        return as_dict(self.state.get("config"))
 
     @cached_property
     def config_text(self) -> str:
@@ -108,16 +108,16 @@ class SweepView(Folder):
     def settings(self) -> tuple[Setting, ...]:
         """Groups of repeated points where there are any, else the points themselves; in the sweep's order."""
         by_id = {point.id: point for point in self.points}
-        groups = [section(each) for each in self.state.get("groups") or ()]
+        groups = [as_dict(each) for each in self.state.get("groups") or ()]
         if not groups:
             return tuple(Setting(point.overrides, (point,), point.metrics, {}) for point in self.points)
         return tuple(
             Setting(
-                section(group.get("overrides")),
+                as_dict(group.get("overrides")),
                 tuple(by_id[each] for each in group.get("points") or () if each in by_id),
-                {key: real(value) for key, value in section(group.get("mean")).items()},
-                {key: real(value) for key, value in section(group.get("se")).items() if value is not None},
-                max((int(value) for value in section(group.get("n")).values()), default=0),
+                {key: as_float(value) for key, value in as_dict(group.get("mean")).items()},
+                {key: as_float(value) for key, value in as_dict(group.get("se")).items() if value is not None},
+                max((int(value) for value in as_dict(group.get("n")).values()), default=0),
             )
             for group in groups
         )
@@ -143,18 +143,18 @@ class SweepView(Folder):
     @property
     def select(self) -> tuple[str, str]:
         """Metric and split by which the best is chosen."""
-        select = section(self.state.get("select"))
+        select = as_dict(self.state.get("select"))
         return str(select.get("metric") or next(iter(self.metrics), "loss")), str(select.get("split") or "val")
 
     @property
-    def higher(self) -> bool:
+    def higher_is_better(self) -> bool:
         """Whether more of the selected metric is better."""
-        declared = section(self.state.get("select")).get("higher_is_better")
-        return bool(declared) if declared is not None else rises(self.select[0])
+        declared = as_dict(self.state.get("select")).get("higher_is_better")
+        return bool(declared) if declared is not None else higher_is_better(self.select[0])
 
     @property
     def shown_metric(self) -> str:
-        """The metric of the pictures: the selected one; for a sum over samples, which splits of different size do not
+        """The metric of the images: the selected one; for a sum over samples, which splits of different size do not
         share, its mean where that was measured too."""
         metric = self.select[0]
         return "mse" if metric == "half_sse" and "mse" in self.metrics else metric
@@ -164,7 +164,7 @@ class SweepView(Folder):
         record = self.state.get(key)
         if not isinstance(record, dict):
             return None
-        wanted = canonical(section(record.get("overrides")))
+        wanted = canonical(as_dict(record.get("overrides")))
         return next((setting for setting in self.settings if canonical(setting.overrides) == wanted), None)
 
     def values(self, split: str, metric: str, settings: Sequence[Setting] | None = None) -> np.ndarray:
@@ -195,7 +195,7 @@ class SweepView(Folder):
 
     @property
     def resample(self) -> dict[str, Any]:
-        return section(self.state.get("resample"))
+        return as_dict(self.state.get("resample"))
 
     @cached_property
     def resampled(self) -> dict[str, np.ndarray]:
@@ -203,7 +203,7 @@ class SweepView(Folder):
         return self.arrays("resample.npz")
 
     def resampled_fits(self, point: Point) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Inputs (M,) in their order, fits on R training sets (R, M) and the true curve (M,); the first target's."""
+        """InputSpec (M,) in their order, fits on R training sets (R, M) and the true curve (M,); the first target's."""
         x, outputs, curve = (self.resampled.get(key) for key in ("x", f"{point.id}.outputs", f"{point.id}.curve"))
         if x is None or outputs is None or curve is None or outputs.shape[1:2] != (x.size,) or len(curve) != x.size:
             return None
@@ -247,10 +247,10 @@ def spread(items: Sequence[Any], count: int, keep: Any = None) -> list[Any]:
 def _point(record: dict[str, Any]) -> Point:
     return Point(
         id=str(record.get("id", "")),
-        overrides=section(record.get("overrides")),
+        overrides=as_dict(record.get("overrides")),
         folder=str(record.get("folder") or ""),
         status=str(record.get("status") or "pending"),
-        metrics={key: real(value) for key, value in section(record.get("metrics")).items()},
+        metrics={key: as_float(value) for key, value in as_dict(record.get("metrics")).items()},
         parameters=record.get("parameters"),
         seconds=record.get("seconds"),
         error=str(record.get("error") or ""),

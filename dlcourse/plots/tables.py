@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dlcourse.plots.reading import SPLITS, real, section
+from dlcourse.plots.reading import SPLITS, as_dict, as_float
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import Point, Setting, SweepView
 from dlcourse.plots.text import metric_name, number, short_paths, value_text
@@ -36,7 +36,7 @@ class Table:
 
 def json_number(value: Any) -> Any:
     """JSON's null in the place of a number is one that was not finite."""
-    return real(value) if value is not None else float("nan")
+    return as_float(value) if value is not None else float("nan")
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table | None:
@@ -132,7 +132,7 @@ def _link(view: SweepView, points: Iterable[Point]) -> Cell:
 
 def resample_table(view: SweepView) -> tuple[str, Table] | None:
     """What the training sets drawn anew say, under its heading; None if none were drawn."""
-    records = [section(each) for each in view.resample.get("points") or ()]
+    records = [as_dict(each) for each in view.resample.get("points") or ()]
     pairs = [(point, record) for record in records if (point := view.point(str(record.get("id")))) is not None]
     if not pairs:
         return None
@@ -165,11 +165,11 @@ def _estimator_table(pairs: list[tuple[Point, dict[str, Any]]]) -> Table:
     heads += [Cell(word) for _ in terms for word in ("measured", "formula")]
     rows = []
     for row, (_, record) in zip(varied, pairs, strict=True):
-        for name, estimate in section(record.get("estimates")).items():
-            measured, theory = section(estimate), section(section(estimate).get("theory"))
-            cells = [Cell(name, number=False), Cell(number(real(measured.get("truth"))))]
+        for name, estimate in as_dict(record.get("estimates")).items():
+            measured, theory = as_dict(estimate), as_dict(as_dict(estimate).get("theory"))
+            cells = [Cell(name, number=False), Cell(number(as_float(measured.get("truth"))))]
             for term in terms:
-                cells.append(Cell(number(real(measured.get(term)))))
+                cells.append(Cell(number(as_float(measured.get(term)))))
                 cells.append(Cell(number(theory.get(term))))
             rows.append(row + cells)
     return Table(groups, heads, rows, [""] * len(rows))

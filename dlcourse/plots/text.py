@@ -102,7 +102,7 @@ def metric_label(metric: str, target_unit: str = "") -> str:
     return named(name, unit)
 
 
-def rises(metric: str) -> bool:
+def higher_is_better(metric: str) -> bool:
     """Whether more of a metric is better, where the folder does not say."""
     return metric in _HIGHER
 

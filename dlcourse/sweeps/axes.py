@@ -15,7 +15,7 @@ from dlcourse.config.sections import MAX_POINTS
 from dlcourse.errors import ConfigError, Problem
 
 # Draws that repeat an earlier setting are thrown away; so many in a row mean that a finite space is used up.
-_PATIENCE = 10_000
+MAX_REPEATED_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _random(section: Mapping[str, Any], seed: int, problems: list[Problem]) -> l
     streams = {path: random.generator(seed, f"sweep {path}") for path in space}
     settings: dict[str, tuple[Any, ...]] = {}
     repeats = 0
-    while len(settings) < samples and repeats < _PATIENCE:
+    while len(settings) < samples and repeats < MAX_REPEATED_DRAWS:
         drawn = tuple(draw(spec, float(streams[path].random())) for path, spec in space.items())
         repeats = repeats + 1 if canonical(drawn) in settings else 0
         settings.setdefault(canonical(drawn), drawn)

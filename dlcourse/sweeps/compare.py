@@ -11,7 +11,7 @@ from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
 from dlcourse.sweeps.axes import canonical
-from dlcourse.sweeps.expansion import labels, say
+from dlcourse.sweeps.expansion import format_value, labels
 from dlcourse.sweeps.folder import SweepFolder
 from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
 from dlcourse.training.folder import RunFolder
@@ -184,7 +184,7 @@ def sorted_by(records: list[Record], metric: str) -> list[Record]:
 
 def higher_is_better(metric: str) -> bool:
     """A registered metric's direction; smaller is better for one that is not registered (a plugin's, now missing)."""
-    name = metric.split("(")[0]  # two of one name are labelled with their parameters: top_k(k=5)
+    name = metric.split("(")[0]  # two of one name are labeled with their parameters: top_k(k=5)
     return name in registry.names("metric") and registry.lookup("metric", name).higher_is_better
 
 
@@ -225,7 +225,7 @@ def _value(record: Record, path: str) -> str:
     if path not in record.config:
         return "-"
     value = record.config[path]
-    return number(value) if isinstance(value, float) else say(value)
+    return number(value) if isinstance(value, float) else format_value(value)
 
 
 def _shorten(places: list[Path]) -> dict[Path, str]:

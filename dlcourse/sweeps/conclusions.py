@@ -7,8 +7,8 @@ from typing import Any
 
 from dlcourse.records import PointState
 from dlcourse.sweeps.axes import canonical
-from dlcourse.sweeps.expansion import say, without
-from dlcourse.sweeps.statistics import Summary, best_index, complexity, one_standard_error, summarise
+from dlcourse.sweeps.expansion import format_value, without
+from dlcourse.sweeps.statistics import Summary, best_index, complexity, one_standard_error, summarize
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
 """Paths that repeat an experiment and do not change it; the points that differ in these alone form a group."""
@@ -60,7 +60,7 @@ class Candidate:
         for key in keys:
             values = [point.metrics[key] for point in done if point.metrics.get(key) is not None]
             if values:
-                found[key] = summarise(values)
+                found[key] = summarize(values)
         return found
 
 
@@ -123,10 +123,12 @@ def choice_record(candidate: Candidate, selection: Selection) -> dict[str, Any]:
 
 def setting_words(overrides: Mapping[str, Any]) -> str:
     """``model.degree=3, optimizer.lr=0.1``."""
-    return ", ".join(f"{path}={say(value)}" for path, value in overrides.items())
+    return ", ".join(f"{path}={format_value(value)}" for path, value in overrides.items())
 
 
-def choice_words(best: Mapping[str, Any] | None, simplest: Mapping[str, Any] | None, selection: Selection) -> list[str]:
+def describe_choice(
+    best: Mapping[str, Any] | None, simplest: Mapping[str, Any] | None, selection: Selection
+) -> list[str]:
     """The choice in sentences; the arguments are records of :func:`choice_record`."""
     if best is None:
         return []

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator, Sequence
 
-from dlcourse.signals import terminable
+from dlcourse.signals import handle_termination
 from dlcourse.sweeps.point import Task, execute
 from dlcourse.sweeps.processes import Event, Pool
 
@@ -29,5 +29,5 @@ def _side_by_side(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
     They are sent SIGTERM, whatever came: it is the same request to one that got the signal itself.
     """
     pool = Pool(jobs)
-    with terminable() as request, request.deferred(lambda number: pool.stop(signal.SIGTERM)):
+    with handle_termination() as request, request.deferred(lambda number: pool.stop(signal.SIGTERM)):
         yield from pool.run([task.to_json() for task in tasks])

@@ -114,7 +114,7 @@ def _endings(path: str) -> list[str]:
     return [".".join(parts[-count:]) for count in range(shortest, len(parts) + 1)] or [path]
 
 
-def say(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as a table shows it: ``0.001``, ``true``, ``none``, ``128x64``, ``adam(lr=0.01)``; a fold by number."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
@@ -123,17 +123,17 @@ def say(value: Any) -> str:
     if isinstance(value, Mapping):
         if set(value) == {"folds", "fold"}:
             return str(value["fold"])
-        rest = ", ".join(f"{key}={say(item)}" for key, item in value.items() if key != "name")
+        rest = ", ".join(f"{key}={format_value(item)}" for key, item in value.items() if key != "name")
         name = str(value.get("name", ""))
         return f"{name}({rest})" if rest else name
     if isinstance(value, list | tuple):
-        return "x".join(say(item) for item in value) or "[]"
+        return "x".join(format_value(item) for item in value) or "[]"
     return str(value)
 
 
 def identify(index: int, overrides: Mapping[str, Any], names: Mapping[str, str], width: int = 3) -> str:
     """The point's id, safe as a folder's name on every system: ``003-degree=4``; without overrides ``000``."""
-    told = "-".join(f"{names[path]}={say(value)}" for path, value in overrides.items())
+    told = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
     safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", told)[:_LONGEST_NAME].strip("._- ")
     return f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}"
 

@@ -40,11 +40,11 @@ def check(data: Data) -> None:
 
 def common_inputs(data: Data) -> np.ndarray:
     """Where all fits of a sweep are compared, (M, *in_shape): evenly over the range of the training inputs if there is
-    one feature, so that each part of the range counts the same; else at the first test (or training) inputs."""
+    one feature, so that each split of the range counts the same; else at the first test (or training) inputs."""
     if data.in_shape == (1,):
-        x = data.parts["train"].x
+        x = data.splits["train"].x
         return np.linspace(x.min(), x.max(), MAX_INPUTS, dtype=float)[:, None]
-    return data.parts["test" if "test" in data.parts else "train"].x[:MAX_INPUTS]
+    return data.splits["test" if "test" in data.splits else "train"].x[:MAX_INPUTS]
 
 
 def with_data_seed(config: Mapping[str, Any], seed: int) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def curves(
         x: where the fits are compared, (M, *in_shape).
         fit: ``experiment.fit``.
     Returns:
-        The parts as in ``sweep.json``, and the arrays ``outputs`` (R, M, K) and ``curve`` (M, K).
+        The splits as in ``sweep.json``, and the arrays ``outputs`` (R, M, K) and ``curve`` (M, K).
     Raises:
         DivergenceError: fewer than two fits did not diverge.
     """
@@ -94,7 +94,7 @@ def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -
     model, data = fits[0].model, fits[0].data
     truth = data.dataset.true_parameters
     targets = getattr(model, "estimated", {name: name for name in fits[0].estimates})
-    theory = model.theory(truth, len(data.parts["train"])) if hasattr(model, "theory") else {}
+    theory = model.theory(truth, len(data.splits["train"])) if hasattr(model, "theory") else {}
     found: dict[str, Any] = {}
     for name, parameter in targets.items():
         if parameter not in truth:

@@ -17,7 +17,7 @@ from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError, named
 from dlcourse.experiment.running import ConfigSource, on_device
 from dlcourse.records import PointState, SweepState
-from dlcourse.signals import terminable
+from dlcourse.signals import handle_termination
 from dlcourse.streams import show
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
@@ -26,7 +26,7 @@ from dlcourse.sweeps.expansion import Point, base_of, expand
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, write_arrays
 from dlcourse.sweeps.point import Resampling, Task
 from dlcourse.sweeps.progress import Progress
-from dlcourse.sweeps.states import conclude, new_state, record_outcome, resumed_state, where_to_start
+from dlcourse.sweeps.states import conclude, new_state, next_action, record_outcome, resumed_state
 from dlcourse.training.atomic import write_bytes
 from dlcourse.training.log import Log
 
@@ -94,7 +94,7 @@ def run_sweep(
             as well has to be the same.
         dry_run: say what would run, and run nothing.
         quiet: say nothing but errors.
-        plots: draw the sweep's pictures and its report; the points' own are drawn by ``dlcourse report``.
+        plots: draw the sweep's images and its report; the points' own are drawn by ``dlcourse report``.
         stack: solve the points together, without run folders, see :mod:`dlcourse.sweeps.stacked`; None: where all can
             be and they are many.
     Raises:
@@ -117,7 +117,7 @@ def run_sweep(
     if dry_run:
         log(summary.plan(points, base_of(resolved)))
         return _result(None, new_state(resolved, points), "planned")
-    with terminable(), on_device(device or resolved.data["device"], log) as chosen:
+    with handle_termination(), on_device(device or resolved.data["device"], log) as chosen:
         together = _together(resolved, points, chosen.kind, stack)
         resampling = _resampling(resolved)
         if resume is not None:
@@ -152,11 +152,11 @@ def _resampling(config: Config) -> Resampling | None:
 
 def _together(config: Config, points: Sequence[Point], device: str, stack: bool | None) -> bool:
     """Whether the points are solved stacked; refused with the reason if that was asked for and cannot be."""
-    if stack is False or (stack is None and len(points) < stacked.WORTH):
+    if stack is False or (stack is None and len(points) < stacked.MIN_POINTS):
         return False
     resampled = {"sweep": config.data["sweep"]}
     for point in points:
-        reason = stacked.why_not({**point.config.data, **resampled}, device)
+        reason = stacked.unsupported_reason({**point.config.data, **resampled}, device)
         if reason is not None:
             if stack:
                 raise UserError(f"--stacked: point {point.id} cannot be stacked: {reason}")
@@ -169,7 +169,7 @@ def _solve_together(folder: SweepFolder, state: SweepState, points: Sequence[Poi
     todo = [
         (point, recorded)
         for point, recorded in zip(points, state.points, strict=True)
-        if (start := where_to_start(folder, state, recorded)) is not None and start[1] == "new"
+        if (start := next_action(folder, state, recorded)) is not None and start[1] == "new"
     ]
     outcomes = stacked.solve([point.config.data for point, _ in todo])
     for (_, recorded), outcome in zip(todo, outcomes, strict=True):
@@ -192,7 +192,7 @@ def _run_points(
     """Run what is left to do; ``sweep.json`` follows every point."""
     todo: list[tuple[PointState, Task]] = []
     for point, recorded in zip(points, state.points, strict=True):
-        start = where_to_start(folder, state, recorded)
+        start = next_action(folder, state, recorded)
         if start is not None:
             todo.append((recorded, Task(point.config, str(start[0]), device, start[1], resampling)))
     if len(todo) < len(points):
@@ -236,7 +236,7 @@ def _finish(folder: SweepFolder, state: SweepState, resampling: Resampling | Non
         write_bytes(folder.groups, summary.groups_csv(state).encode())
     if resampling is not None and resampling.inputs is not None:
         write_arrays(folder.resample, _gather(folder, state, np.asarray(resampling.inputs)))
-    log.settle()
+    log.apply_ema()
     for text in summary.tables(state, shutil.get_terminal_size((160, 24)).columns):
         log(text)
     for line in summary.conclusion(state):
@@ -244,7 +244,7 @@ def _finish(folder: SweepFolder, state: SweepState, resampling: Resampling | Non
     if plots:
         _draw(folder, log)
     quiet = Log(folder.log, quiet=True)
-    quiet.settle()
+    quiet.apply_ema()
     for line in summary.failures(state.points):
         quiet(line)
         show(line, sys.stderr)
@@ -265,7 +265,7 @@ def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, 
 
 
 def _draw(folder: SweepFolder, log: Log) -> None:
-    """Pictures and report; the sweep is done without them."""
+    """Images and report; the sweep is done without them."""
     try:
         from dlcourse import plots
 
@@ -273,7 +273,7 @@ def _draw(folder: SweepFolder, log: Log) -> None:
         log(f"report: {plots.report(folder.path)}")
     except Exception as error:  # whatever goes wrong in drawing, the results are there
         hint = f"`dlcourse report {folder.path}` tries again"
-        log(f"the pictures could not be drawn ({named(error)}); {hint}")
+        log(f"the images could not be drawn ({named(error)}); {hint}")
 
 
 def _result(folder: Path | None, state: SweepState, status: str) -> SweepResult:

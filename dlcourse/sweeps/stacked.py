@@ -19,7 +19,7 @@ from dlcourse.models.polynomial import basis_terms
 from dlcourse.sweeps.axes import canonical
 from dlcourse.training.atomic import finite
 
-WORTH = 500
+MIN_POINTS = 500
 """From how many points on a sweep is stacked unasked: below, run folders that one can look into cost little."""
 
 _BATCH = 64  # training sets solved at once: their arrays stay in cache
@@ -52,7 +52,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 """Of errors (G, N, K, P) and targets (G, N, K), one value for each training set and size, (G, P)."""
 
 
-def why_not(config: Mapping[str, Any], device: str) -> str | None:
+def unsupported_reason(config: Mapping[str, Any], device: str) -> str | None:
     """What keeps a point from being stacked, or None.
 
     Args:
@@ -61,7 +61,7 @@ def why_not(config: Mapping[str, Any], device: str) -> str | None:
     """
     model, optimizer, data, train = (config[key] for key in ("model", "optimizer", "data", "train"))
     names = [each["name"] if isinstance(each, Mapping) else each for each in config["metrics"]]
-    labelled = any(isinstance(each, Mapping) and set(each) != {"name"} for each in config["metrics"])
+    labeled = any(isinstance(each, Mapping) and set(each) != {"name"} for each in config["metrics"])
     if model["name"] != "polynomial":
         return f"model {model['name']}: only polynomial is solved stacked"
     if optimizer["name"] != "least_squares":
@@ -70,7 +70,7 @@ def why_not(config: Mapping[str, Any], device: str) -> str | None:
         return f"optimizer.method {optimizer['method']}: the stacked solution is by qr"
     if config["precision"] != "float64":
         return f"precision {config['precision']}: stacked points are float64"
-    if not names or labelled or not set(names) <= set(METRICS):
+    if not names or labeled or not set(names) <= set(METRICS):
         return f"metrics: stacked points know {', '.join(METRICS)}, at least one, without parameters"
     if device != "cpu":
         return f"device {device}: stacked points are solved on the CPU"
@@ -86,7 +86,7 @@ def why_not(config: Mapping[str, Any], device: str) -> str | None:
 
 
 def solve(configs: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
-    """The outcomes of points for which :func:`why_not` has nothing to say.
+    """The outcomes of points for which :func:`unsupported_reason` has nothing to say.
 
     Returns:
         In order, as :func:`~dlcourse.sweeps.point.execute` gives them; None for a point that has to run by itself:
@@ -107,7 +107,7 @@ def solve(configs: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
             continue
         if data.task != "regression":
             continue
-        shapes = tuple((name, part.x.shape, part.y.shape) for name, part in data.parts.items())
+        shapes = tuple((name, split.x.shape, split.y.shape) for name, split in data.splits.items())
         settings = tuple(_setting(configs[index]) for index in members)
         stacks[shapes, settings].append((data, members))
     for (_, settings), found in stacks.items():
@@ -133,9 +133,9 @@ def _solve_stack(
     outcomes: list[Outcome | None],
 ) -> None:
     """Solve training sets of one shape at every setting, and put the outcomes in their places."""
-    parts = list(stack[0][0].parts)
-    x = {name: np.stack([_inputs(data, name) for data, _ in stack]) for name in parts}  # (G, N, D)
-    y = {name: np.stack([data.parts[name].y for data, _ in stack]).astype(float) for name in parts}  # (G, N, K)
+    splits = list(stack[0][0].splits)
+    x = {name: np.stack([_inputs(data, name) for data, _ in stack]) for name in splits}  # (G, N, D)
+    y = {name: np.stack([data.splits[name].y for data, _ in stack]).astype(float) for name in splits}  # (G, N, K)
     rows, features = x["train"].shape[1:]
     outputs = y["train"].shape[2]
     for basis, ridge in dict.fromkeys((basis, ridge) for basis, ridge, _, _ in settings):
@@ -146,7 +146,7 @@ def _solve_stack(
         if most < 1:
             continue
         design = _design(x, basis, most)
-        others = [name for name in parts if name != "train"]
+        others = [name for name in splits if name != "train"]
         rest = np.concatenate([design[name] for name in others] or [design["train"][:, :0]], axis=1)
         there, elsewhere, sound = nested_least_squares(design["train"], y["train"], rest, ridge)
         columns = features * np.arange(1, most + 1)  # the last column of each degree
@@ -156,8 +156,8 @@ def _solve_stack(
             start += y[name].shape[1]
         names = dict.fromkeys(name for i in chosen for name in settings[i][3])
         values = {
-            f"{part}.{name}": METRICS[name](y[part][..., None] - predicted[part], y[part]).tolist()
-            for part in parts
+            f"{split}.{name}": METRICS[name](y[split][..., None] - predicted[split], y[split]).tolist()
+            for split in splits
             for name in names
         }
         usable = (sound[:, columns] & np.isfinite(_finiteness(values))).tolist()
@@ -165,7 +165,7 @@ def _solve_stack(
             for i, degree in zip(chosen, degrees, strict=True):
                 if degree > most or not usable[g][degree - 1]:
                     continue
-                asked = [part for part in parts if part in configs[members[i]]["train"]["evaluate"]]
+                asked = [split for split in splits if split in configs[members[i]]["train"]["evaluate"]]
                 metrics = {f"{p}.{n}": values[f"{p}.{n}"][g][degree - 1] for p in asked for n in settings[i][3]}
                 outcomes[members[i]] = {
                     "status": "done",
@@ -181,20 +181,20 @@ def _finiteness(values: Mapping[str, Any]) -> np.ndarray:
     return np.sum(told, axis=0) if told else np.zeros(1)
 
 
-def _inputs(data: Data, part: str) -> np.ndarray:
+def _inputs(data: Data, split: str) -> np.ndarray:
     """Rows (N, D) as the model sees them."""
-    x = np.asarray(data.parts[part].x, dtype=float)
+    x = np.asarray(data.splits[split].x, dtype=float)
     return data.normalizer.apply(x).reshape(len(x), -1)
 
 
 def _design(x: Mapping[str, np.ndarray], basis: str, degree: int) -> dict[str, np.ndarray]:
-    """(G, N, 1 + D degree) of every part: the constant, then all features' p_1, then all features' p_2, ..."""
+    """(G, N, 1 + D degree) of every split: the constant, then all features' p_1, then all features' p_2, ..."""
     low, high = x["train"].min(axis=1, keepdims=True), x["train"].max(axis=1, keepdims=True)
     half = (high - low) / 2
-    centre, half = (low + high) / 2, np.where(half > 0, half, 1)
+    center, half = (low + high) / 2, np.where(half > 0, half, 1)
     design = {}
     for name, rows in x.items():
-        z = (rows - centre) / half
+        z = (rows - center) / half
         terms = basis_terms(basis, degree, np.ones_like(z), lambda term, z=z: z * term)
         design[name] = np.concatenate([np.ones((*z.shape[:2], 1)), *terms], axis=2)
     return design

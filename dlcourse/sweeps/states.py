@@ -111,7 +111,7 @@ def _say_changed_files(folder: SweepFolder, points: Sequence[Point], say: Say) -
             return
 
 
-def where_to_start(folder: SweepFolder, state: SweepState, point: PointState) -> tuple[Path, Start] | None:
+def next_action(folder: SweepFolder, state: SweepState, point: PointState) -> tuple[Path, Start] | None:
     """The folder of the point's next attempt and what to do in it; None if nothing is left to do.
 
     The point's own ``result.json`` is asked, as ``sweep.json`` may be older where the process was killed, and newer

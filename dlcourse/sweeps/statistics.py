@@ -23,14 +23,14 @@ class Summary:
     n: int
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> Summary:
     """Mean and standard error over folds or seeds (Hastie, Tibshirani & Friedman, section 7.10).
 
     Folds share training data, so their errors are correlated and the standard error is an estimate from below.
     """
     n = len(values)
     if n == 0:
-        raise ValueError("summarise needs at least one value")
+        raise ValueError("summarize needs at least one value")
     array = np.asarray(values, dtype=float)
     mean = float(array.mean())
     se = float(array.std(ddof=1) / math.sqrt(n)) if n > 1 else None
@@ -161,7 +161,7 @@ _FREEDOM = {"ridge": -1, "l1": -1, "l2": -1, "weight_decay": -1, "dropout": -1, 
 
 def complexity(overrides: Mapping[str, Any], parameters: int | None) -> tuple[float, ...]:
     """How complex a setting is, as a sortable key: the number of fitted parameters, then the strength of what holds
-    the model back (ridge, l1, l2, weight_decay, dropout, k neighbours: more is simpler) or lets it go (epochs, steps).
+    the model back (ridge, l1, l2, weight_decay, dropout, k neighbors: more is simpler) or lets it go (epochs, steps).
 
     So a lower degree is simpler because it has fewer coefficients, and of one degree the larger ridge is simpler. A
     learning rate is neither, and does not count.

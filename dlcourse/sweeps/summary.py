@@ -7,8 +7,8 @@ from dlcourse.config import Config
 from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps.axes import canonical
 from dlcourse.sweeps.compare import flatten
-from dlcourse.sweeps.conclusions import Selection, choice_words, setting_words
-from dlcourse.sweeps.expansion import Point, labels, say
+from dlcourse.sweeps.conclusions import Selection, describe_choice, setting_words
+from dlcourse.sweeps.expansion import Point, format_value, labels
 from dlcourse.sweeps.folder import FINISHED
 from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
 
@@ -45,7 +45,7 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def _told(config: dict[str, Any], path: str) -> str:
-    return say(config[path]) if path in config else "(not there)"
+    return format_value(config[path]) if path in config else "(not there)"
 
 
 def tables(state: SweepState, width: int) -> list[str]:
@@ -99,7 +99,7 @@ def _group_status(status: dict[str, str], group: dict[str, Any]) -> str:
 
 def _axis_columns(settings: Sequence[dict[str, Any]]) -> list[Column]:
     names = labels(dict.fromkeys(path for overrides in settings for path in overrides))
-    return [Column(name, [say(overrides[path]) for overrides in settings]) for path, name in names.items()]
+    return [Column(name, [format_value(overrides[path]) for overrides in settings]) for path, name in names.items()]
 
 
 def resample_table(state: SweepState) -> str:
@@ -126,9 +126,9 @@ def resample_table(state: SweepState) -> str:
 def conclusion(state: SweepState) -> list[str]:
     """The best setting in words, or why there is none; of a resampled regression that of the least expected error."""
     selection = Selection(**state.select)
-    lines = choice_words(state.best, state.one_standard_error, selection)
+    lines = describe_choice(state.best, state.one_standard_error, selection)
     if lines and len(state.points) > 1 and selection.split == "test":
-        lines.append("note: the test part has chosen, which spoils it: its numbers are too good for new data")
+        lines.append("note: the test split has chosen, which spoils it: its numbers are too good for new data")
     measured = {key for point in state.points for key in point.metrics}
     if state.resample is not None:
         lines += _least_expected(state)

@@ -40,7 +40,7 @@ def render(columns: Sequence[Column], mark: int | None = None, note: str = "") -
 
 
 def _spans(columns: Sequence[Column]) -> list[tuple[int, int]]:
-    """Where neighbours share a group heading: half-open ranges over the columns."""
+    """Where neighbors share a group heading: half-open ranges over the columns."""
     spans: list[tuple[int, int]] = []
     for index, column in enumerate(columns):
         if spans and column.group and column.group == columns[spans[-1][0]].group:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from dlcourse import registry
 from dlcourse.errors import Interrupted
-from dlcourse.signals import leave_with, terminable
+from dlcourse.signals import handle_termination, leave_with
 from dlcourse.sweeps.point import Task, execute
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     code = 0
-    with terminable():
+    with handle_termination():
         try:
             _work(answers)
         except Interrupted as error:  # between two points nothing is worth keeping

@@ -18,7 +18,7 @@ TEMPORARY = ".partial"
 
 
 @contextlib.contextmanager
-def loud(path: Path) -> Iterator[None]:
+def reporting_write_errors(path: Path) -> Iterator[None]:
     """Turn the system's refusal to write (full disk, no permission, a size limit) into one clear line.
 
     Raises:
@@ -39,7 +39,7 @@ def write_by(write: Callable[[BinaryIO], Any], path: Path, durable: bool = True)
     Raises:
         DlcourseError: it cannot be written; what was there before still is.
     """
-    with loud(path):
+    with reporting_write_errors(path):
         temporary = _temporary(path)
         try:
             with create(temporary) as file:
@@ -74,7 +74,7 @@ def write_output(path: Path, content: bytes) -> None:
 
 def copy(source: Path, path: Path) -> None:
     """Replace ``path`` by a copy of the file ``source``, see :func:`write_by`."""
-    with loud(path), open(source, "rb") as content:
+    with reporting_write_errors(path), open(source, "rb") as content:
         write_by(lambda file: shutil.copyfileobj(content, file, 1 << 20), path)
 
 
@@ -108,7 +108,7 @@ def link(source: Path, path: Path) -> None:
 
     A file system without hard links gets a copy. Durable with the next :func:`write_bytes` in the folder.
     """
-    with loud(path):
+    with reporting_write_errors(path):
         temporary = _temporary(path)
         temporary.unlink(missing_ok=True)
         try:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-ENDLESS = 1 << 30
+NEVER = 1 << 30
 """The patience of a callback to which it is all the same."""
 
 
 def until_multiple(step: int, every: int) -> int:
     """Steps from this one to the next that is a multiple of ``every``; endless where that is 0."""
-    return every - step % every if every else ENDLESS
+    return every - step % every if every else NEVER
 
 
 class Callback:
@@ -34,7 +34,7 @@ class Callback:
         """After each update, or after as many as all have :meth:`patience` for: ``trainer.losses`` are their costs,
         ``trainer.loss`` that of the last, still on the device."""
 
-    def before_read(self, trainer: Any) -> None:
+    def before_sync(self, trainer: Any) -> None:
         """Somebody is about to wait for the device: to log, to evaluate or to save."""
 
     def after_evaluation(self, trainer: Any) -> None:

@@ -38,9 +38,9 @@ class DivergenceGuard(Callback):
         self._window[self._filled : end] = losses
         self._filled = end
         if self._filled == self.capacity:
-            self.before_read(trainer)
+            self.before_sync(trainer)
 
-    def before_read(self, trainer: Any) -> None:
+    def before_sync(self, trainer: Any) -> None:
         count, self._filled = self._filled, 0
         if not count:
             return
@@ -57,7 +57,7 @@ def diverged(trainer: Any, step: int, what: str) -> DivergenceError:
     """The error to raise: says the step and what to try; carries ``step``."""
     rate = "" if trainer.lr is None else f"a lower optimizer.lr (it was {trainer.lr:g} in the last step), "
     error = DivergenceError(
-        f"training diverged at step {step}: {what}; try {rate}train.clip_norm, or normalised inputs (data.normalize)"
+        f"training diverged at step {step}: {what}; try {rate}train.clip_norm, or normalized inputs (data.normalize)"
     )
     error.step = step
     return error

@@ -6,7 +6,7 @@ from typing import Any
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import memory
 from dlcourse.backend.kernels.cast import converted
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.training.callback import Callback, until_multiple
 from dlcourse.training.history import History
 
@@ -26,13 +26,13 @@ def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
             for x, y in loader.batches():
                 start = 0
                 while start < len(x):
-                    part = slice(start, len(x) if most is None else start + most)
-                    output = _output(model, x[part])
+                    chunk = slice(start, len(x) if most is None else start + most)
+                    output = _output(model, x[chunk])
                     if output is None:
-                        most = -(-len(x[part]) // 2)
+                        most = -(-len(x[chunk]) // 2)
                         continue
-                    yield x[part], output, y[part]
-                    start += len(x[part])
+                    yield x[chunk], output, y[chunk]
+                    start += len(x[chunk])
     finally:
         model.train(training)
 
@@ -41,7 +41,7 @@ def _output(model: Any, x: Any) -> Any:
     """What the model makes of a batch; None where that does not fit into memory and a smaller one might."""
     try:
         output = model(Tensor(x)).data
-        return converted(output, full(output.dtype))
+        return converted(output, accumulation_dtype(output.dtype))
     except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
         if len(x) < 2 or not memory.out_of_memory(error):
             raise
@@ -119,7 +119,7 @@ class Evaluation(Callback):
 
     def run(self, trainer: Any) -> None:
         """Evaluate now."""
-        trainer.call("before_read")
+        trainer.call("before_sync")
         with trainer.train_step.averaged():
             trainer.metrics = {
                 split: evaluate(trainer.model, loader, self.metrics) for split, loader in self.loaders.items()

@@ -16,7 +16,7 @@ from dlcourse.errors import BusyError, UserError
 from dlcourse.filesystem import lock
 from dlcourse.records import Environment, Event, RunState, parse_events, read
 from dlcourse.records.writing import append, real_folder
-from dlcourse.training.atomic import loud, remove_leftovers, to_json, write_bytes, write_json
+from dlcourse.training.atomic import remove_leftovers, reporting_write_errors, to_json, write_bytes, write_json
 from dlcourse.training.shared import write_shared
 
 _HIDDEN = re.compile(r"\.(\d{8}T\d{6}Z-[0-9a-f]{6}|\d+-.+)\.(\d{1,9})")
@@ -128,7 +128,7 @@ class RunFolder:
         """
         for inside in (self.checkpoints, self.plots):
             real_folder(inside)
-        with loud(self.path):
+        with reporting_write_errors(self.path):
             file = append(self.path / ".lock")
         with file:
             if lock(file.fileno(), self.path / ".lock") is False:
@@ -182,7 +182,7 @@ def made_whole(path: Path) -> Iterator[Path]:
         DlcourseError: the disk is full.
     """
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    with loud(path):
+    with reporting_write_errors(path):
         try:
             if path.exists() and any(path.iterdir()):
                 raise BusyError(f"{path}: there is something already; a run folder is never overwritten")

@@ -9,7 +9,7 @@ from typing import Any
 from dlcourse.filesystem import sync
 from dlcourse.records import Event, parse_events
 from dlcourse.records.writing import append
-from dlcourse.training.atomic import finite, loud, write_bytes
+from dlcourse.training.atomic import finite, reporting_write_errors, write_bytes
 from dlcourse.training.callback import Callback, until_multiple
 
 
@@ -37,7 +37,7 @@ class History(Callback):
 
     def start(self, trainer: Any) -> None:
         if self.path is not None:
-            with loud(self.path):
+            with reporting_write_errors(self.path):
                 last = self._cut(trainer.step)
             # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
             self._began -= last.get("seconds", 0.0)
@@ -48,7 +48,7 @@ class History(Callback):
     def after_step(self, trainer: Any) -> None:
         if trainer.loss is None or (trainer.step % self.log_every and trainer.step != 1):
             return
-        trainer.call("before_read")
+        trainer.call("before_sync")
         self.loss = trainer.loss.item()
         self.record(trainer, "train", loss=self.loss, lr=trainer.lr)
 
@@ -63,7 +63,7 @@ class History(Callback):
         if self.path is None:
             self._kept.append(line)
             return
-        with loud(self.path), append(self.path) as file:
+        with reporting_write_errors(self.path), append(self.path) as file:
             file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     @property
@@ -77,7 +77,7 @@ class History(Callback):
             return list(self._kept)
         if not self._lines:
             return []
-        with loud(self.path):
+        with reporting_write_errors(self.path):
             return [event for event in parse_events(self.path.read_bytes())[: self._lines] if event is not None]
 
     @property
@@ -88,7 +88,7 @@ class History(Callback):
     def sync(self) -> None:
         """Make sure that the lines are on the disk: a checkpoint that counts them is about to be written."""
         if self.path is not None:
-            with loud(self.path), append(self.path) as file:
+            with reporting_write_errors(self.path), append(self.path) as file:
                 sync(file.fileno(), self.path)
 
     def state_dict(self) -> dict[str, Any]:

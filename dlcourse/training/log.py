@@ -12,7 +12,7 @@ from dlcourse.characters import visible
 from dlcourse.errors import DlcourseError
 from dlcourse.records.writing import append
 from dlcourse.streams import show
-from dlcourse.training.atomic import loud
+from dlcourse.training.atomic import reporting_write_errors
 
 
 class Log:
@@ -28,7 +28,7 @@ class Log:
         self._unwritten: list[str] = []
         self._settled = False
 
-    def settle(self) -> None:
+    def apply_ema(self) -> None:
         """The results are written: from now on a file that cannot be written is a note on standard error, once."""
         self._settled = True
 
@@ -61,7 +61,7 @@ class Log:
             show(text)
 
     def _write(self, lines: list[str]) -> None:
-        with loud(self.path), append(self.path) as file:
+        with reporting_write_errors(self.path), append(self.path) as file:
             file.write("".join(lines).encode("utf-8", "replace"))
 
     def _try_to_write(self, lines: list[str]) -> None:

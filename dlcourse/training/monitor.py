@@ -5,7 +5,7 @@ from typing import Any
 from dlcourse.training.callback import Callback
 
 
-class Best(Callback):
+class BestTracker(Callback):
     """Remembers the best evaluation so far; a value that is not a number is never the best.
 
     Args:
@@ -44,7 +44,7 @@ class Best(Callback):
         return {"step": self.step, "metric": self.metric, "split": self.split, "value": self.value}
 
 
-class EarlyStopping(Best):
+class EarlyStopping(BestTracker):
     """Stops when ``patience`` evaluations in a row were not better than the best by more than ``min_delta``."""
 
     name = "early_stopping"

@@ -1,4 +1,4 @@
-"""``predictions.npz``: what the pictures of a run are drawn from: arrays, and names and units as JSON in ``facts``.
+"""``predictions.npz``: what the images of a run are drawn from: arrays, and names and units as JSON in ``facts``.
 
 In a point of a sweep the inputs and targets, which many points share, are in ``samples.npz`` instead, see
 :mod:`dlcourse.training.shared`.
@@ -17,7 +17,7 @@ from dlcourse.records import PredictionFacts
 from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.evaluation import outputs
 from dlcourse.training.folder import RunFolder
-from dlcourse.training.pictures import picture_arrays
+from dlcourse.training.images import image_arrays
 from dlcourse.training.shared import of_a_sweep, write_shared
 
 MAX_ROWS = 10_000
@@ -29,7 +29,7 @@ MAX_LOGIT_GAP = 6e4
 WORTH_A_FILE = 1 << 13
 """Bytes of inputs and targets from which the points of a sweep share them in a file."""
 _OF_THE_DATA = ("_x", "_y", "curve_true", "grid_axes")
-MARGIN = 0.1  # of the range, on both sides: pictures show how a model goes on outside its data
+MARGIN = 0.1  # of the range, on both sides: images show how a model goes on outside its data
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """Raw inputs (N, *in_shape) to the model's outputs, both on the host."""
@@ -52,12 +52,12 @@ def write_predictions(
     """
     arrays = {}
     for split, loader in loaders.items():
-        arrays.update(_split_arrays(split, data.parts[split], model, loader))
-    if not data.dataset.symbols:
+        arrays.update(_split_arrays(split, data.splits[split], model, loader))
+    if not data.dataset.tokens:
         arrays.update(_curve(data, predict))
         arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
-    arrays.update(picture_arrays(data, arrays, model))
+    arrays.update(image_arrays(data, arrays, model))
     common = {name: arrays[name] for name in arrays if name.endswith(_OF_THE_DATA)}
     if of_a_sweep(folder.path) and sum(array.nbytes for array in common.values()) >= WORTH_A_FILE:
         write_shared(folder.path, folder.samples.name, _npz(common))
@@ -93,20 +93,20 @@ def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     return content.getvalue()
 
 
-def _split_arrays(split: str, part: Any, model: Any, loader: Any) -> dict[str, np.ndarray]:
+def _split_arrays(split: str, subset: Any, model: Any, loader: Any) -> dict[str, np.ndarray]:
     found, rows = [], 0
     for _, output, _ in outputs(model, loader):
         found.append(backend.to_host(output).reshape(-1, output.shape[-1]))  # of a sequence, each element is a row
         rows += len(found[-1])
         if rows >= MAX_ROWS:
             break
-    labels = part.y.reshape(-1) if part.y.dtype.kind == "i" else part.y
+    labels = subset.y.reshape(-1) if subset.y.dtype.kind == "i" else subset.y
     arrays = {f"{split}_y": labels[:MAX_ROWS], f"{split}_output": np.concatenate(found)[:MAX_ROWS]}
-    if len(labels) > len(part):
+    if len(labels) > len(subset):
         return arrays
-    numbers = min(part.x.size, MAX_ROWS * part.x[0].size)
-    if numbers <= MAX_INPUT_VALUES or part.x.shape[1:] in ((1,), (2,)):
-        arrays[f"{split}_x"] = part.x[:MAX_ROWS]
+    numbers = min(subset.x.size, MAX_ROWS * subset.x[0].size)
+    if numbers <= MAX_INPUT_VALUES or subset.x.shape[1:] in ((1,), (2,)):
+        arrays[f"{split}_x"] = subset.x[:MAX_ROWS]
     return arrays
 
 
@@ -138,7 +138,7 @@ def _grid(data: Data, predict: Predict) -> dict[str, np.ndarray]:
 
 
 def _axis(data: Data, feature: int, points: int) -> np.ndarray:
-    values = np.concatenate([part.x[:, feature] for part in data.parts.values()]).astype(float)
+    values = np.concatenate([subset.x[:, feature] for subset in data.splits.values()]).astype(float)
     low, high = values.min(), values.max()
     margin = MARGIN * ((high - low) or 1.0)
     return np.linspace(low - margin, high + margin, points)

@@ -10,23 +10,23 @@ from dlcourse.backend import tracing
 from dlcourse.training.atomic import write_json
 from dlcourse.training.callback import Callback
 from dlcourse.training.evaluation import Evaluation
-from dlcourse.training.launches import describe
+from dlcourse.training.kernel_table import describe
 from dlcourse.training.summary import table
 
-PARTS = ("data", "forward", "backward", "optimizer", "evaluation", "other")
+PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "other")
 MAX_EVENTS = 20_000
 WARM_UP, MAX_RECORDED_STEPS = 2, 50
 """Steps before the first one whose kernels are timed, and how many those are at most."""
 
 
 class Profile(Callback):
-    """Times the parts of training by wrapping the objects that do them; waits for the device at each boundary.
+    """Times the phases of training by wrapping the objects that do them; waits for the device at each boundary.
 
     Forward includes the loss; backward what follows it up to the optimizer: penalty and clipping too. For a closed form
     the solving counts as the optimizer. Other is what is left: logging, checkpoints, the loop.
 
     On a device with launches some steps after the first two have those timed instead, one by one; nothing waits inside
-    them, and they count in none of the parts. All steps are run by calls and compute what they always do.
+    them, and they count in none of the phases. All steps are run eagerly and compute what they always do.
 
     Args:
         evaluation: timed as a whole, where there is one.
@@ -38,7 +38,7 @@ class Profile(Callback):
         self.trace, self.kernels = trace, kernels
         if evaluation is not None:
             evaluation.run = self._timed("evaluation", evaluation.run)
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.seconds = dict.fromkeys(PHASES, 0.0)
         self.events: list[dict[str, Any]] = []
         self.steps = 0
         self.measured: tracing.Measured | None = None
@@ -50,7 +50,7 @@ class Profile(Callback):
 
     def start(self, trainer: Any) -> None:
         step = trainer.train_step
-        step.capture = False  # the boundaries between its parts are waited for, which a recorded step does not have
+        step.capture = False  # the boundaries between its phases are waited for, which a captured step does not have
         self._first_step = trainer.step
         trainer.loader = _Wrapped(trainer.loader, batch=self._timed("data", trainer.loader.batch))
         step.model = _Wrapped(step.model, call=self._timed("forward", step.model))
@@ -79,23 +79,23 @@ class Profile(Callback):
             write_json(self.trace, {"traceEvents": self.events, "displayTimeUnit": "ms"}, durable=False)
 
     def report(self) -> str:
-        """The table of the parts, and that of the kernels where they were timed."""
+        """The table of the phases, and that of the kernels where they were timed."""
         return self._parts() if self.measured is None else f"{self._parts()}\n\n{describe(self.measured)}"
 
     def _parts(self) -> str:
         total, steps = sum(self.seconds.values()), max(self.steps, 1)
         rows = [["where the time goes", "ms a step", "share"]]
-        for part in PARTS:
-            spent = self.seconds[part]
-            rows.append([f"  {part}", f"{1e3 * spent / steps:.3f}", f"{100 * spent / total if total else 0:.1f} %"])
+        for phase in PHASES:
+            spent = self.seconds[phase]
+            rows.append([f"  {phase}", f"{1e3 * spent / steps:.3f}", f"{100 * spent / total if total else 0:.1f} %"])
         rows.append(["  all", f"{1e3 * total / steps:.3f}", f"{self.steps} step{'' if self.steps == 1 else 's'}"])
         if self._first is not None and self.steps > 1:
             # It loads libraries and takes its memory: of a short run that is most of the average.
             rows.append(["  the first", f"{1e3 * self._first:.3f}", ""])
         return table(rows)
 
-    def _timed(self, part: str, function: Callable[..., Any], before_backward: bool = False) -> Callable[..., Any]:
-        """The function, its time added to ``part``.
+    def _timed(self, phase: str, function: Callable[..., Any], before_backward: bool = False) -> Callable[..., Any]:
+        """The function, its time added to ``phase``.
 
         Args:
             before_backward: what comes between this call and the next timed one is the backward pass, which is not an
@@ -113,13 +113,13 @@ class Profile(Callback):
             backend.synchronize()
             ended = time.perf_counter()
             self._backward_since = ended if before_backward else None
-            self._add(part, began, ended)
+            self._add(phase, began, ended)
             return result
 
         return call
 
     def _timed_launches(self, step: Any, update: Callable[..., Any]) -> Callable[..., Any]:
-        """The update of a step: that of a step to record has its launches timed, and no part of it."""
+        """The update of a step: that of a step to record has its launches timed, and no phase of it."""
 
         def call(x: Any, y: Any) -> Any:
             if step.step not in self._to_record:
@@ -135,11 +135,11 @@ class Profile(Callback):
         return call
 
     def _add_launches(self, measured: tracing.Measured) -> None:
-        """Launches as rows of their own in the trace, a row a stream, below the parts."""
+        """Launches as rows of their own in the trace, a row a stream, below the phases."""
         lanes = {lane: 1 + index for index, lane in enumerate(dict.fromkeys(event[1] for event in measured.events))}
         for name, lane, start, length in measured.events[: max(MAX_EVENTS - len(self.events), MAX_EVENTS // 2)]:
             self.events.append(self._event(name, lanes[lane], start, length))
-        for tid, name in enumerate(["parts", *(f"kernels, stream {lane:#x}" for lane in lanes)]):
+        for tid, name in enumerate(["phases", *(f"kernels, stream {lane:#x}" for lane in lanes)]):
             self.events.append({"name": "thread_name", "ph": "M", "pid": 0, "tid": tid, "args": {"name": name}})
 
     def _event(self, name: str, tid: int, began: float, length: float) -> dict[str, Any]:
@@ -147,12 +147,12 @@ class Profile(Callback):
         start = 1e6 * (began - self._began)
         return {"name": name, "ph": "X", "pid": 0, "tid": tid, "ts": start, "dur": 1e6 * length}
 
-    def _add(self, part: str, began: float, ended: float) -> None:
-        self.seconds[part] += ended - began
-        if part == "optimizer" and self._first is None:
+    def _add(self, phase: str, began: float, ended: float) -> None:
+        self.seconds[phase] += ended - began
+        if phase == "optimizer" and self._first is None:
             self._first = ended - self._began
         if len(self.events) < MAX_EVENTS:
-            self.events.append(self._event(part, 0, began, ended - began))
+            self.events.append(self._event(phase, 0, began, ended - began))
 
 
 class _Wrapped:

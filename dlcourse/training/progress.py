@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from dlcourse.training.callback import ENDLESS, Callback, until_multiple
+from dlcourse.training.callback import NEVER, Callback, until_multiple
 from dlcourse.training.history import History
 
 
@@ -34,7 +34,7 @@ class Progress(Callback):
         )
 
     def patience(self, trainer: Any) -> int:
-        return ENDLESS if self._bar is None else until_multiple(trainer.step, self.history.log_every)
+        return NEVER if self._bar is None else until_multiple(trainer.step, self.history.log_every)
 
     def after_step(self, trainer: Any) -> None:
         if self._bar is not None:

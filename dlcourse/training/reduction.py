@@ -1,4 +1,4 @@
-"""How the losses of the parts of a batch make the loss of the batch: they add up, or each counts by its share."""
+"""How the losses of microbatches make the loss of the batch: they add up, or each counts by its share."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def declared(loss_fn: Any) -> str | None:
 
 
 def measured(loss_fn: Callable[[Tensor, Any], Tensor], outputs: Any, targets: Any) -> str | None:
-    """The same for a loss that says nothing, from its values for some samples and for two parts of them.
+    """The same for a loss that says nothing, from its values for some samples and for two microbatches of them.
 
     Returns:
         None where the values do not tell, because all are 0 or one is not finite.
@@ -32,7 +32,8 @@ def measured(loss_fn: Callable[[Tensor, Any], Tensor], outputs: Any, targets: An
     cut = max(1, count // 3)
     with no_grad():
         whole, first, second = (
-            loss_fn(Tensor(x[part]), y[part]).item() for part in (slice(None), slice(cut), slice(cut, None))
+            loss_fn(Tensor(x[microbatch]), y[microbatch]).item()
+            for microbatch in (slice(None), slice(cut), slice(cut, None))
         )
     total, mean = first + second, (cut * first + (count - cut) * second) / count
     size = abs(first) + abs(second)
@@ -43,6 +44,6 @@ def measured(loss_fn: Callable[[Tensor, Any], Tensor], outputs: Any, targets: An
             return name
     raise ArgumentError(
         f"TrainStep(accumulate=...): the loss of {count} samples is {whole:.6g}, of {cut} and {count - cut} of them "
-        f"{first:.6g} and {second:.6g}: neither their sum nor their mean, so parts of a batch do not make the whole. "
-        "Give the loss an attribute reduction = 'mean' or 'sum' to say how parts count, or take accumulate=1"
+        f"{first:.6g} and {second:.6g}: neither their sum nor their mean, so microbatches do not make the batch. "
+        "Give the loss an attribute reduction = 'mean' or 'sum' to say how microbatches count, or take accumulate=1"
     )

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dlcourse.errors import Interrupted
-from dlcourse.signals import StopRequest, terminable
-from dlcourse.training.callback import ENDLESS, Callback
+from dlcourse.signals import StopRequest, handle_termination
+from dlcourse.training.callback import NEVER, Callback
 
 
 class Signals(Callback):
@@ -27,11 +27,11 @@ class Signals(Callback):
         self._inside = contextlib.ExitStack()
 
     def start(self, trainer: Any) -> None:
-        self._request = self._inside.enter_context(terminable())
+        self._request = self._inside.enter_context(handle_termination())
         self._inside.enter_context(self._request.deferred(lambda number: None))
 
     def patience(self, trainer: Any) -> int:
-        return ENDLESS  # what a GPU does at once takes milliseconds
+        return NEVER  # what a GPU does at once takes milliseconds
 
     def after_step(self, trainer: Any) -> None:
         number = self._request.received

@@ -1,4 +1,4 @@
-"""Files with new inputs for a trained model: which there are, of what kind, and pictures in them."""
+"""Files with new inputs for a trained model: which there are, of what kind, and images in them."""
 
 import contextlib
 import io
@@ -21,9 +21,9 @@ from dlcourse.errors import UserError
 _KINDS = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
     ".npz": "npz",
-    **dict.fromkeys((".png", ".jpg", ".jpeg"), "picture"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), "image"),
 }
-_BEGINNINGS = {b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x89PNG": "picture", b"\xff\xd8\xff": "picture"}
+_BEGINNINGS = {b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x89PNG": "image", b"\xff\xd8\xff": "image"}
 _STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 
@@ -65,7 +65,7 @@ class Source:
 
     @cached_property
     def kind(self) -> str | None:
-        """``csv``, ``npz`` or ``picture``, by its extension in any case or else by how it begins; None: neither."""
+        """``csv``, ``npz`` or ``image``, by its extension in any case or else by how it begins; None: neither."""
         kind = _KINDS.get(Path(self.name).suffix.lower()) if self.path is not None else None
         if kind is None:
             start = self.content[:512] if self.path is None else _start(self.path)
@@ -104,19 +104,19 @@ def looks_like_a_path(given: str) -> bool:
     return os.sep in given or (suffix.isalnum() and not suffix.isdecimal())
 
 
-def picture_shape(source: Source) -> tuple[int, int, int]:
-    """(H, W, channels) as a picture's header declares them, without transparency; nothing is unpacked."""
+def image_shape(source: Source) -> tuple[int, int, int]:
+    """(H, W, channels) as an image's header declares them, without transparency; nothing is unpacked."""
     from PIL import Image
 
     with _decoding(source), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(source.stream or source.path) as picture:
-            (width, height), channels = picture.size, min(len(picture.getbands()), 3)
+        with Image.open(source.stream or source.path) as image:
+            (width, height), channels = image.size, min(len(image.getbands()), 3)
     return height, width, channels
 
 
-def read_picture(source: Source, channels: int) -> np.ndarray:
-    """A picture as (H, W, channels) uint8: without transparency; a grey one repeated, a colored one averaged."""
+def read_image(source: Source, channels: int) -> np.ndarray:
+    """An image as (H, W, channels) uint8: without transparency; a gray one repeated, a colored one averaged."""
     from matplotlib.image import imread
 
     with _decoding(source):
@@ -141,7 +141,7 @@ def _decoding(source: Source) -> Iterator[None]:
         yield
     except Exception as error:  # damaged bytes make decoders raise errors of any type
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{source.name}: not a readable picture ({reason})") from error
+        raise UserError(f"{source.name}: not a readable image ({reason})") from error
 
 
 def _start(path: Path) -> bytes:

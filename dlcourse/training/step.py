@@ -19,7 +19,7 @@ from dlcourse.training import reduction
 
 
 def part_size(batch: int, accumulate: int) -> int:
-    """How many samples the parts have that a batch is cut into; the last part has what is left."""
+    """How many samples the microbatches have that a batch is cut into; the last microbatch has what is left."""
     return -(-batch // accumulate)
 
 
@@ -38,13 +38,14 @@ class TrainStep:
     Args:
         model: a Module (or a callable of a tensor).
         loss_fn: ``loss_fn(outputs, targets)``, a scalar Tensor. With ``accumulate`` its attribute ``reduction`` says
-            how parts of a batch make the whole: "sum", they add up, or "mean", each counts by its share of the samples.
-            Where it has none, the values of the first batch tell; a loss that is neither is refused.
+            how the losses of microbatches make that of the batch: "sum", they add up, or "mean", each counts by
+            its share of the samples. Where it has none, the values of the first batch tell; a loss that is neither is
+            refused.
         optimizer: an optimizer over the model's parameters.
         schedule: ``schedule.factor(step)`` times the optimizer's initial rate is the rate of that step.
         clip_norm: the largest Euclidean norm of the whole gradient; a longer one is scaled down.
-        accumulate: how many parts a batch is cut into, one after another, to save memory; the update is the same, but
-            that batch normalization takes its statistics, and dropout its masks, part by part.
+        accumulate: the number of microbatches of a batch, one after another, to save memory; the update is the same,
+            but that batch normalization takes its statistics, and dropout its masks, microbatch by microbatch.
         l1, l2: strengths of the penalties.
         ema: the decay of an exponential moving average of the parameters, see :meth:`averaged`; None for none.
     Attributes:
@@ -79,7 +80,7 @@ class TrainStep:
         self.base_lr = optimizer.lr
         self.flat = optimizer.flat
         self.flat.hold()
-        self._penalised = self.flat.mask(_weights(self.flat.parameters)) if l1 or l2 else None
+        self._penalized = self.flat.mask(_weights(self.flat.parameters)) if l1 or l2 else None
         self.ema = ema
         self.capture = True
         self._run: Any = None
@@ -114,7 +115,7 @@ class TrainStep:
     def runner(self) -> Any:
         """How updates are run on this device, see ``dlcourse/backend/capture.py``."""
         if self.accumulate > 1 and self._reduction is None:
-            return capture.by_calls  # whose first losses are to be looked at
+            return capture.eager  # whose first losses are to be looked at
         if self._run is None:
             self._run = capture.runner(self.flat.data)
         return self._run
@@ -124,7 +125,7 @@ class TrainStep:
         return self.optimizer.lr if self.schedule is None else self.base_lr * self.schedule.factor(step)
 
     def settings(self) -> tuple:
-        """All numbers that :meth:`update` takes as they are: a recorded step is recorded anew where one changes."""
+        """All numbers that :meth:`update` takes as they are: a captured step is captured anew where one changes."""
         kinds, changing = (bool, int, float, tuple), ("lr", "steps")
         own = self.loss_fn, self.clip_norm, self.accumulate, self.l1, self.l2, self.ema
         own += tuple((module.training, getattr(module, "p", None)) for module in self._modules)
@@ -134,11 +135,11 @@ class TrainStep:
 
     @functools.cached_property
     def _modules(self) -> list[Any]:
-        """All modules, listed once: parts may be set to evaluation, or their dropout changed, while all is trained."""
+        """All modules, listed once: some may be set to evaluation, or their dropout changed, while all is trained."""
         return list(self.model.modules()) if hasattr(self.model, "modules") else []
 
     def update(self, x: Array, y: Array) -> Array:
-        """One update with a batch on the device: what :meth:`__call__` runs, on a GPU recorded and replayed.
+        """One update with a batch on the device: what :meth:`__call__` runs, on a GPU captured and replayed.
 
         Numbers that change from step to step are the optimizer's ``lr`` and ``steps`` and the step that random draws
         depend on, and :meth:`settings`, no others: whatever else Python decides here is decided once.
@@ -146,8 +147,8 @@ class TrainStep:
         self.optimizer.zero_grad()
         with at_once():
             loss = self._gradients(x, y)
-        if self._penalised is not None:
-            loss = loss + add_penalty(self.flat.ready_grad(), self.flat.data, self._penalised, self.l1, self.l2)
+        if self._penalized is not None:
+            loss = loss + add_penalty(self.flat.gather_grad(), self.flat.data, self._penalized, self.l1, self.l2)
             self.flat.clear_absent()
         if self.clip_norm is not None:
             clip_grad_norm(self.flat, self.clip_norm)
@@ -163,7 +164,7 @@ class TrainStep:
         return backend.array_module(loss).asarray(loss)
 
     def _gradients(self, x: Array, y: Array) -> Array:
-        """Accumulate the gradient of the loss over the batch, part by part; returns the loss as an array."""
+        """Accumulate the gradient of the loss over the microbatches; returns the loss as an array."""
         if self.accumulate == 1:
             loss = self.loss_fn(self._outputs(x), y)
             self._backward(loss)
@@ -171,22 +172,22 @@ class TrainStep:
         count, total = len(x), None
         size = part_size(count, self.accumulate)
         for start in range(0, count, size):
-            part = slice(start, start + size)
-            outputs = self._outputs(x[part])
-            loss = self.loss_fn(outputs, y[part])
+            microbatch = slice(start, start + size)
+            outputs = self._outputs(x[microbatch])
+            loss = self.loss_fn(outputs, y[microbatch])
             if self._reduction is None:
-                self._measured = self.loss_fn, reduction.measured(self.loss_fn, outputs, y[part])
+                self._measured = self.loss_fn, reduction.measured(self.loss_fn, outputs, y[microbatch])
             if self._reduction != "sum":
-                loss = loss * (len(x[part]) / count)
+                loss = loss * (len(x[microbatch]) / count)
             self._backward(loss)
             if start + size < count:
-                self.flat.next_part()
+                self.flat.begin_microbatch()
             total = loss.data if total is None else total + loss.data
         return total
 
     @property
     def _reduction(self) -> str | None:
-        """How the losses of parts make that of the batch: what the loss says, else what its values told, or None."""
+        """The loss's reduction, "sum" or "mean": as the loss declares it, else as measured; None if not known yet."""
         measured = self._measured[1] if self._measured[0] is self.loss_fn else None
         return reduction.declared(self.loss_fn) or measured
 
@@ -220,9 +221,9 @@ class TrainStep:
         # Floating-point inputs take the model's type, targets that of the loss; labels, token indices and pixels stay.
         return array.astype(dtype, copy=False) if is_floating(array.dtype) else array
 
-    def averaged(self) -> "_Averaged":
+    def averaged(self) -> "_EmaWeights":
         """``with step.averaged():`` the model holds the moving average of its parameters, where one is kept."""
-        return _Averaged(self)
+        return _EmaWeights(self)
 
     def state_dict(self) -> dict:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
@@ -243,7 +244,7 @@ class TrainStep:
             self.flat.scaler[...] = backend.of(self.flat.scaler).asarray(state["arrays"]["scaler"])
 
 
-class _Averaged:
+class _EmaWeights:
     """Swaps the moving average in, and the parameters back."""
 
     def __init__(self, step: TrainStep):
@@ -262,7 +263,7 @@ class _Averaged:
             self._show()
 
     def _show(self) -> None:
-        self.step.flat.publish()
+        self.step.flat.refresh_half_weights()
         self.step.flat.mark_changed("a moving average that was swapped in or out")
 
 

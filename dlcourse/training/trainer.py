@@ -8,7 +8,7 @@ import numpy as np
 from dlcourse.autograd import Tensor
 from dlcourse.training.callback import Callback
 
-POINTS = ("start", "after_step", "before_read", "after_evaluation", "finish", "close")
+POINTS = ("start", "after_step", "before_sync", "after_evaluation", "finish", "close")
 
 
 class Trainer:

@@ -3,7 +3,7 @@
     packages       what is installed here, and what the package needs but is not
     devices        `dlcourse devices`: driver, CuPy, NVRTC, cuBLAS, one kernel, one GEMM
     overrides      every kernel against its reference at odd shapes
-    captured       steps recorded in a CUDA graph against steps by calls: the same weights, bit for bit
+    captured       steps captured in a CUDA graph against eager steps: the same weights, bit for bit
     parity         100 steps on the CPU and on the GPU, step by step, in float32 and in float64
     deterministic  the same run twice, bit for bit
     configs        one step of each config on the CPU and on the GPU: the same metrics

@@ -28,9 +28,9 @@ def test_gradients_arrive_in_the_buffer(device: str) -> None:
     x = np.arange(6.0, dtype="float32").reshape(2, 3)
     F.linear(tensor(x), layer.weight, layer.bias).sum().backward()
     expected = np.concatenate([np.tile(x.sum(0), 2), [2, 2]])
-    np.testing.assert_allclose(backend.to_host(flat.ready_grad()), expected)
+    np.testing.assert_allclose(backend.to_host(flat.gather_grad()), expected)
     F.linear(tensor(x), layer.weight, layer.bias).sum().backward()  # accumulates
-    np.testing.assert_allclose(backend.to_host(flat.ready_grad()), 2 * expected)
+    np.testing.assert_allclose(backend.to_host(flat.gather_grad()), 2 * expected)
 
 
 def test_the_first_gradient_of_a_linear_layer_is_written_in_place() -> None:
@@ -50,21 +50,21 @@ def test_what_received_nothing_counts_as_zero(device: str) -> None:
     flat.zero_grad()
     assert used.grad is None and unused.grad is None
     (used * 2).sum().backward()
-    assert backend.to_host(flat.ready_grad()).tolist() == [2, 2, 0, 0, 0]
+    assert backend.to_host(flat.gather_grad()).tolist() == [2, 2, 0, 0, 0]
 
 
 def test_gradients_survive_being_taken_in() -> None:
     p = Parameter(np.ones(2))
     (p * 3).sum().backward()
     flat = FlatParameters([p])
-    assert flat.ready_grad().tolist() == [3, 3] and p.grad.tolist() == [3, 3]
+    assert flat.gather_grad().tolist() == [3, 3] and p.grad.tolist() == [3, 3]
 
 
 def test_assigned_gradient_is_copied_into_the_buffer(device: str) -> None:
     p = Parameter(np.ones(2, "float32"))
     flat = FlatParameters([p])
     p.grad = np.float32([4, 5])
-    assert backend.to_host(flat.ready_grad()).tolist() == [4, 5]
+    assert backend.to_host(flat.gather_grad()).tolist() == [4, 5]
 
 
 def test_the_same_parameters_share_one_buffer() -> None:
@@ -204,9 +204,9 @@ def test_half_precision_values_changed_in_place_count(flat: bool, device: str) -
     p.assign(backend.current().asarray([[1.0001, 3]], dtype="float32"))
     optimizer = optim.SGD([p], lr=0.0) if flat else None
     p.data *= 1
-    assert p.full.tolist()[0][0] == pytest.approx(1.0001, abs=1e-6)  # which 16 bits do not tell from 1
+    assert p.master.tolist()[0][0] == pytest.approx(1.0001, abs=1e-6)  # which 16 bits do not tell from 1
     p.data *= 2
-    assert p.full.tolist() == p.data.tolist() == [[2, 6]]
+    assert p.master.tolist() == p.data.tolist() == [[2, 6]]
     if flat:
         (p * p).sum().backward()
         optimizer.step()

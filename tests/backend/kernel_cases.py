@@ -16,9 +16,9 @@ from dlcourse.backend import precision
 from dlcourse.backend.kernels import Kernel, recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import out_size
-from dlcourse.backend.kernels.neighbours import METRICS
+from dlcourse.backend.kernels.images import WORDS
+from dlcourse.backend.kernels.neighbors import METRICS
 from dlcourse.backend.kernels.norm import pack
-from dlcourse.backend.kernels.pictures import WORDS
 from dlcourse.backend.kernels.pool import max_pool2d
 
 Maker = Callable[[np.random.Generator, type], tuple]
@@ -50,55 +50,55 @@ def complete(arguments: list | tuple, reference: bool = False) -> list:
 
 
 def _optimizer(size: int, states: int, *settings: object) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        arrays = [draw.normal(size=size).astype(dtype) for _ in range(2)]
-        arrays += [np.abs(draw.normal(size=size)).astype(dtype) for _ in range(states)]
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        arrays = [rng.normal(size=size).astype(dtype) for _ in range(2)]
+        arrays += [np.abs(rng.normal(size=size)).astype(dtype) for _ in range(states)]
         return (*arrays, *settings)
 
     return make
 
 
 def _sum_over(shape: tuple[int, ...], *axes: int) -> Maker:
-    return lambda draw, dtype: (draw.normal(size=shape).astype(dtype), axes)
+    return lambda rng, dtype: (rng.normal(size=shape).astype(dtype), axes)
 
 
 def _selected(shape: tuple[int, ...], flags: tuple[int, ...]) -> Maker:
-    return lambda draw, dtype: (draw.normal(size=shape).astype(dtype), np.asarray(draw.normal(size=flags) > 0))
+    return lambda rng, dtype: (rng.normal(size=shape).astype(dtype), np.asarray(rng.normal(size=flags) > 0))
 
 
-def _masked_class(draw: np.random.Generator, dtype: type) -> tuple:
+def _masked_class(rng: np.random.Generator, dtype: type) -> tuple:
     """A class ruled out by a logit of minus infinity: without smoothing the loss stays finite."""
-    logits = draw.normal(size=(5, 7)).astype(dtype)
+    logits = rng.normal(size=(5, 7)).astype(dtype)
     logits[:, 3] = -np.inf
     return logits, np.array([0, 1, 2, 4, 6]), 0.0, True
 
 
 def _cross_entropy(rows: int, classes: int, smoothing: float, with_grad: bool) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        logits = (5 * draw.normal(size=(rows, classes))).astype(dtype)
-        return logits, draw.integers(0, classes, rows), smoothing, with_grad
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        logits = (5 * rng.normal(size=(rows, classes))).astype(dtype)
+        return logits, rng.integers(0, classes, rows), smoothing, with_grad
 
     return make
 
 
 def _affine(rows: int, inner: int, columns: int) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        return tuple(draw.normal(size=shape).astype(dtype) for shape in [(rows, inner), (columns, inner), (columns,)])
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        return tuple(rng.normal(size=shape).astype(dtype) for shape in [(rows, inner), (columns, inner), (columns,)])
 
     return make
 
 
 def _bias_grad(rows: int, columns: int, into: bool) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        dout, other = (draw.normal(size=(rows, columns)).astype(dtype) for _ in range(2))
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, other = (rng.normal(size=(rows, columns)).astype(dtype) for _ in range(2))
         return dout, other, np.zeros(columns, dtype) if into else None
 
     return make
 
 
 def _weight_and_bias_grad(rows: int, inner: int, columns: int, into: bool) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        dout, x = draw.normal(size=(rows, columns)).astype(dtype), draw.normal(size=(rows, inner)).astype(dtype)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, x = rng.normal(size=(rows, columns)).astype(dtype), rng.normal(size=(rows, inner)).astype(dtype)
         targets = np.zeros((columns, inner), dtype), np.zeros(columns, dtype)
         return dout, x, targets if into else (None, None)
 
@@ -106,33 +106,33 @@ def _weight_and_bias_grad(rows: int, inner: int, columns: int, into: bool) -> Ma
 
 
 def _product(rows: int, inner: int, columns: int, into: bool) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        a, b = draw.normal(size=(inner, rows)).astype(dtype).T, draw.normal(size=(inner, columns)).astype(dtype)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        a, b = rng.normal(size=(inner, rows)).astype(dtype).T, rng.normal(size=(inner, columns)).astype(dtype)
         return a, b, np.zeros((rows, columns), dtype) if into else None
 
     return make
 
 
 def _elementwise(inputs: int, shape: tuple) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        return tuple((2 * draw.normal(size=shape)).astype(dtype) for _ in range(inputs))
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        return tuple((2 * rng.normal(size=shape)).astype(dtype) for _ in range(inputs))
 
     return make
 
 
 def _penalty(l1: float, l2: float) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        grad, weight = (draw.normal(size=301).astype(dtype) for _ in range(2))
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        grad, weight = (rng.normal(size=301).astype(dtype) for _ in range(2))
         return grad, weight, (np.arange(301) % 3 > 0).astype(dtype), l1, l2
 
     return make
 
 
-def _neighbours(queries: int, references: int, width: int, k: int, metric: str) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
+def _neighbors(queries: int, references: int, width: int, k: int, metric: str) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
         return (
-            draw.normal(size=(queries, width)).astype(dtype),
-            draw.normal(size=(references, width)).astype(dtype),
+            rng.normal(size=(queries, width)).astype(dtype),
+            rng.normal(size=(references, width)).astype(dtype),
             k,
             metric,
         )
@@ -156,13 +156,13 @@ PICTURES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
 def _conv(which: str, case: tuple) -> Maker:
     n, h, w, channels, out, window, *settings = case
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        x = draw.normal(size=(n, h, w, channels)).astype(dtype)
-        weight = draw.normal(size=(out, *window, channels // settings[3])).astype(dtype)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        x = rng.normal(size=(n, h, w, channels)).astype(dtype)
+        weight = rng.normal(size=(out, *window, channels // settings[3])).astype(dtype)
         size = out_size(x.shape, window, *settings[:3])
-        dout = draw.normal(size=(n, *size, out)).astype(dtype)
+        dout = rng.normal(size=(n, *size, out)).astype(dtype)
         if which == "forward":
-            return x, weight, draw.normal(size=out).astype(dtype), *settings
+            return x, weight, rng.normal(size=out).astype(dtype), *settings
         return (dout, weight, x.shape, *settings) if which == "input" else (dout, x, weight.shape, *settings)
 
     return make
@@ -179,15 +179,15 @@ POOLS = [
 def _pool(case: tuple, grad: bool, place: bool) -> Maker:
     n, h, w, channels, window, stride, padding = case
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        x = draw.normal(size=(n, h, w, channels)).astype(dtype)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        x = rng.normal(size=(n, h, w, channels)).astype(dtype)
         if not grad:
             return x, window, stride, padding
         size = (n, *out_size(x.shape, window, stride, padding, (1, 1)), channels)
-        dout = draw.normal(size=size).astype(dtype)
+        dout = rng.normal(size=size).astype(dtype)
         if not place:
             return dout, x.shape, window, stride, padding
-        # Only places inside the picture can have been the largest: those of the forward pass.
+        # Only places inside the image can have been the largest: those of the forward pass.
         _, places = max_pool2d.reference(x, window, stride, padding)
         return dout, places, x.shape, window, stride, padding
 
@@ -198,41 +198,41 @@ def _pool_of_no_numbers(case: tuple, grad: bool) -> Maker:
     """NaN and infinities among the elements, most of them -inf so that whole windows are; or in dy."""
     make_plain = _pool(case, grad, grad)
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        first, *rest = make_plain(draw, dtype)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        first, *rest = make_plain(rng, dtype)
         values = np.array([np.nan, np.inf, -np.inf, -np.inf, -np.inf, -np.inf], dtype)
         share = 0.1 if grad else 0.8
-        return np.where(draw.random(first.shape) < share, draw.choice(values, first.shape), first), *rest
+        return np.where(rng.random(first.shape) < share, rng.choice(values, first.shape), first), *rest
 
     return make
 
 
 def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        x = (3 + 2 * draw.normal(size=(rows, width))).astype(dtype)
-        weight, bias = (draw.normal(size=width).astype(dtype) for _ in range(2))
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        x = (3 + 2 * rng.normal(size=(rows, width))).astype(dtype)
+        weight, bias = (rng.normal(size=width).astype(dtype) for _ in range(2))
         if not grad:
             return x, weight, bias, 1e-5
         mean = x.mean(axis=axis, keepdims=axis == 1)
         inverse = 1 / np.sqrt(x.var(axis=axis, keepdims=axis == 1) + 1e-5)
         statistics = mean.astype(dtype), inverse.astype(dtype)
         into = (None, None) if width % 2 else (np.zeros(width, dtype), np.zeros(width, dtype))
-        return draw.normal(size=(rows, width)).astype(dtype), x, weight, *statistics, into
+        return rng.normal(size=(rows, width)).astype(dtype), x, weight, *statistics, into
 
     return make
 
 
 def _norm_relu_grad(rows: int, width: int) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        dout, *rest = _norm(rows, width, 0, grad=True)(draw, dtype)
-        return dout, pack(draw.normal(size=(rows, width)) > 0), *rest
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, *rest = _norm(rows, width, 0, grad=True)(rng, dtype)
+        return dout, pack(rng.normal(size=(rows, width)) > 0), *rest
 
     return make
 
 
 def _follow(width: int) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        arrays = (np.abs(draw.normal(1, 0.2, width)).astype(dtype) for _ in range(4))
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        arrays = (np.abs(rng.normal(1, 0.2, width)).astype(dtype) for _ in range(4))
         return *arrays, 1e-5, 0.1, 33 / 32
 
     return make
@@ -245,13 +245,13 @@ RECURRENT = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
 def _recurrent(name: str, n: int, steps: int, size: int, *extra: object) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
         gates = RECURRENT[name]
-        projected = draw.normal(size=(n, steps, gates * size)).astype(dtype)
-        h0, c0 = (draw.normal(size=(n, size)).astype(dtype) for _ in range(2))
-        weight = (draw.normal(size=(gates * size, size)) / size**0.5).astype(dtype)
+        projected = rng.normal(size=(n, steps, gates * size)).astype(dtype)
+        h0, c0 = (rng.normal(size=(n, size)).astype(dtype) for _ in range(2))
+        weight = (rng.normal(size=(gates * size, size)) / size**0.5).astype(dtype)
         if name == "gru":
-            return projected, h0, weight, draw.normal(size=gates * size).astype(dtype)
+            return projected, h0, weight, rng.normal(size=gates * size).astype(dtype)
         return (projected, h0, c0, weight) if name == "lstm" else (projected, h0, weight, *extra)
 
     return make
@@ -260,15 +260,15 @@ def _recurrent(name: str, n: int, steps: int, size: int, *extra: object) -> Make
 def _recurrent_grad(name: str, n: int, steps: int, size: int, *extra: object) -> Maker:
     """The gradient's arguments from the reference's forward pass, so that they belong together."""
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        arguments = _recurrent(name, n, steps, size, *extra)(draw, dtype)
-        dhidden = draw.normal(size=(n, steps, size)).astype(dtype)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        arguments = _recurrent(name, n, steps, size, *extra)(rng, dtype)
+        dhidden = rng.normal(size=(n, steps, size)).astype(dtype)
         if name == "rnn":
             return dhidden, recurrent.rnn.reference(*arguments), arguments[2], *extra
         if name == "gru":
             return dhidden, *recurrent.gru.reference(*arguments), arguments[1], arguments[2]
         _, cells, gates = recurrent.lstm.reference(*arguments)
-        return dhidden, draw.normal(size=(n, size)).astype(dtype), cells, gates, arguments[2], arguments[3]
+        return dhidden, rng.normal(size=(n, size)).astype(dtype), cells, gates, arguments[2], arguments[3]
 
     return make
 
@@ -277,18 +277,18 @@ LAYERS = [(3, 7, 4, 5), (16, 12, 8, 32), (2, 1, 3, 4), (0, 3, 2, 4)]
 
 
 def _lstm_layer(n: int, steps: int, width: int, size: int) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
         shapes = (n, steps, width), (n, size), (n, size), (4 * size, width), (4 * size, size), (4 * size,)
-        return tuple((0.5 * draw.normal(size=shape)).astype(dtype) for shape in shapes)
+        return tuple((0.5 * rng.normal(size=shape)).astype(dtype) for shape in shapes)
 
     return make
 
 
 def _lstm_layer_grad(*settings: int) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        inputs = _lstm_layer(*settings)(draw, dtype)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        inputs = _lstm_layer(*settings)(rng, dtype)
         hidden, cell, kept = recurrent.lstm_layer.reference(*inputs)
-        douts = (draw.normal(size=array.shape).astype(dtype) for array in (hidden, cell))
+        douts = (rng.normal(size=array.shape).astype(dtype) for array in (hidden, cell))
         return *douts, *inputs, hidden, kept, (None, None)
 
     return make
@@ -297,19 +297,19 @@ def _lstm_layer_grad(*settings: int) -> Maker:
 def _attention(
     n: int, heads: int, t: int, s: int, d: int, masked: bool | str, causal: bool, drop: bool, grad: bool
 ) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        q = draw.normal(size=(n, heads, t, d)).astype(dtype)
-        k, v = (draw.normal(size=(n, heads, s, d)).astype(dtype) for _ in range(2))
-        mask = draw.random((n, 1, 1, s)) < 0.7 if masked is True else None
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        q = rng.normal(size=(n, heads, t, d)).astype(dtype)
+        k, v = (rng.normal(size=(n, heads, s, d)).astype(dtype) for _ in range(2))
+        mask = rng.random((n, 1, 1, s)) < 0.7 if masked is True else None
         if masked == "added":  # by float32 also to scores of 16 bits; the last query sees nothing
-            hidden = np.where(draw.random((t, s)) < 0.7, 0, -np.inf)
+            hidden = np.where(rng.random((t, s)) < 0.7, 0, -np.inf)
             hidden[-1] = -np.inf
-            mask = (draw.normal(size=(heads, t, s)) + hidden).astype(dtype)
-        kept = ((draw.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
+            mask = (rng.normal(size=(heads, t, s)) + hidden).astype(dtype)
+        kept = ((rng.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
         arguments = q, k, v, mask, causal, kept
         if not grad:
             return arguments
-        return draw.normal(size=(n, heads, t, d)).astype(dtype), *arguments, Saved(attention, slice(1, 7))
+        return rng.normal(size=(n, heads, t, d)).astype(dtype), *arguments, Saved(attention, slice(1, 7))
 
     return make
 
@@ -330,53 +330,53 @@ ATTENTION = [  # N, heads, T, S, d; masked, causal, dropped
 ]
 
 
-def _tied_neighbours(metric: str) -> Maker:
+def _tied_neighbors(metric: str) -> Maker:
     """Whole numbers on a small grid: many equal distances, so the order of ties shows."""
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        return draw.integers(0, 3, (7, 4)).astype(dtype), draw.integers(0, 3, (50, 4)).astype(dtype), 9, metric
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        return rng.integers(0, 3, (7, 4)).astype(dtype), rng.integers(0, 3, (50, 4)).astype(dtype), 9, metric
 
     return make
 
 
-def _equal_neighbours(metric: str) -> Maker:
+def _equal_neighbors(metric: str) -> Maker:
     """Fifty references that are one point, among others: more ties than candidates are kept."""
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        references = draw.normal(size=(600, 5)).astype(dtype)
-        references[draw.permutation(600)[:50]] = 0.1
-        return (0.1 + 0.01 * draw.normal(size=(6, 5))).astype(dtype), references, 4, metric
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        references = rng.normal(size=(600, 5)).astype(dtype)
+        references[rng.permutation(600)[:50]] = 0.1
+        return (0.1 + 0.01 * rng.normal(size=(6, 5))).astype(dtype), references, 4, metric
 
     return make
 
 
-def _pictures(
+def _images(
     shape: tuple[int, ...],
-    normalised: str,
+    normalized: str,
     rows: int | None = None,
     flip: bool = False,
     crop: int = 0,
     cutout: int = 0,
 ) -> Maker:
-    """A batch of ``rows`` pictures out of all; of all, in order, with None; augmented if one of the last three is."""
+    """A batch of ``rows`` images out of all; of all, in order, with None; augmented if one of the last three is."""
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        pictures = draw.integers(0, 256, shape).astype(np.uint8)
-        size = {"none": None, "channel": shape[-1:], "pixel": shape[1:]}[normalised]
-        shift = None if size is None else draw.normal(100, 9, size).astype(dtype)
-        scale = None if size is None else draw.uniform(20, 70, size).astype(dtype)
-        chosen = None if rows is None else draw.integers(0, shape[0], rows)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        images = rng.integers(0, 256, shape).astype(np.uint8)
+        size = {"none": None, "channel": shape[-1:], "pixel": shape[1:]}[normalized]
+        shift = None if size is None else rng.normal(100, 9, size).astype(dtype)
+        scale = None if size is None else rng.uniform(20, 70, size).astype(dtype)
+        chosen = None if rows is None else rng.integers(0, shape[0], rows)
         count = shape[0] if rows is None else rows
-        words = draw.integers(0, 2**32, (count, WORDS)).astype(np.uint32) if flip or crop or cutout else None
+        words = rng.integers(0, 2**32, (count, WORDS)).astype(np.uint32) if flip or crop or cutout else None
         out = np.full((count, *shape[1:]), 7, dtype)
-        return pictures, chosen, shift, scale, words, flip, crop, cutout, out
+        return images, chosen, shift, scale, words, flip, crop, cutout, out
 
     return make
 
 
-def _two_axes(draw: np.random.Generator) -> tuple:
+def _two_axes(rng: np.random.Generator) -> tuple:
     """Indices of two axes, of shapes that broadcast, some from the end."""
-    return draw.integers(-4, 4, (3, 1)), draw.integers(-7, 7, 5)
+    return rng.integers(-4, 4, (3, 1)), rng.integers(-7, 7, 5)
 
 
 CHUNK = (1 << 17) + 1
@@ -385,12 +385,12 @@ HALVES = ["fp16"] + (["bf16"] if importlib.util.find_spec("ml_dtypes") else [])
 
 
 def _unscale(half_type: str, size: int, scaled: bool, add: bool, wrong: bool = False) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        half = (100 * draw.normal(size=size)).astype(precision.dtype(half_type))
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        half = (100 * rng.normal(size=size)).astype(precision.dtype(half_type))
         if wrong:
             half[size // 2] = np.inf
         scaler = np.array([64, 0, 3, 1], np.float32) if scaled else None
-        return half, draw.normal(size=size).astype(np.float32), scaler, add
+        return half, rng.normal(size=size).astype(np.float32), scaler, add
 
     return make
 
@@ -398,8 +398,8 @@ def _unscale(half_type: str, size: int, scaled: bool, add: bool, wrong: bool = F
 def _cast(half: str, shape: tuple[int, ...], narrow: bool) -> Maker:
     """Numbers of every size that 16 bits can hold, and smaller ones."""
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        wide = (draw.normal(size=shape) * 10 ** draw.uniform(-9, 3.5, shape)).astype(np.float32)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        wide = (rng.normal(size=shape) * 10 ** rng.uniform(-9, 3.5, shape)).astype(np.float32)
         wide.reshape(-1)[:1], wide.reshape(-1)[1:2] = np.nan, -np.inf
         small = wide.astype(precision.dtype(half))
         return (wide, np.zeros_like(small)) if narrow else (small, np.zeros_like(wide))
@@ -408,9 +408,9 @@ def _cast(half: str, shape: tuple[int, ...], narrow: bool) -> Maker:
 
 
 def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
         half = np.zeros(size, precision.dtype(half_type))
-        return draw.normal(size=size).astype(np.float32), half, None if scaler is None else np.array(scaler, np.float32)
+        return rng.normal(size=size).astype(np.float32), half, None if scaler is None else np.array(scaler, np.float32)
 
     return make
 
@@ -419,15 +419,15 @@ AFFINE = [(0, 3, 4), (1, 1, 1), (5, 7, 3), (33, 20, 16), (400, 300, 100), (90, 3
 
 
 def _feed(
-    shape: tuple[int, ...], count: int, raw: bool, normalised: bool, how: tuple, ordered: bool = True, width: int = 0
+    shape: tuple[int, ...], count: int, raw: bool, normalized: bool, how: tuple, ordered: bool = True, width: int = 0
 ) -> Maker:
     """A batch of some samples of a set, bytes or not; labels, or targets of a regression."""
 
-    def make(draw: np.random.Generator, dtype: type) -> tuple:
-        samples = draw.integers(0, 256, shape).astype(np.uint8) if raw else draw.normal(size=shape).astype(dtype)
-        targets = draw.normal(size=(shape[0], width)).astype(dtype) if width else draw.integers(0, 9, shape[0])
-        order = draw.permutation(shape[0]) if ordered else None
-        shift, scale = (draw.uniform(1, 2, shape[-1]).astype(dtype) for _ in range(2)) if normalised else (None, None)
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        samples = rng.integers(0, 256, shape).astype(np.uint8) if raw else rng.normal(size=shape).astype(dtype)
+        targets = rng.normal(size=(shape[0], width)).astype(dtype) if width else rng.integers(0, 9, shape[0])
+        order = rng.permutation(shape[0]) if ordered else None
+        shift, scale = (rng.uniform(1, 2, shape[-1]).astype(dtype) for _ in range(2)) if normalized else (None, None)
         words = (2**64 - 3, 17) if any(how) else None
         outs = np.zeros((count, *shape[1:]), dtype), np.zeros((count, *targets.shape[1:]), targets.dtype)
         return samples, targets, order, 7, shape[0] // count, shift, scale, words, *how, *outs
@@ -435,45 +435,45 @@ def _feed(
     return make
 
 
-def _windows(draw: np.random.Generator, dtype: type) -> tuple:
+def _windows(rng: np.random.Generator, dtype: type) -> tuple:
     """Windows of a text that overlap, each with the symbols that follow its own."""
-    windows = np.lib.stride_tricks.sliding_window_view(draw.integers(0, 9, 40), 6)
-    order = draw.permutation(30)[:12]
+    windows = np.lib.stride_tricks.sliding_window_view(rng.integers(0, 9, 40), 6)
+    order = rng.permutation(30)[:12]
     outs = np.zeros((3, 5), int), np.zeros((3, 5), int)
     return windows[:, :-1], windows[:, 1:], order, 6, 4, None, None, None, False, 0, 0, *outs
 
 
-def _symbols(draw: np.random.Generator, dtype: type) -> tuple:
+def _tokens(rng: np.random.Generator, dtype: type) -> tuple:
     """Symbols and those that follow, as they are."""
-    samples, targets = draw.integers(0, 9, (2, 12, 5))
-    order = draw.permutation(12)
+    samples, targets = rng.integers(0, 9, (2, 12, 5))
+    order = rng.permutation(12)
     return samples, targets, order, 2, 4, None, None, None, False, 0, 0, np.zeros((3, 5), int), np.zeros((3, 5), int)
 
 
 CASES: dict[str, list[Maker]] = {
     "feed": [
-        _feed((23, 5, 7, 3), 4, raw, normalised, how, ordered)
+        _feed((23, 5, 7, 3), 4, raw, normalized, how, ordered)
         for raw in (True, False)
-        for normalised in (True, False)
+        for normalized in (True, False)
         for how in [(False, 0, 0), (True, 2, 3)]
         for ordered in (True, False)
     ]
     + [_feed((9, width), 3, False, False, (False, 0, 0), width=targets) for width, targets in [(40, 3), (301, 0)]]
-    + [_symbols, _windows],
+    + [_tokens, _windows],
     "sum_over": [
         *(_sum_over(shape, 0) for shape in [(5, 3), (0, 3), (1300, 2), (1025, 33), (700,)]),
         *(_sum_over((3, 600, 2, 4), *axes) for axes in [(1,), (0, 1), (1, 2), (0, 1, 2, 3), (1, 3), (0, 1, 3), ()]),
-        lambda draw, dtype: (draw.normal(size=(2, 900, 3)).astype(dtype).transpose(2, 1, 0), (1,)),
-        lambda draw, dtype: (draw.normal(size=(1800, 6)).astype(dtype)[::2, ::2], (0,)),
+        lambda rng, dtype: (rng.normal(size=(2, 900, 3)).astype(dtype).transpose(2, 1, 0), (1,)),
+        lambda rng, dtype: (rng.normal(size=(1800, 6)).astype(dtype)[::2, ::2], (0,)),
     ],
-    "sum_of_squares": [lambda draw, dtype, n=n: (draw.normal(size=n).astype(dtype),) for n in (0, 5, 1024, (3, 1000))],
+    "sum_of_squares": [lambda rng, dtype, n=n: (rng.normal(size=n).astype(dtype),) for n in (0, 5, 1024, (3, 1000))],
     "selected": [
         *(_selected(shape, flags) for shape, flags in [((5, 3), (5, 3)), ((5, 3), (3,)), ((3,), (2, 3)), ((), ())]),
         _selected((0, 3), (0, 3)),
     ],
     "dropout": [
-        lambda draw, dtype, n=n, threshold=threshold: (
-            draw.normal(size=n).astype(dtype),
+        lambda rng, dtype, n=n, threshold=threshold: (
+            rng.normal(size=n).astype(dtype),
             threshold,
             1.25,
             (2**64 - 3, 17, 2, 5),
@@ -482,7 +482,7 @@ CASES: dict[str, list[Maker]] = {
         for threshold in (0, 3 << 30, 1 << 32)
     ],
     "masked": [
-        lambda draw, dtype, shape=shape: (draw.normal(size=shape).astype(dtype), draw.random(shape) < 0.7, 1.25)
+        lambda rng, dtype, shape=shape: (rng.normal(size=shape).astype(dtype), rng.random(shape) < 0.7, 1.25)
         for shape in [(0, 3), (7,), (3, 1), (5, 4001)]
     ],
     "cast": [
@@ -496,13 +496,13 @@ CASES: dict[str, list[Maker]] = {
             (257, True, False, True),
         ]
     ],
-    "publish": [
+    "refresh_half_weights": [
         _publish(half, size, scaler)
         for half in HALVES
         for size in (1, 40_001)
         for scaler in (None, [8, 0, 3, 1], [8, 1, 3, 1], [8, 0, 1999, 2])
     ],
-    "philox_bits": [lambda draw, dtype, n=n: (np.zeros(n, np.uint32), 2**64 - 3, 17, 2, 5) for n in (0, 1, 7, 8, 1001)],
+    "philox_bits": [lambda rng, dtype, n=n: (np.zeros(n, np.uint32), 2**64 - 3, 17, 2, 5) for n in (0, 1, 7, 8, 1001)],
     "softmax_cross_entropy": [
         _cross_entropy(rows, classes, smoothing, grad)
         for rows, classes in [(1, 2), (3, 10), (257, 33)]
@@ -535,32 +535,32 @@ CASES: dict[str, list[Maker]] = {
         for into in (False, True)
     ],
     "matmul": [
-        lambda draw, dtype: (draw.normal(size=(5, 7)).astype(dtype), draw.normal(size=(9, 7)).astype(dtype).T),
-        lambda draw, dtype: tuple(draw.normal(size=(3, 4, 4)).astype(dtype) for _ in range(2)),
-        lambda draw, dtype: tuple(draw.normal(size=(2, 3, 4, 4)).astype(dtype).swapaxes(2, 3) for _ in range(2)),
-        lambda draw, dtype: (draw.normal(size=4).astype(dtype), draw.normal(size=(4, 6)).astype(dtype)),
-        lambda draw, dtype: (draw.normal(size=(2, 3, 4)).astype(dtype), draw.normal(size=(4, 6)).astype(dtype)),
+        lambda rng, dtype: (rng.normal(size=(5, 7)).astype(dtype), rng.normal(size=(9, 7)).astype(dtype).T),
+        lambda rng, dtype: tuple(rng.normal(size=(3, 4, 4)).astype(dtype) for _ in range(2)),
+        lambda rng, dtype: tuple(rng.normal(size=(2, 3, 4, 4)).astype(dtype).swapaxes(2, 3) for _ in range(2)),
+        lambda rng, dtype: (rng.normal(size=4).astype(dtype), rng.normal(size=(4, 6)).astype(dtype)),
+        lambda rng, dtype: (rng.normal(size=(2, 3, 4)).astype(dtype), rng.normal(size=(4, 6)).astype(dtype)),
     ],
     "column_sums": [
-        lambda draw, dtype: (draw.normal(size=(1000, 7)).astype(dtype), None),
-        lambda draw, dtype: (draw.normal(size=(5, 3)).astype(dtype), np.zeros(3, dtype)),
-        lambda draw, dtype: (np.zeros((0, 3), dtype), None),
+        lambda rng, dtype: (rng.normal(size=(1000, 7)).astype(dtype), None),
+        lambda rng, dtype: (rng.normal(size=(5, 3)).astype(dtype), np.zeros(3, dtype)),
+        lambda rng, dtype: (np.zeros((0, 3), dtype), None),
     ],
     "normal_cdf": [
-        lambda draw, dtype: (np.linspace(-6, 6, 1001).astype(dtype),),
-        lambda draw, dtype: (np.array([0.0, -0.0, np.inf, -np.inf, 1e-30]).astype(dtype),),
-        lambda draw, dtype: (np.zeros((0, 3), dtype),),
+        lambda rng, dtype: (np.linspace(-6, 6, 1001).astype(dtype),),
+        lambda rng, dtype: (np.array([0.0, -0.0, np.inf, -np.inf, 1e-30]).astype(dtype),),
+        lambda rng, dtype: (np.zeros((0, 3), dtype),),
     ],
     "nearest": [
         *[
-            _neighbours(*sizes, metric)
+            _neighbors(*sizes, metric)
             for sizes in [(1, 1, 3, 1), (5, 40, 7, 3), (3, 600, 130, 40)]
             for metric in METRICS
         ],
-        *[_tied_neighbours(metric) for metric in METRICS],
-        _neighbours(3, 8200, 2, 2, "l2"),
-        *[_equal_neighbours(metric) for metric in METRICS],
-        _neighbours(0, 5, 2, 2, "l1"),
+        *[_tied_neighbors(metric) for metric in METRICS],
+        _neighbors(3, 8200, 2, 2, "l2"),
+        *[_equal_neighbors(metric) for metric in METRICS],
+        _neighbors(0, 5, 2, 2, "l1"),
     ],
     "conv2d": [_conv("forward", case) for case in PICTURES],
     "conv2d_relu": [_conv("forward", case) for case in PICTURES],
@@ -580,32 +580,32 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
     "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
     "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
-    "follow_statistics": [_follow(width) for width in (1, 300)],
+    "update_running_stats": [_follow(width) for width in (1, 300)],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in [*NORM_SIZES, (3, 33_000)]],
-    "picture_batch": [
+    "image_batch": [
         *[
-            _pictures((9, 5, 7, 3), normalised, rows, *how)
-            for normalised in ("none", "channel", "pixel")
+            _images((9, 5, 7, 3), normalized, rows, *how)
+            for normalized in ("none", "channel", "pixel")
             for rows in (None, 30)
             for how in [(), (True,), (False, 2), (False, 0, 3), (True, 2, 4)]
         ],
-        _pictures((3, 4, 6, 1), "channel", 20, True, 9, 1),  # moved out of the frame altogether, now and then
-        _pictures((2, 8, 8, 3), "pixel", 40, False, 0, 20),
-        _pictures((5, 11), "pixel", 4),
-        _pictures((5, 4, 4, 3), "channel", 0, True, 1, 1),
+        _images((3, 4, 6, 1), "channel", 20, True, 9, 1),  # moved out of the frame altogether, now and then
+        _images((2, 8, 8, 3), "pixel", 40, False, 0, 20),
+        _images((5, 11), "pixel", 4),
+        _images((5, 4, 4, 3), "channel", 0, True, 1, 1),
     ],
     "embedding_grad": [
-        lambda draw, dtype: (draw.normal(size=(500, 7)).astype(dtype), draw.integers(0, 40, 500), 65),
-        lambda draw, dtype: (draw.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),
-        lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), 4),
+        lambda rng, dtype: (rng.normal(size=(500, 7)).astype(dtype), rng.integers(0, 40, 500), 65),
+        lambda rng, dtype: (rng.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),
+        lambda rng, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), 4),
     ],
     "scatter_add": [
-        lambda draw, dtype: (draw.normal(size=(500, 7)).astype(dtype), draw.integers(-9, 9, 500), (9, 7)),
-        lambda draw, dtype: (draw.normal(size=3).astype(dtype), np.array([[True, False], [True, True]]), (2, 2)),
-        lambda draw, dtype: (draw.normal(size=(5, 2)).astype(dtype), (slice(None), [3, 3]), (5, 4)),
-        lambda draw, dtype: (draw.normal(size=(3, 5, 2)).astype(dtype), _two_axes(draw), (4, 7, 2)),
-        lambda draw, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), (4, 3)),
+        lambda rng, dtype: (rng.normal(size=(500, 7)).astype(dtype), rng.integers(-9, 9, 500), (9, 7)),
+        lambda rng, dtype: (rng.normal(size=3).astype(dtype), np.array([[True, False], [True, True]]), (2, 2)),
+        lambda rng, dtype: (rng.normal(size=(5, 2)).astype(dtype), (slice(None), [3, 3]), (5, 4)),
+        lambda rng, dtype: (rng.normal(size=(3, 5, 2)).astype(dtype), _two_axes(rng), (4, 7, 2)),
+        lambda rng, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), (4, 3)),
     ],
     "lstm_layer": [_lstm_layer(*size) for size in LAYERS],
     "lstm_layer_grad": [_lstm_layer_grad(*size) for size in LAYERS],
@@ -621,9 +621,9 @@ CASES: dict[str, list[Maker]] = {
     "sgd_step": [
         *[
             (
-                lambda draw, dtype, n=n: (
-                    draw.normal(size=n).astype(dtype),
-                    draw.normal(size=n).astype(dtype),
+                lambda rng, dtype, n=n: (
+                    rng.normal(size=n).astype(dtype),
+                    rng.normal(size=n).astype(dtype),
                     None,
                     0.1,
                     0.0,
@@ -647,8 +647,8 @@ CASES: dict[str, list[Maker]] = {
     "rmsprop_step": [_optimizer(n, 2, 0.1, 0.99, 1e-8, 0.9, decay) for n in (1, CHUNK) for decay in (0.0, 0.01)],
     "average_step": [_optimizer(n, 0, decay) for n in (1, CHUNK) for decay in (0.0, 0.9, 1.0)],
     "clip_norm": [
-        lambda draw, dtype: (draw.normal(size=CHUNK).astype(dtype), 1.0),
-        lambda draw, dtype: (draw.normal(size=5).astype(dtype), 100.0),
-        lambda draw, dtype: (np.zeros(3, dtype), 1.0),
+        lambda rng, dtype: (rng.normal(size=CHUNK).astype(dtype), 1.0),
+        lambda rng, dtype: (rng.normal(size=5).astype(dtype), 100.0),
+        lambda rng, dtype: (np.zeros(3, dtype), 1.0),
     ],
 }

@@ -8,7 +8,7 @@ import pytest
 from dlcourse import backend
 from dlcourse.backend import determinism
 from dlcourse.backend.kernels.attention import attention, attention_grad
-from dlcourse.backend.layout import side_by_side
+from dlcourse.backend.layout import as_stacked_view
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
 counted = pytest.mark.skipif(ELSEWHERE, reason="launches and memory are counted on the stand-in for CuPy")
@@ -19,9 +19,9 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
 def projected(dtype: str = "float32", steps: int = STEPS, seed: int = 0) -> tuple:
     """Q, K and V as views (N, heads, T, d) of one projection (N, T, 3, heads, d), dY of an array (N, T, heads, d)."""
-    draw = np.random.default_rng(seed)
-    qkv = draw.normal(size=(N, steps, 3, HEADS, WIDTH)).astype(dtype)
-    dy = draw.normal(size=(N, steps, HEADS, WIDTH)).astype(dtype)
+    rng = np.random.default_rng(seed)
+    qkv = rng.normal(size=(N, steps, 3, HEADS, WIDTH)).astype(dtype)
+    dy = rng.normal(size=(N, steps, HEADS, WIDTH)).astype(dtype)
     place = backend.current().asarray
     return *place(qkv).transpose(2, 0, 3, 1, 4), place(dy).transpose(0, 2, 1, 3)
 
@@ -57,7 +57,7 @@ def test_views_of_a_projection_are_read_and_written_as_they_lie(device: str) -> 
     y, *grads = both(q, k, v, dy)
     same([y, *grads], expected(q, k, v, dy))
     assert y.transpose(0, 2, 1, 3).flags.c_contiguous  # (N, T, heads, d) for the projection that follows
-    joined = side_by_side(tuple(grads))  # (3, N, heads, T, d)
+    joined = as_stacked_view(tuple(grads))  # (3, N, heads, T, d)
     assert joined is not None and joined.transpose(1, 3, 0, 2, 4).flags.c_contiguous
 
 
@@ -132,11 +132,11 @@ def measured(monkeypatch: pytest.MonkeyPatch, device: str) -> dict:
     if device == "cpu":
         pytest.skip("on a CPU there is one way")
     from dlcourse.backend.cuda import attention as overrides
-    from dlcourse.backend.cuda import choice
+    from dlcourse.backend.cuda import autotune
 
     made: dict = {}
     monkeypatch.setattr(overrides, "MIN_WORK", 0)
-    monkeypatch.setattr(choice, "made", made)
+    monkeypatch.setattr(autotune, "made", made)
     monkeypatch.delenv(determinism._DEMANDED, raising=False)
     return made
 

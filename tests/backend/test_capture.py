@@ -1,4 +1,4 @@
-"""A recorded step is the step: the weights of call by call, whatever changes in between; what is refused is said."""
+"""A captured step is the step: the weights of eager steps, whatever changes in between; what is refused is said."""
 
 import signal
 import warnings
@@ -19,17 +19,17 @@ on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="re
 
 def nets() -> dict[str, tuple]:
     """Nets with a batch each that need all kinds of kernels."""
-    draw = np.random.default_rng(0)
-    pictures, rows = draw.normal(size=(6, 8, 8, 3)).astype("f"), draw.normal(size=(6, 20)).astype("f")
-    symbols, following = draw.integers(0, 7, (2, 3, 5))
-    labels = draw.integers(0, 4, 6)
+    rng = np.random.default_rng(0)
+    images, rows = rng.normal(size=(6, 8, 8, 3)).astype("f"), rng.normal(size=(6, 20)).astype("f")
+    symbols, following = rng.integers(0, 7, (2, 3, 5))
+    labels = rng.integers(0, 4, 6)
     dropping = [nn.Linear(20, 16), nn.GELU("tanh"), nn.Dropout(0.5), nn.Linear(16, 4)]
     return {
         "softmax": (lambda: models.SoftmaxModel((20,), 4), rows, labels, F.cross_entropy),
         "mlp with dropout": (lambda: nn.Sequential(*dropping), rows, labels, F.cross_entropy),
         "regression": (lambda: nn.Sequential(nn.Linear(20, 4)), rows, rows[:, :4], F.mse_loss),
-        "vgg": (lambda: models.VGG((8, 8, 3), 4, [4, "pool", 8]), pictures, labels, F.cross_entropy),
-        "resnet": (lambda: models.ResNet((8, 8, 3), 4, depth=8, width=4), pictures, labels, F.cross_entropy),
+        "vgg": (lambda: models.VGG((8, 8, 3), 4, [4, "pool", 8]), images, labels, F.cross_entropy),
+        "resnet": (lambda: models.ResNet((8, 8, 3), 4, depth=8, width=4), images, labels, F.cross_entropy),
         "lstm": (lambda: models.CharRNN((5,), 7, hidden=6, embedding=4), symbols, following, F.cross_entropy),
         "gru": (lambda: models.CharRNN((5,), 7, kind="gru", hidden=6), symbols, following, F.cross_entropy),
         "gpt": (
@@ -63,10 +63,10 @@ def test_recorded_and_call_by_call_are_bit_for_bit_the_same(name: str, numbers: 
     settings = {"clip_norm": 0.5, "ema": 0.9, "l2": 1e-3, "schedule": CosineSchedule(10), "numbers": numbers}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        recorded, losses, step = trained(name, True, **settings)
+        captured, losses, step = trained(name, True, **settings)
     assert len(step._run.graphs) == 1
     plain, others, _ = trained(name, False, **settings)
-    np.testing.assert_array_equal(recorded, plain)
+    np.testing.assert_array_equal(captured, plain)
     assert losses == others
 
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_recorded_runs_call_by_call_and_is_said_once(device: str)
     x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
     model = nn.Linear(20, 4)
     step = dl.TrainStep(model, reading, optim.SGD(model.parameters(), lr=0.1))
-    with pytest.warns(UserWarning, match="call by call.*could not be recorded") as said:
+    with pytest.warns(UserWarning, match="eagerly.*could not be captured") as said:
         losses = [step(x, y).item() for _ in range(5)]
     assert len(said) == 1 and losses[4] < losses[0] and step.optimizer.steps == 5
 
@@ -203,8 +203,8 @@ def test_recorded_steps_follow_what_is_frozen_taken_and_looked_at(device: str) -
             np.testing.assert_array_equal(now.numpy(), then)
         return [*found, *(then for _, then in taken), step.optimizer.skipped_steps]
 
-    for recorded, plain in zip(run(True), run(False), strict=True):
-        np.testing.assert_equal(recorded, plain)
+    for captured, plain in zip(run(True), run(False), strict=True):
+        np.testing.assert_equal(captured, plain)
 
 
 @on_gpu
@@ -226,9 +226,9 @@ def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(
 @on_gpu
 def test_the_switch(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(capture.SWITCH, "0")
-    assert trained("softmax", True)[2]._run is capture.by_calls
+    assert trained("softmax", True)[2]._run is capture.eager
 
 
 def test_a_cpu_runs_call_by_call() -> None:
     with backend.use("cpu"):
-        assert trained("softmax", True)[2]._run is capture.by_calls
+        assert trained("softmax", True)[2]._run is capture.eager

@@ -16,7 +16,7 @@ import dlcourse as dl
 from dlcourse import backend, nn, optim
 from dlcourse import functional as F
 from dlcourse.backend import cudnn_check, determinism, precision, random
-from dlcourse.backend.cuda import choice, conv_cudnn, cudnn
+from dlcourse.backend.cuda import autotune, conv_cudnn, cudnn
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.conv import out_size
@@ -47,7 +47,7 @@ def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
     library = Library()
     monkeypatch.setattr(cudnn, "library", lambda: library)
-    monkeypatch.setattr(choice, "made", {})
+    monkeypatch.setattr(autotune, "made", {})
     monkeypatch.delenv(determinism._DEMANDED, raising=False)
     for cached in (cudnn.convolution, cudnn._handle):
         cached.cache_clear()
@@ -59,21 +59,21 @@ def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 @pytest.fixture
 def prefers_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own way takes an hour, so that whatever cuDNN can do it does."""
-    measured = choice._times
+    measured = autotune._times
 
     def times(graphs: dict) -> dict:
-        return measured(graphs) | {name: 3.6e6 for name in graphs if name == choice.OWN}
+        return measured(graphs) | {name: 3.6e6 for name in graphs if name == autotune.OWN}
 
-    monkeypatch.setattr(choice, "_times", times)
+    monkeypatch.setattr(autotune, "_times", times)
 
 
 def arguments(which: str, case: tuple, dtype: str = "float32") -> tuple:
     n, h, w, channels, outputs, window, *settings = case
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(n, h, w, channels)).astype(dtype)
-    weight = draw.normal(size=(outputs, *window, channels // settings[3])).astype(dtype)
-    bias = draw.normal(size=outputs).astype(dtype)
-    dout = draw.normal(size=(n, *out_size(x.shape, window, *settings[:3]), outputs)).astype(dtype)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, h, w, channels)).astype(dtype)
+    weight = rng.normal(size=(outputs, *window, channels // settings[3])).astype(dtype)
+    bias = rng.normal(size=outputs).astype(dtype)
+    dout = rng.normal(size=(n, *out_size(x.shape, window, *settings[:3]), outputs)).astype(dtype)
     if which == FORWARD:
         return x, weight, bias, *settings
     return (dout, weight, x.shape, *settings) if which == INPUT_GRAD else (dout, x, weight.shape, *settings)
@@ -100,7 +100,7 @@ def test_every_pass_is_the_reference_within_the_stated_error(
         assert result.dtype == np.float32 and result.shape == expected.shape
         error = conv_cudnn.ERROR["float32"] * np.abs(expected).max()
         np.testing.assert_allclose(result, expected, rtol=0, atol=error)
-    chosen = [made for key, made in choice.made.items() if key[1][1] == which]
+    chosen = [made for key, made in autotune.made.items() if key[1][1] == which]
     assert [made.name for made in chosen] == ["cuDNN 1"] or [made.name for made in chosen] == ["cuDNN 5"]
     assert not chosen[0].left_out and {number for name, number in twin.calls if name == which} == {1, 5}
 
@@ -116,12 +116,12 @@ def test_a_relu_that_follows_is_a_choice_of_its_own(twin: object, prefers_cudnn:
         np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
     assert np.isnan(result).any() and (result[~np.isnan(result)] >= 0).all() and twin.calls
     computed(FORWARD, (x, *rest))
-    assert len(choice.made) == 2
+    assert len(autotune.made) == 2
 
 
 @on_twin
 def test_arrays_that_do_not_lie_as_cudnn_reads_are_copied(twin: object, prefers_cudnn: None, device: str) -> None:
-    """A weight lies anywhere in the flat buffer; a picture may be a part of a larger one."""
+    """A weight lies anywhere in the flat buffer; an image may be a part of a larger one."""
     x, weight, _, *settings = arguments(FORWARD, CASES[1])
     place = backend.current()
     buffer = place.asarray(np.zeros(weight.size + 1, "f"))
@@ -159,7 +159,7 @@ def test_what_cudnn_is_not_asked_for_is_ours(dtype: str, twin: object, device: s
     given = x, weight.astype("d"), bias, *settings
     given = given if dtype == "mixed" else (x.astype("d"), weight.astype("d"), bias.astype("d"), *settings)
     computed(FORWARD, given)
-    assert not twin.calls and not choice.made
+    assert not twin.calls and not autotune.made
 
 
 @on_twin
@@ -170,8 +170,8 @@ def test_what_cudnn_refuses_is_ours(which: str, twin: object, prefers_cudnn: Non
     expected = KERNELS[which].reference(*given)
     for _ in range(2):
         np.testing.assert_allclose(computed(which, given), expected, rtol=1e-4, atol=1e-4)
-    made = next(made for key, made in choice.made.items() if key[1][1] == which)
-    assert made.name == choice.OWN and "status 3000" in made.left_out["cuDNN 1"]
+    made = next(made for key, made in autotune.made.items() if key[1][1] == which)
+    assert made.name == autotune.OWN and "status 3000" in made.left_out["cuDNN 1"]
 
 
 @on_twin
@@ -183,7 +183,7 @@ def test_a_setting_without_algorithms_is_ours(
     monkeypatch.setattr(host, "ALGORITHMS", host.UNFIT)  # not supported, not deterministic, too much memory
     given = arguments(FORWARD, CASES[1])
     np.testing.assert_allclose(computed(FORWARD, given), kernels.conv2d.reference(*given), rtol=1e-4, atol=1e-4)
-    assert not twin.calls and [made.name for made in choice.made.values()] == [choice.OWN]
+    assert not twin.calls and [made.name for made in autotune.made.values()] == [autotune.OWN]
 
 
 @on_twin
@@ -191,8 +191,8 @@ def test_a_result_beyond_the_stated_error_is_never_used(twin: object, prefers_cu
     twin.factor = 1 + 1e-3  # about what TF32 does to float32
     given = arguments(FORWARD, CASES[1])
     np.testing.assert_allclose(computed(FORWARD, given), kernels.conv2d.reference(*given), rtol=1e-5, atol=1e-4)
-    made = next(iter(choice.made.values()))
-    assert made.name == choice.OWN and "off by" in made.left_out["cuDNN 1"]
+    made = next(iter(autotune.made.values()))
+    assert made.name == autotune.OWN and "off by" in made.left_out["cuDNN 1"]
 
 
 @on_twin
@@ -207,15 +207,15 @@ def test_all_the_ways_to_do_without(why: str, twin: object, device: str, monkeyp
     given = arguments(WEIGHT_GRAD, CASES[1])
     expected = kernels.conv2d_weight_grad.reference(*given)
     np.testing.assert_allclose(computed(WEIGHT_GRAD, given), expected, rtol=1e-4, atol=1e-4)
-    assert not twin.calls and not choice.made
+    assert not twin.calls and not autotune.made
 
 
 @on_twin
 def test_a_recorded_step_measures_before_and_gives_the_weights_of_call_by_call(
     twin: object, prefers_cudnn: None, device: str
 ) -> None:
-    draw, place = np.random.default_rng(0), backend.current()
-    x, y = draw.normal(size=(4, 8, 8, 3)).astype("f"), draw.integers(0, 5, 4)
+    rng, place = np.random.default_rng(0), backend.current()
+    x, y = rng.normal(size=(4, 8, 8, 3)).astype("f"), rng.integers(0, 5, 4)
 
     def weights(captured: bool) -> tuple[np.ndarray, object]:
         random.manual_seed(2)
@@ -227,12 +227,12 @@ def test_a_recorded_step_measures_before_and_gives_the_weights_of_call_by_call(
             step(place.asarray(np.roll(x, index, axis=0)), place.asarray(np.roll(y, index)))
         return np.concatenate([backend.to_host(a).reshape(-1) for a in model.state_dict().values()]), step
 
-    recorded, step = weights(True)
+    captured, step = weights(True)
     assert len(step._run.graphs) == 1 and {name for name, _ in twin.calls} == set(KERNELS)
-    counted = len(choice.made)
+    counted = len(autotune.made)
     plain, _ = weights(False)
-    np.testing.assert_array_equal(recorded, plain)
-    assert len(choice.made) == counted
+    np.testing.assert_array_equal(captured, plain)
+    assert len(autotune.made) == counted
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def untried(monkeypatch: pytest.MonkeyPatch):
 
 
 def layer(rows: int = 6, inner: int = 5, outer: int = 16, dtype: str = "float32") -> list[np.ndarray]:
-    draw = np.random.default_rng(0)
-    return [draw.normal(size=size).astype(dtype) for size in ((rows, inner), (outer, inner), (outer,))]
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=size).astype(dtype) for size in ((rows, inner), (outer, inner), (outer,))]
 
 
 def launches(call, *hosts: np.ndarray) -> tuple:
@@ -160,8 +160,8 @@ def test_what_nobody_has_tried_is_not_taken_while_a_step_is_recorded(untried, de
 @on_twin
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_biass_gradient_comes_with_the_weights(dtype: str, untried, device: str) -> None:
-    draw = np.random.default_rng(0)
-    dout, x = draw.normal(size=(40, 7)).astype(dtype), draw.normal(size=(40, 5)).astype(dtype)
+    rng = np.random.default_rng(0)
+    dout, x = rng.normal(size=(40, 7)).astype(dtype), rng.normal(size=(40, 5)).astype(dtype)
     found, asked = launches(lambda *arrays: linear.weight_and_bias_grad(*arrays, (None, None)), dout, x)
     assert asked == ["product"]
     tolerance = 100 * np.finfo(dtype).eps
@@ -205,15 +205,15 @@ def test_column_sums_are_one_kernel_for_any_number_of_blocks(rows: int, columns:
 @on_twin
 def test_counters_that_a_recording_makes_are_its_own(untried, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph fills them when it runs: a call outside must not take what is zero only then."""
-    from dlcourse.backend.cuda import arrivals
+    from dlcourse.backend.cuda import block_counters
     from tests.cuda_host.capture import Stream
 
-    monkeypatch.setattr(arrivals, "_kept", {})
+    monkeypatch.setattr(block_counters, "_kept", {})
     xp, stream = backend.current().xp, Stream()
     stream.begin_capture()
-    arrivals.arrivals(xp)
-    assert stream.end_capture().launches == ["zeros"] and not arrivals._kept
-    assert arrivals.arrivals(xp) is arrivals.arrivals(xp)
+    block_counters.block_counters(xp)
+    assert stream.end_capture().launches == ["zeros"] and not block_counters._kept
+    assert block_counters.block_counters(xp) is block_counters.block_counters(xp)
 
 
 def test_gelu_from_the_products_kernel_has_the_gradient_of_its_own(device: str) -> None:
@@ -233,12 +233,12 @@ def test_a_net_that_has_diverged_says_so_through_every_fused_activation(rows: in
     x, weight, bias = layer(rows, 64, 128, dtype)
     x[1, 5] = np.nan
     place = backend.current().asarray
-    pictures, taps = x.reshape(rows, 8, 8, 1), weight.reshape(128, 8, 8, 1)
+    images, taps = x.reshape(rows, 8, 8, 1), weight.reshape(128, 8, 8, 1)
     settings = (1, 1), (0, 0), (1, 1), 1
     results = [
         linear.affine_relu(*map(place, (x, weight, bias))),
         *linear.affine_gelu_tanh(*map(place, (x, weight, bias))),
-        conv.conv2d_relu(*map(place, (pictures, taps, bias)), *settings)[:, 0, 0],
+        conv.conv2d_relu(*map(place, (images, taps, bias)), *settings)[:, 0, 0],
     ]
     for result in map(backend.to_host, results):
         assert np.isnan(result[1]).all() and np.isfinite(np.delete(result, 1, axis=0)).all()

@@ -5,9 +5,9 @@ import pytest
 
 from dlcourse import backend
 from dlcourse.backend import capture
-from dlcourse.backend.counted import Counted
+from dlcourse.backend.device_counter import DeviceCounter
 from dlcourse.config.sections import Augment
-from dlcourse.data import Loader, Part
+from dlcourse.data import Loader, Split
 from dlcourse.data.feed import Feed
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.experiment import run
@@ -28,10 +28,10 @@ CNN = {
 }  # fmt: skip
 
 
-def pictures(raw: bool) -> Part:
-    draw = np.random.default_rng(0)
-    x = draw.integers(0, 256, (23, 6, 5, 3)).astype(np.uint8)
-    return Part(x if raw else x.astype(np.float64), draw.integers(0, 4, 23), np.arange(23))
+def images(raw: bool) -> Split:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (23, 6, 5, 3)).astype(np.uint8)
+    return Split(x if raw else x.astype(np.float64), rng.integers(0, 4, 23), np.arange(23))
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -40,9 +40,9 @@ def pictures(raw: bool) -> Part:
 def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None, shuffle: bool, device: str) -> None:
     place = backend.current()
     normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
-    loader = Loader(pictures(raw), normalizer, place, "float32", 5, 3, shuffle, augment)
+    loader = Loader(images(raw), normalizer, place, "float32", 5, 3, shuffle, augment)
     feed = loader.feed
-    if feed is None:  # bytes of a CPU stay where they are, and are no business of a recorded step
+    if feed is None:  # bytes of a CPU stay where they are, and are no business of a captured step
         assert device == "cpu" and raw
         return
     assert [feed.steps_left(step) for step in range(6)] == [4, 3, 2, 1, 0, 4]
@@ -66,7 +66,7 @@ def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None
 )
 def test_where_every_batch_is_the_set_itself(raw: bool, batch_size, augment, itself: bool, device: str) -> None:
     normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
-    loader = Loader(pictures(raw), normalizer, backend.current(), "float32", batch_size, 3, True, augment)
+    loader = Loader(images(raw), normalizer, backend.current(), "float32", batch_size, 3, True, augment)
     feed = loader.feed
     if feed is None:  # bytes of a CPU
         return
@@ -91,16 +91,16 @@ def test_a_set_that_is_one_batch_is_not_copied(device: str, tmp_path, monkeypatc
     monkeypatch.setattr(
         graph.CapturedSteps, "_batch_of", lambda self, feed: recordings.append(feed) or batch_of(self, feed)
     )
-    recorded = run(config, device=device, folder=tmp_path / "recorded", quiet=True, plots=False)
-    assert recorded.metrics == plain.metrics and recordings and not written
+    captured = run(config, device=device, folder=tmp_path / "captured", quiet=True, plots=False)
+    assert captured.metrics == plain.metrics and recordings and not written
 
 
 def test_a_counted_step_is_arithmetic_for_who_needs_it(device: str) -> None:
-    step = Counted(backend.current().xp.full((), 5, dtype=np.int64), 1)
+    step = DeviceCounter(backend.current().xp.full((), 5, dtype=np.int64), 1)
     step += 1
-    assert isinstance(step, Counted) and step.ahead == 2
+    assert isinstance(step, DeviceCounter) and step.ahead == 2
     results = 0.5**step, step * 2, 2 / step, step + 0.5, 1 - step, step - 1
-    shown = [float(r.value if isinstance(r, Counted) else r) for r in results]
+    shown = [float(r.value if isinstance(r, DeviceCounter) else r) for r in results]
     assert shown == [0.5**7, 14, 2 / 7, 7.5, -6, 6]
 
 
@@ -114,23 +114,23 @@ def test_a_run_of_several_steps_a_launch_is_the_run(count, numbers, device, tmp_
     monkeypatch.setenv(capture.SWITCH, "0")
     plain = run(config, device=device, folder=tmp_path / "plain", quiet=True, plots=False)
     monkeypatch.delenv(capture.SWITCH)
-    monkeypatch.setattr(graph, "SEVERAL", ((1e9, count),))
+    monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, count),))
     launches = []
     replay = graph.CapturedSteps._replay
     monkeypatch.setattr(
         graph.CapturedSteps,
         "_replay",
-        lambda self, recorded, step: launches.append(len(recorded.losses)) or replay(self, recorded, step),
+        lambda self, captured, step: launches.append(len(captured.losses)) or replay(self, captured, step),
     )
-    recorded = run(config, device=device, folder=tmp_path / "recorded", quiet=True, plots=False)
-    assert recorded.metrics == plain.metrics
+    captured = run(config, device=device, folder=tmp_path / "captured", quiet=True, plots=False)
+    assert captured.metrics == plain.metrics
 
     def told(result: object) -> list:
         return [{key: value for key, value in event.items() if key != "seconds"} for event in result.history]
 
-    assert told(recorded) == told(plain)
+    assert told(captured) == told(plain)
     for name, array in plain.model.state_dict().items():
-        np.testing.assert_array_equal(recorded.model.state_dict()[name], array)
+        np.testing.assert_array_equal(captured.model.state_dict()[name], array)
     assert max(launches) == count
     if count > 1:  # 45 steps an epoch of 9, less the first of each kind, at the most 4 at once
         assert launches.count(count) >= 5
@@ -140,7 +140,7 @@ def test_a_run_of_several_steps_a_launch_is_the_run(count, numbers, device, tmp_
 def test_a_run_gone_on_with_in_the_middle_of_an_epoch(device, tmp_path, monkeypatch) -> None:
     from dlcourse.backend.cuda import graph
 
-    monkeypatch.setattr(graph, "SEVERAL", ((1e9, 3),))
+    monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, 3),))
     config = {**CNN, "device": device, "optimizer": {"name": "adam", "lr": 0.01}}
     train = {"batch_size": 10, "log_every": 7, "eval_every": 0}
     whole = run({**config, "train": {**train, "steps": 31}}, folder=tmp_path / "a", quiet=True, plots=False)
@@ -173,21 +173,21 @@ def test_a_text_is_cut_anew_each_epoch(model: dict, device, tmp_path, monkeypatc
     monkeypatch.setenv(capture.SWITCH, "0")
     plain = run(config, device=device, folder=tmp_path / "plain", quiet=True, plots=False)
     monkeypatch.delenv(capture.SWITCH)
-    monkeypatch.setattr(graph, "SEVERAL", ((1e9, 3),))
-    recorded = run(config, device=device, folder=tmp_path / "recorded", quiet=True, plots=False)
+    monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, 3),))
+    captured = run(config, device=device, folder=tmp_path / "captured", quiet=True, plots=False)
     for name, array in plain.model.state_dict().items():
-        np.testing.assert_array_equal(recorded.model.state_dict()[name], array)
+        np.testing.assert_array_equal(captured.model.state_dict()[name], array)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_feed_of_windows_makes_the_loaders_own_batches(shuffle: bool, device: str) -> None:
-    from dlcourse.data.windows import WindowPart, loader_of
+    from dlcourse.data.windows import WindowSplit, make_loader
 
     place = backend.current()
     symbols = np.random.default_rng(0).integers(0, 9, 77)
     x, y = symbols[:70].reshape(10, 7), symbols[1:71].reshape(10, 7)
-    part = WindowPart(x, y, np.arange(0, 70, 7), symbols)
-    loader = loader_of(part, Normalizer(0.0, 1.0), place, "float32", 4, 3, shuffle)
+    part = WindowSplit(x, y, np.arange(0, 70, 7), symbols)
+    loader = make_loader(part, Normalizer(0.0, 1.0), place, "float32", 4, 3, shuffle)
     out = [place.xp.empty(shape, dtype) for shape, dtype in [
         (loader.feed.x_shape, loader.feed.x_dtype), (loader.feed.y_shape, loader.feed.y_dtype)
     ]]  # fmt: skip

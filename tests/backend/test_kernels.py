@@ -22,7 +22,7 @@ TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
 HALF_TOLERANCE = {"float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
 FULL_ONLY = {
     *("sgd_step", "adam_step", "adagrad_step", "rmsprop_step", "average_step", "clip_norm", "add_penalty"),
-    *("philox_bits", "nearest", "cast", "unscale", "publish", "follow_statistics"),
+    *("philox_bits", "nearest", "cast", "unscale", "refresh_half_weights", "update_running_stats"),
 }
 """What meets no arrays of 16 bits (the optimizer's float32, running averages, random bits, samples), or has them in its
 own cases."""
@@ -164,7 +164,7 @@ def test_every_float16_and_every_rounding_to_one_is_numpys() -> None:
     cast = KERNELS["cast"]
     cast(every, wide)
     np.testing.assert_array_equal(wide, every.astype(np.float32))
-    # Halfway between neighbours, and the floats on either side of that.
+    # Halfway between neighbors, and the floats on either side of that.
     finite = np.sort(wide[np.isfinite(wide)])
     between = (finite[1:] + finite[:-1]) / 2
     edges = np.concatenate([between, np.nextafter(between, np.inf), np.nextafter(between, -np.inf)])

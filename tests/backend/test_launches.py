@@ -1,4 +1,4 @@
-"""What a recorded step asks of a GPU, counted on the stand-in: steps of course size are bound by their launches.
+"""What a captured step asks of a GPU, counted on the stand-in: steps of course size are bound by their launches.
 
 Each net's plan says every kernel, product, copy and operation of the array library in its step. A launch more than
 planned is a finding, one less a plan to be mended. The batch's way into the graph is not in it.
@@ -79,11 +79,11 @@ PLANS: dict[str, tuple[Callable[[], nn.Module], tuple, Callable, Counter]] = {
         optim.Adam,
         Counter(patches_float=2, product=2, relu_bias_grad_float=1) + WEIGHT + POOL + HEAD + ADAM,
     ),
-    "cnn, normalised": (
+    "cnn, normalized": (
         lambda: CNN((8, 8, 3), CLASSES, [40], [16], batch_norm=True),
         PICTURES,
         optim.Adam,
-        Counter(patches_float=2, product=2, follow_statistics_float=1, pack_positive_float=1)
+        Counter(patches_float=2, product=2, update_running_stats_float=1, pack_positive_float=1)
         + Counter(batch_norm_sums_float=1, batch_norm_apply_float=1)
         + Counter(batch_norm_grad_sums_float=1, batch_norm_grad_apply_float=1)
         + WEIGHT + POOL + HEAD + ADAM,
@@ -119,7 +119,7 @@ def test_a_step_launches_what_is_planned(name: str, device: str) -> None:
     step = dl.TrainStep(model, F.cross_entropy, optimizer(model.parameters(), lr=0.01))
     step.capture = False
     x, y = map(backend.current().asarray, batch)
-    for _ in range(2):  # kernels compile and products are planned before a step is recorded
+    for _ in range(2):  # kernels compile and products are planned before a step is captured
         step(x, y)
     stream = Stream()
     stream.begin_capture()
@@ -131,24 +131,24 @@ def test_a_step_launches_what_is_planned(name: str, device: str) -> None:
 @pytest.mark.parametrize("count", [1, 4])
 def test_batches_made_in_the_graph_cost_a_launch_a_step(count: int, device: str, monkeypatch) -> None:
     from dlcourse.backend.cuda import graph
-    from dlcourse.data import Loader, Part
+    from dlcourse.data import Loader, Split
     from dlcourse.data.normalizer import Normalizer
 
-    monkeypatch.setattr(graph, "SEVERAL", ((1e9, count),))
+    monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, count),))
     x, y = ROWS
     place = backend.current()
-    loader = Loader(Part(x, y, np.arange(len(x))), Normalizer(0.0, 1.0), place, "float32", 8, 0)
+    loader = Loader(Split(x, y, np.arange(len(x))), Normalizer(0.0, 1.0), place, "float32", 8, 0)
     model = SoftmaxModel((20,), CLASSES)
     step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.01))
     while step.step < 12:
         if step.several(loader, 100) is None:
             step(*loader.batch(step.step))
-    (recorded,) = [each for each in step.runner.graphs.values() if len(each.losses) == count]
+    (captured,) = [each for each in step.runner.graphs.values() if len(each.losses) == count]
     # The batch, the step, its loss to where all of a launch's lie; once a launch the counter.
     plan = Counter(feed_rows=count, iadd=1) + Counter({"copy into": count})
     for _ in range(count):
         plan += PLANS["softmax"][3]
-    assert Counter(recorded.graph.launches) == plan
+    assert Counter(captured.graph.launches) == plan
 
 
 def test_totals() -> None:
@@ -159,7 +159,7 @@ def test_totals() -> None:
         "mlp": 12,
         "cnn, narrow": 16,
         "cnn, wide": 17,
-        "cnn, normalised": 22,
+        "cnn, normalized": 22,
         "lstm": 49,
         "gpt": 68,
     }

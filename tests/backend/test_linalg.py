@@ -14,9 +14,9 @@ METHODS = pytest.mark.parametrize("method", ["qr", "svd"])
 
 
 def problem(rows: int = 30, columns: int = 5, targets: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(rows)
-    design = np.concatenate([draw.normal(size=(rows, columns - 1)), np.ones((rows, 1))], axis=1)
-    return design, draw.normal(size=(rows, targets)) + 3
+    rng = np.random.default_rng(rows)
+    design = np.concatenate([rng.normal(size=(rows, columns - 1)), np.ones((rows, 1))], axis=1)
+    return design, rng.normal(size=(rows, targets)) + 3
 
 
 def solved(design: np.ndarray, targets: np.ndarray, *args: object) -> np.ndarray:
@@ -40,9 +40,9 @@ def test_a_penalty_solves_the_normal_equations(method: str, free: list[int], row
     if len(free) > rows:
         pytest.skip("more free coefficients than samples: no unique solution")
     design, targets = problem(rows)
-    penalised = ~np.isin(np.arange(5), free)
-    expected = np.linalg.solve(design.T @ design + 0.7 * np.diag(penalised), design.T @ targets)
-    np.testing.assert_allclose(solved(design, targets, 0.7, penalised, method), expected, rtol=1e-9)
+    penalized = ~np.isin(np.arange(5), free)
+    expected = np.linalg.solve(design.T @ design + 0.7 * np.diag(penalized), design.T @ targets)
+    np.testing.assert_allclose(solved(design, targets, 0.7, penalized, method), expected, rtol=1e-9)
 
 
 @METHODS
@@ -110,10 +110,10 @@ def test_dependent_columns_of_very_different_units(method: str) -> None:
 @METHODS
 @pytest.mark.parametrize("ridge", [1e-300, 1e-40, 1e-20, 1e-9])
 def test_a_tiny_penalty_of_dependent_columns_gives_about_the_smallest_solution(method: str, ridge: float) -> None:
-    draw = np.random.default_rng(0)
-    city = np.eye(3)[draw.integers(3, size=60)]
-    design = np.concatenate([draw.normal(size=(60, 1)), (city - city.mean(0)) / city.std(0), np.ones((60, 1))], axis=1)
-    targets = design[:, :1] + city[:, :1] + draw.normal(size=(60, 1))
+    rng = np.random.default_rng(0)
+    city = np.eye(3)[rng.integers(3, size=60)]
+    design = np.concatenate([rng.normal(size=(60, 1)), (city - city.mean(0)) / city.std(0), np.ones((60, 1))], axis=1)
+    targets = design[:, :1] + city[:, :1] + rng.normal(size=(60, 1))
     expected = np.linalg.pinv(design, rtol=1e-12) @ targets
     theta = least_squares(design, targets, ridge, np.arange(5) < 4, method)
     # Rounding in X is as large as a penalty of 1e-32 of its size: below, what is smallest is known less well.

@@ -19,8 +19,8 @@ from dlcourse.training.step import TrainStep
 
 model = models.VGG((32, 32, 3), 10, [16, "pool", 32, "pool"])
 step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1e-3, momentum=0.9))
-draw = np.random.default_rng(0)
-x, y = draw.normal(size=(64, 32, 32, 3)).astype("f"), draw.integers(0, 10, 64)
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(64, 32, 32, 3)).astype("f"), rng.integers(0, 10, 64)
 for _ in range(5):
     step(x, y)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -30,7 +30,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 10)
 """
 
 
-@pytest.mark.skipif(not memory.keep_pages(), reason="no glibc here, whose allocator can be told to keep pages")
+@pytest.mark.skipif(not memory.disable_malloc_trim(), reason="no glibc here, whose allocator can be told to keep pages")
 def test_a_steady_step_faults_no_pages_in() -> None:
     """One 4 MB activation from fresh memory would be 1,000 pages of 4 KB, or two of 2 MB for each of its users."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300)

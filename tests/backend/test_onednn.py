@@ -18,9 +18,9 @@ needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not 
 SETTINGS = (1, 1), (1, 1), (1, 1), 1
 
 
-def pictures(dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    return draw.normal(size=(2, 8, 8, 3)).astype(dtype), draw.normal(size=(16, 3, 3, 3)).astype(dtype)
+def images(dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(2, 8, 8, 3)).astype(dtype), rng.normal(size=(16, 3, 3, 3)).astype(dtype)
 
 
 def test_threads_that_begin_together_get_one_engine() -> None:
@@ -41,7 +41,7 @@ def test_threads_that_begin_together_get_one_engine() -> None:
 
 @needs_onednn
 def test_float32_goes_through_onednn() -> None:
-    x, weight = pictures()
+    x, weight = images()
     y = conv_onednn.forward(x, weight, None, *SETTINGS)
     np.testing.assert_allclose(y, conv.conv2d.reference(x, weight, None, *SETTINGS), rtol=1e-4, atol=1e-4)
 
@@ -58,11 +58,11 @@ def test_float32_goes_through_onednn() -> None:
 )
 def test_convolution_settings(stride: tuple, padding: tuple, dilation: tuple, groups: int) -> None:
     """Among them windows whose last step leaves some rows over, and channels in groups."""
-    draw, settings = np.random.default_rng(1), (stride, padding, dilation, groups)
-    x = draw.normal(size=(3, 12, 11, 8)).astype(np.float32)
-    weight = draw.normal(size=(12, 3, 3, 8 // groups)).astype(np.float32)
+    rng, settings = np.random.default_rng(1), (stride, padding, dilation, groups)
+    x = rng.normal(size=(3, 12, 11, 8)).astype(np.float32)
+    weight = rng.normal(size=(12, 3, 3, 8 // groups)).astype(np.float32)
     expected = conv.conv2d.reference(x, weight, None, *settings)
-    dout = draw.normal(size=expected.shape).astype(np.float32)
+    dout = rng.normal(size=expected.shape).astype(np.float32)
     passes = [
         (conv_onednn.forward(x, weight, None, *settings), expected),
         (
@@ -79,16 +79,16 @@ def test_convolution_settings(stride: tuple, padding: tuple, dilation: tuple, gr
 
 
 def test_what_does_not_suit_is_left_to_numpy() -> None:
-    x, weight = pictures(np.float64)
+    x, weight = images(np.float64)
     assert conv_onednn.forward(x, weight, None, *SETTINGS) is None
     assert conv_onednn.forward(x[:0].astype(np.float32), weight.astype(np.float32), None, *SETTINGS) is None
     assert activation_onednn.forward("gelu", x.reshape(-1)) is None
     assert norm_onednn.layer_norm(x.reshape(-1, 3), weight[0, 0, 0], weight[0, 0, 0], 1e-5) is None
-    assert norm_onednn.normalise(x.reshape(-1, 3), *[weight[0, 0, 0]] * 4, 1e-5, relu=False) is None
+    assert norm_onednn.normalize(x.reshape(-1, 3), *[weight[0, 0, 0]] * 4, 1e-5, relu=False) is None
 
 
 def test_inputs_that_are_views_are_read_as_they_are() -> None:
-    x, weight = pictures()
+    x, weight = images()
     wide = np.zeros((2, 8, 8, 6), dtype=np.float32)
     wide[..., ::2] = x
     y = conv.conv2d(wide[..., ::2], weight, None, *SETTINGS)
@@ -165,26 +165,26 @@ def test_relu_hides_no_nan(size: int) -> None:
 @pytest.mark.parametrize("shape", [(4096, 16), (2048, 24)])
 def test_the_signs_lie_as_the_reference_packs_them(shape: tuple) -> None:
     """So either implementation can go on from the other's."""
-    draw = np.random.default_rng(0)
-    x, weight, bias = (draw.normal(size=s).astype(np.float32) for s in (shape, shape[1:], shape[1:]))
-    y, positive = norm_onednn.normalise(x, weight, bias, x.mean(axis=0), x.var(axis=0), 1e-5, relu=True)
+    rng = np.random.default_rng(0)
+    x, weight, bias = (rng.normal(size=s).astype(np.float32) for s in (shape, shape[1:], shape[1:]))
+    y, positive = norm_onednn.normalize(x, weight, bias, x.mean(axis=0), x.var(axis=0), 1e-5, relu=True)
     np.testing.assert_array_equal(positive, norm.pack(y > 0))
 
 
 @needs_onednn
 def test_lstm_both_ways_with_destinations() -> None:
     """A size at which oneDNN takes over: the gradients go on from its own forward pass."""
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     n, steps, width, size = 32, 16, 24, 64
     shapes = (n, steps, width), (n, size), (n, size), (4 * size, width), (4 * size, size), (4 * size,)
-    inputs = [(0.3 * draw.normal(size=shape)).astype(np.float32) for shape in shapes]
+    inputs = [(0.3 * rng.normal(size=shape)).astype(np.float32) for shape in shapes]
     hidden, cell, kept = recurrent.lstm_layer(*inputs)
     assert isinstance(kept, recurrent_onednn.Kept)
     exact = [array.astype(np.float64) for array in inputs]
     expected_hidden, expected_cell, exact_kept = recurrent.lstm_layer.reference(*exact)
     np.testing.assert_allclose(hidden, expected_hidden, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(cell, expected_cell, rtol=1e-5, atol=1e-5)
-    douts = [draw.normal(size=array.shape).astype(np.float32) for array in (hidden, cell)]
+    douts = [rng.normal(size=array.shape).astype(np.float32) for array in (hidden, cell)]
     for _ in range(2):  # twice: nothing is added to what an earlier call left
         places = tuple(np.full(shape, np.nan, np.float32) for shape in shapes[3:5])
         grads = recurrent.lstm_layer_grad(*douts, *inputs, hidden, kept, places)

@@ -71,11 +71,11 @@ import threading, numpy as np
 from dlcourse.backend.cpu import conv_onednn, recurrent_onednn
 
 def computed():
-    draw = np.random.default_rng(0)
-    x, w, y = (draw.normal(size=s).astype("f") for s in ((16, 28, 28, 30), (50, 3, 3, 30), (16, 28, 28, 50)))
+    rng = np.random.default_rng(0)
+    x, w, y = (rng.normal(size=s).astype("f") for s in ((16, 28, 28, 30), (50, 3, 3, 30), (16, 28, 28, 50)))
     found = [conv_onednn.weight_grad(y, x, w.shape, (1, 1), (1, 1), (1, 1), 1)]
     sizes = (16, 32, 64), (16, 128), (16, 128), (512, 64), (512, 128), (512,)
-    found += recurrent_onednn.forward(*(draw.normal(size=s).astype("f") for s in sizes))[:2]
+    found += recurrent_onednn.forward(*(rng.normal(size=s).astype("f") for s in sizes))[:2]
     results.append(found)
 
 results = []

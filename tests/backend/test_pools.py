@@ -1,4 +1,4 @@
-"""Memory that recorded steps write is theirs for as long as they may run, and what is kept lies elsewhere."""
+"""Memory that captured steps write is theirs for as long as they may run, and what is kept lies elsewhere."""
 
 import weakref
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dlcourse.backend.cuda import arrivals, blas, pools
+from dlcourse.backend.cuda import blas, block_counters, pools
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
 pytestmark = pytest.mark.skipif(ELSEWHERE, reason="memory is counted on the stand-in for CuPy (-p tests.fake_cupy)")
@@ -58,11 +58,11 @@ def test_another_error_is_no_lack_of_memory(xp: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_kept_lies_outside_the_pool_of_recorded_steps(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "_kept", {})
+    monkeypatch.setattr(block_counters, "_kept", {})
     pool = pools.keeping(xp, [])
     common = xp.get_default_memory_pool().total_bytes()
     with xp.cuda.using_allocator(pool.malloc):
-        counters, handle = arrivals.arrivals(xp), blas._Handle(xp)
-        assert arrivals.arrivals(xp) is counters
+        counters, handle = block_counters.block_counters(xp), blas._Handle(xp)
+        assert block_counters.block_counters(xp) is counters
     assert pool.total_bytes() == 0
     assert xp.get_default_memory_pool().total_bytes() >= common + counters.nbytes + handle.workspace.nbytes

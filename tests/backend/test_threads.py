@@ -155,9 +155,9 @@ def _arrays(value: object) -> list[np.ndarray]:
 
 def test_two_threads_of_a_user_do_not_disturb_each_other() -> None:
     """Primitives, scratch buffers and the pool are shared by the process."""
-    draw = np.random.default_rng(0)
-    inputs = [draw.normal(size=(32, 16, 16, 8)).astype(np.float32) for _ in range(2)]
-    weight, settings = draw.normal(size=(8, 3, 3, 8)).astype(np.float32), ((1, 1), (1, 1), (1, 1), 1)
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(32, 16, 16, 8)).astype(np.float32) for _ in range(2)]
+    weight, settings = rng.normal(size=(8, 3, 3, 8)).astype(np.float32), ((1, 1), (1, 1), (1, 1), 1)
     expected = [KERNELS["conv2d"].reference(x, weight, None, *settings) for x in inputs]
     wrong: list[float] = []
 

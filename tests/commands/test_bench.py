@@ -20,7 +20,7 @@ def test_the_parts_and_the_bound_are_those_of_a_step(tmp_path, capsys: pytest.Ca
     found = json.loads(capsys.readouterr().out)
     median, least, most = found["milliseconds"]
     assert 0 < least <= median <= most
-    assert {"data", "forward", "backward", "optimizer"} <= set(found["parts"])
+    assert {"data", "forward", "backward", "optimizer"} <= set(found["phases"])
     # 2 x 16 and 16 x 3 weights, a multiplication and an addition each, 32 samples, three passes
     assert found["gflops"] == pytest.approx(3 * 32 * 2 * (2 * 16 + 16 * 3) / 1e9)
     assert found["samples"] == 32 and 0 <= found["loader_share"] < 1 and found["gemm_rate"] > 0

@@ -6,7 +6,7 @@ import pytest
 
 from dlcourse import cli
 from dlcourse.data import cifar10
-from tests.data.pictures import served, small_cifar10, tar
+from tests.data.images import served, small_cifar10, tar
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def small(here, monkeypatch):
     return made
 
 
-def test_info_shows_counts_classes_channel_means_places_and_a_picture(small, here, capsys):
+def test_info_shows_counts_classes_channel_means_places_and_a_image(small, here, capsys):
     tar(here / "a.tar.gz", small.files)
     assert cli.main(["data", "info", "cifar10", "path=a.tar.gz", "split.val=5"]) == 0
     out, err = capsys.readouterr()
@@ -39,7 +39,7 @@ def test_info_shows_counts_classes_channel_means_places_and_a_picture(small, her
     assert sum(int(line[1]) for line in lines if line[:1] == ["airplane"] or line[:1] == ["truck"]) > 0
     means = next(line for line in lines if line[:2] == ["channel", "means"])
     assert all(0.3 < float(value) < 0.7 for value in means[2:5])
-    assert lines[-1] == ["picture", "cifar10_samples.png"]
+    assert lines[-1] == ["image", "cifar10_samples.png"]
     assert (here / "cifar10_samples.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -51,17 +51,17 @@ def test_info_of_tables_shows_features_and_draws_nothing(here, capsys):
     assert ["area", "m2", "20", "8.16497", "10", "30"] in [line.split() for line in out.splitlines()]
     assert ["rent", "200", "81.6497", "100", "300"] in [line.split() for line in out.splitlines()]
     assert os.listdir(here) == ["flats.csv"]
-    assert cli.main([*command, "--picture", "x.png"]) == 2
-    assert "csv has no pictures" in capsys.readouterr().err
+    assert cli.main([*command, "--image", "x.png"]) == 2
+    assert "csv has no images" in capsys.readouterr().err
 
 
-def test_the_picture_goes_where_it_is_asked_to_or_nowhere(here, capsys):
+def test_the_image_goes_where_it_is_asked_to_or_nowhere(here, capsys):
     command = ["data", "info", "synthetic_images", "samples=40", "image_size=8", "channels=1"]
-    assert cli.main([*command, "--no-picture"]) == 0
+    assert cli.main([*command, "--no-image"]) == 0
     assert os.listdir(here) == []
-    assert cli.main([*command, "--picture", "mine.png"]) == 0
+    assert cli.main([*command, "--image", "mine.png"]) == 0
     assert os.listdir(here) == ["mine.png"]
-    assert cli.main([*command, "--picture", "gone/mine.png"]) == 1
+    assert cli.main([*command, "--image", "gone/mine.png"]) == 1
     assert capsys.readouterr().err == "dlcourse: error: gone/mine.png: cannot be written: No such file or directory\n"
 
 

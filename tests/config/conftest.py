@@ -14,13 +14,13 @@ from dlcourse.types import Count, Fraction, NonNegative, Positive, Probability
 
 @dataclass
 class Cloud:
-    """Points around a centre. They have no other structure.
+    """Points around a center. They have no other structure.
 
     Args:
         samples: number of points.
         center: where they lie.
         noise: their spread,
-            in metres.
+            in meters.
     """
 
     samples: Count = 100

@@ -8,7 +8,7 @@ from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
 from dlcourse import config
-from dlcourse.config.overrides import lay_over, parse_overrides
+from dlcourse.config.overrides import apply_overrides, parse_overrides
 from dlcourse.config.writer import dump
 from dlcourse.errors import ConfigError
 from tests.config.test_writer import VALUES, same
@@ -75,7 +75,7 @@ def test_places(given: dict[str, Any]) -> None:
         "metrics.0.order": 1,
         "optimizer.schedule": None,
     }
-    laid, paths = lay_over(given, overrides)
+    laid, paths = apply_overrides(given, overrides)
     assert laid["seed"] == 3
     assert laid["data"]["samples"] == 9
     assert laid["data"]["kfold"] == {"folds": 4}
@@ -89,7 +89,7 @@ def test_places(given: dict[str, Any]) -> None:
 
 
 def test_paths_within_a_sweep(given: dict[str, Any]) -> None:
-    laid, _ = lay_over(given, {"sweep.grid.model.tag": ["a", "b"], "sweep.random.space.optimizer.lr": [1]})
+    laid, _ = apply_overrides(given, {"sweep.grid.model.tag": ["a", "b"], "sweep.random.space.optimizer.lr": [1]})
     assert laid["sweep"] == {"grid": {"model.tag": ["a", "b"]}, "random": {"space": {"optimizer.lr": [1]}}}
 
 

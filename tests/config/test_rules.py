@@ -79,7 +79,7 @@ def test_the_watched_split_is_there(given: dict[str, Any]) -> None:
     given["data"]["split"] = {"test": 0.2}
     given["train"]["best"] = {"metric": "loss"}
     assert problems(given) == {
-        "train.best.split": "there is no validation part: give data.split.val or data.kfold, or say split: train"
+        "train.best.split": "there is no validation split: give data.split.val or data.kfold, or say split: train"
     }
     given["train"]["best"]["split"] = "train"
     config.from_mapping(given)

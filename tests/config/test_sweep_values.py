@@ -46,7 +46,7 @@ def test_paths_are_those_of_the_config(given: dict[str, Any]) -> None:
 def test_rules_between_keys_hold_in_a_sweep_too(given: dict[str, Any]) -> None:
     given["train"]["best"] = {"metric": "t_distance"}
     assert problems(given, grid={"data.split.val": [0.1, 0]}) == [
-        "sweep.grid.data.split.val.1: 0: train.best.split: there is no validation part: "
+        "sweep.grid.data.split.val.1: 0: train.best.split: there is no validation split: "
         "give data.split.val or data.kfold, or say split: train"
     ]
 

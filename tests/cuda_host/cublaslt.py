@@ -115,7 +115,7 @@ class Library:
         return [target, *aux, *([_vector(what[8], target.shape[2], target.dtype)] if what[7] & 512 else [])]
 
     def _matrices(self, pointer: Any, layout: Any) -> np.ndarray:
-        """(batches, rows, columns) where they lie, by columns."""
+        """(batches, rows, columns) where they lie, column-major."""
         of = self.objects[layout.value]
         dtype = np.dtype(DTYPES[of["kind"]])
         batches, stride, itemsize = of["attributes"][5], of["attributes"][6], dtype.itemsize

@@ -53,13 +53,13 @@ def test_equal_numbers_in_texts_are_one_class(tmp_path):
     assert data.class_names == ("a", "b", "c") and data.y.tolist() == [1, 0, 1] and data.test[1].tolist() == [2, 0]
 
 
-def test_pictures_stay_bytes_and_the_test_part_is_its_own(tmp_path):
+def test_images_stay_bytes_and_the_test_part_is_its_own(tmp_path):
     random = np.random.default_rng(0)
     x = np.asfortranarray(random.integers(0, 256, (6, 4, 4, 3)).astype(np.uint8))
     path = save(tmp_path, x=x, y=np.arange(6) % 2, x_test=x[:2], y_test=np.array([0, 1]))
     data = prepare({"name": "arrays", "path": path, "split": {"val": 2}}, 0)
-    assert {name: len(part) for name, part in data.parts.items()} == {"train": 4, "val": 2, "test": 2}
-    assert data.parts["test"].x.dtype == np.uint8 and data.in_shape == (4, 4, 3) and data.out_features == 2
+    assert {name: len(part) for name, part in data.splits.items()} == {"train": 4, "val": 2, "test": 2}
+    assert data.splits["test"].x.dtype == np.uint8 and data.in_shape == (4, 4, 3) and data.out_features == 2
     np.testing.assert_array_equal(data.dataset.x, x)
 
 
@@ -83,7 +83,7 @@ def test_pictures_stay_bytes_and_the_test_part_is_its_own(tmp_path):
         ({"x": np.ones((2, 1)), "y": np.ones(2), "x_test": np.ones((2, 1))}, "x_test and y_test go together"),
         (
             {"x": np.ones((2, 1)), "y": np.ones(2), "x_test": np.ones((2, 3)), "y_test": np.ones(2)},
-            r"the test part has inputs \(3,\)",
+            r"the test split has inputs \(3,\)",
         ),
         (
             {"x": np.ones((3, 1)), "y": np.array([0, 1, 1]), "x_test": np.ones((1, 1)), "y_test": np.array([3])},
@@ -110,7 +110,7 @@ def test_labels_that_are_nearly_all_different_are_refused_unless_confirmed(tmp_p
 
 @pytest.mark.parametrize(("shape", "noted"), [((3, 32, 32), 1), ((1, 28, 20), 1), ((32, 32, 3), 0), ((3, 3, 3), 0)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_pictures_with_their_channels_first_are_noted(tmp_path, shape, noted, dtype):
+def test_images_with_their_channels_first_are_noted(tmp_path, shape, noted, dtype):
     path = save(tmp_path, x=np.zeros((4, *shape), dtype), y=np.array([0, 1, 0, 1]))
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")

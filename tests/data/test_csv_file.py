@@ -204,10 +204,10 @@ class TestMissing:
         section = {"name": "csv", "path": write(tmp_path, GAPS), "target": "rent", "missing": "mean"}
         data = prepare({**section, "split": {"train": 2, "test": 2}, "shuffle": False}, 0)
         # Training rows: (10, Delhi) and (?, Agra), the row without a target is left out.
-        np.testing.assert_array_equal(data.parts["train"].x, [[10, 0, 1], [10, 1, 0]])
-        np.testing.assert_array_equal(data.parts["test"].x, [[30, 0.5, 0.5], [60, 0, 1]])
+        np.testing.assert_array_equal(data.splits["train"].x, [[10, 0, 1], [10, 1, 0]])
+        np.testing.assert_array_equal(data.splits["test"].x, [[30, 0.5, 0.5], [60, 0, 1]])
         np.testing.assert_array_equal(data.dataset.encoder.encode({"size": "", "city": ""}), [[10, 0.5, 0.5]])
-        with pytest.raises(DataError, match="'size' has no value in the whole training part"):
+        with pytest.raises(DataError, match="'size' has no value in the whole training split"):
             path = write(tmp_path, "size,rent\n,1\n2,3\n")
             prepare({**section, "path": path, "split": {"train": 1, "test": 1}, "shuffle": False}, 0)
 
@@ -234,8 +234,8 @@ class TestTestPath:
     def test_it_is_the_test_part(self, tmp_path):
         other = write(tmp_path, "rent,rooms,city,size\n1,9,Agra,8\n", "test.csv")
         data = prepare({"name": "csv", "path": write(tmp_path, FLATS), "target": "rent", "test_path": other}, 0)
-        assert {name: len(part) for name, part in data.parts.items()} == {"train": 4, "test": 1}
-        np.testing.assert_array_equal(data.parts["test"].x, [[8, 1, 0, 0, 9]])
+        assert {name: len(part) for name, part in data.splits.items()} == {"train": 4, "test": 1}
+        np.testing.assert_array_equal(data.splits["test"].x, [[8, 1, 0, 0, 9]])
 
     def test_a_category_that_training_never_had_is_an_error(self, tmp_path):
         other = write(tmp_path, "size,city,rooms,rent\n1,Dehli,1,1\n", "test.csv")
@@ -485,8 +485,8 @@ class TestRealRents:
         assert load(path, target="median_house_value", missing="drop").x.shape == (20640 - 207, 8 + 5)
         section = {"name": "csv", "path": path, "target": "median_house_value", "missing": "mean"}
         data = prepare({**section, "split": {"train": 0.5, "test": 0.5}, "normalize": "standardize"}, 0)
-        assert len(data.parts["train"]) + len(data.parts["test"]) == 20640
-        assert np.isfinite(data.parts["test"].x).all()
+        assert len(data.splits["train"]) + len(data.splits["test"]) == 20640
+        assert np.isfinite(data.splits["test"].x).all()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from dlcourse.errors import DlcourseError
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed")
-def test_digits_are_small_pictures():
+def test_digits_are_small_images():
     data = prepare({"name": "digits", "split": {"test": 297}}, 0)
-    assert {name: len(part) for name, part in data.parts.items()} == {"train": 1500, "test": 297}
+    assert {name: len(part) for name, part in data.splits.items()} == {"train": 1500, "test": 297}
     assert data.in_shape == (8, 8, 1) and data.out_features == 10
     x = data.dataset.x
     assert x.dtype == "uint8" and x.min() == 0 and x.max() == 16

@@ -33,14 +33,14 @@ def test_a_row_more_or_less_and_a_cell_that_changed_are_found(tmp_path: Path, ch
     assert differences(before, now)
 
 
-def test_pictures_dealt_at_random_are_read_row_by_row() -> None:
+def test_images_dealt_at_random_are_read_row_by_row() -> None:
     data = prepare(IMAGES, 3)
     before = fingerprint(data)
     assert fingerprint(prepare(IMAGES, 3)) == before
-    train = data.parts["train"]
-    copy = replace(data, parts={**data.parts, "train": replace(train, x=np.asarray(train.x))})
+    train = data.splits["train"]
+    copy = replace(data, splits={**data.splits, "train": replace(train, x=np.asarray(train.x))})
     assert fingerprint(copy) == before
-    copy.parts["train"].x[5, 0, 0, 0] ^= 1
+    copy.splits["train"].x[5, 0, 0, 0] ^= 1
     assert differences(before, fingerprint(copy)) == ["train still has 36 samples, but others or with other values"]
 
 
@@ -55,8 +55,8 @@ def test_a_text_is_known_by_all_of_its_characters(tmp_path: Path) -> None:
 
 def test_another_machines_rounding_of_computed_numbers_is_no_change() -> None:
     data = prepare({"name": "polynomial_curve", "samples": 50}, 0)
-    part = data.parts["train"]
-    other = replace(data, parts={"train": replace(part, y=np.nextafter(part.y, 9.0))})
+    subset = data.splits["train"]
+    other = replace(data, splits={"train": replace(subset, y=np.nextafter(subset.y, 9.0))})
     assert fingerprint(other) == fingerprint(data)
 
 

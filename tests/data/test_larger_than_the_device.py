@@ -7,27 +7,27 @@ import pytest
 
 from dlcourse import backend
 from dlcourse.config.sections import Augment
-from dlcourse.data import Loader, Part
+from dlcourse.data import Loader, Split
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.experiment import run
 
 on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="for a GPU's memory (--device cuda)")
 
-KINDS = ["bytes", "numbers", "symbols"]
+KINDS = ["bytes", "numbers", "tokens"]
 
 
-def part(kind: str, samples: int = 23) -> Part:
-    draw = np.random.default_rng(0)
+def part(kind: str, samples: int = 23) -> Split:
+    rng = np.random.default_rng(0)
     x = {
-        "bytes": draw.integers(0, 256, (samples, 4, 5, 3)).astype(np.uint8),
-        "numbers": draw.normal(size=(samples, 7)),
-        "symbols": draw.integers(0, 9, (samples, 6)),
+        "bytes": rng.integers(0, 256, (samples, 4, 5, 3)).astype(np.uint8),
+        "numbers": rng.normal(size=(samples, 7)),
+        "tokens": rng.integers(0, 9, (samples, 6)),
     }[kind]
-    return Part(x, draw.integers(0, 4, samples), np.arange(samples))
+    return Split(x, rng.integers(0, 4, samples), np.arange(samples))
 
 
 def loader(kind: str, monkeypatch: pytest.MonkeyPatch, room: int, **settings: object) -> Loader:
-    monkeypatch.setattr(backend.Backend, "room", lambda self: room)
+    monkeypatch.setattr(backend.Backend, "data_budget_bytes", lambda self: room)
     normalizer = Normalizer(np.full(3 if kind == "bytes" else 7, 2.0), np.full(3 if kind == "bytes" else 7, 3.0))
     return Loader(part(kind), normalizer, backend.current(), "float32", 5, 3, **settings)
 
@@ -120,6 +120,6 @@ def test_a_run_is_the_same_run(device: str, tmp_path, monkeypatch) -> None:
         "train": {"batch_size": 20, "epochs": 3},
     }
     resident = run(config, device=device, folder=tmp_path / "resident", quiet=True, plots=False)
-    monkeypatch.setattr(backend.Backend, "room", lambda self: 64)
+    monkeypatch.setattr(backend.Backend, "data_budget_bytes", lambda self: 64)
     streamed = run(config, device=device, folder=tmp_path / "streamed", quiet=True, plots=False)
     assert streamed.metrics == resident.metrics

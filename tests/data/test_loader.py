@@ -10,21 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlcourse import backend
-from dlcourse.backend.kernels.pictures import WORDS, moves
+from dlcourse.backend.kernels.images import WORDS, moves
 from dlcourse.backend.random import words
 from dlcourse.config.sections import Augment
-from dlcourse.data import Loader, Normalizer, Part
+from dlcourse.data import Loader, Normalizer, Split
 from dlcourse.data import loader as loading
 from dlcourse.data.rows import Rows
 
 
-def part(samples: int) -> Part:
+def split(samples: int) -> Split:
     x = np.arange(samples, dtype=np.float64)[:, None]
-    return Part(x, 10 * x, np.arange(samples))
+    return Split(x, 10 * x, np.arange(samples))
 
 
 def loader(samples: int, batch_size: int | str, seed: int = 0, shuffle: bool = True) -> Loader:
-    data = part(samples)
+    data = split(samples)
     return Loader(data, Normalizer.fit(data.x, "none"), backend.current(), np.float64, batch_size, seed, shuffle)
 
 
@@ -81,16 +81,16 @@ def test_other_batches_of_the_same_arrays_for_evaluation():
 def test_types_on_the_device(device):
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 10)
-    data = Part(random.normal(5, 3, (10, 4)), labels, np.arange(10))
+    data = Split(random.normal(5, 3, (10, 4)), labels, np.arange(10))
     normalizer = Normalizer.fit(data.x, "standardize")
     x, y = Loader(data, normalizer, backend.current(), np.float32, 4, 0).batch(1)
     assert backend.array_module(x) is backend.array_module(y) is backend.current().xp
     assert x.dtype == np.float32 and y.dtype == np.int64
 
 
-def test_uint8_pictures_stay_bytes_on_the_device_and_come_normalised(device):
+def test_uint8_images_stay_bytes_on_the_device_and_come_normalized(device):
     random = np.random.default_rng(0)
-    data = Part(random.integers(0, 256, (10, 4, 4, 3)).astype(np.uint8), np.arange(10), np.arange(10))
+    data = Split(random.integers(0, 256, (10, 4, 4, 3)).astype(np.uint8), np.arange(10), np.arange(10))
     normalizer = Normalizer.fit(data.x, "standardize")
     it = Loader(data, normalizer, backend.current(), np.float32, 4, 0)
     assert it._x.dtype == np.uint8
@@ -103,7 +103,7 @@ def test_uint8_pictures_stay_bytes_on_the_device_and_come_normalised(device):
 
 
 def test_devices_draw_the_same_order(device):
-    data = part(30)
+    data = split(30)
     normalizer = Normalizer.fit(data.x, "none")
     here = Loader(data, normalizer, backend.current(), np.float32, 7, 5)
     there = Loader(data, normalizer, backend.get("cpu"), np.float32, 7, 5)
@@ -111,15 +111,13 @@ def test_devices_draw_the_same_order(device):
         np.testing.assert_array_equal(backend.to_host(here.batch(step)[0]), there.batch(step)[0])
 
 
-def pictures(samples: int = 20, height: int = 6, width: int = 8) -> Part:
+def images(samples: int = 20, height: int = 6, width: int = 8) -> Split:
     x = np.random.default_rng(1).integers(0, 256, (samples, height, width, 3)).astype(np.uint8)
-    return Part(x, np.arange(samples), np.arange(samples))
+    return Split(x, np.arange(samples), np.arange(samples))
 
 
-def picture_loader(
-    batch_size: int | str = 6, augment: Augment | None = None, kind: str = "standardize", **how
-) -> Loader:
-    data = how.pop("data", None) or pictures()
+def image_loader(batch_size: int | str = 6, augment: Augment | None = None, kind: str = "standardize", **how) -> Loader:
+    data = how.pop("data", None) or images()
     normalizer = Normalizer.fit(data.x, kind)
     return Loader(
         data, normalizer, backend.current(), np.float32, batch_size, how.pop("seed", 0), augment=augment, **how
@@ -133,11 +131,11 @@ def host(batch: tuple) -> tuple[np.ndarray, np.ndarray]:
 AUGMENT = Augment(flip=True, crop=2, cutout=3)
 
 
-def augmented(picture: np.ndarray, flip: bool, down: int, across: int, crop: int, hole: tuple[int, int, int]):
-    """One picture, the long way: mirror, pad, cut a window, blank a square."""
-    picture = picture[:, ::-1] if flip else picture
-    height, width, _ = picture.shape
-    padded = np.pad(picture, ((crop, crop), (crop, crop), (0, 0)))
+def augmented(image: np.ndarray, flip: bool, down: int, across: int, crop: int, hole: tuple[int, int, int]):
+    """One image, the long way: mirror, pad, cut a window, blank a square."""
+    image = image[:, ::-1] if flip else image
+    height, width, _ = image.shape
+    padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)))
     window = padded[crop + down :, crop + across :][:height, :width].copy()
     y, x, side = hole
     for row in range(y - side // 2, y - side // 2 + side):
@@ -149,16 +147,16 @@ def augmented(picture: np.ndarray, flip: bool, down: int, across: int, crop: int
 
 @given(st.builds(Augment, st.booleans(), st.integers(0, 4), st.integers(0, 5)), st.integers(0, 30), st.integers(0, 3))
 def test_augmented_batches_are_what_the_words_of_their_step_say(how, step, seed):
-    it = picture_loader(augment=how, seed=seed)
+    it = image_loader(augment=how, seed=seed)
     x, y = it.batch(step)
     draws = words(len(x) * WORDS, seed, "augment", step).reshape(-1, WORDS)
     flips, down, across, hole_y, hole_x = moves(draws, 6, 8, how.flip, how.crop)
     assert (abs(down[:, 0]) <= how.crop).all() and (abs(across[:, 0]) <= how.crop).all()
-    plain, labels = picture_loader(seed=seed).batch(step)
+    plain, labels = image_loader(seed=seed).batch(step)
     np.testing.assert_array_equal(y, labels)
-    for i, picture in enumerate(plain):
+    for i, image in enumerate(plain):
         hole = (int(hole_y[i]), int(hole_x[i]), how.cutout)
-        expected = augmented(picture, bool(flips[i]), int(down[i, 0]), int(across[i, 0]), how.crop, hole)
+        expected = augmented(image, bool(flips[i]), int(down[i, 0]), int(across[i, 0]), how.crop, hole)
         np.testing.assert_array_equal(x[i], expected)
 
 
@@ -175,14 +173,14 @@ def test_every_way_to_augment_is_drawn_and_as_often_as_it_should_be():
 
 def test_steps_and_seeds_are_augmented_differently_and_always_in_the_same_way():
     full = Augment(crop=3)
-    first = picture_loader("full", full).batch(0)[0]
-    np.testing.assert_array_equal(first, picture_loader("full", full).batch(0)[0])
-    assert (first != picture_loader("full", full).batch(1)[0]).any()
-    assert (first != picture_loader("full", full, seed=1).batch(0)[0]).any()
+    first = image_loader("full", full).batch(0)[0]
+    np.testing.assert_array_equal(first, image_loader("full", full).batch(0)[0])
+    assert (first != image_loader("full", full).batch(1)[0]).any()
+    assert (first != image_loader("full", full, seed=1).batch(0)[0]).any()
 
 
 def test_what_is_evaluated_is_not_augmented():
-    plain, varied = picture_loader(), picture_loader(augment=AUGMENT)
+    plain, varied = image_loader(), image_loader(augment=AUGMENT)
     assert any((varied.batch(step)[0] != plain.batch(step)[0]).any() for step in range(4))
     for ours, theirs in [(varied, plain), (varied.in_batches_of(7), plain.in_batches_of(7))]:
         for a, b in zip(ours.batches(), theirs.batches(), strict=True):
@@ -191,29 +189,29 @@ def test_what_is_evaluated_is_not_augmented():
 
 
 def test_augmenting_nothing_is_no_augmentation():
-    np.testing.assert_array_equal(picture_loader(augment=Augment()).batch(3)[0], picture_loader().batch(3)[0])
+    np.testing.assert_array_equal(image_loader(augment=Augment()).batch(3)[0], image_loader().batch(3)[0])
 
 
-def test_pictures_in_floating_point_are_augmented_as_bytes_are():
-    data = pictures()
-    floats = Part(data.x.astype(np.float64), data.y, data.index)
+def test_images_in_floating_point_are_augmented_as_bytes_are():
+    data = images()
+    floats = Split(data.x.astype(np.float64), data.y, data.index)
     for step in range(4):
-        ours, theirs = (picture_loader(augment=AUGMENT, data=part).batch(step)[0] for part in (floats, data))
+        ours, theirs = (image_loader(augment=AUGMENT, data=split).batch(step)[0] for split in (floats, data))
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_devices_augment_alike(device):
-    here = picture_loader(augment=AUGMENT)
+    here = image_loader(augment=AUGMENT)
     with backend.use("cpu"):
-        there = picture_loader(augment=AUGMENT)
+        there = image_loader(augment=AUGMENT)
     for step in (0, 3, 5):
         np.testing.assert_allclose(host(here.batch(step))[0], there.batch(step)[0], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["none", "standardize", "per_pixel", "mean_image", "minmax"])
-def test_each_normalisation_of_a_batch_is_that_of_the_whole(kind, device):
-    data = pictures()
-    it = picture_loader(kind=kind)
+def test_each_normalization_of_a_batch_is_that_of_the_whole(kind, device):
+    data = images()
+    it = image_loader(kind=kind)
     for step in range(4):
         x, y = host(it.batch(step))
         expected = Normalizer.fit(data.x, kind).apply(data.x[y], np.float32)
@@ -223,29 +221,29 @@ def test_each_normalisation_of_a_batch_is_that_of_the_whole(kind, device):
 
 
 def test_a_full_batch_is_made_once_unless_it_is_augmented():
-    it = picture_loader("full")
+    it = image_loader("full")
     assert it.batch(0)[0] is it.batch(5)[0]
     assert it.in_batches_of(20).batch(0)[0] is it.batch(0)[0]
     assert it.in_batches_of(7).batch(0)[0].shape[0] == 7
-    varied = picture_loader("full", AUGMENT)
+    varied = image_loader("full", AUGMENT)
     varied.batch(0)
     np.testing.assert_array_equal(varied.in_batches_of(20).batch(0)[0], it.batch(0)[0])
 
 
 @pytest.fixture
 def in_the_background(monkeypatch):
-    """Loaders of pictures make even small batches in a thread, however few cores there are."""
-    monkeypatch.setattr(loading, "WORTH_A_THREAD", 1)
+    """Loaders of images make even small batches in a thread, however few cores there are."""
+    monkeypatch.setattr(loading, "MIN_PREFETCH_SIZE", 1)
     monkeypatch.setattr(loading, "_cores", lambda: 2)
 
 
 @pytest.mark.parametrize("augment", [None, AUGMENT])
 @pytest.mark.parametrize("steps", [range(12), [0, 1, 2, 7, 8, 3, 3, 4, 0, 11]])
 def test_batches_made_in_the_background_are_the_same(in_the_background, monkeypatch, augment, steps):
-    threaded = picture_loader(augment=augment)
+    threaded = image_loader(augment=augment)
     assert threaded._ahead is not None
     monkeypatch.setattr(loading, "_cores", lambda: 1)
-    plain = picture_loader(augment=augment)
+    plain = image_loader(augment=augment)
     assert plain._ahead is None
     for step in steps:
         for ours, theirs in zip(threaded.batch(step), plain.batch(step), strict=True):
@@ -253,16 +251,16 @@ def test_batches_made_in_the_background_are_the_same(in_the_background, monkeypa
 
 
 def test_a_batch_that_is_kept_stays_as_it_is(in_the_background):
-    it = picture_loader(augment=AUGMENT)
+    it = image_loader(augment=AUGMENT)
     kept = [it.batch(step)[0] for step in range(8)]
-    again = picture_loader(augment=AUGMENT)
+    again = image_loader(augment=AUGMENT)
     for step, x in enumerate(kept):
         np.testing.assert_array_equal(x, again.batch(step)[0])
 
 
 def test_the_thread_ends_with_the_loader(in_the_background):
     before = set(threading.enumerate())
-    it = picture_loader()
+    it = image_loader()
     it.batch(0)
     (thread,) = (t for t in set(threading.enumerate()) - before if t.name.startswith("dlcourse-loader"))
     gc.disable()  # so that the end needs no garbage collection
@@ -276,31 +274,31 @@ def test_the_thread_ends_with_the_loader(in_the_background):
 
 
 def test_what_goes_wrong_in_the_background_is_raised_where_the_batch_is_asked_for(in_the_background, monkeypatch):
-    it = picture_loader()
+    it = image_loader()
     it.batch(0)
     it._ahead._coming.result()
 
     def fail(*arguments):
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(loading, "picture_batch", fail)
+    monkeypatch.setattr(loading, "image_batch", fail)
     it.batch(1)  # made before
     for _ in range(2):
         with pytest.raises(OSError, match="the disk is gone"):
             it.batch(2)
     monkeypatch.undo()
-    monkeypatch.setattr(loading, "WORTH_A_THREAD", 1)
-    np.testing.assert_array_equal(it.batch(2)[1], picture_loader().batch(2)[1])
+    monkeypatch.setattr(loading, "MIN_PREFETCH_SIZE", 1)
+    np.testing.assert_array_equal(it.batch(2)[1], image_loader().batch(2)[1])
 
 
 def test_without_a_thread_batches_are_made_where_they_are_asked_for(in_the_background, monkeypatch):
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
-    expected = picture_loader(augment=AUGMENT)
+    expected = image_loader(augment=AUGMENT)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        it = picture_loader(augment=AUGMENT)
+        it = image_loader(augment=AUGMENT)
         batches = [it.batch(0)]
     before = threading.active_count()
     batches += [it.batch(step) for step in (1, 2, 7)]  # also when threads can be started again
@@ -312,19 +310,19 @@ def test_without_a_thread_batches_are_made_where_they_are_asked_for(in_the_backg
 
 def test_features_small_batches_and_whole_parts_need_no_thread(monkeypatch):
     monkeypatch.setattr(loading, "_cores", lambda: 2)
-    assert picture_loader()._ahead is None  # small
-    monkeypatch.setattr(loading, "WORTH_A_THREAD", 1)
+    assert image_loader()._ahead is None  # small
+    monkeypatch.setattr(loading, "MIN_PREFETCH_SIZE", 1)
     assert loader(20, 5)._ahead is None
-    assert picture_loader("full")._ahead is None
-    assert picture_loader().in_batches_of(40)._ahead is None
+    assert image_loader("full")._ahead is None
+    assert image_loader().in_batches_of(40)._ahead is None
 
 
 def test_chosen_rows_of_a_larger_array_are_read_when_they_are_asked_for():
-    whole = pictures(40)
+    whole = images(40)
     index = np.arange(1, 40, 2)
-    chosen = Part(Rows(whole.x, index), whole.y[index], index)
-    copied = Part(whole.x[index], whole.y[index], index)
-    ours, theirs = picture_loader(data=chosen, augment=AUGMENT), picture_loader(data=copied, augment=AUGMENT)
+    chosen = Split(Rows(whole.x, index), whole.y[index], index)
+    copied = Split(whole.x[index], whole.y[index], index)
+    ours, theirs = image_loader(data=chosen, augment=AUGMENT), image_loader(data=copied, augment=AUGMENT)
     assert ours._x.array is whole.x
     for step in range(5):
         np.testing.assert_array_equal(ours.batch(step)[0], theirs.batch(step)[0])
@@ -334,12 +332,12 @@ def test_chosen_rows_of_a_larger_array_are_read_when_they_are_asked_for():
 
 @pytest.mark.parametrize("augment", [None, AUGMENT])
 def test_bytes_on_a_device_with_room_give_the_batches_of_bytes_on_the_host(monkeypatch, augment, device):
-    whole, index = pictures(40), np.arange(0, 40, 3)
-    data = Part(Rows(whole.x, index), whole.y[index], index)
+    whole, index = images(40), np.arange(0, 40, 3)
+    data = Split(Rows(whole.x, index), whole.y[index], index)
     loaders = []
     for room in (1 << 40, 0):
-        monkeypatch.setattr(backend.Backend, "room", lambda self, room=room: room)
-        loaders.append(picture_loader(data=data, augment=augment))
+        monkeypatch.setattr(backend.Backend, "data_budget_bytes", lambda self, room=room: room)
+        loaders.append(image_loader(data=data, augment=augment))
     resident, streamed = loaders
     assert backend.array_module(resident._x) is backend.current().xp and streamed._x is data.x
     for step in range(5):
@@ -351,16 +349,16 @@ def test_bytes_on_a_device_with_room_give_the_batches_of_bytes_on_the_host(monke
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_file_larger_than_memory_gives_batches(tmp_path, dtype):
     shape = (1 << 17, 1 << 9, 1 << 9, 3)  # 96 GiB or four times that, of which the file system stores nothing
-    x = np.memmap(tmp_path / "pictures", dtype, "w+", shape=shape)
+    x = np.memmap(tmp_path / "images", dtype, "w+", shape=shape)
     x[-1] = 7
-    data = Part(Rows(x, np.arange(0, len(x), 5)), np.zeros(26215, np.int64), np.arange(0, len(x), 5))
+    data = Split(Rows(x, np.arange(0, len(x), 5)), np.zeros(26215, np.int64), np.arange(0, len(x), 5))
     normalizer = Normalizer(np.ones(3), np.full(3, 2.0))
     tracemalloc.start()
-    for part, samples in (
+    for split, samples in (
         (data, 26215),
-        (Part(x[9:], np.zeros(len(x) - 9, np.int64), np.arange(9, len(x))), len(x) - 9),
+        (Split(x[9:], np.zeros(len(x) - 9, np.int64), np.arange(9, len(x))), len(x) - 9),
     ):
-        it = Loader(part, normalizer, backend.get("cpu"), np.float32, 4, 0)
+        it = Loader(split, normalizer, backend.get("cpu"), np.float32, 4, 0)
         assert it.samples == samples
         np.testing.assert_array_equal(it.batch(3)[0], np.full((4, *shape[1:]), -0.5, np.float32))
     np.testing.assert_array_equal(it._in_order(slice(samples - 1, samples))[0], np.full((1, *shape[1:]), 3, np.float32))

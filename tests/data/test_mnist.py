@@ -8,7 +8,7 @@ import pytest
 from dlcourse.data import Normalizer, fashion_mnist, mnist, prepare
 from dlcourse.errors import DataError
 from tests.data.conftest import REAL_DATA
-from tests.data.pictures import gzipped, idx, small_mnist, with_members
+from tests.data.images import gzipped, idx, small_mnist, with_members
 
 LABELS = "train-labels-idx1-ubyte"
 IMAGES = "train-images-idx3-ubyte"
@@ -25,12 +25,12 @@ def small(own_cache, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "classes"), [("mnist", ["0", "1"]), ("fashion_mnist", ["T-shirt/top", "trouser"])])
-def test_pictures_labels_names_and_the_official_test_part(small, tmp_path, name, classes):
+def test_images_labels_names_and_the_official_test_part(small, tmp_path, name, classes):
     path = small.write(tmp_path / "files", gzipped(small.files))
     data = prepare({"name": name, "path": str(path), "split": {"val": 2}, "shuffle": False}, 0)
-    np.testing.assert_array_equal(data.parts["train"].x, small.arrays["train_x"][:4])
-    np.testing.assert_array_equal(data.parts["val"].y, small.arrays["train_y"][4:])
-    np.testing.assert_array_equal(data.parts["test"].x, small.arrays["test_x"])
+    np.testing.assert_array_equal(data.splits["train"].x, small.arrays["train_x"][:4])
+    np.testing.assert_array_equal(data.splits["val"].y, small.arrays["train_y"][4:])
+    np.testing.assert_array_equal(data.splits["test"].x, small.arrays["test_x"])
     assert data.in_shape == (28, 28, 1) and data.out_features == 10
     assert list(data.dataset.class_names[:2]) == classes
 
@@ -49,7 +49,7 @@ def test_files_of_the_same_names_are_not_taken_for_another_set(small, tmp_path, 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (LABELS, idx(np.array([0, 1, 2, 3, 4, 10], np.uint8)), "label 10 of picture 5"),
+        (LABELS, idx(np.array([0, 1, 2, 3, 4, 10], np.uint8)), "label 10 of image 5"),
         (LABELS, idx(np.zeros(5, np.uint8)), r"has shape \(5,\), expected \(6,\)"),
         (LABELS, idx(np.zeros(6, np.uint8), (7,)), "declares 7 = 7 bytes, but 6 follow"),
         (IMAGES, idx(np.zeros((6, 28, 28), np.uint8), (1 << 20, 1 << 20, 1)), "= 1099511627776 bytes, but 4704"),

@@ -1,4 +1,4 @@
-"""Normalising: features come to a common scale, constants do no harm, and the way back is exact."""
+"""Normalizing: features come to a common scale, constants do no harm, and the way back is exact."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_shift_and_scale_lead_back(x, kind):
     np.testing.assert_allclose(normalizer.shift + normalizer.scale * normalizer.apply(x), x, rtol=1e-9, atol=1e-6)
 
 
-def test_pictures_are_normalised_by_channel_without_overflow():
+def test_images_are_normalized_by_channel_without_overflow():
     x = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3)).astype(np.uint8)
     x[..., 1] = 255
     normalizer = Normalizer.fit(x, "standardize")
@@ -48,23 +48,21 @@ def test_pictures_are_normalised_by_channel_without_overflow():
     np.testing.assert_allclose(normalizer.scale, [x[..., 0].std(), 1, x[..., 2].std()])
 
 
-pictures = arrays.arrays(
-    np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3))
-)
+images = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(1, 3)))
 
 
-@given(pictures)
+@given(images)
 def test_statistics_of_each_pixel(x):
     wide = x.astype(np.float64)
     mean, std, same = wide.mean(axis=0), wide.std(axis=0), np.ptp(wide, axis=0) == 0
-    centred, standard = Normalizer.fit(x, "mean_image"), Normalizer.fit(x, "per_pixel")
-    np.testing.assert_allclose(centred.shift, mean, rtol=1e-14)
-    assert (centred.scale == 1).all() and centred.shift.shape == x.shape[1:]
+    centered, standard = Normalizer.fit(x, "mean_image"), Normalizer.fit(x, "per_pixel")
+    np.testing.assert_allclose(centered.shift, mean, rtol=1e-14)
+    assert (centered.scale == 1).all() and centered.shift.shape == x.shape[1:]
     np.testing.assert_allclose(standard.shift, mean, rtol=1e-14)
     np.testing.assert_allclose(standard.scale, np.where(same, 1, std), rtol=1e-12)
 
 
-@given(pictures, st.sampled_from(["standardize", "per_pixel", "mean_image", "minmax"]))
+@given(images, st.sampled_from(["standardize", "per_pixel", "mean_image", "minmax"]))
 def test_bytes_have_the_statistics_of_the_same_numbers(x, kind):
     ours, theirs = Normalizer.fit(x, kind), Normalizer.fit(x.astype(np.float64), kind)
     np.testing.assert_allclose(ours.shift, theirs.shift, rtol=1e-12, atol=1e-12)

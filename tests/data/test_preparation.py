@@ -1,4 +1,4 @@
-"""prepare: from a section of the config to split, normalised data."""
+"""prepare: from a section of the config to split, normalized data."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ IMAGES = {"name": "synthetic_images", "samples": 60, "image_size": 8}
 
 
 def sizes(data):
-    return {name: len(part) for name, part in data.parts.items()}
+    return {name: len(split) for name, split in data.splits.items()}
 
 
 def test_defaults_put_everything_into_training_as_it_is():
@@ -27,17 +27,17 @@ def test_defaults_put_everything_into_training_as_it_is():
 def test_parts_are_the_rows_that_their_index_names():
     data = prepare({**CURVE, "split": {"train": 0.6, "val": 0.2, "test": 0.2}}, 0)
     assert sizes(data) == {"train": 30, "val": 10, "test": 10}
-    for part in data.parts.values():
-        np.testing.assert_array_equal(part.x, data.dataset.x[part.index])
-        np.testing.assert_array_equal(part.y, data.dataset.y[part.index])
-    together = np.concatenate([part.index for part in data.parts.values()])
+    for split in data.splits.values():
+        np.testing.assert_array_equal(split.x, data.dataset.x[split.index])
+        np.testing.assert_array_equal(split.y, data.dataset.y[split.index])
+    together = np.concatenate([split.index for split in data.splits.values()])
     assert sorted(together) == list(range(50))
 
 
 def test_the_normalizer_sees_the_training_part_alone():
     section = {**CLASSES, "split": {"train": 30, "test": 30}, "limit": {"train": 20}, "normalize": "standardize"}
     data = prepare(section, 0)
-    train = data.parts["train"].x
+    train = data.splits["train"].x
     assert len(train) == 20
     np.testing.assert_allclose(data.normalizer.shift, train.mean(axis=0))
     np.testing.assert_allclose(data.normalizer.scale, train.std(axis=0))
@@ -47,19 +47,19 @@ def test_the_normalizer_sees_the_training_part_alone():
 def test_limit_takes_the_first_in_the_files_own_order():
     section = {**CURVE, "split": {"train": 0.6, "val": 0.4}}
     whole, limited = prepare(section, 0), prepare({**section, "limit": {"train": 7, "val": 1000}}, 0)
-    np.testing.assert_array_equal(limited.parts["train"].index, whole.parts["train"].index[:7])
-    np.testing.assert_array_equal(limited.parts["val"].index, whole.parts["val"].index)
+    np.testing.assert_array_equal(limited.splits["train"].index, whole.splits["train"].index[:7])
+    np.testing.assert_array_equal(limited.splits["val"].index, whole.splits["val"].index)
 
 
 def test_folds_share_what_the_test_part_leaves():
     section = {**CURVE, "split": {"train": 0.6, "val": 0.2, "test": 0.2}}
     folds = [prepare({**section, "kfold": {"folds": 4, "fold": fold}}, 0) for fold in range(4)]
-    test = folds[0].parts["test"].index
+    test = folds[0].splits["test"].index
     assert len(test) == 10
     for data in folds:
         assert sizes(data) == {"train": 30, "val": 10, "test": 10}
-        np.testing.assert_array_equal(data.parts["test"].index, test)
-    held = np.concatenate([data.parts["val"].index for data in folds])
+        np.testing.assert_array_equal(data.splits["test"].index, test)
+    held = np.concatenate([data.splits["val"].index for data in folds])
     assert sorted([*held, *test]) == list(range(50))
 
 
@@ -67,8 +67,8 @@ def test_stratified_splits_and_folds():
     section = {**CLASSES, "stratify": True, "split": {"test": 0.25}, "kfold": {"folds": 3}}
     data = prepare(section, 0)
     whole = np.bincount(data.dataset.y)
-    np.testing.assert_allclose(np.bincount(data.parts["test"].y), whole / 4, atol=1)
-    np.testing.assert_allclose(np.bincount(data.parts["val"].y), whole / 4, atol=1.34)
+    np.testing.assert_allclose(np.bincount(data.splits["test"].y), whole / 4, atol=1)
+    np.testing.assert_allclose(np.bincount(data.splits["val"].y), whole / 4, atol=1.34)
     with pytest.raises(ConfigError, match="needs classes, but this data set is for regression"):
         prepare({**CURVE, "stratify": True}, 0)
 
@@ -77,23 +77,23 @@ def test_a_test_part_of_its_own_is_the_test_part():
     section = {**CURVE, "test_range": [1, 2], "test_samples": 8}
     data = prepare({**section, "split": {"val": 0.2}, "limit": {"test": 5}}, 0)
     assert sizes(data) == {"train": 40, "val": 10, "test": 5}
-    np.testing.assert_array_equal(data.parts["test"].x, data.dataset.test[0][:5])
-    with pytest.raises(ConfigError, match="data.split.test: this data set brings a test part of its own"):
+    np.testing.assert_array_equal(data.splits["test"].x, data.dataset.test[0][:5])
+    with pytest.raises(ConfigError, match="data.split.test: this data set brings a test split of its own"):
         prepare({**section, "split": {"test": 0.2}}, 0)
 
 
 def test_the_split_depends_on_the_seed_and_the_draw_on_the_sets_own():
     section = {**CURVE, "split": {"val": 0.5}}
     first, other, own = prepare(section, 1), prepare(section, 2), prepare({**section, "seed": 2}, 1)
-    assert (first.parts["val"].index != other.parts["val"].index).any()
-    np.testing.assert_array_equal(first.parts["val"].index, own.parts["val"].index)
+    assert (first.splits["val"].index != other.splits["val"].index).any()
+    np.testing.assert_array_equal(first.splits["val"].index, own.splits["val"].index)
     np.testing.assert_array_equal(other.dataset.x, own.dataset.x)
 
 
 def test_unshuffled_parts_are_views_of_the_file():
     data = prepare({**CURVE, "shuffle": False, "split": {"train": 30, "val": 20}}, 0)
-    assert all(np.shares_memory(part.x, data.dataset.x) for part in data.parts.values())
-    np.testing.assert_array_equal(data.parts["val"].index, np.arange(30, 50))
+    assert all(np.shares_memory(split.x, data.dataset.x) for split in data.splits.values())
+    np.testing.assert_array_equal(data.splits["val"].index, np.arange(30, 50))
 
 
 def test_folds_share_the_training_samples_that_the_limit_leaves():
@@ -101,30 +101,30 @@ def test_folds_share_the_training_samples_that_the_limit_leaves():
     folds = [prepare({**section, "kfold": {"folds": 5, "fold": fold}}, 0) for fold in range(5)]
     for number, data in enumerate(folds):
         assert sizes(data) == {"train": 16, "val": 4, "test": 3}
-        np.testing.assert_array_equal(data.parts["val"].index, np.arange(4 * number, 4 * number + 4))
-        assert sorted([*data.parts["train"].index, *data.parts["val"].index]) == list(range(20))
+        np.testing.assert_array_equal(data.splits["val"].index, np.arange(4 * number, 4 * number + 4))
+        assert sorted([*data.splits["train"].index, *data.splits["val"].index]) == list(range(20))
 
 
 def test_the_homeworks_split_is_the_files_order_with_the_last_for_validation():
     data = prepare({**IMAGES, "split": {"val": 10}, "shuffle": False}, 0)
-    np.testing.assert_array_equal(data.parts["train"].index, np.arange(50))
-    np.testing.assert_array_equal(data.parts["val"].index, np.arange(50, 60))
+    np.testing.assert_array_equal(data.splits["train"].index, np.arange(50))
+    np.testing.assert_array_equal(data.splits["val"].index, np.arange(50, 60))
 
 
-def test_shuffled_pictures_are_not_copied():
+def test_shuffled_images_are_not_copied():
     data = prepare({**IMAGES, "split": {"val": 10, "test": 10}}, 0)
-    for part in data.parts.values():
-        assert isinstance(part.x, Rows) and part.x.array is data.dataset.x
-        np.testing.assert_array_equal(np.asarray(part.x), data.dataset.x[part.index])
-        np.testing.assert_array_equal(part.y, data.dataset.y[part.index])
+    for split in data.splits.values():
+        assert isinstance(split.x, Rows) and split.x.array is data.dataset.x
+        np.testing.assert_array_equal(np.asarray(split.x), data.dataset.x[split.index])
+        np.testing.assert_array_equal(split.y, data.dataset.y[split.index])
 
 
-def test_augmentation_is_for_pictures_and_leaves_some_of_them():
+def test_augmentation_is_for_images_and_leaves_some_of_them():
     assert prepare(IMAGES, 0).augment is None
     assert prepare({**IMAGES, "augment": {"flip": True, "crop": 2}}, 0).augment == Augment(flip=True, crop=2)
-    with pytest.raises(ConfigError, match=r"data.augment: needs pictures .* a sample here is \(1,\)"):
+    with pytest.raises(ConfigError, match=r"data.augment: needs images .* a sample here is \(1,\)"):
         prepare({**CURVE, "augment": {"flip": True}}, 0)
-    with pytest.raises(ConfigError, match="data.augment.cutout: 8 pixels of 8 x 8 leave no picture"):
+    with pytest.raises(ConfigError, match="data.augment.cutout: 8 pixels of 8 x 8 leave no image"):
         prepare({**IMAGES, "augment": {"cutout": 8}}, 0)
 
 

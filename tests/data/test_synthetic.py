@@ -134,14 +134,14 @@ class TestImages:
         data = load("synthetic_images", noise=0.0, shift=0)
         np.testing.assert_array_equal(data.x, data.x[:, :, ::-1])
 
-    def test_negatives_stand_on_the_other_side_of_grey(self):
+    def test_negatives_stand_on_the_other_side_of_gray(self):
         positive = load("synthetic_images", noise=0.0, shift=0, negatives=0.0).x.astype(int)
         negative = load("synthetic_images", noise=0.0, shift=0, negatives=1.0).x.astype(int)
         inside = (positive > 0) & (positive < 255) & (negative > 0) & (negative < 255)
         assert np.abs(positive + negative - 256)[inside].max() <= 1
 
     def test_a_small_net_learns_what_a_linear_classifier_cannot(self):
-        pytest.importorskip("sklearn", reason="scikit-learn judges how hard the pictures are")
+        pytest.importorskip("sklearn", reason="scikit-learn judges how hard the images are")
         from sklearn.linear_model import RidgeClassifier
         from sklearn.neural_network import MLPClassifier
 

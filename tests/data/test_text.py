@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dlcourse import backend, cli
-from dlcourse.data import Data, loader_of, prepare
+from dlcourse.data import Data, make_loader, prepare
 from dlcourse.data.text import decode, encode
 from dlcourse.errors import ConfigError, DataError
 
@@ -27,29 +27,29 @@ def data(path: str, context: int = 8, **section) -> Data:
 
 def loader(found: Data, batch_size: int = 4, seed: int = 0, split: str = "train"):
     shuffle = split == "train"
-    return loader_of(found.parts[split], found.normalizer, backend.get("cpu"), "float32", batch_size, seed, shuffle)
+    return make_loader(found.splits[split], found.normalizer, backend.get("cpu"), "float32", batch_size, seed, shuffle)
 
 
-def said(found: Data, symbols: np.ndarray) -> str:
-    return decode(symbols.reshape(-1), list(found.dataset.class_names))
+def said(found: Data, tokens: np.ndarray) -> str:
+    return decode(tokens.reshape(-1), list(found.dataset.class_names))
 
 
 def test_parts_follow_one_another_and_windows_stay_within(path: str) -> None:
     found = data(path, split={"val": 0.2, "test": 0.1})
-    assert list(found.parts) == ["train", "val", "test"]
-    stretches = [said(found, part.symbols) for part in found.parts.values()]
+    assert list(found.splits) == ["train", "val", "test"]
+    stretches = [said(found, subset.tokens) for subset in found.splits.values()]
     assert "".join(stretches) == TEXT
     assert [len(stretch) for stretch in stretches] == [
         len(TEXT) - round(0.2 * len(TEXT)) - round(0.1 * len(TEXT)), round(0.2 * len(TEXT)), round(0.1 * len(TEXT))
     ]  # fmt: skip
-    for part, stretch in zip(found.parts.values(), stretches, strict=True):
-        windows, context = part.x.shape
-        assert part.y.shape == (windows, context) and context == 8
-        # Side by side from the start, and each target the character after: the last one is still the part's own.
-        assert said(found, part.x) == stretch[: windows * 8] and said(found, part.y) == stretch[1 : windows * 8 + 1]
+    for subset, stretch in zip(found.splits.values(), stretches, strict=True):
+        windows, context = subset.x.shape
+        assert subset.y.shape == (windows, context) and context == 8
+        # Side by side from the start, and each target the character after: the last one is still the split's own.
+        assert said(found, subset.x) == stretch[: windows * 8] and said(found, subset.y) == stretch[1 : windows * 8 + 1]
         assert len(stretch) - windows * 8 <= (16 if stretch is stretches[0] else 8)
         for row in (0, windows - 1):
-            assert said(found, part.x[row]) == TEXT[part.index[row] : part.index[row] + 8]
+            assert said(found, subset.x[row]) == TEXT[subset.index[row] : subset.index[row] + 8]
 
 
 def test_sizes_of_input_and_output_come_from_the_text(path: str) -> None:
@@ -65,7 +65,7 @@ def test_a_training_batch_is_windows_of_the_training_part(path: str, context: in
     found = data(path, context, split={"val": 0.3})
     it = loader(found, batch, seed)
     x, y = it.batch(step)
-    train = TEXT[: len(found.parts["train"].symbols)]
+    train = TEXT[: len(found.splits["train"].tokens)]
     assert x.dtype == y.dtype == np.int64 and x.shape == y.shape and x.shape[1] == context
     for inputs, targets in zip(x, y, strict=True):
         window = said(found, inputs) + said(found, targets[-1:])
@@ -98,37 +98,39 @@ def test_evaluation_sees_the_whole_part_in_order(path: str) -> None:
     found = data(path, split={"val": 0.2})
     for it in (loader(found, 3, split="val"), loader(found, 3).in_batches_of(5)):
         x, y = (np.concatenate(arrays) for arrays in zip(*it.batches(), strict=True))
-        part = found.parts["val" if len(x) == len(found.parts["val"]) else "train"]
-        np.testing.assert_array_equal(x, part.x)
-        np.testing.assert_array_equal(y, part.y)
+        subset = found.splits["val" if len(x) == len(found.splits["val"]) else "train"]
+        np.testing.assert_array_equal(x, subset.x)
+        np.testing.assert_array_equal(y, subset.y)
 
 
 def test_the_vocabulary_is_the_training_parts(tmp_path: Path) -> None:
     path = str(tmp_path / "t.txt")
     Path(path).write_text("abababababababcabab" + "abzab", encoding="utf-8")
-    with pytest.raises(DataError, match=r"the val part has characters .* 'z' \(character 21 of the file.*min_count: 1"):
+    with pytest.raises(
+        DataError, match=r"the val split has characters .* 'z' \(character 21 of the file.*min_count: 1"
+    ):
         data(path, 2, split={"val": 5})
     marked = data(path, 2, split={"val": 5}, min_count=1)
     assert marked.dataset.class_names == ("a", "b", "c", "<unk>")
-    assert said(marked, marked.parts["val"].symbols) == "ab<unk>ab"
+    assert said(marked, marked.splits["val"].tokens) == "ab<unk>ab"
     rare = data(path, 2, split={"val": 5}, min_count=2)
     assert rare.dataset.class_names == ("a", "b", "<unk>")
-    assert said(rare, rare.parts["train"].symbols) == "abababababababcabab".replace("c", "<unk>")
+    assert said(rare, rare.splits["train"].tokens) == "abababababababcabab".replace("c", "<unk>")
 
 
 def test_limits_count_windows(path: str) -> None:
     found = data(path, split={"val": 0.3}, limit={"train": 5, "val": 2})
-    assert [len(part) for part in found.parts.values()] == [5, 2]
+    assert [len(subset) for subset in found.splits.values()] == [5, 2]
     it = loader(found, 2)
     assert said(found, np.concatenate([it.batch(step)[0] for step in range(30)])).count("\n")
-    assert len(found.parts["train"].symbols) <= 6 * 8
+    assert len(found.splits["train"].tokens) <= 6 * 8
 
 
-@pytest.mark.parametrize(("context", "sizes", "part"), [(600, {}, "train"), (60, {"val": 60}, "val")])
-def test_a_part_shorter_than_a_window(path: str, context: int, sizes: dict, part: str) -> None:
-    with pytest.raises(DataError, match=f"the {part} part has .* characters; a window of data.context = {context}"):
+@pytest.mark.parametrize(("context", "sizes", "subset"), [(600, {}, "train"), (60, {"val": 60}, "val")])
+def test_a_part_shorter_than_a_window(path: str, context: int, sizes: dict, subset: str) -> None:
+    with pytest.raises(DataError, match=f"the {subset} split has .* characters; a window of data.context = {context}"):
         data(path, context, split=sizes)
-    data(path, context - 1 if part == "val" else 400, split=sizes)
+    data(path, context - 1 if subset == "val" else 400, split=sizes)
 
 
 def test_files_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,5 +159,5 @@ def test_keys_without_a_meaning_for_symbols(path: str, keys: dict) -> None:
 def test_info_counts_characters(path: str, capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["data", "info", "text", f"path={path}", "split.val=0.2", "context=8"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["train", "val"] in lines and lines[-1][:2] == [str(len(set(TEXT))), "symbols;"]
+    assert ["train", "val"] in lines and lines[-1][:2] == [str(len(set(TEXT))), "tokens;"]
     assert any(line[:1] == ["\\n"] for line in lines)

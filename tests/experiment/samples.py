@@ -36,7 +36,7 @@ NET: dict[str, Any] = {
 
 PICTURES: dict[str, Any] = {
     **NET,
-    "name": "pictures",
+    "name": "images",
     "data": {
         "name": "synthetic_images",
         "samples": 120,

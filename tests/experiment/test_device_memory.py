@@ -23,7 +23,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     ones = backend.current().xp.ones((2, 2), dtype="f")
     blas.gemm(ones, ones)  # the handle's workspace comes first
     monkeypatch.setattr(fake_cupy._Memory, "most", 4 * 512 * 20)
-    # A picture's 15,000 points have arrays of their own; this is about batches.
+    # An image's 15,000 points have arrays of their own; this is about batches.
     monkeypatch.setattr("dlcourse.experiment.session.write_predictions", lambda *_: None)
 
 

@@ -38,15 +38,15 @@ def test_divergence_is_an_error() -> None:
 def test_columns_that_depend_on_each_other_are_found_whatever_the_precision(
     tmp_path, normalize: str, model: str, columns: str
 ) -> None:
-    draw = np.random.default_rng(0)
-    first = draw.normal(50, 20, size=(80, 1))
+    rng = np.random.default_rng(0)
+    first = rng.normal(50, 20, size=(80, 1))
     more = {
-        "one-hot": np.eye(3)[draw.integers(3, size=80)],
+        "one-hot": np.eye(3)[rng.integers(3, size=80)],
         "twice": 0.3 * first,
         "constant": np.full((80, 1), 0.1),
-        "more than rows": draw.normal(size=(80, 90)),
+        "more than rows": rng.normal(size=(80, 90)),
     }[columns]
-    y = 10 * first + draw.normal(scale=20, size=(80, 1))
+    y = 10 * first + rng.normal(scale=20, size=(80, 1))
     np.savez(tmp_path / "data.npz", x=np.concatenate([first, more], axis=1), y=y)
     config = {
         "data": {"name": "arrays", "path": str(tmp_path / "data.npz"), "normalize": normalize, "split": {"test": 0.2}},

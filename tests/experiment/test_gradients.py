@@ -37,7 +37,7 @@ CASES = {
         "loss": "cross_entropy",
         "metrics": ["accuracy"],
     },
-    "pictures": {
+    "images": {
         **changed(NET, data={}, optimizer={"schedule": None}),
         "data": {"name": "synthetic_images", "samples": 40, "classes": 3, "image_size": 8},
         "model": "softmax",

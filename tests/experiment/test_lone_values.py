@@ -9,7 +9,7 @@ import pytest
 
 import dlcourse as dl
 from dlcourse import backend, cli, nn, registry
-from dlcourse.data import Loader, Normalizer, Part
+from dlcourse.data import Loader, Normalizer, Split
 from dlcourse.errors import ConfigError
 from dlcourse.models.base import Model
 from dlcourse.registry import register
@@ -73,11 +73,11 @@ def test_what_has_no_batch_of_one_runs(overrides: dict, tmp_path: Path) -> None:
     dl.run(CONFIG, overrides=overrides, out=tmp_path, quiet=True, plots=False)
 
 
-def test_a_picture_alone_has_values_enough(tmp_path: Path) -> None:
-    pictures = {"data": {"name": "synthetic_images", "samples": 9, "classes": 3, "image_size": 8}}
-    pictures["data"]["split"] = {"train": 1.0}
+def test_a_image_alone_has_values_enough(tmp_path: Path) -> None:
+    images = {"data": {"name": "synthetic_images", "samples": 9, "classes": 3, "image_size": 8}}
+    images["data"]["split"] = {"train": 1.0}
     net = {"model": {"name": "cnn", "channels": [2], "hidden": [], "kernel_size": 3, "batch_norm": True}}
-    dl.run(CONFIG | pictures | net, overrides={"train.batch_size": 4}, out=tmp_path, quiet=True, plots=False)
+    dl.run(CONFIG | images | net, overrides={"train.batch_size": 4}, out=tmp_path, quiet=True, plots=False)
 
 
 def test_validate_finds_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_the_last_batch_is_left_out(device_resident: bool, shuffle: bool, device
     x = np.arange(70, dtype="float64").reshape(35, 2)
     if not device_resident:
         x = x.astype("uint8")[:, None, :, None]
-    part = Part(x, np.arange(35), np.arange(35))
+    part = Split(x, np.arange(35), np.arange(35))
     settings = Normalizer.fit(x, "none"), backend.current(), np.float32, 8, 3, shuffle, None, True
     loader = Loader(part, *settings)
     assert (loader.steps_per_epoch, loader.samples_per_epoch, loader.samples) == (4, 32, 35)

@@ -27,10 +27,10 @@ def test_only_the_parts_named_are_measured(tmp_path, parts: list[str]) -> None:
     assert result.metrics == {part: whole[part] for part in parts}
 
 
-def test_pictures_come_from_a_part_that_is_measured(tmp_path) -> None:
-    pictures = {"name": "synthetic_images", "samples": 60, "classes": 3, "image_size": 4}
+def test_images_come_from_a_part_that_is_measured(tmp_path) -> None:
+    images = {"name": "synthetic_images", "samples": 60, "classes": 3, "image_size": 4}
     config = CONFIG | {
-        "data": pictures | {"split": {"val": 20, "test": 20}},
+        "data": images | {"split": {"val": 20, "test": 20}},
         "model": "softmax",
         "loss": "cross_entropy",
         "optimizer": {"name": "sgd", "lr": 0.1},
@@ -66,11 +66,11 @@ def test_validate_and_a_sweep_say_that_the_test_part_chooses(tmp_path, capsys) -
     assert "ok\n" in (said := capsys.readouterr().out) and "note: train.best chooses the best weights by the te" in said
     swept = run_sweep(config | {"sweep": {"grid": {"optimizer.ridge": [0.0, 1.0]}}}, out=tmp_path, plots=False)
     assert swept.best["split"] == "test" and swept.best["value"] == min(p.metrics["test.mse"] for p in swept.points)
-    assert "note: the test part has chosen" in capsys.readouterr().out
+    assert "note: the test split has chosen" in capsys.readouterr().out
 
 
 def test_a_split_that_is_not_there_cannot_choose(tmp_path) -> None:
     data = CONFIG["data"] | {"split": {"val": 0.2}}
-    with pytest.raises(ConfigError, match="there is no test part, only: train, val"):
+    with pytest.raises(ConfigError, match="there is no test split, only: train, val"):
         dl.run(CONFIG | {"data": data, "train": {"best": {"metric": "mse", "split": "test"}}}, out=tmp_path)
     assert not list(tmp_path.iterdir())

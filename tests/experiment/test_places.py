@@ -53,7 +53,7 @@ ZIP = "sweep:\n  zip:\n    seed: [1, 2]\n    data.split.test:\n      [0.1, 100]\
         # found when the data are there
         (change("train: 30", "train: 300"), [], "c.yaml:11: data.split: asks for 320 samples, but there are 60"),
         (change("split:\n    train: 30\n    val: 10\n    test: 10", "kfold: {folds: 90}"), [], "c.yaml:11: data.kf"),
-        (change("normalize: none", "augment:\n    flip: true"), [], "c.yaml:9: data.augment: needs pictures"),
+        (change("normalize: none", "augment:\n    flip: true"), [], "c.yaml:9: data.augment: needs images"),
         (change("k: 2", "k: 9"), [], "c.yaml:26: metrics.1: metric top_k: k = 9 is more than the 3 classes"),
         (change("    - 8\n    - 8", "    - 8\n    - 900000000000"), [], "c.yaml:15: model: a layer of 90000"),
         (change("lr: 0.1", "lr: 0.1\n  nesterov: true"), [], "c.yaml:21: optimizer: nesterov needs"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcourse.training.checkpoint import read
+from dlcourse.training.checkpoints.file_format import read
 
 from .samples import LINE, NET, changed, dlcourse, only_run, same_run, start, write
 

@@ -6,8 +6,8 @@ import pytest
 from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Interrupted, UserError
 from dlcourse.experiment import run
 from dlcourse.experiment.identity import config_hash
-from dlcourse.training.checkpoint import read
-from dlcourse.training.checkpointing import Checkpointing
+from dlcourse.training.checkpoints.callback import Checkpointing
+from dlcourse.training.checkpoints.file_format import read
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.step import TrainStep
 
@@ -74,7 +74,7 @@ def test_before_the_first_checkpoint_it_starts_over(tmp_path: Path, monkeypatch)
     same_run(whole, broken)
 
 
-def test_augmented_pictures_go_on_too(tmp_path: Path, monkeypatch) -> None:
+def test_augmented_images_go_on_too(tmp_path: Path, monkeypatch) -> None:
     config = changed(PICTURES, train={"epochs": 6, "checkpoint_every": 4})
     whole = go(config, tmp_path / "whole").folder
     broken = killed_at(monkeypatch, config, tmp_path / "broken", 7, 18)

@@ -14,7 +14,7 @@ from dlcourse.errors import ConfigError, DivergenceError, OutOfMemoryError, User
 from dlcourse.experiment import load_run, run
 from dlcourse.plots.run_view import RunView
 from dlcourse.sweeps.point import read_outcome
-from dlcourse.training.checkpoint import read
+from dlcourse.training.checkpoints.file_format import read
 from dlcourse.training.folder import RunFolder
 
 from .samples import LINE, NET, changed, lines, write
@@ -283,16 +283,16 @@ def test_drawing_may_fail_and_the_run_is_done(tmp_path: Path, monkeypatch, capsy
     from dlcourse import plots
 
     def broken(*_: object) -> None:
-        raise ValueError("no such colour")
+        raise ValueError("no such color")
 
     monkeypatch.setattr(plots, "draw", broken)
     result = run(LINE, out=tmp_path)
     assert RunFolder(result.folder).read_result()["status"] == "done"
-    assert "the pictures could not be drawn: ValueError: no such colour" in capsys.readouterr().out
-    ours = UserError("no room for pictures")
+    assert "the images could not be drawn: ValueError: no such color" in capsys.readouterr().out
+    ours = UserError("no room for images")
     monkeypatch.setattr("dlcourse.plots.draw", lambda *_: (_ for _ in ()).throw(ours))
     run(LINE, out=tmp_path)
-    assert "the pictures could not be drawn: no room for pictures (" in capsys.readouterr().out
+    assert "the images could not be drawn: no room for images (" in capsys.readouterr().out
 
 
 def test_what_is_said_is_logged_with_the_time(tmp_path: Path, capsys) -> None:
@@ -308,7 +308,7 @@ def test_what_is_said_is_logged_with_the_time(tmp_path: Path, capsys) -> None:
     assert "metrics of the last weights" in (quiet.folder / "log.txt").read_text()
 
 
-def test_pictures_and_report_are_drawn_at_the_end(tmp_path: Path) -> None:
+def test_images_and_report_are_drawn_at_the_end(tmp_path: Path) -> None:
     result = run(LINE, out=tmp_path, quiet=True)
     assert list((result.folder / "plots").glob("*.png"))
     assert (result.folder / "report.html").stat().st_size > 10_000

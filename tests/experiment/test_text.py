@@ -35,27 +35,27 @@ def verses(path: Path, model: str, **train) -> dict:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+def learned(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp(request.param)
     return run(verses(folder, request.param), out=folder, plots=False, quiet=True)
 
 
-def test_a_repetitive_text_is_learnt(learnt) -> None:
-    found = learnt.metrics["val"]
+def test_a_repetitive_text_is_learned(learned) -> None:
+    found = learned.metrics["val"]
     # Only a window's first characters leave open where in the verse it lies; chance is 3.3 nats.
     assert found["cross_entropy"] < 0.4 and found["accuracy"] > 0.85
     assert found["perplexity"] == pytest.approx(np.exp(found["cross_entropy"]))
     assert found["bits_per_character"] == pytest.approx(found["cross_entropy"] / np.log(2))
-    assert evaluate_run(load_run(learnt.folder), "val") == {"val": found}
-    with np.load(learnt.folder / "predictions.npz") as arrays:
+    assert evaluate_run(load_run(learned.folder), "val") == {"val": found}
+    with np.load(learned.folder / "predictions.npz") as arrays:
         assert arrays["val_y"].shape == arrays["val_output"].shape[:1]
         assert (arrays["val_output"].argmax(axis=1) == arrays["val_y"]).mean() == pytest.approx(found["accuracy"])
 
 
-def test_a_text_is_continued(learnt, capsys: pytest.CaptureFixture) -> None:
-    assert main(["predict", str(learnt.folder), VERSE, "--length", "40", "--temperature", "0"]) == 0
+def test_a_text_is_continued(learned, capsys: pytest.CaptureFixture) -> None:
+    assert main(["predict", str(learned.folder), VERSE, "--length", "40", "--temperature", "0"]) == 0
     assert capsys.readouterr().out == (VERSE * 3)[: len(VERSE) + 40] + "\n"
-    trained = load_run(learnt.folder)
+    trained = load_run(learned.folder)
     drawn = [continue_text(trained, "r", 60, 2.0, seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0]) == 60
     assert continue_text(trained, "r", 20, 2.0) == drawn[0][:20]
@@ -70,8 +70,8 @@ def test_a_text_is_continued(learnt, capsys: pytest.CaptureFixture) -> None:
         ("a", ["--temperature", "nan"], "at least 0"),
     ],
 )
-def test_what_cannot_be_continued(learnt, text: str, more: list[str], message: str, capsys) -> None:
-    assert main(["predict", str(learnt.folder), text, *more]) == 2
+def test_what_cannot_be_continued(learned, text: str, more: list[str], message: str, capsys) -> None:
+    assert main(["predict", str(learned.folder), text, *more]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -88,9 +88,9 @@ def test_resuming_a_text_ends_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     assert rest.metrics == whole.metrics
 
 
-def test_a_batch_of_text_is_memorised(tmp_path: Path) -> None:
+def test_a_batch_of_text_is_memorized(tmp_path: Path) -> None:
     from dlcourse import backend, config
-    from dlcourse.experiment.trials import overfit
+    from dlcourse.experiment.sanity_checks import overfit
     from dlcourse.training.log import Log
 
     (tmp_path / "noise.txt").write_text("".join(np.random.default_rng(0).choice(list("abcdefgh"), 400)))
@@ -98,13 +98,13 @@ def test_a_batch_of_text_is_memorised(tmp_path: Path) -> None:
     given["data"] |= {"path": str(tmp_path / "noise.txt"), "context": 12}
     with backend.use("cpu") as cpu:
         found = overfit(config.resolve(config.from_mapping(given)), cpu, Log(None, quiet=True))
-    assert found.memorised and found.metrics["train"]["accuracy"] == 1
+    assert found.memorized and found.metrics["train"]["accuracy"] == 1
 
 
-def test_a_small_convolutional_net_learns_made_up_pictures(tmp_path: Path) -> None:
+def test_a_small_convolutional_net_learns_made_up_images(tmp_path: Path) -> None:
     found = run(
         {
-            "name": "pictures",
+            "name": "images",
             "device": "cpu",
             "data": {
                 "name": "synthetic_images", "samples": 600, "classes": 4, "image_size": 12, "channels": 1,

@@ -9,7 +9,7 @@ from dlcourse.cli import main
 from dlcourse.errors import CheckpointError, ConfigError, UserError
 from dlcourse.experiment import evaluate_run, load_run, run
 from dlcourse.experiment.trained import units
-from dlcourse.training.checkpoint import encode, read
+from dlcourse.training.checkpoints.file_format import encode, read
 
 from .samples import LINE, NET, changed
 
@@ -64,7 +64,7 @@ def test_evaluating_one_split_or_all_samples(line: Path) -> None:
         evaluate_run(trained, "validation")
 
 
-def test_other_data_are_normalised_as_the_run_was(line: Path, tmp_path: Path) -> None:
+def test_other_data_are_normalized_as_the_run_was(line: Path, tmp_path: Path) -> None:
     trained = load_run(line)
     found = evaluate_run(trained, data=["data.samples=1000", "data.seed=77"])
     slope, intercept = result(line)["estimates"]["slope"], result(line)["estimates"]["intercept"]
@@ -81,7 +81,7 @@ def test_other_data_are_normalised_as_the_run_was(line: Path, tmp_path: Path) ->
 
 
 def test_what_takes_one_step_is_kept_once(tmp_path: Path) -> None:
-    """Nearest neighbours are the training data: a best beside the last is the same again."""
+    """Nearest neighbors are the training data: a best beside the last is the same again."""
     config = {**NET, "model": "knn", "loss": None, "optimizer": "closed_form", "train": {}}
     folder = go(config, tmp_path)
     assert "val" in result(folder)["metrics"] and result(folder)["best"]["step"] == 1

@@ -9,7 +9,7 @@ from dlcourse.data.files import data_folder
 from dlcourse.errors import UserError
 from dlcourse.experiment import run
 from dlcourse.experiment.pieces import assemble
-from dlcourse.experiment.trials import one_batch
+from dlcourse.experiment.sanity_checks import one_batch
 
 from .samples import LINE, NET, PICTURES, changed, write
 
@@ -29,16 +29,16 @@ def test_every_shipped_config_can_be_tried_for_one_step(name: str, monkeypatch: 
     assemble(one_batch(config).data, backend.get("cpu"), first_batches=True)
 
 
-def test_one_batch_is_learnt_by_heart_without_what_holds_it_back(capsys, tmp_path: Path) -> None:
+def test_one_batch_is_learned_by_heart_without_what_holds_it_back(capsys, tmp_path: Path) -> None:
     config = changed(NET, model={"dropout": 0.5}, train={"l2": 1.0, "epochs": 1})
     result = run(config, overfit_batch=True, out=tmp_path)
-    assert "memorised the first batch (16 samples)" in capsys.readouterr().out
+    assert "memorized the first batch (16 samples)" in capsys.readouterr().out
     assert result.metrics["train"]["accuracy"] == 1.0
     assert result.metrics["val"] == result.metrics["train"], "judged on the very batch"
     assert result.folder is None and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("config", [NET, PICTURES], ids=["points", "augmented pictures"])
+@pytest.mark.parametrize("config", [NET, PICTURES], ids=["points", "augmented images"])
 def test_it_sees_the_first_batch_only_and_always_alike(monkeypatch, config: dict) -> None:
     from dlcourse.training.step import TrainStep
 
@@ -59,16 +59,16 @@ def test_a_model_that_cannot_says_so(capsys) -> None:
     config["model"] = "softmax"
     run(config, overfit_batch=True)
     out = capsys.readouterr().out
-    assert "did not memorise the first batch (16 samples): loss" in out and "after 1000 steps" in out
+    assert "did not memorize the first batch (16 samples): loss" in out and "after 1000 steps" in out
 
 
 def test_regression_and_closed_forms(capsys) -> None:
     run(LINE, overfit_batch=True)
-    assert "did not memorise" in capsys.readouterr().out
+    assert "did not memorize" in capsys.readouterr().out
     net = changed(LINE, model={}, optimizer={"name": "adam", "lr": 0.01}, train={"batch_size": 4})
     net["model"] = {"name": "mlp", "hidden": [50]}
     run(net, overfit_batch=True, overrides={"optimizer.lr": 0.3})
-    assert "memorised the first batch (4 samples)" in capsys.readouterr().out
+    assert "memorized the first batch (4 samples)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("config", [LINE, NET], ids=["closed form", "net"])

@@ -20,7 +20,7 @@ def only(lib, monkeypatch: pytest.MonkeyPatch, part: str, *names: str):
 def answered(**values) -> dict:
     """What ``gpu.training`` answers."""
     found = {"losses": [2.0, 1.0], "steps": [5, 10], "weights": {"a": "1", "b": "2"}, "graphs": 0, "notes": []}
-    return found | {"by_calls": False} | values
+    return found | {"eager": False} | values
 
 
 @pytest.mark.parametrize("name", ["captured", "parity", "configs", "precision", "sanitizer", "bench"])
@@ -38,15 +38,15 @@ def test_packages_and_devices_run_without_a_gpu(lib, task) -> None:
 
 def test_recorded_steps_have_to_be_recorded_and_the_same(lib) -> None:
     verdict = lib("gpu.captured").verdict
-    recorded = answered(graphs=1)
-    assert verdict(answered(), recorded) is None
-    assert "differ in b" in verdict(answered(), recorded | {"weights": {"a": "1", "b": "3"}})
-    assert "loss from step 10" in verdict(answered(), recorded | {"losses": [2.0, 1.5]})
-    refused = recorded | {"by_calls": True, "notes": ["it could not be recorded (cuBLAS)"]}
-    assert verdict(answered(), refused) == "not recorded: it could not be recorded (cuBLAS)"
-    assert verdict(answered(), answered()) == "not recorded: nothing was said"
-    assert "recorded: out of memory" in verdict(answered(), {"error": "out of memory"})
-    assert "by calls were recorded" in verdict(recorded, recorded)
+    captured = answered(graphs=1)
+    assert verdict(answered(), captured) is None
+    assert "differ in b" in verdict(answered(), captured | {"weights": {"a": "1", "b": "3"}})
+    assert "loss from step 10" in verdict(answered(), captured | {"losses": [2.0, 1.5]})
+    refused = captured | {"eager": True, "notes": ["it could not be captured (cuBLAS)"]}
+    assert verdict(answered(), refused) == "not captured: it could not be captured (cuBLAS)"
+    assert verdict(answered(), answered()) == "not captured: nothing was said"
+    assert "captured: out of memory" in verdict(answered(), {"error": "out of memory"})
+    assert "eager steps were captured" in verdict(captured, captured)
 
 
 def test_captured_runs_both_ways(lib, task, stand_in, monkeypatch) -> None:
@@ -58,7 +58,7 @@ def test_a_step_that_is_refused_does_not_pass_for_recorded(lib, task, stand_in, 
     stand_in("def refuse(*_): raise RuntimeError('not today')\ntests.fake_cupy.capture.Stream.begin_capture = refuse")
     outcome = only(lib, monkeypatch, "gpu.captured", SOFTMAX).check(task(True, 200))
     assert outcome["status"] == "failed"
-    assert outcome["failures"][0].startswith("softmax: not recorded:") and "not today" in outcome["failures"][0]
+    assert outcome["failures"][0].startswith("softmax: not captured:") and "not today" in outcome["failures"][0]
 
 
 # parity

@@ -31,11 +31,11 @@ def short(names) -> list[str]:
     return [name.rpartition("::")[2] for name in names]
 
 
-@pytest.mark.parametrize(("side_by_side", "gpu"), [(1, False), (2, True)])
-def test_all_tests_run_and_each_that_failed_is_named(lib, task, files, tmp_path, side_by_side, gpu) -> None:
+@pytest.mark.parametrize(("as_stacked_view", "gpu"), [(1, False), (2, True)])
+def test_all_tests_run_and_each_that_failed_is_named(lib, task, files, tmp_path, as_stacked_view, gpu) -> None:
     """With a GPU that is not there each failure is taken for the device's end, and the next test gets a new process."""
     suite = lib("gpu.suite")
-    ran = suite.run_tests(task(gpu, 90), tmp_path / "results", [str(files)], 1.5, side_by_side)
+    ran = suite.run_tests(task(gpu, 90), tmp_path / "results", [str(files)], 1.5, as_stacked_view)
     assert ran.finished
     assert sorted(short(ran.passed)) == ["test_after_it", "test_last", "test_passes"]
     assert short(ran.skipped) == ["test_skipped"]

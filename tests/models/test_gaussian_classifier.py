@@ -12,10 +12,10 @@ KINDS = pytest.mark.parametrize("covariance", ["full", "shared", "diagonal"])
 
 
 def clouds(width: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    y = draw.choice(3, 200, p=[0.5, 0.3, 0.2])
-    spread = draw.normal(size=(3, width, width))
-    return draw.normal(size=(3, width))[y] * 3 + np.einsum("nij,nj->ni", spread[y], draw.normal(size=(200, width))), y
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, 200, p=[0.5, 0.3, 0.2])
+    spread = rng.normal(size=(3, width, width))
+    return rng.normal(size=(3, width))[y] * 3 + np.einsum("nij,nj->ni", spread[y], rng.normal(size=(200, width))), y
 
 
 def fitted(x: np.ndarray, y: np.ndarray, dtype: type = np.float64, **settings) -> models.GaussianClassifier:
@@ -45,7 +45,7 @@ def plainly(x: np.ndarray, y: np.ndarray, covariance: str, priors: str, regulari
 
 
 @KINDS
-@pytest.mark.parametrize("priors", ["learnt", "equal"])
+@pytest.mark.parametrize("priors", ["learned", "equal"])
 @pytest.mark.parametrize("regularization", [0.0, 0.3])
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_outputs_are_the_log_joint_densities(
@@ -87,9 +87,9 @@ def test_estimates_and_ellipses_come_in_raw_units(covariance: str) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("priors", ["learnt", "equal"])
+@pytest.mark.parametrize("priors", ["learned", "equal"])
 def test_the_same_parameters_train_by_gradient_descent(covariance: str, priors: str, device: str) -> None:
-    """Trained for P(c | x) alone, the likelihood of the labels ends above that of the generative fit."""
+    """TrainedModel for P(c | x) alone, the likelihood of the labels ends above that of the generative fit."""
     x, y = (backend.current().asarray(a) for a in clouds())
     model = fitted(backend.to_host(x), backend.to_host(y), covariance=covariance, priors=priors)
     step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.05))

@@ -12,9 +12,9 @@ from dlcourse.training.step import TrainStep
 
 
 def rents() -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    area = draw.uniform(500, 1400, (100, 1))
-    return area, 4.0 * area - 300.0 + 300.0 * draw.normal(size=area.shape)
+    rng = np.random.default_rng(0)
+    area = rng.uniform(500, 1400, (100, 1))
+    return area, 4.0 * area - 300.0 + 300.0 * rng.normal(size=area.shape)
 
 
 def prepared(x: np.ndarray, y: np.ndarray, dtype: type = np.float64) -> tuple:
@@ -60,9 +60,9 @@ def test_no_other_parameters_have_a_larger_likelihood() -> None:
 
 
 def test_outputs_are_means_and_log_sigmas_in_the_targets_units(device: str) -> None:
-    draw = np.random.default_rng(1)
-    x = draw.normal(size=(200, 2))
-    y = x @ [[1.0, 100.0], [2.0, -50.0]] + [5.0, 1000.0] + draw.normal(size=(200, 2)) * [0.1, 20.0]
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(200, 2))
+    y = x @ [[1.0, 100.0], [2.0, -50.0]] + [5.0, 1000.0] + rng.normal(size=(200, 2)) * [0.1, 20.0]
     model, x, y = prepared(x, y)
     optim.ClosedForm().solve(model, x, y)
     outputs = model(x).numpy()

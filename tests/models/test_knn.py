@@ -1,4 +1,4 @@
-"""Nearest neighbours: votes, ties, state; and scikit-learn's answers."""
+"""Nearest neighbors: votes, ties, state; and scikit-learn's answers."""
 
 import numpy as np
 import pytest
@@ -10,9 +10,9 @@ from dlcourse.models.knn import KNN
 
 
 def points(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(seed)
-    y = draw.integers(0, 3, count)
-    return (draw.normal(size=(count, 4)) + y[:, None]).astype("float32"), y
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, count)
+    return (rng.normal(size=(count, 4)) + y[:, None]).astype("float32"), y
 
 
 def fitted(k: int, metric: str = "l2", count: int = 60) -> KNN:
@@ -66,8 +66,8 @@ def test_the_most_similar_samples_are_the_nearest(device: str) -> None:
     model = KNN((1,), 3, k=1)
     assert KNN.confidence == "share of votes"
     model.fit(tensor([[0.0], [1.0], [2.5], [10.0]]).data, tensor([2, 2, 1, 0]).data)
-    found = model.similar(tensor([[0.4], [9.0]]).data, 3)
+    found = model.nearest_training_samples(tensor([[0.4], [9.0]]).data, 3)
     np.testing.assert_array_equal(backend.to_host(found), [[0, 1, 2], [3, 2, 1]])
-    assert model.similar(tensor([[0.4]]).data, 10).shape == (1, 4)
+    assert model.nearest_training_samples(tensor([[0.4]]).data, 10).shape == (1, 4)
     shares = np.array([[0.2, 0.8, 0.0]], np.float32)
     np.testing.assert_array_equal(model.confidences(shares), shares)

@@ -1,4 +1,4 @@
-"""The linear model: slope and intercept in the data's units, whatever was normalised."""
+"""The linear model: slope and intercept in the data's units, whatever was normalized."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_without_a_normalizer_the_inputs_are_raw() -> None:
     assert model.estimates() == {"slope": 2.0, "intercept": 1.0}
 
 
-def test_pictures_are_flattened_and_normalised_by_channel(device: str) -> None:
+def test_images_are_flattened_and_normalized_by_channel(device: str) -> None:
     x = np.random.default_rng(0).uniform(0, 255, (5, 2, 2, 3))
     model = models.LinearModel((2, 2, 3), 4).to(device=device)
     inputs = backend.current().asarray(x.astype(np.float32))
@@ -50,7 +50,7 @@ def test_the_design_matrix_gives_the_outputs() -> None:
     model = models.LinearModel((2,), 2).to(dtype=np.float64)
     model.set_solution(theta)
     np.testing.assert_allclose(model(x).numpy(), model.design_matrix(x) @ theta, rtol=1e-14)
-    assert model.penalised.tolist() == [True, True, False]
+    assert model.penalized.tolist() == [True, True, False]
 
 
 def test_no_inputs_are_refused() -> None:

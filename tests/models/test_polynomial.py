@@ -100,8 +100,8 @@ def test_gradient_descent_reaches_the_least_squares_fit(device: str) -> None:
 
 
 def test_several_features_get_powers_of_each(device: str) -> None:
-    draw = np.random.default_rng(0)
-    x = draw.uniform([0, 10], [1, 30], (60, 2))
+    rng = np.random.default_rng(0)
+    x = rng.uniform([0, 10], [1, 30], (60, 2))
     model = fitted(x, (1 + 2 * x[:, 0] ** 2 - 3 * x[:, 1] + 0.5 * x[:, 1] ** 2)[:, None], 2)
     expected = {"theta_0": 1, "theta_1_1": 0, "theta_1_2": 2, "theta_2_1": -3, "theta_2_2": 0.5}
     assert model.estimates() == pytest.approx(expected, abs=1e-9)

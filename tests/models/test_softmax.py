@@ -9,10 +9,10 @@ from dlcourse.training.step import TrainStep
 
 
 def test_it_starts_knowing_nothing_and_learns(device: str) -> None:
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 4, 200)
-    pictures = draw.normal(size=(200, 3, 3, 2)) + draw.normal(size=(4, 3, 3, 2))[labels]
-    x, y = (backend.current().asarray(a) for a in (pictures.astype(np.float32), labels))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 200)
+    images = rng.normal(size=(200, 3, 3, 2)) + rng.normal(size=(4, 3, 3, 2))[labels]
+    x, y = (backend.current().asarray(a) for a in (images.astype(np.float32), labels))
     model = models.SoftmaxModel((3, 3, 2), 4).to(device=device)
     assert model.weight.shape == (4, 18) and not model.bias.numpy().any()
     step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.5))
@@ -28,7 +28,7 @@ def test_the_scale_is_the_standard_deviation_of_the_first_weights() -> None:
     assert not models.SoftmaxModel((2,), 2, scale=0.0).weight.numpy().any()
 
 
-def test_templates_are_pictures_of_the_weights() -> None:
+def test_templates_are_images_of_the_weights() -> None:
     model = models.SoftmaxModel((4, 5, 3), 3)
     weight = np.zeros((3, 60), np.float32)
     weight[0] = np.linspace(-1, 1, 60)
@@ -42,7 +42,7 @@ def test_templates_are_pictures_of_the_weights() -> None:
     assert (templates[2] == 0.5).all()
 
 
-def test_only_grey_and_colour_pictures_have_templates() -> None:
+def test_only_gray_and_color_images_have_templates() -> None:
     assert set(models.SoftmaxModel((4, 4, 1), 2).plot_arrays()) == {"templates"}
     assert models.SoftmaxModel((48,), 2).plot_arrays() == {}
     assert models.SoftmaxModel((4, 4, 2), 2).plot_arrays() == {}

@@ -29,8 +29,8 @@ MASKS = {
 
 
 def qkv(steps: int = STEPS, dtype: str = "float32") -> list[np.ndarray]:
-    draw = np.random.default_rng(1)
-    return [draw.normal(size=(N, HEADS, steps, WIDTH)).astype(dtype) for _ in range(3)]
+    rng = np.random.default_rng(1)
+    return [rng.normal(size=(N, HEADS, steps, WIDTH)).astype(dtype) for _ in range(3)]
 
 
 def theirs(arrays: list[np.ndarray], mask: np.ndarray, **options: object) -> list[np.ndarray]:
@@ -102,13 +102,13 @@ def test_masks_of_the_layer_are_those_of_pytorchs_layer(padding: str, attn: str,
     """True hides a key."""
     ours, other = nn.MultiHeadAttention(8, 2, causal=causal), torch.nn.MultiheadAttention(8, 2, batch_first=True)
     other.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
-    draw = np.random.default_rng(3)
-    x = draw.normal(size=(3, 5, 8)).astype("float32")
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(3, 5, 8)).astype("float32")
     padded = np.arange(5) >= np.array([[5], [3], [4]])
     paddings = {"none": None, "booleans": padded, "added": np.where(padded, -np.inf, 0.5).astype("float32")}
     later = np.triu(np.ones((5, 5), bool), 1)
-    masks = {"none": None, "booleans": later.T, "added": draw.normal(size=(5, 5)).astype("float32")}
-    masks["by head"] = draw.normal(size=(6, 5, 5)).astype("float32")
+    masks = {"none": None, "booleans": later.T, "added": rng.normal(size=(5, 5)).astype("float32")}
+    masks["by head"] = rng.normal(size=(6, 5, 5)).astype("float32")
     hidden = masks[attn]
     if causal:
         added = 0 if hidden is None else np.where(hidden, -np.inf, 0) if hidden.dtype == bool else hidden

@@ -33,9 +33,9 @@ def test_mean_variance_and_shape_of_the_distribution(name: str) -> None:
     assert weights.shape == SHAPE and weights.dtype == np.float32
     # 120,000 draws: the standard deviation of a sample variance is below 0.5 % of it.
     assert weights.var() == pytest.approx(variance, rel=0.025)
-    centre = {"uniform": -0.5, "normal": 1.0}.get(name, 0.0)
-    assert abs(weights.mean() - centre) < 5 * (variance / weights.size) ** 0.5
-    largest = np.abs(weights - centre).max() / variance**0.5
+    center = {"uniform": -0.5, "normal": 1.0}.get(name, 0.0)
+    assert abs(weights.mean() - center) < 5 * (variance / weights.size) ** 0.5
+    largest = np.abs(weights - center).max() / variance**0.5
     assert largest <= 3**0.5 * 1.0001 if "uniform" in name else largest > 3.5
 
 

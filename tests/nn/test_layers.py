@@ -124,7 +124,7 @@ def test_a_query_without_keys_gets_the_bias_alone() -> None:
     np.testing.assert_array_equal(y.numpy(), np.broadcast_to(layer.out_proj.bias.numpy(), (1, 3, 4)))
 
 
-def test_pictures_go_through_conv_and_pool(device: str) -> None:
+def test_images_go_through_conv_and_pool(device: str) -> None:
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.ReLU(),
@@ -180,20 +180,20 @@ def test_sizes_of_a_window_are_whole_numbers_of_any_kind() -> None:
 
 
 def module_cases() -> dict[str, tuple]:
-    pictures, sequence, vectors = (normal(*shape).astype("float32") for shape in ((4, 8, 8, 6), (4, 5, 6), (4, 6)))
+    images, sequence, vectors = (normal(*shape).astype("float32") for shape in ((4, 8, 8, 6), (4, 5, 6), (4, 6)))
     return {
-        "Flatten": (nn.Flatten(), pictures),
+        "Flatten": (nn.Flatten(), images),
         "Identity": (nn.Identity(), vectors),
         "Dropout": (nn.Dropout(0.5), vectors),
         "Dropout of all": (nn.Dropout(1.0), vectors),
-        "GroupNorm": (nn.GroupNorm(2, 6), pictures),
+        "GroupNorm": (nn.GroupNorm(2, 6), images),
         "LayerNorm": (nn.LayerNorm(6), sequence),
-        "BatchNorm": (nn.BatchNorm(6), pictures),
+        "BatchNorm": (nn.BatchNorm(6), images),
         "Linear": (nn.Linear(6, 3), vectors),
-        "Conv2d": (nn.Conv2d(6, 3, 3), pictures),
-        "MaxPool2d": (nn.MaxPool2d(2), pictures),
-        "AvgPool2d": (nn.AvgPool2d(2), pictures),
-        "GlobalAvgPool2d": (nn.GlobalAvgPool2d(), pictures),
+        "Conv2d": (nn.Conv2d(6, 3, 3), images),
+        "MaxPool2d": (nn.MaxPool2d(2), images),
+        "AvgPool2d": (nn.AvgPool2d(2), images),
+        "GlobalAvgPool2d": (nn.GlobalAvgPool2d(), images),
         "RNN": (nn.RNN(6, 3, 2, bidirectional=True, dropout=0.1), sequence),
         "LSTM": (nn.LSTM(6, 3, 2, bidirectional=True), sequence),
         "GRU": (nn.GRU(6, 3), sequence),
@@ -201,7 +201,7 @@ def module_cases() -> dict[str, tuple]:
         "Embedding": (nn.Embedding(5, 3), np.array([[1, 2], [3, 4]])),
         "Softmax": (nn.Softmax(), vectors),
         "ReLU": (nn.ReLU(), vectors),
-        "Sequential": (nn.Sequential(nn.Flatten(), nn.Linear(384, 2)), pictures),
+        "Sequential": (nn.Sequential(nn.Flatten(), nn.Linear(384, 2)), images),
     }
 
 

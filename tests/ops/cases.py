@@ -26,7 +26,7 @@ class Case:
         run: the computation on tensors.
         inputs: shapes (filled with standard normal numbers) or arrays (integers are passed on, not differentiated).
         torch: the same on PyTorch's tensors given the module ``torch``, or None.
-        positive: draw from 0.5..2 instead, for functions that need it.
+        positive: rng from 0.5..2 instead, for functions that need it.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Case:
 
     def arrays(self) -> list[np.ndarray]:
         """The inputs, the same at every call."""
-        draw = np.random.default_rng(sum(map(ord, self.name)))
+        rng = np.random.default_rng(sum(map(ord, self.name)))
         made = []
         for item in self.inputs:
             if isinstance(item, np.ndarray):
                 made.append(item.copy())
             else:
-                made.append(draw.uniform(0.5, 2.0, item) if self.positive else draw.normal(size=item))
+                made.append(rng.uniform(0.5, 2.0, item) if self.positive else rng.normal(size=item))
         return made
 
 
@@ -192,8 +192,8 @@ CASES = [
         lambda t, x, w, b: t.nn.functional.linear(x, w, b).relu(),
     ),
     Case(
-        "linear_gelu",
-        F.linear_gelu,
+        "linear_gelu_tanh",
+        F.linear_gelu_tanh,
         ((3, 5, 4), (8, 4), (8,)),
         lambda t, x, w, b: t.nn.functional.gelu(t.nn.functional.linear(x, w, b), approximate="tanh"),
     ),
@@ -354,7 +354,7 @@ CASES = [
         ((5, 3), (2, 3), np.linalg.cholesky(_spd(3))[None]),
         lambda t, x, m, factors: t.stack([_torch_log_density(t, x, m[c], factors[0]) for c in range(2)], 1),
     ),
-    # --- pictures -------------------------------------------------------------------------------------------------
+    # --- images -------------------------------------------------------------------------------------------------
     Case("conv2d", F.conv2d, ((2, 5, 6, 3), (4, 3, 3, 3), (4,)), lambda t, x, w, b: _torch_conv(t, x, w, b)),
     Case("conv2d-no-bias", F.conv2d, ((2, 5, 6, 3), (4, 1, 1, 3)), lambda t, x, w: _torch_conv(t, x, w, None)),
     Case(
@@ -399,12 +399,12 @@ CASES = [
     Case("global_avg_pool2d", F.global_avg_pool2d, ((2, 5, 4, 3),), lambda t, x: x.mean((1, 2))),
     Case("add_relu", F.add_relu, ((3, 4), (3, 4)), lambda t, a, b: t.relu(a + b)),
     Case(
-        "shrink_and_widen",
-        lambda x: F.shrink_and_widen(x, 2, 5),
+        "downsample_shortcut",
+        lambda x: F.downsample_shortcut(x, 2, 5),
         ((2, 5, 4, 3),),
         lambda t, x: t.nn.functional.pad(x[:, ::2, ::2], (0, 2)),
     ),
-    # --- normalisation --------------------------------------------------------------------------------------------
+    # --- normalization --------------------------------------------------------------------------------------------
     Case(
         "batch_norm",
         lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
@@ -412,7 +412,7 @@ CASES = [
         lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True),
     ),
     Case(
-        "batch_norm-pictures",
+        "batch_norm-images",
         lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=1e-3),
         ((2, 3, 4, 5), (5,), (5,)),
         lambda t, x, w, b: t.nn.functional.batch_norm(

@@ -111,7 +111,7 @@ MILLION = np.random.default_rng(0).uniform(4.5, 5.5, (1_000_000, 2)).astype("f4"
         ("mean all", lambda x: x.mean(), lambda x: x.mean()),
         ("mean of a transpose", lambda x: x.T.mean(axis=1), lambda x: x.mean(0)),
         ("mean of a part", lambda x: x[::2, :1].mean(), lambda x: x[::2, :1].mean()),
-        ("mean of pictures", lambda x: x.reshape(10, 1000, 50, 4).mean(axis=(0, 1, 2)), lambda x: _pictures(x)),
+        ("mean of images", lambda x: x.reshape(10, 1000, 50, 4).mean(axis=(0, 1, 2)), lambda x: _images(x)),
         ("var", lambda x: x.var(axis=0), lambda x: x.var(0, ddof=1)),
         ("var all", lambda x: x.var(), lambda x: x.var(ddof=1)),
         ("logsumexp", lambda x: F.logsumexp(x, 0), lambda x: np.log(np.exp(x - 5).sum(0)) + 5),
@@ -127,7 +127,7 @@ def test_sums_of_a_million_are_exact_to_float32(name: str, compute, exact, numbe
     np.testing.assert_allclose(result, expected, rtol=2e-7 if numbers == "random" else 6e-7, atol=1e-9)
 
 
-def _pictures(x: np.ndarray) -> np.ndarray:
+def _images(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, 4).mean(0)
 
 

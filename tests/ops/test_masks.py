@@ -142,8 +142,8 @@ def test_onednn_is_asked_for_the_gradient_where_it_is_right(monkeypatch: pytest.
     from dlcourse.backend.cpu import activation
 
     monkeypatch.setattr(activation, "relu_grad_by_choice", lambda dout, y: pytest.fail("oneDNN would have done"))
-    draw = np.random.default_rng(0).normal(size=(2, 1 << 15)).astype("f")
-    activation_kernels.relu_grad(draw[0], np.maximum(draw[1], 0))
+    rng = np.random.default_rng(0).normal(size=(2, 1 << 15)).astype("f")
+    activation_kernels.relu_grad(rng[0], np.maximum(rng[1], 0))
 
 
 @pytest.mark.parametrize("name", ["where", "clip", "maximum", "minimum", "abs", "sqrt", "max", "max dim"])

@@ -1,4 +1,4 @@
-"""Statistics of normalisation: what is far from 0, one value far from the rest, many rows, and any order of them."""
+"""Statistics of normalization: what is far from 0, one value far from the rest, many rows, and any order of them."""
 
 import numpy as np
 import pytest
@@ -79,11 +79,11 @@ def test_layer_and_group_norm_are_as_accurate(kind: str, size: tuple, device: st
     values = far(kind, *size[::-1]).T.copy()  # what is far stands first in each row
     dy = np.random.default_rng(1).normal(size=size).astype("float32")
     expected, _, _, dx = exact(values, dy, 1)
-    for normalise, shape in ((lambda x: F.layer_norm(x, size[1]), size), (lambda x: F.group_norm(x, 1), (*size, 1))):
+    for normalize, shape in ((lambda x: F.layer_norm(x, size[1]), size), (lambda x: F.group_norm(x, 1), (*size, 1))):
         if shape != size:
             shape = (size[0], 1, 1, size[1])
         x = dl.tensor(values.reshape(shape), requires_grad=True)
-        y = normalise(x)
+        y = normalize(x)
         y.backward(dy.reshape(shape))
         tolerance = 1e-6 * max(5, abs(values.mean()), np.abs(expected).max())
         np.testing.assert_allclose(y.numpy().reshape(size), expected, atol=tolerance)

@@ -26,16 +26,16 @@ def test_a_window_of_one_value(value: float, place: int, dtype: str, device: str
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_values_and_gradients_are_those_of_pytorch(settings: tuple, dtype: str, device: str) -> None:
     torch = pytest.importorskip("torch")
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     pool = torch.nn.functional.max_pool2d
     for share in (0.05, 0.6, 0.97):
-        values = draw.normal(size=(2, 9, 8, 130)).astype(dtype)
-        hit = draw.random(values.shape) < share
-        values[hit] = draw.choice([np.nan, -np.inf, -np.inf, np.inf], hit.sum())
+        values = rng.normal(size=(2, 9, 8, 130)).astype(dtype)
+        hit = rng.random(values.shape) < share
+        values[hit] = rng.choice([np.nan, -np.inf, -np.inf, np.inf], hit.sum())
         x = dl.tensor(values, requires_grad=True)
         theirs = torch.tensor(values.transpose(0, 3, 1, 2), requires_grad=True)
         y, expected = F.max_pool2d(x, *settings), pool(theirs, *settings)
-        dy = draw.normal(size=y.shape).astype(dtype)
+        dy = rng.normal(size=y.shape).astype(dtype)
         y.backward(dy)
         expected.backward(torch.tensor(dy.transpose(0, 3, 1, 2)))
         np.testing.assert_array_equal(y.numpy(), expected.detach().numpy().transpose(0, 2, 3, 1))

@@ -68,9 +68,9 @@ def _torch_nll(torch, x, y):  # of variances
 )
 def test_targets_that_need_a_gradient_get_pytorchs(ours, theirs, above: float | None, device: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
-    draw = np.random.default_rng(0).normal(size=(2, 4, 3))
-    a, b = (tensor(values, requires_grad=True) for values in draw)
-    c, d = (torch.tensor(values, requires_grad=True) for values in draw)
+    rng = np.random.default_rng(0).normal(size=(2, 4, 3))
+    a, b = (tensor(values, requires_grad=True) for values in rng)
+    c, d = (torch.tensor(values, requires_grad=True) for values in rng)
     ours(a, b).backward(above)
     theirs(torch, c, d).backward(torch.tensor(above or 1.0, dtype=torch.float64))
     np.testing.assert_allclose(a.grad.numpy(), c.grad, rtol=1e-10)

@@ -13,9 +13,9 @@ from dlcourse.training.step import TrainStep
 
 
 def regression(targets: int = 1) -> tuple:
-    draw = np.random.default_rng(3)
-    x = draw.normal(size=(50, 2))
-    y = x @ draw.normal(size=(2, targets)) + 2.0 + 0.1 * draw.normal(size=(50, targets))
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(50, 2))
+    y = x @ rng.normal(size=(2, targets)) + 2.0 + 0.1 * rng.normal(size=(50, targets))
     return backend.current().asarray(x), backend.current().asarray(y)
 
 
@@ -56,10 +56,10 @@ def test_a_model_in_float32_gets_the_solution_of_float64() -> None:
 
 
 def test_coefficients_that_the_models_type_cannot_hold_are_made_smaller() -> None:
-    draw = np.random.default_rng(0)
-    first = draw.normal(size=(60, 1))
-    x = np.concatenate([first, first + 1e-9 * draw.normal(size=(60, 1))], axis=1)
-    y = first + 0.1 * draw.normal(size=(60, 1))
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(60, 1))
+    x = np.concatenate([first, first + 1e-9 * rng.normal(size=(60, 1))], axis=1)
+    y = first + 0.1 * rng.normal(size=(60, 1))
     model = models.LinearModel((2,), 1)
     with pytest.warns(RankDeficientWarning, match="more digits than float32 has.*precision: float64"):
         optim.LeastSquares().solve(model, x, y)

@@ -31,13 +31,13 @@ EACH = pytest.mark.parametrize("name", PEERS)
 
 
 def parameters(dtype: type = np.float32) -> list[Parameter]:
-    draw = np.random.default_rng(0)
-    return [Parameter(backend.current().asarray(draw.normal(size=s), dtype=dtype)) for s in SHAPES]
+    rng = np.random.default_rng(0)
+    return [Parameter(backend.current().asarray(rng.normal(size=s), dtype=dtype)) for s in SHAPES]
 
 
 def gradients(step: int) -> list[np.ndarray]:
-    draw = np.random.default_rng(100 + step)
-    return [draw.normal(size=s) * 10.0 ** draw.integers(-3, 2) for s in SHAPES]
+    rng = np.random.default_rng(100 + step)
+    return [rng.normal(size=s) * 10.0 ** rng.integers(-3, 2) for s in SHAPES]
 
 
 def descend(optimizer: optim.Optimizer, params: list[Parameter], steps: range) -> None:

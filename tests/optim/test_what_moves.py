@@ -31,24 +31,24 @@ def same(params: list, peers: list) -> None:
 @EACH
 @pytest.mark.parametrize("seed", range(4))
 def test_any_order_of_freezing_missing_clipping_and_zeroing_is_pytorchs(name: str, seed: int, device: str) -> None:
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     optimizer, params, peer, peers = pairs(name)
     for step in range(12):
-        used = [i for i in range(3) if draw.random() < 0.7]
-        for i, frozen in enumerate(draw.random(3) < 0.2):
+        used = [i for i in range(3) if rng.random() < 0.7]
+        for i, frozen in enumerate(rng.random(3) < 0.2):
             params[i].requires_grad, peers[i].requires_grad = not frozen, not frozen
-        set_to_none = bool(draw.random() < 0.7)
+        set_to_none = bool(rng.random() < 0.7)
         optimizer.zero_grad(set_to_none)
         peer.zero_grad(set_to_none)
         for i in used:
             if peers[i].requires_grad:
-                weight = draw.normal(size=SHAPES[i])
+                weight = rng.normal(size=SHAPES[i])
                 (params[i] * params[i] * dl.tensor(weight)).sum().backward()
                 (peers[i] * peers[i] * torch.tensor(weight)).sum().backward()
-                if draw.random() < 0.3:
+                if rng.random() < 0.3:
                     params[i].grad.data *= 0.5
                     peers[i].grad.mul_(0.5)
-        if draw.random() < 0.4 and any(q.grad is not None for q in peers):
+        if rng.random() < 0.4 and any(q.grad is not None for q in peers):
             optim.clip_grad_norm(params, 0.5)
             torch.nn.utils.clip_grad_norm_(peers, 0.5)
         for q in peers:  # what is frozen stays, even with a gradient from before

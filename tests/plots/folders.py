@@ -169,8 +169,8 @@ CIFAR = {
 }
 
 
-def picture_arrays(channels: int = 3, mistakes: int = 40, classes: int = 10) -> dict[str, np.ndarray]:
-    """A classifier's outputs on pictures, and the pictures it is surest of, and wrong."""
+def image_arrays(channels: int = 3, mistakes: int = 40, classes: int = 10) -> dict[str, np.ndarray]:
+    """A classifier's outputs on images, and the images it is surest of, and wrong."""
     draw = rng(9)
     y = draw.integers(classes, size=400)
     wrong = draw.integers(classes, size=(2, mistakes))
@@ -188,8 +188,8 @@ def template_arrays(count: int, channels: int = 3) -> dict[str, np.ndarray]:
     return {"templates": rng(10).uniform(0, 1, (count, 28, 28, channels)).astype(np.float32)}
 
 
-def neighbour_arrays(queries: int = 10, similar: int = 10) -> dict[str, np.ndarray]:
-    """The nearest training pictures of some others."""
+def neighbor_arrays(queries: int = 10, similar: int = 10) -> dict[str, np.ndarray]:
+    """The nearest training images of some others."""
     draw = rng(11)
     true = np.arange(queries)
     return {

@@ -23,7 +23,7 @@ def test_short_curves_are_left_alone() -> None:
     assert decimate(x, x)[0] is x
 
 
-def test_moving_mean_is_centred_and_leaves_out_nan() -> None:
+def test_moving_mean_is_centered_and_leaves_out_nan() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
     np.testing.assert_allclose(smooth(values, 3), [1.0, 1.5, 3.0, 4.5, 5.0])
     line = np.arange(50.0)

@@ -1,4 +1,4 @@
-"""Which pictures fit which folder, and that each of them can be read: nothing cut off, nothing on top of its labels."""
+"""Which images fit which folder, and that each of them can be read: nothing cut off, nothing on top of its labels."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -69,33 +69,33 @@ def twenty_classes(path: Path) -> Path:
     return write_run(path, arrays={"test_y": y, "test_output": output}, facts=facts)
 
 
-def pictures(path: Path) -> Path:
-    arrays = {**folders.picture_arrays(), **folders.template_arrays(10)}
+def images(path: Path) -> Path:
+    arrays = {**folders.image_arrays(), **folders.template_arrays(10)}
     return write_run(path, model="{name: softmax}", arrays=arrays, facts=folders.CIFAR)
 
 
-def grey_pictures_of_few_classes(path: Path) -> Path:
-    arrays = {**folders.picture_arrays(1, 3, 3), **folders.template_arrays(50, 1)}
+def gray_images_of_few_classes(path: Path) -> Path:
+    arrays = {**folders.image_arrays(1, 3, 3), **folders.template_arrays(50, 1)}
     facts = {**folders.CIFAR, "class_names": ["red", LONG, "blue"], "confidence": "score"}
     return write_run(path, model="{name: mlp}", arrays=arrays, facts=facts)
 
 
-def neighbours(path: Path) -> Path:
-    arrays = {**folders.picture_arrays(), **folders.neighbour_arrays()}
+def neighbors(path: Path) -> Path:
+    arrays = {**folders.image_arrays(), **folders.neighbor_arrays()}
     facts = {**folders.CIFAR, "class_names": [*folders.CIFAR["class_names"][:9], LONG]}
     return write_run(path, model="{name: knn}", arrays=arrays, facts=facts)
 
 
-def pictures_that_do_not_fit(path: Path) -> Path:
-    """As a folder would be that something else wrote: each of these pictures lacks what belongs to it."""
-    arrays = {**folders.picture_arrays(), **folders.template_arrays(2, 4), **folders.neighbour_arrays()}
+def images_that_do_not_fit(path: Path) -> Path:
+    """As a folder would be that something else wrote: each of these images lacks what belongs to it."""
+    arrays = {**folders.image_arrays(), **folders.template_arrays(2, 4), **folders.neighbor_arrays()}
     arrays["mistakes_true"] = arrays["mistakes_true"][1:]
     arrays["similar_true"] = arrays["similar_true"].astype(float)
     return write_run(path, model="{name: softmax}", arrays=arrays, facts=folders.CIFAR)
 
 
 def no_mistakes(path: Path) -> Path:
-    arrays = {**folders.picture_arrays(mistakes=0), "test_output": np.eye(10)[folders.picture_arrays()["test_y"]]}
+    arrays = {**folders.image_arrays(mistakes=0), "test_output": np.eye(10)[folders.image_arrays()["test_y"]]}
     return write_run(path, model="{name: softmax}", arrays=arrays, facts=folders.CIFAR)
 
 
@@ -112,7 +112,7 @@ def heat(path: Path) -> Path:
 
 
 def heat_of_words(path: Path) -> Path:
-    return folders.grid_sweep(path, {"model.covariance": ["full", "shared"], "model.priors": ["learnt", "equal"]})
+    return folders.grid_sweep(path, {"model.covariance": ["full", "shared"], "model.priors": ["learned", "equal"]})
 
 
 def heat_that_is_large(path: Path) -> Path:
@@ -149,10 +149,10 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     gaussians: ["decision_regions", "confusion"],
     net: ["decision_regions", "confusion", "loss", "metrics", "learning_rate"],
     twenty_classes: ["confusion", "class_accuracy"],
-    pictures: ["templates", "confusion", "class_accuracy", "mistakes"],
-    grey_pictures_of_few_classes: ["templates", "confusion", "mistakes"],
-    neighbours: ["neighbours", "confusion", "class_accuracy", "mistakes"],
-    pictures_that_do_not_fit: ["confusion", "class_accuracy"],
+    images: ["templates", "confusion", "class_accuracy", "mistakes"],
+    gray_images_of_few_classes: ["templates", "confusion", "mistakes"],
+    neighbors: ["neighbors", "confusion", "class_accuracy", "mistakes"],
+    images_that_do_not_fit: ["confusion", "class_accuracy"],
     no_mistakes: ["confusion", "class_accuracy"],
     diverged: ["loss"],
     folders.degree_sweep: ["error_curve", "fits"],
@@ -179,7 +179,7 @@ def fitting(folder: Path) -> Iterator[tuple[Plot, object]]:
 
 
 @pytest.mark.parametrize("make", EXPECTED, ids=lambda make: make.__name__)
-def test_pictures_fit_and_can_be_read(make: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_images_fit_and_can_be_read(make: Callable[[Path], Path], tmp_path: Path) -> None:
     drawn = []
     for plot, view in fitting(make(tmp_path / "folder")):
         with styled():

@@ -27,7 +27,7 @@ from tests.plots.folders import (
 )
 
 
-def test_pictures_come_in_the_order_of_a_report_at_150_dpi(tmp_path: Path) -> None:
+def test_images_come_in_the_order_of_a_report_at_150_dpi(tmp_path: Path) -> None:
     write_run(tmp_path, arrays=gaussian_arrays(), facts=CLASSIFICATION, events=training_events())
     drawn = plots.draw(tmp_path)
     assert [path.stem for path in drawn] == ["decision_regions", "confusion", "loss", "metrics"]
@@ -37,10 +37,10 @@ def test_pictures_come_in_the_order_of_a_report_at_150_dpi(tmp_path: Path) -> No
             assert image.width >= 960
 
 
-def test_a_picture_carries_title_and_caption_and_no_date(tmp_path: Path) -> None:
+def test_a_image_carries_title_and_caption_and_no_date(tmp_path: Path) -> None:
     degree_sweep(tmp_path)
     plots.draw(tmp_path)
-    found = {picture.path.stem: picture for picture in gallery.pictures(tmp_path)}
+    found = {image.path.stem: image for image in gallery.images(tmp_path)}
     title = found["error_curve"].title
     assert "validation mean squared error is least at degree" in title
     assert found["error_curve"].caption.endswith(".")
@@ -76,7 +76,7 @@ def test_import_is_light_and_pyplot_is_never_imported(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-def test_pictures_that_no_longer_fit_are_removed_and_others_stay(tmp_path: Path) -> None:
+def test_images_that_no_longer_fit_are_removed_and_others_stay(tmp_path: Path) -> None:
     write_run(tmp_path, arrays=regression_arrays(), facts=REGRESSION)
     plots.draw(tmp_path)
     own = tmp_path / "plots" / "my_own.png"
@@ -84,10 +84,10 @@ def test_pictures_that_no_longer_fit_are_removed_and_others_stay(tmp_path: Path)
     (tmp_path / "predictions.npz").unlink()
     assert plots.draw(tmp_path) == []
     assert [path.name for path in (tmp_path / "plots").iterdir()] == ["my_own.png"]
-    assert [(picture.title, picture.caption) for picture in gallery.pictures(tmp_path)] == [("my own", "")]
+    assert [(image.title, image.caption) for image in gallery.images(tmp_path)] == [("my own", "")]
 
 
-def test_a_picture_that_fails_does_not_cost_the_others(
+def test_a_image_that_fails_does_not_cost_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
@@ -98,8 +98,8 @@ def test_a_picture_that_fails_does_not_cost_the_others(
     monkeypatch.setattr(Fit, "draw", fail)
     with caplog.at_level(logging.WARNING):
         assert [path.stem for path in plots.draw(tmp_path)] == ["residuals"]
-    assert "the picture fit" in caplog.text and "no such curve" in caplog.text
-    assert not (tmp_path / "plots" / "fit.png").exists(), "an old picture would pass for a new one"
+    assert "the image fit" in caplog.text and "no such curve" in caplog.text
+    assert not (tmp_path / "plots" / "fit.png").exists(), "an old image would pass for a new one"
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("")])
@@ -116,7 +116,7 @@ def test_a_damaged_sweep_is_the_users_to_mend(tmp_path: Path) -> None:
         plots.draw(tmp_path)
 
 
-def test_values_that_are_not_finite_do_not_stop_any_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_values_that_are_not_finite_do_not_stop_any_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     arrays = regression_arrays()
     for key in ("curve_output", "val_output", "train_output"):
         arrays[key] = np.where(np.arange(len(arrays[key]))[:, None] % 3 == 0, np.nan, arrays[key])

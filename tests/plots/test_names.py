@@ -1,4 +1,4 @@
-"""Names are text in pictures and reports, whatever is in them."""
+"""Names are text in images and reports, whatever is in them."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ def texts(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_names_are_text_in_every_picture(nasty: Path) -> None:
+def test_names_are_text_in_every_image(nasty: Path) -> None:
     found = texts(nasty)
     legend = [text.strip() for text in found["decision_regions"]]
     assert all(name in legend for name in SHOWN) and "$x_1$" in legend and "$x^{" in legend
@@ -72,7 +72,7 @@ def test_axes_without_names_are_told_apart(tmp_path: Path) -> None:
     assert (view.feature(0)[0], view.feature(1)[0]) == ("x1", "x2")
 
 
-def test_a_log_scale_of_a_color_bar_is_labelled_without_mathematics(tmp_path: Path) -> None:
+def test_a_log_scale_of_a_color_bar_is_labeled_without_mathematics(tmp_path: Path) -> None:
     rates, momenta = [1e-4, 1e-3, 1e-2, 1e-1], [0.0, 0.5, 0.9]
     folder = grid_sweep(tmp_path / "s", {"optimizer.lr": rates, "optimizer.momentum": momenta})
     state = json.loads((folder / "sweep.json").read_text())

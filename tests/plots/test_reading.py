@@ -81,8 +81,8 @@ def test_a_metric_of_ones_own_has_the_direction_that_the_run_declares(tmp_path: 
     write_run(tmp_path / "new", arrays={}, facts={"higher_is_better": ["f1"]})
     write_run(tmp_path / "old")
     new, old = RunView(tmp_path / "new"), RunView(tmp_path / "old")
-    assert new.rises("f1") and not new.rises("mse")
-    assert old.rises("accuracy") and not old.rises("mse")
+    assert new.higher_is_better("f1") and not new.higher_is_better("mse")
+    assert old.higher_is_better("accuracy") and not old.higher_is_better("mse")
 
 
 def test_parts_whose_shapes_do_not_fit_are_left_out(tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_parts_whose_shapes_do_not_fit_are_left_out(tmp_path: Path) -> None:
     arrays["val_output"] = arrays["val_output"][:-1]
     arrays["test_output"] = np.hstack([arrays["test_output"]] * 3)
     write_run(tmp_path, arrays=arrays, facts=REGRESSION)
-    assert list(RunView(tmp_path).parts) == ["train"]
+    assert list(RunView(tmp_path).splits) == ["train"]
 
 
 def test_a_run_that_has_written_nothing_yet(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({"status": "running", "name": "early"}))
     view = RunView(tmp_path)
-    assert (view.name, view.status, view.task, view.parts, view.metrics) == ("early", "running", "", {}, {})
+    assert (view.name, view.status, view.task, view.splits, view.metrics) == ("early", "running", "", {}, {})
     assert view.history.train == [] and view.config == {}
 
 

@@ -23,16 +23,16 @@ TABLES = {
 
 @pytest.mark.parametrize(("table", "name"), [(table, name) for table, entry in TABLES.items() for name in entry[0]])
 def test_no_sample_is_wrong(table: str, name: str) -> None:
-    _, tally, source_name, name_of = TABLES[table]
-    assert name in map(name_of, source.table(source_name)), "PyTorch has no samples under this name"
+    _, tally, source_name, type_suffix = TABLES[table]
+    assert name in map(type_suffix, source.table(source_name)), "PyTorch has no samples under this name"
     wrong = tally(name).wrong
     assert not wrong, f"{len(wrong)} wrong:\n" + "\n".join(wrong)
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_as_many_are_equal_as_were(table: str, record_property) -> None:
-    names, tally, source_name, name_of = TABLES[table]
-    theirs = set(map(name_of, source.table(source_name)))
+    names, tally, source_name, type_suffix = TABLES[table]
+    theirs = set(map(type_suffix, source.table(source_name)))
     total = Tally()
     for name in names:
         total.add(tally(name))

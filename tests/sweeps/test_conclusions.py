@@ -1,7 +1,7 @@
 import pytest
 
 from dlcourse.records import PointState
-from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choice_words, choose, group_records
+from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, describe_choice, group_records
 
 BY_MSE = Selection("mse", "val", higher_is_better=False)
 
@@ -24,7 +24,7 @@ def test_best_point_in_words():
     settings = candidates([point(degree, {"model.degree": degree}, abs(degree - 3) + 0.5) for degree in range(1, 6)])
     best, simplest = choose(settings, BY_MSE)
     assert (best, simplest) == (2, None)
-    assert choice_words(choice_record(settings[best], BY_MSE), None, BY_MSE) == [
+    assert describe_choice(choice_record(settings[best], BY_MSE), None, BY_MSE) == [
         "best by validation mse: model.degree=3  (0.5)"
     ]
 
@@ -38,7 +38,7 @@ def test_folds_are_averaged_and_the_simplest_within_one_error_is_named():
     assert records[0]["n"] == {"val.mse": 3} and records[0]["complete"]
     best, simplest = choose(settings, BY_MSE)
     assert (best, simplest) == (2, 1)
-    words = choice_words(choice_record(settings[2], BY_MSE), choice_record(settings[1], BY_MSE), BY_MSE)
+    words = describe_choice(choice_record(settings[2], BY_MSE), choice_record(settings[1], BY_MSE), BY_MSE)
     assert words == [
         "best by validation mse: model.degree=3  (4.833 ± 0.44) (mean of 3, ± standard error)",
         "simplest within one standard error of the best: model.degree=2  (5.033)",
@@ -63,7 +63,7 @@ def test_a_setting_with_a_diverged_fold_is_not_chosen():
 def test_no_validation_no_choice():
     settings = candidates([PointState("0", {"model.degree": 1}, status="done", metrics={"train.mse": 1.0})])
     assert choose(settings, BY_MSE) == (None, None)
-    assert choice_words(None, None, BY_MSE) == []
+    assert describe_choice(None, None, BY_MSE) == []
 
 
 def test_cross_validation_of_one_setting_is_an_estimate_not_a_choice():
@@ -71,6 +71,6 @@ def test_cross_validation_of_one_setting_is_an_estimate_not_a_choice():
     settings = candidates(points)
     best, simplest = choose(settings, BY_MSE)
     assert simplest is None
-    assert choice_words(choice_record(settings[best], BY_MSE), None, BY_MSE) == [
+    assert describe_choice(choice_record(settings[best], BY_MSE), None, BY_MSE) == [
         "validation mse: 1.5 ± 0.5 (mean of 2, ± standard error)"
     ]

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.sweeps.axes import axes, canonical
-from dlcourse.sweeps.expansion import labels, name_points, product, say
+from dlcourse.sweeps.expansion import format_value, labels, name_points, product
 
 
 def points(section, seed=0):
@@ -50,7 +50,7 @@ def test_labels_are_short_and_distinct():
 
 
 def test_values_in_words():
-    assert [say(value) for value in (3, 0.001, 1e-7, 0.1 + 0.2, True, None, [128, 64], "full", [])] == [
+    assert [format_value(value) for value in (3, 0.001, 1e-7, 0.1 + 0.2, True, None, [128, 64], "full", [])] == [
         "3",
         "0.001",
         "1e-07",
@@ -61,7 +61,7 @@ def test_values_in_words():
         "full",
         "[]",
     ]
-    assert say({"name": "sgd", "lr": 0.1, "nesterov": True}) == "sgd(lr=0.1, nesterov=true)"
+    assert format_value({"name": "sgd", "lr": 0.1, "nesterov": True}) == "sgd(lr=0.1, nesterov=true)"
 
 
 def test_names_are_safe_folders():

@@ -29,7 +29,7 @@ def test_error_on_new_data_is_bias_and_variance_and_noise(make, tmp_path):
 
 
 def test_test_error_of_the_fits_agrees_too(make):
-    """The mean over ordinary runs' test errors, on test parts of their own, is the same expectation."""
+    """The mean over ordinary runs' test errors, on test splits of their own, is the same expectation."""
     data = resolved(make, model={"name": "polynomial", "degree": 2})
     seeds = resample.seeds(0, 400)
     fits = [fit(resample.with_data_seed(data, seed)) for seed in seeds]
@@ -49,7 +49,7 @@ def test_a_line_has_the_variance_of_the_formula(make):
     assert arrays["outputs"].shape == (400, 200, 1) and arrays["curve"].shape == (200, 1)
 
 
-def test_arrays_for_the_pictures(make, tmp_path):
+def test_arrays_for_the_images(make, tmp_path):
     result = run_sweep(make(sweep={"resample": 4}), out=tmp_path, quiet=True, plots=False)
     with np.load(result.folder / "resample.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"x", "000.outputs", "000.curve"}
@@ -61,8 +61,8 @@ def test_arrays_for_the_pictures(make, tmp_path):
 def test_all_points_see_the_same_training_sets(make):
     assert resample.seeds(3, 5) == resample.seeds(3, 5) != resample.seeds(4, 5)
     one, other = (prepare(resample.with_data_seed(resolved(make), seed)["data"], 0) for seed in (1, 2))
-    assert not np.array_equal(one.parts["train"].y, other.parts["train"].y)
-    assert np.array_equal(one.parts["train"].index, other.parts["train"].index)
+    assert not np.array_equal(one.splits["train"].y, other.splits["train"].y)
+    assert np.array_equal(one.splits["train"].index, other.splits["train"].index)
 
 
 def test_estimators_against_their_formulas(tmp_path):

@@ -97,10 +97,10 @@ def test_folds_are_averaged(make, tmp_path, capsys):
 
 def test_folds_share_no_validation_sample(make):
     points = expand(config.from_mapping(make(sweep={"kfold": 5})))
-    parts = [prepare(each.config.data["data"], 0).parts for each in points]
-    held_out = np.concatenate([part["val"].index for part in parts])
-    assert len(set(held_out)) == len(held_out) == 48  # 60 less the test part's 12
-    assert len({tuple(part["test"].index) for part in parts}) == 1
+    subsets = [prepare(each.config.data["data"], 0).splits for each in points]
+    held_out = np.concatenate([subset["val"].index for subset in subsets])
+    assert len(set(held_out)) == len(held_out) == 48  # 60 less the test split's 12
+    assert len({tuple(subset["test"].index) for subset in subsets}) == 1
 
 
 def test_dry_run_runs_nothing(make, tmp_path, capsys):

@@ -35,7 +35,7 @@ def test_points_share_samples_and_environment_and_read_alone(jobs, tmp_path):
     shutil.copytree(points[0], lone)
     shutil.rmtree(result.folder)
     view = RunView(lone)
-    assert view.parts["train"].x.shape == (600, 2) and view.parts["train"].output.shape == (600, 3)
+    assert view.splits["train"].x.shape == (600, 2) and view.splits["train"].output.shape == (600, 3)
     plots.draw(lone)
     assert (lone / "plots" / "decision_regions.png").is_file() and not view.damage
     assert (lone / "predictions.npz").stat().st_size < 60_000

@@ -32,8 +32,8 @@ def test_same_numbers_and_conclusions(make, tmp_path, basis, normalize):
 
 
 def test_several_features_and_targets(make, tmp_path):
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(80, 3))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3))
     np.savez(tmp_path / "many.npz", x=x, y=np.stack([x[:, 0] ** 2 - x[:, 1], x[:, 2] ** 3], axis=1))
     data = {"name": "arrays", "path": str(tmp_path / "many.npz"), "split": {"val": 0.2}}
     given = make(data=data, metrics=EVERY, sweep={"grid": {"model.degree": [1, 2, 4], "optimizer.ridge": [0.0, 0.5]}})

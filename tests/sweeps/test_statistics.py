@@ -10,17 +10,17 @@ from dlcourse.sweeps.statistics import (
     decompose,
     estimator_errors,
     one_standard_error,
-    summarise,
+    summarize,
 )
 
 
 def test_mean_and_standard_error_by_hand():
-    found = summarise([1.0, 2.0, 3.0, 4.0, 5.0])
+    found = summarize([1.0, 2.0, 3.0, 4.0, 5.0])
     assert found.mean == 3.0 and found.n == 5
     assert found.se == pytest.approx(math.sqrt(2.5) / math.sqrt(5))
-    assert summarise([2.0]) == Summary(2.0, None, 1)
+    assert summarize([2.0]) == Summary(2.0, None, 1)
     with pytest.raises(ValueError, match="at least one"):
-        summarise([])
+        summarize([])
 
 
 def test_best_knows_its_direction_and_skips_what_diverged():
@@ -100,6 +100,6 @@ def test_estimator_errors_against_the_formulas():
 @pytest.mark.parametrize("value", [0.9083, 1 / 3, 1e-300, 0.0, -7.1])
 def test_equal_values_have_no_spread(value):
     for count in (2, 3, 5, 7):
-        assert summarise([value] * count).se == 0.0
-    assert summarise([0.1 + 0.2, 0.3, 0.3]).se == 0.0
-    assert summarise([0.3, 0.3 + 1e-12]).se > 0
+        assert summarize([value] * count).se == 0.0
+    assert summarize([0.1 + 0.2, 0.3, 0.3]).se == 0.0
+    assert summarize([0.3, 0.3 + 1e-12]).se > 0

@@ -24,7 +24,7 @@ def test_the_very_step_is_named_though_nobody_looks_at_every_one(capacity: int) 
     class Reads(Callback):
         def after_step(self, trainer):
             if trainer.step == 100:
-                trainer.call("before_read")
+                trainer.call("before_sync")
 
     bad = first_bad_step()
     assert bad < 100

@@ -26,9 +26,9 @@ def half(request: pytest.FixtureRequest) -> str:
 
 
 def samples() -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(96, 12)).astype(np.float32)
-    return x, (x @ draw.normal(size=(12, 4))).argmax(axis=1)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(96, 12)).astype(np.float32)
+    return x, (x @ rng.normal(size=(12, 4))).argmax(axis=1)
 
 
 def stepping(name: str, make: type = optim.Adam, **settings: object) -> dl.TrainStep:
@@ -81,7 +81,7 @@ def test_a_loaded_state_is_what_the_model_computes_with(half: str, device: str) 
     other.model.load_state_dict(step.model.state_dict())
     for ours, theirs in zip(other.model.parameters(), step.model.parameters(), strict=True):
         np.testing.assert_array_equal(backend.to_host(ours.data), backend.to_host(theirs.data))
-        np.testing.assert_array_equal(backend.to_host(ours.full), backend.to_host(theirs.full))
+        np.testing.assert_array_equal(backend.to_host(ours.master), backend.to_host(theirs.master))
 
 
 @pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.Adagrad, optim.RMSprop])

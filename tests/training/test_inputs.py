@@ -10,26 +10,26 @@ import pytest
 
 from dlcourse.data import prepare
 from dlcourse.errors import UserError
-from dlcourse.training.inputs import Inputs
+from dlcourse.training.input_spec import InputSpec
 
 CSV = "size,city,rent\n" + "".join(f"{500 + 10 * i},{'ABC'[i % 3]},{i}\n" for i in range(30))
 
 
 @pytest.fixture
-def flats(tmp_path: Path) -> Inputs:
+def flats(tmp_path: Path) -> InputSpec:
     path = tmp_path / "flats.csv"
     path.write_text(CSV)
     section = {"name": "csv", "path": str(path), "target": "rent", "units": {"size": "m^2"}}
-    return Inputs.from_json(Inputs.of(prepare(section, 0)).to_json())
+    return InputSpec.from_json(InputSpec.of(prepare(section, 0)).to_json())
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Inputs:
+def images() -> InputSpec:
     section = {"name": "synthetic_images", "samples": 20, "classes": 2, "image_size": 8}
-    return Inputs.of(prepare(section, 0))
+    return InputSpec.of(prepare(section, 0))
 
 
-def test_cells_become_a_row(flats: Inputs) -> None:
+def test_cells_become_a_row(flats: InputSpec) -> None:
     np.testing.assert_array_equal(flats.read("600, B"), [[600, 0, 1, 0]])
 
 
@@ -37,7 +37,7 @@ def test_typed_cells_are_read_as_those_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "flats.csv"
     path.write_text('size,city,rent\n500,"Ulm, West",1\n,Bonn,2\n700,Bonn,3\n')
     section = {"name": "csv", "path": str(path), "target": "rent", "missing": {"size": 5.0}, "split": {"train": 3}}
-    inputs = Inputs.of(prepare(section, 0))
+    inputs = InputSpec.of(prepare(section, 0))
     np.testing.assert_array_equal(inputs.read('600, "Ulm, West"'), [[600, 0, 1]])
     np.testing.assert_array_equal(inputs.read(",Bonn"), [[5, 1, 0]])
     with pytest.raises(UserError, match="expected 2 values"):
@@ -47,12 +47,12 @@ def test_typed_cells_are_read_as_those_of_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["600", "600,B,3", "", ",", "600,D", "large,B", "nan,B", "600,", "600,B,"])
-def test_what_does_not_fit_names_what_is_expected(flats: Inputs, given: str) -> None:
+def test_what_does_not_fit_names_what_is_expected(flats: InputSpec, given: str) -> None:
     with pytest.raises(UserError, match=r"(expected 2 values: size \[m\^2\], city \(A\|B\|C\)|not a finite number)"):
         flats.read(given)
 
 
-def test_files(flats: Inputs, tmp_path: Path) -> None:
+def test_files(flats: InputSpec, tmp_path: Path) -> None:
     table = tmp_path / "new.csv"
     table.write_text("city,size\nA,500\nC,700\n")
     np.testing.assert_array_equal(flats.read(str(table)), [[500, 1, 0, 0], [700, 0, 0, 1]])
@@ -79,47 +79,47 @@ def test_files(flats: Inputs, tmp_path: Path) -> None:
         flats.read(str(array))
     with pytest.raises(UserError, match="no such file"):
         flats.read(str(tmp_path / "absent.csv"))
-    with pytest.raises(UserError, match="takes no pictures"):
+    with pytest.raises(UserError, match="takes no images"):
         (tmp_path / "a.png").write_bytes(b"")
         flats.read(str(tmp_path / "a.png"))
 
 
-def test_outside_the_training_range(flats: Inputs) -> None:
+def test_outside_the_training_range(flats: InputSpec) -> None:
     assert flats.outside(flats.read("600,B")) == []
     (said,) = flats.outside(flats.read("2000,B"))
     assert said == "size = 2000 lies outside 500..790 m^2, where the model was trained"
 
 
-def test_pictures(pictures: Inputs, tmp_path: Path) -> None:
+def test_images(images: InputSpec, tmp_path: Path) -> None:
     from matplotlib.image import imsave
 
-    size, channels = pictures.in_shape[0], pictures.in_shape[2]
+    size, channels = images.in_shape[0], images.in_shape[2]
     pixels = np.random.default_rng(0).integers(256, size=(size, size, 3), dtype=np.uint8)
     if channels == 1:
         pixels[:] = pixels[:, :, :1]
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     imsave(path, pixels)
-    np.testing.assert_array_equal(pictures.read(str(path)), pixels[None, :, :, :channels])
-    assert pictures.outside(pictures.read(str(path))) == []
+    np.testing.assert_array_equal(images.read(str(path)), pixels[None, :, :, :channels])
+    assert images.outside(images.read(str(path))) == []
     imsave(path, pixels[:-1])
-    with pytest.raises(UserError, match="expected a png or npz file with a picture of shape"):
-        pictures.read(str(path))
+    with pytest.raises(UserError, match="expected a png or npz file with an image of shape"):
+        images.read(str(path))
     path.write_bytes(b"\x89PNG nonsense")
-    with pytest.raises(UserError, match="not a readable picture"):
-        pictures.read(str(path))
+    with pytest.raises(UserError, match="not a readable image"):
+        images.read(str(path))
     with pytest.raises(UserError, match="expected a png or npz file"):
-        pictures.read("1,2,3")
+        images.read("1,2,3")
 
 
 @pytest.mark.parametrize("name", ["NEW.CSV", "new.Csv", "new.txt", "new", "600,B", "x.data"])
-def test_a_path_that_exists_is_a_file(flats: Inputs, tmp_path: Path, monkeypatch, name: str) -> None:
+def test_a_path_that_exists_is_a_file(flats: InputSpec, tmp_path: Path, monkeypatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).write_text("city,size\nA,500\n")
     for given in (name, f"./{name}", str(tmp_path / name)):
         np.testing.assert_array_equal(flats.read(given), [[500, 1, 0, 0]])
 
 
-def test_arrays_by_any_name(flats: Inputs, tmp_path: Path) -> None:
+def test_arrays_by_any_name(flats: InputSpec, tmp_path: Path) -> None:
     with open(tmp_path / "X.NPZ", "wb") as file:
         np.savez(file, x=np.ones((2, 4)))
     assert flats.read(str(tmp_path / "X.NPZ")).shape == (2, 4)
@@ -128,7 +128,7 @@ def test_arrays_by_any_name(flats: Inputs, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["-", "/dev/stdin"])
-def test_standard_input(flats: Inputs, monkeypatch, given: str) -> None:
+def test_standard_input(flats: InputSpec, monkeypatch, given: str) -> None:
     array = io.BytesIO()
     np.savez(array, np.ones((2, 4)))
     for content, shape in ((b"city,size\nA,500\n", (1, 4)), (array.getvalue(), (2, 4))):
@@ -139,7 +139,7 @@ def test_standard_input(flats: Inputs, monkeypatch, given: str) -> None:
         flats.read(given)
 
 
-def test_a_pipe(flats: Inputs, tmp_path: Path) -> None:
+def test_a_pipe(flats: InputSpec, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("size,city\n500,A\n",))
     writer.start()
@@ -163,20 +163,20 @@ def test_a_pipe(flats: Inputs, tmp_path: Path) -> None:
         ("./", "is a folder"),
     ],
 )
-def test_what_is_no_file_is_said_in_one_line(flats: Inputs, given: str, message: str) -> None:
+def test_what_is_no_file_is_said_in_one_line(flats: InputSpec, given: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
         flats.read(given)
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 700
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", b"PK\3\4" + b"\0" * 60, b"PK\5\6" + bytes(18), b"nothing"])
-def test_archives_that_are_none(flats: Inputs, tmp_path: Path, content: bytes) -> None:
+def test_archives_that_are_none(flats: InputSpec, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(UserError, match="x.npz: (not a readable npz file|holds no array)"):
         flats.read(str(tmp_path / "x.npz"))
 
 
-def test_damaged_archives(flats: Inputs, tmp_path: Path) -> None:
+def test_damaged_archives(flats: InputSpec, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     np.savez_compressed(path, x=np.arange(400.0).reshape(100, 4))
     whole = path.read_bytes()
@@ -188,11 +188,11 @@ def test_damaged_archives(flats: Inputs, tmp_path: Path) -> None:
             assert "x.npz" in str(error)
 
 
-def test_a_picture_with_its_channels_first_is_told_what_to_do(pictures: Inputs, tmp_path: Path) -> None:
-    height, width, channels = pictures.in_shape
+def test_a_image_with_its_channels_first_is_told_what_to_do(images: InputSpec, tmp_path: Path) -> None:
+    height, width, channels = images.in_shape
     np.savez(tmp_path / "x.npz", x=np.zeros((2, channels, height, width), np.uint8))
     with pytest.raises(UserError, match=r"PyTorch's layout\? x.transpose\(0, 2, 3, 1\)"):
-        pictures.read(str(tmp_path / "x.npz"))
+        images.read(str(tmp_path / "x.npz"))
 
 
 def _png(width: int, height: int) -> bytes:
@@ -205,22 +205,22 @@ def _png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [9, 2000, 12_000, 67_000, 2**31 - 1])
-def test_a_picture_that_declares_another_size_is_not_unpacked(
-    pictures: Inputs, tmp_path: Path, monkeypatch, side: int
+def test_a_image_that_declares_another_size_is_not_unpacked(
+    images: InputSpec, tmp_path: Path, monkeypatch, side: int
 ) -> None:
     monkeypatch.setattr("matplotlib.image.imread", lambda *_, **__: pytest.fail("unpacked"))
     (tmp_path / "x.png").write_bytes(_png(side, side))
-    with pytest.raises(UserError, match="x.png: (got inputs of shape|not a readable picture)"):
-        pictures.read(str(tmp_path / "x.png"))
+    with pytest.raises(UserError, match="x.png: (got inputs of shape|not a readable image)"):
+        images.read(str(tmp_path / "x.png"))
 
 
-@pytest.mark.parametrize("name", ["A.PNG", "a.Jpg", "A.JPEG", "picture"])
-def test_pictures_by_any_name(pictures: Inputs, tmp_path: Path, monkeypatch, name: str) -> None:
+@pytest.mark.parametrize("name", ["A.PNG", "a.Jpg", "A.JPEG", "image"])
+def test_images_by_any_name(images: InputSpec, tmp_path: Path, monkeypatch, name: str) -> None:
     from matplotlib.image import imsave
 
-    size = pictures.in_shape[0]
+    size = images.in_shape[0]
     form = "jpg" if "j" in name.lower() else "png"
     imsave(tmp_path / name, np.zeros((size, size, 3), np.uint8), format=form)
-    assert pictures.read(str(tmp_path / name)).shape == (1, *pictures.in_shape)
+    assert images.read(str(tmp_path / name)).shape == (1, *images.in_shape)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / name).read_bytes())))
-    assert pictures.read("-").shape == (1, *pictures.in_shape)
+    assert images.read("-").shape == (1, *images.in_shape)

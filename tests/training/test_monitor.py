@@ -2,7 +2,7 @@ import pytest
 
 from dlcourse.training.evaluation import Evaluation
 from dlcourse.training.history import History
-from dlcourse.training.monitor import Best, EarlyStopping
+from dlcourse.training.monitor import BestTracker, EarlyStopping
 
 from .tiny import trainer
 
@@ -15,7 +15,7 @@ class FakeTrainer:
         self.stop_reason = reason
 
 
-def feed(watcher: Best, values: list[float], steps: int = 10) -> FakeTrainer:
+def feed(watcher: BestTracker, values: list[float], steps: int = 10) -> FakeTrainer:
     fake = FakeTrainer()
     watcher.start(fake)
     for value in values:
@@ -29,13 +29,13 @@ def feed(watcher: Best, values: list[float], steps: int = 10) -> FakeTrainer:
 
 @pytest.mark.parametrize(("higher", "step", "value"), [(True, 30, 5.0), (False, 20, 1.0)])
 def test_best_goes_by_the_metrics_direction_and_takes_the_first_of_equals(higher, step, value) -> None:
-    best = Best("m", "val", higher)
+    best = BestTracker("m", "val", higher)
     feed(best, [3.0, 1.0, 5.0, 5.0, 1.0])
     assert best.describe() == {"step": step, "metric": "m", "split": "val", "value": value}
 
 
 def test_nan_is_never_the_best() -> None:
-    best = Best("m", "val", False)
+    best = BestTracker("m", "val", False)
     feed(best, [float("nan")])
     assert best.describe() is None
     feed(best, [float("nan"), 2.0, float("nan")])

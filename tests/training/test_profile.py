@@ -1,4 +1,4 @@
-"""``--profile``: the parts of a step on any device, on a GPU the launches too; what is computed stays the same."""
+"""``--profile``: the phases of a step on any device, on a GPU the launches too; what is computed stays the same."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import pytest
 from dlcourse import backend, nn, optim
 from dlcourse.backend import precision, tracing
 from dlcourse.backend.tracing import Bounds, Measured, Row
-from dlcourse.training.launches import describe
+from dlcourse.training.kernel_table import describe
 from dlcourse.training.profile import MAX_RECORDED_STEPS, WARM_UP, Profile
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
@@ -79,11 +79,11 @@ def test_the_first_step_is_said_apart() -> None:
 
 
 @on_gpu
-@pytest.mark.parametrize(("steps", "recorded"), [(2, 0), (3, 1), (12, 5), (120, MAX_RECORDED_STEPS)])
-def test_some_steps_are_recorded_and_the_others_timed_in_parts(device: str, steps: int, recorded: int) -> None:
+@pytest.mark.parametrize(("steps", "captured"), [(2, 0), (3, 1), (12, 5), (120, MAX_RECORDED_STEPS)])
+def test_some_steps_are_recorded_and_the_others_timed_in_parts(device: str, steps: int, captured: int) -> None:
     profile, _ = profiled(steps)
-    assert (profile.measured.steps, profile.steps) == (recorded, steps - recorded)
-    assert ("none could be timed: the run is too short" in profile.report()) == (recorded == 0)
+    assert (profile.measured.steps, profile.steps) == (captured, steps - captured)
+    assert ("none could be timed: the run is too short" in profile.report()) == (captured == 0)
     assert profile.steps >= min(steps, WARM_UP)
 
 
@@ -206,14 +206,14 @@ def test_the_bounds_are_said_with_where_they_are_from(device: str, monkeypatch: 
 def test_the_trace_has_the_launches_in_rows_below_the_parts(device: str, tmp_path: Path) -> None:
     profile, _ = profiled(trace=tmp_path / "trace.json")
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    parts = [e for e in events if e["ph"] == "X" and e["tid"] == 0]
+    phases = [e for e in events if e["ph"] == "X" and e["tid"] == 0]
     launches = [e for e in events if e["ph"] == "X" and e["tid"] == 1]
     assert len(launches) == sum(row.calls for row in profile.measured.rows.values())
-    assert [e["args"]["name"].split(",")[0] for e in events if e["ph"] == "M"] == ["parts", "kernels"]
-    # One after another, all after the steps before them and before the parts of those that follow.
+    assert [e["args"]["name"].split(",")[0] for e in events if e["ph"] == "M"] == ["phases", "kernels"]
+    # One after another, all after the steps before them and before the phases of those that follow.
     for first, second in zip(launches, launches[1:], strict=False):
         assert first["ts"] + first["dur"] <= second["ts"] + 1
-    assert parts[0]["ts"] < launches[0]["ts"] and launches[-1]["ts"] < parts[-1]["ts"]
+    assert phases[0]["ts"] < launches[0]["ts"] and launches[-1]["ts"] < phases[-1]["ts"]
 
 
 DOT = r"""digraph dot {

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from dlcourse.errors import Interrupted
-from dlcourse.signals import SIGNALS, terminable
+from dlcourse.signals import SIGNALS, handle_termination
 from dlcourse.training.callback import Callback
 from dlcourse.training.signals import Signals
 
@@ -47,7 +47,7 @@ def test_another_signal_is_the_same_request(numbers: tuple[int, ...]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # one more while the checkpoint is written
         saved.append(trainer.step)
 
-    with terminable():
+    with handle_termination():
         with pytest.raises(Interrupted, match="a checkpoint is written") as caught:
             trainer(10, [Kills(*numbers), Signals(save)]).run()
         os.kill(os.getpid(), signal.SIGTERM)  # and one more while the end is put down
@@ -65,7 +65,7 @@ def test_only_a_second_interrupt_does_not_wait() -> None:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_outside_the_loop_signals_end_the_work_at_once(number: int) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted) as caught, terminable():
+    with pytest.raises(Interrupted) as caught, handle_termination():
         os.kill(os.getpid(), number)
         raise AssertionError("went on")
     assert caught.value.exit_code == 128 + number
@@ -80,7 +80,7 @@ def test_a_signal_that_was_lost_ends_the_work_before_the_next_step(monkeypatch: 
             os.kill(os.getpid(), signal.SIGTERM)  # Python prints what is raised here, and goes on
 
     saved: list[int] = []
-    with terminable() as request:
+    with handle_termination() as request:
         Drops()
         assert request.received == signal.SIGTERM
         with pytest.raises(Interrupted):
@@ -94,7 +94,7 @@ def test_handlers_of_the_users_own_stay() -> None:
 
     before = signal.signal(signal.SIGUSR1, own), signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with terminable():
+        with handle_termination():
             assert signal.getsignal(signal.SIGUSR1) is own
             os.kill(os.getpid(), signal.SIGHUP)  # as under nohup
     finally:
@@ -107,7 +107,7 @@ def test_in_another_thread_it_trains_without_handlers() -> None:
 
     def work() -> None:
         run = trainer(3, [Signals(lambda t: None)])
-        with terminable():
+        with handle_termination():
             run.run()
         finished.append(run.step)
 

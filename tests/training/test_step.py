@@ -19,8 +19,8 @@ def net() -> nn.Module:
 
 
 def batch(count: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    return draw.normal(size=(count, 4)).astype("float32"), draw.integers(0, 3, count)
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(count, 4)).astype("float32"), rng.integers(0, 3, count)
 
 
 def weights(model: nn.Module) -> np.ndarray:

@@ -5,12 +5,12 @@ import pytest
 
 from dlcourse.errors import CheckpointError
 from dlcourse.training.atomic import remove_leftovers
-from dlcourse.training.store import CheckpointStore, Content
+from dlcourse.training.checkpoints.store import CheckpointContent, CheckpointStore
 
 from .forks import dies_at
 
 
-def content(step: int) -> Content:
+def content(step: int) -> CheckpointContent:
     state = {"step": step, "seed": 0, "config": "", "data": {}, "train_step": {}, "callbacks": {}}
     return {"model.weight": np.full(300, step, dtype=np.float32)}, state
 

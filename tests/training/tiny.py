@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dlcourse import backend, nn, optim
-from dlcourse.data import Loader, Normalizer, Part
+from dlcourse.data import Loader, Normalizer, Split
 from dlcourse.metrics.squares import MeanSquaredError
 from dlcourse.nn.loss import MSELoss
 from dlcourse.training.callback import Callback
@@ -15,12 +15,12 @@ from dlcourse.training.trainer import Trainer
 METRICS = {"mse": MeanSquaredError()}
 
 
-def part(samples: int = 10, offset: float = 0.0) -> Part:
+def part(samples: int = 10, offset: float = 0.0) -> Split:
     x = np.linspace(-1, 1, samples)[:, None]
-    return Part(x, 3 * x + 1 + offset, np.arange(samples))
+    return Split(x, 3 * x + 1 + offset, np.arange(samples))
 
 
-def loader(each: Part, batch_size: int | str = 4, shuffle: bool = True) -> Loader:
+def loader(each: Split, batch_size: int | str = 4, shuffle: bool = True) -> Loader:
     normalizer = Normalizer(np.zeros(1), np.ones(1))
     return Loader(each, normalizer, backend.get("cpu"), np.float32, batch_size, seed=3, shuffle=shuffle)
 

@@ -2,4 +2,4 @@
 
 from dlcourse.backend import memory
 
-memory.keep_pages()
+memory.disable_malloc_trim()

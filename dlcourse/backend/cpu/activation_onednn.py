@@ -1,4 +1,4 @@
-"""Activations and sums by oneDNN: one pass, vectorised, on all threads. None where it is absent or does not suit."""
+"""Activations and sums by oneDNN: one pass, vectorized, on all threads. None where it is absent or does not suit."""
 
 from collections.abc import Callable
 from ctypes import c_float

@@ -17,7 +17,7 @@ MIN_SIZE = 1 << 14
 Layout = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _lie(array: Array) -> Layout:
+def _layout(array: Array) -> Layout:
     """Shape and strides in elements."""
     return array.shape, tuple(stride // array.itemsize for stride in array.strides)
 
@@ -32,7 +32,7 @@ def _product(a: Layout, b: Layout, y: Layout, scale: float) -> Callable:
 
 def _multiply(a: Array, b: Array, y: Array, scale: float = 1.0) -> bool:
     """y <- scale a b, matrices in the last two axes. Call with the lock held."""
-    compute = _product(_lie(a), _lie(b), _lie(y), scale)
+    compute = _product(_layout(a), _layout(b), _layout(y), scale)
     if compute is None:
         return False
     compute({onednn.SRC: a, onednn.WEIGHTS: b, onednn.DST: y})

@@ -1,4 +1,4 @@
-"""Convolution by oneDNN: pictures channels-last in place, weights reordered into the layout that it wants.
+"""Convolution by oneDNN: images channels-last in place, weights reordered into the layout that it wants.
 
 Every function gives None where oneDNN is absent or has nothing for the setting.
 """
@@ -21,14 +21,14 @@ class _Geometry:
     def __init__(self, x: tuple, weight: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int):
         out, kh, kw, wide = weight
         height, width = out_size(x, (kh, kw), stride, padding, dilation)
-        self.x, self.y = onednn.pictures(x), onednn.pictures((x[0], height, width, out))
+        self.x, self.y = onednn.images(x), onednn.images((x[0], height, width, out))
         strides = (kh * kw * wide, 1, kw * wide, wide)  # of (O, C, kh, kw), as it lies
         shape = (out, wide, kh, kw)
         if groups > 1:
             shape, strides = (groups, out // groups, *shape[1:]), (out // groups * strides[0], *strides)
         self.weight, self.any_weight = onednn.strided(shape, strides), onednn.strided(shape, None)
         self.bias = onednn.strided((out,), (1,))
-        # What the window reaches beyond the picture on the far side; negative where its last steps leave some over.
+        # What the window reaches beyond the image on the far side; negative where its last steps leave some over.
         reach = [
             (size - 1) * s + (k - 1) * d + 1 - length - p
             for size, s, k, d, length, p in zip(

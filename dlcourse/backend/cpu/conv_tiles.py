@@ -1,6 +1,6 @@
-"""Convolution by NumPy: patches of a few pictures at a time, in a buffer that stays in the cache, times the weights.
+"""Convolution by NumPy: patches of a few images at a time, in a buffer that stays in the cache, times the weights.
 
-A tile's pictures go into a padded buffer, the patches that the kernel sees are one strided copy of it, and the product
+A tile's images go into a padded buffer, the patches that the kernel sees are one strided copy of it, and the product
 with the weights is one GEMM whose input is still in the cache: tall thin products ran at 165 GF/s so, at 100 on whole
 arrays. Each thread takes tiles in turn, with OpenBLAS at one thread. Functions give None for grouped convolutions.
 """
@@ -134,6 +134,6 @@ def _windows(padded: Array, size: Pair, kernel: Pair, stride: Pair, dilation: Pa
 
 
 def _tiles(count: int, size: Pair, columns: int, itemsize: int) -> list[slice]:
-    """The pictures cut into tiles whose patches fill about :data:`TILE_BYTES`, at least one picture each."""
+    """The images cut into tiles whose patches fill about :data:`TILE_BYTES`, at least one image each."""
     each = max(1, size[0] * size[1] * columns * itemsize)
     return threads.slices(count, max(1, TILE_BYTES // each))

@@ -17,7 +17,7 @@ from dlcourse.backend.cpu.sums import row_sums
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.backend.kernels.destinations import delivered
+from dlcourse.backend.kernels.grad_buffers import copy_into
 
 MIN_WORK = 1 << 23
 """Multiplications from which the pool's round trip of 0.05 ms is worth it. Somewhat smaller products go to OpenBLAS's
@@ -58,7 +58,7 @@ def product(a: Array, b: Array, out: Array | None) -> Array:
 
 @override(kernels.column_sums, "cpu")
 def column_sums(x: Array, out: Array | None) -> Array:
-    return delivered(row_sums(x), out)
+    return copy_into(row_sums(x), out)
 
 
 @override(kernels.affine_relu, "cpu")
@@ -90,8 +90,8 @@ def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array
 
 
 @override(kernels.weight_and_bias_grad, "cpu")
-def weight_and_bias_grad(dout: Array, x: Array, destinations: tuple) -> tuple[Array, Array]:
-    return product(dout.T, x, destinations[0]), column_sums(dout, destinations[1])
+def weight_and_bias_grad(dout: Array, x: Array, grad_buffers: tuple) -> tuple[Array, Array]:
+    return product(dout.T, x, grad_buffers[0]), column_sums(dout, grad_buffers[1])
 
 
 def _in_parts(part: Callable[[slice, slice], None], rows: int, inner: int, columns: int) -> None:

@@ -34,7 +34,7 @@ def _affine(rows: int, inner: int, columns: int, distance: int, bias: bool) -> C
 
 
 def affine(x: Array, weight: Array, bias: Array | None, y: Array) -> bool:
-    """y <- x W^T + b for x (M, in), W (out, in) and y (M, out) by rows without gaps between W's and y's."""
+    """y <- x W^T + b for x (M, in), W (out, in) and y (M, out) row-major without gaps between W's and y's."""
     rows, inner, columns = len(x), x.shape[1], len(weight)
     operands = (x, weight, y) if bias is None else (x, weight, y, bias)
     if rows * inner * columns < MIN_WORK or not onednn.suits(*operands) or not weight.flags.c_contiguous:
@@ -51,11 +51,11 @@ def affine(x: Array, weight: Array, bias: Array | None, y: Array) -> bool:
 
 
 def product(a: Array, b: Array, out: Array) -> bool:
-    """out <- a b for a (M, K), b (K, N) and out (M, N), each row- or column-contiguous, out by rows."""
+    """out <- a b for a (M, K), b (K, N) and out (M, N), each row- or column-contiguous, out row-major."""
     rows, inner, columns = len(a), a.shape[1], b.shape[1]
     if rows * inner * columns < MIN_WORK or not onednn.available() or not onednn.suits(a, b, out):
         return False
-    first, second = _lie(a), _lie(b)
+    first, second = _layout(a), _layout(b)
     if first is None or second is None or out.strides[1] != 4 or out.strides[0] < 4 * columns:
         return False
     status = _sgemm()(
@@ -66,7 +66,7 @@ def product(a: Array, b: Array, out: Array) -> bool:
     return status == 0
 
 
-def _lie(matrix: Array) -> tuple[bytes, int] | None:
+def _layout(matrix: Array) -> tuple[bytes, int] | None:
     """How a matrix lies, as BLAS names it, and the distance of its rows (columns where transposed)."""
     of_row, of_column = matrix.strides[0] // 4, matrix.strides[1] // 4
     if matrix.strides[1] == 4 and of_row >= matrix.shape[1]:

@@ -1,4 +1,4 @@
-"""Batch and layer normalisation by oneDNN. Functions give None where it is absent or does not suit.
+"""Batch and layer normalization by oneDNN. Functions give None where it is absent or does not suit.
 
 The statistics of a batch come from outside: oneDNN adds up a column of a hundred thousand rows in float32, which is
 wrong in the fourth digit and, where the mean is large, leaves nothing of the variance.
@@ -27,7 +27,7 @@ def _batch(shape: tuple) -> object:
     4.8 ms, as 32 images 0.8 (two cores of an AMD EPYC, Zen 5).
     """
     images = math.gcd(shape[0], MAX_IMAGES)
-    return onednn.pictures((images, shape[0] // images, 1, shape[1]))
+    return onednn.images((images, shape[0] // images, 1, shape[1]))
 
 
 def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: bool) -> tuple:
@@ -83,12 +83,12 @@ def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
     layouts = dict.fromkeys((onednn.SRC, onednn.DIFF_DST, onednn.DIFF_SRC), array)
     layouts |= {onednn.MEAN: statistic, onednn.VARIANCE: statistic} | ({onednn.WORKSPACE: signs} if relu else {})
     affines = (onednn.SCALE, onednn.DIFF_SCALE, onednn.DIFF_SHIFT)
-    # Layer normalisation counts the shift among its inputs, though the gradient does not depend on it.
+    # Layer normalization counts the shift among its inputs, though the gradient does not depend on it.
     affines = affines if over_rows else (*affines, onednn.SHIFT)
     return onednn.Primitive(descriptor, layouts | dict.fromkeys(affines, affine))
 
 
-def normalise(
+def normalize(
     x: Array, weight: Array, bias: Array, mean: Array, variance: Array, eps: float, relu: bool
 ) -> tuple[Array, Array] | None:
     """y of batch norm, of contiguous rows x (M, C) with given statistics (C,); with ``relu`` the ReLU of that and the

@@ -1,4 +1,4 @@
-"""Pooling: by oneDNN where it is there, else a few pictures at a time so that all passes stay in the cache."""
+"""Pooling: by oneDNN where it is there, else a few images at a time so that all passes stay in the cache."""
 
 import math
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
         if not finite(top):  # NaN and windows of -inf have rules of their own
             top[...], at[...] = kernels.max_pool2d.reference(x[part], window, stride, padding)
 
-    _by_pictures(find, x, blas=True)
+    _by_images(find, x, blas=True)
     return y, place
 
 
@@ -80,7 +80,7 @@ def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
                 total[...] = view
         total *= 1 / math.prod(window)
 
-    _by_pictures(mean, x)
+    _by_images(mean, x)
     return y
 
 
@@ -93,7 +93,7 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, pad
 
 
 def _spread(shares: Callable, dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
-    """dx: each place of the windows gets what ``shares(its number, pictures, buffer)`` gives."""
+    """dx: each place of the windows gets what ``shares(its number, images, buffer)`` gives."""
     n, h, w, channels = x_shape
     dx = np.empty(x_shape, dtype=dout.dtype)
     # Windows side by side that cover everything write each element once; else shares are added up, from zeros.
@@ -118,10 +118,10 @@ def _spread(shares: Callable, dout: Array, x_shape: tuple, window: Pair, stride:
         if padding != (0, 0):
             dx[part] = target[:, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
-    _by_pictures(work, dx)
+    _by_images(work, dx)
     return dx
 
 
-def _by_pictures(work: Callable[[slice], None], x: Array, blas: bool = False) -> None:
+def _by_images(work: Callable[[slice], None], x: Array, blas: bool = False) -> None:
     each = max(1, x.itemsize * math.prod(x.shape[1:]))
     threads.run(work, threads.slices(len(x), max(1, BLOCK_BYTES // each)), blas=blas)

@@ -1,4 +1,4 @@
-"""Max pooling by oneDNN: one pass over the pictures. Functions give None where it is absent or does not suit.
+"""Max pooling by oneDNN: one pass over the images. Functions give None where it is absent or does not suit.
 
 What oneDNN keeps for the gradient is the number of the window's place that held the largest element, one byte each: the
 same as the reference's, so either of the two can go on from the other's.
@@ -21,8 +21,8 @@ MAX = 0x1FF
 class _Geometry:
     def __init__(self, shape: tuple, window: Pair, stride: Pair, padding: Pair):
         size = out_size(shape, window, stride, padding, (1, 1))
-        self.x, self.y = onednn.pictures(shape), onednn.pictures((shape[0], *size, shape[3]))
-        # What the last window reaches beyond the picture on the far side.
+        self.x, self.y = onednn.images(shape), onednn.images((shape[0], *size, shape[3]))
+        # What the last window reaches beyond the image on the far side.
         reach = (
             max(0, (count - 1) * s + k - length - p)
             for count, s, k, length, p in zip(size, stride, window, shape[1:3], padding, strict=True)

@@ -41,12 +41,12 @@ def lstm_layer_grad(
     bias: Array,
     hidden: Array,
     kept: Any,
-    destinations: tuple[Array | None, Array | None],
+    grad_buffers: tuple[Array | None, Array | None],
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     if isinstance(kept, recurrent_onednn.Kept):
-        return recurrent_onednn.backward(dhidden, dcell, weight_ih, weight_hh, kept, destinations)
+        return recurrent_onednn.backward(dhidden, dcell, weight_ih, weight_hh, kept, grad_buffers)
     return kernels.lstm_layer_grad.reference(
-        dhidden, dcell, x, h0, c0, weight_ih, weight_hh, bias, hidden, kept, destinations
+        dhidden, dcell, x, h0, c0, weight_ih, weight_hh, bias, hidden, kept, grad_buffers
     )
 
 

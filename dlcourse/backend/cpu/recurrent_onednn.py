@@ -99,7 +99,7 @@ def backward(
     weight_ih: Array,
     weight_hh: Array,
     kept: Kept,
-    destinations: tuple[Array | None, Array | None],
+    grad_buffers: tuple[Array | None, Array | None],
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """See ``kernels.lstm_layer_grad``; ``kept`` is :func:`forward`'s."""
     layer = kept.layer
@@ -109,7 +109,7 @@ def backward(
     # oneDNN adds to the gradients of weights and bias.
     shapes = {SRC: (steps, n, width), SRC_STATE: (n, size), SRC_CELL: (n, size), BIAS: (4 * size,)}
     diffs |= {which: np.zeros(shape, np.float32) for which, shape in shapes.items()}
-    given = zip(destinations, (weight_ih, weight_hh), strict=True)
+    given = zip(grad_buffers, (weight_ih, weight_hh), strict=True)
     dweights = [np.empty(w.shape, np.float32) if to is None else to for to, w in given]
     with onednn.lock:
         weights = _entered(layer.enter_backward, weight_ih, weight_hh)

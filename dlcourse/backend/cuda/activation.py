@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.cuda.program import blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import Kernel, override
 from dlcourse.backend.kernels import activation as kernels
@@ -12,7 +12,7 @@ THREADS = 256
 
 def _elementwise(of: Kernel, *arrays: Array) -> Array:
     """The kernel of that name on arrays of one shape; the reference where they differ in shape or have no kernel."""
-    name, first = name_of(*arrays), arrays[0]
+    name, first = type_suffix(*arrays), arrays[0]
     if name is None or not first.size or any(array.shape != first.shape for array in arrays):
         return of.reference(*arrays)
     xp = array_module(first)
@@ -32,7 +32,7 @@ def relu(x: Array) -> Array:
 def relu_in_place(x: Array) -> Array:
     """x <- max(x, 0) of a contiguous array of a type that has kernels; returns it."""
     size = np.int64(x.size)
-    program("activation").launch(f"relu_{name_of(x)}", blocks(x.size, THREADS), (THREADS,), (x, x, size))
+    program("activation").launch(f"relu_{type_suffix(x)}", blocks(x.size, THREADS), (THREADS,), (x, x, size))
     return x
 
 

@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 from dlcourse.backend import precision
-from dlcourse.backend.cuda import attention_blocks, attention_products, choice
-from dlcourse.backend.cuda.program import name_of
+from dlcourse.backend.cuda import attention_blocks, attention_products, autotune
+from dlcourse.backend.cuda.program import type_suffix
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 
 MIN_WORK = 1 << 25
 """Multiplications of Q K^T below which launches decide, of which blocks need 3 and products 8: no need to measure."""
@@ -28,7 +28,12 @@ factors to TF32's 10 bits; the products round P and dS in between."""
 
 @override(kernels.attention, "cuda", half=True)
 def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
-    if name_of(q, k, v) is None or not q.size or not k.size or (kept is not None and kept.dtype != full(q.dtype)):
+    if (
+        type_suffix(q, k, v) is None
+        or not q.size
+        or not k.size
+        or (kept is not None and kept.dtype != accumulation_dtype(q.dtype))
+    ):
         return kernels.attention.reference(q, k, v, mask, causal, kept)
     way = attention_blocks if _by_blocks(q, k, v, mask, causal, kept) else attention_products
     return way.forward(q, k, v, mask, causal, kept)
@@ -51,7 +56,7 @@ def _by_blocks(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, k
     if not attention_blocks.suits(q, k, v) or (mask is not None and mask.dtype != bool):
         return False
     scores = math.prod(q.shape[:3]) * k.shape[2]
-    if scores * q.shape[3] < MIN_WORK or scores * full(q.dtype).itemsize > MAX_WEIGHTS:
+    if scores * q.shape[3] < MIN_WORK or scores * accumulation_dtype(q.dtype).itemsize > MAX_WEIGHTS:
         return True
 
     def blocks() -> Array:
@@ -67,4 +72,4 @@ def _by_blocks(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, k
     masks = None if mask is None else mask.shape, causal, kept is not None
     key = "attention", q.device.id, q.shape, k.shape, q.strides, *masks, dtype, tf32
     error = TF32_ERROR if tf32 else ERROR[dtype]
-    return choice.chosen(key, blocks, lambda: {"products": products}, error) == choice.OWN
+    return autotune.chosen(key, blocks, lambda: {"products": products}, error) == autotune.OWN

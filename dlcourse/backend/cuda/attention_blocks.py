@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, name_of, program
+from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 
 SIDE, THREADS = 64, 256
 """Rows and columns of a block of scores, and threads that make it: as ``attention_blocks.cuh`` has them."""
@@ -44,11 +44,11 @@ def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept
     q, k, v = map(_readable, (q, k, v))
     n, heads, steps, width = q.shape
     y = xp.empty((n, steps, heads, width), dtype=q.dtype)
-    log_sums = xp.empty(q.shape[:3], dtype=full(q.dtype))
+    log_sums = xp.empty(q.shape[:3], dtype=accumulation_dtype(q.dtype))
     visible, settings = _settings(q, k, mask, causal)
     arrays = q, k, v, visible, _factors(kept), y, log_sums
     flops = 4 * _scores(q, k, causal) * width
-    _launch("attention_forward", q, steps, (*arrays, *_lie(q, k, v), *settings), flops)
+    _launch("attention_forward", q, steps, (*arrays, *_layout(q, k, v), *settings), flops)
     return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
 
 
@@ -68,7 +68,7 @@ def backward(
     visible, settings = _settings(q, k, mask, causal)
     read = q, k, v, visible, _factors(kept), dout
     apart = np.int64(dq.strides[2] // dq.itemsize)
-    rest = apart, *_lie(q, k, v, dout), *settings
+    rest = apart, *_layout(q, k, v, dout), *settings
     flops = 2 * _scores(q, k, causal) * width  # of one product; they make the scores again
     _launch("attention_queries_grad", q, steps, (*read, saved.y, saved.log_sums, row_sums, dq, *rest), 3 * flops)
     _launch("attention_keys_grad", q, keys, (*read, saved.log_sums, row_sums, dk, dv, *rest), 4 * flops)
@@ -82,7 +82,7 @@ def _readable(x: Array) -> Array:
     return x if fits else array_module(x).ascontiguousarray(x)
 
 
-def _lie(*arrays: Array) -> list[np.int64]:
+def _layout(*arrays: Array) -> list[np.int64]:
     """Distances of batches, heads and rows, in elements."""
     return [np.int64(distance // array.itemsize) for array in arrays for distance in array.strides[:3]]
 
@@ -94,7 +94,7 @@ def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Arr
     if mask is not None:
         lie = array_module(q).broadcast_to(mask, (n, heads, steps, keys)).strides
     sizes = heads, steps, keys, width, causal
-    settings = *map(np.int64, lie), *map(np.int32, sizes), full(q.dtype).type(width**-0.5)
+    settings = *map(np.int64, lie), *map(np.int32, sizes), accumulation_dtype(q.dtype).type(width**-0.5)
     return NULL if mask is None else mask, settings
 
 
@@ -112,9 +112,9 @@ def _scores(q: Array, k: Array, causal: bool) -> int:
 
 def _launch(kernel: str, q: Array, rows: int, arguments: tuple, flops: int) -> None:
     """A block for every 64 of ``rows`` of each head."""
-    name, dtype = name_of(q), q.dtype
+    name, dtype = type_suffix(q), q.dtype
     width = next(most for most in WIDTHS[dtype.name] if most >= q.shape[3])
-    size, double = full(dtype).itemsize, dtype == np.float64
+    size, double = accumulation_dtype(dtype).itemsize, dtype == np.float64
     # A block of weights and the terms of two products, the rows of each 16 bytes longer: struct Room.
     depth, pad = (8 if double else 32), 16 // size
     shared = SIDE * (SIDE + pad + 2 * (depth + pad)) * size

@@ -7,10 +7,10 @@ the tensor cores.
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import NULL, name_of, program
+from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.layout import side_by_side
-from dlcourse.backend.precision import full
+from dlcourse.backend.layout import as_stacked_view
+from dlcourse.backend.precision import accumulation_dtype
 
 WARPS = 4
 """Rows a block takes."""
@@ -24,12 +24,12 @@ class Saved:
 
 
 def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Saved]:
-    name, xp = name_of(q, k, v), array_module(q)
+    name, xp = type_suffix(q, k, v), array_module(q)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
-    joint = side_by_side((q, k, v))
+    joint = as_stacked_view((q, k, v))
     parts = (q, k, v) if joint is None else xp.ascontiguousarray(joint)  # one copy instead of three
     q, k, v = operands = tuple(_batch(part) for part in parts)
-    scores = gemm(q, k.swapaxes(1, 2), dtype=full(q.dtype))
+    scores = gemm(q, k.swapaxes(1, 2), dtype=accumulation_dtype(q.dtype))
     p = scores if scores.dtype == q.dtype else xp.empty(scores.shape, dtype=q.dtype)
     rows, visible, added = p.size // keys, NULL, NULL
     if mask is not None and mask.dtype == bool:
@@ -44,10 +44,10 @@ def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept
 
 
 def backward(dout: Array, q: Array, k: Array, v: Array, kept: Array | None, saved: Saved) -> tuple[Array, Array, Array]:
-    name, xp, p = name_of(dout, q, k, v), array_module(q), saved.p
+    name, xp, p = type_suffix(dout, q, k, v), array_module(q), saved.p
     dy, keys = _batch(dout), p.shape[2]
     own_q, own_k, own_v = saved.operands
-    dp = gemm(dy, own_v.swapaxes(1, 2), dtype=full(q.dtype))
+    dp = gemm(dy, own_v.swapaxes(1, 2), dtype=accumulation_dtype(q.dtype))
     ds = dp if dp.dtype == q.dtype else xp.empty(dp.shape, dtype=q.dtype)
     factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
     rows, scale = ds.size // keys, dp.dtype.type(q.shape[3] ** -0.5)

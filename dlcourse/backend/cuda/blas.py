@@ -2,8 +2,8 @@
 
 The library's C API through ctypes; it is found where CuPy's wheels put it. A product is planned once for each setting
 (types, sizes, how the operands lie, the epilogue) and kept; then it is one call on CuPy's current stream, which may be
-capturing. cuBLASLt counts matrices by columns, so C = A B by rows is asked for as C^T = B^T A^T, for which nothing has
-to be moved. Sums are in float32 for half types, and in TF32 only where the run's precision says so.
+capturing. cuBLASLt takes matrices as column-major, so a row-major C = A B is asked for as C^T = B^T A^T, for which
+nothing has to be moved. Sums are in float32 for half types, and in TF32 only where the run's precision says so.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import precision, tracing
-from dlcourse.backend.cuda.pools import lasting
+from dlcourse.backend.cuda.pools import persistent
 from dlcourse.backend.device import Array, array_module
 
 COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
@@ -100,7 +100,7 @@ class _Handle:
         self.handle = c_void_p()
         _check(library().cublasLtCreate(byref(self.handle)))
         hopper = int(xp.cuda.Device().compute_capability) >= 90
-        with lasting(xp):
+        with persistent(xp):
             self.workspace = xp.empty(HOPPER_WORKSPACE if hopper else WORKSPACE, dtype=np.uint8)
 
 
@@ -120,8 +120,8 @@ def gemm(
     """out <- a b, or out + a b, or a b + bias.
 
     Args:
-        a, b: (M, K) and (K, N), or (B, M, K) and (B, K, N); by rows or by columns, with any distance between those.
-        out: (M, N) or (B, M, N), by rows; a new array where left out.
+        a, b: (M, K) and (K, N), or (B, M, K) and (B, K, N); row- or column-major, with any distance between those.
+        out: (M, N) or (B, M, N), row-major; a new array where left out.
         accumulate: add to ``out``.
         bias: (N,), added to every row.
         dtype: of a new array; by default that of ``a``. It may be float32 where the factors have 16 bits.
@@ -155,8 +155,8 @@ def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | 
     Args:
         vector: the bias, or where a bias's gradient goes.
     """
-    lies = _lie(a), _lie(b), _lie(out)
-    if None in lies or lies[2][2]:  # a square result by columns would come transposed
+    lies = _layout(a), _layout(b), _layout(out)
+    if None in lies or lies[2][2]:  # a square result column-major would come transposed
         return None
     alignments = tuple(map(_alignment, (b, a, out))), 0 if vector is None else _alignment(vector)
     types = a.dtype, out.dtype
@@ -165,7 +165,7 @@ def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | 
 
 def _readable(matrix: Array, xp: Any) -> Array:
     """The matrix, copied where neither its rows nor its columns lie together."""
-    return matrix if _lie(matrix) is not None else xp.ascontiguousarray(matrix)
+    return matrix if _layout(matrix) is not None else xp.ascontiguousarray(matrix)
 
 
 def _alignment(array: Array) -> int:
@@ -174,8 +174,8 @@ def _alignment(array: Array) -> int:
     return address & -address
 
 
-def _lie(matrix: Array) -> tuple | None:
-    """(rows, columns, by columns, distance, batches, distance of batches), distances in elements."""
+def _layout(matrix: Array) -> tuple | None:
+    """(rows, columns, column-major, distance, batches, distance of batches), distances in elements."""
     size = matrix.dtype.itemsize
     rows, columns = matrix.shape[-2:]
     batches = (matrix.shape[0], matrix.strides[0] // size) if matrix.ndim == 3 else (1, 0)
@@ -214,7 +214,7 @@ class Plan:
         self.number = c_double if double else c_float
         self.description = c_void_p()
         _check(library().cublasLtMatmulDescCreate(byref(self.description), compute, 1 if double else 0))
-        # By columns the product is out^T = b^T a^T: b comes first, and what lies by rows is already transposed.
+        # column-major the product is out^T = b^T a^T: b comes first, and what lies row-major is already transposed.
         self._set(TRANSPOSE_A, c_int32(int(b[2])))
         self._set(TRANSPOSE_B, c_int32(int(a[2])))
         self._set(EPILOGUE, c_int32(epilogue))
@@ -277,7 +277,7 @@ class Plan:
 
         Args:
             vector: as in :func:`planned`.
-            aux: (M, N) by rows, for what an activation is taken of.
+            aux: (M, N) row-major, for what an activation is taken of.
         Raises:
             BlasError: the library refuses; :class:`NotSupported` where a choice of its own turns out not to serve.
         """

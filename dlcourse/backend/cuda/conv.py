@@ -1,6 +1,6 @@
 """Convolution on the GPU: patches by one kernel, then a cuBLASLt product; a 1x1 convolution is the product alone.
 
-Patches of some pictures at a time, so that they take no more than :data:`PATCH_BYTES`. With few channels, and with
+Patches of some images at a time, so that they take no more than :data:`PATCH_BYTES`. With few channels, and with
 groups, the kernels of ``conv_tiles`` do it without patches in memory; these take no arrays of 16 bits, for which the
 products run on tensor cores. Where cuDNN is there and faster, it does it all.
 """
@@ -15,13 +15,13 @@ from dlcourse.backend.cuda.blas import gemm
 from dlcourse.backend.cuda.conv_cudnn import or_cudnn
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.cuda.linear import product_relu
-from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.cuda.program import blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.conv import out_size
 from dlcourse.backend.kernels.half import in_float32
-from dlcourse.backend.precision import full, is_half
+from dlcourse.backend.precision import accumulation_dtype, is_half
 
 Pair = tuple[int, int]
 PATCH_BYTES = 1 << 28
@@ -64,7 +64,7 @@ def _forward(
     narrow = conv_tiles.forward(x, weight, bias, stride, padding, dilation, groups, relu)
     if narrow is not None:
         return narrow
-    if groups > 1 or name_of(x, weight) is None or not x.size:
+    if groups > 1 or type_suffix(x, weight) is None or not x.size:
         return None
     xp, kernel = array_module(x), weight.shape[1:3]
     size = out_size(x.shape, kernel, stride, padding, dilation)
@@ -90,7 +90,7 @@ def conv2d_input_grad(
     narrow = conv_tiles.input_grad(dout, weight, x_shape, stride, padding, dilation, groups)
     if narrow is not None:
         return narrow
-    if groups > 1 or name_of(dout, weight) is None or not dout.size:
+    if groups > 1 or type_suffix(dout, weight) is None or not dout.size:
         return kernels.conv2d_input_grad.reference(dout, weight, x_shape, stride, padding, dilation, groups)
     xp, kernel = array_module(dout), weight.shape[1:3]
     edge = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
@@ -117,12 +117,14 @@ def conv2d_weight_grad(
     narrow = conv_tiles.weight_grad(dout, x, weight_shape, stride, padding, dilation, groups)
     if narrow is not None:
         return narrow
-    if groups > 1 or name_of(dout, x) is None or not x.size:
+    if groups > 1 or type_suffix(dout, x) is None or not x.size:
         return kernels.conv2d_weight_grad.reference(dout, x, weight_shape, stride, padding, dilation, groups)
     xp, kernel, size = array_module(dout), weight_shape[1:3], dout.shape[1:3]
     dout, columns = xp.ascontiguousarray(dout), math.prod(weight_shape[1:])
     parts = list(_parts(len(x), size, columns, x.itemsize))
-    dweight = xp.empty((weight_shape[0], columns), dtype=dout.dtype if len(parts) == 1 else full(dout.dtype))
+    dweight = xp.empty(
+        (weight_shape[0], columns), dtype=dout.dtype if len(parts) == 1 else accumulation_dtype(dout.dtype)
+    )
     for part in parts:
         rows = _patches(x[part], size, kernel, stride, padding, dilation)
         gemm(dout[part].reshape(len(rows), -1).T, rows, dweight, accumulate=part.start > 0)
@@ -143,10 +145,10 @@ def _patches(x: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, di
 def _launch(name: str, source: Array, target: Array, count: int, x_shape: tuple, *settings: Pair) -> None:
     numbers = map(np.int32, (*x_shape[1:], *(number for pair in settings for number in pair)))
     arguments = source, target, np.int64(count), *numbers
-    program("conv").launch(f"{name}_{name_of(source)}", blocks(count, THREADS), (THREADS,), arguments)
+    program("conv").launch(f"{name}_{type_suffix(source)}", blocks(count, THREADS), (THREADS,), arguments)
 
 
 def _parts(count: int, size: Pair, columns: int, itemsize: int) -> Iterator[slice]:
-    """Some pictures at a time."""
+    """Some images at a time."""
     each = max(1, PATCH_BYTES // max(1, size[0] * size[1] * columns * itemsize))
     return (slice(start, min(start + each, count)) for start in range(0, count, each))

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 
 from dlcourse.backend import precision
-from dlcourse.backend.cuda import choice, cudnn
+from dlcourse.backend.cuda import autotune, cudnn
 from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.device import Array, array_module
@@ -47,7 +47,7 @@ def or_cudnn(which: str, relu: bool = False) -> Callable[[Callable], Callable]:
             dtype = first.dtype.name
             tf32 = dtype == "float32" and precision.tensor_float()
             plan = first.device.id, which, sizes, *settings, dtype, tf32
-            return choice.run(
+            return autotune.run(
                 ("convolution", plan, bias is None, *(["relu"] if relu else [])),
                 lambda: own(first, second, third, *settings),
                 lambda: _ways(which, plan, sizes, first, second, bias, relu),
@@ -78,7 +78,7 @@ def _suits(sizes: tuple, *arrays: Array | None) -> bool:
 
 def _ways(
     which: str, plan: tuple, sizes: tuple, first: Array, second: Array, bias: Array | None, relu: bool
-) -> dict[str, choice.Way]:
+) -> dict[str, autotune.Way]:
     """cuDNN's algorithms for it, by name; none where it has none."""
     convolution = cudnn.convolution(*plan)
     if convolution is None:

@@ -1,6 +1,6 @@
 """Convolution on the GPU by kernels that gather their patches themselves: for few channels, and for groups.
 
-Patches in memory cost kh kw times the picture, twice; with few output channels there is too little arithmetic to pay
+Patches in memory cost kh kw times the image, twice; with few output channels there is too little arithmetic to pay
 for that. Each function gives None where it is not the better way: then patches and cuBLASLt's product are. Where
 exactly the two meet is an estimate until it is measured. The weight's gradient is summed in parts, added in order.
 """
@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, TYPES, blocks, name_of, program
+from dlcourse.backend.cuda.program import NULL, TYPES, blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels.conv import out_size
 
@@ -39,7 +39,7 @@ def forward(
     relu: bool,
 ) -> Array | None:
     out_shape = len(x), *out_size(x.shape, weight.shape[1:3], stride, padding, dilation), len(weight)
-    name = name_of(x, weight) if bias is None else name_of(x, weight, bias)
+    name = type_suffix(x, weight) if bias is None else type_suffix(x, weight, bias)
     if not _fits(name, x.shape, out_shape, len(weight), groups, weight.shape):
         return None
     xp = array_module(x)
@@ -55,7 +55,7 @@ def forward(
 def input_grad(
     dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array | None:
-    name = name_of(dout, weight)
+    name = type_suffix(dout, weight)
     if not _fits(name, x_shape, dout.shape, x_shape[3], groups, weight.shape):
         return None
     xp = array_module(dout)
@@ -70,7 +70,7 @@ def input_grad(
 def weight_grad(
     dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array | None:
-    name = name_of(dout, x)
+    name = type_suffix(dout, x)
     if not _fits(name, x.shape, dout.shape, weight_shape[0], groups, weight_shape):
         return None
     xp = array_module(dout)

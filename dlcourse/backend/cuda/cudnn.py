@@ -2,7 +2,7 @@
 
 cuDNN is optional (extra ``cudnn``). Of its two APIs this is the older, one function for each of a convolution's three
 passes: ``cudnnConvolutionForward``, ``...BackwardData``, ``...BackwardFilter``. Arrays are described by their strides,
-so channels-last pictures and weights (O, kh, kw, C) are read and written where they lie. What a setting needs is
+so channels-last images and weights (O, kh, kw, C) are read and written where they lie. What a setting needs is
 planned once and kept. Only algorithms that cuDNN calls deterministic are asked, with sums in float32, and never one
 that rounds float32 factors unless the run's precision says TF32. cuDNN has no channels-last kernels for some settings;
 then there is no plan.
@@ -230,7 +230,7 @@ def readable(array: Array) -> Array:
 
 
 def _tensor(shape: tuple[int, ...], kind: int) -> c_void_p:
-    """Of pictures (N, H, W, C) that lie together; cuDNN counts their axes as N, C, H, W."""
+    """Of images (N, H, W, C) that lie together; cuDNN counts their axes as N, C, H, W."""
     n, h, w, c = shape
     made = c_void_p()
     _check(library().cudnnCreateTensorDescriptor(byref(made)))

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.cuda.program import blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import embedding as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 
 SEGMENT = 256
 """The fewest indices a segment has."""
@@ -18,7 +18,7 @@ MAX_READS = 1 << 28
 
 @override(kernels.embedding_grad, "cuda", half=True)
 def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
-    name, count = name_of(dout), len(indices)
+    name, count = type_suffix(dout), len(indices)
     if name is None or not dout.size or not rows or count * rows > MAX_READS:
         return kernels.embedding_grad.reference(dout, indices, rows)
     xp = array_module(dout)
@@ -28,7 +28,7 @@ def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     segment = -(-count // segments)
     segments = -(-count // segment)
     grad = xp.empty((rows, width), dtype=dout.dtype)
-    adding = full(dout.dtype)
+    adding = accumulation_dtype(dout.dtype)
     alone = segments == 1 and adding == dout.dtype  # the first kernel's sums are the result, not parts of it
     parts = grad if alone else xp.empty((segments, rows, width), dtype=adding)
     launch, threads = program("embedding").launch, min(256, -(-width // 32) * 32)

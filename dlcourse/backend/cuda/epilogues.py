@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda.blas import Epilogue, NotSupported, Plan, planned
-from dlcourse.backend.cuda.program import name_of
+from dlcourse.backend.cuda.program import type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import activation
 
@@ -64,7 +64,7 @@ def _suits(*arrays: Array) -> bool:
     vectors = (array for array in arrays if array.ndim == 1)
     return (
         arrays[0].dtype != np.float64
-        and name_of(*arrays) is not None
+        and type_suffix(*arrays) is not None
         and all(array.size for array in arrays)
         and all(vector.flags.c_contiguous for vector in vectors)
     )
@@ -79,8 +79,8 @@ def _serves(plan: Plan, x: Array, weight: Array, bias: Array, y: Array, aux: Arr
 
     cuBLASLt's documentation says "max(x, 0)", which a GPU's own maximum makes 0 of NaN, while a net that has diverged
     has to say so; and it does not say how well it approximates GELU's tanh. So each kernel is tried once, with a bias
-    of NaN and, for GELU, with the real one. While a step is being recorded nothing can be read back: one that nobody
-    has tried until then is not taken. (Steps run by calls before one is recorded.)
+    of NaN and, for GELU, with the real one. While a step is being captured nothing can be read back: one that nobody
+    has tried until then is not taken. (Steps run eagerly before one is captured.)
     """
     if plan.kernel not in _seen:
         xp: Any = array_module(x)

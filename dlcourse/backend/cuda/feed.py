@@ -1,11 +1,11 @@
-"""The batch of a training step on the GPU: one kernel, from the step counter to augmented pictures and their labels."""
+"""The batch of a training step on the GPU: one kernel, from the step counter to augmented images and their labels."""
 
 import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.pictures import affine
-from dlcourse.backend.cuda.program import NULL, name_of, program, step_number
+from dlcourse.backend.cuda.images import affine
+from dlcourse.backend.cuda.program import NULL, program, step_number, type_suffix
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import feed as kernels
 from dlcourse.backend.kernels import override
@@ -55,7 +55,7 @@ def feed(
     drawn = map(np.uint64, draw or (0, 0))
     augment = map(np.int32, (flip, crop, cutout))
     arguments = samples, targets, *choice, *pair, x, y, *numbers, _distance(targets), *drawn, *augment
-    launch(f"feed_{kind}_{name_of(x)}", (count,), (threads,), arguments)
+    launch(f"feed_{kind}_{type_suffix(x)}", (count,), (threads,), arguments)
 
 
 def _dense_rows(array: Array) -> bool:

@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs: recorded once, replayed with one launch.
+"""Training steps as CUDA graphs: captured once, replayed with one launch.
 
 Course-size steps are bound by launches, not arithmetic: 6 to 15 us for each kernel from Python, about 1 in a graph.
 What changes from step to step has a place on the device that the kernels read: the batch, the learning rate, the step
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import memory, random
-from dlcourse.backend.capture import Feed, Step, by_calls
-from dlcourse.backend.counted import Counted
+from dlcourse.backend.capture import Feed, Step, eager
 from dlcourse.backend.cuda.pools import keeping
 from dlcourse.backend.device import Array, Backend
+from dlcourse.backend.device_counter import DeviceCounter
 
 WARM_UP = 2
-"""Steps by calls before recording: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
+"""Eager steps before the capture: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
 MAX_GRAPHS = 8
 """Graphs that are kept; a data set needs up to three: of one full batch, of several, and of the last one."""
-SEVERAL = ((100e-6, 32), (400e-6, 8))
+MULTI_STEP = ((100e-6, 32), (400e-6, 8))
 """A step that takes no longer than so many seconds, its launch and the wait for it included, comes so many times in one
 launch: what the host does for a launch takes longer than the shortest steps themselves."""
 TRIALS = 4
@@ -32,7 +32,7 @@ TRIALS = 4
 
 
 class NotCaptured(UserWarning):
-    """A step runs call by call because it could not be recorded."""
+    """A step runs eagerly because it could not be captured."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Recorded:
 
 
 class CapturedSteps:
-    """Runs steps of one TrainStep; for each shape of batch two by calls, then recorded.
+    """Runs steps of one TrainStep; for each shape of batch two eagerly, then captured.
 
     Args:
         device: where.
@@ -72,27 +72,27 @@ class CapturedSteps:
 
     def __call__(self, step: Step, x: Array, y: Array) -> Array:
         """One step with a batch on the device; returns its cost."""
-        if self.refused or not self._may(step, x, y):
-            return by_calls(step, x, y)
+        if self.refused or not self._can_capture(step, x, y):
+            return eager(step, x, y)
         key = *((a.shape, a.dtype.str) for a in (x, y)), *self._state(step)
-        recorded = self.graphs.get(key)
-        if recorded is None:
+        captured = self.graphs.get(key)
+        if captured is None:
             if self._full():
-                return by_calls(step, x, y)
+                return eager(step, x, y)
             if self._first_times(key):
-                return self._apart(lambda: by_calls(step, x, y))
-            recorded = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
-            if recorded is None:
-                return by_calls(step, x, y)
+                return self._apart(lambda: eager(step, x, y))
+            captured = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
+            if captured is None:
+                return eager(step, x, y)
         else:
-            recorded.inputs[0][...], recorded.inputs[1][...] = x, y
-        return self._replay(recorded, step)[0]
+            captured.inputs[0][...], captured.inputs[1][...] = x, y
+        return self._replay(captured, step)[0]
 
     def several(self, step: Step, loader: Any, most: int) -> Array | None:
         """The costs (k,) of up to ``most`` steps in one launch, the batches made there; None where the next step is to
         be called by itself: the first ones, and the last batch of an epoch."""
         feed: Feed | None = getattr(loader, "feed", None)
-        if self.refused or feed is None or not self._may(step):
+        if self.refused or feed is None or not self._can_capture(step):
             return None
         most = min(most, feed.steps_left(step.step))
         if most < 1:
@@ -101,13 +101,13 @@ class CapturedSteps:
         if (key, 1) not in self.graphs and (self._full() or self._first_times(key)):
             return None
         feed.prepare(step.step)
-        count = self._at_once(key)
+        count = self._steps_per_launch(key)
         count = count if count <= most else 1
-        recorded = self.graphs.get((key, count))
-        if recorded is None:
+        captured = self.graphs.get((key, count))
+        if captured is None:
             write = feed.write if feed.whole is None else None
-            recorded = self._record((key, count), step, count, lambda: self._batch_of(feed), write)
-        return None if recorded is None else self._timed(key, recorded, step)
+            captured = self._record((key, count), step, count, lambda: self._batch_of(feed), write)
+        return None if captured is None else self._timed(key, captured, step)
 
     def _batch_of(self, feed: Feed) -> tuple[Array, Array]:
         """Where a feed's batches lie: the set itself where that is every batch, which is then never copied."""
@@ -115,9 +115,9 @@ class CapturedSteps:
             return feed.whole
         return self.xp.empty(feed.x_shape, feed.x_dtype), self.xp.empty(feed.y_shape, feed.y_dtype)
 
-    def _may(self, step: Step, *inputs: Any) -> bool:
+    def _can_capture(self, step: Step, *inputs: Any) -> bool:
         if not step.optimizer.flat.holds_its_parameters():
-            return False  # a step by calls says what is wrong; a recorded one would go on in the old buffer
+            return False  # an eager step says what is wrong; a captured one would go on in the old buffer
         return getattr(step, "capture", True) and all(isinstance(value, self.xp.ndarray) for value in inputs)
 
     def _state(self, step: Step) -> tuple:
@@ -126,7 +126,7 @@ class CapturedSteps:
         return mode, random.seed(), getattr(step, "stream", None), step.optimizer.steps - step.step, *step.settings()
 
     def _first_times(self, key: tuple) -> bool:
-        """Whether a step of that kind is to run by calls once more before it is recorded."""
+        """Whether a step of that kind is to run eagerly once more before it is captured."""
         self.seen[key] = self.seen.get(key, 0) + 1
         return self.seen[key] <= WARM_UP
 
@@ -147,7 +147,7 @@ class CapturedSteps:
         step: Step,
         count: int,
         make_inputs: Callable[[], tuple[Array, Array]],
-        write: Callable[[Counted, Array, Array], None] | None = None,
+        write: Callable[[DeviceCounter, Array, Array], None] | None = None,
     ) -> _Recorded | None:
         """Record the steps that come next without running them; None, and a word of why, where something is refused."""
         optimizer, xp = step.optimizer, self.xp
@@ -164,10 +164,10 @@ class CapturedSteps:
                     try:
                         for i in range(count):
                             optimizer.lr = rates[i : i + 1].reshape(())
-                            optimizer.steps = Counted(counter, steps - now + i)
-                            random.begin_step(Counted(counter, i), getattr(step, "stream", None))
+                            optimizer.steps = DeviceCounter(counter, steps - now + i)
+                            random.begin_step(DeviceCounter(counter, i), getattr(step, "stream", None))
                             if write is not None:
-                                write(Counted(counter, i), *inputs)
+                                write(DeviceCounter(counter, i), *inputs)
                             losses[i] = step.update(*inputs)
                         counter += count
                     finally:
@@ -176,11 +176,11 @@ class CapturedSteps:
             self.refused = True
             self.graphs.clear()
             self.blocks.clear()
-            self.pool.free_all_blocks()  # steps by calls take theirs from the common pool
+            self.pool.free_all_blocks()  # eager steps take theirs from the common pool
             while error.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
                 error = error.__context__
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            warnings.warn(f"the step runs call by call, it could not be recorded ({reason})", NotCaptured, stacklevel=5)
+            warnings.warn(f"the step runs eagerly, it could not be captured ({reason})", NotCaptured, stacklevel=5)
             return None
         finally:
             optimizer.lr, optimizer.steps, optimizer.skipped_steps = lr, steps, skipped_steps
@@ -188,36 +188,36 @@ class CapturedSteps:
         self.graphs[key] = _Recorded(graph, inputs, losses, rates, counter, [lr] * count, now)
         return self.graphs[key]
 
-    def _replay(self, recorded: _Recorded, step: Step) -> Array:
-        """Run the recorded steps; returns their costs."""
-        optimizer, count = step.optimizer, len(recorded.losses)
+    def _replay(self, captured: _Recorded, step: Step) -> Array:
+        """Run the captured steps; returns their costs."""
+        optimizer, count = step.optimizer, len(captured.losses)
         rates = [step.lr_at(step.step + i) for i in range(count)]
-        if rates != recorded.rates_now:
-            recorded.rates[...] = self.xp.asarray(rates, dtype=recorded.rates.dtype)
-            recorded.rates_now = rates
-        if recorded.next_step != step.step:  # other steps came between, or a state was loaded
-            recorded.counter.fill(step.step)
-        recorded.graph.launch()
+        if rates != captured.rates_now:
+            captured.rates[...] = self.xp.asarray(rates, dtype=captured.rates.dtype)
+            captured.rates_now = rates
+        if captured.next_step != step.step:  # other steps came between, or a state was loaded
+            captured.counter.fill(step.step)
+        captured.graph.launch()
         optimizer.count_recorded(count)
         optimizer.lr = rates[-1]
-        recorded.next_step = step.step + count
-        return recorded.losses.copy()  # the next replay writes over it
+        captured.next_step = step.step + count
+        return captured.losses.copy()  # the next replay writes over it
 
-    def _timed(self, key: tuple, recorded: _Recorded, step: Step) -> Array:
+    def _timed(self, key: tuple, captured: _Recorded, step: Step) -> Array:
         """Replay; the first times of one step alone the clock is looked at, which waits for the device."""
         times = self.times.setdefault(key, [])
         if len(times) >= TRIALS:
-            return self._replay(recorded, step)
+            return self._replay(captured, step)
         self.device.synchronize()
         began = time.perf_counter()
-        losses = self._replay(recorded, step)
+        losses = self._replay(captured, step)
         self.device.synchronize()
         times.append(time.perf_counter() - began)
         return losses
 
-    def _at_once(self, key: tuple) -> int:
+    def _steps_per_launch(self, key: tuple) -> int:
         """How many steps of that kind are one launch: one until it is known how long they take."""
         times = self.times.get(key, [])
         if len(times) < TRIALS:
             return 1
-        return next((count for limit, count in SEVERAL if min(times) < limit), 1)
+        return next((count for limit, count in MULTI_STEP if min(times) < limit), 1)

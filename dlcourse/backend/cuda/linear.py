@@ -10,12 +10,12 @@ import numpy as np
 
 from dlcourse.backend.cuda import blas, epilogues
 from dlcourse.backend.cuda.activation import relu_in_place
-from dlcourse.backend.cuda.arrivals import arrivals
-from dlcourse.backend.cuda.program import NULL, name_of, program
+from dlcourse.backend.cuda.block_counters import block_counters
+from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 
 THREADS, ACROSS = 256, 32
 """Of a block that sums columns: 32 columns, 8 rows at a time."""
@@ -24,21 +24,21 @@ PARTS = 264
 
 @override(kernels.affine, "cuda", half=True)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
-    if name_of(x, weight) is None:
+    if type_suffix(x, weight) is None:
         return kernels.affine.reference(x, weight, bias)
     return blas.gemm(x, weight.T, bias=bias)
 
 
 @override(kernels.product, "cuda", half=True)
 def product(a: Array, b: Array, out: Array | None) -> Array:
-    if name_of(a, b) is None:
+    if type_suffix(a, b) is None:
         return kernels.product.reference(a, b, out)
     return blas.gemm(a, b, out)
 
 
 @override(kernels.matmul, "cuda", half=True)
 def matmul(a: Array, b: Array) -> Array:
-    if name_of(a, b) is None or a.ndim != b.ndim or a.ndim < 2 or a.shape[:-2] != b.shape[:-2]:
+    if type_suffix(a, b) is None or a.ndim != b.ndim or a.ndim < 2 or a.shape[:-2] != b.shape[:-2]:
         return kernels.matmul.reference(a, b)
     if a.ndim < 4:
         return blas.gemm(a, b)
@@ -49,7 +49,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 @override(kernels.column_sums, "cuda", half=True)
 def column_sums(x: Array, out: Array | None) -> Array:
-    name, xp = name_of(x), array_module(x)
+    name, xp = type_suffix(x), array_module(x)
     if name is None or not x.size or (out is not None and out.dtype != x.dtype):
         return kernels.column_sums.reference(x, out)
     return _summed("column_sums", (xp.ascontiguousarray(x),), out)
@@ -57,14 +57,14 @@ def column_sums(x: Array, out: Array | None) -> Array:
 
 @override(kernels.affine_relu, "cuda", half=True)
 def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
-    name, xp = name_of(x, weight, bias), array_module(x)
+    name, xp = type_suffix(x, weight, bias), array_module(x)
     if name is None:
         return kernels.affine_relu.reference(x, weight, bias)
     return product_relu(x, weight, bias, xp.empty((len(x), len(weight)), dtype=x.dtype))
 
 
 def product_relu(x: Array, weight: Array, bias: Array, y: Array) -> Array:
-    """y <- max(x W^T + b, 0) for matrices by rows of one type that has kernels; returns y."""
+    """y <- max(x W^T + b, 0) for matrices row-major of one type that has kernels; returns y."""
     if epilogues.relu(x, weight, bias, y) or not y.size:
         return y
     return relu_in_place(blas.gemm(x, weight.T, y, bias=bias))
@@ -72,7 +72,7 @@ def product_relu(x: Array, weight: Array, bias: Array, y: Array) -> Array:
 
 @override(kernels.affine_gelu_tanh, "cuda", half=True)
 def affine_gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
-    if name_of(x, weight, bias) is None:
+    if type_suffix(x, weight, bias) is None:
         return kernels.affine_gelu_tanh.reference(x, weight, bias)
     both = epilogues.gelu_tanh(x, weight, bias)
     if both is not None:
@@ -96,9 +96,9 @@ def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array
 
 
 @override(kernels.weight_and_bias_grad, "cuda", half=True)
-def weight_and_bias_grad(dout: Array, x: Array, destinations: tuple) -> tuple[Array, Array]:
-    (dweight, dbias), xp = destinations, array_module(dout)
-    if name_of(dout, x) is not None:
+def weight_and_bias_grad(dout: Array, x: Array, grad_buffers: tuple) -> tuple[Array, Array]:
+    (dweight, dbias), xp = grad_buffers, array_module(dout)
+    if type_suffix(dout, x) is not None:
         dweight = xp.empty((dout.shape[1], x.shape[1]), dtype=x.dtype) if dweight is None else dweight
         dbias = xp.empty(dout.shape[1], dtype=x.dtype) if dbias is None else dbias
         if epilogues.weight_and_bias_grad(dout, x, dweight, dbias):
@@ -107,7 +107,7 @@ def weight_and_bias_grad(dout: Array, x: Array, destinations: tuple) -> tuple[Ar
 
 
 def _suits(dout: Array, other: Array, out: Array | None) -> bool:
-    return name_of(dout, other) is not None and dout.size > 0 and (out is None or out.dtype == dout.dtype)
+    return type_suffix(dout, other) is not None and dout.size > 0 and (out is None or out.dtype == dout.dtype)
 
 
 def _through(kernel: str, dout: Array, other: Array, out: Array | None) -> tuple[Array, Array]:
@@ -119,13 +119,13 @@ def _through(kernel: str, dout: Array, other: Array, out: Array | None) -> tuple
 
 
 def _summed(kernel: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
-    """Column sums by a kernel of ``linear.cu`` over matrices by rows, all of one shape."""
+    """Column sums by a kernel of ``linear.cu`` over matrices row-major, all of one shape."""
     (rows, columns), dtype, xp = arrays[0].shape, arrays[0].dtype, array_module(arrays[0])
     out = xp.empty(columns, dtype=dtype) if out is None else out
     across, each = -(-columns // ACROSS), THREADS // ACROSS
     parts = max(1, min(PARTS // across, rows // (4 * each)))
-    partial: Any = NULL if parts == 1 else xp.empty((parts, columns), dtype=full(dtype))
-    arrived = NULL if parts == 1 else arrivals(xp)
+    partial: Any = NULL if parts == 1 else xp.empty((parts, columns), dtype=accumulation_dtype(dtype))
+    arrived = NULL if parts == 1 else block_counters(xp)
     arguments = *arrays, partial, arrived, out, np.int64(rows), np.int32(columns)
-    program("linear").launch(f"{kernel}_{name_of(*arrays)}", (across, parts), (ACROSS, each), arguments)
+    program("linear").launch(f"{kernel}_{type_suffix(*arrays)}", (across, parts), (ACROSS, each), arguments)
     return out

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.arrivals import arrivals
-from dlcourse.backend.cuda.program import NULL, name_of, program
+from dlcourse.backend.cuda.block_counters import block_counters
+from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import loss as kernels
 from dlcourse.backend.kernels import override
@@ -14,7 +14,7 @@ WARPS = 4
 
 @override(kernels.softmax_cross_entropy, "cuda")
 def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, with_grad: bool) -> tuple:
-    name = name_of(logits)
+    name = type_suffix(logits)
     if name is None or not logits.size:
         return kernels.softmax_cross_entropy.reference(logits, labels, label_smoothing, with_grad)
     xp = array_module(logits)
@@ -24,6 +24,6 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, 
     losses, loss = xp.empty(rows, dtype=logits.dtype), xp.empty((), dtype=logits.dtype)
     target = NULL if grad is None else grad
     sizes = np.int64(rows), np.int32(classes), logits.dtype.type(label_smoothing)
-    arguments = logits, labels, target, losses, arrivals(xp), loss, *sizes
+    arguments = logits, labels, target, losses, block_counters(xp), loss, *sizes
     program("loss").launch(f"cross_entropy_{name}", (-(-rows // WARPS),), (32 * WARPS,), arguments)
     return loss, grad

@@ -1,4 +1,4 @@
-"""Normalisation on the GPU: two kernels for batch norm each way, one for layer norm, three for its gradient.
+"""Normalization on the GPU: two kernels for batch norm each way, one for layer norm, three for its gradient.
 
 Sums down the columns are made in two stages without atomics, so a result has the same bits run after run; the second
 stage is part of the elementwise kernel, whose blocks each add the few parts of their own columns.
@@ -6,12 +6,12 @@ stage is part of the elementwise kernel, whose blocks each add the few parts of 
 
 import numpy as np
 
-from dlcourse.backend.cuda.arrivals import arrivals
-from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
+from dlcourse.backend.cuda.block_counters import block_counters
+from dlcourse.backend.cuda.program import NULL, blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 
 THREADS = 256
 """Of a block that sums down columns: as ``columns.cuh`` has it."""
@@ -25,7 +25,7 @@ WIDE_ROW = 1024
 
 @override(kernels.batch_norm, "cuda", half=True)
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    name = name_of(x, weight, bias)
+    name = type_suffix(x, weight, bias)
     if name is None or not x.size:
         return kernels.batch_norm.reference(x, weight, bias, eps)
     return _batch_norm(name, x, weight, bias, eps, relu=False)
@@ -33,7 +33,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @override(kernels.batch_norm_relu, "cuda", half=True)
 def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-    name = name_of(x, weight, bias)
+    name = type_suffix(x, weight, bias)
     if name is None or not x.size:
         return kernels.batch_norm_relu.reference(x, weight, bias, eps)
     y, mean, inverse = _batch_norm(name, x, weight, bias, eps, relu=True)
@@ -44,26 +44,26 @@ def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[A
 
 @override(kernels.batch_norm_grad, "cuda", half=True)
 def batch_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse, destinations)
-    return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse, destinations)
+        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse, grad_buffers)
+    return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse, grad_buffers)
 
 
 @override(kernels.batch_norm_relu_grad, "cuda", half=True)
 def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.batch_norm_relu_grad.reference(dout, positive, x, weight, mean, inverse, destinations)
-    return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse, destinations)
+        return kernels.batch_norm_relu_grad.reference(dout, positive, x, weight, mean, inverse, grad_buffers)
+    return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse, grad_buffers)
 
 
-@override(kernels.follow_statistics, "cuda")
-def follow_statistics(
+@override(kernels.update_running_stats, "cuda")
+def update_running_stats(
     running_mean: Array,
     running_var: Array,
     mean: Array,
@@ -73,12 +73,12 @@ def follow_statistics(
     correction: float,
 ) -> None:
     arrays = running_mean, running_var, mean, inverse
-    name, columns = name_of(*arrays), mean.size
+    name, columns = type_suffix(*arrays), mean.size
     if name is None or not all(array.flags.c_contiguous for array in arrays):
-        kernels.follow_statistics.reference(*arrays, eps, momentum, correction)
+        kernels.update_running_stats.reference(*arrays, eps, momentum, correction)
         return
     settings = np.int32(columns), np.float64(eps), np.float64(momentum), np.float64(correction)
-    _launch(f"follow_statistics_{name}", (-(-columns // THREADS), 1), (*arrays, *settings), 0)
+    _launch(f"update_running_stats_{name}", (-(-columns // THREADS), 1), (*arrays, *settings), 0)
 
 
 def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array]:
@@ -87,7 +87,7 @@ def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, rel
     rows, columns = x.shape
     width, grid = _columns_plan(rows, columns)
     partial = xp.empty((2, grid[1], columns), dtype=np.float64)
-    y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=full(x.dtype)) for _ in range(2))
+    y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=accumulation_dtype(x.dtype)) for _ in range(2))
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     _launch(f"batch_norm_sums_{name}", grid, (x, partial, *sizes), 2 * THREADS * partial.itemsize)
     arrays = x, weight, bias, partial, y, mean, inverse
@@ -104,15 +104,15 @@ def _batch_norm_grad(
     weight: Array,
     mean: Array,
     inverse: Array,
-    destinations: tuple,
+    grad_buffers: tuple,
 ) -> tuple[Array, Array, Array]:
     """The gradient, with dy only where ``bits`` are set if there are bits."""
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
     width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
-    dx, (dweight, dbias) = xp.empty_like(x), _places(weight, destinations)
+    partial = xp.empty((2, grid[1], columns), dtype=accumulation_dtype(x.dtype))
+    dx, (dweight, dbias) = xp.empty_like(x), _places(weight, grad_buffers)
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     sums = dout, bits, x, mean, inverse, partial, *sizes
     _launch(f"batch_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
@@ -123,14 +123,14 @@ def _batch_norm_grad(
 
 @override(kernels.layer_norm, "cuda", half=True)
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    name = name_of(x, weight, bias)
+    name = type_suffix(x, weight, bias)
     if name is None or not x.size:
         return kernels.layer_norm.reference(x, weight, bias, eps)
     xp = array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
     y = xp.empty_like(x)
-    mean, inverse = (xp.empty((rows, 1), dtype=full(x.dtype)) for _ in range(2))
+    mean, inverse = (xp.empty((rows, 1), dtype=accumulation_dtype(x.dtype)) for _ in range(2))
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
     arguments = x, weight, bias, y, mean, inverse, np.int64(rows), np.int32(columns), mean.dtype.type(eps)
     program("norm").launch(f"layer_norm_{name}", grid, block, arguments, shared=shared)
@@ -139,35 +139,35 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @override(kernels.layer_norm_grad, "cuda", half=True)
 def layer_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse, destinations)
+        return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse, grad_buffers)
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
-    dx, (dweight, dbias) = xp.empty_like(x), _places(weight, destinations)
+    dx, (dweight, dbias) = xp.empty_like(x), _places(weight, grad_buffers)
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
     arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
     program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
     width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=full(x.dtype))
+    partial = xp.empty((2, grid[1], columns), dtype=accumulation_dtype(x.dtype))
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
-    sums = dout, x, mean, inverse, partial, arrivals(xp), dweight, dbias, *sizes
+    sums = dout, x, mean, inverse, partial, block_counters(xp), dweight, dbias, *sizes
     _launch(f"layer_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
     return dx, dweight, dbias
 
 
-def _places(weight: Array, destinations: tuple) -> tuple[Array, ...]:
+def _places(weight: Array, grad_buffers: tuple) -> tuple[Array, ...]:
     """Where the gradients of weight and bias go."""
-    return tuple(array_module(weight).empty_like(weight) if place is None else place for place in destinations)
+    return tuple(array_module(weight).empty_like(weight) if place is None else place for place in grad_buffers)
 
 
 def _name(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> str | None:
-    """:func:`name_of`, where the statistics have the type that such numbers are added up in."""
-    alike = mean.dtype == inverse.dtype == full(x.dtype)
-    return name_of(dout, x, weight) if alike else None
+    """:func:`type_suffix`, where the statistics have the type that such numbers are added up in."""
+    alike = mean.dtype == inverse.dtype == accumulation_dtype(x.dtype)
+    return type_suffix(dout, x, weight) if alike else None
 
 
 def _columns_plan(rows: int, columns: int) -> tuple[int, tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, blocks, name_of, program, step_number
+from dlcourse.backend.cuda.program import NULL, blocks, program, step_number, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.backend.kernels import override
@@ -26,12 +26,12 @@ def _changing(value: Any, kind: type) -> tuple:
 
 def _over_all(name: str, weight: Array, *args: Any) -> None:
     grid = blocks(weight.size, THREADS)
-    program("optim").launch(f"{name}_{name_of(weight)}", grid, (THREADS,), (weight, *args))
+    program("optim").launch(f"{name}_{type_suffix(weight)}", grid, (THREADS,), (weight, *args))
 
 
 def _suits(*arrays: Array | None) -> bool:
     held = [array for array in arrays if array is not None]
-    return bool(name_of(*held) and held[0].size and all(array.flags.c_contiguous for array in held))
+    return bool(type_suffix(*held) and held[0].size and all(array.flags.c_contiguous for array in held))
 
 
 def _or_null(array: Array | None) -> Any:
@@ -137,7 +137,7 @@ def average_step(average: Array, weight: Array, decay: float) -> None:
 def clip_norm(grad: Array, max_norm: float) -> Array:
     if not _suits(grad):
         return kernels.clip_norm.reference(grad, max_norm)
-    xp, name, grid = array_module(grad), name_of(grad), blocks(grad.size, THREADS, PARTS)
+    xp, name, grid = array_module(grad), type_suffix(grad), blocks(grad.size, THREADS, PARTS)
     parts, norm = xp.empty(grid[0], dtype=np.float64), xp.empty((), dtype=grad.dtype)
     count, launch = np.int64(grad.size), program("optim").launch
     launch(f"squares_{name}", grid, (THREADS,), (grad, parts, count))
@@ -150,7 +150,7 @@ def clip_norm(grad: Array, max_norm: float) -> Array:
 def add_penalty(grad: Array, weight: Array, mask: Array, l1: float, l2: float) -> Array:
     if not _suits(grad, weight, mask):
         return penalty_kernel.reference(grad, weight, mask, l1, l2)
-    xp, name, grid = array_module(grad), name_of(grad), blocks(grad.size, THREADS, PARTS)
+    xp, name, grid = array_module(grad), type_suffix(grad), blocks(grad.size, THREADS, PARTS)
     kind, launch = grad.dtype.type, program("optim").launch
     parts, value = xp.empty(grid[0], dtype=np.float64), xp.empty((), dtype=grad.dtype)
     arrays = grad, weight, mask, parts, np.int64(grad.size)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import blocks, name_of, program
+from dlcourse.backend.cuda.program import blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pool as kernels
@@ -26,7 +26,7 @@ def _out_shape(x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> tup
 
 @override(kernels.max_pool2d, "cuda", half=True)
 def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
-    name, xp = name_of(x), array_module(x)
+    name, xp = type_suffix(x), array_module(x)
     if name is None or not x.size or window[0] * window[1] > 256:
         return kernels.max_pool2d.reference(x, window, stride, padding)
     shape = _out_shape(x.shape, window, stride, padding)
@@ -37,7 +37,7 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
 
 @override(kernels.max_pool2d_grad, "cuda", half=True)
 def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
-    name, xp = name_of(dout), array_module(dout)
+    name, xp = type_suffix(dout), array_module(dout)
     if name is None or not dout.size or place.dtype != np.uint8:
         return kernels.max_pool2d_grad.reference(dout, place, x_shape, window, stride, padding)
     dx = xp.empty(x_shape, dtype=dout.dtype)
@@ -48,7 +48,7 @@ def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, str
 
 @override(kernels.avg_pool2d, "cuda", half=True)
 def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
-    name, xp = name_of(x), array_module(x)
+    name, xp = type_suffix(x), array_module(x)
     if name is None or not x.size:
         return kernels.avg_pool2d.reference(x, window, stride, padding)
     y = xp.empty(_out_shape(x.shape, window, stride, padding), dtype=x.dtype)
@@ -58,7 +58,7 @@ def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
 
 @override(kernels.avg_pool2d_grad, "cuda", half=True)
 def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
-    name, xp = name_of(dout), array_module(dout)
+    name, xp = type_suffix(dout), array_module(dout)
     if name is None or not dout.size:
         return kernels.avg_pool2d_grad.reference(dout, x_shape, window, stride, padding)
     dx = xp.empty(x_shape, dtype=dout.dtype)

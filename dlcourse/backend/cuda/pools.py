@@ -1,4 +1,4 @@
-"""Where memory of the device comes from: for what recorded steps use, and for what outlives them."""
+"""Where memory of the device comes from: for what captured steps use, and for what outlives them."""
 
 import contextlib
 from typing import Any
@@ -10,7 +10,7 @@ def keeping(xp: Any, kept: list[Any]) -> Any:
     """A memory pool that gives nothing back to the device while ``kept`` holds it.
 
     CuPy's own pool, where an allocation fails, first gives back all blocks that no array lies in. A graph's
-    intermediates are such memory since they were recorded, yet every launch writes them: into what by then is somebody
+    intermediates are such memory since they were captured, yet every launch writes them: into what by then is somebody
     else's. Before it fails, this pool has the common one give back what lies idle there.
 
     Args:
@@ -33,10 +33,10 @@ def keeping(xp: Any, kept: list[Any]) -> Any:
     return xp.cuda.MemoryPool(take)
 
 
-def lasting(xp: Any) -> contextlib.AbstractContextManager:
-    """``with lasting(xp):`` arrays lie in the common pool, whichever is in force.
+def persistent(xp: Any) -> contextlib.AbstractContextManager:
+    """``with persistent(xp):`` arrays lie in the common pool, whichever is in force.
 
-    For what is made once and kept, such as a workspace: what a step makes while it runs in the pool of the recorded
+    For what is made once and kept, such as a workspace: what a step makes while it runs in the pool of the captured
     ones may lie where the next launch of an earlier recording writes.
     """
     return xp.cuda.using_allocator(xp.get_default_memory_pool().malloc)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import tracing
-from dlcourse.backend.counted import Counted
 from dlcourse.backend.device import Array
+from dlcourse.backend.device_counter import DeviceCounter
 
 SOURCES = Path(__file__).parent / "sources"
 OPTIONS = ("-std=c++17", f"-I{SOURCES}")
@@ -103,7 +103,7 @@ def families() -> list[str]:
     return sorted(path.stem for path in SOURCES.glob("*.cu"))
 
 
-def name_of(*arrays: Array) -> str | None:
+def type_suffix(*arrays: Array) -> str | None:
     """How the kernels for these arrays' common type end; None where types differ or have no kernels."""
     first = arrays[0].dtype
     if any(array.dtype != first for array in arrays):
@@ -113,7 +113,7 @@ def name_of(*arrays: Array) -> str | None:
 
 def step_number(step: Any) -> tuple[Any, np.int64]:
     """A step number as the kernels take it: a counter of the device, null where there is none, and what to add."""
-    return (step.counter, np.int64(step.ahead)) if isinstance(step, Counted) else (NULL, np.int64(step))
+    return (step.counter, np.int64(step.ahead)) if isinstance(step, DeviceCounter) else (NULL, np.int64(step))
 
 
 def blocks(count: int, threads: int = 256, most: int = 2112) -> tuple[int]:

@@ -6,7 +6,7 @@ The product's operands are dense buffers (N, .) that every step writes anew, so 
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import name_of, program
+from dlcourse.backend.cuda.program import program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
@@ -16,7 +16,7 @@ THREADS = 128
 
 @override(kernels.rnn, "cuda")
 def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
-    name = name_of(projected, h0, weight)
+    name = type_suffix(projected, h0, weight)
     if name is None or not projected.size:
         return kernels.rnn.reference(projected, h0, weight, relu)
     xp = array_module(projected)
@@ -30,7 +30,7 @@ def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
 
 @override(kernels.rnn_grad, "cuda")
 def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[Array, Array]:
-    name = name_of(dhidden, hidden, weight)
+    name = type_suffix(dhidden, hidden, weight)
     if name is None or not dhidden.size:
         return kernels.rnn_grad.reference(dhidden, hidden, weight, relu)
     xp = array_module(dhidden)
@@ -45,7 +45,7 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
 
 @override(kernels.lstm, "cuda")
 def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, Array, Array]:
-    name = name_of(projected, h0, c0, weight)
+    name = type_suffix(projected, h0, c0, weight)
     if name is None or not projected.size:
         return kernels.lstm.reference(projected, h0, c0, weight)
     xp = array_module(projected)
@@ -63,7 +63,7 @@ def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, 
 def lstm_grad(
     dhidden: Array, dcell: Array, cells: Array, gates: Array, c0: Array, weight: Array
 ) -> tuple[Array, Array, Array]:
-    name = name_of(dhidden, dcell, cells, gates, c0, weight)
+    name = type_suffix(dhidden, dcell, cells, gates, c0, weight)
     if name is None or not dhidden.size:
         return kernels.lstm_grad.reference(dhidden, dcell, cells, gates, c0, weight)
     xp = array_module(dhidden)
@@ -79,7 +79,7 @@ def lstm_grad(
 
 @override(kernels.gru, "cuda")
 def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array, Array, Array]:
-    name = name_of(projected, h0, weight, bias)
+    name = type_suffix(projected, h0, weight, bias)
     if name is None or not projected.size:
         return kernels.gru.reference(projected, h0, weight, bias)
     xp = array_module(projected)
@@ -97,7 +97,7 @@ def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array,
 def gru_grad(
     dhidden: Array, hidden: Array, gates: Array, inner: Array, h0: Array, weight: Array
 ) -> tuple[Array, Array, Array]:
-    name = name_of(dhidden, hidden, gates, inner, h0, weight)
+    name = type_suffix(dhidden, hidden, gates, inner, h0, weight)
     if name is None or not dhidden.size:
         return kernels.gru_grad.reference(dhidden, hidden, gates, inner, h0, weight)
     xp = array_module(dhidden)

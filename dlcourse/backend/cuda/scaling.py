@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, blocks, name_of, program
+from dlcourse.backend.cuda.program import NULL, blocks, program, type_suffix
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import scaling as kernels
@@ -13,11 +13,13 @@ THREADS = 256
 @override(kernels.unscale, "cuda", half=True)
 def unscale(half: Array, grad: Array, scaler: Array | None, add: bool) -> None:
     arguments = half, grad, NULL if scaler is None else scaler, np.int64(half.size), np.int32(add)
-    program("scaling").launch(f"unscale_{name_of(half)}", blocks(half.size, THREADS), (THREADS,), arguments)
+    program("scaling").launch(f"unscale_{type_suffix(half)}", blocks(half.size, THREADS), (THREADS,), arguments)
 
 
-@override(kernels.publish, "cuda", half=True)
-def publish(weight: Array, half: Array, scaler: Array | None) -> None:
+@override(kernels.refresh_half_weights, "cuda", half=True)
+def refresh_half_weights(weight: Array, half: Array, scaler: Array | None) -> None:
     rule = map(np.float32, (kernels.GROWTH, kernels.BACKOFF, kernels.INTERVAL))
     arguments = weight, half, NULL if scaler is None else scaler, np.int64(half.size), *rule
-    program("scaling").launch(f"publish_{name_of(half)}", blocks(half.size, THREADS), (THREADS,), arguments)
+    program("scaling").launch(
+        f"refresh_half_weights_{type_suffix(half)}", blocks(half.size, THREADS), (THREADS,), arguments
+    )

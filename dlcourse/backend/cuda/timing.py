@@ -7,7 +7,7 @@ at its own pace. If the hold was over before all of them were queued, their numb
 is longer.
 
 What lies between the event behind one launch and the event before the next is CuPy's own work: elementwise kernels,
-reductions, copies. Its time is what those two are apart; how many launches it is, the step's graph tells, recorded once
+reductions, copies. Its time is what those two are apart; how many launches it is, the step's graph tells, captured once
 and never launched. Two events with nothing between them are some microseconds apart too: that is taken off.
 """
 
@@ -30,7 +30,7 @@ WINDOW = 100
 """Launches behind one hold: with their events and what CuPy launches between them they must fit into the device's queue
 (1,024 entries), or the host would wait for the hold to end."""
 TICKS_PER_SECOND = 1.5e9
-"""Of a multiprocessor's clock, roughly: a hold that turns out too short is lengthened."""
+"""Of a multiprocessor's clock, roughly: a hold that turns out too short is extend."""
 FIRST_HOLD, LONGEST_HOLD = 0.01, 0.25
 """Seconds. A display driver ends kernels that take some seconds."""
 COPY_BYTES, GEMM_SIZE = 256 << 20, 4096
@@ -41,7 +41,7 @@ _CUPY_KERNEL = re.compile(r"cupy_\w+")
 
 
 class LaunchTimer:
-    """Times the launches of steps run by calls, see :class:`dlcourse.backend.tracing.Recorder`.
+    """Times the launches of steps run eagerly, see :class:`dlcourse.backend.tracing.Recorder`.
 
     Args:
         device: where.

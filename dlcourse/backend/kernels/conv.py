@@ -1,4 +1,4 @@
-"""Convolution of pictures (N, H, W, C): one matrix product for each tap of the kernel, and its two gradients likewise.
+"""Convolution of images (N, H, W, C): one matrix product for each tap of the kernel, and its two gradients likewise.
 
 As in all of deep learning it is a correlation, y[p] = sum over taps t of w[t] x[s p + d t - padding]. A tap's share is
 the product of a strided view of the padded input with that tap's (C / groups) x (O / groups) matrix.

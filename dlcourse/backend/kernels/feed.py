@@ -2,7 +2,7 @@
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.pictures import WORDS, picture_batch
+from dlcourse.backend.kernels.images import WORDS, image_batch
 from dlcourse.backend.kernels.random import philox_bits
 
 
@@ -25,12 +25,12 @@ def feed(
     """x_i = augmented((samples[r_i] - shift) / scale), y_i = targets[r_i], r_i = order[(step % steps_per_epoch) n + i].
 
     Args:
-        samples: (N, ...) bytes, or of the type of ``x_out``; pictures (N, H, W, C) where there is a draw. Samples, and
+        samples: (N, ...) bytes, or of the type of ``x_out``; images (N, H, W, C) where there is a draw. Samples, and
             targets, may overlap, as windows of a text do.
         targets: (N, ...), of the type of ``y_out``.
         order: int64, which samples this epoch has, one batch after another; None for all in their own order.
         step: of the training, which says where in the epoch the batch lies, and what is drawn.
-        shift, scale: as in :func:`~dlcourse.backend.kernels.pictures.picture_batch`.
+        shift, scale: as in :func:`~dlcourse.backend.kernels.images.image_batch`.
         draw: seed and hash of the purpose of the augmentation's random words; None for no augmentation.
         flip, crop, cutout: what augmentation does, see there.
         x_out, y_out: (n, ...) each; written to.
@@ -48,4 +48,4 @@ def feed(
     if words is None and samples.dtype == x_out.dtype and shift is None:
         x_out[...] = samples[rows]
     else:
-        picture_batch(samples, rows, shift, scale, words, flip, crop, cutout, x_out)
+        image_batch(samples, rows, shift, scale, words, flip, crop, cutout, x_out)

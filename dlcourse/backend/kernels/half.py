@@ -14,7 +14,7 @@ import numpy as np
 from dlcourse.backend.precision import is_half
 
 WIDE = (np.dtype(np.float32), np.dtype(np.float64))
-WRITTEN = ("out", "destinations", "x_out", "y_out")
+WRITTEN = ("out", "grad_buffers", "x_out", "y_out")
 """Names of parameters that a kernel writes to."""
 
 

@@ -59,10 +59,10 @@ def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array
 
 
 @kernel
-def weight_and_bias_grad(dout: Array, x: Array, destinations: tuple) -> tuple[Array, Array]:
+def weight_and_bias_grad(dout: Array, x: Array, grad_buffers: tuple) -> tuple[Array, Array]:
     """dW = dy^T x (O, I) of dy (M, O) and x (M, I), and db, the sum of dy over its rows.
 
     Args:
-        destinations: an array or None for each of the two, where it is to be written.
+        grad_buffers: an array or None for each of the two, where it is to be written.
     """
-    return product.reference(dout.T, x, destinations[0]), column_sums.reference(dout, destinations[1])
+    return product.reference(dout.T, x, grad_buffers[0]), column_sums.reference(dout, grad_buffers[1])

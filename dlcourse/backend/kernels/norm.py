@@ -1,6 +1,6 @@
-"""Normalisation of rows or columns of a matrix, with the gradients written out.
+"""Normalization of rows or columns of a matrix, with the gradients written out.
 
-With xhat = (x - mean) / sqrt(var + eps), y = w xhat + b, g = dy w, and means taken over what was normalised together,
+With xhat = (x - mean) / sqrt(var + eps), y = w xhat + b, g = dy w, and means taken over what was normalized together,
 dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps).
 """
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.destinations import delivered
+from dlcourse.backend.kernels.grad_buffers import copy_into
 from dlcourse.backend.kernels.select import selected
 
 
 @kernel(kept=(1, 2))
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    """Normalise each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,).
+    """Normalize each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,).
 
     Both are summed up in float64: in float32 sums of a hundred thousand terms are right to three digits.
     """
@@ -28,14 +28,14 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @kernel
 def batch_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    """dx (M, C), dw (C,), db (C,); the last two into ``destinations`` where that holds arrays and not None."""
+    """dx (M, C), dw (C,), db (C,); the last two into ``grad_buffers`` where that holds arrays and not None."""
     xhat = (x - mean) * inverse
     dbias = dout.sum(axis=0, dtype=np.float64).astype(x.dtype)
     dweight = (dout * xhat).sum(axis=0, dtype=np.float64).astype(x.dtype)
     dx = (inverse * weight) * (dout - dbias / len(x) - xhat * (dweight / len(x)))
-    return dx, delivered(dweight, destinations[0]), delivered(dbias, destinations[1])
+    return dx, copy_into(dweight, grad_buffers[0]), copy_into(dbias, grad_buffers[1])
 
 
 @kernel(kept=(1, 2))
@@ -48,15 +48,15 @@ def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[A
 
 @kernel
 def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     """dx (M, C), dw (C,), db (C,): the gradient of :func:`batch_norm` with dy only where the ReLU let it through."""
     arriving = selected.reference(dout, unpack(positive, dout.shape) != 0)
-    return batch_norm_grad.reference(arriving, x, weight, mean, inverse, destinations)
+    return batch_norm_grad.reference(arriving, x, weight, mean, inverse, grad_buffers)
 
 
 @kernel
-def follow_statistics(
+def update_running_stats(
     running_mean: Array,
     running_var: Array,
     mean: Array,
@@ -88,7 +88,7 @@ def unpack(bits: Array, shape: tuple[int, ...]) -> Array:
 
 @kernel(kept=(1, 2))
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    """Normalise each row of x (M, D) by its own mean and variance (1/D): y, mean (M, 1), 1 / sqrt(var + eps) (M, 1)."""
+    """Normalize each row of x (M, D) by its own mean and variance (1/D): y, mean (M, 1), 1 / sqrt(var + eps) (M, 1)."""
     xp = array_module(x)
     mean = x.mean(axis=1, keepdims=True)
     inverse = 1 / xp.sqrt(x.var(axis=1, keepdims=True) + eps)
@@ -97,10 +97,10 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @kernel
 def layer_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, destinations: tuple
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    """dx (M, D), dw (D,), db (D,); the last two into ``destinations`` where that holds arrays and not None."""
+    """dx (M, D), dw (D,), db (D,); the last two into ``grad_buffers`` where that holds arrays and not None."""
     xhat = (x - mean) * inverse
     g = dout * weight
     dx = inverse * (g - g.mean(axis=1, keepdims=True) - xhat * (g * xhat).mean(axis=1, keepdims=True))
-    return dx, delivered((dout * xhat).sum(axis=0), destinations[0]), delivered(dout.sum(axis=0), destinations[1])
+    return dx, copy_into((dout * xhat).sum(axis=0), grad_buffers[0]), copy_into(dout.sum(axis=0), grad_buffers[1])

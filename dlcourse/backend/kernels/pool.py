@@ -1,4 +1,4 @@
-"""Pooling of pictures (N, H, W, C) over windows that may overlap and reach into padding."""
+"""Pooling of images (N, H, W, C) over windows that may overlap and reach into padding."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
     """The largest element of each window, and which of its places holds it (the first, row by row).
 
     A NaN counts as larger than everything; of several the last one's place is given. Padding holds no element: where
-    all that the window sees is -inf, the place is the first one in the picture. All as PyTorch has it.
+    all that the window sees is -inf, the place is the first one in the image. All as PyTorch has it.
 
     Places are bytes where they fit (windows of up to 256), else int32.
     """
@@ -63,7 +63,7 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, pad
 
 
 def _first_places(out: Pair, window: Pair, stride: Pair, padding: Pair) -> np.ndarray:
-    """For each window (H', W') the number of the first of its places that is in the picture and not in the padding."""
+    """For each window (H', W') the number of the first of its places that is in the image and not in the padding."""
     rows, columns = (
         np.maximum(edge - step * np.arange(length), 0) for length, step, edge in zip(out, stride, padding, strict=True)
     )

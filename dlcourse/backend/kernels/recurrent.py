@@ -107,11 +107,11 @@ def lstm_layer_grad(
     bias: Array,
     hidden: Array,
     kept: Any,
-    destinations: tuple[Array | None, Array | None],
+    grad_buffers: tuple[Array | None, Array | None],
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """dx, dh0, dc0, dW_ih, dW_hh (written into ``destinations`` where given) and db."""
+    """dx, dh0, dc0, dW_ih, dW_hh (written into ``grad_buffers`` where given) and db."""
     da, dh0, dc0 = lstm_grad(dhidden, dcell, kept.cells, kept.gates, c0, weight_hh)
-    dx, dweight_ih, dweight_hh = layer_gradients(da, da, x, hidden, h0, weight_ih, *destinations)
+    dx, dweight_ih, dweight_hh = layer_gradients(da, da, x, hidden, h0, weight_ih, *grad_buffers)
     return dx, dh0, dc0, dweight_ih, dweight_hh, column_sums(da.reshape(-1, da.shape[2]), None)
 
 

@@ -37,7 +37,7 @@ def unscale(half: Array, grad: Array, scaler: Array | None, add: bool) -> None:
 
 
 @kernel
-def publish(weight: Array, half: Array, scaler: Array | None) -> None:
+def refresh_half_weights(weight: Array, half: Array, scaler: Array | None) -> None:
     """half <- weight, rounded; and the scale of the next step.
 
     After an overflow the scale halves and the step counts as skipped; after 2000 steps without one it doubles.

@@ -4,7 +4,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.kernels.linear import matmul
-from dlcourse.backend.precision import full
+from dlcourse.backend.precision import accumulation_dtype
 
 
 @kernel(raw=True)
@@ -14,7 +14,7 @@ def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
     Args:
         axes: counted from 0.
     """
-    return converted(x.sum(axis=axes, keepdims=True, dtype=full(x.dtype)), x.dtype)
+    return converted(x.sum(axis=axes, keepdims=True, dtype=accumulation_dtype(x.dtype)), x.dtype)
 
 
 @kernel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from dlcourse.data.sources.published import Published
+from dlcourse.data.sources.published import Checksum
 from dlcourse.errors import DataError
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar")
@@ -31,7 +31,7 @@ class Archive:
         """What lies on disk."""
         return (self.path,)
 
-    def members(self, wanted: Mapping[str, Published]) -> Iterator[tuple[str, bytes, str]]:
+    def members(self, wanted: Mapping[str, Checksum]) -> Iterator[tuple[str, bytes, str]]:
         """Each wanted member, whatever its folder: its name, its verified content, and what to call it in a message.
 
         Raises:
@@ -56,7 +56,7 @@ class Archive:
             fault = "cannot be read" if error.errno else "is damaged"
             raise DataError(f"{self.path} {fault}: {error.strerror or error}") from None
 
-    def _read(self, tar: Any, stream: "_Bounded", wanted: Mapping[str, Published]) -> Iterator[tuple[str, bytes, str]]:
+    def _read(self, tar: Any, stream: "_Bounded", wanted: Mapping[str, Checksum]) -> Iterator[tuple[str, bytes, str]]:
         seen = set()
         for count, member in enumerate(tar, 1):
             if count > _MEMBERS:

@@ -29,7 +29,7 @@ def parse_python(content: bytes, samples: int, place: str) -> tuple[np.ndarray, 
         samples: N, how many the batch should hold.
         place: what to call it in a message.
     Returns:
-        pictures (N, 32, 32, 3) uint8 and labels (N,) uint8.
+        images (N, 32, 32, 3) uint8 and labels (N,) uint8.
     Raises:
         DataError: it is no such batch, or does not hold what it should.
     """
@@ -53,9 +53,9 @@ def parse_python(content: bytes, samples: int, place: str) -> tuple[np.ndarray, 
         there = ", ".join(f"{len(each):,}" for each in pixels) or "none"
         raise DataError(f"{place}: expected one string of {samples * PIXELS:,} pixels, found {there}")
     if len(labels) != samples:
-        raise DataError(f"{place}: {len(labels):,} labels for {samples:,} pictures")
-    pictures = np.frombuffer(pixels[0].encode("latin-1"), np.uint8)
-    return _channels_last(pictures), _checked(np.array(labels), place)
+        raise DataError(f"{place}: {len(labels):,} labels for {samples:,} images")
+    images = np.frombuffer(pixels[0].encode("latin-1"), np.uint8)
+    return _channels_last(images), _checked(np.array(labels), place)
 
 
 def parse_binary(content: bytes, samples: int, place: str) -> tuple[np.ndarray, np.ndarray]:
@@ -78,5 +78,5 @@ def _checked(labels: np.ndarray, place: str) -> np.ndarray:
     wrong = (labels < 0) | (labels >= CLASSES)
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"{place}: label {labels[row]} of picture {row} (the first is 0) is not in 0..{CLASSES - 1}")
+        raise DataError(f"{place}: label {labels[row]} of image {row} (the first is 0) is not in 0..{CLASSES - 1}")
     return labels.astype(np.uint8)

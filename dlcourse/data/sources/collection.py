@@ -14,7 +14,7 @@ from dlcourse.data.sources.archive import SUFFIXES, Archive
 from dlcourse.data.sources.cache import Decoded, Layout, cache_folder, digest
 from dlcourse.data.sources.download import Download, TransferError, fetch
 from dlcourse.data.sources.folder import Folder
-from dlcourse.data.sources.published import Published
+from dlcourse.data.sources.published import Checksum
 from dlcourse.errors import DataError, DlcourseError, DownloadError
 
 Source = Archive | Folder
@@ -25,7 +25,7 @@ Decode = Callable[[str, bytes, str, Arrays], None]
 
 
 @dataclass(frozen=True)
-class Edition:
+class Variant:
     """One packaging of a data set.
 
     Args:
@@ -34,13 +34,13 @@ class Edition:
         archive: the name, without suffix, of the archive that they come in; empty where each comes by itself.
     """
 
-    members: Mapping[str, Published]
+    members: Mapping[str, Checksum]
     downloads: tuple[Download, ...]
     archive: str = ""
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedArrays:
     """A data set's arrays, where they come from, and where they lie decoded."""
 
     arrays: Arrays
@@ -48,7 +48,7 @@ class Opened:
     decoded: Path
 
     def dataset(self, class_names: tuple[str, ...]) -> Dataset:
-        """Pictures and labels in the official order, with the official test part."""
+        """Images and labels in the official order, with the official test split."""
         return Dataset(
             x=self.arrays["train_x"],
             y=self.arrays["train_y"],
@@ -73,12 +73,12 @@ class Collection:
     """
 
     name: str
-    editions: tuple[Edition, ...]
+    editions: tuple[Variant, ...]
     layout: Layout
     decode: Decode
     folders: tuple[str, ...]
 
-    def open(self, path: str | None = None) -> Opened:
+    def open(self, path: str | None = None) -> LoadedArrays:
         """The arrays: from ``path`` if given, or else from ``DLCOURSE_DATA``, the cache, or the authors' server.
 
         What is found is verified once and decoded once; after that the decoded arrays are memory-mapped. A file that
@@ -105,14 +105,14 @@ class Collection:
                     arrays = decoded.load()
         if arrays is None:
             raise DlcourseError(f"{decoded.folder} was written but cannot be read back")
-        return Opened(arrays, decoded.folder if source is None else source.path, decoded.folder)
+        return LoadedArrays(arrays, decoded.folder if source is None else source.path, decoded.folder)
 
     @property
     def _decoded(self) -> Decoded:
         return Decoded(cache_folder() / self.name, self.layout, digest((self._published, self.layout)))
 
     @property
-    def _published(self) -> dict[str, Published]:
+    def _published(self) -> dict[str, Checksum]:
         """The members of all editions."""
         return {name: published for edition in self.editions for name, published in edition.members.items()}
 
@@ -200,7 +200,7 @@ class Collection:
         return f"{first.archive}.tar.gz or the files {names}" if first.archive else f"the files {names}, gzipped or not"
 
 
-def _files(place: Path, edition: Edition) -> dict[str, Path]:
+def _files(place: Path, edition: Variant) -> dict[str, Path]:
     """The members that lie in a folder, as they are or gzipped."""
     paths = {}
     for name in edition.members:

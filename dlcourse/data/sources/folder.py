@@ -1,4 +1,4 @@
-"""Published files that lie in a folder, each as it is or gzipped."""
+"""Checksum files that lie in a folder, each as it is or gzipped."""
 
 import os
 import zlib
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlcourse.data.sources.published import Published
+from dlcourse.data.sources.published import Checksum
 from dlcourse.errors import DataError
 
 
@@ -22,7 +22,7 @@ class Folder:
         """What lies on disk."""
         return tuple(self.paths.values())
 
-    def members(self, wanted: Mapping[str, Published]) -> Iterator[tuple[str, bytes, str]]:
+    def members(self, wanted: Mapping[str, Checksum]) -> Iterator[tuple[str, bytes, str]]:
         """Each file: its name, its verified content, and what to call it in a message.
 
         Raises:
@@ -34,7 +34,7 @@ class Folder:
             yield name, content, str(path)
 
 
-def _content(path: Path, published: Published) -> bytes:
+def _content(path: Path, published: Checksum) -> bytes:
     """What a file holds, unpacked, but never much more than it should."""
     try:
         if path.suffix != ".gz":
@@ -47,7 +47,7 @@ def _content(path: Path, published: Published) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _gunzipped(path: Path, published: Published) -> bytes:
+def _gunzipped(path: Path, published: Checksum) -> bytes:
     import gzip
 
     try:

@@ -1,1 +1,1 @@
-"""The pictures, one family a file. A new file here is drawn and shown wherever it applies; nothing else names it."""
+"""The images, one family a file. A new file here is drawn and shown wherever it applies; nothing else names it."""

@@ -10,7 +10,7 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.curves import cap, log_y, span, wants_log
 from dlcourse.plots.figures.error_curve import scale_x
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.reading import real, section
+from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.sweep_view import Axis, Point, SweepView, spread
 from dlcourse.plots.text import axis_name, capital, named, number, value_text
 
@@ -26,7 +26,7 @@ def resampled_points(view: SweepView, task: str) -> list[tuple[Point, dict[str, 
     """The points of the ``resample`` part with what it says of each, if it is of that task."""
     if view.resample.get("task") != task:
         return []
-    records = [section(each) for each in view.resample.get("points") or ()]
+    records = [as_dict(each) for each in view.resample.get("points") or ()]
     pairs = [(view.point(str(record.get("id"))), record) for record in records]
     return [(point, record) for point, record in pairs if point is not None]
 
@@ -37,7 +37,7 @@ def along(axis: Axis, pairs: list[tuple[Point, dict[str, Any]]]) -> list[tuple[P
 
 
 class BiasVariance(Plot):
-    kind, name, place = "sweep", "bias_variance", 120
+    kind, name, order = "sweep", "bias_variance", 120
 
     def applies(self, view: SweepView) -> bool:
         one = len(view.axes) == 1 and view.axes[0].numeric
@@ -47,12 +47,12 @@ class BiasVariance(Plot):
         axis = view.axes[0]
         pairs = along(axis, resampled_points(view, "regression"))
         x = np.array([float(point.overrides[axis.path]) for point, _ in pairs])
-        terms = {key: np.array([real(record.get(key)) for _, record in pairs]) for key in TERMS}
+        terms = {key: np.array([as_float(record.get(key)) for _, record in pairs]) for key in TERMS}
         # A bias that is below its own standard error is none: it gets a mark, and the line ends before it.
-        errors = np.array([real(record.get("bias2_se")) for _, record in pairs])
+        errors = np.array([as_float(record.get("bias2_se")) for _, record in pairs])
         none = terms["bias2"] <= np.maximum(np.nan_to_num(errors), 0)
         terms["bias2"] = np.where(none, np.nan, terms["bias2"])
-        # An estimate of zero has no place on a log scale; the line ends instead of falling out of the picture.
+        # An estimate of zero has no place on a log scale; the line ends instead of falling out of the image.
         terms = {key: np.where(values > 0, values, np.nan) for key, values in terms.items()}
         figure = style.canvas(height=4.4)
         axes = figure.subplots()
@@ -75,7 +75,7 @@ class BiasVariance(Plot):
                 zorder=6,
                 label=f"{label} ≈ 0",
             )
-        measured = np.array([real(record.get("mse")) for _, record in pairs])
+        measured = np.array([as_float(record.get("mse")) for _, record in pairs])
         if np.isfinite(measured).any():
             axes.plot(x, measured, "x", color=style.MARK, ms=8, mew=2, zorder=6, label="measured on new data")
         if wants_log([values[values > 0] for values in terms.values()]):
@@ -89,7 +89,11 @@ class BiasVariance(Plot):
         axes.set_ylabel(named("expected squared error", f"{view.target_unit}²" if view.target_unit else ""))
         layout.legend(axes)
         layout.headline(figure, _title(axis, x, terms))
-        fits = int(real(view.resample.get("resamples"))) if np.isfinite(real(view.resample.get("resamples"))) else 0
+        fits = (
+            int(as_float(view.resample.get("resamples")))
+            if np.isfinite(as_float(view.resample.get("resamples")))
+            else 0
+        )
         return figure, (
             f"Averages over {fits or 'many'} training sets drawn anew: squared bias is the mean fit's distance from "
             "the true curve, variance the fits' scatter about their mean; noise no model gets below."
@@ -117,7 +121,7 @@ def _title(axis: Axis, x: np.ndarray, terms: dict[str, np.ndarray]) -> str:
 class Resamples(Plot):
     """Fits on many training sets over the true curve, one panel for each of some settings."""
 
-    kind, name, place = "sweep", "resampled_fits", 122
+    kind, name, order = "sweep", "resampled_fits", 122
     most_panels = 6
     most_lines = 60
 
@@ -129,7 +133,7 @@ class Resamples(Plot):
         fitting = [(point, record) for point, record in pairs if view.resampled_fits(point) is not None]
         if len(view.axes) == 1 and view.axes[0].numeric:
             fitting = along(view.axes[0], fitting)
-        best = min(fitting, key=lambda pair: real(pair[1].get("expected")), default=None)
+        best = min(fitting, key=lambda pair: as_float(pair[1].get("expected")), default=None)
         return spread(fitting, self.most_panels, best)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
@@ -138,7 +142,7 @@ class Resamples(Plot):
         curves = []
         for axes, (point, record) in zip(cells, shown, strict=True):
             curves.append(self._panel(axes, *view.resampled_fits(point)))
-            bias, variance = (number(real(record.get(key)), 2) for key in ("bias2", "variance"))
+            bias, variance = (number(as_float(record.get(key)), 2) for key in ("bias2", "variance"))
             layout.panel_title(axes, view.label(point.overrides), f"bias² {bias}, variance {variance}")
         limits = span(curves, margin=0.35)
         if limits:
@@ -161,8 +165,8 @@ class Resamples(Plot):
     def _title(self, view: SweepView, shown: list[tuple[Point, dict[str, Any]]]) -> str:
         if len(shown) == 1:
             return "Fits on many training sets: how far they scatter, and where their mean lies"
-        most = max(shown, key=lambda pair: real(pair[1].get("variance")))
-        off = max(shown, key=lambda pair: real(pair[1].get("bias2")))
+        most = max(shown, key=lambda pair: as_float(pair[1].get("variance")))
+        off = max(shown, key=lambda pair: as_float(pair[1].get("bias2")))
         if most is off:
             return f"Over many training sets {view.label(most[0].overrides)} misses and scatters most"
         return (

@@ -15,7 +15,7 @@ from dlcourse.plots.text import axis_label, clip, metric_label, value_text
 class Categories(Plot):
     """One row for each value of the only axis, one mark for each split."""
 
-    kind, name, place = "sweep", "categories", 118
+    kind, name, order = "sweep", "categories", 118
     most_rows = 30
 
     def applies(self, view: SweepView) -> bool:
@@ -61,7 +61,7 @@ class Categories(Plot):
 class Effects(Plot):
     """The selected metric against each axis in turn, all settings as points: random search, or three axes and more."""
 
-    kind, name, place = "sweep", "effects", 119
+    kind, name, order = "sweep", "effects", 119
     most_panels = 9
 
     def applies(self, view: SweepView) -> bool:

@@ -14,17 +14,17 @@ MIN_CLASSES, MAX_CLASSES = 5, 30
 
 
 class ClassAccuracy(Plot):
-    kind, name, place = "run", "class_accuracy", 32
+    kind, name, order = "run", "class_accuracy", 32
 
     def applies(self, view: RunView) -> bool:
-        if view.task != "classification" or not view.final:
+        if view.task != "classification" or not view.report_split:
             return False
-        part = view.parts[view.final]
-        classes = part.output.shape[1]
-        return MIN_CLASSES <= classes <= MAX_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
+        subset = view.splits[view.report_split]
+        classes = subset.output.shape[1]
+        return MIN_CLASSES <= classes <= MAX_CLASSES and bool(np.all((subset.y >= 0) & (subset.y < classes)))
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        matrix = counts(view.parts[view.final])
+        matrix = counts(view.splits[view.report_split])
         there = np.flatnonzero(matrix.sum(axis=1))
         right, of = matrix.diagonal()[there], matrix.sum(axis=1)[there]
         order = np.argsort(right / of, kind="stable")
@@ -44,7 +44,7 @@ class ClassAccuracy(Plot):
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("share put into its own class")
         layout.legend(axes)
-        split = style.SPLITS[view.final].label
+        split = style.SPLITS[view.report_split].label
         best, worst = (f"{names[i]}, {percent(share[i])}" for i in (-1, 0))
         layout.headline(figure, f"Best told: {best}; worst: {worst}")
         return figure, f"For each class the share of its {split} samples that are put into it; dashed: of all samples."

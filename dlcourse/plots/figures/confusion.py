@@ -5,33 +5,33 @@ from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.run_view import Part, RunView
+from dlcourse.plots.run_view import RunView, SplitArrays
 
 MAX_CLASSES = 20
 
 
-def counts(part: Part) -> np.ndarray:
+def counts(subset: SplitArrays) -> np.ndarray:
     """(C, C): how many samples of the row's class are given the column's class."""
-    classes = part.output.shape[1]
+    classes = subset.output.shape[1]
     matrix = np.zeros((classes, classes), dtype=int)
-    np.add.at(matrix, (part.y, part.output.argmax(axis=1)), 1)
+    np.add.at(matrix, (subset.y, subset.output.argmax(axis=1)), 1)
     return matrix
 
 
 class Confusion(Plot):
-    kind, name, place = "run", "confusion", 30
+    kind, name, order = "run", "confusion", 30
 
     def applies(self, view: RunView) -> bool:
-        split = view.final
+        split = view.report_split
         if view.task != "classification" or not split:
             return False
-        part = view.parts[split]
-        classes = part.output.shape[1]
-        return 2 <= classes <= MAX_CLASSES and bool(np.all((part.y >= 0) & (part.y < classes)))
+        subset = view.splits[split]
+        classes = subset.output.shape[1]
+        return 2 <= classes <= MAX_CLASSES and bool(np.all((subset.y >= 0) & (subset.y < classes)))
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        split = view.final
-        matrix = counts(view.parts[split])
+        split = view.report_split
+        matrix = counts(view.splits[split])
         classes = len(matrix)
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         names = [view.class_name(index) for index in range(classes)]

@@ -12,7 +12,7 @@ from dlcourse.plots.text import named, percent
 
 
 class DecisionRegions(Plot):
-    kind, name, place = "run", "decision_regions", 12
+    kind, name, order = "run", "decision_regions", 12
 
     def applies(self, view: RunView) -> bool:
         grid, output = _grid(view), view.predictions.get("grid_output")
@@ -68,15 +68,15 @@ def _regions(axes: Axes, grid: np.ndarray, output: np.ndarray) -> None:
 
 
 def _points(axes: Axes, view: RunView) -> int:
-    """All points in the colour and shape of their true class; how many of those judged are crossed out as wrong."""
+    """All points in the color and shape of their true class; how many of those judged are crossed out as wrong."""
     crossed = 0
-    for split, part in view.parts.items():
-        if part.x is None or part.x.shape[1] != 2:
+    for split, subset in view.splits.items():
+        if subset.x is None or subset.x.shape[1] != 2:
             continue
-        many = len(part.y) > 800
-        for index in range(part.output.shape[1]):
+        many = len(subset.y) > 800
+        for index in range(subset.output.shape[1]):
             color, marker = style.class_look(index)
-            own = part.x[part.y == index]
+            own = subset.x[subset.y == index]
             axes.scatter(
                 own[:, 0],
                 own[:, 1],
@@ -88,8 +88,8 @@ def _points(axes: Axes, view: RunView) -> int:
                 alpha=0.9,
                 zorder=3,
             )
-        if split == view.judged:
-            wrong = part.x[part.output.argmax(axis=1) != part.y]
+        if split == view.selection_split:
+            wrong = subset.x[subset.output.argmax(axis=1) != subset.y]
             axes.scatter(wrong[:, 0], wrong[:, 1], s=34, marker="x", color=style.INK, linewidths=1.3, zorder=4)
             crossed = len(wrong)
     return crossed
@@ -120,21 +120,21 @@ def _handles(view: RunView, classes: int, wrong: int) -> list[Line2D]:
         for index, (color, marker) in enumerate(looks)
     ]
     if wrong:
-        label = f"wrong ({style.SPLITS[view.judged].label})"
+        label = f"wrong ({style.SPLITS[view.selection_split].label})"
         handles.append(Line2D([], [], ls="", color=style.INK, marker="x", mew=1.3, label=label))
     return handles
 
 
 def _title(view: RunView) -> str:
-    if not view.judged:
+    if not view.selection_split:
         return f"{view.model}: decision regions"
-    part = view.parts[view.judged]
-    right = percent(float(np.mean(part.output.argmax(axis=1) == part.y)))
-    return f"{view.model}: {right} of {style.SPLITS[view.judged].label} points lie in their own region"
+    subset = view.splits[view.selection_split]
+    right = percent(float(np.mean(subset.output.argmax(axis=1) == subset.y)))
+    return f"{view.model}: {right} of {style.SPLITS[view.selection_split].label} points lie in their own region"
 
 
 def _caption(wrong: int, ellipses: bool) -> str:
-    caption = "Tinted: the class the model gives to each place; points have the colour and shape of their true class"
+    caption = "Tinted: the class the model gives to each place; points have the color and shape of their true class"
     caption += ", those crossed are put into a wrong one" if wrong else ""
     caption += "; ellipses lie one, two and three standard deviations from each class mean" if ellipses else ""
     return caption + "."

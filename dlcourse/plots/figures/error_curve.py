@@ -79,7 +79,7 @@ def the_numeric_axis(view: SweepView) -> Axis | None:
 
 
 class ErrorCurve(Plot):
-    kind, name, place = "sweep", "error_curve", 110
+    kind, name, order = "sweep", "error_curve", 110
 
     def applies(self, view: SweepView) -> bool:
         axis = the_numeric_axis(view)
@@ -118,7 +118,7 @@ class ErrorCurve(Plot):
         axes.plot(best.overrides[axis.path], best.mean[key], "o", mec=style.INK, label=label, **ring)
         if simplest is None or key not in simplest.mean or key not in best.se:
             return False
-        limit = best.mean[key] + (-best.se[key] if view.higher else best.se[key])
+        limit = best.mean[key] + (-best.se[key] if view.higher_is_better else best.se[key])
         axes.axhline(limit, color=style.GREY, lw=1.1, ls=":", zorder=1)
         if simplest is not best:
             axes.plot(
@@ -139,7 +139,7 @@ class ErrorCurve(Plot):
             return _trend(view, axis, settings)
         split = style.split_word(view.select[1])
         at = f"{word} {value_text(best.overrides[axis.path])}"
-        peak = f"{split} {name} is {'highest' if view.higher else 'least'} at {at}"
+        peak = f"{split} {name} is {'highest' if view.higher_is_better else 'least'} at {at}"
         if simplest is not None and simplest is not best:
             other = value_text(simplest.overrides[axis.path])
             return capital(f"{peak}; {word} {other} is simpler and within one standard error of it")
@@ -177,12 +177,12 @@ def _runs_away(view: SweepView, settings: list[Setting]) -> bool:
     values = {split: view.values(split, view.shown_metric, settings) for split in SPLITS}
     others = np.concatenate([values["train"], values["val"]])
     others, test = others[np.isfinite(others)], values["test"][np.isfinite(values["test"])]
-    return bool(others.size and test.size and not view.higher and test.max() > 300 * others.max() > 0)
+    return bool(others.size and test.size and not view.higher_is_better and test.max() > 300 * others.max() > 0)
 
 
 def _keeps_falling(view: SweepView, settings: list[Setting], best: Setting) -> bool:
     """Whether training error goes on down beyond the best setting by validation: overfitting."""
-    if view.higher or view.select[1] != "val":
+    if view.higher_is_better or view.select[1] != "val":
         return False
     train = view.values("train", view.shown_metric, settings)
     at = next((index for index, setting in enumerate(settings) if setting is best), len(settings) - 1)

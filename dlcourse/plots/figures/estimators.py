@@ -12,7 +12,7 @@ from dlcourse.plots.curves import log_y, wants_log
 from dlcourse.plots.figures.bias_variance import along, resampled_points
 from dlcourse.plots.figures.error_curve import scale_x
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.reading import real, section
+from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.sweep_view import Point, SweepView
 from dlcourse.plots.text import number
 
@@ -21,23 +21,23 @@ TERMS = ("bias", "variance", "mse")
 
 
 def _value(record: dict[str, Any], estimator: str, term: str, *, theory: bool) -> float:
-    estimate = section(section(record.get("estimates")).get(estimator))
-    return real((section(estimate.get("theory")) if theory else estimate).get(term))
+    estimate = as_dict(as_dict(record.get("estimates")).get(estimator))
+    return as_float((as_dict(estimate.get("theory")) if theory else estimate).get(term))
 
 
 def estimands(pairs: Pairs) -> list[list[str]]:
     """Estimators grouped by what they estimate: those with one true value, in order of appearance."""
     groups: dict[float, list[str]] = {}
     for _, record in pairs:
-        for name, estimate in section(record.get("estimates")).items():
-            own = groups.setdefault(round(real(section(estimate).get("truth")), 9), [])
+        for name, estimate in as_dict(record.get("estimates")).items():
+            own = groups.setdefault(round(as_float(as_dict(estimate).get("truth")), 9), [])
             if name not in own and not any(name in other for other in groups.values()):
                 own.append(name)
     return [names for names in groups.values() if names]
 
 
 class Estimators(Plot):
-    kind, name, place = "sweep", "estimators", 124
+    kind, name, order = "sweep", "estimators", 124
 
     def applies(self, view: SweepView) -> bool:
         return any(record.get("estimates") for _, record in resampled_points(view, "estimation"))

@@ -16,25 +16,27 @@ def has_curve(view: RunView) -> bool:
     x, output = view.predictions.get("curve_x"), view.predictions.get("curve_output")
     if view.task != "regression" or x is None or output is None or output.ndim != 2 or len(x) != len(output):
         return False
-    parts = view.parts.values()
-    return len(x) > 1 and any(part.x is not None and part.x.shape[1] == 1 and part.y.shape[1] == 1 for part in parts)
+    subsets = view.splits.values()
+    return len(x) > 1 and any(
+        subset.x is not None and subset.x.shape[1] == 1 and subset.y.shape[1] == 1 for subset in subsets
+    )
 
 
 def draw_fit(axes: Axes, view: RunView, *, small: bool = False) -> None:
     """Points of every split, the fitted curve, its standard deviation and the true curve where there are any.
 
-    Grey marks what lies beyond the training inputs. The limits hold the data and the true curve; a fit that runs away
-    leaves the picture.
+    Gray marks what lies beyond the training inputs. The limits hold the data and the true curve; a fit that runs away
+    leaves the image.
     """
     x = view.predictions["curve_x"].ravel()
     output = view.predictions["curve_output"]
     order = np.argsort(x, kind="stable")
     x, output = x[order], output[order]
     mean = np.where(np.isfinite(output[:, 0]), output[:, 0], np.nan)
-    for split, part in view.parts.items():
-        if part.x is None:
+    for split, subset in view.splits.items():
+        if subset.x is None:
             continue
-        style.scatter(axes, split, part.x[:, 0], part.y[:, 0], many=view.many, size=10 if small else 20)
+        style.scatter(axes, split, subset.x[:, 0], subset.y[:, 0], many=view.many, size=10 if small else 20)
     truth = view.predictions.get("curve_true")
     if truth is not None and len(truth) == len(x):
         axes.plot(x, truth[order, 0], color=style.TRUTH, lw=1.4, ls=(0, (4, 2.5)), label="true curve", zorder=3)
@@ -52,7 +54,7 @@ def draw_fit(axes: Axes, view: RunView, *, small: bool = False) -> None:
 
 
 def _limits(view: RunView, x: np.ndarray, mean: np.ndarray) -> tuple[float, float] | None:
-    values = [part.y[:, 0] for part in view.parts.values()]
+    values = [subset.y[:, 0] for subset in view.splits.values()]
     truth = view.predictions.get("curve_true")
     if truth is not None:
         values.append(truth[:, 0])
@@ -68,8 +70,8 @@ def _limits(view: RunView, x: np.ndarray, mean: np.ndarray) -> tuple[float, floa
 
 def training_range(view: RunView) -> tuple[float, float] | None:
     """The smallest and the largest training input."""
-    part = view.parts.get("train")
-    return (float(part.x.min()), float(part.x.max())) if part is not None and part.x is not None else None
+    subset = view.splits.get("train")
+    return (float(subset.x.min()), float(subset.x.max())) if subset is not None and subset.x is not None else None
 
 
 def _shade_extrapolation(axes: Axes, view: RunView, x: np.ndarray) -> None:
@@ -86,14 +88,14 @@ def _shade_extrapolation(axes: Axes, view: RunView, x: np.ndarray) -> None:
 
 def extrapolates(view: RunView) -> bool:
     """Whether most test inputs lie beyond the training inputs."""
-    inside, test = training_range(view), view.parts.get("test")
+    inside, test = training_range(view), view.splits.get("test")
     if inside is None or test is None or test.x is None:
         return False
     return bool(np.mean((test.x < inside[0]) | (test.x > inside[1])) > 0.5)
 
 
 class Fit(Plot):
-    kind, name, place = "run", "fit", 10
+    kind, name, order = "run", "fit", 10
 
     def applies(self, view: RunView) -> bool:
         return has_curve(view)
@@ -111,17 +113,17 @@ class Fit(Plot):
         caption += (
             ", the band two predicted standard deviations" if view.predictions["curve_output"].shape[1] == 2 else ""
         )
-        caption += "; grey lies beyond the training data" if axes.patches else ""
+        caption += "; gray lies beyond the training data" if axes.patches else ""
         return figure, caption + "."
 
     def _title(self, view: RunView) -> str:
         unit = view.target[1]
         if extrapolates(view):
-            inside, beyond = view.parts["train"].rms(), view.parts["test"].rms()
+            inside, beyond = view.splits["train"].rms(), view.splits["test"].rms()
             return (
                 f"{view.model}: off by {with_unit(inside, unit)} (RMS) on the training data, "
                 f"by {with_unit(beyond, unit)} beyond it"
             )
-        split = view.judged
-        miss = with_unit(view.parts[split].rms(), unit)
+        split = view.selection_split
+        miss = with_unit(view.splits[split].rms(), unit)
         return f"{view.model}: off by {miss} (RMS) on {style.SPLITS[split].label} data"

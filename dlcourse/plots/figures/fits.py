@@ -12,7 +12,7 @@ from dlcourse.plots.text import metric_name, named, number
 
 
 class Fits(Plot):
-    kind, name, place = "sweep", "fits", 130
+    kind, name, order = "sweep", "fits", 130
     most_panels = 6
 
     def applies(self, view: SweepView) -> bool:
@@ -58,5 +58,5 @@ class Fits(Plot):
         if best is None or all(setting is not best for setting, _ in shown):
             return "What each setting makes of the same data"
         split = style.split_word(view.select[1])
-        extreme = "highest" if view.higher else "least"
+        extreme = "highest" if view.higher_is_better else "least"
         return f"The fit at {view.label(best.overrides)} has the {extreme} {split} {metric_name(view.shown_metric)}"

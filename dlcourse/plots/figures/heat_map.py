@@ -35,12 +35,12 @@ def title_of_best(view: SweepView) -> str:
     value = best.mean.get(f"{view.select[1]}.{view.shown_metric}") if best else None
     if best is None or value is None:
         return capital(f"{split} {name} by {' and '.join(axis_name(axis.path) for axis in view.axes)}")
-    extreme = "highest" if view.higher else "least"
+    extreme = "highest" if view.higher_is_better else "least"
     return capital(f"{split} {name} is {extreme}, {number(value, 3)}, at {view.label(best.overrides)}")
 
 
 class HeatMap(Plot):
-    kind, name, place = "sweep", "heat_map", 114
+    kind, name, order = "sweep", "heat_map", 114
     most_cells = 400
 
     def applies(self, view: SweepView) -> bool:
@@ -87,7 +87,7 @@ class HeatMap(Plot):
             label_log(bar.ax.yaxis, *bar.ax.get_ylim())
         layout.headline(figure, title_of_best(view))
         caption = "Each cell is one setting, the framed one the best"
-        return figure, caption + ("; grey cells have no result." if np.isnan(table).any() else ".")
+        return figure, caption + ("; gray cells have no result." if np.isnan(table).any() else ".")
 
 
 def _annotate(axes, image, table: np.ndarray, width: float) -> None:
@@ -116,7 +116,7 @@ def _name_ticks(axes, rows: list, columns: list) -> None:
 class Families(Plot):
     """The selected metric along a numeric axis, one line for each value of the other one."""
 
-    kind, name, place = "sweep", "families", 116
+    kind, name, order = "sweep", "families", 116
     most_lines = 8
 
     def applies(self, view: SweepView) -> bool:

@@ -14,7 +14,7 @@ from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital, metric_name, v
 class LearningCurve(Plot):
     """Error against the number of training samples; one panel for each value of a second axis, if there is one."""
 
-    kind, name, place = "sweep", "learning_curve", 112
+    kind, name, order = "sweep", "learning_curve", 112
     most_panels = 4
 
     def applies(self, view: SweepView) -> bool:
@@ -72,7 +72,7 @@ def _learning_title(view: SweepView, samples: Axis, families: dict[str, list[Set
             gains.append((values[finite[0]], values[finite[-1]], settings[finite[0]], settings[finite[-1]]))
     if not gains:
         return capital(f"{name} against training samples")
-    better = [last > first if view.higher else last < first for first, last, _, _ in gains]
+    better = [last > first if view.higher_is_better else last < first for first, last, _, _ in gains]
     if len(gains) == 1:
         first, last, few, many = gains[0]
         verb = "rises" if last > first else "falls"

@@ -6,14 +6,14 @@ from matplotlib.figure import Figure
 from dlcourse.plots import layout, style
 from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.reading import real, section
+from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import metric_name, number
 
 
 def mark_best(axes, view: RunView) -> bool:
-    """A thin line at the best step, if the run has one within the picture."""
-    step = real(section(view.result.get("best")).get("step"))
+    """A thin line at the best step, if the run has one within the image."""
+    step = as_float(as_dict(view.result.get("best")).get("step"))
     if not np.isfinite(step):
         return False
     axes.axvline(step, color=style.GREY, lw=1.2, ls=":", zorder=1, label=f"best step ({number(step)})")
@@ -23,7 +23,7 @@ def mark_best(axes, view: RunView) -> bool:
 def add_epochs(axes, view: RunView) -> None:
     """A second axis above that counts epochs, where a run has more than two of them."""
     per_epoch = view.history.steps_per_epoch()
-    last = max((real(event.get("epoch")) for event in [*view.history.train, *view.history.evals]), default=0)
+    last = max((as_float(event.get("epoch")) for event in [*view.history.train, *view.history.evals]), default=0)
     if per_epoch <= 1 or not last > 2:
         return
     epochs = axes.secondary_xaxis("top", functions=(lambda step: step / per_epoch, lambda epoch: epoch * per_epoch))
@@ -33,7 +33,7 @@ def add_epochs(axes, view: RunView) -> None:
 
 
 class Loss(Plot):
-    kind, name, place = "run", "loss", 40
+    kind, name, order = "run", "loss", 40
 
     def applies(self, view: RunView) -> bool:
         return int(np.isfinite(view.history.column("loss")).sum()) > 1

@@ -27,7 +27,7 @@ def best_of(values: np.ndarray, higher: bool) -> int:
 
 
 class MetricCurves(Plot):
-    kind, name, place = "run", "metrics", 42
+    kind, name, order = "run", "metrics", 42
     most = 6
 
     def applies(self, view: RunView) -> bool:
@@ -52,12 +52,12 @@ class MetricCurves(Plot):
             axes.plot(*decimate(steps / per_epoch, values), color=look.color, marker=marker, ms=4, label=look.label)
         if "val" in curves:
             steps, values = curves["val"]
-            at = best_of(values, view.rises(metric))
+            at = best_of(values, view.higher_is_better(metric))
             axes.plot(steps[at] / per_epoch, values[at], "o", ms=11, mfc="none", mec=style.INK, mew=1.3, zorder=5)
         values = [pair[1] for pair in curves.values()]
         if wants_log(values):
             log_y(axes)
-        elif not view.rises(metric):
+        elif not view.higher_is_better(metric):
             hold(axes, values)
         axes.set_xlabel("epoch" if view.history.steps_per_epoch() else "step")
         axes.set_ylabel(metric_label(metric, view.target[1] if view.task == "regression" else ""))
@@ -67,7 +67,7 @@ class MetricCurves(Plot):
         metric, curves = next(((m, c) for m, c in shown.items() if "val" in c), next(iter(shown.items())))
         split = "val" if "val" in curves else next(iter(curves))
         steps, values = curves[split]
-        at = best_of(values, view.rises(metric))
+        at = best_of(values, view.higher_is_better(metric))
         name = f"{style.SPLITS[split].label} {metric_name(metric)}"
         per_epoch = view.history.steps_per_epoch()
         when = f"epoch {number(steps[at] / per_epoch, 3)}" if per_epoch else f"step {number(steps[at])}"

@@ -1,4 +1,4 @@
-"""Pictures of which a model is surest, and wrong."""
+"""Images of which a model is surest, and wrong."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,27 +15,27 @@ LETTERS = 12
 
 
 class Mistakes(Plot):
-    kind, name, place = "run", "mistakes", 34
+    kind, name, order = "run", "mistakes", 34
 
     def applies(self, view: RunView) -> bool:
-        pictures = view.pictures("mistakes")
-        if pictures is None or pictures.ndim != 4 or not view.final:
+        images = view.images("mistakes")
+        if images is None or images.ndim != 4 or not view.report_split:
             return False
         confidence = view.predictions.get("mistakes_confidence")
-        known = (view.labels(name, pictures) for name in ("mistakes_true", "mistakes_predicted"))
-        return all(labels is not None for labels in known) and np.shape(confidence) == pictures.shape[:1]
+        known = (view.labels(name, images) for name in ("mistakes_true", "mistakes_predicted"))
+        return all(labels is not None for labels in known) and np.shape(confidence) == images.shape[:1]
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        pictures = view.pictures("mistakes")[:MAX_IMAGES]
+        images = view.images("mistakes")[:MAX_IMAGES]
         told = (view.predictions[f"mistakes_{what}"] for what in ("confidence", "predicted", "true"))
         labels = [
             f"{clip(view.class_name(predicted), LETTERS)} ({sure:.2f})\nis {view.class_name(true)}"
-            for sure, predicted, true, _ in zip(*told, pictures, strict=False)
+            for sure, predicted, true, _ in zip(*told, images, strict=False)
         ]
-        mosaic = Mosaic(pictures, labels, COLUMNS)
-        part, split = view.parts[view.final], style.SPLITS[view.final].label
-        wrong = int((part.output.argmax(axis=1) != part.y).sum())
-        which = "all its" if wrong <= len(pictures) else f"the {len(pictures)} surest of {wrong:,}"
-        layout.headline(mosaic.figure, f"{view.model}: {which} mistakes on {len(part.y):,} {split} pictures")
+        mosaic = Mosaic(images, labels, COLUMNS)
+        subset, split = view.splits[view.report_split], style.SPLITS[view.report_split].label
+        wrong = int((subset.output.argmax(axis=1) != subset.y).sum())
+        which = "all its" if wrong <= len(images) else f"the {len(images)} surest of {wrong:,}"
+        layout.headline(mosaic.figure, f"{view.model}: {which} mistakes on {len(subset.y):,} {split} images")
         what = view.facts.get("confidence") or "probability"
-        return mosaic.figure, f"Under each picture: the class it is taken for, with its {what}, and what it is."
+        return mosaic.figure, f"Under each image: the class it is taken for, with its {what}, and what it is."

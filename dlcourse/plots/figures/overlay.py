@@ -20,7 +20,7 @@ def _loss(run: RunView) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Overlay(Plot):
-    kind, name, place = "sweep", "curves", 140
+    kind, name, order = "sweep", "curves", 140
 
     def applies(self, view: SweepView) -> bool:
         if len(view.settings) < 2 or not view.axes:
@@ -63,7 +63,7 @@ class Overlay(Plot):
         for axes, drawn in ((left, losses), (right, values)):
             axes.set_xlabel("epoch" if per_epoch else "step")
             whole_ticks(axes)
-            _scale(axes, drawn, capped=axes is left or not view.higher)
+            _scale(axes, drawn, capped=axes is left or not view.higher_is_better)
         word = style.split_word(split)
         left.set_ylabel("training loss")
         right.set_ylabel(f"{word} {metric_label(metric, view.target_unit)}")

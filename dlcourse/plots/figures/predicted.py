@@ -15,35 +15,35 @@ MAX_TARGETS = 6
 
 
 class Predicted(Plot):
-    kind, name, place = "run", "predicted", 14
+    kind, name, order = "run", "predicted", 14
 
     def applies(self, view: RunView) -> bool:
-        return view.task == "regression" and bool(view.parts) and not has_curve(view)
+        return view.task == "regression" and bool(view.splits) and not has_curve(view)
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        targets = min(next(iter(view.parts.values())).y.shape[1], MAX_TARGETS)
+        targets = min(next(iter(view.splits.values())).y.shape[1], MAX_TARGETS)
         figure, cells = layout.panels(targets, min(3, targets), height=4.6 if targets == 1 else 3.2)
         for index, axes in enumerate(cells):
             _panel(axes, view, index)
             if targets > 1:
                 axes.set_title(f"target {index + 1}", loc="left")
         layout.legend(cells[0]) if targets == 1 else cells[0].legend(loc="best")
-        split = view.judged
+        split = view.selection_split
         unit = view.target[1]
-        miss = with_unit(view.parts[split].rms(), unit)
+        miss = with_unit(view.splits[split].rms(), unit)
         layout.headline(figure, f"{view.model}: off by {miss} (RMS) on {style.SPLITS[split].label} data")
         return figure, "Each point is one sample; on the dashed diagonal the prediction is what was measured."
 
 
 def _panel(axes: Axes, view: RunView, index: int) -> None:
-    for split, part in view.parts.items():
-        style.scatter(axes, split, part.y[:, index], part.mean[:, index], many=view.many)
-    values = [part.y[:, index] for part in view.parts.values()]
+    for split, subset in view.splits.items():
+        style.scatter(axes, split, subset.y[:, index], subset.mean[:, index], many=view.many)
+    values = [subset.y[:, index] for subset in view.splits.values()]
     limits = span(values, margin=0.05)
     if limits:
         axes.plot(limits, limits, color=style.INK, lw=1.2, ls=(0, (4, 2.5)))
         axes.set_xlim(*limits)
-        outputs = np.concatenate([part.mean[:, index] for part in view.parts.values()])
+        outputs = np.concatenate([subset.mean[:, index] for subset in view.splits.values()])
         # A few predictions far off must not flatten the rest.
         room = 0.5 * (limits[1] - limits[0])
         axes.set_ylim(*span([np.clip(outputs, limits[0] - room, limits[1] + room), np.array(limits)], margin=0.0))

@@ -10,15 +10,15 @@ from dlcourse.plots.text import capital, named, number, with_unit
 
 
 class Residuals(Plot):
-    kind, name, place = "run", "residuals", 20
+    kind, name, order = "run", "residuals", 20
 
     def applies(self, view: RunView) -> bool:
-        return view.task == "regression" and any(np.isfinite(part.residuals).any() for part in view.parts.values())
+        return view.task == "regression" and any(np.isfinite(subset.residuals).any() for subset in view.splits.values())
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         figure = style.canvas()
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3.2, 1])
-        shown = {split: _finite(part.mean, part.residuals) for split, part in view.parts.items()}
+        shown = {split: _finite(subset.mean, subset.residuals) for split, subset in view.splits.items()}
         shown = {split: pair for split, pair in shown.items() if len(pair[0])}
         far = _far_off(shown)
         shown = {split: pair for split, pair in shown.items() if split not in dict(far)}
@@ -40,12 +40,12 @@ class Residuals(Plot):
         layout.legend(left)
         layout.headline(figure, self._title(view, shown))
         return figure, (
-            "Each point is one sample; points without pattern about zero, and a histogram centred there, "
+            "Each point is one sample; points without pattern about zero, and a histogram centered there, "
             "mean that the model has left nothing systematic unexplained."
         ) + "".join(f" The {split} residuals, {number(size, 2)} (RMS), are far off this scale." for split, size in far)
 
     def _title(self, view: RunView, shown: dict) -> str:
-        split = view.judged if view.judged in shown else next(iter(shown))
+        split = view.selection_split if view.selection_split in shown else next(iter(shown))
         residual = shown[split][1]
         unit = view.target[1]
         label = style.SPLITS[split].label

@@ -12,7 +12,7 @@ from dlcourse.plots.text import number
 
 
 class LearningRate(Plot):
-    kind, name, place = "run", "learning_rate", 50
+    kind, name, order = "run", "learning_rate", 50
 
     def applies(self, view: RunView) -> bool:
         rates = view.history.column("lr")

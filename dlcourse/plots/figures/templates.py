@@ -1,4 +1,4 @@
-"""What a model's weights look for in a picture."""
+"""What a model's weights look for in an image."""
 
 from matplotlib.figure import Figure
 
@@ -11,25 +11,25 @@ MAX_IMAGES = 50
 
 
 class Templates(Plot):
-    kind, name, place = "run", "templates", 16
+    kind, name, order = "run", "templates", 16
 
     def applies(self, view: RunView) -> bool:
-        pictures = view.pictures("templates")
-        return pictures is not None and pictures.ndim == 4
+        images = view.images("templates")
+        return images is not None and images.ndim == 4
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        pictures = view.pictures("templates")[:MAX_IMAGES]
-        count, classes = len(pictures), len(view.facts.get("class_names") or ())
+        images = view.images("templates")[:MAX_IMAGES]
+        count, classes = len(images), len(view.facts.get("class_names") or ())
         if count == classes:
             title = f"{view.model}: what it looks for in each class"
             whose = "a class's weights"
-            mosaic = Mosaic(pictures, [view.class_name(index) for index in range(count)], 5 if count <= 10 else 10)
+            mosaic = Mosaic(images, [view.class_name(index) for index in range(count)], 5 if count <= 10 else 10)
         else:
             title = f"{view.model}: what {count} units of its first layer look for"
             whose = "a unit's weights"
-            mosaic = Mosaic(pictures, [""] * count, 10)
+            mosaic = Mosaic(images, [""] * count, 10)
         layout.headline(mosaic.figure, title)
         return mosaic.figure, (
-            f"Each picture is {whose}, scaled by itself: bright where bright pixels speak for it, dark where they "
-            "speak against it, grey where they say nothing."
+            f"Each image is {whose}, scaled by itself: bright where bright pixels speak for it, dark where they "
+            "speak against it, gray where they say nothing."
         )

@@ -135,25 +135,25 @@ def ratio(peer: list[dict], ours: list[dict], key: str = "ms") -> float:
     return statistics.median(p[key] / o[key] for p, o in zip(peer, ours, strict=True))
 
 
-def child(who: str, workload: Workload, variant: str, options: list[str]) -> dict:
+def child(side: str, workload: Workload, variant: str, options: list[str]) -> dict:
     """The numbers of one process of its own."""
     environment = dict(os.environ)
     if variant == "numpy":
         environment["DLCOURSE_ONEDNN"] = "0"
-    command = [sys.executable, str(HERE), "--worker", who, workload.name, variant, *options]
+    command = [sys.executable, str(HERE), "--worker", side, workload.name, variant, *options]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        sys.exit(f"{who} on {workload.name} failed:\n{done.stderr}")
+        sys.exit(f"{side} on {workload.name} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def work(who: str, name: str, variant: str, seconds: float) -> int:
+def work(side: str, name: str, variant: str, seconds: float) -> int:
     """The inside of such a process."""
-    if who == "ours":
+    if side == "ours":
         import ours as side
 
         step = side.step(WORKLOADS[name])
-    elif who == "jax":
+    elif side == "jax":
         import jax_peer as side
 
         step = side.step(WORKLOADS[name])
@@ -170,8 +170,8 @@ def compare(workload: Workload, precision: str) -> tuple[float, float]:
     import numpy as np
 
     with tempfile.TemporaryDirectory() as folder:
-        for who in ("ours", "pytorch"):
-            command = [sys.executable, str(HERE), "--check", who, folder, precision, "--only", workload.name]
+        for side in ("ours", "pytorch"):
+            command = [sys.executable, str(HERE), "--check", side, folder, precision, "--only", workload.name]
             subprocess.run(command, check=True)
         found = np.load(f"{folder}/ours.npz"), np.load(f"{folder}/pytorch.npz")
         loss = abs(float(found[0]["loss"]) / float(found[1]["loss"]) - 1)
@@ -179,11 +179,11 @@ def compare(workload: Workload, precision: str) -> tuple[float, float]:
     return loss, max(float(np.linalg.norm(a - b) / (np.linalg.norm(b) + 1e-12)) for a, b in pairs)
 
 
-def check(who: str, folder: str, precision: str, workload: Workload) -> int:
+def check(side: str, folder: str, precision: str, workload: Workload) -> int:
     """Write one side's loss and gradients; ours makes the weights, the peer reads them."""
     import numpy as np
 
-    if who == "ours":
+    if side == "ours":
         import ours as side
 
         weights = None
@@ -194,7 +194,7 @@ def check(who: str, folder: str, precision: str, workload: Workload) -> int:
         weights = [held[key] for key in held.files if key.startswith("weight")]
     loss, weights, grads = side.gradients(workload, weights, precision)
     arrays = {f"weight{i:03}": w for i, w in enumerate(weights)} | {f"grad{i:03}": g for i, g in enumerate(grads)}
-    np.savez(f"{folder}/{who}.npz", loss=loss, **arrays)
+    np.savez(f"{folder}/{side}.npz", loss=loss, **arrays)
     return 0
 
 

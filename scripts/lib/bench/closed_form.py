@@ -1,11 +1,11 @@
-"""Closed forms against scikit-learn: a sweep of polynomials and nearest neighbours, each side in its own processes.
+"""Closed forms against scikit-learn: a sweep of polynomials and nearest neighbors, each side in its own processes.
 
 The polynomial sweep: 200 training sets of 100 points drawn anew, 5 folds, degrees 1 to 15; R^2 of each of the 15,000
 fits on its held-out fold. scikit-learn's side is Pipeline(PolynomialFeatures, LinearRegression) in cross_val_score,
 inputs in [-1, 1] so that raw powers serve it, and our folds. Ours is timed twice: the fits from configs that are
 checked already (drawing the data included), and ``run_sweep`` whole, with the check of 15,000 configs, tables, files.
 
-The neighbours: 5,000 pictures of 32 x 32 x 3 known, 500 asked, k = 10, by Euclidean distance.
+The neighbors: 5,000 images of 32 x 32 x 3 known, 500 asked, k = 10, by Euclidean distance.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SHORT = 1.0
 TASKS = {
     "polynomial fits 15 x 5 x 200": ("fits", 1e-6),
     "polynomial sweep 15 x 5 x 200, whole": ("sweep", 1e-6),
-    "nearest neighbours 5,000 / 500, k = 10": ("neighbours", 1e-6),
+    "nearest neighbors 5,000 / 500, k = 10": ("neighbors", 1e-6),
 }
 """By name: the function on either side, and how far the results may differ (relative to 1 + |peer's|)."""
 
@@ -90,17 +90,17 @@ def measure(rounds: int) -> list[dict]:
         with tempfile.TemporaryDirectory() as folder:
             difference = 0.0
             for _ in range(rounds):
-                for who, found in times.items():
-                    found.append(_child(who, task, f"{folder}/{who}.npy"))
+                for side, found in times.items():
+                    found.append(_child(side, task, f"{folder}/{side}.npy"))
                 difference = max(difference, gap(np.load(f"{folder}/ours.npy"), np.load(f"{folder}/sklearn.npy")))
         rows.append(row(name, times["ours"], times["sklearn"], difference, allowed))
     return rows
 
 
-def _child(who: str, task: str, file: str) -> float:
-    done = subprocess.run([sys.executable, __file__, who, task, file], capture_output=True, text=True)
+def _child(side: str, task: str, file: str) -> float:
+    done = subprocess.run([sys.executable, __file__, side, task, file], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{who} on {task} failed:\n{done.stderr}")
+        sys.exit(f"{side} on {task} failed:\n{done.stderr}")
     return float(done.stdout.splitlines()[-1])
 
 
@@ -134,10 +134,10 @@ def _sklearn_fits() -> Callable[[], np.ndarray]:
     sets = []
     for seed in range(RESAMPLES):
         section = {**CONFIG["data"], "seed": seed}
-        parts = [prepare({**section, "kfold": {"folds": FOLDS, "fold": f}}, 0).parts for f in range(FOLDS)]
+        splits = [prepare({**section, "kfold": {"folds": FOLDS, "fold": f}}, 0).splits for f in range(FOLDS)]
         data = prepare(section, 0).dataset
         x = 2 * (data.x - data.x.min()) / np.ptp(data.x) - 1
-        sets.append((x, data.y[:, 0], [(p["train"].index, p["val"].index) for p in parts]))
+        sets.append((x, data.y[:, 0], [(p["train"].index, p["val"].index) for p in splits]))
 
     def run() -> np.ndarray:
         scores = []
@@ -150,17 +150,17 @@ def _sklearn_fits() -> Callable[[], np.ndarray]:
     return run
 
 
-def _pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    known, asked = (draw.normal(size=(n, 32, 32, 3)).astype(np.float32) for n in (5000, 500))
-    return known, draw.integers(0, 10, 5000), asked
+def _images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    known, asked = (rng.normal(size=(n, 32, 32, 3)).astype(np.float32) for n in (5000, 500))
+    return known, rng.integers(0, 10, 5000), asked
 
 
-def _ours_neighbours() -> Callable[[], np.ndarray]:
+def _ours_neighbors() -> Callable[[], np.ndarray]:
     from dlcourse import models
     from dlcourse.autograd import Tensor, no_grad
 
-    known, labels, asked = _pictures()
+    known, labels, asked = _images()
 
     def run() -> np.ndarray:
         model = models.KNN((32, 32, 3), 10, k=10, metric="l2")
@@ -171,10 +171,10 @@ def _ours_neighbours() -> Callable[[], np.ndarray]:
     return run
 
 
-def _sklearn_neighbours() -> Callable[[], np.ndarray]:
+def _sklearn_neighbors() -> Callable[[], np.ndarray]:
     from sklearn.neighbors import KNeighborsClassifier
 
-    known, labels, asked = _pictures()
+    known, labels, asked = _images()
 
     def run() -> np.ndarray:
         model = KNeighborsClassifier(10, algorithm="brute").fit(known.reshape(5000, -1), labels)
@@ -186,20 +186,20 @@ def _sklearn_neighbours() -> Callable[[], np.ndarray]:
 SIDES = {
     ("ours", "fits"): _ours_fits,
     ("ours", "sweep"): _ours_sweep,
-    ("ours", "neighbours"): _ours_neighbours,
+    ("ours", "neighbors"): _ours_neighbors,
     ("sklearn", "fits"): _sklearn_fits,
     ("sklearn", "sweep"): _sklearn_fits,
-    ("sklearn", "neighbours"): _sklearn_neighbours,
+    ("sklearn", "neighbors"): _sklearn_neighbors,
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("who", choices=["ours", "sklearn"])
+    parser.add_argument("side", choices=["ours", "sklearn"])
     parser.add_argument("task")
     parser.add_argument("file", help="where the results go")
     args = parser.parse_args()
-    run = SIDES[args.who, args.task]()
+    run = SIDES[args.side, args.task]()
     times = []
     while len(times) < (4 if times and times[0] < SHORT else 1):
         began = time.perf_counter()

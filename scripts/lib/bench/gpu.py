@@ -149,7 +149,7 @@ def ours(workload: Workload, side: str, precision_name: str) -> tuple[Callable, 
     import dlcourse as dl
     from dlcourse import models, nn
     from dlcourse.backend import current, precision, random
-    from dlcourse.data import Loader, Part
+    from dlcourse.data import Loader, Split
     from dlcourse.data.normalizer import Normalizer
     from dlcourse.training.step import TrainStep
 
@@ -165,7 +165,7 @@ def ours(workload: Workload, side: str, precision_name: str) -> tuple[Callable, 
     step = TrainStep(net, nn.CrossEntropyLoss(), cpu_side.optimizer(workload, net.parameters()))
     x, y = (np.tile(a, (COPIES, *[1] * (a.ndim - 1))) for a in workload.data())
     batch, unchanged = workload.batch, Normalizer(0.0, 1.0)
-    loader = Loader(Part(x, y, np.arange(len(x))), unchanged, device, "float32", batch, seed=0, shuffle=False)
+    loader = Loader(Split(x, y, np.arange(len(x))), unchanged, device, "float32", batch, seed=0, shuffle=False)
     properties = device.xp.cuda.runtime.getDeviceProperties(0)
     driver = device.xp.cuda.runtime.driverGetVersion()
     about = f"{properties['name'].decode()}, CUDA {driver}, CuPy {device.xp.__version__}"

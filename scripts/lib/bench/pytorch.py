@@ -1,6 +1,6 @@
 """The workloads with PyTorch as its users write them: fused optimizers, fused attention, the faster memory layout.
 
-Parameters stand in the order in which dlcourse has them; pictures are flattened channels-last, so that the weights are
+Parameters stand in the order in which dlcourse has them; images are flattened channels-last, so that the weights are
 the same numbers.
 """
 
@@ -131,7 +131,7 @@ def cost(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def step(workload: Workload, variant: str) -> Callable[[], object]:
-    """One whole update; ``variant`` is eager or compiled, and for pictures one of the two layouts."""
+    """One whole update; ``variant`` is eager or compiled, and for images one of the two layouts."""
     torch.manual_seed(0)
     net = MODELS[workload.name]()
     x, y = batch(workload)

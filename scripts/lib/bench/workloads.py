@@ -21,12 +21,12 @@ class Workload:
     about: str
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """A batch: pictures or rows with labels, or symbols with the next symbols."""
-        draw = np.random.default_rng(0)
+        """A batch: images or rows with labels, or symbols with the next symbols."""
+        rng = np.random.default_rng(0)
         if len(self.shape) == 1 and self.classes > 10:
-            return tuple(draw.integers(0, self.classes, (self.batch, *self.shape)) for _ in range(2))
-        x = draw.normal(size=(self.batch, *self.shape)).astype(np.float32)
-        return x, draw.integers(0, self.classes, self.batch)
+            return tuple(rng.integers(0, self.classes, (self.batch, *self.shape)) for _ in range(2))
+        x = rng.normal(size=(self.batch, *self.shape)).astype(np.float32)
+        return x, rng.integers(0, self.classes, self.batch)
 
 
 PICTURE = (32, 32, 3)

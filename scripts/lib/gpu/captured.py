@@ -1,6 +1,6 @@
-"""Steps recorded in a CUDA graph against the same steps by calls: losses and weights have to agree bit for bit.
+"""Steps captured in a CUDA graph against the same eager steps: losses and weights have to agree bit for bit.
 
-They run the same kernels in the same order, so nothing else is right. A step that could not be recorded runs by calls
+They run the same kernels in the same order, so nothing else is right. A step that could not be captured runs eagerly
 and would agree with itself: that counts as a failure, and its reason is named.
 """
 
@@ -43,14 +43,14 @@ def check(task: Task) -> Outcome:
     return judged(failures, late, detail)
 
 
-def verdict(by_calls: dict, recorded: dict) -> str | None:
+def verdict(eager: dict, captured: dict) -> str | None:
     """What is wrong; None where nothing is."""
-    for way, found in (("by calls", by_calls), ("recorded", recorded)):
+    for way, found in (("eager", eager), ("captured", captured)):
         if "error" in found:
             return f"{way}: {found['error']}"
-    if recorded["by_calls"] or not recorded["graphs"]:
-        return f"not recorded: {'; '.join(recorded['notes']) or 'nothing was said'}"
-    if by_calls["graphs"]:
-        return "the steps by calls were recorded too"
-    differ = differing(by_calls, recorded)
+    if captured["eager"] or not captured["graphs"]:
+        return f"not captured: {'; '.join(captured['notes']) or 'nothing was said'}"
+    if eager["graphs"]:
+        return "the eager steps were captured too"
+    differ = differing(eager, captured)
     return f"differ in {first(differ)}" if differ else None

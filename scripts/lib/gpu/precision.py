@@ -11,7 +11,7 @@ from gpu.part import Outcome, Task, judged, no_gpu
 
 PRECISIONS = ("float32", "tf32", "fp16", "bf16")
 BEHIND = 0.05
-"""Of the validation accuracy: more than the spread between seeds of these short runs, less than not having learnt."""
+"""Of the validation accuracy: more than the spread between seeds of these short runs, less than not having learned."""
 
 SYNTHETIC = {
     "name": "precision",

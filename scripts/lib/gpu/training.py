@@ -1,9 +1,9 @@
 """Trains configs, one after another, and says what came of each: `python -m gpu.training SPEC ...`, for `in_turn`.
 
-A spec is JSON: ``config``, ``device``, and ``capture`` (false: every step by calls). Its answer has the ``losses`` at
+A spec is JSON: ``config``, ``device``, and ``capture`` (false: every step eager). Its answer has the ``losses`` at
 the log points, a hash of each array of the model (``weights``), the ``metrics``, how long a step took (``ms``), the
-``notes`` that it said, how many CUDA graphs were recorded (``graphs``) and whether recording was given up
-(``by_calls``). Where the config, or a file that it names, is refused it has ``error`` and ``refused``.
+``notes`` that it said, how many CUDA graphs were captured (``graphs``) and whether recording was given up
+(``eager``). Where the config, or a file that it names, is refused it has ``error`` and ``refused``.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def main() -> int:
             answer(error=str(error).splitlines()[0], refused=True)
         else:
             graphs = sum(len(each.graphs) for each in recorders)
-            answer(**found, graphs=graphs, by_calls=any(each.refused for each in recorders))
+            answer(**found, graphs=graphs, eager=any(each.refused for each in recorders))
     return 0
 
 
@@ -49,7 +49,7 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
         notes = re.findall(r" note: (.*)", (run / "log.txt").read_text(encoding="utf-8"))
     lines = [line for line in result.history if line["event"] == "train"]
     arrays = {name: backend.to_host(array) for name, array in result.model.state_dict().items()}
-    later = lines[len(lines) // 4 :]  # without the first ones, in which kernels are compiled and steps recorded
+    later = lines[len(lines) // 4 :]  # without the first ones, in which kernels are compiled and steps captured
     taken = later[-1]["step"] - later[0]["step"]
     return {
         "losses": [line["loss"] for line in lines],

@@ -11,7 +11,7 @@ import pytest
 
 from dlcourse.data.sources.archive import Archive
 from dlcourse.errors import DataError
-from tests.data.pictures import add, published, tar
+from tests.data.images import add, published, tar
 
 FILES = {"data_batch_1": bytes(range(256)) * 8, "test_batch": b"abc" * 700}
 WANTED = {name: published(content) for name, content in FILES.items()}

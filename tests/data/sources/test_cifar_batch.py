@@ -8,7 +8,7 @@ import pytest
 
 from dlcourse.data.sources.cifar_batch import parse_binary, parse_python
 from dlcourse.errors import DataError
-from tests.data.pictures import pickled_batch
+from tests.data.images import pickled_batch
 
 SAMPLES = 3
 PIXELS = np.random.default_rng(0).integers(0, 256, (SAMPLES, 3072), dtype=np.uint8)
@@ -16,13 +16,13 @@ LABELS = [0, 9, 4]
 GOOD = pickled_batch(PIXELS.tobytes(), LABELS)
 
 
-def test_both_versions_give_channels_last_pictures():
+def test_both_versions_give_channels_last_images():
     records = np.concatenate([np.array(LABELS, np.uint8)[:, None], PIXELS], axis=1).tobytes()
-    for pictures, labels in (parse_python(GOOD, SAMPLES, "f"), parse_binary(records, SAMPLES, "f")):
-        assert pictures.shape == (SAMPLES, 32, 32, 3) and pictures.dtype == np.uint8
+    for images, labels in (parse_python(GOOD, SAMPLES, "f"), parse_binary(records, SAMPLES, "f")):
+        assert images.shape == (SAMPLES, 32, 32, 3) and images.dtype == np.uint8
         for channel in range(3):
             plane = PIXELS[:, 1024 * channel : 1024 * (channel + 1)].reshape(-1, 32, 32)
-            np.testing.assert_array_equal(pictures[..., channel], plane)
+            np.testing.assert_array_equal(images[..., channel], plane)
         assert labels.tolist() == LABELS
 
 
@@ -62,11 +62,11 @@ def test_a_call_hidden_in_an_otherwise_good_batch_is_refused():
     [
         (b"", "is no CIFAR-10 batch"),
         (b"<html>", "is no CIFAR-10 batch"),
-        (pickled_batch(PIXELS.tobytes(), LABELS[:2]), "2 labels for 3 pictures"),
-        (pickled_batch(PIXELS.tobytes(), [*LABELS, 1]), "4 labels for 3 pictures"),
+        (pickled_batch(PIXELS.tobytes(), LABELS[:2]), "2 labels for 3 images"),
+        (pickled_batch(PIXELS.tobytes(), [*LABELS, 1]), "4 labels for 3 images"),
         (pickled_batch(PIXELS.tobytes()[:-1], LABELS), "one string of 9,216 pixels, found 9,215"),
-        (pickled_batch(PIXELS.tobytes(), [0, 10, 255]), r"label 10 of picture 1 \(the first is 0\) is not in 0..9"),
-        (pickled_batch(PIXELS.tobytes(), [0, 1, 266]), "label 266 of picture 2"),
+        (pickled_batch(PIXELS.tobytes(), [0, 10, 255]), r"label 10 of image 1 \(the first is 0\) is not in 0..9"),
+        (pickled_batch(PIXELS.tobytes(), [0, 1, 266]), "label 266 of image 2"),
         (b"\x80\x02T" + struct.pack("<i", 2**31 - 1) + bytes(9), "is no CIFAR-10 batch"),
         (b"\x80\x02T" + struct.pack("<i", -5) + bytes(9), "is no CIFAR-10 batch"),
         (b"\x80\x02}(U\x06labels](K\x00K\x01K\x02eu.", "found none"),
@@ -86,10 +86,10 @@ def test_damaged_pickles_end_in_one_error_or_in_whole_arrays():
     for i in range(head):
         for bit in (1, 64):
             try:
-                pictures, labels = parse_python(GOOD[:i] + bytes([GOOD[i] ^ bit]) + GOOD[i + 1 :], SAMPLES, "f")
+                images, labels = parse_python(GOOD[:i] + bytes([GOOD[i] ^ bit]) + GOOD[i + 1 :], SAMPLES, "f")
             except DataError:
                 continue
-            assert pictures.shape == (SAMPLES, 32, 32, 3) and labels.shape == (SAMPLES,) and labels.max() < 10
+            assert images.shape == (SAMPLES, 32, 32, 3) and labels.shape == (SAMPLES,) and labels.max() < 10
 
 
 def test_binary_records_are_checked():
@@ -98,5 +98,5 @@ def test_binary_records_are_checked():
         with pytest.raises(DataError, match="bytes are not 3 records of 3073"):
             parse_binary((records.tobytes() + b"x")[:size], SAMPLES, "data_batch_1.bin")
     records[2, 0] = 10
-    with pytest.raises(DataError, match="data_batch_1.bin: label 10 of picture 2"):
+    with pytest.raises(DataError, match="data_batch_1.bin: label 10 of image 2"):
         parse_binary(records.tobytes(), SAMPLES, "data_batch_1.bin")

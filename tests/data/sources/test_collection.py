@@ -12,7 +12,7 @@ import pytest
 from dlcourse.data.sources.archive import Archive
 from dlcourse.data.sources.folder import Folder
 from dlcourse.errors import DataError, DlcourseError, DownloadError
-from tests.data.pictures import gzipped, served, small_cifar10, small_mnist, tar
+from tests.data.images import gzipped, served, small_cifar10, small_mnist, tar
 from tests.data.sources.server import serving
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -221,7 +221,7 @@ def test_a_copy_is_of_exactly_what_was_published(cifar, tmp_path):
 def test_processes_at_the_same_time_decode_once(cifar, own_cache, tmp_path):
     path = tar(tmp_path / "a.tar.xz", cifar.files)
     code = (
-        "import sys; from tests.data.pictures import small_cifar10; from dlcourse.data.sources.cache import Decoded\n"
+        "import sys; from tests.data.images import small_cifar10; from dlcourse.data.sources.cache import Decoded\n"
         "save = Decoded.save\n"
         "Decoded.save = lambda self, arrays: (print('saved'), save(self, arrays))\n"
         "cifar = small_cifar10(); cifar.check(cifar.collection.open(sys.argv[1]).arrays)"

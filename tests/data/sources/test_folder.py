@@ -8,7 +8,7 @@ import pytest
 
 from dlcourse.data.sources.folder import Folder
 from dlcourse.errors import DataError
-from tests.data.pictures import published
+from tests.data.images import published
 
 CONTENT = bytes(range(256)) * 20
 WANTED = {"images": published(CONTENT)}

@@ -5,7 +5,7 @@ import pytest
 
 from dlcourse.data.sources.idx import parse_idx
 from dlcourse.errors import DataError
-from tests.data.pictures import idx
+from tests.data.images import idx
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

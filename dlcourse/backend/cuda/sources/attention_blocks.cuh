@@ -17,12 +17,12 @@ constexpr int SIDE = 64, THREADS = 256, ACROSS = 16, EACH = SIDE / ACROSS;
 // An array that does not lie without gaps: its strides come with it.
 template <class T> using strided = T;
 
-// Neighbours that are read or written at once.
+// Neighbors that are read or written at once.
 template <class T, int N>
 struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Pack { T at[N]; };
 
 // Shared memory of a kernel that computes in R, within the 48 KiB that need no permission: the weights of a block of scores,
-// and terms of two products. Rows are 16 bytes longer than their contents, so that neighbours lie in different banks.
+// and terms of two products. Rows are 16 bytes longer than their contents, so that neighbors lie in different banks.
 template <class R>
 struct Room {
     static constexpr int depth = sizeof(R) == 8 ? 8 : 32, pad = 16 / sizeof(R);
@@ -152,7 +152,7 @@ __device__ void scores(R (&sums)[EACH][EACH], const Rows<T>& left, int row, cons
     }
 }
 
-// The columns of a result of width W that a thread has: groups of neighbours.
+// The columns of a result of width W that a thread has: groups of neighbors.
 template <int W>
 struct Columns {
     static constexpr int count = W / ACROSS, together = count < 4 ? count : 4, groups = count / together;

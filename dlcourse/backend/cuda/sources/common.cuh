@@ -115,6 +115,6 @@ __device__ T block_sum(T value, T* shared) {
 template <class T>
 __device__ T current(const T* pointer, T value) { return pointer ? *pointer : value; }
 
-// A step number: a counter of the device, and how many steps after it a launch recorded with others belongs to; the number
+// A step number: a counter of the device, and how many steps after it a launch captured with others belongs to; the number
 // itself where there is no pointer.
 __device__ inline long long counted(const long long* counter, long long ahead) { return counter ? *counter + ahead : ahead; }

@@ -1,4 +1,4 @@
-// What a convolution needs beside matrix products: the patches that the kernel sees, and the way back (pictures are
+// What a convolution needs beside matrix products: the patches that the kernel sees, and the way back (images are
 // (N, H, W, C); patches are (N H' W', kh kw C)). Both gather, so nothing is added by two threads.
 #include "common.cuh"
 
@@ -11,8 +11,8 @@ __device__ void patches(
         const int channel = (int)(i % c), b = (int)(i / c % kw), a = (int)(i / c / kw % kh);
         const long long place = i / c / kw / kh;
         const int v = (int)(place / ow % oh) * sy + a * dy - py, u = (int)(place % ow) * sx + b * dx - px;
-        const long long picture = place / ow / oh;
-        rows[i] = v >= 0 && v < h && u >= 0 && u < w ? x[((picture * h + v) * w + u) * c + channel] : (T)0;
+        const long long image = place / ow / oh;
+        rows[i] = v >= 0 && v < h && u >= 0 && u < w ? x[((image * h + v) * w + u) * c + channel] : (T)0;
     }
 }
 
@@ -23,7 +23,7 @@ __device__ void fold(
 ) {
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), u = (int)(i / c % w), v = (int)(i / c / w % h);
-        const long long picture = i / c / w / h;
+        const long long image = i / c / w / h;
         real<T> sum = 0;
         for (int a = 0; a < kh; ++a) {
             const int top = v + py - a * dy;
@@ -31,7 +31,7 @@ __device__ void fold(
             for (int b = 0; b < kw; ++b) {
                 const int left = u + px - b * dx;
                 if (left < 0 || left % sx || left / sx >= ow) continue;
-                const long long place = (picture * oh + top / sy) * ow + left / sx;
+                const long long place = (image * oh + top / sy) * ow + left / sx;
                 sum += rows[((place * kh + a) * kw + b) * c + channel];
             }
         }

@@ -1,4 +1,4 @@
-// Convolution of pictures (N, H, W, C) as matrix products whose left operand, the patches, is never written down: each
+// Convolution of images (N, H, W, C) as matrix products whose left operand, the patches, is never written down: each
 // block gathers its tile of patches straight into shared memory (backend/kernels/conv.py is the specification).
 //
 //   forward          y (N H' W', O)          = patches (N H' W', kh kw C) weight^T
@@ -11,7 +11,7 @@
 constexpr int THREADS = 256, DEPTH = 16;
 
 struct Shape {
-    int pictures, height, width, channels, out_height, out_width, outputs, rows, columns;
+    int images, height, width, channels, out_height, out_width, outputs, rows, columns;
     int down, right, top, left, apart_y, apart_x, groups;
 
     __device__ int inner() const { return channels / groups; }
@@ -19,7 +19,7 @@ struct Shape {
     __device__ int taps() const { return rows * columns; }
 };
 
-struct Spot {  // a picture's first place, and a place in it
+struct Spot {  // an image's first place, and a place in it
     int base, y, x;
     bool there;
 };
@@ -37,7 +37,7 @@ struct Patches {
 
     __device__ Spot spot(int m) const {
         const int size = s.out_height * s.out_width, rest = m % size;
-        const bool there = m < s.pictures * size;
+        const bool there = m < s.images * size;
         return {m / size * s.height * s.width, rest / s.out_width * s.down - s.top,
                 rest % s.out_width * s.right - s.left, there};
     }
@@ -62,7 +62,7 @@ struct Returns {
     __device__ Spot spot(int m) const {
         const int size = s.height * s.width, rest = m % size;
         return {m / size * s.out_height * s.out_width, rest / s.width + s.top, rest % s.width + s.left,
-                m < s.pictures * size};
+                m < s.images * size};
     }
     __device__ Tap tap(int k) const {
         const int tap = k / s.outer();
@@ -134,7 +134,7 @@ template <class T, int BM, int BN, int TM, int TN>
 __device__ void conv_forward(const T* x, const T* weight, const T* bias, T* y, Shape s, int relu) {
     SHARED(T, shared);
     const int group = blockIdx.z, depth = s.taps() * s.inner(), outer = s.outer();
-    const int total = s.pictures * s.out_height * s.out_width;
+    const int total = s.images * s.out_height * s.out_width;
     auto right = [=](int k, int n) { return n < outer ? weight[(long long)(group * outer + n) * depth + k] : (T)0; };
     auto store = [=](int m, int n, T value) {
         if (m >= total || n >= outer) return;
@@ -149,7 +149,7 @@ template <class T, int BM, int BN, int TM, int TN>
 __device__ void conv_input_grad(const T* dout, const T* weight, T* dx, Shape s) {
     SHARED(T, shared);
     const int group = blockIdx.z, inner = s.inner(), outer = s.outer(), taps = s.taps();
-    const int total = s.pictures * s.height * s.width;
+    const int total = s.images * s.height * s.width;
     auto right = [=](int k, int n) {  // k = (tap, o), n = c
         return n < inner ? weight[((long long)(group * outer + k % outer) * taps + k / outer) * inner + n] : (T)0;
     };
@@ -163,7 +163,7 @@ template <class T, int BM, int BN, int TM, int TN>
 __device__ void conv_weight_grad(const T* dout, const T* x, T* partial, Shape s, int parts, int each) {
     SHARED(T, shared);
     const int group = blockIdx.z / parts, part = blockIdx.z % parts, outer = s.outer(), depth = s.taps() * s.inner();
-    const int total = s.pictures * s.out_height * s.out_width, from = part * each;
+    const int total = s.images * s.out_height * s.out_width, from = part * each;
     const int to = total - from < each ? total : from + each;
     auto right = [=](int k, int n) { return n < outer ? dout[(long long)k * s.outputs + group * outer + n] : (T)0; };
     auto store = [=](int m, int n, T value) {
@@ -183,10 +183,10 @@ __device__ void add_parts(const T* partial, T* total, long long count, int parts
 }
 
 #define SHAPE \
-    int pictures, int height, int width, int channels, int out_height, int out_width, int outputs, int rows, \
+    int images, int height, int width, int channels, int out_height, int out_width, int outputs, int rows, \
     int columns, int down, int right, int top, int left, int apart_y, int apart_x, int groups
 #define GIVEN \
-    Shape{pictures, height, width, channels, out_height, out_width, outputs, rows, columns, \
+    Shape{images, height, width, channels, out_height, out_width, outputs, rows, columns, \
           down, right, top, left, apart_y, apart_x, groups}
 
 // Tiles of 64, 32 and 16 output channels.

@@ -1,6 +1,6 @@
 // The batch of a training step from a data set on the device (backend/kernels/feed.py): a block makes a sample, from the step
-// counter to the augmented picture and its label.
-#include "pictures.cuh"
+// counter to the augmented image and its label.
+#include "images.cuh"
 #include "philox.cuh"
 
 #define CHOICE \
@@ -50,7 +50,7 @@ __device__ void feed(
         bool seen = true;
         if (augment) seen = moved(words, at, height, width, channels, flip, crop, cutout);
         real<T> value = 0;
-        if (seen) value = normalised<T>(samples[row * size + at], shift, scale, at, period);
+        if (seen) value = normalized<T>(samples[row * size + at], shift, scale, at, period);
         x[(long long)blockIdx.x * size + i] = value;
     }
 }

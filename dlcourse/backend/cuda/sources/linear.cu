@@ -1,4 +1,4 @@
-// Sums down the columns of a matrix by rows, the gradient of a bias: on its own, or of a gradient that goes through an
+// Sums down the columns of a matrix row-major, the gradient of a bias: on its own, or of a gradient that goes through an
 // activation on the way, in one pass over it. Always added in one order.
 #include "activation.cuh"
 #include "last.cuh"

@@ -1,4 +1,4 @@
-// Batch and layer normalisation of a matrix, forward and backward (backend/kernels/norm.py has the equations).
+// Batch and layer normalization of a matrix, forward and backward (backend/kernels/norm.py has the equations).
 //
 // Batch norm is two kernels each way: sums down the columns, then the elementwise part, whose blocks add up the parts of
 // their columns by themselves. Layer norm gives each row `blockDim.x` threads: a warp, or all of the block.
@@ -32,16 +32,16 @@ __device__ void batch_norm_apply(
     double variance = totals[32 + lane] / rows - shifted * shifted;
     variance = variance > 0 ? variance : (variance == variance ? 0 : variance);  // a NaN stays one
     using R = real<T>;
-    const R centre = (R)(shifted + (double)(R)x[column]);
+    const R center = (R)(shifted + (double)(R)x[column]);
     const R scale = (R)(1 / sqrt(variance + eps));
     if (blockIdx.y == 0 && group == 0) {
-        mean[column] = centre;
+        mean[column] = center;
         inverse[column] = scale;
     }
     const R factor = scale * weight[column], shift = bias[column];
     const long long step = (long long)gridDim.y * groups;
     for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
-        const R value = (x[row * columns + column] - centre) * factor + shift;
+        const R value = (x[row * columns + column] - center) * factor + shift;
         y[row * columns + column] = relu && value < 0 ? (R)0 : value;
     }
 }
@@ -92,12 +92,12 @@ __device__ void batch_norm_grad_apply(
         dweight[column] = (T)product;
     }
     using R = real<T>;
-    const R centre = mean[column], scale = inverse[column], factor = scale * weight[column];
+    const R center = mean[column], scale = inverse[column], factor = scale * weight[column];
     const R share = (R)(sum / rows), slope = (R)(product / rows);
     const long long step = (long long)gridDim.y * groups;
     for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
         const long long i = row * columns + column;
-        dx[i] = factor * (passed(dout, bits, i) - share - (x[i] - centre) * scale * slope);
+        dx[i] = factor * (passed(dout, bits, i) - share - (x[i] - center) * scale * slope);
     }
 }
 
@@ -126,17 +126,17 @@ __device__ void layer_norm(
     const T* from = x + (there ? row : 0) * columns;
     real<T> sum = 0;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) sum += from[c];
-    const real<T> centre = row_sum(sum, shared) / columns;
+    const real<T> center = row_sum(sum, shared) / columns;
     real<T> squares = 0;
-    for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += (from[c] - centre) * (from[c] - centre);
+    for (int c = threadIdx.x; c < columns; c += blockDim.x) squares += (from[c] - center) * (from[c] - center);
     const real<T> scale = 1 / sqrt(row_sum(squares, shared) / columns + eps);
     if (!there) return;
     if (threadIdx.x == 0) {
-        mean[row] = centre;
+        mean[row] = center;
         inverse[row] = scale;
     }
     for (int c = threadIdx.x; c < columns; c += blockDim.x) {
-        y[row * columns + c] = (from[c] - centre) * scale * weight[c] + bias[c];
+        y[row * columns + c] = (from[c] - center) * scale * weight[c] + bias[c];
     }
 }
 
@@ -148,18 +148,18 @@ __device__ void layer_norm_grad_input(
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
     const bool there = row < rows;
     const long long start = (there ? row : 0) * columns;
-    const real<T> centre = mean[there ? row : 0], scale = inverse[there ? row : 0];
+    const real<T> center = mean[there ? row : 0], scale = inverse[there ? row : 0];
     real<T> sum = 0, product = 0;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) {
         const real<T> g = dout[start + c] * weight[c];
         sum += g;
-        product += g * ((x[start + c] - centre) * scale);
+        product += g * ((x[start + c] - center) * scale);
     }
     sum = row_sum(sum, shared) / columns;
     product = row_sum(product, shared) / columns;
     if (!there) return;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) {
-        const real<T> xhat = (x[start + c] - centre) * scale;
+        const real<T> xhat = (x[start + c] - center) * scale;
         dx[start + c] = scale * (dout[start + c] * weight[c] - sum - xhat * product);
     }
 }
@@ -189,7 +189,7 @@ __device__ void layer_norm_grad_sums(
 
 // Running averages of the statistics, moved towards a batch's.
 template <class T>
-__device__ void follow_statistics(
+__device__ void update_running_stats(
     T* running_mean, T* running_var, const T* mean, const T* inverse, int columns, double eps, double momentum,
     double correction
 ) {
@@ -227,7 +227,7 @@ FOR_ALL_TYPES(layer_norm_grad_sums,
     (const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, int* arrived, T* dweight,
      T* dbias, long long rows, int columns, int width),
     (dout, x, mean, inverse, partial, arrived, dweight, dbias, rows, columns, width))
-FOR_TYPES(follow_statistics,
+FOR_TYPES(update_running_stats,
     (T* running_mean, T* running_var, const T* mean, const T* inverse, int columns, double eps, double momentum,
      double correction),
     (running_mean, running_var, mean, inverse, columns, eps, momentum, correction))

@@ -1,4 +1,4 @@
-// Pooling of pictures (N, H, W, C) (backend/kernels/pool.py). The gradients gather: each input element asks the windows that
+// Pooling of images (N, H, W, C) (backend/kernels/pool.py). The gradients gather: each input element asks the windows that
 // saw it, so nothing is added by two threads.
 #include "common.cuh"
 
@@ -9,7 +9,7 @@ template <class T>
 __device__ void max_pool(const T* x, T* y, unsigned char* place, long long n, SIZES, WINDOW) {
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), column = (int)(i / c % ow), row = (int)(i / c / ow % oh);
-        const long long picture = i / c / ow / oh;
+        const long long image = i / c / ow / oh;
         real<T> top = 0;
         int at = -1;
         for (int a = 0; a < kh; ++a) {
@@ -18,7 +18,7 @@ __device__ void max_pool(const T* x, T* y, unsigned char* place, long long n, SI
             for (int b = 0; b < kw; ++b) {
                 const int u = column * sx + b - px;
                 if (u < 0 || u >= w) continue;
-                const real<T> value = x[((picture * h + v) * w + u) * c + channel];
+                const real<T> value = x[((image * h + v) * w + u) * c + channel];
                 if (at < 0 || value > top || value != value) {
                     top = value;
                     at = a * kw + b;
@@ -35,7 +35,7 @@ template <class T, class Share>
 __device__ void gather(T* dx, long long n, SIZES, WINDOW, Share share) {
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), u = (int)(i / c % w), v = (int)(i / c / w % h);
-        const long long picture = i / c / w / h;
+        const long long image = i / c / w / h;
         real<T> sum = 0;
         for (int a = 0; a < kh; ++a) {
             const int top = v + py - a;
@@ -43,7 +43,7 @@ __device__ void gather(T* dx, long long n, SIZES, WINDOW, Share share) {
             for (int b = 0; b < kw; ++b) {
                 const int left = u + px - b;
                 if (left < 0 || left % sx || left / sx >= ow) continue;
-                sum += share(((picture * oh + top / sy) * ow + left / sx) * c + channel, a * kw + b);
+                sum += share(((image * oh + top / sy) * ow + left / sx) * c + channel, a * kw + b);
             }
         }
         dx[i] = sum;
@@ -61,13 +61,13 @@ template <class T>
 __device__ void avg_pool(const T* x, T* y, long long n, SIZES, WINDOW) {
     for (long long i = first_element(); i < n; i += element_stride()) {
         const int channel = (int)(i % c), column = (int)(i / c % ow), row = (int)(i / c / ow % oh);
-        const long long picture = i / c / ow / oh;
+        const long long image = i / c / ow / oh;
         real<T> sum = 0;
         for (int a = 0; a < kh; ++a) {
             const int v = row * sy + a - py;
             for (int b = 0; b < kw; ++b) {
                 const int u = column * sx + b - px;
-                if (v >= 0 && v < h && u >= 0 && u < w) sum += x[((picture * h + v) * w + u) * c + channel];
+                if (v >= 0 && v < h && u >= 0 && u < w) sum += x[((image * h + v) * w + u) * c + channel];
             }
         }
         y[i] = sum * ((real<T>)1 / (kh * kw));

@@ -14,7 +14,7 @@ __device__ void unscale(const T* half, float* grad, float* scaler, long long n, 
 }
 
 template <class T>
-__device__ void publish(
+__device__ void refresh_half_weights(
     const float* weight, T* half, float* scaler, long long n, float growth, float backoff, float interval
 ) {
     for (long long i = first_element(); i < n; i += element_stride()) half[i] = weight[i];
@@ -41,6 +41,6 @@ __device__ void narrow(const float* x, T* y, long long n) {
 FOR_HALVES(widen, (const T* x, float* y, long long n), (x, y, n))
 FOR_HALVES(narrow, (const float* x, T* y, long long n), (x, y, n))
 FOR_HALVES(unscale, (const T* half, float* grad, float* scaler, long long n, int add), (half, grad, scaler, n, add))
-FOR_HALVES(publish,
+FOR_HALVES(refresh_half_weights,
     (const float* weight, T* half, float* scaler, long long n, float growth, float backoff, float interval),
     (weight, half, scaler, n, growth, backoff, interval))

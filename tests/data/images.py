@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from dlcourse.data import cifar10, mnist
-from dlcourse.data.sources.collection import Collection, Edition
+from dlcourse.data.sources.collection import Collection, Variant
 from dlcourse.data.sources.download import Download
-from dlcourse.data.sources.idx_pictures import idx_pictures
-from dlcourse.data.sources.published import Published
+from dlcourse.data.sources.idx_images import idx_images
+from dlcourse.data.sources.published import Checksum
 
 PER_BATCH = 4
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 IDX_SAMPLES = {"train": 6, "test": 3}
 
 
-def published(content: bytes) -> Published:
+def published(content: bytes) -> Checksum:
     """What these bytes are told by."""
-    return Published(len(content), hashlib.md5(content).hexdigest())
+    return Checksum(len(content), hashlib.md5(content).hexdigest())
 
 
 def pickled_batch(pixels: bytes, labels: Iterable[int], before: bytes = b"") -> bytes:
@@ -97,18 +97,18 @@ def with_members(collection: Collection, files: Mapping[str, bytes]) -> Collecti
 
 
 def small_cifar10() -> Small:
-    """CIFAR-10 with four pictures a batch."""
+    """CIFAR-10 with four images a batch."""
     random = np.random.default_rng(0)
     planes = random.integers(0, 256, (6, PER_BATCH, 3072), dtype=np.uint8)
     labels = random.integers(0, 10, (6, PER_BATCH), dtype=np.uint8)
     python = {name: pickled_batch(planes[i].tobytes(), labels[i]) for i, name in enumerate(BATCHES)}
     records = np.concatenate([labels[:, :, None], planes], axis=2)
     binary = {f"{name}.bin": records[i].tobytes() for i, name in enumerate(BATCHES)}
-    pictures = planes.reshape(6, PER_BATCH, 3, 32, 32).transpose(0, 1, 3, 4, 2)
+    images = planes.reshape(6, PER_BATCH, 3, 32, 32).transpose(0, 1, 3, 4, 2)
     arrays = {
-        "train_x": pictures[:5].reshape(-1, 32, 32, 3),
+        "train_x": images[:5].reshape(-1, 32, 32, 3),
         "train_y": labels[:5].reshape(-1).astype(np.int64),
-        "test_x": pictures[5],
+        "test_x": images[5],
         "test_y": labels[5].astype(np.int64),
     }
     layout = {name: (array.shape, array.dtype.str) for name, array in arrays.items()}
@@ -117,17 +117,17 @@ def small_cifar10() -> Small:
 
 
 def small_mnist() -> Small:
-    """MNIST with six and three pictures."""
+    """MNIST with six and three images."""
     random = np.random.default_rng(1)
     arrays, files = {}, {}
     for part, word in (("train", "train"), ("test", "t10k")):
         count = IDX_SAMPLES[part]
-        pictures = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        images = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = random.integers(0, 10, count, dtype=np.uint8)
-        arrays[f"{part}_x"], arrays[f"{part}_y"] = pictures[..., None], labels.astype(np.int64)
-        files[f"{word}-images-idx3-ubyte"], files[f"{word}-labels-idx1-ubyte"] = idx(pictures), idx(labels)
+        arrays[f"{part}_x"], arrays[f"{part}_y"] = images[..., None], labels.astype(np.int64)
+        files[f"{word}-images-idx3-ubyte"], files[f"{word}-labels-idx1-ubyte"] = idx(images), idx(labels)
     md5 = {name: published(content).md5 for name, content in files.items()}
-    collection = idx_pictures("mnist", md5, (), mnist.FILES.folders, IDX_SAMPLES)
+    collection = idx_images("mnist", md5, (), mnist.FILES.folders, IDX_SAMPLES)
     return Small(collection, arrays, files, {})
 
 
@@ -142,4 +142,4 @@ def served(collection: Collection, url: str, files: Mapping[str, bytes]) -> Coll
         Download(f"{url}/{name}", len(content), hashlib.md5(content).hexdigest()) for name, content in files.items()
     )
     first, *others = collection.editions
-    return replace(collection, editions=(Edition(first.members, downloads, first.archive), *others))
+    return replace(collection, editions=(Variant(first.members, downloads, first.archive), *others))

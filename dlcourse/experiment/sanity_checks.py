@@ -44,35 +44,35 @@ def one_batch(config: Config) -> Config:
 class Overfit:
     """How learning one batch by heart went."""
 
-    memorised: bool
+    memorized: bool
     model: Any
     metrics: dict[str, dict[str, float]]
     history: list[dict[str, Any]]
 
 
 def overfit(config: Config, device: backend.Backend, log: Log) -> Overfit:
-    """Learn the first training batch by heart: always that batch, judged on it too, nothing dropped, nothing penalised.
+    """Learn the first training batch by heart: always that batch, judged on it too, nothing dropped, nothing penalized.
 
-    Memorised means: every label right and the loss down to a tenth of the first, or 99 percent of the targets' variance
+    Memorized means: every label right and the loss down to a tenth of the first, or 99 percent of the targets' variance
     explained. It stops there, or after ``OVERFIT_STEPS`` steps.
 
     Raises:
-        UserError: the data hold nothing to memorise.
+        UserError: the data hold nothing to memorize.
     """
     if config.data["loss"] is None:
-        raise UserError("nothing to memorise: this config has no loss")
+        raise UserError("nothing to memorize: this config has no loss")
     overrides = {
         f"{section}.{key}": value for (section, key), value in _NO_REGULARISATION.items() if key in config.data[section]
     }
     pieces = assemble(config.apply_overrides(overrides).data, device)
     if pieces.data.task == "estimation":
-        raise UserError("nothing to memorise: these data are samples for an estimator")
+        raise UserError("nothing to memorize: these data are samples for an estimator")
     for module in pieces.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     batch = _OneBatch(*pieces.loader.batch(0))
     history = History(None, pieces.train["log_every"])
-    goal = _Memorised(pieces, batch, history)
+    goal = _Memorized(pieces, batch, history)
     steps = 1 if pieces.closed_form else OVERFIT_STEPS
     callbacks = [DivergenceGuard(pieces.train["log_every"]), history, goal, Progress(history, log.quiet)]
     trainer = Trainer(pieces.model, pieces.train_step(), batch, steps, callbacks)
@@ -80,9 +80,9 @@ def overfit(config: Config, device: backend.Backend, log: Log) -> Overfit:
     goal.judge(trainer)
     said = f"the first batch ({batch.samples} samples): loss {goal.loss:.4g} after {trainer.step} steps, {goal.said}"
     if goal.reached:
-        log(f"memorised {said}")
+        log(f"memorized {said}")
     else:
-        log(f"did not memorise {said}; the model may be too small for that, the lr wrong, or the code")
+        log(f"did not memorize {said}; the model may be too small for that, the lr wrong, or the code")
     metrics = evaluate(pieces.model, batch, pieces.metrics)
     pieces.model.eval()
     return Overfit(goal.reached, pieces.model, {"train": metrics, "val": metrics}, history.events)
@@ -103,7 +103,7 @@ class _OneBatch:
         yield self._batch
 
 
-class _Memorised(Callback):
+class _Memorized(Callback):
     """Stops training once the batch is known by heart; looks at log points."""
 
     def __init__(self, pieces: Pieces, batch: _OneBatch, history: History):
@@ -117,7 +117,7 @@ class _Memorised(Callback):
         if trainer.step % self.history.log_every == 0:
             self.judge(trainer)
             if self.reached:
-                trainer.stop("memorised")
+                trainer.stop("memorized")
 
     def judge(self, trainer: Any) -> None:
         """Compare the outputs, in evaluation mode, with the targets of the batch."""

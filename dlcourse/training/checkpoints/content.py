@@ -9,13 +9,13 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import FlatParameters
 from dlcourse.errors import CheckpointError, DlcourseError, named
-from dlcourse.training.checkpoint import Checkpoint, flatten, unflatten, verify
-from dlcourse.training.store import Content
+from dlcourse.training.checkpoints.file_format import Checkpoint, flatten, unflatten, verify
+from dlcourse.training.checkpoints.store import CheckpointContent
 from dlcourse.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunIdentity:
     """What stays the same during a run and goes into every checkpoint.
 
     Attributes:
@@ -23,7 +23,7 @@ class Facts:
         config: a hash of what the config says of the data, the model and the training.
         settings: what was hashed, by dotted path.
         fingerprint: of the data, see :mod:`dlcourse.data.fingerprint`.
-        data: names, units and encoder of the inputs, see :mod:`dlcourse.training.inputs`.
+        data: names, units and encoder of the inputs, see :mod:`dlcourse.training.input_spec`.
         normalizer: the arrays of the normalizer that the training split fitted.
     """
 
@@ -35,7 +35,7 @@ class Facts:
     normalizer: Mapping[str, np.ndarray]
 
 
-def capture(trainer: Trainer, facts: Facts) -> Content:
+def capture(trainer: Trainer, facts: RunIdentity) -> CheckpointContent:
     """The run as it stands: weights, buffers, optimizer, step, callbacks' states, normalizer; copies on the host."""
     arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
     arrays.update((f"normalizer.{name}", array) for name, array in facts.normalizer.items())
@@ -53,7 +53,7 @@ def capture(trainer: Trainer, facts: Facts) -> Content:
     return arrays, state
 
 
-def restore(trainer: Trainer, found: Checkpoint, facts: Facts) -> None:
+def restore(trainer: Trainer, found: Checkpoint, facts: RunIdentity) -> None:
     """Put a trainer where a checkpoint says.
 
     Raises:
@@ -91,7 +91,7 @@ def load_weights(model: Any, found: Checkpoint) -> None:
         CheckpointError: lists what is missing, extra, or of another shape or type.
     """
     arrays = found.group("model")
-    model.make_room(arrays)
+    model.resize_buffers(arrays)
     verify(model.state_dict(), arrays, found.path, "the model")
     model.load_state_dict(arrays)
 
@@ -108,11 +108,11 @@ def load_evaluated(model: Any, found: Checkpoint) -> None:
         flat = FlatParameters.of(model.parameters())
         verify({"ema": backend.to_host(flat.data)}, {"ema": average}, found.path, "the model")
         flat.data[...] = backend.of(flat.data).asarray(average)
-        flat.publish()
+        flat.refresh_half_weights()
         flat.mark_changed("a checkpoint that was loaded")
 
 
-def settle(model: Any, train_step: Any) -> None:
+def apply_ema(model: Any, train_step: Any) -> None:
     """Leave the model with the moving average of its weights, where the step keeps one: what was evaluated."""
     if train_step.ema is None:
         return

@@ -1,12 +1,12 @@
-"""Nearest neighbours on the CPU: Euclidean through GEMM, other metrics in pieces that fit the cache, on all cores."""
+"""Nearest neighbors on the CPU: Euclidean through GEMM, other metrics in pieces that fit the cache, on all cores."""
 
 import numpy as np
 
 from dlcourse.backend import threads
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import neighbours as kernels
+from dlcourse.backend.kernels import neighbors as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.neighbours import nearest_euclidean
+from dlcourse.backend.neighbors import nearest_euclidean
 
 PIECE_BYTES = 1 << 18
 

@@ -1,4 +1,4 @@
-"""A number that a launch finds on the device when it runs, not when it was recorded."""
+"""A number that a launch finds on the device when it runs, not when it was captured."""
 
 import operator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dlcourse.backend.device import Array
 
 
 @dataclass(frozen=True)
-class Counted:
+class DeviceCounter:
     """A step number: what a counter of the device holds, and so many steps more.
 
     Adding whole numbers moves no data; our kernels read the counter themselves. Other arithmetic, as in an optimizer
@@ -23,7 +23,7 @@ class Counted:
     ahead: int
 
     def __add__(self, other: Any) -> Any:
-        return Counted(self.counter, self.ahead + other) if isinstance(other, int) else self.value + other
+        return DeviceCounter(self.counter, self.ahead + other) if isinstance(other, int) else self.value + other
 
     def __sub__(self, other: Any) -> Any:
         return self + -other
@@ -44,7 +44,7 @@ def _by_value(name: str) -> Any:
 
 for _name in ("mul", "truediv", "pow"):
     _forward, _backward = _by_value(_name)
-    setattr(Counted, f"__{_name}__", _forward)
-    setattr(Counted, f"__r{_name}__", _backward)
+    setattr(DeviceCounter, f"__{_name}__", _forward)
+    setattr(DeviceCounter, f"__r{_name}__", _backward)
 for _name in ("add", "sub"):
-    setattr(Counted, f"__r{_name}__", _by_value(_name)[1])
+    setattr(DeviceCounter, f"__r{_name}__", _by_value(_name)[1])

@@ -1,11 +1,11 @@
-"""Splits: every index in at most one part, sizes as asked for, each class its share, all by the seed alone."""
+"""Splits: every index in at most one subset, sizes as asked for, each class its share, all by the seed alone."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcourse.data import splits
+from dlcourse.data import splitting
 from dlcourse.errors import ConfigError
 
 seeds = st.integers(0, 2**32)
@@ -16,10 +16,10 @@ def fraction_splits(draw):
     samples = draw(st.integers(3, 300))
     cuts = sorted(draw(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=2)))
     sizes = {"train": cuts[0], "val": cuts[1] - cuts[0], "test": 1 - cuts[1]}
-    return samples, {part: size for part, size in sizes.items() if size}
+    return samples, {subset: size for subset, size in sizes.items() if size}
 
 
-def disjoint(split: splits.Split, samples: int) -> np.ndarray:
+def disjoint(split: splitting.SplitIndices, samples: int) -> np.ndarray:
     """All indices of a split, having checked that they are in range and none is there twice."""
     together = np.concatenate(list(split.values()))
     assert len(np.unique(together)) == len(together)
@@ -33,22 +33,22 @@ def disjoint(split: splits.Split, samples: int) -> np.ndarray:
 def test_fractions_of_one_cover_every_index_once(case, seed, shuffle):
     samples, sizes = case
     try:
-        split = splits.by_size(samples, sizes, seed, shuffle=shuffle)
-    except ConfigError:  # a part that would have no sample
-        assert min(round(sizes.get(part, 0) * samples) for part in ("train", *sizes)) <= 1
+        split = splitting.by_size(samples, sizes, seed, shuffle=shuffle)
+    except ConfigError:  # a split that would have no sample
+        assert min(round(sizes.get(subset, 0) * samples) for subset in ("train", *sizes)) <= 1
         return
     assert len(disjoint(split, samples)) == samples
-    for part, size in sizes.items():
-        assert abs(len(split[part]) - size * samples) <= (1.5 if part == "train" else 0.5)
+    for subset, size in sizes.items():
+        assert abs(len(split[subset]) - size * samples) <= (1.5 if subset == "train" else 0.5)
 
 
 @given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 20), seeds, st.booleans())
 def test_counts_are_exact_and_leave_the_rest_unused(train, val, test, rest, seed, shuffle):
     samples = train + val + test + rest
-    split = splits.by_size(samples, {"train": train, "val": val, "test": test}, seed, shuffle=shuffle)
+    split = splitting.by_size(samples, {"train": train, "val": val, "test": test}, seed, shuffle=shuffle)
     assert len(disjoint(split, samples)) == samples - rest
-    assert {part: len(index) for part, index in split.items()} == {
-        part: count for part, count in (("train", train), ("val", val), ("test", test)) if count
+    assert {subset: len(index) for subset, index in split.items()} == {
+        subset: count for subset, count in (("train", train), ("val", val), ("test", test)) if count
     }
 
 
@@ -57,7 +57,7 @@ def test_stratified_parts_give_every_class_its_share(members, case, seed, shuffl
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(members)), members))
     samples = len(labels)
     try:
-        split = splits.by_size(samples, case[1], seed, labels=labels, shuffle=shuffle)
+        split = splitting.by_size(samples, case[1], seed, labels=labels, shuffle=shuffle)
     except ConfigError:
         return
     disjoint(split, samples)
@@ -72,7 +72,7 @@ def test_folds_are_disjoint_cover_all_and_differ_by_one(samples, data, seed, shu
     index = np.arange(samples) * 3 + 1
     held = []
     for fold in range(folds):
-        split = splits.by_fold(index, folds, fold, seed, shuffle=shuffle)
+        split = splitting.by_fold(index, folds, fold, seed, shuffle=shuffle)
         assert sorted(np.concatenate([split["train"], split["val"]])) == list(index)
         held.append(split["val"])
     assert sorted(np.concatenate(held)) == list(index)
@@ -83,7 +83,7 @@ def test_folds_are_disjoint_cover_all_and_differ_by_one(samples, data, seed, shu
 def test_stratified_folds_differ_by_one_member_of_each_class(members, folds, seed, shuffle):
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(members)), members))
     index = np.arange(len(labels))
-    held = [splits.by_fold(index, folds, fold, seed, labels=labels, shuffle=shuffle)["val"] for fold in range(folds)]
+    held = [splitting.by_fold(index, folds, fold, seed, labels=labels, shuffle=shuffle)["val"] for fold in range(folds)]
     assert sorted(np.concatenate(held)) == list(index)
     counts = np.array([np.bincount(labels[fold], minlength=len(members)) for fold in held])
     assert (counts.max(axis=0) - counts.min(axis=0) <= 1).all()
@@ -92,31 +92,31 @@ def test_stratified_folds_differ_by_one_member_of_each_class(members, folds, see
 
 def test_the_seed_alone_decides():
     sizes = {"train": 0.5, "val": 0.25, "test": 0.25}
-    first, again, other = (splits.by_size(100, sizes, seed) for seed in (3, 3, 4))
-    for part in sizes:
-        np.testing.assert_array_equal(first[part], again[part])
-        assert (first[part] != other[part]).any()
+    first, again, other = (splitting.by_size(100, sizes, seed) for seed in (3, 3, 4))
+    for subset in sizes:
+        np.testing.assert_array_equal(first[subset], again[subset])
+        assert (first[subset] != other[subset]).any()
 
 
 def test_a_smaller_training_part_is_contained_in_a_larger_one_and_the_others_stay():
-    small = splits.by_size(100, {"train": 20, "val": 10, "test": 10}, 0)
-    large = splits.by_size(100, {"train": 80, "val": 10, "test": 10}, 0)
+    small = splitting.by_size(100, {"train": 20, "val": 10, "test": 10}, 0)
+    large = splitting.by_size(100, {"train": 80, "val": 10, "test": 10}, 0)
     assert set(small["train"]) < set(large["train"])
     np.testing.assert_array_equal(small["val"], large["val"])
     np.testing.assert_array_equal(small["test"], large["test"])
 
 
 def test_without_shuffling_the_parts_follow_the_file():
-    split = splits.by_size(10, {"train": 5, "val": 2, "test": 3}, 0, shuffle=False)
-    assert [list(split[part]) for part in split] == [[0, 1, 2, 3, 4], [5, 6], [7, 8, 9]]
-    fold = splits.by_fold(np.arange(10), 5, 1, 0, shuffle=False)
+    split = splitting.by_size(10, {"train": 5, "val": 2, "test": 3}, 0, shuffle=False)
+    assert [list(split[subset]) for subset in split] == [[0, 1, 2, 3, 4], [5, 6], [7, 8, 9]]
+    fold = splitting.by_fold(np.arange(10), 5, 1, 0, shuffle=False)
     assert list(fold["val"]) == [2, 3]
 
 
 def test_train_left_out_is_the_rest():
-    split = splits.by_size(10, {"test": 0.3}, 0)
-    assert {part: len(index) for part, index in split.items()} == {"train": 7, "test": 3}
-    assert list(splits.by_size(4, {}, 0)) == ["train"]
+    split = splitting.by_size(10, {"test": 0.3}, 0)
+    assert {subset: len(index) for subset, index in split.items()} == {"train": 7, "test": 3}
+    assert list(splitting.by_size(4, {}, 0)) == ["train"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_train_left_out_is_the_rest():
 )
 def test_impossible_splits_are_refused(sizes, message):
     with pytest.raises(ConfigError, match=message):
-        splits.by_size(10, sizes, 0)
+        splitting.by_size(10, sizes, 0)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_impossible_splits_are_refused(sizes, message):
 )
 def test_impossible_folds_are_refused(folds, fold, message):
     with pytest.raises(ConfigError, match=message):
-        splits.by_fold(np.arange(10), folds, fold, 0)
+        splitting.by_fold(np.arange(10), folds, fold, 0)
 
 
 def test_a_class_that_cannot_be_everywhere_is_named():
     labels = np.array([0] * 8 + [7] * 2)
     with pytest.raises(ConfigError, match=r"class 7 has 2 member\(s\), fewer than the 5 folds"):
-        splits.by_fold(np.arange(10), 5, 0, 0, labels=labels)
-    with pytest.raises(ConfigError, match=r"class 7 has 2 member\(s\), fewer than the 3 parts"):
-        splits.by_size(10, {"train": 0.4, "val": 0.3, "test": 0.3}, 0, labels=labels)
+        splitting.by_fold(np.arange(10), 5, 0, 0, labels=labels)
+    with pytest.raises(ConfigError, match=r"class 7 has 2 member\(s\), fewer than the 3 splits"):
+        splitting.by_size(10, {"train": 0.4, "val": 0.3, "test": 0.3}, 0, labels=labels)

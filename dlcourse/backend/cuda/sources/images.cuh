@@ -1,4 +1,4 @@
-// What happens to one element of a picture on its way into a batch (backend/kernels/pictures.py says what each means).
+// What happens to one element of an image on its way into a batch (backend/kernels/images.py says what each means).
 #pragma once
 
 #include "common.cuh"
@@ -11,7 +11,7 @@ __device__ inline bool near(int place, int middle, int length) {
     return place >= from && place < from + length;
 }
 
-// Of element `at` of an augmented picture: where it comes from, by the picture's five random words. False where there is no
+// Of element `at` of an augmented image: where it comes from, by the image's five random words. False where there is no
 // such pixel, or a hole.
 __device__ inline bool moved(
     const unsigned* word, int& at, int height, int width, int channels, int flip, int crop, int cutout
@@ -24,7 +24,7 @@ __device__ inline bool moved(
 }
 
 template <class T, class In>
-__device__ real<T> normalised(In pixel, const real<T>* shift, const real<T>* scale, int at, int period) {
+__device__ real<T> normalized(In pixel, const real<T>* shift, const real<T>* scale, int at, int period) {
     const real<T> value = (real<T>)pixel;
     return shift ? (value - shift[at % period]) / scale[at % period] : value;
 }

@@ -17,7 +17,7 @@ from dlcourse.config.sections import OPTIONS
 from dlcourse.config.writer import plain
 from dlcourse.errors import UserError
 
-__all__ = ["Key", "Shape", "component_shape", "descriptions", "section_shape", "summary"]
+__all__ = ["Key", "SectionSchema", "component_schema", "descriptions", "section_schema", "summary"]
 
 # Strict: "1" is not 1, true is not 1, 1 is fine for 1.0. JSON mode, in which a list is fine for a tuple.
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -85,7 +85,7 @@ def _plain_default(default: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Shape:
+class SectionSchema:
     """A section's keys in their order, and what the section is."""
 
     title: str
@@ -94,12 +94,12 @@ class Shape:
 
 
 @cache
-def section_shape(cls: type) -> Shape:
+def section_schema(cls: type) -> SectionSchema:
     """The shape of an options dataclass."""
-    return Shape("", summary(cls), _keys(cls, inspect.signature(cls, eval_str=True).parameters.values()))
+    return SectionSchema("", summary(cls), _keys(cls, inspect.signature(cls, eval_str=True).parameters.values()))
 
 
-def component_shape(kind: str, name: str) -> Shape:
+def component_schema(kind: str, name: str) -> SectionSchema:
     """The shape of ``{name: ..., parameters}``, with the keys that all components of the kind share; without ``name``.
 
     Raises:
@@ -110,13 +110,13 @@ def component_shape(kind: str, name: str) -> Shape:
 
 
 @cache
-def _component_shape(kind: str, name: str, cls: type) -> Shape:
+def _component_shape(kind: str, name: str, cls: type) -> SectionSchema:
     own = _keys(cls, registry.parameters(kind, name))
-    shared = section_shape(OPTIONS[kind]).keys if kind in OPTIONS else {}
+    shared = section_schema(OPTIONS[kind]).keys if kind in OPTIONS else {}
     taken = sorted(set(own) & {"name", *shared})
     if taken:
         raise UserError(f"{kind} {name!r}: its parameter {taken[0]!r} has the name of a key that every {kind} has")
-    return Shape(f"{kind} {name}", summary(cls), {**own, **shared})
+    return SectionSchema(f"{kind} {name}", summary(cls), {**own, **shared})
 
 
 def _keys(cls: type, parameters: Any) -> dict[str, Key]:

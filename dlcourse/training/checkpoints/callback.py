@@ -9,10 +9,10 @@ import numpy as np
 from dlcourse.backend.memory import out_of_memory
 from dlcourse.errors import OutOfMemoryError
 from dlcourse.training.callback import Callback, until_multiple
+from dlcourse.training.checkpoints.store import CheckpointContent, CheckpointStore
 from dlcourse.training.divergence import diverged
 from dlcourse.training.history import History
-from dlcourse.training.monitor import Best
-from dlcourse.training.store import CheckpointStore, Content
+from dlcourse.training.monitor import BestTracker
 
 
 class Checkpointing(Callback):
@@ -35,13 +35,13 @@ class Checkpointing(Callback):
     def __init__(
         self,
         store: CheckpointStore,
-        capture: Callable[[Any], Content],
+        capture: Callable[[Any], CheckpointContent],
         history: History,
-        best: Best | None,
+        best: BestTracker | None,
         every: int | None,
     ):
         self.store, self.capture, self.history, self.best, self.every = store, capture, history, best, every
-        self._pending: Content | None = None
+        self._pending: CheckpointContent | None = None
         self._saved: int | None = None
         self._saved_best: int | None = None
 
@@ -104,8 +104,8 @@ class Checkpointing(Callback):
         ended = time.perf_counter()
         self._next = ended + max(self.MIN_SECONDS, self.SHARE * (ended - began))
 
-    def _capture(self, trainer: Any) -> Content:
-        trainer.call("before_read")
+    def _capture(self, trainer: Any) -> CheckpointContent:
+        trainer.call("before_sync")
         content = self.capture(trainer)
         for name, _ in trainer.model.named_parameters():
             if not np.isfinite(content[0][f"model.{name}"]).all():

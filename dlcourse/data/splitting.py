@@ -7,8 +7,8 @@ import numpy as np
 from dlcourse.backend.random import generator
 from dlcourse.errors import ConfigError
 
-Split = dict[str, np.ndarray]
-"""The indices of each part, ascending; a part without samples is absent."""
+SplitIndices = dict[str, np.ndarray]
+"""The indices of each split, ascending; a split without samples is absent."""
 
 
 def by_size(
@@ -18,42 +18,42 @@ def by_size(
     *,
     labels: np.ndarray | None = None,
     shuffle: bool = True,
-) -> Split:
+) -> SplitIndices:
     """Split by fractions (floats) or counts (ints) of ``train``, ``val`` and ``test``; train gets the rest if left out.
 
-    Shuffled, the test and validation parts do not depend on the size of the training part, and a smaller training part
-    is contained in a larger one (unless stratified). Unshuffled, the parts follow one another in the file's order:
+    Shuffled, the test and validation splits do not depend on the size of the training split, and a smaller training
+    split is contained in a larger one (unless stratified). Unshuffled, they follow one another in the file's order:
     train, val, test (stratified: each is spread evenly over each class).
 
     Args:
         samples: how many there are.
         sizes: fractions or counts, together at most everything.
         seed: chooses the samples.
-        labels: (N,), to give each class its share in every part (stratified).
+        labels: (N,), to give each class its share in every split (stratified).
         shuffle: choose at random.
     Raises:
-        ConfigError: more than everything is asked for, or a part that is asked for is empty, or a class has fewer
-            members than there are parts.
+        ConfigError: more than everything is asked for, or a split that is asked for is empty, or a class has fewer
+            members than there are subsets.
     """
     counts = _counts(samples, sizes)
-    used = {part: count for part, count in counts.items() if count}
+    used = {subset: count for subset, count in counts.items() if count}
     if labels is not None:
-        _check_classes(labels, len(used), "parts of data.split")
+        _check_classes(labels, len(used), "splits of data.split")
     if not shuffle and labels is None:
         split, start = {}, 0
-        for part, count in used.items():
-            split[part] = np.arange(start, start + count)
+        for subset, count in used.items():
+            split[subset] = np.arange(start, start + count)
             start += count
         return split
     order = generator(seed, "split").permutation(samples) if shuffle else np.arange(samples)
     if labels is not None:
         order = order[np.argsort(labels[order], kind="stable")]
     split = {}
-    for part in reversed(used):
-        chosen = _evenly(len(order), used[part]) if labels is not None else np.arange(len(order)) < used[part]
-        split[part] = np.sort(order[chosen])
+    for subset in reversed(used):
+        chosen = _evenly(len(order), used[subset]) if labels is not None else np.arange(len(order)) < used[subset]
+        split[subset] = np.sort(order[chosen])
         order = order[~chosen]
-    return {part: split[part] for part in used}
+    return {subset: split[subset] for subset in used}
 
 
 def by_fold(
@@ -64,7 +64,7 @@ def by_fold(
     *,
     labels: np.ndarray | None = None,
     shuffle: bool = True,
-) -> Split:
+) -> SplitIndices:
     """k-fold cross-validation: deal the indices into folds; one is ``val``, the others are ``train``.
 
     Fold sizes differ by at most one; with labels so do the members of every class (stratified). Unshuffled, a fold is
@@ -73,7 +73,7 @@ def by_fold(
     Args:
         index: (N,) the samples to deal.
         folds: how many folds.
-        fold: which is the validation part, from 0.
+        fold: which is the validation split, from 0.
         seed: deals the samples; the same for all folds of one cross-validation.
         labels: (N,) the labels of ``index``.
     Raises:
@@ -97,25 +97,25 @@ def by_fold(
 
 
 def _counts(samples: int, sizes: Mapping[str, float | int]) -> dict[str, int]:
-    """How many samples each part gets, in the order train, val, test."""
+    """How many samples each split gets, in the order train, val, test."""
     counts = {}
-    for part in ("val", "test", "train"):
-        size = sizes.get(part)
-        if part == "train" and size is None:
+    for subset in ("val", "test", "train"):
+        size = sizes.get(subset)
+        if subset == "train" and size is None:
             continue
         size = size or 0
         if isinstance(size, float) and size > 1:
-            raise ConfigError(f"data.split.{part}: a fraction is at most 1, got {size}; a count is a whole number")
+            raise ConfigError(f"data.split.{subset}: a fraction is at most 1, got {size}; a count is a whole number")
         if size < 0:
-            raise ConfigError(f"data.split.{part}: expected 0 or more, got {size}")
-        counts[part] = round(size * samples) if isinstance(size, float) else size
-        if size and not counts[part]:
-            raise ConfigError(f"data.split.{part}: {size} of {samples} samples is not one")
+            raise ConfigError(f"data.split.{subset}: expected 0 or more, got {size}")
+        counts[subset] = round(size * samples) if isinstance(size, float) else size
+        if size and not counts[subset]:
+            raise ConfigError(f"data.split.{subset}: {size} of {samples} samples is not one")
     fractions = sum(size for size in sizes.values() if isinstance(size, float))
     if fractions > 1 + 1e-9:
         raise ConfigError(f"data.split: the fractions add up to {fractions:g}, more than 1")
     rest = samples - counts["val"] - counts["test"]
-    # Three rounded fractions may together be one sample off: the training part gives or takes it.
+    # Three rounded fractions may together be one sample off: the training split gives or takes it.
     whole = isinstance(sizes.get("train"), float) and abs(fractions - 1) < 1e-9
     over = isinstance(sizes.get("train"), float) and counts["train"] == rest + 1
     train = rest if whole or over or "train" not in counts else counts["train"]
@@ -133,7 +133,7 @@ def _evenly(length: int, count: int) -> np.ndarray:
 
 
 def _check_classes(labels: np.ndarray, needed: int, what: str) -> None:
-    """Raise ConfigError if a class cannot be in all the parts."""
+    """Raise ConfigError if a class cannot be in all the splits."""
     classes, members = np.unique(labels, return_counts=True)
     few = np.flatnonzero(members < needed)
     if len(few):

@@ -1,4 +1,4 @@
-"""Data sets in MNIST's form: four idx files, pictures and labels of a training and a test part."""
+"""Data sets in MNIST's form: four idx files, images and labels of a training and a test split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 
 from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.sources.collection import Arrays, Collection, Edition, Opened
+from dlcourse.data.sources.collection import Arrays, Collection, LoadedArrays, Variant
 from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.idx import parse_idx
-from dlcourse.data.sources.published import Published
+from dlcourse.data.sources.published import Checksum
 from dlcourse.errors import DataError
 
 CLASSES = 10
@@ -18,11 +18,11 @@ SIDE = 28
 
 _SAMPLES = {"train": 60_000, "test": 10_000}
 _PARTS = {"train": "train", "t10k": "test"}
-"""The part that a file's first word means."""
+"""The split that a file's first word means."""
 
 
 @dataclass(frozen=True)
-class IdxPictures:
+class IdxImages:
     """Base of such a data set, which names its ``files`` and its ``class_names``.
 
     Args:
@@ -37,15 +37,15 @@ class IdxPictures:
     class_names: ClassVar[tuple[str, ...]]
 
     def load(self, seed: int) -> Dataset:
-        """Memory-mapped pictures (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
+        """Memory-mapped images (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
         return self.open().dataset(self.class_names)
 
-    def open(self) -> Opened:
+    def open(self) -> LoadedArrays:
         """The arrays and where they lie."""
         return self.files.open(self.path)
 
 
-def idx_pictures(
+def idx_images(
     name: str,
     md5: Mapping[str, str],
     downloads: tuple[Download, ...],
@@ -59,18 +59,18 @@ def idx_pictures(
         md5: the sums of the four files, unpacked, by file name.
         downloads: where they come from, gzipped.
         folders: see :class:`Collection`.
-        samples: how many the parts ``train`` and ``test`` have.
+        samples: how many the splits ``train`` and ``test`` have.
     """
     members = {}
     for member, expected in md5.items():
         count = samples[_part(member)]
         size = 16 + count * SIDE * SIDE if "images" in member else 8 + count
-        members[member] = Published(size, expected)
+        members[member] = Checksum(size, expected)
     layout = {}
-    for part, count in samples.items():
-        layout[f"{part}_x"] = ((count, SIDE, SIDE, 1), "u1")
-        layout[f"{part}_y"] = ((count,), "i8")
-    return Collection(name, (Edition(members, downloads),), layout, _decode, folders)
+    for split, count in samples.items():
+        layout[f"{split}_x"] = ((count, SIDE, SIDE, 1), "u1")
+        layout[f"{split}_y"] = ((count,), "i8")
+    return Collection(name, (Variant(members, downloads),), layout, _decode, folders)
 
 
 def _part(member: str) -> str:
@@ -79,17 +79,17 @@ def _part(member: str) -> str:
 
 def _decode(name: str, content: bytes, place: str, arrays: Arrays) -> None:
     """One of the four files."""
-    pictures = "images" in name
-    target = arrays[f"{_part(name)}_{'x' if pictures else 'y'}"]
+    images = "images" in name
+    target = arrays[f"{_part(name)}_{'x' if images else 'y'}"]
     expected = target.shape[:3]  # (N, H, W) or (N,)
     found = parse_idx(content, place)
     if found.shape != expected:
         raise DataError(f"{place} has shape {found.shape}, expected {expected}")
-    if pictures:
+    if images:
         target[..., 0] = found
         return
     wrong = found >= CLASSES
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"{place}: label {found[row]} of picture {row} (the first is 0) is not in 0..{CLASSES - 1}")
+        raise DataError(f"{place}: label {found[row]} of image {row} (the first is 0) is not in 0..{CLASSES - 1}")
     target[:] = found

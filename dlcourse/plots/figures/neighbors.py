@@ -1,4 +1,4 @@
-"""The training pictures that a model finds most similar to a few others."""
+"""The training images that a model finds most similar to a few others."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,12 +12,12 @@ from dlcourse.plots.run_view import RunView
 RIGHT, WRONG = style.CLASSES[0], style.CLASSES[4]
 
 
-class Neighbours(Plot):
-    kind, name, place = "run", "neighbours", 18
+class Neighbors(Plot):
+    kind, name, order = "run", "neighbors", 18
 
     def applies(self, view: RunView) -> bool:
-        queries, similar = view.pictures("queries"), view.pictures("similar")
-        if queries is None or similar is None or not view.final:
+        queries, similar = view.images("queries"), view.images("similar")
+        if queries is None or similar is None or not view.report_split:
             return False
         if queries.ndim != 4 or similar.shape[:1] + similar.shape[2:] != queries.shape:
             return False
@@ -25,7 +25,7 @@ class Neighbours(Plot):
         return all(labels is not None for labels in [*known, view.labels("similar_true", similar)])
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        queries, similar = view.pictures("queries"), view.pictures("similar")  # (Q, H, W, C), (Q, S, H, W, C)
+        queries, similar = view.images("queries"), view.images("similar")  # (Q, H, W, C), (Q, S, H, W, C)
         true, predicted, classes = (
             view.predictions[f"{name}"] for name in ("queries_true", "queries_predicted", "similar_true")
         )
@@ -47,10 +47,10 @@ class Neighbours(Plot):
             Line2D([], [], color=WRONG, lw=2, ls=(0, (3, 1.5)), label="of another"),
         ]
         mosaic.figure.legend(handles=handles, loc="outside lower center", ncols=2)
-        split = style.SPLITS[view.final].label
-        said = f"{int(same.sum())} of {same.size} nearest training pictures have the class of the {split} picture"
+        split = style.SPLITS[view.report_split].label
+        said = f"{int(same.sum())} of {same.size} nearest training images have the class of the {split} image"
         layout.headline(mosaic.figure, f"{view.model}: {said}")
         return mosaic.figure, (
-            f"Left: the first {split} picture of each class, with the class it is taken for where that is another; to "
-            "its right the training pictures nearest to it, the nearest first."
+            f"Left: the first {split} image of each class, with the class it is taken for where that is another; to "
+            "its right the training images nearest to it, the nearest first."
         )

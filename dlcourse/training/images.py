@@ -1,4 +1,4 @@
-"""What a classifier of pictures got wrong, and what it rests on: arrays for ``predictions.npz``."""
+"""What a classifier of images got wrong, and what it rests on: arrays for ``predictions.npz``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ MAX_QUERIES = 10
 SIMILAR = 10
 
 
-def picture_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
-    """Pictures in bytes (M, H, W, C), with their classes, of the test part where it is measured, else of the
-    validation or the training part.
+def image_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
+    """Images in bytes (M, H, W, C), with their classes, of the test split where it is measured, else of the
+    validation or the training split.
 
     ``mistakes``: the samples of a wrong class that the model is surest of, the surest first, with ``mistakes_true`` and
     ``mistakes_predicted`` (M,) and ``mistakes_confidence`` (M,), see :meth:`~dlcourse.models.base.Model.confidences`.
@@ -26,7 +26,7 @@ def picture_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> 
     Args:
         arrays: ``{split}_output`` and ``{split}_y`` of the splits that were evaluated, the first so many samples.
     Returns:
-        Nothing where inputs are no pictures in grey or colour, or there are no classes.
+        Nothing where inputs are no images in gray or color, or there are no classes.
     """
     if data.task != "classification" or len(data.in_shape) != 3 or data.in_shape[2] not in (1, 3):
         return {}
@@ -34,7 +34,7 @@ def picture_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> 
     if split is None:  # train.evaluate leaves all of them out
         return {}
     output, true = arrays[f"{split}_output"], arrays[f"{split}_y"]
-    predicted, x = output.argmax(axis=1), data.parts[split].x
+    predicted, x = output.argmax(axis=1), data.splits[split].x
     found = _mistakes(x, true, predicted, model.confidences(output))
     found.update(_similar(data, x, true, predicted, model))
     return {name: _as_bytes(array) if array.ndim > 3 else array for name, array in found.items()}
@@ -56,8 +56,8 @@ def _mistakes(x: Any, true: np.ndarray, predicted: np.ndarray, confidences: np.n
 def _similar(data: Data, x: Any, true: np.ndarray, predicted: np.ndarray, model: Any) -> dict[str, np.ndarray]:
     _, rows = np.unique(true, return_index=True)
     rows = rows[:MAX_QUERIES]
-    queries, train = np.asarray(x[rows]), data.parts["train"]
-    indices = model.similar(backend.current().asarray(data.normalizer.apply(queries)), SIMILAR)
+    queries, train = np.asarray(x[rows]), data.splits["train"]
+    indices = model.nearest_training_samples(backend.current().asarray(data.normalizer.apply(queries)), SIMILAR)
     if indices is None:
         return {}
     indices = backend.to_host(indices)
@@ -70,9 +70,9 @@ def _similar(data: Data, x: Any, true: np.ndarray, predicted: np.ndarray, model:
     }
 
 
-def _as_bytes(pictures: np.ndarray) -> np.ndarray:
+def _as_bytes(images: np.ndarray) -> np.ndarray:
     """Bytes as they are; others, and bytes of a smaller range such as 0..16, stretched to 0..255."""
-    if not pictures.size or (pictures.dtype == np.uint8 and pictures.max() > 127):
-        return pictures.astype(np.uint8)
-    low, high = float(pictures.min()), float(pictures.max())
-    return np.round((pictures.astype(np.float64) - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
+    if not images.size or (images.dtype == np.uint8 and images.max() > 127):
+        return images.astype(np.uint8)
+    low, high = float(images.min()), float(images.max())
+    return np.round((images.astype(np.float64) - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)

@@ -26,9 +26,9 @@ def mismatches(config: Mapping[str, Any], data: Data, model: Any, metrics: Mappi
 
 def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:
     told = getattr(model, "takes_tokens", None)
-    if told and not data.dataset.symbols:
+    if told and not data.dataset.tokens:
         yield Problem("model.name", f"{name} looks up the tokens of a text, and the inputs of these data are numbers")
-    elif data.dataset.symbols and not (told or any(isinstance(each, nn.Embedding) for each in model.modules())):
+    elif data.dataset.tokens and not (told or any(isinstance(each, nn.Embedding) for each in model.modules())):
         yield Problem("model.name", f"{name} takes numbers, and the inputs of these data are the tokens of a text")
 
 

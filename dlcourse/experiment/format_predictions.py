@@ -5,20 +5,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlcourse.models.base import Model
-from dlcourse.training.inputs import Inputs
+from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.summary import number
 
 MAX_CLASSES = 5
 
 
-def answers(inputs: Inputs, outputs: np.ndarray, model: Model) -> Iterator[str]:
+def answers(inputs: InputSpec, outputs: np.ndarray, model: Model) -> Iterator[str]:
     """One line for each row of the model's outputs."""
     if inputs.task != "classification":
         return (_value(inputs, row) for row in outputs.astype(np.float64))
     return (_class(inputs, row, model.confidence) for row in model.confidences(outputs))
 
 
-def _value(inputs: Inputs, row: np.ndarray) -> str:
+def _value(inputs: InputSpec, row: np.ndarray) -> str:
     """``rent = 812.4 dollars``; with a standard deviation where the model has one (its outputs are then twice as many,
     the second half log standard deviations)."""
     count = inputs.out_features
@@ -29,7 +29,7 @@ def _value(inputs: Inputs, row: np.ndarray) -> str:
     return f"{inputs.target_name} = {', '.join(values)}{unit}"
 
 
-def _class(inputs: Inputs, row: np.ndarray, what: str) -> str:
+def _class(inputs: InputSpec, row: np.ndarray, what: str) -> str:
     """``cat (probability 0.93; dog 0.05, ship 0.02)``, what the model is surest of first."""
     order = np.argsort(-row, kind="stable")
     others = ", ".join(f"{inputs.class_names[i]} {row[i]:.4f}" for i in order[1:MAX_CLASSES])

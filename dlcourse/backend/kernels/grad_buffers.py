@@ -3,7 +3,7 @@
 from dlcourse.backend.device import Array
 
 
-def delivered(value: Array, destination: Array | None) -> Array:
+def copy_into(value: Array, destination: Array | None) -> Array:
     """The value, copied into the destination where there is one: for a computation that cannot write there itself."""
     if destination is None:
         return value

@@ -1,15 +1,15 @@
-"""A batch of pictures in one call: gather, normalise, flip, crop, cut out."""
+"""A batch of images in one call: gather, normalize, flip, crop, cut out."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 
 WORDS = 5
-"""Random words for each picture: flip, the crop's row and column, the row and column of the middle of the hole."""
+"""Random words for each image: flip, the crop's row and column, the row and column of the middle of the hole."""
 
 
 @kernel
-def picture_batch(
-    pictures: Array,
+def image_batch(
+    images: Array,
     rows: Array | None,
     shift: Array | None,
     scale: Array | None,
@@ -19,23 +19,23 @@ def picture_batch(
     cutout: int,
     out: Array,
 ) -> None:
-    """out_i = augmented((pictures[rows_i] - shift) / scale).
+    """out_i = augmented((images[rows_i] - shift) / scale).
 
-    With words, a picture is mirrored left to right with probability 1/2 (``flip``), then moved by up to ``crop`` pixels
-    each way, which is a random crop of the picture padded by so many, then a square of side ``cutout`` about a random
+    With words, an image is mirrored left to right with probability 1/2 (``flip``), then moved by up to ``crop`` pixels
+    each way, which is a random crop of the image padded by so many, then a square of side ``cutout`` about a random
     pixel is blanked (DeVries & Taylor 2017), as far as it lies inside. What has no pixel is 0: the mean of the training
     split, where the mean is taken off, as in He et al. 2015.
 
     Args:
-        pictures: (N, H, W, C) of any type; without words of any shape (N, ...).
+        images: (N, H, W, C) of any type; without words of any shape (N, ...).
         rows: (n,) int64: which; None for all, in order.
-        shift, scale: of the type of ``out``, or float32 where that has 16 bits, to broadcast against one picture; None
+        shift, scale: of the type of ``out``, or float32 where that has 16 bits, to broadcast against one image; None
             for 0 and 1.
         words: (n, 5) uint32; None for no augmentation.
         out: (n, H, W, C), floating point; written to.
     """
-    xp = array_module(pictures)
-    clean = (pictures if rows is None else pictures[rows]).astype(out.dtype)
+    xp = array_module(images)
+    clean = (images if rows is None else images[rows]).astype(out.dtype)
     if shift is not None:
         clean -= shift
         clean /= scale
@@ -52,7 +52,7 @@ def picture_batch(
 
 
 def moves(words: Array, height: int, width: int, flip: bool, crop: int) -> tuple[Array, ...]:
-    """What the words say: flips (n,) boolean; the row (n, H) and the column (n, W) of the flipped picture from which
+    """What the words say: flips (n,) boolean; the row (n, H) and the column (n, W) of the flipped image from which
     each pixel comes, beyond its edges where there is none; row and column (n,) of the middle of the hole."""
     xp = array_module(words)
     wide = words.astype(xp.uint64)

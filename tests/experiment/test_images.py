@@ -1,4 +1,4 @@
-"""Runs on pictures, from the config to what is said of a new one."""
+"""Runs on images, from the config to what is said of a new one."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def neighbors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = {**PICTURES, **KNN, "metrics": ["accuracy"]}
     config["data"] = {key: value for key, value in config["data"].items() if key != "augment"}
     return go(config, tmp_path_factory.mktemp("knn"), plots=True)
@@ -38,22 +38,22 @@ def drawn(folder: Path) -> set[str]:
 
 
 def test_a_run_shows_its_templates_and_its_mistakes(classifier: Path) -> None:
-    assert {"templates", "mistakes", "confusion"} <= drawn(classifier) and "neighbours" not in drawn(classifier)
+    assert {"templates", "mistakes", "confusion"} <= drawn(classifier) and "neighbors" not in drawn(classifier)
 
 
-def test_a_run_shows_its_nearest_neighbours(neighbours: Path) -> None:
-    assert {"neighbours", "confusion"} <= drawn(neighbours) and "templates" not in drawn(neighbours)
+def test_a_run_shows_its_nearest_neighbors(neighbors: Path) -> None:
+    assert {"neighbors", "confusion"} <= drawn(neighbors) and "templates" not in drawn(neighbors)
 
 
-@pytest.mark.parametrize(("which", "what"), [("classifier", "probability"), ("neighbours", "share of votes")])
+@pytest.mark.parametrize(("which", "what"), [("classifier", "probability"), ("neighbors", "share of votes")])
 def test_a_png_gets_the_answer_of_its_pixels(which: str, what: str, tmp_path: Path, capsys, request) -> None:
     folder = request.getfixturevalue(which)
     trained = load_run(folder)
-    picture = prepare(trained.config.data["data"], 5).parts["test"].x[3]
-    imsave(tmp_path / "picture.png", picture)
-    assert main(["predict", str(folder), str(tmp_path / "picture.png")]) == 0
+    image = prepare(trained.config.data["data"], 5).splits["test"].x[3]
+    imsave(tmp_path / "image.png", image)
+    assert main(["predict", str(folder), str(tmp_path / "image.png")]) == 0
     found = capsys.readouterr().out
-    surest = trained.predict(picture[None])[0].argmax()
+    surest = trained.predict(image[None])[0].argmax()
     assert found.startswith(f"class {surest} ({what} ") and found.count("class ") == 3
 
 
@@ -64,9 +64,9 @@ def test_a_png_of_another_size_is_refused_in_one_line(classifier: Path, tmp_path
     assert "large.png: got inputs of shape (9, 8, 3)" in err and "of shape (8, 8, 3)" in err and err.count("\n") == 1
 
 
-def test_a_finished_run_judges_the_pictures_of_another_file(classifier: Path, tmp_path: Path, capsys) -> None:
+def test_a_finished_run_judges_the_images_of_another_file(classifier: Path, tmp_path: Path, capsys) -> None:
     trained = load_run(classifier)
-    test = prepare(trained.config.data["data"], 5).parts["test"]
+    test = prepare(trained.config.data["data"], 5).splits["test"]
     expected = evaluate_run(trained, "test")["test"]
     x, some = np.asarray(test.x), test.y < 2
     np.savez(tmp_path / "test.npz", x=x, y=test.y)

@@ -53,9 +53,9 @@ def _notes(measured: Measured) -> list[str]:
     """What one has to know to read the table."""
     bounds, lost = measured.bounds, f" ({measured.lost} more thrown away)" if measured.lost else ""
     return [
-        f"  {measured.steps} steps{lost}, run by calls, each launch between two events, less "
+        f"  {measured.steps} steps{lost}, run eagerly, each launch between two events, less "
         f"{1e6 * measured.overhead:.1f} us for an empty pair;",
-        "  a recorded step has the same launches, closer together",
+        "  a captured step has the same launches, closer together",
         "  MB: of the arrays that a launch is given, each once and whole: an estimate of what it moves",
         f"  bandwidth: of {bounds.bandwidth / 1e9:.0f} GB/s ({bounds.bandwidth_from})",
         f"  arithmetic, where it is known: of {bounds.flops / 1e12:.3g} TFLOP/s ({bounds.flops_from})",
@@ -66,11 +66,11 @@ def _notes(measured: Measured) -> list[str]:
 def _own_notes(measured: Measured) -> list[str]:
     what = "  the array library's own: elementwise kernels, reductions and copies, timed as what lies between ours;"
     if not measured.between.calls:
-        return [what, "  how many they are is not known, as the step could not be recorded"]
+        return [what, "  how many they are is not known, as the step could not be captured"]
     names = sorted(measured.names.items(), key=lambda item: -item[1])
     shown = [f"{name} {count}" for name, count in names[:MAX_NAMES]]
     shown += [f"{len(names) - MAX_NAMES} more kinds"] if len(names) > MAX_NAMES else []
-    counted = "  counted as the recorded step's nodes beside ours, of which a product may have two"
+    counted = "  counted as the captured step's nodes beside ours, of which a product may have two"
     return [what, counted + (":" if shown else ""), *([f"  {', '.join(shown)}"] if shown else [])]
 
 

@@ -1,9 +1,9 @@
-"""Nearest neighbours on the GPU: Euclidean through GEMM; the reference's array arithmetic serves the other metrics."""
+"""Nearest neighbors on the GPU: Euclidean through GEMM; the reference's array arithmetic serves the other metrics."""
 
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import neighbours as kernels
+from dlcourse.backend.kernels import neighbors as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.neighbours import nearest_euclidean
+from dlcourse.backend.neighbors import nearest_euclidean
 
 
 @override(kernels.nearest, "cuda")

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from dlcourse.errors import CheckpointError
-from dlcourse.training import checkpoint
 from dlcourse.training.atomic import copy, link, write_by, write_json
-from dlcourse.training.checkpoint import Checkpoint
+from dlcourse.training.checkpoints import file_format
+from dlcourse.training.checkpoints.file_format import Checkpoint
 
 SUFFIX = ".safetensors"
-Content = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
-"""Arrays and state, as :func:`dlcourse.training.checkpoint.encode` takes them."""
+CheckpointContent = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
+"""Arrays and state, as :func:`dlcourse.training.checkpoints.file_format.encode` takes them."""
 
 
 class CheckpointStore:
@@ -33,7 +33,7 @@ class CheckpointStore:
         """The file of ``last``, ``previous`` or ``best``."""
         return self.folder / f"{name}{SUFFIX}"
 
-    def save(self, content: Content, best: Content | None = None) -> None:
+    def save(self, content: CheckpointContent, best: CheckpointContent | None = None) -> None:
         """Write a new ``last``, and a new ``best`` if one is given (it may be the same content).
 
         Raises:
@@ -46,7 +46,7 @@ class CheckpointStore:
         self._write("last", content)
         self._write_manifest(content[1])
 
-    def save_best(self, content: Content) -> None:
+    def save_best(self, content: CheckpointContent) -> None:
         """Write a new ``best`` alone.
 
         Raises:
@@ -55,7 +55,7 @@ class CheckpointStore:
         """
         self._write("best", content)
         last = self.path("last")
-        self._write_manifest(checkpoint.read_state(last) if last.exists() else content[1])
+        self._write_manifest(file_format.read_state(last) if last.exists() else content[1])
 
     def load(self, name: str) -> Checkpoint:
         """Read ``last``, ``previous`` or ``best``.
@@ -63,7 +63,7 @@ class CheckpointStore:
         Raises:
             CheckpointError: it is missing or damaged.
         """
-        return checkpoint.read(self.path(name))
+        return file_format.read(self.path(name))
 
     def load_for_use(self, name: str) -> Checkpoint:
         """As :meth:`load`; where that one is missing or damaged the error names those that are whole.
@@ -78,7 +78,9 @@ class CheckpointStore:
         for other in ("last", "best", "previous"):
             with contextlib.suppress(CheckpointError):
                 how = self.path(other) if other == "previous" else f"--checkpoint {other}"
-                said.append(f"  there is another one, of step {checkpoint.read_state(self.path(other))['step']}: {how}")
+                said.append(
+                    f"  there is another one, of step {file_format.read_state(self.path(other))['step']}: {how}"
+                )
         if self.path("last").exists() or len(said) > 1:
             said.append(f"  `dlcourse run --resume {self.folder.parent}` takes the missing steps again")
         raise CheckpointError("\n".join(said))
@@ -117,8 +119,8 @@ class CheckpointStore:
             self.path("previous").unlink(missing_ok=True)
         self._write_manifest(found.state)
 
-    def _write(self, name: str, content: Content) -> None:
-        write_by(lambda file: checkpoint.write(file, *content), self.path(name))
+    def _write(self, name: str, content: CheckpointContent) -> None:
+        write_by(lambda file: file_format.write(file, *content), self.path(name))
 
     def _write_manifest(self, state: Mapping[str, Any]) -> None:
         """Say what there is; ``state`` is that of ``last``, where there is one."""

@@ -1,8 +1,8 @@
-"""Euclidean neighbours through matrix products, on either array library: what the overrides of ``nearest`` share."""
+"""Euclidean neighbors through matrix products, on either array library: what the overrides of ``nearest`` share."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels.linear import product
-from dlcourse.backend.kernels.neighbours import distance
+from dlcourse.backend.kernels.neighbors import distance
 
 SPARE = 8
 """Candidates kept beyond k while distances are rounded; the final order is computed exactly among them."""
@@ -20,20 +20,20 @@ def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, colu
     be as near as the k-th, by what rounding allows, all distances of that query are computed so.
     """
     xp = array_module(queries)
-    centre = references.mean(axis=0)
+    center = references.mean(axis=0)
     kept = min(k + SPARE, len(references))
     indices = xp.empty((len(queries), k), dtype=xp.int64)
     distances = xp.empty((len(queries), k), dtype=xp.float64)
     blocks = []  # references are moved once
     for start in range(0, len(references), columns):
-        moved = references[start : start + columns] - centre
+        moved = references[start : start + columns] - center
         blocks.append((start, moved, xp.einsum("ij,ij->i", moved, moved)))
     largest = xp.stack([squares.max() for _, _, squares in blocks]).max()
     # Rounding of a sum of D products, some standard deviations wide.
     rounding = 4 * references.shape[1] ** 0.5 * float(xp.finfo(queries.dtype).eps)
     for top in range(0, len(queries), rows):
         part = queries[top : top + rows]
-        moved = part - centre
+        moved = part - center
         scores, ids = _candidates(moved, blocks, kept)
         ids = xp.sort(ids, axis=1)  # so that a stable sort by distance puts the lower index first
         found, far = _ranked(part, references, ids, k)

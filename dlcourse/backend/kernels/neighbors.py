@@ -1,4 +1,4 @@
-"""The nearest neighbours of points."""
+"""The nearest neighbors of points."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel

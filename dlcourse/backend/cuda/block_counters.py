@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.pools import lasting
+from dlcourse.backend.cuda.pools import persistent
 from dlcourse.backend.device import Array
 
 COUNTERS = 1024
@@ -13,11 +13,11 @@ COUNTERS = 1024
 _kept: dict[tuple, Array] = {}
 
 
-def arrivals(xp: Any) -> Array:
+def block_counters(xp: Any) -> Array:
     """:data:`COUNTERS` counters of the current stream.
 
     Kernels of one stream run one after another, so they share; two streams never do. A graph keeps those of the stream
-    that recorded it, which no call by itself uses while the graph runs.
+    that captured it, which no call by itself uses while the graph runs.
     """
     stream = xp.cuda.get_current_stream()
     key = xp.cuda.Device().id, stream.ptr
@@ -25,6 +25,6 @@ def arrivals(xp: Any) -> Array:
         return _kept[key]
     if stream.is_capturing():  # they are 0 only when the graph runs, which then sets them itself
         return xp.zeros(COUNTERS, dtype=np.int32)
-    with lasting(xp):
+    with persistent(xp):
         _kept[key] = xp.zeros(COUNTERS, dtype=np.int32)
     return _kept[key]

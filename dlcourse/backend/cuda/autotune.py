@@ -1,9 +1,9 @@
 """The fastest of several ways to compute one thing, found by measuring it once for each setting.
 
-Ways are timed as a training step uses them: recorded as a CUDA graph, several times in a row. Launched from Python, the
+Ways are timed as a training step uses them: captured as a CUDA graph, several times in a row. Launched from Python, the
 small products and convolutions of a course would be timed by how long Python takes to launch them. Before that, each
 result is compared with that of our own way, whose error is known; a way that is further off than stated, that the
-library refuses, or that cannot be recorded, is left out. The choice is kept for the life of the process.
+library refuses, or that cannot be captured, is left out. The choice is kept for the life of the process.
 
 As time decides, another run may choose otherwise and so round otherwise. With ``--deterministic`` our own way is taken,
 and nothing is measured.

@@ -13,14 +13,14 @@ from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records import EncoderState, Wrong, check
-from dlcourse.training.sources import Source, looks_like_a_path, picture_shape, read_picture, source_of
+from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
 
 _MAX_SHOWN = 200
 """Characters of an input in a message."""
 
 
 @dataclass(frozen=True)
-class Inputs:
+class InputSpec:
     """Kept in every checkpoint, so that ``predict`` needs no data file."""
 
     task: str
@@ -32,18 +32,18 @@ class Inputs:
     target_unit: str
     class_names: list[str]
     encoder: EncoderState | None
-    """See :class:`~dlcourse.data.encoder.TableEncoder`; None for pictures."""
+    """See :class:`~dlcourse.data.encoder.TableEncoder`; None for images."""
     low: list[float]
-    """Smallest value of each feature in the training split; empty for pictures and symbols."""
+    """Smallest value of each feature in the training split; empty for images and tokens."""
     high: list[float]
-    symbols: bool = False
-    """Whether inputs are sequences of symbols, which the class names name."""
+    tokens: bool = False
+    """Whether inputs are sequences of tokens, which the class names name."""
 
     @classmethod
-    def of(cls, data: Data) -> "Inputs":
+    def of(cls, data: Data) -> "InputSpec":
         """Take them from prepared data."""
-        dataset, x = data.dataset, data.parts["train"].x
-        rows = x if x.ndim == 2 and not dataset.symbols else np.empty((1, 0))
+        dataset, x = data.dataset, data.splits["train"].x
+        rows = x if x.ndim == 2 and not dataset.tokens else np.empty((1, 0))
         return cls(
             task=data.task,
             in_shape=list(data.in_shape),
@@ -56,11 +56,11 @@ class Inputs:
             encoder=None if dataset.encoder is None else dataset.encoder.to_json(),
             low=rows.min(axis=0).astype(float).tolist(),
             high=rows.max(axis=0).astype(float).tolist(),
-            symbols=dataset.symbols,
+            tokens=dataset.tokens,
         )
 
     @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> "Inputs":
+    def from_json(cls, state: Mapping[str, Any]) -> "InputSpec":
         """What :meth:`to_json` gave.
 
         Raises:
@@ -87,9 +87,9 @@ class Inputs:
         found = source_of(given)
         if found is None:
             return self._cells(given)
-        reader = {"csv": self._csv, "npz": self._npz, "picture": self._picture}.get(found.kind)
+        reader = {"csv": self._csv, "npz": self._npz, "image": self._image}.get(found.kind)
         if reader is None:
-            raise UserError(f"{found.name}: neither a csv, an npz nor a picture; expected {self.expected()}")
+            raise UserError(f"{found.name}: neither a csv, an npz nor an image; expected {self.expected()}")
         return reader(found)
 
     def outside(self, x: np.ndarray) -> list[str]:
@@ -108,10 +108,10 @@ class Inputs:
 
     def expected(self) -> str:
         """What an input is, for messages."""
-        if self.symbols:
+        if self.tokens:
             return "a text to go on with"
         if self.encoder is None:
-            return f"a png or npz file with a picture of shape {tuple(self.in_shape)}"
+            return f"a png or npz file with an image of shape {tuple(self.in_shape)}"
         cells = []
         units = dict(zip(self.feature_names, self.feature_units, strict=True))
         for column in TableEncoder.from_json(self.encoder).columns:
@@ -153,17 +153,17 @@ class Inputs:
             raise UserError(f"{source.name}: holds no array; expected {self.expected()}")
         return self.checked(x[None] if x.shape == tuple(self.in_shape) else x, source.name)
 
-    def _picture(self, source: Source) -> np.ndarray:
+    def _image(self, source: Source) -> np.ndarray:
         if len(self.in_shape) != 3:
-            raise UserError(f"{source.name}: the model takes no pictures; expected {self.expected()}")
+            raise UserError(f"{source.name}: the model takes no images; expected {self.expected()}")
         height, width, channels = self.in_shape
-        there = picture_shape(source)
+        there = image_shape(source)
         if there[:2] != (height, width):  # before it is unpacked: it may declare any size
             raise UserError(f"{source.name}: got inputs of shape {there}, expected {self.expected()}")
-        return self.checked(read_picture(source, channels)[None], source.name)
+        return self.checked(read_image(source, channels)[None], source.name)
 
     def checked(self, x: np.ndarray, source: str = "input") -> np.ndarray:
-        """Inputs (N, *in_shape) as numbers with a fraction, or pictures in uint8.
+        """Inputs (N, *in_shape) as numbers with a fraction, or images in uint8.
 
         Raises:
             UserError: they are none, or have another shape; or one is no finite number.
@@ -177,7 +177,7 @@ class Inputs:
         if not len(x):
             raise UserError(f"{source}: holds no samples")
         if x.dtype.kind == "i":
-            x = x.astype(np.float64)  # whole numbers in a file are quantities; symbols come as a text
+            x = x.astype(np.float64)  # whole numbers in a file are quantities; tokens come as a text
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise UserError(f"{source}: holds a value that is not a finite number")
         return x

@@ -1,0 +1,65 @@
+"""A batch of images on the GPU, of a set that lies there as bytes: one kernel gathers, moves, normalizes, casts."""
+
+import math
+
+import numpy as np
+
+from dlcourse.backend.cuda.program import NULL, blocks, program, type_suffix
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import images as kernels
+from dlcourse.backend.kernels import override
+from dlcourse.backend.precision import accumulation_dtype
+
+THREADS = 256
+
+
+@override(kernels.image_batch, "cuda", half=True)
+def image_batch(
+    images: Array,
+    rows: Array | None,
+    shift: Array | None,
+    scale: Array | None,
+    words: Array | None,
+    flip: bool,
+    crop: int,
+    cutout: int,
+    out: Array,
+) -> None:
+    name, size = type_suffix(out), math.prod(out.shape[1:])
+    kind = "bytes" if images.dtype == np.uint8 else "same" if images.dtype == out.dtype else None
+    if name is None or kind is None or not out.size or not out.flags.c_contiguous or not images.flags.c_contiguous:
+        kernels.image_batch.reference(images, rows, shift, scale, words, flip, crop, cutout, out)
+        return
+    xp = array_module(out)
+    period, (shift, scale) = affine(shift, scale, out)
+    rows = NULL if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))
+    arrays = images, rows, shift, scale, NULL if words is None else words, out
+    height, width, channels = out.shape[1:] if words is not None else (1, 1, 1)
+    numbers = map(np.int32, (size, period, height, width, channels, flip, crop, cutout))
+    arguments = *arrays, np.int64(out.size), *numbers
+    program("images").launch(f"image_batch_{kind}_{name}", blocks(out.size, THREADS), (THREADS,), arguments)
+
+
+def affine(shift: Array | None, scale: Array | None, out: Array) -> tuple[int, tuple]:
+    """Shift and scale as the kernels take them, flat: after how many elements of an image they repeat, and the two."""
+    if shift is None:
+        return 1, (NULL, NULL)
+    pair = [_period(array, out) for array in (shift, scale)]
+    if pair[0].size != pair[1].size:
+        pair = [_whole(array, out) for array in (shift, scale)]
+    return pair[0].size, tuple(pair)
+
+
+def _period(array: Array, out: Array) -> Array:
+    """What broadcasts against an image as a flat array that repeats along it, where it does; else filled up."""
+    shape = array.shape
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    if shape == out.shape[out.ndim - len(shape) :] and array.dtype == accumulation_dtype(out.dtype):
+        return array_module(out).ascontiguousarray(array).reshape(-1)
+    return _whole(array, out)
+
+
+def _whole(array: Array, out: Array) -> Array:
+    xp = array_module(out)
+    return xp.ascontiguousarray(xp.broadcast_to(array, out.shape[1:]).astype(accumulation_dtype(out.dtype))).reshape(-1)
