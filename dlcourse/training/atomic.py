@@ -66,7 +66,7 @@ def write_output(path: Path, content: bytes) -> None:
     Raises:
         DlcourseError: it cannot be written.
     """
-    with loud(path):
+    with reporting_write_errors(path):
         written = write_in_place(path, [content])
     if not written:
         write_bytes(path, content)
