@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.characters import visible
-from dlcourse.records import parse_events, parse_json, sound
+from dlcourse.records import content_of, parse_events, parse_json, sound
 
 SPLITS = ("train", "val", "test")
 
@@ -85,7 +85,7 @@ class Folder:
     def _bytes(self, name: str) -> bytes | None:
         """A file's content; None where there is none."""
         try:
-            return (self.path / name).read_bytes()
+            return content_of(self.path / name)
         except FileNotFoundError:
             return None
         except OSError as error:

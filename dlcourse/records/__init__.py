@@ -7,7 +7,7 @@ a later version of the program may have written it.
 """
 
 from dlcourse.records.check import Wrong, check, sound
-from dlcourse.records.reading import parse_events, parse_json, read
+from dlcourse.records.reading import content_of, parse_events, parse_json, read
 from dlcourse.records.run import (
     CheckpointState,
     EncoderState,
@@ -48,6 +48,7 @@ __all__ = [
     "SweepState",
     "Wrong",
     "check",
+    "content_of",
     "parse_events",
     "parse_json",
     "read",

@@ -1,12 +1,28 @@
 """Read the JSON files of a folder that may be damaged, cut short, edited, or made to deceive."""
 
+import errno
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from dlcourse.errors import DamagedFileError
 from dlcourse.records.check import Wrong, check
 from dlcourse.records.run import Event
+
+
+def content_of(path: Path) -> bytes:
+    """All that a file holds. A pipe or a device, which may have no end, is not waited for.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read, or is something else.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "expected an ordinary file, got something else", os.fspath(path))
+    return path.read_bytes()
 
 
 def read(path: Path, kind: Any) -> Any:
@@ -17,7 +33,7 @@ def read(path: Path, kind: Any) -> Any:
         DamagedFileError: names the file, and the field that is wrong.
     """
     try:
-        content = path.read_bytes()
+        content = content_of(path)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -1,13 +1,16 @@
 """Folders that are incomplete or damaged are read as far as they go."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from dlcourse.errors import DamagedFileError
 from dlcourse.plots.reading import Folder, leading_comment
 from dlcourse.plots.run_view import History, RunView
-from dlcourse.records import RunState
+from dlcourse.records import RunState, read
 from tests.plots.folders import REGRESSION, regression_arrays, training_events, write_run
 
 
@@ -110,3 +113,13 @@ def test_an_archive_with_damage_anywhere_is_noted(tmp_path: Path) -> None:
         (tmp_path / "a.npz").write_bytes(damaged)
         folder = Folder(tmp_path)
         assert bool(folder.arrays("a.npz")) != bool(folder.damage)
+
+
+def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "result.json")
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/zero")
+    folder = Folder(tmp_path)
+    assert folder.json("result.json", RunState) == {} and folder.events("metrics.jsonl") == []
+    assert [note.split()[0] for note in folder.damage] == ["result.json", "metrics.jsonl"]
+    with pytest.raises(DamagedFileError, match="expected an ordinary file, got something else"):
+        read(tmp_path / "result.json", RunState)
