@@ -32,6 +32,13 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
         yield from task_mismatches(config, task)
 
 
+_TASK_HINTS = {
+    "regression": "; where the target's whole numbers are classes, say data.task: classification",
+    "classification": "; where the target's whole numbers are quantities, say data.task: regression",
+}
+"""What a data set with a ``task`` can be told."""
+
+
 def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
     """Model, loss, optimizer and metrics that are not for data of this task.
 
@@ -41,12 +48,14 @@ def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
     """
     specs = [((kind, "name"), kind, config.get(kind)) for kind in ("model", "loss", "optimizer")]
     specs += [(("metrics", i), "metric", spec) for i, spec in enumerate(config.get("metrics", []))]
+    hint = _TASK_HINTS.get(task, "") if "task" in config.get("data", {}) else ""
     for path, kind, spec in specs:
         if not spec:
             continue
         tasks = getattr(registry.lookup(kind, spec["name"]), "tasks", (task,))  # a plugin's need not say
         if task not in tasks:
-            yield Finding(path, f"{spec['name']} is for {' and '.join(tasks)}, the data are for {task}")
+            yield Finding(path, f"{spec['name']} is for {' and '.join(tasks)}, the data are for {task}{hint}")
+            hint = ""  # once is enough
 
 
 def choice_notes(config: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -66,6 +66,7 @@ class Arrays:
         """Read the file; the seed changes nothing."""
         path = find(self.path)
         arrays = read_npz(path, ("x", "y"), ("x_test", "y_test"))
+        _note_unread(path, arrays)
         if ("x_test" in arrays) != ("y_test" in arrays):
             raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
         x, x_test = (_inputs(path, name, arrays.get(name)) for name in ("x", "x_test"))
@@ -74,6 +75,8 @@ class Arrays:
         y, task, names = _targets(path, targets, self.task, len(x), self.class_names)
         if self.class_names is not None and (task != "classification" or len(self.class_names) < len(names)):
             raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(names)} classes")
+        if task == "classification" and self.class_names is None:
+            _note_missing_classes(path, y, names)
         width = x.shape[1] if x.ndim == 2 else 0
         if self.feature_names is not None and len(self.feature_names) != width:
             raise ConfigError(f"data.feature_names: {len(self.feature_names)} names for {width} columns")
@@ -195,6 +198,34 @@ def _note_layout(path: Path, x: np.ndarray) -> None:
             f"is PyTorch's layout (N, channels, height, width), store x.transpose(0, 2, 3, 1)",
             stacklevel=3,
         )
+
+
+def _note_unread(path: Path, read: Mapping[str, np.ndarray]) -> None:
+    """Say which arrays look like splits of the data and are not read."""
+    with _opened(path, path) as archive:
+        unread = [name for name in archive.members if name[:2].lower() in ("x_", "y_") and name not in read]
+    if unread:
+        warnings.warn(
+            f"{path}: {', '.join(unread[:_MAX_SHOWN])} {'is' if len(unread) == 1 else 'are'} not read, only x, y, "
+            "x_test and y_test are; data.split takes the validation split from x",
+            stacklevel=3,
+        )
+
+
+def _note_missing_classes(path: Path, targets: Sequence[np.ndarray], names: Sequence[str]) -> None:
+    """Say which classes have no sample among the first targets, those to train with."""
+    there = np.isin(np.arange(len(names)), targets[0])
+    if there.all() or not targets[0].size:
+        return
+    lacking = [names[c] for c in np.flatnonzero(~there)]
+    shown = ", ".join(lacking[:_MAX_SHOWN]) + ", ..." * (len(lacking) > _MAX_SHOWN)
+    mend = "" if there[0] else "; labels that count from 1 need y - 1"
+    few = len(lacking) == 1
+    warnings.warn(
+        f"{path}: no sample of y has the label{'' if few else 's'} {shown}, and {'it counts' if few else 'they count'} "
+        f"among the {len(names)} classes all the same{mend}",
+        stacklevel=3,
+    )
 
 
 def _inputs(path: Path, name: str, x: np.ndarray | None) -> np.ndarray | None:

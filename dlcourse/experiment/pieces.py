@@ -17,6 +17,7 @@ from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment.compatibility import mismatches
 from dlcourse.experiment.lone_values import lone_values
+from dlcourse.experiment.number_range import check_range
 from dlcourse.models.base import Model
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.evaluation import LossMetric, outputs
@@ -203,7 +204,9 @@ def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = 
     if first_batches:
         data = _shortened(data, config["train"]["batch_size"])
     model = build_model(config, data)
-    model.to(dtype=precision.use(config["precision"]))
+    dtype = precision.use(config["precision"])
+    check_range(data, dtype)
+    model.to(dtype=dtype)
     model.feature_names = data.dataset.feature_names
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     pieces = Pieces(config, backend, data, model, loss, build_metrics(config, loss))

@@ -239,3 +239,28 @@ def test_few_samples_have_the_classes_that_a_model_knows(tmp_path) -> None:
     assert data.y.tolist() == [2, 0] and data.class_names == known.class_names
     with pytest.raises(UserError, match="3 names for 5 classes|label 4"):
         Arrays(save(tmp_path, x=np.ones((2, 2)), y=np.array([4, 0]))).load_known(known)
+
+
+@pytest.mark.parametrize(
+    ("y", "y_test", "said"),
+    [
+        ([1, 2, 3, 1], None, "the label 0, and it counts among the 4 classes all the same; labels that count from 1"),
+        ([0, 4, 1, 0], None, "the labels 2, 3, and they count among the 5 classes"),
+        ([0, 1, 1, 0], [2], "the label 2, and it counts among the 3 classes all the same$"),
+        (["a", "b", "b", "a"], ["c"], "the label c, and it counts among the 3 classes all the same$"),
+    ],
+)
+def test_classes_without_a_sample_to_train_with_are_said(tmp_path, y, y_test, said):
+    test = {} if y_test is None else {"x_test": np.ones((1, 1)), "y_test": np.array(y_test)}
+    path = save(tmp_path, x=np.ones((8, 1)), y=np.array([*y, *y]), **test)
+    with pytest.warns(UserWarning, match=said):
+        load(path)
+
+
+def test_arrays_that_look_like_splits_and_are_not_read_are_said(tmp_path):
+    x, y = np.ones((4, 1)), np.array([0, 1, 0, 1])
+    with pytest.warns(UserWarning, match="x_val, y_val are not read"):
+        load(save(tmp_path, x=x, y=y, x_val=x, y_val=y, notes=x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(save(tmp_path, x=x, y=y, x_test=x, y_test=y, notes=x))
