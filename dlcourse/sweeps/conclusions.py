@@ -99,9 +99,12 @@ def group_records(settings: Sequence[Candidate]) -> list[dict[str, Any]]:
 def choose(settings: Sequence[Candidate], selection: Selection) -> tuple[int | None, int | None]:
     """Indices of the best setting and of the simplest within one standard error of it, each None where there is none.
 
-    A setting with a repetition that diverged or failed is not chosen: its mean would leave out the worst of it.
+    A setting with a repetition that diverged or failed, or in which the metric is infinite or NaN where it is a number
+    for other settings, is not chosen: its mean would leave out the worst of it.
     """
     found = [c.summaries().get(selection.key) if c.complete else None for c in settings]
+    missing = [len(c.points) - (each.n if each else 0) for c, each in zip(settings, found, strict=True)]
+    found = [summary if lacking == min(missing) else None for summary, lacking in zip(found, missing, strict=True)]
     means = [None if summary is None else summary.mean for summary in found]
     best = best_index(means, selection.higher_is_better)
     keys = [complexity(candidate.overrides, candidate.parameters) for candidate in settings]

@@ -74,3 +74,11 @@ def test_cross_validation_of_one_setting_is_an_estimate_not_a_choice():
     assert describe_choice(choice_record(settings[best], BY_MSE), None, BY_MSE) == [
         "validation mse: 1.5 ± 0.5 (mean of 2, ± standard error)"
     ]
+
+
+def test_a_setting_whose_metric_is_no_number_in_a_fold_is_not_chosen():
+    points = folds({1: [3, 3.1], 2: [0.1, 0.1]})
+    points[3].metrics["val.mse"] = None  # infinite
+    assert choose(candidates(points), BY_MSE)[0] == 0
+    points[1].metrics["val.mse"] = None  # where no setting has a number in it, the fold tells nothing
+    assert choose(candidates(points), BY_MSE)[0] == 1
