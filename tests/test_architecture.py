@@ -14,15 +14,16 @@ LEAVES = {"characters", "errors", "types", "collect", "resources", "streams", "f
 
 MAY_IMPORT = {
     "registry": set(),
+    "positional": set(),
     "signals": set(),
     "config": {"registry"},
     "records": set(),
     "backend": set(),
     "autograd": {"backend"},
     "ops": {"autograd"},
-    "nn": {"ops", "registry"},
+    "nn": {"ops", "registry", "positional"},
     "models": {"nn"},
-    "optim": {"autograd", "registry"},
+    "optim": {"autograd", "registry", "positional"},
     "data": {"backend", "registry", "config"},
     "metrics": {"backend", "registry"},
     "training": {"nn", "optim", "data", "metrics", "records", "signals", "tensorfile"},

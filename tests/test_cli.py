@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from dlcourse import __version__, cli, config, errors, registry
@@ -303,6 +304,37 @@ def test_validate(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ["sweep.yaml:9", "sweep.zip"],
         ["none.yaml", "no such file; `dlcourse list configs` shows those that come with the program"],
     ]
+
+
+def test_validate_reads_small_data_files(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("flats.csv").write_text("area,city,rent\n" + "".join(f"{i},{'xyz'[i % 3]},{2 * i}\n" for i in range(30)))
+    Path("metric.csv").write_text("area,rent\n" + "".join(f'"{i},5",{i}\n' for i in range(30)))
+    np.savez("labels.npz", x=np.ones((65, 3), "f"), y=np.arange(65) % 2)
+    rest = "optimizer: {name: sgd, lr: 0.1}\ntrain: {epochs: 1, batch_size: 32}\n"
+    csv = "data: {name: csv, path: %s, target: %s}\nmodel: linear\nloss: mse\n" + rest
+    arrays = "data: {name: arrays, path: labels.npz}\nmodel: {name: mlp, hidden: [2]}\nloss: %s\n" + rest
+    wrong = {
+        "labels.yaml": (arrays % "mse", "labels.yaml:3: loss.name: mse is for regression"),
+        "city.yaml": (csv % ("flats.csv", "city"), "city.yaml:3: loss.name: mse is for regression"),
+        "column.yaml": (csv % ("flats.csv", "price"), "flats.csv has no column 'price'"),
+        "commas.yaml": (csv % ("metric.csv", "rent"), "metric.csv, row 2: column 'area' has '0,5'"),
+    }
+    right = {
+        "right.yaml": csv % ("flats.csv", "rent"),
+        "classes.yaml": arrays % "cross_entropy",
+        "later.yaml": csv % ("not_there_yet.csv", "rent"),
+    }
+    for name, content in (*right.items(), *((name, content) for name, (content, _) in wrong.items())):
+        Path(name).write_text(content)
+    assert cli.main(["validate", *right]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert cli.main(["validate", *wrong]) == 2
+    printed = capsys.readouterr()
+    for name, (_, message) in wrong.items():
+        assert f"{name}: " in printed.out and message in printed.err, name
+    monkeypatch.setattr("dlcourse.commands.validate.MAX_FILE_BYTES", 100)  # large files are not read
+    assert cli.main(["validate", *wrong]) == 0
 
 
 def test_all_configs_of_the_course_are_valid(capsys: pytest.CaptureFixture[str]) -> None:

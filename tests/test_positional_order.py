@@ -1,5 +1,6 @@
 """Positional arguments mean what they mean in PyTorch, wherever PyTorch has the thing: nothing means something else."""
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator
 
@@ -98,3 +99,45 @@ def test_positional_arguments_come_in_pytorchs_order(name: str, ours: Callable, 
     for place, (our, their) in enumerate(zip(mine, theirs, strict=False)):
         assert our == their or any({our, their} <= same for same in SAME), f"{name}: argument {place + 1}: {their}"
     assert len(mine) <= len(theirs), f"{name}: {mine[len(theirs) :]} have to be keyword-only"
+
+
+class Own(nn.Module):
+    """A module of a user's own, with one argument."""
+
+    def __init__(self, width: int):
+        self.width = width
+
+
+@pytest.mark.parametrize(
+    ("construct", "message"),
+    [
+        (
+            lambda: nn.LSTM(3, 4, 2, True),
+            "nn.LSTM takes 3 positional arguments (input_size, hidden_size, num_layers), got 4; keyword-only: bias=, "
+            "bidirectional=, dropout=",
+        ),
+        (
+            lambda: nn.MultiHeadAttention(8, 2, 0.1),
+            "nn.MultiHeadAttention takes 2 positional arguments (dim, heads), got 3; keyword-only: causal=, dropout=",
+        ),
+        (
+            lambda: optim.SGD([nn.Linear(1, 1).weight], 0.1, 0.9, 0),
+            "optim.SGD takes 3 positional arguments (params, lr, momentum), got 4; keyword-only: nesterov=, ",
+        ),
+        (lambda: nn.CrossEntropyLoss(None), "nn.CrossEntropyLoss takes 0 positional arguments, got 1; keyword-only: "),
+        (lambda: nn.Dropout(0.5, True), "nn.Dropout takes 1 positional argument (p), got 2"),
+        (lambda: nn.ReLU(True), "nn.ReLU takes no arguments, got 1"),
+        (lambda: nn.ReLU(inplace=True), "nn.ReLU takes no arguments, got inplace"),
+        (lambda: Own(1, 2), "Own takes 1 positional argument (width), got 2"),
+    ],
+)
+def test_too_many_positional_arguments_are_named(construct: Callable, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        construct()
+    assert str(caught.value).startswith(message)
+
+
+def test_the_check_of_positional_arguments_leaves_signatures_and_copies_alone() -> None:
+    assert not inspect.signature(nn.ReLU).parameters
+    assert list(inspect.signature(nn.LSTM).parameters)[:2] == ["input_size", "hidden_size"]
+    assert copy.deepcopy(nn.Linear(2, 3)).weight.shape == (3, 2)

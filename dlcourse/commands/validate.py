@@ -1,7 +1,7 @@
-"""``dlcourse validate CONFIG ...``: everything that can be checked without reading data.
+"""``dlcourse validate CONFIG ...``: everything that can be checked at once.
 
-Data that are drawn and not read, such as spirals, are drawn, and what they and the model ask of each other is checked
-as before a run.
+Data that are drawn, such as spirals, are drawn, and small files are read; what these data and the model ask of each
+other is checked as before a run. Large files are not read, and a file that is not there is no mistake of the config.
 """
 
 import argparse
@@ -14,6 +14,9 @@ EXAMPLES = "example:\n  dlcourse validate configs/*/*.yaml\n"
 MAX_SYNTHETIC_SAMPLES = 20_000
 """Samples up to which data are drawn for the check."""
 
+MAX_FILE_BYTES = 2**20
+"""Size up to which a data file is read for the check."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="files to check, and key=value to change in each")
@@ -25,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse import config
     from dlcourse.config.rules import choice_notes
-    from dlcourse.errors import ConfigError
+    from dlcourse.errors import ConfigError, UserError
 
     changes = [text for text in args.configs if "=" in text and not os.path.exists(text)]
     wrong = 0
@@ -37,10 +40,11 @@ def main(args: argparse.Namespace) -> int:
 
                 expand(checked)
             else:
-                _check_drawn(checked)
-        except ConfigError as error:
+                _check_data(checked)
+        except UserError as error:
             wrong += 1
-            print(f"{path}: {len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}", flush=True)
+            count = len(getattr(error, "problems", [error]))
+            print(f"{path}: {count} problem{'s' if count > 1 else ''}", flush=True)
             print(error, file=sys.stderr, flush=True)
         else:
             print(f"{path}: ok")
@@ -49,10 +53,9 @@ def main(args: argparse.Namespace) -> int:
     return ConfigError.exit_code if wrong else 0
 
 
-def _check_drawn(config: Any) -> None:
-    """Raise ConfigError for what only the data show, where they need not be read."""
-    samples = config.data["data"].get("samples")
-    if not isinstance(samples, int) or samples > MAX_SYNTHETIC_SAMPLES:
+def _check_data(config: Any) -> None:
+    """Raise UserError for what only the data show, where they are quickly drawn or read."""
+    if not _quick(config.data["data"]):
         return
     from dlcourse import backend
     from dlcourse.errors import ConfigError
@@ -63,3 +66,17 @@ def _check_drawn(config: Any) -> None:
             assemble(config.data, cpu)
         except ConfigError as error:
             raise config.locate(error) from error
+
+
+def _quick(section: dict[str, Any]) -> bool:
+    """Whether a data section stands for few samples that are drawn, or for small files that are there."""
+    from dlcourse.data.files import find
+    from dlcourse.errors import DataError
+
+    if isinstance(samples := section.get("samples"), int):
+        return samples <= MAX_SYNTHETIC_SAMPLES
+    names = [name for key in ("path", "test_path") if isinstance(name := section.get(key), str)]
+    try:
+        return bool(names) and all(find(name).stat().st_size <= MAX_FILE_BYTES for name in names)
+    except DataError:
+        return False

@@ -11,6 +11,7 @@ from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype, as_dtype
 from dlcourse.errors import CheckpointError
+from dlcourse.positional import PositionalCheck
 
 __all__ = ["Module", "Parameter"]
 
@@ -22,7 +23,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(PositionalCheck):
     """Base of layers and models.
 
     Attributes that are Parameters or Modules are found by themselves, also in lists, tuples and dicts of them, one in

@@ -10,6 +10,7 @@ from dlcourse.autograd import FlatParameters, Parameter
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.scaling import OVERFLOW
 from dlcourse.errors import ArgumentError, CheckpointError
+from dlcourse.positional import PositionalCheck
 
 __all__ = ["Optimizer"]
 
@@ -20,7 +21,7 @@ def require(condition: bool, message: str) -> None:
         raise ArgumentError(message)
 
 
-class Optimizer:
+class Optimizer(PositionalCheck):
     """Base of the optimizers. A subclass names its state arrays and writes :meth:`update`.
 
     As in PyTorch: a parameter without gradient does not move, whatever momentum and weight decay say, and neither does

@@ -1,0 +1,47 @@
+"""The check of constructors for arguments by position beyond those that are in PyTorch's order."""
+
+import inspect
+from typing import Any, Self
+
+from dlcourse.errors import ArgumentTypeError
+
+__all__ = ["PositionalCheck"]
+
+
+class PositionalCheck:
+    """Base of layers and optimizers, some of whose arguments are keyword-only.
+
+    Too many arguments by position raise ArgumentTypeError, a TypeError, with the names of those that are taken by
+    position and of those that are keyword-only; Python's own message has only their number.
+    """
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        code = getattr(cls.__init__, "__code__", None)
+        limit = code.co_argcount - 1 if code else 0 if cls.__init__ is object.__init__ else len(args)
+        if len(args) > limit and not (code and code.co_flags & inspect.CO_VARARGS):
+            raise ArgumentTypeError(_message(cls, len(args), limit))
+        if options and cls.__init__ is object.__init__:
+            raise ArgumentTypeError(f"{_name(cls)} takes no arguments, got {', '.join(options)}")
+        return super().__new__(cls)
+
+
+def _message(cls: type, given: int, limit: int) -> str:
+    if cls.__init__ is object.__init__:
+        return f"{_name(cls)} takes no arguments, got {given}"
+    code = cls.__init__.__code__
+    names, count = code.co_varnames, code.co_argcount
+    positional, keyword = names[1:count], names[count : count + code.co_kwonlyargcount]
+    taken = f"takes {limit} positional argument{'' if limit == 1 else 's'}"
+    taken += f" ({', '.join(positional)})" if limit else ""
+    also = f"; keyword-only: {', '.join(f'{name}=' for name in keyword)}" if keyword else ""
+    return f"{_name(cls)} {taken}, got {given}{also}"
+
+
+def _name(cls: type) -> str:
+    """``nn.LSTM``; of a class that is not ours its own name."""
+    package, *part = cls.__module__.split(".")
+    return f"{part[0]}.{cls.__name__}" if package == "dlcourse" and part else cls.__name__
+
+
+# A class without a constructor of its own takes no arguments, and inspect.signature should say so.
+PositionalCheck.__new__.__signature__ = inspect.Signature([inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)])
