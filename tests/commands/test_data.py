@@ -27,7 +27,7 @@ def small(here, monkeypatch):
     return made
 
 
-def test_info_shows_counts_classes_channel_means_places_and_a_image(small, here, capsys):
+def test_info_shows_counts_classes_channel_means_places_and_an_image(small, here, capsys):
     tar(here / "a.tar.gz", small.files)
     assert cli.main(["data", "info", "cifar10", "path=a.tar.gz", "split.val=5"]) == 0
     out, err = capsys.readouterr()

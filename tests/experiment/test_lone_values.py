@@ -73,7 +73,7 @@ def test_what_has_no_batch_of_one_runs(overrides: dict, tmp_path: Path) -> None:
     dl.run(CONFIG, overrides=overrides, out=tmp_path, quiet=True, plots=False)
 
 
-def test_a_image_alone_has_values_enough(tmp_path: Path) -> None:
+def test_an_image_alone_has_values_enough(tmp_path: Path) -> None:
     images = {"data": {"name": "synthetic_images", "samples": 9, "classes": 3, "image_size": 8}}
     images["data"]["split"] = {"train": 1.0}
     net = {"model": {"name": "cnn", "channels": [2], "hidden": [], "kernel_size": 3, "batch_norm": True}}

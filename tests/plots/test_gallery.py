@@ -37,7 +37,7 @@ def test_images_come_in_the_order_of_a_report_at_150_dpi(tmp_path: Path) -> None
             assert image.width >= 960
 
 
-def test_a_image_carries_title_and_caption_and_no_date(tmp_path: Path) -> None:
+def test_an_image_carries_title_and_caption_and_no_date(tmp_path: Path) -> None:
     degree_sweep(tmp_path)
     plots.draw(tmp_path)
     found = {image.path.stem: image for image in gallery.images(tmp_path)}
@@ -87,7 +87,7 @@ def test_images_that_no_longer_fit_are_removed_and_others_stay(tmp_path: Path) -
     assert [(image.title, image.caption) for image in gallery.images(tmp_path)] == [("my own", "")]
 
 
-def test_a_image_that_fails_does_not_cost_the_others(
+def test_an_image_that_fails_does_not_cost_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:

@@ -188,7 +188,7 @@ def test_damaged_archives(flats: InputSpec, tmp_path: Path) -> None:
             assert "x.npz" in str(error)
 
 
-def test_a_image_with_its_channels_first_is_told_what_to_do(images: InputSpec, tmp_path: Path) -> None:
+def test_an_image_with_its_channels_first_is_told_what_to_do(images: InputSpec, tmp_path: Path) -> None:
     height, width, channels = images.in_shape
     np.savez(tmp_path / "x.npz", x=np.zeros((2, channels, height, width), np.uint8))
     with pytest.raises(UserError, match=r"PyTorch's layout\? x.transpose\(0, 2, 3, 1\)"):
@@ -205,7 +205,7 @@ def _png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [9, 2000, 12_000, 67_000, 2**31 - 1])
-def test_a_image_that_declares_another_size_is_not_unpacked(
+def test_an_image_that_declares_another_size_is_not_unpacked(
     images: InputSpec, tmp_path: Path, monkeypatch, side: int
 ) -> None:
     monkeypatch.setattr("matplotlib.image.imread", lambda *_, **__: pytest.fail("unpacked"))
