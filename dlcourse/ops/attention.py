@@ -28,18 +28,20 @@ class Attention(Function):
         self.mask, self.causal, self.dropout = mask, causal, dropout
 
     def forward(self, q: Array, k: Array, v: Array) -> Array:
-        kept = None
+        dropout_mask = None
         if self.dropout:
             shape = (*q.shape[:3], k.shape[2])
             drawn = backend.random.bernoulli(shape, 1 - self.dropout, "dropout", backend.of(q))
-            kept = drawn.astype(accumulation_dtype(q.dtype))
-            kept *= 1 / (1 - self.dropout)
-        self.q, self.k, self.v, self.kept = q, k, v, kept
-        y, self.saved = self.attend(q, k, v, self.mask, self.causal, kept)
+            dropout_mask = drawn.astype(accumulation_dtype(q.dtype))
+            dropout_mask *= 1 / (1 - self.dropout)
+        self.q, self.k, self.v, self.dropout_mask = q, k, v, dropout_mask
+        y, self.saved = self.attend(q, k, v, self.mask, self.causal, dropout_mask)
         return y
 
     def backward(self, dout: Array) -> tuple:
-        return kernels.attention_grad(dout, self.q, self.k, self.v, self.mask, self.causal, self.kept, self.saved)
+        return kernels.attention_grad(
+            dout, self.q, self.k, self.v, self.mask, self.causal, self.dropout_mask, self.saved
+        )
 
 
 class BiasedAttention(Attention):
@@ -54,8 +56,8 @@ class BiasedAttention(Attention):
         return super().forward(q, k, v)
 
     def backward(self, dout: Array) -> tuple:
-        dbias = kernels.attention_scores_grad(dout, self.v, self.kept, self.saved)
-        known = self.q, self.k, self.v, self.mask, self.causal, self.kept, self.saved
+        dbias = kernels.attention_scores_grad(dout, self.v, self.dropout_mask, self.saved)
+        known = self.q, self.k, self.v, self.mask, self.causal, self.dropout_mask, self.saved
         grads = kernels.attention_grad.reference(dout, *known)
         return *grads, unbroadcast(dbias, self.mask.shape).astype(self.mask.dtype, copy=False)
 

@@ -14,9 +14,13 @@ Pair = tuple[int, int]
 
 
 class Conv2d(Function):
-    """y[n, p, o] = b_o + sum_{t, c} w[o, t, c] x[n, s p + d t - padding, c] over the taps t of the kernel.
+    """y[n, p, o] = b[o] + sum_{t, c} w[o, t, c] x[n, q, c], q = s p + d t - padding.
 
-    dx sends dy w[t] back to every place read, dw[t] = sum dy x[...], db = sum dy.
+    p, q and t are positions (row, column) in the output, the input and the kernel; s is the stride, d the dilation;
+    outside of the image x is 0. Gradients, the sums over p in the first one where s p + d t - padding = q:
+    dx[n, q, c] = sum_{p, t, o} w[o, t, c] dy[n, p, o],
+    dw[o, t, c] = sum_{n, p} dy[n, p, o] x[n, s p + d t - padding, c],
+    db[o] = sum_{n, p} dy[n, p, o].
 
     Shapes: x (N, H, W, C), w (O, kh, kw, C / groups), b (O,), y (N, H', W', O) with
     H' = (H + 2 padding - d (kh - 1) - 1) // s + 1. (Lecture 8; LeCun et al. 1989.)

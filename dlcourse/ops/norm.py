@@ -185,7 +185,19 @@ def layer_norm(
 def group_norm(
     x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Normalize groups of channels of each sample together, over all places: x (N, ..., C). (Wu & He 2018.)"""
+    """Normalize groups of channels of each sample together; as ``torch.nn.functional.group_norm``, channels last.
+
+    y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/M) over the M = P C / G numbers of a sample's group: P positions
+    and C / G neighboring channels. The gradient is that of layer norm over these numbers. (Wu & He 2018.)
+
+    Args:
+        x: (N, ..., C).
+        num_groups: G, which divides C.
+        weight, bias: (C,); ones and zeros if left out.
+        eps: added to the variance.
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
     x = as_tensor(x)
     promotion.refuse_whole("group_norm", [x])
     channels = x.shape[-1] if x.ndim else 0
@@ -195,10 +207,10 @@ def group_norm(
             f"group_norm: expected x (N, ..., C) with C a multiple of {num_groups}, weight and bias (C,), "
             f"got {x.shape}, {weight.shape}, {bias.shape}"
         )
-    n, places = x.shape[0], x.size // max(1, x.shape[0] * channels)
+    n, positions = x.shape[0], x.size // max(1, x.shape[0] * channels)
     width = channels // num_groups
-    # One row a sample and group: (N, places, G, C/G) -> (N G, places C/G).
-    rows = x.reshape(n, places, num_groups, width).transpose(0, 2, 1, 3).reshape(n * num_groups, places * width)
+    # One row a sample and group: (N, positions, G, C/G) -> (N G, positions C/G).
+    rows = x.reshape(n, positions, num_groups, width).transpose(0, 2, 1, 3).reshape(n * num_groups, positions * width)
     centered = rows - rows.mean(axis=1, keepdims=True)
     normal = centered / ((centered * centered).mean(axis=1, keepdims=True) + eps).sqrt()
-    return normal.reshape(n, num_groups, places, width).transpose(0, 2, 1, 3).reshape(x.shape) * weight + bias
+    return normal.reshape(n, num_groups, positions, width).transpose(0, 2, 1, 3).reshape(x.shape) * weight + bias

@@ -20,15 +20,15 @@ class MaxPool2d(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        y, self.place = kernels.max_pool2d(x, *self.settings)
+        y, self.argmax = kernels.max_pool2d(x, *self.settings)
         return y
 
     def backward(self, dout: Array) -> Array:
-        return kernels.max_pool2d_grad(dout, self.place, self.shape, *self.settings)
+        return kernels.max_pool2d_grad(dout, self.argmax, self.shape, *self.settings)
 
 
 class AvgPool2d(Function):
-    """y[p] = mean over the window of x, padding counted as zeros; dx gets dy / (kh kw) at every place of the window."""
+    """y[p] = mean over the window of x, padding counted as zeros; dx gets dy / (kh kw) all over the window."""
 
     refuses_whole = True
 

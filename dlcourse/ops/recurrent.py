@@ -32,7 +32,10 @@ class Recurrent(Function):
 
 
 class RNN(Recurrent):
-    """h_t = phi(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh), phi = tanh or ReLU; da_t = phi' (dh_t + W_hh^T da_(t+1)).
+    """h_t = phi(a_t), a_t = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh, phi = tanh or ReLU.
+
+    Backward in time, from the last step: dh_t = dy_t + W_hh^T da_(t+1) and da_t = phi'(a_t) dh_t. Then
+    dx_t = W_ih^T da_t, dW_ih = sum_t da_t x_t^T, dW_hh = sum_t da_t h_(t-1)^T, db_ih = db_hh = sum_t da_t.
 
     Shapes: x (N, T, D), h0 (N, H), W_ih (H, D), W_hh (H, H), biases (H,); output (N, T, H). (Elman 1990.)
     """
@@ -52,9 +55,13 @@ class RNN(Recurrent):
 
 
 class LSTM(Function):
-    """i, f, o = sigmoid, g = tanh of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh;  c_t = f c_(t-1) + i g;  h_t = o tanh(c_t).
+    """(a_i, a_f, a_g, a_o) = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh;  i, f, o = sigmoid(a_i, a_f, a_o), g = tanh(a_g);
+    c_t = f c_(t-1) + i g;  h_t = o tanh(c_t).
 
-    dc_t = dh_t o (1 - tanh^2 c_t) + dc_(t+1) f_(t+1), and from it the gates' gradients by their derivatives.
+    Backward in time, from the last step: dh_t = dy_t + W_hh^T da_(t+1),
+    dc_t = dh_t o (1 - tanh^2 c_t) + dc_(t+1) f_(t+1), and with it
+    da_i = dc_t g i (1 - i), da_f = dc_t c_(t-1) f (1 - f), da_g = dc_t i (1 - g^2), da_o = dh_t tanh(c_t) o (1 - o).
+    Then dx_t = W_ih^T da_t, dW_ih = sum_t da_t x_t^T, dW_hh = sum_t da_t h_(t-1)^T, db_ih = db_hh = sum_t da_t.
 
     Shapes: x (N, T, D), h0 and c0 (N, H), W_ih (4H, D), W_hh (4H, H), biases (4H,); outputs (N, T, H) and the last cell
     (N, H). (Hochreiter & Schmidhuber 1997; Gers et al. 2000.)
@@ -80,8 +87,13 @@ class LSTM(Function):
 
 
 class GRU(Recurrent):
-    """r, z = sigmoid(a + b), n = tanh(a_n + r b_n), a = W_ih x_t + b_ih, b = W_hh h_(t-1) + b_hh;
-    h_t = (1 - z) n + z h_(t-1).
+    """(a_r, a_z, a_n) = W_ih x_t + b_ih, (b_r, b_z, b_n) = W_hh h_(t-1) + b_hh;
+    r = sigmoid(a_r + b_r), z = sigmoid(a_z + b_z), n = tanh(a_n + r b_n);  h_t = (1 - z) n + z h_(t-1).
+
+    Backward in time, from the last step: dh_t = dy_t + z_(t+1) dh_(t+1) + W_hh^T db_(t+1),
+    da_n = dh_t (1 - z) (1 - n^2), db_n = r da_n, da_r = db_r = da_n b_n r (1 - r),
+    da_z = db_z = dh_t (h_(t-1) - n) z (1 - z). Then dx_t = W_ih^T da_t, dW_ih = sum_t da_t x_t^T,
+    dW_hh = sum_t db_t h_(t-1)^T, db_ih = sum_t da_t, db_hh = sum_t db_t.
 
     Shapes: x (N, T, D), h0 (N, H), W_ih (3H, D), W_hh (3H, H), biases (3H,); output (N, T, H). (Cho et al. 2014, with
     the reset gate after the product, as cuDNN and PyTorch have it.)
