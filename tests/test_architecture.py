@@ -74,6 +74,19 @@ def test_the_table_names_every_part() -> None:
     assert set(MAY_IMPORT) <= parts, "the table names a part that is not there"
 
 
+def test_the_readme_draws_the_table() -> None:
+    """A part of the drawing imports only from lines below its own, and every part that is a folder is drawn."""
+    readme = Path(__file__).parents[1] / "README.md"
+    drawing = readme.read_text(encoding="utf-8").split("## How it is built")[1].split("```")[1]
+    lines = [line.split("  ")[0].split(", ") for line in drawing.strip().splitlines()]
+    row = {part: number for number, parts in enumerate(lines) for part in parts}
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - LEAVES
+    assert folders <= set(row) <= set(MAY_IMPORT), "the drawing lacks a part, or has one that is not there"
+    for part in row:
+        below = (allowed(part) - LEAVES - {part}) & set(row)
+        assert all(row[part] < row[other] for other in below), f"{part} imports from its own line or one above"
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_down(path: Path) -> None:
     part = part_of(path)
