@@ -17,6 +17,8 @@ from dlcourse.errors import ConfigError, Problem
 # Draws that repeat an earlier setting are thrown away; so many in a row mean that a finite space is used up.
 MAX_REPEATED_DRAWS = 10_000
 
+_DRAWN_ANEW = ("data.seed",)  # what resample replaces in every fit
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -42,7 +44,7 @@ def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
     Raises:
         ConfigError: an axis lists a value twice or names a path that another one names too; the lists of ``zip`` differ
             in length; a random range is empty or the space has fewer settings than ``samples``; ``resample`` is
-            combined with ``kfold``; or there is nothing to vary. All of these at once.
+            combined with ``kfold`` or ``data.seed``; or there is nothing to vary. All of these at once.
     """
     problems: list[Problem] = []
     found = list(_grid(section.get("grid") or {}, problems))
@@ -60,6 +62,9 @@ def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
                 problems.append(Problem(f"sweep.{axis.kind}", f"{path} is varied by {owners[path]} already"))
             if path == "sweep" or path.startswith("sweep."):
                 problems.append(Problem(f"sweep.{axis.kind}", "a sweep cannot vary its own section"))
+            if path in _DRAWN_ANEW and section.get("resample"):
+                message = f"{path} has no effect beside resample, which draws the training sets itself"
+                problems.append(Problem(f"sweep.{axis.kind}", f"{message}; to repeat with other draws, change seed"))
             owners.setdefault(path, axis.kind)
     if not found and not problems and not section.get("resample"):
         problems.append(Problem("sweep", "varies nothing: give grid, zip, random, kfold or resample"))

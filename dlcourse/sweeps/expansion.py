@@ -2,13 +2,13 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.errors import ConfigError, Problem
-from dlcourse.sweeps.axes import Axis, axes
+from dlcourse.sweeps.axes import Axis, axes, canonical
 
 _MAX_PROBLEMS = 20  # of those that show only where values meet; one cause can spoil a thousand points
 
@@ -40,7 +40,8 @@ def expand(config: Config) -> list[Point]:
     """The points of a config's ``sweep`` section: the product of its :func:`~dlcourse.sweeps.axes.axes`, in order.
 
     Raises:
-        ConfigError: an axis is wrong, or values that are right by themselves do not go together; names the points.
+        ConfigError: an axis is wrong, or values that are right by themselves do not go together, or two points are
+            the same experiment; names the points.
     """
     try:
         found = axes(config.data["sweep"], config.data["seed"])
@@ -55,12 +56,28 @@ def expand(config: Config) -> list[Point]:
             points.append(Point(name, overrides, replace(point, places=_places(config, point, overrides))))
         except ConfigError as error:
             problems += [Problem("sweep", f"point {name}: {p.path}: {p.message}") for p in error.problems]
+    problems += _same_experiments(points, bool(config.data["sweep"]["resample"]))
     if len(problems) > _MAX_PROBLEMS:
         more = len(problems) - _MAX_PROBLEMS
         problems[_MAX_PROBLEMS:] = [Problem("sweep", f"and {more} more of the kind")]
     if problems:
         raise config.locate(ConfigError(problems))
     return points
+
+
+def _same_experiments(points: Iterable[Point], resample: bool) -> Iterator[Problem]:
+    """Points that run what an earlier one runs, such as ``optimizer.lr`` 1 and 1.0, or ``loss: mse`` in two spellings.
+
+    With ``resample`` the data's own seed makes no difference: it draws the training sets itself.
+    """
+    first: dict[str, str] = {}
+    for point in points:
+        data = dict(point.config.data["data"])
+        if resample:
+            data.pop("seed", None)
+        same = first.setdefault(canonical({**point.config.data, "data": data}), point.id)
+        if same != point.id:
+            yield Problem("sweep", f"points {same} and {point.id} are one experiment: leave one of them out")
 
 
 def _places(config: Config, point: Config, overrides: Mapping[str, Any]) -> dict[Any, Any]:

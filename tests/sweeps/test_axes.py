@@ -81,6 +81,12 @@ def test_draws_follow_their_distribution():
         ({"grid": {"a": [1]}, "zip": {"a": [2]}}, "sweep.zip: a is varied by grid already"),
         ({"grid": {"sweep.kfold": [2, 3]}}, "a sweep cannot vary its own section"),
         ({"kfold": 5, "resample": 10}, "sweep.resample: draws new training sets"),
+        ({"grid": {"data.seed": [1, 2]}, "resample": 10}, "sweep.grid: data.seed has no effect beside resample"),
+        ({"zip": {"a": [3, 4], "data.seed": [1, 2]}, "resample": 10}, "sweep.zip: data.seed has no effect"),
+        (
+            {"random": {"samples": 2, "space": {"data.seed": [1, 2]}}, "resample": 10},
+            "sweep.random: data.seed has no effect",
+        ),
         ({}, "varies nothing"),
         ({"random": {"samples": 2, "space": {"a": {"low": 2, "high": 1}}}}, "low must be below high"),
         ({"random": {"samples": 2, "space": {"a": {"low": 0, "high": 1, "log": True}}}}, "must start above 0"),

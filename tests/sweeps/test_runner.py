@@ -301,6 +301,29 @@ def test_values_that_do_not_go_together_name_their_points(make):
     assert len(said) == 2 and "point 001-epochs=1-steps=5: train.steps: epochs and steps exclude" in said[0]
 
 
+DATA = {"name": "polynomial_curve", "samples": 30}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"grid": {"optimizer.ridge": [1, 1.0]}},
+        {"grid": {"loss": ["mse", {"name": "mse"}]}},
+        {"zip": {"seed": [0, 0], "optimizer.ridge": [1, 1.0]}},
+        {"random": {"samples": 2, "space": {"optimizer.ridge": [1, 1.0]}}},
+        {"grid": {"data": [{**DATA, "seed": 1}, {**DATA, "seed": 2}]}, "resample": 5},
+    ],
+)
+def test_two_points_that_are_one_experiment_are_refused(make, section):
+    with pytest.raises(ConfigError, match="points 00[01]-.* and 00[01]-.* are one experiment"):
+        expand(config.from_mapping(make(sweep=section)))
+
+
+def test_data_that_differ_in_their_seed_are_two_experiments_without_resample(make):
+    section = {"grid": {"data": [{**DATA, "seed": 1}, {**DATA, "seed": 2}]}}
+    assert len(expand(config.from_mapping(make(sweep=section)))) == 2
+
+
 def test_a_bad_axis_names_file_and_line(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(
