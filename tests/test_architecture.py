@@ -1,4 +1,4 @@
-"""Who may import whom: the table of the README's architecture section, held against the code."""
+"""What each part may import: the table of the README's architecture section, held against the code."""
 
 import ast
 from pathlib import Path

@@ -267,7 +267,7 @@ def test_a_mistake_in_a_component_file_is_its_authors(
     assert capsys.readouterr().err == expected
     assert cli.main(["trial", "--traceback"]) == 2
     assert "Traceback (most recent call last)" in capsys.readouterr().err
-    command(lambda args: own.forward())  # Called wrongly: whose mistake it is, nobody can say.
+    command(lambda args: own.forward())  # Called wrongly: it is unknown whose mistake it is.
     assert cli.main(["trial"]) == 1
     assert capsys.readouterr().err.endswith(
         "dlcourse: error: an error in own.py or in dlcourse: see what stands above\n"

@@ -45,7 +45,7 @@ __all__ = [
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_PROBLEMS = 100
-"""Nobody mends more at once."""
+"""Further problems are not listed: few users correct more at once."""
 LONGEST_NUMBER = 100
 """Digits; Python itself refuses to convert more than 4300."""
 

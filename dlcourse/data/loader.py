@@ -72,7 +72,7 @@ class Loader:
             self._affine = tuple(
                 backend.asarray(a, accumulation_dtype(self._dtype)) for a in (normalizer.shift, normalizer.scale)
             )
-        # Symbols are looked up, so nothing is to be scaled, nor in bytes, which are normalized batch by batch.
+        # Tokens are looked up, so nothing is to be scaled, nor in bytes, which are normalized batch by batch.
         self._passthrough = self._raw or x.dtype.kind == "i"
         lies_as = x.dtype if self._passthrough else self._dtype
         budget, size = backend.data_budget_bytes(), x.size * lies_as.itemsize

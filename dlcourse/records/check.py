@@ -84,7 +84,7 @@ def _check_record(value: Any, kind: Any, place: str) -> Any:
 def sound(value: Any, kind: Any) -> tuple[dict[str, Any], list[str]]:
     """The keys of a mapping that are as a TypedDict says, and a sentence for each that is not and is left out.
 
-    For whoever shows what there is; a key that is missing is none of their business.
+    For readers that show what there is; a key that is missing is left out.
     """
     if not isinstance(value, Mapping):
         return {}, [f"expected a mapping, got {_shown(value)}"]

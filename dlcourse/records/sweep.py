@@ -96,7 +96,7 @@ class PointState:
 
 
 class SweepFile(TypedDict, total=False):
-    """``sweep.json`` for whoever shows what there is: each point is looked at by itself."""
+    """``sweep.json`` for readers that show what there is: each point is checked by itself."""
 
     name: str
     config: dict[str, Any]

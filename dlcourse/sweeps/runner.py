@@ -206,7 +206,7 @@ def _run_points(
                 recorded.status, recorded.error = "running", None
                 recorded.folder = folder.relative(Path(task.folder))
                 progress.started(recorded)
-                # For whoever watches; a sweep of quick points need not write everything twice.
+                # For a reader that watches the file; a sweep of quick points need not write everything twice.
                 if time.monotonic() - written > _OUTDATED:
                     folder.write(state)
                     written = time.monotonic()

@@ -122,7 +122,7 @@ def link(source: Path, path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left behind; only for whoever holds the folder's lock."""
+    """Delete temporary files that a killed process left behind; the caller holds the folder's lock."""
     for path in folder.glob(f".*{TEMPORARY}"):
         path.unlink(missing_ok=True)
 

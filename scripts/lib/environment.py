@@ -116,7 +116,7 @@ def install(stamp: dict, extras: set[str]) -> dict:
 
 
 def make_venv(stamp: dict) -> dict:
-    """See to an environment that serves, and return its stamp. One that somebody else made is used, never emptied."""
+    """Find or make an environment that serves, and return its stamp. One made by other means is used, never emptied."""
     if stamp.get("ours") and stamp.get("complete") and serves(stamp) and runs(PYTHON):
         return stamp
     new = {"ours": True, "root": str(ROOT), "python": python_version(), "extras": []}

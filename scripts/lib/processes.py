@@ -1,4 +1,4 @@
-"""Processes that leave nobody behind, and lists of work that goes on in a fresh process where one breaks."""
+"""Processes that leave no child behind, and lists of work that goes on in a fresh process where one breaks."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ def in_turn(
     """Give ``items`` to a process as its last arguments; it answers each, in their order, with :func:`answer`.
 
     A process that breaks, or takes longer than ``limit`` seconds with an item (the first one's include its start),
-    costs that item alone: the rest go to a fresh process, since nobody knows what became of the device in this one.
+    costs that item alone: the rest go to a fresh process, since the state of the device in this one is unknown.
 
     Args:
         until: when to give up, on the clock of ``time.monotonic``.

@@ -140,7 +140,7 @@ def _neighbors(queries: int, references: int, width: int, k: int, metric: str) -
     return make
 
 
-PICTURES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
+IMAGES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
     (2, 5, 7, 3, 4, (3, 3), (1, 1), (1, 1), (1, 1), 1),
     (1, 8, 8, 16, 32, (3, 3), (1, 1), (1, 1), (1, 1), 1),
     (3, 9, 6, 5, 7, (1, 1), (1, 1), (0, 0), (1, 1), 1),
@@ -436,7 +436,7 @@ def _feed(
 
 
 def _windows(rng: np.random.Generator, dtype: type) -> tuple:
-    """Windows of a text that overlap, each with the symbols that follow its own."""
+    """Windows of a text that overlap, each with the tokens that follow its own."""
     windows = np.lib.stride_tricks.sliding_window_view(rng.integers(0, 9, 40), 6)
     order = rng.permutation(30)[:12]
     outs = np.zeros((3, 5), int), np.zeros((3, 5), int)
@@ -444,7 +444,7 @@ def _windows(rng: np.random.Generator, dtype: type) -> tuple:
 
 
 def _tokens(rng: np.random.Generator, dtype: type) -> tuple:
-    """Symbols and those that follow, as they are."""
+    """Tokens and those that follow, as they are."""
     samples, targets = rng.integers(0, 9, (2, 12, 5))
     order = rng.permutation(12)
     return samples, targets, order, 2, 4, None, None, None, False, 0, 0, np.zeros((3, 5), int), np.zeros((3, 5), int)
@@ -562,10 +562,10 @@ CASES: dict[str, list[Maker]] = {
         *[_equal_neighbors(metric) for metric in METRICS],
         _neighbors(0, 5, 2, 2, "l1"),
     ],
-    "conv2d": [_conv("forward", case) for case in PICTURES],
-    "conv2d_relu": [_conv("forward", case) for case in PICTURES],
-    "conv2d_input_grad": [_conv("input", case) for case in PICTURES],
-    "conv2d_weight_grad": [_conv("weight", case) for case in PICTURES],
+    "conv2d": [_conv("forward", case) for case in IMAGES],
+    "conv2d_relu": [_conv("forward", case) for case in IMAGES],
+    "conv2d_input_grad": [_conv("input", case) for case in IMAGES],
+    "conv2d_weight_grad": [_conv("weight", case) for case in IMAGES],
     "max_pool2d": [
         *(_pool(case, grad=False, place=False) for case in POOLS),
         *(_pool_of_no_numbers(case, grad=False) for case in POOLS),

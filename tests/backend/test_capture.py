@@ -21,7 +21,7 @@ def nets() -> dict[str, tuple]:
     """Nets with a batch each that need all kinds of kernels."""
     rng = np.random.default_rng(0)
     images, rows = rng.normal(size=(6, 8, 8, 3)).astype("f"), rng.normal(size=(6, 20)).astype("f")
-    symbols, following = rng.integers(0, 7, (2, 3, 5))
+    tokens, following = rng.integers(0, 7, (2, 3, 5))
     labels = rng.integers(0, 4, 6)
     dropping = [nn.Linear(20, 16), nn.GELU("tanh"), nn.Dropout(0.5), nn.Linear(16, 4)]
     return {
@@ -30,10 +30,10 @@ def nets() -> dict[str, tuple]:
         "regression": (lambda: nn.Sequential(nn.Linear(20, 4)), rows, rows[:, :4], F.mse_loss),
         "vgg": (lambda: models.VGG((8, 8, 3), 4, [4, "pool", 8]), images, labels, F.cross_entropy),
         "resnet": (lambda: models.ResNet((8, 8, 3), 4, depth=8, width=4), images, labels, F.cross_entropy),
-        "lstm": (lambda: models.CharRNN((5,), 7, hidden=6, embedding=4), symbols, following, F.cross_entropy),
-        "gru": (lambda: models.CharRNN((5,), 7, kind="gru", hidden=6), symbols, following, F.cross_entropy),
+        "lstm": (lambda: models.CharRNN((5,), 7, hidden=6, embedding=4), tokens, following, F.cross_entropy),
+        "gru": (lambda: models.CharRNN((5,), 7, kind="gru", hidden=6), tokens, following, F.cross_entropy),
         "gpt": (
-            lambda: models.GPT((5,), 7, layers=1, heads=2, width=8, dropout=0.1), symbols, following, F.cross_entropy,
+            lambda: models.GPT((5,), 7, layers=1, heads=2, width=8, dropout=0.1), tokens, following, F.cross_entropy,
         ),
     }  # fmt: skip
 

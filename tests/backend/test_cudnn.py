@@ -20,7 +20,7 @@ from dlcourse.backend.cuda import autotune, conv_cudnn, cudnn
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.conv import out_size
-from tests.backend.kernel_cases import PICTURES
+from tests.backend.kernel_cases import IMAGES
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
 on_twin = pytest.mark.skipif(ELSEWHERE, reason="cuDNN's twin belongs to the stand-in for CuPy")
@@ -33,7 +33,7 @@ KERNELS = {
     INPUT_GRAD: kernels.conv2d_input_grad,
     WEIGHT_GRAD: kernels.conv2d_weight_grad,
 }
-CASES = [case for case in PICTURES if case[0]] + [
+CASES = [case for case in IMAGES if case[0]] + [
     (2, 9, 7, 8, 12, (3, 5), (2, 3), (1, 2), (1, 1), 1),
     (3, 11, 10, 6, 9, (2, 3), (3, 1), (0, 2), (2, 3), 3),
 ]

@@ -194,7 +194,7 @@ def test_a_bias_may_lie_anywhere_and_the_choice_knows_it(offset: int, untried, d
 @pytest.mark.parametrize("rows", [1, 31, 32, 64, 1000])
 @pytest.mark.parametrize("columns", [1, 33, 70])
 def test_column_sums_are_one_kernel_for_any_number_of_blocks(rows: int, columns: int, untried, device: str) -> None:
-    """Twice with the same counters: whoever came last has set them back."""
+    """Twice with the same counters: the last block has set them back."""
     x = np.random.default_rng(0).integers(-9, 9, (rows, columns)).astype("float32")
     for _ in range(2):
         found, asked = launches(lambda array: linear.column_sums(array, None), x)

@@ -184,9 +184,9 @@ def test_a_feed_of_windows_makes_the_loaders_own_batches(shuffle: bool, device: 
     from dlcourse.data.windows import WindowSplit, make_loader
 
     place = backend.current()
-    symbols = np.random.default_rng(0).integers(0, 9, 77)
-    x, y = symbols[:70].reshape(10, 7), symbols[1:71].reshape(10, 7)
-    part = WindowSplit(x, y, np.arange(0, 70, 7), symbols)
+    tokens = np.random.default_rng(0).integers(0, 9, 77)
+    x, y = tokens[:70].reshape(10, 7), tokens[1:71].reshape(10, 7)
+    part = WindowSplit(x, y, np.arange(0, 70, 7), tokens)
     loader = make_loader(part, Normalizer(0.0, 1.0), place, "float32", 4, 3, shuffle)
     out = [place.xp.empty(shape, dtype) for shape, dtype in [
         (loader.feed.x_shape, loader.feed.x_dtype), (loader.feed.y_shape, loader.feed.y_dtype)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(ELSEWHERE, reason="launches are counted on the s
 CLASSES, STEPS = 10, 6
 DRAW = np.random.default_rng(0)
 ROWS = DRAW.normal(size=(256, 20)).astype("float32"), DRAW.integers(0, CLASSES, 256)
-PICTURES = DRAW.normal(size=(8, 8, 8, 3)).astype("float32"), DRAW.integers(0, CLASSES, 8)
+IMAGES = DRAW.normal(size=(8, 8, 8, 3)).astype("float32"), DRAW.integers(0, CLASSES, 8)
 TEXT = DRAW.integers(0, CLASSES, (4, STEPS)), DRAW.integers(0, CLASSES, (4, STEPS))
 
 LOSS = Counter(cross_entropy_float=1)
@@ -67,7 +67,7 @@ PLANS: dict[str, tuple[Callable[[], nn.Module], tuple, Callable, Counter]] = {
     ),
     "cnn, narrow": (
         lambda: CNN((8, 8, 3), CLASSES, [32], [16]),
-        PICTURES,
+        IMAGES,
         optim.Adam,
         # the convolution with its ReLU; the gradient through that with db; the weight's, in parts
         Counter(conv_forward_32_float=1, relu_bias_grad_float=1, conv_weight_grad_32_float=1, add_parts_float=1)
@@ -75,13 +75,13 @@ PLANS: dict[str, tuple[Callable[[], nn.Module], tuple, Callable, Counter]] = {
     ),
     "cnn, wide": (
         lambda: CNN((8, 8, 3), CLASSES, [40], [16]),
-        PICTURES,
+        IMAGES,
         optim.Adam,
         Counter(patches_float=2, product=2, relu_bias_grad_float=1) + WEIGHT + POOL + HEAD + ADAM,
     ),
     "cnn, normalized": (
         lambda: CNN((8, 8, 3), CLASSES, [40], [16], batch_norm=True),
-        PICTURES,
+        IMAGES,
         optim.Adam,
         Counter(patches_float=2, product=2, update_running_stats_float=1, pack_positive_float=1)
         + Counter(batch_norm_sums_float=1, batch_norm_apply_float=1)
@@ -104,7 +104,7 @@ PLANS: dict[str, tuple[Callable[[], nn.Module], tuple, Callable, Counter]] = {
         TEXT,
         optim.AdamW,
         BLOCK + BLOCK + NORM + LAST + LOSS + ADAM
-        # symbols and places: looked up and added; gradients of both, of the symbols also from the last layer
+        # tokens and places: looked up and added; gradients of both, of the tokens also from the last layer
         + Counter({"take": 1, "add": 1, "embedding_parts_float": 1, "iadd": 1, "sum": 1, "zeros": 1, "copy into": 2}),
     ),
 }  # fmt: skip

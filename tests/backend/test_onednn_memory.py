@@ -1,4 +1,4 @@
-"""What oneDNN writes: only the arrays that it was given, and a scratchpad that is large enough for whoever runs it."""
+"""What oneDNN writes: only the arrays that it was given, and a scratchpad that is large enough for each thread."""
 
 import ctypes
 import os

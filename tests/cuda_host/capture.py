@@ -45,7 +45,7 @@ class Graph:
 
 
 class Event:
-    """``cupy.cuda.Event``: done once somebody has waited, as on a device that is busy until then."""
+    """``cupy.cuda.Event``: done once a wait has ended, as on a device that is busy until then."""
 
     clock = staticmethod(time.perf_counter)
 
@@ -88,7 +88,7 @@ class Stream:
         wait("a stream")
 
     def wait_event(self, event: "Event") -> None:
-        assert event.at != -1, "an event that nobody recorded"
+        assert event.at != -1, "an event that was not recorded"
 
     def is_capturing(self) -> bool:
         return _noting is not None

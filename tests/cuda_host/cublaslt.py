@@ -127,7 +127,7 @@ class Library:
 
 @functools.cache
 def _bytes(size: int) -> type[ctypes.Array]:
-    """So much memory; kept, since a type that nobody holds is garbage in a cycle, which tests count."""
+    """So much memory; kept, since a type without a reference is garbage in a cycle, which tests count."""
     return ctypes.c_char * size
 
 

@@ -97,7 +97,7 @@ def _folder() -> Path:
 
 
 def prune(folder: Path, age: float = KEEP_FOR) -> None:
-    """Remove what nobody has used for ``age`` seconds: every change of a source leaves a library behind.
+    """Remove what was not used for ``age`` seconds: every change of a source leaves a library behind.
 
     Others may load or prune at the same moment. A library that a process has loaded stays there for it; one that goes
     between two looks was gone already; one that is about to be loaded is compiled again (:func:`_kept`).

@@ -1,7 +1,7 @@
 // CUDA's words for a C++ compiler, so that a kernel's source runs on the host: every thread of a block is a fiber, blocks
 // run one after another. At a barrier a fiber takes turns until all that still run are there; a shuffle is: write, turn,
 // read, turn. A device promises no order: every other block has its threads take turns from the last to the first, so that
-// a barrier that is missing shows, whoever should have waited. It shows what a kernel computes, on any machine; other races
+// a barrier that is missing shows, whichever thread should have waited. It shows what a kernel computes, on any machine; other races
 // and speed it cannot show.
 #pragma once
 #include <cmath>

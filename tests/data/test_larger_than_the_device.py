@@ -57,7 +57,7 @@ def test_a_buffer_is_not_overwritten_while_its_batch_may_be_read(device: str) ->
     said: list[str] = []
 
     class Told:
-        """An event that tells who waits for it."""
+        """An event that records what waits for it."""
 
         def __init__(self, name: str):
             self.name, self.at = name, 0

@@ -151,7 +151,7 @@ def test_files_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "keys", [{"kfold": {"folds": 3}}, {"stratify": True}, {"normalize": "standardize"}, {"augment": {"flip": True}}]
 )
-def test_keys_without_a_meaning_for_symbols(path: str, keys: dict) -> None:
+def test_keys_without_a_meaning_for_tokens(path: str, keys: dict) -> None:
     with pytest.raises(ConfigError, match=f"data.{next(iter(keys))}: has no meaning for a sequence"):
         data(path, **keys)
 

@@ -34,7 +34,7 @@ NET: dict[str, Any] = {
     "train": {"epochs": 20, "batch_size": 16, "log_every": 3, "clip_norm": 1.0, "l2": 1e-4, "ema": 0.9},
 }
 
-PICTURES: dict[str, Any] = {
+IMAGES: dict[str, Any] = {
     **NET,
     "name": "images",
     "data": {

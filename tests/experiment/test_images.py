@@ -10,7 +10,7 @@ from dlcourse.cli import main
 from dlcourse.data import prepare
 from dlcourse.experiment import evaluate_run, load_run, run
 
-from .samples import PICTURES, changed
+from .samples import IMAGES, changed
 
 KNN = {"model": {"name": "knn", "k": 5}, "optimizer": {"name": "closed_form"}, "loss": None, "train": {"epochs": 1}}
 
@@ -21,14 +21,14 @@ def go(config: dict, out: Path, plots: bool = False) -> Path:
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = changed(PICTURES, model={"name": "softmax"}, train={"epochs": 2})
+    config = changed(IMAGES, model={"name": "softmax"}, train={"epochs": 2})
     del config["model"]["hidden"], config["model"]["dropout"]
     return go(config, tmp_path_factory.mktemp("softmax"), plots=True)
 
 
 @pytest.fixture(scope="module")
 def neighbors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = {**PICTURES, **KNN, "metrics": ["accuracy"]}
+    config = {**IMAGES, **KNN, "metrics": ["accuracy"]}
     config["data"] = {key: value for key, value in config["data"].items() if key != "augment"}
     return go(config, tmp_path_factory.mktemp("knn"), plots=True)
 

@@ -11,7 +11,7 @@ from dlcourse.training.checkpoints.file_format import read
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.step import TrainStep
 
-from .samples import LINE, NET, PICTURES, changed, lines, same_run
+from .samples import IMAGES, LINE, NET, changed, lines, same_run
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def killed_at(monkeypatch, config: dict, out: Path, *steps: int) -> Path:
         return real(self, x, y)
 
     def nothing(*_: object) -> None:
-        """Of a killed process nobody writes down that it failed."""
+        """A killed process writes no failure down."""
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainStep, "__call__", step)
@@ -75,7 +75,7 @@ def test_before_the_first_checkpoint_it_starts_over(tmp_path: Path, monkeypatch)
 
 
 def test_augmented_images_go_on_too(tmp_path: Path, monkeypatch) -> None:
-    config = changed(PICTURES, train={"epochs": 6, "checkpoint_every": 4})
+    config = changed(IMAGES, train={"epochs": 6, "checkpoint_every": 4})
     whole = go(config, tmp_path / "whole").folder
     broken = killed_at(monkeypatch, config, tmp_path / "broken", 7, 18)
     go(None, tmp_path, resume=broken)

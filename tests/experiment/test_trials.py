@@ -11,7 +11,7 @@ from dlcourse.experiment import run
 from dlcourse.experiment.pieces import assemble
 from dlcourse.experiment.sanity_checks import one_batch
 
-from .samples import LINE, NET, PICTURES, changed, write
+from .samples import IMAGES, LINE, NET, changed, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHIPPED = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
@@ -38,7 +38,7 @@ def test_one_batch_is_learned_by_heart_without_what_holds_it_back(capsys, tmp_pa
     assert result.folder is None and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("config", [NET, PICTURES], ids=["points", "augmented images"])
+@pytest.mark.parametrize("config", [NET, IMAGES], ids=["points", "augmented images"])
 def test_it_sees_the_first_batch_only_and_always_alike(monkeypatch, config: dict) -> None:
     from dlcourse.training.step import TrainStep
 

@@ -1,4 +1,4 @@
-"""Processes that leave nobody behind; a list of work goes on where one item breaks its process."""
+"""Processes that leave no child behind; a list of work goes on where one item breaks its process."""
 
 import subprocess
 import time

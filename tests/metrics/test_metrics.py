@@ -54,7 +54,7 @@ def test_every_element_of_a_sequence_counts(name):
     assert measure(name, (outputs.reshape(3, 4, 4), labels.reshape(3, 4))) == measure(name, (outputs, labels))
 
 
-def test_perplexity_and_bits_of_equally_likely_symbols():
+def test_perplexity_and_bits_of_equally_likely_tokens():
     outputs, labels = np.zeros((5, 8), dtype=np.float32), np.arange(5)
     assert measure("perplexity", (outputs, labels)) == pytest.approx(8)
     assert measure("bits_per_character", (outputs, labels)) == pytest.approx(3)

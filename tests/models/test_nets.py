@@ -9,14 +9,14 @@ from dlcourse.errors import ShapeError, UserError
 from dlcourse.training.step import TrainStep
 
 DRAW = np.random.default_rng(0)
-PICTURES = DRAW.normal(size=(8, 16, 16, 3)).astype(np.float32)
+IMAGES = DRAW.normal(size=(8, 16, 16, 3)).astype(np.float32)
 LABELS = DRAW.integers(0, 5, 8)
 TEXT = DRAW.integers(0, 11, (4, 12))
 
 NETS = {
-    "cnn": (lambda: models.CNN((16, 16, 3), 5, channels=[4, 8], hidden=[16], batch_norm=True), PICTURES, LABELS),
-    "vgg": (lambda: models.VGG((16, 16, 3), 5, [4, "pool", 8, "pool"]), PICTURES, LABELS),
-    "resnet": (lambda: models.ResNet((16, 16, 3), 5, depth=8, width=4), PICTURES, LABELS),
+    "cnn": (lambda: models.CNN((16, 16, 3), 5, channels=[4, 8], hidden=[16], batch_norm=True), IMAGES, LABELS),
+    "vgg": (lambda: models.VGG((16, 16, 3), 5, [4, "pool", 8, "pool"]), IMAGES, LABELS),
+    "resnet": (lambda: models.ResNet((16, 16, 3), 5, depth=8, width=4), IMAGES, LABELS),
     "rnn": (lambda: models.CharRNN((12,), 11, kind="rnn", hidden=32, embedding=8), TEXT, np.roll(TEXT, -1, 1)),
     "lstm": (lambda: models.CharRNN((12,), 11, kind="lstm", hidden=32, embedding=8), TEXT, np.roll(TEXT, -1, 1)),
     "gru": (lambda: models.CharRNN((12,), 11, kind="gru", hidden=32, layers=2), TEXT, np.roll(TEXT, -1, 1)),

@@ -393,7 +393,7 @@ def test_a_sweep_whose_file_is_damaged_is_taken_up_from_its_points(make, tmp_pat
     first = quietly(make(), tmp_path)
     file = first.folder / "sweep.json"
     before = json.loads(file.read_text())
-    if content is None:  # a point less, which nobody ran out of
+    if content is None:  # one point less
         content = json.dumps({**before, "points": before["points"][1:]})
     file.write_text(content)
     again = run_sweep(resume=first.folder, plots=False)

@@ -100,7 +100,7 @@ def test_a_step_that_overflows_changes_nothing_but_the_scale(make: type, device:
 
 
 class Signs(optim.Optimizer):
-    """As somebody writes one who never heard of a loss scale."""
+    """An optimizer that does not know of a loss scale."""
 
     def __init__(self, params, lr: float):
         super().__init__(params, lr, state=("velocity",))
@@ -162,7 +162,7 @@ def test_types_have_pytorchs_names_and_a_configs(names: tuple[str, str], device:
         x = dl.tensor(np.ones((2, 3), np.float32)).to(dtype=name)
         assert x.dtype == dl.tensor([1.0], dtype=name).dtype == precision.dtype(names[1])
         assert nn.Linear(3, 2).to(dtype=name)(x).dtype == x.dtype
-    # In a process of its own: NumPy knows bfloat16 once somebody imports ml_dtypes.
+    # In a process of its own: NumPy knows bfloat16 once ml_dtypes is imported.
     code = f"from dlcourse import nn; print(nn.Linear(3, 2).to(dtype={names[0]!r}).weight.dtype)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == names[0], done.stderr

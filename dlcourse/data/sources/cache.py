@@ -77,7 +77,7 @@ class Decoded:
         return arrays
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Put the arrays there in one rename, durably; for whoever holds the :meth:`lock`.
+        """Put the arrays there in one rename, durably; the caller holds the :meth:`lock`.
 
         Raises:
             DlcourseError: they cannot be written, as on a full disk; nothing is left behind.

@@ -4,7 +4,7 @@ First both compute the loss and the gradients from the same weights, and have to
 the peer's run one after the other, so that a machine that drifts drifts under both; the ratio (peer's time / ours,
 above 1 we are faster) is the median of the rounds' ratios. Of the peer's variants (memory layouts, compiled) the
 fastest counts. The ratio of the processor times of all threads stands beside it: on a machine that others use too it
-says more, with one thread (``OMP_NUM_THREADS=1``), where nobody spins.
+says more, with one thread (``OMP_NUM_THREADS=1``), where no thread spins.
 """
 
 import argparse
@@ -44,8 +44,8 @@ def main() -> int:
     parser.add_argument("--numpy", action="store_true", help="ours with NumPy alone as a third column")
     parser.add_argument("--also", action="store_true", help="closed forms against scikit-learn, after the workloads")
     parser.add_argument("--json", type=Path, help="write all numbers here")
-    parser.add_argument("--worker", nargs=3, metavar=("WHO", "WORKLOAD", "VARIANT"), help=argparse.SUPPRESS)
-    parser.add_argument("--check", nargs=3, metavar=("WHO", "FILE", "PRECISION"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, metavar=("SIDE", "WORKLOAD", "VARIANT"), help=argparse.SUPPRESS)
+    parser.add_argument("--check", nargs=3, metavar=("SIDE", "FILE", "PRECISION"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         return work(*args.worker, seconds=args.seconds)

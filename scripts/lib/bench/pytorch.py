@@ -88,13 +88,13 @@ class Transformer(nn.Module):
 class GPT(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.symbols, self.places = nn.Embedding(65, 128), nn.Embedding(64, 128)
+        self.tokens, self.positions = nn.Embedding(65, 128), nn.Embedding(64, 128)
         self.blocks = nn.Sequential(*(Transformer() for _ in range(4)))
         self.norm = nn.LayerNorm(128)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.symbols(x) + self.places(torch.arange(x.shape[1], device=x.device))
-        return F.linear(self.norm(self.blocks(h)), self.symbols.weight)
+        h = self.tokens(x) + self.positions(torch.arange(x.shape[1], device=x.device))
+        return F.linear(self.norm(self.blocks(h)), self.tokens.weight)
 
 
 MODELS: dict[str, Callable[[], nn.Module]] = {

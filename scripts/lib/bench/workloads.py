@@ -21,7 +21,7 @@ class Workload:
     about: str
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """A batch: images or rows with labels, or symbols with the next symbols."""
+        """A batch: images or rows with labels, or tokens with the next tokens."""
         rng = np.random.default_rng(0)
         if len(self.shape) == 1 and self.classes > 10:
             return tuple(rng.integers(0, self.classes, (self.batch, *self.shape)) for _ in range(2))
@@ -29,7 +29,7 @@ class Workload:
         return x, rng.integers(0, self.classes, self.batch)
 
 
-PICTURE = (32, 32, 3)
+IMAGE = (32, 32, 3)
 VGG_LAYERS = [32, 32, "pool", 64, 64, "pool", 128, "pool"]
 
 WORKLOADS = {
@@ -37,9 +37,9 @@ WORKLOADS = {
     for w in (
         Workload("softmax", 200, (3072,), 10, "sgd", "Linear 3072-10"),
         Workload("mlp", 128, (3072,), 10, "adam", "3072-512-512-10, ReLU"),
-        Workload("cnn3", 128, PICTURE, 10, "adam", "conv 7x7 32, max pool, Linear 8192-100-10"),
-        Workload("vgg", 128, PICTURE, 10, "momentum", "3x3: 32 32 / 64 64 / 128, batch norm"),
-        Workload("resnet20", 128, PICTURE, 10, "momentum", "He et al. for CIFAR-10"),
+        Workload("cnn3", 128, IMAGE, 10, "adam", "conv 7x7 32, max pool, Linear 8192-100-10"),
+        Workload("vgg", 128, IMAGE, 10, "momentum", "3x3: 32 32 / 64 64 / 128, batch norm"),
+        Workload("resnet20", 128, IMAGE, 10, "momentum", "He et al. for CIFAR-10"),
         Workload("lstm", 64, (64,), 65, "adam", "Embedding 65-64, LSTM 256, 64 steps"),
         Workload("gpt", 64, (64,), 65, "adamw", "4 layers, 4 heads, width 128, context 64"),
     )

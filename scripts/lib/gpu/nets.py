@@ -12,7 +12,7 @@ from gpu.part import ROOT, Task
 
 Config = dict[str, Any]
 
-PICTURES = {
+IMAGES = {
     "name": "synthetic_images",
     "samples": 300,
     "classes": 5,
@@ -33,19 +33,19 @@ def nets(folder: Path) -> dict[str, Config]:
     """
     text = folder / "squares.txt"
     text.write_text(" ".join(f"{i}^2={i * i}" for i in range(1, 1200)))
-    symbols = {"name": "text", "path": str(text), "context": 12, "split": {"val": 0.1}}
+    tokens = {"name": "text", "path": str(text), "context": 12, "split": {"val": 0.1}}
     models: dict[str, tuple[Config, Config, Config]] = {
-        "softmax": ({"name": "softmax"}, PICTURES, {"name": "sgd", "lr": 0.01}),
-        "mlp": ({"name": "mlp", "hidden": [48, 32], "dropout": 0.3}, PICTURES, MOMENTUM),
+        "softmax": ({"name": "softmax"}, IMAGES, {"name": "sgd", "lr": 0.01}),
+        "mlp": ({"name": "mlp", "hidden": [48, 32], "dropout": 0.3}, IMAGES, MOMENTUM),
         "cnn": (
             {"name": "cnn", "channels": [8, 12], "hidden": [24], "batch_norm": True, "dropout": 0.2},
-            PICTURES, MOMENTUM,
+            IMAGES, MOMENTUM,
         ),
-        "resnet": ({"name": "resnet", "depth": 8, "width": 8}, PICTURES, MOMENTUM),
-        "lstm": ({"name": "char_rnn", "hidden": 24, "embedding": 12, "dropout": 0.2}, symbols, MOMENTUM),
+        "resnet": ({"name": "resnet", "depth": 8, "width": 8}, IMAGES, MOMENTUM),
+        "lstm": ({"name": "char_rnn", "hidden": 24, "embedding": 12, "dropout": 0.2}, tokens, MOMENTUM),
         "gpt": (
             {"name": "gpt", "layers": 2, "heads": 2, "width": 24, "dropout": 0.1},
-            symbols, {"name": "adamw", "lr": 1e-3},
+            tokens, {"name": "adamw", "lr": 1e-3},
         ),
     }  # fmt: skip
     return {

@@ -62,7 +62,7 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def watch_recording() -> list[Any]:
-    """A list that every recorder of steps made from now on joins; the trainer shows its own to nobody."""
+    """A list that every recorder of steps made from now on joins; the trainer does not show its own."""
     from dlcourse.backend.cuda import graph
 
     made: list[Any] = []
