@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 
 from dlcourse import backend, registry
-from dlcourse.backend import probe, random
+from dlcourse.backend import random
+from dlcourse.backend.diagnostics import probe
 
 # No test is timed: a busy machine is not an error.
 settings.register_profile("untimed", deadline=None)

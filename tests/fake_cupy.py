@@ -19,7 +19,7 @@ import cupy as real
 import cupyx  # noqa: F401 - loads while ``cupy`` is the real one; others, such as SciPy, ask for it later
 import numpy as np
 
-from dlcourse.backend import probe
+from dlcourse.backend.diagnostics import probe
 from tests.cuda_host import capture, cublaslt
 from tests.cuda_host.module import RawModule
 

@@ -102,10 +102,10 @@ def clone(tmp_path: Path) -> Clone:
     root = tmp_path / "a clone"  # with a space on purpose
     shutil.copytree(ROOT / "scripts", root / "scripts")
     shutil.copy(ROOT / "pyproject.toml", root)
-    (root / "dlcourse" / "backend").mkdir(parents=True)
     # No driver here, whatever machine this is; a test that wants one puts an nvidia-smi into the path.
-    driver = (ROOT / "dlcourse" / "backend" / "driver.py").read_text()
-    (root / "dlcourse" / "backend" / "driver.py").write_text(driver.replace("libcuda", "no-such-library"))
+    driver = Path("dlcourse", "backend", "diagnostics", "driver.py")
+    (root / driver).parent.mkdir(parents=True)
+    (root / driver).write_text((ROOT / driver).read_text().replace("libcuda", "no-such-library"))
     (root / CONFIG).parent.mkdir()
     (root / CONFIG).touch()
     caller = tmp_path / "elsewhere"

@@ -2,7 +2,7 @@
 
 On the CPU every run does, on one machine with one number of threads. Kernels for the GPU sum in a fixed order too; what
 is left is cuBLAS, which chooses the workspace of a matrix product, and with it the order of its sums, as memory allows,
-and the choice of a way by the clock (``cuda/choice.py``: our own convolution or cuDNN's, attention by blocks or by
+and the choice of a way by the clock (``cuda/autotune.py``: our own convolution or cuDNN's, attention by blocks or by
 products), which is not made then.
 """
 

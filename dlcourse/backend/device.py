@@ -84,7 +84,7 @@ def get(name: str = "auto") -> Backend:
     if match[1] == "cpu":
         return CPU
     # Imported here: the probe looks for CuPy, and a run on the CPU should not pay for that.
-    from dlcourse.backend import probe
+    from dlcourse.backend.diagnostics import probe
 
     status = probe.cuda_status()
     if not status.usable:

@@ -15,7 +15,7 @@ def main(args: argparse.Namespace) -> int:
     import dataclasses
     import json
 
-    from dlcourse.backend import inspection
+    from dlcourse.backend.diagnostics import inspection
 
     report = inspection.inspect()
     print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else render(report))
@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
 def render(report) -> str:
     """The report as a table: a mark, a name, what was found; below a lack, the command that mends it.
 
-    ``report`` is a :class:`dlcourse.backend.inspection.Report`.
+    ``report`` is a :class:`dlcourse.backend.diagnostics.inspection.Report`.
     """
     width = max(len(check.name) for check in (*report.cpu, *report.cuda))
     lines = []

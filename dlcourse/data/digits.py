@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dlcourse.backend.probe import install_command
+from dlcourse.backend.diagnostics.probe import install_command
 from dlcourse.data.dataset import Dataset, Task
 from dlcourse.errors import DlcourseError
 from dlcourse.registry import register

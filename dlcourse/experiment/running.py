@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse import backend
-from dlcourse.backend import probe
+from dlcourse.backend.diagnostics import probe
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import MissingDataError, looking_in

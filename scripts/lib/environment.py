@@ -273,8 +273,8 @@ def runs(python: Path) -> bool:
 
 
 def load_driver() -> ModuleType:
-    """``dlcourse/backend/driver.py`` by its path: it needs nothing, and the package is not installed yet."""
-    spec = importlib.util.spec_from_file_location("driver", ROOT / "dlcourse" / "backend" / "driver.py")
+    """``backend/diagnostics/driver.py`` by its path: it needs nothing, and the package is not installed yet."""
+    spec = importlib.util.spec_from_file_location("driver", ROOT / "dlcourse" / "backend" / "diagnostics" / "driver.py")
     module = sys.modules["driver"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

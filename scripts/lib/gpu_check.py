@@ -97,7 +97,7 @@ def main() -> int:
 
 def has_gpu() -> bool:
     """In a process of its own: a broken driver may end it."""
-    code = "import sys; from dlcourse.backend import probe; sys.exit(not probe.cuda_status().usable)"
+    code = "import sys; from dlcourse.backend.diagnostics import probe; sys.exit(not probe.cuda_status().usable)"
     try:
         return run(python("-c", code), 60, quiet=True, cwd=ROOT).returncode == 0
     except subprocess.TimeoutExpired:

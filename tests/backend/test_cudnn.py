@@ -15,9 +15,10 @@ import pytest
 import dlcourse as dl
 from dlcourse import backend, nn, optim
 from dlcourse import functional as F
-from dlcourse.backend import cudnn_check, determinism, precision, random
+from dlcourse.backend import determinism, precision, random
 from dlcourse.backend.cuda import autotune, conv_cudnn, cudnn
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
+from dlcourse.backend.diagnostics import cudnn_check
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.conv import out_size
 from tests.backend.kernel_cases import IMAGES

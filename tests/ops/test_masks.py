@@ -6,7 +6,7 @@ import pytest
 from dlcourse import backend
 from dlcourse import functional as F
 from dlcourse.autograd import Tensor, tensor
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.kernels import activation as activation_kernels
 from dlcourse.errors import ShapeError
 

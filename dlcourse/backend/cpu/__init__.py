@@ -1,5 +1,5 @@
 """Overrides that make the CPU fast; each module is imported when the first kernel meets a NumPy array."""
 
-from dlcourse.backend import memory
+from dlcourse.backend.cpu import memory
 
 memory.disable_malloc_trim()

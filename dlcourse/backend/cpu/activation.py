@@ -9,15 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import activation_onednn
+from dlcourse.backend.cpu import activation_onednn, threads
 from dlcourse.backend.cpu.finite import finite
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.special import normal_cdf
-from dlcourse.backend.memory import scratch
 
 SCALE, CUBIC = kernels.SCALE, kernels.CUBIC
 PIECE_BYTES = 1 << 18

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import attention_onednn
+from dlcourse.backend.cpu import attention_onednn, threads
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.memory import scratch
 
 PIECE_BYTES = 1 << 18
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.conv import out_size
 

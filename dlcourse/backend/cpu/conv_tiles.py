@@ -10,10 +10,10 @@ import math
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from dlcourse.backend import threads
+from dlcourse.backend.cpu import threads
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.conv import out_size
-from dlcourse.backend.memory import scratch
 
 Pair = tuple[int, int]
 TILE_BYTES = 3 << 18

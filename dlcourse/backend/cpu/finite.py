@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from dlcourse.backend import threads
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.device import Array
 
 

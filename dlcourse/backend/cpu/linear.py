@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import activation_onednn, linear_onednn
+from dlcourse.backend.cpu import activation_onednn, linear_onednn, threads
 from dlcourse.backend.cpu.activation import relu_grad_by_choice
 from dlcourse.backend.cpu.sums import row_sums
 from dlcourse.backend.device import Array

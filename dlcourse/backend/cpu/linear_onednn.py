@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from ctypes import c_char, c_float, c_int64, c_void_p
 
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 
 MIN_WORK = 1 << 16

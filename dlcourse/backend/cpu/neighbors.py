@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from dlcourse.backend import threads
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import neighbors as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.neighbors import nearest_euclidean
+from dlcourse.backend.kernels.nearest_euclidean import nearest_euclidean
 
 PIECE_BYTES = 1 << 18
 

@@ -7,15 +7,14 @@ Each block gives its own sums, added in the order of the blocks: the result does
 
 import numpy as np
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import norm_onednn
+from dlcourse.backend.cpu import norm_onednn, threads
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.cpu.select import select
 from dlcourse.backend.cpu.statistics import statistics
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.grad_buffers import copy_into
-from dlcourse.backend.memory import scratch
 
 BLOCK_BYTES = 1 << 18
 WIDE = 1024

@@ -10,7 +10,7 @@ from ctypes import c_float, c_uint
 
 import numpy as np
 
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 
 GIVEN, AFFINE, RELU = 1, 2 | 4, 8

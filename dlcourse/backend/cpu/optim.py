@@ -9,13 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import optim_onednn
+from dlcourse.backend.cpu import optim_onednn, threads
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as reference
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.scaling import counted, skips
-from dlcourse.backend.memory import scratch
 
 CHUNK_BYTES = 1 << 19
 

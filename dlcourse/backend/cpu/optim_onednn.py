@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 
 MIN_SIZE = 1 << 14

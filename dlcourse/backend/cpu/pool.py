@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import pool_onednn
+from dlcourse.backend.cpu import pool_onednn, threads
 from dlcourse.backend.cpu.finite import finite
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pool as kernels
 from dlcourse.backend.kernels.conv import out_size, pad, taps
-from dlcourse.backend.memory import scratch
 
 Pair = tuple[int, int]
 BLOCK_BYTES = 1 << 18

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.conv import out_size

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import recurrent_onednn
+from dlcourse.backend.cpu import recurrent_onednn, threads
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
-from dlcourse.backend.memory import scratch
 
 MIN_WORK = 1 << 21
 """Multiplications of all steps below which one thread does it alone."""

@@ -9,7 +9,7 @@ from ctypes import c_uint, c_void_p
 
 import numpy as np
 
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 
 FORWARDS, FLAGS = 1, c_uint(0)

@@ -6,10 +6,10 @@ NumPy's ``where`` asks at each element, and with a mask like a ReLU's the proces
 
 import numpy as np
 
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import select as kernels
-from dlcourse.backend.memory import scratch
 
 WHOLE = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 

@@ -7,9 +7,9 @@ the rows.
 
 import numpy as np
 
-from dlcourse.backend import threads
+from dlcourse.backend.cpu import threads
+from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
-from dlcourse.backend.memory import scratch
 
 BLOCK_BYTES, ROWS = 1 << 21, 1 << 10
 WIDE = 1 << 11

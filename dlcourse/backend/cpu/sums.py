@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from dlcourse.backend import threads
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import sums as kernels

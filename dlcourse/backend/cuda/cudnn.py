@@ -46,7 +46,7 @@ MAX_ALGORITHMS = 3
 """Of each setting, in the order in which cuDNN recommends them."""
 ALIGNMENT = 16
 """Bytes that the kernels for channels-last arrays load at once."""
-CHECK = Path(__file__).parents[1] / "cudnn_check.py"
+CHECK = Path(__file__).parents[1] / "diagnostics" / "cudnn_check.py"
 TIMEOUT = 60.0
 """Seconds for the check; it takes half of one."""
 

@@ -3,7 +3,7 @@
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import neighbors as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.neighbors import nearest_euclidean
+from dlcourse.backend.kernels.nearest_euclidean import nearest_euclidean
 
 
 @override(kernels.nearest, "cuda")

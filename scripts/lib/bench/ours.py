@@ -8,7 +8,8 @@ from workloads import VGG_LAYERS, Workload
 
 from dlcourse import models, nn, optim
 from dlcourse.autograd import Tensor
-from dlcourse.backend import onednn, random
+from dlcourse.backend import random
+from dlcourse.backend.cpu import onednn
 from dlcourse.training.step import TrainStep
 
 

@@ -7,7 +7,7 @@ from processes import last_line, python, run
 from gpu.part import Outcome, Task
 
 CODE = (
-    "import dataclasses, json; from dlcourse.backend import inspection; "
+    "import dataclasses, json; from dlcourse.backend.diagnostics import inspection; "
     "print(json.dumps(dataclasses.asdict(inspection.inspect())))"
 )
 

@@ -2,7 +2,7 @@
 
 ``cuda_status`` is quick (no process started, no kernel compiled) and never raises: CuPy without a GPU, a GPU without
 CuPy and a driver too old for the CuPy that is installed are ordinary answers, each with its reason and the command that
-mends it. The thorough check, which compiles and runs, is ``dlcourse.backend.inspection``.
+mends it. The thorough check, which compiles and runs, is ``dlcourse.backend.diagnostics.inspection``.
 """
 
 import functools
@@ -15,7 +15,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlcourse.backend import driver
+from dlcourse.backend.diagnostics import driver
 
 # The CuPy packages by the CUDA version they are built for: an extra of pyproject.toml each.
 CUPY_PACKAGES = {12: "cupy-cuda12x", 13: "cupy-cuda13x"}

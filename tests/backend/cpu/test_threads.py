@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from dlcourse.backend import threads
-from dlcourse.backend.cpu import conv_onednn, conv_tiles, norm_onednn
+from dlcourse.backend.cpu import conv_onednn, conv_tiles, norm_onednn, threads
 from dlcourse.backend.kernels import all_kernels
 from tests.backend.kernel_cases import CASES, complete
 

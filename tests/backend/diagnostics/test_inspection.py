@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dlcourse import backend
-from dlcourse.backend import cuda_check, driver, inspection, probe
+from dlcourse.backend.diagnostics import cuda_check, driver, inspection, probe
 from dlcourse.commands import devices
 
 GOOD = 'print(\'{"step": "CuPy"}\'); print(\'{"step": "CuPy", "ok": true, "detail": "version 14.2.0"}\', flush=True); '

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcourse.backend import driver
+from dlcourse.backend.diagnostics import driver
 
 
 class FakeLibrary:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dlcourse.backend import driver, probe
+from dlcourse.backend.diagnostics import driver, probe
 
 H100 = driver.Gpu("NVIDIA H100", 80 << 30, (9, 0))
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from dlcourse.backend import driver, onednn, probe, threads
+from dlcourse.backend.cpu import onednn, threads
 from dlcourse.backend.cuda import cudnn
-from dlcourse.backend.cuda_check import NEEDS, STEPS
+from dlcourse.backend.diagnostics import driver, probe
+from dlcourse.backend.diagnostics.cuda_check import NEEDS, STEPS
 
 CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
 TIMEOUT = 120.0

@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from dlcourse.backend import onednn
-from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn, recurrent_onednn
+from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn, onednn, recurrent_onednn
 from dlcourse.backend.kernels import activation, conv, norm, recurrent
 
 needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed (extra cpu)")
@@ -98,7 +97,7 @@ def test_inputs_that_are_views_are_read_as_they_are() -> None:
 def test_switched_off_everything_goes_on() -> None:
     program = """
 import numpy as np
-from dlcourse.backend import onednn
+from dlcourse.backend.cpu import onednn
 from dlcourse.backend.kernels import conv
 assert not onednn.available() and onednn.version() is None
 print(conv.conv2d(np.ones((1, 3, 3, 1), "f"), np.ones((1, 3, 3, 1), "f"), None, (1, 1), (0, 0), (1, 1), 1).item())
@@ -118,7 +117,7 @@ def test_a_forked_process_computes_without_it() -> None:
     """GNU OpenMP's threads do not survive a fork; a primitive in the child would wait for them forever."""
     program = """
 import os, numpy as np
-from dlcourse.backend import onednn, threads
+from dlcourse.backend.cpu import onednn, threads
 from dlcourse.backend.kernels import activation, conv, norm, recurrent
 x, w = np.ones((8, 32, 32, 8), "f"), np.ones((8, 3, 3, 8), "f")
 def step():

@@ -1,0 +1,1 @@
+"""What this machine has: behind the device ``auto``, and behind ``dlcourse devices``."""
