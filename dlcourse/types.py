@@ -17,8 +17,11 @@ Count = Annotated[int, Ge(1), Le(MAX_COUNT)]
 NonNegativeInt = Annotated[int, Ge(0), Le(MAX_COUNT)]
 """A whole number of at least zero."""
 
-Seed = Annotated[int, Ge(0)]
-"""A whole number of at least zero, of any size."""
+MAX_SEED = 2**64 - 1
+"""The generator's key is one 64-bit word: a larger seed would draw what a smaller one draws."""
+
+Seed = Annotated[int, Ge(0), Le(MAX_SEED)]
+"""A whole number of at least zero that 64 bits hold."""
 
 Depth = Annotated[int, Ge(1), Le(1000)]
 """How many layers stand above each other."""

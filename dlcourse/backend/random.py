@@ -20,6 +20,7 @@ from dlcourse.backend import memory
 from dlcourse.backend.device import Array, Backend, current
 from dlcourse.backend.device_counter import DeviceCounter
 from dlcourse.backend.kernels.random import philox_bits
+from dlcourse.errors import ArgumentError
 
 _WORD = 2**64 - 1
 
@@ -57,8 +58,19 @@ def purpose_hash(purpose: str) -> int:
 
 
 def manual_seed(seed: int) -> None:
-    """Start all draws anew from this seed (any integer)."""
-    _stream.start(int(seed) & _WORD)
+    """Start all draws anew from this seed, a whole number of 64 bits: -1 is 2**64 - 1, as in PyTorch.
+
+    Raises:
+        ArgumentError: it has more bits, so it would draw what another seed draws.
+    """
+    _stream.start(_word(seed))
+
+
+def _word(seed: int) -> int:
+    """The seed as a word without sign."""
+    if not -(2**63) <= int(seed) <= _WORD:
+        raise ArgumentError(f"seed: expected a whole number from -2**63 to 2**64 - 1, got {seed}")
+    return int(seed) & _WORD
 
 
 def seed() -> int:
@@ -89,7 +101,7 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     """NumPy's generator on the host, a function of its three arguments alone."""
     # The last counter word keeps these draws apart from the device's, whatever purpose names they share.
     # uint64 arrays, because NumPy turns a list of mixed large and small numbers into floats.
-    key = np.array([int(seed) & _WORD, purpose_hash(purpose)], dtype=np.uint64)
+    key = np.array([_word(seed), purpose_hash(purpose)], dtype=np.uint64)
     counter = np.array([0, 0, int(step) & _WORD, 1], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
@@ -141,7 +153,7 @@ def next_place(purpose: str) -> tuple[int, int, int, int]:
 def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:
     """Random 32-bit words (count,) uint32, drawn on the device, a function of (seed, purpose, step) alone."""
     out = (backend or current()).xp.empty(count, dtype="uint32")
-    philox_bits(out, int(seed) & _WORD, purpose_hash(purpose), 0, int(step) & _WORD)
+    philox_bits(out, _word(seed), purpose_hash(purpose), 0, int(step) & _WORD)
     return out
 
 

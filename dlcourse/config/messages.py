@@ -28,10 +28,10 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "dataclass_type": "a mapping",
     "none_required": "null",
-    "greater_than": "{number} above {gt:g}",
-    "greater_than_equal": "{number} of at least {ge:g}",
-    "less_than": "{number} below {lt:g}",
-    "less_than_equal": "{number} of at most {le:g}",
+    "greater_than": "{number} above {gt}",
+    "greater_than_equal": "{number} of at least {ge}",
+    "less_than": "{number} below {lt}",
+    "less_than_equal": "{number} of at most {le}",
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
     "string_too_short": "text of at least {min_length} characters",
@@ -147,8 +147,15 @@ def _expected(error: ErrorDetails) -> str:
         return re.sub(r"'([\w.:-]+)'", r"\1", context["expected"])
     if kind in _EXPECTED:
         whole = any(isinstance(bound, int) for bound in context.values())
-        return _EXPECTED[kind].format(number="a whole number" if whole else "a number", **context)
+        bounds = {name: _number(value) for name, value in context.items()}
+        return _EXPECTED[kind].format(number="a whole number" if whole else "a number", **bounds)
     return error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def _number(value: Any) -> str:
+    """A bound in few digits, or in all where these are another number."""
+    short = f"{value:g}" if isinstance(value, int | float) else str(value)
+    return str(value) if isinstance(value, int) and float(short) != value else short
 
 
 def _hint(errors: list[ErrorDetails], value: Any) -> str:

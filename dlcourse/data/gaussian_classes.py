@@ -10,7 +10,7 @@ from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_samples
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
-from dlcourse.types import Count, NonNegative
+from dlcourse.types import Count, NonNegative, Seed
 
 
 @register("data", "gaussian_classes")
@@ -39,7 +39,7 @@ class GaussianClasses:
         ((1.5, -0.8), (-0.8, 0.8)),
     )
     priors: tuple[NonNegative, ...] | None = None
-    seed: int | None = None
+    seed: Seed | None = None
 
     def __post_init__(self) -> None:
         classes = len(self.means)

@@ -7,7 +7,7 @@ from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_samples
 from dlcourse.registry import register
-from dlcourse.types import Count, Positive
+from dlcourse.types import Count, Positive, Seed
 
 
 @register("data", "gaussian_samples")
@@ -27,7 +27,7 @@ class GaussianSamples:
     samples: Count = 10
     mean: float = 0.0
     sigma: Positive = 1.0
-    seed: int | None = None
+    seed: Seed | None = None
 
     def load(self, seed: int) -> Dataset:
         """Draw the samples: x and y are both of them, (m, 1)."""

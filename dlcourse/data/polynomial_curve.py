@@ -10,7 +10,7 @@ from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_range, check_samples
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
-from dlcourse.types import Count, NonNegative
+from dlcourse.types import Count, NonNegative, Seed
 
 
 @register("data", "polynomial_curve")
@@ -40,7 +40,7 @@ class PolynomialCurve:
     x_range: tuple[float, float] = (0.0, 1.0)
     test_range: tuple[float, float] | None = None
     test_samples: Count | None = None
-    seed: int | None = None
+    seed: Seed | None = None
 
     def __post_init__(self) -> None:
         if not len(self.coefficients):

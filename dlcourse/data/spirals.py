@@ -9,7 +9,7 @@ from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_samples
 from dlcourse.registry import register
-from dlcourse.types import Classes, Count, NonNegative, Positive
+from dlcourse.types import Classes, Count, NonNegative, Positive, Seed
 
 
 @register("data", "spirals")
@@ -33,7 +33,7 @@ class Spirals:
     classes: Classes = 3
     turns: Positive = 1.0
     noise: NonNegative = 0.03
-    seed: int | None = None
+    seed: Seed | None = None
 
     def load(self, seed: int) -> Dataset:
         """Draw the samples: x (N, 2), y (N,)."""

@@ -9,7 +9,7 @@ from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_samples
 from dlcourse.registry import register
-from dlcourse.types import Classes, Count, Fraction, NonNegative, NonNegativeInt
+from dlcourse.types import Classes, Count, Fraction, NonNegative, NonNegativeInt, Seed
 
 _CHUNK = 1024  # images drawn at a time: the noise in floating point never exists for all
 _AMPLITUDE = 50.0  # root mean square of a pattern at full contrast, in gray levels
@@ -44,7 +44,7 @@ class SyntheticImages:
     noise: NonNegative = 40.0
     negatives: Fraction = 0.3
     shift: NonNegativeInt = 3
-    seed: int | None = None
+    seed: Seed | None = None
 
     def load(self, seed: int) -> Dataset:
         """Draw the images: x (N, H, W, C) uint8, y (N,)."""

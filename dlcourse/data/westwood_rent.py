@@ -9,7 +9,7 @@ from dlcourse.backend.random import generator
 from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.parameters import check_range, check_samples
 from dlcourse.registry import register
-from dlcourse.types import Count, NonNegative
+from dlcourse.types import Count, NonNegative, Seed
 
 
 @register("data", "westwood_rent")
@@ -33,7 +33,7 @@ class WestwoodRent:
     intercept: float = -300.0
     noise: NonNegative = 300.0
     area_range: tuple[float, float] = (500.0, 1400.0)
-    seed: int | None = None
+    seed: Seed | None = None
 
     def __post_init__(self) -> None:
         check_range("area_range", self.area_range)

@@ -8,7 +8,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-_MAX_INT = 2**63
+_MIN_INT, _MAX_INT = -(2**63), 2**64 - 1  # of the types of 64 bits; a seed may fill one without sign
 _WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", type(None): "null"}
 
 
@@ -119,9 +119,9 @@ def _is(value: Any, kind: Any) -> bool:
     if kind is float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return abs(value) < _MAX_INT if isinstance(value, int) else math.isfinite(value)
+        return _MIN_INT <= value <= _MAX_INT if isinstance(value, int) else math.isfinite(value)
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_INT
+        return isinstance(value, int) and not isinstance(value, bool) and _MIN_INT <= value <= _MAX_INT
     return isinstance(value, kind)
 
 
@@ -138,6 +138,6 @@ def _shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    if isinstance(value, int) and abs(value) >= _MAX_INT:
+    if isinstance(value, int) and not _MIN_INT <= value <= _MAX_INT:
         return "a number of many digits"
     return json.dumps(value)[:60]

@@ -6,6 +6,7 @@ import pytest
 from dlcourse import backend
 from dlcourse.backend import random
 from dlcourse.backend.kernels.random import philox_bits
+from dlcourse.errors import ArgumentError
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000])
@@ -45,6 +46,20 @@ def test_words_are_a_function_of_their_arguments(device: str) -> None:
     np.testing.assert_array_equal(random.words(1000, 3, "a", 5, backend.get("cpu")), first)
     for other in [(4, "a", 5), (3, "b", 5), (3, "a", 6), (-3, "a", 5)]:
         assert (backend.to_host(random.words(1000, *other)) == first).sum() < 3
+
+
+def test_two_seeds_within_64_bits_draw_two_things(device: str) -> None:
+    seeds = [0, 1, 2**32 + 1, 2**53 + 1, 2**53 + 2, 2**63 - 1, 2**63, 2**64 - 1]
+    assert len({backend.to_host(random.words(64, seed, "a")).tobytes() for seed in seeds}) == len(seeds)
+    assert len({random.generator(seed, "a").random() for seed in seeds}) == len(seeds)
+    assert random.generator(-1, "a").random() == random.generator(2**64 - 1, "a").random()  # as in PyTorch
+
+
+@pytest.mark.parametrize("seed", [2**64, 2**64 + 1, -(2**63) - 1])
+def test_a_seed_of_more_bits_is_refused(seed: int) -> None:
+    for draw in (random.manual_seed, lambda s: random.generator(s, "a"), lambda s: random.words(4, s, "a")):
+        with pytest.raises(ArgumentError, match=f"from -2\\*\\*63 to 2\\*\\*64 - 1, got {seed}"):
+            draw(seed)
 
 
 def test_draws_depend_on_seed_purpose_step_and_order(device: str) -> None:

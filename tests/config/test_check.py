@@ -162,6 +162,7 @@ CASES = [
     ("name", "a\n", "expected at most 100 letters, digits,"),
     ("name", 3, "expected text, got 3: put it in quotes"),
     ("seed", -1, "expected a whole number of at least 0, got -1"),
+    ("seed", 2**64, "expected a whole number of at most 18446744073709551615, got 18446744073709551616"),
 ]
 
 

@@ -5,6 +5,7 @@ import time
 import pytest
 
 import dlcourse as dl
+from dlcourse import experiment
 from dlcourse.backend import memory
 from dlcourse.errors import ArgumentError, ConfigError
 from dlcourse.nn import init
@@ -33,6 +34,11 @@ BASE = {
         ({"data": {"name": "spirals", "classes": 10**9}}, "data.classes: expected a whole number of at most 10000"),
         ({"model": {"name": "mlp", "hidden": [10**6, 10**7]}}, "model: a layer of 10000000 x 1000000 = 10,000,000,0"),
         ({"model": {"name": "mlp", "hidden": [10**12]}}, "model: a layer of 1000000000000 x 2 = 2,000,000,000"),
+        ({"seed": 2**64 + 1}, "seed: expected a whole number of at most 18446744073709551615"),
+        (
+            {"data": {"name": "spirals", "seed": 2**64}},
+            "data.seed: expected a whole number of at most 184467440737095516",
+        ),
         ({"train": {"steps": 10**15}}, "train.steps: expected a whole number of at most 1e+12"),
         ({"train": {"log_every": 10**15}}, "train.log_every: expected a whole number of at most 1e+12"),
     ],
@@ -50,6 +56,12 @@ def test_the_memory_of_training_is_counted_too(tmp_path, monkeypatch) -> None:
     hidden = {"model": {"name": "mlp", "hidden": [2500, 2500, 2500]}}
     with pytest.raises(ConfigError, match="model: training 12,520,003 parameters would take 143 MiB"):
         dl.run(BASE | hidden, out=tmp_path, quiet=True)
+
+
+def test_the_run_of_the_largest_seed_can_be_read_again(tmp_path) -> None:
+    result = dl.run(BASE | {"seed": 2**64 - 1}, out=tmp_path, quiet=True, plots=False)
+    assert experiment.load_run(result.folder).config.data["seed"] == 2**64 - 1
+    assert dl.run(resume=result.folder, overrides={"train.steps": 3}, quiet=True, plots=False).status == "done"
 
 
 def test_large_counts_that_cost_nothing_are_fine(tmp_path) -> None:

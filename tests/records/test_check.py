@@ -28,6 +28,13 @@ def test_what_is_right_comes_back_and_unknown_keys_are_kept_where_they_can_be() 
     assert check({"sizes": {}, "name": "", "parts": [], "anything": {"a": [1]}}, Whole).anything == {"a": [1]}
 
 
+@pytest.mark.parametrize("size", [2**63, 2**64 - 1, -(2**63)])
+def test_a_whole_number_of_64_bits_is_read(size: int) -> None:
+    assert check({"size": size}, Part) == {"size": size}
+    with pytest.raises(Wrong, match="a number of many digits"):
+        check({"size": 4 * size}, Part)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
