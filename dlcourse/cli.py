@@ -90,9 +90,9 @@ def _run_safely(argv: list[str]) -> int:
     except Exception as error:  # the last resort: a plugin's code, and an error of ours, may raise anything
         if _out_of_memory(error):
             return _fail(f"out of memory: {error}", 1, show_traceback)
-        place = _in_a_plugin(error)
-        if place is not None:
-            return _fail(f"{place}: {type(error).__name__}: {error}", UserError.exit_code, show_traceback)
+        location = _in_a_plugin(error)
+        if location is not None:
+            return _fail(f"{location}: {type(error).__name__}: {error}", UserError.exit_code, show_traceback)
         blame = "this is an error in dlcourse itself; please report it with what stands above"
         if plugins():
             blame = f"an error in {', '.join(map(os.path.relpath, plugins()))} or in dlcourse: see what stands above"
@@ -165,7 +165,7 @@ def _unknown_command(name: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are ours, with the nearest option, and whose options stand in any place."""
+    """An ArgumentParser whose errors are ours, with the nearest option, and whose options stand anywhere."""
 
     def __init__(self, **settings: Any):
         super().__init__(**settings, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)

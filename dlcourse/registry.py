@@ -308,7 +308,7 @@ def plugin_sources() -> dict[Path, bytes]:
 
 @contextlib.contextmanager
 def plugin_replaced(path: Path, other: Path) -> Iterator[None]:
-    """Inside the ``with`` block another file stands in the place of one that :func:`load_plugin` has imported.
+    """Inside the ``with`` block another file stands in for one that :func:`load_plugin` has imported.
 
     Raises:
         UserError: it cannot be imported.

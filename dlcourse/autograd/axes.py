@@ -22,14 +22,14 @@ def several(name: str, shape: tuple[int, ...], axis: Any, dim: Any = None) -> in
         return None  # no axes at all are all of them in PyTorch's ``dim``, and none of them in NumPy's ``axis``
     given = _either(name, axis, dim)
     if _is_number(given):
-        place = _counted(name, shape, given)
-        return place if shape else None
+        position = _counted(name, shape, given)
+        return position if shape else None
     if not isinstance(given, tuple | list):
         raise ArgumentTypeError(f"{name}: an axis is a whole number or a tuple of them, got {given!r}")
-    places = tuple(_counted(name, shape, one) for one in given)
-    if len(set(places)) < len(places):
+    positions = tuple(_counted(name, shape, one) for one in given)
+    if len(set(positions)) < len(positions):
         raise AxisError(f"{name}: an axis is named twice in {tuple(given)} for a tensor of shape {shape}")
-    return places if shape else None
+    return positions if shape else None
 
 
 def single(name: str, shape: tuple[int, ...], axis: Any, dim: Any = None) -> int:
@@ -53,13 +53,13 @@ def order(name: str, shape: tuple[int, ...], given: tuple) -> tuple[int, ...] | 
     """
     if not given:
         return None
-    places = tuple(_counted(name, shape, axis) for axis in given)
-    if sorted(places) != list(range(max(1, len(shape)))):
+    positions = tuple(_counted(name, shape, axis) for axis in given)
+    if sorted(positions) != list(range(max(1, len(shape)))):
         raise AxisError(
             f"{name}: an order names each axis once, 0..{len(shape) - 1} of a tensor of shape {shape}, got {given}; "
             f"two numbers swap two axes"
         )
-    return places if shape else None
+    return positions if shape else None
 
 
 def kept(keepdims: bool, keepdim: bool | None) -> bool:
@@ -99,9 +99,9 @@ def _is_number(value: Any) -> bool:
 def _counted(name: str, shape: tuple[int, ...], axis: Any) -> int:
     if isinstance(axis, bool) or not _is_number(axis):
         raise ArgumentTypeError(f"{name}: an axis is a whole number, got {axis!r}")
-    place, count = operator.index(axis), max(1, len(shape))  # PyTorch gives a tensor without axes one to name
-    if not -count <= place < count:
+    position, count = operator.index(axis), max(1, len(shape))  # PyTorch gives a tensor without axes one to name
+    if not -count <= position < count:
         raise AxisError(
-            f"{name}: there is no axis {place} in a tensor of shape {shape}; expected one of {-count}..{count - 1}"
+            f"{name}: there is no axis {position} in a tensor of shape {shape}; expected one of {-count}..{count - 1}"
         )
-    return place % count
+    return position % count

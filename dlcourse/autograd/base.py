@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TensorBase:
-    """An array with its place in the graph; :class:`~dlcourse.autograd.Tensor` adds what users call."""
+    """An array with its node in the graph; :class:`~dlcourse.autograd.Tensor` adds what users call."""
 
     __slots__ = ("__weakref__", "_grad", "_index", "_node", "_version", "data", "requires_grad")
 
@@ -93,7 +93,7 @@ class TensorBase:
         self._grad = backend.array_module(self.data).zeros_like(self.data) if kept else None
 
     def grad_destination(self) -> Array | None:
-        """Where a first gradient may be written in place; a Parameter in a flat buffer has such a place."""
+        """Where a first gradient may be written in place; a Parameter in a flat buffer has such a slot."""
         return None
 
     def accumulate(self, grad: Array) -> None:

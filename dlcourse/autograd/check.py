@@ -32,14 +32,14 @@ def numerical_gradient(value: Callable[[], float], array: np.ndarray, eps: float
 
 
 def one_sided(
-    value: Callable[[], float], array: Any, place: tuple[int, ...], step: float, here: float
+    value: Callable[[], float], array: Any, index: tuple[int, ...], step: float, here: float
 ) -> tuple[float, float]:
     """The slopes (f(x) - f(x - h)) / h and (f(x + h) - f(x)) / h along one element; it is put back.
 
     Args:
         here: f(x).
     """
-    below, above = _beside(value, array, place, step)
+    below, above = _beside(value, array, index, step)
     return (here - below) / step, (above - here) / step
 
 
@@ -115,8 +115,8 @@ def gradcheck(
         numeric = numerical_gradient(value, t.data, eps)
         error = np.abs(analytic - numeric)
         wrong = ~(error <= atol + rtol * np.abs(numeric))
-        for place in map(tuple, np.argwhere(wrong)):
-            wrong[place] = not _at_a_kink(value, t.data, place, float(analytic[place]), (eps, eps / 10), (atol, rtol))
+        for index in map(tuple, np.argwhere(wrong)):
+            wrong[index] = not _at_a_kink(value, t.data, index, float(analytic[index]), (eps, eps / 10), (atol, rtol))
         if wrong.any():
             message = _explain(index, analytic, numeric, np.where(np.isnan(error), np.inf, error), wrong)
             if raise_exception:
@@ -129,7 +129,7 @@ def gradcheck(
 def _at_a_kink(
     value: Callable[[], float],
     array: Any,
-    place: tuple[int, ...],
+    index: tuple[int, ...],
     analytic: float,
     steps: Sequence[float],
     tolerances: tuple[float, float],
@@ -137,7 +137,7 @@ def _at_a_kink(
     """Whether a slope lies between those on both sides, which only at or beside a kink are not the same."""
     here, (atol, rtol) = value(), tolerances
     for step in steps:
-        below, above = one_sided(value, array, place, step, here)
+        below, above = one_sided(value, array, index, step, here)
         if outside(analytic, below, above) <= atol + rtol * max(abs(below), abs(above)):
             return True
     return False

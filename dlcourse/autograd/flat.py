@@ -27,19 +27,19 @@ class FlatParameters:
 
     A parameter lies in one buffer at a time. Where several hold it, as those of two optimizers do that share some
     parameters, each takes it back when it is used (:meth:`hold`). Parameters that share one array (``b.data = a.data``)
-    go on sharing it: they have one place, and one gradient, the sum of theirs.
+    go on sharing it: they have one slot, and one gradient, the sum of theirs.
 
     A copy (``copy.deepcopy``, pickle) holds the copies of the parameters.
 
     Attributes:
         all_parameters: in the order of the argument, without repeats.
-        parameters: those that have a place of their own; all of them but where some share an array.
+        parameters: those that have a slot of their own; all of them but where some share an array.
         data: (P,) all values.
         grad: (P,) all gradients; parts that have received nothing hold old numbers, see :meth:`gather_grad`.
         half, half_grad: (P,) of 16 bits; None where the model computes at full precision.
         scaler: the loss scale that ``half_grad`` holds, see ``backend/kernels/scaling.py``; None for none.
-        absent: places in ``parameters`` of those without gradient when :meth:`gather_grad` looked last.
-        ties: of each parameter without a place of its own, the one whose array it shares, and whether transposed.
+        absent: indices in ``parameters`` of those without gradient when :meth:`gather_grad` looked last.
+        ties: of each parameter without a slot of its own, the one whose array it shares, and whether transposed.
 
     Raises:
         ValueError: there is no parameter, or they differ in type or device.
@@ -96,14 +96,14 @@ class FlatParameters:
         p.leave_buffer()
         self.data[part].reshape(p.shape)[...] = p.master
         if self.half is None:
-            p._array, p._place = self.data[part].reshape(p.shape), self.grad[part].reshape(p.shape)
+            p._array, p._grad_view = self.data[part].reshape(p.shape), self.grad[part].reshape(p.shape)
         else:
             self.half[part].reshape(p.shape)[...] = p.data
-            p._array, p._place = self.half[part].reshape(p.shape), self.half_grad[part].reshape(p.shape)
+            p._array, p._grad_view = self.half[part].reshape(p.shape), self.half_grad[part].reshape(p.shape)
             p._master = self.data[part].reshape(p.shape)
         p._flat, p._blank, p._received = self, False, p._grad is not None
         if p._received:
-            p._place[...] = p._grad
+            p._grad_view[...] = p._grad
             p._grad, self._collected = None, False
 
     def _tie(self, p: Parameter, owner: Parameter, turned: bool) -> None:
@@ -119,7 +119,7 @@ class FlatParameters:
             p.accumulate(grad.data)
 
     def slice_of(self, index: int) -> slice:
-        """Where in the buffer a parameter lies, by its place in ``parameters``."""
+        """Where in the buffer a parameter lies, by its index in ``parameters``."""
         end = self.ends[index]
         return slice(end - self.parameters[index].size, end)
 
@@ -186,7 +186,7 @@ class FlatParameters:
 
         Args:
             what: by what, for the error.
-            but: places in ``parameters`` of those that were not.
+            but: indices in ``parameters`` of those that were not.
         """
         for i, p in enumerate(self.parameters):
             if p._version is not None and i not in but:
@@ -201,7 +201,7 @@ class FlatParameters:
                 if i not in self._earlier:
                     self.absent.append(i)
                 if not p._blank:
-                    p._place.fill(0)
+                    p._grad_view.fill(0)
                     p._blank, self._collected = True, False
             elif p._taken is not None:
                 self._gather(p, i)
@@ -213,7 +213,7 @@ class FlatParameters:
     def _gather(self, p: Parameter, index: int) -> None:
         """Bring in a gradient that was taken by ``p.grad``, and may have been changed in place."""
         if self.half is None or not self._collected:
-            p._place[...] = p._taken.data
+            p._grad_view[...] = p._taken.data
         elif self.scaler is None:
             self.grad[self.slice_of(index)].reshape(p.shape)[...] = p._taken.data
 

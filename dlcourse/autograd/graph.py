@@ -107,9 +107,9 @@ class Node:
 
 
 def _no_gradient(function: Function, parents: tuple, dins: tuple) -> RuntimeError:
-    places = [i for i, parent in enumerate(parents) if parent is not None and dins[i] is None]
+    positions = [i for i, parent in enumerate(parents) if parent is not None and dins[i] is None]
     return RuntimeError(
-        f"{type(function).__name__}.backward returned None for input {', '.join(map(str, places))}, which needs a "
+        f"{type(function).__name__}.backward returned None for input {', '.join(map(str, positions))}, which needs a "
         "gradient: return an array of the input's shape, of zeros where the gradient is 0"
     )
 

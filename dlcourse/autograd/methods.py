@@ -88,10 +88,10 @@ class Methods(TensorBase):
         axis = axes.refuse_positional(name, positional) if positional else axis
         if dim is None:
             return apply(reduce.Extreme(name, axes.several(name, self.shape, axis), keepdims), self)
-        place = axes.single(name, self.shape, axis, dim)
-        indices = reduce.places_of(name, self.data, place)
-        values = apply(reduce.Picked(indices, place, keepdims), self)
-        return Extremes(values, new(indices if keepdims or not self.ndim else indices.squeeze(place)))
+        position = axes.single(name, self.shape, axis, dim)
+        indices = reduce.extreme_indices(name, self.data, position)
+        values = apply(reduce.Picked(indices, position, keepdims), self)
+        return Extremes(values, new(indices if keepdims or not self.ndim else indices.squeeze(position)))
 
     def var(
         self,
@@ -112,10 +112,10 @@ class Methods(TensorBase):
                keepdim: bool | None = None) -> "Tensor":  # fmt: skip
         """The index of the largest element, the first where several reach it; without a gradient."""
         if axis is None and dim is None:
-            return new(reduce.places_of("max", self.data.reshape(-1), 0).reshape(()))
-        place = axes.single("argmax", self.shape, axis, dim)
-        found = reduce.places_of("max", self.data, place)
-        return new(found if axes.kept(keepdims, keepdim) or not self.ndim else found.squeeze(place))
+            return new(reduce.extreme_indices("max", self.data.reshape(-1), 0).reshape(()))
+        position = axes.single("argmax", self.shape, axis, dim)
+        found = reduce.extreme_indices("max", self.data, position)
+        return new(found if axes.kept(keepdims, keepdim) or not self.ndim else found.squeeze(position))
 
     # --- shapes -------------------------------------------------------------------------------------------------------
 
@@ -147,10 +147,10 @@ class Methods(TensorBase):
         """
         if len(order) == 2 and not isinstance(order[0], tuple | list):
             first, second = (axes.single("transpose", self.shape, axis) for axis in order)
-            places = list(range(self.ndim))
-            if places:
-                places[first], places[second] = second, first
-            return apply(shape.Transpose(tuple(places)), self)
+            positions = list(range(self.ndim))
+            if positions:
+                positions[first], positions[second] = second, first
+            return apply(shape.Transpose(tuple(positions)), self)
         return apply(shape.Transpose(axes.order("transpose", self.shape, _flat_arguments(order))), self)
 
     @property

@@ -80,24 +80,24 @@ def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> T
 
 def _squeeze(a: Any, axis: Any = None) -> Tensor:
     over = range(a.ndim) if axis is None else axes.several("squeeze", a.shape, axis)
-    places = (over,) if isinstance(over, int) else over or ()
-    longer = [place for place in places if axis is not None and a.ndim and a.shape[place] != 1]
+    positions = (over,) if isinstance(over, int) else over or ()
+    longer = [position for position in positions if axis is not None and a.ndim and a.shape[position] != 1]
     if longer:
         raise ShapeError(f"np.squeeze: axis {longer[0]} of {a.shape} has the length {a.shape[longer[0]]}, expected 1")
-    return a.reshape(tuple(size for i, size in enumerate(a.shape) if i not in places or size != 1))
+    return a.reshape(tuple(size for i, size in enumerate(a.shape) if i not in positions or size != 1))
 
 
 def _expand_dims(a: Any, axis: Any) -> Tensor:
     count = a.ndim + (len(axis) if isinstance(axis, tuple | list) else 1)
-    places = axes.several("expand_dims", (1,) * count, axis)
+    positions = axes.several("expand_dims", (1,) * count, axis)
     sizes = iter(a.shape)
-    return a.reshape(tuple(1 if i in np.atleast_1d(places) else next(sizes) for i in range(count)))
+    return a.reshape(tuple(1 if i in np.atleast_1d(positions) else next(sizes) for i in range(count)))
 
 
 def _split(a: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
-    place = axes.single("split", a.shape, axis)
-    parts = np.split(np.arange(a.shape[place]), indices_or_sections)
-    before = (slice(None),) * place
+    position = axes.single("split", a.shape, axis)
+    parts = np.split(np.arange(a.shape[position]), indices_or_sections)
+    before = (slice(None),) * position
     return [a[(*before, slice(part[0], part[-1] + 1) if len(part) else slice(0, 0))] for part in parts]
 
 

@@ -23,12 +23,12 @@ class Parameter(Tensor):
     A copy (``copy.deepcopy``, pickle) owns its values and has no gradient, as PyTorch's: make an optimizer for it.
     """
 
-    __slots__ = ("_array", "_blank", "_flat", "_master", "_owner", "_place", "_received", "_taken", "_turned")
+    __slots__ = ("_array", "_blank", "_flat", "_master", "_owner", "_grad_view", "_received", "_taken", "_turned")
 
     def __init__(self, data: Any):
         self._flat: FlatParameters | None = None
         self._master: Array | None = None
-        self._owner: Parameter | None = None  # whose place in the buffer this one shares, perhaps transposed
+        self._owner: Parameter | None = None  # whose slot in the buffer this one shares, perhaps transposed
         self._turned = False
         self._received = self._blank = False
         self._taken: Tensor | None = None
@@ -123,7 +123,7 @@ class Parameter(Tensor):
             grad = self._owner.grad
             return Tensor(grad.data.T) if self._turned and grad is not None else grad
         if self._taken is None and self._received:
-            self._taken = Tensor(self._place.copy())
+            self._taken = Tensor(self._grad_view.copy())
         return self._taken
 
     @grad.setter
@@ -150,7 +150,7 @@ class Parameter(Tensor):
         if self._flat is None or self._received or self._flat.ties:
             return None
         self._blank = False
-        return self._place
+        return self._grad_view
 
     def accumulate(self, grad: Array) -> None:
         """Add to the gradient; the first one is copied, or already in place."""
@@ -160,16 +160,16 @@ class Parameter(Tensor):
         if self._owner is not None:
             self._owner.accumulate(grad.T if self._turned else grad)
             return
-        if grad is self._place:
+        if grad is self._grad_view:
             pass
-        elif grad.shape != self._place.shape:
-            raise ShapeError(f"a gradient of shape {grad.shape} came to a parameter of shape {self._place.shape}")
+        elif grad.shape != self._grad_view.shape:
+            raise ShapeError(f"a gradient of shape {grad.shape} came to a parameter of shape {self._grad_view.shape}")
         elif not self._received:
-            self._place[...] = grad
+            self._grad_view[...] = grad
         elif self._taken is not None:
             self._taken.data += grad
         else:
-            self._place += grad
+            self._grad_view += grad
         self._received, self._blank, self._flat._collected = True, False, False
 
     def leave_buffer(self) -> None:

@@ -95,7 +95,7 @@ class Extreme(Reduction):
         return xp.where(self.reached, self.spread(dout.reshape(self.kept) / ties), dout.dtype.type(0))
 
 
-def places_of(name: str, x: Array, axis: int) -> Array:
+def extreme_indices(name: str, x: Array, axis: int) -> Array:
     """The index along an axis of the largest or smallest element, the first where several reach it; the axis stays.
 
     Raises:

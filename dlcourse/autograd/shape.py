@@ -39,13 +39,13 @@ class Transpose(Function):
         if self.axes is None:
             return dout.transpose()
         inverse = [0] * len(self.axes)
-        for place, axis in enumerate(self.axes):
-            inverse[axis] = place
+        for position, axis in enumerate(self.axes):
+            inverse[axis] = position
         return dout.transpose(inverse)
 
 
 class GetItem(Function):
-    """y = x[index], slices or arrays of indices; dx sums dy at the places it came from."""
+    """y = x[index], slices or arrays of indices; dx sums dy at the positions it came from."""
 
     view = True
 
@@ -109,8 +109,8 @@ class Unbind(Function):
             return joined
         xp = xp_of(*(dout for dout in douts if dout is not None))
         dx = xp.empty(self.shape, dtype=self.dtype)
-        for place, dout in enumerate(douts):
-            dx[place] = 0 if dout is None else dout
+        for position, dout in enumerate(douts):
+            dx[position] = 0 if dout is None else dout
         return dx
 
 

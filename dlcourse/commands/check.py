@@ -35,8 +35,8 @@ def main(args: argparse.Namespace) -> int:
     print(table(rows))
     wrong = [each for each in checks if not each.error <= args.tolerance]
     for each in wrong:
-        place, numeric, analytic = each.worst
-        print(f"{each.name}{list(place)}: numeric {numeric:.9g}, analytic {analytic:.9g}")
+        index, numeric, analytic = each.worst
+        print(f"{each.name}{list(index)}: numeric {numeric:.9g}, analytic {analytic:.9g}")
     loss = config.data["loss"]["name"]
     verdict = f"{len(wrong)} of {len(checks)} gradients are wrong" if wrong else "all gradients agree"
     print(f"{verdict}: {model} with {loss}, tolerance {args.tolerance:g}")

@@ -77,15 +77,15 @@ class _Checker:
         found = {}
         for key in shape.keys.values():
             self.keys.setdefault(key.name, path)
-            place = (*path, key.name)
+            key_path = (*path, key.name)
             if key.name in given:
                 before = len(self.findings)
-                value = self.value(key, given[key.name], place)
+                value = self.value(key, given[key.name], key_path)
                 if len(self.findings) == before or isinstance(value, dict):
                     found[key.name] = value
             elif key.required:
                 meaning = f" ({key.description.rstrip('.')})" if key.description else ""
-                self.report(place, f"required, but missing{meaning}")
+                self.report(key_path, f"required, but missing{meaning}")
             else:
                 found[key.name] = key.filled
         return found

@@ -23,7 +23,7 @@ from dlcourse.errors import ConfigError, Problem
 
 __all__ = ["Config", "data_section", "from_mapping", "load", "resolve"]
 
-Place = tuple[str, int | None]
+Location = tuple[str, int | None]
 """A file's name and a line; or what else a value came from."""
 
 
@@ -44,7 +44,7 @@ class Config:
     path: Path | None = None
     text: str = field(default="", repr=False)
     overrides: dict[str, Any] = field(default_factory=dict)
-    places: dict[yaml.Path, Place] = field(default_factory=dict, repr=False, compare=False)
+    locations: dict[yaml.Path, Location] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def description(self) -> str:
@@ -80,7 +80,7 @@ class Config:
 
     def locate(self, error: ConfigError) -> ConfigError:
         """The same problems with the file and line of their paths, for problems that were found outside."""
-        return ConfigError([_located(_with_path(problem), self.places) for problem in error.problems])
+        return ConfigError([_located(_with_path(problem), self.locations) for problem in error.problems])
 
 
 def load(path: str | Path, overrides: Overrides = ()) -> Config:
@@ -92,11 +92,11 @@ def load(path: str | Path, overrides: Overrides = ()) -> Config:
     path = Path(path)
     text = files.read_text(path)
     document = parse_yaml(text, str(path))
-    places = {place: (str(path), line) for place, line in document.lines.items()}
+    locations = {at: (str(path), line) for at, line in document.lines.items()}
     if document.data is None:
         raise ConfigError(f"{path}: only comments; `dlcourse init` copies a config to start from")
     given = {"name": _name_of(path), **document.data} if isinstance(document.data, dict) else document.data
-    return _checked(Config({}, given, path, text, {}, places), overrides)
+    return _checked(Config({}, given, path, text, {}, locations), overrides)
 
 
 def from_mapping(mapping: Mapping[str, Any], overrides: Overrides = ()) -> Config:
@@ -127,10 +127,10 @@ def data_section(name: str, overrides: Overrides = ()) -> dict[str, Any]:
     Raises:
         ConfigError: all that is wrong with it.
     """
-    given, _, places = _laid_over({"data": {"name": name}}, {}, overrides)
+    given, _, locations = _laid_over({"data": {"name": name}}, {}, overrides)
     section, findings = check_experiment(given)
     findings += cross_check({"data": section.get("data", {})})
-    _refuse([finding for finding in findings if finding.path[:1] == ("data",)], places)
+    _refuse([finding for finding in findings if finding.path[:1] == ("data",)], locations)
     return section["data"]
 
 
@@ -140,13 +140,13 @@ def _checked(config: Config, overrides: Overrides) -> Config:
     if not isinstance(given, dict):
         where = f"{config.path}: " if config.path else ""
         raise ConfigError(f"{where}expected a mapping with the sections data, model, ..., got {show(given)}")
-    given, values, places = _laid_over(given, config.places, overrides)
+    given, values, locations = _laid_over(given, config.locations, overrides)
     data, findings = _check(given)
     if data.get("sweep"):
         findings += check_sweep(given, data["sweep"], findings, lambda each: _check(each)[1])
-    _refuse(findings, places)
+    _refuse(findings, locations)
     data, given = (_with_files_beside(each, config.path) for each in (data, given))
-    return Config(data, given, config.path, config.text, {**config.overrides, **values}, places)
+    return Config(data, given, config.path, config.text, {**config.overrides, **values}, locations)
 
 
 def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, Any]:
@@ -171,27 +171,29 @@ def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, A
 
 
 def _laid_over(
-    given: dict[str, Any], places: dict[yaml.Path, Place], overrides: Overrides
-) -> tuple[dict[str, Any], dict[str, Any], dict[yaml.Path, Place]]:
+    given: dict[str, Any], locations: dict[yaml.Path, Location], overrides: Overrides
+) -> tuple[dict[str, Any], dict[str, Any], dict[yaml.Path, Location]]:
     """What is given with values laid over it, the values by dotted path, and where everything stands."""
     values, source = parse_overrides(overrides)
     try:
         given, paths = apply_overrides(given, values)
     except ConfigError as error:
         raise ConfigError([Problem(p.path, p.message, source) for p in error.problems]) from None
-    return given, values, _with_source(places, paths, source)
+    return given, values, _with_source(locations, paths, source)
 
 
-def _refuse(findings: list[Finding], places: Mapping[yaml.Path, Place]) -> None:
+def _refuse(findings: list[Finding], locations: Mapping[yaml.Path, Location]) -> None:
     """Raise ConfigError if anything is wrong, in the order of the file."""
     if findings:
-        problems = [_located(Problem(dotted(f.path), f.message), places) for f in findings]
+        problems = [_located(Problem(dotted(f.path), f.message), locations) for f in findings]
         raise ConfigError(sorted(problems, key=lambda problem: (not problem.path, problem.line or 0)))
 
 
-def _with_source(places: dict[yaml.Path, Place], paths: list[yaml.Path], source: str) -> dict[yaml.Path, Place]:
+def _with_source(
+    locations: dict[yaml.Path, Location], paths: list[yaml.Path], source: str
+) -> dict[yaml.Path, Location]:
     """Where values stand, when those at and under ``paths`` now come from ``source``."""
-    kept = {place: where for place, where in places.items() if not any(place[: len(p)] == p for p in paths)}
+    kept = {at: where for at, where in locations.items() if not any(at[: len(p)] == p for p in paths)}
     for path in paths:
         for length in range(1, len(path) + 1):
             kept.setdefault(path[:length], (source, None))
@@ -217,21 +219,21 @@ def _with_path(problem: Problem) -> Problem:
     return Problem(where, message)
 
 
-def _located(problem: Problem, places: Mapping[yaml.Path, Place]) -> Problem:
-    """A problem with the place of its path, or of the nearest section around it."""
-    if problem.file or not places:
+def _located(problem: Problem, locations: Mapping[yaml.Path, Location]) -> Problem:
+    """A problem with the location of its path, or of the nearest section around it."""
+    if problem.file or not locations:
         return problem
     path = problem.path.replace("[", ".").replace("]", "")
-    around = [place for place in places if not place or path == dotted(place) or path.startswith(f"{dotted(place)}.")]
+    around = [at for at in locations if not at or path == dotted(at) or path.startswith(f"{dotted(at)}.")]
     if not around:
         return problem
-    file, line = places[max(around, key=lambda place: len(dotted(place)))]
-    return Problem(problem.path, f"{problem.message}{_given_elsewhere(path, file, places)}", file, line)
+    file, line = locations[max(around, key=lambda at: len(dotted(at)))]
+    return Problem(problem.path, f"{problem.message}{_given_elsewhere(path, file, locations)}", file, line)
 
 
-def _given_elsewhere(path: str, file: str, places: Mapping[yaml.Path, Place]) -> str:
+def _given_elsewhere(path: str, file: str, locations: Mapping[yaml.Path, Location]) -> str:
     """Which keys of a section in a file were laid over it: `` (data.split.val is from the command line)``."""
-    inside = {dotted(place): source for place, (source, _) in places.items() if dotted(place).startswith(f"{path}.")}
+    inside = {dotted(at): source for at, (source, _) in locations.items() if dotted(at).startswith(f"{path}.")}
     over = [each for each, source in inside.items() if source != file and path]
     over = [each for each in over if not any(other.startswith(f"{each}.") for other in over)]
     if not over:

@@ -74,19 +74,19 @@ def explain(errors: list[ErrorDetails], value: Any, annotation: Any) -> Iterator
         value: what was validated.
         annotation: its type.
     """
-    places: dict[Path, list[ErrorDetails]] = defaultdict(list)
+    errors_at: dict[Path, list[ErrorDetails]] = defaultdict(list)
     branches: dict[Path, set[Path]] = defaultdict(set)
     for error in errors:
         path, union = _locate(error, value)
-        places[path].append(error)
+        errors_at[path].append(error)
         if union is not None:
             branches[union].add(path)
     # A value that no branch of a union takes has errors of every branch. The branch that was meant is the one whose
     # errors lie deeper inside: [1, "x"] is a wrong list of numbers, and not a wrong number.
     for union, paths in branches.items():
         if len(paths) > 1 and union in paths:
-            places.pop(union, None)
-    for path, there in places.items():
+            errors_at.pop(union, None)
+    for path, there in errors_at.items():
         yield path, _message(there, _at(value, path), annotation, path)
 
 

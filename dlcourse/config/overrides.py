@@ -55,7 +55,7 @@ def apply_overrides(given: dict[str, Any], overrides: Mapping[str, Any]) -> tupl
     Mappings on the way are made where there are none; a component given by its name alone becomes a mapping.
 
     Raises:
-        ConfigError: a path leads through a value that is no mapping, or to a place that a list does not have.
+        ConfigError: a path leads through a value that is no mapping, or to an index that a list does not have.
     """
     given = copy.deepcopy(given)
     paths = []
@@ -99,5 +99,5 @@ def _set(top: dict[str, Any], path: Path, value: Any) -> Path:
 def _index(there: list[Any], step: str, path: Path) -> int:
     if step.isdecimal() and int(step) < len(there):
         return int(step)
-    places = f"0 to {len(there) - 1}" if there else "none, as it is empty"
-    raise ConfigError([Problem(dotted((*path, step)), f"{dotted(path)} is a list; its places are {places}")])
+    indices = f"0 to {len(there) - 1}" if there else "none, as it is empty"
+    raise ConfigError([Problem(dotted((*path, step)), f"{dotted(path)} is a list; its indices are {indices}")])

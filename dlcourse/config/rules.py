@@ -132,7 +132,7 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
     has_val = has_folds or bool(data.get("kfold")) or bool(data.get("split", {}).get("val", True))
     for section in ("early_stopping", "best"):
         watched = train.get(section) or {}
-        place = ("train", section)
+        section_path = ("train", section)
         if "metrics" in config and "metric" in watched:
             known = metric_labels(config["metrics"])
             known = known if config.get("loss", "") is None else ["loss", *known]
@@ -140,12 +140,12 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
                 close = registry.nearest(watched["metric"], known)
                 meant = f"did you mean {close!r}? " if close else ""
                 there = f"{meant}valid: {', '.join(known) or 'none'}; add it to metrics"
-                yield Finding((*place, "metric"), f"{watched['metric']!r} is not measured ({there})")
+                yield Finding((*section_path, "metric"), f"{watched['metric']!r} is not measured ({there})")
         if "split" in watched and watched["split"] not in train.get("evaluate", [watched["split"]]):
-            yield Finding((*place, "split"), f"{watched['split']!r} is not measured; add it to train.evaluate")
+            yield Finding((*section_path, "split"), f"{watched['split']!r} is not measured; add it to train.evaluate")
         if watched.get("split") == "val" and not has_val:
             yield Finding(
-                (*place, "split"),
+                (*section_path, "split"),
                 "there is no validation split: give data.split.val or data.kfold, or say split: train",
             )
 

@@ -64,7 +64,7 @@ class Key:
         """The value as its type has it.
 
         Raises:
-            pydantic.ValidationError: each error's location starts with 0, the place in the wrapping list.
+            pydantic.ValidationError: each error's location starts with 0, the index in the wrapping list.
         """
         return self.adapter.validate_json(json.dumps([value]))[0]
 

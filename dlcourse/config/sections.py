@@ -96,7 +96,7 @@ class Augment:
     Args:
         flip: mirror left to right, every other image on average.
         crop: move by up to so many pixels each way: a random crop of the image padded by so many.
-        cutout: blank a square of so many pixels a side about a random place.
+        cutout: blank a square of so many pixels a side about a random position.
     """
 
     flip: bool = False

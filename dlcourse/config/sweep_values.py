@@ -32,9 +32,9 @@ def check_sweep(
     base = {key: value for key, value in given.items() if key != "sweep"}
     known = set(known)
     said = set()
-    for place, setting in _trials(sweep):
+    for location, setting in _trials(sweep):
         if any(path == "sweep" or path.startswith("sweep.") for path in setting):
-            yield Finding(place, "a sweep cannot vary its own section")
+            yield Finding(location, "a sweep cannot vary its own section")
             continue
         try:
             findings = [finding for finding in check(apply_overrides(base, setting)[0]) if finding not in known]
@@ -42,9 +42,9 @@ def check_sweep(
             findings = [Finding((problem.path,), problem.message) for problem in error.problems]
         for finding in findings:
             message = _say(finding, setting)
-            if (place, message) not in said:
-                said.add((place, message))
-                yield Finding(place, message)
+            if (location, message) not in said:
+                said.add((location, message))
+                yield Finding(location, message)
         if len(said) >= MAX_PROBLEMS:
             yield Finding(("sweep",), f"and perhaps more after these {MAX_PROBLEMS}")
             return
@@ -68,12 +68,12 @@ def _trials(sweep: Mapping[str, Any]) -> Iterator[Trial]:
         setting = {path: values[i] for path, values in zipped.items() if i < len(values)}
         yield ("sweep", "zip", next(iter(setting)), i), setting
     for path, space in ((sweep.get("random") or {}).get("space") or {}).items():
-        place = ("sweep", "random", "space", path)
+        location = ("sweep", "random", "space", path)
         if isinstance(space, list):
             for i, value in enumerate(space):
-                yield (*place, i), {path: value}
+                yield (*location, i), {path: value}
         elif {"low", "high"} <= space.keys():
             for end in ("low", "high"):
                 value = space[end]
                 whole = space.get("int") and float(value).is_integer()
-                yield (*place, end), {path: int(value) if whole else value}
+                yield (*location, end), {path: int(value) if whole else value}

@@ -1,4 +1,4 @@
-"""Whole architectures that a config names; a new one needs only its file and a place in that file's ``__all__``."""
+"""Whole architectures that a config names; a new one needs only its file and an entry in that file's ``__all__``."""
 
 import sys
 

@@ -40,7 +40,7 @@ class TransformerBlock(nn.Module):
 
 @register("model", "gpt")
 class GPT(Model):
-    """Embeddings of token and place, causal blocks, norm, and the tokens' vectors again as the last layer:
+    """Embeddings of token and position, causal blocks, norm, and the tokens' vectors again as the last layer:
     tokens (N, T) -> logits of the next one (N, T, out_features).
 
     Args:

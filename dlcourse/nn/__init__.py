@@ -1,4 +1,4 @@
-"""Layers, losses and initializers; a new layer needs only its family's file and a place in that file's ``__all__``."""
+"""Layers, losses and initializers; a new layer needs only its family's file and an entry in that file's ``__all__``."""
 
 import sys
 

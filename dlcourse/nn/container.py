@@ -82,8 +82,8 @@ class _Several:
     def __contains__(self, item: Any) -> bool:
         return any(item is each for each in self._items) if isinstance(self._items, list) else item in self._items
 
-    def __delitem__(self, place: Any) -> None:
-        del self._items[place]
+    def __delitem__(self, index: Any) -> None:
+        del self._items[index]
 
 
 class _List(_Several, Module):
@@ -104,7 +104,7 @@ class _List(_Several, Module):
         return self
 
     def insert(self, index: int, item: Any) -> None:
-        """Add one before a place."""
+        """Add one before an index."""
         self._items.insert(index, self._checked(item))
 
     def pop(self, index: int = -1) -> Any:
@@ -161,7 +161,7 @@ class _Dict(_Several, Module):
 
 
 class ModuleList(_List):
-    """Modules in a list, named by their places; called one by one by the module that holds it (``nn.ModuleList``).
+    """Modules in a list, named by their indices; called one by one by the module that holds it (``nn.ModuleList``).
 
     Args:
         modules: the first ones.

@@ -81,7 +81,7 @@ class LayerNorm(Module):
 
 
 class GroupNorm(Module):
-    """Normalizes groups of channels of each sample together, over all places: (N, ..., C). (Wu & He 2018.)
+    """Normalizes groups of channels of each sample together, over all positions: (N, ..., C). (Wu & He 2018.)
 
     Args:
         num_groups: how many groups; a divisor of ``num_channels``.

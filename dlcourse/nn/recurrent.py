@@ -87,8 +87,8 @@ class Recurrent(Module):
             outputs = []
             for direction, end in enumerate(self._directions()):
                 weights = self._weights(f"_l{layer}{end}", x)
-                place = layer * len(self._directions()) + direction
-                first = [self._zeros(x) if state is None else state[place] for state in states]
+                index = layer * len(self._directions()) + direction
+                first = [self._zeros(x) if state is None else state[index] for state in states]
                 output, last = self.cell(x[:, ::-1] if direction else x, first, weights)
                 outputs.append(output[:, ::-1] if direction else output)
                 lasts.append(last)

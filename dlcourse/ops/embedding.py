@@ -14,7 +14,7 @@ __all__ = ["embedding"]
 
 
 class Embedding(Function):
-    """y = W[i]; dW_j = sum of dy over the places whose index is j. Shapes: i (...), W (V, D), y (..., D)."""
+    """y = W[i]; dW_j = sum of dy over the positions whose index is j. Shapes: i (...), W (V, D), y (..., D)."""
 
     def __init__(self, indices: Array):
         self.indices = indices

@@ -126,9 +126,9 @@ def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
     """
     if not x.ndim:
         raise ShapeError(f"unbind: expected x with an axis, got shape {x.shape}")
-    place = axes.single("unbind", x.shape, axis)
-    if not x.shape[place]:
+    position = axes.single("unbind", x.shape, axis)
+    if not x.shape[position]:
         raise ShapeError(f"unbind: expected something along axis {axis}, got shape {x.shape}")
-    if place:
-        x = x.transpose((place, *(other for other in range(x.ndim) if other != place)))
+    if position:
+        x = x.transpose((position, *(other for other in range(x.ndim) if other != position)))
     return apply(shapes.Unbind(), x)

@@ -25,7 +25,7 @@ class AddReLU(Function):
 
 
 class ShrinkAndWiden(Function):
-    """y[n, p, q, c] = x[n, s p, s q, c], and 0 for the new channels c; dx gets dy at the places read, 0 elsewhere.
+    """y[n, p, q, c] = x[n, s p, s q, c], and 0 for the new channels c; dx gets dy at the positions read, 0 elsewhere.
 
     Shapes: x (N, H, W, C), y (N, ceil(H / s), ceil(W / s), K). (He et al. 2015, option A.)
     """

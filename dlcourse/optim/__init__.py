@@ -1,4 +1,4 @@
-"""Optimizers, schedules, clipping, closed-form solvers; a new one needs its file and a place in its ``__all__``."""
+"""Optimizers, schedules, clipping, closed-form solvers; a new one needs its file and an entry in its ``__all__``."""
 
 import sys
 

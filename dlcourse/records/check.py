@@ -16,14 +16,14 @@ class Wrong(ValueError):
     """A value is not of its type; says where in the file, what was expected and what came."""
 
 
-def check(value: Any, kind: Any, place: str = "") -> Any:
+def check(value: Any, kind: Any, location: str = "") -> Any:
     """The value, which has to be of that type; a mapping as the dataclass, where the type is one.
 
     Args:
         value: as ``json.loads`` gives it.
         kind: Any, None, bool, int, float (whole numbers are fine; NaN and infinity are not, but count as None where
             None may stand), str, ``list[...]``, ``dict[str, ...]``, a union, a Literal, a TypedDict or a dataclass.
-        place: the value's path in the file, for the message.
+        location: the value's path in the file, for the message.
     Raises:
         Wrong: it is of another type.
     """
@@ -31,27 +31,27 @@ def check(value: Any, kind: Any, place: str = "") -> Any:
         return value
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _check_union(value, get_args(kind), place)
+        return _check_union(value, get_args(kind), location)
     if origin is Literal:
         if not isinstance(value, str) or value not in get_args(kind):
-            raise _wrong(place, " or ".join(map(str, get_args(kind))), value)
+            raise _wrong(location, " or ".join(map(str, get_args(kind))), value)
         return value
     if origin is list:
         if not isinstance(value, list):
-            raise _wrong(place, "a list", value)
-        return [check(item, *get_args(kind), f"{place}.{index}") for index, item in enumerate(value)]
+            raise _wrong(location, "a list", value)
+        return [check(item, *get_args(kind), f"{location}.{index}") for index, item in enumerate(value)]
     if origin is dict:
         if not isinstance(value, dict):
-            raise _wrong(place, "a mapping", value)
-        return {key: check(item, get_args(kind)[1], f"{place}.{key}") for key, item in value.items()}
+            raise _wrong(location, "a mapping", value)
+        return {key: check(item, get_args(kind)[1], f"{location}.{key}") for key, item in value.items()}
     if is_typeddict(kind) or dataclasses.is_dataclass(kind):
-        return _check_record(value, kind, place)
+        return _check_record(value, kind, location)
     if not _is(value, kind):
-        raise _wrong(place, _WORDS[kind or type(None)], value)
+        raise _wrong(location, _WORDS[kind or type(None)], value)
     return value
 
 
-def _check_union(value: Any, kinds: tuple[Any, ...], place: str) -> Any:
+def _check_union(value: Any, kinds: tuple[Any, ...], location: str) -> Any:
     if value is None and type(None) in kinds:
         return None
     if isinstance(value, float) and not math.isfinite(value) and type(None) in kinds:
@@ -59,26 +59,26 @@ def _check_union(value: Any, kinds: tuple[Any, ...], place: str) -> Any:
     kinds = tuple(kind for kind in kinds if kind is not type(None))
     for kind in kinds[:-1]:
         try:
-            return check(value, kind, place)
+            return check(value, kind, location)
         except Wrong:
             continue
-    return check(value, kinds[-1], place)
+    return check(value, kinds[-1], location)
 
 
-def _check_record(value: Any, kind: Any, place: str) -> Any:
+def _check_record(value: Any, kind: Any, location: str) -> Any:
     if not isinstance(value, Mapping):
-        raise _wrong(place, "a mapping", value)
+        raise _wrong(location, "a mapping", value)
     hints, required = _fields(kind)
     for name in required:
         if name not in value:
-            raise Wrong(f"{_path(place, name)}: missing")
-    found = {key: check(item, hints.get(key, Any), f"{place}.{key}") for key, item in value.items()}
+            raise Wrong(f"{_path(location, name)}: missing")
+    found = {key: check(item, hints.get(key, Any), f"{location}.{key}") for key, item in value.items()}
     if is_typeddict(kind):
         return found
     try:
         return kind(**{key: item for key, item in found.items() if key in hints})
     except Wrong as error:
-        raise Wrong(f"{place}.{error}".strip(".")) from None
+        raise Wrong(f"{location}.{error}".strip(".")) from None
 
 
 def sound(value: Any, kind: Any) -> tuple[dict[str, Any], list[str]]:
@@ -125,12 +125,12 @@ def _is(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _wrong(place: str, expected: str, value: Any) -> Wrong:
-    return Wrong(f"{_path(place)}: expected {expected}, got {_shown(value)}")
+def _wrong(location: str, expected: str, value: Any) -> Wrong:
+    return Wrong(f"{_path(location)}: expected {expected}, got {_shown(value)}")
 
 
-def _path(place: str, name: str = "") -> str:
-    return f"{place}.{name}".strip(".") or "the whole"
+def _path(location: str, name: str = "") -> str:
+    return f"{location}.{name}".strip(".") or "the whole"
 
 
 def _shown(value: Any) -> str:

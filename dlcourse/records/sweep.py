@@ -90,9 +90,9 @@ class PointState:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        for name, place in (("id", self.id), ("folder", self.folder or "")):
-            if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
-                raise Wrong(f"{name}: expected a path within the sweep's folder, got {place!r}")
+        for name, path in (("id", self.id), ("folder", self.folder or "")):
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise Wrong(f"{name}: expected a path within the sweep's folder, got {path!r}")
 
 
 class SweepFile(TypedDict, total=False):

@@ -53,7 +53,7 @@ def expand(config: Config) -> list[Point]:
     for name, overrides in zip(name_points(combinations), combinations, strict=True):
         try:
             point = base.apply_overrides(overrides)
-            points.append(Point(name, overrides, replace(point, places=_places(config, point, overrides))))
+            points.append(Point(name, overrides, replace(point, locations=_locations(config, point, overrides))))
         except ConfigError as error:
             problems += [Problem("sweep", f"point {name}: {p.path}: {p.message}") for p in error.problems]
     problems += _same_experiments(points, bool(config.data["sweep"]["resample"]))
@@ -80,12 +80,12 @@ def _same_experiments(points: Iterable[Point], resample: bool) -> Iterator[Probl
             yield Problem("sweep", f"points {same} and {point.id} are one experiment: leave one of them out")
 
 
-def _places(config: Config, point: Config, overrides: Mapping[str, Any]) -> dict[Any, Any]:
+def _locations(config: Config, point: Config, overrides: Mapping[str, Any]) -> dict[Any, Any]:
     """Where the point's values stand: those of the sweep in its section."""
-    found = dict(point.places)
+    found = dict(point.locations)
     for path in overrides:
         homes = [("sweep", *kind, path) for kind in (("grid",), ("zip",), ("random", "space"))] + [("sweep", "kfold")]
-        here = next((config.places[home] for home in homes if home in config.places), None)
+        here = next((config.locations[home] for home in homes if home in config.locations), None)
         for place in found:
             if here is not None and f"{'.'.join(map(str, place))}.".startswith(f"{path}."):
                 found[place] = here

@@ -59,7 +59,7 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """For another process."""
         told = {"given": self.config.given, "text": self.config.text, "overrides": self.config.overrides}
-        told["places"] = list(self.config.places.items())
+        told["locations"] = list(self.config.locations.items())
         resampling = None if self.resampling is None else asdict(self.resampling)
         return {**vars(self), "config": told, "resampling": resampling}
 
@@ -67,8 +67,10 @@ class Task:
     def from_json(cls, state: Mapping[str, Any]) -> "Task":
         """What :meth:`to_json` gave."""
         told = state["config"]
-        places = {tuple(path): tuple(place) for path, place in told["places"]}
-        config = replace(from_mapping(told["given"]), text=told["text"], overrides=told["overrides"], places=places)
+        locations = {tuple(path): tuple(place) for path, place in told["locations"]}
+        config = replace(
+            from_mapping(told["given"]), text=told["text"], overrides=told["overrides"], locations=locations
+        )
         resampling = state["resampling"] and Resampling(**state["resampling"])
         return cls(**{**state, "config": config, "resampling": resampling})
 

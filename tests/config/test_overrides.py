@@ -96,8 +96,8 @@ def test_paths_within_a_sweep(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.hidden.2=1", "command line: model.hidden.2: model.hidden is a list; its places are 0 to 1"),
-        ("model.hidden.x=1", "command line: model.hidden.x: model.hidden is a list; its places are 0 to 1"),
+        ("model.hidden.2=1", "command line: model.hidden.2: model.hidden is a list; its indices are 0 to 1"),
+        ("model.hidden.x=1", "command line: model.hidden.x: model.hidden is a list; its indices are 0 to 1"),
         ("train.epochs.x=1", "command line: train.epochs.x: train.epochs is 5, which has no keys"),
         ("model.hiden=[1]", "command line: model.hiden: unknown key of model t_net (did you mean 'hidden'?"),
         ("model.hidden.0=0", "command line: model.hidden.0: expected a whole number of at least 1, got 0"),
