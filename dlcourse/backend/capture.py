@@ -1,13 +1,14 @@
 """How a whole training step is run: eagerly on a CPU, on a GPU captured once and replayed as one launch.
 
-The training step asks for a runner and hands it every step; what differs between devices stays here.
+A runner takes steps: :meth:`~EagerRunner.run` one with a batch that is given, :meth:`~EagerRunner.advance` as many as
+the device takes at once, with a loader's batches. What differs between devices stays here.
 """
 
 import os
 from typing import Any, Protocol
 
 from dlcourse import backend
-from dlcourse.backend import random
+from dlcourse.backend import random, tracing
 from dlcourse.backend.device import Array
 
 SWITCH = "DLCOURSE_CAPTURE"
@@ -19,9 +20,15 @@ class Step(Protocol):
 
     step: int
     """Steps done before this one: what random draws depend on."""
+    stream: random.Stream
+    """Of which training its draws are."""
     optimizer: Any
     """Has ``lr`` and ``steps``, the only other numbers that change from step to step."""
     model: Any
+
+    @property
+    def can_capture(self) -> bool:
+        """Whether its updates may be captured."""
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -32,44 +39,37 @@ class Step(Protocol):
     def update(self, x: Array, y: Array) -> Array:
         """One update with a batch on the device; returns the cost, still there."""
 
-
-class Feed(Protocol):
-    """Batches of a data set that lies on the device, of which each is a function of the step alone."""
-
-    x_shape: tuple[int, ...]
-    x_dtype: Any
-    y_shape: tuple[int, ...]
-    y_dtype: Any
-    whole: tuple[Array, Array] | None
-    """x and y of every step, where there is nothing to be made."""
-
-    def steps_left(self, step: int) -> int:
-        """How many steps, from this one on, have batches of these shapes before the order of the samples changes."""
-
-    def prepare(self, step: int) -> None:
-        """Have the order of this step's epoch on the device, always in the same place."""
-
-    def write(self, step: Any, x: Array, y: Array) -> None:
-        """Make the batch of a step, which may be a :class:`~dlcourse.backend.device_counter.DeviceCounter`."""
+    def __call__(self, x: Any, y: Any) -> Any:
+        """:meth:`EagerRunner.run` with a batch from anywhere; returns the cost as a tensor."""
 
 
 class EagerRunner:
     """Runs steps operation by operation."""
 
-    def __call__(self, step: Step, x: Array, y: Array) -> Array:
-        random.begin_step(step.step, getattr(step, "stream", None))
-        return step.update(x, y)
+    def run(self, step: Step, x: Array, y: Array) -> Array:
+        """One step with a batch on the device; returns its cost."""
+        step.optimizer.lr = step.lr_at(step.step)
+        random.begin_step(step.step, step.stream)
+        loss = step.update(x, y)
+        step.step += 1
+        return loss
 
-    def several(self, step: Step, loader: Any, most: int) -> Array | None:
-        """The costs (k,) of up to ``most`` steps in one launch, with the batches of ``loader.feed``, a :class:`Feed`;
-        None where the next step is to be called by itself."""
-        return None
+    def advance(self, step: Any, loader: Any, max_steps: int) -> Array | None:
+        """Up to ``max_steps`` steps with the loader's next batches, here one; returns their costs (k,), if any.
+
+        Args:
+            step: a :class:`Step`, or any ``step(x, y)`` that counts ``step.step``.
+        """
+        with tracing.span("data"):
+            batch = loader.batch(step.step)
+        loss = step(*batch)
+        return None if loss is None else loss.data.reshape(1)
 
 
 eager = EagerRunner()
 
 
-def runner(of: Array) -> Any:
+def runner(of: Array) -> EagerRunner:
     """The way to run steps on the device that an array lies on."""
     device = backend.of(of)
     if device.kind == "cpu" or os.environ.get(SWITCH) == "0":

@@ -24,6 +24,27 @@ listener: Listener | None = None
 """Set by :func:`listening` only."""
 
 
+spans: Callable[[str], contextlib.AbstractContextManager] | None = None
+"""Set by :func:`timing` only."""
+_UNTIMED = contextlib.nullcontext()
+
+
+def span(name: str) -> contextlib.AbstractContextManager:
+    """``with span("forward"): ...`` gives a stretch of work a name, for a profile; without one it does nothing."""
+    return _UNTIMED if spans is None else spans(name)
+
+
+@contextlib.contextmanager
+def timing(to: Callable[[str], contextlib.AbstractContextManager] | None) -> Iterator[None]:
+    """Inside the ``with`` block every :func:`span` is entered as ``to(name)``; with None none does anything."""
+    global spans
+    before, spans = spans, to
+    try:
+        yield
+    finally:
+        spans = before
+
+
 @contextlib.contextmanager
 def listening(to: Listener | None) -> Iterator[None]:
     """Inside the ``with`` block every launch goes through ``to``; with None none does."""

@@ -1,5 +1,6 @@
 """How long one training step of a config takes, and against what bound."""
 
+import contextlib
 import statistics
 import time
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor, no_grad
-from dlcourse.backend import Backend
+from dlcourse.backend import Backend, tracing
 from dlcourse.backend.kernels.linear import product
 from dlcourse.config import Config
 from dlcourse.errors import UserError
@@ -76,12 +77,13 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
         if first is None and step.step >= WARM_UP:
             first, deadline, faults = step.step, time.perf_counter() + seconds / 2, _page_faults()
         before, began = step.step, time.perf_counter()
-        fetch = _advance(step, loader)
+        with tracing.timing(clock := _FetchClock()):
+            step.runner.advance(step, loader, MAX_AT_ONCE)
         backend.synchronize()
         if first is not None:
             taken = step.step - before
             whole.append(1e3 * (time.perf_counter() - began) / taken)
-            fetching.append(1e3 * fetch / taken)
+            fetching.append(1e3 * clock.seconds / taken)
     steps = step.step - first
     spent = None if faults is None else (_page_faults() - faults) / steps
     return StepTiming(
@@ -96,16 +98,21 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
     )
 
 
-def _advance(step: Any, loader: Any) -> float:
-    """Take a step, or several that a GPU does at once, as in training; returns the seconds that its batch took."""
-    if step.several(loader, MAX_AT_ONCE) is not None:
-        return 0.0  # the launch makes its batches itself
-    began = time.perf_counter()
-    batch = loader.batch(step.step)
-    backend.synchronize()
-    fetched = time.perf_counter()
-    step(*batch)
-    return fetched - began
+class _FetchClock:
+    """Adds up what the spans "data" take, the device's work included; no others are timed."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self, name: str) -> contextlib.AbstractContextManager:
+        return self if name == "data" else contextlib.nullcontext()
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: Any) -> None:
+        backend.synchronize()
+        self.seconds += time.perf_counter() - self._began
 
 
 def _parts(pieces: Any, step: Any, loader: Any, count: int) -> dict[str, float]:

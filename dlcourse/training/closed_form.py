@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
+from dlcourse.backend import capture
 
 
 class ClosedFormStep:
@@ -15,6 +16,8 @@ class ClosedFormStep:
         loss_fn: ``loss_fn(outputs, targets)``, to report; None where the config names none.
         optimizer: has ``solve(model, x, y)``.
     """
+
+    runner = capture.eager
 
     def __init__(self, model: Any, loss_fn: Callable[[Tensor, Any], Tensor] | None, optimizer: Any):
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer

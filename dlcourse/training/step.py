@@ -83,7 +83,6 @@ class TrainStep:
         self._penalized = self.flat.mask(_weights(self.flat.parameters)) if l1 or l2 else None
         self.ema = ema
         self.capture = True
-        self._run: Any = None
         self._measured: tuple[Any, str | None] = None, None
         self._average = self.flat.data.copy() if ema is not None else None
         if self.flat.half is not None and self.flat.half.dtype == np.float16:
@@ -91,34 +90,22 @@ class TrainStep:
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         """Do one update with the batch (x, y), arrays or tensors; returns the cost before it, still on the device."""
-        self.optimizer.lr = self.lr_at(self.step)
-        loss = self.runner(self, self._input(x, self.compute_dtype), self._input(y, self.flat.data.dtype))
-        self.step += 1
-        return Tensor(loss)
-
-    def several(self, loader: Any, most: int) -> Array | None:
-        """Up to ``most`` updates with the loader's next batches as one launch of a GPU, where that can be.
-
-        Returns:
-            Their costs (k,), still on the device; None where the next update is to be called by itself.
-        """
-        losses = self.runner.several(self, loader, most)
-        if losses is not None:
-            self.step += len(losses)
-        return losses
+        x, y = self._input(x, self.compute_dtype), self._input(y, self.flat.data.dtype)
+        return Tensor(self.runner.run(self, x, y))
 
     def __getstate__(self) -> dict:
         """Without the way that steps are run, so that a copy finds its own."""
-        return vars(self) | {"_run": None}
+        return {name: value for name, value in vars(self).items() if name != "runner"}
+
+    @functools.cached_property
+    def runner(self) -> capture.EagerRunner:
+        """How updates are run on this device, one or several at once, see ``dlcourse/backend/capture.py``."""
+        return capture.runner(self.flat.data)
 
     @property
-    def runner(self) -> Any:
-        """How updates are run on this device, see ``dlcourse/backend/capture.py``."""
-        if self.accumulate > 1 and self._reduction is None:
-            return capture.eager  # whose first losses are to be looked at
-        if self._run is None:
-            self._run = capture.runner(self.flat.data)
-        return self._run
+    def can_capture(self) -> bool:
+        """Whether :meth:`update` may be captured: not while the losses of microbatches are to be looked at."""
+        return self.capture and (self.accumulate == 1 or self._reduction is not None)
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -139,7 +126,7 @@ class TrainStep:
         return list(self.model.modules()) if hasattr(self.model, "modules") else []
 
     def update(self, x: Array, y: Array) -> Array:
-        """One update with a batch on the device: what :meth:`__call__` runs, on a GPU captured and replayed.
+        """One update with a batch on the device: what :attr:`runner` runs, on a GPU captured and replayed.
 
         Numbers that change from step to step are the optimizer's ``lr`` and ``steps`` and the step that random draws
         depend on, and :meth:`settings`, no others: whatever else Python decides here is decided once.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd import Tensor
+from dlcourse.backend.device import Array
 from dlcourse.training.callback import Callback
 
 POINTS = ("start", "after_step", "before_sync", "after_evaluation", "finish", "close")
@@ -17,15 +18,15 @@ class Trainer:
     Args:
         model: the module, switched to training mode at the start.
         train_step: ``train_step(x, y)`` does one update and returns the loss, see
-            :class:`~dlcourse.training.step.TrainStep` and :class:`~dlcourse.training.closed_form.ClosedFormStep`.
+            :class:`~dlcourse.training.step.TrainStep` and :class:`~dlcourse.training.closed_form.ClosedFormStep`; its
+            ``runner`` says how many are done at once.
         loader: ``loader.batch(step)`` gives the batch of a step, a function of the step alone; ``loader.feed``, where
             there is one, lets a GPU make it, see ``dlcourse/backend/capture.py``.
         total_steps: when training is done.
         callbacks: called in this order at each point, at ``close`` in reverse.
 
     Attributes:
-        loss: that of the last step, a scalar tensor on the device; None where a closed form has none.
-        losses: those of the steps since ``after_step`` was called last, an array (k,) on the device.
+        losses: those of the steps just taken, an array (k,) on the device; None where a closed form has none.
         metrics: the last evaluation, ``{split: {metric: value}}``.
         stop_reason: why a callback stopped training; None while it goes on or has reached the last step.
     """
@@ -33,15 +34,13 @@ class Trainer:
     def __init__(self, model: Any, train_step: Any, loader: Any, total_steps: int, callbacks: Sequence[Callback] = ()):
         self.model, self.train_step, self.loader, self.total_steps = model, train_step, loader, total_steps
         self.callbacks = list(callbacks)
-        self.loss: Any = None
-        self.losses: Any = None
+        self.losses: Array | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.stop_reason: str | None = None
         # Only what a callback overrides is called: a point that is not used costs nothing in the loop.
         self._calls = {point: [getattr(c, point) for c in self.callbacks if _overrides(c, point)] for point in POINTS}
         self._calls["close"].reverse()
         self._watching = [callback for callback in self.callbacks if _overrides(callback, "after_step")]
-        self._several = getattr(train_step, "several", None)
 
     def run(self) -> None:
         """Train from the step that ``train_step`` has reached."""
@@ -60,13 +59,7 @@ class Trainer:
     def _advance(self) -> None:
         """Take a step, or several at once where everybody has the patience and the device gains by it."""
         most = min([self.total_steps - self.step, *(callback.patience(self) for callback in self._watching)])
-        losses = None if self._several is None else self._several(self.loader, most)
-        if losses is None:
-            x, y = self.loader.batch(self.step)
-            self.loss = self.train_step(x, y)
-            self.losses = None if self.loss is None else self.loss.data.reshape(1)
-        else:
-            self.losses, self.loss = losses, Tensor(losses[-1:].reshape(()))
+        self.losses = self.train_step.runner.advance(self.train_step, self.loader, most)
 
     def call(self, point: str) -> None:
         """Call what the callbacks do at this point."""
@@ -76,6 +69,11 @@ class Trainer:
     def stop(self, reason: str) -> None:
         """End the loop after this step."""
         self.stop_reason = reason
+
+    @property
+    def loss(self) -> Tensor | None:
+        """That of the last step, a scalar on the device; None where a closed form has none."""
+        return None if self.losses is None else Tensor(self.losses[-1:].reshape(()))
 
     @property
     def step(self) -> int:

@@ -64,7 +64,7 @@ def test_recorded_and_call_by_call_are_bit_for_bit_the_same(name: str, numbers: 
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         captured, losses, step = trained(name, True, **settings)
-    assert len(step._run.graphs) == 1
+    assert len(step.runner.graphs) == 1
     plain, others, _ = trained(name, False, **settings)
     np.testing.assert_array_equal(captured, plain)
     assert losses == others
@@ -174,7 +174,7 @@ def test_a_signal_while_a_step_is_recorded_is_no_refusal(device: str) -> None:
             step(x, y)
     assert step.optimizer.steps == 2 and step.optimizer.lr == 0.1
     step(x, y)
-    assert len(step._run.graphs) == 1
+    assert len(step.runner.graphs) == 1
 
 
 @on_gpu
@@ -198,7 +198,7 @@ def test_recorded_steps_follow_what_is_frozen_taken_and_looked_at(device: str) -
             grads = [p.grad for p in (model[0].weight, model[2].bias) if p.grad is not None]
             taken += [(grad, grad.numpy().copy()) for grad in grads]
             found += [p.numpy().copy() for p in model.parameters()]
-        assert not captured or step._run.graphs
+        assert not captured or step.runner.graphs
         for now, then in taken:
             np.testing.assert_array_equal(now.numpy(), then)
         return [*found, *(then for _, then in taken), step.optimizer.skipped_steps]
@@ -217,18 +217,18 @@ def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(
     x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
     for _ in range(3):
         step(x, y)
-    monkeypatch.setattr(step._run, "_apart", lambda work: pytest.fail("it waited for the device"))
+    monkeypatch.setattr(step.runner, "_apart", lambda work: pytest.fail("it waited for the device"))
     for count in (2, 3, 2, 3):
         step(x[:count], y[:count])
-    assert len(step._run.graphs) == 1 and step.optimizer.steps == 7
+    assert len(step.runner.graphs) == 1 and step.optimizer.steps == 7
 
 
 @on_gpu
 def test_the_switch(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(capture.SWITCH, "0")
-    assert trained("softmax", True)[2]._run is capture.eager
+    assert trained("softmax", True)[2].runner is capture.eager
 
 
 def test_a_cpu_runs_call_by_call() -> None:
     with backend.use("cpu"):
-        assert trained("softmax", True)[2]._run is capture.eager
+        assert trained("softmax", True)[2].runner is capture.eager

@@ -229,7 +229,7 @@ def test_a_recorded_step_measures_before_and_gives_the_weights_of_call_by_call(
         return np.concatenate([backend.to_host(a).reshape(-1) for a in model.state_dict().values()]), step
 
     captured, step = weights(True)
-    assert len(step._run.graphs) == 1 and {name for name, _ in twin.calls} == set(KERNELS)
+    assert len(step.runner.graphs) == 1 and {name for name, _ in twin.calls} == set(KERNELS)
     counted = len(autotune.made)
     plain, _ = weights(False)
     np.testing.assert_array_equal(captured, plain)

@@ -141,8 +141,7 @@ def test_batches_made_in_the_graph_cost_a_launch_a_step(count: int, device: str,
     model = SoftmaxModel((20,), CLASSES)
     step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.01))
     while step.step < 12:
-        if step.several(loader, 100) is None:
-            step(*loader.batch(step.step))
+        step.runner.advance(step, loader, 100)
     (captured,) = [each for each in step.runner.graphs.values() if len(each.losses) == count]
     # The batch, the step, its loss to where all of a launch's lie; once a launch the counter.
     plan = Counter(feed_rows=count, iadd=1) + Counter({"copy into": count})

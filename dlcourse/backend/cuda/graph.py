@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import memory, random
-from dlcourse.backend.capture import Feed, Step, eager
+from dlcourse.backend.capture import EagerRunner, Step
 from dlcourse.backend.cuda.pools import keeping
 from dlcourse.backend.device import Array, Backend
 from dlcourse.backend.device_counter import DeviceCounter
@@ -52,7 +52,7 @@ class _Recorded:
     """What the counter holds."""
 
 
-class CapturedSteps:
+class CapturedSteps(EagerRunner):
     """Runs steps of one TrainStep; for each shape of batch two eagerly, then captured.
 
     Args:
@@ -70,46 +70,50 @@ class CapturedSteps:
         self.times: dict[tuple, list[float]] = {}
         self.refused = False
 
-    def __call__(self, step: Step, x: Array, y: Array) -> Array:
-        """One step with a batch on the device; returns its cost."""
+    def run(self, step: Step, x: Array, y: Array) -> Array:
         if self.refused or not self._can_capture(step, x, y):
-            return eager(step, x, y)
+            return super().run(step, x, y)
         key = *((a.shape, a.dtype.str) for a in (x, y)), *self._state(step)
         captured = self.graphs.get(key)
         if captured is None:
             if self._full():
-                return eager(step, x, y)
+                return super().run(step, x, y)
             if self._first_times(key):
-                return self._apart(lambda: eager(step, x, y))
+                return self._apart(lambda: EagerRunner.run(self, step, x, y))
             captured = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
             if captured is None:
-                return eager(step, x, y)
+                return super().run(step, x, y)
         else:
             captured.inputs[0][...], captured.inputs[1][...] = x, y
         return self._replay(captured, step)[0]
 
-    def several(self, step: Step, loader: Any, most: int) -> Array | None:
-        """The costs (k,) of up to ``most`` steps in one launch, the batches made there; None where the next step is to
-        be called by itself: the first ones, and the last batch of an epoch."""
-        feed: Feed | None = getattr(loader, "feed", None)
+    def advance(self, step: Step, loader: Any, max_steps: int) -> Array | None:
+        losses = self._launch(step, loader, max_steps)
+        return super().advance(step, loader, max_steps) if losses is None else losses
+
+    def _launch(self, step: Step, loader: Any, max_steps: int) -> Array | None:
+        """The costs (k,) of up to ``max_steps`` steps in one launch, the batches made there by ``loader.feed``, see
+        ``dlcourse/data/feed.py``; None where the next step needs its batch from the host or is not captured yet: the
+        first ones, and the last batch of an epoch."""
+        feed = getattr(loader, "feed", None)
         if self.refused or feed is None or not self._can_capture(step):
             return None
-        most = min(most, feed.steps_left(step.step))
-        if most < 1:
+        max_steps = min(max_steps, feed.steps_left(step.step))
+        if max_steps < 1:
             return None
         key = feed, *self._state(step)
         if (key, 1) not in self.graphs and (self._full() or self._first_times(key)):
             return None
         feed.prepare(step.step)
         count = self._steps_per_launch(key)
-        count = count if count <= most else 1
+        count = count if count <= max_steps else 1
         captured = self.graphs.get((key, count))
         if captured is None:
             write = feed.write if feed.whole is None else None
             captured = self._record((key, count), step, count, lambda: self._batch_of(feed), write)
         return None if captured is None else self._timed(key, captured, step)
 
-    def _batch_of(self, feed: Feed) -> tuple[Array, Array]:
+    def _batch_of(self, feed: Any) -> tuple[Array, Array]:
         """Where a feed's batches lie: the set itself where that is every batch, which is then never copied."""
         if feed.whole is not None:
             return feed.whole
@@ -118,12 +122,12 @@ class CapturedSteps:
     def _can_capture(self, step: Step, *inputs: Any) -> bool:
         if not step.optimizer.flat.holds_its_parameters():
             return False  # an eager step says what is wrong; a captured one would go on in the old buffer
-        return getattr(step, "capture", True) and all(isinstance(value, self.xp.ndarray) for value in inputs)
+        return step.can_capture and all(isinstance(value, self.xp.ndarray) for value in inputs)
 
     def _state(self, step: Step) -> tuple:
         """What a graph depends on, the batch aside."""
         mode = getattr(step.model, "training", True)
-        return mode, random.seed(), getattr(step, "stream", None), step.optimizer.steps - step.step, *step.settings()
+        return mode, random.seed(), step.stream, step.optimizer.steps - step.step, *step.settings()
 
     def _first_times(self, key: tuple) -> bool:
         """Whether a step of that kind is to run eagerly once more before it is captured."""
@@ -165,7 +169,7 @@ class CapturedSteps:
                         for i in range(count):
                             optimizer.lr = rates[i : i + 1].reshape(())
                             optimizer.steps = DeviceCounter(counter, steps - now + i)
-                            random.begin_step(DeviceCounter(counter, i), getattr(step, "stream", None))
+                            random.begin_step(DeviceCounter(counter, i), step.stream)
                             if write is not None:
                                 write(DeviceCounter(counter, i), *inputs)
                             losses[i] = step.update(*inputs)
@@ -200,7 +204,8 @@ class CapturedSteps:
         captured.graph.launch()
         optimizer.count_recorded(count)
         optimizer.lr = rates[-1]
-        captured.next_step = step.step + count
+        step.step += count
+        captured.next_step = step.step
         return captured.losses.copy()  # the next replay writes over it
 
     def _timed(self, key: tuple, captured: _Recorded, step: Step) -> Array:

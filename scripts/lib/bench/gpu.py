@@ -173,8 +173,7 @@ def ours(workload: Workload, side: str, precision_name: str) -> tuple[Callable, 
     def advance(count: int) -> object:
         end, loss = step.step + count, None
         while step.step < end:
-            losses = step.several(loader, end - step.step)
-            loss = step(*loader.batch(step.step)).data if losses is None else losses[-1]
+            loss = step.runner.advance(step, loader, end - step.step)[-1]
         return loss
 
     return advance, dl.synchronize, about
