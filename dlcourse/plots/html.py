@@ -153,7 +153,9 @@ def _conclusions(view: SweepView) -> list[str]:
     key = f"{split}.{metric}"
     if best is not None and best.overrides:
         value = number(best.mean.get(key)) + (f" ± {number(best.se[key], 2)}" if key in best.se else "")
-        found.append(f"Best by {words}: {view.label(best.overrides)} ({value}).")
+        count = as_dict(view.state.get("best")).get("n", len(best.points))
+        partial = f", mean of {count} of {len(best.points)}" if count < len(best.points) else ""
+        found.append(f"Best by {words}: {view.label(best.overrides)} ({value}{partial}).")
     if simplest is not None and simplest.overrides:
         own = "the best itself" if simplest is best else view.label(simplest.overrides)
         found.append(f"Simplest within one standard error of the best: {own}.")

@@ -52,6 +52,7 @@ class Choice(TypedDict):
     split: str
     value: float | None
     se: float | None
+    n: NotRequired[int]
 
 
 class Resampled(TypedDict):

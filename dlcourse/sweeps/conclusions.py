@@ -121,6 +121,7 @@ def choice_record(candidate: Candidate, selection: Selection) -> dict[str, Any]:
         "split": selection.split,
         "value": summary.mean,
         "se": summary.se,
+        "n": summary.n,
     }
 
 
@@ -136,8 +137,7 @@ def describe_choice(
     if best is None:
         return []
     value = f"{best['value']:.4g}" + (f" ± {best['se']:.2g}" if best["se"] is not None else "")
-    count = len(best["points"])
-    mean = f" (mean of {count}, ± standard error)" if count > 1 else ""
+    mean = _mean_words(best)
     if not best["overrides"]:
         return [f"{selection.words}: {value}{mean}"]
     lines = [f"best by {selection.words}: {setting_words(best['overrides'])}  ({value}){mean}"]
@@ -146,6 +146,16 @@ def describe_choice(
         told = "the best itself" if same else setting_words(simplest["overrides"])
         lines.append(f"simplest within one standard error of the best: {told}  ({simplest['value']:.4g})")
     return lines
+
+
+def _mean_words(best: Mapping[str, Any]) -> str:
+    """Of how many repetitions a choice's value is the mean, where there are several: those in which it is a number."""
+    count = len(best["points"])
+    if count < 2:
+        return ""
+    n = best.get("n", count)
+    told = f"mean of {n}" + (f" of {count}" if n < count else "") + (", ± standard error" if n > 1 else "")
+    return f" ({told}; in the others it is no number)" if n < count else f" ({told})"
 
 
 def finite(value: float | None) -> float | None:

@@ -85,9 +85,23 @@ def table(state: SweepState, width: int) -> str:
         if len(left_out) >= len(by_column) - 1 or max(map(len, text.splitlines())) <= width:
             break
         left_out.insert(0, by_column[-1 - len(left_out)])
-    notes = ["mean ± standard error"] if spread else []
+    notes = ["mean ± standard error"] if "±" in text else []
+    partial = [key for key in _partial_means(state) if key.split(".", 1)[1] not in left_out]
+    notes += [f"no number in some repetitions, which the mean leaves out: {', '.join(partial)}"] if partial else []
     notes += [f"{', '.join(left_out)}: in table.csv"] if left_out else []
     return f"{text}\n  ({'; '.join(notes)})" if notes else text
+
+
+def _partial_means(state: SweepState) -> list[str]:
+    """Metrics, such as ``val.r2``, that are no number in a repetition that came to its end."""
+    done = {point.id for point in state.points if point.status == "done"}
+    keys = {
+        key
+        for group in state.groups
+        for key, n in group["n"].items()
+        if n < sum(point in done for point in group["points"])
+    }
+    return [f"{split}.{name}" for name, split in metric_keys([dict.fromkeys(keys)], state.metrics)]
 
 
 def _group_status(status: dict[str, str], group: dict[str, Any]) -> str:

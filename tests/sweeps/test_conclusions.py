@@ -82,3 +82,17 @@ def test_a_setting_whose_metric_is_no_number_in_a_fold_is_not_chosen():
     assert choose(candidates(points), BY_MSE)[0] == 0
     points[1].metrics["val.mse"] = None  # where no setting has a number in it, the fold tells nothing
     assert choose(candidates(points), BY_MSE)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([1.0, None, 2.0, None], "1.5 ± 0.5 (mean of 2 of 4, ± standard error; in the others it is no number)"),
+        ([None, None, 2.0], "2 (mean of 1 of 3; in the others it is no number)"),
+        ([1.0, 2.0], "1.5 ± 0.5 (mean of 2, ± standard error)"),
+    ],
+)
+def test_the_words_count_the_repetitions_in_which_the_metric_is_a_number(values, words):
+    points = [point(i, {"data.kfold": {"folds": 4, "fold": i}}, value) for i, value in enumerate(values)]
+    (setting,) = candidates(points)
+    assert describe_choice(choice_record(setting, BY_MSE), None, BY_MSE) == [f"validation mse: {words}"]

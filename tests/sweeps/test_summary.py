@@ -27,6 +27,18 @@ def test_the_whole_table(state):
     ]
 
 
+def test_the_note_under_the_table_tells_of_means_where_there_are_any(state):
+    for point in state.points:
+        point.overrides["seed"] = 0
+    conclude(state)
+    assert state.groups and "±" not in summary.table(state, width=80)  # one seed: no mean of several
+    state.points += [PointState("4", {"model.degree": 1, "seed": 1}, status="done", metrics={"val.mse": 3.0})]
+    state.points[-1].metrics |= {"train.mse": 1.0, "val.r2": None, "train.r2": 0.5}
+    conclude(state)
+    note = "(mean ± standard error; no number in some repetitions, which the mean leaves out: val.r2)"
+    assert summary.table(state, width=100).splitlines()[-1].strip() == note
+
+
 def test_what_does_not_fit_is_in_the_csv_but_never_what_was_chosen_by(state):
     state.select["metric"] = "r2"
     conclude(state)
