@@ -51,7 +51,8 @@ def _told(config: dict[str, Any], path: str) -> str:
 def tables(state: SweepState, width: int) -> list[str]:
     """What there is to show: the metrics of the points, the resampling, or both."""
     found = []
-    if state.resample is None or any(point.metrics or point.status != "done" for point in state.points):
+    measured = any(point.metrics for point in state.points)
+    if measured or any(point.status != "done" for point in state.points):
         found.append(table(state, width))
     if state.resample is not None:
         found.append(resample_table(state))
@@ -146,6 +147,11 @@ def conclusion(state: SweepState) -> list[str]:
     measured = {key for point in state.points for key in point.metrics}
     if state.resample is not None:
         lines += _least_expected(state)
+    elif not measured and any(point.status == "done" for point in state.points):
+        lines.append(
+            "nothing was measured: estimates have no metric; sweep.resample gives their bias and variance, and the log "
+            "of each point its estimates"
+        )
     elif len(state.points) > 1 and measured and selection.key not in measured:
         lines.append(f"no best point is named: there is no {selection.words}; data.split.val or sweep.kfold gives one")
     return lines

@@ -301,6 +301,13 @@ def test_values_that_do_not_go_together_name_their_points(make):
     assert len(said) == 2 and "point 001-epochs=1-steps=5: train.steps: epochs and steps exclude" in said[0]
 
 
+def test_a_sweep_that_measures_nothing_says_so(make, tmp_path, capsys):
+    sections = {"data": {"name": "gaussian_samples", "samples": 30}, "model": "gaussian_estimators", "loss": None}
+    swept = make(**sections, optimizer="closed_form", metrics=[], sweep={"kfold": 2})
+    assert run_sweep(swept, out=tmp_path, plots=False).status == "done"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("nothing was measured: estimates have no metric;")
+
+
 DATA = {"name": "polynomial_curve", "samples": 30}
 
 
