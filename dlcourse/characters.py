@@ -1,4 +1,4 @@
-"""Characters that look like others, or like nothing: texts that look the same are compared as the same, and none of
+"""Characters that look alike or are invisible: texts that look the same are compared as the same, and none of
 them says anything to a terminal."""
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What some file systems cannot do (shared folders, cloud drives, some clusters'): said once, and gone on without."""
+"""Work on file systems that lack a function (shared folders, cloud drives): note it once, and do without."""
 
 import contextlib
 import errno

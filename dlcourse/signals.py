@@ -1,4 +1,4 @@
-"""Signals that ask the program to end: the first is a request, and however often it comes it stays one request.
+"""Handle signals that ask the program to end: the first one is a request; a repeated one changes nothing.
 
 A cluster ends a job by a signal to each of its processes, often twice and by way of their parents too, and announces
 the end of its time by SIGUSR1, SIGUSR2, SIGXCPU or SIGHUP. All mean the same: save what there is and leave, with exit

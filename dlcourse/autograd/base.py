@@ -1,4 +1,4 @@
-"""What a tensor is to the graph: an array, its gradient, and the operation that it came from.
+"""The base class of Tensor: an array, its gradient, and the operation that it came from.
 
 :func:`apply` runs a :class:`Function` on tensors and records a node; :meth:`TensorBase.backward` walks back from there.
 """

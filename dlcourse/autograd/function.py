@@ -1,4 +1,4 @@
-"""What an operation is: a forward and a backward pass on raw arrays, side by side.
+"""Function: the forward and the backward pass of an operation on raw arrays, side by side.
 
 A function knows nothing of tensors or graphs; :func:`dlcourse.autograd.apply` does the bookkeeping.
 """
@@ -85,7 +85,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
 
 
 class InFloat32(Function):
-    """A function on inputs of 16 bits that computes in float32, see :attr:`Function.wide`."""
+    """A function on inputs of 16 bits that computes in float32, see :attr:`Function.compute_in_float32`."""
 
     def __init__(self, function: Function, half: Any):
         self.function, self.half = function, half

@@ -1,4 +1,4 @@
-"""Which type a result has where the operands' types differ: PyTorch's rules.
+"""Type promotion where the operands' types differ: PyTorch's rules.
 
 A fraction outranks a whole number, whatever their widths, and a whole number outranks a boolean. Of one rank an array
 with axes decides over one without, and that over a Python number. So float32 stays float32 beside integers of 64 bits,

@@ -1,4 +1,4 @@
-"""Whether an array that a graph saved was changed in place before backward used it.
+"""Version counters: backward refuses an array that was changed in place after the forward pass.
 
 PyTorch's rule: each leaf counts its changes in place (an optimizer's step, a loaded state, ``copy_``, ``-=``), its
 views share the count, and backward compares it with what it was in the forward pass. What is done to ``.data`` is not

@@ -1,4 +1,4 @@
-"""``dlcourse compare RUN_OR_SWEEP ...``: runs beside each other."""
+"""``dlcourse compare RUN_OR_SWEEP ...``: runs side by side."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""``dlcourse predict RUN INPUT``: what a trained model says of a new input."""
+"""``dlcourse predict RUN INPUT``: the answer of a trained model to new inputs."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""The annotation that says: a component of some kind goes here."""
+"""The annotation of a key that takes a component of some kind."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

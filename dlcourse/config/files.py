@@ -1,4 +1,4 @@
-"""Reading a config's file: whatever is wrong with it ends in one line."""
+"""Read a config's file; a fault of the file is one line."""
 
 import difflib
 from pathlib import Path

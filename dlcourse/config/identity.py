@@ -1,4 +1,4 @@
-"""What of a config makes a run the run that it is, and a hash of it."""
+"""The values of a config that identify a run, and their hash."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Pydantic's errors about one value in the words of a config: where, what was expected, what came, what to write."""
+"""Pydantic's errors in the words of a config: where, what was expected, what came, what to write."""
 
 import dataclasses
 import re

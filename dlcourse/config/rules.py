@@ -1,4 +1,4 @@
-"""What one key demands of another: the checks that no single section's signature can hold."""
+"""Checks between keys, which no single section's signature can hold."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

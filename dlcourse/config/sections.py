@@ -1,4 +1,4 @@
-"""What a config can say beside the components' own parameters: one dataclass a section.
+"""The sections of a config besides the components' own parameters: one dataclass a section.
 
 A dataclass's signature is the section's schema, defaults and bounds, and its docstring describes the keys; validation,
 ``dlcourse schema`` and the resolved config read them from here. ``Component(kind)`` stands where a component goes.

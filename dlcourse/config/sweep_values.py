@@ -1,4 +1,4 @@
-"""Every value that a sweep lists goes through the checks that the same value in the config would."""
+"""Check every value that a sweep lists as the same value in the config."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a model is to the trainer: a Module with hooks for closed forms and for numbers in the data's own units."""
+"""The base class of models: a Module with hooks for closed forms and for numbers in the data's own units."""
 
 from collections.abc import Mapping
 from math import prod

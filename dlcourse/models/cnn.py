@@ -43,19 +43,21 @@ class CNN(Model):
         dropout: Probability = 0.0,
     ):
         super().__init__(in_shape, out_features)
-        height, width, wide = image_shape("cnn", in_shape)
+        height, width, in_channels = image_shape("cnn", in_shape)
         if kernel_size % 2 == 0:
             raise ArgumentError(f"cnn: kernel_size is odd, so that the image keeps its size, got {kernel_size}")
         layers: list[nn.Module] = []
-        for out in channels:
-            layers.append(nn.Conv2d(wide, out, kernel_size, padding=kernel_size // 2, bias=not batch_norm))
-            layers += [nn.BatchNorm(out)] if batch_norm else []
+        for out_channels in channels:
+            layers.append(
+                nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=not batch_norm)
+            )
+            layers += [nn.BatchNorm(out_channels)] if batch_norm else []
             layers += [nn.ReLU(), nn.MaxPool2d(pool)]
-            height, width, wide = height // pool, width // pool, out
+            height, width, in_channels = height // pool, width // pool, out_channels
         if height < 1 or width < 1:
             raise ShapeError(f"cnn: {len(channels)} poolings by {pool} leave nothing of an image {self.in_shape}")
         layers.append(nn.Flatten())
-        features = height * width * wide
+        features = height * width * in_channels
         for size in hidden:
             layers += [nn.Linear(features, size), nn.ReLU()]
             layers += [nn.Dropout(dropout)] if dropout else []

@@ -65,9 +65,9 @@ class GaussianRegression(Model):
             raise UserError("gaussian_regression predicts numbers, but these data have class labels")
         xp = backend.array_module(x)
         for array, mean, sd in ((flat(x), self.x_mean, self.x_sd), (y, self.y_mean, self.y_sd)):
-            wide = array.astype(np.float64)
-            spread = wide.std(axis=0)
-            mean[...] = wide.mean(axis=0)
+            precise = array.astype(np.float64)
+            spread = precise.std(axis=0)
+            mean[...] = precise.mean(axis=0)
             sd[...] = xp.where(spread > 0, spread, 1)
 
     def forward(self, x: Tensor) -> Tensor:

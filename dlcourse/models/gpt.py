@@ -21,7 +21,7 @@ STD = 0.02
 class TransformerBlock(nn.Module):
     """x <- x + attention(norm(x));  x <- x + W2 GELU(W1 norm(x)), the inner width four times the outer."""
 
-    def __init__(self, width: int, heads: int, dropout: float, deep: float):
+    def __init__(self, width: int, heads: int, dropout: float, depth_scale: float):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = nn.MultiHeadAttention(width, heads, causal=True, dropout=dropout)
@@ -31,7 +31,7 @@ class TransformerBlock(nn.Module):
         draw_linear(self.expand, STD)
         # Each block adds to the stream twice: scaled so, its variance does not grow with the depth (GPT-2).
         for layer in (self.attention.out_proj, self.shrink):
-            draw_linear(layer, STD / deep)
+            draw_linear(layer, STD / depth_scale)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.dropout(self.attention(self.norm1(x)))

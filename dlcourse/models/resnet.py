@@ -21,19 +21,19 @@ class ResidualBlock(nn.Module):
     zeros for the new channels (the paper's option A).
     """
 
-    def __init__(self, wide: int, out: int, stride: int):
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
-        self.out, self.stride = out, stride
-        self.conv1 = _conv(wide, out, stride)
-        self.norm1 = nn.BatchNorm(out)
-        self.conv2 = _conv(out, out, 1)
-        self.norm2 = nn.BatchNorm(out)
+        self.out_channels, self.stride = out_channels, stride
+        self.conv1 = _conv(in_channels, out_channels, stride)
+        self.norm1 = nn.BatchNorm(out_channels)
+        self.conv2 = _conv(out_channels, out_channels, 1)
+        self.norm2 = nn.BatchNorm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = then_relu(self.norm1, self.conv1(x))
         y = self.norm2(self.conv2(y))
-        same = self.stride == 1 and x.shape[-1] == self.out
-        return add_relu(y, x if same else downsample_shortcut(x, self.stride, self.out))
+        same = self.stride == 1 and x.shape[-1] == self.out_channels
+        return add_relu(y, x if same else downsample_shortcut(x, self.stride, self.out_channels))
 
 
 @register("model", "resnet")
@@ -59,23 +59,23 @@ class ResNet(Model):
         if depth < 8 or depth % 6 != 2:
             raise ArgumentError(f"resnet: depth is 6 n + 2 (8, 14, 20, 32, 44, 56, 110), got {depth}")
         self.conv, self.norm = _conv(channels, width, 1), nn.BatchNorm(width)
-        blocks, wide = [], width
+        blocks, in_channels = [], width
         for stage in range(3):
             for index in range((depth - 2) // 6):
-                out = width << stage
-                blocks.append(ResidualBlock(wide, out, 2 if stage and not index else 1))
-                wide = out
+                out_channels = width << stage
+                blocks.append(ResidualBlock(in_channels, out_channels, 2 if stage and not index else 1))
+                in_channels = out_channels
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.GlobalAvgPool2d()
-        self.linear = nn.Linear(wide, self.out_features)
+        self.linear = nn.Linear(in_channels, self.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         x = then_relu(self.norm, self.conv(as_tensor(x)))
         return self.linear(self.pool(self.blocks(x)))
 
 
-def _conv(wide: int, out: int, stride: int) -> nn.Conv2d:
+def _conv(in_channels: int, out_channels: int, stride: int) -> nn.Conv2d:
     """3x3 without bias, drawn by He et al.'s rule for what a ReLU follows."""
-    conv = nn.Conv2d(wide, out, 3, stride=stride, padding=1, bias=False)
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
     conv.weight.data = init.kaiming_normal(conv.weight.shape, nonlinearity="relu")
     return conv

@@ -37,22 +37,22 @@ class VGG(Model):
         dropout: Probability = 0.0,
     ):
         super().__init__(in_shape, out_features)
-        height, width, wide = image_shape("vgg", in_shape)
+        height, width, in_channels = image_shape("vgg", in_shape)
         modules: list[nn.Module] = []
         for layer in layers:
             if layer == "pool":
                 modules.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
                 continue
-            modules.append(nn.Conv2d(wide, layer, 3, padding=1, bias=not batch_norm))
+            modules.append(nn.Conv2d(in_channels, layer, 3, padding=1, bias=not batch_norm))
             modules += [nn.BatchNorm(layer)] if batch_norm else []
             modules.append(nn.ReLU())
-            wide = layer
+            in_channels = layer
         if height < 1 or width < 1:
             raise ShapeError(f"vgg: {layers.count('pool')} poolings leave nothing of an image {self.in_shape}")
         modules.append(nn.Flatten())
         modules += [nn.Dropout(dropout)] if dropout else []
-        self.layers = nn.Sequential(*modules, nn.Linear(height * width * wide, self.out_features))
+        self.layers = nn.Sequential(*modules, nn.Linear(height * width * in_channels, self.out_features))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))

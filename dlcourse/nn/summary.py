@@ -1,4 +1,4 @@
-"""What a model is made of: for each module its output's shape, its parameters, and what a forward pass costs."""
+"""A table of a model's modules: the shape of the output, the parameters, and the cost of a forward pass."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What residual nets do besides adding (lecture 9)."""
+"""The operations of residual nets besides convolution (lecture 9)."""
 
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.autograd.function import xp_of

@@ -1,4 +1,4 @@
-"""What every optimizer by gradient descent is: a rule that turns the flat gradient into a change of the weights."""
+"""The base class of optimizers: a rule that turns the flat gradient into a change of the weights."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -59,10 +59,10 @@ class Solver:
         if y.ndim != 2 or y.dtype.kind != "f" or "regression" not in model.tasks:
             return None
         outputs, count = _outputs(model, x), y.shape[1]
-        wide = y.astype("float64", copy=False)
-        spread, error = _squares(wide - wide.mean(axis=0)), _squares(wide - outputs.data[:, :count])
+        targets = y.astype("float64", copy=False)
+        spread, error = _squares(targets - targets.mean(axis=0)), _squares(targets - outputs.data[:, :count])
         if bool((error > _LOST * spread).any()):
-            outputs = self._improved(model, x, wide, found, outputs, spread, error)
+            outputs = self._improved(model, x, targets, found, outputs, spread, error)
             _compare_with_mean(outputs.data[:, :count], y, spread)
         return outputs
 
@@ -185,8 +185,8 @@ def _compare_with_mean(outputs: Any, y: Any, spread: Any) -> None:
     error = _squares(y.astype("float64", copy=False) - outputs)
     # Targets that are all the same are met but for rounding, and have no spread but rounding's.
     size = abs(y).max(axis=0)
-    wide, narrow = ((16 * float(np.finfo(each.dtype).eps) * size) ** 2 * len(y) for each in (y, outputs))
-    worse = (error > 1.001 * spread) & ((spread > wide) | (error > narrow))
+    target_floor, output_floor = ((16 * float(np.finfo(each.dtype).eps) * size) ** 2 * len(y) for each in (y, outputs))
+    worse = (error > 1.001 * spread) & ((spread > target_floor) | (error > output_floor))
     if bool(worse.any()):
         k = int(worse.argmax())
         which = f"target {k + 1} of {y.shape[1]}" if y.shape[1] > 1 else "the target"
