@@ -27,12 +27,13 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from dlcourse import config
-    from dlcourse.config.rules import choice_notes
+    from dlcourse.config.rules import config_notes
     from dlcourse.errors import ConfigError, UserError
 
     changes = [text for text in args.configs if "=" in text and not os.path.exists(text)]
     wrong = 0
     for path in (text for text in args.configs if text not in changes):
+        steps = None
         try:
             checked = config.load(path, changes)
             if checked.data["sweep"]:
@@ -40,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
 
                 expand(checked)
             else:
-                _check_data(checked)
+                steps = _check_data(checked)
         except UserError as error:
             wrong += 1
             count = len(getattr(error, "problems", [error]))
@@ -48,22 +49,22 @@ def main(args: argparse.Namespace) -> int:
             print(error, file=sys.stderr, flush=True)
         else:
             print(f"{path}: ok")
-            for note in choice_notes(checked.data):
+            for note in config_notes(checked.data, steps):
                 print(f"{path}: note: {note}")
     return ConfigError.exit_code if wrong else 0
 
 
-def _check_data(config: Any) -> None:
-    """Raise UserError for what only the data show, where they are quickly drawn or read."""
+def _check_data(config: Any) -> int | None:
+    """Raise UserError for what only the data show, where they are quickly drawn or read; how many steps a run takes."""
     if not _quick(config.data["data"]):
-        return
+        return None
     from dlcourse import backend
     from dlcourse.errors import ConfigError
     from dlcourse.experiment.pieces import assemble
 
     with backend.use("cpu") as cpu:
         try:
-            assemble(config.data, cpu)
+            return assemble(config.data, cpu).total_steps
         except ConfigError as error:
             raise config.locate(error) from error
 

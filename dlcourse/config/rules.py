@@ -58,8 +58,28 @@ def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
             hint = ""  # once is enough
 
 
-def choice_notes(config: Mapping[str, Any]) -> Iterator[str]:
-    """Warnings about what a resolved config chooses by its test split."""
+def config_notes(config: Mapping[str, Any], total_steps: int | None = None) -> Iterator[str]:
+    """Warnings about a resolved config that is right, and probably not meant.
+
+    Args:
+        config: resolved.
+        total_steps: of the whole training, where the data have told that.
+    """
+    yield from _chosen_by_test(config)
+    yield from _endless_warmup(config, total_steps or config["train"]["steps"])
+
+
+def _endless_warmup(config: Mapping[str, Any], total_steps: int | None) -> Iterator[str]:
+    warmup = (config["optimizer"].get("schedule") or {}).get("warmup")
+    if isinstance(warmup, int) and total_steps is not None and 1 < total_steps <= warmup:  # one step is a trial
+        yield (
+            f"optimizer.schedule.warmup: {warmup} steps, and the whole training has {total_steps}: it ends while the "
+            f"learning rate still grows, at {total_steps / (warmup + 1):.2g} of what the warm-up leads to; the unit is "
+            "steps, not epochs"
+        )
+
+
+def _chosen_by_test(config: Mapping[str, Any]) -> Iterator[str]:
     chosen = {"early_stopping": "when to stop", "best": "the best weights"}
     for section, what in chosen.items():
         watched = config["train"][section]

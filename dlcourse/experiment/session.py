@@ -6,7 +6,7 @@ from typing import Any
 
 from dlcourse.backend import memory
 from dlcourse.config import Config
-from dlcourse.config.rules import choice_notes
+from dlcourse.config.rules import config_notes
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.identity import check_config, check_data, config_hash, settings
 from dlcourse.experiment.pieces import Pieces
@@ -125,7 +125,7 @@ class Session:
         """
         if self._found is not None:
             self.store.restart_from(self._found)
-        for note in choice_notes(self.pieces.config):
+        for note in config_notes(self.pieces.config, self.pieces.total_steps):
             self.log(f"note: {note}")
         self._write_result("running")
         memory.start_counting()

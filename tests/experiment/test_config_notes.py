@@ -1,0 +1,43 @@
+"""Notes about configs that are right, and probably not meant."""
+
+import json
+
+import pytest
+
+import dlcourse as dl
+from dlcourse.cli import main
+from tests.experiment.samples import NET
+
+STEPS = 6  # of an epoch: 90 training samples in batches of 16
+
+
+@pytest.mark.parametrize(
+    ("warmup", "train", "noted"),
+    [
+        (
+            1000,
+            {"epochs": 2, "batch_size": 16},
+            "1000 steps, and the whole training has 12: it ends while the learning",
+        ),
+        (STEPS, {"epochs": 1, "batch_size": 16}, f"{STEPS} steps, and the whole training has {STEPS}: "),
+        (STEPS - 1, {"epochs": 1, "batch_size": 16}, None),
+        (9, {"steps": 9}, "9 steps, and the whole training has 9"),
+        (8, {"steps": 9}, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["cosine", "constant"])
+def test_a_warm_up_that_never_ends_is_said(tmp_path, capsys, warmup: int, train: dict, noted: str, name: str) -> None:
+    optimizer = {"name": "sgd", "lr": 0.1, "schedule": {"name": name, "warmup": warmup}}
+    config = NET | {"optimizer": optimizer, "train": train}
+    path = tmp_path / "net.yaml"
+    path.write_text(json.dumps(config))
+    for command in (["validate", str(path)], ["run", str(path), "--no-plots", "--out", str(tmp_path / "runs")]):
+        assert main(command) == 0
+        said = capsys.readouterr().out
+        assert ("optimizer.schedule.warmup" in said) == (noted is not None) and (noted or "") in said
+
+
+def test_a_quick_trial_of_a_long_config_says_nothing_of_its_warm_up(tmp_path, capsys) -> None:
+    optimizer = {"name": "sgd", "lr": 0.1, "schedule": {"name": "cosine", "warmup": 5}}
+    dl.run(NET | {"optimizer": optimizer}, out=tmp_path, fast_dev_run=True)
+    assert "warmup" not in capsys.readouterr().out
