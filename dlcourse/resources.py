@@ -1,10 +1,16 @@
-"""Where the files that come with the program lie, in a clone and in an installed wheel alike."""
+"""What there is to work with: the cores of this machine, and the files that come with the program."""
 
+import os
 from pathlib import Path
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def configs_folder() -> Path:
-    """The folder of the course's configs.
+    """The folder of the course's configs, in a clone and in an installed wheel alike.
 
     A wheel carries it inside the package (``dlcourse/configs``); in a clone, used directly or through an editable
     install, it stands beside the package, where it is edited.

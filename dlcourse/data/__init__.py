@@ -9,6 +9,5 @@ from dlcourse.data.dataset import Data, Dataset, Split
 from dlcourse.data.loader import Loader
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.preparation import prepare
-from dlcourse.data.windows import make_loader
 
-__all__ = ["Data", "Dataset", "Loader", "Normalizer", "Split", "make_loader", "prepare"]
+__all__ = ["Data", "Dataset", "Loader", "Normalizer", "Split", "prepare"]

@@ -81,6 +81,16 @@ class Split:
         return len(self.index)
 
     @property
+    def stride(self) -> int:
+        """Rows of the store from one sample to the next, see :class:`~dlcourse.data.sampler.Sampler`."""
+        return 1
+
+    @property
+    def offsets(self) -> int:
+        """How many rows an epoch may begin at."""
+        return 1
+
+    @property
     def on_disk(self) -> bool:
         """Whether x is memory-mapped: it may be larger than memory."""
         return isinstance(self.x.array if isinstance(self.x, Rows) else self.x, np.memmap)

@@ -12,7 +12,7 @@ from dlcourse.autograd import Parameter
 from dlcourse.backend import Backend, memory, precision, random
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.sections import Augment
-from dlcourse.data import Data, Loader, Split, make_loader, prepare
+from dlcourse.data import Data, Loader, Split, prepare
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment.compatibility import mismatches
@@ -187,7 +187,7 @@ class Pieces:
     ) -> Loader:
         subset, seed, dtype = self.data.splits[split], self.config["seed"], dtype or self.dtype
         settings = self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, augment, drop_last
-        return make_loader(subset, *settings)
+        return Loader(subset, *settings)
 
 
 def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = False) -> Pieces:

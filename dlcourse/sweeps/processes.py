@@ -19,6 +19,7 @@ from typing import Any
 
 from dlcourse import registry
 from dlcourse.errors import DlcourseError
+from dlcourse.resources import cores
 from dlcourse.signals import SIGNALS
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -49,8 +50,7 @@ class Pool:
 
     def __init__(self, jobs: int, environment: Mapping[str, str] | None = None):
         self.jobs = jobs
-        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.environment = dict(environment or fair_share(jobs, os.environ, processors))
+        self.environment = dict(environment or fair_share(jobs, os.environ, cores()))
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._waiting: Iterator[tuple[int, dict[str, Any]]] = iter(())
         # Reentrant: a signal handler may call stop() while the main thread is in it.

@@ -20,8 +20,8 @@ class Trainer:
         train_step: ``train_step(x, y)`` does one update and returns the loss, see
             :class:`~dlcourse.training.step.TrainStep` and :class:`~dlcourse.training.closed_form.ClosedFormStep`; its
             ``runner`` says how many are done at once.
-        loader: ``loader.batch(step)`` gives the batch of a step, a function of the step alone; ``loader.feed``, where
-            there is one, lets a GPU make it, see ``dlcourse/backend/capture.py``.
+        loader: ``loader.batch(step)`` gives the batch of a step, a function of the step alone;
+            ``loader.device_batches``, where there is one, lets a GPU make it, see ``dlcourse/data/device_batches.py``.
         total_steps: when training is done.
         callbacks: called in this order at each point, at ``close`` in reverse.
 

@@ -8,7 +8,7 @@ from dlcourse.backend import capture
 from dlcourse.backend.device_counter import DeviceCounter
 from dlcourse.config.sections import Augment
 from dlcourse.data import Loader, Split
-from dlcourse.data.feed import Feed
+from dlcourse.data.device_batches import DeviceBatches
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.experiment import run
 
@@ -41,7 +41,7 @@ def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None
     place = backend.current()
     normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
     loader = Loader(images(raw), normalizer, place, "float32", 5, 3, shuffle, augment)
-    feed = loader.feed
+    feed = loader.device_batches
     if feed is None:  # bytes of a CPU stay where they are, and are no business of a captured step
         assert device == "cpu" and raw
         return
@@ -67,7 +67,7 @@ def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None
 def test_where_every_batch_is_the_set_itself(raw: bool, batch_size, augment, itself: bool, device: str) -> None:
     normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
     loader = Loader(images(raw), normalizer, backend.current(), "float32", batch_size, 3, True, augment)
-    feed = loader.feed
+    feed = loader.device_batches
     if feed is None:  # bytes of a CPU
         return
     assert (feed.whole is not None) is itself
@@ -87,7 +87,7 @@ def test_a_set_that_is_one_batch_is_not_copied(device: str, tmp_path, monkeypatc
     plain = run(config, device=device, folder=tmp_path / "plain", quiet=True, plots=False)
     monkeypatch.delenv(capture.SWITCH)
     written, recordings, batch_of = [], [], graph.CapturedSteps._batch_of
-    monkeypatch.setattr(Feed, "write", lambda *_: written.append(1))
+    monkeypatch.setattr(DeviceBatches, "write", lambda *_: written.append(1))
     monkeypatch.setattr(
         graph.CapturedSteps, "_batch_of", lambda self, feed: recordings.append(feed) or batch_of(self, feed)
     )
@@ -181,18 +181,17 @@ def test_a_text_is_cut_anew_each_epoch(model: dict, device, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_a_feed_of_windows_makes_the_loaders_own_batches(shuffle: bool, device: str) -> None:
-    from dlcourse.data.windows import WindowSplit, make_loader
+    from dlcourse.data.windows import WindowSplit
 
     place = backend.current()
     tokens = np.random.default_rng(0).integers(0, 9, 77)
     x, y = tokens[:70].reshape(10, 7), tokens[1:71].reshape(10, 7)
     part = WindowSplit(x, y, np.arange(0, 70, 7), tokens)
-    loader = make_loader(part, Normalizer(0.0, 1.0), place, "float32", 4, 3, shuffle)
-    out = [place.xp.empty(shape, dtype) for shape, dtype in [
-        (loader.feed.x_shape, loader.feed.x_dtype), (loader.feed.y_shape, loader.feed.y_dtype)
-    ]]  # fmt: skip
+    loader = Loader(part, Normalizer(0.0, 1.0), place, "float32", 4, 3, shuffle)
+    batches = loader.device_batches
+    out = place.xp.empty(batches.x_shape, batches.x_dtype), place.xp.empty(batches.y_shape, batches.y_dtype)
     for step in (0, 1, 3, 4, 9):
-        loader.feed.prepare(step)
-        loader.feed.write(step, *out)
+        batches.prepare(step)
+        batches.write(step, *out)
         for ours, theirs in zip(out, loader.batch(step), strict=True):
             np.testing.assert_array_equal(backend.to_host(ours), backend.to_host(theirs))

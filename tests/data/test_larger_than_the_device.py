@@ -39,8 +39,8 @@ def test_batches_are_those_of_a_set_on_the_device(kind: str, shuffle: bool, devi
     augment = Augment(flip=True, crop=1) if kind == "bytes" else None
     resident = loader(kind, monkeypatch, 1 << 40, shuffle=shuffle, augment=augment)
     streamed = loader(kind, monkeypatch, 64, shuffle=shuffle, augment=augment)
-    assert resident.feed is not None and streamed.feed is None
-    assert isinstance(streamed._x, np.ndarray) and streamed._ahead is not None
+    assert resident.device_batches is not None and streamed.device_batches is None
+    assert isinstance(streamed._store.x, np.ndarray) and streamed._store.streamed
     # One after another into the second epoch; then elsewhere, as a resumed run, and back.
     for step in [*range(8), 13, 14, 2, 3]:
         for ours, theirs in zip(streamed.batch(step), resident.batch(step), strict=True):
@@ -72,9 +72,9 @@ def test_a_buffer_is_not_overwritten_while_its_batch_may_be_read(device: str) ->
     buffer._copied, buffer._used = ([Told(f"{what}{i}") for i in range(2)] for what in ("copied", "used"))
     for stream in (buffer._stream,):
         stream.wait_event = lambda event: said.append(f"copy waits {event.name}")
-    batches = [buffer.put(3, lambda host, i=i: host.fill(i)) for i in range(2)]
+    batches = [buffer.put(np.full((3, 2), i)) for i in range(2)]
     buffer.done(batches[0])
-    batches.append(buffer.put(2, lambda host: host.fill(2)))
+    batches.append(buffer.put(np.full((2, 2), 2)))
     assert said == [
         *("copy waits used0", "record copied0"),
         *("copy waits used1", "record copied1"),
@@ -94,7 +94,7 @@ def test_its_memory_is_given_back_when_the_last_copy_is_over(device: str, monkey
     monkeypatch.setattr(backend.current().xp.cuda.Stream, "synchronize", lambda _: held.append(host() is not None))
     buffer = DoubleBuffer(backend.current(), (4, 2), np.dtype("float32"))
     host = weakref.ref(buffer._host[0])
-    buffer.put(4, lambda numbers: numbers.fill(1))
+    buffer.put(np.ones((4, 2)))
     assert not held
     del buffer
     assert held == [True] and host() is None
@@ -104,7 +104,7 @@ def test_its_memory_is_given_back_when_the_last_copy_is_over(device: str, monkey
 def test_what_goes_wrong_in_reading_is_raised_where_the_batch_is_asked_for(device: str, monkeypatch) -> None:
     streamed = loader("numbers", monkeypatch, 64)
     streamed.batch(0)
-    monkeypatch.setattr(streamed, "_read", lambda rows: 1 / 0)
+    monkeypatch.setattr(streamed._store, "read", lambda rows: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         for step in range(1, 4):
             streamed.batch(step)

@@ -13,7 +13,7 @@ from dlcourse import backend
 from dlcourse.backend.kernels.images import WORDS, moves
 from dlcourse.backend.random import words
 from dlcourse.config.sections import Augment
-from dlcourse.data import Loader, Normalizer, Split
+from dlcourse.data import Loader, Normalizer, Split, transform
 from dlcourse.data import loader as loading
 from dlcourse.data.rows import Rows
 
@@ -72,7 +72,7 @@ def test_evaluation_goes_through_the_part_in_order():
 def test_other_batches_of_the_same_arrays_for_evaluation():
     it = loader(20, 6)
     wide = it.in_batches_of(16)
-    assert np.shares_memory(wide._x, it._x)
+    assert np.shares_memory(wide._store.x, it._store.x)
     assert [len(x) for x, _ in wide.batches()] == [16, 4]
     np.testing.assert_array_equal(epoch(wide, 0), np.arange(20))
     assert it.steps_per_epoch == 4 and (epoch(it, 0) != np.arange(20)).any()
@@ -93,7 +93,7 @@ def test_uint8_images_stay_bytes_on_the_device_and_come_normalized(device):
     data = Split(random.integers(0, 256, (10, 4, 4, 3)).astype(np.uint8), np.arange(10), np.arange(10))
     normalizer = Normalizer.fit(data.x, "standardize")
     it = Loader(data, normalizer, backend.current(), np.float32, 4, 0)
-    assert it._x.dtype == np.uint8
+    assert it._store.x.dtype == np.uint8
     for step in range(5):
         x, y = (backend.to_host(array) for array in it.batch(step))
         assert x.dtype == np.float32
@@ -234,17 +234,17 @@ def test_a_full_batch_is_made_once_unless_it_is_augmented():
 def in_the_background(monkeypatch):
     """Loaders of images make even small batches in a thread, however few cores there are."""
     monkeypatch.setattr(loading, "MIN_PREFETCH_SIZE", 1)
-    monkeypatch.setattr(loading, "_cores", lambda: 2)
+    monkeypatch.setattr(loading, "cores", lambda: 2)
 
 
 @pytest.mark.parametrize("augment", [None, AUGMENT])
 @pytest.mark.parametrize("steps", [range(12), [0, 1, 2, 7, 8, 3, 3, 4, 0, 11]])
 def test_batches_made_in_the_background_are_the_same(in_the_background, monkeypatch, augment, steps):
     threaded = image_loader(augment=augment)
-    assert threaded._ahead is not None
-    monkeypatch.setattr(loading, "_cores", lambda: 1)
+    assert threaded._prefetcher is not None
+    monkeypatch.setattr(loading, "cores", lambda: 1)
     plain = image_loader(augment=augment)
-    assert plain._ahead is None
+    assert plain._prefetcher is None
     for step in steps:
         for ours, theirs in zip(threaded.batch(step), plain.batch(step), strict=True):
             np.testing.assert_array_equal(ours, theirs)
@@ -265,7 +265,7 @@ def test_the_thread_ends_with_the_loader(in_the_background):
     (thread,) = (t for t in set(threading.enumerate()) - before if t.name.startswith("dlcourse-loader"))
     gc.disable()  # so that the end needs no garbage collection
     try:
-        it._ahead._coming.result()
+        it._prefetcher._coming.result()
         del it
         thread.join(timeout=10)
         assert not thread.is_alive()
@@ -276,12 +276,12 @@ def test_the_thread_ends_with_the_loader(in_the_background):
 def test_what_goes_wrong_in_the_background_is_raised_where_the_batch_is_asked_for(in_the_background, monkeypatch):
     it = image_loader()
     it.batch(0)
-    it._ahead._coming.result()
+    it._prefetcher._coming.result()
 
     def fail(*arguments):
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(loading, "image_batch", fail)
+    monkeypatch.setattr(transform, "image_batch", fail)
     it.batch(1)  # made before
     for _ in range(2):
         with pytest.raises(OSError, match="the disk is gone"):
@@ -289,6 +289,14 @@ def test_what_goes_wrong_in_the_background_is_raised_where_the_batch_is_asked_fo
     monkeypatch.undo()
     monkeypatch.setattr(loading, "MIN_PREFETCH_SIZE", 1)
     np.testing.assert_array_equal(it.batch(2)[1], image_loader().batch(2)[1])
+
+
+def test_evaluation_has_all_samples_where_the_only_training_batch_has_not():
+    data = split(10)
+    it = Loader(data, Normalizer.fit(data.x, "none"), backend.current(), np.float64, 8, 0, False, drop_last=True)
+    assert [len(it.batch(step)[0]) for step in range(2)] == [8, 8]
+    for each in (it, it.in_batches_of(8)):
+        np.testing.assert_array_equal(np.concatenate([x[:, 0] for x, _ in each.batches()]), np.arange(10))
 
 
 def test_without_a_thread_batches_are_made_where_they_are_asked_for(in_the_background, monkeypatch):
@@ -309,12 +317,12 @@ def test_without_a_thread_batches_are_made_where_they_are_asked_for(in_the_backg
 
 
 def test_features_small_batches_and_whole_parts_need_no_thread(monkeypatch):
-    monkeypatch.setattr(loading, "_cores", lambda: 2)
-    assert image_loader()._ahead is None  # small
+    monkeypatch.setattr(loading, "cores", lambda: 2)
+    assert image_loader()._prefetcher is None  # small
     monkeypatch.setattr(loading, "MIN_PREFETCH_SIZE", 1)
-    assert loader(20, 5)._ahead is None
-    assert image_loader("full")._ahead is None
-    assert image_loader().in_batches_of(40)._ahead is None
+    assert loader(20, 5)._prefetcher is None
+    assert image_loader("full")._prefetcher is None
+    assert image_loader().in_batches_of(40)._prefetcher is None
 
 
 def test_chosen_rows_of_a_larger_array_are_read_when_they_are_asked_for():
@@ -323,7 +331,7 @@ def test_chosen_rows_of_a_larger_array_are_read_when_they_are_asked_for():
     chosen = Split(Rows(whole.x, index), whole.y[index], index)
     copied = Split(whole.x[index], whole.y[index], index)
     ours, theirs = image_loader(data=chosen, augment=AUGMENT), image_loader(data=copied, augment=AUGMENT)
-    assert ours._x.array is whole.x
+    assert ours._store.x.array is whole.x
     for step in range(5):
         np.testing.assert_array_equal(ours.batch(step)[0], theirs.batch(step)[0])
     for a, b in zip(ours.batches(), theirs.batches(), strict=True):
@@ -339,7 +347,7 @@ def test_bytes_on_a_device_with_room_give_the_batches_of_bytes_on_the_host(monke
         monkeypatch.setattr(backend.Backend, "data_budget_bytes", lambda self, room=room: room)
         loaders.append(image_loader(data=data, augment=augment))
     resident, streamed = loaders
-    assert backend.array_module(resident._x) is backend.current().xp and streamed._x is data.x
+    assert backend.array_module(resident._store.x) is backend.current().xp and streamed._store.x is data.x
     for step in range(5):
         np.testing.assert_array_equal(host(resident.batch(step))[0], host(streamed.batch(step))[0])
     for ours, theirs in zip(resident.batches(), streamed.batches(), strict=True):
@@ -361,6 +369,8 @@ def test_a_file_larger_than_memory_gives_batches(tmp_path, dtype):
         it = Loader(split, normalizer, backend.get("cpu"), np.float32, 4, 0)
         assert it.samples == samples
         np.testing.assert_array_equal(it.batch(3)[0], np.full((4, *shape[1:]), -0.5, np.float32))
-    np.testing.assert_array_equal(it._in_order(slice(samples - 1, samples))[0], np.full((1, *shape[1:]), 3, np.float32))
+    np.testing.assert_array_equal(
+        it._in_order(it._sampler.in_order(samples - 1))[0], np.full((1, *shape[1:]), 3, np.float32)
+    )
     assert tracemalloc.get_traced_memory()[1] < 2**28
     tracemalloc.stop()

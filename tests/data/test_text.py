@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dlcourse import backend, cli
-from dlcourse.data import Data, make_loader, prepare
+from dlcourse.data import Data, Loader, prepare
 from dlcourse.data.text import decode, encode
 from dlcourse.errors import ConfigError, DataError
 
@@ -27,7 +27,7 @@ def data(path: str, context: int = 8, **section) -> Data:
 
 def loader(found: Data, batch_size: int = 4, seed: int = 0, split: str = "train"):
     shuffle = split == "train"
-    return make_loader(found.splits[split], found.normalizer, backend.get("cpu"), "float32", batch_size, seed, shuffle)
+    return Loader(found.splits[split], found.normalizer, backend.get("cpu"), "float32", batch_size, seed, shuffle)
 
 
 def said(found: Data, tokens: np.ndarray) -> str:

@@ -108,12 +108,12 @@ def test_the_last_batch_is_left_out(device_resident: bool, shuffle: bool, device
     # Evaluation has all samples.
     assert sum(len(y) for _, y in loader.batches()) == 35
     assert sum(len(y) for _, y in loader.in_batches_of(8).batches()) == 35
-    if loader.feed is not None:
-        assert [loader.feed.steps_left(step) for step in range(5)] == [4, 3, 2, 1, 4]
-        loader.feed.prepare(5)
-        y = backend.current().xp.empty(8, dtype=loader.feed.y_dtype)
-        new = backend.current().xp.empty(loader.feed.x_shape, dtype=loader.feed.x_dtype)
-        loader.feed.write(5, new, y)
+    if loader.device_batches is not None:
+        assert [loader.device_batches.steps_left(step) for step in range(5)] == [4, 3, 2, 1, 4]
+        loader.device_batches.prepare(5)
+        y = backend.current().xp.empty(8, dtype=loader.device_batches.y_dtype)
+        new = backend.current().xp.empty(loader.device_batches.x_shape, dtype=loader.device_batches.x_dtype)
+        loader.device_batches.write(5, new, y)
         np.testing.assert_array_equal(backend.to_host(y), seen[5])
 
 

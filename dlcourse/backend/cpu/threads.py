@@ -14,6 +14,8 @@ from typing import Any
 
 import threadpoolctl
 
+from dlcourse.resources import cores
+
 _inside = threading.local()
 
 
@@ -23,7 +25,7 @@ def budget() -> int:
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if text.isdigit() and int(text) > 0:
         return int(text)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 @functools.cache

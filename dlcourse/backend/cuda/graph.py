@@ -92,32 +92,34 @@ class CapturedSteps(EagerRunner):
         return super().advance(step, loader, max_steps) if losses is None else losses
 
     def _launch(self, step: Step, loader: Any, max_steps: int) -> Array | None:
-        """The costs (k,) of up to ``max_steps`` steps in one launch, the batches made there by ``loader.feed``, see
-        ``dlcourse/data/feed.py``; None where the next step needs its batch from the host or is not captured yet: the
-        first ones, and the last batch of an epoch."""
-        feed = getattr(loader, "feed", None)
-        if self.refused or feed is None or not self._can_capture(step):
+        """The costs (k,) of up to ``max_steps`` steps in one launch, with the batches of ``loader.device_batches``.
+
+        None where the next step needs its batch from the host or is not captured yet: the first ones, and the last
+        batch of an epoch.
+        """
+        batches = getattr(loader, "device_batches", None)
+        if self.refused or batches is None or not self._can_capture(step):
             return None
-        max_steps = min(max_steps, feed.steps_left(step.step))
+        max_steps = min(max_steps, batches.steps_left(step.step))
         if max_steps < 1:
             return None
-        key = feed, *self._state(step)
+        key = batches, *self._state(step)
         if (key, 1) not in self.graphs and (self._full() or self._first_times(key)):
             return None
-        feed.prepare(step.step)
+        batches.prepare(step.step)
         count = self._steps_per_launch(key)
         count = count if count <= max_steps else 1
         captured = self.graphs.get((key, count))
         if captured is None:
-            write = feed.write if feed.whole is None else None
-            captured = self._record((key, count), step, count, lambda: self._batch_of(feed), write)
+            write = batches.write if batches.whole is None else None
+            captured = self._record((key, count), step, count, lambda: self._batch_of(batches), write)
         return None if captured is None else self._timed(key, captured, step)
 
-    def _batch_of(self, feed: Any) -> tuple[Array, Array]:
-        """Where a feed's batches lie: the set itself where that is every batch, which is then never copied."""
-        if feed.whole is not None:
-            return feed.whole
-        return self.xp.empty(feed.x_shape, feed.x_dtype), self.xp.empty(feed.y_shape, feed.y_dtype)
+    def _batch_of(self, batches: Any) -> tuple[Array, Array]:
+        """Where such batches lie: the set itself where that is every batch, which is then never copied."""
+        if batches.whole is not None:
+            return batches.whole
+        return self.xp.empty(batches.x_shape, batches.x_dtype), self.xp.empty(batches.y_shape, batches.y_dtype)
 
     def _can_capture(self, step: Step, *inputs: Any) -> bool:
         if not step.optimizer.flat.holds_its_parameters():

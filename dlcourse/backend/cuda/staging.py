@@ -8,7 +8,6 @@ thread ever waits.
 
 import math
 import weakref
-from collections.abc import Callable
 
 import numpy as np
 
@@ -43,21 +42,19 @@ class DoubleBuffer:
         # of its own: the loader's thread is one batch ahead when the loader goes.
         weakref.finalize(self, self._stream.synchronize).atexit = False
 
-    def put(self, count: int, fill: Callable[[np.ndarray], None]) -> tuple[int, int]:
-        """Fill the next buffer with a batch of ``count`` samples and start its copy; for a thread that may wait.
+    def put(self, batch: np.ndarray) -> tuple[int, int]:
+        """Fill the next buffer with a batch and start its copy; for a thread that may wait.
 
-        Args:
-            fill: writes the batch into the array that it is given.
         Returns:
             What :meth:`get` takes.
         """
-        slot = self._filled % BUFFERS
+        slot, count = self._filled % BUFFERS, len(batch)
         with self.xp.cuda.Device(self.device.index):
             if self._filled >= BUFFERS:
                 self._copied[slot].synchronize()
             self._filled += 1
             host = self._host[slot][:count]
-            fill(host)
+            host[...] = batch
             self._stream.wait_event(self._used[slot])
             self._arrays[slot][:count].set(host, stream=self._stream)
             self._copied[slot].record(self._stream)

@@ -20,6 +20,7 @@ from dlcourse.backend.cpu import onednn, threads
 from dlcourse.backend.cuda import cudnn
 from dlcourse.backend.diagnostics import driver, probe
 from dlcourse.backend.diagnostics.cuda_check import NEEDS, STEPS
+from dlcourse.resources import cores
 
 CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
 TIMEOUT = 120.0
@@ -56,7 +57,7 @@ def inspect() -> Report:
 def cpu_checks() -> tuple[Check, ...]:
     """Cores, memory, NumPy's matrix library and its threads, the optional oneDNN."""
     return (
-        Check("cores", "ok", f"{_usable_cores()} of {os.cpu_count()}, {_processor()}"),
+        Check("cores", "ok", f"{cores()} of {os.cpu_count()}, {_processor()}"),
         Check("memory", "ok", _memory()),
         Check("NumPy", "ok", f"version {np.__version__}, {_blas()}"),
         _onednn(),
@@ -145,10 +146,6 @@ def _remedy(step: str, status: probe.CudaStatus) -> str:
 def _gpu(index: int, gpu: driver.Gpu) -> Check:
     major, minor = gpu.capability
     return Check(f"cuda:{index}", "ok", f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability {major}.{minor}")
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

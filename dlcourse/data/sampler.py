@@ -1,0 +1,91 @@
+"""Which samples each step of training sees: a function of (seed, step), the same on every device."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from dlcourse.backend import Backend
+from dlcourse.backend.random import generator
+
+
+class Sampler:
+    """The rows of each batch.
+
+    A sample is a row of the store, or every ``stride``-th row: the windows of a text are all rows, and an epoch has
+    those that lie side by side from a random offset on.
+
+    Args:
+        samples: how many an epoch has.
+        batch_size: samples a batch, or ``full``; the last batch of an epoch has what is left.
+        seed: orders the samples, anew in each epoch.
+        shuffle: False: the samples' own order, as always with one full batch.
+        drop_last: leave out the last batch of an epoch where it is not full.
+        stride: rows from one sample to the next.
+        offsets: how many first rows an epoch may begin at, where it is shuffled.
+    """
+
+    def __init__(
+        self,
+        samples: int,
+        batch_size: int | Literal["full"],
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        stride: int = 1,
+        offsets: int = 1,
+    ):
+        self.samples, self.stride = samples, stride
+        self.batch_size = samples if batch_size == "full" else min(batch_size, samples)
+        self.full_batches, rest = divmod(samples, self.batch_size)
+        self.steps_per_epoch = self.full_batches + (rest > 0 and not drop_last)
+        self.samples_per_epoch = self.full_batches * self.batch_size if drop_last else samples
+        self.shuffled = shuffle and self.batch_size < samples
+        self._seed, self._offsets = seed, offsets
+        self._orders: dict[int, np.ndarray] = {}
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of a shuffled epoch, (N,); the loader's thread may be an epoch ahead of the training loop."""
+        if epoch not in self._orders:
+            rows = generator(self._seed, "order", epoch).permutation(self.samples) * self.stride
+            if self._offsets > 1:
+                rows += generator(self._seed, "offset", epoch).integers(self._offsets)
+            self._orders = {k: v for k, v in self._orders.items() if k == epoch - 1} | {epoch: rows}
+        return self._orders[epoch]
+
+    def rows(self, step: int) -> slice | np.ndarray:
+        """The rows of a step, on the host."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        first = batch * self.batch_size
+        return self.order(epoch)[first : first + self.batch_size] if self.shuffled else self.in_order(first)
+
+    def in_order(self, first: int) -> slice:
+        """The rows of the batch that begins at this sample, counted in their own order."""
+        stop = min(first + self.batch_size, self.samples)
+        return slice(first * self.stride, stop * self.stride, self.stride)
+
+
+class DeviceSampler:
+    """The rows of each batch on the device, to which the order of an epoch is copied once.
+
+    It lies in one place, always the same, as captured steps need it.
+    """
+
+    def __init__(self, sampler: Sampler, backend: Backend):
+        self.sampler, self._backend, self._epoch = sampler, backend, -1
+        self.order = backend.xp.empty(sampler.samples, dtype=np.int64) if sampler.shuffled else None
+        """The rows of the epoch that :meth:`prepare` was last called for; None: they are in their own order."""
+
+    def prepare(self, step: int) -> None:
+        """Have the order of this step's epoch on the device."""
+        self.rows(step)
+
+    def rows(self, step: int) -> Any:
+        """The rows of a step: a slice, or an array on the device, to be written over in another epoch."""
+        if self.order is None:
+            return self.sampler.rows(step)
+        epoch, batch = divmod(step, self.sampler.steps_per_epoch)
+        if epoch != self._epoch:
+            self.order[...] = self._backend.asarray(self.sampler.order(epoch))
+            self._epoch = epoch
+        first = batch * self.sampler.batch_size
+        return self.order[first : first + self.sampler.batch_size]
