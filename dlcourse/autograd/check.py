@@ -9,6 +9,7 @@ from dlcourse import backend
 from dlcourse.autograd.graph import no_grad
 from dlcourse.autograd.tensor import Tensor, tensor
 from dlcourse.backend.precision import is_floating
+from dlcourse.errors import ArgumentTypeError
 
 
 class GradcheckError(AssertionError):
@@ -84,6 +85,7 @@ def gradcheck(
     Raises:
         GradcheckError: they differ; the message holds both numbers.
         ValueError: no input is of floating point.
+        TypeError: ``fn`` returns no tensor.
     """
     given = list(inputs) if isinstance(inputs, Sequence) else [inputs]
     arrays = [x.data if isinstance(x, Tensor) else x for x in given]
@@ -94,7 +96,8 @@ def gradcheck(
 
     def scalar() -> Tensor:
         outputs = fn(*tensors)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        _require_tensors(outputs)
         total = None
         for i, out in enumerate(outputs):
             term = (out * _weights(out, i)).sum() if out.ndim else out
@@ -124,6 +127,15 @@ def gradcheck(
             print(message)
             return False
     return True
+
+
+def _require_tensors(outputs: Sequence[Any]) -> None:
+    strange = [out for out in outputs if not isinstance(out, Tensor)]
+    if outputs and not strange:
+        return
+    came = f"a {type(strange[0]).__name__}, which has no gradient" if strange else "an empty tuple"
+    came = "None: it lacks a return" if strange and strange[0] is None else came
+    raise ArgumentTypeError(f"gradcheck: expected fn to return a tensor or a tuple of them, got {came}")
 
 
 def _at_a_kink(

@@ -14,6 +14,8 @@ from dlcourse.backend.kernels import scaling
 from dlcourse.backend.kernels.optim import average_step
 from dlcourse.backend.kernels.penalty import add_penalty
 from dlcourse.backend.precision import is_floating
+from dlcourse.errors import ArgumentTypeError
+from dlcourse.optim.base import Optimizer
 from dlcourse.optim.clip import clip_grad_norm
 from dlcourse.training import reduction
 
@@ -52,6 +54,7 @@ class TrainStep:
         capture: whether a GPU may record the step and replay it as one launch; see ``dlcourse/backend/capture.py``.
     Raises:
         ValueError: a setting is out of range.
+        TypeError: the optimizer is none; in a step, the model returns nothing or the loss is no tensor.
     """
 
     def __init__(
@@ -73,6 +76,10 @@ class TrainStep:
                 "TrainStep: accumulate is at least 1, clip_norm above 0, l1 and l2 are not negative, ema is at least 0 "
                 "and below 1"
             )
+        if not isinstance(optimizer, Optimizer):
+            came = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
+            wanted = "expected an optimizer, such as optim.SGD(model.parameters(), lr=0.1)"
+            raise ArgumentTypeError(f"TrainStep: {wanted}, got {came}")
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.clip_norm, self.accumulate, self.l1, self.l2 = schedule, clip_norm, accumulate, l1, l2
         self.step = 0
@@ -153,7 +160,7 @@ class TrainStep:
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the microbatches; returns the loss as an array."""
         if self.accumulate == 1:
-            loss = self.loss_fn(self._outputs(x), y)
+            loss = self._loss(self._outputs(x), y)
             self._backward(loss)
             return loss.data
         count, total = len(x), None
@@ -161,7 +168,7 @@ class TrainStep:
         for start in range(0, count, size):
             microbatch = slice(start, start + size)
             outputs = self._outputs(x[microbatch])
-            loss = self.loss_fn(outputs, y[microbatch])
+            loss = self._loss(outputs, y[microbatch])
             if self._reduction is None:
                 self._measured = self.loss_fn, reduction.measured(self.loss_fn, outputs, y[microbatch])
             if self._reduction != "sum":
@@ -180,7 +187,18 @@ class TrainStep:
 
     def _outputs(self, x: Array) -> Tensor:
         outputs = self.model(Tensor(x))
+        if outputs is None:
+            raise ArgumentTypeError(f"TrainStep: {_called(self.model)} returned None: it lacks a return")
         return outputs if self.flat.half is None else outputs.to(dtype=self.flat.data.dtype)
+
+    def _loss(self, outputs: Tensor, targets: Array) -> Tensor:
+        loss = self.loss_fn(outputs, targets)
+        if not isinstance(loss, Tensor):
+            came = "None: it lacks a return" if loss is None else f"a {type(loss).__name__}, which has no gradient"
+            raise ArgumentTypeError(
+                f"TrainStep: expected the loss as a tensor; {_called(self.loss_fn)} returned {came}"
+            )
+        return loss
 
     def _backward(self, loss: Tensor) -> None:
         scaler = self.flat.scaler
@@ -252,6 +270,10 @@ class _EmaWeights:
     def _show(self) -> None:
         self.step.flat.refresh_half_weights()
         self.step.flat.mark_changed("a moving average that was swapped in or out")
+
+
+def _called(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _weights(parameters: Iterable[Parameter]) -> list[Parameter]:

@@ -70,3 +70,21 @@ def test_a_random_net_with_kinks_passes_and_a_wrong_one_does_not(monkeypatch: py
     right = ReLU.backward
     monkeypatch.setattr(ReLU, "backward", lambda self, dout: right(self, dout) * 1.0001)
     assert not dl.gradcheck(net, inputs, raise_exception=False)
+
+
+@pytest.mark.parametrize(
+    ("fn", "said"),
+    [
+        (lambda x: x.sum().item(), "got a float, which has no gradient"),
+        (lambda x: None, "got None: it lacks a return"),
+        (lambda x: (x, x.numpy()), "got a ndarray, which has no gradient"),
+        (lambda x: (), "got an empty tuple"),
+    ],
+)
+def test_a_function_that_returns_no_tensor_is_refused(fn, said) -> None:
+    with pytest.raises(TypeError, match=f"gradcheck: expected fn to return a tensor or a tuple of them, {said}"):
+        dl.gradcheck(fn, np.ones(3))
+
+
+def test_a_list_of_tensors_is_checked_as_a_tuple_is() -> None:
+    assert dl.gradcheck(lambda x: [x, x * 2], np.ones(3))

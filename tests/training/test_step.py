@@ -280,3 +280,37 @@ def test_settings_that_cannot_be_are_refused(setting: dict) -> None:
     model = nn.Linear(2, 1)
     with pytest.raises(ValueError, match="ema is at least 0 and below 1"):
         dl.TrainStep(model, F.mse_loss, optim.SGD(model.parameters(), 0.1), **setting)
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD, None, net().parameters()])
+def test_what_is_no_optimizer_is_refused(optimizer: object) -> None:
+    with pytest.raises(
+        TypeError, match=r"expected an optimizer, such as optim.SGD\(model.parameters\(\), lr=0.1\), got"
+    ):
+        dl.TrainStep(net(), F.cross_entropy, optimizer)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(
+    ("loss_fn", "said"),
+    [
+        (lambda outputs, labels: F.cross_entropy(outputs, labels).item(), "returned a float, which has no gradient"),
+        (lambda outputs, labels: outputs.numpy().sum(), "returned a float32, which has no gradient"),
+        (lambda outputs, labels: None, "returned None: it lacks a return"),
+    ],
+)
+def test_a_loss_that_is_no_tensor_is_refused(accumulate: int, loss_fn: object, said: str) -> None:
+    model = net()
+    step = dl.TrainStep(model, loss_fn, optim.SGD(model.parameters(), lr=0.1), accumulate=accumulate)
+    with pytest.raises(TypeError, match=f"expected the loss as a tensor; <lambda> {said}"):
+        step(*batch())
+
+
+def test_a_model_that_returns_nothing_is_named() -> None:
+    class Silent(nn.Linear):
+        def forward(self, x: object) -> None:
+            super().forward(x)
+
+    model = Silent(4, 3)
+    with pytest.raises(TypeError, match="TrainStep: Silent returned None: it lacks a return"):
+        dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))(*batch())
