@@ -21,7 +21,7 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse import backend
     from dlcourse.config import resolve
     from dlcourse.experiment.benchmark import time_steps
-    from dlcourse.training.summary import table
+    from dlcourse.text import table
 
     config = resolve(args.config, args.overrides)
     with backend.use(backend.get(args.device or config.data["device"])) as device:

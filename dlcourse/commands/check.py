@@ -18,7 +18,7 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse import backend
     from dlcourse.config import resolve
     from dlcourse.experiment.gradients import check_gradients
-    from dlcourse.training.summary import table
+    from dlcourse.text import table
 
     config = resolve(args.config, args.overrides)
     model = config.data["model"]["name"]

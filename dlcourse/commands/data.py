@@ -102,6 +102,7 @@ def _counts(data: Any) -> Iterator[str]:
 def _statistics(data: Any) -> Iterator[str]:
     """Means and standard deviations over the training split: of each channel of images, of each feature of a table."""
     from dlcourse.data.moments import Moments
+    from dlcourse.text import format_number, table
 
     x = data.splits["train"].x
     found = Moments.of(x, per_place=False)
@@ -119,15 +120,12 @@ def _statistics(data: Any) -> Iterator[str]:
     rows = [("training split", "unit", "mean", "std", "smallest", "largest")]
     moments = zip(found.mean, found.std, found.low, found.high, strict=True)
     for name, unit, values in zip(dataset.feature_names, dataset.feature_units, moments, strict=True):
-        rows.append((name, unit, *(f"{value:.6g}" for value in values)))
+        rows.append((name, unit, *(format_number(value, 6) for value in values)))
     if data.task == "regression":
         for y in data.splits["train"].y.T:
             values = (y.mean(), y.std(), y.min(), y.max())
-            rows.append((dataset.target_name, dataset.target_unit, *(f"{value:.6g}" for value in values)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [f"{cell:{'<' if i < 2 else '>'}{widths[i]}}" for i, cell in enumerate(row)]
-        yield "  ".join(cells)
+            rows.append((dataset.target_name, dataset.target_unit, *(format_number(value, 6) for value in values)))
+    yield table(rows, left=2)
 
 
 def _draw(data: Any, path: Path, name: str) -> None:

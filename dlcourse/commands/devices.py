@@ -27,16 +27,17 @@ def render(report) -> str:
 
     ``report`` is a :class:`dlcourse.backend.diagnostics.inspection.Report`.
     """
-    width = max(len(check.name) for check in (*report.cpu, *report.cuda))
-    lines = []
+    from dlcourse.text import table
+
+    rows = []
     for title, checks in (("CPU", report.cpu), ("GPU", report.cuda)):
-        lines.append(title)
+        rows.append([title, ""])
         for check in checks:
-            lines.append(f"  {MARKS[check.state]} {check.name:<{width}}  {check.detail}")
+            rows.append([f"  {MARKS[check.state]} {check.name}", check.detail])
             if check.remedy:
-                verb = "to add it" if check.state == "optional" else "to mend"
-                lines.append(f"    {'':<{width}}  {verb}: {check.remedy}")
-        lines.append("")
+                rows.append(["", f"{'to add it' if check.state == 'optional' else 'to mend'}: {check.remedy}"])
+        rows.append(["", ""])
+    lines = [table(rows, left=2)]
     lines.append("+ found   - missing   ! fails   o optional, not there   (blank: not tried)")
     lines.append(f"auto chooses {report.auto}: {report.why}")
     return "\n".join(lines)

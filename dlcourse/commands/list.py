@@ -100,11 +100,12 @@ def _inline(value: object) -> str:
 def _configs() -> Iterator[str]:
     from dlcourse import config
     from dlcourse.resources import configs_folder
+    from dlcourse.text import leading_comment
 
     paths = config.shipped()
     longest = max((len(str(path.with_suffix(""))) for path in paths), default=0)
     for path in paths:
-        about = config.header((configs_folder() / path).read_text(encoding="utf-8")).partition("\n")[0]
+        about = leading_comment((configs_folder() / path).read_text(encoding="utf-8")).partition("\n")[0]
         yield f"  {path.with_suffix('').as_posix():<{longest}}  {about}"
     if not paths:
         yield "  none"

@@ -7,7 +7,7 @@ config.dump()                              # YAML that runs again as it is
 """
 
 from dlcourse.config.config import Config, data_section, from_mapping, load, resolve
-from dlcourse.config.files import header, shipped
+from dlcourse.config.files import shipped
 from dlcourse.config.overrides import Overrides
 from dlcourse.config.rules import metric_labels
 from dlcourse.config.schema import json_schema
@@ -23,7 +23,6 @@ __all__ = [
     "data_section",
     "dump",
     "from_mapping",
-    "header",
     "json_schema",
     "load",
     "metric_labels",

@@ -20,6 +20,7 @@ from dlcourse.config.sections import Experiment
 from dlcourse.config.sweep_values import check_sweep
 from dlcourse.config.writer import dump, plain
 from dlcourse.errors import ConfigError, Problem
+from dlcourse.text import leading_comment
 
 __all__ = ["Config", "data_section", "from_mapping", "load", "resolve"]
 
@@ -49,7 +50,7 @@ class Config:
     @property
     def description(self) -> str:
         """The comment at the file's top."""
-        return files.header(self.text)
+        return leading_comment(self.text)
 
     def apply_overrides(self, overrides: Overrides) -> "Config":
         """This config with other values; everything is checked anew.

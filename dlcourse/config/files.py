@@ -7,7 +7,7 @@ from dlcourse.config.reader import MAX_BYTES
 from dlcourse.errors import ConfigError
 from dlcourse.resources import configs_folder
 
-__all__ = ["DATA_FILES", "header", "read_text", "shipped"]
+__all__ = ["DATA_FILES", "read_text", "shipped"]
 
 DATA_FILES = ("path", "test_path")
 """Keys of the section ``data`` that name files."""
@@ -43,16 +43,6 @@ def read_text(path: Path) -> str:
     if not text.strip():
         raise ConfigError(f"{path}: empty; `dlcourse init` copies a config to start from")
     return text
-
-
-def header(text: str) -> str:
-    """The comment at the top of a config, without its ``#``: what the experiment shows and how to run it."""
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("#").strip())
-    return "\n".join(lines)
 
 
 def shipped() -> list[Path]:

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from dlcourse.text import flatten
+
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
 
@@ -22,13 +24,4 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """All in a resolved config that a step depends on, by dotted path."""
-    return {path: value for path, value in flat(config).items() if path not in BESIDE}
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted paths; lists and empty sections are values."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        found |= flat(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
-    return found
+    return {path: value for path, value in flatten(config).items() if path not in BESIDE}

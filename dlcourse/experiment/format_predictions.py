@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from dlcourse.models.base import Model
+from dlcourse.text import format_number
 from dlcourse.training.input_spec import InputSpec
-from dlcourse.training.summary import number
 
 MAX_CLASSES = 5
 
@@ -23,9 +23,10 @@ def _value(inputs: InputSpec, row: np.ndarray) -> str:
     the second half log standard deviations)."""
     count = inputs.out_features
     unit = f" {inputs.target_unit}" if inputs.target_unit else ""
-    values = [number(value) for value in row[:count]]
+    values = [format_number(value, 6) for value in row[:count]]
     if len(row) == 2 * count:
-        values = [f"{value} +- {number(np.exp(spread))}" for value, spread in zip(values, row[count:], strict=True)]
+        spreads = [format_number(np.exp(spread), 6) for spread in row[count:]]
+        values = [f"{value} +- {spread}" for value, spread in zip(values, spreads, strict=True)]
     return f"{inputs.target_name} = {', '.join(values)}{unit}"
 
 

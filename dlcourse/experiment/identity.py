@@ -7,11 +7,12 @@ from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.config.files import DATA_FILES
-from dlcourse.config.identity import BESIDE, LENGTHENING, config_hash, flat, settings
+from dlcourse.config.identity import BESIDE, LENGTHENING, config_hash, settings
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data
 from dlcourse.data.fingerprint import differences, fingerprint
 from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Problem
+from dlcourse.text import flatten
 
 
 def check_config(config: Mapping[str, Any], state: Mapping[str, Any], run: Path) -> None:
@@ -75,7 +76,7 @@ def same_experiment(saved: Config, config: Config) -> dict[str, Any]:
     Raises:
         ConfigError: it is another experiment; names every difference.
     """
-    ours, theirs = flat(saved.data), flat(config.data)
+    ours, theirs = flatten(saved.data), flatten(config.data)
     problems = [
         Problem(path, f"{theirs.get(path)}, but the run to resume has {ours.get(path)}")
         for path in sorted(ours.keys() | theirs.keys())
@@ -112,7 +113,7 @@ def extend(config: Config, overrides: Overrides) -> Config:
         raise ConfigError(problems)
     longer = config.apply_overrides(overrides)
     for path in values:
-        before, after = (flat(each.data).get(path) for each in (config, longer))
+        before, after = (flatten(each.data).get(path) for each in (config, longer))
         if before is None or after is None or after < before:
             problems.append(Problem(path, f"may only be raised: it was {before}, got {after}", source))
     if problems:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.nn.module import Module
+from dlcourse.text import table
 
 __all__ = ["Row", "Summary", "summarize"]
 
@@ -70,12 +71,8 @@ class Summary:
             )
             for row in self.rows
         ]
-        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        rows = (head, tuple("-" * width for width in widths), *body)
-        lines = [
-            "  ".join(cell.ljust(widths[i]) if i < 3 else cell.rjust(widths[i]) for i, cell in enumerate(row))
-            for row in rows
-        ]
+        rule = ["-" * max(map(len, column)) for column in zip(head, *body, strict=True)]
+        lines = [table([head, rule, *body], left=3)]
         a_batch = f", {_bytes(self.activation_bytes * batch_size)} a batch of {batch_size}" if batch_size else ""
         kept = ""
         if self.full_bytes > self.parameter_bytes:
@@ -88,7 +85,7 @@ class Summary:
         ]
         if self.flops:
             lines.append(f"FLOPs a sample    {self.flops:,} forward, about twice as many backward")
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join(lines)
 
 
 def summarize(model: Module, *inputs: Any) -> Summary:

@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import jinja2
 
 from dlcourse.errors import DlcourseError
 from dlcourse.plots.gallery import PlotFile, draw_all, images, open_view
-from dlcourse.plots.reading import as_dict, leading_comment
+from dlcourse.plots.reading import as_dict
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
@@ -18,6 +18,7 @@ from dlcourse.plots.tables import json_number, metrics_table, points_table, resa
 from dlcourse.plots.text import metric_name, number, seconds, value_text
 from dlcourse.records import Environment
 from dlcourse.records.writing import create
+from dlcourse.text import flatten, leading_comment
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOG_LINES = 30
@@ -96,7 +97,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
             (name, number(json_number(value), 5)) for name, value in as_dict(result.get("estimates")).items()
         ],
         "overrides": [(path, value_text(value)) for path, value in as_dict(result.get("config_overrides")).items()],
-        "environment": list(_flat(view.environment)),
+        "environment": _facts(view.environment),
         "log": "\n".join(log),
     }
 
@@ -134,7 +135,7 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
         "failures": failures,
         "estimates": [],
         "overrides": [],
-        "environment": list(_flat(environment)),
+        "environment": _facts(environment),
         "log": "",
     }
 
@@ -162,10 +163,10 @@ def _conclusions(view: SweepView) -> list[str]:
     return found
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Nested facts as dotted names and texts."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif value not in (None, "", []):
-            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value_text(value)
+def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Nested facts as dotted names and texts, without those that say nothing."""
+    return [
+        (path, ", ".join(map(str, value)) if isinstance(value, list) else value_text(value))
+        for path, value in flatten(values).items()
+        if value not in (None, "", [], {})
+    ]

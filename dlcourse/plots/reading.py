@@ -106,16 +106,6 @@ def _visible(value: Any) -> Any:
     return [_visible(each) for each in value] if isinstance(value, list) else value
 
 
-def leading_comment(text: str) -> str:
-    """The comment block that a config begins with: its description."""
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("#").strip())
-    return "\n".join(lines).strip()
-
-
 def as_float(value: Any) -> float:
     """A JSON value as a float; what is no number is NaN."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")

@@ -12,9 +12,10 @@ import numpy as np
 from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
-from dlcourse.plots.reading import SPLITS, Folder, as_dict, as_float, leading_comment
+from dlcourse.plots.reading import SPLITS, Folder, as_dict, as_float
 from dlcourse.plots.text import clip, higher_is_better, label
 from dlcourse.records import Environment, PredictionFacts, RunState
+from dlcourse.text import leading_comment
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """One sweep as the figures see it: settings, axes and choices from ``sweep.json``, runs from the points' folders."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name, higher_is_better, value_text
 from dlcourse.records import PointState, SweepFile, sound
+from dlcourse.text import canonical
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
 """Paths that repeat a setting and are no axis of an image."""
@@ -224,11 +224,6 @@ def _told(path: str, value: Any) -> str:
     """``degree 3``, ``200 training samples``."""
     words = (value_text(value), axis_name(path))
     return " ".join(words if path in SAMPLE_PATHS else words[::-1])
-
-
-def canonical(value: Any) -> str:
-    """A text that only equal values of equal type share."""
-    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def spread(items: Sequence[Any], count: int, keep: Any = None) -> list[Any]:

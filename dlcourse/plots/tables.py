@@ -9,7 +9,8 @@ from urllib.parse import quote
 from dlcourse.plots.reading import SPLITS, as_dict, as_float
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import Point, Setting, SweepView
-from dlcourse.plots.text import metric_name, number, short_paths, value_text
+from dlcourse.plots.text import metric_name, number, value_text
+from dlcourse.text import short_paths
 
 
 @dataclass(frozen=True)
@@ -183,4 +184,4 @@ def _varied(items: Sequence[Point | Setting]) -> tuple[list[Cell], list[list[Cel
         [Cell(_shown(item.overrides, path), number=_is_number(item.overrides.get(path))) for path in paths]
         for item in items
     ]
-    return [Cell("fold" if path == "data.kfold" else names[path], number=False) for path in paths], rows
+    return [Cell(names[path], number=False) for path in paths], rows

@@ -1,8 +1,9 @@
 """Numbers, names and units as a reader wants them."""
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
+
+from dlcourse.text import format_value, shorten_exponent
 
 _METRICS = {
     "mse": ("mean squared error", "{unit}²"),
@@ -35,7 +36,7 @@ def number(value: Any, digits: int = 4) -> str:
         return f"{int(value):,}".replace("-", "−")
     if abs(value) >= 10 ** (digits - 1) and abs(value) < 1e7:
         return f"{value:,.0f}".replace("-", "−")
-    return _short(f"{value:.{digits}g}").replace("-", "−", int(value < 0))
+    return shorten_exponent(f"{value:.{digits}g}").replace("-", "−", int(value < 0))
 
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -51,12 +52,6 @@ def power_of_ten(value: float) -> str:
 def label(name: str) -> str:
     """A name that stands in a legend, which leaves out what begins with ``_``."""
     return f" {name}" if name.startswith("_") else name
-
-
-def _short(text: str) -> str:
-    """``1e-05`` -> ``1e-5``."""
-    mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else text
 
 
 def percent(share: float) -> str:
@@ -117,18 +112,6 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def short_paths(paths: Sequence[str]) -> dict[str, str]:
-    """The shortest ending by which each dotted path is told apart: ``model.degree`` -> ``degree``."""
-    chosen = {}
-    for path in paths:
-        parts = path.split(".")
-        least = min(2, len(parts)) if parts[-1] == "name" else 1
-        endings = [".".join(parts[-count:]) for count in range(least, len(parts) + 1)]
-        others = [other for other in paths if other != path]
-        chosen[path] = next((e for e in endings if not any(("." + o).endswith("." + e) for o in others)), path)
-    return chosen
-
-
 def axis_name(path: str) -> str:
     """What a swept path is called in a sentence: ``model.degree`` -> degree, ``optimizer.lr`` -> learning rate."""
     if path in SAMPLE_PATHS:
@@ -149,19 +132,5 @@ SAMPLE_PATHS = ("data.limit.train", "data.samples", "data.split.train")
 
 
 def value_text(value: Any) -> str:
-    """A swept value: ``0.001``, ``none``, ``128-64``, ``adam``, ``adam(lr=0.01)``; a fold by its number."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return _short(f"{value:g}")
-    if isinstance(value, Mapping):
-        if set(value) == {"folds", "fold"}:
-            return str(value["fold"])
-        rest = ", ".join(f"{key}={value_text(item)}" for key, item in value.items() if key != "name")
-        name = str(value.get("name", ""))
-        return f"{name}({rest})" if rest and name else name or rest
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "-".join(value_text(item) for item in value) or "[]"
-    return label(str(value))
+    """A swept value as a figure shows it: ``1e-6``, ``none``, ``128x64``, ``adam(lr=0.01)``; a fold by its number."""
+    return label(format_value(value, exact=False))

@@ -4,7 +4,6 @@
 drawn settings; ``kfold`` gives one axis of folds, the fastest one, so that the folds of a setting stand together.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from dlcourse.backend import random
 from dlcourse.config.sections import MAX_POINTS
 from dlcourse.errors import ConfigError, Problem
+from dlcourse.text import canonical
 
 # Draws that repeat an earlier setting are thrown away; so many in a row mean that a finite space is used up.
 MAX_REPEATED_DRAWS = 10_000
@@ -75,11 +75,6 @@ def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
     if problems:
         raise ConfigError(problems)
     return found
-
-
-def canonical(value: Any) -> str:
-    """A text that two values share only if they are the same value of the same type: 1, 1.0 and true are three."""
-    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def _grid(section: Mapping[str, Any], problems: list[Problem]) -> Iterator[Axis]:

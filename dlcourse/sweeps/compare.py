@@ -10,10 +10,9 @@ from dlcourse import registry
 from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
-from dlcourse.sweeps.axes import canonical
-from dlcourse.sweeps.expansion import format_value, labels
 from dlcourse.sweeps.folder import SweepFolder
-from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
+from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
+from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, short_paths
 from dlcourse.training.folder import RunFolder
 
 _UNSET = object()
@@ -122,18 +121,6 @@ def _run_record(folder: Path) -> Record:
     return Record(folder, status, flatten(config), metrics, problem=problem)
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted paths; lists and empty mappings are values."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{path}."))
-        else:
-            flat[path] = value
-    return flat
-
-
 def overlaid(flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A flat config with overrides in place of all that they replace."""
     result = dict(flat)
@@ -192,7 +179,7 @@ def comparison(records: Sequence[Record], width: int) -> str:
     """The table as text: one line a run, or one column a run where the lines do not fit into ``width`` and that is
     narrower: for few runs that differ in much."""
     paths = differences([record.config for record in records if record.status != DAMAGED])
-    names = labels(paths)
+    names = short_paths(paths)
     columns = [Column("run", [record.label for record in records], left=True)]
     columns.append(Column("status", [record.status for record in records], left=True))
     columns += [Column(names[path], [_value(record, path) for record in records], left=True) for path in paths]
@@ -225,7 +212,7 @@ def _value(record: Record, path: str) -> str:
     if path not in record.config:
         return "-"
     value = record.config[path]
-    return number(value) if isinstance(value, float) else format_value(value)
+    return format_number(value) if isinstance(value, float) else format_value(value)
 
 
 def _shorten(places: list[Path]) -> dict[Path, str]:

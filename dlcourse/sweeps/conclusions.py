@@ -1,14 +1,13 @@
 """What a sweep says in the end: means over folds, the best setting by validation, the simplest one that is as good."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dlcourse.records import PointState
-from dlcourse.sweeps.axes import canonical
-from dlcourse.sweeps.expansion import format_value, without
+from dlcourse.sweeps.expansion import without
 from dlcourse.sweeps.statistics import Summary, best_index, complexity, one_standard_error, summarize
+from dlcourse.text import canonical, format_value
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
 """Paths that repeat an experiment and do not change it; the points that differ in these alone form a group."""
@@ -156,8 +155,3 @@ def _mean_words(best: Mapping[str, Any]) -> str:
     n = best.get("n", count)
     told = f"mean of {n}" + (f" of {count}" if n < count else "") + (", ± standard error" if n > 1 else "")
     return f" ({told}; in the others it is no number)" if n < count else f" ({told})"
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or None where JSON has no word for it."""
-    return value if value is not None and math.isfinite(value) else None

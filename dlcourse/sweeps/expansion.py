@@ -8,7 +8,8 @@ from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.errors import ConfigError, Problem
-from dlcourse.sweeps.axes import Axis, axes, canonical
+from dlcourse.sweeps.axes import Axis, axes
+from dlcourse.text import canonical, format_value, short_paths
 
 _MAX_PROBLEMS = 20  # of those that show only where values meet; one cause can spoil a thousand points
 
@@ -110,44 +111,6 @@ def _within(path: str, pairs: list[tuple[str, Any]]) -> int:
     return sum(path.startswith(f"{other}.") for other, _ in pairs)
 
 
-def labels(paths: Iterable[str]) -> dict[str, str]:
-    """The shortest ending of each path that no other path shares: ``model.degree`` -> ``degree``.
-
-    ``data.kfold`` is called ``fold``; a bare ``name`` says nothing, and a bare ``train`` would be taken for a split, so
-    ``model.name`` stays as it is and ``data.limit.train`` becomes ``limit.train``.
-    """
-    paths = list(paths)
-    endings = {path: ["fold"] if path == "data.kfold" else _endings(path) for path in paths}
-    chosen = {}
-    for path in paths:
-        others = {ending for other in paths if other != path for ending in endings[other]}
-        chosen[path] = next((ending for ending in endings[path] if ending not in others), path)
-    return chosen
-
-
-def _endings(path: str) -> list[str]:
-    parts = path.split(".")
-    shortest = 2 if parts[-1] in ("name", "train", "val", "test") else 1
-    return [".".join(parts[-count:]) for count in range(shortest, len(parts) + 1)] or [path]
-
-
-def format_value(value: Any) -> str:
-    """A value as a table shows it: ``0.001``, ``true``, ``none``, ``128x64``, ``adam(lr=0.01)``; a fold by number."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    if isinstance(value, Mapping):
-        if set(value) == {"folds", "fold"}:
-            return str(value["fold"])
-        rest = ", ".join(f"{key}={format_value(item)}" for key, item in value.items() if key != "name")
-        name = str(value.get("name", ""))
-        return f"{name}({rest})" if rest else name
-    if isinstance(value, list | tuple):
-        return "x".join(format_value(item) for item in value) or "[]"
-    return str(value)
-
-
 def identify(index: int, overrides: Mapping[str, Any], names: Mapping[str, str], width: int = 3) -> str:
     """The point's id, safe as a folder's name on every system: ``003-degree=4``; without overrides ``000``."""
     told = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
@@ -157,7 +120,7 @@ def identify(index: int, overrides: Mapping[str, Any], names: Mapping[str, str],
 
 def name_points(combinations: list[dict[str, Any]]) -> list[str]:
     """The ids of all points, in order; they depend on the combinations alone."""
-    names = labels(dict.fromkeys(path for overrides in combinations for path in overrides))
+    names = short_paths(dict.fromkeys(path for overrides in combinations for path in overrides))
     width = max(3, len(str(len(combinations) - 1)))
     return [identify(index, overrides, names, width) for index, overrides in enumerate(combinations)]
 

@@ -16,7 +16,7 @@ from dlcourse.backend.linalg import nested_least_squares
 from dlcourse.data import prepare
 from dlcourse.data.dataset import Data
 from dlcourse.models.polynomial import basis_terms
-from dlcourse.sweeps.axes import canonical
+from dlcourse.text import canonical
 from dlcourse.training.atomic import finite
 
 MIN_POINTS = 500

@@ -13,12 +13,13 @@ from dlcourse.data.preparation import COMMON
 from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, UserError
 from dlcourse.experiment.components import changed_files
 from dlcourse.records import PointState, SweepState
-from dlcourse.sweeps.axes import Axis, axes, canonical
-from dlcourse.sweeps.compare import differences, flatten, higher_is_better
+from dlcourse.sweeps.axes import Axis, axes
+from dlcourse.sweeps.compare import differences, higher_is_better
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
-from dlcourse.sweeps.expansion import Point, labels
+from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place
 from dlcourse.sweeps.point import Start
+from dlcourse.text import canonical, flatten, short_paths
 from dlcourse.training.folder import RunFolder
 
 Say = Callable[[str], None]
@@ -186,7 +187,7 @@ def _labels(config: Config) -> list[str]:
 
 
 def _axis_records(found: Sequence[Axis]) -> list[dict[str, Any]]:
-    names = labels([path for axis in found for path in axis.paths])
+    names = short_paths([path for axis in found for path in axis.paths])
     records = []
     for axis in found:
         for path, values in zip(axis.paths, zip(*axis.settings, strict=True), strict=True):

@@ -5,12 +5,12 @@ from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.records import PointState, SweepState
-from dlcourse.sweeps.axes import canonical
-from dlcourse.sweeps.compare import flatten
 from dlcourse.sweeps.conclusions import Selection, describe_choice, setting_words
-from dlcourse.sweeps.expansion import Point, format_value, labels
+from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import FINISHED
-from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
+from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
+from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, short_paths
+from dlcourse.text import table as text_table
 
 _MISSING = object()
 _WHY_NOT = {"pending": "it did not run", "running": "it did not come to its end", "interrupted": "it was interrupted"}
@@ -27,8 +27,7 @@ _TERMS = {
 def plan(points: Sequence[Point], base: Config) -> str:
     """What ``--dry-run`` prints: each point with all in which its resolved config differs from the file's."""
     usual = flatten(base.data)
-    lines = [f"{len(points)} points"]
-    width = max(len(point.id) for point in points)
+    lines = []
     for point in points:
         config = flatten(point.config.data)
         changed = [
@@ -36,8 +35,8 @@ def plan(points: Sequence[Point], base: Config) -> str:
             for path in dict.fromkeys([*usual, *config])
             if _differ(usual.get(path, _MISSING), config.get(path, _MISSING))
         ]
-        lines.append(f"  {point.id.ljust(width)}  {', '.join(changed) or 'as the config says'}")
-    return "\n".join(lines)
+        lines.append([f"  {point.id}", ", ".join(changed) or "as the config says"])
+    return f"{len(points)} points\n{text_table(lines, left=2)}"
 
 
 def _differ(one: Any, other: Any) -> bool:
@@ -113,7 +112,7 @@ def _group_status(status: dict[str, str], group: dict[str, Any]) -> str:
 
 
 def _axis_columns(settings: Sequence[dict[str, Any]]) -> list[Column]:
-    names = labels(dict.fromkeys(path for overrides in settings for path in overrides))
+    names = short_paths(dict.fromkeys(path for overrides in settings for path in overrides))
     return [Column(name, [format_value(overrides[path]) for overrides in settings]) for path, name in names.items()]
 
 
@@ -124,16 +123,16 @@ def resample_table(state: SweepState) -> str:
     if found["task"] != "estimation":
         rows = found["points"]
         columns = _axis_columns([overrides[row["id"]] for row in rows])
-        columns += [Column(name, [number(row[key]) for row in rows]) for key, name in _TERMS.items()]
+        columns += [Column(name, [format_number(row[key]) for row in rows]) for key, name in _TERMS.items()]
         return render(columns)
     pairs = [(row["id"], name, each) for row in found["points"] for name, each in row["estimates"].items()]
     columns = _axis_columns([overrides[identity] for identity, _, _ in pairs])
     columns.append(Column("estimator", [name for _, name, _ in pairs], left=True))
-    columns.append(Column("truth", [number(each["truth"]) for _, _, each in pairs]))
+    columns.append(Column("truth", [format_number(each["truth"]) for _, _, each in pairs]))
     for key in ("bias", "variance", "mse"):
-        columns.append(Column("measured", [number(each[key]) for _, _, each in pairs], group=key))
+        columns.append(Column("measured", [format_number(each[key]) for _, _, each in pairs], group=key))
         if any(each["theory"] for _, _, each in pairs):
-            cells = [number(each["theory"] and each["theory"][key]) for _, _, each in pairs]
+            cells = [format_number(each["theory"] and each["theory"][key]) for _, _, each in pairs]
             columns.append(Column("formula", cells, group=key))
     return render(columns)
 

@@ -1,12 +1,10 @@
-"""Aligned text tables and CSV files of runs: what was varied, then each metric by split."""
+"""Aligned text tables of runs: what was varied, then each metric by split."""
 
-import csv
-import io
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from dlcourse.text import format_number, table
 
 SPLITS = ("train", "val", "test")
 
@@ -31,11 +29,12 @@ def render(columns: Sequence[Column], mark: int | None = None, note: str = "") -
         width, group = sum(widths[start:stop]) + 2 * (stop - start - 1), columns[start].group
         widths[stop - 1] += max(0, len(group) - width)
         groups.append(group.ljust(width))
+    rows = [[column.name, *column.cells] for column in columns]
+    body = table(list(zip(*rows, strict=True)), [column.left for column in columns], widths).splitlines()
     lines = ["  " + "  ".join(groups)] if any(column.group for column in columns) else []
-    lines.append("  " + _line([column.name for column in columns], widths, columns))
-    for row in range(len(columns[0].cells) if columns else 0):
+    for row, line in enumerate(body, start=-1):
         star, behind = ("* ", f"  {note}" if note else "") if row == mark else ("  ", "")
-        lines.append(star + _line([column.cells[row] for column in columns], widths, columns) + behind)
+        lines.append(star + line + behind)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -48,20 +47,6 @@ def _spans(columns: Sequence[Column]) -> list[tuple[int, int]]:
         else:
             spans.append((index, index + 1))
     return spans
-
-
-def _line(texts: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> str:
-    cells = zip(texts, widths, columns, strict=True)
-    return "  ".join(text.ljust(width) if column.left else text.rjust(width) for text, width, column in cells)
-
-
-def number(value: float | None) -> str:
-    """Four significant digits; a dash where there is no value."""
-    if value is None:
-        return "-"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return f"{value:.4g}"
 
 
 def metric_keys(rows: Iterable[Mapping[str, Any]], metrics: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -86,7 +71,7 @@ def metric_columns(
     columns = []
     for metric, split in metric_keys(rows, metrics):
         key = f"{split}.{metric}"
-        cells = [number(row.get(key)) for row in rows]
+        cells = [format_number(row.get(key)) for row in rows]
         if errors is not None:
             spread = [error.get(key) for error in errors]
             cells = [
@@ -94,27 +79,3 @@ def metric_columns(
             ]
         columns.append(Column(split, cells, group=metric))
     return columns
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as RFC 4180 text: numbers at full precision, nothing for None, lists and mappings as JSON.
-
-    Texts stay as the data have them, control characters too, so that a reader finds what was there; only what is shown
-    on a terminal is made visible.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([_cell(value) for value in row])
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value)
-    return repr(value) if isinstance(value, float) else value

@@ -1,7 +1,7 @@
 """What a profile says about the device's launches: a table by kernel, and what its numbers are."""
 
 from dlcourse.backend.tracing import Bounds, Measured, Row
-from dlcourse.training.summary import table
+from dlcourse.text import table
 
 MAX_ROWS = 24
 """Kernels with a line of their own, the longest first; the others share one."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from dlcourse import backend
 from dlcourse.backend import tracing
+from dlcourse.text import table
 from dlcourse.training.atomic import write_json
 from dlcourse.training.callback import Callback
 from dlcourse.training.evaluation import Evaluation
 from dlcourse.training.kernel_table import describe
-from dlcourse.training.summary import table
 
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "other")
 MAX_EVENTS = 20_000

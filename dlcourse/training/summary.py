@@ -1,17 +1,8 @@
 """The end of a run in a few aligned lines."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells in columns two spaces apart, the first flush left, the others flush right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+from dlcourse.text import format_number, table
 
 
 def metric_table(metrics: Mapping[str, Mapping[str, float]], units: Mapping[str, str]) -> str:
@@ -25,19 +16,14 @@ def metric_table(metrics: Mapping[str, Mapping[str, float]], units: Mapping[str,
     rows = [["", *metrics]]
     for label in labels:
         named = f"{label} [{units[label]}]" if units.get(label) else label
-        rows.append([named, *(number(values[label]) if label in values else "" for values in metrics.values())])
+        rows.append([named, *(format_number(each[label], 6) if label in each else "" for each in metrics.values())])
     return table(rows)
 
 
 def estimate_lines(estimates: Mapping[str, float]) -> str:
     """Fitted numbers, one a line; the equals signs below each other."""
     width = max(map(len, estimates), default=0)
-    return "\n".join(f"{name.ljust(width)} = {number(value)}" for name, value in estimates.items())
-
-
-def number(value: Any) -> str:
-    """Six significant digits."""
-    return f"{value:.6g}"
+    return "\n".join(f"{name.ljust(width)} = {format_number(value, 6)}" for name, value in estimates.items())
 
 
 def metric_unit(of_metric: str, of_target: str) -> str:

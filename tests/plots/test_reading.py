@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dlcourse.errors import DamagedFileError
-from dlcourse.plots.reading import Folder, leading_comment
+from dlcourse.plots.reading import Folder
 from dlcourse.plots.run_view import History, RunView
 from dlcourse.records import RunState, read
 from tests.plots.folders import REGRESSION, regression_arrays, training_events, write_run
@@ -54,11 +54,6 @@ def test_nan_and_null_are_read_as_nan(tmp_path: Path) -> None:
     metrics = RunView(tmp_path).metrics
     assert list(metrics) == ["train", "val"]
     assert np.isnan(metrics["val"]["mse"]) and np.isnan([*metrics["train"].values()]).all()
-
-
-def test_description_is_the_leading_comment() -> None:
-    assert leading_comment("# one\n#  two\n\n# not this\nname: x\n") == "one\ntwo"
-    assert leading_comment("name: x\n") == ""
 
 
 def test_of_two_lines_for_one_step_the_later_counts() -> None:

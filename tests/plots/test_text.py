@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dlcourse.plots.text import axis_name, metric_label, number, seconds, short_paths, value_text
+from dlcourse.plots.text import axis_name, metric_label, number, seconds, value_text
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_number(value: object, text: str) -> None:
         (0.1, "0.1"),
         (None, "none"),
         (True, "true"),
-        ([128, 64], "128-64"),
+        ([128, 64], "128x64"),
         ({"name": "adam", "lr": 0.01}, "adam(lr=0.01)"),
         ({"name": "relu"}, "relu"),
         ({"folds": 5, "fold": 2}, "2"),
@@ -59,11 +59,6 @@ def test_a_metric_has_the_unit_of_its_target() -> None:
     assert metric_label("mse", "dollars") == "mean squared error (dollars²)"
     assert metric_label("mse") == "mean squared error"
     assert metric_label("my_own", "m") == "my own"
-
-
-def test_paths_are_told_apart_by_the_shortest_ending() -> None:
-    paths = ["model.degree", "model.name", "optimizer.lr", "other.lr"]
-    assert list(short_paths(paths).values()) == ["degree", "model.name", "optimizer.lr", "other.lr"]
 
 
 def test_axis_names() -> None:

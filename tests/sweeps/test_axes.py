@@ -3,7 +3,7 @@ import math
 import pytest
 
 from dlcourse.errors import ConfigError
-from dlcourse.sweeps.axes import axes, canonical, draw
+from dlcourse.sweeps.axes import axes, draw
 
 
 def messages(section):
@@ -103,8 +103,3 @@ def test_all_mistakes_at_once():
 
 def test_resample_alone_is_a_sweep_of_one_point():
     assert axes({"resample": 100}, seed=0) == []
-
-
-def test_canonical_tells_types_apart():
-    assert len({canonical(value) for value in (1, 1.0, True, "1", [1], None)}) == 6
-    assert canonical({"a": 1, "b": 2}) == canonical({"b": 2, "a": 1})

@@ -10,6 +10,7 @@ from dlcourse.experiment.identity import config_hash
 from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps import compare
 from dlcourse.sweeps.folder import SweepFolder
+from dlcourse.text import flatten
 from dlcourse.training.folder import RunFolder
 
 BASE = {"name": "x", "seed": 0, "data": {"name": "polynomial_curve"}, "model": {"name": "polynomial", "degree": 3}}
@@ -115,7 +116,7 @@ def test_types_count_as_differences():
 
 
 def test_overrides_replace_what_lies_beneath():
-    flat = compare.flatten({"model": {"name": "mlp", "hidden": [4]}, "seed": 0})
+    flat = flatten({"model": {"name": "mlp", "hidden": [4]}, "seed": 0})
     assert compare.overlaid(flat, {"model": {"name": "linear"}}) == {"model.name": "linear", "seed": 0}
 
 

@@ -1,8 +1,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlcourse.sweeps.axes import axes, canonical
-from dlcourse.sweeps.expansion import format_value, labels, name_points, product
+from dlcourse.sweeps.axes import axes
+from dlcourse.sweeps.expansion import name_points, product
+from dlcourse.text import canonical
 
 
 def points(section, seed=0):
@@ -33,35 +34,6 @@ def test_product_last_axis_fastest_and_folds_together():
 def test_an_outer_path_never_hides_an_inner_one():
     (_, overrides), *_ = points({"grid": {"optimizer.lr": [0.1], "optimizer": [{"name": "sgd"}]}})
     assert list(overrides) == ["optimizer", "optimizer.lr"]
-
-
-def test_labels_are_short_and_distinct():
-    assert labels(["model.degree", "optimizer.lr"]) == {"model.degree": "degree", "optimizer.lr": "lr"}
-    assert labels(["optimizer.warmup", "optimizer.schedule.warmup"]) == {
-        "optimizer.warmup": "optimizer.warmup",
-        "optimizer.schedule.warmup": "schedule.warmup",
-    }
-    assert labels(["model.name", "data.name", "data.kfold"]) == {
-        "model.name": "model.name",
-        "data.name": "data.name",
-        "data.kfold": "fold",
-    }
-    assert labels(["data.limit.train"]) == {"data.limit.train": "limit.train"}
-
-
-def test_values_in_words():
-    assert [format_value(value) for value in (3, 0.001, 1e-7, 0.1 + 0.2, True, None, [128, 64], "full", [])] == [
-        "3",
-        "0.001",
-        "1e-07",
-        "0.30000000000000004",
-        "true",
-        "none",
-        "128x64",
-        "full",
-        "[]",
-    ]
-    assert format_value({"name": "sgd", "lr": 0.1, "nesterov": True}) == "sgd(lr=0.1, nesterov=true)"
 
 
 def test_names_are_safe_folders():

@@ -1,7 +1,4 @@
-import csv
-import io
-
-from dlcourse.sweeps.table import Column, csv_text, metric_columns, metric_keys, number, render
+from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
 
 
 def test_aligned_with_groups_and_a_marked_row():
@@ -36,24 +33,3 @@ def test_order_of_metrics_and_splits():
 def test_mean_and_standard_error():
     (column,) = metric_columns([{"val.mse": 0.5}, {"val.mse": 1.0}], errors=[{"val.mse": 0.0123}, {"val.mse": None}])
     assert column.cells == ["0.5 ± 0.012", "1"]
-
-
-def test_numbers():
-    assert [number(value) for value in (None, 0.000123456, 12345.678, float("nan"), float("inf"), 3)] == [
-        "-",
-        "0.0001235",
-        "1.235e+04",
-        "nan",
-        "inf",
-        "3",
-    ]
-
-
-def test_csv_keeps_precision_and_quotes():
-    text = csv_text(["a", "b"], [[0.1 + 0.2, 'say "hi", all'], [None, [1, 2]], [True, {"x": 1}]])
-    assert list(csv.reader(io.StringIO(text))) == [
-        ["a", "b"],
-        ["0.30000000000000004", 'say "hi", all'],
-        ["", "[1, 2]"],
-        ["true", '{"x": 1}'],
-    ]

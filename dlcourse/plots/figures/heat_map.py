@@ -10,8 +10,9 @@ from dlcourse.plots.curves import label_log, log_y, wants_log
 from dlcourse.plots.figures.error_curve import ordered, positions, scale_x
 from dlcourse.plots.figures.learning_curve import LearningCurve
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.sweep_view import Axis, SweepView, canonical
+from dlcourse.plots.sweep_view import Axis, SweepView
 from dlcourse.plots.text import axis_label, axis_name, capital, metric_label, metric_name, number, value_text
+from dlcourse.text import canonical
 
 
 def two_axes(view: SweepView) -> tuple[Axis, Axis] | None:

@@ -7,8 +7,9 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
-from dlcourse.plots.sweep_view import Axis, Setting, SweepView, canonical
+from dlcourse.plots.sweep_view import Axis, Setting, SweepView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital, metric_name, value_text
+from dlcourse.text import canonical
 
 
 class LearningCurve(Plot):

@@ -1,0 +1,137 @@
+"""Results in words: numbers, values, dotted paths and text tables, the same in a terminal, a file and a report."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = [
+    "canonical",
+    "csv_text",
+    "flatten",
+    "format_number",
+    "format_value",
+    "leading_comment",
+    "short_paths",
+    "shorten_exponent",
+    "table",
+]
+
+
+def format_number(value: float | None, digits: int = 4) -> str:
+    """So many significant digits, ``0.03125`` or ``1.2e-07``; a dash where there is no value."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def shorten_exponent(text: str) -> str:
+    """``1e-05`` -> ``1e-5``."""
+    mantissa, _, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else text
+
+
+def format_value(value: Any, exact: bool = True) -> str:
+    """A value of a config: ``0.001``, ``true``, ``none``, ``128x64``, ``adam(lr=0.01)``; a fold by its number.
+
+    Args:
+        exact: numbers with all their digits, so that two values have two texts; else six digits, ``1e-6``.
+    """
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return shorten_exponent(short) if not exact else short if float(short) == value else repr(value)
+    if isinstance(value, Mapping):
+        if set(value) == {"folds", "fold"}:
+            return str(value["fold"])
+        rest = ", ".join(f"{key}={format_value(item, exact)}" for key, item in value.items() if key != "name")
+        name = str(value.get("name", ""))
+        return f"{name}({rest})" if rest else name
+    if isinstance(value, list | tuple):
+        return "x".join(format_value(item, exact) for item in value) or "[]"
+    return str(value)
+
+
+def canonical(value: Any) -> str:
+    """A text that two values share only if they are the same value of the same type: 1, 1.0 and true are three."""
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted paths; lists and empty sections are values."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        flat |= flatten(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
+    return flat
+
+
+def short_paths(paths: Iterable[str]) -> dict[str, str]:
+    """The shortest ending of each path that no other path shares: ``model.degree`` -> ``degree``.
+
+    ``data.kfold`` is called ``fold``; a bare ``name`` says nothing, and a bare ``train`` would be taken for a split, so
+    ``model.name`` stays as it is and ``data.limit.train`` becomes ``limit.train``.
+    """
+    endings = {path: ["fold"] if path == "data.kfold" else _endings(path) for path in paths}
+    chosen = {}
+    for path, own in endings.items():
+        others = {ending for other, theirs in endings.items() if other != path for ending in theirs}
+        chosen[path] = next((ending for ending in own if ending not in others), path)
+    return chosen
+
+
+def _endings(path: str) -> list[str]:
+    parts = path.split(".")
+    shortest = 2 if parts[-1] in ("name", "train", "val", "test") else 1
+    return [".".join(parts[-count:]) for count in range(shortest, len(parts) + 1)] or [path]
+
+
+def leading_comment(text: str) -> str:
+    """The comment at the top of a config, without its ``#``: what the experiment shows and how to run it."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("#").strip())
+    return "\n".join(lines).strip()
+
+
+def table(rows: Sequence[Sequence[str]], left: int | Sequence[bool] = 1, widths: Sequence[int] = ()) -> str:
+    """Rows of cells in columns two spaces apart, without spaces at a line's end.
+
+    Args:
+        left: how many columns, or which, are flush left; the others are flush right.
+        widths: of the columns; by default that of the longest cell.
+    """
+    count = max(map(len, rows), default=0)
+    flush_left = [column < left for column in range(count)] if isinstance(left, int) else left
+    widths = [max(len(text) for text in column) for column in zip(*rows, strict=True)] if not widths else widths
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, flush_left, strict=True)
+        lines.append("  ".join(text.ljust(width) if to_left else text.rjust(width) for text, width, to_left in cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as RFC 4180 text: numbers at full precision, nothing for None, lists and mappings as JSON.
+
+    Texts stay as the data have them, control characters too, so that a reader finds what was there; only what is shown
+    on a terminal is made visible.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([_csv_cell(value) for value in row])
+    return buffer.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value)
+    return repr(value) if isinstance(value, float) else value
