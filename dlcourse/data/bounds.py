@@ -1,4 +1,4 @@
-"""How much a file may become: compared before anything is unpacked or allocated, so that no small file costs much."""
+"""Bounds on the size of data: compared before anything is unpacked or allocated."""
 
 import contextlib
 import os

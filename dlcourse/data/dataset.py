@@ -1,4 +1,4 @@
-"""What a data set is before and after it is split: plain host arrays with their names and units."""
+"""A data set before and after it is split: plain host arrays with their names and units."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

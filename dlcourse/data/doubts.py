@@ -1,4 +1,4 @@
-"""Columns of text that were perhaps meant otherwise: numbers in another notation, amounts with units, dates, names."""
+"""Notes on columns of text that may be meant otherwise: another notation of numbers, units, dates, names."""
 
 import re
 from collections import Counter

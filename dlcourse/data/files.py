@@ -1,4 +1,4 @@
-"""Where data files are looked for."""
+"""Find data files."""
 
 import contextlib
 import os

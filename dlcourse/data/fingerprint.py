@@ -1,4 +1,4 @@
-"""What tells whether data are still those that a run was trained on: per split a count and a checksum of the content.
+"""The fingerprint of a data set: for each split a count and a checksum of the content.
 
 CRC-32 reads 3 GB a second on one core: 60 ms for the 184 MB of CIFAR-10, nothing for a table. It finds a change that
 happened by accident or by an edit; it is no protection against intent to deceive.

@@ -1,4 +1,4 @@
-"""Checks of what a signature cannot say about a data set's parameters."""
+"""Checks of a data set's parameters that a signature cannot express."""
 
 from collections.abc import Sequence
 

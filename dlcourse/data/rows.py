@@ -1,4 +1,4 @@
-"""Some rows of an array that may lie in a memory-mapped file: they are copied when they are asked for, not before."""
+"""Rows of an array that may lie in a memory-mapped file; they are copied when they are needed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which sample belongs to training, validation and test: every index to at most one, by the seed alone."""
+"""Split samples into training, validation and test: each index belongs to at most one, by the seed alone."""
 
 from collections.abc import Mapping
 

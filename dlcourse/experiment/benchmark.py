@@ -1,4 +1,4 @@
-"""How long one training step of a config takes, and against what bound."""
+"""Measure the training step of a config: its time, its phases, and the bound of the matrix product."""
 
 import contextlib
 import statistics

@@ -1,4 +1,4 @@
-"""What in a config does not go together, each part of it being right by itself."""
+"""Checks between components of a config that are each right by themselves."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

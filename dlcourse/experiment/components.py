@@ -1,4 +1,4 @@
-"""The component files that a run was made with: its folder keeps a copy, and uses it where the original was changed.
+"""The component files of a run: its folder keeps a copy, which is used if the original changed.
 
 A run's folder runs no code by itself, as it may have come from another person: a file has to be named with ``--plugin``
 (or loaded by the caller). The copy takes the place of the file that was named only where the run says that it was made

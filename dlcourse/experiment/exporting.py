@@ -1,4 +1,4 @@
-"""A model's weights for other programs."""
+"""Write a model's weights for other programs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A model's outputs in words: a value with its unit, or a class with probabilities."""
+"""Format a model's outputs: a value with its unit, or a class with probabilities."""
 
 from collections.abc import Iterator
 

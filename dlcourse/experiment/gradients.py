@@ -1,4 +1,4 @@
-"""Numeric against analytic gradients of the very model, loss and data that a config names."""
+"""Compare numeric with analytic gradients of the model, loss and data that a config names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

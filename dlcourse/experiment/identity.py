@@ -1,4 +1,4 @@
-"""Which run a checkpoint belongs to, and what may change when a run goes on."""
+"""Check that a checkpoint belongs to a run, and that a resumed run changes only what may change."""
 
 import os
 from collections.abc import Mapping

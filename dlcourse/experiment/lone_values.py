@@ -1,4 +1,4 @@
-"""Batches, or parts of them, in which batch norm would have one value a channel, which has no variance."""
+"""Refuse batches that give batch norm one value a channel, which has no variance."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Whether the numbers of a data set fit into the floating-point type of a run."""
+"""Check that the numbers of a data set fit into the floating-point type of a run."""
 
 import numpy as np
 

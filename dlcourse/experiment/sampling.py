@@ -1,4 +1,4 @@
-"""A trained model of a text goes on with it: a character at a time, drawn from what the model finds likely."""
+"""Sample text from a trained model, one character at a time."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Two quick looks at whether an experiment can work at all."""
+"""Two quick checks of an experiment: overfit one batch, and a smoke test of every part."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

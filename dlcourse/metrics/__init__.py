@@ -1,4 +1,4 @@
-"""How good a model's outputs are: numbers gathered batch by batch, equal to those of the whole.
+"""Metrics of a model's outputs, accumulated batch by batch, equal to those of the whole split.
 
 A metric is one class in one file of this package, registered under the name that a config's ``metrics`` lists.
 """

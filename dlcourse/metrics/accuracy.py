@@ -1,4 +1,4 @@
-"""How many samples are put into their own class."""
+"""Accuracy, error and top-k accuracy: shares of correctly classified samples."""
 
 from dlcourse.backend import array_module
 from dlcourse.errors import UserError

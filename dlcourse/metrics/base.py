@@ -1,4 +1,4 @@
-"""What every metric is: a running sum in float64 that stays on the device until it is asked for."""
+"""The base class of metrics: a running sum in float64 that stays on the device until it is read."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""The confusion matrix: counts by true and predicted class."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the data are worth under the model's probabilities, in nats."""
+"""The log-likelihood of the data under the model's probabilities, in nats."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Images and the HTML report of a run or a sweep; everything is read from its folder.
+"""Plots and the HTML report of a run or a sweep; everything is read from its folder.
 
 One figure family is one file in ``figures/``: a subclass of :class:`dlcourse.plots.plot.Plot` that says which folders
 it fits and draws itself. Nothing else names it. Importing this package is cheap: Matplotlib and Jinja are imported when

@@ -1,4 +1,4 @@
-"""What curves need before they are drawn: thinning, smoothing, the choice of a log axis, limits that hold the data."""
+"""Prepare curves: thinning, smoothing, the choice of a log axis, limits that hold the data."""
 
 from collections.abc import Iterable
 

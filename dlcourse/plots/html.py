@@ -1,4 +1,4 @@
-"""``report.html``: everything a run or a sweep has to say, in one file that opens offline."""
+"""``report.html``: all results of a run or a sweep in one file that opens offline."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""Where the parts of an image stand: panels, titles, labels and legends, none of them over another or cut off."""
+"""The layout of a figure: panels, titles, labels and legends that do not overlap and are not cut off."""
 
 import textwrap
 from collections.abc import Sequence

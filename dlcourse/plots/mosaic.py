@@ -1,4 +1,4 @@
-"""Images side by side, with a few words under each."""
+"""Images side by side, with a caption under each."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What every image is: a class that knows which folders it fits and draws itself."""
+"""The base class of plots: a class that knows which folders it fits and draws itself."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""One run as the figures see it: its results, its history and its predictions, read from its folder when asked for."""
+"""RunView: the results, history and predictions of one run for the plots, read from its folder when needed."""
 
 import contextlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How every image looks: colors, sizes, fonts; new canvases; saving with the same bytes each time.
+"""The style of all plots: colors, sizes, fonts; new canvases; saving with the same bytes each time.
 
 Colors are Okabe and Ito's, which color-blind readers tell apart (https://jfly.uni-koeln.de/color/); shapes and dashes
 say the same once more. Figures are made on their own Agg canvas: pyplot and its global state are not used.

@@ -1,4 +1,4 @@
-"""One sweep as the figures see it: settings, axes and choices from ``sweep.json``, runs from the points' folders."""
+"""SweepView: settings, axes and choices of one sweep for the plots, from ``sweep.json`` and the points' folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a config's ``sweep`` section spans: axes, each a list of settings, whose product is the sweep.
+"""The axes of a config's ``sweep`` section: each is a list of settings; their product is the sweep.
 
 ``grid`` gives one axis for each path; ``zip`` gives one axis whose paths move together; ``random`` gives one axis of
 drawn settings; ``kfold`` gives one axis of folds, the fastest one, so that the folds of a setting stand together.

@@ -1,4 +1,4 @@
-"""Runs beside each other: what their configs differ in, and what came of it."""
+"""Compare runs: the values in which their configs differ, and their results."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence

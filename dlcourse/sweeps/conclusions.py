@@ -1,4 +1,4 @@
-"""What a sweep says in the end: means over folds, the best setting by validation, the simplest one that is as good."""
+"""The conclusions of a sweep: means over folds, the best setting by validation, the simplest one that is as good."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From a config with a ``sweep`` section to the points that it runs, each with a name that is also its folder's."""
+"""Expand a config with a ``sweep`` section to points, each with a name that is also its folder's."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""The folder of a sweep: ``runs/<name>/<UTC time>-<id>/``, whose ``sweep.json`` says at any moment where it stands.
+"""The folder of a sweep, ``runs/<name>/<UTC time>-<id>/``; its ``sweep.json`` has the state at any moment.
 
 The shape of ``sweep.json``, replaced whole after every point, is :class:`dlcourse.records.SweepState`. A point's
 ``folder`` lies within the sweep's and is a run folder. Beside them: ``config.yaml`` (resolved, with its sweep; runs

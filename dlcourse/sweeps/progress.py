@@ -1,4 +1,4 @@
-"""What is said while a sweep runs: a bar on a terminal, and at once whatever went wrong."""
+"""The messages of a running sweep: a bar on a terminal, and failures at once."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""The same experiment over many training sets drawn anew: where a model's error comes from, how an estimator behaves.
+"""Repeat an experiment over many new training sets: bias and variance of a model, the spread of an estimator.
 
 Nothing is written for a single fit: R of them take about as long as the arithmetic.
 """

@@ -1,4 +1,4 @@
-"""``run_sweep``: every point of a config's sweep, and what follows from them."""
+"""``run_sweep``: run every point of a config's sweep and draw the conclusions."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Polynomial fits of a sweep solved together: one triangular factor a training set serves all degrees.
+"""Solve the polynomial fits of a sweep together: one triangular factor a training set serves all degrees.
 
 A stacked point is its numbers in the sweep's own files (metrics, number of parameters, its share of the time). It has
 no folder: no weights, checkpoint, log or report; ``dlcourse run`` with its overrides makes them. What a point's numbers

@@ -1,4 +1,4 @@
-"""The state of a sweep at its start, where it left off, and at its end."""
+"""The state of a sweep at its start, at a resume, and at its end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

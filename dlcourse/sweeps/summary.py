@@ -1,4 +1,4 @@
-"""A sweep in text: its points before they run, and the table, the conclusions and the CSV files at the end."""
+"""A sweep as text: its points before they run; the table, the conclusions and the CSV files at the end."""
 
 from collections.abc import Sequence
 from typing import Any

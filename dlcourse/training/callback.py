@@ -1,4 +1,4 @@
-"""Callback: what is called at the named points of the training loop."""
+"""Callback: methods that the training loop calls at named points."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a run ran on: ``environment.json``."""
+"""``environment.json``: versions, device and git state of a run."""
 
 import functools
 import hashlib

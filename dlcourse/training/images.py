@@ -1,4 +1,4 @@
-"""What a classifier of images got wrong, and what it rests on: arrays for ``predictions.npz``."""
+"""Wrongly classified images and their nearest neighbors: arrays for ``predictions.npz``."""
 
 from collections.abc import Mapping
 from typing import Any

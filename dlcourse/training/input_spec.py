@@ -1,4 +1,4 @@
-"""What a trained model has to know of its data to take a new input: names, units, encoder, and the range it saw."""
+"""InputSpec: what a trained model knows of its inputs: names, units, encoder, and the range of the training split."""
 
 import csv
 from collections.abc import Mapping

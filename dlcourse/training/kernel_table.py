@@ -1,4 +1,4 @@
-"""What a profile says about the device's launches: a table by kernel, and what its numbers are."""
+"""The table of kernels that a profile on a device measured."""
 
 from dlcourse.backend.tracing import Bounds, Measured, Row
 from dlcourse.text import table

@@ -1,4 +1,4 @@
-"""What a run says: on stdout unless quiet, and with the time in ``log.txt``."""
+"""The log of a run: on stdout unless quiet, and with the time in ``log.txt``."""
 
 import contextlib
 import datetime

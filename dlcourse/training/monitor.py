@@ -1,4 +1,4 @@
-"""What watches a metric: the best evaluation so far, and stopping when it no longer improves."""
+"""Watch a metric: the best evaluation so far, and early stopping."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""``predictions.npz``: what the images of a run are drawn from: arrays, and names and units as JSON in ``facts``.
+"""``predictions.npz``: the arrays from which plots are drawn, and names and units as JSON in ``facts``.
 
 In a point of a sweep the inputs and targets, which many points share, are in ``samples.npz`` instead, see
 :mod:`dlcourse.training.shared`.

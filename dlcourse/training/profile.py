@@ -1,4 +1,4 @@
-"""Where the time of a step goes: ``--profile``."""
+"""Measure the phases of a step: ``--profile``."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the points of a sweep have in common is kept once, in the ``shared/`` folder of the sweep.
+"""Files that the points of a sweep have in common, kept once in the ``shared/`` folder of the sweep.
 
 Each point's own file is one more name (a hard link) of the file there. So a point is a run folder by itself, which can
 be read, moved and copied, and the content takes its space once.

@@ -1,4 +1,4 @@
-"""A signal that asks for the end: finish the step, save, and leave."""
+"""End a run on a signal: finish the step, save, and stop."""
 
 import contextlib
 import signal

@@ -1,4 +1,4 @@
-"""Files with new inputs for a trained model: which there are, of what kind, and images in them."""
+"""Files with new inputs for a trained model: their kind, and the images in them."""
 
 import contextlib
 import io

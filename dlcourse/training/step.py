@@ -1,4 +1,4 @@
-"""TrainStep: one whole update of a model, the very object that the trainer runs."""
+"""TrainStep: one whole update of a model; the trainer uses it too."""
 
 import functools
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The end of a run in a few aligned lines."""
+"""The summary at the end of a run."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Checksum files that lie in a folder, each as it is or gzipped."""
+"""Published files that lie in a folder, each as it is or gzipped."""
 
 import os
 import zlib

@@ -1,1 +1,1 @@
-"""The images, one family a file. A new file here is drawn and shown wherever it applies; nothing else names it."""
+"""The plots, one family a file. A new file here is drawn and shown wherever it applies; there is no list of them."""

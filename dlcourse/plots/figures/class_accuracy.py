@@ -1,4 +1,4 @@
-"""How well each class is told from the others."""
+"""The accuracy of each class."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""The confusion matrix."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Which class a classifier gives to each place of a two-dimensional input."""
+"""The class that a classifier gives to each point of a two-dimensional input."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Error against the number of training samples: more data mends overfitting, and mends nothing else."""
+"""Error against the number of training samples."""
 
 import numpy as np
 from matplotlib.figure import Figure

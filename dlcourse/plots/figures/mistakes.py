@@ -1,4 +1,4 @@
-"""Images of which a model is surest, and wrong."""
+"""The wrongly classified images with the highest probability."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""What a regression leaves unexplained: residuals against predictions, and how they are spread."""
+"""The residuals of a regression against its predictions, and their distribution."""
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""What a model's weights look for in an image."""
+"""The weights of a linear classifier as one image for each class."""
 
 from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""When checkpoints are written."""
+"""Write checkpoints when they are due."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""All that has to be known to go on with a run, as arrays and plain JSON, and back."""
+"""The content of a checkpoint: the state of a run as arrays and plain JSON, and back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
