@@ -14,50 +14,64 @@ From Python::
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# Names are looked up when first used: `dlcourse --help` should not wait for NumPy.
-_HOMES = {
-    "dlcourse.autograd": ("Function", "Parameter", "Tensor", "apply", "as_tensor", "gradcheck", "no_grad", "tensor"),
-    "dlcourse.backend.device": ("set_device", "synchronize"),
-    "dlcourse.backend.random": ("manual_seed",),
-    "dlcourse.experiment": ("run",),
-    "dlcourse.serialize": ("load", "save"),
-    "dlcourse.training.step": ("TrainStep",),
-}
-_home_of = {name: home for home, names in _HOMES.items() for name in names}
-_SUBPACKAGES = (
-    "autograd",
-    "backend",
-    "config",
-    "data",
-    "functional",
-    "metrics",
-    "models",
-    "nn",
-    "optim",
-    "plots",
-    "registry",
-    "sweeps",
-    "training",
-)
+if TYPE_CHECKING:  # what an editor and a type checker read
+    from dlcourse import autograd as autograd
+    from dlcourse import backend as backend
+    from dlcourse import config as config
+    from dlcourse import data as data
+    from dlcourse import functional as functional
+    from dlcourse import metrics as metrics
+    from dlcourse import models as models
+    from dlcourse import nn as nn
+    from dlcourse import optim as optim
+    from dlcourse import plots as plots
+    from dlcourse import registry as registry
+    from dlcourse import sweeps as sweeps
+    from dlcourse import training as training
+    from dlcourse.autograd import Function as Function
+    from dlcourse.autograd import Parameter as Parameter
+    from dlcourse.autograd import Tensor as Tensor
+    from dlcourse.autograd import apply as apply
+    from dlcourse.autograd import as_tensor as as_tensor
+    from dlcourse.autograd import gradcheck as gradcheck
+    from dlcourse.autograd import no_grad as no_grad
+    from dlcourse.autograd.tensor import tensor as tensor
+    from dlcourse.backend.device import set_device as set_device
+    from dlcourse.backend.device import synchronize as synchronize
+    from dlcourse.backend.device import use as device  # noqa: F401
+    from dlcourse.backend.random import manual_seed as manual_seed
+    from dlcourse.experiment import run as run
+    from dlcourse.serialize import load as load
+    from dlcourse.serialize import save as save
+    from dlcourse.training.step import TrainStep as TrainStep
+else:  # the same names, each imported when it is first used: `dlcourse --help` should not wait for NumPy
+    _HOMES = {
+        "autograd": ("Function", "Parameter", "Tensor", "apply", "as_tensor", "gradcheck", "no_grad", "tensor"),
+        "backend.device": ("set_device", "synchronize"),
+        "backend.random": ("manual_seed",),
+        "experiment": ("run",),
+        "serialize": ("load", "save"),
+        "training.step": ("TrainStep",),
+    }
+    _origins = {name: (home, name) for home, names in _HOMES.items() for name in names}
+    _origins["device"] = ("backend.device", "use")
+    _SUBPACKAGES = (
+        *("autograd", "backend", "config", "data", "functional", "metrics", "models", "nn", "optim", "plots"),
+        *("registry", "sweeps", "training"),
+    )
+    __all__ = sorted([*_origins, *_SUBPACKAGES])
 
-__all__ = sorted([*_home_of, *_SUBPACKAGES, "device"])
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'dlcourse' has no attribute {name!r}")
+        module, attribute = _origins.get(name, (name, None))
+        value = importlib.import_module(f"dlcourse.{module}")
+        globals()[name] = getattr(value, attribute) if attribute else value
+        return globals()[name]
 
-
-def __getattr__(name: str) -> object:
-    if name in _home_of:
-        value = getattr(importlib.import_module(_home_of[name]), name)
-    elif name == "device":
-        value = importlib.import_module("dlcourse.backend.device").use
-    elif name in _SUBPACKAGES:
-        value = importlib.import_module(f"dlcourse.{name}")
-    else:
-        raise AttributeError(f"module 'dlcourse' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+    def __dir__() -> list[str]:
+        return [*__all__, *(name for name in globals() if name.startswith("__"))]

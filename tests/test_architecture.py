@@ -9,7 +9,7 @@ import dlcourse
 
 ROOT = Path(dlcourse.__file__).parent
 
-LEAVES = {"characters", "errors", "types", "collect", "resources", "streams", "filesystem", "text"}
+LEAVES = {"characters", "errors", "types", "resources", "streams", "filesystem", "text"}
 """Import nothing of ours; everyone may import them."""
 
 MAY_IMPORT = {

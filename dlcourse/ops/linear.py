@@ -10,7 +10,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
 from dlcourse.errors import ShapeError
 
-__all__ = ["concatenate", "linear", "linear_gelu_tanh", "linear_relu", "stack", "unbind"]
+__all__ = ["concatenate", "linear", "stack", "unbind"]
 
 
 class Linear(Function):

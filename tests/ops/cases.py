@@ -13,6 +13,9 @@ import numpy as np
 
 from dlcourse import functional as F
 from dlcourse.autograd import Tensor
+from dlcourse.ops.conv import conv2d_relu
+from dlcourse.ops.linear import linear_gelu_tanh, linear_relu
+from dlcourse.ops.residual import add_relu, downsample_shortcut
 
 Shape = tuple[int, ...]
 
@@ -187,13 +190,13 @@ CASES = [
     Case("linear-sequence", F.linear, ((2, 5, 4), (3, 4), (3,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
     Case(
         "linear_relu",
-        F.linear_relu,
+        linear_relu,
         ((3, 5, 4), (2, 4), (2,)),
         lambda t, x, w, b: t.nn.functional.linear(x, w, b).relu(),
     ),
     Case(
         "linear_gelu_tanh",
-        F.linear_gelu_tanh,
+        linear_gelu_tanh,
         ((3, 5, 4), (8, 4), (8,)),
         lambda t, x, w, b: t.nn.functional.gelu(t.nn.functional.linear(x, w, b), approximate="tanh"),
     ),
@@ -377,7 +380,7 @@ CASES = [
     ),
     Case(
         "conv2d_relu",
-        lambda x, w, b: F.conv2d_relu(x, w, b, stride=(1, 2), padding=1),
+        lambda x, w, b: conv2d_relu(x, w, b, stride=(1, 2), padding=1),
         ((2, 6, 5, 3), (4, 3, 3, 3), (4,)),
         lambda t, x, w, b: _torch_conv(t, x, w, b, stride=(1, 2), padding=1).relu(),
     ),
@@ -397,10 +400,10 @@ CASES = [
         lambda t, x: _torch_pool(t, "avg_pool2d", x, (3, 2), stride=2, padding=1),
     ),
     Case("global_avg_pool2d", F.global_avg_pool2d, ((2, 5, 4, 3),), lambda t, x: x.mean((1, 2))),
-    Case("add_relu", F.add_relu, ((3, 4), (3, 4)), lambda t, a, b: t.relu(a + b)),
+    Case("add_relu", add_relu, ((3, 4), (3, 4)), lambda t, a, b: t.relu(a + b)),
     Case(
         "downsample_shortcut",
-        lambda x: F.downsample_shortcut(x, 2, 5),
+        lambda x: downsample_shortcut(x, 2, 5),
         ((2, 5, 4, 3),),
         lambda t, x: t.nn.functional.pad(x[:, ::2, ::2], (0, 2)),
     ),

@@ -9,6 +9,9 @@ from dlcourse.autograd import Tensor, tensor
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.kernels import activation as activation_kernels
 from dlcourse.errors import ShapeError
+from dlcourse.ops.conv import conv2d_relu
+from dlcourse.ops.linear import linear_relu
+from dlcourse.ops.residual import add_relu
 
 ABOVE = [np.inf, -np.inf, np.nan, 2.0]
 
@@ -40,10 +43,10 @@ MASKED = {
     "max dim": (lambda x: x.max(dim=0, keepdim=True).values, [0, 0, 1]),
     "min": (lambda x: x.min(), [1, 0, 0]),
     "pow 0": (lambda x: x**0, [0, 0, 0]),
-    "add_relu": (lambda x: F.add_relu(x, x.detach() * 0), [0, 0, 1]),
-    "linear_relu": (lambda x: F.linear_relu(x[:, None], tensor([[1.0]]), tensor([0.0])), [0, 0, 1]),
+    "add_relu": (lambda x: add_relu(x, x.detach() * 0), [0, 0, 1]),
+    "linear_relu": (lambda x: linear_relu(x[:, None], tensor([[1.0]]), tensor([0.0])), [0, 0, 1]),
     "conv2d_relu": (
-        lambda x: F.conv2d_relu(x.reshape(3, 1, 1, 1), tensor(np.ones((1, 1, 1, 1), "f")), tensor([0.0])),
+        lambda x: conv2d_relu(x.reshape(3, 1, 1, 1), tensor(np.ones((1, 1, 1, 1), "f")), tensor([0.0])),
         [0, 0, 1],
     ),
     "max_pool2d": (lambda x: F.max_pool2d(x.reshape(1, 1, 3, 1), (1, 3)), [0, 0, 1]),
@@ -100,7 +103,7 @@ def test_an_infinite_slope_behind_a_mask_does_not_come_through(name: str, dtype:
 def test_large_and_small_arrays_go_by_one_rule(count: int, above: float, device: str) -> None:
     """From some size on a library takes over."""
     values = np.tile(np.float32([-1, 2]), (count, 1))
-    for compute in (F.relu, lambda x: F.add_relu(x, x.detach() * 0), lambda x: F.dropout(x, 0.5)):
+    for compute in (F.relu, lambda x: add_relu(x, x.detach() * 0), lambda x: F.dropout(x, 0.5)):
         x = leaf(values)
         y = compute(x)
         masked = backend.to_host(y.data) == 0
