@@ -1,13 +1,15 @@
 """Checks between components of a config that are each right by themselves."""
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dlcourse import nn, registry
+from dlcourse.autograd import Tensor, no_grad
 from dlcourse.config.reader import dotted
 from dlcourse.config.rules import task_mismatches
 from dlcourse.data import Data
-from dlcourse.errors import Problem, UserError
+from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.models.base import Model
 
 
@@ -22,6 +24,34 @@ def mismatches(config: Mapping[str, Any], data: Data, model: Any, metrics: Mappi
     problems += _inputs(config["model"]["name"], data, model) if not problems else []
     # What cannot be fitted at all needs no second message about how.
     return problems or [*_solvable(config, model), *_classes(data, metrics)]
+
+
+def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: Callable[[], Any]) -> None:
+    """Check what a model that is none of this program's makes of a sample; call it with the model adapted.
+
+    More outputs than classes are legal, as in PyTorch, and said: the classes beyond those of the data are never right.
+
+    Args:
+        one_sample: gives one, (1, ...).
+    Raises:
+        ConfigError: the model's forward returns no tensor.
+    """
+    if type(model).__module__.startswith("dlcourse."):
+        return
+    name, training = config["model"]["name"], model.training
+    model.eval()
+    with no_grad():
+        output = model(Tensor(one_sample()))
+    model.train(training)
+    if not isinstance(output, Tensor):
+        came = "None: it lacks a return" if output is None else f"a {type(output).__name__}"
+        raise ConfigError([Problem("model", f"{name}.forward has to return a tensor of outputs, and returned {came}")])
+    width = output.shape[-1] if output.ndim else 1
+    if data.task == "classification" and width > data.out_features:
+        warnings.warn(
+            f"the model {name} has {width} outputs, and the data {data.out_features} classes: out_features tells it",
+            stacklevel=2,
+        )
 
 
 def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from dlcourse.config.sections import Augment
 from dlcourse.data import Data, Loader, Split, prepare
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.errors import ConfigError, Problem, UserError
-from dlcourse.experiment.compatibility import mismatches
+from dlcourse.experiment.compatibility import check_output, mismatches
 from dlcourse.experiment.lone_values import lone_values
 from dlcourse.experiment.number_range import check_range
 from dlcourse.models.base import Model
@@ -213,6 +213,8 @@ def assemble(config: Mapping[str, Any], backend: Backend, first_batches: bool = 
     check(pieces)
     if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
         model.adapt(*pieces.loader.in_batches_of(pieces.loader.samples).batch(0))
+    if not pieces.closed_form:
+        check_output(config, data, model, pieces.one_sample)
     return pieces
 
 
