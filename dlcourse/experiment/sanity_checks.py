@@ -10,7 +10,7 @@ from dlcourse import backend, nn
 from dlcourse.config import Config
 from dlcourse.errors import UserError
 from dlcourse.experiment.pieces import Pieces, assemble
-from dlcourse.training.callback import Callback, until_multiple
+from dlcourse.training.callback import Callback, Every
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.history import History
@@ -108,16 +108,13 @@ class _Memorized(Callback):
 
     def __init__(self, pieces: Pieces, batch: _OneBatch, history: History):
         self.pieces, self.batch, self.history = pieces, batch, history
+        self.due = Every(pieces.train["log_every"])
         self.reached, self.said, self.loss = False, "", float("nan")
 
-    def patience(self, trainer: Any) -> int:
-        return until_multiple(trainer.step, self.history.log_every)
-
     def after_step(self, trainer: Any) -> None:
-        if trainer.step % self.history.log_every == 0:
-            self.judge(trainer)
-            if self.reached:
-                trainer.stop("memorized")
+        self.judge(trainer)
+        if self.reached:
+            trainer.stop("memorized")
 
     def judge(self, trainer: Any) -> None:
         """Compare the outputs, in evaluation mode, with the targets of the batch."""

@@ -1,14 +1,35 @@
 """Callback: methods that the training loop calls at named points."""
 
+from dataclasses import dataclass
 from typing import Any
 
-NEVER = 1 << 30
-"""The patience of a callback to which it is all the same."""
+NEVER = 1 << 60
+"""A step that no training reaches."""
 
 
-def until_multiple(step: int, every: int) -> int:
-    """Steps from this one to the next that is a multiple of ``every``; endless where that is 0."""
-    return every - step % every if every else NEVER
+@dataclass(frozen=True)
+class Every:
+    """Due after each step that is a multiple of ``steps``, never where that is 0; with ``first`` after step 1 too."""
+
+    steps: int
+    first: bool = False
+
+    def next(self, step: int) -> int:
+        """The first due step after this one."""
+        if self.first and step == 0:
+            return 1
+        return step + self.steps - step % self.steps if self.steps else NEVER
+
+    def __contains__(self, step: int) -> bool:
+        return self.next(step - 1) == step
+
+
+class Whenever:
+    """Due at no step in particular: after those that the device takes at once, however many."""
+
+    def next(self, step: int) -> int:
+        """This step: the callback is due already."""
+        return step
 
 
 class Callback:
@@ -19,23 +40,20 @@ class Callback:
 
     name = ""
     """The key of its state in a checkpoint; empty: it has none."""
+    due: Every | Whenever = Every(1)
+    """When :meth:`after_step` is called. A GPU takes short steps several at a time, but never past one that is due."""
 
     def start(self, trainer: Any) -> None:
         """Before the first step, after a checkpoint was loaded."""
 
-    def patience(self, trainer: Any) -> int:
-        """How many steps may be taken before :meth:`after_step` has to be called: at least 1, which is the default.
-
-        A GPU runs short steps several at a time; the least patient callback says how many.
-        """
-        return 1
-
     def after_step(self, trainer: Any) -> None:
-        """After each update, or after as many as all have :meth:`patience` for: ``trainer.losses`` are their costs,
-        ``trainer.loss`` that of the last, still on the device."""
+        """After a step that is :attr:`due`.
+
+        ``trainer.loss`` is its cost, ``trainer.losses`` are those of all steps taken at once, still on the device.
+        """
 
     def before_sync(self, trainer: Any) -> None:
-        """Somebody is about to wait for the device: to log, to evaluate or to save."""
+        """The device is about to be waited for: to log, to evaluate or to save."""
 
     def after_evaluation(self, trainer: Any) -> None:
         """``trainer.metrics`` are new."""

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend
+from dlcourse.backend.device import Array
 from dlcourse.errors import DivergenceError
-from dlcourse.training.callback import Callback
+from dlcourse.training.callback import Callback, Whenever
 
-_MAX_WINDOW = 1 << 16  # losses that wait on the device
+_MAX_WAITING = 1 << 12  # losses that wait on the device
 
 
 class DivergenceGuard(Callback):
@@ -17,34 +18,28 @@ class DivergenceGuard(Callback):
     So the message names the very step, and its batch is known too: the loader's batch is a function of the step.
 
     Args:
-        capacity: the most steps between two looks.
+        capacity: after so many steps it looks anyway.
     """
 
-    def __init__(self, capacity: int):
-        self.capacity = min(capacity, _MAX_WINDOW)
-        self._window: Any = None
-        self._filled = 0
+    due = Whenever()
 
-    def patience(self, trainer: Any) -> int:
-        return self.capacity - self._filled
+    def __init__(self, capacity: int):
+        self.capacity = min(capacity, _MAX_WAITING)
+        self._waiting: list[Array] = []
+        self._count = 0
 
     def after_step(self, trainer: Any) -> None:
-        losses = trainer.losses
-        if losses is None:
-            return
-        if self._window is None:
-            self._window = backend.array_module(losses).empty(self.capacity, dtype=losses.dtype)
-        end = self._filled + len(losses)
-        self._window[self._filled : end] = losses
-        self._filled = end
-        if self._filled == self.capacity:
-            self.before_sync(trainer)
+        if trainer.losses is not None:
+            self._waiting.append(trainer.losses)
+            self._count += len(trainer.losses)
+            if self._count >= self.capacity:
+                self.before_sync(trainer)
 
     def before_sync(self, trainer: Any) -> None:
-        count, self._filled = self._filled, 0
-        if not count:
+        if not self._waiting:
             return
-        losses = backend.to_host(self._window[:count])
+        losses = backend.to_host(backend.array_module(self._waiting[0]).concatenate(self._waiting))
+        count, self._waiting, self._count = self._count, [], 0
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             what = f"the loss is {losses[wrong[0]]}"

@@ -7,7 +7,7 @@ from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import memory
 from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.precision import accumulation_dtype
-from dlcourse.training.callback import Callback, until_multiple
+from dlcourse.training.callback import Callback, Every
 from dlcourse.training.history import History
 
 
@@ -100,13 +100,13 @@ class Evaluation(Callback):
 
     def __init__(self, loaders: Mapping[str, Any], metrics: Mapping[str, Any], every: int, history: History):
         self.loaders, self.metrics, self.every, self.history = dict(loaders), dict(metrics), every, history
+        self.due: Every = Every(0)  # once the steps of an epoch are known
 
-    def patience(self, trainer: Any) -> int:
-        return until_multiple(trainer.step, self.every * trainer.loader.steps_per_epoch)
+    def start(self, trainer: Any) -> None:
+        self.due = Every(self.every * trainer.loader.steps_per_epoch)
 
     def after_step(self, trainer: Any) -> None:
-        if self._due(trainer):
-            self.run(trainer)
+        self.run(trainer)
 
     def at_end(self, trainer: Any) -> None:
         """Evaluate where training ended, if it is not at one of the regular evaluations.
@@ -114,7 +114,7 @@ class Evaluation(Callback):
         The last checkpoint comes before this: a run made longer later has no evaluation here that it would not have had
         if it had been that long from the start.
         """
-        if not self._due(trainer):
+        if trainer.step not in self.due:
             self.run(trainer)
 
     def run(self, trainer: Any) -> None:
@@ -126,7 +126,3 @@ class Evaluation(Callback):
             }
         self.history.record(trainer, "eval", metrics=trainer.metrics)
         trainer.call("after_evaluation")
-
-    def _due(self, trainer: Any) -> bool:
-        steps = self.every * trainer.loader.steps_per_epoch
-        return steps > 0 and trainer.step % steps == 0

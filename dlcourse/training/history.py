@@ -10,7 +10,7 @@ from dlcourse.filesystem import sync
 from dlcourse.records import Event, parse_events
 from dlcourse.records.writing import append
 from dlcourse.training.atomic import finite, reporting_write_errors, write_bytes
-from dlcourse.training.callback import Callback, until_multiple
+from dlcourse.training.callback import Callback, Every
 
 
 class History(Callback):
@@ -28,7 +28,8 @@ class History(Callback):
     name = "history"
 
     def __init__(self, path: Path | None, log_every: int, say: Callable[[str], None] | None = None):
-        self.path, self.log_every, self._say = path, log_every, say
+        self.path, self._say = path, say
+        self.due: Every = Every(log_every, first=True)
         self._lines = 0
         self._kept: list[Event] = []  # without a file
         self.loss: float | None = None
@@ -42,11 +43,8 @@ class History(Callback):
             # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
             self._began -= last.get("seconds", 0.0)
 
-    def patience(self, trainer: Any) -> int:
-        return until_multiple(trainer.step, self.log_every) if trainer.step else 1
-
     def after_step(self, trainer: Any) -> None:
-        if trainer.loss is None or (trainer.step % self.log_every and trainer.step != 1):
+        if trainer.loss is None:
             return
         trainer.call("before_sync")
         self.loss = trainer.loss.item()

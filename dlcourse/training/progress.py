@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from dlcourse.training.callback import NEVER, Callback, until_multiple
+from dlcourse.training.callback import Callback, Whenever
 from dlcourse.training.history import History
 
 
@@ -14,6 +14,8 @@ class Progress(Callback):
         history: what read the loss last: the bar never waits for the device itself.
         quiet: show nothing.
     """
+
+    due = Whenever()
 
     def __init__(self, history: History, quiet: bool):
         self.history, self.quiet = history, quiet
@@ -33,14 +35,11 @@ class Progress(Callback):
             leave=False,
         )
 
-    def patience(self, trainer: Any) -> int:
-        return NEVER if self._bar is None else until_multiple(trainer.step, self.history.log_every)
-
     def after_step(self, trainer: Any) -> None:
         if self._bar is not None:
-            self._bar.update(trainer.position()["samples"] - self._bar.n)
-            if trainer.step % self.history.log_every == 0:
+            if trainer.step in self.history.due:
                 self._bar.set_postfix_str(self._postfix(trainer), refresh=False)
+            self._bar.update(trainer.position()["samples"] - self._bar.n)
 
     def after_evaluation(self, trainer: Any) -> None:
         if self._bar is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlcourse.errors import Interrupted
 from dlcourse.signals import StopRequest, handle_termination
-from dlcourse.training.callback import NEVER, Callback
+from dlcourse.training.callback import Callback, Whenever
 
 
 class Signals(Callback):
@@ -21,6 +21,8 @@ class Signals(Callback):
         save: writes a checkpoint of the trainer.
     """
 
+    due = Whenever()  # what a GPU does at once takes milliseconds
+
     def __init__(self, save: Callable[[Any], None]):
         self.save = save
         self._request = StopRequest()
@@ -29,9 +31,6 @@ class Signals(Callback):
     def start(self, trainer: Any) -> None:
         self._request = self._inside.enter_context(handle_termination())
         self._inside.enter_context(self._request.deferred(lambda number: None))
-
-    def patience(self, trainer: Any) -> int:
-        return NEVER  # what a GPU does at once takes milliseconds
 
     def after_step(self, trainer: Any) -> None:
         number = self._request.received

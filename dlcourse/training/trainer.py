@@ -9,7 +9,7 @@ from dlcourse.autograd import Tensor
 from dlcourse.backend.device import Array
 from dlcourse.training.callback import Callback
 
-POINTS = ("start", "after_step", "before_sync", "after_evaluation", "finish", "close")
+POINTS = ("start", "before_sync", "after_evaluation", "finish", "close")
 
 
 class Trainer:
@@ -51,15 +51,19 @@ class Trainer:
             with np.errstate(all="ignore"):
                 while self.step < self.total_steps and self.stop_reason is None:
                     self._advance()
-                    self.call("after_step")
             self.call("finish")
         finally:
             self.call("close")
 
     def _advance(self) -> None:
-        """Take a step, or several at once where everybody has the patience and the device gains by it."""
-        most = min([self.total_steps - self.step, *(callback.patience(self) for callback in self._watching)])
-        self.losses = self.train_step.runner.advance(self.train_step, self.loader, most)
+        """Go up to the next step at which a callback is due, or as far as the device goes at once; call those due."""
+        start = self.step
+        due = [(callback.due.next(start), callback) for callback in self._watching]
+        end = min([self.total_steps, *(step for step, _ in due if step > start)])
+        self.losses = self.train_step.runner.advance(self.train_step, self.loader, end - start)
+        for step, callback in due:
+            if step <= self.step:
+                callback.after_step(self)
 
     def call(self, point: str) -> None:
         """Call what the callbacks do at this point."""

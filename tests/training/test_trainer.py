@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dlcourse.training.callback import Callback
+from dlcourse.backend import capture
+from dlcourse.training.callback import NEVER, Callback, Every, Whenever
 
 from .tiny import trainer
 
@@ -56,6 +57,47 @@ def test_a_callback_can_stop_after_the_step() -> None:
     stopped = trainer(10, [Stops()])
     stopped.run()
     assert (stopped.step, stopped.stop_reason, stopped.done) == (3, "enough", True)
+
+
+@pytest.mark.parametrize(
+    ("due", "steps"),
+    [(Every(3), [3, 6]), (Every(3, first=True), [1, 3, 6]), (Every(0), []), (Every(0, first=True), [1])],
+)
+def test_a_callback_is_called_at_the_steps_that_it_names(due: Every, steps: list[int]) -> None:
+    calls: list[str] = []
+    named = Recorder(calls)
+    named.due = due
+    trainer(7, [named]).run()
+    assert calls[1:-2] == [f"step {step}" for step in steps]
+    assert [step for step in range(1, 8) if step in due] == steps
+    assert due.next(7) == (9 if due.steps else NEVER)
+
+
+def test_several_steps_at_once_end_where_a_callback_is_due() -> None:
+    """As on a GPU; what is due whenever keeps none of them waiting, and misses no loss."""
+    taken: list[int] = []
+
+    class Runner(capture.EagerRunner):
+        def advance(self, step, loader, max_steps):
+            taken.append(max_steps)
+            return np.array([step(*loader.batch(step.step)).item() for _ in range(max_steps)])
+
+    class Counts(Recorder):
+        due = Whenever()
+        seen = 0
+
+        def after_step(self, trainer):
+            super().after_step(trainer)
+            self.seen += len(trainer.losses)
+
+    calls: list[str] = []
+    fours, whenever = Recorder(calls, "four "), Counts(calls)
+    fours.due = Every(4)
+    run = trainer(10, [whenever, fours])
+    run.train_step.runner = Runner()
+    run.run()
+    assert taken == [4, 4, 2] and whenever.seen == 10
+    assert calls[2:-4] == ["step 4", "four step 4", "step 8", "four step 8", "step 10"]
 
 
 def test_position_counts_samples_of_short_last_batches() -> None:

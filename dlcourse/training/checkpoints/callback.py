@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse.backend.memory import out_of_memory
 from dlcourse.errors import OutOfMemoryError
-from dlcourse.training.callback import Callback, until_multiple
+from dlcourse.training.callback import Callback, Every, Whenever
 from dlcourse.training.checkpoints.store import CheckpointContent, CheckpointStore
 from dlcourse.training.divergence import diverged
 from dlcourse.training.history import History
@@ -41,6 +41,7 @@ class Checkpointing(Callback):
         every: int | None,
     ):
         self.store, self.capture, self.history, self.best, self.every = store, capture, history, best, every
+        self.due = Every(every) if every else Whenever()
         self._pending: CheckpointContent | None = None
         self._saved: int | None = None
         self._saved_best: int | None = None
@@ -54,15 +55,13 @@ class Checkpointing(Callback):
         self._saved = trainer.step or None  # a run that goes on stands at its last checkpoint
         self._next = time.perf_counter() + self.MIN_SECONDS
 
-    def patience(self, trainer: Any) -> int:
-        return until_multiple(trainer.step, self.every)
-
     def after_step(self, trainer: Any) -> None:
+        if self.every or time.perf_counter() >= self._next:
+            self.save(trainer)
+
+    def after_evaluation(self, trainer: Any) -> None:
         if self.best is not None and self.best.step == trainer.step:
             self._pending = self._capture(trainer)
-        due = trainer.step % self.every == 0 if self.every else time.perf_counter() >= self._next
-        if due:
-            self.save(trainer)
 
     def finish(self, trainer: Any) -> None:
         self.save(trainer)
@@ -70,7 +69,7 @@ class Checkpointing(Callback):
     def save_best(self, trainer: Any) -> None:
         """After an evaluation at the very end: keep this state if it was the best, leaving ``last`` as it is."""
         if self.best is not None and self.best.step == trainer.step != self._saved_best:
-            self.store.save_best(self._capture(trainer))
+            self.store.save_best(self._pending or self._capture(trainer))
 
     def save(self, trainer: Any) -> None:
         """Write a checkpoint, unless this step has one.
