@@ -10,7 +10,7 @@ from dlcourse import registry
 from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
-from dlcourse.sweeps.folder import SweepFolder
+from dlcourse.records import PointState, Wrong, check, read
 from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
 from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, short_paths
 from dlcourse.training.folder import RunFolder
@@ -91,9 +91,13 @@ def _sound_records(folder: Path) -> Iterator[Record]:
     if not (folder / "sweep.json").is_file():
         yield _run_record(folder)
         return
-    state = SweepFolder(folder).read()
-    base = flatten({key: value for key, value in state.config.items() if key != "sweep"})
-    for point in state.points:
+    config, points = _read_sweep(folder / "sweep.json")
+    base = flatten({key: value for key, value in config.items() if key != "sweep"})
+    for index, point in enumerate(points):
+        if isinstance(point, Wrong):
+            problem = f"{folder / 'sweep.json'}: damaged: {point}"
+            yield Record(folder / f"points/{index:03d}", DAMAGED, {}, {}, problem=problem)
+            continue
         place = folder / (point.folder or f"points/{point.id}")
         if _is_run(place):
             (run,) = _records(place)
@@ -101,6 +105,34 @@ def _sound_records(folder: Path) -> Iterator[Record]:
             yield replace(run, status=status, metrics=point.metrics or run.metrics)
         else:
             yield Record(place, point.status, overlaid(base, point.overrides), point.metrics)
+
+
+def _read_sweep(path: Path) -> tuple[dict[str, Any], list[PointState | Wrong]]:
+    """The config and the points that a ``sweep.json`` holds; in place of a point that is damaged, what is wrong.
+
+    Raises:
+        DamagedFileError: there is no config or no list of points in it.
+    """
+    values = read(path, dict[str, Any])
+    try:
+        needed = {key: values[key] for key in ("config", "points") if key in values}
+        found = check(needed, _Sweep)
+    except Wrong as error:
+        raise DamagedFileError(f"{path}: damaged: {error}") from error
+    return found.config, [_point(each, index) for index, each in enumerate(found.points)]
+
+
+@dataclass
+class _Sweep:
+    config: dict[str, Any]
+    points: list[Any]
+
+
+def _point(value: Any, index: int) -> PointState | Wrong:
+    try:
+        return check(value, PointState, f"points.{index}")
+    except Wrong as error:
+        return error
 
 
 def _run_record(folder: Path) -> Record:

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 
 import pytest
 import yaml
@@ -165,8 +166,42 @@ def test_a_damaged_sweep_and_a_damaged_point_are_named(tmp_path, capsys):
     state.write_text(state.read_text().replace('"id": "000-degree=1"', '"id": 3'))
     assert main(["compare", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
-    assert [line.split()[1] for line in out.splitlines()[2:]] == ["done", "damaged", "damaged"]
+    statuses = [line.split()[1] for line in out.splitlines()[2:]]
+    assert statuses == ["done", "damaged", "damaged", "done"]  # the other point of the damaged sweep.json is shown
     assert "one/001-degree=2 is damaged" in err and "sweep.json: damaged: points.0.id: expected text, got 3" in err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("points", {}, "points: expected a list"),
+        ("config", 3, "config: expected a mapping"),
+        ("points", None, "a list"),
+    ],
+)
+def test_a_sweep_without_its_points_is_damaged_as_a_whole(tmp_path, capsys, key, value, said):
+    make_sweep(tmp_path / "one", ["done", "done"])
+    make_sweep(tmp_path / "two", ["done", "done"])
+    state = tmp_path / "two/sweep.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), key: value}))
+    assert main(["compare", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[1] for line in out.splitlines()[2:]] == ["done", "done", "damaged"]
+    assert "two is damaged" in err and said in err
+
+
+def test_what_the_table_does_not_need_of_a_sweep_may_be_damaged(tmp_path, capsys):
+    make_sweep(tmp_path / "one", ["done", "done"])
+    state = tmp_path / "one/sweep.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "groups": 3, "points": [*json_points(state), 5]}))
+    assert main(["compare", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[1] for line in out.splitlines()[2:]] == ["done", "done", "damaged"]
+    assert "002 is damaged" in err and "points.2: expected a mapping, got 5" in err
+
+
+def json_points(path):
+    return json.loads(path.read_text())["points"]
 
 
 def test_a_config_that_was_changed_after_the_run_is_named(tmp_path, capsys):
