@@ -1,6 +1,7 @@
 """Write a file whole or not at all: a reader, or a process killed at any moment, leaves the old file or the new one."""
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -128,4 +129,6 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
+    if not path.name:  # "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     return path.with_name(f".{path.name}{TEMPORARY}")

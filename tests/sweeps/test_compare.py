@@ -111,6 +111,26 @@ def test_csv(tmp_path):
     assert rows[1] == ["a", "done", "3", repr(1 / 3)]
 
 
+def test_csv_to_standard_output_is_all_that_is_printed(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, degree in (("a", 1), ("b", 2)):
+        make_run(tmp_path / "runs" / name, degree, val=degree / 3)
+    assert main(["compare", "runs", "--csv", "-"]) == 0
+    assert (
+        capsys.readouterr().out
+        == "run,status,model.degree,val.mse\na,done,1,0.3333333333333333\nb,done,2,0.6666666666666666\n"
+    )
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("target", [".", "/", "runs"])
+def test_csv_to_a_folder_is_refused(tmp_path, capsys, monkeypatch, target):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs/a")
+    assert main(["compare", "runs", "--csv", target]) == 1
+    assert f"cannot write {target}: Is a directory" in capsys.readouterr().err
+
+
 def test_types_count_as_differences():
     assert compare.differences([{"a": 1, "b": 2, "name": "x"}, {"a": 1.0, "b": 2, "name": "y"}]) == ["a"]
     assert compare.differences([{"a": 1}, {}]) == ["a"]
