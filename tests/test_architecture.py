@@ -39,11 +39,34 @@ MAY_IMPORT = {
 """Each part, and the parts right below it; what those may import, it may too."""
 
 
-def allowed(part: str) -> set[str]:
+BACKEND_MAY_IMPORT = {
+    "precision": set(),
+    "determinism": set(),
+    "diagnostics.driver": set(),
+    "diagnostics.cudnn_check": set(),
+    "diagnostics.probe": {"diagnostics.driver"},
+    "device": {"diagnostics.probe"},
+    "device_counter": {"device"},
+    "layout": {"device"},
+    "linalg": {"device"},
+    "memory": {"device"},
+    "tracing": {"device"},
+    "kernels": {"device", "precision"},
+    "random": {"kernels", "memory", "device_counter"},
+    "capture": {"random", "tracing"},
+    "cpu": {"kernels"},
+    "cuda": {"capture", "layout", "determinism"},
+    "diagnostics": {"cpu", "cuda"},
+    "": {"random"},
+}
+"""The same inside ``backend``, for its modules and folders; a module named here stands apart from its folder."""
+
+
+def allowed(part: str, table: dict[str, set[str]] = MAY_IMPORT) -> set[str]:
     """A part itself and everything under it."""
-    below = {part} | LEAVES
-    for name in MAY_IMPORT.get(part, ()):
-        below |= allowed(name)
+    below = {part} | (LEAVES if table is MAY_IMPORT else set())
+    for name in table.get(part, ()):
+        below |= allowed(name, table)
     return below
 
 
@@ -56,16 +79,87 @@ def part_of(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it, as dotted names."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def module_name(path: Path) -> str:
+    """``dlcourse.nn`` of dlcourse/nn/__init__.py, ``dlcourse.nn.linear`` of dlcourse/nn/linear.py."""
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path, for_types: bool = True) -> set[str]:
+    """Every module that a file imports, anywhere in it, as dotted names.
+
+    Args:
+        for_types: also what only a type checker imports.
+    """
+    found: set[str] = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = [] if for_types else [node for node in ast.walk(tree) if _asks_for_type_checking(node)]
+    ignored = {id(below) for node in skipped for statement in node.body for below in ast.walk(statement)}
+    for node in ast.walk(tree):
+        if id(node) in ignored:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def _asks_for_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Each module of the package and those that it imports, also inside its functions."""
+    paths = {module_name(path): path for path in ROOT.rglob("*.py")}
+    graph = {}
+    for name, path in paths.items():
+        used = imports(path, for_types=False)
+        # A name imported from a package is a module of it or something that the package itself holds.
+        homes = {each if each in paths else each.rpartition(".")[0] for each in used}
+        graph[name] = (homes & set(paths)) - {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> dict[str, list[str]]:
+    """Of each node that reaches itself, those of its neighbors by which it does."""
+
+    def reached(start: str) -> set[str]:
+        found, waiting = set(), [start]
+        while waiting:
+            new = graph[waiting.pop()] - found
+            found |= new
+            waiting += new
+        return found
+
+    below = {name: reached(name) for name in graph}
+    return {name: sorted(each for each in graph[name] if name in below[each]) for name in graph if name in below[name]}
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    assert circles({"a": {"b", "d"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == {"a": ["b"], "b": ["c"], "c": ["a"]}
+    assert not circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not by way of others either, and not inside a function."""
+    assert not circles(import_graph())
+
+
+def backend_part(name: str) -> str:
+    """The entry of the backend's table that holds for a module."""
+    inside = name.removeprefix("dlcourse.backend").removeprefix(".")
+    return inside if inside in BACKEND_MAY_IMPORT else inside.split(".")[0]
+
+
+def test_imports_inside_the_backend_go_down() -> None:
+    graph = {name: used for name, used in import_graph().items() if name.split(".")[1:2] == ["backend"]}
+    assert {backend_part(name) for name in graph} == set(BACKEND_MAY_IMPORT)
+    for name, used in graph.items():
+        part = backend_part(name)
+        parts = {backend_part(each) for each in used if each.startswith("dlcourse.backend")}
+        wrong = parts - allowed(part, BACKEND_MAY_IMPORT)
+        assert not wrong, f"{name} imports {sorted(wrong)}, which stand beside or above it"
 
 
 def test_the_table_names_every_part() -> None:

@@ -7,25 +7,27 @@ an index or a comparison. Else they raise, for a gradient that disappears withou
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlcourse.autograd import axes, elementwise, shape
-from dlcourse.autograd.base import apply
+from dlcourse.autograd.base import TensorBase, apply
 from dlcourse.autograd.creation import of_one_type, paired
 from dlcourse.autograd.graph import is_grad_enabled
 from dlcourse.autograd.methods import clip
-from dlcourse.autograd.tensor import Tensor
 from dlcourse.errors import ShapeError
+
+if TYPE_CHECKING:
+    from dlcourse.autograd.tensor import Tensor
 
 UFUNCS: dict[np.ufunc, Callable] = {
     np.add: lambda a, b: apply(elementwise.Add(), *paired(a, b)),
     np.subtract: lambda a, b: apply(elementwise.Sub(), *paired(a, b)),
     np.multiply: lambda a, b: apply(elementwise.Mul(), *paired(a, b)),
-    np.divide: lambda a, b: a / b if isinstance(a, Tensor) else b.__rtruediv__(a),
+    np.divide: lambda a, b: a / b if isinstance(a, TensorBase) else b.__rtruediv__(a),
     np.power: lambda a, b: apply(elementwise.Pow(), *paired(a, b)),
-    np.matmul: lambda a, b: a @ b if isinstance(a, Tensor) else b.__rmatmul__(a),
+    np.matmul: lambda a, b: a @ b if isinstance(a, TensorBase) else b.__rmatmul__(a),
     np.maximum: lambda a, b: apply(elementwise.Maximum(), *paired(a, b)),
     np.minimum: lambda a, b: apply(elementwise.Minimum(), *paired(a, b)),
     np.negative: lambda x: -x,
@@ -38,21 +40,21 @@ UFUNCS: dict[np.ufunc, Callable] = {
     np.log: lambda x: x.log(),
     np.sqrt: lambda x: x.sqrt(),
     np.tanh: lambda x: apply(elementwise.Tanh(), x),
-    np.equal: lambda a, b: a == b if isinstance(a, Tensor) else b == a,
-    np.not_equal: lambda a, b: a != b if isinstance(a, Tensor) else b != a,
-    np.less: lambda a, b: a < b if isinstance(a, Tensor) else b > a,
-    np.less_equal: lambda a, b: a <= b if isinstance(a, Tensor) else b >= a,
-    np.greater: lambda a, b: a > b if isinstance(a, Tensor) else b < a,
-    np.greater_equal: lambda a, b: a >= b if isinstance(a, Tensor) else b <= a,
+    np.equal: lambda a, b: a == b if isinstance(a, TensorBase) else b == a,
+    np.not_equal: lambda a, b: a != b if isinstance(a, TensorBase) else b != a,
+    np.less: lambda a, b: a < b if isinstance(a, TensorBase) else b > a,
+    np.less_equal: lambda a, b: a <= b if isinstance(a, TensorBase) else b >= a,
+    np.greater: lambda a, b: a > b if isinstance(a, TensorBase) else b < a,
+    np.greater_equal: lambda a, b: a >= b if isinstance(a, TensorBase) else b <= a,
 }
 
 
-def _concatenate(arrays: Any, axis: int = 0) -> Tensor:
+def _concatenate(arrays: Any, axis: int = 0) -> "Tensor":
     alike = of_one_type("concatenate", map(_array, arrays))
     return apply(shape.Concatenate(axes.single("concatenate", alike[0].shape, axis)), *alike)
 
 
-def _stack(arrays: Any, axis: int = 0) -> Tensor:
+def _stack(arrays: Any, axis: int = 0) -> "Tensor":
     alike = of_one_type("stack", map(_array, arrays))
     return apply(shape.Stack(axes.single("stack", (1, *alike[0].shape), axis)), *alike)
 
@@ -61,7 +63,7 @@ def _array(value: Any) -> Any:
     return value if hasattr(value, "dtype") else np.asarray(value)
 
 
-def _dot(a: Any, b: Any) -> Tensor:
+def _dot(a: Any, b: Any) -> "Tensor":
     if 0 in (np.ndim(a), np.ndim(b)):
         return UFUNCS[np.multiply](a, b)
     if np.ndim(b) > 2:
@@ -69,16 +71,16 @@ def _dot(a: Any, b: Any) -> Tensor:
     return UFUNCS[np.matmul](a, b)
 
 
-def _where(condition: Any, a: Any, b: Any) -> Tensor:
-    flags = condition.data if isinstance(condition, Tensor) else np.asarray(condition)
+def _where(condition: Any, a: Any, b: Any) -> "Tensor":
+    flags = condition.data if isinstance(condition, TensorBase) else np.asarray(condition)
     return apply(elementwise.Where(flags.astype(bool)), *paired(a, b))
 
 
-def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Tensor:
+def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> "Tensor":
     return x.var(axis, correction=ddof, keepdims=keepdims)
 
 
-def _squeeze(a: Any, axis: Any = None) -> Tensor:
+def _squeeze(a: Any, axis: Any = None) -> "Tensor":
     over = range(a.ndim) if axis is None else axes.several("squeeze", a.shape, axis)
     positions = (over,) if isinstance(over, int) else over or ()
     longer = [position for position in positions if axis is not None and a.ndim and a.shape[position] != 1]
@@ -87,14 +89,14 @@ def _squeeze(a: Any, axis: Any = None) -> Tensor:
     return a.reshape(tuple(size for i, size in enumerate(a.shape) if i not in positions or size != 1))
 
 
-def _expand_dims(a: Any, axis: Any) -> Tensor:
+def _expand_dims(a: Any, axis: Any) -> "Tensor":
     count = a.ndim + (len(axis) if isinstance(axis, tuple | list) else 1)
     positions = axes.several("expand_dims", (1,) * count, axis)
     sizes = iter(a.shape)
     return a.reshape(tuple(1 if i in np.atleast_1d(positions) else next(sizes) for i in range(count)))
 
 
-def _split(a: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+def _split(a: Any, indices_or_sections: Any, axis: int = 0) -> "list[Tensor]":
     position = axes.single("split", a.shape, axis)
     parts = np.split(np.arange(a.shape[position]), indices_or_sections)
     before = (slice(None),) * position
@@ -107,12 +109,12 @@ def _atleast(count: int, arrays: Any) -> list[Any]:
     return [one.reshape((*(1,) * (count - one.ndim), *one.shape)) if one.ndim < count else one for one in raised]
 
 
-def _hstack(tup: Any) -> Tensor:
+def _hstack(tup: Any) -> "Tensor":
     arrays = _atleast(1, tup)
     return _concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1)
 
 
-def _column_stack(tup: Any) -> Tensor:
+def _column_stack(tup: Any) -> "Tensor":
     return _concatenate([one.reshape((-1, 1)) if one.ndim < 2 else one for one in map(_array, tup)], 1)
 
 
@@ -161,7 +163,7 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple, options: dict) -> An
     own = UFUNCS.get(ufunc) if method == "__call__" and not options else None
     if own is not None:
         return own(*inputs)
-    if any(isinstance(target, Tensor) for target in options.get("out", ())):
+    if any(isinstance(target, TensorBase) for target in options.get("out", ())):
         raise TypeError(f"np.{ufunc.__name__} cannot write into a tensor: out= takes an array; write t = ... instead")
     return _by_values(ufunc, getattr(ufunc, method), inputs, options)
 
@@ -188,7 +190,7 @@ def _by_values(function: Any, call: Callable, args: tuple, options: dict) -> Any
     def value(item: Any) -> Any:
         if isinstance(item, tuple | list):
             return type(item)(map(value, item))
-        if not isinstance(item, Tensor):
+        if not isinstance(item, TensorBase):
             return item
         if item.requires_grad and not lossless:
             raise RuntimeError(

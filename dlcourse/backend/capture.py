@@ -7,8 +7,7 @@ the device takes at once, with a loader's batches. What differs between devices 
 import os
 from typing import Any, Protocol
 
-from dlcourse import backend
-from dlcourse.backend import random, tracing
+from dlcourse.backend import device, random, tracing
 from dlcourse.backend.device import Array
 
 SWITCH = "DLCOURSE_CAPTURE"
@@ -71,9 +70,6 @@ eager = EagerRunner()
 
 def runner(of: Array) -> EagerRunner:
     """The way to run steps on the device that an array lies on."""
-    device = backend.of(of)
-    if device.kind == "cpu" or os.environ.get(SWITCH) == "0":
+    if os.environ.get(SWITCH) == "0":
         return eager
-    from dlcourse.backend.cuda.graph import CapturedSteps
-
-    return CapturedSteps(device)
+    return device.of(of).step_runner() or eager

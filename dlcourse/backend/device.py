@@ -1,14 +1,17 @@
 """Which device computes: parse ``auto``, ``cpu``, ``cuda``, ``cuda:N`` into a :class:`Backend`.
 
 NumPy and CuPy share one array interface; a backend is that array library and the few things in which the two differ:
-moving arrays to and from the host, waiting, and saying which device an array lies on.
+moving arrays to and from the host, waiting, and running a whole training step. Here is the CPU's; ``backend/cuda``
+registers its own when it is loaded.
 """
 
 import contextlib
 import functools
+import importlib
+import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -23,7 +26,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class Backend:
-    """One device and the array library that computes on it."""
+    """One device and the array library that computes on it; the methods are a CPU's, another device overrides them."""
 
     name: str
     """``cpu`` or ``cuda:N``."""
@@ -35,10 +38,7 @@ class Backend:
 
     def asarray(self, array: Any, dtype: Any = None) -> Array:
         """Bring a host array, device array or nested list here; no copy where it is here in that dtype already."""
-        if self.kind == "cpu":
-            return np.asarray(to_host(array), dtype=dtype)
-        with self.xp.cuda.Device(self.index):
-            return self.xp.asarray(array, dtype=dtype)
+        return np.asarray(to_host(array), dtype=dtype)
 
     def to_host(self, array: Array) -> np.ndarray:
         """The array as NumPy's; waits for the device where there is one."""
@@ -47,26 +47,39 @@ class Backend:
     def data_budget_bytes(self) -> int:
         """Bytes that a data set may take of the device's own memory, half of what is free; 0 on a CPU, which has none:
         arrays of the host, mapped files among them, are at hand where they are."""
-        if self.kind == "cpu":
-            return 0
-        return self.xp.cuda.Device(self.index).mem_info[0] // 2
+        return self.free_bytes() // 2
+
+    def free_bytes(self) -> int:
+        """Bytes of the device's own memory that are free; 0 on a CPU, which has none."""
+        return 0
 
     def double_buffer(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """What brings batches of that shape here while others are computed with; None on a CPU, where they are."""
-        if self.kind == "cpu":
-            return None
-        from dlcourse.backend.cuda.staging import DoubleBuffer
+        return None
 
-        return DoubleBuffer(self, shape, dtype)
+    def step_runner(self) -> Any:
+        """What captures training steps and replays each as one launch; None on a CPU, which has no launches."""
+        return None
+
+    def launch_timer(self, dtype: np.dtype) -> Any:
+        """What times each launch of a step whose parameters have that type; None on a CPU, which has no launches."""
+        return None
+
+    def make_current(self) -> None:
+        """Have the array library make new arrays here."""
 
     def synchronize(self) -> None:
         """Wait until the device has done all that was asked of it; nothing to wait for on a CPU."""
-        if self.kind == "cuda":
-            self.xp.cuda.Device(self.index).synchronize()
 
 
 CPU = Backend("cpu", "cpu", np)
 _current: Backend | None = None
+_makers: dict[str, Callable[[int], Backend]] = {}
+
+
+def register(kind: str, make: Callable[[int], Backend]) -> None:
+    """Say how the device of that kind and index is made; called by the modules that :func:`load` imports."""
+    _makers[kind] = make
 
 
 def get(name: str = "auto") -> Backend:
@@ -99,10 +112,17 @@ def get(name: str = "auto") -> Backend:
 
 
 @functools.cache
-def _cuda(index: int) -> Backend:
-    import cupy
+def load(kind: str) -> None:
+    """Import every module under ``backend/<kind>``, once; each declares what that kind of device does its own way."""
+    package = importlib.import_module(f"dlcourse.backend.{kind}")
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
 
-    return Backend(f"cuda:{index}", "cuda", cupy, index)
+
+@functools.cache
+def _cuda(index: int) -> Backend:
+    load("cuda")
+    return _makers["cuda"](index)
 
 
 def current() -> Backend:
@@ -114,8 +134,7 @@ def set_device(name: str | Backend) -> Backend:
     """Make new tensors on this device from now on; returns its backend."""
     global _current
     _current = name if isinstance(name, Backend) else get(name)
-    if _current.kind == "cuda":
-        _current.xp.cuda.Device(_current.index).use()
+    _current.make_current()
     return _current
 
 

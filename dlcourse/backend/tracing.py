@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dlcourse import backend
+from dlcourse.backend import device
 from dlcourse.backend.device import Array
 
 Listener = Callable[[Callable[[], None], str, int, int | None], None]
@@ -131,9 +131,4 @@ class Recorder(Protocol):
 
 def recorder(of: Array) -> Recorder | None:
     """The way to time launches on the device that an array lies on; None on a CPU, which has calls but no launches."""
-    device = backend.of(of)
-    if device.kind == "cpu":
-        return None
-    from dlcourse.backend.cuda.timing import LaunchTimer
-
-    return LaunchTimer(device, of.dtype)
+    return device.of(of).launch_timer(of.dtype)

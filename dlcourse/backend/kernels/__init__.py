@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend.device import load
 from dlcourse.backend.kernels.half import in_float32
 
 _kernels: dict[str, "Kernel"] = {}
@@ -52,7 +53,7 @@ class Kernel:
             self._chosen[array_type] = self.reference
         else:
             kind = "cpu" if issubclass(array_type, np.ndarray) else "cuda"
-            load_overrides(kind)
+            load(kind)
             self._chosen[array_type] = self.overrides.get(kind, self.reference)
         return self._chosen[array_type]
 
@@ -85,17 +86,9 @@ def override(of: Kernel, kind: str, half: bool = False) -> Callable[[Callable], 
     return declare
 
 
-@functools.cache
-def load_overrides(kind: str) -> None:
-    """Import every module under ``backend/<kind>``, once; each declares its overrides."""
-    package = importlib.import_module(f"dlcourse.backend.{kind}")
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
-
-
 def all_kernels() -> Iterator[Kernel]:
     """Every kernel there is, its overrides loaded; for tests and for ``dlcourse devices``."""
     for module in pkgutil.iter_modules(__path__, __name__ + "."):
         importlib.import_module(module.name)
-    load_overrides("cpu")
+    load("cpu")
     yield from _kernels.values()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels import half, kernel
 
 
 @kernel(raw=True)
@@ -21,3 +21,6 @@ def converted(x: Array, dtype: Any) -> Array:
     out = array_module(x).empty(x.shape, dtype=np.dtype(dtype))
     cast(x, out)
     return out
+
+
+half.convert_by(converted)

@@ -18,6 +18,19 @@ WRITTEN = ("out", "grad_buffers", "x_out", "y_out")
 """Names of parameters that a kernel writes to."""
 
 
+def _astype(x: Any, dtype: Any) -> Any:
+    return x.astype(dtype)
+
+
+_convert: Callable[[Any, Any], Any] = _astype
+
+
+def convert_by(function: Callable[[Any, Any], Any]) -> None:
+    """Convert arrays by ``function(x, dtype)``. It calls the kernel ``cast``, and kernels are made with this module."""
+    global _convert
+    _convert = function
+
+
 def half_among(values: Any) -> np.dtype | None:
     """The first 16-bit type among arrays, tuples of arrays and other values; None where there is none."""
     for value in values:
@@ -63,19 +76,15 @@ def in_float32(function: Callable, kept: Collection[int] = ()) -> Callable:
 
 
 def _widened(value: Any) -> Any:
-    from dlcourse.backend.kernels.cast import converted  # a kernel itself
-
     if isinstance(value, tuple):
         return tuple(map(_widened, value))
-    return converted(value, np.float32) if hasattr(value, "dtype") and is_half(value.dtype) else value
+    return _convert(value, np.float32) if hasattr(value, "dtype") and is_half(value.dtype) else value
 
 
 def _narrowed(value: Any, half: np.dtype, targets: dict[int, tuple]) -> Any:
-    from dlcourse.backend.kernels.cast import converted
-
     if id(value) in targets:
         return targets[id(value)][1]
-    return converted(value, half) if getattr(value, "dtype", None) == np.float32 else value
+    return _convert(value, half) if getattr(value, "dtype", None) == np.float32 else value
 
 
 def _pairs(wide: Any, given: Any, found: dict[int, tuple]) -> None:

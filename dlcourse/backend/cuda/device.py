@@ -1,0 +1,44 @@
+"""A GPU as a device: arrays by CuPy, batches copied while others are computed with, training steps as CUDA graphs."""
+
+from typing import Any
+
+import numpy as np
+
+from dlcourse.backend import device
+from dlcourse.backend.cuda import graph, staging, timing
+from dlcourse.backend.device import Array, Backend
+
+
+class CudaBackend(Backend):
+    """One GPU."""
+
+    def asarray(self, array: Any, dtype: Any = None) -> Array:
+        with self.xp.cuda.Device(self.index):
+            return self.xp.asarray(array, dtype=dtype)
+
+    def free_bytes(self) -> int:
+        return self.xp.cuda.Device(self.index).mem_info[0]
+
+    def double_buffer(self, shape: tuple[int, ...], dtype: np.dtype) -> staging.DoubleBuffer:
+        return staging.DoubleBuffer(self, shape, dtype)
+
+    def step_runner(self) -> graph.CapturedSteps:
+        return graph.CapturedSteps(self)
+
+    def launch_timer(self, dtype: np.dtype) -> timing.LaunchTimer:
+        return timing.LaunchTimer(self, dtype)
+
+    def make_current(self) -> None:
+        self.xp.cuda.Device(self.index).use()
+
+    def synchronize(self) -> None:
+        self.xp.cuda.Device(self.index).synchronize()
+
+
+def _make(index: int) -> CudaBackend:
+    import cupy  # here, so that this module loads where there is no CuPy
+
+    return CudaBackend(f"cuda:{index}", "cuda", cupy, index)
+
+
+device.register("cuda", _make)
