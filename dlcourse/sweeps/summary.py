@@ -153,6 +153,8 @@ def conclusion(state: SweepState) -> list[str]:
         )
     elif len(state.points) > 1 and measured and selection.key not in measured:
         lines.append(f"no best point is named: there is no {selection.words}; data.split.val or sweep.kfold gives one")
+    elif measured and state.best is None and all(point.metrics.get(selection.key) is None for point in state.points):
+        lines.append(f"no best point is named: {selection.words} is a finite number at no point; watch another metric")
     return lines
 
 

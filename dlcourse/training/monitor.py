@@ -64,10 +64,12 @@ class EarlyStopping(BestTracker):
 
     def _stop_if_due(self, trainer: Any) -> None:
         if self.waited >= self.patience:
-            trainer.stop(
-                f"stopped early at step {trainer.step}: {self.split} {self.metric} was not better than "
-                f"{self.value} (step {self.step}) in {self.waited} evaluations"
-            )
+            found = f"was not better than {self.value} (step {self.step}) in {self.waited} evaluations"
+            if self.step is None:
+                found = (
+                    f"was no finite number in any of {self.waited} evaluations; watch another metric, or more samples"
+                )
+            trainer.stop(f"stopped early at step {trainer.step}: {self.split} {self.metric} {found}")
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "waited": self.waited}

@@ -65,6 +65,15 @@ def test_no_validation_split_is_said(state):
     ]
 
 
+def test_a_metric_that_is_never_a_number_is_said(state):
+    for point in state.points:
+        point.metrics["val.mse"] = None
+    conclude(state)
+    assert summary.conclusion(state) == [
+        "no best point is named: validation mse is a finite number at no point; watch another metric"
+    ]
+
+
 def test_the_least_expected_error_is_named(state):
     terms = {"bias2": 0.0, "variance": 0.0, "noise": 0.0, "mse": 0.0, "fits": 2}
     rows = [{"id": point.id, **terms, "expected": value} for point, value in zip(state.points, (3, 2, 1), strict=True)]
