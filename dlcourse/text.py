@@ -13,6 +13,7 @@ __all__ = [
     "format_number",
     "format_value",
     "leading_comment",
+    "metric_unit",
     "short_paths",
     "shorten_exponent",
     "table",
@@ -50,6 +51,13 @@ def format_value(value: Any, exact: bool = True) -> str:
     if isinstance(value, list | tuple):
         return "x".join(format_value(item, exact) for item in value) or "[]"
     return str(value)
+
+
+def metric_unit(of_metric: str, of_target: str) -> str:
+    """A metric's unit with the target's own in place of the word ``target``; empty where that has none."""
+    if "target" not in of_metric:
+        return of_metric
+    return of_metric.replace("target", of_target) if of_target else ""
 
 
 def canonical(value: Any) -> str:

@@ -3,7 +3,16 @@
 import csv
 import io
 
-from dlcourse.text import canonical, csv_text, format_number, format_value, leading_comment, short_paths, table
+from dlcourse.text import (
+    canonical,
+    csv_text,
+    format_number,
+    format_value,
+    leading_comment,
+    metric_unit,
+    short_paths,
+    table,
+)
 
 
 def test_paths_are_told_apart_by_the_shortest_ending() -> None:
@@ -74,3 +83,9 @@ def test_csv_keeps_precision_and_quotes() -> None:
         ["", "[1, 2]"],
         ["true", '{"x": 1}'],
     ]
+
+
+def test_units_take_the_targets_place() -> None:
+    assert metric_unit("target^2", "dollars") == "dollars^2"
+    assert metric_unit("target^2", "") == ""
+    assert metric_unit("nats", "dollars") == "nats"

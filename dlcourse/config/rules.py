@@ -6,7 +6,7 @@ from typing import Any
 from dlcourse import registry
 from dlcourse.config.check import Finding
 
-__all__ = ["cross_check", "metric_labels"]
+__all__ = ["cross_check", "metric_facts", "metric_labels"]
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
@@ -102,6 +102,21 @@ def metric_labels(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What each metric is called in results: its name, with its parameters where two share a name."""
     names = [spec["name"] for spec in specs]
     return [spec["name"] if names.count(spec["name"]) == 1 else f"{spec['name']}({_settings(spec)})" for spec in specs]
+
+
+def metric_facts(label: str) -> dict[str, Any]:
+    """Title, unit and direction of a metric, by its label.
+
+    One that is not registered (a plugin's, now missing, or the loss) is called by its name, and smaller is better.
+    """
+    name, _, settings = label.partition("(")
+    metric = registry.lookup("metric", name) if name in registry.names("metric") else object
+    title = vars(metric).get("title") or name.replace("_", " ")
+    return {
+        "title": f"{title} ({settings}" if settings else title,
+        "unit": getattr(metric, "unit", ""),
+        "higher_is_better": bool(getattr(metric, "higher_is_better", False)),
+    }
 
 
 def _settings(spec: Mapping[str, Any]) -> str:

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlcourse.backend import memory
-from dlcourse.config import Config
+from dlcourse.config import Config, metric_facts
 from dlcourse.config.rules import config_notes
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.identity import check_config, check_data, config_hash, settings
 from dlcourse.experiment.pieces import Pieces
 from dlcourse.records import RunState
+from dlcourse.text import metric_unit
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.callback import Checkpointing
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
@@ -27,7 +28,7 @@ from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
 from dlcourse.training.signals import Signals
-from dlcourse.training.summary import estimate_lines, metric_table, metric_unit
+from dlcourse.training.summary import estimate_lines, metric_table
 from dlcourse.training.trainer import Trainer
 
 
@@ -164,7 +165,6 @@ class Session:
             "model": config["model"]["name"],
             "loss": None if config["loss"] is None else config["loss"]["name"],
             "metrics": list(pieces.metrics),
-            "higher_is_better": [label for label, metric in pieces.metrics.items() if metric.higher_is_better],
         }
         write_predictions(self.folder, pieces.data, pieces.model, pieces.loaders, pieces.predict, names)
         self._write_result("done", weights={"from": weights, "step": step})
@@ -247,6 +247,7 @@ class Session:
                 "peak_memory": memory.peaks(),
                 "parameters": sum(p.size for p in pieces.model.parameters()),
                 "metrics": self.metrics,
+                "metric_facts": {label: metric_facts(label) for label in pieces.metrics},
                 "estimates": self.estimates,
                 "best": None if self.best is None else self.best.describe(),
                 "config_overrides": self.overrides,
@@ -264,6 +265,7 @@ def first_result(pieces: Pieces, config: Config) -> RunState:
         "name": config.data["name"],
         "step": 0,
         "parameters": sum(p.size for p in pieces.model.parameters()),
+        "metric_facts": {label: metric_facts(label) for label in pieces.metrics},
         "config_overrides": dict(config.overrides),
         "config_hash": config_hash(config.data),
         "data": pieces.fingerprint,

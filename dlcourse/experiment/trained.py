@@ -30,6 +30,7 @@ from dlcourse.errors import (
 from dlcourse.experiment.components import code_of
 from dlcourse.experiment.identity import check_config, check_data
 from dlcourse.experiment.pieces import build_metrics
+from dlcourse.text import metric_unit
 from dlcourse.training.checkpoints import file_format
 from dlcourse.training.checkpoints.content import load_evaluated
 from dlcourse.training.checkpoints.file_format import Checkpoint
@@ -38,7 +39,6 @@ from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.input_spec import InputSpec
-from dlcourse.training.summary import metric_unit
 
 BATCH = 256
 

@@ -23,6 +23,7 @@ class Accuracy(Metric):
 class ErrorRate(Metric):
     """The share of samples put into a wrong class, 1 - accuracy."""
 
+    title = "error rate"
     tasks = ("classification",)
 
     def values(self, outputs: Array, targets: Array) -> Array:
@@ -38,6 +39,7 @@ class TopK(Metric):
         k: how many classes a sample may name.
     """
 
+    title = "top-k accuracy"
     higher_is_better = True
     tasks = ("classification",)
 

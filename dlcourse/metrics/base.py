@@ -15,6 +15,8 @@ class Metric:
     A subclass gives :meth:`values`; one that is no such mean overrides :meth:`update`, :meth:`compute`, :meth:`reset`.
     """
 
+    title: ClassVar[str] = ""
+    """What figures and reports call it; without one its registered name. A subclass does not inherit it."""
     higher_is_better: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     """In what it is measured, ``target`` being the target's own unit: ``target^2``, ``nats``; empty: a pure number."""

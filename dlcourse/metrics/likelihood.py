@@ -14,6 +14,7 @@ from dlcourse.registry import register
 class LogLikelihood(Metric):
     """Mean log-likelihood of the labels, 1/N sum log p(y | x), where p(. | x) = softmax(logits)."""
 
+    title = "log-likelihood per sample"
     higher_is_better = True
     unit = "nats"
     tasks = ("classification",)
@@ -26,6 +27,7 @@ class LogLikelihood(Metric):
 class CrossEntropy(Metric):
     """Cross-entropy, -1/N sum log softmax(logits)_y. A model that gives all C classes the same scores log C."""
 
+    title = "cross-entropy"
     unit = "nats"
     tasks = ("classification",)
 
@@ -61,6 +63,7 @@ class GaussianNLL(Metric):
     depends on that of the target.
     """
 
+    title = "Gaussian negative log-likelihood"
     unit = "nats"
     tasks = ("regression", "estimation")
 

@@ -13,6 +13,7 @@ class R2(Metric):
     An output whose targets are all equal scores 1 if it is met exactly, else 0; one sample alone has no score (NaN).
     """
 
+    title = "R²"
     higher_is_better = True
 
     def reset(self) -> None:

@@ -10,6 +10,7 @@ from dlcourse.registry import register
 class MeanSquaredError(Metric):
     """Mean squared error, 1/(N K) sum (y - f(x))^2."""
 
+    title = "mean squared error"
     unit = "target^2"
 
     def values(self, outputs: Array, targets: Array) -> Array:
@@ -22,6 +23,8 @@ class MeanSquaredError(Metric):
 class HalfSumOfSquares(MeanSquaredError):
     """Half the sum of squared errors, 1/2 sum (y - f(x))^2, lecture 2's cost: it grows with the number of samples."""
 
+    title = "half sum of squared errors"
+
     def compute(self) -> float:
         return float(self.total) / 2 if self.count else float("nan")
 
@@ -30,6 +33,7 @@ class HalfSumOfSquares(MeanSquaredError):
 class RootMeanSquaredError(MeanSquaredError):
     """Root mean squared error, sqrt(1/(N K) sum (y - f(x))^2), in the target's own unit."""
 
+    title = "root mean squared error"
     unit = "target"
 
     def compute(self) -> float:

@@ -15,7 +15,7 @@ from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_table, settings_table
-from dlcourse.plots.text import metric_name, number, seconds, value_text
+from dlcourse.plots.text import number, seconds, value_text
 from dlcourse.records import Environment
 from dlcourse.records.writing import create
 from dlcourse.text import flatten, leading_comment
@@ -79,7 +79,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         ("parameters", number(result.get("parameters"))),
     ]
     if best:
-        words = f"{split_word(str(best.get('split')))} {metric_name(str(best.get('metric')))}"
+        words = f"{split_word(str(best.get('split')))} {view.metric_name(str(best.get('metric')))}"
         label = f"best {words}, step {number(best.get('step'))}"
         figures.append((label, number(json_number(best.get("value")))))
     log = view.text("log.txt").splitlines()[-_LOG_LINES:] if view.status != "done" else []
@@ -88,7 +88,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "error": str(result.get("error") or ""),
         "figures": [(label, value) for label, value in figures if value != "—"],
         "heading": "Metrics",
-        "metrics": metrics_table(view.metrics),
+        "metrics": metrics_table(view),
         "weights": _weights(result),
         "conclusions": [],
         "tables": [],
@@ -148,7 +148,7 @@ def _file_comment(view: SweepView) -> str:
 def _conclusions(view: SweepView) -> list[str]:
     """The best setting and the simplest one that is as good, in sentences."""
     metric, split = view.select
-    words = f"{split_word(split)} {metric_name(metric)}"
+    words = f"{split_word(split)} {view.metric_name(metric)}"
     found = []
     best, simplest = view.chosen("best"), view.chosen("one_standard_error")
     key = f"{split}.{metric}"

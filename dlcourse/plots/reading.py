@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from dlcourse.characters import visible
+from dlcourse.config import metric_facts
+from dlcourse.plots.text import named
 from dlcourse.records import content_of, parse_events, parse_json, sound
+from dlcourse.text import metric_unit
 
 SPLITS = ("train", "val", "test")
 
@@ -30,6 +33,30 @@ class Folder:
     def __init__(self, path: Path):
         self.path = path
         self.damage: list[str] = []
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """The record of what came of it: ``result.json`` or ``sweep.json``."""
+        raise NotImplementedError
+
+    @property
+    def target_unit(self) -> str:
+        """The target's unit in a regression."""
+        raise NotImplementedError
+
+    def metric_facts(self, metric: str) -> dict[str, Any]:
+        """Title, unit and direction of a metric: as the folder says, else as the program knows it."""
+        return as_dict(self.outcome.get("metric_facts")).get(metric) or metric_facts(metric)
+
+    def metric_name(self, metric: str) -> str:
+        """A metric in words."""
+        return self.metric_facts(metric)["title"]
+
+    def metric_label(self, metric: str) -> str:
+        """A metric with its unit, for an axis."""
+        unit = metric_unit(self.metric_facts(metric)["unit"], self.target_unit)
+        # A unit of several words would be squared in its last one only.
+        return named(self.metric_name(metric), unit.replace("^2", " squared" if " " in unit else "²"))
 
     def text(self, name: str) -> str:
         """A file's text, or an empty string."""

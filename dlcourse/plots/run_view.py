@@ -13,7 +13,7 @@ from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
 from dlcourse.plots.reading import SPLITS, Folder, as_dict, as_float
-from dlcourse.plots.text import clip, higher_is_better, label
+from dlcourse.plots.text import clip, label
 from dlcourse.records import Environment, PredictionFacts, RunState
 from dlcourse.text import leading_comment
 
@@ -57,6 +57,14 @@ class RunView(Folder):
     def result(self) -> dict[str, Any]:
         """``result.json``: status, metrics by split, estimates, best step."""
         return self.json("result.json", RunState)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        return self.result
+
+    @property
+    def target_unit(self) -> str:
+        return self.target[1] if self.task == "regression" else ""
 
     @cached_property
     def config_text(self) -> str:
@@ -139,8 +147,8 @@ class RunView(Folder):
 
     def higher_is_better(self, metric: str) -> bool:
         """Whether more of a metric is better."""
-        declared = self.facts.get("higher_is_better")
-        return metric in declared if isinstance(declared, list) else higher_is_better(metric)
+        declared = self.facts.get("higher_is_better")  # where an earlier version wrote it
+        return metric in declared if isinstance(declared, list) else self.metric_facts(metric)["higher_is_better"]
 
     @property
     def features(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import SAMPLE_PATHS, axis_name, higher_is_better, value_text
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name, value_text
 from dlcourse.records import PointState, SweepFile, sound
 from dlcourse.text import canonical
 
@@ -74,6 +74,10 @@ class SweepView(Folder):
     def state(self) -> dict[str, Any]:
         """``sweep.json``."""
         return self.json("sweep.json", SweepFile)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        return self.state
 
     @property
     def name(self) -> str:
@@ -150,7 +154,7 @@ class SweepView(Folder):
     def higher_is_better(self) -> bool:
         """Whether more of the selected metric is better."""
         declared = as_dict(self.state.get("select")).get("higher_is_better")
-        return bool(declared) if declared is not None else higher_is_better(self.select[0])
+        return bool(declared) if declared is not None else self.metric_facts(self.select[0])["higher_is_better"]
 
     @property
     def shown_metric(self) -> str:
@@ -190,8 +194,7 @@ class SweepView(Folder):
 
     @property
     def target_unit(self) -> str:
-        """The target's unit in a regression."""
-        return self.example.target[1] if self.example and self.example.task == "regression" else ""
+        return self.example.target_unit if self.example else ""
 
     @property
     def resample(self) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 from dlcourse.plots.reading import SPLITS, as_dict, as_float
+from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import Point, Setting, SweepView
-from dlcourse.plots.text import metric_name, number, value_text
+from dlcourse.plots.text import number, value_text
 from dlcourse.text import short_paths
 
 
@@ -40,14 +41,15 @@ def json_number(value: Any) -> Any:
     return as_float(value) if value is not None else float("nan")
 
 
-def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> Table | None:
+def metrics_table(view: RunView) -> Table | None:
     """Metrics in rows, splits in columns; None if there are none."""
+    metrics = view.metrics
     names = list(dict.fromkeys(name for values in metrics.values() for name in values))
     if not names:
         return None
     heads = [Cell("", number=False), *(Cell(split_word(split)) for split in metrics)]
     rows = [
-        [Cell(metric_name(name), number=False), *(Cell(_value(values, name)) for values in metrics.values())]
+        [Cell(view.metric_name(name), number=False), *(Cell(_value(values, name)) for values in metrics.values())]
         for name in names
     ]
     return Table([], heads, rows, [""] * len(rows))
@@ -79,7 +81,7 @@ def settings_table(view: SweepView) -> Table:
         row.append(Cell(str(setting.n), number=False) if repeated else _link(view, setting.points))
         failed = setting.points and all(point.status in ("failed", "diverged") for point in setting.points)
         marks.append("best" if setting is best else "simplest" if setting is simplest else "failed" if failed else "")
-    return Table(_groups(len(varied), columns), heads, rows, marks)
+    return Table(_groups(view, len(varied), columns), heads, rows, marks)
 
 
 def points_table(view: SweepView) -> Table:
@@ -92,13 +94,13 @@ def points_table(view: SweepView) -> Table:
         for row, point in zip(rows, view.points, strict=True)
     ]
     marks = ["failed" if point.status in ("failed", "diverged") else "" for point in view.points]
-    return Table(_groups(len(varied), columns), heads, rows, marks)
+    return Table(_groups(view, len(varied), columns), heads, rows, marks)
 
 
-def _groups(varied: int, columns: list[tuple[str, str]]) -> list[tuple[str, int]]:
+def _groups(view: SweepView, varied: int, columns: list[tuple[str, str]]) -> list[tuple[str, int]]:
     groups = [("", varied)] if varied else []
     for metric in dict.fromkeys(metric for metric, _ in columns):
-        groups.append((metric_name(metric), sum(other == metric for other, _ in columns)))
+        groups.append((view.metric_name(metric), sum(other == metric for other, _ in columns)))
     return [*groups, ("", 1)]
 
 

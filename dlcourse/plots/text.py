@@ -5,20 +5,7 @@ from typing import Any
 
 from dlcourse.text import format_value, shorten_exponent
 
-_METRICS = {
-    "mse": ("mean squared error", "{unit}²"),
-    "half_sse": ("half sum of squared errors", "{unit}²"),
-    "rmse": ("root mean squared error", "{unit}"),
-    "mae": ("mean absolute error", "{unit}"),
-    "r2": ("R²", ""),
-    "cross_entropy": ("cross-entropy", "nats"),
-    "log_likelihood": ("log-likelihood per sample", "nats"),
-    "gaussian_nll": ("Gaussian negative log-likelihood", "nats"),
-    "top_k": ("top-k accuracy", ""),
-    "error": ("error rate", ""),
-}
 _WORDS = {"lr": "learning rate"}
-_HIGHER = ("accuracy", "top_k", "r2", "log_likelihood")
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -80,26 +67,6 @@ def named(name: str, unit: str = "") -> str:
 def with_unit(value: float, unit: str) -> str:
     """``312 dollars``, or the bare number."""
     return f"{number(value, 3)} {unit}".rstrip()
-
-
-def metric_name(metric: str) -> str:
-    """A metric in words; one that is not known here keeps its own name."""
-    return _METRICS[metric][0] if metric in _METRICS else metric.replace("_", " ")
-
-
-def metric_label(metric: str, target_unit: str = "") -> str:
-    """A metric with its unit, for an axis."""
-    name, unit = _METRICS.get(metric, (metric.replace("_", " "), ""))
-    if "{unit}" in unit:
-        unit = unit.format(unit=target_unit) if target_unit else ""
-        # A unit of several words would be squared in its last one only.
-        unit = unit.replace("²", " squared") if " " in unit else unit
-    return named(name, unit)
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is better, where the folder does not say."""
-    return metric in _HIGHER
 
 
 def clip(text: str, most: int = 24) -> str:

@@ -9,6 +9,14 @@ Fingerprint = dict[str, dict[str, Any]]
 """By split, see ``dlcourse/data/fingerprint.py``."""
 
 
+class MetricFacts(TypedDict):
+    """What a metric is called in words, its unit (``target`` being that of the data's target), and its direction."""
+
+    title: str
+    unit: str
+    higher_is_better: bool
+
+
 Weights = TypedDict("Weights", {"from": Literal["last", "best"], "step": int})
 """Which weights the metrics of a run are of."""
 
@@ -26,6 +34,7 @@ class RunState(TypedDict):
     peak_memory: NotRequired[dict[str, Any] | None]
     parameters: NotRequired[int | None]
     metrics: NotRequired[Metrics]
+    metric_facts: NotRequired[dict[str, MetricFacts]]
     estimates: NotRequired[dict[str, float | None]]
     best: NotRequired[dict[str, Any] | None]
     config_overrides: NotRequired[dict[str, Any]]

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, NotRequired, TypedDict
 
 from dlcourse.records.check import Wrong
+from dlcourse.records.run import MetricFacts
 
 PointStatus = Literal["pending", "running", "done", "diverged", "failed", "interrupted"]
 SweepStatus = Literal["running", "done", "failed", "interrupted"]
@@ -104,6 +105,7 @@ class SweepFile(TypedDict, total=False):
     axes: list[AxisState]
     metrics: list[str]
     select: SelectState
+    metric_facts: dict[str, MetricFacts]
     points: list[Any]
     status: SweepStatus
     groups: list[GroupState]
@@ -127,3 +129,4 @@ class SweepState:
     best: Choice | None = None
     one_standard_error: Choice | None = None
     resample: ResampleState | None = None
+    metric_facts: dict[str, MetricFacts] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any
 from dlcourse import registry
 from dlcourse.config.identity import config_hash
 from dlcourse.config.reader import parse_yaml
+from dlcourse.config.rules import metric_facts
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
 from dlcourse.records import PointState, Wrong, check, read
 from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
@@ -191,7 +192,7 @@ def sorted_by(records: list[Record], metric: str) -> list[Record]:
         hint = f" (did you mean {near!r}?)" if near else ""
         known = ", ".join(f"{split}.{name}" for name, split in pairs) or "none"
         raise UserError(f"--sort {metric}: no run has that metric{hint}; there are: {known}")
-    sign = -1.0 if higher_is_better(key.split(".", 1)[1]) else 1.0
+    sign = -1.0 if metric_facts(key.split(".", 1)[1])["higher_is_better"] else 1.0
 
     def rank(record: Record) -> tuple[bool, float]:
         value = record.metrics.get(key)
@@ -199,12 +200,6 @@ def sorted_by(records: list[Record], metric: str) -> list[Record]:
         return missing, 0.0 if missing else sign * value
 
     return sorted(records, key=rank)
-
-
-def higher_is_better(metric: str) -> bool:
-    """A registered metric's direction; smaller is better for one that is not registered (a plugin's, now missing)."""
-    name = metric.split("(")[0]  # two of one name are labeled with their parameters: top_k(k=5)
-    return name in registry.names("metric") and registry.lookup("metric", name).higher_is_better
 
 
 def comparison(records: Sequence[Record], width: int) -> str:

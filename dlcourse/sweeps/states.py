@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlcourse.config import Config, metric_labels, resolve
+from dlcourse.config import Config, metric_facts, metric_labels, resolve
 from dlcourse.data import prepare
 from dlcourse.data.fingerprint import differences as differing
 from dlcourse.data.fingerprint import fingerprint
@@ -14,7 +14,7 @@ from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, U
 from dlcourse.experiment.components import changed_files
 from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes
-from dlcourse.sweeps.compare import differences, higher_is_better
+from dlcourse.sweeps.compare import differences
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place
@@ -43,6 +43,7 @@ def new_state(config: Config, points: Sequence[Point]) -> SweepState:
             "split": selection.split,
             "higher_is_better": selection.higher_is_better,
         },
+        metric_facts={label: metric_facts(label) for label in _labels(config)},
         points=[PointState(point.id, point.overrides) for point in points],
     )
 
@@ -52,7 +53,7 @@ def selection_of(config: Config) -> Selection:
     validation split."""
     train = config.data["train"]
     watched = train["best"] or train["early_stopping"] or {"metric": _labels(config)[0], "split": "val"}
-    return Selection(watched["metric"], watched["split"], higher_is_better(watched["metric"]))
+    return Selection(watched["metric"], watched["split"], metric_facts(watched["metric"])["higher_is_better"])
 
 
 def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], say: Say) -> SweepState:

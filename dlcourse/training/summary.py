@@ -24,10 +24,3 @@ def estimate_lines(estimates: Mapping[str, float]) -> str:
     """Fitted numbers, one a line; the equals signs below each other."""
     width = max(map(len, estimates), default=0)
     return "\n".join(f"{name.ljust(width)} = {format_number(value, 6)}" for name, value in estimates.items())
-
-
-def metric_unit(of_metric: str, of_target: str) -> str:
-    """A metric's unit with the target's own in place of the word ``target``; empty where that has none."""
-    if "target" not in of_metric:
-        return of_metric
-    return of_metric.replace("target", of_target) if of_target else ""

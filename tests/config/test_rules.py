@@ -75,6 +75,13 @@ def test_a_metric_with_parameters_is_watched_by_its_label(given: dict[str, Any])
     assert list(problems(given)) == ["train.best.metric"]
 
 
+def test_title_unit_and_direction_come_from_the_metric() -> None:
+    assert config.metric_facts("top_k(k=3)") == {"title": "top-k accuracy (k=3)", "unit": "", "higher_is_better": True}
+    assert not config.metric_facts("half_sse")["higher_is_better"] and config.metric_facts("rmse")["unit"] == "target"
+    assert config.metric_facts("perplexity")["title"] == "perplexity"  # not that of the metric it is made from
+    assert config.metric_facts("my_own") == {"title": "my own", "unit": "", "higher_is_better": False}
+
+
 def test_the_watched_split_is_there(given: dict[str, Any]) -> None:
     given["data"]["split"] = {"test": 0.2}
     given["train"]["best"] = {"metric": "loss"}

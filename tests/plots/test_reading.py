@@ -83,6 +83,24 @@ def test_a_metric_of_ones_own_has_the_direction_that_the_run_declares(tmp_path: 
     assert old.higher_is_better("accuracy") and not old.higher_is_better("mse")
 
 
+def test_a_metric_has_the_unit_of_its_target(tmp_path: Path) -> None:
+    def label(metric: str, target_unit: str = "") -> str:
+        facts = {"task": "regression", "target_unit": target_unit}
+        return RunView(write_run(tmp_path / (target_unit or "none"), arrays={}, facts=facts)).metric_label(metric)
+
+    assert label("rmse", "dollars") == "root mean squared error (dollars)"
+    assert label("mse", "square feet") == "mean squared error (square feet squared)"
+    assert label("mse", "dollars") == "mean squared error (dollars²)"
+    assert label("mse") == "mean squared error"
+    assert label("my_own", "m") == "my own"
+
+
+def test_a_metric_is_called_as_the_folder_says(tmp_path: Path) -> None:
+    own = {"f1": {"title": "F₁ score", "unit": "%", "higher_is_better": True}}
+    view = RunView(write_run(tmp_path, metric_facts=own))
+    assert view.metric_label("f1") == "F₁ score (%)" and view.higher_is_better("f1")
+
+
 def test_parts_whose_shapes_do_not_fit_are_left_out(tmp_path: Path) -> None:
     arrays = regression_arrays()
     arrays["val_output"] = arrays["val_output"][:-1]

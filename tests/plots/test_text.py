@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dlcourse.plots.text import axis_name, metric_label, number, seconds, value_text
+from dlcourse.plots.text import axis_name, number, seconds, value_text
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,6 @@ def test_swept_value(value: object, text: str) -> None:
 
 def test_durations() -> None:
     assert [seconds(value) for value in (0.4237, 200, 7500, None)] == ["0.424 s", "3 min 20 s", "2 h 5 min", "—"]
-
-
-def test_a_metric_has_the_unit_of_its_target() -> None:
-    assert metric_label("rmse", "dollars") == "root mean squared error (dollars)"
-    assert metric_label("mse", "square feet") == "mean squared error (square feet squared)"
-    assert metric_label("mse", "dollars") == "mean squared error (dollars²)"
-    assert metric_label("mse") == "mean squared error"
-    assert metric_label("my_own", "m") == "my own"
 
 
 def test_axis_names() -> None:

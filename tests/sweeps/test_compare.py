@@ -99,10 +99,6 @@ def test_sort_best_first_missing_last(tmp_path):
         compare.sorted_by(records, "msee")
 
 
-def test_direction_comes_from_the_metric():
-    assert compare.higher_is_better("accuracy") and not compare.higher_is_better("half_sse")
-
-
 def test_csv(tmp_path):
     make_run(tmp_path / "a", degree=3, val=1 / 3)
     make_run(tmp_path / "b", degree=5, val=0.25)

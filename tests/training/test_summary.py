@@ -1,4 +1,4 @@
-from dlcourse.training.summary import estimate_lines, metric_table, metric_unit
+from dlcourse.training.summary import estimate_lines, metric_table
 
 
 def test_columns_are_aligned() -> None:
@@ -12,9 +12,3 @@ def test_columns_are_aligned() -> None:
 
 def test_estimates_are_aligned() -> None:
     assert estimate_lines({"slope": 3.0, "intercept": -0.5}) == "slope     = 3\nintercept = -0.5"
-
-
-def test_units_take_the_targets_place() -> None:
-    assert metric_unit("target^2", "dollars") == "dollars^2"
-    assert metric_unit("target^2", "") == ""
-    assert metric_unit("nats", "dollars") == "nats"

@@ -9,7 +9,7 @@ from dlcourse.plots.figures.heat_map import title_of_best, two_axes
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, SweepView
-from dlcourse.plots.text import axis_label, clip, metric_label, value_text
+from dlcourse.plots.text import axis_label, clip, value_text
 from dlcourse.text import canonical
 
 
@@ -52,7 +52,7 @@ class Categories(Plot):
         axes.set_yticks(rows, names)
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_ylabel(axis_label(axis.path))
-        axes.set_xlabel(metric_label(metric, view.target_unit))
+        axes.set_xlabel(view.metric_label(metric))
         layout.legend(axes)
         layout.headline(figure, title_of_best(view))
         bars = any(setting.se for setting in view.settings)
@@ -100,7 +100,7 @@ class Effects(Plot):
         split = style.split_word(view.select[1])
         for axes in cells:
             if axes.get_subplotspec().is_first_col():
-                axes.set_ylabel(f"{split} {metric_label(view.shown_metric, view.target_unit)}")
+                axes.set_ylabel(f"{split} {view.metric_label(view.shown_metric)}")
         layout.headline(figure, title_of_best(view))
         return figure, "Each point is one setting, the ringed one the best; a panel with a slope names what matters."
 

@@ -11,7 +11,7 @@ from dlcourse.plots.curves import cap, geometric, log_x, log_y, wants_log, whole
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
-from dlcourse.plots.text import SAMPLE_PATHS, axis_label, axis_name, capital, metric_label, metric_name, value_text
+from dlcourse.plots.text import SAMPLE_PATHS, axis_label, axis_name, capital, value_text
 
 
 def ordered(view: SweepView, axis: Axis, settings: Sequence[Setting] | None = None) -> list[Setting]:
@@ -61,7 +61,7 @@ def scale(axes: Axes, view: SweepView, axis: Axis, drawn: Sequence[np.ndarray], 
         log_y(axes)
         cap(axes, drawn)
     scale_x(axes, axis)
-    axes.set_ylabel(metric_label(view.shown_metric, view.target_unit))
+    axes.set_ylabel(view.metric_label(view.shown_metric))
 
 
 def scale_x(axes: Axes, axis: Axis) -> None:
@@ -134,7 +134,7 @@ class ErrorCurve(Plot):
     def _title(
         self, view: SweepView, axis: Axis, settings: list[Setting], best: Setting | None, simplest: Setting | None
     ) -> str:
-        word, name = axis_name(axis.path), metric_name(view.shown_metric)
+        word, name = axis_name(axis.path), view.metric_name(view.shown_metric)
         if best is None:
             return _trend(view, axis, settings)
         split = style.split_word(view.select[1])
@@ -148,7 +148,7 @@ class ErrorCurve(Plot):
         return capital(peak)
 
     def _caption(self, view: SweepView, axis: Axis, best: Setting | None, simplest: Setting | None) -> str:
-        caption = f"Each split's {metric_name(view.shown_metric)} against {axis_name(axis.path)}"
+        caption = f"Each split's {view.metric_name(view.shown_metric)} against {axis_name(axis.path)}"
         repeats = max((setting.n for setting in view.settings), default=1)
         if repeats > 1:
             caption += f", means over {repeats} repetitions with bars of one standard error"
@@ -162,7 +162,7 @@ class ErrorCurve(Plot):
 
 def _trend(view: SweepView, axis: Axis, settings: list[Setting]) -> str:
     """Which way the first split's metric goes along the axis, where nothing was chosen."""
-    word, name = axis_name(axis.path), metric_name(view.shown_metric)
+    word, name = axis_name(axis.path), view.metric_name(view.shown_metric)
     for split in SPLITS:
         values = view.values(split, view.shown_metric, settings)
         values = values[np.isfinite(values)]

@@ -8,7 +8,7 @@ from dlcourse.plots.figures.fit import draw_fit, has_curve
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import Setting, SweepView, spread
-from dlcourse.plots.text import metric_name, named, number
+from dlcourse.plots.text import named, number
 
 
 class Fits(Plot):
@@ -59,4 +59,5 @@ class Fits(Plot):
             return "What each setting makes of the same data"
         split = style.split_word(view.select[1])
         extreme = "highest" if view.higher_is_better else "least"
-        return f"The fit at {view.label(best.overrides)} has the {extreme} {split} {metric_name(view.shown_metric)}"
+        name = view.metric_name(view.shown_metric)
+        return f"The fit at {view.label(best.overrides)} has the {extreme} {split} {name}"

@@ -11,7 +11,7 @@ from dlcourse.plots.figures.error_curve import ordered, positions, scale_x
 from dlcourse.plots.figures.learning_curve import LearningCurve
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.sweep_view import Axis, SweepView
-from dlcourse.plots.text import axis_label, axis_name, capital, metric_label, metric_name, number, value_text
+from dlcourse.plots.text import axis_label, axis_name, capital, number, value_text
 from dlcourse.text import canonical
 
 
@@ -31,7 +31,7 @@ def in_order(axis: Axis) -> list:
 def title_of_best(view: SweepView) -> str:
     """``Validation accuracy is highest, 0.93, at learning rate 0.1, width 64``."""
     split = style.split_word(view.select[1])
-    name = metric_name(view.shown_metric)
+    name = view.metric_name(view.shown_metric)
     best = view.chosen("best")
     value = best.mean.get(f"{view.select[1]}.{view.shown_metric}") if best else None
     if best is None or value is None:
@@ -81,7 +81,7 @@ class HeatMap(Plot):
         _name_ticks(axes, rows, columns)
         axes.set_xlabel(axis_label(across.path))
         axes.set_ylabel(axis_label(down.path))
-        label = f"{style.split_word(view.select[1])} {metric_label(view.shown_metric, view.target_unit)}"
+        label = f"{style.split_word(view.select[1])} {view.metric_label(view.shown_metric)}"
         bar = figure.colorbar(image, ax=axes, label=label)
         bar.outline.set_visible(False)
         if norm is not None:
@@ -160,7 +160,7 @@ class Families(Plot):
             log_y(axes)
         scale_x(axes, across)
         label = style.split_word(split)
-        axes.set_ylabel(f"{label} {metric_label(metric, view.target_unit)}")
+        axes.set_ylabel(f"{label} {view.metric_label(metric)}")
         axes.legend(title=axis_name(lines.path), loc="upper left", bbox_to_anchor=(1.0, 1.0), title_fontsize=9)
         layout.headline(figure, title_of_best(view))
         return figure, f"One line for each value of {axis_name(lines.path)}."

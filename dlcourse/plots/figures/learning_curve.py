@@ -8,7 +8,7 @@ from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
-from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital, metric_name, value_text
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital, value_text
 from dlcourse.text import canonical
 
 
@@ -64,7 +64,7 @@ def _families(view: SweepView, samples: Axis, other: Axis | None) -> dict[str, l
 def _learning_title(view: SweepView, samples: Axis, families: dict[str, list[Setting]]) -> str:
     split = view.select[1]
     label = style.split_word(split)
-    name = metric_name(view.shown_metric)
+    name = view.metric_name(view.shown_metric)
     gains = []
     for settings in families.values():
         values = view.values(split, view.shown_metric, settings)

@@ -8,7 +8,7 @@ from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whol
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import metric_name, number
+from dlcourse.plots.text import number
 
 
 def mark_best(axes, view: RunView) -> bool:
@@ -58,7 +58,7 @@ class Loss(Plot):
         else:
             hold(axes, [loss])
         axes.set_xlabel("step")
-        axes.set_ylabel(f"training loss: {metric_name(str(view.facts.get('loss') or 'cost'))}")
+        axes.set_ylabel(f"training loss: {view.metric_name(str(view.facts.get('loss') or 'cost'))}")
         whole_ticks(axes)
         add_epochs(axes, view)
         if noisy or marked:

@@ -9,7 +9,7 @@ from dlcourse.plots.curves import decimate, hold, log_y, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import capital, metric_label, metric_name, number
+from dlcourse.plots.text import capital, number
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -60,7 +60,7 @@ class MetricCurves(Plot):
         elif not view.higher_is_better(metric):
             hold(axes, values)
         axes.set_xlabel("epoch" if view.history.steps_per_epoch() else "step")
-        axes.set_ylabel(metric_label(metric, view.target[1] if view.task == "regression" else ""))
+        axes.set_ylabel(view.metric_label(metric))
         whole_ticks(axes)
 
     def _title(self, view: RunView, shown: dict[str, Curves]) -> str:
@@ -68,7 +68,7 @@ class MetricCurves(Plot):
         split = "val" if "val" in curves else next(iter(curves))
         steps, values = curves[split]
         at = best_of(values, view.higher_is_better(metric))
-        name = f"{style.SPLITS[split].label} {metric_name(metric)}"
+        name = f"{style.SPLITS[split].label} {view.metric_name(metric)}"
         per_epoch = view.history.steps_per_epoch()
         when = f"epoch {number(steps[at] / per_epoch, 3)}" if per_epoch else f"step {number(steps[at])}"
         reached = f"{number(values[at], 3)} at {when}"

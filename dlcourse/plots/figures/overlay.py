@@ -9,7 +9,7 @@ from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whol
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import Setting, SweepView, spread
-from dlcourse.plots.text import axis_name, metric_label, value_text
+from dlcourse.plots.text import axis_name, value_text
 
 MAX_LINES = 10
 
@@ -66,7 +66,7 @@ class Overlay(Plot):
             _scale(axes, drawn, capped=axes is left or not view.higher_is_better)
         word = style.split_word(split)
         left.set_ylabel("training loss")
-        right.set_ylabel(f"{word} {metric_label(metric, view.target_unit)}")
+        right.set_ylabel(f"{word} {view.metric_label(metric)}")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", title=_legend_title(view), title_fontsize=9)
         layout.headline(figure, _title(view))
