@@ -16,6 +16,12 @@
 What is short comes first, and each part has a limit of its own; the benchmark leaves the suite some time. Where there
 is no GPU, what a CPU can run is run there. The summary and the tables come last, and go to a JSON file, which is
 written after each part.
+
+A machine without network needs the package's requirements taken along. What is missing is printed first; wheels of it:
+
+    pip download --only-binary=:all: --python-version 3.12 --platform manylinux2014_x86_64 -d wheels --no-deps \\
+        pydantic pydantic_core annotated-types typing_extensions typing-inspection
+    python -m pip install --no-index --no-deps --target site wheels/*.whl && export PYTHONPATH=$PWD/site    # there
 """
 
 import argparse
@@ -36,6 +42,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
+from gpu.packages import missing  # noqa: E402
 from processes import ending, python, run, started  # noqa: E402
 
 GRACE = 8.0
@@ -81,6 +88,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves blocks, which end what they began
 
     ends = time.monotonic() + args.budget
+    if absent := missing():
+        print(
+            f"missing here: {', '.join(absent)}; most parts will fail. See the head of {Path(__file__).name}",
+            flush=True,
+        )
     gpu = has_gpu()
     parts: dict[str, dict[str, Any]] = {}
     summary = {"gpu": gpu, "python": sys.executable, "platform": platform.platform(), "parts": parts}

@@ -153,3 +153,12 @@ def test_asked_to_end_it_ends_all_that_runs(lib, gone, tmp_path, monkeypatch) ->
 def test_only_some_parts(start) -> None:
     _, summary = start({"first": (PASSES, 30), "second": (PASSES, 30)}, True, "--only", "second")
     assert list(summary["parts"]) == ["second"]
+
+
+def test_what_the_package_lacks_is_said_first(lib, start, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(lib("gpu_check"), "missing", lambda: ["pydantic", "annotated-types"])
+    start({"only": (f"def check(task):\n    return {SEEN}\n", 30)}, True)
+    said = capsys.readouterr().out
+    assert said.index("missing here: pydantic, annotated-types;") < said.index("=== only")
+    documentation = lib("gpu_check").__doc__
+    assert all(name in documentation for name in ("pydantic", *lib("gpu.packages").BELOW))

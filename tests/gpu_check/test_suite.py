@@ -4,17 +4,24 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = "def pytest_addoption(parser):\n    parser.addoption('--device')\n"
+CONFTEST = """
+import pytest
+def pytest_addoption(parser):
+    parser.addoption('--device')
+def pytest_generate_tests(metafunc):
+    if 'device' in metafunc.fixturenames:
+        metafunc.parametrize('device', [metafunc.config.getoption('--device')])
+"""
 FIRST = """
 import os, time, pytest
-def test_passes(): pass
-def test_fails(): assert 1 == 2, "wrong"
-def test_aborts(): os.abort()
-def test_after_it(): pass
+def test_passes(device): pass
+def test_fails(device): assert 1 == 2, "wrong"
+def test_aborts(device): os.abort()
+def test_after_it(device): pass
 @pytest.mark.skip(reason="not now")
-def test_skipped(): pass
+def test_skipped(device): pass
 """
-SECOND = "import time\ndef test_hangs(): time.sleep(60)\ndef test_last(): pass\n"
+SECOND = "import time\ndef test_hangs(device): time.sleep(60)\ndef test_last(device): pass\n"
 
 
 @pytest.fixture
@@ -28,23 +35,32 @@ def files(tmp_path: Path) -> Path:
 
 
 def short(names) -> list[str]:
-    return [name.rpartition("::")[2] for name in names]
+    return [name.rpartition("::")[2].partition("[")[0] for name in names]
 
 
-@pytest.mark.parametrize(("as_stacked_view", "gpu"), [(1, False), (2, True)])
-def test_all_tests_run_and_each_that_failed_is_named(lib, task, files, tmp_path, as_stacked_view, gpu) -> None:
+@pytest.mark.parametrize(("processes", "gpu"), [(1, False), (2, True)])
+def test_all_tests_run_and_each_that_failed_is_named(lib, task, files, tmp_path, processes, gpu) -> None:
     """With a GPU that is not there each failure is taken for the device's end, and the next test gets a new process."""
     suite = lib("gpu.suite")
-    ran = suite.run_tests(task(gpu, 90), tmp_path / "results", [str(files)], 1.5, as_stacked_view)
+    ran = suite.run_tests(task(gpu, 90), tmp_path / "results", [str(files)], 1.5, processes)
     assert ran.finished
     assert sorted(short(ran.passed)) == ["test_after_it", "test_last", "test_passes"]
     assert short(ran.skipped) == ["test_skipped"]
-    failed = {name.rpartition("::")[2]: why for name, why in ran.failed.items()}
+    failed = {short([name])[0]: why for name, why in ran.failed.items()}
     assert sorted(failed) == ["test_aborts", "test_fails", "test_hangs"]
     assert failed["test_fails"] == "AssertionError: wrong"
     assert failed["test_aborts"] == "its process: ended by SIGABRT"
     assert "test_second.py:2 in test_hangs" in failed["test_hangs"]
     assert "assert 1 == 2" in next(iter(ran.texts.values()))
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(True, ["test_last"]), (False, ["test_host", "test_last"])])
+def test_on_a_device_only_its_own_tests_run(lib, task, files, tmp_path, gpu, expected) -> None:
+    """The device's time is short: what computes on the host has run elsewhere."""
+    (files / "test_first.py").write_text("def test_host(): pass\n")
+    (files / "test_second.py").write_text("def test_last(device): pass\n")
+    ran = lib("gpu.suite").run_tests(task(gpu, 60), tmp_path / "results", [str(files)], 5.0)
+    assert sorted(short(ran.passed)) == expected and not ran.failed
 
 
 def test_time_that_is_over_leaves_what_has_been_found(lib, task, files, tmp_path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 SETTINGS = "DLCOURSE_TEST_RESULTS"
 """JSON: ``file``, where results go; ``share``, [i, n]: the i-th of n parts of the test files; ``limit``, seconds for
-one test; ``device``, which is asked after each failure whether it still works, or null."""
+one test; ``device``, which is asked after each failure whether it still works, and whose tests alone run; or null."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +38,8 @@ class Results:
         index, count = self.share
         files = {path: i for i, path in enumerate(sorted({item.path for item in items}))}
         mine = [item for item in items if files[item.path] % count == index and item.nodeid not in seen]
+        if self.device is not None:  # on a device's time only what uses the device
+            mine = [item for item in mine if _runs_on_a_device(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(mine)])
         items[:] = mine
 
@@ -69,6 +71,11 @@ class Results:
     def _write(self, **line: Any) -> None:
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _runs_on_a_device(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("device", "cpu") != "cpu"
 
 
 def read(path: Path) -> list[dict[str, Any]]:

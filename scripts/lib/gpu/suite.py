@@ -34,17 +34,15 @@ class Ran:
     finished: bool
 
 
-def run_tests(task: Task, folder: Path, arguments: Sequence[str], limit: float, as_stacked_view: int = 1) -> Ran:
+def run_tests(task: Task, folder: Path, arguments: Sequence[str], limit: float, processes: int = 1) -> Ran:
     """Run ``pytest arguments`` on the task's device until all tests have run or the task's time is over.
 
     Args:
         folder: an empty one, for the results.
         limit: seconds for one test, after which its process is ended.
-        as_stacked_view: processes that share the test files among them.
+        processes: how many processes share the test files.
     """
-    shares = [
-        Share(task, folder / f"{i}.jsonl", arguments, limit, (i, as_stacked_view)) for i in range(as_stacked_view)
-    ]
+    shares = [Share(task, folder / f"{i}.jsonl", arguments, limit, (i, processes)) for i in range(processes)]
     with contextlib.ExitStack() as stack:
         for share in shares:
             stack.callback(share.stop)

@@ -20,9 +20,9 @@ ON_GPU = re.compile(r"[\[-]cuda[\]-]")
 
 def check(task: Task) -> Outcome:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    as_stacked_view = max(1, min(MAX_PROCESSES, cores // 2)) if task.gpu else 1
+    processes = max(1, min(MAX_PROCESSES, cores // 2)) if task.gpu else 1
     with tempfile.TemporaryDirectory() as folder:
-        ran = run_tests(task, Path(folder), task.arguments, limit=180.0, as_stacked_view=as_stacked_view)
+        ran = run_tests(task, Path(folder), task.arguments, limit=180.0, processes=processes)
     failures = [f"{name}: {why}" for name, why in ran.failed.items()]
     for line in failures:
         print(line)
