@@ -31,20 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from dlcourse.backend import determinism
     from dlcourse.config import resolve
+    from dlcourse.config.overrides import is_override
     from dlcourse.errors import UserError
     from dlcourse.experiment import run
 
     if args.deterministic:
         determinism.demand()
-    overrides = list(args.overrides)
-    if args.resume is not None:
-        config = args.config
-        if config is not None and "=" in config:
-            config, overrides = None, [config, *overrides]
-    else:
-        if args.config is None:
+    config, overrides = args.config, list(args.overrides)
+    if config is not None and is_override(config):
+        config, overrides = None, [config, *overrides]
+    if args.resume is None:
+        if config is None:
             raise UserError("run needs a config (or --resume RUN); `dlcourse list configs` shows those that come along")
-        config = resolve(args.config, overrides)
+        config = resolve(config, overrides)
         overrides = []
         if config.data["sweep"] is not None:
             if not (args.overfit_batch or args.fast_dev_run or args.profile):

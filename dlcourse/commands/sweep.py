@@ -31,12 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    from dlcourse.config.overrides import is_override
     from dlcourse.sweeps import run_sweep
 
+    config, overrides = args.config, list(args.overrides)
+    if config is not None and is_override(config):
+        config, overrides = None, [config, *overrides]
     result = run_sweep(
-        args.config,
+        config,
         device=args.device,
-        overrides=args.overrides,
+        overrides=overrides,
         out=args.out,
         name=args.name,
         jobs=args.jobs,

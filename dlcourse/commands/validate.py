@@ -23,16 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import os
     import sys
 
     from dlcourse import config
+    from dlcourse.config.overrides import is_override
     from dlcourse.config.rules import config_notes
     from dlcourse.errors import ConfigError, UserError
 
-    changes = [text for text in args.configs if "=" in text and not os.path.exists(text)]
+    changes = [text for text in args.configs if is_override(text)]
+    paths = [text for text in args.configs if not is_override(text)]
+    if not paths:
+        raise UserError(f"validate needs a config beside {' '.join(changes)}")
     wrong = 0
-    for path in (text for text in args.configs if text not in changes):
+    for path in paths:
         steps = None
         try:
             checked = config.load(path, changes)

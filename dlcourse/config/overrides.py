@@ -1,6 +1,7 @@
 """Values laid over a config: ``model.hidden.0=64`` from the command line, ``{"model.degree": 3}`` from Python."""
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from dlcourse.config.reader import Path, dotted, parse_yaml
 from dlcourse.config.writer import plain
 from dlcourse.errors import ConfigError, Problem
 
-__all__ = ["Overrides", "apply_overrides", "parse_overrides"]
+__all__ = ["Overrides", "apply_overrides", "is_override", "parse_overrides"]
 
 Overrides = Mapping[str, Any] | Sequence[str]
 """``{"train.epochs": 2}`` or ``["train.epochs=2"]``."""
@@ -47,6 +48,11 @@ def parse_overrides(overrides: Overrides) -> tuple[dict[str, Any], str]:
     if problems:
         raise ConfigError(problems)
     return found, source
+
+
+def is_override(text: str) -> bool:
+    """Whether an argument of the command line is ``key=value``, and not a file of such a name."""
+    return "=" in text and not os.path.exists(text)
 
 
 def apply_overrides(given: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], list[Path]]:

@@ -73,6 +73,29 @@ def test_mistakes_end_in_one_line(arguments, said, path, capsys):
     assert said in captured and "Traceback" not in captured
 
 
+def test_a_resumed_sweep_takes_key_value_as_a_run_does(path, tmp_path, capsys):
+    assert main(["sweep", path, "--quiet", "--no-plots"]) == 0
+    folder = str(only_folder(tmp_path))
+    capsys.readouterr()
+    assert main(["sweep", "--resume", folder, "device=cpu", "--no-plots"]) == 0
+    assert "2 of 2 points are finished already" in capsys.readouterr().out
+    assert main(["sweep", "--resume", folder, "data.samples=61", "train.batch_size=7"]) == 2
+    said = capsys.readouterr().err
+    assert "was started with another config: " in said and "data.samples: " in said and ", now 61" in said
+
+
+def test_a_config_whose_name_holds_an_equals_sign_is_a_file(path, tmp_path, capsys):
+    (tmp_path / "lr=1.yaml").write_text((tmp_path / path).read_text())
+    for command in (["sweep", "--dry-run"], ["run", "--dry-run"], ["validate"]):
+        assert main([command[0], "lr=1.yaml", "data.samples=61", *command[1:]]) == 0
+
+
+@pytest.mark.parametrize("command", ["run", "sweep", "validate"])
+def test_key_value_alone_is_no_config(command, path, capsys):
+    assert main([command, "data.samples=61"]) == 2
+    assert f"{command} needs a config" in capsys.readouterr().err
+
+
 def test_compare(path, tmp_path, capsys):
     main(["sweep", path, "--quiet", "--no-plots"])
     main(["sweep", path, "--quiet", "--no-plots", "--name", "again", "data.samples=80"])
