@@ -236,12 +236,12 @@ def _listed(error: ConfigError) -> str:
     return f"{len(error.problems)} problems:\n{error}"
 
 
-def _note(message: Warning | str, category: type[Warning], filename: str, line: int, *_: Any) -> None:
+def _note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
     """A warning in one line; one that is not for users as Python shows it."""
     if issubclass(category, UserWarning):
         text = f"dlcourse: note: {message}\n"
     else:
-        text = warnings.formatwarning(message, category, filename, line)
+        text = warnings.formatwarning(message, category, filename, lineno)
     show(text.removesuffix("\n"), sys.stderr)
 
 

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 _LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """What the system says where there is no such thing, unlike a full disk or a broken one."""
@@ -97,8 +98,9 @@ def sync_folder(folder: Path) -> None:
 def _lock_on_windows(descriptor: int, wait: bool) -> bool:
     import msvcrt
 
+    windows: Any = msvcrt
     try:
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        windows.locking(descriptor, windows.LK_LOCK if wait else windows.LK_NBLCK, 1)
     except OSError:
         return False
     return True

@@ -25,7 +25,7 @@ class PositionalCheck:
         return super().__new__(cls)
 
 
-def _message(cls: type, given: int, limit: int) -> str:
+def _message(cls: Any, given: int, limit: int) -> str:
     if cls.__init__ is object.__init__:
         return f"{_name(cls)} takes no arguments, got {given}"
     code = cls.__init__.__code__
@@ -44,4 +44,5 @@ def _name(cls: type) -> str:
 
 
 # A class without a constructor of its own takes no arguments, and inspect.signature should say so.
-PositionalCheck.__new__.__signature__ = inspect.Signature([inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)])
+_new: Any = PositionalCheck.__new__
+_new.__signature__ = inspect.Signature([inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)])

@@ -279,8 +279,9 @@ def load_plugin(path: str | Path) -> types.ModuleType:
     before = {kind: dict(components) for kind, components in _components.items()}
     try:
         # Not by the loader, which may take an older compiled file, and leaves one beside the source.
-        module.__dlcourse_source__ = path.read_bytes()
-        exec(compile(module.__dlcourse_source__, str(path), "exec", dont_inherit=True), module.__dict__)
+        source = path.read_bytes()
+        vars(module)["__dlcourse_source__"] = source
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
         for kind, components in _components.items():
             for name in components.keys() - before[kind].keys():
                 parameters(kind, name)
@@ -303,7 +304,7 @@ def plugins() -> list[str]:
 def plugin_sources() -> dict[Path, bytes]:
     """Those files, and what each held when it was imported."""
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("dlcourse_plugin_")]
-    return {Path(module.__file__): module.__dlcourse_source__ for module in modules}
+    return {Path(str(module.__file__)): module.__dlcourse_source__ for module in modules}
 
 
 @contextlib.contextmanager

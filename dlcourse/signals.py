@@ -128,7 +128,7 @@ def leave_with(code: int) -> None:
     import atexit
 
     if code <= 128:
-        threading._shutdown()
+        threading._shutdown()  # type: ignore[attr-defined]  # what Python itself calls at its end
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

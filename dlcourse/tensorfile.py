@@ -10,7 +10,8 @@ and the arrays' bytes in row order, without gaps.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from io import BufferedReader
+from typing import Any
 
 import numpy as np
 
@@ -77,13 +78,13 @@ def layout(header: bytes, size: int) -> tuple[dict[str, str], dict[str, np.ndarr
     return metadata, {name: np.empty(shape, precision.as_dtype(kind)) for name, _, _, kind, shape in entries}
 
 
-def fill(file: BinaryIO, array: np.ndarray) -> Iterator[memoryview]:
+def fill(file: BufferedReader, array: np.ndarray) -> Iterator[memoryview]:
     """Read an array of :func:`layout` from a file; yields its bytes, piece by piece, as they come.
 
     Raises:
         ValueError: the file ends before.
     """
-    view = memoryview(array.reshape(-1).view(np.uint8))
+    view = array.reshape(-1).view(np.uint8).data
     for start in range(0, len(view), PIECE):
         piece = view[start : start + PIECE]
         done = 0
@@ -98,7 +99,8 @@ def fill(file: BinaryIO, array: np.ndarray) -> Iterator[memoryview]:
 def _entry(name: str, entry: object) -> tuple[str, int, int, str, tuple[int, ...]]:
     if not isinstance(entry, dict) or entry.get("dtype") not in _NAMES:
         raise ValueError(f"array {name!r} is of no known type")
-    shape, places = entry.get("shape"), entry.get("data_offsets")
+    shape: Any = entry.get("shape")
+    places: Any = entry.get("data_offsets")
     for numbers in (shape, places):
         if not isinstance(numbers, list) or not all(type(each) is int and 0 <= each < 1 << 62 for each in numbers):
             raise ValueError(f"array {name!r} has no shape or no place")
@@ -111,7 +113,7 @@ def _array_pieces(array: np.ndarray) -> Iterator[memoryview]:
     if not array.size:
         return
     if array.dtype.byteorder != ">" and array.flags.c_contiguous:
-        flat = memoryview(array.reshape(-1).view(np.uint8))
+        flat = array.reshape(-1).view(np.uint8).data
         for start in range(0, len(flat), PIECE):
             yield flat[start : start + PIECE]
         return
@@ -120,4 +122,4 @@ def _array_pieces(array: np.ndarray) -> Iterator[memoryview]:
         part = array[start : start + rows] if array.ndim else array
         kind = part.dtype.newbyteorder("<") if part.dtype.byteorder == ">" else part.dtype
         dense = np.array(part, dtype=kind, order="C")
-        yield memoryview(dense.reshape(-1).view(np.uint8))
+        yield dense.reshape(-1).view(np.uint8).data

@@ -69,6 +69,10 @@ class TensorBase:
         detached._version = self._version
         return detached
 
+    if TYPE_CHECKING:
+
+        def to(self, device: str | None = None, dtype: Any = None) -> "Tensor": ...
+
     # --- gradients ----------------------------------------------------------------------------------------------------
 
     @property
@@ -78,6 +82,9 @@ class TensorBase:
 
     @grad.setter
     def grad(self, value: Any) -> None:
+        self._set_grad(value)
+
+    def _set_grad(self, value: Any) -> None:
         if value is None:
             self.zero_grad()
             return

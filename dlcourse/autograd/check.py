@@ -1,5 +1,7 @@
 """The gradient check: central differences against backward."""
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -98,11 +100,8 @@ def gradcheck(
         outputs = fn(*tensors)
         outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
         _require_tensors(outputs)
-        total = None
-        for i, out in enumerate(outputs):
-            term = (out * _weights(out, i)).sum() if out.ndim else out
-            total = term if total is None else total + term
-        return total
+        terms = [(out * _weights(out, i)).sum() if out.ndim else out for i, out in enumerate(outputs)]
+        return functools.reduce(operator.add, terms)
 
     def value() -> float:
         with no_grad():
@@ -118,8 +117,8 @@ def gradcheck(
         numeric = numerical_gradient(value, t.data, eps)
         error = np.abs(analytic - numeric)
         wrong = ~(error <= atol + rtol * np.abs(numeric))
-        for index in map(tuple, np.argwhere(wrong)):
-            wrong[index] = not _at_a_kink(value, t.data, index, float(analytic[index]), (eps, eps / 10), (atol, rtol))
+        for at in map(tuple, np.argwhere(wrong)):
+            wrong[at] = not _at_a_kink(value, t.data, at, float(analytic[at]), (eps, eps / 10), (atol, rtol))
         if wrong.any():
             message = _explain(index, analytic, numeric, np.where(np.isnan(error), np.inf, error), wrong)
             if raise_exception:

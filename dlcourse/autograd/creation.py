@@ -36,10 +36,10 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, device:
     return new(array.copy() if array is raw or target.kind == "cpu" else array, requires_grad)
 
 
-def as_tensor(value: Any, *, like: "Tensor | None" = None) -> "Tensor":
+def as_tensor(value: Any, *, like: TensorBase | None = None) -> "Tensor":
     """A tensor as it is; anything else as a constant, plain numbers in the type of ``like``, sharing memory."""
     if isinstance(value, TensorBase):
-        return value
+        return value  # type: ignore[return-value]  # every TensorBase is a Tensor
     if hasattr(value, "dtype"):
         return new(np.asarray(value) if isinstance(value, np.generic) else value)
     if like is None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd.parameter import Parameter
+from dlcourse.autograd.tensor import Tensor
 from dlcourse.autograd.version import Version
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
@@ -57,7 +58,9 @@ class FlatParameters:
         self.ends = np.cumsum(sizes).tolist()
         self.data = xp.empty(sum(sizes), dtype=accumulation_dtype(kind))
         self.grad = xp.zeros_like(self.data)
-        self.half = self.half_grad = self.scaler = None
+        self.half: Array = None
+        self.half_grad: Array = None
+        self.scaler: Any = None
         self._collected, self._add = True, False
         self._earlier: set[int] = set()
         self.absent: list[int] = []
@@ -204,18 +207,18 @@ class FlatParameters:
                     p._grad_view.fill(0)
                     p._blank, self._collected = True, False
             elif p._taken is not None:
-                self._gather(p, i)
+                self._gather(p, i, p._taken)
         if self.half is not None and not self._collected:
             scaling.unscale(self.half_grad, self.grad, self.scaler, self._add)
             self._collected = True
         return self.grad
 
-    def _gather(self, p: Parameter, index: int) -> None:
+    def _gather(self, p: Parameter, index: int, taken: Tensor) -> None:
         """Bring in a gradient that was taken by ``p.grad``, and may have been changed in place."""
         if self.half is None or not self._collected:
-            p._grad_view[...] = p._taken.data
+            p._grad_view[...] = taken.data
         elif self.scaler is None:
-            self.grad[self.slice_of(index)].reshape(p.shape)[...] = p._taken.data
+            self.grad[self.slice_of(index)].reshape(p.shape)[...] = taken.data
 
     def spread(self) -> None:
         """Bring a change of ``grad``, such as a clip, to gradients that were taken."""
@@ -293,8 +296,10 @@ def _ties(parameters: list[Parameter]) -> dict[Parameter, tuple[Parameter, bool]
     ties = {}
     for p in parameters:
         straight, turned = (found.get(_memory(array)) for array in (p.master, p.master.T))
-        if straight is not None or turned is not None:
-            ties[p] = (straight, False) if straight is not None else (turned, True)
+        if straight is not None:
+            ties[p] = (straight, False)
+        elif turned is not None:
+            ties[p] = (turned, True)
         elif p.size:
             found[_memory(p.master)] = p
     return ties

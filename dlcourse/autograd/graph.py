@@ -146,6 +146,6 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) ->
         _, current = heapq.heappop(heap)
         for parent, grad in current.backward(pending.pop(current), retain_graph):
             if type(parent) is tuple:
-                receive(*parent, grad)
+                receive(parent[0], parent[1], grad)
             else:
                 parent.accumulate(grad)

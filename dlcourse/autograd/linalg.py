@@ -19,10 +19,8 @@ class MatMul(Function):
         if a.ndim == 0 or inner is None or a.shape[-1] != inner:
             raise ShapeError(f"matmul: the last axis of {a.shape} has to match the second to last of {b.shape}")
         self.shapes = a.shape, b.shape
-        self.a, self.b = (
-            a if self.needs_input_grad[1] else None,
-            b if self.needs_input_grad[0] else None,
-        )  # no more than the gradients need
+        self.a: Array = a if self.needs_input_grad[1] else None  # no more than the gradients need
+        self.b: Array = b if self.needs_input_grad[0] else None
         return matmul(a, b)
 
     def backward(self, dout: Array) -> tuple:

@@ -159,7 +159,7 @@ class Methods(TensorBase):
         return self.transpose()
 
 
-def clip(x: "Tensor", low: Any = None, high: Any = None) -> "Tensor":
+def clip(x: TensorBase, low: Any = None, high: Any = None) -> "Tensor":
     """Each element of x, no smaller than ``low`` and no larger than ``high``; each a number, an array or a tensor.
 
     Raises:

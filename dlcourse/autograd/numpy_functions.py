@@ -93,7 +93,8 @@ def _expand_dims(a: Any, axis: Any) -> "Tensor":
     count = a.ndim + (len(axis) if isinstance(axis, tuple | list) else 1)
     positions = axes.several("expand_dims", (1,) * count, axis)
     sizes = iter(a.shape)
-    return a.reshape(tuple(1 if i in np.atleast_1d(positions) else next(sizes) for i in range(count)))
+    added = positions if isinstance(positions, tuple) else (positions,)
+    return a.reshape(tuple(1 if i in added else next(sizes) for i in range(count)))
 
 
 def _split(a: Any, indices_or_sections: Any, axis: int = 0) -> "list[Tensor]":

@@ -1,7 +1,7 @@
 """Operators on tensors: arithmetic, changes in place, comparison, indexing."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Operators(TensorBase):
     def __neg__(self) -> "Tensor":
         return apply(elementwise.Neg(), self)
 
-    def __pos__(self) -> "Tensor":
+    def __pos__(self) -> Self:
         return self
 
     def __abs__(self) -> "Tensor":
@@ -71,7 +71,7 @@ class Operators(TensorBase):
 
     # --- in place -----------------------------------------------------------------------------------------------------
 
-    def copy_(self, source: Any) -> "Tensor":
+    def copy_(self, source: Any) -> Self:
         """Copy values in, broadcast to this shape and cast to this type; returns this tensor.
 
         Raises:
@@ -87,32 +87,32 @@ class Operators(TensorBase):
         except ValueError:
             return new(array)  # whose shape is then refused
 
-    def fill_(self, value: float) -> "Tensor":
+    def fill_(self, value: float) -> Self:
         """Make all elements this number; returns this tensor."""
         return self.copy_(value)
 
-    def zero_(self) -> "Tensor":
+    def zero_(self) -> Self:
         """Make all elements 0; returns this tensor."""
         return self.copy_(0)
 
-    def __iadd__(self, other: Any) -> "Tensor":
+    def __iadd__(self, other: Any) -> Self:
         return self._changed("+=", self.__add__, other)
 
-    def __isub__(self, other: Any) -> "Tensor":
+    def __isub__(self, other: Any) -> Self:
         return self._changed("-=", self.__sub__, other)
 
-    def __imul__(self, other: Any) -> "Tensor":
+    def __imul__(self, other: Any) -> Self:
         return self._changed("*=", self.__mul__, other)
 
-    def __itruediv__(self, other: Any) -> "Tensor":
+    def __itruediv__(self, other: Any) -> Self:
         return self._changed("/=", self.__truediv__, other)
 
-    def _changed(self, name: str, compute: Callable, other: Any) -> "Tensor":
+    def _changed(self, name: str, compute: Callable, other: Any) -> Self:
         """In place for a leaf that requires a gradient, as ``w -= lr * w.grad`` under ``no_grad`` means it; of any
         other tensor a new one, so that no array that it shares is changed."""
         return self._written(name, compute, other) if self._node is None and self.requires_grad else compute(other)
 
-    def _written(self, name: str, compute: Callable, other: Any) -> "Tensor":
+    def _written(self, name: str, compute: Callable, other: Any) -> Self:
         if self._node is not None or (mode.recording and self.requires_grad):
             raise RuntimeError(
                 f"{name} would change a tensor in place whose gradient is wanted: write it inside `with dl.no_grad():` "

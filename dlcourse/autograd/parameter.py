@@ -1,7 +1,7 @@
 """Parameter: a tensor that training changes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ("_array", "_blank", "_flat", "_master", "_owner", "_grad_view", "_received", "_taken", "_turned")
+    _grad_view: Array
 
     def __init__(self, data: Any):
         self._flat: FlatParameters | None = None
@@ -87,7 +88,7 @@ class Parameter(Tensor):
         if self._flat is not None:
             self._flat.refresh_old_arrays()
 
-    def _changed(self, name: str, compute: Callable, other: Any) -> Tensor:
+    def _changed(self, name: str, compute: Callable, other: Any) -> Self:
         return self._written(name, compute, other)
 
     def _write(self, values: Array) -> None:
@@ -118,7 +119,7 @@ class Parameter(Tensor):
         that, and what is changed in it in place before counts.
         """
         if self._flat is None:
-            return Tensor.grad.fget(self)
+            return super().grad
         if self._owner is not None:
             grad = self._owner.grad
             return Tensor(grad.data.T) if self._turned and grad is not None else grad
@@ -128,7 +129,7 @@ class Parameter(Tensor):
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        Tensor.grad.fset(self, value)
+        self._set_grad(value)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradient; a flat buffer is not filled with zeros, the next gradient overwrites it.
@@ -183,9 +184,11 @@ class Parameter(Tensor):
             self._flat = self._owner = self._taken = None
 
 
-def _copied(kind: type, array: Array, full: Array | None, requires_grad: bool, attributes: dict | None) -> Parameter:
+def _copied(
+    kind: type[Parameter], array: Array, full: Array | None, requires_grad: bool, attributes: dict | None
+) -> Parameter:
     """A parameter that owns these arrays."""
-    made = kind.__new__(kind)
+    made: Parameter = kind.__new__(kind)
     Parameter.__init__(made, Tensor(array))
     made._master, made.requires_grad = full, requires_grad
     if attributes:

@@ -1,6 +1,7 @@
 """``dlcourse show CONFIG``: the config with every default, and what the model is made of."""
 
 import argparse
+from typing import Literal
 
 HELP = "print a config with every default filled in, and the model's layers, shapes, parameters, FLOPs and memory"
 EXAMPLES = """\
@@ -45,7 +46,7 @@ def _model(config: dict) -> str:
         batch_size = config["train"]["batch_size"]
         batch_size = len(train) if batch_size == "full" else min(batch_size, len(train))
 
-        def samples(count: int | str) -> tuple:
+        def samples(count: int | Literal["full"]) -> tuple:
             dtype = precision.dtype(config["precision"])
             loader = Loader(train, data.normalizer, cpu, dtype, count, config["seed"], shuffle=False)
             return loader.batch(0)

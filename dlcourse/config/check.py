@@ -71,9 +71,9 @@ class _Checker:
     ) -> dict[str, Any]:
         """The section's keys with their values or defaults, but those that are wrong; keys in ``also`` are skipped."""
         valid = [*also, *shape.keys]
-        for key in given:
-            if key not in valid:
-                self.report((*path, key), unknown_key(key, valid, shape.title), unknown_key=True)
+        for name in given:
+            if name not in valid:
+                self.report((*path, name), unknown_key(name, valid, shape.title), unknown_key=True)
         found = {}
         for key in shape.keys.values():
             self.keys.setdefault(key.name, path)

@@ -93,7 +93,7 @@ def load(path: str | Path, overrides: Overrides = ()) -> Config:
     path = Path(path)
     text = files.read_text(path)
     document = parse_yaml(text, str(path))
-    locations = {at: (str(path), line) for at, line in document.lines.items()}
+    locations: dict[yaml.Path, Location] = {at: (str(path), line) for at, line in document.lines.items()}
     if document.data is None:
         raise ConfigError(f"{path}: only comments; `dlcourse init` copies a config to start from")
     given = {"name": _name_of(path), **document.data} if isinstance(document.data, dict) else document.data

@@ -83,6 +83,7 @@ def _set(top: dict[str, Any], path: Path, value: Any) -> Path:
     """Put a value at a path; returns the path with its list indices as numbers."""
     there: Any = top
     walked: list[str | int] = []
+    step: Any
     for step in path:
         if isinstance(there, list):
             step = _index(there, str(step), tuple(walked))

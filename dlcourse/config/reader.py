@@ -145,6 +145,11 @@ class _Stop(Exception):
     """There is no sense in reading on."""
 
 
+def _line(mark: Any) -> int:
+    """The line of a mark, counted from 1."""
+    return mark.line + 1
+
+
 @dataclass
 class _Open:
     """A mapping or list that is being filled; ``key`` is the mapping's key that waits for its value, and its line."""
@@ -168,7 +173,7 @@ class _Builder:
         self.documents = 0
 
     def report(self, path: Path, message: str, mark: Any) -> None:
-        line = mark.line + 1 if mark is not None else None
+        line = _line(mark) if mark is not None else None
         self.problems.append(Problem(dotted(path), message, self.file, line))
         if len(self.problems) == MAX_PROBLEMS:
             self.problems.append(Problem("", f"and perhaps more after these {MAX_PROBLEMS}", self.file))
@@ -193,7 +198,7 @@ class _Builder:
         elif isinstance(event, yaml.CollectionEndEvent):
             self.stack.pop()
 
-    def refuse_extras(self, event: yaml.NodeEvent) -> None:
+    def refuse_extras(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
         if event.anchor:
             self.report(self.path(), f"anchor &{event.anchor}: a config has no anchors", event.start_mark)
         if event.tag is not None:
@@ -210,7 +215,7 @@ class _Builder:
 
     def scalar(self, event: yaml.ScalarEvent) -> None:
         if self.expects_key():
-            self.stack[-1].key, self.stack[-1].line = event.value, event.start_mark.line + 1
+            self.stack[-1].key, self.stack[-1].line = event.value, _line(event.start_mark)
             self.check_key(event)
             return
         value: Any = event.value
@@ -228,10 +233,10 @@ class _Builder:
         return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
 
     def check_key(self, event: yaml.ScalarEvent) -> None:
-        top = self.stack[-1]
+        top, path = self.stack[-1], self.path()
         if top.key in top.value:
-            first = self.lines[(*top.path, top.key)]
-            self.report((*top.path, top.key), f"duplicate key; the first is in line {first}", event.start_mark)
+            first = self.lines[path]
+            self.report(path, f"duplicate key; the first is in line {first}", event.start_mark)
 
     def open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self.stack) >= MAX_DEPTH:
@@ -246,7 +251,7 @@ class _Builder:
         self.stack.append(_Open(value, path))
 
     def put(self, value: Any, event: yaml.Event) -> None:
-        path, line = self.path(), event.start_mark.line + 1
+        path, line = self.path(), _line(event.start_mark)
         if not self.stack:
             self.root = value
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from dlcourse import registry
 from dlcourse.config.check import Finding
+from dlcourse.config.reader import Path
 
 __all__ = ["cross_check", "metric_facts", "metric_labels"]
 
@@ -46,7 +47,8 @@ def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
         config: with defaults; sections that were wrong are missing.
         task: the data's: ``regression``, ``classification`` or ``estimation``.
     """
-    specs = [((kind, "name"), kind, config.get(kind)) for kind in ("model", "loss", "optimizer")]
+    kinds = ("model", "loss", "optimizer")
+    specs: list[tuple[Path, str, Any]] = [((kind, "name"), kind, config.get(kind)) for kind in kinds]
     specs += [(("metrics", i), "metric", spec) for i, spec in enumerate(config.get("metrics", []))]
     hint = _TASK_HINTS.get(task, "") if "task" in config.get("data", {}) else ""
     for path, kind, spec in specs:

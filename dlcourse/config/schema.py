@@ -41,7 +41,7 @@ def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
         name = key.options.__name__
         if name not in definitions:
             definitions[name] = _section(section_schema(key.options), name, definitions)
-        schema = {"$ref": f"#/$defs/{name}"}
+        schema: dict[str, Any] = {"$ref": f"#/$defs/{name}"}
         if key.annotation is not key.options:
             schema = {"anyOf": [schema, {"type": "null"}]}
     else:

@@ -49,8 +49,9 @@ class Key:
     @cached_property
     def adapter(self) -> TypeAdapter:
         # In a list, since pydantic takes no configuration for a bare dataclass.
+        listed: Any = list[self.annotation]  # type: ignore[name-defined]  # made while the program runs
         try:
-            return TypeAdapter(list[self.annotation], config=_STRICT)
+            return TypeAdapter(listed, config=_STRICT)
         except PydanticSchemaGenerationError as error:
             raise UserError(f"parameter {self.name!r}: a config cannot hold a {self.annotation}") from error
 

@@ -299,5 +299,5 @@ class Experiment:
     loss: Annotated[Any, Component("loss")] | None = None
     optimizer: Annotated[Any, Component("optimizer")]
     train: TrainOptions = TrainOptions()
-    metrics: list[Annotated[Any, Component("metric")]] = ()
+    metrics: list[Annotated[Any, Component("metric")]] = ()  # type: ignore[assignment]  # a dataclass takes no []
     sweep: SweepOptions | None = None

@@ -62,7 +62,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent(self, data: Any) -> None:
-        node = self.represent_data(data)
+        node: Any = self.represent_data(data)
         node.flow_style = False
         for _, section in node.value:
             _lay_out(section, self.best_width)
@@ -79,7 +79,7 @@ _UNSAFE = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\uf
 _STR = "tag:yaml.org,2002:str"
 
 
-def _lay_out(node: yaml.Node, width: int) -> int:
+def _lay_out(node: Any, width: int) -> int:
     """Write what fits into a line in a line, the rest line by line; returns the length of the one line."""
     if isinstance(node, yaml.ScalarNode):
         return len(node.value) + 4

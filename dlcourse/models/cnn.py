@@ -76,4 +76,5 @@ def image_shape(name: str, in_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """
     if len(in_shape) != 3:
         raise ShapeError(f"{name}: an input is an image (height, width, channels), got {tuple(in_shape)}")
-    return tuple(in_shape)
+    height, width, channels = in_shape
+    return height, width, channels

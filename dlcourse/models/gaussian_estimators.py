@@ -40,6 +40,10 @@ class GaussianEstimators(Model):
     }
     """Which true parameter each estimator is after."""
 
+    mean: Array
+    variance_ml: Array
+    variance_unbiased: Array
+
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
         super().__init__(in_shape, out_features)
         if self.out_features != 1:

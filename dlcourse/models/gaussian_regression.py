@@ -46,6 +46,11 @@ class GaussianRegression(Model):
     tasks = ("regression",)
     fits_in_float64 = True
 
+    x_mean: Array
+    x_sd: Array
+    y_mean: Array
+    y_sd: Array
+
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
         super().__init__(in_shape, out_features)
         self.weight = Parameter(init.zeros((self.out_features, self.in_features)))

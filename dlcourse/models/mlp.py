@@ -100,5 +100,6 @@ def _linear(fan_in: int, width: int, scheme: str, nonlinearity: str, before: str
         layer.weight.data = initializers.lecun_normal(shape)
     else:
         layer.weight.data = initializers.orthogonal(shape, gain)
-    layer.bias.data = initializers.zeros((width,))
+    if layer.bias is not None:
+        layer.bias.data = initializers.zeros((width,))
     return layer

@@ -56,6 +56,9 @@ class PolynomialModel(FeatureModel):
         ArgumentError: the degree is below 1 or above 30, or the basis unknown.
     """
 
+    low: Array
+    high: Array
+
     def __init__(
         self,
         in_shape: tuple[int, ...],

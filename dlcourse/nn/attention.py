@@ -43,7 +43,8 @@ class MultiHeadAttention(Module):
         self.in_proj_weight = Parameter(values.astype("float32"))
         self.in_proj_bias = Parameter(0 * values[:, 0].astype("float32"))
         self.out_proj = Linear(dim, dim)
-        self.out_proj.bias.data[...] = 0
+        if self.out_proj.bias is not None:
+            self.out_proj.bias.data[...] = 0
 
     def forward(self, x: Tensor, *, padding_mask: Any = None, attn_mask: Any = None) -> Tensor:
         """Attend within x (N, T, dim).

@@ -6,6 +6,7 @@ from functools import partial
 
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
+from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
@@ -55,8 +56,12 @@ class Conv2d(Module):
         self.bias = Parameter(draw.uniform(-bound, bound, out_channels).astype("float32")) if bias else None
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        function = conv2d_relu if relu else conv2d
-        return function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        settings = self.stride, self.padding, self.dilation, self.groups
+        if not relu:
+            return conv2d(x, self.weight, self.bias, *settings)
+        if self.bias is None:
+            raise ArgumentError("Conv2d: relu=True is one pass with the bias, and this layer has none")
+        return conv2d_relu(x, self.weight, self.bias, *settings)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
         fits = self.bias is not None and runs(self, Conv2d.forward) and runs(following, ReLU.forward)

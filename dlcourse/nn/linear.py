@@ -7,6 +7,7 @@ from typing import Literal
 
 from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
+from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import GELU, ReLU
 from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
@@ -43,6 +44,8 @@ class Linear(Module):
     def forward(self, x: Tensor, activation: Literal["relu", "gelu_tanh"] | None = None) -> Tensor:
         if activation is None:
             return linear(x, self.weight, self.bias)
+        if self.bias is None:
+            raise ArgumentError(f"Linear: activation={activation!r} is one pass with the bias, and this layer has none")
         return (linear_relu if activation == "relu" else linear_gelu_tanh)(x, self.weight, self.bias)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
@@ -50,7 +53,7 @@ class Linear(Module):
             return None
         if runs(following, ReLU.forward):
             return partial(self, activation="relu")
-        if runs(following, GELU.forward) and following.approximate == "tanh":
+        if isinstance(following, GELU) and runs(following, GELU.forward) and following.approximate == "tanh":
             return partial(self, activation="gelu_tanh")
         return None
 

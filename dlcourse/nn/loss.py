@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from dlcourse.autograd import Tensor
 from dlcourse.nn.module import Module
 from dlcourse.ops import loss
+from dlcourse.ops.loss import Reduction
 from dlcourse.ops.reduction import check_reduction
 from dlcourse.registry import register
 from dlcourse.types import Fraction, NonNegative
@@ -20,7 +21,7 @@ class Loss(Module):
         tasks: the kinds of data set whose targets it takes.
     """
 
-    reduction = "mean"
+    reduction: Reduction = "mean"
     tasks: ClassVar[tuple[str, ...]] = ("regression", "classification")
 
 

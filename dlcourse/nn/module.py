@@ -35,7 +35,7 @@ class Module(PositionalCheck):
     training: bool = True
     _buffer_names: tuple[str, ...] = ()
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         """The output for these inputs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 

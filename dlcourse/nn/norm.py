@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from dlcourse.autograd import Parameter, Tensor
+from dlcourse.backend.device import Array
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
@@ -30,6 +31,9 @@ class BatchNorm(Module):
         momentum: the share of a new batch in the running averages.
     """
 
+    running_mean: Array
+    running_var: Array
+
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
         check_sizes("BatchNorm", num_features=num_features)
@@ -43,8 +47,7 @@ class BatchNorm(Module):
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         running = self.running_mean, self.running_var
-        settings = self.training, self.momentum, self.eps
-        return batch_norm(x, *running, self.weight, self.bias, *settings, relu=relu)
+        return batch_norm(x, *running, self.weight, self.bias, self.training, self.momentum, self.eps, relu=relu)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
         return partial(self, relu=True) if runs(self, BatchNorm.forward) and runs(following, ReLU.forward) else None

@@ -79,8 +79,8 @@ class Recurrent(Module):
         """
         x = as_tensor(x)
         if x.ndim == 2:
-            output, lasts = self.run(x[None], [None if state is None else _of_one(state) for state in states])
-            return output[0], [last[:, 0] for last in lasts]
+            output, ends = self.run(x[None], [None if state is None else _of_one(state) for state in states])
+            return output[0], [end[:, 0] for end in ends]
         states = [self._checked(x, state) for state in states]
         lasts: list[list[Tensor]] = []
         for layer in range(self.num_layers):
@@ -182,7 +182,8 @@ class RNN(Recurrent):
         return output, h_n
 
     def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        output = ops.rnn(x, states[0], *weights, nonlinearity=self.nonlinearity)
+        weight_ih, weight_hh, bias_ih, bias_hh = weights
+        output = ops.rnn(x, states[0], weight_ih, weight_hh, bias_ih, bias_hh, self.nonlinearity)
         return output, [_last(output, states[0])]
 
 

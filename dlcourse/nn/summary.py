@@ -133,7 +133,7 @@ def _watched(model: Module, rows: dict[int, Row]) -> Iterator[None]:
                 row.outputs += first.data.nbytes if isinstance(first, Tensor) else first.nbytes
             return output
 
-        module.forward = noting
+        vars(module)["forward"] = noting  # as a user's own, see nn.module.runs
 
     modules = list(model.modules())
     for module in modules:
@@ -142,7 +142,7 @@ def _watched(model: Module, rows: dict[int, Row]) -> Iterator[None]:
         yield
     finally:
         for module in modules:
-            del module.forward
+            del vars(module)["forward"]
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -24,7 +24,7 @@ class Attention(Function):
 
     attend = kernels.attention
 
-    def __init__(self, mask: Array | None, causal: bool, dropout: float):
+    def __init__(self, mask: Array, causal: bool, dropout: float):
         self.mask, self.causal, self.dropout = mask, causal, dropout
 
     def forward(self, q: Array, k: Array, v: Array) -> Array:
@@ -51,7 +51,7 @@ class BiasedAttention(Attention):
     def __init__(self, causal: bool, dropout: float):
         super().__init__(None, causal, dropout)
 
-    def forward(self, q: Array, k: Array, v: Array, bias: Array) -> Array:
+    def forward(self, q: Array, k: Array, v: Array, bias: Array) -> Array:  # type: ignore[override]  # one input more
         self.mask, self.attend = bias, kernels.attention.reference
         return super().forward(q, k, v)
 
@@ -83,8 +83,8 @@ def scaled_dot_product_attention(
     if q.ndim == k.ndim == v.ndim == 3:
         mask = None if mask is None else on_device(q, mask)
         mask = mask[:, None] if mask is not None and mask.ndim == 3 else mask
-        inputs = (x[:, None] for x in (q, k, v))
-        return scaled_dot_product_attention(*inputs, mask, causal=causal, dropout=dropout)[:, 0]
+        q, k, v = (x[:, None] for x in (q, k, v))
+        return scaled_dot_product_attention(q, k, v, mask, causal=causal, dropout=dropout)[:, 0]
     if q.ndim != 4 or k.shape != v.shape or q.shape[:2] != k.shape[:2] or q.shape[3] != k.shape[3]:
         raise ShapeError(
             f"attention: expected q (N, heads, T, d) and k, v (N, heads, S, d), got {q.shape}, {k.shape}, {v.shape}"

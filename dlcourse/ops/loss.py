@@ -247,6 +247,11 @@ def _labels(name: str, logits: Tensor, labels: Any, ignored: int | None = None) 
     return array
 
 
-# How the losses of two batches make that of both, as nn.Loss has it.
-cross_entropy.reduction = gaussian_nll.reduction = mse_loss.reduction = multiclass_hinge.reduction = "mean"
-half_sse.reduction = "sum"
+def _reduce_by(reduction: str, *losses: Any) -> None:
+    """Say how the losses of two batches make that of both, as nn.Loss has it."""
+    for loss in losses:
+        loss.reduction = reduction
+
+
+_reduce_by("mean", cross_entropy, gaussian_nll, mse_loss, multiclass_hinge)
+_reduce_by("sum", half_sse)

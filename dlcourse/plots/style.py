@@ -131,7 +131,8 @@ def class_look(index: int) -> tuple[str, str]:
 
 def tint(color: str, strength: float = 0.22) -> tuple[float, float, float]:
     """The color mixed with white."""
-    return tuple(1 - strength * (1 - part) for part in to_rgb(color))
+    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(color))
+    return red, green, blue
 
 
 def ramp(count: int) -> list[tuple[float, ...]]:

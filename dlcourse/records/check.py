@@ -39,7 +39,8 @@ def check(value: Any, kind: Any, location: str = "") -> Any:
     if origin is list:
         if not isinstance(value, list):
             raise _wrong(location, "a list", value)
-        return [check(item, *get_args(kind), f"{location}.{index}") for index, item in enumerate(value)]
+        (of,) = get_args(kind)
+        return [check(item, of, f"{location}.{index}") for index, item in enumerate(value)]
     if origin is dict:
         if not isinstance(value, dict):
             raise _wrong(location, "a mapping", value)

@@ -88,3 +88,9 @@ def test_a_function_that_returns_no_tensor_is_refused(fn, said) -> None:
 
 def test_a_list_of_tensors_is_checked_as_a_tuple_is() -> None:
     assert dl.gradcheck(lambda x: [x, x * 2], np.ones(3))
+
+
+def test_the_message_names_the_input_by_its_number() -> None:
+    wrong = Faulty(lambda x: x * x, lambda x: 3 * x)
+    with pytest.raises(GradcheckError, match=r"gradcheck: input 1 of shape \(2, 2\): 4 of 4 elements differ"):
+        dl.gradcheck(lambda a, b: a.sum() + apply(wrong, b), [np.ones(3), np.ones((2, 2))])

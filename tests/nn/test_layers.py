@@ -1,6 +1,7 @@
 """Layers with weights against PyTorch's layers of the same name: outputs, states, and what evaluation does."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from dlcourse import functional as F
 from dlcourse import nn
 from dlcourse.autograd import Tensor, gradcheck, tensor
 from dlcourse.backend import random
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.recurrent import lstm
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
@@ -341,3 +342,15 @@ def test_layer_norm_over_several_axes_and_norms_without_weights_are_pytorchs() -
     np.testing.assert_allclose(variance, theirs[1].numpy(), **TIGHT)
     with pytest.raises(ShapeError, match="normalized_shape"):
         F.layer_norm(tensor(x), tensor(normal(6)), tensor(normal(6)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "fused"),
+    [
+        (lambda: nn.Linear(2, 3, bias=False), (1, 2), {"activation": "relu"}),
+        (lambda: nn.Conv2d(2, 3, 1, bias=False), (1, 4, 4, 2), {"relu": True}),
+    ],
+)
+def test_a_fused_pass_without_its_bias_is_refused(layer: Callable, shape: tuple, fused: dict) -> None:
+    with pytest.raises(ArgumentError, match="is one pass with the bias, and this layer has none"):
+        layer()(tensor(np.ones(shape, "float32")), **fused)
