@@ -1,6 +1,7 @@
 """The multilayer perceptron: linear layers with an activation between them (lectures 4 and 5)."""
 
-from typing import Literal
+from math import sqrt
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.models.base import Model, Scaling, templates
 from dlcourse.nn import init as initializers
+from dlcourse.nn.activation import ACTIVATIONS
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
 
@@ -15,16 +17,10 @@ __all__ = ["MLP"]
 
 MAX_TEMPLATES = 50
 
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-}
+if TYPE_CHECKING:
+    ActivationName = str
+else:
+    ActivationName = Literal[tuple(ACTIVATIONS)]
 
 
 @register("model", "mlp")
@@ -49,18 +45,21 @@ class MLP(Model):
         in_shape: tuple[int, ...],
         out_features: int,
         hidden: list[Count],
-        activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"] = "relu",
+        activation: ActivationName = "relu",
         dropout: Probability = 0.0,
         init: Literal["auto", "kaiming", "xavier", "lecun", "orthogonal", "default"] = "auto",
     ):
         super().__init__(in_shape, out_features)
         widths = [self.in_features, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
+        follows = ACTIVATIONS[activation]
+        if init == "auto":
+            init = "xavier" if follows.saturates else "kaiming"
         for fan_in, width in zip(widths[:-1], widths[1:], strict=True):
-            layers += [_linear(fan_in, width, init, activation), ACTIVATIONS[activation]()]
+            layers += [_linear(fan_in, width, init, follows.gain), follows()]
             if dropout:
                 layers.append(nn.Dropout(dropout))
-        layers.append(_linear(widths[-1], self.out_features, init, "linear", before=activation))
+        layers.append(_linear(widths[-1], self.out_features, init, 1.0))
         self.layers = nn.Sequential(*layers)
 
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
@@ -79,21 +78,14 @@ class MLP(Model):
         return self.layers(as_tensor(x))
 
 
-def _linear(fan_in: int, width: int, scheme: str, nonlinearity: str, before: str | None = None) -> nn.Linear:
-    """A linear layer that feeds a nonlinearity, its weights drawn by the scheme.
-
-    Args:
-        before: the hidden layers' activation where ``nonlinearity`` is not it (the last layer); ``auto`` goes by that.
-    """
+def _linear(fan_in: int, width: int, scheme: str, gain: float) -> nn.Linear:
+    """A linear layer, its weights drawn by the scheme; ``gain`` is that of the activation that follows."""
     layer = nn.Linear(fan_in, width)
     if scheme == "default":
         return layer
-    if scheme == "auto":
-        scheme = "xavier" if (before or nonlinearity) in ("sigmoid", "tanh") else "kaiming"
-    gain = initializers.calculate_gain(nonlinearity)
     shape = layer.weight.shape
     if scheme == "kaiming":
-        layer.weight.data = initializers.kaiming_normal(shape, a=0.01, nonlinearity=nonlinearity)
+        layer.weight.data = initializers.normal(shape, 0.0, gain / sqrt(max(fan_in, 1)))
     elif scheme == "xavier":
         layer.weight.data = initializers.xavier_normal(shape, gain)
     elif scheme == "lecun":

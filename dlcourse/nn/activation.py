@@ -1,21 +1,52 @@
 """Activation functions as layers; the equations stand in ``dlcourse/ops/activation.py``."""
 
+from math import sqrt
+from typing import ClassVar
+
 from dlcourse.autograd import Tensor
 from dlcourse.nn.module import Module
 from dlcourse.ops import activation, softmax
 
-__all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh"]
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "ELU",
+    "GELU",
+    "LeakyReLU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
 
 
-class ReLU(Module):
+class Activation(Module):
+    """A function of each number by itself, which ``activation: name`` of a config puts between linear layers."""
+
+    name: ClassVar[str]
+    """As a config and ``dlcourse.functional`` call it."""
+    gain: ClassVar[float] = sqrt(2)
+    """The factor on the standard deviation of the weights before it that makes up for what it takes away."""
+    saturates: ClassVar[bool] = False
+    """Whether it tends to a constant on both sides, so that Xavier's weights suit it."""
+
+
+class ReLU(Activation):
     """max(x, 0)."""
+
+    name = "relu"
 
     def forward(self, x: Tensor) -> Tensor:
         return activation.relu(x)
 
 
-class LeakyReLU(Module):
+class LeakyReLU(Activation):
     """x where positive, else ``negative_slope`` x."""
+
+    name = "leaky_relu"
+    gain = sqrt(2 / (1 + 0.01**2))
 
     def __init__(self, negative_slope: float = 0.01):
         super().__init__()
@@ -28,8 +59,10 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}"
 
 
-class ELU(Module):
+class ELU(Activation):
     """x where positive, else ``alpha`` (e^x - 1)."""
+
+    name = "elu"
 
     def __init__(self, alpha: float = 1.0):
         super().__init__()
@@ -42,29 +75,35 @@ class ELU(Module):
         return f"alpha={self.alpha}"
 
 
-class Sigmoid(Module):
-    """1 / (1 + e^-x)."""
+class GELU(Activation):
+    """x Phi(x); ``approximate="tanh"`` takes GPT-2's approximation."""
+
+    name = "gelu"
+
+    def __init__(self, approximate: str = "none"):
+        super().__init__()
+        self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.sigmoid(x)
+        return activation.gelu(x, self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
 
 
-class Tanh(Module):
-    """The hyperbolic tangent."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return activation.tanh(x)
-
-
-class SiLU(Module):
+class SiLU(Activation):
     """x / (1 + e^-x)."""
+
+    name = "silu"
 
     def forward(self, x: Tensor) -> Tensor:
         return activation.silu(x)
 
 
-class Softplus(Module):
+class Softplus(Activation):
     """log(1 + e^(beta x)) / beta; x itself where beta x is above ``threshold``."""
+
+    name = "softplus"
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
         super().__init__()
@@ -77,18 +116,26 @@ class Softplus(Module):
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class GELU(Module):
-    """x Phi(x); ``approximate="tanh"`` takes GPT-2's approximation."""
+class Sigmoid(Activation):
+    """1 / (1 + e^-x)."""
 
-    def __init__(self, approximate: str = "none"):
-        super().__init__()
-        self.approximate = approximate
+    name = "sigmoid"
+    gain = 1.0
+    saturates = True
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.gelu(x, self.approximate)
+        return activation.sigmoid(x)
 
-    def extra_repr(self) -> str:
-        return f"approximate={self.approximate!r}"
+
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    name = "tanh"
+    gain = 5 / 3
+    saturates = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return activation.tanh(x)
 
 
 class Softmax(Module):
@@ -103,3 +150,7 @@ class Softmax(Module):
 
     def extra_repr(self) -> str:
         return f"axis={self.axis}"
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {each.name: each for each in Activation.__subclasses__()}
+"""By the name that a config gives, in the order above."""
