@@ -82,6 +82,8 @@ class TrainedModel:
         """
         if not self.inputs.tokens:
             x = self.inputs.checked(np.asarray(x))
+            if (note := self.inputs.other_scale(x)) is not None:
+                warnings.warn(note, stacklevel=2)
         with backend.use(self.backend), np.errstate(over="ignore", invalid="ignore"):
             loader = self.loader(Split(x, np.zeros((len(x), 1)), np.arange(len(x))))
             found = np.concatenate([backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
@@ -261,7 +263,8 @@ def _joined(subsets: Mapping[str, Split]) -> Split:
 
 
 def _check_fits(data: Data, trained: TrainedModel) -> None:
-    """Raise DataError where other data have other features or classes than the model was trained with."""
+    """Raise DataError where other data have other features or classes than the model was trained with; warn where
+    images have another range."""
     was, now = trained.inputs, InputSpec.of(data)
     # Labels that are bare numbers, as in a file of arrays, count the classes that the model knows by name.
     counted = now.class_names and now.class_names == [str(c) for c in range(len(was.class_names))][: now.out_features]
@@ -270,3 +273,6 @@ def _check_fits(data: Data, trained: TrainedModel) -> None:
         if before != after and not (counted and what in ("class_names", "out_features")):
             said = what.replace("_", " ")
             raise DataError(f"these data do not fit the model: {said} {after}, trained with {before}")
+    note = was.other_scale(np.array([now.largest or 0.0]))
+    if note is not None:
+        warnings.warn(note, stacklevel=3)

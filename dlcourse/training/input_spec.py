@@ -18,6 +18,9 @@ from dlcourse.training.sources import Source, image_shape, looks_like_a_path, re
 _MAX_SHOWN = 200
 """Characters of an input in a message."""
 
+_LOOKED_AT = 64
+"""Images of the training split whose range is found out."""
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -38,6 +41,8 @@ class InputSpec:
     high: list[float]
     tokens: bool = False
     """Whether inputs are sequences of tokens, which the class names name."""
+    largest: float | None = None
+    """Largest absolute value in images of the training split, of which some are looked at; None for other inputs."""
 
     @classmethod
     def of(cls, data: Data) -> "InputSpec":
@@ -57,6 +62,7 @@ class InputSpec:
             low=rows.min(axis=0).astype(float).tolist(),
             high=rows.max(axis=0).astype(float).tolist(),
             tokens=dataset.tokens,
+            largest=None if dataset.tokens or x.ndim < 3 else _largest(x[:: -(-len(x) // _LOOKED_AT)]),
         )
 
     @classmethod
@@ -105,6 +111,16 @@ class InputSpec:
                     "where the model was trained"
                 )
         return found
+
+    def other_scale(self, x: np.ndarray) -> str | None:
+        """A sentence where images are far from the range of the training split, as 0..1 is from 0..255."""
+        found = None if self.largest is None else _largest(x)
+        if not found or not self.largest or self.largest / 10 <= found <= self.largest * 4:
+            return None
+        return (
+            f"the largest value of these inputs is {found:g}, in training it was {self.largest:g}; the model takes "
+            "them as they were there: pixels of 0..1 are others than pixels of 0..255"
+        )
 
     def expected(self) -> str:
         """What an input is, for messages."""
@@ -181,6 +197,10 @@ class InputSpec:
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise UserError(f"{source}: holds a value that is not a finite number")
         return x
+
+
+def _largest(x: np.ndarray) -> float:
+    return max(abs(float(x.min())), abs(float(x.max())))
 
 
 def _split(given: str, separator: str) -> list[str]:

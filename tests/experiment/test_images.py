@@ -83,3 +83,38 @@ def test_a_finished_run_judges_the_images_of_another_file(classifier: Path, tmp_
     other = ["data={name: arrays, path: " + str(tmp_path / "small.npz") + "}"]
     assert main(["evaluate", str(classifier), *other]) == 2
     assert "in shape [4, 4, 3], trained with [8, 8, 3]" in capsys.readouterr().err
+
+
+def test_images_on_another_scale_are_noted(classifier: Path, tmp_path: Path, capsys) -> None:
+    trained = load_run(classifier)
+    test = prepare(trained.config.data["data"], 5).splits["test"]
+    x = np.asarray(test.x)
+    said = "the largest value of these inputs is 1, in training it was 255"
+    for name, images, noted in (("same", x, False), ("small", x / 255, True), ("dark", x // 8, False)):
+        path = str(tmp_path / f"{name}.npz")
+        np.savez(path, x=images, y=test.y)
+        np.savez(tmp_path / f"{name}_x.npz", x=images)
+        other = ["data={name: arrays, path: " + path + "}"]
+        for command in (["evaluate", str(classifier), *other], ["predict", str(classifier), path[:-4] + "_x.npz"]):
+            assert main(command) == 0
+            found = capsys.readouterr().err
+            assert found.count("the largest value") == noted and (said in found) == noted, (name, command, found)
+    with pytest.warns(UserWarning, match="the largest value of these inputs is 1, in"):
+        trained.predict(x / 255)
+
+
+def test_pixels_for_a_model_of_fractions_are_noted(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((60, 4, 4, 3)).astype("float32"), np.arange(60) % 3
+    np.savez(tmp_path / "fractions.npz", x=x, y=y)
+    np.savez(tmp_path / "pixels.npz", x=(x * 255).astype(np.uint8), y=y)
+    config = changed(IMAGES, model={"name": "mlp"}, train={"epochs": 1})
+    config["data"] = {"name": "arrays", "path": str(tmp_path / "fractions.npz"), "split": {"val": 0.2}}
+    folder = go(config, tmp_path / "runs")
+    imsave(tmp_path / "image.png", (x[0] * 255).astype(np.uint8))
+    assert main(["evaluate", str(folder), f"data.path={tmp_path / 'pixels.npz'}"]) == 0
+    assert "the largest value of these inputs is 254, in training it was " in capsys.readouterr().err
+    assert main(["predict", str(folder), str(tmp_path / "image.png")]) == 0
+    assert "pixels of 0..1 are others than pixels of 0..255" in capsys.readouterr().err
+    assert main(["evaluate", str(folder)]) == 0
+    assert not capsys.readouterr().err
