@@ -16,10 +16,10 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from dlcourse.data.bounds import check_size
-from dlcourse.data.cells import identity
-from dlcourse.data.dataset import Dataset, Known
+from dlcourse.data.cells import listed
+from dlcourse.data.dataset import DataSchema, Dataset, Task
 from dlcourse.data.doubts import many_names
-from dlcourse.data.encoder import categories
+from dlcourse.data.encoder import categories, codes_of
 from dlcourse.data.files import find
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
@@ -31,7 +31,6 @@ _DAMAGE = (
 """What reading a damaged archive raises."""
 _BLOCK = 1 << 20
 _CHANNELS = (1, 3, 4)
-_MAX_SHOWN = 20
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -69,38 +68,38 @@ class Arrays:
         _note_unread(path, arrays)
         if ("x_test" in arrays) != ("y_test" in arrays):
             raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
-        x, x_test = (_inputs(path, name, arrays.get(name)) for name in ("x", "x_test"))
+        inputs = [_inputs(path, name, arrays[name]) for name in ("x", "x_test") if name in arrays]
+        x = inputs[0]
         _note_layout(path, x)
         targets = [arrays[name] for name in ("y", "y_test") if name in arrays]
-        y, task, names = _targets(path, targets, self.task, len(x), self.class_names)
-        if self.class_names is not None and (task != "classification" or len(self.class_names) < len(names)):
-            raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(names)} classes")
-        if task == "classification" and self.class_names is None:
-            _note_missing_classes(path, y, names)
+        y, names = _targets(path, targets, self.task, len(x), self.class_names)
+        task: Task = "regression" if names is None else "classification"
+        if self.class_names is not None and (names is None or len(self.class_names) < len(names)):
+            raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(names or ())} classes")
+        if names is not None and self.class_names is None:
+            _note_missing_classes(path, y[0], names)
         width = x.shape[1] if x.ndim == 2 else 0
         if self.feature_names is not None and len(self.feature_names) != width:
             raise ConfigError(f"data.feature_names: {len(self.feature_names)} names for {width} columns")
-        default_names = ("x",) if width == 1 else tuple(f"x{i + 1}" for i in range(width))
         return Dataset(
             x=x,
             y=y[0],
             task=task,
-            feature_names=tuple(self.feature_names or default_names),
-            feature_units=("",) * width,
+            feature_names=self.feature_names or (),
             target_name=self.target_name,
-            class_names=names,
-            test=None if x_test is None else (x_test, y[1]),
+            class_names=names or (),
+            test=(inputs[1], y[1]) if len(inputs) > 1 else None,
             source=str(path),
         )
 
-    def load_known(self, known: Known) -> Dataset:
+    def load_as(self, schema: DataSchema) -> Dataset:
         """Read the file with the classes of a trained model.
 
         Raises:
             DataError: as :meth:`load`; or a class is not among them.
         """
-        task = "classification" if known.class_names else "regression"
-        return replace(self, task=task, class_names=known.class_names or None).load(0)
+        task: Task = "classification" if schema.class_names else "regression"
+        return replace(self, task=task, class_names=schema.class_names or None).load(0)
 
 
 def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
@@ -114,7 +113,8 @@ def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = 
         names = [name for name in (*required, *optional) if name in archive]
         lacking = [name for name in required if name not in names]
         if lacking:
-            raise DataError(f"{path} has no array {lacking[0]!r}; it holds {_listed(archive)}")
+            there = listed(archive.members) or "nothing"
+            raise DataError(f"{path} has no array {lacking[0]!r}; it holds {there}")
         return archive.read(names)
 
 
@@ -163,30 +163,19 @@ def _opened(path: Path, file: Path | BinaryIO) -> Iterator[_Archive]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _listed(archive: _Archive) -> str:
-    return ", ".join(list(archive.members)[:_MAX_SHOWN]) + ", ..." * (len(archive.members) > _MAX_SHOWN) or "nothing"
-
-
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         if version not in _HEADER_READERS:
             raise DataError(f"{path}: {member.filename} has the unknown format version {version}")
-        shape, fortran_order, dtype = _HEADER_READERS[version](stream)
+        shape, _, dtype = _HEADER_READERS[version](stream)
         if dtype.hasobject:
             raise DataError(f"{path}: {member.filename} holds Python objects, which are not read")
         declared, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
         if declared != there:
             raise DataError(f"{path}: {member.filename} declares {declared} bytes but {there} follow")
-        content = np.empty(declared, np.uint8)
-        filled = 0
-        while block := stream.read(_BLOCK):
-            content[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
-            filled += len(block)
-        if filled != declared:
-            raise DataError(f"{path}: {member.filename} ends after {filled} of {declared} bytes")
-    flat = np.frombuffer(content, dtype=dtype)
-    return np.asarray(flat.reshape(shape, order="F" if fortran_order else "C"), order="C")
+    with archive.open(member) as stream:
+        return np.asarray(np.lib.format.read_array(stream), order="C")
 
 
 def _note_layout(path: Path, x: np.ndarray) -> None:
@@ -206,30 +195,27 @@ def _note_unread(path: Path, read: Mapping[str, np.ndarray]) -> None:
         unread = [name for name in archive.members if name[:2].lower() in ("x_", "y_") and name not in read]
     if unread:
         warnings.warn(
-            f"{path}: {', '.join(unread[:_MAX_SHOWN])} {'is' if len(unread) == 1 else 'are'} not read, only x, y, "
+            f"{path}: {listed(unread)} {'is' if len(unread) == 1 else 'are'} not read, only x, y, "
             "x_test and y_test are; data.split takes the validation split from x",
             stacklevel=3,
         )
 
 
-def _note_missing_classes(path: Path, targets: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Say which classes have no sample among the first targets, those to train with."""
-    there = np.isin(np.arange(len(names)), targets[0])
-    if there.all() or not targets[0].size:
+def _note_missing_classes(path: Path, y: np.ndarray, names: Sequence[str]) -> None:
+    """Say which classes have no sample to train with."""
+    missing = np.setdiff1d(np.arange(len(names)), y)
+    if not len(missing) or not y.size:
         return
-    lacking = [names[c] for c in np.flatnonzero(~there)]
-    shown = ", ".join(lacking[:_MAX_SHOWN]) + ", ..." * (len(lacking) > _MAX_SHOWN)
-    mend = "" if there[0] else "; labels that count from 1 need y - 1"
-    few = len(lacking) == 1
+    which, they = ("label", "it counts") if len(missing) == 1 else ("labels", "they count")
     warnings.warn(
-        f"{path}: no sample of y has the label{'' if few else 's'} {shown}, and {'it counts' if few else 'they count'} "
-        f"among the {len(names)} classes all the same{mend}",
+        f"{path}: no sample of y has the {which} {listed(names[c] for c in missing)}, and {they} among the "
+        f"{len(names)} classes all the same{'; labels that count from 1 need y - 1' if missing[0] == 0 else ''}",
         stacklevel=3,
     )
 
 
-def _inputs(path: Path, name: str, x: np.ndarray | None) -> np.ndarray | None:
-    if x is None or x.dtype == np.uint8 and x.ndim > 2:
+def _inputs(path: Path, name: str, x: np.ndarray) -> np.ndarray:
+    if x.dtype == np.uint8 and x.ndim > 2:
         return x
     if x.dtype.kind not in "buif" or x.ndim == 0:
         raise DataError(f"{path}: {name} is {x.dtype} of shape {x.shape}, expected an array of numbers")
@@ -239,41 +225,53 @@ def _inputs(path: Path, name: str, x: np.ndarray | None) -> np.ndarray | None:
 
 def _targets(
     path: Path, targets: list[np.ndarray], task: str | None, samples: int, given: tuple[str, ...] | None
-) -> tuple[list[np.ndarray], Literal["regression", "classification"], tuple[str, ...]]:
-    """The targets of all parts, the task that their type tells, and the classes: ``given``, or those that show."""
+) -> tuple[list[np.ndarray], tuple[str, ...] | None]:
+    """The targets of all splits, and the classes, ``given`` or those that show; None for a regression."""
     kinds = {y.dtype.kind for y in targets}
     if not kinds <= set("buifU") or ("U" in kinds and len(kinds) > 1) or 0 in {y.ndim for y in targets}:
         raise DataError(f"{path}: y is {targets[0].dtype}, expected numbers or texts, one a sample")
     if task is None and "f" not in kinds:
-        different = len(np.unique(targets[0]))
-        if many_names(different, targets[0].size):
-            what, mend = "whole numbers", "data.task: regression takes them for quantities, "
-            if "U" in kinds:
-                what, mend = "texts", ""
-            raise DataError(
-                f"{path}: y holds {different} different {what} in {targets[0].size} samples, too many for classes; "
-                f"{mend}data.task: classification for classes all the same"
-            )
-    task = task or ("regression" if "f" in kinds else "classification")
-    if task == "regression":
+        _refuse_names(path, targets[0])
+    if (task or ("regression" if "f" in kinds else "classification")) == "regression":
         if "U" in kinds:
             raise ConfigError("data.task: y holds texts, so it cannot be a regression")
-        return [(y[:, None] if y.ndim == 1 else y).astype(np.float64) for y in targets], "regression", ()
+        return [(y[:, None] if y.ndim == 1 else y).astype(np.float64) for y in targets], None
     targets = [y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y for y in targets]
     if any(y.ndim != 1 for y in targets):
         raise DataError(f"{path}: class labels have shape {targets[0].shape}, expected (N,)")
     if "U" in kinds:
-        spellings, places = np.unique(np.concatenate(targets), return_inverse=True)
-        names = given or categories(np.concatenate(targets).tolist())
-        codes = {identity(name): code for code, name in enumerate(names)}
-        strange = next((each for each in spellings.tolist() if identity(each) not in codes), None)
-        if strange is not None:
-            raise DataError(f"{path}: y has {strange!r}, which is none of the classes {', '.join(names)}")
-        labels = np.array([codes[identity(each)] for each in spellings.tolist()], dtype=np.int64)[places.reshape(-1)]
-        return np.split(labels, np.cumsum([len(y) for y in targets])[:-1]), "classification", tuple(names)
-    bound = max(samples, len(given or ()))
+        return _labels_of_texts(path, targets, given)
+    return _labels_of_numbers(path, targets, samples, given)
+
+
+def _refuse_names(path: Path, y: np.ndarray) -> None:
+    """Raise DataError where whole numbers or texts are nearly all different."""
+    different = len(np.unique(y))
+    if many_names(different, y.size):
+        text = y.dtype.kind == "U"
+        fix = "" if text else "data.task: regression takes them for quantities, "
+        raise DataError(
+            f"{path}: y holds {different} different {'texts' if text else 'whole numbers'} in {y.size} samples, too "
+            f"many for classes; {fix}data.task: classification for classes all the same"
+        )
+
+
+def _labels_of_texts(
+    path: Path, targets: list[np.ndarray], given: tuple[str, ...] | None
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    texts = np.concatenate(targets).tolist()
+    names = given or categories(texts)
+    labels = codes_of(texts, names)
+    if (labels < 0).any():
+        raise DataError(f"{path}: y has {texts[labels.argmin()]!r}, which is none of the classes {', '.join(names)}")
+    return np.split(labels, np.cumsum([len(y) for y in targets])[:-1]), tuple(names)
+
+
+def _labels_of_numbers(
+    path: Path, targets: list[np.ndarray], samples: int, given: tuple[str, ...] | None
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
     for y in targets:
-        wrong = (y != np.floor(y)) | (y < 0) | (y >= bound) if y.size else np.zeros(0, dtype=bool)
+        wrong = (y != np.floor(y)) | (y < 0) | (y >= max(samples, len(given or ())))
         if wrong.any():
             row = int(wrong.argmax())
             raise DataError(
@@ -281,5 +279,5 @@ def _targets(
                 f"than the {samples} samples"
             )
     classes = 1 + max((int(y.max()) for y in targets if y.size), default=0)
-    names = given if given and classes <= len(given) else tuple(str(each) for each in range(classes))
-    return [y.astype(np.int64) for y in targets], "classification", tuple(names)
+    names = given if given and classes <= len(given) else tuple(map(str, range(classes)))
+    return [y.astype(np.int64) for y in targets], tuple(names)

@@ -1,7 +1,7 @@
 """Cells of text: which are empty, which are numbers in what notation, and which are equal."""
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -16,6 +16,12 @@ _SPACES = " \u00a0\u2009\u202f"
 _APOSTROPHES = "'\u2019"
 _MINUS = "\u2212"
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
+
+
+def listed(texts: Iterable[str], most: int = 20) -> str:
+    """The first of some texts, and how many more there are, for messages."""
+    texts = list(texts)
+    return ", ".join(texts[:most]) + (f", and {len(texts) - most} more" if len(texts) > most else "")
 
 
 def is_missing(cell: str) -> bool:

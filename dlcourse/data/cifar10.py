@@ -1,11 +1,7 @@
 """CIFAR-10: 60,000 small color photographs of ten kinds of things."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
-from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.sources.cifar_batch import PIXELS, parse_binary, parse_python
-from dlcourse.data.sources.collection import Arrays, Collection, LoadedArrays, Variant
+from dlcourse.data.sources.collection import Arrays, Collection, PublishedImages, Variant, image_layout
 from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.published import Checksum
 from dlcourse.registry import register
@@ -56,12 +52,7 @@ FILES = Collection(
             downloads=(Download(f"{_PAGE}/cifar-10-binary.tar.gz", 170_052_171, "c32a1d4ab5d03f1284b67883e8d87530"),),
         ),
     ),
-    layout={
-        "train_x": ((50_000, 32, 32, 3), "u1"),
-        "train_y": ((50_000,), "i8"),
-        "test_x": ((10_000, 32, 32, 3), "u1"),
-        "test_y": ((10_000,), "i8"),
-    },
+    layout=image_layout({"train": 50_000, "test": 10_000}, (32, 32, 3)),
     decode=_decode,
     folders=(".", "cifar10", "cifar-10-batches-py", "cifar-10-batches-bin"),
 )
@@ -69,8 +60,7 @@ FILES = Collection(
 
 
 @register("data", "cifar10")
-@dataclass(frozen=True)
-class Cifar10:
+class Cifar10(PublishedImages):
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 color photographs of 32 x 32 pixels in ten classes.
 
     The homework's splits, the first 49,000 to train and the last 1,000 of 50,000 to validate, are
@@ -81,14 +71,5 @@ class Cifar10:
             version; left out: the folder DLCOURSE_DATA, the cache, or else a download.
     """
 
-    task: ClassVar[Task] = "classification"
-
-    path: str | None = None
-
-    def load(self, seed: int) -> Dataset:
-        """Memory-mapped images (N, 32, 32, 3) uint8 and labels in the official order; the seed changes nothing."""
-        return self.open().dataset(CLASS_NAMES)
-
-    def open(self) -> LoadedArrays:
-        """The arrays and where they lie."""
-        return FILES.open(self.path)
+    files = FILES
+    class_names = CLASS_NAMES

@@ -10,9 +10,9 @@ import numpy as np
 
 from dlcourse.characters import canonical
 from dlcourse.data.bounds import check_size
-from dlcourse.data.cells import Notation, check_notation, identity, is_missing
-from dlcourse.data.dataset import Dataset, Known
-from dlcourse.data.encoder import Column, TableEncoder, column_of, refuse_missing
+from dlcourse.data.cells import Notation, check_notation, is_missing, listed
+from dlcourse.data.dataset import DataSchema, Dataset
+from dlcourse.data.encoder import Column, TableEncoder, codes_of, column_of
 from dlcourse.data.files import find
 from dlcourse.data.table import Table, read_table
 from dlcourse.errors import ConfigError, DataError
@@ -67,7 +67,7 @@ class Csv:
     thousands: str | None = None
 
     def __post_init__(self) -> None:
-        self._take_names_as_they_look()
+        self._canonical_names()
         check_notation(self.decimal, self.thousands, self.delimiter)
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise ConfigError(f"data.delimiter: expected one character, got {self.delimiter!r}")
@@ -78,16 +78,14 @@ class Csv:
         if self._rule(self.target) == "mean" and isinstance(self.missing, dict):
             raise ConfigError(f"data.missing: the target {self.target!r} cannot be filled with a mean; drop the row")
 
-    def _take_names_as_they_look(self) -> None:
+    def _canonical_names(self) -> None:
         """Names of columns in the form in which the table has them."""
-        as_seen: dict[str, Any] = {"target": canonical(self.target)}
-        for key in ("features", "categorical"):
-            if getattr(self, key) is not None:
-                as_seen[key] = tuple(map(canonical, getattr(self, key)))
-        for key in ("where", "missing", "units"):
-            if isinstance(getattr(self, key), Mapping):
-                as_seen[key] = {canonical(name): value for name, value in getattr(self, key).items()}
-        for key, value in as_seen.items():
+        for key in ("target", "features", "categorical", "where", "missing", "units"):
+            value = getattr(self, key)
+            if isinstance(value, Mapping):
+                value = {canonical(name): each for name, each in value.items()}
+            elif value is not None:
+                value = canonical(value) if isinstance(value, str) else tuple(map(canonical, value))
             object.__setattr__(self, key, value)
 
     @property
@@ -97,30 +95,29 @@ class Csv:
     def load(self, seed: int) -> Dataset:
         """Read the file; the seed changes nothing."""
         table = self._read(self.path)
-        names = self._feature_columns(table)
-        used = {*names, self.target}
-        for name in (*(self.categorical or ()), *self._rules()):
-            if name not in used:
+        names, rules = self._feature_columns(table), self.missing if isinstance(self.missing, dict) else {}
+        for name in (*(self.categorical or ()), *rules):
+            if name not in {*names, self.target}:
                 raise ConfigError(f"data: column {name!r} is neither a feature nor the target")
         codes = set(self.categorical or ()) | ({self.target} if self.task == "classification" else set())
         columns = [self._column(table, name, name in codes) for name in names]
         target = self._column(table, self.target, self.target in codes)
         if target.categories is not None and self.task == "regression":
             raise ConfigError(f"data.task: the target {self.target!r} holds text, so it cannot be a regression")
-        return self._dataset(table, columns, target, "mean" in self._rules().values() or self.missing == "mean")
+        return self._dataset(table, columns, target, "mean" in (*rules.values(), self.missing))
 
-    def load_known(self, known: Known) -> Dataset:
+    def load_as(self, schema: DataSchema) -> Dataset:
         """Read the file with the columns, categories and classes of a trained model.
 
         Raises:
             DataError: as :meth:`load`; or a category or a class is not among them.
         """
-        if known.encoder is None or self.target in (names := [column.name for column in known.encoder.columns]):
+        if schema.encoder is None or self.target in (names := [column.name for column in schema.encoder.columns]):
             return self.load(0)
         if self.features is not None and set(self.features) != set(names):
             raise DataError(f"these data do not fit the model: features {list(self.features)}, trained with {names}")
-        target = Column(self.target, known.class_names or None)
-        return self._dataset(self._read(self.path), list(known.encoder.columns), target, False)
+        target = Column(self.target, schema.class_names or None)
+        return self._dataset(self._read(self.path), list(schema.encoder.columns), target, False)
 
     def _dataset(self, table: Table, columns: list[Column], target: Column, fill_missing: bool) -> Dataset:
         x, y = self._arrays(table, columns, target)
@@ -137,7 +134,7 @@ class Csv:
             target_unit=units[self.target],
             class_names=target.categories or (),
             test=self._arrays(self._read(self.test_path), columns, target) if self.test_path else None,
-            preprocess=TableEncoder(tuple(columns), self.delimiter, self._notation),
+            encoder=TableEncoder(tuple(columns), self.delimiter, self._notation),
             fill_missing=fill_missing,
             source=str(table.path),
         )
@@ -149,8 +146,8 @@ class Csv:
             cells = table.column(name)
             table = table.keep(row for row, cell in enumerate(cells) if _matches(cell, wanted, self._notation))
             if not table.rows:
-                shown = ", ".join(repr(cell) for cell in sorted(set(cells))[:10])
-                raise DataError(f"{table.path}: no row has {wanted!r} in column {name!r}; there is {shown}")
+                there = listed(map(repr, sorted(set(cells))), 10)
+                raise DataError(f"{table.path}: no row has {wanted!r} in column {name!r}; there is {there}")
         return table
 
     def _feature_columns(self, table: Table) -> list[str]:
@@ -168,14 +165,9 @@ class Csv:
             )
         return [name for name in names if name]
 
-    def _rules(self) -> Mapping[str, str | float]:
-        return self.missing if isinstance(self.missing, dict) else {}
-
     def _rule(self, name: str) -> str | float | None:
         """What to do about a missing cell of that column."""
-        if isinstance(self.missing, dict):
-            return self.missing.get(name)
-        return self.missing
+        return self.missing.get(name) if isinstance(self.missing, dict) else self.missing
 
     def _column(self, table: Table, name: str, categorical: bool) -> Column:
         column = column_of(table, name, categorical, confirmed=name in (self.categorical or ()))
@@ -196,8 +188,7 @@ class Csv:
 
     def _with_category(self, column: Column, text: str) -> Column:
         """The column with one more category, unless it has it; one that was perhaps mistyped is refused."""
-        notation = replace(self._notation, plain_too=True)
-        if identity(text, notation) in {identity(each, notation) for each in column.categories}:
+        if codes_of([text], column.categories, replace(self._notation, plain_too=True))[0] >= 0:
             return column
         near = difflib.get_close_matches(text, column.categories, n=1, cutoff=0.75)
         if near and len(near[0]) == len(text):  # other words, as known and unknown, differ in length too
@@ -217,21 +208,20 @@ class Csv:
             8 * len(table.rows) * width,
             f"{len(table.rows)} rows of {width} numbers ({widest.name!r} alone becomes {widest.width})",
         )
-        encoded = TableEncoder(tuple(everything)).table(table)
-        starts = np.cumsum([0, *(column.width for column in everything)])
-        dropped = np.zeros(len(encoded), dtype=bool)
-        for column, start in zip(everything, starts, strict=False):
+        blocks, rules = [column.encode(table) for column in everything], [self._rule(each.name) for each in everything]
+        rows = np.ones(len(table.rows), dtype=bool)
+        for column, block, rule in zip(everything, blocks, rules, strict=True):
             # Under the rule mean for all columns a row without a target is left out: there is nothing to learn from it.
-            if self._rule(column.name) == "drop" or (column is target and self._rule(column.name) == "mean"):
-                dropped |= np.isnan(encoded[:, start])
-        kept = table.keep(np.flatnonzero(~dropped))
-        encoded = encoded[~dropped]
-        if not len(encoded):
+            if rule == "drop" or (column is target and rule == "mean"):
+                rows &= ~np.isnan(block[:, 0])
+        if not rows.any():
             raise DataError(f"{table.path}: every row has a missing cell, so none is left")
-        for column, start in zip(everything, starts, strict=False):
-            if self._rule(column.name) is None:
-                refuse_missing(kept, encoded[:, start : start + column.width], [column])
-        x, y = np.ascontiguousarray(encoded[:, : starts[-2]]), encoded[:, starts[-2] :]
+        table = table.keep(np.flatnonzero(rows))
+        encoded = np.concatenate(blocks, axis=1)[rows]
+        for column, block, rule in zip(everything, blocks, rules, strict=True):
+            if rule is None:
+                column.refuse_missing(table, block[rows])
+        x, y = np.ascontiguousarray(encoded[:, : -target.width]), encoded[:, -target.width :]
         return x, y.copy() if target.categories is None else y.argmax(axis=1).astype(np.int64)
 
 

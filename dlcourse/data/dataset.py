@@ -29,6 +29,7 @@ class Dataset:
     estimation the samples themselves."""
     task: Task
     feature_names: tuple[str, ...] = ()
+    """By default x, or x1, x2, ..."""
     feature_units: tuple[str, ...] = ()
     target_name: str = "y"
     target_unit: str = ""
@@ -42,8 +43,9 @@ class Dataset:
     """The numbers that the data were drawn with."""
     test: tuple[np.ndarray, np.ndarray] | None = None
     """A test split of its own, x and y, where the data set brings one."""
-    preprocess: TableEncoder | None = None
-    """How cells of text become a row of x; see :attr:`encoder`."""
+    encoder: TableEncoder | None = None
+    """Turns new inputs into rows of x, as ``predict`` needs: one numeric column a feature unless the data set says
+    otherwise; None for images and tokens."""
     fill_missing: bool = False
     """Whether NaN in x stands for a missing value, to be replaced by the mean over the training split."""
     tokens: bool = False
@@ -51,17 +53,19 @@ class Dataset:
     source: str = ""
     """The file, for messages."""
 
-    @property
-    def encoder(self) -> TableEncoder | None:
-        """Turns new inputs into rows of x, as ``predict`` needs: one numeric column a feature unless the data set
-        says otherwise; None for images and tokens."""
-        if self.preprocess is not None or self.x.ndim != 2 or self.tokens:
-            return self.preprocess
-        return TableEncoder(tuple(Column(name) for name in self.feature_names))
+    def __post_init__(self) -> None:
+        if self.x.ndim != 2 or self.tokens:
+            return
+        width = self.x.shape[1]
+        names = self.feature_names or (("x",) if width == 1 else tuple(f"x{i + 1}" for i in range(width)))
+        units = self.feature_units or ("",) * width
+        encoder = self.encoder or TableEncoder(tuple(Column(name) for name in names))
+        for key, value in (("feature_names", names), ("feature_units", units), ("encoder", encoder)):
+            object.__setattr__(self, key, value)
 
 
 @dataclass(frozen=True)
-class Known:
+class DataSchema:
     """What a trained model knows of its data."""
 
     encoder: TableEncoder | None

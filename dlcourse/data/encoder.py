@@ -1,6 +1,5 @@
 """Cells of text as a row of numbers: numeric columns as they are, categorical ones as one-hot vectors."""
 
-import difflib
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.data.cells import PLAIN, Notation, identity, is_missing
+from dlcourse.data.cells import PLAIN, Notation, identity, is_missing, listed
 from dlcourse.data.doubts import doubt, many_names
 from dlcourse.data.table import Table, parse_table, read_table
 from dlcourse.errors import DataError
+from dlcourse.registry import nearest
 
 MAX_CATEGORIES = 1000
 """A column with more distinct texts is a name or a date rather than a category."""
@@ -39,27 +39,36 @@ class Column:
         return (self.name,) if self.categories is None else tuple(f"{self.name}={each}" for each in self.categories)
 
     def encode(self, table: Table) -> np.ndarray:
-        """The column as (N, width) float64; NaN in every element where a cell is missing."""
+        """The column as (N, width) float64; NaN where a cell is missing that no ``fill`` stands for."""
         if self.categories is None:
-            return table.numbers(self.name)[:, None]
-        codes = {identity(category, table.notation): code for code, category in enumerate(self.categories)}
-        cells = table.column(self.name)
-        known = {cell: codes.get(identity(cell, table.notation)) for cell in set(cells)}
-        encoded = np.zeros((len(cells), self.width))
-        for row, cell in enumerate(cells):
-            if is_missing(cell):
-                encoded[row] = np.nan
-            elif (code := known[cell]) is not None:
-                encoded[row, code] = 1
-            else:
-                raise DataError(f"{table.place(row)}: {self._unknown(cell)}")
-        return encoded
+            block = table.numbers(self.name)[:, None]
+        else:
+            cells = table.column(self.name)
+            codes = codes_of(cells, self.categories, table.notation)
+            missing = np.array([is_missing(cell) for cell in cells])
+            if (strange := (codes < 0) & ~missing).any():
+                row = int(strange.argmax())
+                raise DataError(f"{table.where(row)}: {self._unknown(cells[row])}")
+            block = np.zeros((len(cells), self.width))
+            block[np.arange(len(cells)), codes] = 1
+            block[missing] = np.nan
+        return block if self.fill is None else np.where(np.isnan(block), self.fill, block)
+
+    def refuse_missing(self, table: Table, block: np.ndarray) -> None:
+        """Raise DataError for the first missing cell (NaN) of the encoded column, and say how many there are."""
+        rows = np.flatnonzero(np.isnan(block[:, 0]))
+        if len(rows):
+            others = f" (and in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+            raise DataError(
+                f"{table.where(int(rows[0]))}: column {self.name!r} has a missing cell{others}; fill it, or give "
+                f"data.missing a rule: drop, mean, or {{{self.name}: value}}"
+            )
 
     def _unknown(self, cell: str) -> str:
-        near = difflib.get_close_matches(cell, self.categories, n=1)
-        shown = ", ".join(repr(each) for each in self.categories[:10]) + (", ..." if self.width > 10 else "")
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"column {self.name!r} has {cell!r}, which the data to train with never had; {hint}known: {shown}"
+        close = nearest(cell, self.categories)
+        hint = f"did you mean {close!r}? " if close else ""
+        known = listed(map(repr, self.categories), 10)
+        return f"column {self.name!r} has {cell!r}, which the data to train with never had; {hint}known: {known}"
 
 
 @dataclass(frozen=True)
@@ -74,16 +83,6 @@ class TableEncoder:
     def feature_names(self) -> tuple[str, ...]:
         """One for each element of a row of x."""
         return tuple(name for column in self.columns for name in column.feature_names)
-
-    def table(self, table: Table) -> np.ndarray:
-        """(N, D) float64; NaN where a cell is missing that no ``fill`` stands for."""
-        encoded = []
-        for column in self.columns:
-            block = column.encode(table)
-            if column.fill is not None:
-                block = np.where(np.isnan(block), column.fill, block)
-            encoded.append(block)
-        return np.concatenate(encoded, axis=1)
 
     def read(self, path: Path) -> np.ndarray:
         """Read new inputs from a file that has these columns (others are ignored): (N, D) float64.
@@ -104,18 +103,16 @@ class TableEncoder:
         return self._complete(table)
 
     def _complete(self, table: Table) -> np.ndarray:
-        x = self.table(table)
-        refuse_missing(table, x, self.columns)
-        return x
+        blocks = [column.encode(table) for column in self.columns]
+        for column, block in zip(self.columns, blocks, strict=True):
+            column.refuse_missing(table, block)
+        return np.concatenate(blocks, axis=1)
 
     def with_fill(self, values: np.ndarray) -> "TableEncoder":
         """The encoder that puts these values, (D,), where a cell is missing and had no other rule."""
-        columns, start = [], 0
-        for column in self.columns:
-            fill = column.fill or tuple(float(value) for value in values[start : start + column.width])
-            columns.append(replace(column, fill=fill))
-            start += column.width
-        return replace(self, columns=tuple(columns))
+        fills = np.split(values, np.cumsum([column.width for column in self.columns])[:-1])
+        pairs = zip(self.columns, fills, strict=True)
+        return replace(self, columns=tuple(replace(c, fill=c.fill or tuple(fill.tolist())) for c, fill in pairs))
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and mappings that :meth:`from_json` understands, to keep with a trained model."""
@@ -148,20 +145,6 @@ class TableEncoder:
         return cls(columns, state["delimiter"], Notation(state.get("decimal", "."), state.get("thousands")))
 
 
-def refuse_missing(table: Table, x: np.ndarray, columns: Sequence[Column]) -> None:
-    """Raise DataError for the first missing cell (NaN) in an encoded table, and say how many there are."""
-    start = 0
-    for column in columns:
-        rows = np.flatnonzero(np.isnan(x[:, start]))
-        if len(rows):
-            others = f" (and in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
-            raise DataError(
-                f"{table.place(int(rows[0]))}: column {column.name!r} has a missing cell{others}; fill it, or give "
-                f"data.missing a rule: drop, mean, or {{{column.name}: value}}"
-            )
-        start += column.width
-
-
 def column_of(table: Table, name: str, categorical: bool, confirmed: bool = False) -> Column:
     """Find out what a column holds: numbers, or else categories, in the order of their numbers or the alphabet.
 
@@ -181,7 +164,7 @@ def column_of(table: Table, name: str, categorical: bool, confirmed: bool = Fals
     if not categorical and (found := doubt(cells, table.notation)):
         row = table.column(name).index(found[0])
         raise DataError(
-            f"{table.place(row)}: column {name!r} has {found[0]!r}: {found[1]}; if these are categories: "
+            f"{table.where(row)}: column {name!r} has {found[0]!r}: {found[1]}; if these are categories: "
             f"data.categorical: [{name}]"
         )
     found = categories(cells, table.notation)
@@ -213,6 +196,13 @@ def categories(cells: Sequence[str], notation: Notation = PLAIN) -> tuple[str, .
             key=lambda cell: (number(cell) is None, number(cell) or 0.0, cell),
         )
     )
+
+
+def codes_of(cells: Sequence[str], categories: Sequence[str], notation: Notation = PLAIN) -> np.ndarray:
+    """The number of each cell's category, (N,) int64; -1 where it is none of them."""
+    numbers = {identity(category, notation): code for code, category in enumerate(categories)}
+    codes = {cell: numbers.get(identity(cell, notation), -1) for cell in set(cells)}
+    return np.array([codes[cell] for cell in cells], dtype=np.int64)
 
 
 def _warn_of_codes(table: Table, name: str) -> None:

@@ -73,7 +73,6 @@ class GaussianClasses:
             y=y.astype(np.int64),
             task=self.task,
             feature_names=tuple(f"x{i + 1}" for i in range(means.shape[1])),
-            feature_units=("",) * means.shape[1],
             target_name="class",
             class_names=tuple(f"class {j}" for j in range(classes)),
             true_parameters=self._true_parameters(priors),

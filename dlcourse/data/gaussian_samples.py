@@ -38,8 +38,6 @@ class GaussianSamples:
             x=x,
             y=x,
             task=self.task,
-            feature_names=("x",),
-            feature_units=("",),
             target_name="x",
             noise=self.sigma,
             true_parameters={"mean": self.mean, "sigma": self.sigma, "variance": self.sigma**2},

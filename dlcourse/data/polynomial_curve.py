@@ -65,8 +65,6 @@ class PolynomialCurve:
             x=x,
             y=y,
             task=self.task,
-            feature_names=("x",),
-            feature_units=("",),
             curve=self.curve,
             noise=self.noise,
             true_parameters={**powers, "sigma": self.noise},

@@ -9,8 +9,7 @@ import numpy as np
 from dlcourse import registry
 from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, SplitSizes
 from dlcourse.data import splitting
-from dlcourse.data.dataset import Data, Dataset, Known, Split, check
-from dlcourse.data.encoder import TableEncoder
+from dlcourse.data.dataset import Data, DataSchema, Dataset, Split, check
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.rows import Rows
 from dlcourse.errors import ConfigError, DataError
@@ -19,13 +18,13 @@ COMMON = frozenset(field.name for field in fields(DataOptions))
 """The keys of a config's ``data`` section that all data sets share."""
 
 
-def prepare(section: Mapping[str, Any], seed: int, known: Known | None = None) -> Data:
+def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = None) -> Data:
     """Load the data set that a section names, split it, and fit the normalizer on the training split.
 
     Args:
         section: ``name``, the data set's parameters, and the keys of ``DataOptions``; what is left out has its default.
         seed: draws a synthetic data set (unless it has a seed of its own) and chooses the split.
-        known: what a trained model knows of columns and classes, by which a table or arrays are read then: a file of
+        schema: what a trained model knows of columns and classes, by which a table or arrays are read then: a file of
             few rows need not show all categories.
     Raises:
         ConfigError: a key or a split that cannot be.
@@ -36,7 +35,7 @@ def prepare(section: Mapping[str, Any], seed: int, known: Known | None = None) -
     named = registry.build("data", spec)
     if hasattr(named, "splits"):
         return _sequence(named, options)
-    dataset: Dataset = named.load_known(known) if known and hasattr(named, "load_known") else named.load(seed)
+    dataset: Dataset = named.load_as(schema) if schema and hasattr(named, "load_as") else named.load(seed)
     check(dataset)
     _check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
@@ -133,10 +132,9 @@ def _means(dataset: Dataset, train: np.ndarray) -> np.ndarray:
 
 def _filled(dataset: Dataset, means: np.ndarray) -> Dataset:
     """Put these values, (D,), wherever x has NaN."""
-    encoder = dataset.encoder
     return replace(
         dataset,
         x=np.where(np.isnan(dataset.x), means, dataset.x),
         test=dataset.test and (np.where(np.isnan(dataset.test[0]), means, dataset.test[0]), dataset.test[1]),
-        preprocess=encoder.with_fill(means) if isinstance(encoder, TableEncoder) else None,
+        encoder=dataset.encoder.with_fill(means),
     )

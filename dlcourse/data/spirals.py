@@ -49,8 +49,6 @@ class Spirals:
             x=x,
             y=y,
             task=self.task,
-            feature_names=("x1", "x2"),
-            feature_units=("", ""),
             target_name="arm",
             class_names=tuple(f"arm {c}" for c in range(self.classes)),
         )

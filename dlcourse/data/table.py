@@ -1,7 +1,6 @@
 """A file of delimited text as columns of cells, and cells as numbers, every fault with its file and row."""
 
 import csv
-import difflib
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from dlcourse.characters import canonical, odd_characters
-from dlcourse.data.cells import PLAIN, Notation, is_missing
+from dlcourse.data.cells import PLAIN, Notation, is_missing, listed
 from dlcourse.data.doubts import doubt
 from dlcourse.data.files import read_bytes
 from dlcourse.errors import DataError
+from dlcourse.registry import nearest
 
-_MAX_SHOWN = 20
-"""How many names of columns a message lists."""
 _MAX_NAMES = 5000
 """Among how many the nearest is looked for."""
 
@@ -53,14 +51,12 @@ class Table:
 
     def _meant(self, name: str) -> str:
         """Which column that was, perhaps."""
-        near = difflib.get_close_matches(name, self.header[:_MAX_NAMES], n=1)
-        odd = odd_characters(name, near[0] if near else None)
-        hint = f"did you mean {near[0]!r}?{f' (what was asked for has {odd})' if odd else ''} " if near else ""
-        columns = ", ".join(repr(each) for each in self.header[:_MAX_SHOWN])
-        more = f", and {len(self.header) - _MAX_SHOWN} more" if len(self.header) > _MAX_SHOWN else ""
-        return f"{hint}its columns: {columns}{more}"
+        close = nearest(name, self.header[:_MAX_NAMES])
+        odd = odd_characters(name, close)
+        hint = f"did you mean {close!r}?{f' (what was asked for has {odd})' if odd else ''} " if close else ""
+        return f"{hint}its columns: {listed(map(repr, self.header))}"
 
-    def place(self, row: int) -> str:
+    def where(self, row: int) -> str:
         """Where a row stands, for messages."""
         return f"{self.path}, row {self.lines[row]}"
 
@@ -75,16 +71,14 @@ class Table:
         Raises:
             DataError: a cell holds text or an infinite number; names the row (the line in the file).
         """
-        cells = self.column(name)
-        number = self.notation.reader
-        values = [np.nan if is_missing(cell) else number(cell) for cell in cells]
+        cells, values = self._parsed(name)
         if None in values:
             row = values.index(None)
-            raise DataError(f"{self.place(row)}: column {name!r} has {cells[row]!r} where a number is expected")
+            raise DataError(f"{self.where(row)}: column {name!r} has {cells[row]!r} where a number is expected")
         numbers = np.array(values, dtype=np.float64)
         if np.isinf(numbers).any():
             row = int(np.isinf(numbers).argmax())
-            raise DataError(f"{self.place(row)}: column {name!r} holds {cells[row]}, which is not finite")
+            raise DataError(f"{self.where(row)}: column {name!r} holds {cells[row]}, which is not finite")
         return numbers
 
     def is_numeric(self, name: str) -> bool:
@@ -93,17 +87,21 @@ class Table:
         Raises:
             DataError: it holds both.
         """
-        cells, number = self.column(name), self.notation.reader
-        textual = [row for row, cell in enumerate(cells) if number(cell) is None and not is_missing(cell)]
-        if textual and len(textual) < len(cells) - sum(map(is_missing, cells)):
+        cells, values = self._parsed(name)
+        textual = [row for row, value in enumerate(values) if value is None]
+        if textual and any(value == value for value in values if value is not None):  # NaN: a missing cell
             texts = [cells[row] for row in textual]
-            cell, mend = doubt(texts, self.notation) or (texts[0], "mend the cell")
-            place = self.place(textual[texts.index(cell)])
+            cell, fix = doubt(texts, self.notation) or (texts[0], "mend the cell")
             raise DataError(
-                f"{place}: column {name!r} has {cell!r} where other rows have numbers; {mend}, "
-                "or list the column under categorical"
+                f"{self.where(textual[texts.index(cell)])}: column {name!r} has {cell!r} where other rows have "
+                f"numbers; {fix}, or list the column under categorical"
             )
         return not textual
+
+    def _parsed(self, name: str) -> tuple[list[str], list[float | None]]:
+        """The cells of a column, and their numbers: NaN where a cell is missing, None where it is text."""
+        cells, number = self.column(name), self.notation.reader
+        return cells, [np.nan if is_missing(cell) else number(cell) for cell in cells]
 
 
 def read_table(path: Path, delimiter: str = ",", notation: Notation = PLAIN) -> Table:

@@ -14,7 +14,7 @@ from dlcourse.backend import precision
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
-from dlcourse.data.dataset import Known
+from dlcourse.data.dataset import DataSchema
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.files import looking_in
 from dlcourse.data.preparation import COMMON
@@ -193,7 +193,7 @@ def _evaluated(
     section = dict(config.data["data"])
     if split == "all":
         section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
-    found = prepare(section, config.data["seed"], _known(trained.inputs))
+    found = prepare(section, config.data["seed"], _schema(trained.inputs))
     if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
         again = split == "all" or config is not trained.config
         own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
@@ -208,9 +208,9 @@ def _evaluated(
         return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
 
 
-def _known(inputs: InputSpec) -> Known:
+def _schema(inputs: InputSpec) -> DataSchema:
     encoder = None if inputs.encoder is None else TableEncoder.from_json(inputs.encoder)
-    return Known(encoder, tuple(inputs.class_names))
+    return DataSchema(encoder, tuple(inputs.class_names))
 
 
 def units(trained: TrainedModel) -> dict[str, str]:

@@ -23,7 +23,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def small(here, monkeypatch):
     made = small_cifar10()
-    monkeypatch.setattr(cifar10, "FILES", made.collection)
+    monkeypatch.setattr(cifar10.Cifar10, "files", made.collection)
     return made
 
 
@@ -75,7 +75,7 @@ def test_fetch_says_where_the_data_are(small, here, capsys):
 @pytest.mark.parametrize("action", ["fetch", "info"])
 def test_offline_there_are_exactly_two_lines_and_exit_code_1(small, here, monkeypatch, capsys, action):
     offline = served(small.collection, "http://127.0.0.1:9", {"cifar-10-python.tar.gz": b"x"})
-    monkeypatch.setattr(cifar10, "FILES", offline)
+    monkeypatch.setattr(cifar10.Cifar10, "files", offline)
     assert cli.main(["data", action, "cifar10"]) == 1
     out, err = capsys.readouterr()
     assert out == ""

@@ -10,7 +10,7 @@ import pytest
 from dlcourse import registry
 from dlcourse.data import prepare
 from dlcourse.data.arrays import Arrays
-from dlcourse.data.dataset import Known
+from dlcourse.data.dataset import DataSchema
 from dlcourse.errors import ConfigError, DataError, UserError
 
 
@@ -233,12 +233,12 @@ def test_names_that_are_given_say_which_text_is_which_label(tmp_path) -> None:
 
 
 def test_few_samples_have_the_classes_that_a_model_knows(tmp_path) -> None:
-    known = Known(None, ("cat", "dog", "owl"))
+    known = DataSchema(None, ("cat", "dog", "owl"))
     path = save(tmp_path, x=np.ones((2, 4, 4, 3), "uint8"), y=np.array([2, 0]))
-    data = Arrays(path).load_known(known)
+    data = Arrays(path).load_as(known)
     assert data.y.tolist() == [2, 0] and data.class_names == known.class_names
     with pytest.raises(UserError, match="3 names for 5 classes|label 4"):
-        Arrays(save(tmp_path, x=np.ones((2, 2)), y=np.array([4, 0]))).load_known(known)
+        Arrays(save(tmp_path, x=np.ones((2, 2)), y=np.array([4, 0]))).load_as(known)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.data.images import BATCHES, PER_BATCH, pickled_batch, small_cifar10, 
 def small(own_cache, monkeypatch):
     """A stand-in that passes for the official data set."""
     made = small_cifar10()
-    monkeypatch.setattr(cifar10, "FILES", made.collection)
+    monkeypatch.setattr(cifar10.Cifar10, "files", made.collection)
     return made
 
 
@@ -62,7 +62,7 @@ PIXELS = bytes(PER_BATCH * 3072)
 )
 def test_a_batch_that_passes_for_official_but_holds_something_else(small, tmp_path, monkeypatch, batch, message):
     """As if the published sums themselves were wrong."""
-    monkeypatch.setattr(cifar10, "FILES", small.accepting(data_batch_2=batch))
+    monkeypatch.setattr(cifar10.Cifar10, "files", small.accepting(data_batch_2=batch))
     path = tar(tmp_path / "a.tar.gz", small.files | {"data_batch_2": batch})
     with pytest.raises(DataError, match=message) as raised:
         prepare(section(path), 0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dlcourse.data.sources.collection import check_labels
 from dlcourse.errors import DataError
 
 CLASSES = 10
@@ -75,8 +76,5 @@ def _channels_last(pixels: np.ndarray) -> np.ndarray:
 
 
 def _checked(labels: np.ndarray, place: str) -> np.ndarray:
-    wrong = (labels < 0) | (labels >= CLASSES)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise DataError(f"{place}: label {labels[row]} of image {row} (the first is 0) is not in 0..{CLASSES - 1}")
+    check_labels(labels, CLASSES, place)
     return labels.astype(np.uint8)

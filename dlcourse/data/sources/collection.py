@@ -5,10 +5,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from dlcourse.data.dataset import Dataset
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.files import FOLDER_VARIABLE, data_folder, find
 from dlcourse.data.sources.archive import SUFFIXES, Archive
 from dlcourse.data.sources.cache import Decoded, Layout, cache_folder, digest
@@ -46,18 +47,6 @@ class LoadedArrays:
     arrays: Arrays
     source: Path
     decoded: Path
-
-    def dataset(self, class_names: tuple[str, ...]) -> Dataset:
-        """Images and labels in the official order, with the official test split."""
-        return Dataset(
-            x=self.arrays["train_x"],
-            y=self.arrays["train_y"],
-            task="classification",
-            target_name="class",
-            class_names=class_names,
-            test=(self.arrays["test_x"], self.arrays["test_y"]),
-            source=str(self.source),
-        )
 
 
 @dataclass(frozen=True)
@@ -198,6 +187,42 @@ class Collection:
         first = self.editions[0]
         names = ", ".join(first.members)
         return f"{first.archive}.tar.gz or the files {names}" if first.archive else f"the files {names}, gzipped or not"
+
+
+@dataclass(frozen=True)
+class PublishedImages:
+    """Base of a published data set of images, which names its ``files`` and its ``class_names``."""
+
+    path: str | None = None
+
+    task: ClassVar[Task] = "classification"
+    files: ClassVar[Collection]
+    class_names: ClassVar[tuple[str, ...]]
+
+    def load(self, seed: int) -> Dataset:
+        """Memory-mapped images (N, H, W, C) uint8 and labels in the official order; the seed changes nothing."""
+        found = self.open()
+        train, test = ((found.arrays[f"{split}_x"], found.arrays[f"{split}_y"]) for split in ("train", "test"))
+        names, source = self.class_names, str(found.source)
+        return Dataset(*train, self.task, target_name="class", class_names=names, test=test, source=source)
+
+    def open(self) -> LoadedArrays:
+        """The arrays and where they lie."""
+        return self.files.open(self.path)
+
+
+def image_layout(samples: Mapping[str, int], shape: tuple[int, int, int]) -> Layout:
+    """Images of bytes of that shape (H, W, C), and their labels, by split."""
+    x = {f"{split}_x": ((count, *shape), "u1") for split, count in samples.items()}
+    return x | {f"{split}_y": ((count,), "i8") for split, count in samples.items()}
+
+
+def check_labels(labels: np.ndarray, classes: int, place: str) -> None:
+    """Raise DataError, naming the image, unless all are in 0..classes - 1."""
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(f"{place}: label {labels[row]} of image {row} (the first is 0) is not in 0..{classes - 1}")
 
 
 def _files(place: Path, edition: Variant) -> dict[str, Path]:

@@ -23,7 +23,7 @@ class TransferError(Exception):
 
 @dataclass(frozen=True)
 class Download:
-    """A file on a server, with the size and the MD5 sum that its authors refresh_half_weights."""
+    """A file on a server, with the size and the MD5 sum that its authors publish."""
 
     url: str
     size: int

@@ -1,13 +1,15 @@
 """Data sets in MNIST's form: four idx files, images and labels of a training and a test split."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
-
-from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.sources.collection import Arrays, Collection, LoadedArrays, Variant
+from dlcourse.data.sources.collection import (
+    Arrays,
+    Collection,
+    PublishedImages,
+    Variant,
+    check_labels,
+    image_layout,
+)  # fmt: skip
 from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.idx import parse_idx
 from dlcourse.data.sources.published import Checksum
@@ -21,28 +23,13 @@ _PARTS = {"train": "train", "t10k": "test"}
 """The split that a file's first word means."""
 
 
-@dataclass(frozen=True)
-class IdxImages:
-    """Base of such a data set, which names its ``files`` and its ``class_names``.
+class IdxImages(PublishedImages):
+    """Base of such a data set, of images (N, 28, 28, 1).
 
     Args:
         path: a folder with the four idx files, gzipped or not; left out: the folder DLCOURSE_DATA, the cache, or else
             a download.
     """
-
-    path: str | None = None
-
-    task: ClassVar[Task] = "classification"
-    files: ClassVar[Collection]
-    class_names: ClassVar[tuple[str, ...]]
-
-    def load(self, seed: int) -> Dataset:
-        """Memory-mapped images (N, 28, 28, 1) uint8 and labels in the official order; the seed changes nothing."""
-        return self.open().dataset(self.class_names)
-
-    def open(self) -> LoadedArrays:
-        """The arrays and where they lie."""
-        return self.files.open(self.path)
 
 
 def idx_images(
@@ -66,11 +53,7 @@ def idx_images(
         count = samples[_part(member)]
         size = 16 + count * SIDE * SIDE if "images" in member else 8 + count
         members[member] = Checksum(size, expected)
-    layout = {}
-    for split, count in samples.items():
-        layout[f"{split}_x"] = ((count, SIDE, SIDE, 1), "u1")
-        layout[f"{split}_y"] = ((count,), "i8")
-    return Collection(name, (Variant(members, downloads),), layout, _decode, folders)
+    return Collection(name, (Variant(members, downloads),), image_layout(samples, (SIDE, SIDE, 1)), _decode, folders)
 
 
 def _part(member: str) -> str:
@@ -88,8 +71,5 @@ def _decode(name: str, content: bytes, place: str, arrays: Arrays) -> None:
     if images:
         target[..., 0] = found
         return
-    wrong = found >= CLASSES
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(f"{place}: label {found[row]} of image {row} (the first is 0) is not in 0..{CLASSES - 1}")
+    check_labels(found, CLASSES, place)
     target[:] = found
