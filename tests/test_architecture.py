@@ -1,6 +1,7 @@
 """What each part may import: the table of the README's architecture section, held against the code."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,12 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
+def walk(path: Path) -> list[ast.AST]:
+    """All nodes of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path, for_types: bool = True) -> set[str]:
     """Every module that a file imports, anywhere in it, as dotted names.
 
@@ -91,10 +98,10 @@ def imports(path: Path, for_types: bool = True) -> set[str]:
         for_types: also what only a type checker imports.
     """
     found: set[str] = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    skipped = [] if for_types else [node for node in ast.walk(tree) if _asks_for_type_checking(node)]
+    nodes = walk(path)
+    skipped = [] if for_types else [node for node in nodes if _asks_for_type_checking(node)]
     ignored = {id(below) for node in skipped for statement in node.body for below in ast.walk(statement)}
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) in ignored:
             continue
         if isinstance(node, ast.Import):
@@ -109,6 +116,7 @@ def _asks_for_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
+@functools.cache
 def import_graph() -> dict[str, set[str]]:
     """Each module of the package and those that it imports, also inside its functions."""
     paths = {module_name(path): path for path in ROOT.rglob("*.py")}
@@ -195,7 +203,7 @@ def test_cupy_and_device_names_stay_in_the_backend(path: Path) -> None:
     if part_of(path) == "backend":
         return
     assert not {name for name in imports(path) if name.split(".")[0] in ("cupy", "cupyx", "cupy_backends")}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in walk(path):
         if isinstance(node, ast.Compare):
             text = ast.unparse(node)
             assert "device ==" not in text and "kind == 'cuda'" not in text, f"line {node.lineno}: {text}"

@@ -1,9 +1,9 @@
-"""Whether a run has to repeat bit for bit: its own processes inherit it through the environment.
+"""``--deterministic``: the flag, kept in an environment variable, which a run's own processes inherit.
 
-On the CPU every run does, on one machine with one number of threads. Kernels for the GPU sum in a fixed order too; what
-is left is cuBLAS, which chooses the workspace of a matrix product, and with it the order of its sums, as memory allows,
-and the choice of a way by the clock (``cuda/autotune.py``: our own convolution or cuDNN's, attention by blocks or by
-products), which is not made then.
+On the CPU every run repeats bit for bit, on one machine with one number of threads. Kernels for the GPU sum in a fixed
+order too. Two things are left, which the flag rules out: cuBLAS chooses the workspace of a matrix product, and with it
+the order of its sums, as memory allows; ``cuda/autotune.py`` chooses between implementations by the clock (our own
+convolution or cuDNN's, attention by blocks or by products).
 """
 
 import os

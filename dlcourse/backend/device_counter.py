@@ -1,4 +1,4 @@
-"""A number that a launch finds on the device when it runs, not when it was captured."""
+"""A step number that lies on the device, so that a captured step reads its value at each launch."""
 
 import operator
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from dlcourse.backend.device import Array
 
 @dataclass(frozen=True)
 class DeviceCounter:
-    """A step number: what a counter of the device holds, and so many steps more.
+    """The step number that a counter on the device holds, plus ``ahead``.
 
     Adding whole numbers moves no data; our kernels read the counter themselves. Other arithmetic, as in an optimizer
     written in array code, gives arrays.
 
     Attributes:
         counter: int64 without axes, on the device.
-        ahead: steps after it.
+        ahead: so many steps later.
     """
 
     counter: Array

@@ -95,15 +95,15 @@ def nested_least_squares(
         y = np.concatenate([y, np.zeros((sets, columns - 1, y.shape[2]))], axis=1)
     q, r = np.linalg.qr(x)
     sizes = np.abs(np.diagonal(r, axis1=1, axis2=2))
-    least, most = np.minimum.accumulate(sizes, axis=1), np.maximum.accumulate(sizes, axis=1)
-    sound = least > most * _tolerance(x[0])
+    smallest, largest = np.minimum.accumulate(sizes, axis=1), np.maximum.accumulate(sizes, axis=1)
+    full_rank = smallest > largest * _tolerance(x[0])
     # From the first dependent column on nothing is read; ones on the diagonal keep the inverse of the rest finite.
-    r = np.where(np.eye(columns, dtype=bool) & ~sound[:, None, :], 1.0, r)
+    r = np.where(np.eye(columns, dtype=bool) & ~full_rank[:, None, :], 1.0, r)
     parts = np.swapaxes(q, 1, 2) @ y  # (G, P, K)
     parts = np.swapaxes(parts, 1, 2)[:, None]  # (G, 1, K, P)
-    there = np.cumsum(q[:, :rows, None, :] * parts, axis=3)
-    elsewhere = np.cumsum((others @ np.linalg.inv(r))[:, :, None, :] * parts, axis=3)
-    return there, elsewhere, sound
+    train_pred = np.cumsum(q[:, :rows, None, :] * parts, axis=3)
+    other_pred = np.cumsum((others @ np.linalg.inv(r))[:, :, None, :] * parts, axis=3)
+    return train_pred, other_pred, full_rank
 
 
 def _by_qr(x: Array, y: Array, ridge: float, chosen: np.ndarray, rtol: float) -> Array | None:
@@ -170,14 +170,14 @@ def cancellation(dtype: np.dtype) -> str:
 
 def _dependence(shape: tuple[int, int], rank: int) -> str:
     """What is wrong with a design of this shape and rank."""
-    mend = "fewer features, a lower degree or ridge > 0 decides"
+    fix = "fewer features, a lower degree or ridge > 0 decides"
     if shape[0] < shape[1]:
-        mend = f"more data, {mend}"
+        fix = f"more data, {fix}"
     else:  # More samples of the same kind need not help: one-hot columns, say, always add up to the bias's.
-        mend = f"columns depend on each other (as all one-hot columns of a category do with the bias); {mend}"
+        fix = f"columns depend on each other (as all one-hot columns of a category do with the bias); {fix}"
     return (
         f"least squares: {shape[0]} samples determine only {rank} of {shape[1]} coefficients, so many fit equally well "
-        f"and the smallest are taken; {mend}"
+        f"and the smallest are taken; {fix}"
     )
 
 

@@ -1,4 +1,4 @@
-"""How much memory was needed, how much is left, and whether it ran out."""
+"""The memory that a run needed, what is left of it, and errors where it ran out."""
 
 import gc
 import os
@@ -41,9 +41,9 @@ def peaks() -> dict[str, int]:
     return found
 
 
-def described(found: dict[str, int]) -> str:
+def format_peaks(peaks: dict[str, int]) -> str:
     """``peak memory: device 1.25 GiB, host 310 MiB``."""
-    sizes = [f"{place} {_size(found[place])}" for place in ("device", "host") if place in found]
+    sizes = [f"{name} {_size(peaks[name])}" for name in ("device", "host") if name in peaks]
     return f"peak memory: {', '.join(sizes) or 'not known'}"
 
 
@@ -75,14 +75,14 @@ def require(count: int, what: str, on_device: bool = False) -> None:
     Raises:
         ArgumentError: there is not so much memory left.
     """
-    if count < _WORTH_ASKING:
+    if count < _MIN_CHECKED:
         return
     left = _device_left() if on_device and device.current().kind != "cpu" else available()
     if left is not None and count > left:
         raise ArgumentError(f"{what} would take {_size(count)} of memory, and {_size(left)} are left")
 
 
-_WORTH_ASKING = 1 << 26
+_MIN_CHECKED = 1 << 26
 
 
 def _device_left() -> int:

@@ -1,4 +1,4 @@
-"""Of which numbers a run is made: ``float32``, ``float64``, ``tf32``, ``fp16`` or ``bf16``.
+"""The precision of a run: ``float32``, ``float64``, ``tf32``, ``fp16`` or ``bf16``, and its NumPy types.
 
 TF32 is float32 whose matrix products round their factors to 10 bits of mantissa, on a GPU's tensor cores; sums and all
 else stay float32. A CPU has no such products: there, as in PyTorch, it is float32.
@@ -17,7 +17,6 @@ import numpy as np
 
 from dlcourse.errors import UserError
 
-NAMES = ("float32", "float64", "tf32", "fp16", "bf16")
 _current = "float32"
 
 
@@ -33,7 +32,7 @@ def dtype(name: str) -> np.dtype:
 
 
 def as_dtype(kind: Any) -> np.dtype:
-    """NumPy's type of what names one: also ``bfloat16``, which NumPy does not know by itself, ``bf16`` and ``fp16``.
+    """NumPy's type of that name; besides NumPy's own names ``bfloat16``, ``bf16`` and ``fp16``.
 
     Raises:
         UserError: it needs a package that is not installed.
@@ -44,8 +43,8 @@ def as_dtype(kind: Any) -> np.dtype:
 def use(name: str) -> np.dtype:
     """Compute in that precision from now on; returns :func:`dtype` of it."""
     global _current
-    chosen, _current = dtype(name), name
-    return chosen
+    kind, _current = dtype(name), name
+    return kind
 
 
 def tensor_float() -> bool:
@@ -59,12 +58,12 @@ def is_half(kind: np.dtype) -> bool:
 
 
 def is_floating(kind: np.dtype) -> bool:
-    """Whether numbers of that type have a fraction; NumPy itself takes bfloat16 for a type that it does not know."""
+    """Whether that is a floating-point type; NumPy itself does not know that bfloat16 is one."""
     return kind.kind == "f" or is_half(kind)
 
 
 def accumulation_dtype(kind: np.dtype) -> np.dtype:
-    """The type in which numbers of that type are added up and kept: float32 for those of 16 bits, else itself."""
+    """The type in which numbers of that type are summed and stored: float32 for those of 16 bits, else itself."""
     return np.dtype(np.float32) if is_half(kind) else np.dtype(kind)
 
 

@@ -1,4 +1,4 @@
-"""Who wants to know of each launch on a device: nobody, unless a profile listens.
+"""Optional hooks for the profiler: around every kernel launch on a device, and around named stretches of work.
 
 Our own kernels (``cuda/program.py``) and matrix products (``cuda/blas.py``) ask for a listener at every launch; without
 one that is all they pay, and a captured step, which Python does not see again, pays nothing. What the array library
@@ -14,7 +14,7 @@ from dlcourse.backend import device
 from dlcourse.backend.device import Array
 
 Listener = Callable[[Callable[[], None], str, int, int | None], None]
-"""``listener(call, name, nbytes, flops)`` makes the call, once, and notes what it likes about it.
+"""``listener(call, name, nbytes, flops)`` makes the call, once, and may note its time.
 
 ``nbytes``: of the arrays that the launch is given, each counted once; ``flops``: its floating-point operations, None
 where they are not known.

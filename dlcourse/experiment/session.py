@@ -182,7 +182,7 @@ class Session:
             self.log(estimate_lines(self.estimates))
         if self.profile is not None:
             self.log(self.profile.report())
-        self.log(memory.described(memory.peaks()))
+        self.log(memory.format_peaks(memory.peaks()))
 
     def _choose_weights(self) -> tuple[str, int, str]:
         """Take the best weights after early stopping, else the last: which they are, their step, and both in words."""

@@ -217,7 +217,7 @@ def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(
     x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
     for _ in range(3):
         step(x, y)
-    monkeypatch.setattr(step.runner, "_apart", lambda work: pytest.fail("it waited for the device"))
+    monkeypatch.setattr(step.runner, "_on_capture_stream", lambda work: pytest.fail("it waited for the device"))
     for count in (2, 3, 2, 3):
         step(x[:count], y[:count])
     assert len(step.runner.graphs) == 1 and step.optimizer.steps == 7

@@ -41,8 +41,8 @@ def test_a_device_s_pools_are_counted_while_their_owners_live(device: str) -> No
 
 
 def test_sizes_are_said_in_the_unit_that_fits() -> None:
-    assert memory.described({"host": 310 << 20, "device": 5 << 28}) == "peak memory: device 1.25 GiB, host 310 MiB"
-    assert memory.described({}) == "peak memory: not known"
+    assert memory.format_peaks({"host": 310 << 20, "device": 5 << 28}) == "peak memory: device 1.25 GiB, host 310 MiB"
+    assert memory.format_peaks({}) == "peak memory: not known"
 
 
 def test_what_out_of_memory_is() -> None:

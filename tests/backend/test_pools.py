@@ -21,7 +21,7 @@ def xp(device: str) -> Any:
 
 def test_a_full_device_takes_no_memory_from_recorded_steps(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list = []
-    pool = pools.keeping(xp, kept)
+    pool = pools.graph_pool(xp, kept)
     with xp.cuda.using_allocator(pool.malloc):
         xp.empty(1000, dtype=np.uint8)
         block = weakref.ref(kept[0])
@@ -40,7 +40,7 @@ def test_before_it_fails_the_common_pool_gives_back_what_lies_idle(xp: Any, monk
 
     monkeypatch.setattr(xp.cuda.Memory, "most", 10)
     monkeypatch.setattr(type(xp.get_default_memory_pool()), "free_all_blocks", give_back)
-    with xp.cuda.using_allocator(pools.keeping(xp, []).malloc):
+    with xp.cuda.using_allocator(pools.graph_pool(xp, []).malloc):
         assert xp.empty(1000, dtype=np.uint8).size == 1000
 
 
@@ -51,7 +51,7 @@ def test_another_error_is_no_lack_of_memory(xp: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(xp.cuda, "Memory", broken)
     taken: list = []
     monkeypatch.setattr(type(xp.get_default_memory_pool()), "free_all_blocks", taken.append)
-    pool = pools.keeping(xp, [])
+    pool = pools.graph_pool(xp, [])
     with pytest.raises(xp.cuda.runtime.CUDARuntimeError):
         pool.allocator(10)
     assert not taken
@@ -59,7 +59,7 @@ def test_another_error_is_no_lack_of_memory(xp: Any, monkeypatch: pytest.MonkeyP
 
 def test_what_is_kept_lies_outside_the_pool_of_recorded_steps(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_counters, "_kept", {})
-    pool = pools.keeping(xp, [])
+    pool = pools.graph_pool(xp, [])
     common = xp.get_default_memory_pool().total_bytes()
     with xp.cuda.using_allocator(pool.malloc):
         counters, handle = block_counters.block_counters(xp), blas._Handle(xp)

@@ -1,7 +1,7 @@
 """Matrix products by an own cuBLASLt handle: CuPy's own refuse to be captured, and fuse nothing.
 
 The library's C API through ctypes; it is found where CuPy's wheels put it. A product is planned once for each setting
-(types, sizes, how the operands lie, the epilogue) and kept; then it is one call on CuPy's current stream, which may be
+(types, sizes, layouts of the operands, epilogue) and stays; then it is one call on CuPy's current stream, which may be
 capturing. cuBLASLt takes matrices as column-major, so a row-major C = A B is asked for as C^T = B^T A^T, for which
 nothing has to be moved. Sums are in float32 for half types, and in TF32 only where the run's precision says so.
 """
@@ -120,7 +120,7 @@ def gemm(
     """out <- a b, or out + a b, or a b + bias.
 
     Args:
-        a, b: (M, K) and (K, N), or (B, M, K) and (B, K, N); row- or column-major, with any distance between those.
+        a, b: (M, K) and (K, N), or (B, M, K) and (B, K, N); row- or column-major, with any leading dimension.
         out: (M, N) or (B, M, N), row-major; a new array where left out.
         accumulate: add to ``out``.
         bias: (N,), added to every row.
@@ -155,27 +155,27 @@ def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | 
     Args:
         vector: the bias, or where a bias's gradient goes.
     """
-    lies = _layout(a), _layout(b), _layout(out)
-    if None in lies or lies[2][2]:  # a square result column-major would come transposed
+    layouts = _layout(a), _layout(b), _layout(out)
+    if None in layouts or layouts[2][2]:  # a column-major square result would come transposed
         return None
     alignments = tuple(map(_alignment, (b, a, out))), 0 if vector is None else _alignment(vector)
     types = a.dtype, out.dtype
-    return _plan(a.device.id, array_module(a), types, *lies, *alignments, epilogue, precision.tensor_float())
+    return _plan(a.device.id, array_module(a), types, *layouts, *alignments, epilogue, precision.tensor_float())
 
 
 def _readable(matrix: Array, xp: Any) -> Array:
-    """The matrix, copied where neither its rows nor its columns lie together."""
+    """The matrix, copied where it is neither row- nor column-major."""
     return matrix if _layout(matrix) is not None else xp.ascontiguousarray(matrix)
 
 
 def _alignment(array: Array) -> int:
-    """The largest power of two up to 256 that divides the address: a weight in the flat buffer lies anywhere."""
+    """The largest power of two up to 256 that divides the address: a weight may lie anywhere in the flat buffer."""
     address = int(array.data.ptr) | 256
     return address & -address
 
 
 def _layout(matrix: Array) -> tuple | None:
-    """(rows, columns, column-major, distance, batches, distance of batches), distances in elements."""
+    """(rows, columns, column-major, leading dimension, batches, batch stride), in elements; None where it has none."""
     size = matrix.dtype.itemsize
     rows, columns = matrix.shape[-2:]
     batches = (matrix.shape[0], matrix.strides[0] // size) if matrix.ndim == 3 else (1, 0)
@@ -214,7 +214,7 @@ class Plan:
         self.number = c_double if double else c_float
         self.description = c_void_p()
         _check(library().cublasLtMatmulDescCreate(byref(self.description), compute, 1 if double else 0))
-        # column-major the product is out^T = b^T a^T: b comes first, and what lies row-major is already transposed.
+        # column-major the product is out^T = b^T a^T: b comes first, and a row-major matrix is already transposed.
         self._set(TRANSPOSE_A, c_int32(int(b[2])))
         self._set(TRANSPOSE_B, c_int32(int(a[2])))
         self._set(EPILOGUE, c_int32(epilogue))
@@ -232,11 +232,11 @@ class Plan:
         size = c_size_t(ctypes.sizeof(value))
         _check(library().cublasLtMatmulDescSetAttribute(self.description, attribute, byref(value), size))
 
-    def _layout(self, dtype: np.dtype, lie: tuple) -> c_void_p:
-        rows, columns, by_columns, distance, batches, stride = lie
-        height, width = (rows, columns) if by_columns else (columns, rows)
+    def _layout(self, dtype: np.dtype, layout: tuple) -> c_void_p:
+        rows, columns, column_major, leading_dimension, batches, stride = layout
+        height, width = (rows, columns) if column_major else (columns, rows)
         made = c_void_p()
-        sizes = c_uint64(height), c_uint64(width), c_int64(distance)
+        sizes = c_uint64(height), c_uint64(width), c_int64(leading_dimension)
         _check(library().cublasLtMatrixLayoutCreate(byref(made), REAL[dtype.name], *sizes))
         if batches > 1:
             for attribute, value in ((BATCH_COUNT, c_int32(batches)), (BATCH_STRIDE, c_int64(stride))):
@@ -247,10 +247,10 @@ class Plan:
     def _choose(self, alignments: tuple[int, int, int]) -> _Heuristic:
         preference = c_void_p()
         _check(library().cublasLtMatmulPreferenceCreate(byref(preference)))
-        wishes = [(MAX_WORKSPACE, c_uint64(self.handle.workspace.size))]
+        settings = [(MAX_WORKSPACE, c_uint64(self.handle.workspace.size))]
         first, second, out = alignments
-        wishes += zip(MIN_ALIGNMENT, map(c_uint32, (first, second, out, out)), strict=True)
-        for which, value in wishes:
+        settings += zip(MIN_ALIGNMENT, map(c_uint32, (first, second, out, out)), strict=True)
+        for which, value in settings:
             size = c_size_t(ctypes.sizeof(value))
             _check(library().cublasLtMatmulPreferenceSetAttribute(preference, which, byref(value), size))
         found, chosen = c_int(0), _Heuristic()

@@ -3,7 +3,7 @@
 Course-size steps are bound by launches, not arithmetic: 6 to 15 us for each kernel from Python, about 1 in a graph.
 What changes from step to step has a place on the device that the kernels read: the batch, the learning rate, the step
 number. Where the data lie on the device too, choosing the batch is part of the graph, and several short steps are one
-launch. Captured and call-by-call steps run the same kernels in the same order, so they give the same weights.
+launch. Captured and eager steps run the same kernels in the same order, so they give the same weights.
 """
 
 import time
@@ -16,14 +16,14 @@ import numpy as np
 
 from dlcourse.backend import memory, random
 from dlcourse.backend.capture import EagerRunner, Step
-from dlcourse.backend.cuda.pools import keeping
+from dlcourse.backend.cuda.pools import graph_pool
 from dlcourse.backend.device import Array, Backend
 from dlcourse.backend.device_counter import DeviceCounter
 
 WARM_UP = 2
 """Eager steps before the capture: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
 MAX_GRAPHS = 8
-"""Graphs that are kept; a data set needs up to three: of one full batch, of several, and of the last one."""
+"""Graphs at a time; a data set needs up to three: of one full batch, of several, and of the last one."""
 MULTI_STEP = ((100e-6, 32), (400e-6, 8))
 """A step that takes no longer than so many seconds, its launch and the wait for it included, comes so many times in one
 launch: what the host does for a launch takes longer than the shortest steps themselves."""
@@ -36,7 +36,7 @@ class NotCaptured(UserWarning):
 
 
 @dataclass
-class _Recorded:
+class _Graph:
     """A graph and the arrays that it reads and writes; their memory is the pool's that lives with it."""
 
     graph: Any
@@ -63,24 +63,24 @@ class CapturedSteps(EagerRunner):
         self.device, self.xp = device, device.xp
         self.stream = self.xp.cuda.Stream(non_blocking=True)
         self.blocks: list[Any] = []
-        self.pool = keeping(self.xp, self.blocks)
+        self.pool = graph_pool(self.xp, self.blocks)
         memory.count_pool(self, self.pool)
         self.seen: dict[tuple, int] = {}
-        self.graphs: dict[tuple, _Recorded] = {}
+        self.graphs: dict[tuple, _Graph] = {}
         self.times: dict[tuple, list[float]] = {}
         self.refused = False
 
     def run(self, step: Step, x: Array, y: Array) -> Array:
         if self.refused or not self._can_capture(step, x, y):
             return super().run(step, x, y)
-        key = *((a.shape, a.dtype.str) for a in (x, y)), *self._state(step)
+        key = *((a.shape, a.dtype.str) for a in (x, y)), *self._graph_key(step)
         captured = self.graphs.get(key)
         if captured is None:
             if self._full():
                 return super().run(step, x, y)
-            if self._first_times(key):
-                return self._apart(lambda: EagerRunner.run(self, step, x, y))
-            captured = self._record(key, step, 1, lambda: (x.copy(), y.copy()))
+            if self._is_warming_up(key):
+                return self._on_capture_stream(lambda: EagerRunner.run(self, step, x, y))
+            captured = self._capture(key, step, 1, lambda: (x.copy(), y.copy()))
             if captured is None:
                 return super().run(step, x, y)
         else:
@@ -103,8 +103,8 @@ class CapturedSteps(EagerRunner):
         max_steps = min(max_steps, batches.steps_left(step.step))
         if max_steps < 1:
             return None
-        key = batches, *self._state(step)
-        if (key, 1) not in self.graphs and (self._full() or self._first_times(key)):
+        key = batches, *self._graph_key(step)
+        if (key, 1) not in self.graphs and (self._full() or self._is_warming_up(key)):
             return None
         batches.prepare(step.step)
         count = self._steps_per_launch(key)
@@ -112,8 +112,8 @@ class CapturedSteps(EagerRunner):
         captured = self.graphs.get((key, count))
         if captured is None:
             write = batches.write if batches.whole is None else None
-            captured = self._record((key, count), step, count, lambda: self._batch_of(batches), write)
-        return None if captured is None else self._timed(key, captured, step)
+            captured = self._capture((key, count), step, count, lambda: self._batch_of(batches), write)
+        return None if captured is None else self._replay_timed(key, captured, step)
 
     def _batch_of(self, batches: Any) -> tuple[Array, Array]:
         """Where such batches lie: the set itself where that is every batch, which is then never copied."""
@@ -126,12 +126,12 @@ class CapturedSteps(EagerRunner):
             return False  # an eager step says what is wrong; a captured one would go on in the old buffer
         return step.can_capture and all(isinstance(value, self.xp.ndarray) for value in inputs)
 
-    def _state(self, step: Step) -> tuple:
+    def _graph_key(self, step: Step) -> tuple:
         """What a graph depends on, the batch aside."""
         mode = getattr(step.model, "training", True)
         return mode, random.seed(), step.stream, step.optimizer.steps - step.step, *step.settings()
 
-    def _first_times(self, key: tuple) -> bool:
+    def _is_warming_up(self, key: tuple) -> bool:
         """Whether a step of that kind is to run eagerly once more before it is captured."""
         self.seen[key] = self.seen.get(key, 0) + 1
         return self.seen[key] <= WARM_UP
@@ -139,23 +139,23 @@ class CapturedSteps(EagerRunner):
     def _full(self) -> bool:
         return len(self.graphs) >= MAX_GRAPHS
 
-    def _apart(self, work: Callable[[], Array]) -> Array:
-        """``work()`` on the recording stream with the pool that graphs keep, after all that was asked for before."""
+    def _on_capture_stream(self, work: Callable[[], Array]) -> Array:
+        """``work()`` on the stream of the captures, with their memory pool, after all work that was queued before."""
         self.device.synchronize()
         with self.stream, self.xp.cuda.using_allocator(self.pool.malloc):
             result = work()
         self.stream.synchronize()
         return result.copy()  # outside that pool, where a graph's replay would write over it
 
-    def _record(
+    def _capture(
         self,
         key: tuple,
         step: Step,
         count: int,
         make_inputs: Callable[[], tuple[Array, Array]],
         write: Callable[[DeviceCounter, Array, Array], None] | None = None,
-    ) -> _Recorded | None:
-        """Record the steps that come next without running them; None, and a word of why, where something is refused."""
+    ) -> _Graph | None:
+        """Capture the next steps without running them; None, with a warning, where something in them is refused."""
         optimizer, xp = step.optimizer, self.xp
         lr, steps, now = float(optimizer.lr), int(optimizer.steps), int(step.step)
         skipped_steps = dict(optimizer.skipped_steps)
@@ -191,10 +191,10 @@ class CapturedSteps(EagerRunner):
         finally:
             optimizer.lr, optimizer.steps, optimizer.skipped_steps = lr, steps, skipped_steps
             random.begin_step(now)
-        self.graphs[key] = _Recorded(graph, inputs, losses, rates, counter, [lr] * count, now)
+        self.graphs[key] = _Graph(graph, inputs, losses, rates, counter, [lr] * count, now)
         return self.graphs[key]
 
-    def _replay(self, captured: _Recorded, step: Step) -> Array:
+    def _replay(self, captured: _Graph, step: Step) -> Array:
         """Run the captured steps; returns their costs."""
         optimizer, count = step.optimizer, len(captured.losses)
         rates = [step.lr_at(step.step + i) for i in range(count)]
@@ -210,7 +210,7 @@ class CapturedSteps(EagerRunner):
         captured.next_step = step.step
         return captured.losses.copy()  # the next replay writes over it
 
-    def _timed(self, key: tuple, captured: _Recorded, step: Step) -> Array:
+    def _replay_timed(self, key: tuple, captured: _Graph, step: Step) -> Array:
         """Replay; the first times of one step alone the clock is looked at, which waits for the device."""
         times = self.times.setdefault(key, [])
         if len(times) >= TRIALS:

@@ -1,4 +1,4 @@
-"""Where memory of the device comes from: for what captured steps use, and for what outlives them."""
+"""Memory pools of the device: one for the arrays of captured steps, the common one for what outlives them."""
 
 import contextlib
 from typing import Any
@@ -6,20 +6,20 @@ from typing import Any
 from dlcourse.backend.memory import out_of_memory
 
 
-def keeping(xp: Any, kept: list[Any]) -> Any:
-    """A memory pool that gives nothing back to the device while ``kept`` holds it.
+def graph_pool(xp: Any, blocks: list[Any]) -> Any:
+    """A memory pool that gives no block back to the device while ``blocks`` holds it.
 
-    CuPy's own pool, where an allocation fails, first gives back all blocks that no array lies in. A graph's
-    intermediates are such memory since they were captured, yet every launch writes them: into what by then is somebody
-    else's. Before it fails, this pool has the common one give back what lies idle there.
+    A captured graph writes its intermediates at each launch, although no array lies in them any more. CuPy's own pool
+    gives such blocks back to the device where an allocation fails; another array would get them, and the next launch
+    would write over it. This pool keeps them. Before it fails, it has the common pool give back its free blocks.
 
     Args:
-        kept: every block that the pool is given is added to it; emptied, the pool is like any other.
+        blocks: the pool adds each of its blocks to it; emptied, the pool is like any other.
     Returns:
         A ``cupy.cuda.MemoryPool``.
     """
 
-    def take(size: int) -> Any:
+    def allocate(size: int) -> Any:
         try:
             block = xp.cuda.Memory(size)
         except xp.cuda.runtime.CUDARuntimeError as error:
@@ -27,16 +27,16 @@ def keeping(xp: Any, kept: list[Any]) -> Any:
                 raise
             xp.get_default_memory_pool().free_all_blocks()
             block = xp.cuda.Memory(size)
-        kept.append(block)
+        blocks.append(block)
         return xp.cuda.MemoryPointer(block, 0)
 
-    return xp.cuda.MemoryPool(take)
+    return xp.cuda.MemoryPool(allocate)
 
 
 def persistent(xp: Any) -> contextlib.AbstractContextManager:
-    """``with persistent(xp):`` arrays lie in the common pool, whichever is in force.
+    """``with persistent(xp):`` new arrays lie in the common pool, whichever pool is in use.
 
-    For what is made once and kept, such as a workspace: what a step makes while it runs in the pool of the captured
-    ones may lie where the next launch of an earlier recording writes.
+    For what is made once and stays, such as a workspace: in the pool of captured steps it could lie where the next
+    launch of an earlier graph writes.
     """
     return xp.cuda.using_allocator(xp.get_default_memory_pool().malloc)

@@ -1,9 +1,9 @@
 """Batches of a data set that is larger than the device: filled, copied and computed with at the same time.
 
 Two buffers of page-locked memory, from which the device copies by itself, and two on the device take turns. While a
-step computes with one, the next batch is copied into the other on a stream of its own. Events keep the order: nobody
-fills host memory that is still being read, nor overwrites a batch that a step still computes with; only the loader's
-thread ever waits.
+step computes with one, the next batch is copied into the other on a stream of its own. Events keep the order: no
+host memory is filled while it is still being read, no batch is overwritten while a step still computes with it. Only
+the loader's thread ever waits.
 """
 
 import math
@@ -17,7 +17,7 @@ BUFFERS = 2
 
 
 class DoubleBuffer:
-    """The way of batches from the host to a device.
+    """Brings batches from the host to a device.
 
     Args:
         device: where to.

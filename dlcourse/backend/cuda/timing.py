@@ -30,7 +30,7 @@ WINDOW = 100
 """Launches behind one hold: with their events and what CuPy launches between them they must fit into the device's queue
 (1,024 entries), or the host would wait for the hold to end."""
 TICKS_PER_SECOND = 1.5e9
-"""Of a multiprocessor's clock, roughly: a hold that turns out too short is extend."""
+"""Of a multiprocessor's clock, roughly: a hold that turns out too short is extended."""
 FIRST_HOLD, LONGEST_HOLD = 0.01, 0.25
 """Seconds. A display driver ends kernels that take some seconds."""
 COPY_BYTES, GEMM_SIZE = 256 << 20, 4096
