@@ -154,7 +154,7 @@ def _conclusions(view: SweepView) -> list[str]:
     key = f"{split}.{metric}"
     if best is not None and best.overrides:
         value = number(best.mean.get(key)) + (f" ± {number(best.se[key], 2)}" if key in best.se else "")
-        count = as_dict(view.state.get("best")).get("n", len(best.points))
+        count = best.count(key)
         partial = f", mean of {count} of {len(best.points)}" if count < len(best.points) else ""
         found.append(f"Best by {words}: {view.label(best.overrides)} ({value}{partial}).")
     if simplest is not None and simplest.overrides:

@@ -34,13 +34,21 @@ class Point:
 
 @dataclass(frozen=True)
 class Setting:
-    """What the sweep compares: one point, or the mean over the points that repeat it with other folds or seeds."""
+    """What the sweep compares: one point, or the mean over the points that repeat it with other folds or seeds.
+
+    ``counts`` holds the number of repetitions in which a metric is a number; ``n`` is the largest of them.
+    """
 
     overrides: dict[str, Any]
     points: tuple[Point, ...]
     mean: dict[str, float]
     se: dict[str, float]
     n: int = 1
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, key: str) -> int:
+        """Of how many repetitions the mean of a metric is."""
+        return self.counts.get(key, self.n)
 
 
 @dataclass(frozen=True)
@@ -115,15 +123,17 @@ class SweepView(Folder):
         groups = [as_dict(each) for each in self.state.get("groups") or ()]
         if not groups:
             return tuple(Setting(point.overrides, (point,), point.metrics, {}) for point in self.points)
+        counts = [{key: int(value) for key, value in as_dict(group.get("n")).items()} for group in groups]
         return tuple(
             Setting(
                 as_dict(group.get("overrides")),
                 tuple(by_id[each] for each in group.get("points") or () if each in by_id),
                 {key: as_float(value) for key, value in as_dict(group.get("mean")).items()},
                 {key: as_float(value) for key, value in as_dict(group.get("se")).items() if value is not None},
-                max((int(value) for value in as_dict(group.get("n")).values()), default=0),
+                max(counted.values(), default=0),
+                counted,
             )
-            for group in groups
+            for group, counted in zip(groups, counts, strict=True)
         )
 
     @cached_property

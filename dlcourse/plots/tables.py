@@ -116,7 +116,8 @@ def _mean_and_error(setting: Setting, key: str) -> str:
     if key not in setting.mean:
         return "—"
     error = f" ± {number(setting.se[key], 2)}" if key in setting.se else ""
-    return number(setting.mean[key]) + error
+    fewer = f" (of {setting.count(key)})" if setting.count(key) < setting.n else ""
+    return number(setting.mean[key]) + error + fewer
 
 
 def _link(view: SweepView, points: Iterable[Point]) -> Cell:

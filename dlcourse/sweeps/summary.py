@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.records import PointState, SweepState
-from dlcourse.sweeps.conclusions import Selection, describe_choice, setting_words
+from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, setting_words
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import FINISHED
 from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
@@ -161,9 +161,16 @@ def conclusion(state: SweepState) -> list[str]:
 def _least_expected(state: SweepState) -> list[str]:
     if state.resample["task"] == "estimation" or len(state.points) < 2:
         return []
-    least = min(state.resample["points"], key=lambda row: row["expected"])
-    overrides = next(point.overrides for point in state.points if point.id == least["id"])
-    return [f"least expected error (bias² + variance + noise): {setting_words(overrides)}  ({least['expected']:.4g})"]
+    expected = {row["id"]: row["expected"] for row in state.resample["points"]}
+    found = []
+    for setting in candidates(state.points):  # other initial weights or splits are no other setting
+        values = [expected[point.id] for point in setting.points if expected.get(point.id) is not None]
+        if values:
+            found.append((sum(values) / len(values), setting_words(setting.overrides)))
+    if len(found) < 2:
+        return []
+    value, words = min(found, key=lambda pair: pair[0])
+    return [f"least expected error (bias² + variance + noise): {words}  ({value:.4g})"]
 
 
 def failures(points: Sequence[PointState]) -> list[str]:

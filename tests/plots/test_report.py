@@ -188,6 +188,20 @@ def test_folds_have_means_standard_errors_and_every_point(tmp_path: Path) -> Non
     assert len(page.values("href")) == 40
 
 
+def test_means_of_fewer_repetitions_say_of_how_many(tmp_path: Path) -> None:
+    """As where a metric is no number in some folds."""
+    path = fold_sweep(tmp_path)
+    state = json.loads((path / "sweep.json").read_text())
+    for group in state["groups"]:
+        group["n"]["val.mse"] = 3
+    (path / "sweep.json").write_text(json.dumps(state))
+    text = Page(plots.report(path)).text
+    assert re.search(r"Best by validation mean squared error: \S+ \S+ \([\d.]+ ± [\d.e-]+, mean of 3 of 5\)", text), (
+        text
+    )
+    assert re.search(r"1e-6 0.001798 ± 0 0.00\d+ ± [\d.e-]+ \(of 3\)", text)
+
+
 def test_resamples_have_a_table_of_their_own(tmp_path: Path) -> None:
     page = Page(plots.report(resample_sweep(tmp_path / "curves", degrees=(1, 3), fits=20)))
     assert "Over 20 training sets drawn anew degree bias² variance noise their sum measured error fits 1" in page.text

@@ -149,7 +149,8 @@ class ErrorCurve(Plot):
 
     def _caption(self, view: SweepView, axis: Axis, best: Setting | None, simplest: Setting | None) -> str:
         caption = f"Each split's {view.metric_name(view.shown_metric)} against {axis_name(axis.path)}"
-        repeats = max((setting.n for setting in view.settings), default=1)
+        key = f"{view.select[1]}.{view.shown_metric}"
+        repeats = max((setting.count(key) for setting in view.settings), default=1)
         if repeats > 1:
             caption += f", means over {repeats} repetitions with bars of one standard error"
         if simplest is not None:
