@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dlcourse import cli
-from dlcourse.experiment.session import Session
+from dlcourse.experiment.training_run import Run
 from dlcourse.streams import show
 from dlcourse.training import log
 from tests.experiment.samples import LINE, only_run
@@ -86,10 +86,10 @@ def test_a_log_that_fails_after_the_results_are_written_leaves_them(tmp_path: Pa
 
 
 def test_an_error_after_the_results_are_written_leaves_them(tmp_path: Path, monkeypatch, capsys) -> None:
-    def fail(self: Session, said: str) -> None:
+    def fail(self: Run, said: str) -> None:
         raise RuntimeError("odd")
 
-    monkeypatch.setattr(Session, "_report", fail)
+    monkeypatch.setattr(Run, "_report", fail)
     assert cli.main(command(tmp_path)) == 1
     assert status(tmp_path) == "done"
 

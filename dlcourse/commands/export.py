@@ -16,9 +16,8 @@ def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from dlcourse.experiment import load_run
-    from dlcourse.experiment.exporting import export
 
     trained = load_run(args.run, args.device, args.checkpoint)
-    names = export(trained, Path(args.to))
+    names = trained.export(Path(args.to))
     print(f"{args.to}: {len(names)} arrays of step {trained.source.state['step']}: {', '.join(names)}")
     return 0

@@ -31,12 +31,10 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from dlcourse.experiment import load_run
-    from dlcourse.experiment.format_predictions import answers
+    from dlcourse.experiment.predictions import answers, continue_text
 
     trained = load_run(args.run, args.device, args.checkpoint)
     if trained.inputs.tokens:
-        from dlcourse.experiment.sampling import continue_text
-
         print(args.input + continue_text(trained, args.input, args.length, args.temperature, args.seed))
         return 0
     x = trained.inputs.read(args.input)

@@ -34,7 +34,7 @@ def _model(config: dict) -> str:
     from dlcourse.backend import precision, random
     from dlcourse.data import Loader, prepare
     from dlcourse.errors import UserError
-    from dlcourse.experiment.pieces import build_model
+    from dlcourse.experiment.experiment import build_model
     from dlcourse.nn.summary import summarize
 
     with backend.use("cpu") as cpu:

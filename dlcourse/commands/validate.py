@@ -62,14 +62,10 @@ def _check_data(config: Any) -> int | None:
     if not _quick(config.data["data"]):
         return None
     from dlcourse import backend
-    from dlcourse.errors import ConfigError
-    from dlcourse.experiment.pieces import assemble
+    from dlcourse.experiment import Experiment
 
     with backend.use("cpu") as cpu:
-        try:
-            return assemble(config.data, cpu).total_steps
-        except ConfigError as error:
-            raise config.locate(error) from error
+        return Experiment.from_config(config, cpu).total_steps
 
 
 def _quick(section: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from dlcourse import registry
 from dlcourse.config.check import Finding
 from dlcourse.config.reader import Path
 
-__all__ = ["cross_check", "metric_facts", "metric_labels"]
+__all__ = ["choosing_metric", "cross_check", "metric_facts", "metric_labels"]
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
@@ -119,6 +119,13 @@ def metric_facts(label: str) -> dict[str, Any]:
         "unit": getattr(metric, "unit", ""),
         "higher_is_better": bool(getattr(metric, "higher_is_better", False)),
     }
+
+
+def choosing_metric(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metric and split by which the best weights of a run and the best point of a sweep are chosen: those of
+    ``train.best``, else what early stopping watches, else the first metric on the validation split."""
+    first = {"metric": next(iter(metric_labels(config["metrics"])), "loss"), "split": "val"}
+    return config["train"]["best"] or config["train"]["early_stopping"] or first
 
 
 def _settings(spec: Mapping[str, Any]) -> str:

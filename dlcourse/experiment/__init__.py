@@ -5,8 +5,8 @@ fitted = fit(config)                        # in memory, for resampling
 trained = load_run(result.folder)           # to evaluate and to predict
 """
 
-from dlcourse.experiment.fitting import Fit, fit
-from dlcourse.experiment.running import Result, run
+from dlcourse.experiment.experiment import Experiment, Result, fit
+from dlcourse.experiment.runner import Options, resume_run, run
 from dlcourse.experiment.trained import TrainedModel, evaluate_run, load_run
 
-__all__ = ["Fit", "Result", "TrainedModel", "evaluate_run", "fit", "load_run", "run"]
+__all__ = ["Experiment", "Options", "Result", "TrainedModel", "evaluate_run", "fit", "load_run", "resume_run", "run"]

@@ -14,7 +14,7 @@ from dlcourse.backend import Backend, tracing
 from dlcourse.backend.kernels.linear import product
 from dlcourse.config import Config
 from dlcourse.errors import UserError
-from dlcourse.experiment.pieces import assemble
+from dlcourse.experiment.experiment import Experiment
 from dlcourse.nn.summary import summarize
 from dlcourse.training.profile import Profile
 from dlcourse.training.trainer import Trainer
@@ -62,10 +62,10 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
     Raises:
         UserError: the config is solved in closed form.
     """
-    pieces = assemble(config.data, device)
-    if pieces.closed_form:
+    experiment = Experiment.from_config(config, device)
+    if experiment.closed_form:
         raise UserError("a closed form takes one step, and no second one like it: there is nothing to time")
-    step, loader, model = pieces.train_step(), pieces.loader, pieces.model
+    step, loader, model = experiment.train_step(), experiment.loader, experiment.model
     model.train()
     x, _ = loader.batch(0)
     with no_grad():
@@ -89,10 +89,10 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
     return StepTiming(
         (statistics.median(whole), min(whole), max(whole)),
         sum(fetching) / sum(whole),
-        _parts(pieces, step, loader, max(1, round(seconds / 2 / (statistics.median(whole) / 1e3)))),
+        _parts(experiment, step, loader, max(1, round(seconds / 2 / (statistics.median(whole) / 1e3)))),
         len(x),
         BACKWARD_COST * len(x) * flops / 1e9,
-        _gemm_rate(device, pieces.dtype),
+        _gemm_rate(device, experiment.dtype),
         spent,
         steps,
     )
@@ -115,10 +115,10 @@ class _FetchClock:
         self.seconds += time.perf_counter() - self._began
 
 
-def _parts(pieces: Any, step: Any, loader: Any, count: int) -> dict[str, float]:
+def _parts(experiment: Experiment, step: Any, loader: Any, count: int) -> dict[str, float]:
     """Milliseconds a step by phase, by the same means as ``--profile``."""
     profile = Profile()
-    Trainer(pieces.model, step, loader, step.step + count, [profile]).run()
+    Trainer(experiment.model, step, loader, step.step + count, [profile]).run()
     return {phase: 1e3 * spent / count for phase, spent in profile.seconds.items() if spent}
 
 

@@ -1,29 +1,51 @@
-"""Checks between components of a config that are each right by themselves."""
+"""Checks between components of a config, its data and its model that are each right by themselves."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from dlcourse import nn, registry
-from dlcourse.autograd import Tensor, no_grad
+from dlcourse.autograd import Parameter, Tensor, no_grad
 from dlcourse.config.reader import dotted
 from dlcourse.config.rules import task_mismatches
 from dlcourse.data import Data
-from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.models.base import Model
+from dlcourse.nn.summary import summarize
+from dlcourse.training.step import part_size
 
 
-def mismatches(config: Mapping[str, Any], data: Data, model: Any, metrics: Mapping[str, Any]) -> list[Problem]:
-    """Loss, model, optimizer and metrics that are not for data like these, or not for each other.
+def check_compatible(
+    config: Mapping[str, Any],
+    data: Data,
+    model: Any,
+    metrics: Mapping[str, Any],
+    total_steps: int,
+    one_sample: Callable[[], Any],
+) -> None:
+    """Find before training what would else be found after it: what a config asks of data that are not like that.
 
     Args:
         config: resolved.
         metrics: by label; ``loss`` may be among them.
+        total_steps: the length of the training.
+        one_sample: gives a training sample as the model takes it, (1, ...); called where it matters.
+    Raises:
+        ConfigError: all problems at once.
     """
-    problems = [Problem(dotted(found.path), found.message) for found in task_mismatches(config, data.task)]
-    problems += _inputs(config["model"]["name"], data, model) if not problems else []
+    train, optimizer = config["train"], registry.lookup("optimizer", config["optimizer"]["name"])
+    problems = [*_watched(train, data), *_refusals(config["optimizer"], total_steps)]
+    mismatches = [Problem(dotted(found.path), found.message) for found in task_mismatches(config, data.task)]
     # What cannot be fitted at all needs no second message about how.
-    return problems or [*_solvable(config, model), *_classes(data, metrics)]
+    mismatches = mismatches or [*_inputs(config["model"]["name"], data, model)]
+    problems += mismatches or [*_solvable(config, optimizer, model), *_classes(data, metrics)]
+    if not problems and not optimizer.closed_form:
+        problems += _lone_values(model, train, len(data.splits["train"]), one_sample)
+    if problems:
+        raise ConfigError(problems)
 
 
 def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: Callable[[], Any]) -> None:
@@ -54,6 +76,58 @@ def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: 
         )
 
 
+def check_range(data: Data, dtype: np.dtype) -> None:
+    """Raise DataError where a number is more than the type that the model computes in can hold: it would be infinite.
+
+    Args:
+        dtype: that type.
+    """
+    if dtype == np.float64:
+        return
+    largest = float(np.finfo(np.float16 if dtype == np.float16 else np.float32).max)
+    inputs, target = data.dataset.feature_names, (data.dataset.target_name,)
+    for split, subset in data.splits.items():
+        for array, names, normalizer in ((subset.x, inputs, data.normalizer), (subset.y, target, None)):
+            if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+                continue
+            ends = np.stack([array.min(axis=0), array.max(axis=0)])
+            scaled = np.abs(ends if normalizer is None else normalizer.apply(ends))
+            if not (scaled > largest).any():
+                continue
+            end, column = np.unravel_index(int(scaled.argmax()), scaled.shape)
+            name = names[column] if column < len(names) else names[0]
+            mend = "" if normalizer is None else " or data.normalize: standardize"
+            raise DataError(
+                f"{name!r} is {ends[end, column]:g} in the {split} split, and {dtype} holds at most {largest:.4g}; "
+                f"precision: float64{mend} may help"
+            )
+
+
+def _watched(train: Mapping[str, Any], data: Data) -> Iterator[Problem]:
+    for section in ("early_stopping", "best"):
+        watched = train[section]
+        if watched is not None and watched["split"] not in data.splits:
+            known = ", ".join(data.splits)
+            yield Problem(f"train.{section}.split", f"there is no {watched['split']} split, only: {known}")
+
+
+def _refusals(spec: Mapping[str, Any], total_steps: int) -> Iterator[Problem]:
+    """What the constructors of optimizer and schedule refuse, tried with one parameter."""
+    own = {key: value for key, value in spec.items() if key != "schedule"}
+    tried: list[tuple[str, str, Mapping[str, Any], dict[str, Any]]] = [
+        ("optimizer", "optimizer", own, {"params": [Parameter(np.zeros(1, "float32"))]})
+    ]
+    if spec.get("schedule") is not None:
+        tried.append(("optimizer.schedule", "schedule", spec["schedule"], {"total_steps": total_steps}))
+    for path, kind, each, supplied in tried:
+        try:
+            registry.build(kind, each, **supplied)
+        except ConfigError as error:
+            yield from error.problems
+        except (UserError, ValueError) as error:
+            yield Problem(path, str(error))
+
+
 def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:
     told = getattr(model, "takes_tokens", None)
     if told and not data.dataset.tokens:
@@ -74,8 +148,7 @@ def _classes(data: Data, metrics: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"metrics.{i}", str(error))
 
 
-def _solvable(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:
-    optimizer = registry.lookup("optimizer", config["optimizer"]["name"])
+def _solvable(config: Mapping[str, Any], optimizer: Any, model: Any) -> Iterator[Problem]:
     name, named = config["optimizer"]["name"], config["model"]["name"]
     if not optimizer.closed_form:
         if next(iter(model.parameters()), None) is None:
@@ -85,3 +158,50 @@ def _solvable(config: Mapping[str, Any], model: Any) -> Iterator[Problem]:
             )
     elif getattr(type(model), optimizer.hook) is getattr(Model, optimizer.hook):
         yield Problem("optimizer.name", f"{name} cannot fit the model {named}, which {optimizer.otherwise}")
+
+
+def _lone_values(
+    model: Any, train: Mapping[str, Any], samples: int, one_sample: Callable[[], Any]
+) -> Iterator[Problem]:
+    """A batch norm that gets one value a channel in a step of the training: one value has no variance."""
+    if not any(isinstance(module, nn.BatchNorm) for module in model.modules()):
+        return
+    found = next((each for each in _batches(train, samples) if _smallest_part(each, train["accumulate"]) == 1), None)
+    if found is None:
+        return
+    rows = summarize(model, one_sample()).rows
+    norms = {name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm)}
+    alone = [row.name for row in rows if row.name in norms and row.out_shape and math.prod(row.out_shape[:-1]) == 1]
+    if alone:
+        yield Problem("train.batch_size", _lone_value_message(alone[0], train, samples, found))
+
+
+def _batches(train: Mapping[str, Any], samples: int) -> Iterator[int]:
+    """The sizes of the batches that the training sees."""
+    size = samples if train["batch_size"] == "full" else min(train["batch_size"], samples)
+    yield size
+    full, rest = divmod(samples, size)
+    seen = train["steps"] is None or train["steps"] > full
+    if rest and seen and not train["drop_last"]:
+        yield rest
+
+
+def _smallest_part(batch: int, accumulate: int) -> int:
+    size = part_size(batch, accumulate)
+    return batch % size or size
+
+
+def _lone_value_message(layer: str, train: Mapping[str, Any], samples: int, batch: int) -> str:
+    size, accumulate = train["batch_size"], train["accumulate"]
+    why = f"batch norm ({layer}) has no variance of one value"
+    if accumulate > 1 and batch > 1:
+        return (
+            f"train.accumulate: {accumulate} leaves a part of one sample of a batch of {batch}, and {why}; "
+            "take another batch_size or accumulate"
+        )
+    if batch == size or batch == samples:
+        return f"a batch of one sample, and {why}; take a larger batch_size, or a model without batch norm"
+    return (
+        f"{samples} training samples in batches of {size} leave a last batch of one sample, and {why}; leave that "
+        f"batch out by train.drop_last: true, or take another batch_size"
+    )

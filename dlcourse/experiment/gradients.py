@@ -11,7 +11,7 @@ from dlcourse.autograd.check import one_sided, outside
 from dlcourse.backend import random
 from dlcourse.config import Config
 from dlcourse.errors import UserError
-from dlcourse.experiment.pieces import assemble
+from dlcourse.experiment.experiment import Experiment
 
 STEPS = (1e-5, 1e-6)
 """Of the differences; the better of the two counts, as a wrong gradient agrees with neither."""
@@ -62,14 +62,14 @@ def check_gradients(
     """
     if config.data["loss"] is None:
         raise UserError("no gradient to check: this config is solved in closed form and names no loss; try loss=...")
-    pieces = assemble(config.apply_overrides({"precision": "float64"}).data, device)
-    model, (x, y) = pieces.model.train(), pieces.loader.batch(0)
+    experiment = Experiment.from_config(config.apply_overrides({"precision": "float64"}), device)
+    model, (x, y) = experiment.model.train(), experiment.loader.batch(0)
     x, y = x[:samples], y[:samples]
     rng = random.generator(config.data["seed"], "gradient check")
 
     def loss() -> Tensor:
         random.begin_step(0)
-        return pieces.loss(model(Tensor(x)), y)
+        return experiment.loss(model(Tensor(x)), y)
 
     parameters = dict(model.named_parameters())
     point = _Point(parameters, loss, device, rng, tolerance)

@@ -1,7 +1,6 @@
 """Two quick checks of an experiment: overfit one batch, and a smoke test of every part."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,12 @@ import numpy as np
 from dlcourse import backend, nn
 from dlcourse.config import Config
 from dlcourse.errors import UserError
-from dlcourse.experiment.pieces import Pieces, assemble
+from dlcourse.experiment.experiment import Experiment, Result
 from dlcourse.training.callback import Callback, Every
-from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.history import History
 from dlcourse.training.log import Log
 from dlcourse.training.progress import Progress
-from dlcourse.training.trainer import Trainer
 
 OVERFIT_STEPS = 1000
 _NO_REGULARISATION = {
@@ -34,23 +31,13 @@ _NO_REGULARISATION = {
 }
 
 
-def one_batch(config: Config) -> Config:
+def one_step(config: Config) -> Config:
     """The config of a run of a single step, evaluated at its end only: nothing to choose from, nothing to stop by."""
     step = {"train.epochs": None, "train.steps": 1, "train.eval_every": 0}
     return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None})
 
 
-@dataclass
-class Overfit:
-    """How learning one batch by heart went."""
-
-    memorized: bool
-    model: Any
-    metrics: dict[str, dict[str, float]]
-    history: list[dict[str, Any]]
-
-
-def overfit(config: Config, device: backend.Backend, log: Log) -> Overfit:
+def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     """Learn the first training batch by heart: always that batch, judged on it too, nothing dropped, nothing penalized.
 
     Memorized means: every label right and the loss down to a tenth of the first, or 99 percent of the targets' variance
@@ -64,18 +51,17 @@ def overfit(config: Config, device: backend.Backend, log: Log) -> Overfit:
     overrides = {
         f"{section}.{key}": value for (section, key), value in _NO_REGULARISATION.items() if key in config.data[section]
     }
-    pieces = assemble(config.apply_overrides(overrides).data, device)
-    if pieces.data.task == "estimation":
+    experiment = Experiment.from_config(config.apply_overrides(overrides), device)
+    if experiment.data.task == "estimation":
         raise UserError("nothing to memorize: these data are samples for an estimator")
-    for module in pieces.model.modules():
+    for module in experiment.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    batch = _OneBatch(*pieces.loader.batch(0))
-    history = History(None, pieces.train["log_every"])
-    goal = _Memorized(pieces, batch, history)
-    steps = 1 if pieces.closed_form else OVERFIT_STEPS
-    callbacks = [DivergenceGuard(pieces.train["log_every"]), history, goal, Progress(history, log.quiet)]
-    trainer = Trainer(pieces.model, pieces.train_step(), batch, steps, callbacks)
+    batch = _OneBatch(*experiment.loader.batch(0))
+    history = History(None, experiment.train["log_every"])
+    goal = _Memorized(experiment, batch, history)
+    steps = 1 if experiment.closed_form else OVERFIT_STEPS
+    trainer = experiment.trainer([history, goal, Progress(history, log.quiet)], batch, steps)
     trainer.run()
     goal.judge(trainer)
     said = f"the first batch ({batch.samples} samples): loss {goal.loss:.4g} after {trainer.step} steps, {goal.said}"
@@ -83,9 +69,8 @@ def overfit(config: Config, device: backend.Backend, log: Log) -> Overfit:
         log(f"memorized {said}")
     else:
         log(f"did not memorize {said}; the model may be too small for that, the lr wrong, or the code")
-    metrics = evaluate(pieces.model, batch, pieces.metrics)
-    pieces.model.eval()
-    return Overfit(goal.reached, pieces.model, {"train": metrics, "val": metrics}, history.events)
+    metrics = evaluate(experiment.model, batch, experiment.metrics)
+    return Result({"train": metrics, "val": metrics}, experiment.model.eval(), history=history.events)
 
 
 class _OneBatch:
@@ -106,9 +91,9 @@ class _OneBatch:
 class _Memorized(Callback):
     """Stops training once the batch is known by heart; looks at log points."""
 
-    def __init__(self, pieces: Pieces, batch: _OneBatch, history: History):
-        self.pieces, self.batch, self.history = pieces, batch, history
-        self.due = Every(pieces.train["log_every"])
+    def __init__(self, experiment: Experiment, batch: _OneBatch, history: History):
+        self.experiment, self.batch, self.history = experiment, batch, history
+        self.due = Every(experiment.train["log_every"])
         self.reached, self.said, self.loss = False, "", float("nan")
 
     def after_step(self, trainer: Any) -> None:
@@ -120,10 +105,10 @@ class _Memorized(Callback):
         """Compare the outputs, in evaluation mode, with the targets of the batch."""
         _, output, y = (backend.to_host(array) for array in next(iter(outputs(trainer.model, self.batch))))
         self.loss = trainer.loss.item()
-        if self.pieces.data.task == "classification":
+        if self.experiment.data.task == "classification":
             right = int((output.argmax(axis=-1) == y).sum())
             self.said = f"{right} of {y.size} labels right"
-            small = self.pieces.closed_form or self.loss <= 0.1 * self.history.events[0]["loss"]
+            small = self.experiment.closed_form or self.loss <= 0.1 * self.history.events[0]["loss"]
             self.reached = right == y.size and small
         else:
             error = np.mean((output[:, : y.shape[1]] - y) ** 2)

@@ -1,5 +1,6 @@
-"""A run that is there: its model, to evaluate on any data and to ask for predictions."""
+"""Load the model of a run: evaluate it on any data, ask it for predictions, export its weights."""
 
+import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse import backend, registry
+from dlcourse import backend, registry, serialize
 from dlcourse.backend import precision
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
@@ -28,19 +29,17 @@ from dlcourse.errors import (
     UserError,
 )
 from dlcourse.experiment.components import code_of
+from dlcourse.experiment.experiment import EVALUATION_BATCH, build_metrics, metric_units, predict
 from dlcourse.experiment.identity import check_config, check_data
-from dlcourse.experiment.pieces import build_metrics
-from dlcourse.text import metric_unit
+from dlcourse.training.atomic import write_output
 from dlcourse.training.checkpoints import file_format
 from dlcourse.training.checkpoints.content import load_evaluated
 from dlcourse.training.checkpoints.file_format import Checkpoint
 from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
 from dlcourse.training.environment import started_in
-from dlcourse.training.evaluation import evaluate, outputs
+from dlcourse.training.evaluation import evaluate
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.input_spec import InputSpec
-
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class TrainedModel:
         """The model's floating-point type."""
         return precision.dtype(self.config.data["precision"])
 
-    def loader(self, subset: Split, batch_size: int = BATCH) -> Loader:
+    def loader(self, subset: Split, batch_size: int = EVALUATION_BATCH) -> Loader:
         """Raw samples, normalized as the model wants them."""
         return Loader(subset, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False)
 
@@ -84,14 +83,46 @@ class TrainedModel:
             x = self.inputs.checked(np.asarray(x))
             if (note := self.inputs.other_scale(x)) is not None:
                 warnings.warn(note, stacklevel=2)
-        with backend.use(self.backend), np.errstate(over="ignore", invalid="ignore"):
-            loader = self.loader(Split(x, np.zeros((len(x), 1)), np.arange(len(x))))
-            found = np.concatenate([backend.to_host(output) for _, output, _ in outputs(self.model, loader)])
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = predict(self.model, x, self.normalizer, self.backend, self.dtype)
         lost = np.isnan(found) if self.inputs.task == "classification" else ~np.isfinite(found)
         if lost.any():
             row = int(lost.reshape(len(found), -1).any(axis=1).argmax())
             raise UserError(f"input {row + 1}: the model's answer is no finite number: too large for {self.dtype}?")
         return found
+
+    def export(self, path: Path) -> list[str]:
+        """Write parameters and buffers, the normalizer's ``normalizer.shift`` and ``normalizer.scale``, and the config.
+
+        The config is YAML text under the key ``config``, in the file's metadata (safetensors) or as an array of text
+        (npz, readable without pickle); ``inputs``, JSON, says what the features and classes are.
+
+        Returns:
+            The names of the arrays.
+        Raises:
+            UserError: the file's name ends otherwise, its folder is not there, or it is a file that a run needs.
+            DlcourseError: it cannot be written.
+        """
+        if not path.suffix:
+            raise UserError(f"--to {path}: expected a name that ends in .safetensors or .npz")
+        serialize.file_format(path)
+        if not path.parent.is_dir():
+            raise UserError(f"--to {path}: there is no folder {path.parent}")
+        if _is_a_runs_own(path):
+            raise UserError(
+                f"--to {path}: is a file of a run, which the weights alone would destroy; take another name"
+            )
+        arrays = self.model.state_dict()
+        arrays.update({f"normalizer.{name}": array for name, array in self.normalizer.state_dict().items()})
+        texts = {"config": self.config.dump(), "inputs": json.dumps(self.inputs.to_json())}
+        write_output(path, serialize.encode(path, arrays, texts))
+        return list(arrays)
+
+
+def _is_a_runs_own(path: Path) -> bool:
+    """Whether the path is a checkpoint of a run, or its predictions."""
+    folder = path.resolve().parent
+    return (folder / "latest.json").exists() or (path.name == "predictions.npz" and (folder / "config.yaml").exists())
 
 
 def load_run(path: str | os.PathLike, device: str | None = None, which: str | None = None) -> TrainedModel:
@@ -217,7 +248,7 @@ def units(trained: TrainedModel) -> dict[str, str]:
     """The unit of each of the run's metrics."""
     with code_of(trained.folder, _said_already):
         metrics = _metrics(trained.config)
-    return {label: metric_unit(metric.unit, trained.inputs.target_unit) for label, metric in metrics.items()}
+    return metric_units(metrics, trained.inputs.target_unit)
 
 
 def _said_already(text: str) -> None:

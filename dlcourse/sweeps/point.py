@@ -13,7 +13,7 @@ import numpy as np
 
 from dlcourse.config import Config, from_mapping
 from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError
-from dlcourse.experiment import fit, run
+from dlcourse.experiment import Options, fit, resume_run, run
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, free_place, write_arrays
 from dlcourse.training.atomic import finite
@@ -22,7 +22,7 @@ from dlcourse.training.folder import RunFolder
 WAIT_SECONDS = 600.0  # for a process that finishes a long step before it sees that its sweep is gone
 _POLL_SECONDS = 0.2
 
-Start = Literal["new", "go on", "keep"]
+Start = Literal["run", "resume", "skip"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Task:
     config: Config
     folder: str
     device: str | None = None
-    start: Start = "new"
+    start: Start = "run"
     resampling: Resampling | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _run(task: Task) -> None:
         except BusyError:
             if time.monotonic() > deadline or not RunFolder(task.folder).config.is_file():
                 raise
-        start = "go on"
+        start = "resume"
         if not told:
             print(f"dlcourse: note: {task.folder}: another process is still running there; waiting", file=sys.stderr)
             told = True
@@ -128,14 +128,14 @@ def _run(task: Task) -> None:
 
 
 def _run_once(task: Task, start: Start) -> None:
-    if start == "keep":
+    if start == "skip":
         result = RunFolder(task.folder).read_result()
         if result.get("status") == "diverged":
             raise DivergenceError(result.get("error") or "diverged")
         return
-    if start == "go on":
+    if start == "resume":
         try:
-            run(resume=task.folder, device=task.device, quiet=True, plots=False)
+            resume_run(task.folder, options=Options(task.device, quiet=True, plots=False))
             return
         except CheckpointError:
             # Nothing in it can be gone on from; what is there is kept beside the new attempt.

@@ -19,7 +19,7 @@ MAX_INPUTS = 200
 """At how many inputs the predictions of each fit are kept."""
 
 Fit = Callable[[Mapping[str, Any]], Any]
-"""``experiment.fit``: a resolved config to an object with ``model``, ``data``, ``estimates`` and ``predict``."""
+"""``experiment.fit``: a resolved config to an object with ``model``, ``estimates`` and ``experiment``."""
 
 
 def seeds(seed: int, count: int) -> list[int]:
@@ -71,11 +71,11 @@ def curves(
     outputs, targets = [], []
     curve = noise = None
     for seed, fitted in _fits(config, data_seeds, fit):
-        dataset = fitted.data.dataset
+        dataset = fitted.experiment.data.dataset
         if curve is None:
             curve, noise = np.asarray(dataset.curve(x), dtype=float), float(dataset.noise)
         # A model of a whole distribution puts out more than the mean; the mean comes first.
-        outputs.append(np.asarray(fitted.predict(x), dtype=float)[:, : curve.shape[1]])
+        outputs.append(np.asarray(fitted.experiment.predict(x), dtype=float)[:, : curve.shape[1]])
         targets.append(curve + noise * generator(seed, "sweep resample targets").standard_normal(curve.shape))
     found = decompose(np.stack(outputs), curve, noise, np.stack(targets))
     record = asdict(found)
@@ -91,7 +91,7 @@ def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -
         bias, variance and mse by the formulas, or is None where the model knows none.
     """
     fits = [fitted for _, fitted in _fits(config, data_seeds, fit)]
-    model, data = fits[0].model, fits[0].data
+    model, data = fits[0].model, fits[0].experiment.data
     truth = data.dataset.true_parameters
     targets = getattr(model, "estimated", {name: name for name in fits[0].estimates})
     theory = model.theory(truth, len(data.splits["train"])) if hasattr(model, "theory") else {}

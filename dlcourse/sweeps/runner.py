@@ -15,7 +15,7 @@ from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError, named
-from dlcourse.experiment.running import ConfigSource, on_device
+from dlcourse.experiment.runner import ConfigSource, on_device
 from dlcourse.records import PointState, SweepState
 from dlcourse.signals import handle_termination
 from dlcourse.streams import show
@@ -169,7 +169,7 @@ def _solve_together(folder: SweepFolder, state: SweepState, points: Sequence[Poi
     todo = [
         (point, recorded)
         for point, recorded in zip(points, state.points, strict=True)
-        if (start := next_action(folder, state, recorded)) is not None and start[1] == "new"
+        if (start := next_action(folder, state, recorded)) is not None and start[1] == "run"
     ]
     outcomes = stacked.solve([point.config.data for point, _ in todo])
     for (_, recorded), outcome in zip(todo, outcomes, strict=True):

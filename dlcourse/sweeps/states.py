@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlcourse.config import Config, metric_facts, metric_labels, resolve
+from dlcourse.config import Config, choosing_metric, metric_facts, metric_labels, resolve
 from dlcourse.data import prepare
 from dlcourse.data.fingerprint import differences as differing
 from dlcourse.data.fingerprint import fingerprint
@@ -49,10 +49,8 @@ def new_state(config: Config, points: Sequence[Point]) -> SweepState:
 
 
 def selection_of(config: Config) -> Selection:
-    """By what the best point is chosen: ``train.best``, else what early stopping watches, else the first metric on the
-    validation split."""
-    train = config.data["train"]
-    watched = train["best"] or train["early_stopping"] or {"metric": _labels(config)[0], "split": "val"}
+    """By what the best point is chosen."""
+    watched = choosing_metric(config.data)
     return Selection(watched["metric"], watched["split"], metric_facts(watched["metric"])["higher_is_better"])
 
 
@@ -124,13 +122,13 @@ def next_action(folder: SweepFolder, state: SweepState, point: PointState) -> tu
         return None
     if made and made[-1].is_dir():
         if not any(made[-1].iterdir()):
-            return made[-1], "new"
+            return made[-1], "run"
         status = _status(made[-1])
         if status in FINISHED:
-            return made[-1], "keep"
+            return made[-1], "skip"
         if status != "failed" and RunFolder(made[-1]).config.is_file():
-            return made[-1], "go on"
-    return free_place(folder.points / point.id), "new"
+            return made[-1], "resume"
+    return free_place(folder.points / point.id), "run"
 
 
 def _lost(folder: SweepFolder, point: PointState) -> bool:

@@ -43,7 +43,7 @@ def killed_at(monkeypatch, config: dict, out: Path, *steps: int) -> Path:
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainStep, "__call__", step)
-        patch.setattr("dlcourse.experiment.session.Session._fail", nothing)
+        patch.setattr("dlcourse.experiment.training_run.Run._fail", nothing)
         path = None
         for limit[0] in steps:
             with pytest.raises(Killed):
@@ -118,8 +118,8 @@ def test_killed_after_the_last_step_only_the_end_is_done_again(tmp_path: Path, m
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("dlcourse.experiment.session.write_predictions", dies)
-        patch.setattr("dlcourse.experiment.session.Session._fail", lambda *_: None)
+        patch.setattr("dlcourse.experiment.training_run.write_predictions", dies)
+        patch.setattr("dlcourse.experiment.training_run.Run._fail", lambda *_: None)
         with pytest.raises(Killed):
             go(NET, tmp_path / "broken")
     (broken,) = (tmp_path / "broken/net").iterdir()
@@ -130,9 +130,9 @@ def test_killed_after_the_last_step_only_the_end_is_done_again(tmp_path: Path, m
 
 def test_a_closed_form_goes_on_too(tmp_path: Path, monkeypatch) -> None:
     whole = go(LINE, tmp_path / "whole").folder
-    monkeypatch.setattr("dlcourse.experiment.session.Session._fail", lambda *_: None)
+    monkeypatch.setattr("dlcourse.experiment.training_run.Run._fail", lambda *_: None)
     with monkeypatch.context() as patch:
-        patch.setattr("dlcourse.experiment.session.write_predictions", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr("dlcourse.experiment.training_run.write_predictions", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             go(LINE, tmp_path / "broken")
     (broken,) = (tmp_path / "broken/line").iterdir()
@@ -231,14 +231,14 @@ def test_the_config_may_be_named_again_if_it_is_the_same(tmp_path: Path, monkeyp
 def test_a_run_of_an_earlier_version_whose_config_knew_fewer_keys_goes_on(tmp_path: Path, monkeypatch) -> None:
     config = changed(NET, train={"checkpoint_every": 10})
     whole = go(config, tmp_path / "whole").folder
-    from dlcourse.experiment import session
+    from dlcourse.experiment import training_run
 
     with monkeypatch.context() as patch:  # the version that did not know data.augment yet
 
         def fewer(data: dict) -> str:
             return config_hash({**data, "data": {k: v for k, v in data["data"].items() if k != "augment"}})
 
-        patch.setattr(session, "config_hash", fewer)
+        patch.setattr(training_run, "config_hash", fewer)
         broken = killed_at(monkeypatch, config, tmp_path / "broken", 30)
     file = broken / "config.yaml"
     file.write_text(file.read_text().replace("  augment: null\n", ""))

@@ -263,12 +263,12 @@ def test_out_of_memory_in_a_closed_form_says_what_makes_it_smaller(tmp_path: Pat
 
 
 def test_out_of_memory_after_the_one_step_of_a_closed_form(tmp_path: Path, monkeypatch) -> None:
-    from dlcourse.experiment import session
+    from dlcourse.experiment import experiment
 
     def too_large(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(session, "evaluate", too_large)
+    monkeypatch.setattr(experiment, "evaluate", too_large)
     with pytest.raises(OutOfMemoryError, match="^out of memory after 1 step with batches of "):
         go(LINE, tmp_path)
 

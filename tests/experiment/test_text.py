@@ -8,7 +8,7 @@ import pytest
 from dlcourse.cli import main
 from dlcourse.errors import UserError
 from dlcourse.experiment import evaluate_run, load_run, run
-from dlcourse.experiment.sampling import continue_text
+from dlcourse.experiment.predictions import continue_text
 
 from .samples import LINE
 
@@ -88,17 +88,18 @@ def test_resuming_a_text_ends_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     assert rest.metrics == whole.metrics
 
 
-def test_a_batch_of_text_is_memorized(tmp_path: Path) -> None:
+def test_a_batch_of_text_is_memorized(tmp_path: Path, capsys) -> None:
     from dlcourse import backend, config
-    from dlcourse.experiment.sanity_checks import overfit
+    from dlcourse.experiment.sanity_checks import overfit_batch
     from dlcourse.training.log import Log
 
     (tmp_path / "noise.txt").write_text("".join(np.random.default_rng(0).choice(list("abcdefgh"), 400)))
     given = verses(tmp_path, "gpt", batch_size=1)
     given["data"] |= {"path": str(tmp_path / "noise.txt"), "context": 12}
     with backend.use("cpu") as cpu:
-        found = overfit(config.resolve(config.from_mapping(given)), cpu, Log(None, quiet=True))
-    assert found.memorized and found.metrics["train"]["accuracy"] == 1
+        found = overfit_batch(config.resolve(config.from_mapping(given)), cpu, Log(None, quiet=False))
+    assert "\nmemorized the first batch" in "\n" + capsys.readouterr().out
+    assert found.metrics["train"]["accuracy"] == 1
 
 
 def test_a_small_convolutional_net_learns_made_up_images(tmp_path: Path) -> None:

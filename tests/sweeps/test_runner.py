@@ -175,7 +175,7 @@ def test_resume_keeps_what_is_finished_and_runs_the_rest(make, tmp_path, monkeyp
 def test_a_failed_attempt_is_kept_beside_the_next(make, tmp_path, monkeypatch):
     swept = make(optimizer={"name": "sgd", "lr": 0.1}, train={"epochs": 2})
     with monkeypatch.context() as patch:
-        patch.setattr("dlcourse.experiment.session.write_predictions", lambda *_: 1 // 0)
+        patch.setattr("dlcourse.experiment.training_run.write_predictions", lambda *_: 1 // 0)
         first = quietly(swept, tmp_path)
     assert first.points[0].status == "failed"
     second = quietly(swept, resume=first.folder)

@@ -17,7 +17,7 @@ def test_in_memory_it_comes_to_what_a_run_comes_to(tmp_path, config: dict) -> No
     assert fitted.metrics == ran.metrics and fitted.estimates == ran.estimates
     assert not fitted.model.training
     with np.load(ran.folder / "predictions.npz") as found:
-        np.testing.assert_array_equal(fitted.predict(found["test_x"]), found["test_output"])
+        np.testing.assert_array_equal(fitted.experiment.predict(found["test_x"]), found["test_output"])
 
 
 def test_another_seed_of_the_data_is_another_fit() -> None:

@@ -7,9 +7,8 @@ from dlcourse.cli import main
 from dlcourse.config import load
 from dlcourse.data.files import data_folder
 from dlcourse.errors import UserError
-from dlcourse.experiment import run
-from dlcourse.experiment.pieces import assemble
-from dlcourse.experiment.sanity_checks import one_batch
+from dlcourse.experiment import Experiment, run
+from dlcourse.experiment.sanity_checks import one_step
 
 from .samples import IMAGES, LINE, NET, changed, write
 
@@ -26,7 +25,7 @@ def test_every_shipped_config_can_be_tried_for_one_step(name: str, monkeypatch: 
     path = config.data["data"].get("path")
     if path is not None and not any((folder / path).is_file() for folder in (Path(), data_folder() or Path())):
         pytest.skip(f"{path} is not here")
-    assemble(one_batch(config).data, backend.get("cpu"), first_batches=True)
+    Experiment.from_config(one_step(config), backend.get("cpu"), first_batches=True)
 
 
 def test_one_batch_is_learned_by_heart_without_what_holds_it_back(capsys, tmp_path: Path) -> None:

@@ -5,20 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlcourse.backend import memory
-from dlcourse.config import Config, metric_facts
+from dlcourse.config import metric_facts
 from dlcourse.config.rules import config_notes
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
+from dlcourse.experiment.experiment import Experiment, Result
 from dlcourse.experiment.identity import check_config, check_data, config_hash, settings
-from dlcourse.experiment.pieces import Pieces
 from dlcourse.records import RunState
-from dlcourse.text import metric_unit
-from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.callback import Checkpointing
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
 from dlcourse.training.checkpoints.file_format import Checkpoint
 from dlcourse.training.checkpoints.store import CheckpointStore
-from dlcourse.training.divergence import DivergenceGuard
-from dlcourse.training.evaluation import Evaluation, evaluate
+from dlcourse.training.evaluation import Evaluation
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.history import History
 from dlcourse.training.input_spec import InputSpec
@@ -32,11 +29,11 @@ from dlcourse.training.summary import estimate_lines, metric_table
 from dlcourse.training.trainer import Trainer
 
 
-class Session:
+class Run:
     """Trains what a config stands for in a run folder, from the start or from a checkpoint.
 
     Args:
-        pieces: data, model, and how to step.
+        experiment: data, model, and how to step.
         folder: the run's; the caller holds its lock.
         log: says what happens.
         given: what the run's ``config.yaml`` says, of which the checkpoints keep a hash; without the defaults of keys
@@ -51,56 +48,57 @@ class Session:
 
     def __init__(
         self,
-        pieces: Pieces,
+        experiment: Experiment,
         folder: RunFolder,
         log: Log,
         given: Mapping[str, Any],
         overrides: Mapping[str, Any],
         profile: bool = False,
     ):
-        self.pieces, self.folder, self.log, self.overrides = pieces, folder, log, dict(overrides)
+        self.experiment, self.folder, self.log, self.overrides = experiment, folder, log, dict(overrides)
         self.given = given
         self._found: Checkpoint | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.estimates: dict[str, float] = {}
-        train = pieces.train
+        train = experiment.train
         self.facts = RunIdentity(
-            pieces.config["seed"],
+            experiment.config["seed"],
             config_hash(given),
             settings(given),
-            pieces.fingerprint,
-            InputSpec.of(pieces.data).to_json(),
-            pieces.data.normalizer.state_dict(),
+            experiment.fingerprint,
+            InputSpec.of(experiment.data).to_json(),
+            experiment.data.normalizer.state_dict(),
         )
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"], log)
-        self.evaluation = Evaluation(pieces.watched_loaders, pieces.metrics, train["eval_every"], self.history)
+        self.evaluation = Evaluation(experiment.watched_loaders, experiment.metrics, train["eval_every"], self.history)
         self.best = self._watcher(BestTracker, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         self.profile = Profile(self.evaluation, folder.path / "trace.json", kernels=True) if profile else None
         # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
-        kept = None if pieces.closed_form else self.best
+        kept = None if experiment.closed_form else self.best
         self.checkpointing = Checkpointing(
             self.store, lambda trainer: capture(trainer, self.facts), self.history, kept, train["checkpoint_every"]
         )
         # Callbacks that decide come before those that save the decision; the signals' own save comes last.
-        callbacks: list[Callback | None] = [
-            DivergenceGuard(train["log_every"]),
-            self.history,
-            self.evaluation,
-            self.best,
-            self.stopping,
-            self.checkpointing,
-            Progress(self.history, log.quiet),
-            self.profile,
-            Signals(self.checkpointing.save),
-        ]
-        self.trainer = Trainer(
-            pieces.model,
-            pieces.train_step(),
-            pieces.loader,
-            pieces.total_steps,
-            [callback for callback in callbacks if callback is not None],
+        self.trainer = experiment.trainer(
+            [
+                self.history,
+                self.evaluation,
+                self.best,
+                self.stopping,
+                self.checkpointing,
+                Progress(self.history, log.quiet),
+                self.profile,
+                Signals(self.checkpointing.save),
+            ]
+        )
+
+    @property
+    def result(self) -> Result:
+        """What :meth:`run` came to."""
+        return Result(
+            self.metrics, self.experiment.model, self.folder.path, self.history.events, estimates=self.estimates
         )
 
     def restore(self, found: Checkpoint) -> None:
@@ -113,8 +111,8 @@ class Session:
         """
         path = self.folder.path
         check_config(self.given, found.state, path)
-        check_data(self.pieces.data, found.state, path, "restore the data, or start a new run")
-        self.pieces.check_past(found.state.get("schedule_steps"), found.state["step"], str(self.folder.config))
+        check_data(self.experiment.data, found.state, path, "restore the data, or start a new run")
+        self.experiment.check_past(found.state.get("schedule_steps"), found.state["step"], str(self.folder.config))
         restore(self.trainer, found, self.facts)
         self._found = found
 
@@ -126,7 +124,7 @@ class Session:
         """
         if self._found is not None:
             self.store.restart_from(self._found)
-        for note in config_notes(self.pieces.config, self.pieces.total_steps):
+        for note in config_notes(self.experiment.config, self.experiment.total_steps):
             self.log(f"note: {note}")
         self._write_result("running")
         memory.start_counting()
@@ -137,7 +135,7 @@ class Session:
                     self.log(self.trainer.stop_reason)
                 self.evaluation.at_end(self.trainer)
                 self.checkpointing.save_best(self.trainer)
-                said = self._conclude()
+                said = self._finalize()
         except BaseException as error:
             if not memory.out_of_memory(error):
                 self._fail(error)
@@ -148,34 +146,27 @@ class Session:
         self.log.apply_ema()
         self._report(said)  # Whatever happens from here on, the run is done.
 
-    def _conclude(self) -> str:
+    def _finalize(self) -> str:
         """Evaluate, and write the results; which weights they are of, in words."""
-        trainer, pieces = self.trainer, self.pieces
+        trainer, experiment = self.trainer, self.experiment
         weights, step, said = self._choose_weights()
-        known = trainer.metrics if weights == "last" else {}
-        self.metrics = {
-            split: known.get(split) or evaluate(pieces.model, loader, pieces.metrics)
-            for split, loader in pieces.loaders.items()
-        }
-        pieces.model.eval()
-        self.estimates = pieces.model.estimates(pieces.data.normalizer)
+        self.metrics = experiment.evaluate(trainer.metrics if weights == "last" else None)
+        self.estimates = experiment.model.estimates(experiment.data.normalizer)
         self.history.record(trainer, "final", metrics=self.metrics, weights=weights, weights_step=step)
-        config = pieces.config
+        config = experiment.config
         names = {
             "model": config["model"]["name"],
             "loss": None if config["loss"] is None else config["loss"]["name"],
-            "metrics": list(pieces.metrics),
+            "metrics": list(experiment.metrics),
         }
-        write_predictions(self.folder, pieces.data, pieces.model, pieces.loaders, pieces.predict, names)
+        write_predictions(self.folder, experiment.data, experiment.model, experiment.loaders, experiment.predict, names)
         self._write_result("done", weights={"from": weights, "step": step})
         return said
 
     def _report(self, said: str) -> None:
-        trainer, pieces = self.trainer, self.pieces
-        if pieces.metrics:
-            target = pieces.data.dataset.target_unit
-            units = {label: metric_unit(metric.unit, target) for label, metric in pieces.metrics.items()}
-            self.log(f"metrics of {said}\n{metric_table(self.metrics, units)}")
+        trainer, experiment = self.trainer, self.experiment
+        if experiment.metrics:
+            self.log(f"metrics of {said}\n{metric_table(self.metrics, experiment.units())}")
         if trainer.train_step.skipped:
             self.log(_loss_scale(trainer))
         if self.estimates:
@@ -186,7 +177,7 @@ class Session:
 
     def _choose_weights(self) -> tuple[str, int, str]:
         """Take the best weights after early stopping, else the last: which they are, their step, and both in words."""
-        model, train_step, last = self.pieces.model, self.trainer.train_step, self.trainer.step
+        model, train_step, last = self.experiment.model, self.trainer.train_step, self.trainer.step
         settled = "last", last, f"the last weights (step {last})"
         if self.stopping is None or self.best is None or self.best.step is None or self.best.step == last:
             apply_ema(model, train_step)
@@ -204,17 +195,17 @@ class Session:
         return "best", self.best.step, said
 
     def _watcher(self, cls: type, section: str, *settings: str) -> Any:
-        watched = self.pieces.watch(section)
+        watched = self.experiment.watch(section)
         if watched is None:
             return None
-        direction = self.pieces.metrics[watched["metric"]].higher_is_better
+        direction = self.experiment.metrics[watched["metric"]].higher_is_better
         return cls(watched["metric"], watched["split"], direction, **{key: watched[key] for key in settings})
 
     def _out_of_memory(self, error: BaseException) -> OutOfMemoryError:
         """The error to raise: says the batch that did not fit, what is left of the run, and what to change."""
-        size, saved = self.pieces.loader.batch_size, self.checkpointing.saved
+        size, saved = self.experiment.loader.batch_size, self.checkpointing.saved
         kept = "no checkpoint was written yet" if saved is None else f"the last checkpoint (step {saved}) is intact"
-        if self.pieces.closed_form:
+        if self.experiment.closed_form:
             mend = "a closed form takes all samples at once: data.limit takes fewer"
         else:
             mend = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
@@ -236,39 +227,38 @@ class Session:
             self._write_result(status, error=said, **({"diverged_at": error.step} if diverged else {}))
 
     def _write_result(self, status: str, error: str | None = None, **more: Any) -> None:
-        pieces, trainer = self.pieces, self.trainer
         self.folder.write_result(
             {
+                **first_result(self.experiment, self.overrides, self.facts.config),
                 "status": status,
-                "name": pieces.config["name"],
                 "error": error,
-                **trainer.position(),
+                **self.trainer.position(),
                 "seconds": round(self.history.seconds, 4),
                 "peak_memory": memory.peaks(),
-                "parameters": sum(p.size for p in pieces.model.parameters()),
                 "metrics": self.metrics,
-                "metric_facts": {label: metric_facts(label) for label in pieces.metrics},
                 "estimates": self.estimates,
                 "best": None if self.best is None else self.best.describe(),
-                "config_overrides": self.overrides,
-                "config_hash": self.facts.config,
-                "data": self.facts.fingerprint,
                 **more,
             }
         )
 
 
-def first_result(pieces: Pieces, config: Config) -> RunState:
-    """The ``result.json`` of a run that has not begun: it is there from the moment that the folder can be seen."""
+def first_result(experiment: Experiment, overrides: Mapping[str, Any], config: str) -> RunState:
+    """The ``result.json`` of a run that has not begun: it is there from the moment that the folder can be seen.
+
+    Args:
+        overrides: what was asked for beside the config file.
+        config: the hash of what the config says.
+    """
     return {
         "status": "running",
-        "name": config.data["name"],
+        "name": experiment.config["name"],
         "step": 0,
-        "parameters": sum(p.size for p in pieces.model.parameters()),
-        "metric_facts": {label: metric_facts(label) for label in pieces.metrics},
-        "config_overrides": dict(config.overrides),
-        "config_hash": config_hash(config.data),
-        "data": pieces.fingerprint,
+        "parameters": sum(p.size for p in experiment.model.parameters()),
+        "metric_facts": {label: metric_facts(label) for label in experiment.metrics},
+        "config_overrides": dict(overrides),
+        "config_hash": config,
+        "data": experiment.fingerprint,
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 import dlcourse as dl
 from dlcourse.data import prepare
 from dlcourse.errors import DataError
-from dlcourse.experiment.number_range import check_range
+from dlcourse.experiment.compatibility import check_range
 
 KNN = {
     "data": {"name": "arrays", "split": {"train": 20, "val": 10}},

@@ -1,0 +1,366 @@
+"""An experiment: the data, model, loss and metrics that a resolved config names, and what is done with them.
+
+experiment = Experiment.from_config(config.data, backend.get("cpu"))
+experiment.trainer().run()
+experiment.evaluate()                       # {"train": {"mse": 0.1}, ...}
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from dlcourse import registry
+from dlcourse.backend import Backend, get, memory, precision, random, use
+from dlcourse.config import Config, choosing_metric, metric_labels
+from dlcourse.data import Data, Loader, Normalizer, Split, prepare
+from dlcourse.data.files import MissingDataError
+from dlcourse.data.fingerprint import Fingerprint, fingerprint
+from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
+from dlcourse.models.base import Model
+from dlcourse.records import Event
+from dlcourse.text import metric_unit
+from dlcourse.training.callback import Callback
+from dlcourse.training.checkpoints.content import apply_ema
+from dlcourse.training.closed_form import ClosedFormStep
+from dlcourse.training.divergence import DivergenceGuard
+from dlcourse.training.evaluation import LossMetric, evaluate, outputs
+from dlcourse.training.step import TrainStep
+from dlcourse.training.trainer import Trainer
+
+EVALUATION_BATCH = 256
+"""Samples that go through a model at once where no gradient is wanted, if training does not take more."""
+
+_PAST_RATES = 1000  # learning rates of steps taken that are compared where a run is to become longer
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+        metrics: by split and label: ``result.metrics["test"]["half_sse"]``.
+        model: in evaluation mode, with the weights that the metrics are of.
+        folder: the run's folder; None where nothing was kept.
+        history: the events of ``metrics.jsonl``.
+        estimates: the model's fitted numbers.
+        status: ``done``.
+        experiment: what was trained, of :func:`fit`; else None.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    model: Any
+    folder: Path | None = None
+    history: list[Event] = field(default_factory=list)
+    estimates: dict[str, float] = field(default_factory=dict)
+    status: str = "done"
+    experiment: "Experiment | None" = None
+
+
+@dataclass
+class Experiment:
+    """What a config stands for: data, model, loss, metrics; how they are trained, evaluated and asked.
+
+    Attributes:
+        config: the resolved config, plain nested mappings.
+        backend: the device.
+        data: split and normalized.
+        model: on the device, in the config's precision.
+        metrics: by label: a metric's name, with its parameters where two share a name; ``loss`` where it is watched or
+            nothing else is measured.
+    """
+
+    config: Mapping[str, Any]
+    backend: Backend
+    data: Data
+    model: Any
+    loss: Any
+    metrics: dict[str, Any]
+
+    @classmethod
+    def from_config(
+        cls, config: Config | Mapping[str, Any], backend: Backend, first_batches: bool = False
+    ) -> "Experiment":
+        """Load the data and make the model with its initial weights; ``backend`` is the current device.
+
+        Args:
+            config: resolved (a mapping is taken as it is, unchecked).
+            first_batches: keep of each split only as many samples as one batch has.
+        Raises:
+            UserError: something in the config does not go with something else; names its file and line.
+        """
+        if isinstance(config, Config):
+            with _located(config):
+                return cls.from_config(config.data, backend, first_batches)
+        random.manual_seed(config["seed"])
+        data = prepare(config["data"], config["seed"])
+        if first_batches:
+            data = _shortened(data, config["train"]["batch_size"])
+        model = build_model(config, data)
+        dtype = precision.use(config["precision"])
+        check_range(data, dtype)
+        model.to(dtype=dtype)
+        model.feature_names = data.dataset.feature_names
+        loss = None if config["loss"] is None else registry.build("loss", config["loss"])
+        experiment = cls(config, backend, data, model, loss, build_metrics(config, loss))
+        check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
+        if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
+            model.adapt(*experiment.loader.in_batches_of(experiment.loader.samples).batch(0))
+        if not experiment.closed_form:
+            check_output(config, data, model, experiment.one_sample)
+        return experiment
+
+    @property
+    def train(self) -> Mapping[str, Any]:
+        """The config's ``train`` section."""
+        return self.config["train"]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The floating-point type of the run."""
+        return precision.dtype(self.config["precision"])
+
+    @cached_property
+    def closed_form(self) -> bool:
+        """Whether the optimizer solves instead of stepping."""
+        return registry.lookup("optimizer", self.config["optimizer"]["name"]).closed_form
+
+    @cached_property
+    def solved_in(self) -> np.dtype:
+        """The floating-point type of the training batches: the run's, or a wider one that a closed form needs."""
+        optimizer = registry.lookup("optimizer", self.config["optimizer"]["name"])
+        wide = self.closed_form and optimizer.wants_float64(self.model)
+        return np.dtype(np.float64) if wide else self.dtype
+
+    @cached_property
+    def loader(self) -> Loader:
+        """The training batches; a closed form gets the whole split as one."""
+        batch_size: int | Literal["full"] = "full" if self.closed_form else self.train["batch_size"]
+        augment, drop_last = self.data.augment, self.train["drop_last"]
+        return self._loader("train", batch_size, self.solved_in, shuffle=True, augment=augment, drop_last=drop_last)
+
+    @cached_property
+    def loaders(self) -> dict[str, Loader]:
+        """By split, for evaluation: in the data's order, in batches of a size that suits it."""
+        size = max(self.loader.batch_size, EVALUATION_BATCH)
+        wanted = [split for split in self.data.splits if split in self.train["evaluate"]]
+        same = self.solved_in == self.dtype
+        return {
+            split: self.loader.in_batches_of(size)
+            if split == "train" and same
+            else self._loader(split, size, self.dtype)
+            for split in wanted
+        }
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Of the data."""
+        return fingerprint(self.data)
+
+    @property
+    def total_steps(self) -> int:
+        """When training is done."""
+        if self.closed_form:
+            return 1
+        return self.train["steps"] or (self.train["epochs"] or 1) * self.loader.steps_per_epoch
+
+    def watch(self, section: str) -> Mapping[str, Any] | None:
+        """Metric and split of ``train.early_stopping`` or ``train.best``; of the best by default what
+        :func:`~dlcourse.config.rules.choosing_metric` says, if that split is there."""
+        if section == "early_stopping":
+            return self.train[section]
+        chosen = choosing_metric(self.config)
+        return chosen if chosen["metric"] in self.metrics and chosen["split"] in self.loaders else None
+
+    @property
+    def watched_loaders(self) -> dict[str, Loader]:
+        """Those of the splits that are measured during training: train, val, and any that something is chosen by."""
+        chosen_by = {watched["split"] for section in ("early_stopping", "best") if (watched := self.watch(section))}
+        return {split: each for split, each in self.loaders.items() if split in {"train", "val"} | chosen_by}
+
+    def train_step(self) -> TrainStep | ClosedFormStep:
+        """A new step with a new optimizer."""
+        spec = {key: value for key, value in self.config["optimizer"].items() if key != "schedule"}
+        optimizer = registry.build("optimizer", spec, params=list(self.model.parameters()))
+        if self.closed_form:
+            return ClosedFormStep(self.model, self.loss, optimizer)
+        schedule = self.schedule(self.total_steps)
+        settings = {key: self.train[key] for key in ("clip_norm", "accumulate", "l1", "l2", "ema")}
+        return TrainStep(self.model, self.loss, optimizer, schedule=schedule, **settings)
+
+    def schedule(self, total_steps: int) -> Any:
+        """The learning rate's schedule over a training of that length; None where there is none."""
+        spec = self.config["optimizer"].get("schedule")
+        return None if spec is None else registry.build("schedule", spec, total_steps=total_steps)
+
+    def check_past(self, total_steps: int | None, step: int, config: str) -> None:
+        """Check that the steps of a run that goes on would have been the same in a training as long as it is to be.
+
+        Args:
+            total_steps: how long it was to be when they were taken; None: no schedule asked.
+            step: how many they are.
+            config: the run's config file, for the message.
+        Raises:
+            ConfigError: the schedule would have given them other learning rates.
+        """
+        if total_steps is None or total_steps == self.total_steps:
+            return
+        before, now = self.schedule(total_steps), self.schedule(self.total_steps)
+        for each in range(0, step, max(1, step // _PAST_RATES)):
+            if before.factor(each) != now.factor(each):
+                break
+        else:
+            return
+        epochs = self.train["steps"] is None
+        length = f"train.epochs={self.train['epochs'] or 1}" if epochs else f"train.steps={self.train['steps']}"
+        last = step - 1
+        raise ConfigError(
+            f"optimizer.schedule: {self.config['optimizer']['schedule']['name']} is spread over the whole training: "
+            f"the {step} steps taken belong to one of {total_steps} steps, in one of {self.total_steps} they would "
+            f"have had other learning rates (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
+            f"{now.factor(last):.4g}); start a new run of that length: dlcourse run {config} {length}"
+        )
+
+    def trainer(
+        self, callbacks: Iterable[Callback | None] = (), loader: Any = None, total_steps: int | None = None
+    ) -> Trainer:
+        """A trainer with a new step; it stops where the loss becomes infinite or NaN.
+
+        Args:
+            callbacks: called after that guard; None is left out.
+            loader: instead of all training batches.
+            total_steps: instead of the config's.
+        """
+        used = [DivergenceGuard(self.train["log_every"]), *(each for each in callbacks if each is not None)]
+        loader, total_steps = loader or self.loader, total_steps or self.total_steps
+        return Trainer(self.model, self.train_step(), loader, total_steps, used)
+
+    def evaluate(self, known: Mapping[str, dict[str, float]] | None = None) -> dict[str, dict[str, float]]:
+        """The metrics of each split of ``train.evaluate``; the model is in evaluation mode after it.
+
+        Args:
+            known: those of some splits, which are not measured again.
+        """
+        found = {
+            split: (known or {}).get(split) or evaluate(self.model, loader, self.metrics)
+            for split, loader in self.loaders.items()
+        }
+        self.model.eval()
+        return found
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The model's outputs for raw inputs (N, *in_shape), both on the host."""
+        return predict(self.model, x, self.data.normalizer, self.backend, self.dtype)
+
+    def units(self) -> dict[str, str]:
+        """The unit of each metric, empty for one without."""
+        return metric_units(self.metrics, self.data.dataset.target_unit)
+
+    def one_sample(self) -> Any:
+        """A training sample as the model takes it, (1, ...)."""
+        return self._loader("train", 1, self.dtype).batch(0)[0]
+
+    def _loader(
+        self, split: str, batch_size: int | Literal["full"], dtype: np.dtype, shuffle: bool = False, **more: Any
+    ) -> Loader:
+        subset, seed = self.data.splits[split], self.config["seed"]
+        return Loader(subset, self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, **more)
+
+
+def build_model(config: Mapping[str, Any], data: Data) -> Any:
+    """The model with its initial weights.
+
+    Raises:
+        ConfigError: its constructor refuses, or there is no memory for its weights, or for what training keeps of each.
+    """
+    try:
+        model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+        count = sum(parameter.size for parameter in model.parameters())
+        # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.
+        memory.require(12 * count, f"training {count:,} parameters", on_device=True)
+    except ConfigError:
+        raise
+    except (UserError, ValueError) as error:
+        raise ConfigError([Problem("model", str(error))]) from error
+    return model
+
+
+@contextlib.contextmanager
+def _located(config: Config) -> Iterator[None]:
+    """Config errors that only the data could show get their file and line too; of files that are missing it is said
+    that they do not lie beside the config either."""
+    try:
+        yield
+    except MissingDataError as error:
+        beside = None if config.path is None else config.path.absolute().parent
+        raise error if beside in (None, Path.cwd()) else MissingDataError(f"{error}; nor is it in {beside}") from None
+    except ConfigError as error:
+        raise config.locate(error) from error
+
+
+def predict(model: Any, x: np.ndarray, normalizer: Normalizer, backend: Backend, dtype: np.dtype) -> np.ndarray:
+    """A model's outputs for raw inputs (N, *in_shape), both on the host.
+
+    Args:
+        dtype: the floating-point type that the model computes with.
+    """
+    subset = Split(x, np.zeros((len(x), 1)), np.arange(len(x)))
+    with use(backend):
+        loader = Loader(subset, normalizer, backend, dtype, EVALUATION_BATCH, 0, shuffle=False)
+        return np.concatenate([backend.to_host(output) for _, output, _ in outputs(model, loader)])
+
+
+def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]:
+    """The unit of each metric by label, empty for one without."""
+    return {label: metric_unit(metric.unit, target_unit) for label, metric in metrics.items()}
+
+
+def build_metrics(config: Mapping[str, Any], loss: Any) -> dict[str, Any]:
+    """What a config measures, by label; the loss too where it is watched or nothing else is measured, if there is one.
+
+    Args:
+        config: resolved.
+        loss: the loss that it names, or None.
+    """
+    specs = config["metrics"]
+    metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
+    watched = [config["train"][section] for section in ("early_stopping", "best")]
+    if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
+        metrics["loss"] = LossMetric(loss)
+    return metrics
+
+
+def _shortened(data: Data, batch_size: int | str) -> Data:
+    """The first batch of each split; all of them where a batch is the whole split."""
+    if batch_size == "full":
+        return data
+    subsets = {
+        split: Split(subset.x[:batch_size], subset.y[:batch_size], subset.index[:batch_size])
+        for split, subset in data.splits.items()
+    }
+    return replace(data, splits=subsets)
+
+
+def fit(config: Config | Mapping[str, Any], device: str | None = None) -> Result:
+    """Train and evaluate in memory, without a folder, a log or checkpoints: resampling does so thousands of times.
+
+    Args:
+        config: resolved (a mapping is taken as it is, unchecked).
+        device: instead of the config's.
+    Raises:
+        DivergenceError: the loss became infinite or NaN.
+    """
+    own = (config.data if isinstance(config, Config) else config)["device"]
+    with use(get(device or own)) as chosen:
+        experiment = Experiment.from_config(config, chosen)
+        trainer = experiment.trainer()
+        trainer.run()
+        apply_ema(experiment.model, trainer.train_step)
+        metrics, model = experiment.evaluate(), experiment.model
+        estimates = model.estimates(experiment.data.normalizer)
+        return Result(metrics, model, estimates=estimates, experiment=experiment)

@@ -1,0 +1,261 @@
+"""``run``: what ``dlcourse run`` does, from Python."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dlcourse import backend
+from dlcourse.backend.diagnostics import probe
+from dlcourse.config import Config, resolve
+from dlcourse.config.identity import config_hash
+from dlcourse.config.overrides import Overrides
+from dlcourse.data.files import looking_in
+from dlcourse.errors import DamagedFileError, UserError, named
+from dlcourse.experiment import sanity_checks
+from dlcourse.experiment.components import code_of
+from dlcourse.experiment.experiment import Experiment, Result
+from dlcourse.experiment.identity import extend, same_experiment
+from dlcourse.experiment.trained import load_run
+from dlcourse.experiment.training_run import Run, first_result
+from dlcourse.records import RunState
+from dlcourse.signals import handle_termination
+from dlcourse.training.atomic import reporting_write_errors, write_bytes
+from dlcourse.training.checkpoints import file_format
+from dlcourse.training.checkpoints.file_format import Checkpoint
+from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
+from dlcourse.training.environment import describe, started_in
+from dlcourse.training.folder import RunFolder, fresh_path
+from dlcourse.training.log import Log
+
+ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is made, whatever its config.
+
+    Attributes:
+        device: instead of the config's: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        quiet: say nothing but errors.
+        plots: draw the images and the report.
+        profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
+    """
+
+    device: str | None = None
+    quiet: bool = False
+    plots: bool = True
+    profile: bool = False
+
+    @contextlib.contextmanager
+    def computing(self, config: Config, log: Log) -> Iterator[backend.Backend]:
+        """Compute on the device, by default the config's, and end in order at a signal."""
+        with on_device(self.device or config.data["device"], log) as chosen, handle_termination():
+            yield chosen
+
+
+def run(
+    config: ConfigSource | None = None,
+    *,
+    device: str | None = None,
+    overrides: Overrides = (),
+    out: str | os.PathLike = "runs",
+    name: str | None = None,
+    folder: str | os.PathLike | None = None,
+    resume: str | os.PathLike | None = None,
+    quiet: bool = False,
+    plots: bool = True,
+    overfit_batch: bool = False,
+    fast_dev_run: bool = False,
+    profile: bool = False,
+) -> Result:
+    """Train what a config says, evaluate it on every split, and write it all to a new folder.
+
+    Args:
+        config: a file, a mapping, or a loaded config; with ``resume`` it may be left out.
+        device: instead of the config's: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        overrides: ``{"train.epochs": 2}`` or ``["train.epochs=2"]``.
+        out: the run's folder is ``out/<name>/<UTC time>-<id>/``.
+        name: instead of the config's.
+        folder: that very folder instead; it must not be there, or be empty.
+        resume: a run folder (or a checkpoint in one) to go on from, as if it had never stopped; ``overrides`` may only
+            make the run longer.
+        quiet: say nothing but errors.
+        plots: draw the images and the report.
+        overfit_batch: learn the first training batch by heart, to see whether the model can learn; nothing is kept.
+        fast_dev_run: one step and one batch of each split, all files written and removed, to see whether all works.
+        profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
+    Raises:
+        UserError: the config, or a file it names, is wrong.
+        DeviceError: the device is not there.
+        DivergenceError: the loss became infinite or NaN; the last good checkpoint stays.
+        Interrupted: SIGINT or SIGTERM; a checkpoint was written.
+    """
+    options = Options(device, quiet, plots, profile)
+    if resume is not None:
+        if name is not None or folder is not None or overfit_batch or fast_dev_run:
+            raise UserError("resume goes on with a run as it is: no other name, no other folder, no trial mode")
+        return resume_run(resume, None if config is None else resolve(config), overrides, options)
+    if config is None:
+        raise UserError("run needs a config, or a run to resume")
+    resolved = resolve(config, overrides).named(name)
+    if resolved.data["sweep"] is not None:
+        raise UserError("this config has a sweep: run it with dlcourse.sweeps.run_sweep, or `dlcourse sweep`")
+    if overfit_batch:
+        if profile:
+            raise UserError("overfit_batch asks whether a model can learn, and keeps nothing: profile a run")
+        log = Log(None, quiet)
+        with options.computing(resolved, log) as chosen:
+            return sanity_checks.overfit_batch(resolved, chosen, log)
+    if fast_dev_run:
+        return smoke_test(resolved, options)
+    return new_run(resolved, fresh_path(out, resolved.data["name"]) if folder is None else folder, options)
+
+
+def new_run(config: Config, path: str | os.PathLike, options: Options, first_batches: bool = False) -> Result:
+    """Train what a config says in a new folder.
+
+    Args:
+        config: resolved, without a sweep.
+        path: of the folder; it must not be there, or be empty.
+        first_batches: train and evaluate on one batch of each split only; the folder is not named, as it is not kept.
+    Raises:
+        as :func:`run`.
+    """
+    with options.computing(config, Log(None, options.quiet)) as chosen:
+        experiment = Experiment.from_config(config, chosen, first_batches)
+        environment, files = describe(chosen.name)
+        result = first_result(experiment, config.overrides, config_hash(config.data))
+        folder = RunFolder.create_at(path, config.dump(), environment, result, files)
+        with folder.lock():
+            log = Log(folder.log, options.quiet)
+            if not first_batches:
+                log(f"run folder: {folder.path}")
+            training = Run(experiment, folder, log, config.data, config.overrides, options.profile)
+            return _finish(training, options, kept=not first_batches)
+
+
+def smoke_test(config: Config, options: Options) -> Result:
+    """Take one step and evaluate one batch of each split; all files are written, and removed: does everything work?"""
+    with tempfile.TemporaryDirectory(prefix="dlcourse-") as place:
+        found = new_run(sanity_checks.one_step(config), Path(place) / "run", options, first_batches=True)
+    Log(None, options.quiet)("fast dev run: everything worked, nothing was kept")
+    return replace(found, folder=None)
+
+
+def resume_run(
+    path: str | os.PathLike, config: Config | None = None, overrides: Overrides = (), options: Options = Options()
+) -> Result:
+    """Go on in the folder of a run as if it had never stopped.
+
+    Args:
+        path: the folder, or a checkpoint in it; by default the last one counts.
+        config: must be the run's own; it may only ask for a longer run.
+        overrides: may only make the run longer.
+    Raises:
+        as :func:`run`.
+    """
+    path = Path(path)
+    given = path if path.suffix == SUFFIX else None
+    if (path / "sweep.json").is_file():
+        raise UserError(f"{path}: is a sweep; `dlcourse sweep --resume {path}` goes on with it")
+    folder = RunFolder.open(path.parent.parent if given else path)
+    log = Log(None, options.quiet)  # a refusal changes nothing in the folder
+    with code_of(folder, log):
+        own = resolve(folder.config)
+        if own.data["sweep"] is not None:
+            raise UserError(
+                f"{folder.path}: no run: its config has a sweep; `dlcourse sweep {folder.config}` runs it anew"
+            )
+        longer = extend(own, overrides)
+        if config is not None:
+            longer = longer.apply_overrides(same_experiment(longer, config))
+        with folder.lock():
+            return _go_on(folder, given, longer, longer is not own, log, options)
+
+
+def _go_on(
+    folder: RunFolder, given: Path | None, config: Config, lengthened: bool, log: Log, options: Options
+) -> Result:
+    """Go on from a given checkpoint or the last."""
+    with reporting_write_errors(folder.checkpoints):
+        folder.checkpoints.mkdir(exist_ok=True)  # where it was deleted, the run begins anew
+    found = _resume_point(folder, given, log)
+    result = _read_result(folder, log)
+    ended = found is not None and found.state["step"] == result.get("step")  # not so where `last` is damaged
+    if result.get("status") == "done" and ended and given is None and not lengthened:
+        log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
+        return _finished(folder, result, options.device)
+    with options.computing(config, log) as chosen:
+        with looking_in(started_in(folder)):
+            experiment = Experiment.from_config(config, chosen)
+        # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
+        overrides = {**result.get("config_overrides", {}), **config.overrides}
+        training = Run(experiment, folder, log, config.given, overrides, options.profile)
+        if found is not None:
+            training.restore(found)
+        if lengthened:
+            write_bytes(folder.config, replace(config, data=config.given).dump().encode())
+        log.write_to(folder.log)
+        log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
+        return _finish(training, options)
+
+
+def _read_result(folder: RunFolder, log: Log) -> RunState:
+    """What ``result.json`` says; where it is damaged, that is said: the run writes a new one."""
+    try:
+        return folder.read_result()
+    except DamagedFileError as error:
+        log(f"{error}; it is written anew, without the overrides that the run was started with")
+        return {}
+
+
+def _resume_point(folder: RunFolder, given: Path | None, log: Log) -> Checkpoint | None:
+    return file_format.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
+
+
+def _finish(training: Run, options: Options, kept: bool = True) -> Result:
+    training.run()
+    if options.plots:
+        _draw(training.folder, training.log, kept)
+    return training.result
+
+
+def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) -> Result:
+    model = load_run(folder.path, device).model
+    metrics, estimates = result.get("metrics", {}), result.get("estimates", {})
+    return Result(metrics, model, folder.path, folder.read_history(), estimates)
+
+
+def _draw(folder: RunFolder, log: Log, kept: bool) -> None:
+    """Images and report, whose place is said where they are kept; a run is done without them."""
+    try:
+        from dlcourse import plots
+
+        plots.draw(folder.path)
+        report = plots.report(folder.path)
+        if kept:
+            log(f"report: {report}")
+    except Exception as error:  # whatever goes wrong in drawing, the run's results are there
+        log(f"the images could not be drawn: {named(error)} (`dlcourse report` tries again)")
+
+
+@contextlib.contextmanager
+def on_device(name: str, log: Log) -> Iterator[backend.Backend]:
+    """Compute on this device inside the ``with`` block; says what ``auto`` chose, and why.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    chosen = backend.get(name)
+    if name == "auto":
+        status = probe.cuda_status()
+        why = "a GPU is there" if chosen.kind != "cpu" else f"no usable GPU: {status.reason}"
+        log(f"device: {chosen.name} (auto: {why})")
+    else:
+        log(f"device: {chosen.name}")
+    with backend.use(chosen):
+        yield chosen
