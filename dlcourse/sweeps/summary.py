@@ -164,7 +164,7 @@ def _least_expected(state: SweepState) -> list[str]:
     expected = {row["id"]: row["expected"] for row in state.resample["points"]}
     found = []
     for setting in candidates(state.points):  # other initial weights or splits are no other setting
-        values = [expected[point.id] for point in setting.points if expected.get(point.id) is not None]
+        values = [value for point in setting.points if (value := expected.get(point.id)) is not None]
         if values:
             found.append((sum(values) / len(values), setting_words(setting.overrides)))
     if len(found) < 2:
