@@ -91,6 +91,8 @@ class DivergenceError(DlcourseError):
     """The loss or a gradient became infinite or NaN. Exit code 4."""
 
     exit_code = 4
+    step: int
+    """The step in which it happened."""
 
 
 class OutOfMemoryError(DlcourseError):

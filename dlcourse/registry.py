@@ -149,7 +149,7 @@ def names(kind: str) -> list[str]:
     return sorted(_of_kind(kind))
 
 
-def lookup(kind: str, name: str) -> type:
+def lookup(kind: str, name: str) -> Any:
     """The class of a component.
 
     Raises:

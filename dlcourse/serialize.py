@@ -5,7 +5,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
-from io import BufferedReader
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _arrays_of(archive: Any) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_safetensors(file: BufferedReader) -> dict[str, np.ndarray]:
+def _read_safetensors(file: BufferedIOBase) -> dict[str, np.ndarray]:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")

@@ -10,7 +10,7 @@ and the arrays' bytes in row order, without gaps.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from io import BufferedReader
+from io import BufferedIOBase
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def layout(header: bytes, size: int) -> tuple[dict[str, str], dict[str, np.ndarr
     return metadata, {name: np.empty(shape, precision.as_dtype(kind)) for name, _, _, kind, shape in entries}
 
 
-def fill(file: BufferedReader, array: np.ndarray) -> Iterator[memoryview]:
+def fill(file: BufferedIOBase, array: np.ndarray) -> Iterator[memoryview]:
     """Read an array of :func:`layout` from a file; yields its bytes, piece by piece, as they come.
 
     Raises:

@@ -1,6 +1,7 @@
 """``dlcourse devices``: what this machine computes on, what is missing and the command that mends it."""
 
 import argparse
+from typing import Any
 
 HELP = "show the CPU and the GPUs found, what is missing, the command that mends it, and what `auto` chooses"
 
@@ -22,7 +23,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def render(report) -> str:
+def render(report: Any) -> str:
     """The report as a table: a mark, a name, what was found; below a lack, the command that mends it.
 
     ``report`` is a :class:`dlcourse.backend.diagnostics.inspection.Report`.

@@ -84,7 +84,7 @@ class Config:
         return ConfigError([_located(_with_path(problem), self.locations) for problem in error.problems])
 
 
-def load(path: str | Path, overrides: Overrides = ()) -> Config:
+def load(path: str | os.PathLike[str], overrides: Overrides = ()) -> Config:
     """The config of a file, with ``overrides`` laid over.
 
     Raises:
@@ -109,7 +109,7 @@ def from_mapping(mapping: Mapping[str, Any], overrides: Overrides = ()) -> Confi
     return _checked(Config({}, plain(mapping)), overrides)
 
 
-def resolve(source: "Config | Mapping[str, Any] | str | Path", overrides: Overrides = ()) -> Config:
+def resolve(source: "Config | Mapping[str, Any] | str | os.PathLike[str]", overrides: Overrides = ()) -> Config:
     """The config of a file, a mapping, or a config, with ``overrides`` laid over.
 
     Raises:

@@ -74,7 +74,8 @@ class Notation:
     @cached_property
     def separators(self) -> str:
         """What may stand between groups of digits, as a regular expression."""
-        kinds = next((kind for kind in (_SPACES, _APOSTROPHES) if self.thousands in kind), self.thousands)
+        given = self.thousands or ""
+        kinds = next((kind for kind in (_SPACES, _APOSTROPHES) if given in kind), given)
         return f"[{re.escape(kinds)}]"
 
     @cached_property

@@ -29,7 +29,7 @@ class Digits:
         """
         # Its file is read where it lies: importing scikit-learn for it takes a second.
         found = importlib.util.find_spec("sklearn")
-        if found is None:
+        if found is None or not found.submodule_search_locations:
             command = install_command("digits")
             raise DlcourseError(f"data digits needs scikit-learn, which is not installed: {command}")
         path = Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")

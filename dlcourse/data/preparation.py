@@ -43,8 +43,7 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
         dataset = _filled(dataset, _means(dataset, index["train"]))
     splits = {}
     for name, rows in index.items():
-        own = name == "test" and dataset.test is not None
-        x, y = dataset.test if own else (dataset.x, dataset.y)
+        x, y = dataset.test if name == "test" and dataset.test is not None else (dataset.x, dataset.y)
         splits[name] = Split(_rows(x, rows), np.asarray(y[rows]), rows)
     return Data(dataset, splits, Normalizer.fit(splits["train"].x, options.normalize), options.augment)
 

@@ -125,11 +125,12 @@ def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Nota
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=delimiter != " "
     )
-    rows, lines = [], []
+    rows: list[list[str]] = []
+    lines: list[int] = []
     try:
-        for row in reader:
-            if len(row) > 1 or (row and row[0].strip()):
-                rows.append([clean(cell) for cell in row])
+        for cells in reader:
+            if len(cells) > 1 or (cells and cells[0].strip()):
+                rows.append([clean(cell) for cell in cells])
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise DataError(f"{path}, row {reader.line_num}: {error}") from None
@@ -137,9 +138,9 @@ def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Nota
         raise DataError(f"{path} holds no samples: expected a header and rows below it")
     header = tuple(rows[0])
     _check_header(path, header)
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            raise DataError(f"{path}, row {line}: {len(row)} cells, but the header has {len(header)}")
+    for cells, line in zip(rows, lines, strict=True):
+        if len(cells) != len(header):
+            raise DataError(f"{path}, row {line}: {len(cells)} cells, but the header has {len(header)}")
     return Table(path, header, rows[1:], lines[1:], notation)
 
 

@@ -75,7 +75,7 @@ class Text:
             tokens = self._encoded(stretch, known, path, name, start)
             splits[name] = WindowSplit.of(tokens, self.context, training, start)
         dataset = Dataset(
-            x=splits["train"].x,
+            x=np.asarray(splits["train"].x),
             y=splits["train"].y,
             task=self.task,
             target_name="next character",

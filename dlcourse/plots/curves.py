@@ -1,6 +1,7 @@
 """Prepare curves: thinning, smoothing, the choice of a log axis, limits that hold the data."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -76,7 +77,7 @@ def log_x(axes: Axes) -> None:
     label_log(axes.xaxis, *axes.get_xlim())
 
 
-def label_log(axis, low: float, high: float) -> None:
+def label_log(axis: Any, low: float, high: float) -> None:
     """Label an axis with a log scale between these limits: powers of ten, or numbers where there are few of those."""
     decades = np.log10(high / low) if low > 0 else 0.0
     if decades < 2:

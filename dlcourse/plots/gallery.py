@@ -133,6 +133,7 @@ def images(folder: Path) -> list[PlotFile]:
         if path.is_symlink():
             continue
         try:
+            image: Any
             with Image.open(path) as image:
                 text, (width, height) = dict(image.text), image.size
         except (OSError, UnidentifiedImageError, SyntaxError):

@@ -120,7 +120,9 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
     resampled = resample_table(view)
     settings = settings_table(view) if view.settings else None
     tables = [("Every point", points_table(view))] if repeated else []
-    if resampled:  # what the sweep is for comes first; a setting's own metrics are of one training set only
+    if (
+        resampled and settings
+    ):  # what the sweep is for comes first; a setting's own metrics are of one training set only
         tables = [("Each setting once, on the training set of the config's own seed", settings), *tables]
     environment = view.json("environment.json", Environment) or (example.environment if example else {})
     return {

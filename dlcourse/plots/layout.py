@@ -33,17 +33,28 @@ def panel_title(axes: Axes, title: str, detail: str = "") -> None:
     if not detail:
         return
     right = axes.set_title(detail, loc="right", fontsize=8.5, color=style.GREY)
-    figure = axes.get_figure()
-    widths = [text.get_window_extent(figure.canvas.get_renderer()).width for text in (left, right)]
-    room = figure.bbox.width * 0.93 / axes.get_subplotspec().get_gridspec().ncols - 0.4 * figure.dpi
+    figure: Any = axes.get_figure()
+    widths = [_extent(text, figure).width for text in (left, right)]
+    room = figure.bbox.width * 0.93 / _columns(axes) - 0.4 * figure.dpi
     if sum(widths) > room:
         right.set_text("")
+
+
+def _extent(artist: Any, figure: Any) -> Bbox:
+    """The box of what is drawn, in pixels."""
+    return artist.get_window_extent(figure.canvas.get_renderer())
+
+
+def _columns(axes: Axes) -> int:
+    """How many panels stand side by side."""
+    spec = axes.get_subplotspec()
+    return spec.get_gridspec().ncols if spec else 1
 
 
 def outer_labels(cells: Sequence[Axes], x: str, y: str) -> None:
     """Name the axes of small multiples that share them at the outside only: at the left, and where nothing is below."""
     for index, axes in enumerate(cells):
-        columns = axes.get_subplotspec().get_gridspec().ncols
+        columns = _columns(axes)
         axes.label_outer()
         if index + columns >= len(cells):
             axes.tick_params(labelbottom=True)
@@ -64,7 +75,7 @@ def headline(figure: Figure, title: str) -> None:
     room = 0.97 * figure.bbox.width
     for per_line in range(len(title) + 1, 20, -4):
         text.set_text("\n".join(textwrap.wrap(title, per_line)))
-        if text.get_window_extent(figure.canvas.get_renderer()).width <= room:
+        if _extent(text, figure).width <= room:
             break
     figure.set_label(title)
 
@@ -72,8 +83,8 @@ def headline(figure: Figure, title: str) -> None:
 def _size(axes: Axes, figure: Figure) -> Bbox:
     """About how many pixels wide and high the axes will be when everything is laid out."""
     spec = axes.get_subplotspec()  # a color bar has none; it is about as long as its axes
-    share = spec.get_position(figure) if spec else Bbox([[0, 0], [0.7, 0.7]])
-    return Bbox([[0, 0], [share.width * figure.bbox.width, share.height * figure.bbox.height]])
+    share = spec.get_position(figure) if spec else Bbox.from_extents(0, 0, 0.7, 0.7)
+    return Bbox.from_extents(0, 0, share.width * figure.bbox.width, share.height * figure.bbox.height)
 
 
 def _fit_labels(axes: Axes, figure: Figure) -> None:
@@ -82,7 +93,7 @@ def _fit_labels(axes: Axes, figure: Figure) -> None:
     for axis, room in ((axes.xaxis, size.width), (axes.yaxis, size.height)):
         words = axis.get_label_text()
         for per_line in range(len(words), 10, -2):
-            box = axis.label.get_window_extent(figure.canvas.get_renderer())
+            box = _extent(axis.label, figure)
             if max(box.width, box.height) <= room:
                 break
             axis.set_label_text("\n".join(textwrap.wrap(words, per_line)))
@@ -98,16 +109,17 @@ def _plain_numbers(axes: Axes, figure: Figure) -> None:
             axis.set_major_formatter(lambda value, _: f"{value:.6g}")
         elif largest >= 1e4:
             axis.set_major_formatter("{x:,.0f}")
-            if axis is axes.xaxis and isinstance(axis.get_major_locator(), MaxNLocator):
+            locator = axis.get_major_locator()
+            if axis is axes.xaxis and isinstance(locator, MaxNLocator):
                 # So few that they fit side by side; a digit is about 0.08 inches wide.
                 width = 0.08 * len(f"{-largest:,.0f}") + 0.15
-                axis.get_major_locator().set_params(nbins=max(2, int(_size(axes, figure).width / figure.dpi / width)))
+                locator.set_params(nbins=max(2, int(_size(axes, figure).width / figure.dpi / width)))
 
 
 def legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:
     """Labels above the axes, where they hide no data, in as few rows as fit; nothing if nothing is labeled."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else list(handles)
-    figure = axes.get_figure()
+    figure: Any = axes.get_figure()
     # The axes begin about 0.8 inches from the left; where exactly is known only when everything is laid out.
     room = figure.bbox.width - 0.8 * figure.dpi
     for rows in range(1, len(handles) + 1):
@@ -125,7 +137,7 @@ def legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:
             columnspacing=1.3,
         )
         _enlarge_points(made)
-        if made.get_window_extent(figure.canvas.get_renderer()).width <= room:
+        if _extent(made, figure).width <= room:
             break
 
 

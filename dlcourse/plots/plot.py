@@ -1,9 +1,17 @@
 """The base class of plots: a class that knows which folders it fits and draws itself."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+
+def seen(value: T | None) -> T:
+    """In ``draw``: what ``applies`` has seen to be there."""
+    assert value is not None, "a plot is drawn where it applies"
+    return value
 
 
 class Plot(ABC):

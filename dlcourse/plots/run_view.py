@@ -1,7 +1,7 @@
 """RunView: the results, history and predictions of one run for the plots, read from its folder when needed."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -218,17 +218,18 @@ class RunView(Folder):
     def labels(self, name: str, like: np.ndarray) -> np.ndarray | None:
         """Class labels among the predictions that belong to such images; None where there are none that do."""
         array = self.predictions.get(name)
-        fits = array is not None and array.shape == like.shape[:-3] and array.dtype.kind in "iu"
-        return array if fits and not (array < 0).any() else None
+        if array is None or array.shape != like.shape[:-3] or array.dtype.kind not in "iu":
+            return None
+        return None if np.any(array < 0) else array
 
 
 class History:
     """The lines of ``metrics.jsonl``, one for each step; of two with the same step the later one counts."""
 
-    def __init__(self, events: list[Mapping[str, Any]]):
+    def __init__(self, events: Sequence[Mapping[str, Any]]):
         self.train = _by_step(event for event in events if event.get("event") == "train")
         self.evals = _by_step(event for event in events if event.get("event") == "eval")
-        self.final = next((event for event in reversed(events) if event.get("event") == "final"), {})
+        self.final: Mapping[str, Any] = next((event for event in reversed(events) if event.get("event") == "final"), {})
 
     def column(self, key: str) -> np.ndarray:
         """One value of every training line."""

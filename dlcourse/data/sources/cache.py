@@ -181,7 +181,7 @@ def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 
 def _checksum(array: np.ndarray) -> bytes:
     """What stands behind the array in its file, where readers of ``.npy`` do not look."""
-    return b"crc32" + zlib.crc32(array.reshape(-1).view(np.uint8)).to_bytes(4, "little")
+    return b"crc32" + zlib.crc32(array.reshape(-1).view(np.uint8).data).to_bytes(4, "little")
 
 
 def digest(value: object) -> str:

@@ -1,5 +1,7 @@
 """A batch of CIFAR-10 in its two packagings: pickled by Python 2, or binary records."""
 
+from typing import Any
+
 import numpy as np
 
 from dlcourse.data.sources.collection import check_labels
@@ -38,6 +40,7 @@ def parse_python(content: bytes, samples: int, place: str) -> tuple[np.ndarray, 
 
     pixels, labels, key = [], [], ""
     try:
+        argument: Any
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _GLOBALS):
                 what = f"asks for {argument!r}" if opcode.name == "GLOBAL" else f"uses {opcode.name}"

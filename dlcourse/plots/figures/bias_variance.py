@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from dlcourse.plots import layout, style
 from dlcourse.plots.curves import cap, log_y, span, wants_log
 from dlcourse.plots.figures.error_curve import scale_x
-from dlcourse.plots.plot import Plot
+from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.sweep_view import Axis, Point, SweepView, spread
 from dlcourse.plots.text import axis_name, capital, named, number, value_text
@@ -141,7 +141,7 @@ class Resamples(Plot):
         figure, cells = layout.panels(len(shown), sharex=True, sharey=True)
         curves = []
         for axes, (point, record) in zip(cells, shown, strict=True):
-            curves.append(self._panel(axes, *view.resampled_fits(point)))
+            curves.append(self._panel(axes, *seen(view.resampled_fits(point))))
             bias, variance = (number(as_float(record.get(key)), 2) for key in ("bias2", "variance"))
             layout.panel_title(axes, view.label(point.overrides), f"bias² {bias}, variance {variance}")
         limits = span(curves, margin=0.35)

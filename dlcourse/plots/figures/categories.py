@@ -99,7 +99,8 @@ class Effects(Plot):
             axes.set_xlabel(axis_label(axis.path))
         split = style.split_word(view.select[1])
         for axes in cells:
-            if axes.get_subplotspec().is_first_col():
+            spec = axes.get_subplotspec()
+            if spec is not None and spec.is_first_col():
                 axes.set_ylabel(f"{split} {view.metric_label(view.shown_metric)}")
         layout.headline(figure, title_of_best(view))
         return figure, "Each point is one setting, the ringed one the best; a panel with a slope names what matters."

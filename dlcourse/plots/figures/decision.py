@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.plot import Plot
+from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import named, percent
 
@@ -28,7 +28,7 @@ class DecisionRegions(Plot):
         )
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        grid, output = _grid(view), view.predictions["grid_output"].astype(float)
+        grid, output = seen(_grid(view)), view.predictions["grid_output"].astype(float)
         figure = style.canvas(height=5.2)
         axes = figure.subplots()
         axes.grid(False)

@@ -1,6 +1,7 @@
 """Error against the one number that a sweep varies: a degree, a penalty, a learning rate, a width."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -114,7 +115,7 @@ class ErrorCurve(Plot):
         if best is None or key not in best.mean:
             return False
         label = f"best by {style.split_word(view.select[1])}"
-        ring = {"ls": "", "ms": 14, "mfc": "none", "mew": 1.6, "zorder": 6}
+        ring: dict[str, Any] = {"ls": "", "ms": 14, "mfc": "none", "mew": 1.6, "zorder": 6}
         axes.plot(best.overrides[axis.path], best.mean[key], "o", mec=style.INK, label=label, **ring)
         if simplest is None or key not in simplest.mean or key not in best.se:
             return False

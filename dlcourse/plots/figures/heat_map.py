@@ -1,6 +1,9 @@
 """Two axes of a sweep: a heat map, and the curves along one axis for each value of the other."""
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -9,7 +12,7 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.curves import label_log, log_y, wants_log
 from dlcourse.plots.figures.error_curve import ordered, positions, scale_x
 from dlcourse.plots.figures.learning_curve import LearningCurve
-from dlcourse.plots.plot import Plot
+from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.sweep_view import Axis, SweepView
 from dlcourse.plots.text import axis_label, axis_name, capital, number, value_text
 from dlcourse.text import canonical
@@ -51,7 +54,7 @@ class HeatMap(Plot):
         return bool(np.isfinite(view.values(view.select[1], view.shown_metric)).sum() > 1)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        down, across = two_axes(view)
+        down, across = seen(two_axes(view))
         rows, columns = in_order(down), in_order(across)
         table = np.full((len(rows), len(columns)), np.nan)
         row_of = {canonical(value): index for index, value in enumerate(rows)}
@@ -91,7 +94,7 @@ class HeatMap(Plot):
         return figure, caption + ("; gray cells have no result." if np.isnan(table).any() else ".")
 
 
-def _annotate(axes, image, table: np.ndarray, width: float) -> None:
+def _annotate(axes: Axes, image: Any, table: np.ndarray, width: float) -> None:
     """The value in each cell, if it fits in there, in the ink that can be read on the cell."""
     if table.shape[1] > (16 if width > style.WIDTH else 10) or table.shape[0] > 20:
         return
@@ -103,7 +106,7 @@ def _annotate(axes, image, table: np.ndarray, width: float) -> None:
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else style.INK)
 
 
-def _name_ticks(axes, rows: list, columns: list) -> None:
+def _name_ticks(axes: Axes, rows: list, columns: list) -> None:
     names = [value_text(value) for value in columns]
     step = max(1, -(-len(names) // 24))
     turned = sum(len(name) + 2 for name in names[::step]) > 60
@@ -134,7 +137,7 @@ class Families(Plot):
         return None
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        across, lines = self._axes(view)
+        across, lines = seen(self._axes(view))
         split, metric = view.select[1], view.shown_metric
         figure = style.canvas(height=4.4)
         axes = figure.subplots()

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
 from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
-from dlcourse.plots.plot import Plot
+from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital, value_text
@@ -32,6 +32,7 @@ class LearningCurve(Plot):
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         samples, other = self._axes(view)
+        samples = seen(samples)
         families = _families(view, samples, other)
         figure, cells = layout.panels(len(families), height=3.6 if len(families) == 1 else 3.0, sharey=True)
         drawn = [

@@ -1,6 +1,9 @@
 """The cost that training reduces, step by step."""
 
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
@@ -11,7 +14,7 @@ from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import number
 
 
-def mark_best(axes, view: RunView) -> bool:
+def mark_best(axes: Axes, view: RunView) -> bool:
     """A thin line at the best step, if the run has one within the image."""
     step = as_float(as_dict(view.result.get("best")).get("step"))
     if not np.isfinite(step):
@@ -20,16 +23,24 @@ def mark_best(axes, view: RunView) -> bool:
     return True
 
 
-def add_epochs(axes, view: RunView) -> None:
+def add_epochs(axes: Axes, view: RunView) -> None:
     """A second axis above that counts epochs, where a run has more than two of them."""
     per_epoch = view.history.steps_per_epoch()
     last = max((as_float(event.get("epoch")) for event in [*view.history.train, *view.history.evals]), default=0)
     if per_epoch <= 1 or not last > 2:
         return
-    epochs = axes.secondary_xaxis("top", functions=(lambda step: step / per_epoch, lambda epoch: epoch * per_epoch))
+
+    def epoch_of(step: Any) -> Any:
+        return step / per_epoch
+
+    def step_of(epoch: Any) -> Any:
+        return epoch * per_epoch
+
+    epochs = axes.secondary_xaxis("top", functions=(epoch_of, step_of))
     epochs.set_xlabel("epoch", fontsize=9, color=style.GREY)
     epochs.tick_params(labelsize=8)
-    epochs.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+    locator: Any = epochs.xaxis.get_major_locator()
+    locator.set_params(integer=True, nbins=8)
 
 
 class Loss(Plot):

@@ -54,11 +54,11 @@ class MetricCurves(Plot):
             steps, values = curves["val"]
             at = best_of(values, view.higher_is_better(metric))
             axes.plot(steps[at] / per_epoch, values[at], "o", ms=11, mfc="none", mec=style.INK, mew=1.3, zorder=5)
-        values = [pair[1] for pair in curves.values()]
-        if wants_log(values):
+        everything = [pair[1] for pair in curves.values()]
+        if wants_log(everything):
             log_y(axes)
         elif not view.higher_is_better(metric):
-            hold(axes, values)
+            hold(axes, everything)
         axes.set_xlabel("epoch" if view.history.steps_per_epoch() else "step")
         axes.set_ylabel(view.metric_label(metric))
         whole_ticks(axes)

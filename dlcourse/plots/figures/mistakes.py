@@ -1,11 +1,10 @@
 """The wrongly classified images with the highest probability."""
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
 from dlcourse.plots.mosaic import Mosaic
-from dlcourse.plots.plot import Plot
+from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import clip
 
@@ -23,10 +22,12 @@ class Mistakes(Plot):
             return False
         confidence = view.predictions.get("mistakes_confidence")
         known = (view.labels(name, images) for name in ("mistakes_true", "mistakes_predicted"))
-        return all(labels is not None for labels in known) and np.shape(confidence) == images.shape[:1]
+        if confidence is None or confidence.shape != images.shape[:1]:
+            return False
+        return all(labels is not None for labels in known)
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        images = view.images("mistakes")[:MAX_IMAGES]
+        images = seen(view.images("mistakes"))[:MAX_IMAGES]
         told = (view.predictions[f"mistakes_{what}"] for what in ("confidence", "predicted", "true"))
         labels = [
             f"{clip(view.class_name(predicted), LETTERS)} ({sure:.2f})\nis {view.class_name(true)}"

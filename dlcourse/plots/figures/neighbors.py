@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 
 from dlcourse.plots import layout, style
 from dlcourse.plots.mosaic import Mosaic
-from dlcourse.plots.plot import Plot
+from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.run_view import RunView
 
 RIGHT, WRONG = style.CLASSES[0], style.CLASSES[4]
@@ -25,7 +25,7 @@ class Neighbors(Plot):
         return all(labels is not None for labels in [*known, view.labels("similar_true", similar)])
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        queries, similar = view.images("queries"), view.images("similar")  # (Q, H, W, C), (Q, S, H, W, C)
+        queries, similar = seen(view.images("queries")), seen(view.images("similar"))  # (Q, H, W, C), (Q, S, H, W, C)
         true, predicted, classes = (
             view.predictions[f"{name}"] for name in ("queries_true", "queries_predicted", "similar_true")
         )

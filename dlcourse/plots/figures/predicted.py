@@ -46,7 +46,7 @@ def _panel(axes: Axes, view: RunView, index: int) -> None:
         outputs = np.concatenate([subset.mean[:, index] for subset in view.splits.values()])
         # A few predictions far off must not flatten the rest.
         room = 0.5 * (limits[1] - limits[0])
-        axes.set_ylim(*span([np.clip(outputs, limits[0] - room, limits[1] + room), np.array(limits)], margin=0.0))
+        axes.set_ylim(span([np.clip(outputs, limits[0] - room, limits[1] + room), np.array(limits)], margin=0.0))
     name, unit = view.target
     axes.set_xlabel("measured " + named(name, unit))
     axes.set_ylabel("predicted " + named(name, unit))

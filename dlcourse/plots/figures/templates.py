@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from dlcourse.plots import layout
 from dlcourse.plots.mosaic import Mosaic
-from dlcourse.plots.plot import Plot
+from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.run_view import RunView
 
 MAX_IMAGES = 50
@@ -18,7 +18,7 @@ class Templates(Plot):
         return images is not None and images.ndim == 4
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        images = view.images("templates")[:MAX_IMAGES]
+        images = seen(view.images("templates"))[:MAX_IMAGES]
         count, classes = len(images), len(view.facts.get("class_names") or ())
         if count == classes:
             title = f"{view.model}: what it looks for in each class"

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -104,7 +104,7 @@ def _open(path: Path, keep: bool) -> Checkpoint:
     return found
 
 
-def _read(file: BufferedReader, size: int, path: Path, keep: bool = True) -> Checkpoint:
+def _read(file: BufferedIOBase, size: int, path: Path, keep: bool = True) -> Checkpoint:
     start = file.read(8)
     length = int.from_bytes(start, "little")
     header = start + file.read(length) if 8 + length <= size else b""
