@@ -12,7 +12,8 @@ Array = Any
 class Metric:
     """The mean of one value per element, over all elements of all batches.
 
-    A subclass gives :meth:`values`; one that is no such mean overrides :meth:`update`, :meth:`compute`, :meth:`reset`.
+    A subclass gives :meth:`values`, and :meth:`finish` where a mean of them is only the way to it; one that is no such
+    mean overrides :meth:`update`, :meth:`compute`, :meth:`reset`.
     """
 
     title: ClassVar[str] = ""
@@ -55,7 +56,38 @@ class Metric:
 
     def compute(self) -> float:
         """The metric of all batches since :meth:`reset`; NaN when there were none."""
-        return float(self.total) / self.count if self.count else float("nan")
+        return float(self.finish(float(self.total), self.count)) if self.count else float("nan")
+
+    def finish(self, total: Any, count: int) -> Any:
+        """From the sum of so many values to the metric; of a number or an array."""
+        return total / count
+
+    @classmethod
+    def takes_many(cls) -> bool:
+        """Whether it has a method ``compute_many(errors, targets)`` that no subclass contradicts.
+
+        Of residuals (G, N, K, P) of P fits on each of G training sets and targets (G, N, K) it gives (G, P) metrics.
+        """
+        for each in cls.__mro__:
+            if "compute_many" in vars(each):
+                return True
+            if vars(each).keys() & {"values", "update", "compute"}:
+                return False
+        return False
+
+
+class ResidualMetric(Metric):
+    """A metric of the residuals, each by itself: a subclass gives :meth:`of`."""
+
+    def of(self, error: Array) -> Array:
+        """The values of residuals of any shape."""
+        raise NotImplementedError
+
+    def values(self, outputs: Array, targets: Array) -> Array:
+        return self.of(residuals(outputs, targets))
+
+    def compute_many(self, errors: Array, targets: Array) -> Array:
+        return self.finish(self.of(errors).sum(axis=(1, 2)), errors.shape[1] * errors.shape[2])
 
 
 def residuals(outputs: Array, targets: Array) -> Array:

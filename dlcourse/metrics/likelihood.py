@@ -41,8 +41,8 @@ class Perplexity(CrossEntropy):
 
     unit = ""
 
-    def compute(self) -> float:
-        return float(np.exp(super().compute()))
+    def finish(self, total: Array, count: int) -> Array:
+        return np.exp(total / count)
 
 
 @register("metric", "bits_per_character")
@@ -51,8 +51,8 @@ class BitsPerCharacter(CrossEntropy):
 
     unit = "bits"
 
-    def compute(self) -> float:
-        return super().compute() / math.log(2)
+    def finish(self, total: Array, count: int) -> Array:
+        return total / count / math.log(2)
 
 
 @register("metric", "gaussian_nll")

@@ -1,15 +1,15 @@
 """Mean absolute error."""
 
-from dlcourse.metrics.base import Array, Metric, residuals
+from dlcourse.metrics.base import Array, ResidualMetric
 from dlcourse.registry import register
 
 
 @register("metric", "mae")
-class MeanAbsoluteError(Metric):
+class MeanAbsoluteError(ResidualMetric):
     """Mean absolute error, 1/(N K) sum |y - f(x)|, in the target's own unit: few outliers move it little."""
 
     title = "mean absolute error"
     unit = "target"
 
-    def values(self, outputs: Array, targets: Array) -> Array:
-        return abs(residuals(outputs, targets))
+    def of(self, error: Array) -> Array:
+        return abs(error)

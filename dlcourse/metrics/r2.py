@@ -1,5 +1,7 @@
 """The share of the targets' variance that a regression explains."""
 
+import numpy as np
+
 from dlcourse.backend import array_module
 from dlcourse.metrics.base import Array, Metric, residuals
 from dlcourse.registry import register
@@ -31,7 +33,7 @@ class R2(Metric):
         if self.count == 0:
             self.origin = targets[0].astype("float64")
         # Means and sums of squares about them are merged (Chan, Golub, LeVeque 1979): a plain sum of squares minus
-        # the squared sum cancels where the mean is large against the spread. DeviceCounter from the first target, equal
+        # the squared sum cancels where the mean is large against the spread. Counted from the first target, equal
         # targets have a spread of exactly zero.
         shifted = targets - self.origin
         mean = shifted.mean(axis=0)
@@ -46,8 +48,18 @@ class R2(Metric):
     def compute(self) -> float:
         if self.count < 2:
             return float("nan")
-        xp = array_module(self.spread)
-        constant = self.spread == 0
-        share = self.error / xp.where(constant, 1.0, self.spread)
-        scores = xp.where(constant, (self.error == 0).astype("float64"), 1 - share)
-        return float(scores.mean())
+        return float(_scores(self.error, self.spread).mean())
+
+    def compute_many(self, errors: Array, targets: Array) -> Array:
+        if targets.shape[1] < 2:
+            return np.full((len(errors), errors.shape[3]), np.nan)
+        shifted = targets - targets[:, :1]
+        spread = ((shifted - shifted.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)[:, :, None]  # (G, K, 1)
+        return _scores(np.einsum("gnkp,gnkp->gkp", errors, errors), spread).mean(axis=1)
+
+
+def _scores(error: Array, spread: Array) -> Array:
+    """1 - error / spread; without spread 1 where there is no error, else 0."""
+    xp = array_module(spread)
+    constant = spread == 0
+    return xp.where(constant, (error == 0).astype("float64"), 1 - error / xp.where(constant, 1.0, spread))

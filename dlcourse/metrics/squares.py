@@ -1,22 +1,20 @@
 """Squared errors of a regression: half their sum (the lecture's cost), their mean, and its root."""
 
-import math
+import numpy as np
 
-from dlcourse.metrics.base import Array, Metric, residuals
+from dlcourse.metrics.base import Array, ResidualMetric
 from dlcourse.registry import register
 
 
 @register("metric", "mse")
-class MeanSquaredError(Metric):
+class MeanSquaredError(ResidualMetric):
     """Mean squared error, 1/(N K) sum (y - f(x))^2."""
 
     title = "mean squared error"
     unit = "target^2"
 
-    def values(self, outputs: Array, targets: Array) -> Array:
-        error = residuals(outputs, targets)
-        error *= error
-        return error
+    def of(self, error: Array) -> Array:
+        return error * error
 
 
 @register("metric", "half_sse")
@@ -25,8 +23,8 @@ class HalfSumOfSquares(MeanSquaredError):
 
     title = "half sum of squared errors"
 
-    def compute(self) -> float:
-        return float(self.total) / 2 if self.count else float("nan")
+    def finish(self, total: Array, count: int) -> Array:
+        return total / 2
 
 
 @register("metric", "rmse")
@@ -36,5 +34,5 @@ class RootMeanSquaredError(MeanSquaredError):
     title = "root mean squared error"
     unit = "target"
 
-    def compute(self) -> float:
-        return math.sqrt(super().compute())
+    def finish(self, total: Array, count: int) -> Array:
+        return np.sqrt(total / count)

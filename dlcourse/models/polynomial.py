@@ -1,6 +1,6 @@
 """Polynomial regression, well conditioned at every degree (lecture 2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -8,6 +8,7 @@ from annotated_types import Ge, Le
 
 from dlcourse import backend
 from dlcourse.backend.device import Array
+from dlcourse.backend.linalg import nested_least_squares
 from dlcourse.errors import ArgumentError
 from dlcourse.models.base import FeatureModel, Scaling, flat, named_by_output
 from dlcourse.registry import register
@@ -29,6 +30,19 @@ def basis_terms(basis: str, degree: int, one: Array, times_z: Callable[[Array], 
         else:
             terms.append(times_z(terms[k]))
     return terms[1:]
+
+
+def _nested_design(x: Mapping[str, np.ndarray], basis: str, degree: int) -> dict[str, np.ndarray]:
+    """(G, N, 1 + D degree) of every split: the constant, then all features' p_1, then all features' p_2, ..."""
+    low, high = x["train"].min(axis=1, keepdims=True), x["train"].max(axis=1, keepdims=True)
+    half = (high - low) / 2
+    center, half = (low + high) / 2, np.where(half > 0, half, 1)
+    design = {}
+    for name, rows in x.items():
+        z = (rows - center) / half
+        terms = basis_terms(basis, degree, np.ones_like(z), lambda term, z=z: z * term)
+        design[name] = np.concatenate([np.ones((*z.shape[:2], 1)), *terms], axis=2)
+    return design
 
 
 @register("model", "polynomial")
@@ -87,6 +101,44 @@ class PolynomialModel(FeatureModel):
         z = (flat(x) - center) / half  # (N, D)
         terms = basis_terms(self.basis, self.degree, xp.ones_like(z), lambda term: z * term)
         return xp.stack(terms, axis=2).reshape(len(z), -1)  # (N, D, degree) -> (N, D degree)
+
+    @classmethod
+    def fit_many(
+        cls, specs: Sequence[Mapping[str, Any]], x: Mapping[str, np.ndarray], y: np.ndarray, ridge: float = 0.0
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, list[int]]:
+        """Least squares of P models on each of G training sets of one shape, on the CPU in float64.
+
+        One triangular factor of a training set serves all degrees of a basis. The numbers are those of each model
+        fitted by itself; without a penalty a degree of more coefficients than rows is left to that.
+
+        Args:
+            specs: of each model its parameters ``degree`` and ``basis``.
+            x: inputs (G, N, D) by split; those of ``train`` are fitted.
+            y: their targets, (G, N, K).
+            ridge: weight of the penalty.
+        Returns:
+            By split the predictions (G, N, K, P); booleans (G, P), whether the training set determines the model, as
+            its predictions say nothing else; and how many parameters each model has.
+        """
+        (sets, rows, features), outputs = x["train"].shape, y.shape[2]
+        predicted = {split: np.zeros((*each.shape[:2], outputs, len(specs))) for split, each in x.items()}
+        sound = np.zeros((sets, len(specs)), dtype=bool)
+        most = 30 if ridge else (rows - 1) // features
+        for basis in dict.fromkeys(spec["basis"] for spec in specs):
+            chosen = [i for i, spec in enumerate(specs) if spec["basis"] == basis and spec["degree"] <= most]
+            if not chosen:
+                continue
+            degrees = np.array([specs[i]["degree"] for i in chosen])
+            design = _nested_design(x, basis, int(degrees.max()))
+            others = [split for split in x if split != "train"]
+            rest = np.concatenate([design[split] for split in others] or [design["train"][:, :0]], axis=1)
+            there, elsewhere, independent = nested_least_squares(design["train"], y, rest, ridge)
+            columns = features * degrees  # the last one of each degree
+            sound[:, chosen] = independent[:, columns]
+            ends = np.cumsum([x[split].shape[1] for split in others])[:-1]
+            for split, found in [("train", there), *zip(others, np.split(elsewhere, ends, axis=1), strict=True)]:
+                predicted[split][..., chosen] = found[..., columns]
+        return predicted, sound, [outputs * (features * spec["degree"] + 1) for spec in specs]
 
     def _range(self, dtype: Any) -> tuple[Array, Array]:
         """Center and half width of the range of each feature; 1 for a feature without spread."""

@@ -29,6 +29,8 @@ class Solver:
     closed_form = True
     hook: ClassVar[str]
     """The method of a model that it asks."""
+    hook_for_many: ClassVar[str] = ""
+    """The method of a model class that solves for many training sets and models at once, where the solver has one."""
     otherwise: ClassVar[str]
     """What a model without that method is or lacks, and what fits it."""
 
@@ -107,6 +109,7 @@ class LeastSquares(Solver):
 
     tasks = ("regression",)
     hook = "design_matrix"
+    hook_for_many = "fit_many"
     otherwise = "is not linear in its parameters; take closed_form, sgd, adam, ..."
 
     def __init__(self, ridge: NonNegative = 0.0, method: Literal["qr", "svd"] = "qr"):

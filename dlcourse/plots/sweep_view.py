@@ -216,7 +216,7 @@ class SweepView(Folder):
         return self.arrays("resample.npz")
 
     def resampled_fits(self, point: Point) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """InputSpec (M,) in their order, fits on R training sets (R, M) and the true curve (M,); the first target's."""
+        """Inputs (M,) in their order, fits on R training sets (R, M) and the true curve (M,); the first target's."""
         x, outputs, curve = (self.resampled.get(key) for key in ("x", f"{point.id}.outputs", f"{point.id}.curve"))
         if x is None or outputs is None or curve is None or outputs.shape[1:2] != (x.size,) or len(curve) != x.size:
             return None

@@ -208,3 +208,26 @@ class TestAgainstScikitLearn:
             assert measure("top_k", (logits, labels), k=k) == pytest.approx(expected)
         expected = sklearn.confusion_matrix(labels, guess)
         np.testing.assert_array_equal(confusion_matrix(logits, labels), expected)
+
+
+def test_metrics_of_many_fits_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    targets, outputs = rng.normal(size=(3, 7, 2)), rng.normal(size=(3, 7, 2, 4))
+    targets[1, :, 1] = 2.0  # no spread
+    classes = [registry.lookup("metric", name) for name in registry.names("metric")]
+    able = [cls for cls in classes if cls.__module__.startswith("dlcourse.") and cls.takes_many()]
+    assert {cls.__name__ for cls in able} >= {"MeanSquaredError", "R2", "MeanAbsoluteError"}
+    for cls in able:
+        found = cls().compute_many(targets[..., None] - outputs, targets)
+        for g, p in np.ndindex(3, 4):
+            metric = cls()
+            metric.update(outputs[g, :, :, p], targets[g])
+            assert found[g, p] == pytest.approx(metric.compute(), rel=1e-12)
+
+
+def test_a_metric_of_its_own_values_does_not_take_many() -> None:
+    class Capped(registry.lookup("metric", "mse")):  # type: ignore[misc]
+        def values(self, outputs, targets):
+            return np.minimum(super().values(outputs, targets), 1.0)
+
+    assert not Capped.takes_many()
