@@ -9,7 +9,7 @@ from typing import Any
 from dlcourse.config import Config
 from dlcourse.errors import ConfigError, Problem
 from dlcourse.sweeps.axes import Axis, axes
-from dlcourse.text import canonical, format_value, short_paths
+from dlcourse.text import format_value, short_paths
 
 _MAX_PROBLEMS = 20  # of those that show only where values meet; one cause can spoil a thousand points
 
@@ -69,16 +69,31 @@ def expand(config: Config) -> list[Point]:
 def _same_experiments(points: Iterable[Point], resample: bool) -> Iterator[Problem]:
     """Points that run what an earlier one runs, such as ``optimizer.lr`` 1 and 1.0, or ``loss: mse`` in two spellings.
 
-    With ``resample`` the data's own seed makes no difference: it draws the training sets itself.
+    Points differ in the values at the paths that vary, so these alone are compared, as the check made them. With
+    ``resample`` the data's own seed makes no difference: it draws the training sets itself.
     """
     first: dict[str, str] = {}
     for point in points:
-        data = dict(point.config.data["data"])
+        values = [_value_at(point.config.data, path) for path in point.overrides]
         if resample:
-            data.pop("seed", None)
-        same = first.setdefault(canonical({**point.config.data, "data": data}), point.id)
+            values = [
+                _without_seed(value) if path == "data" else value
+                for path, value in zip(point.overrides, values, strict=True)
+            ]
+        same = first.setdefault(repr(values), point.id)
         if same != point.id:
             yield Problem("sweep", f"points {same} and {point.id} are one experiment: leave one of them out")
+
+
+def _value_at(config: Any, path: str) -> Any:
+    """What a checked config has at a dotted path."""
+    for step in path.split("."):
+        config = config[int(step)] if isinstance(config, list) else config[step]
+    return config
+
+
+def _without_seed(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != "seed"}
 
 
 def _locations(config: Config, point: Config, overrides: Mapping[str, Any]) -> dict[Any, Any]:

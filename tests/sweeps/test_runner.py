@@ -326,8 +326,15 @@ def test_two_points_that_are_one_experiment_are_refused(make, section):
         expand(config.from_mapping(make(sweep=section)))
 
 
-def test_data_that_differ_in_their_seed_are_two_experiments_without_resample(make):
-    section = {"grid": {"data": [{**DATA, "seed": 1}, {**DATA, "seed": 2}]}}
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"grid": {"data": [{**DATA, "seed": 1}, {**DATA, "seed": 2}]}},
+        {"grid": {"metrics.1.name": ["mae", "r2"]}},
+        {"grid": {"train.epochs": [None, 2]}},
+    ],
+)
+def test_points_that_differ_in_any_value_are_two_experiments(make, section):
     assert len(expand(config.from_mapping(make(sweep=section)))) == 2
 
 
