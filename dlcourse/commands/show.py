@@ -1,7 +1,6 @@
 """``dlcourse show CONFIG``: the config with every default, and what the model is made of."""
 
 import argparse
-from typing import Literal
 
 HELP = "print a config with every default filled in, and the model's layers, shapes, parameters, FLOPs and memory"
 EXAMPLES = """\
@@ -30,11 +29,11 @@ def main(args: argparse.Namespace) -> int:
 
 def _model(config: dict) -> str:
     """The table of the config's model, on the CPU; one sample of the data goes through it."""
-    from dlcourse import backend, registry
+    from dlcourse import backend
     from dlcourse.backend import precision, random
-    from dlcourse.data import Loader, prepare
+    from dlcourse.data import prepare
     from dlcourse.errors import UserError
-    from dlcourse.experiment.experiment import build_model
+    from dlcourse.experiment.experiment import Experiment, build_model
     from dlcourse.nn.summary import summarize
 
     with backend.use("cpu") as cpu:
@@ -42,19 +41,13 @@ def _model(config: dict) -> str:
         data = prepare(config["data"], config["seed"])
         model = build_model(config, data)
         model.to(dtype=precision.dtype(config["precision"]))
-        train = data.splits["train"]
-        batch_size = config["train"]["batch_size"]
-        batch_size = len(train) if batch_size == "full" else min(batch_size, len(train))
-
-        def samples(count: int | Literal["full"]) -> tuple:
-            dtype = precision.dtype(config["precision"])
-            loader = Loader(train, data.normalizer, cpu, dtype, count, config["seed"], shuffle=False)
-            return loader.batch(0)
-
+        samples, batch_size = len(data.splits["train"]), config["train"]["batch_size"]
+        batch_size = samples if batch_size == "full" else min(batch_size, samples)
+        experiment = Experiment(config, cpu, data, model, None, {})
+        sample = experiment.one_sample()
         try:
-            return summarize(model, samples(1)[0]).table(batch_size)
+            return summarize(model, sample).table(batch_size)
         except UserError:
             # A model that keeps its training samples, such as nearest neighbors, computes nothing before it has them.
-            optimizer = registry.build("optimizer", registry.own_parameters("optimizer", config["optimizer"]))
-            optimizer.solve(model, *samples("full"))
-            return summarize(model, samples(1)[0]).table(batch_size)
+            experiment.train_step()(*experiment.loader.batch(0))
+            return summarize(model, sample).table(batch_size)

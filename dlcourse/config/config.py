@@ -175,6 +175,8 @@ def _laid_over(
     given: dict[str, Any], locations: dict[yaml.Path, Location], overrides: Overrides
 ) -> tuple[dict[str, Any], dict[str, Any], dict[yaml.Path, Location]]:
     """What is given with values laid over it, the values by dotted path, and where everything stands."""
+    if not overrides:
+        return given, {}, locations
     values, source = parse_overrides(overrides)
     try:
         given, paths = apply_overrides(given, values)

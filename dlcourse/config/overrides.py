@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dlcourse.characters import encodable
 from dlcourse.config.reader import Path, dotted, parse_yaml
 from dlcourse.config.writer import plain
 from dlcourse.errors import ConfigError, Problem
@@ -38,6 +39,9 @@ def parse_overrides(overrides: Overrides) -> tuple[dict[str, Any], str]:
         path = path.strip()
         if not equals or not all(path.split(".")):
             problems.append(Problem("", f"expected key=value, such as train.epochs=2, got {text!r}", source))
+            continue
+        if not encodable(text):
+            problems.append(Problem(path, "bytes that are not UTF-8 are not text; rename such a file", source))
             continue
         if path in found:
             problems.append(Problem(path, "given twice", source))

@@ -27,7 +27,6 @@ from typing import Any
 
 import yaml
 
-from dlcourse.characters import encodable
 from dlcourse.errors import ConfigError, Problem
 
 __all__ = [
@@ -124,8 +123,6 @@ def parse_yaml(text: str, file: str = "") -> Document:
             nesting deeper than ``MAX_DEPTH``, or a number that is not finite; all that can be found at once.
     """
     builder = _Builder(file)
-    if not encodable(text):
-        raise ConfigError([Problem("", "bytes that are not UTF-8 are not text; rename such a file", file)])
     try:
         for event in yaml.parse(text, Loader=_Loader):
             builder.take(event)

@@ -17,6 +17,8 @@ import numpy as np
 from dlcourse import registry
 from dlcourse.backend import Backend, get, memory, precision, random, use
 from dlcourse.config import Config, choosing_metric, metric_labels
+from dlcourse.config.identity import config_hash, settings
+from dlcourse.config.rules import config_notes
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
@@ -26,10 +28,11 @@ from dlcourse.models.base import Model
 from dlcourse.records import Event
 from dlcourse.text import metric_unit
 from dlcourse.training.callback import Callback
-from dlcourse.training.checkpoints.content import apply_ema
+from dlcourse.training.checkpoints.content import RunIdentity, apply_ema
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import LossMetric, evaluate, outputs
+from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
 
@@ -114,6 +117,27 @@ class Experiment:
         if not experiment.closed_form:
             check_output(config, data, model, experiment.one_sample)
         return experiment
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.config["name"]
+
+    def notes(self) -> Iterator[str]:
+        """Warnings about what the config asks for, though it may."""
+        return config_notes(self.config, self.total_steps)
+
+    def identity(self, given: Mapping[str, Any]) -> RunIdentity:
+        """What every checkpoint of this experiment says of it.
+
+        Args:
+            given: what the run's ``config.yaml`` says; without the defaults of keys that only this version of the
+                program knows.
+        """
+        inputs, normalizer = InputSpec.of(self.data).to_json(), self.data.normalizer.state_dict()
+        return RunIdentity(
+            self.config["seed"], config_hash(given), settings(given), self.fingerprint, inputs, normalizer
+        )
 
     @property
     def train(self) -> Mapping[str, Any]:

@@ -11,14 +11,13 @@ from typing import Any
 from dlcourse import backend
 from dlcourse.backend.diagnostics import probe
 from dlcourse.config import Config, resolve
-from dlcourse.config.identity import config_hash
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import looking_in
 from dlcourse.errors import DamagedFileError, UserError, named
 from dlcourse.experiment import sanity_checks
 from dlcourse.experiment.components import code_of
 from dlcourse.experiment.experiment import Experiment, Result
-from dlcourse.experiment.identity import extend, same_experiment
+from dlcourse.experiment.identity import check_config, extend, same_experiment
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.training_run import Run, first_result
 from dlcourse.records import RunState
@@ -128,13 +127,14 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
     with options.computing(config, Log(None, options.quiet)) as chosen:
         experiment = Experiment.from_config(config, chosen, first_batches)
         environment, files = describe(chosen.name)
-        result = first_result(experiment, config.overrides, config_hash(config.data))
+        identity = experiment.identity(config.data)
+        result = first_result(experiment, identity, config.overrides)
         folder = RunFolder.create_at(path, config.dump(), environment, result, files)
         with folder.lock():
             log = Log(folder.log, options.quiet)
             if not first_batches:
                 log(f"run folder: {folder.path}")
-            training = Run(experiment, folder, log, config.data, config.overrides, options.profile)
+            training = Run(experiment, folder, log, identity, config.overrides, options.profile)
             return _finish(training, options, kept=not first_batches)
 
 
@@ -189,12 +189,15 @@ def _go_on(
     if result.get("status") == "done" and ended and given is None and not lengthened:
         log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
         return _finished(folder, result, options.device)
+    if found is not None:
+        check_config(config.given, found.state, folder.path)
     with options.computing(config, log) as chosen:
         with looking_in(started_in(folder)):
             experiment = Experiment.from_config(config, chosen)
         # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
+        identity = experiment.identity(config.given)
         overrides = {**result.get("config_overrides", {}), **config.overrides}
-        training = Run(experiment, folder, log, config.given, overrides, options.profile)
+        training = Run(experiment, folder, log, identity, overrides, options.profile)
         if found is not None:
             training.restore(found)
         if lengthened:

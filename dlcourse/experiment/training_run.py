@@ -6,10 +6,9 @@ from typing import Any
 
 from dlcourse.backend import memory
 from dlcourse.config import metric_facts
-from dlcourse.config.rules import config_notes
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.experiment import Experiment, Result
-from dlcourse.experiment.identity import check_config, check_data, config_hash, settings
+from dlcourse.experiment.identity import check_data
 from dlcourse.records import RunState
 from dlcourse.training.checkpoints.callback import Checkpointing
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
@@ -18,7 +17,6 @@ from dlcourse.training.checkpoints.store import CheckpointStore
 from dlcourse.training.evaluation import Evaluation
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.history import History
-from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.log import Log
 from dlcourse.training.monitor import BestTracker, EarlyStopping
 from dlcourse.training.predictions import write_predictions
@@ -36,8 +34,7 @@ class Run:
         experiment: data, model, and how to step.
         folder: the run's; the caller holds its lock.
         log: says what happens.
-        given: what the run's ``config.yaml`` says, of which the checkpoints keep a hash; without the defaults of keys
-            that only this version of the program knows.
+        identity: what the checkpoints say of the run.
         overrides: what was asked for beside the config, for ``result.json``.
         profile: time the parts of a step.
     Attributes:
@@ -51,24 +48,16 @@ class Run:
         experiment: Experiment,
         folder: RunFolder,
         log: Log,
-        given: Mapping[str, Any],
+        identity: RunIdentity,
         overrides: Mapping[str, Any],
         profile: bool = False,
     ):
         self.experiment, self.folder, self.log, self.overrides = experiment, folder, log, dict(overrides)
-        self.given = given
+        self.identity = identity
         self._found: Checkpoint | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.estimates: dict[str, float] = {}
         train = experiment.train
-        self.facts = RunIdentity(
-            experiment.config["seed"],
-            config_hash(given),
-            settings(given),
-            experiment.fingerprint,
-            InputSpec.of(experiment.data).to_json(),
-            experiment.data.normalizer.state_dict(),
-        )
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"], log)
         self.evaluation = Evaluation(experiment.watched_loaders, experiment.metrics, train["eval_every"], self.history)
@@ -78,7 +67,7 @@ class Run:
         # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
         kept = None if experiment.closed_form else self.best
         self.checkpointing = Checkpointing(
-            self.store, lambda trainer: capture(trainer, self.facts), self.history, kept, train["checkpoint_every"]
+            self.store, lambda trainer: capture(trainer, identity), self.history, kept, train["checkpoint_every"]
         )
         # Callbacks that decide come before those that save the decision; the signals' own save comes last.
         self.trainer = experiment.trainer(
@@ -105,15 +94,14 @@ class Run:
         """Go on from a checkpoint; nothing is written yet.
 
         Raises:
-            CheckpointError: it belongs to another config or another model.
+            CheckpointError: it belongs to another model.
             ChangedDataError: it was trained on other data.
             ConfigError: the steps taken would have been others in a training of this length.
         """
         path = self.folder.path
-        check_config(self.given, found.state, path)
         check_data(self.experiment.data, found.state, path, "restore the data, or start a new run")
         self.experiment.check_past(found.state.get("schedule_steps"), found.state["step"], str(self.folder.config))
-        restore(self.trainer, found, self.facts)
+        restore(self.trainer, found, self.identity)
         self._found = found
 
     def run(self) -> None:
@@ -124,7 +112,7 @@ class Run:
         """
         if self._found is not None:
             self.store.restart_from(self._found)
-        for note in config_notes(self.experiment.config, self.experiment.total_steps):
+        for note in self.experiment.notes():
             self.log(f"note: {note}")
         self._write_result("running")
         memory.start_counting()
@@ -229,7 +217,7 @@ class Run:
     def _write_result(self, status: str, error: str | None = None, **more: Any) -> None:
         self.folder.write_result(
             {
-                **first_result(self.experiment, self.overrides, self.facts.config),
+                **first_result(self.experiment, self.identity, self.overrides),
                 "status": status,
                 "error": error,
                 **self.trainer.position(),
@@ -243,22 +231,21 @@ class Run:
         )
 
 
-def first_result(experiment: Experiment, overrides: Mapping[str, Any], config: str) -> RunState:
+def first_result(experiment: Experiment, identity: RunIdentity, overrides: Mapping[str, Any]) -> RunState:
     """The ``result.json`` of a run that has not begun: it is there from the moment that the folder can be seen.
 
     Args:
         overrides: what was asked for beside the config file.
-        config: the hash of what the config says.
     """
     return {
         "status": "running",
-        "name": experiment.config["name"],
+        "name": experiment.name,
         "step": 0,
         "parameters": sum(p.size for p in experiment.model.parameters()),
         "metric_facts": {label: metric_facts(label) for label in experiment.metrics},
         "config_overrides": dict(overrides),
-        "config_hash": config,
-        "data": experiment.fingerprint,
+        "config_hash": identity.config_hash,
+        "data": identity.fingerprint,
     }
 
 

@@ -231,14 +231,14 @@ def test_the_config_may_be_named_again_if_it_is_the_same(tmp_path: Path, monkeyp
 def test_a_run_of_an_earlier_version_whose_config_knew_fewer_keys_goes_on(tmp_path: Path, monkeypatch) -> None:
     config = changed(NET, train={"checkpoint_every": 10})
     whole = go(config, tmp_path / "whole").folder
-    from dlcourse.experiment import training_run
+    from dlcourse.experiment import experiment
 
     with monkeypatch.context() as patch:  # the version that did not know data.augment yet
 
         def fewer(data: dict) -> str:
             return config_hash({**data, "data": {k: v for k, v in data["data"].items() if k != "augment"}})
 
-        patch.setattr(training_run, "config_hash", fewer)
+        patch.setattr(experiment, "config_hash", fewer)
         broken = killed_at(monkeypatch, config, tmp_path / "broken", 30)
     file = broken / "config.yaml"
     file.write_text(file.read_text().replace("  augment: null\n", ""))

@@ -20,7 +20,7 @@ class RunIdentity:
 
     Attributes:
         seed: the run's seed: with the step it says everything random.
-        config: a hash of what the config says of the data, the model and the training.
+        config_hash: a hash of what the config says of the data, the model and the training.
         settings: what was hashed, by dotted path.
         fingerprint: of the data, see :mod:`dlcourse.data.fingerprint`.
         data: names, units and encoder of the inputs, see :mod:`dlcourse.training.input_spec`.
@@ -28,7 +28,7 @@ class RunIdentity:
     """
 
     seed: int
-    config: str
+    config_hash: str
     settings: Mapping[str, Any]
     fingerprint: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -42,7 +42,7 @@ def capture(trainer: Trainer, facts: RunIdentity) -> CheckpointContent:
     state = {
         "step": trainer.step,
         "seed": facts.seed,
-        "config": facts.config,
+        "config": facts.config_hash,
         "settings": dict(facts.settings),
         "fingerprint": dict(facts.fingerprint),
         "schedule_steps": _schedule_steps(trainer),
