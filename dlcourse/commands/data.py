@@ -105,7 +105,7 @@ def _statistics(data: Any) -> Iterator[str]:
     from dlcourse.text import format_number, table
 
     x = data.splits["train"].x
-    found = Moments.of(x, per_place=False)
+    found = Moments.of(x, per_position=False)
     if x.ndim == 4:
         unit = 255 if x.dtype == "uint8" and found.high.max() > 127 else 1
         of = " (pixels as 0..1, training split)" if unit == 255 else " (training split)"

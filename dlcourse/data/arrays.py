@@ -98,8 +98,8 @@ class Arrays:
         Raises:
             DataError: as :meth:`load`; or a class is not among them.
         """
-        task: Task = "classification" if schema.class_names else "regression"
-        return replace(self, task=task, class_names=schema.class_names or None).load(0)
+        names = schema.class_names or None
+        return replace(self, task="classification" if names else "regression", class_names=names).load(0)
 
 
 def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:

@@ -39,12 +39,12 @@ def check_size(path: Path, size: int, what: str) -> None:
 
 def _bound(path: Path) -> int:
     """The bytes that a file may become."""
-    told = os.environ.get(VARIABLE)
-    if told:
+    text = os.environ.get(VARIABLE)
+    if text:
         try:
-            return int(float(told) * (1 << 30))
+            return int(float(text) * (1 << 30))
         except (ValueError, OverflowError):
-            raise UserError(f"{VARIABLE}: expected a number of GiB, got {told!r}") from None
+            raise UserError(f"{VARIABLE}: expected a number of GiB, got {text!r}") from None
     on_disk = 0
     with contextlib.suppress(OSError, ValueError):
         on_disk = os.stat(path).st_size

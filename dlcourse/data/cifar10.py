@@ -13,7 +13,7 @@ _BATCHES = 5
 _BINARY_SIZE = 10_000 * (1 + PIXELS)
 
 
-def _decode(name: str, content: bytes, place: str, arrays: Arrays) -> None:
+def _decode(name: str, content: bytes, source: str, arrays: Arrays) -> None:
     """A batch of either version: the test split, or a fifth of the training split."""
     split = "test" if name.startswith("test") else "train"
     x, y = arrays[f"{split}_x"], arrays[f"{split}_y"]
@@ -21,7 +21,7 @@ def _decode(name: str, content: bytes, place: str, arrays: Arrays) -> None:
     batch = 0 if split == "test" else int(name.removesuffix(".bin").rpartition("_")[2]) - 1
     parse = parse_binary if name.endswith(".bin") else parse_python
     rows = slice(batch * samples, (batch + 1) * samples)
-    x[rows], y[rows] = parse(content, samples, place)
+    x[rows], y[rows] = parse(content, samples, source)
 
 
 FILES = Collection(

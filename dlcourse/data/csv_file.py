@@ -153,7 +153,7 @@ class Csv:
     def _feature_columns(self, table: Table) -> list[str]:
         table.position(self.target)
         if self.features is not None:
-            return self.features
+            return list(self.features)
         # A column that where holds to one value tells nothing.
         fixed = {name for name, wanted in (self.where or {}).items() if not isinstance(wanted, list)}
         names = [name for name in table.header if name != self.target and name not in fixed]
@@ -177,26 +177,27 @@ class Csv:
         text = canonical(f"{rule:.17g}" if isinstance(rule, float) else str(rule))
         if is_missing(text):
             raise ConfigError(f"data.missing.{name}: {text!r} is what a missing cell looks like; take another word")
-        if column.categories is not None:
-            column = self._with_category(column, text)
         notation = replace(self._notation, plain_too=True)
+        if column.categories is not None:
+            column = Column(name, self._with_category(name, column.categories, text, notation))
         cell = Table(table.path, (name,), [[text]], [0], notation)
         try:
             return Column(name, column.categories, tuple(column.encode(cell)[0].tolist()))
         except DataError:
             raise ConfigError(f"data.missing.{name}: column {name!r} has {text!r} where a number is expected") from None
 
-    def _with_category(self, column: Column, text: str) -> Column:
-        """The column with one more category, unless it has it; one that was perhaps mistyped is refused."""
-        if codes_of([text], column.categories, replace(self._notation, plain_too=True))[0] >= 0:
-            return column
-        near = difflib.get_close_matches(text, column.categories, n=1, cutoff=0.75)
+    @staticmethod
+    def _with_category(name: str, categories: tuple[str, ...], text: str, notation: Notation) -> tuple[str, ...]:
+        """The categories and one more, unless they have it; one that was perhaps mistyped is refused."""
+        if codes_of([text], categories, notation)[0] >= 0:
+            return categories
+        near = difflib.get_close_matches(text, categories, n=1, cutoff=0.75)
         if near and len(near[0]) == len(text):  # other words, as known and unknown, differ in length too
             raise ConfigError(
-                f"data.missing.{column.name}: no cell of column {column.name!r} has {text!r}; did you mean "
-                f"{near[0]!r}? (Any other word becomes a category of its own.)"
+                f"data.missing.{name}: no cell of column {name!r} has {text!r}; did you mean {near[0]!r}? "
+                "(Any other word becomes a category of its own.)"
             )
-        return Column(column.name, (*column.categories, text))
+        return *categories, text
 
     def _arrays(self, table: Table, columns: list[Column], target: Column) -> tuple[np.ndarray, np.ndarray]:
         """x and y of the rows that the rules for missing cells leave; NaN in x where the mean is to be put."""

@@ -1,6 +1,6 @@
 """A data set before and after it is split: plain host arrays with their names and units."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -132,44 +132,39 @@ def check(dataset: Dataset) -> None:
 
     NaN in x is fine where it is to be filled.
     """
-    _check_arrays(dataset, dataset.x, dataset.y, "")
+    for problem in _problems(dataset):
+        raise DataError(f"{dataset.source}: {problem}" if dataset.source else problem)
+
+
+def _problems(dataset: Dataset) -> Iterator[str]:
+    yield from _array_problems(dataset, dataset.x, dataset.y, "")
     if dataset.test is not None:
-        x, y = dataset.test
-        _check_arrays(dataset, x, y, "test ")
-        if x.shape[1:] != dataset.x.shape[1:] or y.shape[1:] != dataset.y.shape[1:]:
-            raise DataError(
-                f"{_place(dataset)}the test split has inputs {x.shape[1:]} and targets {y.shape[1:]}, the rest "
-                f"{dataset.x.shape[1:]} and {dataset.y.shape[1:]}"
-            )
+        (x, y), (own_x, own_y) = dataset.test, (dataset.x, dataset.y)
+        yield from _array_problems(dataset, x, y, "test ")
+        if (x.shape[1:], y.shape[1:]) != (own_x.shape[1:], own_y.shape[1:]):
+            of_rest = f"the rest {own_x.shape[1:]} and {own_y.shape[1:]}"
+            yield f"the test split has inputs {x.shape[1:]} and targets {y.shape[1:]}, {of_rest}"
 
 
-def _check_arrays(dataset: Dataset, x: np.ndarray, y: np.ndarray, which: str) -> None:
-    place = _place(dataset)
+def _array_problems(dataset: Dataset, x: np.ndarray, y: np.ndarray, which: str) -> Iterator[str]:
     if len(x) != len(y):
-        raise DataError(f"{place}{len(x)} {which}inputs but {len(y)} {which}targets")
+        yield f"{len(x)} {which}inputs but {len(y)} {which}targets"
     if x.size == 0:
-        raise DataError(f"{place}the {which}inputs hold nothing: shape {x.shape}")
+        yield f"the {which}inputs hold nothing: shape {x.shape}"
     for name, array in (("x", x), ("y", y)):
-        if array.dtype.kind != "f":
-            continue
         nan_is_fine = name == "x" and dataset.fill_missing
         step = max(1, _CHUNK * len(array) // max(array.size, 1))
-        for start in range(0, len(array), step):
+        for start in range(0, len(array) if array.dtype.kind == "f" else 0, step):
             chunk = np.asarray(array[start : start + step])
             bad = np.isinf(chunk) if nan_is_fine else ~np.isfinite(chunk)
             if bad.any():
                 row = int(bad.reshape(len(chunk), -1).any(axis=1).argmax())
-                value = chunk[row][bad[row]].flat[0]
-                raise DataError(f"{place}{which}{name} holds {value} in row {start + row} (the first is 0)")
+                yield f"{which}{name} holds {chunk[row][bad[row]].flat[0]} in row {start + row} (the first is 0)"
     if dataset.task == "classification":
         classes = len(dataset.class_names)
         if classes < 2:
-            raise DataError(f"{place}the target has one class only, so there is nothing to tell apart")
+            yield "the target has one class only, so there is nothing to tell apart"
         wrong = (y < 0) | (y >= classes)
         if wrong.any():
             row = int(wrong.argmax())
-            raise DataError(f"{place}{which}label {y[row]} in row {row} (the first is 0) is not in 0..{classes - 1}")
-
-
-def _place(dataset: Dataset) -> str:
-    return f"{dataset.source}: " if dataset.source else ""
+            yield f"{which}label {y[row]} in row {row} (the first is 0) is not in 0..{classes - 1}"

@@ -4,7 +4,7 @@ from typing import Any
 
 from dlcourse.backend.kernels.feed import feed
 from dlcourse.config.sections import Augment
-from dlcourse.data.sampler import DeviceSampler
+from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
 from dlcourse.data.transform import Transform
 
@@ -15,12 +15,12 @@ Array = Any
 class DeviceBatches:
     """The full batches of a loader, for a captured training step: see ``dlcourse/backend/cuda/graph.py``."""
 
-    def __init__(self, sampler: DeviceSampler, store: Store, transform: Transform):
-        self._sampler, self._transform, every = sampler, transform, sampler.sampler
-        rows = slice(None) if every.shuffled else slice(0, every.samples * every.stride, every.stride)
+    def __init__(self, sampler: Sampler, store: Store, transform: Transform):
+        self._sampler, self._transform = sampler, transform
+        rows = slice(None) if sampler.shuffled else slice(0, sampler.samples * sampler.stride, sampler.stride)
         self._samples, self._targets = store.x[rows], store.y[rows]
-        self.x_shape, self.x_dtype = (every.batch_size, *store.x.shape[1:]), transform.out_dtype
-        self.y_shape, self.y_dtype = (every.batch_size, *store.y.shape[1:]), store.y.dtype
+        self.x_shape, self.x_dtype = (sampler.batch_size, *store.x.shape[1:]), transform.out_dtype
+        self.y_shape, self.y_dtype = (sampler.batch_size, *store.y.shape[1:]), store.y.dtype
 
     @property
     def whole(self) -> tuple[Array, Array] | None:
@@ -30,16 +30,14 @@ class DeviceBatches:
 
     def steps_left(self, step: int) -> int:
         """How many steps, from this one on, have full batches of its epoch."""
-        sampler = self._sampler.sampler
-        return max(0, sampler.full_batches - step % sampler.steps_per_epoch)
+        return max(0, self._sampler.full_batches - step % self._sampler.steps_per_epoch)
 
     def prepare(self, step: int) -> None:
         """Have the order of this step's epoch on the device."""
-        self._sampler.prepare(step)
+        self._sampler.device_rows(step)
 
     def write(self, step: Any, x: Array, y: Array) -> None:
         """The batch of a step into x and y."""
-        transform, sampler = self._transform, self._sampler
-        how, draw = transform.augment or Augment(), transform.draw
-        settings = *transform.shift_scale, draw, how.flip, how.crop, how.cutout
-        feed(self._samples, self._targets, sampler.order, step, sampler.sampler.steps_per_epoch, *settings, x, y)
+        transform, sampler, how = self._transform, self._sampler, self._transform.augment or Augment()
+        settings = *transform.shift_scale, transform.draw, how.flip, how.crop, how.cutout
+        feed(self._samples, self._targets, sampler.device_order, step, sampler.steps_per_epoch, *settings, x, y)

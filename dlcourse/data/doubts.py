@@ -48,20 +48,20 @@ def doubt(cells: Sequence[str], notation: Notation) -> tuple[str, str] | None:
     found = [(cell, match) for cell in times if (match := _AMOUNT.fullmatch(cell))]
     if sum(times[cell] for cell, _ in found) <= MAJORITY * len(cells):
         return None
-    for part, said in (
+    for groups, advice in (
         (("before", "after"), "an amount with a currency sign? write the number alone, and the sign under data.units"),
         (("percent",), "a percentage? write the number alone, and the % under data.units"),
         (("unit",), "a number with a unit? write the number alone, and the unit under data.units"),
         (("sign",), "a number with a sign before it? write the number alone"),
     ):
-        having = [cell for cell, match in found if any(match[name] for name in part)]
+        having = [cell for cell, match in found if any(match[name] for name in groups)]
         whole = all(match["number"].strip().isdecimal() for _, match in found)
-        if having and (several or not whole or part != ("unit",)):
-            return having[0], said
+        if having and (several or not whole or groups != ("unit",)):
+            return having[0], advice
     written = [(cell, match["number"].strip()) for cell, match in found if not match["unit"]]
     unread = [(cell, digits) for cell, digits in written if notation.number(digits) is None]
-    mend = _mend([digits for _, digits in unread]) if unread else None
-    return None if mend is None else (unread[0][0], mend)
+    other = _other_notation([digits for _, digits in unread]) if unread else None
+    return None if other is None else (unread[0][0], other)
 
 
 def many_names(different: int, cells: int) -> bool:
@@ -69,21 +69,21 @@ def many_names(different: int, cells: int) -> bool:
     return cells >= ROWS and different >= DIFFERENT * cells
 
 
-def _mend(digits: Sequence[str]) -> str | None:
+def _other_notation(digits: Sequence[str]) -> str | None:
     """In which notation most of these are numbers, and the keys that say so; None where there is none."""
     read = {notation: sum(notation.number(each) is not None for each in digits) for notation in _NOTATIONS}
     notation = max(read, key=read.__getitem__)  # of equally good ones the first
     if read[notation] <= MAJORITY * len(digits):
         return None
     decimal, thousands = notation.decimal, notation.thousands
-    said, keys = [], []
+    marks, keys = [], []
     if decimal == "," and any("," in each for each in digits):
-        said.append("a decimal comma")
+        marks.append("a decimal comma")
     if thousands is not None and any(re.search(notation.separators, each) for each in digits):
-        said.append(f"{_WORDS[thousands]} between thousands")
+        marks.append(f"{_WORDS[thousands]} between thousands")
         keys.append('data.thousands: "\'"' if thousands == "'" else f"data.thousands: '{thousands}'")
     if decimal == ",":
         keys.insert(0, "data.decimal: ','")
-    if not said:
-        said, keys = ["a decimal point"], ["data.decimal: '.'"]
-    return f"a number with {' and '.join(said)}? {' and '.join(keys)}"
+    if not marks:
+        marks, keys = ["a decimal point"], ["data.decimal: '.'"]
+    return f"a number with {' and '.join(marks)}? {' and '.join(keys)}"

@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,9 @@ class Column:
             )
 
     def _unknown(self, cell: str) -> str:
-        close = nearest(cell, self.categories)
+        close = nearest(cell, self.categories or ())
         hint = f"did you mean {close!r}? " if close else ""
-        known = listed(map(repr, self.categories), 10)
+        known = listed(map(repr, self.categories or ()), 10)
         return f"column {self.name!r} has {cell!r}, which the data to train with never had; {hint}known: {known}"
 
 
@@ -121,11 +121,7 @@ class TableEncoder:
             "decimal": self.notation.decimal,
             "thousands": self.notation.thousands,
             "columns": [
-                {
-                    "name": column.name,
-                    "categories": None if column.categories is None else list(column.categories),
-                    "fill": None if column.fill is None else list(column.fill),
-                }
+                {key: list(each) if isinstance(each, tuple) else each for key, each in asdict(column).items()}
                 for column in self.columns
             ],
         }
@@ -133,16 +129,12 @@ class TableEncoder:
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> "TableEncoder":
         """The encoder whose :meth:`to_json` this is."""
-        columns = tuple(
-            Column(
-                each["name"],
-                None if each["categories"] is None else tuple(each["categories"]),
-                None if each["fill"] is None else tuple(each["fill"]),
-            )
+        columns = (
+            Column(each["name"], each["categories"] and tuple(each["categories"]), each["fill"] and tuple(each["fill"]))
             for each in state["columns"]
         )
         # Checkpoints of earlier versions say nothing of the notation.
-        return cls(columns, state["delimiter"], Notation(state.get("decimal", "."), state.get("thousands")))
+        return cls(tuple(columns), state["delimiter"], Notation(state.get("decimal", "."), state.get("thousands")))
 
 
 def column_of(table: Table, name: str, categorical: bool, confirmed: bool = False) -> Column:
@@ -161,10 +153,10 @@ def column_of(table: Table, name: str, categorical: bool, confirmed: bool = Fals
     cells = [cell for cell in table.column(name) if not is_missing(cell)]
     if not cells:
         raise DataError(f"{table.path}: column {name!r} has nothing but missing cells")
-    if not categorical and (found := doubt(cells, table.notation)):
-        row = table.column(name).index(found[0])
+    if not categorical and (doubtful := doubt(cells, table.notation)):
+        row = table.column(name).index(doubtful[0])
         raise DataError(
-            f"{table.where(row)}: column {name!r} has {found[0]!r}: {found[1]}; if these are categories: "
+            f"{table.where(row)}: column {name!r} has {doubtful[0]!r}: {doubtful[1]}; if these are categories: "
             f"data.categorical: [{name}]"
         )
     found = categories(cells, table.notation)

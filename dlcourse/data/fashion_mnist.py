@@ -5,17 +5,8 @@ from dlcourse.data.sources.idx_images import IdxImages, idx_images
 from dlcourse.registry import register
 
 CLASS_NAMES = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
 
 _BUCKET = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 

@@ -16,7 +16,7 @@ _more_folders: ContextVar[tuple[Path, ...]] = ContextVar("more_folders", default
 
 
 class MissingDataError(DataError):
-    """There is no data file of that name in any of the places."""
+    """There is no data file of that name where such are looked for."""
 
 
 @contextlib.contextmanager
@@ -42,20 +42,20 @@ def find(name: str, folders: bool = False) -> Path:
     Args:
         folders: take a folder too.
     Raises:
-        MissingDataError: there is none; the message lists the places.
+        MissingDataError: there is none; the message lists where it was looked for.
         DataError: it is a folder.
     """
     path = Path(name).expanduser()
     folder = data_folder()
-    places = [path]
+    candidates = [path]
     if not path.is_absolute():
-        places += [each / path for each in (*_more_folders.get(), *([folder] if folder else []))]
-    for place in places:
-        if os.path.isfile(place) or (folders and os.path.isdir(place)):
-            return place
+        candidates += [each / path for each in (*_more_folders.get(), *([folder] if folder else []))]
+    for candidate in candidates:
+        if os.path.isfile(candidate) or (folders and os.path.isdir(candidate)):
+            return candidate
     if os.path.isdir(path):
         raise DataError(f"{path} is a folder, expected a file")
-    tried = " or ".join(dict.fromkeys(str(place.absolute()) for place in places))
+    tried = " or ".join(dict.fromkeys(str(candidate.absolute()) for candidate in candidates))
     hint = "" if folder else f"; set {FOLDER_VARIABLE} to the folder that holds your data"
     raise MissingDataError(f"no data file {tried}{hint}")
 

@@ -1,7 +1,6 @@
 """Batches on the device: which samples a step sees, and how they are augmented, is a function of (seed, step)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from dlcourse.data.dataset import Split
 from dlcourse.data.device_batches import DeviceBatches
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.prefetch import Prefetcher, Stream
-from dlcourse.data.sampler import DeviceSampler, Sampler
+from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
 from dlcourse.data.transform import Transform
 from dlcourse.resources import cores
@@ -57,15 +56,14 @@ class Loader:
     ):
         augment = None if augment == Augment() else augment
         transform = Transform(normalizer, backend, split.x.dtype, np.dtype(dtype), seed, augment)
-        sampler = Sampler(len(split), batch_size, seed, shuffle, drop_last, split.stride, split.offsets)
+        sampler = Sampler(len(split), batch_size, backend, seed, shuffle, drop_last, split.stride, split.offsets)
         self._compose(Store(split, transform, backend), sampler, transform)
 
     def _compose(self, store: Store, sampler: Sampler, transform: Transform) -> None:
         self._store, self._sampler, self._transform = store, sampler, transform
         self.samples, self.batch_size = sampler.samples, sampler.batch_size
         self.steps_per_epoch, self.samples_per_epoch = sampler.steps_per_epoch, sampler.samples_per_epoch
-        self._device_sampler = DeviceSampler(sampler, transform.backend)
-        self._rows: Callable[[int], Any] = self._device_sampler.rows if store.resident else sampler.rows
+        self._rows: Callable[[int], Any] = sampler.device_rows if store.resident else sampler.rows
         self._whole: tuple[Array, Array] | None = None
         several = self.batch_size < self.samples
         self._streams = store.streamed and several
@@ -76,8 +74,8 @@ class Loader:
     def in_batches_of(self, batch_size: int) -> "Loader":
         """The same arrays in batches of another size, in the split's own order, not augmented: for evaluation."""
         other = Loader.__new__(Loader)
-        sampler = Sampler(self.samples, batch_size, stride=self._sampler.stride)
-        other._compose(self._store, sampler, replace(self._transform, augment=None))
+        sampler = Sampler(self.samples, batch_size, self._transform.backend, stride=self._sampler.stride)
+        other._compose(self._store, sampler, self._transform.for_evaluation())
         other._whole = self._whole if batch_size >= self.samples else None
         return other
 
@@ -102,11 +100,11 @@ class Loader:
     def device_batches(self) -> DeviceBatches | None:
         """What makes the full batches on the device, for a captured step; None where samples come from the host."""
         resident = self._store.resident
-        return DeviceBatches(self._device_sampler, self._store, self._transform) if resident else None
+        return DeviceBatches(self._sampler, self._store, self._transform) if resident else None
 
     @cached_property
     def _stream(self) -> Stream:
-        return Stream(self._store, self._device_sampler, self._transform.backend)
+        return Stream(self._store, self._sampler, self._transform.backend)
 
     def _make(self, step: int) -> tuple[Array, Array]:
         if self._sampler.shuffled or self._transform.augment is not None:

@@ -15,7 +15,7 @@ _MAX_BYTES_ROWS = 256  # a float32 holds the sum of so many squares of bytes exa
 
 @dataclass(frozen=True)
 class Moments:
-    """Of each feature, or each place in an image: arrays of the shape of one sample, or of its channels."""
+    """Of each feature, or each position in an image: arrays of the shape of one sample, or of its channels."""
 
     low: np.ndarray
     high: np.ndarray
@@ -23,13 +23,13 @@ class Moments:
     std: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray | Rows, per_place: bool) -> "Moments":
+    def of(cls, x: np.ndarray | Rows, per_position: bool) -> "Moments":
         """Look at all samples x (N, ...).
 
         Args:
-            per_place: False: what has the same last index counts as one, as a channel's pixels.
+            per_position: False: what has the same last index counts as one, as a channel's pixels.
         """
-        shape = x.shape[1:] if per_place else x.shape[-1:]
+        shape = x.shape[1:] if per_position else x.shape[-1:]
         width = int(np.prod(shape))
         found = _of_bytes(x, width) if x.dtype == np.uint8 else _of_numbers(x, width)
         return cls(*(np.asarray(array, dtype=np.float64).reshape(shape) for array in found))
@@ -63,10 +63,10 @@ def _unit(spread: np.ndarray) -> np.ndarray | None:
 
 
 def _of_bytes(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
-    """One pass for each place of an image, in whole numbers; places that count as one are put together after it."""
-    places = int(np.prod(x.shape[1:]))
-    low, high = np.full(places, 255, np.uint8), np.zeros(places, np.uint8)
-    total, squares = np.zeros(places), np.zeros(places)
+    """One pass for each position, in whole numbers; positions that count as one are put together after it."""
+    positions = int(np.prod(x.shape[1:]))
+    low, high = np.full(positions, 255, np.uint8), np.zeros(positions, np.uint8)
+    total, squares = np.zeros(positions), np.zeros(positions)
     for rows in _chunks(x, _CHUNK, _MAX_BYTES_ROWS):
         np.minimum(low, rows.min(axis=0), out=low)
         np.maximum(high, rows.max(axis=0), out=high)
@@ -81,12 +81,12 @@ def _of_bytes(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
     return low, high, total / count, np.sqrt(variance)
 
 
-def _chunks(x: np.ndarray | Rows, numbers: int, most_rows: int | None = None) -> Iterator[np.ndarray]:
+def _chunks(x: np.ndarray | Rows, numbers: int, max_rows: int | None = None) -> Iterator[np.ndarray]:
     """The samples as rows (n, D), some at a time, of at most so many numbers together."""
-    places = int(np.prod(x.shape[1:]))
-    step = max(1, numbers // places)
-    if most_rows is not None:
-        step = min(step, most_rows)
+    positions = int(np.prod(x.shape[1:]))
+    step = max(1, numbers // positions)
+    if max_rows is not None:
+        step = min(step, max_rows)
     for start in range(0, len(x), step):
         chunk = np.asarray(x[start : start + step])
-        yield chunk.reshape(len(chunk), places)
+        yield chunk.reshape(len(chunk), positions)

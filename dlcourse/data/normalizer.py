@@ -34,7 +34,7 @@ class Normalizer:
         """
         if kind == "none":
             return cls(np.zeros(x.shape[-1]), np.ones(x.shape[-1]))
-        found = Moments.of(x, per_place=kind in ("per_pixel", "mean_image"))
+        found = Moments.of(x, per_position=kind in ("per_pixel", "mean_image"))
         if kind == "mean_image":
             return cls(found.mean, np.ones_like(found.mean))
         shift, scale = (found.low, found.high - found.low) if kind == "minmax" else (found.mean, found.std)

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from dlcourse.backend import Backend
-from dlcourse.data.sampler import DeviceSampler
+from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
 
 
@@ -48,9 +48,9 @@ class Stream:
     :mod:`dlcourse.backend.cuda.staging`.
     """
 
-    def __init__(self, store: Store, sampler: DeviceSampler, backend: Backend):
+    def __init__(self, store: Store, sampler: Sampler, backend: Backend):
         self._store, self._sampler, self._prefetcher = store, sampler, Prefetcher()
-        self._buffer = backend.double_buffer((sampler.sampler.batch_size, *store.x.shape[1:]), store.dtype)
+        self._buffer = backend.double_buffer((sampler.batch_size, *store.x.shape[1:]), store.dtype)
         self._slot: Any = None
 
     def get(self, step: int) -> tuple[Any, Any]:
@@ -58,7 +58,7 @@ class Stream:
         if self._slot is not None:
             self._buffer.done(self._slot)
         self._slot = self._prefetcher.get(step, self._put)
-        return self._buffer.get(self._slot), self._store.targets(self._sampler.rows(step))
+        return self._buffer.get(self._slot), self._store.targets(self._sampler.device_rows(step))
 
     def _put(self, step: int) -> Any:
-        return self._buffer.put(self._store.read(self._sampler.sampler.rows(step)))
+        return self._buffer.put(self._store.read(self._sampler.rows(step)))

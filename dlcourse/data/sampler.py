@@ -17,17 +17,22 @@ class Sampler:
     Args:
         samples: how many an epoch has.
         batch_size: samples a batch, or ``full``; the last batch of an epoch has what is left.
+        backend: the device.
         seed: orders the samples, anew in each epoch.
         shuffle: False: the samples' own order, as always with one full batch.
         drop_last: leave out the last batch of an epoch where it is not full.
         stride: rows from one sample to the next.
         offsets: how many first rows an epoch may begin at, where it is shuffled.
+
+    Attributes:
+        device_order: the rows of the epoch that :meth:`device_rows` was last asked for; None: in their own order.
     """
 
     def __init__(
         self,
         samples: int,
         batch_size: int | Literal["full"],
+        backend: Backend,
         seed: int = 0,
         shuffle: bool = False,
         drop_last: bool = False,
@@ -40,8 +45,9 @@ class Sampler:
         self.steps_per_epoch = self.full_batches + (rest > 0 and not drop_last)
         self.samples_per_epoch = self.full_batches * self.batch_size if drop_last else samples
         self.shuffled = shuffle and self.batch_size < samples
-        self._seed, self._offsets = seed, offsets
+        self._seed, self._offsets, self._backend = seed, offsets, backend
         self._orders: dict[int, np.ndarray] = {}
+        self._epoch, self.device_order = -1, backend.xp.empty(samples, dtype=np.int64) if self.shuffled else None
 
     def order(self, epoch: int) -> np.ndarray:
         """The rows of a shuffled epoch, (N,); the loader's thread may be an epoch ahead of the training loop."""
@@ -63,29 +69,16 @@ class Sampler:
         stop = min(first + self.batch_size, self.samples)
         return slice(first * self.stride, stop * self.stride, self.stride)
 
+    def device_rows(self, step: int) -> Any:
+        """The rows of a step: a slice, or an array on the device, to be written over in another epoch.
 
-class DeviceSampler:
-    """The rows of each batch on the device, to which the order of an epoch is copied once.
-
-    It lies in one place, always the same, as captured steps need it.
-    """
-
-    def __init__(self, sampler: Sampler, backend: Backend):
-        self.sampler, self._backend, self._epoch = sampler, backend, -1
-        self.order = backend.xp.empty(sampler.samples, dtype=np.int64) if sampler.shuffled else None
-        """The rows of the epoch that :meth:`prepare` was last called for; None: they are in their own order."""
-
-    def prepare(self, step: int) -> None:
-        """Have the order of this step's epoch on the device."""
-        self.rows(step)
-
-    def rows(self, step: int) -> Any:
-        """The rows of a step: a slice, or an array on the device, to be written over in another epoch."""
-        if self.order is None:
-            return self.sampler.rows(step)
-        epoch, batch = divmod(step, self.sampler.steps_per_epoch)
+        The order of an epoch is copied once, always to the same place, as captured steps need it.
+        """
+        if self.device_order is None:
+            return self.rows(step)
+        epoch, batch = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            self.order[...] = self._backend.asarray(self.sampler.order(epoch))
+            self.device_order[...] = self._backend.asarray(self.order(epoch))
             self._epoch = epoch
-        first = batch * self.sampler.batch_size
-        return self.order[first : first + self.sampler.batch_size]
+        first = batch * self.batch_size
+        return self.device_order[first : first + self.batch_size]

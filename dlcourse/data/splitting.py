@@ -12,12 +12,7 @@ SplitIndices = dict[str, np.ndarray]
 
 
 def by_size(
-    samples: int,
-    sizes: Mapping[str, float | int],
-    seed: int,
-    *,
-    labels: np.ndarray | None = None,
-    shuffle: bool = True,
+    samples: int, sizes: Mapping[str, float | int], seed: int, *, labels: np.ndarray | None = None, shuffle: bool = True
 ) -> SplitIndices:
     """Split by fractions (floats) or counts (ints) of ``train``, ``val`` and ``test``; train gets the rest if left out.
 
@@ -40,14 +35,9 @@ def by_size(
     if labels is not None:
         _check_classes(labels, len(used), "splits of data.split")
     if not shuffle and labels is None:
-        split, start = {}, 0
-        for subset, count in used.items():
-            split[subset] = np.arange(start, start + count)
-            start += count
-        return split
-    order = generator(seed, "split").permutation(samples) if shuffle else np.arange(samples)
-    if labels is not None:
-        order = order[np.argsort(labels[order], kind="stable")]
+        ends = np.cumsum(list(used.values()))
+        return {subset: np.arange(end - used[subset], end) for subset, end in zip(used, ends, strict=True)}
+    order = _order(samples, seed, "split", labels, shuffle)
     split = {}
     for subset in reversed(used):
         chosen = _evenly(len(order), used[subset]) if labels is not None else np.arange(len(order)) < used[subset]
@@ -57,13 +47,7 @@ def by_size(
 
 
 def by_fold(
-    index: np.ndarray,
-    folds: int,
-    fold: int,
-    seed: int,
-    *,
-    labels: np.ndarray | None = None,
-    shuffle: bool = True,
+    index: np.ndarray, folds: int, fold: int, seed: int, *, labels: np.ndarray | None = None, shuffle: bool = True
 ) -> SplitIndices:
     """k-fold cross-validation: deal the indices into folds; one is ``val``, the others are ``train``.
 
@@ -85,45 +69,47 @@ def by_fold(
         raise ConfigError(f"data.kfold.fold: expected 0 to {folds - 1}, got {fold}")
     if folds > len(index):
         raise ConfigError(f"data.kfold.folds: {folds} folds of {len(index)} samples")
-    order = generator(seed, "kfold").permutation(len(index)) if shuffle else np.arange(len(index))
     if labels is not None:
         _check_classes(labels, folds, "folds")
-        order = order[np.argsort(labels[order], kind="stable")]
-    if labels is not None:
-        held = np.arange(len(order)) % folds == fold
-    else:
-        held = np.arange(len(order)) * folds // len(order) == fold
+    order, position = _order(len(index), seed, "kfold", labels, shuffle), np.arange(len(index))
+    held = (position * folds // len(index) if labels is None else position % folds) == fold
     return {"train": np.sort(index[order[~held]]), "val": np.sort(index[order[held]])}
+
+
+def _order(count: int, seed: int, purpose: str, labels: np.ndarray | None, shuffle: bool) -> np.ndarray:
+    """All samples at random or as they are; with labels class by class."""
+    order = generator(seed, purpose).permutation(count) if shuffle else np.arange(count)
+    return order if labels is None else order[np.argsort(labels[order], kind="stable")]
 
 
 def _counts(samples: int, sizes: Mapping[str, float | int]) -> dict[str, int]:
     """How many samples each split gets, in the order train, val, test."""
-    counts = {}
-    for subset in ("val", "test", "train"):
-        size = sizes.get(subset)
-        if subset == "train" and size is None:
-            continue
-        size = size or 0
-        if isinstance(size, float) and size > 1:
-            raise ConfigError(f"data.split.{subset}: a fraction is at most 1, got {size}; a count is a whole number")
-        if size < 0:
-            raise ConfigError(f"data.split.{subset}: expected 0 or more, got {size}")
-        counts[subset] = round(size * samples) if isinstance(size, float) else size
-        if size and not counts[subset]:
-            raise ConfigError(f"data.split.{subset}: {size} of {samples} samples is not one")
+    counts = {subset: _count(subset, sizes[subset], samples) for subset in ("val", "test", "train") if subset in sizes}
     fractions = sum(size for size in sizes.values() if isinstance(size, float))
     if fractions > 1 + 1e-9:
         raise ConfigError(f"data.split: the fractions add up to {fractions:g}, more than 1")
-    rest = samples - counts["val"] - counts["test"]
+    val, test = counts.get("val", 0), counts.get("test", 0)
+    rest = samples - val - test
+    train = counts.get("train", rest)
     # Three rounded fractions may together be one sample off: the training split gives or takes it.
-    whole = isinstance(sizes.get("train"), float) and abs(fractions - 1) < 1e-9
-    over = isinstance(sizes.get("train"), float) and counts["train"] == rest + 1
-    train = rest if whole or over or "train" not in counts else counts["train"]
+    if isinstance(sizes.get("train"), float) and (abs(fractions - 1) < 1e-9 or train == rest + 1):
+        train = rest
     if train > rest:
-        raise ConfigError(f"data.split: asks for {train + samples - rest} samples, but there are {samples}")
+        raise ConfigError(f"data.split: asks for {train + val + test} samples, but there are {samples}")
     if train < 1:
         raise ConfigError(f"data.split: no sample of {samples} is left for training")
-    return {"train": train, "val": counts["val"], "test": counts["test"]}
+    return {"train": train, "val": val, "test": test}
+
+
+def _count(subset: str, size: float | int, samples: int) -> int:
+    if isinstance(size, float) and size > 1:
+        raise ConfigError(f"data.split.{subset}: a fraction is at most 1, got {size}; a count is a whole number")
+    if size < 0:
+        raise ConfigError(f"data.split.{subset}: expected 0 or more, got {size}")
+    count = round(size * samples) if isinstance(size, float) else size
+    if size and not count:
+        raise ConfigError(f"data.split.{subset}: {size} of {samples} samples is not one")
+    return count
 
 
 def _evenly(length: int, count: int) -> np.ndarray:

@@ -118,8 +118,8 @@ def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Nota
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, row {row}: not UTF-8 text (byte {content[error.start]:#04x})") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, row {line}: not UTF-8 text (byte {content[error.start]:#04x})") from None
     clean = str.strip if text.isascii() else canonical
     # Spaces before a quoted cell do not count; those around others are stripped below.
     reader = csv.reader(

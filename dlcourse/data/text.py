@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dlcourse.data import splitting
-from dlcourse.data.dataset import Dataset, Split, Task
+from dlcourse.data.dataset import Dataset, Task
 from dlcourse.data.files import find, read_bytes
 from dlcourse.data.windows import WindowSplit
 from dlcourse.errors import DataError
@@ -48,7 +48,7 @@ class Text:
     context: Count = 64
     min_count: Count | None = None
 
-    def splits(self, sizes: Mapping[str, Any], limits: Mapping[str, int | None]) -> tuple[Dataset, dict[str, Split]]:
+    def splits(self, sizes: Mapping[str, Any], limits: Mapping[str, Any]) -> tuple[Dataset, dict[str, WindowSplit]]:
         """The data set, whose samples are the training windows, and its splits.
 
         Args:
@@ -60,7 +60,7 @@ class Text:
         cuts = splitting.by_size(len(text), sizes, seed=0, shuffle=False)
         stretches = {split: text[rows[0] : rows[-1] + 1] for split, rows in cuts.items()}
         known = self._vocabulary(stretches["train"])
-        splits: dict[str, Split] = {}
+        splits = {}
         for name, stretch in stretches.items():
             training = name == "train"
             windows = WindowSplit.count(len(stretch), self.context, training)
@@ -101,10 +101,10 @@ class Text:
         found = np.minimum(np.searchsorted(table, codes), len(table) - 1)
         unknown = table[found] != codes
         if unknown.any() and self.min_count is None:
-            place = int(unknown.argmax())
+            position = int(unknown.argmax())
             raise DataError(
                 f"{path}: the {split} split has characters that the training split has not, the first is "
-                f"{text[place]!r} (character {start + place} of the file, from 0); data.min_count: 1 makes such "
+                f"{text[position]!r} (character {start + position} of the file, from 0); data.min_count: 1 makes such "
                 f"one token, {UNKNOWN}"
             )
         return np.where(unknown, len(table), found).astype(np.int64)

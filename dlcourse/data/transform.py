@@ -1,7 +1,5 @@
 """From raw samples to what a model takes: normalized, augmented, in the type of a run."""
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,63 +15,56 @@ Array = Any
 """``numpy.ndarray`` or ``cupy.ndarray``."""
 
 
-@dataclass(frozen=True, eq=False)
 class Transform:
     """Bytes are normalized batch by batch, by the kernel that augments; other numbers once, as they are stored.
 
     Class labels and tokens in int64 stay as they are.
+
+    Args:
+        normalizer: fitted on the training split.
+        backend: the device.
+        raw_dtype: the type of a split's samples.
+        dtype: the floating-point type of a run.
+        seed: draws the augmentation.
+        augment: what happens to the images of a training step.
+
+    Attributes:
+        of_bytes: whether samples are bytes, images.
+        stored_dtype, out_dtype: the type of samples in a store, and in a batch.
+        by_kernel: whether a kernel makes the batches of training, and gathers the samples on the way.
+        shift_scale: what that normalizes with, on the device; None and None where there is nothing to do.
+        draw: seed and purpose of the augmentation's random words; None for no augmentation.
     """
 
-    normalizer: Normalizer
-    backend: Backend
-    raw_dtype: np.dtype
-    """The type of a split's samples."""
-    dtype: np.dtype
-    """The floating-point type of a run."""
-    seed: int
-    augment: Augment | None = None
+    def __init__(
+        self,
+        normalizer: Normalizer,
+        backend: Backend,
+        raw_dtype: np.dtype,
+        dtype: np.dtype,
+        seed: int,
+        augment: Augment | None = None,
+    ):
+        self.normalizer, self.backend, self.dtype, self.augment = normalizer, backend, dtype, augment
+        tokens, self.of_bytes = raw_dtype.kind == "i", raw_dtype == np.uint8
+        self.stored_dtype = raw_dtype if tokens or self.of_bytes else dtype
+        self.out_dtype = raw_dtype if tokens else dtype
+        self.by_kernel = self.of_bytes or augment is not None
+        self.draw = None if augment is None else (seed & (2**64 - 1), purpose_hash("augment"))
+        self.shift_scale: tuple[Array | None, Array | None] = None, None
+        if self.of_bytes and not normalizer.identity:
+            wide = accumulation_dtype(dtype)
+            self.shift_scale = backend.asarray(normalizer.shift, wide), backend.asarray(normalizer.scale, wide)
+        self._raw_dtype, self._seed = raw_dtype, seed
 
-    @cached_property
-    def of_bytes(self) -> bool:
-        """Whether samples are bytes: images."""
-        return self.raw_dtype == np.uint8
-
-    @cached_property
-    def by_kernel(self) -> bool:
-        """Whether a kernel makes the batches of training, and gathers the samples on the way."""
-        return self.of_bytes or self.augment is not None
-
-    @property
-    def stores_raw(self) -> bool:
-        """Whether samples are stored as they are: bytes, and tokens."""
-        return self.of_bytes or self.raw_dtype.kind == "i"
-
-    @property
-    def stored_dtype(self) -> np.dtype:
-        """The type of samples before a batch is made of them."""
-        return self.raw_dtype if self.stores_raw else self.dtype
-
-    @property
-    def out_dtype(self) -> np.dtype:
-        """The type of a batch's samples."""
-        return self.raw_dtype if self.raw_dtype.kind == "i" else self.dtype
-
-    @cached_property
-    def shift_scale(self) -> tuple[Array | None, Array | None]:
-        """What :func:`image_batch` normalizes with, on the device; None and None where there is nothing to do."""
-        if not self.of_bytes or self.normalizer.identity:
-            return None, None
-        wide = accumulation_dtype(self.dtype)
-        return tuple(self.backend.asarray(a, wide) for a in (self.normalizer.shift, self.normalizer.scale))
-
-    @property
-    def draw(self) -> tuple[int, int] | None:
-        """Seed and purpose of the augmentation's random words; None for no augmentation."""
-        return None if self.augment is None else (self.seed & (2**64 - 1), purpose_hash("augment"))
+    def for_evaluation(self) -> "Transform":
+        """The same without augmentation."""
+        return Transform(self.normalizer, self.backend, self._raw_dtype, self.dtype, self._seed)
 
     def store(self, x: Any) -> np.ndarray:
         """Raw samples as they are stored, on the host."""
-        return np.asarray(x) if self.stores_raw else self.normalizer.apply(x, self.dtype)
+        raw = self.stored_dtype != self.dtype
+        return np.asarray(x) if raw else self.normalizer.apply(x, self.dtype)
 
     def __call__(self, x: Array, rows: Array | None, step: int | None) -> Array:
         """A batch of stored samples on the device, augmented as in a step if one is given.
@@ -83,7 +74,7 @@ class Transform:
         """
         count, draws, how = len(x) if rows is None else len(rows), None, Augment()
         if step is not None and self.augment is not None:
-            draws = words(count * WORDS, self.seed, "augment", step, self.backend).reshape(count, WORDS)
+            draws = words(count * WORDS, self._seed, "augment", step, self.backend).reshape(count, WORDS)
             how = self.augment
         elif not self.of_bytes:
             return x

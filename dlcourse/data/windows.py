@@ -15,6 +15,7 @@ class WindowSplit(Split):
     ``index`` is where in the whole sequence each window begins.
     """
 
+    x: np.ndarray
     tokens: np.ndarray
     """The stretch, (n,) int64, n > N T."""
 

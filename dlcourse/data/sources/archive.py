@@ -70,15 +70,15 @@ class Archive:
             name = posixpath.basename(path)
             if name not in wanted or member.isdir():
                 continue
-            place = f"{self.path}: {name}"
+            source = f"{self.path}: {name}"
             if name in seen:
-                raise DataError(f"{place} is there twice; it is not the official archive")
+                raise DataError(f"{source} is there twice; it is not the official archive")
             seen.add(name)
-            wanted[name].check_size(member.size, place)
+            wanted[name].check_size(member.size, source)
             stream.allow(member.size)
             content = tar.extractfile(member).read(member.size)
-            wanted[name].check(content, place)
-            yield name, content, place
+            wanted[name].check(content, source)
+            yield name, content, source
 
     def _foreign(self, name: str, why: str) -> DataError:
         return DataError(f"{self.path} holds {name[:100]!r}, which {why}; it is not the official archive")

@@ -135,10 +135,8 @@ class Decoded:
             ) from error
 
     def _mark(self, files: Iterable[Path]) -> Path:
-        signature = []
-        for path in files:
-            status = os.stat(path)
-            signature.append((os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino))
+        status = {os.path.realpath(path): os.stat(path) for path in files}
+        signature = [(path, each.st_size, each.st_mtime_ns, each.st_ino) for path, each in status.items()]
         return self.folder / f"verified-{digest(signature)}"
 
     @staticmethod

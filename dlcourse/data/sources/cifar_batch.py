@@ -21,7 +21,7 @@ _GLOBALS = frozenset({"numpy.core.multiarray _reconstruct", "numpy ndarray", "nu
 """What a batch asks for."""
 
 
-def parse_python(content: bytes, samples: int, place: str) -> tuple[np.ndarray, np.ndarray]:
+def parse_python(content: bytes, samples: int, source: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and labels of a batch of the Python version, which is a pickle: ``{"data": ..., "labels": [...], ...}``.
 
     The pickle is read, not run: the pixels are its one long string, the labels the small integers after the text
@@ -30,7 +30,7 @@ def parse_python(content: bytes, samples: int, place: str) -> tuple[np.ndarray, 
     Args:
         content: the whole file.
         samples: N, how many the batch should hold.
-        place: what to call it in a message.
+        source: what to call it in a message.
     Returns:
         images (N, 32, 32, 3) uint8 and labels (N,) uint8.
     Raises:
@@ -38,13 +38,15 @@ def parse_python(content: bytes, samples: int, place: str) -> tuple[np.ndarray, 
     """
     import pickletools
 
-    pixels, labels, key = [], [], ""
+    pixels: list[Any] = []
+    labels: list[Any] = []
+    key: Any = ""
     try:
         argument: Any
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name not in _OPCODES or (opcode.name == "GLOBAL" and argument not in _GLOBALS):
                 what = f"asks for {argument!r}" if opcode.name == "GLOBAL" else f"uses {opcode.name}"
-                raise DataError(f"{place} is no CIFAR-10 batch: as a pickle it {what}, so it is not read further")
+                raise DataError(f"{source} is no CIFAR-10 batch: as a pickle it {what}, so it is not read further")
             if opcode.name == "SHORT_BINSTRING":
                 key = argument
             elif opcode.name == "BINSTRING":
@@ -52,25 +54,25 @@ def parse_python(content: bytes, samples: int, place: str) -> tuple[np.ndarray, 
             elif key == "labels" and opcode.name.startswith("BININT"):
                 labels.append(argument)
     except ValueError as error:
-        raise DataError(f"{place} is no CIFAR-10 batch: {error}") from None
+        raise DataError(f"{source} is no CIFAR-10 batch: {error}") from None
     if len(pixels) != 1 or len(pixels[0]) != samples * PIXELS:
         there = ", ".join(f"{len(each):,}" for each in pixels) or "none"
-        raise DataError(f"{place}: expected one string of {samples * PIXELS:,} pixels, found {there}")
+        raise DataError(f"{source}: expected one string of {samples * PIXELS:,} pixels, found {there}")
     if len(labels) != samples:
-        raise DataError(f"{place}: {len(labels):,} labels for {samples:,} images")
+        raise DataError(f"{source}: {len(labels):,} labels for {samples:,} images")
     images = np.frombuffer(pixels[0].encode("latin-1"), np.uint8)
-    return _channels_last(images), _checked(np.array(labels), place)
+    return _channels_last(images), _checked(np.array(labels), source)
 
 
-def parse_binary(content: bytes, samples: int, place: str) -> tuple[np.ndarray, np.ndarray]:
+def parse_binary(content: bytes, samples: int, source: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and labels of a batch of the binary version: records of one label and 3072 pixels.
 
     See :func:`parse_python` for the rest.
     """
     if len(content) != samples * (1 + PIXELS):
-        raise DataError(f"{place}: {len(content):,} bytes are not {samples:,} records of {1 + PIXELS}")
+        raise DataError(f"{source}: {len(content):,} bytes are not {samples:,} records of {1 + PIXELS}")
     records = np.frombuffer(content, np.uint8).reshape(samples, 1 + PIXELS)
-    return _channels_last(records[:, 1:]), _checked(records[:, 0], place)
+    return _channels_last(records[:, 1:]), _checked(records[:, 0], source)
 
 
 def _channels_last(pixels: np.ndarray) -> np.ndarray:
@@ -78,6 +80,6 @@ def _channels_last(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # (N, H, W, C)
 
 
-def _checked(labels: np.ndarray, place: str) -> np.ndarray:
-    check_labels(labels, CLASSES, place)
+def _checked(labels: np.ndarray, source: str) -> np.ndarray:
+    check_labels(labels, CLASSES, source)
     return labels.astype(np.uint8)

@@ -110,28 +110,28 @@ class Collection:
         if path is None:
             folder = data_folder()
             return None if folder is None else self._search(folder, self.folders)
-        place = find(path, folders=True)
-        if place.is_dir():
-            source = self._search(place, (".", *self.folders))
+        location = find(path, folders=True)
+        if location.is_dir():
+            source = self._search(location, (".", *self.folders))
         else:
-            source = Archive(place) if any(edition.archive for edition in self.editions) else None
+            source = Archive(location) if any(edition.archive for edition in self.editions) else None
         if source is None:
-            raise DataError(f"{place} is not {self.name}: expected {self._expected()}")
+            raise DataError(f"{location} is not {self.name}: expected {self._expected()}")
         return source
 
     def _search(self, folder: Path, names: Sequence[str]) -> Source | None:
         """The files of an edition in a folder, as they are or in their archive."""
-        for place in (folder / name for name in names):
+        for location in (folder / name for name in names):
             for edition in self.editions:
-                paths = _files(place, edition)
+                paths = _files(location, edition)
                 lacking = [name for name in edition.members if name not in paths]
                 if paths and lacking:
-                    raise DataError(f"{place} has {', '.join(paths)} of {self.name}, but lacks {', '.join(lacking)}")
+                    raise DataError(f"{location} has {', '.join(paths)} of {self.name}, but lacks {', '.join(lacking)}")
                 if paths:
-                    return Folder(place, paths)
+                    return Folder(location, paths)
             for edition in self.editions:
                 for suffix in SUFFIXES if edition.archive else ():
-                    path = place / f"{edition.archive}{suffix}"
+                    path = location / f"{edition.archive}{suffix}"
                     if path.is_file():
                         return Archive(path)
         return None
@@ -149,10 +149,10 @@ class Collection:
             print(f"{self.name}: {'verifying' if known else 'reading'} {source.path}, once", file=sys.stderr)
         arrays = {} if known else {name: np.empty(shape, dtype) for name, (shape, dtype) in self.layout.items()}
         seen = set()
-        for name, content, place in source.members(self._published):
+        for name, content, label in source.members(self._published):
             seen.add(name)
             if not known:
-                self.decode(name, content, place, arrays)
+                self.decode(name, content, label, arrays)
         if not any(seen >= edition.members.keys() for edition in self.editions):
             nearest = max(self.editions, key=lambda edition: len(seen & edition.members.keys()))
             lacking = ", ".join(name for name in nearest.members if name not in seen)
@@ -217,19 +217,19 @@ def image_layout(samples: Mapping[str, int], shape: tuple[int, int, int]) -> Lay
     return x | {f"{split}_y": ((count,), "i8") for split, count in samples.items()}
 
 
-def check_labels(labels: np.ndarray, classes: int, place: str) -> None:
+def check_labels(labels: np.ndarray, classes: int, source: str) -> None:
     """Raise DataError, naming the image, unless all are in 0..classes - 1."""
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
         row = int(wrong.argmax())
-        raise DataError(f"{place}: label {labels[row]} of image {row} (the first is 0) is not in 0..{classes - 1}")
+        raise DataError(f"{source}: label {labels[row]} of image {row} (the first is 0) is not in 0..{classes - 1}")
 
 
-def _files(place: Path, edition: Variant) -> dict[str, Path]:
+def _files(location: Path, edition: Variant) -> dict[str, Path]:
     """The members that lie in a folder, as they are or gzipped."""
     paths = {}
     for name in edition.members:
-        for path in (place / name, place / f"{name}.gz"):
+        for path in (location / name, location / f"{name}.gz"):
             if path.is_file():
                 paths[name] = path
                 break

@@ -60,16 +60,16 @@ def _part(member: str) -> str:
     return _PARTS[member.partition("-")[0]]
 
 
-def _decode(name: str, content: bytes, place: str, arrays: Arrays) -> None:
+def _decode(name: str, content: bytes, source: str, arrays: Arrays) -> None:
     """One of the four files."""
     images = "images" in name
     target = arrays[f"{_part(name)}_{'x' if images else 'y'}"]
     expected = target.shape[:3]  # (N, H, W) or (N,)
-    found = parse_idx(content, place)
+    found = parse_idx(content, source)
     if found.shape != expected:
-        raise DataError(f"{place} has shape {found.shape}, expected {expected}")
+        raise DataError(f"{source} has shape {found.shape}, expected {expected}")
     if images:
         target[..., 0] = found
         return
-    check_labels(found, CLASSES, place)
+    check_labels(found, CLASSES, source)
     target[:] = found

@@ -15,15 +15,15 @@ class Checksum:
     size: int
     md5: str
 
-    def check_size(self, size: int, place: str) -> None:
+    def check_size(self, size: int, source: str) -> None:
         """Raise DataError unless this is the official size."""
         if size != self.size:
             what = f"has {size:,} bytes" if 0 < size < _LARGEST else "is empty" if size == 0 else "has no possible size"
-            raise DataError(f"{place} {what}, the official file has {self.size:,}; it is damaged or another file")
+            raise DataError(f"{source} {what}, the official file has {self.size:,}; it is damaged or another file")
 
-    def check(self, content: bytes, place: str) -> None:
+    def check(self, content: bytes, source: str) -> None:
         """Raise DataError, with both sums, unless this is the official content."""
-        self.check_size(len(content), place)
+        self.check_size(len(content), source)
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != self.md5:
-            raise DataError(f"{place} has md5 {found}, the official file has {self.md5}; it is damaged or was changed")
+            raise DataError(f"{source} has md5 {found}, the official file has {self.md5}; it is damaged or was changed")
