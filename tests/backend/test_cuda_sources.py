@@ -72,7 +72,7 @@ def test_a_changed_header_is_another_source_for_cupy_s_cache(tmp_path: Path, mon
     monkeypatch.setattr(programs, "SOURCES", tmp_path / "sources")
     before = Program("loss").code
     assert before == Program("loss").code
-    header = tmp_path / "sources" / "last.cuh"
+    header = tmp_path / "sources" / "last_block.cuh"
     header.write_text(header.read_text() + "// changed\n")
     assert Program("loss").code != before
 

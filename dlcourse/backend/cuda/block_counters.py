@@ -1,4 +1,4 @@
-"""Counters by which the blocks of a kernel see which comes last (``sources/last.cuh``): 0 before a kernel and after."""
+"""Counters in device memory by which a kernel's last block knows that it is the last (``sources/last_block.cuh``)."""
 
 from typing import Any
 
@@ -10,21 +10,21 @@ from dlcourse.backend.device import Array
 COUNTERS = 1024
 """Of a stream. A kernel uses one for each sum that blocks share; there are some hundred blocks, so fewer such sums."""
 
-_kept: dict[tuple, Array] = {}
+_counters: dict[tuple, Array] = {}
 
 
 def block_counters(xp: Any) -> Array:
-    """:data:`COUNTERS` counters of the current stream.
+    """:data:`COUNTERS` counters of the current stream, each 0 before a kernel and after.
 
-    Kernels of one stream run one after another, so they share; two streams never do. A graph keeps those of the stream
-    that captured it, which no call by itself uses while the graph runs.
+    Kernels of one stream run one after another, so they share; two streams never do. A graph uses those of the stream
+    that captured it, which no eager call uses while the graph runs.
     """
     stream = xp.cuda.get_current_stream()
     key = xp.cuda.Device().id, stream.ptr
-    if key in _kept:
-        return _kept[key]
+    if key in _counters:
+        return _counters[key]
     if stream.is_capturing():  # they are 0 only when the graph runs, which then sets them itself
         return xp.zeros(COUNTERS, dtype=np.int32)
     with persistent(xp):
-        _kept[key] = xp.zeros(COUNTERS, dtype=np.int32)
-    return _kept[key]
+        _counters[key] = xp.zeros(COUNTERS, dtype=np.int32)
+    return _counters[key]

@@ -1,1 +1,1 @@
-"""What this machine has: behind the device ``auto``, and behind ``dlcourse devices``."""
+"""Checks of this machine: for the device ``auto``, and for ``dlcourse devices``."""

@@ -1,4 +1,4 @@
-"""Tries CuPy step by step, in a process of its own: ``inspection.py`` runs this file by its path.
+"""Check CuPy step by step, in a process of its own: ``inspection.py`` runs this file by its path.
 
 Missing parts of the CUDA libraries can end a process instead of raising (``cudnnGetVersion`` does), and a first kernel
 can hang on a broken driver. So each step is announced before it is tried: whatever happens, the parent knows where.
@@ -29,7 +29,7 @@ NEEDS = {
 HEADER = "vector_types.h"
 
 
-def say(**fields: object) -> None:
+def report(**fields: object) -> None:
     print(json.dumps(fields), flush=True)
 
 
@@ -126,15 +126,15 @@ def main() -> None:
     for step, check in STEPS.items():
         if not passed.issuperset(NEEDS.get(step, ())):
             continue
-        say(step=step)
+        report(step=step)
         try:
             detail = check()
         except Exception as error:  # every library here has error classes of its own
             message = textwrap.shorten(f"{type(error).__name__}: {error}", 160)
-            say(step=step, ok=False, detail=message)
+            report(step=step, ok=False, detail=message)
         else:
             passed.add(step)
-            say(step=step, ok=True, detail=detail)
+            report(step=step, ok=True, detail=detail)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Finds cuDNN and tries it, in a process of its own: ``backend/cuda/cudnn.py`` runs this file by its path.
+"""Find cuDNN and load all of its parts, in a process of its own: ``backend/cuda/cudnn.py`` runs this file by its path.
 
 With its graph part missing, cuDNN 9 ends the process at the first call instead of giving a status, and a part that is
 not there is looked for only when a convolution needs it. So all parts that convolutions need are loaded here, where

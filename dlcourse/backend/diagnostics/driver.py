@@ -1,4 +1,4 @@
-"""The NVIDIA driver, asked directly through ``libcuda``: no CuPy, no CUDA toolkit, standard library only.
+"""Queries of the NVIDIA driver through ``libcuda``: no CuPy, no CUDA toolkit, standard library only.
 
 A leaf on purpose: ``scripts/lib/environment.py`` loads this file by its path, before anything is installed, to pick the
 CuPy package that fits the driver.

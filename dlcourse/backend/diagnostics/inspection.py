@@ -1,7 +1,7 @@
-"""The thorough look at this machine behind ``dlcourse devices``: what is there, what is missing, what mends it.
+"""The report of ``dlcourse devices``: what this machine has, what is missing, and the command that installs it.
 
-The CPU's part is read off; the GPU's part runs ``cuda_check.py`` in a process of its own with a time limit, because
-broken CUDA libraries can abort or hang.
+The CPU's part only reads settings. The GPU's part runs ``cuda_check.py`` in a process of its own with a time limit,
+because broken CUDA libraries can abort or hang.
 """
 
 import json
@@ -65,7 +65,7 @@ def cpu_checks() -> tuple[Check, ...]:
 
 
 def cuda_checks() -> tuple[Check, ...]:
-    """The driver, its devices, then each step of ``cuda_check.py``; each lack carries the command that mends it."""
+    """The driver, its devices, then each step of ``cuda_check.py``, with the command that installs what is missing."""
     found = driver.inspect()
     status = probe.cuda_status()
     if found is None:
@@ -77,18 +77,18 @@ def cuda_checks() -> tuple[Check, ...]:
             checks.append(Check("GPU", "missing", found.reason or "none found", status.remedy))
     if not probe.has_cupy():
         return (*checks, Check("CuPy", "missing", "not installed", status.remedy if found else ""))
-    return (*checks, *_tried(status, gpu=bool(found and found.gpus)))
+    return (*checks, *_checked_by_cupy(status, gpu=bool(found and found.gpus)))
 
 
-def _tried(status: probe.CudaStatus, gpu: bool) -> list[Check]:
-    """The steps of ``cuda_check.py`` as checks. Without a GPU nothing that fails there needs mending."""
+def _checked_by_cupy(status: probe.CudaStatus, gpu: bool) -> list[Check]:
+    """The steps of ``cuda_check.py`` as checks. Without a GPU nothing that fails there needs a fix."""
     outcomes, ending = _run_cuda_check()
     wheels = ", ".join(probe.CUPY_PACKAGES[major] for major in probe.cupy_packages()) or "not from a CUDA wheel"
     checks = []
     for step in STEPS:
         outcome = outcomes.get(step)
         if outcome is None or (step == "device" and not gpu):
-            checks.append(Check(step, "skipped", _waits(step, outcomes, gpu)))
+            checks.append(Check(step, "skipped", _reason_not_tried(step, outcomes, gpu)))
         elif outcome.get("ok"):
             detail = f"{outcome['detail']} ({wheels})" if step == "CuPy" else outcome["detail"]
             if step == "cuDNN" and cudnn.switched_off():
@@ -105,8 +105,8 @@ def _tried(status: probe.CudaStatus, gpu: bool) -> list[Check]:
 
 
 def _run_cuda_check() -> tuple[dict[str, dict], str]:
-    """What each announced step said (no ``ok`` in it: the process ended there), and how the process ended."""
-    # -P: the folder of the script holds a random.py and others that must not hide the standard library's.
+    """The outcome of each announced step (no ``ok`` in it: the process ended there), and how the process ended."""
+    # -P: no file in the folder of the script may hide a module of the same name.
     command = [sys.executable, "-P", str(CUDA_CHECK)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
@@ -117,8 +117,8 @@ def _run_cuda_check() -> tuple[dict[str, dict], str]:
     outcomes: dict[str, dict] = {}
     for line in output.splitlines():
         try:
-            said = json.loads(line)
-            outcomes[said["step"]] = said
+            outcome = json.loads(line)
+            outcomes[outcome["step"]] = outcome
         except (ValueError, TypeError, KeyError):
             continue  # a library printed something of its own, or the last line was cut
     return outcomes, ending
@@ -130,7 +130,7 @@ def _ending(code: int) -> str:
     return f"the check was ended here by {signal.Signals(-code).name}"
 
 
-def _waits(step: str, outcomes: dict[str, dict], gpu: bool) -> str:
+def _reason_not_tried(step: str, outcomes: dict[str, dict], gpu: bool) -> str:
     """Why a step was not tried: which of those that it needs are not there, or that the process ended before it."""
     if step == "device" and not gpu:
         return "waits for a GPU"
@@ -139,7 +139,7 @@ def _waits(step: str, outcomes: dict[str, dict], gpu: bool) -> str:
 
 
 def _remedy(step: str, status: probe.CudaStatus) -> str:
-    """The command that mends a failed step; one brings all libraries and headers that CuPy does not."""
+    """The command that fixes a failed step; one brings all libraries and headers that CuPy does not."""
     return status.remedy if step in ("CuPy", "device") else probe.libraries_command()
 
 

@@ -1,8 +1,8 @@
-"""What this machine has, found once: the question behind ``auto``, and the parts that ``dlcourse devices`` shows.
+"""Quick checks of this machine, each made once: whether a GPU is usable, and which packages are installed.
 
 ``cuda_status`` is quick (no process started, no kernel compiled) and never raises: CuPy without a GPU, a GPU without
 CuPy and a driver too old for the CuPy that is installed are ordinary answers, each with its reason and the command that
-mends it. The thorough check, which compiles and runs, is ``dlcourse.backend.diagnostics.inspection``.
+fixes it. The thorough check, which compiles and runs, is ``dlcourse.backend.diagnostics.inspection``.
 """
 
 import functools
@@ -23,7 +23,7 @@ CUPY_PACKAGES = {12: "cupy-cuda12x", 13: "cupy-cuda13x"}
 
 @dataclass(frozen=True)
 class CudaStatus:
-    """Whether CUDA devices can be used: how many and which, or the reason why not and the command that mends it."""
+    """Whether CUDA devices can be used: how many and which, or the reason why not and the command that fixes it."""
 
     usable: bool
     count: int = 0
@@ -87,7 +87,7 @@ def install_command(extra: str) -> str:
     """
     if package_version("dlcourse"):
         return f"{_python()} -m pip install 'dlcourse[{extra}]'"
-    clone = Path(__file__).resolve().parents[2]
+    clone = Path(__file__).resolve().parents[3]
     return f"{_python()} -m pip install -e '{clone}[{extra}]'"
 
 

@@ -1,9 +1,11 @@
 """What the probe answers on machines that this one is not: pretended drivers, pretended CuPy."""
 
+import re
 import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +125,7 @@ def test_the_probe_asks_once(machine, monkeypatch) -> None:
 def test_commands_name_this_python_and_the_clone_where_nothing_is_installed(monkeypatch) -> None:
     monkeypatch.setattr(probe, "package_version", lambda package: None)
     command = probe.install_command("cuda12")
-    assert "-m pip install -e " in command and command.endswith("[cuda12]'")
+    clone = re.search(r"-m pip install -e '(.*)\[cuda12\]'$", command)[1]
+    assert (Path(clone) / "dlcourse" / "backend").is_dir()
     monkeypatch.setattr(sys, "executable", "/opt/my python/bin/python")
     assert probe.install_command("cpu").startswith("'/opt/my python/bin/python' -m pip")

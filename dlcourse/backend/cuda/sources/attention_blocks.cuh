@@ -171,7 +171,7 @@ __device__ void add_weighted(
     R* b = shared + In::left;  // (depth, W), where the terms of the scores were
     static_assert(In::depth * (W + In::pad) <= 2 * SIDE * In::pitch, "the rows fit there");
     for (int k0 = 0; k0 < SIDE && row + k0 < right.count; k0 += In::depth) {
-        __syncthreads();  // the weights are there, and nobody reads what was here
+        __syncthreads();  // the weights are written, and no thread reads the old values any more
         load<In::depth, W>(b, right, row + k0, 0);
         __syncthreads();
 #pragma unroll 1

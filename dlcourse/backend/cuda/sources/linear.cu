@@ -1,7 +1,7 @@
 // Sums down the columns of a matrix row-major, the gradient of a bias: on its own, or of a gradient that goes through an
 // activation on the way, in one pass over it. Always added in one order.
 #include "activation.cuh"
-#include "last.cuh"
+#include "last_block.cuh"
 
 // out[c] = sum over rows of element(place of (row, c)), each place visited once. A block of (32, 8) takes 32 columns and
 // every gridDim.y-th group of 8 rows; its sums go to row blockIdx.y of partial (gridDim.y, columns), which the last block

@@ -1,7 +1,7 @@
 // Softmax cross-entropy with its gradient (backend/kernels/loss.py has the equations): a warp a row; the last block to have
 // done its rows adds the rows' losses in order.
 #include "common.cuh"
-#include "last.cuh"
+#include "last_block.cuh"
 
 template <class T>
 __device__ void cross_entropy_row(

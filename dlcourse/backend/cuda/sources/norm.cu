@@ -3,7 +3,7 @@
 // Batch norm is two kernels each way: sums down the columns, then the elementwise part, whose blocks add up the parts of
 // their columns by themselves. Layer norm gives each row `blockDim.x` threads: a warp, or all of the block.
 #include "columns.cuh"
-#include "last.cuh"
+#include "last_block.cuh"
 
 // x less the first row, in double: squares of numbers far from 0 would drown their own variance, and in float also those of
 // numbers far from a first row that is no usual one.
