@@ -59,8 +59,9 @@ class EagerRunner:
         Args:
             step: a :class:`Step`, or any ``step(x, y)`` that counts ``step.step``.
         """
-        with tracing.span("data"):
-            batch = loader.batch(step.step)
+        tracing.phase("data")
+        batch = loader.batch(step.step)
+        tracing.phase(None)
         loss = step(*batch)
         return None if loss is None else loss.data.reshape(1)
 

@@ -24,25 +24,29 @@ listener: Listener | None = None
 """Set by :func:`listening` only."""
 
 
-spans: Callable[[str], contextlib.AbstractContextManager] | None = None
-"""Set by :func:`timing` only."""
-_UNTIMED = contextlib.nullcontext()
+PhaseListener = Callable[[str | None], None]
+phase_listener: PhaseListener | None = None
+"""Set by :func:`listening_to_phases` only."""
 
 
-def span(name: str) -> contextlib.AbstractContextManager:
-    """``with span("forward"): ...`` gives a stretch of work a name, for a profile; without one it does nothing."""
-    return _UNTIMED if spans is None else spans(name)
+def phase(name: str | None) -> None:
+    """Say that a phase of training begins here, such as "forward", and ends the one before; None: only that it ends.
+
+    A ``with`` block would say it too, but five of them are 2 % of a small step where nothing listens.
+    """
+    if phase_listener is not None:
+        phase_listener(name)
 
 
 @contextlib.contextmanager
-def timing(to: Callable[[str], contextlib.AbstractContextManager] | None) -> Iterator[None]:
-    """Inside the ``with`` block every :func:`span` is entered as ``to(name)``; with None none does anything."""
-    global spans
-    before, spans = spans, to
+def listening_to_phases(to: PhaseListener | None) -> Iterator[None]:
+    """Inside the ``with`` block ``to`` is called with the name of each :func:`phase`; with None nothing is."""
+    global phase_listener
+    before, phase_listener = phase_listener, to
     try:
         yield
     finally:
-        spans = before
+        phase_listener = before
 
 
 @contextlib.contextmanager
@@ -122,8 +126,9 @@ class Measured:
 class Recorder(Protocol):
     """Times the launches of steps that are run eagerly."""
 
-    def update(self, step: Any, update: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
-        """Run ``update(x, y)``, one update of ``step`` (see :class:`~dlcourse.backend.capture.Step`), and time it."""
+    def recording(self, step: Any, x: Array, y: Array) -> contextlib.AbstractContextManager:
+        """Time the launches inside the ``with`` block: those of one step (see :class:`~dlcourse.backend.capture.Step`)
+        with this batch, run eagerly."""
 
     def result(self) -> Measured:
         """All that was measured; finds the device's bounds, which takes a moment."""

@@ -1,6 +1,5 @@
 """Measure the training step of a config: its time, its phases, and the bound of the matrix product."""
 
-import contextlib
 import statistics
 import time
 from dataclasses import dataclass
@@ -77,13 +76,12 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
         if first is None and step.step >= WARM_UP:
             first, deadline, faults = step.step, time.perf_counter() + seconds / 2, _page_faults()
         before, began = step.step, time.perf_counter()
-        with tracing.timing(clock := _FetchClock()):
-            step.runner.advance(step, loader, MAX_AT_ONCE)
+        fetch = _advance(step, loader)
         backend.synchronize()
         if first is not None:
             taken = step.step - before
             whole.append(1e3 * (time.perf_counter() - began) / taken)
-            fetching.append(1e3 * clock.seconds / taken)
+            fetching.append(1e3 * fetch / taken)
     steps = step.step - first
     spent = None if faults is None else (_page_faults() - faults) / steps
     return StepTiming(
@@ -98,21 +96,20 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
     )
 
 
-class _FetchClock:
-    """Adds up what the spans "data" take, the device's work included; no others are timed."""
+def _advance(step: Any, loader: Any) -> float:
+    """Take as many steps as the device takes at once; returns the seconds that a batch from the loader took, if any."""
+    times = [0.0, 0.0]
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def listen(phase: str | None) -> None:
+        if phase == "data":
+            times[0] = time.perf_counter()
+        elif not times[1]:  # the first phase after it
+            backend.synchronize()
+            times[1] = time.perf_counter()
 
-    def __call__(self, name: str) -> contextlib.AbstractContextManager:
-        return self if name == "data" else contextlib.nullcontext()
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: Any) -> None:
-        backend.synchronize()
-        self.seconds += time.perf_counter() - self._began
+    with tracing.listening_to_phases(listen):
+        step.runner.advance(step, loader, MAX_AT_ONCE)
+    return times[1] - times[0]
 
 
 def _parts(experiment: Experiment, step: Any, loader: Any, count: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from dlcourse.backend import memory
+from dlcourse.backend import memory, tracing
 from dlcourse.config import metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.experiment import Experiment, Result
@@ -63,7 +63,7 @@ class Run:
         self.evaluation = Evaluation(experiment.watched_loaders, experiment.metrics, train["eval_every"], self.history)
         self.best = self._watcher(BestTracker, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
-        self.profile = Profile(self.evaluation, folder.path / "trace.json", kernels=True) if profile else None
+        self.profile = Profile(folder.path / "trace.json", kernels=True) if profile else None
         # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
         kept = None if experiment.closed_form else self.best
         self.checkpointing = Checkpointing(
@@ -121,7 +121,8 @@ class Run:
                 self.trainer.run()
                 if self.trainer.stop_reason:
                     self.log(self.trainer.stop_reason)
-                self.evaluation.at_end(self.trainer)
+                with tracing.listening_to_phases(self.profile.phase if self.profile else None):
+                    self.evaluation.at_end(self.trainer)
                 self.checkpointing.save_best(self.trainer)
                 said = self._finalize()
         except BaseException as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
-from dlcourse.backend import capture
+from dlcourse.backend import capture, tracing
 
 
 class ClosedFormStep:
@@ -26,8 +26,15 @@ class ClosedFormStep:
 
     def __call__(self, x: Any, y: Any) -> Tensor | None:
         """Solve; returns the loss of the solution, still on the device."""
+        tracing.phase("optimizer")
         outputs = self.optimizer.solve(self.model, x, y)
+        tracing.phase("forward")
+        loss = self._loss(outputs, x, y)
+        tracing.phase(None)
         self.step += 1
+        return loss
+
+    def _loss(self, outputs: Tensor | None, x: Any, y: Any) -> Tensor | None:
         if self.loss_fn is None:
             return None
         with no_grad():

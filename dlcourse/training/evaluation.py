@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
-from dlcourse.backend import memory
+from dlcourse.backend import memory, tracing
 from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.training.callback import Callback, Every
@@ -119,10 +119,12 @@ class Evaluation(Callback):
 
     def run(self, trainer: Any) -> None:
         """Evaluate now."""
+        tracing.phase("evaluation")
         trainer.call("before_sync")
         with trainer.train_step.averaged():
             trainer.metrics = {
                 split: evaluate(trainer.model, loader, self.metrics) for split, loader in self.loaders.items()
             }
         self.history.record(trainer, "eval", metrics=trainer.metrics)
+        tracing.phase(None)
         trainer.call("after_evaluation")

@@ -1,16 +1,17 @@
 """Measure the phases of a step: ``--profile``."""
 
+import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dlcourse import backend
 from dlcourse.backend import tracing
+from dlcourse.backend.capture import EagerRunner, Step
+from dlcourse.backend.device import Array
 from dlcourse.text import table
 from dlcourse.training.atomic import write_json
 from dlcourse.training.callback import Callback
-from dlcourse.training.evaluation import Evaluation
 from dlcourse.training.kernel_table import describe
 
 PHASES = ("data", "forward", "backward", "optimizer", "evaluation", "other")
@@ -20,7 +21,7 @@ WARM_UP, MAX_RECORDED_STEPS = 2, 50
 
 
 class Profile(Callback):
-    """Times the phases of training by wrapping the objects that do them; waits for the device at each boundary.
+    """Times the phases of training, which say where they begin (:func:`dlcourse.backend.tracing.phase`); waits there.
 
     Forward includes the loss; backward what follows it up to the optimizer: penalty and clipping too. For a closed form
     the solving counts as the optimizer. Other is what is left: logging, checkpoints, the loop.
@@ -29,54 +30,59 @@ class Profile(Callback):
     them, and they count in none of the phases. All steps are run eagerly and compute what they always do.
 
     Args:
-        evaluation: timed as a whole, where there is one.
         trace: gets the first events as a Chrome trace, to open in ``ui.perfetto.dev``.
         kernels: time the device's launches too.
     """
 
-    def __init__(self, evaluation: Evaluation | None = None, trace: Path | None = None, kernels: bool = False):
+    def __init__(self, trace: Path | None = None, kernels: bool = False):
         self.trace, self.kernels = trace, kernels
-        if evaluation is not None:
-            evaluation.run = self._timed("evaluation", evaluation.run)
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.events: list[dict[str, Any]] = []
         self.steps = 0
         self.measured: tracing.Measured | None = None
-        self._backward_since: float | None = None
+        self._phase: str | None = None
+        self._since = 0.0
         self._first: float | None = None  # seconds from the start to the end of the first step
-        self._recorder: tracing.Recorder | None = None
-        self._to_record, self._recording = range(0), False
-        self._recorded, self._apart = 0, 0.0  # steps, and their seconds
+        self._launches: _LaunchRunner | None = None
+        self._listening = contextlib.ExitStack()
 
     def start(self, trainer: Any) -> None:
         step = trainer.train_step
         step.capture = False  # the boundaries between its phases are waited for, which a captured step does not have
         self._first_step = trainer.step
-        trainer.loader = _Wrapped(trainer.loader, batch=self._timed("data", trainer.loader.batch))
-        step.model = _Wrapped(step.model, call=self._timed("forward", step.model))
-        if step.loss_fn is not None:
-            step.loss_fn = _Wrapped(step.loss_fn, call=self._timed("forward", step.loss_fn, before_backward=True))
-        method = "solve" if step.optimizer.closed_form else "step"
-        setattr(step.optimizer, method, self._timed("optimizer", getattr(step.optimizer, method)))
-        if self.kernels and not step.optimizer.closed_form:
-            self._recorder = tracing.recorder(step.flat.data)
-        if self._recorder is not None:
+        timed = self.kernels and not step.optimizer.closed_form
+        recorder = tracing.recorder(step.flat.data) if timed else None
+        if recorder is not None:
             # Of a short run no more than half.
             most = (trainer.total_steps - self._first_step - WARM_UP + 1) // 2
             first = self._first_step + WARM_UP
-            self._to_record = range(first, first + min(MAX_RECORDED_STEPS, max(most, 0)))
-            step.update = self._timed_launches(step, step.update)
+            chosen = range(first, first + min(MAX_RECORDED_STEPS, max(most, 0)))
+            self._launches = step.runner = _LaunchRunner(recorder, chosen)
+        self._listening.enter_context(tracing.listening_to_phases(self.phase))
         self._began = time.perf_counter()
 
     def finish(self, trainer: Any) -> None:
-        total = time.perf_counter() - self._began - self._apart
-        self.steps = trainer.step - self._first_step - self._recorded
-        self.seconds["other"] = max(total - sum(self.seconds.values()), 0.0)
-        if self._recorder is not None:
-            self.measured = self._recorder.result()
+        total = time.perf_counter() - self._began
+        self.steps = trainer.step - self._first_step
+        if self._launches is not None:
+            total -= self._launches.seconds
+            self.steps -= self._launches.count
+            self.measured = self._launches.recorder.result()
             self._add_launches(self.measured)
+        self.seconds["other"] = max(total - sum(self.seconds.values()), 0.0)
         if self.trace is not None:
             write_json(self.trace, {"traceEvents": self.events, "displayTimeUnit": "ms"}, durable=False)
+
+    def close(self, trainer: Any) -> None:
+        self._listening.close()
+
+    def phase(self, name: str | None) -> None:
+        """Add the time since the last phase began to that one; this one begins."""
+        backend.synchronize()
+        now = time.perf_counter()
+        if self._phase is not None:
+            self._add(self._phase, self._since, now)
+        self._phase, self._since = name, now
 
     def report(self) -> str:
         """The table of the phases, and that of the kernels where they were timed."""
@@ -93,46 +99,6 @@ class Profile(Callback):
             # It loads libraries and takes its memory: of a short run that is most of the average.
             rows.append(["  the first", f"{1e3 * self._first:.3f}", ""])
         return table(rows)
-
-    def _timed(self, phase: str, function: Callable[..., Any], before_backward: bool = False) -> Callable[..., Any]:
-        """The function, its time added to ``phase``.
-
-        Args:
-            before_backward: what comes between this call and the next timed one is the backward pass, which is not an
-                object that could be wrapped.
-        """
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            if self._recording:
-                return function(*arguments, **options)
-            backend.synchronize()
-            began = time.perf_counter()
-            if self._backward_since is not None:
-                self._add("backward", self._backward_since, began)
-            result = function(*arguments, **options)
-            backend.synchronize()
-            ended = time.perf_counter()
-            self._backward_since = ended if before_backward else None
-            self._add(phase, began, ended)
-            return result
-
-        return call
-
-    def _timed_launches(self, step: Any, update: Callable[..., Any]) -> Callable[..., Any]:
-        """The update of a step: that of a step to record has its launches timed, and no phase of it."""
-
-        def call(x: Any, y: Any) -> Any:
-            if step.step not in self._to_record:
-                return update(x, y)
-            began, self._recording = time.perf_counter(), True
-            try:
-                return self._recorder.update(step, update, x, y)
-            finally:
-                self._recording = False
-                self._recorded += 1
-                self._apart += time.perf_counter() - began
-
-        return call
 
     def _add_launches(self, measured: tracing.Measured) -> None:
         """Launches as rows of their own in the trace, a row a stream, below the phases."""
@@ -155,15 +121,23 @@ class Profile(Callback):
             self.events.append(self._event(phase, 0, began, ended - began))
 
 
-class _Wrapped:
-    """An object as it is, but for what is called."""
+class _LaunchRunner(EagerRunner):
+    """Has the launches of some steps timed, and no phase of those.
 
-    def __init__(self, wrapped: Any, call: Callable[..., Any] | None = None, **methods: Callable[..., Any]):
-        self._wrapped, self._call = wrapped, call
-        self.__dict__.update(methods)
+    Attributes:
+        count, seconds: of the steps whose launches were timed.
+    """
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._wrapped, name)
+    def __init__(self, recorder: tracing.Recorder, steps: range):
+        self.recorder, self.steps = recorder, steps
+        self.count, self.seconds = 0, 0.0
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return self._call(*arguments, **options)
+    def run(self, step: Step, x: Array, y: Array) -> Array:
+        if step.step not in self.steps:
+            return super().run(step, x, y)
+        began = time.perf_counter()
+        with tracing.listening_to_phases(None), self.recorder.recording(step, x, y):
+            loss = super().run(step, x, y)
+        self.count += 1
+        self.seconds += time.perf_counter() - began
+        return loss

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, at_once
-from dlcourse.backend import capture, random
+from dlcourse.backend import capture, random, tracing
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
 from dlcourse.backend.kernels.optim import average_step
@@ -121,7 +121,7 @@ class TrainStep:
     def settings(self) -> tuple:
         """All numbers that :meth:`update` takes as they are: a captured step is captured anew where one changes."""
         kinds, changing = (bool, int, float, tuple), ("lr", "steps")
-        own = self.loss_fn, self.clip_norm, self.accumulate, self.l1, self.l2, self.ema
+        own: tuple = self.loss_fn, self.clip_norm, self.accumulate, self.l1, self.l2, self.ema
         own += tuple((module.training, getattr(module, "p", None)) for module in self._modules)
         own += (*(p.requires_grad for p in self.flat.parameters), self.optimizer.progress)
         items = vars(self.optimizer).items()
@@ -146,7 +146,9 @@ class TrainStep:
             self.flat.clear_absent()
         if self.clip_norm is not None:
             clip_grad_norm(self.flat, self.clip_norm)
+        tracing.phase("optimizer")
         self.optimizer.step()
+        tracing.phase(None)
         if len(self.flat.absent) == len(self.flat.parameters):
             raise RuntimeError(
                 "TrainStep: no parameter of the optimizer received a gradient from this loss; give the optimizer the "
@@ -186,12 +188,14 @@ class TrainStep:
         return reduction.declared(self.loss_fn) or measured
 
     def _outputs(self, x: Array) -> Tensor:
+        tracing.phase("forward")
         outputs = self.model(Tensor(x))
         if outputs is None:
             raise ArgumentTypeError(f"TrainStep: {_called(self.model)} returned None: it lacks a return")
         return outputs if self.flat.half is None else outputs.to(dtype=self.flat.data.dtype)
 
     def _loss(self, outputs: Tensor, targets: Array) -> Tensor:
+        tracing.phase("forward")  # a bar of its own in a trace
         loss = self.loss_fn(outputs, targets)
         if not isinstance(loss, Tensor):
             came = "None: it lacks a return" if loss is None else f"a {type(loss).__name__}, which has no gradient"
@@ -201,6 +205,7 @@ class TrainStep:
         return loss
 
     def _backward(self, loss: Tensor) -> None:
+        tracing.phase("backward")
         scaler = self.flat.scaler
         if scaler is None:
             loss.backward()

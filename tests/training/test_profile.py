@@ -255,6 +255,29 @@ def test_nobody_listens_outside_the_block() -> None:
     assert tracing.listener is None
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_step_says_its_phases_in_order(accumulate: int, device: str) -> None:
+    model, loader, said = nn.Linear(FEATURES, CLASSES), _Loader(), []
+    step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), accumulate=accumulate)
+    step.capture = False
+    with tracing.listening_to_phases(said.append):
+        step.runner.advance(step, loader, 1)
+    assert said == ["data", None, *["forward", "forward", "backward"] * accumulate, "optimizer", None]
+    step.runner.advance(step, loader, 1)
+    assert len(said) == 4 + 3 * accumulate and tracing.phase_listener is None
+
+
+def test_a_profile_leaves_what_it_times_as_it_is() -> None:
+    model = nn.Linear(FEATURES, CLASSES)
+    step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1))
+    loader = _Loader()
+    before = [dict(vars(each)) for each in (step.optimizer, step.loss_fn)]
+    trainer = Trainer(model, step, loader, 2, [Profile()])
+    trainer.run()
+    assert trainer.loader is loader and step.model is model and tracing.phase_listener is None
+    assert [set(vars(each)) for each in (step.optimizer, step.loss_fn)] == [set(each) for each in before]
+
+
 def test_an_array_that_is_given_twice_is_counted_once() -> None:
     a = np.zeros((3, 5), dtype=np.float32)
     assert tracing.nbytes((a, a, np.float64(1), None, np.zeros(2))) == 60 + 16

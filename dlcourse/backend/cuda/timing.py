@@ -11,11 +11,12 @@ reductions, copies. Its time is what those two are apart; how many launches it i
 and never launched. Two events with nothing between them are some microseconds apart too: that is taken off.
 """
 
+import contextlib
 import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,8 @@ class LaunchTimer:
         self.counted = False
         self.windows: list[_Window] = []
 
-    def update(self, step: Any, update: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
+    @contextlib.contextmanager
+    def recording(self, step: Any, x: Array, y: Array) -> Iterator[None]:
         self.windows = []
         self.device.synchronize()
         # A stream's memory is its own. With that of the first step the recording finds what it needs in the pool: a
@@ -67,13 +69,12 @@ class LaunchTimer:
             with self.stream:
                 self._open()
                 with tracing.listening(self._launch):
-                    loss = update(x, y)
+                    yield
                 self._close()
                 self._add(self.windows)
             if not self.counted:
                 self.counted = True
-                self._count(step, update, x, y)
-        return loss
+                self._count(step, x, y)
 
     def result(self) -> Measured:
         measured = self.measured
@@ -131,9 +132,9 @@ class LaunchTimer:
             measured.between.seconds += self._between(last, window.end)
             self.gaps += len(window.launches) + 1
 
-    def _count(self, step: Any, update: Callable[[Array, Array], Array], x: Array, y: Array) -> None:
+    def _count(self, step: Any, x: Array, y: Array) -> None:
         """Record the step without ever running it, and count what is in it beside our own launches."""
-        stream, own, optimizer = self.stream, Counter(), step.optimizer
+        stream, optimizer, own = self.stream, step.optimizer, Counter[str]()
         kept = optimizer.steps
 
         def listener(call: Callable[[], None], name: str, nbytes: int, flops: int | None) -> None:
@@ -146,7 +147,7 @@ class LaunchTimer:
                 stream.begin_capture()
                 try:
                     with tracing.listening(listener):
-                        update(x, y)
+                        step.update(x, y)
                 finally:
                     graph = stream.end_capture()
             dot = graph.debug_dot_str()
