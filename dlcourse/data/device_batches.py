@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dlcourse.backend.kernels.feed import feed
+from dlcourse.backend.kernels.device_batch import device_batch
 from dlcourse.config.sections import Augment
 from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
@@ -40,4 +40,4 @@ class DeviceBatches:
         """The batch of a step into x and y."""
         transform, sampler, how = self._transform, self._sampler, self._transform.augment or Augment()
         settings = *transform.shift_scale, transform.draw, how.flip, how.crop, how.cutout
-        feed(self._samples, self._targets, sampler.device_order, step, sampler.steps_per_epoch, *settings, x, y)
+        device_batch(self._samples, self._targets, sampler.device_order, step, sampler.steps_per_epoch, *settings, x, y)

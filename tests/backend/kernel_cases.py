@@ -418,7 +418,7 @@ def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
 AFFINE = [(0, 3, 4), (1, 1, 1), (5, 7, 3), (33, 20, 16), (400, 300, 100), (90, 300, 500)]
 
 
-def _feed(
+def _device_batch(
     shape: tuple[int, ...], count: int, raw: bool, normalized: bool, how: tuple, ordered: bool = True, width: int = 0
 ) -> Maker:
     """A batch of some samples of a set, bytes or not; labels, or targets of a regression."""
@@ -451,14 +451,17 @@ def _tokens(rng: np.random.Generator, dtype: type) -> tuple:
 
 
 CASES: dict[str, list[Maker]] = {
-    "feed": [
-        _feed((23, 5, 7, 3), 4, raw, normalized, how, ordered)
+    "device_batch": [
+        _device_batch((23, 5, 7, 3), 4, raw, normalized, how, ordered)
         for raw in (True, False)
         for normalized in (True, False)
         for how in [(False, 0, 0), (True, 2, 3)]
         for ordered in (True, False)
     ]
-    + [_feed((9, width), 3, False, False, (False, 0, 0), width=targets) for width, targets in [(40, 3), (301, 0)]]
+    + [
+        _device_batch((9, width), 3, False, False, (False, 0, 0), width=targets)
+        for width, targets in [(40, 3), (301, 0)]
+    ]
     + [_tokens, _windows],
     "sum_over": [
         *(_sum_over(shape, 0) for shape in [(5, 3), (0, 3), (1300, 2), (1025, 33), (700,)]),

@@ -144,7 +144,7 @@ def test_batches_made_in_the_graph_cost_a_launch_a_step(count: int, device: str,
         step.runner.advance(step, loader, 100)
     (captured,) = [each for each in step.runner.graphs.values() if len(each.losses) == count]
     # The batch, the step, its loss to where all of a launch's lie; once a launch the counter.
-    plan = Counter(feed_rows=count, iadd=1) + Counter({"copy into": count})
+    plan = Counter(device_batch_rows=count, iadd=1) + Counter({"copy into": count})
     for _ in range(count):
         plan += PLANS["softmax"][3]
     assert Counter(captured.graph.launches) == plan

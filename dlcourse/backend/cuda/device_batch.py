@@ -7,14 +7,14 @@ import numpy as np
 from dlcourse.backend.cuda.images import affine
 from dlcourse.backend.cuda.program import NULL, program, step_number, type_suffix
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import feed as kernels
+from dlcourse.backend.kernels import device_batch as kernels
 from dlcourse.backend.kernels import override
 
 MAX_THREADS = 256
 
 
-@override(kernels.feed, "cuda", half=True)
-def feed(
+@override(kernels.device_batch, "cuda", half=True)
+def device_batch(
     samples: Array,
     targets: Array,
     order: Array | None,
@@ -34,28 +34,28 @@ def feed(
     kind = "bytes" if samples.dtype == np.uint8 else "same" if samples.dtype == x.dtype else None
     words, odd = y.nbytes // 2 // max(1, len(y)), (x.nbytes | y.nbytes) % 2
     plain = shift is None and draw is None and kind == "same"
-    lie = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
-    if kind is None or targets.dtype != y.dtype or odd or not all(lie):
+    dense = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
+    if kind is None or targets.dtype != y.dtype or odd or not all(dense):
         settings = step, steps_per_epoch, shift, scale, draw, flip, crop, cutout
-        kernels.feed.reference(samples, targets, order, *settings, x, y)
+        kernels.device_batch.reference(samples, targets, order, *settings, x, y)
         return
     if not len(x):
         return
-    launch, count, size = program("feed").launch, len(x), math.prod(x.shape[1:])
+    launch, count, size = program("device_batch").launch, len(x), math.prod(x.shape[1:])
     choice = NULL if order is None else order, *step_number(step), np.int64(steps_per_epoch)
     threads = min(MAX_THREADS, -(-max(size, 1) // 32) * 32)
     if plain:
         sizes = np.int32(x.nbytes // 2 // count), np.int32(words)
-        given = (samples, targets, *choice, x, y, *sizes, _distance(samples), _distance(targets))
-        launch("feed_rows", (count,), (threads,), given)
+        given = (samples, targets, *choice, x, y, *sizes, _row_stride(samples), _row_stride(targets))
+        launch("device_batch_rows", (count,), (threads,), given)
         return
     period, pair = affine(shift, scale, x)
     height, width, channels = x.shape[1:] if draw is not None else (1, 1, 1)
     numbers = map(np.int32, (words, size, period, height, width, channels, draw is not None))
     drawn = map(np.uint64, draw or (0, 0))
     augment = map(np.int32, (flip, crop, cutout))
-    arguments = samples, targets, *choice, *pair, x, y, *numbers, _distance(targets), *drawn, *augment
-    launch(f"feed_{kind}_{type_suffix(x)}", (count,), (threads,), arguments)
+    arguments = samples, targets, *choice, *pair, x, y, *numbers, _row_stride(targets), *drawn, *augment
+    launch(f"device_batch_{kind}_{type_suffix(x)}", (count,), (threads,), arguments)
 
 
 def _dense_rows(array: Array) -> bool:
@@ -63,6 +63,6 @@ def _dense_rows(array: Array) -> bool:
     return array[:1].flags.c_contiguous
 
 
-def _distance(array: Array) -> np.int64:
+def _row_stride(array: Array) -> np.int64:
     """From one sample to the next, in units of 16 bits."""
     return np.int64(array.strides[0] // 2)

@@ -37,20 +37,22 @@ def images(raw: bool) -> Split:
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("augment", [None, Augment(flip=True, crop=2)])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None, shuffle: bool, device: str) -> None:
+def test_device_batches_makes_the_loaders_own_batches(
+    raw: bool, augment: Augment | None, shuffle: bool, device: str
+) -> None:
     place = backend.current()
     normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
     loader = Loader(images(raw), normalizer, place, "float32", 5, 3, shuffle, augment)
-    feed = loader.device_batches
-    if feed is None:  # bytes of a CPU stay where they are, and are no business of a captured step
+    batches = loader.device_batches
+    if batches is None:  # bytes of a CPU stay where they are, and are no business of a captured step
         assert device == "cpu" and raw
         return
-    assert [feed.steps_left(step) for step in range(6)] == [4, 3, 2, 1, 0, 4]
+    assert [batches.steps_left(step) for step in range(6)] == [4, 3, 2, 1, 0, 4]
     for step in (0, 1, 3, 5, 8, 12):  # in three epochs
         expected = [backend.to_host(a) for a in loader.batch(step)]
-        x, y = place.xp.empty(feed.x_shape, feed.x_dtype), place.xp.empty(feed.y_shape, feed.y_dtype)
-        feed.prepare(step)
-        feed.write(step, x, y)
+        x, y = place.xp.empty(batches.x_shape, batches.x_dtype), place.xp.empty(batches.y_shape, batches.y_dtype)
+        batches.prepare(step)
+        batches.write(step, x, y)
         np.testing.assert_array_equal(backend.to_host(x), expected[0])
         np.testing.assert_array_equal(backend.to_host(y), expected[1])
 
@@ -67,12 +69,12 @@ def test_a_feed_makes_the_loaders_own_batches(raw: bool, augment: Augment | None
 def test_where_every_batch_is_the_set_itself(raw: bool, batch_size, augment, itself: bool, device: str) -> None:
     normalizer = Normalizer(np.array([100.0, 120, 90]), np.array([50.0, 60, 70]))
     loader = Loader(images(raw), normalizer, backend.current(), "float32", batch_size, 3, True, augment)
-    feed = loader.device_batches
-    if feed is None:  # bytes of a CPU
+    batches = loader.device_batches
+    if batches is None:  # bytes of a CPU
         return
-    assert (feed.whole is not None) is itself
+    assert (batches.whole is not None) is itself
     if itself:
-        for ours, theirs in zip(feed.whole, loader.batch(0), strict=True):
+        for ours, theirs in zip(batches.whole, loader.batch(0), strict=True):
             assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
             assert backend.device.address(ours) == backend.device.address(theirs)
 
@@ -89,7 +91,7 @@ def test_a_set_that_is_one_batch_is_not_copied(device: str, tmp_path, monkeypatc
     written, recordings, batch_of = [], [], graph.CapturedSteps._batch_of
     monkeypatch.setattr(DeviceBatches, "write", lambda *_: written.append(1))
     monkeypatch.setattr(
-        graph.CapturedSteps, "_batch_of", lambda self, feed: recordings.append(feed) or batch_of(self, feed)
+        graph.CapturedSteps, "_batch_of", lambda self, batches: recordings.append(batches) or batch_of(self, batches)
     )
     captured = run(config, device=device, folder=tmp_path / "captured", quiet=True, plots=False)
     assert captured.metrics == plain.metrics and recordings and not written
@@ -180,7 +182,7 @@ def test_a_text_is_cut_anew_each_epoch(model: dict, device, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_a_feed_of_windows_makes_the_loaders_own_batches(shuffle: bool, device: str) -> None:
+def test_device_batches_of_windows_makes_the_loaders_own_batches(shuffle: bool, device: str) -> None:
     from dlcourse.data.windows import WindowSplit
 
     place = backend.current()

@@ -7,7 +7,7 @@ from dlcourse.backend.kernels.random import philox_bits
 
 
 @kernel
-def feed(
+def device_batch(
     samples: Array,
     targets: Array,
     order: Array | None,

@@ -1,5 +1,5 @@
-// The batch of a training step from a data set on the device (backend/kernels/feed.py): a block makes a sample, from the step
-// counter to the augmented image and its label.
+// The batch of a training step from a data set on the device (backend/kernels/device_batch.py): a block makes a sample,
+// from the step counter to the augmented image and its label.
 #include "images.cuh"
 #include "philox.cuh"
 
@@ -8,8 +8,8 @@
 
 // Which of the set this block's sample is.
 __device__ inline long long chosen(CHOICE) {
-    const long long place = counted(step_at, step) % steps_per_epoch * gridDim.x + blockIdx.x;
-    return order ? order[place] : place;
+    const long long position = counted(step_at, step) % steps_per_epoch * gridDim.x + blockIdx.x;
+    return order ? order[position] : position;
 }
 
 // Samples lie `apart` words from each other; those of the batch lie together.
@@ -20,7 +20,7 @@ __device__ inline void copy_words(const void* from, void* to, long long row, int
 }
 
 // Samples and targets as they are, in units of 16 bits.
-extern "C" __global__ void feed_rows(
+extern "C" __global__ void device_batch_rows(
     const void* samples, const void* targets, const long long* order, const long long* step_at, long long step,
     long long steps_per_epoch, void* x, void* y, int x_words, int y_words, long long x_apart, long long y_apart
 ) {
@@ -30,7 +30,7 @@ extern "C" __global__ void feed_rows(
 }
 
 template <class T, class In>
-__device__ void feed(
+__device__ void device_batch(
     const In* samples, const void* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
     void* y, int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
     Word seed, Word purpose, int flip, int crop, int cutout
@@ -56,33 +56,33 @@ __device__ void feed(
 }
 
 template <class T>
-__device__ void feed_bytes(
+__device__ void device_batch_bytes(
     const unsigned char* samples, const void* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
     void* y, int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
     Word seed, Word purpose, int flip, int crop, int cutout
 ) {
-    feed<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
-            channels, augment, y_apart, seed, purpose, flip, crop, cutout);
+    device_batch<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period,
+                    height, width, channels, augment, y_apart, seed, purpose, flip, crop, cutout);
 }
 
 template <class T>
-__device__ void feed_same(
+__device__ void device_batch_same(
     const T* samples, const void* targets, CHOICE, const real<T>* shift, const real<T>* scale, T* x,
     void* y, int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
     Word seed, Word purpose, int flip, int crop, int cutout
 ) {
-    feed<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
-            channels, augment, y_apart, seed, purpose, flip, crop, cutout);
+    device_batch<T>(samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period,
+                    height, width, channels, augment, y_apart, seed, purpose, flip, crop, cutout);
 }
 
-FOR_ALL_TYPES(feed_bytes,
+FOR_ALL_TYPES(device_batch_bytes,
     (const unsigned char* samples, const void* targets, const long long* order, const long long* step_at,
      long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, void* y,
      int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
      unsigned long long seed, unsigned long long purpose, int flip, int crop, int cutout),
     (samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width,
      channels, augment, y_apart, seed, purpose, flip, crop, cutout))
-FOR_ALL_TYPES(feed_same,
+FOR_ALL_TYPES(device_batch_same,
     (const T* samples, const void* targets, const long long* order, const long long* step_at,
      long long step, long long steps_per_epoch, const real<T>* shift, const real<T>* scale, T* x, void* y,
      int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,
