@@ -28,12 +28,12 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, device:
     if dtype is None and not hasattr(raw, "dtype"):
         raw = np.asarray(raw)
         dtype = promotion.DEFAULT_DTYPE if np.issubdtype(raw.dtype, np.floating) else None
-    array = target.asarray(raw, dtype=None if dtype is None else as_dtype(dtype))
+    array = target.array(raw, dtype=None if dtype is None else as_dtype(dtype))
     if array.dtype.kind not in "biu" and not is_floating(array.dtype):
         raise TypeError(f"a tensor holds numbers, got elements of type {array.dtype}")
     if requires_grad and not is_floating(array.dtype):
         raise TypeError(f"only floating-point tensors can require a gradient, got {array.dtype}")
-    return new(array.copy() if array is raw or target.kind == "cpu" else array, requires_grad)
+    return new(array, requires_grad)
 
 
 def as_tensor(value: Any, *, like: TensorBase | None = None) -> "Tensor":

@@ -90,7 +90,7 @@ class Tensor(Operators, Methods):
             RuntimeError: they need one, which the array would lose.
             TypeError: they lie on a GPU.
         """
-        if self.device != "cpu":
+        if backend.array_module(self.data) is not np:
             raise TypeError(f"a tensor on {self.device} does not turn into a NumPy array by itself: call .numpy()")
         if self.requires_grad and mode.recording:
             raise RuntimeError(

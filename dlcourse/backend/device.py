@@ -40,6 +40,15 @@ class Backend:
         """Bring a host array, device array or nested list here; no copy where it is here in that dtype already."""
         return np.asarray(to_host(array), dtype=dtype)
 
+    def array(self, array: Any, dtype: Any = None) -> Array:
+        """:meth:`asarray`, always as a copy."""
+        return self.asarray(array, dtype).copy()
+
+    @property
+    def is_host(self) -> bool:
+        """Whether its arrays are NumPy's."""
+        return True
+
     def to_host(self, array: Array) -> np.ndarray:
         """The array as NumPy's; waits for the device where there is one."""
         return to_host(array)
@@ -109,6 +118,14 @@ def get(name: str = "auto") -> Backend:
     if index >= status.count:
         raise DeviceError(f"device {name!r} is not there: {status.count} GPU(s) found, numbered from 0")
     return _cuda(index)
+
+
+def auto_reason() -> str:
+    """Why ``auto`` takes the device that it takes."""
+    from dlcourse.backend.diagnostics import probe
+
+    status = probe.cuda_status()
+    return "a GPU is there" if status.usable else f"no usable GPU: {status.reason}"
 
 
 @functools.cache

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse import backend
-from dlcourse.backend.diagnostics import probe
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import looking_in
@@ -255,9 +254,7 @@ def on_device(name: str, log: Log) -> Iterator[backend.Backend]:
     """
     chosen = backend.get(name)
     if name == "auto":
-        status = probe.cuda_status()
-        why = "a GPU is there" if chosen.kind != "cpu" else f"no usable GPU: {status.reason}"
-        log(f"device: {chosen.name} (auto: {why})")
+        log(f"device: {chosen.name} (auto: {backend.auto_reason()})")
     else:
         log(f"device: {chosen.name}")
     with backend.use(chosen):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import Backend
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
@@ -118,7 +119,7 @@ def run_sweep(
         log(summary.plan(points, base_of(resolved)))
         return _result(None, new_state(resolved, points), "planned")
     with handle_termination(), on_device(device or resolved.data["device"], log) as chosen:
-        together = _together(resolved, points, chosen.kind, stack)
+        together = _together(resolved, points, chosen, stack)
         resampling = _resampling(resolved)
         if resume is not None:
             folder = SweepFolder.open(resume)
@@ -150,7 +151,7 @@ def _resampling(config: Config) -> Resampling | None:
     return Resampling(resample.seeds(config.data["seed"], count), inputs)
 
 
-def _together(config: Config, points: Sequence[Point], device: str, stack: bool | None) -> bool:
+def _together(config: Config, points: Sequence[Point], device: Backend, stack: bool | None) -> bool:
     """Whether the points are solved stacked; refused with the reason if that was asked for and cannot be."""
     if stack is False or (stack is None and len(points) < stacked.MIN_POINTS):
         return False

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
+from dlcourse.backend import Backend
 from dlcourse.data import prepare
 from dlcourse.data.dataset import Data
 from dlcourse.training.atomic import finite
@@ -25,12 +26,12 @@ _BATCH = 64  # training sets solved at once: their arrays stay in cache
 Outcome = dict[str, Any]
 
 
-def unsupported_reason(config: Mapping[str, Any], device: str) -> str | None:
+def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None:
     """What keeps a point from being stacked, or None.
 
     Args:
         config: the point's, resolved.
-        device: the kind that it would run on.
+        device: where it would run.
     """
     model, optimizer, data, train = (config[key] for key in ("model", "optimizer", "data", "train"))
     hook = getattr(registry.lookup("optimizer", optimizer["name"]), "hook_for_many", "")
@@ -46,8 +47,8 @@ def unsupported_reason(config: Mapping[str, Any], device: str) -> str | None:
     if not fitting or not all(fitting):
         known = ", ".join(filter(_takes_many, registry.names("metric")))
         return f"metrics: stacked points know {known}, at least one, without parameters"
-    if device != "cpu":
-        return f"device {device}: stacked points are solved on the CPU"
+    if not device.is_host:
+        return f"device {device.kind}: stacked points are solved on the CPU"
     if config["sweep"] and config["sweep"]["resample"]:
         return "sweep.resample: its fits run one by one; an axis data.seed with kfold draws training sets that stack"
     unwanted = {"data.augment": data["augment"], **{f"train.{key}": train[key] for key in ("l2", "l1", "ema")}}

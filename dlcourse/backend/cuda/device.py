@@ -16,6 +16,14 @@ class CudaBackend(Backend):
         with self.xp.cuda.Device(self.index):
             return self.xp.asarray(array, dtype=dtype)
 
+    def array(self, array: Any, dtype: Any = None) -> Array:
+        result = self.asarray(array, dtype)
+        return result.copy() if result is array else result
+
+    @property
+    def is_host(self) -> bool:
+        return False
+
     def free_bytes(self) -> int:
         return self.xp.cuda.Device(self.index).mem_info[0]
 
