@@ -1,37 +1,24 @@
 """One's own data from a file of NumPy arrays."""
 
-import contextlib
-import lzma
-import math
-import struct
-import tokenize
 import warnings
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 
-from dlcourse.data.bounds import check_size
 from dlcourse.data.cells import listed
 from dlcourse.data.dataset import DataSchema, Dataset, Task
 from dlcourse.data.doubts import many_names
 from dlcourse.data.encoder import categories, codes_of
 from dlcourse.data.files import find
+from dlcourse.data.npz import open_npz
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
 
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError,
-    EOFError, ValueError, TypeError, NotImplementedError, RuntimeError, SyntaxError,
-)  # fmt: skip
-"""What reading a damaged archive raises."""
-_BLOCK = 1 << 20
 _CHANNELS = (1, 3, 4)
-_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_NAMES = ("x", "y", "x_test", "y_test")
 
 
 @register("data", "arrays")
@@ -64,20 +51,25 @@ class Arrays:
     def load(self, seed: int) -> Dataset:
         """Read the file; the seed changes nothing."""
         path = find(self.path)
-        arrays = read_npz(path, ("x", "y"), ("x_test", "y_test"))
-        _note_unread(path, arrays)
+        with open_npz(path) as archive:
+            names = [name for name in _NAMES if name in archive.members]
+            if lacking := [name for name in ("x", "y") if name not in names]:
+                there = listed(archive.members) or "nothing"
+                raise DataError(f"{path} has no array {lacking[0]!r}; it holds {there}")
+            arrays = archive.read(names)
+            _note_unread(path, (name for name in archive.members if name not in names))
         if ("x_test" in arrays) != ("y_test" in arrays):
             raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
         inputs = [_inputs(path, name, arrays[name]) for name in ("x", "x_test") if name in arrays]
         x = inputs[0]
         _note_layout(path, x)
         targets = [arrays[name] for name in ("y", "y_test") if name in arrays]
-        y, names = _targets(path, targets, self.task, len(x), self.class_names)
-        task: Task = "regression" if names is None else "classification"
-        if self.class_names is not None and (names is None or len(self.class_names) < len(names)):
-            raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(names or ())} classes")
-        if names is not None and self.class_names is None:
-            _note_missing_classes(path, y[0], names)
+        y, classes = _targets(path, targets, self.task, len(x), self.class_names)
+        task: Task = "regression" if classes is None else "classification"
+        if self.class_names is not None and (classes is None or len(self.class_names) < len(classes)):
+            raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(classes or ())} classes")
+        if classes is not None and self.class_names is None:
+            _note_missing_classes(path, y[0], classes)
         width = x.shape[1] if x.ndim == 2 else 0
         if self.feature_names is not None and len(self.feature_names) != width:
             raise ConfigError(f"data.feature_names: {len(self.feature_names)} names for {width} columns")
@@ -87,7 +79,7 @@ class Arrays:
             task=task,
             feature_names=self.feature_names or (),
             target_name=self.target_name,
-            class_names=names or (),
+            class_names=classes or (),
             test=(inputs[1], y[1]) if len(inputs) > 1 else None,
             source=str(path),
         )
@@ -102,82 +94,6 @@ class Arrays:
         return replace(self, task="classification" if names else "regression", class_names=names).load(0)
 
 
-def read_npz(path: Path, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Read arrays of an .npz archive, having compared what each declares with what is in the file and with memory.
-
-    Raises:
-        DataError: no archive, a damaged one, an array that is missing, or one that holds Python objects; or the arrays
-            would take more than the bound of :mod:`dlcourse.data.bounds`.
-    """
-    with _opened(path, path) as archive:
-        names = [name for name in (*required, *optional) if name in archive]
-        lacking = [name for name in required if name not in names]
-        if lacking:
-            there = listed(archive.members) or "nothing"
-            raise DataError(f"{path} has no array {lacking[0]!r}; it holds {there}")
-        return archive.read(names)
-
-
-def read_one_of(path: Path, file: BinaryIO | None = None) -> np.ndarray | None:
-    """The array ``x`` of an .npz archive, or else its first one; None where it holds none.
-
-    Args:
-        path: for messages, and the file unless ``file`` is one.
-    Raises:
-        DataError: as :func:`read_npz`.
-    """
-    with _opened(path, file or path) as archive:
-        name = "x" if "x" in archive else next(iter(archive.members), None)
-        return None if name is None else archive.read([name])[name]
-
-
-@dataclass(frozen=True)
-class _Archive:
-    """An open archive and its arrays by name."""
-
-    path: Path
-    archive: zipfile.ZipFile
-    members: dict[str, zipfile.ZipInfo]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.members
-
-    def read(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """These arrays, if they are not too much."""
-        size = sum(self.members[name].file_size for name in names)
-        check_size(self.path, size, f"the array{'s' * (len(names) != 1)} {', '.join(names)}")
-        return {name: _read_member(self.path, self.archive, self.members[name]) for name in names}
-
-
-@contextlib.contextmanager
-def _opened(path: Path, file: Path | BinaryIO) -> Iterator[_Archive]:
-    """An archive, in whose block whatever is wrong with it becomes a DataError."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            there = {member.filename: member for member in archive.infolist()}
-            members = {name.removesuffix(".npy"): each for name, each in there.items() if name.endswith(".npy")}
-            yield _Archive(path, archive, members)
-    except _DAMAGE as error:
-        raise DataError(f"{path} is not an .npz archive of NumPy, or it is damaged: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in _HEADER_READERS:
-            raise DataError(f"{path}: {member.filename} has the unknown format version {version}")
-        shape, _, dtype = _HEADER_READERS[version](stream)
-        if dtype.hasobject:
-            raise DataError(f"{path}: {member.filename} holds Python objects, which are not read")
-        declared, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
-        if declared != there:
-            raise DataError(f"{path}: {member.filename} declares {declared} bytes but {there} follow")
-    with archive.open(member) as stream:
-        return np.asarray(np.lib.format.read_array(stream), order="C")
-
-
 def _note_layout(path: Path, x: np.ndarray) -> None:
     """Say it where images seem to come with their channels first."""
     if x.ndim == 4 and x.shape[1] in _CHANNELS and x.shape[3] not in _CHANNELS:
@@ -189,14 +105,13 @@ def _note_layout(path: Path, x: np.ndarray) -> None:
         )
 
 
-def _note_unread(path: Path, read: Mapping[str, np.ndarray]) -> None:
+def _note_unread(path: Path, others: Iterable[str]) -> None:
     """Say which arrays look like splits of the data and are not read."""
-    with _opened(path, path) as archive:
-        unread = [name for name in archive.members if name[:2].lower() in ("x_", "y_") and name not in read]
+    unread = [name for name in others if name[:2].lower() in ("x_", "y_")]
     if unread:
         warnings.warn(
-            f"{path}: {listed(unread)} {'is' if len(unread) == 1 else 'are'} not read, only x, y, "
-            "x_test and y_test are; data.split takes the validation split from x",
+            f"{path}: {listed(unread)} {'is' if len(unread) == 1 else 'are'} not read, only x, y, x_test and y_test "
+            "are; data.split takes the validation split from x",
             stacklevel=3,
         )
 

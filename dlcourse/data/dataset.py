@@ -9,12 +9,12 @@ import numpy as np
 from dlcourse.config.sections import Augment
 from dlcourse.data.encoder import Column, TableEncoder
 from dlcourse.data.normalizer import Normalizer
-from dlcourse.data.rows import Rows
+from dlcourse.data.rows import Rows, chunks
 from dlcourse.errors import DataError
 
 Task = Literal["regression", "classification", "estimation"]
 
-_CHUNK = 1 << 20  # numbers looked at at a time: what is memory-mapped never lies in memory as a whole
+_CHUNK = 1 << 20  # numbers looked at at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +153,7 @@ def _array_problems(dataset: Dataset, x: np.ndarray, y: np.ndarray, which: str) 
         yield f"the {which}inputs hold nothing: shape {x.shape}"
     for name, array in (("x", x), ("y", y)):
         nan_is_fine = name == "x" and dataset.fill_missing
-        step = max(1, _CHUNK * len(array) // max(array.size, 1))
-        for start in range(0, len(array) if array.dtype.kind == "f" else 0, step):
-            chunk = np.asarray(array[start : start + step])
+        for start, chunk in chunks(array, _CHUNK) if array.dtype.kind == "f" else ():
             bad = np.isinf(chunk) if nan_is_fine else ~np.isfinite(chunk)
             if bad.any():
                 row = int(bad.reshape(len(chunk), -1).any(axis=1).argmax())

@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcourse.data.cells import PLAIN, Notation, identity, is_missing, listed
 from dlcourse.data.doubts import doubt, many_names
-from dlcourse.data.table import Table, parse_table, read_table
+from dlcourse.data.table import Table, parse_table
 from dlcourse.errors import DataError
 from dlcourse.registry import nearest
 
@@ -84,16 +84,14 @@ class TableEncoder:
         """One for each element of a row of x."""
         return tuple(name for column in self.columns for name in column.feature_names)
 
-    def read(self, path: Path) -> np.ndarray:
-        """Read new inputs from a file that has these columns (others are ignored): (N, D) float64.
+    def parse(self, content: bytes, source: str) -> np.ndarray:
+        """New inputs from what a file with these columns holds (others are ignored): (N, D) float64.
 
+        Args:
+            source: the file's name, for messages.
         Raises:
             DataError: a column or a cell is missing, a category is unknown; names the row.
         """
-        return self._complete(read_table(path, self.delimiter, self.notation))
-
-    def parse(self, content: bytes, source: str) -> np.ndarray:
-        """The same of what such a file holds; ``source`` is for messages."""
         return self._complete(parse_table(content, Path(source), self.delimiter, self.notation))
 
     def encode(self, cells: Mapping[str, Any]) -> np.ndarray:

@@ -1,12 +1,11 @@
 """Smallest and largest value, mean and standard deviation over all samples, a chunk at a time: whatever the size and
 the type of the data, in float64, with no copy of them all."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from dlcourse.data.rows import Rows
+from dlcourse.data.rows import Rows, chunks
 
 _CHUNK = 1 << 18  # numbers: they and their squares in floating point stay in the cache
 _LARGEST = 1e130  # beyond it, and below its inverse, sums of squares may overflow or vanish
@@ -38,15 +37,15 @@ class Moments:
 def _of_numbers(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
     """Three passes: deviations are taken from a number of the data's own size, so nothing cancels."""
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
-    for rows in _chunks(x, _CHUNK):
+    for _, rows in chunks(x, _CHUNK):
         rows = rows.reshape(-1, width)
         np.minimum(low, rows.min(axis=0), out=low)
         np.maximum(high, rows.max(axis=0), out=high)
     total, squares, count = np.zeros(width), np.zeros(width), x.size // width
-    for rows in _chunks(x, _CHUNK):
+    for _, rows in chunks(x, _CHUNK):
         total += (rows.reshape(-1, width) - low).sum(axis=0)
     mean, unit = low + total / count, _unit(high - low)
-    for rows in _chunks(x, _CHUNK):
+    for _, rows in chunks(x, _CHUNK):
         deviation = rows.reshape(-1, width) - mean
         if unit is not None:
             deviation /= unit
@@ -67,7 +66,8 @@ def _of_bytes(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
     positions = int(np.prod(x.shape[1:]))
     low, high = np.full(positions, 255, np.uint8), np.zeros(positions, np.uint8)
     total, squares = np.zeros(positions), np.zeros(positions)
-    for rows in _chunks(x, _CHUNK, _MAX_BYTES_ROWS):
+    for _, rows in chunks(x, _CHUNK, _MAX_BYTES_ROWS):
+        rows = rows.reshape(len(rows), positions)
         np.minimum(low, rows.min(axis=0), out=low)
         np.maximum(high, rows.max(axis=0), out=high)
         exact = rows.astype(np.float32)
@@ -79,14 +79,3 @@ def _of_bytes(x: np.ndarray | Rows, width: int) -> tuple[np.ndarray, ...]:
     # Python's whole numbers: the squares of the totals are more than a float64 holds exactly.
     variance = [(count * int(q) - int(t) ** 2) / count**2 for t, q in zip(total, squares, strict=True)]
     return low, high, total / count, np.sqrt(variance)
-
-
-def _chunks(x: np.ndarray | Rows, numbers: int, max_rows: int | None = None) -> Iterator[np.ndarray]:
-    """The samples as rows (n, D), some at a time, of at most so many numbers together."""
-    positions = int(np.prod(x.shape[1:]))
-    step = max(1, numbers // positions)
-    if max_rows is not None:
-        step = min(step, max_rows)
-    for start in range(0, len(x), step):
-        chunk = np.asarray(x[start : start + step])
-        yield chunk.reshape(len(chunk), positions)

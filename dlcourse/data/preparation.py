@@ -135,5 +135,5 @@ def _filled(dataset: Dataset, means: np.ndarray) -> Dataset:
         dataset,
         x=np.where(np.isnan(dataset.x), means, dataset.x),
         test=dataset.test and (np.where(np.isnan(dataset.test[0]), means, dataset.test[0]), dataset.test[1]),
-        encoder=dataset.encoder.with_fill(means),
+        encoder=dataset.encoder and dataset.encoder.with_fill(means),
     )

@@ -1,5 +1,6 @@
 """Rows of an array that may lie in a memory-mapped file; they are copied when they are needed."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,3 +30,15 @@ class Rows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.array[self.index], dtype=dtype)
+
+
+def chunks(array: np.ndarray | Rows, numbers: int, max_rows: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of an array, about so many numbers at a time: what is memory-mapped never lies in memory as a whole.
+
+    Returns:
+        Pairs of the first row's index and the rows.
+    """
+    step = max(1, numbers * len(array) // max(array.size, 1))
+    step = step if max_rows is None else min(step, max_rows)
+    for start in range(0, len(array), step):
+        yield start, np.asarray(array[start : start + step])

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.data.arrays import read_one_of
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
+from dlcourse.data.npz import open_npz
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records import EncoderState, Wrong, check
 from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
@@ -162,7 +162,9 @@ class InputSpec:
 
     def _npz(self, source: Source) -> np.ndarray:
         try:
-            x = read_one_of(Path(source.name), source.stream)
+            with open_npz(Path(source.name), source.stream) as archive:
+                name = "x" if "x" in archive.members else next(iter(archive.members), None)
+                x = None if name is None else archive.read([name])[name]
         except DataError as error:
             raise UserError(f"{source.name}: not a readable npz file ({error})") from error
         if x is None:
