@@ -29,13 +29,13 @@ Stream = tuple[int, int]
 
 
 class _Stream:
-    """The place in the sequence of draws: what :func:`manual_seed` and :func:`begin_step` set."""
+    """The state of the generator: what :func:`manual_seed` and :func:`begin_step` set."""
 
     def __init__(self) -> None:
         self.start(0)
 
     def start(self, seed: int) -> None:
-        self.seed, self.step, self.apart = seed, 0, ""
+        self.seed, self.step, self.suffix = seed, 0, ""
         self.draws: dict[str, int] = {}
         self.built: dict[str, int] = {}
         self.trainings = 0
@@ -53,7 +53,7 @@ _stream = _Stream()
 
 @functools.cache
 def purpose_hash(purpose: str) -> int:
-    """The number that stands for a purpose in the generator's key."""
+    """A purpose as the second word of the generator's key."""
     return int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
 
 
@@ -87,12 +87,12 @@ def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:
         stream: of which training, see :func:`new_stream`: their draws differ. Without one, those of the first.
     """
     _stream.step = step if isinstance(step, DeviceCounter) else int(step)
-    _stream.apart = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
+    _stream.suffix = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
     _stream.draws.clear()
 
 
 def new_stream() -> Stream:
-    """What tells the draws of a training from those of others: its place among them under this seed, and the seed."""
+    """A new training's stream of draws: how many streams came before it under this seed, and the seed."""
     _stream.trainings += 1
     return _stream.trainings - 1, _stream.seed
 
@@ -131,23 +131,23 @@ class _Weights(np.random.Generator):
 
 
 def require_weights(size: Any) -> None:
-    """Refuse an array of weights that memory has no place for.
+    """Refuse an array of weights that does not fit into memory.
 
     Raises:
         ArgumentError: with the number of weights.
     """
     count = math.prod(size) if isinstance(size, tuple) else int(size or 0)
-    if count > _MANY:
+    if count > _MIN_CHECKED:
         shape = " x ".join(map(str, size)) if isinstance(size, tuple) else size
         memory.require(12 * count, f"a layer of {shape} = {count:,} weights")  # drawn in 8 bytes each, kept in 4
 
 
-_MANY = 1 << 22
+_MIN_CHECKED = 1 << 22
 
 
-def next_place(purpose: str) -> tuple[int, int, int, int]:
-    """Where the next draw of this purpose is made: (seed, hash of the purpose, draw within the step, step)."""
-    return _stream.seed, purpose_hash(purpose + _stream.apart), _next(_stream.draws, purpose), _stream.step
+def next_key(purpose: str) -> tuple[int, int, int, int]:
+    """The key of this purpose's next draw on the device: (seed, hash of the purpose, draw within the step, step)."""
+    return _stream.seed, purpose_hash(purpose + _stream.suffix), _next(_stream.draws, purpose), _stream.step
 
 
 def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:
@@ -167,7 +167,7 @@ def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend:
     """
     xp = (backend or current()).xp
     bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
-    philox_bits(bits, *next_place(purpose))
+    philox_bits(bits, *next_key(purpose))
     threshold = round(probability * 2**32)
     if threshold == 2**32:  # which no 32-bit word holds
         return xp.ones(shape, dtype=bool)

@@ -104,18 +104,18 @@ class LaunchTimer:
     def _close(self) -> None:
         window = self.windows[-1]
         window.end = self._event()
-        window.sound = not window.held.done  # the device had not begun when the host had queued the last of it
+        window.valid = not window.held.done  # the device had not begun when the host had queued the last of it
         queued = time.perf_counter() - window.began
         # Twice what the host needed, so that a busier moment does no harm.
-        wanted = 2 * queued if window.sound else max(2 * self.hold, 2 * queued)
+        wanted = 2 * queued if window.valid else max(2 * self.hold, 2 * queued)
         self.hold = min(max(wanted, FIRST_HOLD / 10), LONGEST_HOLD)
         self.device.synchronize()
         window.seen = time.perf_counter()
 
     def _add(self, windows: list["_Window"]) -> None:
-        """A step's numbers, if all of them are sound."""
+        """Add a step's numbers, if all of them are valid."""
         measured = self.measured
-        if not all(window.sound for window in windows):
+        if not all(window.valid for window in windows):
             measured.lost += 1
             return
         measured.steps += 1
@@ -133,9 +133,9 @@ class LaunchTimer:
             self.gaps += len(window.launches) + 1
 
     def _count(self, step: Any, x: Array, y: Array) -> None:
-        """Record the step without ever running it, and count what is in it beside our own launches."""
+        """Capture the step without running it, and count what is in it beside our own launches."""
         stream, optimizer, own = self.stream, step.optimizer, Counter[str]()
-        kept = optimizer.steps
+        steps_before = optimizer.steps
 
         def listener(call: Callable[[], None], name: str, nbytes: int, flops: int | None) -> None:
             own[name] += 1
@@ -154,7 +154,7 @@ class LaunchTimer:
         except Exception:  # CuPy names what it refuses in many types; then the number stays unknown
             return
         finally:
-            optimizer.steps = kept
+            optimizer.steps = steps_before
         nodes, self.measured.names = nodes_of(dot)
         self.measured.between.calls = max(nodes - own.total(), 0)
 
@@ -209,4 +209,4 @@ class _Window:
         self.began, self.held, self.first = began, held, first
         self.launches: list[tuple[str, int, int, Any, Any]] = []
         self.end: Any = None
-        self.sound, self.seen = False, 0.0
+        self.valid, self.seen = False, 0.0
