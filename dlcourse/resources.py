@@ -18,3 +18,9 @@ def configs_folder() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
+
+
+def shipped() -> list[Path]:
+    """The configs that come with the program, relative to their folder."""
+    folder = configs_folder()
+    return sorted(path.relative_to(folder) for path in folder.rglob("*.yaml"))

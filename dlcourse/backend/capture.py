@@ -32,6 +32,9 @@ class Step(Protocol):
     def lr_at(self, step: int) -> float:
         """The learning rate of a step."""
 
+    def begin(self) -> None:
+        """Set what changes from step to step: the learning rate, and the step that random draws depend on."""
+
     def settings(self) -> tuple:
         """What else an update depends on: another graph is captured where it changes."""
 
@@ -47,8 +50,7 @@ class EagerRunner:
 
     def run(self, step: Step, x: Array, y: Array) -> Array:
         """One step with a batch on the device; returns its cost."""
-        step.optimizer.lr = step.lr_at(step.step)
-        random.begin_step(step.step, step.stream)
+        step.begin()
         loss = step.update(x, y)
         step.step += 1
         return loss

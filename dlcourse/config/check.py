@@ -11,9 +11,8 @@ from dlcourse import registry
 from dlcourse.config.component import ComponentSpec
 from dlcourse.config.messages import explain, odd, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
-from dlcourse.config.section_schema import Key, SectionSchema, component_schema, section_schema
+from dlcourse.config.section_schema import Key, SectionSchema, component_schema, plain, section_schema
 from dlcourse.config.sections import Experiment
-from dlcourse.config.writer import plain
 from dlcourse.errors import ConfigError, UserError
 
 __all__ = ["Finding", "check_experiment"]

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 __all__ = ["Component", "ComponentSpec"]
 
@@ -27,12 +28,12 @@ class Component:
     kind: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.take)
+        given = core_schema.union_schema(
+            [core_schema.str_schema(), core_schema.dict_schema()],
+            custom_error_type="component",
+            custom_error_message="a name, or a mapping of a name and parameters",
+        )
+        return core_schema.no_info_after_validator_function(partial(ComponentSpec, self.kind), given)
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Callable) -> dict[str, Any]:
         return {"x-component": self.kind}  # ``dlcourse schema`` puts the reference there.
-
-    def take(self, value: Any) -> ComponentSpec:
-        if not isinstance(value, str | dict):
-            raise PydanticCustomError("component", "a name, or a mapping of a name and parameters")
-        return ComponentSpec(self.kind, value)

@@ -1,5 +1,8 @@
 """A config: read, laid over, checked, filled in."""
 
+import difflib
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -8,24 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.characters import encodable
-from dlcourse.config import files
 from dlcourse.config import reader as yaml
 from dlcourse.config.check import Finding, check_experiment
+from dlcourse.config.locations import Location, located, with_path, with_source
 from dlcourse.config.messages import show
 from dlcourse.config.overrides import Overrides, apply_overrides, parse_overrides
-from dlcourse.config.reader import dotted, parse_yaml
+from dlcourse.config.reader import MAX_BYTES, dotted, parse_yaml
 from dlcourse.config.rules import cross_check
-from dlcourse.config.section_schema import section_schema
-from dlcourse.config.sections import Experiment
+from dlcourse.config.section_schema import plain
 from dlcourse.config.sweep_values import check_sweep
-from dlcourse.config.writer import dump, plain
+from dlcourse.config.writer import dump
 from dlcourse.errors import ConfigError, Problem
-from dlcourse.text import leading_comment
+from dlcourse.resources import configs_folder, shipped
+from dlcourse.text import flatten, leading_comment
 
-__all__ = ["Config", "data_section", "from_mapping", "load", "resolve"]
+__all__ = ["Config", "config_hash", "data_section", "from_mapping", "load", "resolve", "settings"]
 
-Location = tuple[str, int | None]
-"""A file's name and a line; or what else a value came from."""
+LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
+"""What may be raised when a run is resumed: it changes when training ends, not what a step does."""
+
+BESIDE = (*LENGTHENING, "name", "device", "train.checkpoint_every")
+"""Paths that make no difference to what a step does."""
+
+DATA_FILES = ("path", "test_path")
+"""Keys of the section ``data`` that name files."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class Config:
 
     def locate(self, error: ConfigError) -> ConfigError:
         """The same problems with the file and line of their paths, for problems that were found outside."""
-        return ConfigError([_located(_with_path(problem), self.locations) for problem in error.problems])
+        return ConfigError([located(with_path(problem), self.locations) for problem in error.problems])
 
 
 def load(path: str | os.PathLike[str], overrides: Overrides = ()) -> Config:
@@ -91,7 +100,7 @@ def load(path: str | os.PathLike[str], overrides: Overrides = ()) -> Config:
         ConfigError: all that is wrong with it, each problem with its file and line.
     """
     path = Path(path)
-    text = files.read_text(path)
+    text = _read_text(path)
     document = parse_yaml(text, str(path))
     locations: dict[yaml.Path, Location] = {at: (str(path), line) for at, line in document.lines.items()}
     if document.data is None:
@@ -135,6 +144,19 @@ def data_section(name: str, overrides: Overrides = ()) -> dict[str, Any]:
     return section["data"]
 
 
+def config_hash(config: Mapping[str, Any]) -> str:
+    """A hash of all in a resolved config that a step depends on.
+
+    Where it runs and when it ends is left out, and so is how often it is saved.
+    """
+    return hashlib.sha256(json.dumps(settings(config), sort_keys=True).encode()).hexdigest()
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All in a resolved config that a step depends on, by dotted path."""
+    return {path: value for path, value in flatten(config).items() if path not in BESIDE}
+
+
 def _checked(config: Config, overrides: Overrides) -> Config:
     """A config's ``given`` with values laid over it, checked and filled in."""
     given = config.given
@@ -157,7 +179,7 @@ def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, A
     if path is None or not isinstance(section, Mapping):
         return config
     found = {}
-    for key in files.DATA_FILES:
+    for key in DATA_FILES:
         name = section.get(key)
         if isinstance(name, str) and name and not os.path.exists(name):
             beside = path.absolute().parent / name
@@ -182,25 +204,14 @@ def _laid_over(
         given, paths = apply_overrides(given, values)
     except ConfigError as error:
         raise ConfigError([Problem(p.path, p.message, source) for p in error.problems]) from None
-    return given, values, _with_source(locations, paths, source)
+    return given, values, with_source(locations, paths, source)
 
 
 def _refuse(findings: list[Finding], locations: Mapping[yaml.Path, Location]) -> None:
     """Raise ConfigError if anything is wrong, in the order of the file."""
     if findings:
-        problems = [_located(Problem(dotted(f.path), f.message), locations) for f in findings]
+        problems = [located(Problem(dotted(f.path), f.message), locations) for f in findings]
         raise ConfigError(sorted(problems, key=lambda problem: (not problem.path, problem.line or 0)))
-
-
-def _with_source(
-    locations: dict[yaml.Path, Location], paths: list[yaml.Path], source: str
-) -> dict[yaml.Path, Location]:
-    """Where values stand, when those at and under ``paths`` now come from ``source``."""
-    kept = {at: where for at, where in locations.items() if not any(at[: len(p)] == p for p in paths)}
-    for path in paths:
-        for length in range(1, len(path) + 1):
-            kept.setdefault(path[:length], (source, None))
-    return kept
 
 
 def _check(given: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
@@ -209,36 +220,57 @@ def _check(given: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     return data, findings + list(cross_check(data, has_folds=bool(sweep.get("kfold"))))
 
 
+def _read_text(path: Path) -> str:
+    """The text of a config's file.
+
+    Raises:
+        ConfigError: it is missing (the message names files of nearly that name), a folder, unreadable, too large, not
+            UTF-8, or empty.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file{_suggest(path)}") from None
+    except IsADirectoryError:
+        inside = sorted(each.name for each in path.glob("*.yaml"))
+        what = f"; name a file in it, such as {path / inside[0]}" if inside else " without .yaml files"
+        raise ConfigError(f"{path}: is a folder{what}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no config is")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise ConfigError(f"{path}:{line}: not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8") from None
+    if not text.strip():
+        raise ConfigError(f"{path}: empty; `dlcourse init` copies a config to start from")
+    return text
+
+
+def _suggest(path: Path) -> str:
+    """Files that may have been meant: of a like name in the same folder, or among the course's configs."""
+    folder = path.parent
+    beside = {each.stem: each for each in folder.glob("*.yaml")} if folder.is_dir() else {}
+    close = difflib.get_close_matches(path.stem, beside, n=3, cutoff=0.6)
+    if close:
+        return f"; did you mean {' or '.join(str(beside[stem]) for stem in close)}?"
+    by_stem = {each.stem: each for each in shipped()}
+    close = difflib.get_close_matches(path.stem, by_stem, n=1, cutoff=0.6)
+    if not close:
+        return "; `dlcourse list configs` shows those that come with the program"
+    found = configs_folder() / by_stem[close[0]]
+    try:
+        found = found.relative_to(Path.cwd())
+    except ValueError:
+        return f"; did you mean {found}? (`dlcourse init {by_stem[close[0]].with_suffix('')}` makes a copy here)"
+    return f"; did you mean {found}?"
+
+
 def _name_of(path: Path) -> str:
     """A run's name from a file's."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip(".-")[:100] or "experiment"
-
-
-def _with_path(problem: Problem) -> Problem:
-    """A problem that was raised as one text, ``data.split: asks for ...``, with its path apart."""
-    where, colon, message = problem.message.partition(": ")
-    if problem.path or problem.file or not colon or re.split(r"[.\[]", where)[0] not in section_schema(Experiment).keys:
-        return problem
-    return Problem(where, message)
-
-
-def _located(problem: Problem, locations: Mapping[yaml.Path, Location]) -> Problem:
-    """A problem with the location of its path, or of the nearest section around it."""
-    if problem.file or not locations:
-        return problem
-    path = problem.path.replace("[", ".").replace("]", "")
-    around = [at for at in locations if not at or path == dotted(at) or path.startswith(f"{dotted(at)}.")]
-    if not around:
-        return problem
-    file, line = locations[max(around, key=lambda at: len(dotted(at)))]
-    return Problem(problem.path, f"{problem.message}{_given_elsewhere(path, file, locations)}", file, line)
-
-
-def _given_elsewhere(path: str, file: str, locations: Mapping[yaml.Path, Location]) -> str:
-    """Which keys of a section in a file were laid over it: `` (data.split.val is from the command line)``."""
-    inside = {dotted(at): source for at, (source, _) in locations.items() if dotted(at).startswith(f"{path}.")}
-    over = [each for each, source in inside.items() if source != file and path]
-    over = [each for each in over if not any(other.startswith(f"{each}.") for other in over)]
-    if not over:
-        return ""
-    return f" ({', '.join(over)} {'are' if len(over) > 1 else 'is'} from the {inside[over[0]]})"

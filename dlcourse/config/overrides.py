@@ -7,7 +7,7 @@ from typing import Any
 
 from dlcourse.characters import encodable
 from dlcourse.config.reader import Path, dotted, parse_yaml
-from dlcourse.config.writer import plain
+from dlcourse.config.section_schema import plain
 from dlcourse.errors import ConfigError, Problem
 
 __all__ = ["Overrides", "apply_overrides", "is_override", "parse_overrides"]

@@ -1,23 +1,26 @@
 """The keys of a section, read off a constructor's signature and docstring."""
 
 import dataclasses
+import enum
 import inspect
 import json
+import math
 import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from os import PathLike, fspath
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 
 from dlcourse import registry
+from dlcourse.characters import encodable, visible
 from dlcourse.config.sections import OPTIONS
-from dlcourse.config.writer import plain
-from dlcourse.errors import UserError
+from dlcourse.errors import ConfigError, Problem, UserError
 
-__all__ = ["Key", "SectionSchema", "component_schema", "descriptions", "section_schema", "summary"]
+__all__ = ["Key", "SectionSchema", "component_schema", "descriptions", "plain", "section_schema", "summary"]
 
 # Strict: "1" is not 1, true is not 1, 1 is fine for 1.0. JSON mode, in which a list is fine for a tuple.
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -152,3 +155,37 @@ def _arguments(doc: str) -> dict[str, str]:
             for name in names.split(","):
                 found[name.strip().lstrip("*")] = " ".join(text.split()).replace("``", "")
     return found
+
+
+def plain(value: Any, path: str = "") -> Any:
+    """A value from Python as YAML would hold it: tuples as lists, NumPy's numbers as Python's, paths as text.
+
+    Args:
+        value: what to convert.
+        path: where it is going, for messages.
+
+    Raises:
+        ConfigError: a value that no config holds, such as an infinite number.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        return plain(value.value, path)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError([Problem(path, f"{value} is not a finite number")])
+    if isinstance(value, str) and not encodable(value):
+        raise ConfigError([Problem(path, f"{visible(value)!r} is not text: it holds what UTF-8 cannot encode")])
+    for base in (int, float, str):  # Subclasses, such as NumPy's float64, as what they are made of.
+        if isinstance(value, base):
+            return base(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{path}.{i}".lstrip(".")) for i, item in enumerate(value)]
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if hasattr(value, "tolist"):  # An array or a number of NumPy's.
+        return plain(value.tolist(), path)
+    raise ConfigError(
+        [Problem(path, f"a config holds numbers, text, true, false, null, lists and mappings, not {value!r}")]
+    )

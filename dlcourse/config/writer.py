@@ -1,58 +1,19 @@
 """Plain data as YAML that reads back as exactly the same data, here and with any other YAML reader."""
 
-import enum
-import math
 import re
 from collections.abc import Mapping
-from os import PathLike, fspath
 from typing import Any
 
 import yaml
 
-from dlcourse.characters import encodable, visible
 from dlcourse.config.reader import Refused, parse_scalar
-from dlcourse.errors import ConfigError, Problem
 
-__all__ = ["dump", "plain"]
+__all__ = ["dump"]
 
 
 def dump(data: Mapping[str, Any], width: int = 100) -> str:
     """YAML of a config: lists and mappings in one line where they fit, keys in order, every float to its last bit."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
-
-
-def plain(value: Any, path: str = "") -> Any:
-    """A value from Python as YAML would hold it: tuples as lists, NumPy's numbers as Python's, paths as text.
-
-    Args:
-        value: what to convert.
-        path: where it is going, for messages.
-
-    Raises:
-        ConfigError: a value that no config holds, such as an infinite number.
-    """
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, enum.Enum):
-        return plain(value.value, path)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError([Problem(path, f"{value} is not a finite number")])
-    if isinstance(value, str) and not encodable(value):
-        raise ConfigError([Problem(path, f"{visible(value)!r} is not text: it holds what UTF-8 cannot encode")])
-    for base in (int, float, str):  # Subclasses, such as NumPy's float64, as what they are made of.
-        if isinstance(value, base):
-            return base(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item, f"{path}.{i}".lstrip(".")) for i, item in enumerate(value)]
-    if isinstance(value, PathLike):
-        return fspath(value)
-    if hasattr(value, "tolist"):  # An array or a number of NumPy's.
-        return plain(value.tolist(), path)
-    raise ConfigError(
-        [Problem(path, f"a config holds numbers, text, true, false, null, lists and mappings, not {value!r}")]
-    )
 
 
 class _Dumper(yaml.SafeDumper):

@@ -17,7 +17,7 @@ import numpy as np
 from dlcourse import registry
 from dlcourse.backend import Backend, get, memory, precision, random, use
 from dlcourse.config import Config, choosing_metric, metric_labels
-from dlcourse.config.identity import config_hash, settings
+from dlcourse.config.config import config_hash, settings
 from dlcourse.config.rules import config_notes
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError

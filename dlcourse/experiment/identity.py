@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config
-from dlcourse.config.files import DATA_FILES
-from dlcourse.config.identity import BESIDE, LENGTHENING, config_hash, settings
+from dlcourse.config.config import BESIDE, DATA_FILES, LENGTHENING, config_hash, settings
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data
 from dlcourse.data.fingerprint import differences, fingerprint

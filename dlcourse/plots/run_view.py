@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.config.identity import config_hash
+from dlcourse.config.config import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
 from dlcourse.plots.reading import SPLITS, Folder, as_dict, as_float

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse import registry
-from dlcourse.config.identity import config_hash
+from dlcourse.config.config import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.config.rules import metric_facts
 from dlcourse.errors import ConfigError, DamagedFileError, UserError

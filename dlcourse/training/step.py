@@ -118,6 +118,11 @@ class TrainStep:
         """The learning rate of a step."""
         return self.optimizer.lr if self.schedule is None else self.base_lr * self.schedule.factor(step)
 
+    def begin(self) -> None:
+        """Set the learning rate of the next step, and the step that random draws depend on."""
+        self.optimizer.lr = self.lr_at(self.step)
+        random.begin_step(self.step, self.stream)
+
     def settings(self) -> tuple:
         """All numbers that :meth:`update` takes as they are: a captured step is captured anew where one changes."""
         kinds, changing = (bool, int, float, tuple), ("lr", "steps")

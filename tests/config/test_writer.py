@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dlcourse.config.reader import parse_yaml
-from dlcourse.config.writer import dump, plain
+from dlcourse.config.section_schema import plain
+from dlcourse.config.writer import dump
 from dlcourse.errors import ConfigError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
