@@ -28,19 +28,17 @@ class ClosedFormStep:
         """Solve; returns the loss of the solution, still on the device."""
         tracing.phase("optimizer")
         outputs = self.optimizer.solve(self.model, x, y)
-        tracing.phase("forward")
-        loss = self._loss(outputs, x, y)
-        tracing.phase(None)
         self.step += 1
+        loss = None
+        tracing.phase("forward")
+        if self.loss_fn is not None:
+            with no_grad():
+                if outputs is None:
+                    loss = self.loss_fn(self.model(Tensor(x)), y)
+                else:
+                    loss = self.loss_fn(outputs, y.astype(outputs.dtype, copy=False))
+        tracing.phase(None)
         return loss
-
-    def _loss(self, outputs: Tensor | None, x: Any, y: Any) -> Tensor | None:
-        if self.loss_fn is None:
-            return None
-        with no_grad():
-            if outputs is None:
-                return self.loss_fn(self.model(Tensor(x)), y)
-            return self.loss_fn(outputs, y.astype(outputs.dtype, copy=False))
 
     @property
     def skipped(self) -> int:

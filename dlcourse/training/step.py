@@ -1,7 +1,8 @@
 """TrainStep: one whole update of a model; the trainer uses it too."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -236,9 +237,24 @@ class TrainStep:
         # Floating-point inputs take the model's type, targets that of the loss; labels, token indices and pixels stay.
         return array.astype(dtype, copy=False) if is_floating(array.dtype) else array
 
-    def averaged(self) -> "_EmaWeights":
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
         """``with step.averaged():`` the model holds the moving average of its parameters, where one is kept."""
-        return _EmaWeights(self)
+        if self._average is None:
+            yield
+            return
+        self.flat.hold()
+        kept = self.flat.data.copy()
+        self._show(self._average)
+        try:
+            yield
+        finally:
+            self._show(kept)
+
+    def _show(self, weights: Array) -> None:
+        self.flat.data[...] = weights
+        self.flat.refresh_half_weights()
+        self.flat.mark_changed("a moving average that was swapped in or out")
 
     def state_dict(self) -> dict:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
@@ -257,29 +273,6 @@ class TrainStep:
         # The state of a step at full precision has no scale: a model that goes on in float16 begins with the first.
         if self.flat.scaler is not None and "scaler" in state["arrays"]:
             self.flat.scaler[...] = backend.of(self.flat.scaler).asarray(state["arrays"]["scaler"])
-
-
-class _EmaWeights:
-    """Swaps the moving average in, and the parameters back."""
-
-    def __init__(self, step: TrainStep):
-        self.step = step
-
-    def __enter__(self) -> None:
-        if self.step._average is not None:
-            self.step.flat.hold()
-            self.kept = self.step.flat.data.copy()
-            self.step.flat.data[...] = self.step._average
-            self._show()
-
-    def __exit__(self, *_: Any) -> None:
-        if self.step._average is not None:
-            self.step.flat.data[...] = self.kept
-            self._show()
-
-    def _show(self) -> None:
-        self.step.flat.refresh_half_weights()
-        self.step.flat.mark_changed("a moving average that was swapped in or out")
 
 
 def _called(function: Any) -> str:

@@ -183,9 +183,10 @@ class CapturedSteps(EagerRunner):
             self.graphs.clear()
             self.blocks.clear()
             self.pool.free_all_blocks()  # eager steps take theirs from the common pool
-            while error.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
-                error = error.__context__
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            first: BaseException = error
+            while first.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
+                first = first.__context__
+            reason = f"{type(first).__name__}: {first}".splitlines()[0]
             warnings.warn(f"the step runs eagerly, it could not be captured ({reason})", NotCaptured, stacklevel=5)
             return None
         finally:
