@@ -18,10 +18,10 @@ _MINUS = "\u2212"
 _LEADING_ZERO = re.compile(r"[-+]?0\d")
 
 
-def listed(texts: Iterable[str], most: int = 20) -> str:
+def listed(texts: Iterable[str], max_shown: int = 20) -> str:
     """The first of some texts, and how many more there are, for messages."""
     texts = list(texts)
-    return ", ".join(texts[:most]) + (f", and {len(texts) - most} more" if len(texts) > most else "")
+    return ", ".join(texts[:max_shown]) + (f", and {len(texts) - max_shown} more" if len(texts) > max_shown else "")
 
 
 def is_missing(cell: str) -> bool:

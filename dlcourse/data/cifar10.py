@@ -26,7 +26,7 @@ def _decode(name: str, content: bytes, source: str, arrays: Arrays) -> None:
 
 FILES = Collection(
     name="cifar10",
-    editions=(
+    variants=(
         Variant(
             archive="cifar-10-python",
             members={

@@ -45,8 +45,8 @@ def doubt(cells: Sequence[str], notation: Notation) -> tuple[str, str] | None:
     dates = [cell for cell in times if _DATE.fullmatch(cell)]
     if several and sum(times[cell] for cell in dates) > MAJORITY * len(cells):
         return dates[0], "a date or a time? write numbers (a year, days since a day), or leave it out of data.features"
-    found = [(cell, match) for cell in times if (match := _AMOUNT.fullmatch(cell))]
-    if sum(times[cell] for cell, _ in found) <= MAJORITY * len(cells):
+    amounts = [(cell, match) for cell in times if (match := _AMOUNT.fullmatch(cell))]
+    if sum(times[cell] for cell, _ in amounts) <= MAJORITY * len(cells):
         return None
     for groups, advice in (
         (("before", "after"), "an amount with a currency sign? write the number alone, and the sign under data.units"),
@@ -54,11 +54,11 @@ def doubt(cells: Sequence[str], notation: Notation) -> tuple[str, str] | None:
         (("unit",), "a number with a unit? write the number alone, and the unit under data.units"),
         (("sign",), "a number with a sign before it? write the number alone"),
     ):
-        having = [cell for cell, match in found if any(match[name] for name in groups)]
-        whole = all(match["number"].strip().isdecimal() for _, match in found)
+        having = [cell for cell, match in amounts if any(match[name] for name in groups)]
+        whole = all(match["number"].strip().isdecimal() for _, match in amounts)
         if having and (several or not whole or groups != ("unit",)):
             return having[0], advice
-    written = [(cell, match["number"].strip()) for cell, match in found if not match["unit"]]
+    written = [(cell, match["number"].strip()) for cell, match in amounts if not match["unit"]]
     unread = [(cell, digits) for cell, digits in written if notation.number(digits) is None]
     other = _other_notation([digits for _, digits in unread]) if unread else None
     return None if other is None else (unread[0][0], other)

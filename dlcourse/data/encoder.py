@@ -157,20 +157,20 @@ def column_of(table: Table, name: str, categorical: bool, confirmed: bool = Fals
             f"{table.where(row)}: column {name!r} has {doubtful[0]!r}: {doubtful[1]}; if these are categories: "
             f"data.categorical: [{name}]"
         )
-    found = categories(cells, table.notation)
-    if many_names(len(found), len(cells)) and not confirmed:
+    different = categories(cells, table.notation)
+    if many_names(len(different), len(cells)) and not confirmed:
         what = "values" if table.notation.number(cells[0]) is not None else "texts"
         raise DataError(
-            f"{table.path}: column {name!r} has {len(found)} different {what} in {len(cells)} rows: names or "
+            f"{table.path}: column {name!r} has {len(different)} different {what} in {len(cells)} rows: names or "
             f"numbers rather than categories; leave it out of data.features (a target of numbers: data.task: "
             f"regression), or confirm with data.categorical: [{name}]"
         )
-    if len(found) > MAX_CATEGORIES:
+    if len(different) > MAX_CATEGORIES:
         raise DataError(
-            f"{table.path}: column {name!r} has {len(found)} different texts; a categorical one has at most "
+            f"{table.path}: column {name!r} has {len(different)} different texts; a categorical one has at most "
             f"{MAX_CATEGORIES}"
         )
-    return Column(name, found)
+    return Column(name, different)
 
 
 def categories(cells: Sequence[str], notation: Notation = PLAIN) -> tuple[str, ...]:

@@ -34,14 +34,14 @@ def fingerprint(data: Data) -> Fingerprint:
 
 def differences(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What differs between two fingerprints, one phrase a split: ``train had 120 samples, now 121``."""
-    found = []
+    changes = []
     for split in dict.fromkeys([*before, *now]):
         was, is_now = (each.get(split, {"samples": 0, "hash": ""}) for each in (before, now))
         if was["samples"] != is_now["samples"]:
-            found.append(f"{split} had {was['samples']} samples, now {is_now['samples']}")
+            changes.append(f"{split} had {was['samples']} samples, now {is_now['samples']}")
         elif was["hash"] != is_now["hash"]:
-            found.append(f"{split} still has {is_now['samples']} samples, but others or with other values")
-    return found
+            changes.append(f"{split} still has {is_now['samples']} samples, but others or with other values")
+    return changes
 
 
 def _hash(subset: Split, computed: bool) -> str:
@@ -52,11 +52,11 @@ def _hash(subset: Split, computed: bool) -> str:
 def _checksum(array: np.ndarray | Rows, computed: bool) -> int:
     """CRC-32 of type, shape and content, row by row."""
     dtype = np.dtype(np.float32) if computed and array.dtype == np.float64 else array.dtype
-    found = zlib.crc32(f"{array.dtype.str} {array.shape[1:]}".encode())
+    checksum = zlib.crc32(f"{array.dtype.str} {array.shape[1:]}".encode())
     row_bytes = max(1, array.nbytes // max(1, len(array)))
     stride = -(-array.nbytes // _MAX_BYTES)
     step = max(1, _CHUNK // row_bytes) * stride
     for start in range(0, len(array), step):
         rows = array[start : min(start + step, len(array)) : stride]
-        found = zlib.crc32(np.ascontiguousarray(rows, dtype=dtype).data.cast("B"), found)
-    return found
+        checksum = zlib.crc32(np.ascontiguousarray(rows, dtype=dtype).data.cast("B"), checksum)
+    return checksum

@@ -40,6 +40,10 @@ class Loader:
         shuffle: False: the split's own order, as always with one full batch.
         augment: what :meth:`batch` does to images; :meth:`batches`, for evaluation, never does.
         drop_last: leave out the last batch of an epoch where it is not full. :meth:`batches` has all samples.
+
+    Attributes:
+        device_batches: what makes the full batches on the device, for a captured step; None where samples come from
+            the host.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Loader:
         self.steps_per_epoch, self.samples_per_epoch = sampler.steps_per_epoch, sampler.samples_per_epoch
         self._rows: Callable[[int], Any] = sampler.device_rows if store.resident else sampler.rows
         self._whole: tuple[Array, Array] | None = None
+        self.device_batches = DeviceBatches(sampler, store, transform) if store.resident else None
         several = self.batch_size < self.samples
         self._streams = store.streamed and several
         large = self.batch_size * np.prod(store.x.shape[1:]) >= MIN_PREFETCH_SIZE and cores() > 1
@@ -95,12 +100,6 @@ class Loader:
         """Every sample once, in the split's own order: for evaluation."""
         for start in range(0, self.samples, self.batch_size):
             yield self._in_order(self._sampler.in_order(start))
-
-    @cached_property
-    def device_batches(self) -> DeviceBatches | None:
-        """What makes the full batches on the device, for a captured step; None where samples come from the host."""
-        resident = self._store.resident
-        return DeviceBatches(self._sampler, self._store, self._transform) if resident else None
 
     @cached_property
     def _stream(self) -> Stream:

@@ -34,12 +34,12 @@ class Normalizer:
         """
         if kind == "none":
             return cls(np.zeros(x.shape[-1]), np.ones(x.shape[-1]))
-        found = Moments.of(x, per_position=kind in ("per_pixel", "mean_image"))
+        moments = Moments.of(x, per_position=kind in ("per_pixel", "mean_image"))
         if kind == "mean_image":
-            return cls(found.mean, np.ones_like(found.mean))
-        shift, scale = (found.low, found.high - found.low) if kind == "minmax" else (found.mean, found.std)
-        constant = (found.low == found.high) | (scale == 0)
-        return cls(np.where(constant, found.low, shift), np.where(constant, 1.0, scale))
+            return cls(moments.mean, np.ones_like(moments.mean))
+        shift, scale = (moments.low, moments.high - moments.low) if kind == "minmax" else (moments.mean, moments.std)
+        constant = (moments.low == moments.high) | (scale == 0)
+        return cls(np.where(constant, moments.low, shift), np.where(constant, 1.0, scale))
 
     def apply(self, x: Any, dtype: Any = np.float64) -> Any:
         """Normalize a host or device array; the result is new, of the given floating-point type.

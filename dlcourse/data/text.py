@@ -98,8 +98,8 @@ class Text:
         table = np.array([ord(character) for character in known if len(character) == 1], dtype=np.uint32)
         if not len(table):
             return np.zeros(len(codes), dtype=np.int64)
-        found = np.minimum(np.searchsorted(table, codes), len(table) - 1)
-        unknown = table[found] != codes
+        tokens = np.minimum(np.searchsorted(table, codes), len(table) - 1)
+        unknown = table[tokens] != codes
         if unknown.any() and self.min_count is None:
             position = int(unknown.argmax())
             raise DataError(
@@ -107,7 +107,7 @@ class Text:
                 f"{text[position]!r} (character {start + position} of the file, from 0); data.min_count: 1 makes such "
                 f"one token, {UNKNOWN}"
             )
-        return np.where(unknown, len(table), found).astype(np.int64)
+        return np.where(unknown, len(table), tokens).astype(np.int64)
 
 
 def encode(text: str, class_names: list[str]) -> np.ndarray:
@@ -118,11 +118,11 @@ def encode(text: str, class_names: list[str]) -> np.ndarray:
     """
     numbers = {name: number for number, name in enumerate(class_names)}
     unknown = numbers.get(UNKNOWN)
-    found = [numbers.get(_name(character), unknown) for character in text]
-    if None in found:
-        character = text[found.index(None)]
+    codes = [numbers.get(_name(character), unknown) for character in text]
+    if None in codes:
+        character = text[codes.index(None)]
         raise DataError(f"the text that the model was trained on has no character {character!r}")
-    return np.array(found, dtype=np.int64)
+    return np.array(codes, dtype=np.int64)
 
 
 def decode(tokens: np.ndarray, class_names: list[str]) -> str:

@@ -89,11 +89,11 @@ class Small:
 
 def with_members(collection: Collection, files: Mapping[str, bytes]) -> Collection:
     """The collection if these were the official files."""
-    editions = [
-        replace(edition, members={name: published(files[name]) for name in edition.members})
-        for edition in collection.editions
+    variants = [
+        replace(variant, members={name: published(files[name]) for name in variant.members})
+        for variant in collection.variants
     ]
-    return replace(collection, editions=tuple(editions))
+    return replace(collection, variants=tuple(variants))
 
 
 def small_cifar10() -> Small:
@@ -141,5 +141,5 @@ def served(collection: Collection, url: str, files: Mapping[str, bytes]) -> Coll
     downloads = tuple(
         Download(f"{url}/{name}", len(content), hashlib.md5(content).hexdigest()) for name, content in files.items()
     )
-    first, *others = collection.editions
-    return replace(collection, editions=(Variant(first.members, downloads, first.archive), *others))
+    first, *others = collection.variants
+    return replace(collection, variants=(Variant(first.members, downloads, first.archive), *others))

@@ -76,7 +76,7 @@ def test_every_flipped_batch_is_refused_with_both_sums(small, tmp_path, packed):
         content[len(content) // 2] ^= 1
         files = small.files | {name: bytes(content)}
         path = tar(tmp_path / "a.tar.gz", files) if packed else small.write(tmp_path / "files", files)
-        expected = small.collection.editions[0].members[name].md5
+        expected = small.collection.variants[0].members[name].md5
         with pytest.raises(DataError) as raised:
             prepare(section(path), 0)
         message = str(raised.value)
@@ -121,4 +121,4 @@ def test_the_real_archive(own_cache, monkeypatch):
     for name, (x, y) in splits.items():
         planes = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
         records = np.concatenate([y[:, None].astype(np.uint8), planes], axis=1)
-        cifar10.FILES.editions[1].members[name].check(records.tobytes(), name)
+        cifar10.FILES.variants[1].members[name].check(records.tobytes(), name)

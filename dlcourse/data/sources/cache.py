@@ -70,7 +70,7 @@ class Decoded:
         """
         arrays = {}
         for name, (shape, dtype) in self.layout.items():
-            array = _mapped(self._path(self.folder, name), shape, np.dtype(dtype))
+            array = _mapped(self.folder / f"{name}.npy", shape, np.dtype(dtype))
             if array is None:
                 return None
             arrays[name] = array
@@ -87,7 +87,7 @@ class Decoded:
             partial.mkdir()
             try:
                 for name, array in arrays.items():
-                    with open(self._path(partial, name), "wb") as file:
+                    with open(partial / f"{name}.npy", "wb") as file:
                         file.write(_header(array.shape, array.dtype))
                         file.write(array.data)  # unlike np.save, says why the system refuses
                         file.write(_checksum(array))
@@ -138,10 +138,6 @@ class Decoded:
         status = {os.path.realpath(path): os.stat(path) for path in files}
         signature = [(path, each.st_size, each.st_mtime_ns, each.st_ino) for path, each in status.items()]
         return self.folder / f"verified-{digest(signature)}"
-
-    @staticmethod
-    def _path(folder: Path, name: str) -> Path:
-        return folder / f"{name}.npy"
 
 
 _verified: set[tuple[object, ...]] = set()

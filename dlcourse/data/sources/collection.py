@@ -55,14 +55,14 @@ class Collection:
 
     Args:
         name: its name in a config.
-        editions: the packagings; the first is the one to download.
+        variants: the packagings; the first is the one to download.
         layout: the arrays that they become.
         decode: how a member becomes part of them.
         folders: where to look within ``DLCOURSE_DATA``, or within a folder that the user names beside itself.
     """
 
     name: str
-    editions: tuple[Variant, ...]
+    variants: tuple[Variant, ...]
     layout: Layout
     decode: Decode
     folders: tuple[str, ...]
@@ -102,8 +102,8 @@ class Collection:
 
     @property
     def _published(self) -> dict[str, Checksum]:
-        """The members of all editions."""
-        return {name: published for edition in self.editions for name, published in edition.members.items()}
+        """The members of all variants."""
+        return {name: published for variant in self.variants for name, published in variant.members.items()}
 
     def _find(self, path: str | None) -> Source | None:
         """What the user's folders hold; None where there is nothing and nothing was named."""
@@ -114,24 +114,24 @@ class Collection:
         if location.is_dir():
             source = self._search(location, (".", *self.folders))
         else:
-            source = Archive(location) if any(edition.archive for edition in self.editions) else None
+            source = Archive(location) if any(variant.archive for variant in self.variants) else None
         if source is None:
             raise DataError(f"{location} is not {self.name}: expected {self._expected()}")
         return source
 
     def _search(self, folder: Path, names: Sequence[str]) -> Source | None:
-        """The files of an edition in a folder, as they are or in their archive."""
+        """The files of a variant in a folder, as they are or in their archive."""
         for location in (folder / name for name in names):
-            for edition in self.editions:
-                paths = _files(location, edition)
-                lacking = [name for name in edition.members if name not in paths]
+            for variant in self.variants:
+                paths = _files(location, variant)
+                lacking = [name for name in variant.members if name not in paths]
                 if paths and lacking:
                     raise DataError(f"{location} has {', '.join(paths)} of {self.name}, but lacks {', '.join(lacking)}")
                 if paths:
                     return Folder(location, paths)
-            for edition in self.editions:
-                for suffix in SUFFIXES if edition.archive else ():
-                    path = location / f"{edition.archive}{suffix}"
+            for variant in self.variants:
+                for suffix in SUFFIXES if variant.archive else ():
+                    path = location / f"{variant.archive}{suffix}"
                     if path.is_file():
                         return Archive(path)
         return None
@@ -153,8 +153,8 @@ class Collection:
             seen.add(name)
             if not known:
                 self.decode(name, content, label, arrays)
-        if not any(seen >= edition.members.keys() for edition in self.editions):
-            nearest = max(self.editions, key=lambda edition: len(seen & edition.members.keys()))
+        if not any(seen >= variant.members.keys() for variant in self.variants):
+            nearest = max(self.variants, key=lambda variant: len(seen & variant.members.keys()))
             lacking = ", ".join(name for name in nearest.members if name not in seen)
             raise DataError(f"{source.path} lacks {lacking}; it is damaged or holds something else than {self.name}")
         if not known:
@@ -162,14 +162,14 @@ class Collection:
         decoded.remember(source.files)
 
     def _download(self, folder: Path) -> Source:
-        edition = self.editions[0]
+        variant = self.variants[0]
         try:
-            for download in edition.downloads:
+            for download in variant.downloads:
                 if not (folder / download.name).is_file():
                     fetch(download, folder)
         except TransferError as error:
-            names = ", ".join(download.name for download in edition.downloads)
-            origin = edition.downloads[0].url.rpartition("/")[0]
+            names = ", ".join(download.name for download in variant.downloads)
+            origin = variant.downloads[0].url.rpartition("/")[0]
             now = f" (now {data_folder()})" if data_folder() else ""
             raise DownloadError(
                 f"{self.name} is not on this machine and cannot be downloaded: {error}\n"
@@ -184,7 +184,7 @@ class Collection:
 
     def _expected(self) -> str:
         """What a folder should hold, for messages."""
-        first = self.editions[0]
+        first = self.variants[0]
         names = ", ".join(first.members)
         return f"{first.archive}.tar.gz or the files {names}" if first.archive else f"the files {names}, gzipped or not"
 
@@ -225,10 +225,10 @@ def check_labels(labels: np.ndarray, classes: int, source: str) -> None:
         raise DataError(f"{source}: label {labels[row]} of image {row} (the first is 0) is not in 0..{classes - 1}")
 
 
-def _files(location: Path, edition: Variant) -> dict[str, Path]:
+def _files(location: Path, variant: Variant) -> dict[str, Path]:
     """The members that lie in a folder, as they are or gzipped."""
     paths = {}
-    for name in edition.members:
+    for name in variant.members:
         for path in (location / name, location / f"{name}.gz"):
             if path.is_file():
                 paths[name] = path

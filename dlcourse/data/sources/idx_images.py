@@ -65,11 +65,11 @@ def _decode(name: str, content: bytes, source: str, arrays: Arrays) -> None:
     images = "images" in name
     target = arrays[f"{_part(name)}_{'x' if images else 'y'}"]
     expected = target.shape[:3]  # (N, H, W) or (N,)
-    found = parse_idx(content, source)
-    if found.shape != expected:
-        raise DataError(f"{source} has shape {found.shape}, expected {expected}")
+    array = parse_idx(content, source)
+    if array.shape != expected:
+        raise DataError(f"{source} has shape {array.shape}, expected {expected}")
     if images:
-        target[..., 0] = found
+        target[..., 0] = array
         return
-    check_labels(found, CLASSES, source)
-    target[:] = found
+    check_labels(array, CLASSES, source)
+    target[:] = array

@@ -24,6 +24,6 @@ class Checksum:
     def check(self, content: bytes, source: str) -> None:
         """Raise DataError, with both sums, unless this is the official content."""
         self.check_size(len(content), source)
-        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found != self.md5:
-            raise DataError(f"{source} has md5 {found}, the official file has {self.md5}; it is damaged or was changed")
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if md5 != self.md5:
+            raise DataError(f"{source} has md5 {md5}, the official file has {self.md5}; it is damaged or was changed")
