@@ -40,7 +40,7 @@ def _nested_design(x: Mapping[str, np.ndarray], basis: str, degree: int) -> dict
     design = {}
     for name, rows in x.items():
         z = (rows - center) / half
-        terms = basis_terms(basis, degree, np.ones_like(z), lambda term, z=z: z * term)
+        terms = basis_terms(basis, degree, np.ones_like(z), z.__mul__)
         design[name] = np.concatenate([np.ones((*z.shape[:2], 1)), *terms], axis=2)
     return design
 

@@ -34,7 +34,7 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
         device: where it would run.
     """
     model, optimizer, data, train = (config[key] for key in ("model", "optimizer", "data", "train"))
-    hook = getattr(registry.lookup("optimizer", optimizer["name"]), "hook_for_many", "")
+    hook = _hook(config)
     if not hook:
         return f"optimizer {optimizer['name']}: it has no stacked solution"
     if not hasattr(registry.lookup("model", model["name"]), hook):
@@ -56,7 +56,13 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
 
 
 def _takes_many(metric: str) -> bool:
-    return registry.lookup("metric", metric).takes_many()
+    takes_many = getattr(registry.lookup("metric", metric), "takes_many", None)  # a plugin's may be no Metric
+    return takes_many is not None and takes_many()
+
+
+def _hook(config: Mapping[str, Any]) -> str:
+    """The method of the model by which the optimizer solves many at once; empty where it has none."""
+    return getattr(registry.lookup("optimizer", config["optimizer"]["name"]), "hook_for_many", "")
 
 
 def solve(configs: Sequence[Mapping[str, Any]]) -> list[Outcome | None]:
@@ -114,7 +120,7 @@ def _solve_stack(
     for solver in dict.fromkeys(map(_solver, first)):
         chosen = [(i, config) for i, config in enumerate(first) if _solver(config) == solver]
         ridge = chosen[0][1]["optimizer"]["ridge"]
-        fit = registry.lookup("model", solver[0]).fit_many
+        fit = getattr(registry.lookup("model", solver[0]), _hook(chosen[0][1]))
         predicted, sound, parameters = fit([config["model"] for _, config in chosen], x, y["train"], ridge)
         metrics = {spec["name"]: registry.build("metric", spec) for _, config in chosen for spec in config["metrics"]}
         values: dict[tuple[str, str], list[list[float]]] = {}
