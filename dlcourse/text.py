@@ -16,6 +16,7 @@ __all__ = [
     "metric_unit",
     "short_paths",
     "shorten_exponent",
+    "show_value",
     "table",
 ]
 
@@ -58,6 +59,11 @@ def metric_unit(of_metric: str, of_target: str) -> str:
     if "target" not in of_metric:
         return of_metric
     return of_metric.replace("target", of_target) if of_target else ""
+
+
+def show_value(value: Any) -> str:
+    """A value of a config as a figure and a report show it: as :func:`format_value`, in few digits."""
+    return format_value(value, exact=False)
 
 
 def canonical(value: Any) -> str:

@@ -3,6 +3,8 @@
 import csv
 import io
 
+import pytest
+
 from dlcourse.text import (
     canonical,
     csv_text,
@@ -11,6 +13,7 @@ from dlcourse.text import (
     leading_comment,
     metric_unit,
     short_paths,
+    show_value,
     table,
 )
 
@@ -89,3 +92,21 @@ def test_units_take_the_targets_place() -> None:
     assert metric_unit("target^2", "dollars") == "dollars^2"
     assert metric_unit("target^2", "") == ""
     assert metric_unit("nats", "dollars") == "nats"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-06, "1e-6"),
+        (0.1, "0.1"),
+        (None, "none"),
+        (True, "true"),
+        ([128, 64], "128x64"),
+        ({"name": "adam", "lr": 0.01}, "adam(lr=0.01)"),
+        ({"name": "relu"}, "relu"),
+        ({"folds": 5, "fold": 2}, "2"),
+        ([], "[]"),
+    ],
+)
+def test_swept_value(value: object, text: str) -> None:
+    assert show_value(value) == text

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from dlcourse.config.overrides import Overrides, apply_overrides, parse_override
 from dlcourse.config.reader import MAX_BYTES, dotted, parse_yaml
 from dlcourse.config.rules import cross_check
 from dlcourse.config.section_schema import plain
-from dlcourse.config.sweep_values import check_sweep
+from dlcourse.config.sweep_values import check_sweep, setting_key
 from dlcourse.config.writer import dump
 from dlcourse.errors import ConfigError, Problem
 from dlcourse.resources import configs_folder, shipped
@@ -47,6 +47,8 @@ class Config:
         path: its file, or None.
         text: the file's text, or "".
         overrides: what was laid over, by dotted path.
+        locations: where each path stands.
+        tried: ``data`` without the sweep, with one setting that the sweep lists laid over it; by :func:`setting_key`.
     """
 
     data: dict[str, Any]
@@ -55,6 +57,7 @@ class Config:
     text: str = field(default="", repr=False)
     overrides: dict[str, Any] = field(default_factory=dict)
     locations: dict[yaml.Path, Location] = field(default_factory=dict, repr=False, compare=False)
+    tried: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def description(self) -> str:
@@ -71,6 +74,21 @@ class Config:
             ConfigError: all that is wrong with it.
         """
         return _checked(self, overrides) if overrides else self
+
+    def without_sweep(self) -> "Config":
+        """This config without its ``sweep`` section."""
+        given = {key: value for key, value in self.given.items() if key != "sweep"}
+        return replace(self, given=given, data={**self.data, "sweep": None})
+
+    def at(self, setting: dict[str, Any]) -> "Config":
+        """This config, which is :meth:`without_sweep`, at a setting of the sweep: values by dotted path.
+
+        A setting that was checked when the config was read is not checked again.
+
+        Raises:
+            ConfigError: all that is wrong with it.
+        """
+        return _checked(self, setting, self.tried.get(setting_key(setting))) if setting else self
 
     def named(self, name: str | None) -> "Config":
         """This config under the name that ``--name`` gave, if it gave one.
@@ -157,19 +175,21 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {path: value for path, value in flatten(config).items() if path not in BESIDE}
 
 
-def _checked(config: Config, overrides: Overrides) -> Config:
-    """A config's ``given`` with values laid over it, checked and filled in."""
+def _checked(config: Config, overrides: Overrides, data: dict[str, Any] | None = None) -> Config:
+    """A config's ``given`` with values laid over it, checked and filled in; ``data`` is that, where it is known."""
     given = config.given
     if not isinstance(given, dict):
         where = f"{config.path}: " if config.path else ""
         raise ConfigError(f"{where}expected a mapping with the sections data, model, ..., got {show(given)}")
     given, values, locations = _laid_over(given, config.locations, overrides)
-    data, findings = _check(given)
-    if data.get("sweep"):
-        findings += check_sweep(given, data["sweep"], findings, lambda each: _check(each)[1])
-    _refuse(findings, locations)
+    tried: dict[str, dict[str, Any]] = {}
+    if data is None:
+        data, findings = _check(given)
+        if data.get("sweep"):
+            findings += check_sweep(given, data["sweep"], findings, _check, tried)
+        _refuse(findings, locations)
     data, given = (_with_files_beside(each, config.path) for each in (data, given))
-    return Config(data, given, config.path, config.text, {**config.overrides, **values}, locations)
+    return Config(data, given, config.path, config.text, {**config.overrides, **values}, locations, tried)
 
 
 def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, Any]:

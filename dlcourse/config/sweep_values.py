@@ -9,7 +9,7 @@ from dlcourse.config.overrides import apply_overrides
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.errors import ConfigError
 
-__all__ = ["check_sweep"]
+__all__ = ["check_sweep", "setting_key"]
 
 Trial = tuple[Path, dict[str, Any]]
 """Where in the sweep a setting stands, and the setting: values by the paths of the config."""
@@ -19,7 +19,8 @@ def check_sweep(
     given: Mapping[str, Any],
     sweep: Mapping[str, Any],
     known: Iterable[Finding],
-    check: Callable[[dict[str, Any]], list[Finding]],
+    check: Callable[[dict[str, Any]], tuple[dict[str, Any], list[Finding]]],
+    tried: dict[str, dict[str, Any]],
 ) -> Iterator[Finding]:
     """What is wrong with the values of a sweep, each tried in the config by itself (those of ``zip`` side by side).
 
@@ -27,7 +28,8 @@ def check_sweep(
         given: the config as written.
         sweep: its ``sweep`` section, filled in.
         known: what is wrong with the config anyway.
-        check: finds what is wrong with a config.
+        check: fills in a config, and finds what is wrong with it.
+        tried: gets the configs that are right, filled in, by :func:`setting_key`.
     """
     base = {key: value for key, value in given.items() if key != "sweep"}
     known = set(known)
@@ -37,7 +39,10 @@ def check_sweep(
             yield Finding(location, "a sweep cannot vary its own section")
             continue
         try:
-            findings = [finding for finding in check(apply_overrides(base, setting)[0]) if finding not in known]
+            config, found = check(apply_overrides(base, setting)[0])
+            if not found:
+                tried[setting_key(setting)] = config
+            findings = [finding for finding in found if finding not in known]
         except ConfigError as error:
             findings = [Finding((problem.path,), problem.message) for problem in error.problems]
         for finding in findings:
@@ -48,6 +53,11 @@ def check_sweep(
         if len(said) >= MAX_PROBLEMS:
             yield Finding(("sweep",), f"and perhaps more after these {MAX_PROBLEMS}")
             return
+
+
+def setting_key(setting: Mapping[str, Any]) -> str:
+    """A text of a setting's values in their order, as a later value is laid over an earlier one."""
+    return repr(list(setting.items()))
 
 
 def _say(finding: Finding, setting: Mapping[str, Any]) -> str:

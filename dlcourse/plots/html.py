@@ -15,10 +15,10 @@ from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_table, settings_table
-from dlcourse.plots.text import number, seconds, value_text
+from dlcourse.plots.text import number, seconds
 from dlcourse.records import Environment
 from dlcourse.records.writing import create
-from dlcourse.text import flatten, leading_comment
+from dlcourse.text import flatten, leading_comment, show_value
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOG_LINES = 30
@@ -96,7 +96,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "estimates": [
             (name, number(json_number(value), 5)) for name, value in as_dict(result.get("estimates")).items()
         ],
-        "overrides": [(path, value_text(value)) for path, value in as_dict(result.get("config_overrides")).items()],
+        "overrides": [(path, show_value(value)) for path, value in as_dict(result.get("config_overrides")).items()],
         "environment": _facts(view.environment),
         "log": "\n".join(log),
     }
@@ -168,7 +168,7 @@ def _conclusions(view: SweepView) -> list[str]:
 def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Nested facts as dotted names and texts, without those that say nothing."""
     return [
-        (path, ", ".join(map(str, value)) if isinstance(value, list) else value_text(value))
+        (path, ", ".join(map(str, value)) if isinstance(value, list) else show_value(value))
         for path, value in flatten(values).items()
         if value not in (None, "", [], {})
     ]

@@ -10,9 +10,9 @@ import numpy as np
 
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import SAMPLE_PATHS, axis_name, value_text
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name
 from dlcourse.records import PointState, SweepFile, sound
-from dlcourse.text import canonical
+from dlcourse.text import canonical, show_value
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
 """Paths that repeat a setting and are no axis of an image."""
@@ -235,7 +235,7 @@ class SweepView(Folder):
 
 def _told(path: str, value: Any) -> str:
     """``degree 3``, ``200 training samples``."""
-    words = (value_text(value), axis_name(path))
+    words = (show_value(value), axis_name(path))
     return " ".join(words if path in SAMPLE_PATHS else words[::-1])
 
 

@@ -10,8 +10,8 @@ from dlcourse.plots.reading import SPLITS, as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import Point, Setting, SweepView
-from dlcourse.plots.text import number, value_text
-from dlcourse.text import short_paths
+from dlcourse.plots.text import number
+from dlcourse.text import short_paths, show_value
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _groups(view: SweepView, varied: int, columns: list[tuple[str, str]]) -> lis
 
 
 def _shown(overrides: Mapping[str, Any], path: str) -> str:
-    return value_text(overrides[path]) if path in overrides else "—"
+    return show_value(overrides[path]) if path in overrides else "—"
 
 
 def _is_number(value: Any) -> bool:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from dlcourse.text import format_value, shorten_exponent
+from dlcourse.text import shorten_exponent
 
 _WORDS = {"lr": "learning rate"}
 
@@ -96,8 +96,3 @@ def axis_label(path: str) -> str:
 
 SAMPLE_PATHS = ("data.limit.train", "data.samples", "data.split.train")
 """Paths that set how many samples a model learns from."""
-
-
-def value_text(value: Any) -> str:
-    """A swept value as a figure shows it: ``1e-6``, ``none``, ``128x64``, ``adam(lr=0.01)``; a fold by its number."""
-    return label(format_value(value, exact=False))

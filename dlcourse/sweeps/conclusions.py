@@ -6,7 +6,7 @@ from typing import Any
 
 from dlcourse.records import PointState
 from dlcourse.sweeps.expansion import without
-from dlcourse.sweeps.statistics import Summary, best_index, complexity, one_standard_error, summarize
+from dlcourse.sweeps.statistics import Summary, best_index, one_standard_error, summarize
 from dlcourse.text import canonical, format_value
 
 REPEATS = ("data.kfold", "data.kfold.fold", "seed")
@@ -108,6 +108,26 @@ def choose(settings: Sequence[Candidate], selection: Selection) -> tuple[int | N
     best = best_index(means, selection.higher_is_better)
     keys = [complexity(candidate.overrides, candidate.parameters) for candidate in settings]
     return best, one_standard_error(found, keys, selection.higher_is_better)
+
+
+# How a parameter that leaves the number of weights alone acts on a model's freedom, by the last part of its path:
+# -1 where more of it holds the model back, +1 where more of it lets the model follow the training data further.
+_FREEDOM = {"ridge": -1, "l1": -1, "l2": -1, "weight_decay": -1, "dropout": -1, "k": -1, "epochs": 1, "steps": 1}
+
+
+def complexity(overrides: Mapping[str, Any], parameters: int | None) -> tuple[float, ...]:
+    """How complex a setting is, as a sortable key: the number of fitted parameters, then the strength of what holds
+    the model back (ridge, l1, l2, weight_decay, dropout, k neighbors: more is simpler) or lets it go (epochs, steps).
+
+    So a lower degree is simpler because it has fewer coefficients, and of one degree the larger ridge is simpler. A
+    learning rate is neither, and does not count.
+    """
+    key = [float(parameters or 0)]
+    for path, value in overrides.items():
+        sign = _FREEDOM.get(path.rsplit(".", 1)[-1])
+        if sign is not None and isinstance(value, int | float) and not isinstance(value, bool):
+            key.append(sign * float(value))
+    return tuple(key)
 
 
 def choice_record(candidate: Candidate, selection: Selection) -> dict[str, Any]:

@@ -31,12 +31,6 @@ class Point:
     config: Config
 
 
-def base_of(config: Config) -> Config:
-    """The config without its ``sweep`` section, which the points are laid over."""
-    given = {key: value for key, value in config.given.items() if key != "sweep"}
-    return replace(config, given=given, data={**config.data, "sweep": None})
-
-
 def expand(config: Config) -> list[Point]:
     """The points of a config's ``sweep`` section: the product of its :func:`~dlcourse.sweeps.axes.axes`, in order.
 
@@ -48,12 +42,12 @@ def expand(config: Config) -> list[Point]:
         found = axes(config.data["sweep"], config.data["seed"])
     except ConfigError as error:
         raise config.locate(error) from error
-    combinations, base = product(found), base_of(config)
+    combinations, base = product(found), config.without_sweep()
     points: list[Point] = []
     problems: list[Problem] = []
     for name, overrides in zip(name_points(combinations), combinations, strict=True):
         try:
-            point = base.apply_overrides(overrides)
+            point = base.at(overrides)
             points.append(Point(name, overrides, replace(point, locations=_locations(config, point, overrides))))
         except ConfigError as error:
             problems += [Problem("sweep", f"point {name}: {p.path}: {p.message}") for p in error.problems]

@@ -1,10 +1,11 @@
 """One point of a sweep: an ordinary run in a folder of its own, and the resampling that a sweep may ask for."""
 
 import functools
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,10 @@ import numpy as np
 from dlcourse.config import Config, from_mapping
 from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError
 from dlcourse.experiment import Options, fit, resume_run, run
+from dlcourse.signals import handle_termination
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, free_place, write_arrays
+from dlcourse.sweeps.processes import Event, Pool
 from dlcourse.training.atomic import finite
 from dlcourse.training.folder import RunFolder
 
@@ -99,6 +102,31 @@ def execute(task: Task) -> dict[str, Any]:
         outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
         outcome["traceback"] = traceback.format_exc()
     return outcome | read_outcome(found or _result_there(task.folder))
+
+
+def events(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
+    """Execute all tasks; yields ("started", index, {}) and ("outcome", index, outcome) for each.
+
+    Raises:
+        Interrupted: a signal came; the points that were running have written their checkpoints.
+    """
+    return _one_by_one(tasks) if min(jobs, len(tasks)) < 2 else _side_by_side(tasks, min(jobs, len(tasks)))
+
+
+def _one_by_one(tasks: Sequence[Task]) -> Iterator[Event]:
+    for index, task in enumerate(tasks):
+        yield "started", index, {}
+        yield "outcome", index, execute(task)
+
+
+def _side_by_side(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
+    """The first signal lets the processes write their checkpoints; what ends the work at once ends them at once.
+
+    They are sent SIGTERM, whatever came: it is the same request to one that got the signal itself.
+    """
+    pool = Pool(jobs)
+    with handle_termination() as request, request.deferred(lambda number: pool.stop(signal.SIGTERM)):
+        yield from pool.run([task.to_json() for task in tasks])
 
 
 def read_outcome(result: Mapping[str, Any]) -> dict[str, Any]:

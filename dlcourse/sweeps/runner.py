@@ -22,10 +22,9 @@ from dlcourse.signals import handle_termination
 from dlcourse.streams import show
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
-from dlcourse.sweeps.execution import events
-from dlcourse.sweeps.expansion import Point, base_of, expand
+from dlcourse.sweeps.expansion import Point, expand
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, write_arrays
-from dlcourse.sweeps.point import Resampling, Task
+from dlcourse.sweeps.point import Resampling, Task, events
 from dlcourse.sweeps.progress import Progress
 from dlcourse.sweeps.states import conclude, new_state, next_action, record_outcome, resumed_state
 from dlcourse.training.atomic import write_bytes
@@ -116,7 +115,7 @@ def run_sweep(
     points = expand(resolved)
     log = Log(None, quiet)
     if dry_run:
-        log(summary.plan(points, base_of(resolved)))
+        log(summary.plan(points, resolved.without_sweep()))
         return _result(None, new_state(resolved, points), "planned")
     with handle_termination(), on_device(device or resolved.data["device"], log) as chosen:
         together = _together(resolved, points, chosen, stack)

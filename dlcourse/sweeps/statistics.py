@@ -4,9 +4,8 @@ Pure functions of numbers; nothing here knows of configs or folders.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -152,23 +151,3 @@ def estimator_errors(estimates: Sequence[float], truth: float) -> dict[str, floa
     array = np.asarray(estimates, dtype=float)
     bias, variance = float(array.mean() - truth), float(array.var())
     return {"bias": bias, "variance": variance, "mse": bias**2 + variance, "se": math.sqrt(variance)}
-
-
-# How a parameter that leaves the number of weights alone acts on a model's freedom, by the last part of its path:
-# -1 where more of it holds the model back, +1 where more of it lets the model follow the training data further.
-_FREEDOM = {"ridge": -1, "l1": -1, "l2": -1, "weight_decay": -1, "dropout": -1, "k": -1, "epochs": 1, "steps": 1}
-
-
-def complexity(overrides: Mapping[str, Any], parameters: int | None) -> tuple[float, ...]:
-    """How complex a setting is, as a sortable key: the number of fitted parameters, then the strength of what holds
-    the model back (ridge, l1, l2, weight_decay, dropout, k neighbors: more is simpler) or lets it go (epochs, steps).
-
-    So a lower degree is simpler because it has fewer coefficients, and of one degree the larger ridge is simpler. A
-    learning rate is neither, and does not count.
-    """
-    key = [float(parameters or 0)]
-    for path, value in overrides.items():
-        sign = _FREEDOM.get(path.rsplit(".", 1)[-1])
-        if sign is not None and isinstance(value, int | float) and not isinstance(value, bool):
-            key.append(sign * float(value))
-    return tuple(key)

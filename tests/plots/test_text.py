@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dlcourse.plots.text import axis_name, number, seconds, value_text
+from dlcourse.plots.text import axis_name, number, seconds
 
 
 @pytest.mark.parametrize(
@@ -29,24 +29,6 @@ from dlcourse.plots.text import axis_name, number, seconds, value_text
 )
 def test_number(value: object, text: str) -> None:
     assert number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1e-06, "1e-6"),
-        (0.1, "0.1"),
-        (None, "none"),
-        (True, "true"),
-        ([128, 64], "128x64"),
-        ({"name": "adam", "lr": 0.01}, "adam(lr=0.01)"),
-        ({"name": "relu"}, "relu"),
-        ({"folds": 5, "fold": 2}, "2"),
-        ([], "[]"),
-    ],
-)
-def test_swept_value(value: object, text: str) -> None:
-    assert value_text(value) == text
 
 
 def test_durations() -> None:

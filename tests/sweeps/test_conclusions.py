@@ -1,7 +1,15 @@
 import pytest
 
 from dlcourse.records import PointState
-from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, describe_choice, group_records
+from dlcourse.sweeps.conclusions import (
+    Selection,
+    candidates,
+    choice_record,
+    choose,
+    complexity,
+    describe_choice,
+    group_records,
+)
 
 BY_MSE = Selection("mse", "val", higher_is_better=False)
 
@@ -96,3 +104,10 @@ def test_the_words_count_the_repetitions_in_which_the_metric_is_a_number(values,
     points = [point(i, {"data.kfold": {"folds": 4, "fold": i}}, value) for i, value in enumerate(values)]
     (setting,) = candidates(points)
     assert describe_choice(choice_record(setting, BY_MSE), None, BY_MSE) == [f"validation mse: {words}"]
+
+
+def test_complexity():
+    assert complexity({"model.degree": 2}, 3) < complexity({"model.degree": 9}, 10)
+    assert complexity({"optimizer.ridge": 1.0}, 10) < complexity({"optimizer.ridge": 0.0}, 10)
+    assert complexity({"train.epochs": 5}, 10) < complexity({"train.epochs": 50}, 10)
+    assert complexity({"optimizer.lr": 5}, 10) == complexity({"optimizer.lr": 50}, 10)

@@ -1,8 +1,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlcourse.config import from_mapping
 from dlcourse.sweeps.axes import axes
-from dlcourse.sweeps.expansion import name_points, product
+from dlcourse.sweeps.expansion import expand, name_points, product
 from dlcourse.text import canonical
 
 
@@ -72,3 +73,22 @@ def test_no_point_lost_or_doubled(grid, folds):
     for path, column in grid.items():
         listed = {canonical(value) for value in column}
         assert {canonical(overrides[path]) for _, overrides in found} == listed
+
+
+def test_a_value_that_is_checked_when_the_config_is_read_is_not_checked_again(make, monkeypatch):
+    from dlcourse.config import config as module
+
+    checked = []
+    monkeypatch.setattr(
+        module, "check_experiment", lambda given, real=module.check_experiment: checked.append(given) or real(given)
+    )
+    found = expand(from_mapping(make(sweep={"grid": {"model.degree": [1, 2, 3]}})))
+    assert [point.config.data["model"]["degree"] for point in found] == [1, 2, 3]
+    assert len(checked) == 4  # the config as it is, and each value once
+
+
+def test_a_setting_is_not_taken_for_one_whose_values_are_laid_over_in_another_order(make):
+    adam = {"name": "adam", "lr": 0.5}
+    sweep = {"zip": {"optimizer.lr": [0.1, 0.2], "optimizer": [adam, {**adam, "betas": [0.5, 0.9]}]}}
+    found = expand(from_mapping(make(sweep=sweep)))
+    assert [point.config.data["optimizer"]["lr"] for point in found] == [0.1, 0.2]

@@ -10,7 +10,7 @@ import pytest
 from dlcourse import config, experiment
 from dlcourse.data import prepare
 from dlcourse.errors import ChangedDataError, ConfigError, Interrupted, UserError
-from dlcourse.sweeps import execution, expand, point, run_sweep
+from dlcourse.sweeps import expand, point, run_sweep
 from dlcourse.sweeps.folder import ARRAYS
 from dlcourse.training.folder import RunFolder
 
@@ -351,7 +351,7 @@ def test_a_bad_axis_names_file_and_line(tmp_path):
 def test_the_stream_of_events_in_this_process(make, tmp_path):
     points = expand(config.from_mapping(make()))
     tasks = [point.Task(each.config, str(tmp_path / each.id)) for each in points]
-    assert [(kind, index) for kind, index, _ in execution.events(tasks, jobs=1)] == [
+    assert [(kind, index) for kind, index, _ in point.events(tasks, jobs=1)] == [
         (kind, index) for index in range(3) for kind in ("started", "outcome")
     ]
 

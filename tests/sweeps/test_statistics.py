@@ -6,7 +6,6 @@ import pytest
 from dlcourse.sweeps.statistics import (
     Summary,
     best_index,
-    complexity,
     decompose,
     estimator_errors,
     one_standard_error,
@@ -49,13 +48,6 @@ def test_one_standard_error_needs_folds_a_result_and_something_to_choose_by():
     assert one_standard_error([Summary(1, None, 1), Summary(2, None, 1)], key, False) is None
     assert one_standard_error([Summary(1, 1, 2), Summary(2, 1, 2)], [(5.0,), (5.0,)], False) is None
     assert one_standard_error([None, Summary(2, 1, 2)], key, False) == 1
-
-
-def test_complexity():
-    assert complexity({"model.degree": 2}, 3) < complexity({"model.degree": 9}, 10)
-    assert complexity({"optimizer.ridge": 1.0}, 10) < complexity({"optimizer.ridge": 0.0}, 10)
-    assert complexity({"train.epochs": 5}, 10) < complexity({"train.epochs": 50}, 10)
-    assert complexity({"optimizer.lr": 5}, 10) == complexity({"optimizer.lr": 50}, 10)
 
 
 def test_decomposition_adds_up():

@@ -12,7 +12,8 @@ from dlcourse.plots.figures.error_curve import scale_x
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.sweep_view import Axis, Point, SweepView, spread
-from dlcourse.plots.text import axis_name, capital, named, number, value_text
+from dlcourse.plots.text import axis_name, capital, named, number
+from dlcourse.text import show_value
 
 TERMS = {
     "bias2": ("bias²", "#0072B2", "o"),
@@ -108,7 +109,7 @@ def _title(axis: Axis, x: np.ndarray, terms: dict[str, np.ndarray]) -> str:
         return f"Bias and variance against {word}"
     at = int(np.nanargmin(total))
     bias, variance = np.nan_to_num(terms["bias2"]), np.nan_to_num(terms["variance"])
-    least = f"the expected error is least at {word} {value_text(int(x[at]) if axis.whole else float(x[at]))}"
+    least = f"the expected error is least at {word} {show_value(int(x[at]) if axis.whole else float(x[at]))}"
     if bias[at] < bias[0] and variance[-1] > variance[at]:
         return f"Bias falls, then variance grows: {least}"
     if variance[at] < variance[0] and bias[-1] > bias[at]:

@@ -9,8 +9,8 @@ from dlcourse.plots.figures.heat_map import title_of_best, two_axes
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, SweepView
-from dlcourse.plots.text import axis_label, clip, value_text
-from dlcourse.text import canonical
+from dlcourse.plots.text import axis_label, clip
+from dlcourse.text import canonical, show_value
 
 
 class Categories(Plot):
@@ -26,7 +26,7 @@ class Categories(Plot):
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         axis, metric = view.axes[0], view.shown_metric
-        names = [clip(value_text(setting.overrides.get(axis.path)), 32) for setting in view.settings]
+        names = [clip(show_value(setting.overrides.get(axis.path)), 32) for setting in view.settings]
         figure = style.canvas(height=max(3.0, 1.9 + 0.36 * len(names)))
         axes = figure.subplots()
         rows = np.arange(len(names))[::-1]
@@ -84,7 +84,7 @@ class Effects(Plot):
             if wants_log([values]):
                 log_y(axes)
             if not axis.numeric:
-                names = [value_text(value) for value in axis.values]
+                names = [show_value(value) for value in axis.values]
                 turned = sum(map(len, names)) > 24
                 axes.set_xticks(
                     range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center"
@@ -94,7 +94,7 @@ class Effects(Plot):
                 if geometric(axis.values):
                     log_x(axes)
                 if len(axis.values) <= 6:
-                    axes.set_xticks(sorted(axis.values), [value_text(value) for value in sorted(axis.values)])
+                    axes.set_xticks(sorted(axis.values), [show_value(value) for value in sorted(axis.values)])
                     axes.minorticks_off()
             axes.set_xlabel(axis_label(axis.path))
         split = style.split_word(view.select[1])

@@ -12,7 +12,8 @@ from dlcourse.plots.curves import cap, geometric, log_x, log_y, wants_log, whole
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
-from dlcourse.plots.text import SAMPLE_PATHS, axis_label, axis_name, capital, value_text
+from dlcourse.plots.text import SAMPLE_PATHS, axis_label, axis_name, capital
+from dlcourse.text import show_value
 
 
 def ordered(view: SweepView, axis: Axis, settings: Sequence[Setting] | None = None) -> list[Setting]:
@@ -139,10 +140,10 @@ class ErrorCurve(Plot):
         if best is None:
             return _trend(view, axis, settings)
         split = style.split_word(view.select[1])
-        at = f"{word} {value_text(best.overrides[axis.path])}"
+        at = f"{word} {show_value(best.overrides[axis.path])}"
         peak = f"{split} {name} is {'highest' if view.higher_is_better else 'least'} at {at}"
         if simplest is not None and simplest is not best:
-            other = value_text(simplest.overrides[axis.path])
+            other = show_value(simplest.overrides[axis.path])
             return capital(f"{peak}; {word} {other} is simpler and within one standard error of it")
         if _keeps_falling(view, settings, best):
             return f"Training error keeps falling with {word}, but {peak}"

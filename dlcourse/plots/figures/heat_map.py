@@ -14,8 +14,8 @@ from dlcourse.plots.figures.error_curve import ordered, positions, scale_x
 from dlcourse.plots.figures.learning_curve import LearningCurve
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.sweep_view import Axis, SweepView
-from dlcourse.plots.text import axis_label, axis_name, capital, number, value_text
-from dlcourse.text import canonical
+from dlcourse.plots.text import axis_label, axis_name, capital, label, number
+from dlcourse.text import canonical, show_value
 
 
 def two_axes(view: SweepView) -> tuple[Axis, Axis] | None:
@@ -84,8 +84,8 @@ class HeatMap(Plot):
         _name_ticks(axes, rows, columns)
         axes.set_xlabel(axis_label(across.path))
         axes.set_ylabel(axis_label(down.path))
-        label = f"{style.split_word(view.select[1])} {view.metric_label(view.shown_metric)}"
-        bar = figure.colorbar(image, ax=axes, label=label)
+        name = f"{style.split_word(view.select[1])} {view.metric_label(view.shown_metric)}"
+        bar = figure.colorbar(image, ax=axes, label=name)
         bar.outline.set_visible(False)
         if norm is not None:
             label_log(bar.ax.yaxis, *bar.ax.get_ylim())
@@ -107,13 +107,13 @@ def _annotate(axes: Axes, image: Any, table: np.ndarray, width: float) -> None:
 
 
 def _name_ticks(axes: Axes, rows: list, columns: list) -> None:
-    names = [value_text(value) for value in columns]
+    names = [show_value(value) for value in columns]
     step = max(1, -(-len(names) // 24))
     turned = sum(len(name) + 2 for name in names[::step]) > 60
     axes.set_xticks(
         range(0, len(names), step), names[::step], rotation=40 if turned else 0, ha="right" if turned else "center"
     )
-    axes.set_yticks(range(len(rows)), [value_text(value) for value in rows])
+    axes.set_yticks(range(len(rows)), [show_value(value) for value in rows])
     axes.tick_params(length=0)
 
 
@@ -156,14 +156,13 @@ class Families(Plot):
                 marker=style.class_look(index)[1],
                 capsize=3,
                 elinewidth=1.1,
-                label=value_text(value),
+                label=label(show_value(value)),
             )
             drawn.append(y)
         if wants_log(drawn):
             log_y(axes)
         scale_x(axes, across)
-        label = style.split_word(split)
-        axes.set_ylabel(f"{label} {view.metric_label(metric)}")
+        axes.set_ylabel(f"{style.split_word(split)} {view.metric_label(metric)}")
         axes.legend(title=axis_name(lines.path), loc="upper left", bbox_to_anchor=(1.0, 1.0), title_fontsize=9)
         layout.headline(figure, title_of_best(view))
         return figure, f"One line for each value of {axis_name(lines.path)}."

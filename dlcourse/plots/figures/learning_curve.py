@@ -8,8 +8,8 @@ from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
-from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital, value_text
-from dlcourse.text import canonical
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital
+from dlcourse.text import canonical, show_value
 
 
 class LearningCurve(Plot):
@@ -55,7 +55,7 @@ def _families(view: SweepView, samples: Axis, other: Axis | None) -> dict[str, l
     if other is None:
         return {"": ordered(view, samples)}
     return {
-        f"{axis_name(other.path)} {value_text(value)}": ordered(
+        f"{axis_name(other.path)} {show_value(value)}": ordered(
             view, samples, [s for s in view.settings if canonical(s.overrides.get(other.path)) == canonical(value)]
         )
         for value in other.values

@@ -9,7 +9,8 @@ from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whol
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import Setting, SweepView, spread
-from dlcourse.plots.text import axis_name, value_text
+from dlcourse.plots.text import axis_name, label
+from dlcourse.text import show_value
 
 MAX_LINES = 10
 
@@ -84,7 +85,11 @@ def _scale(axes: Axes, drawn: list[np.ndarray], *, capped: bool) -> None:
 
 def _label(view: SweepView, setting: Setting) -> str:
     """The setting's values; the axis is named above them if there is only one."""
-    return value_text(setting.overrides[view.axes[0].path]) if len(view.axes) == 1 else view.label(setting.overrides)
+    return (
+        label(show_value(setting.overrides[view.axes[0].path]))
+        if len(view.axes) == 1
+        else view.label(setting.overrides)
+    )
 
 
 def _legend_title(view: SweepView) -> str:
