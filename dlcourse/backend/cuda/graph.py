@@ -75,17 +75,13 @@ class CapturedSteps(EagerRunner):
             return super().run(step, x, y)
         key = *((a.shape, a.dtype.str) for a in (x, y)), *self._graph_key(step)
         captured = self.graphs.get(key)
-        if captured is None:
-            if self._full():
-                return super().run(step, x, y)
+        if captured is not None:
+            captured.inputs[0][...], captured.inputs[1][...] = x, y
+        elif not self._full():
             if self._is_warming_up(key):
                 return self._on_capture_stream(lambda: EagerRunner.run(self, step, x, y))
             captured = self._capture(key, step, 1, lambda: (x.copy(), y.copy()))
-            if captured is None:
-                return super().run(step, x, y)
-        else:
-            captured.inputs[0][...], captured.inputs[1][...] = x, y
-        return self._replay(captured, step)[0]
+        return super().run(step, x, y) if captured is None else self._replay(captured, step)[0]
 
     def advance(self, step: Step, loader: Any, max_steps: int) -> Array | None:
         losses = self._launch(step, loader, max_steps)
