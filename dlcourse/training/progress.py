@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from dlcourse.training.callback import Callback, Whenever
+from dlcourse.training.callback import Callback, Every, Whenever
 from dlcourse.training.history import History
 
 
@@ -15,7 +15,7 @@ class Progress(Callback):
         quiet: show nothing.
     """
 
-    due = Whenever()
+    due: Every | Whenever = Every(0)
 
     def __init__(self, history: History, quiet: bool):
         self.history, self.quiet = history, quiet
@@ -26,6 +26,7 @@ class Progress(Callback):
             return
         from tqdm import tqdm
 
+        self.due = Whenever()
         self._bar = tqdm(
             total=trainer.position(trainer.total_steps)["samples"],
             initial=trainer.position()["samples"],
@@ -36,10 +37,9 @@ class Progress(Callback):
         )
 
     def after_step(self, trainer: Any) -> None:
-        if self._bar is not None:
-            if trainer.step in self.history.due:
-                self._bar.set_postfix_str(self._postfix(trainer), refresh=False)
-            self._bar.update(trainer.position()["samples"] - self._bar.n)
+        if trainer.step in self.history.due:
+            self._bar.set_postfix_str(self._postfix(trainer), refresh=False)
+        self._bar.update(trainer.position()["samples"] - self._bar.n)
 
     def after_evaluation(self, trainer: Any) -> None:
         if self._bar is not None:
