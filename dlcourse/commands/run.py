@@ -52,38 +52,29 @@ def main(args: argparse.Namespace) -> int:
             config = config.apply_overrides({"sweep": None})
     if args.jobs is not None or args.dry_run:
         raise UserError("--jobs and --dry-run are for the points of a sweep, and this is a single run")
-    result = run(
-        config,
-        device=args.device,
-        overrides=overrides,
-        out=args.out,
-        name=args.name,
-        resume=args.resume,
-        quiet=args.quiet,
-        plots=not args.no_plots,
-        overfit_batch=args.overfit_batch,
-        fast_dev_run=args.fast_dev_run,
-        profile=args.profile,
-    )
+    modes = {"overfit_batch": args.overfit_batch, "fast_dev_run": args.fast_dev_run, "profile": args.profile}
+    result = run(config, overrides=overrides, resume=args.resume, **modes, **_options(args))
     if args.quiet and result.folder is not None:
         print(result.folder)
     return 0
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """What runs and sweeps take alike."""
+    return {
+        "device": args.device,
+        "out": args.out,
+        "name": args.name,
+        "quiet": args.quiet,
+        "plots": not args.no_plots,
+    }
 
 
 def _sweep(config: Any, args: argparse.Namespace) -> int:
     """All points of a config that has a sweep, as ``dlcourse sweep`` runs them."""
     from dlcourse.sweeps import run_sweep
 
-    result = run_sweep(
-        config,
-        device=args.device,
-        out=args.out,
-        name=args.name,
-        jobs=1 if args.jobs is None else args.jobs,
-        dry_run=args.dry_run,
-        quiet=args.quiet,
-        plots=not args.no_plots,
-    )
+    result = run_sweep(config, jobs=1 if args.jobs is None else args.jobs, dry_run=args.dry_run, **_options(args))
     if args.quiet and result.folder is not None:
         print(result.folder)
     return result.exit_code

@@ -235,10 +235,7 @@ class Experiment:
         if total_steps is None or total_steps == self.total_steps:
             return
         before, now = self.schedule(total_steps), self.schedule(self.total_steps)
-        for each in range(0, step, max(1, step // _PAST_RATES)):
-            if before.factor(each) != now.factor(each):
-                break
-        else:
+        if all(before.factor(k) == now.factor(k) for k in range(0, step, max(1, step // _PAST_RATES))):
             return
         epochs = self.train["steps"] is None
         length = f"train.epochs={self.train['epochs'] or 1}" if epochs else f"train.steps={self.train['steps']}"

@@ -222,7 +222,7 @@ def _resume_point(folder: RunFolder, given: Path | None, log: Log) -> Checkpoint
 def _finish(training: Run, options: Options, kept: bool = True) -> Result:
     training.run()
     if options.plots:
-        _draw(training.folder, training.log, kept)
+        draw(training.folder.path, training.log, kept)
     return training.result
 
 
@@ -232,17 +232,17 @@ def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) 
     return Result(metrics, model, folder.path, folder.read_history(), estimates)
 
 
-def _draw(folder: RunFolder, log: Log, kept: bool) -> None:
-    """Images and report, whose place is said where they are kept; a run is done without them."""
+def draw(path: Path, log: Log, kept: bool = True) -> None:
+    """Images and report of a run or a sweep, whose place is said where they are kept; it is done without them."""
     try:
         from dlcourse import plots
 
-        plots.draw(folder.path)
-        report = plots.report(folder.path)
+        plots.draw(path)
+        report = plots.report(path)
         if kept:
             log(f"report: {report}")
-    except Exception as error:  # whatever goes wrong in drawing, the run's results are there
-        log(f"the images could not be drawn: {named(error)} (`dlcourse report` tries again)")
+    except Exception as error:  # whatever goes wrong in drawing, the results are there
+        log(f"the images could not be drawn: {named(error)} (`dlcourse report {path}` tries again)")
 
 
 @contextlib.contextmanager

@@ -142,29 +142,25 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     given = path if path.suffix == SUFFIX else None
     folder = RunFolder.open(path.parent.parent if given else path)
     with code_of(folder, warnings.warn):
-        return _load(folder, given, device, which)
-
-
-def _load(folder: RunFolder, given: Path | None, device: str | None, which: str | None) -> TrainedModel:
-    config = resolve(folder.config)
-    if given is None:
-        which = which or _weights(folder)
-        if registry.lookup("optimizer", config.data["optimizer"]["name"]).closed_form:
-            which = "last"  # there is one step, so the best is the last
-        found = CheckpointStore(folder.checkpoints).load_for_use(which)
-    else:
-        found = file_format.read(given)
-    check_config(config.given, found.state, folder.path)
-    inputs = _inputs(found)
-    chosen = backend.get(device or config.data["device"])
-    with backend.use(chosen):
-        model = registry.build(
-            "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
-        )
-        model.to(dtype=precision.use(config.data["precision"]))
-        load_evaluated(model, found)
-    normalizer = _normalizer(found, inputs)
-    return TrainedModel(folder, config, chosen, model.eval(), inputs, normalizer, found)
+        config = resolve(folder.config)
+        if given is None:
+            which = which or _weights(folder)
+            if registry.lookup("optimizer", config.data["optimizer"]["name"]).closed_form:
+                which = "last"  # there is one step, so the best is the last
+            found = CheckpointStore(folder.checkpoints).load_for_use(which)
+        else:
+            found = file_format.read(given)
+        check_config(config.given, found.state, folder.path)
+        inputs = _inputs(found)
+        chosen = backend.get(device or config.data["device"])
+        with backend.use(chosen):
+            model = registry.build(
+                "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
+            )
+            model.to(dtype=precision.use(config.data["precision"]))
+            load_evaluated(model, found)
+        normalizer = _normalizer(found, inputs)
+        return TrainedModel(folder, config, chosen, model.eval(), inputs, normalizer, found)
 
 
 def _weights(folder: RunFolder) -> str:
@@ -212,31 +208,25 @@ def evaluate_run(
         ChangedDataError: the run's own data changed since.
     """
     with code_of(trained.folder, _said_already), looking_in(started_in(trained.folder)):
-        return _evaluated(trained, split, data, allow_changed_data)
-
-
-def _evaluated(
-    trained: TrainedModel, split: str | None, data: Overrides, allow_changed_data: bool
-) -> dict[str, dict[str, float]]:
-    config = _with_data(trained.config, data)
-    if split is None and config is not trained.config:
-        split = "all"
-    section = dict(config.data["data"])
-    if split == "all":
-        section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
-    found = prepare(section, config.data["seed"], _schema(trained.inputs))
-    if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
-        again = split == "all" or config is not trained.config
-        own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
-        _check_unchanged(own, trained, allow_changed_data)
-    _check_fits(found, trained)
-    subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
-    if split is not None and split not in subsets:
-        raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
-    metrics = _metrics(config)
-    chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
-    with backend.use(trained.backend):
-        return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
+        config = _with_data(trained.config, data)
+        if split is None and config is not trained.config:
+            split = "all"
+        section = dict(config.data["data"])
+        if split == "all":
+            section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
+        found = prepare(section, config.data["seed"], _schema(trained.inputs))
+        if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
+            again = split == "all" or config is not trained.config
+            own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
+            _check_unchanged(own, trained, allow_changed_data)
+        _check_fits(found, trained)
+        subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
+        if split is not None and split not in subsets:
+            raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
+        metrics = _metrics(config)
+        chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
+        with backend.use(trained.backend):
+            return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
 
 
 def _schema(inputs: InputSpec) -> DataSchema:

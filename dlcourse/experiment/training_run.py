@@ -86,9 +86,7 @@ class Run:
     @property
     def result(self) -> Result:
         """What :meth:`run` came to."""
-        return Result(
-            self.metrics, self.experiment.model, self.folder.path, self.history.events, estimates=self.estimates
-        )
+        return Result(self.metrics, self.experiment.model, self.folder.path, self.history.events, self.estimates)
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint; nothing is written yet.
@@ -132,7 +130,7 @@ class Run:
             full = self._out_of_memory(error)
             self._fail(full)
             raise full from error
-        self.log.apply_ema()
+        self.log.settle()
         self._report(said)  # Whatever happens from here on, the run is done.
 
     def _finalize(self) -> str:

@@ -15,8 +15,8 @@ from dlcourse.backend import Backend
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
-from dlcourse.errors import ConfigError, Interrupted, UserError, named
-from dlcourse.experiment.runner import ConfigSource, on_device
+from dlcourse.errors import ConfigError, Interrupted, UserError
+from dlcourse.experiment.runner import ConfigSource, draw, on_device
 from dlcourse.records import PointState, SweepState
 from dlcourse.signals import handle_termination
 from dlcourse.streams import show
@@ -236,15 +236,15 @@ def _finish(folder: SweepFolder, state: SweepState, resampling: Resampling | Non
         write_bytes(folder.groups, summary.groups_csv(state).encode())
     if resampling is not None and resampling.inputs is not None:
         write_arrays(folder.resample, _gather(folder, state, np.asarray(resampling.inputs)))
-    log.apply_ema()
+    log.settle()
     for text in summary.tables(state, shutil.get_terminal_size((160, 24)).columns):
         log(text)
     for line in summary.conclusion(state):
         log(line)
     if plots:
-        _draw(folder, log)
+        draw(folder.path, log)
     quiet = Log(folder.log, quiet=True)
-    quiet.apply_ema()
+    quiet.settle()
     for line in summary.failures(state.points):
         quiet(line)
         show(line, sys.stderr)
@@ -262,18 +262,6 @@ def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, 
                 array = found[name]
                 arrays[f"{point.id}.{name}"] = array[..., 0] if array.shape[-1] == 1 else array
     return arrays
-
-
-def _draw(folder: SweepFolder, log: Log) -> None:
-    """Images and report; the sweep is done without them."""
-    try:
-        from dlcourse import plots
-
-        plots.draw(folder.path)
-        log(f"report: {plots.report(folder.path)}")
-    except Exception as error:  # whatever goes wrong in drawing, the results are there
-        hint = f"`dlcourse report {folder.path}` tries again"
-        log(f"the images could not be drawn ({named(error)}); {hint}")
 
 
 def _result(folder: Path | None, state: SweepState, status: str) -> SweepResult:

@@ -82,11 +82,6 @@ class RunFolder:
         raise UserError(f"{path}: not a run folder (there is no config.yaml in it){hint}")
 
     @classmethod
-    def create(cls, out: str | os.PathLike, name: str, *content: Any) -> "RunFolder":
-        """Make ``out/name/<UTC time>-<id>/``, see :func:`fresh_path` and :meth:`create_at`."""
-        return cls.create_at(fresh_path(out, name), *content)
-
-    @classmethod
     def create_at(
         cls,
         path: str | os.PathLike,

@@ -28,7 +28,7 @@ class Log:
         self._unwritten: list[str] = []
         self._settled = False
 
-    def apply_ema(self) -> None:
+    def settle(self) -> None:
         """The results are written: from now on a file that cannot be written is a note on standard error, once."""
         self._settled = True
 

@@ -13,7 +13,7 @@ from .forks import dies_at
 
 
 def create(out: Path, name: str = "exp") -> RunFolder:
-    return RunFolder.create(out, name, "name: exp\n", {"python": "3"})
+    return RunFolder.create_at(fresh_path(out, name), "name: exp\n", {"python": "3"})
 
 
 def test_a_new_folder_has_a_time_and_an_id_and_no_second_one_is_the_same(tmp_path: Path) -> None:
