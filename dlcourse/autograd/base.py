@@ -13,7 +13,7 @@ from dlcourse.autograd import version as versions
 from dlcourse.autograd.function import Function, InFloat32
 from dlcourse.autograd.graph import Node, mode, walk_back
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.half import WIDE, half_among
+from dlcourse.backend.kernels.half import FULL, half_among
 from dlcourse.errors import ArgumentError, ShapeError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _plain(arrays: list) -> bool:
     """Whether all are NumPy arrays of 32 or 64 bits, with a fraction, or numbers: every operation takes them as is."""
     for array in arrays:
         kind = type(array)
-        if kind is not np.ndarray or array.dtype not in WIDE:
+        if kind is not np.ndarray or array.dtype not in FULL:
             if kind is not float and kind is not int:
                 return False
     return True

@@ -5,12 +5,11 @@ import operator
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels.conv import ConvGeometry, Pair
 from dlcourse.backend.kernels.linear import column_sums, relu_bias_grad
 from dlcourse.errors import ShapeError
 
 __all__ = ["conv2d"]
-
-Pair = tuple[int, int]
 
 
 class Conv2d(Function):
@@ -28,12 +27,12 @@ class Conv2d(Function):
 
     refuses_whole = True
 
-    def __init__(self, stride: Pair, padding: Pair, dilation: Pair, groups: int):
-        self.settings = stride, padding, dilation, groups
+    def __init__(self, geometry: ConvGeometry):
+        self.geometry = geometry
 
     def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
         self.keep(x, weight)
-        return kernels.conv2d(x, weight, bias[0] if bias else None, *self.settings)
+        return kernels.conv2d(x, weight, bias[0] if bias else None, self.geometry)
 
     def keep(self, x: Array, weight: Array) -> None:
         """Save no more than the gradients need."""
@@ -51,9 +50,9 @@ class Conv2d(Function):
         """dx and dw."""
         dx = dweight = None
         if self.needs_input_grad[0]:
-            dx = kernels.conv2d_input_grad(dout, self.weight, self.x.shape, *self.settings)
+            dx = kernels.conv2d_input_grad(dout, self.weight, self.x.shape, self.geometry)
         if self.needs_input_grad[1]:
-            dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight_shape, *self.settings)
+            dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight_shape, self.geometry)
         return dx, dweight
 
 
@@ -62,7 +61,7 @@ class Conv2dReLU(Conv2d):
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
         self.keep(x, weight)
-        self.y = kernels.conv2d_relu(x, weight, bias, *self.settings)
+        self.y = kernels.conv2d_relu(x, weight, bias, self.geometry)
         return self.y
 
     def backward(self, dout: Array) -> tuple:
@@ -91,7 +90,7 @@ def conv2d(
     Raises:
         ShapeError: the shapes do not fit each other, or the kernel is larger than the padded image.
     """
-    function = Conv2d(*_settings("conv2d", x, weight, bias, stride, padding, dilation, groups))
+    function = Conv2d(_geometry("conv2d", x, weight, bias, stride, padding, dilation, groups))
     return apply(function, x, weight) if bias is None else apply(function, x, weight, bias)
 
 
@@ -105,11 +104,11 @@ def conv2d_relu(
     groups: int = 1,
 ) -> Tensor:
     """max(convolution, 0) in one pass: what ``relu(conv2d(...))`` gives, with the arguments of :func:`conv2d`."""
-    settings = _settings("conv2d_relu", x, weight, bias, stride, padding, dilation, groups)
-    return apply(Conv2dReLU(*settings), x, weight, bias)
+    geometry = _geometry("conv2d_relu", x, weight, bias, stride, padding, dilation, groups)
+    return apply(Conv2dReLU(geometry), x, weight, bias)
 
 
-def _settings(
+def _geometry(
     name: str,
     x: Tensor,
     weight: Tensor,
@@ -118,9 +117,9 @@ def _settings(
     padding: int | Pair,
     dilation: int | Pair,
     groups: int,
-) -> tuple[Pair, Pair, Pair, int]:
+) -> ConvGeometry:
     """The settings as kernels take them, once they and the shapes are seen to fit."""
-    settings = pair("stride", stride), pair("padding", padding, 0), pair("dilation", dilation)
+    geometry = ConvGeometry(pair("stride", stride), pair("padding", padding, 0), pair("dilation", dilation), groups)
     if x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[3] * groups or weight.shape[0] % groups:
         raise ShapeError(
             f"{name}: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), "
@@ -128,9 +127,9 @@ def _settings(
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"{name}: expected bias {weight.shape[:1]}, one for each output channel, got {bias.shape}")
-    if min(kernels.out_size(x.shape, weight.shape[1:3], *settings)) < 1:
+    if min(geometry.out_size(x.shape, weight.shape[1:3])) < 1:
         raise ShapeError(f"{name}: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")
-    return *settings, groups
+    return geometry
 
 
 def pair(name: str, value: int | Pair, least: int = 1) -> Pair:

@@ -3,9 +3,10 @@
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import pool as kernels
-from dlcourse.backend.kernels.conv import out_size
+from dlcourse.backend.kernels.conv import Pair
+from dlcourse.backend.kernels.pool import PoolGeometry
 from dlcourse.errors import ShapeError
-from dlcourse.ops.conv import Pair, pair
+from dlcourse.ops.conv import pair
 
 __all__ = ["avg_pool2d", "global_avg_pool2d", "max_pool2d"]
 
@@ -15,16 +16,16 @@ class MaxPool2d(Function):
 
     refuses_whole = True
 
-    def __init__(self, window: Pair, stride: Pair, padding: Pair):
-        self.settings = window, stride, padding
+    def __init__(self, geometry: PoolGeometry):
+        self.geometry = geometry
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        y, self.argmax = kernels.max_pool2d(x, *self.settings)
+        y, self.argmax = kernels.max_pool2d(x, self.geometry)
         return y
 
     def backward(self, dout: Array) -> Array:
-        return kernels.max_pool2d_grad(dout, self.argmax, self.shape, *self.settings)
+        return kernels.max_pool2d_grad(dout, self.argmax, self.shape, self.geometry)
 
 
 class AvgPool2d(Function):
@@ -32,25 +33,25 @@ class AvgPool2d(Function):
 
     refuses_whole = True
 
-    def __init__(self, window: Pair, stride: Pair, padding: Pair):
-        self.settings = window, stride, padding
+    def __init__(self, geometry: PoolGeometry):
+        self.geometry = geometry
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        return kernels.avg_pool2d(x, *self.settings)
+        return kernels.avg_pool2d(x, self.geometry)
 
     def backward(self, dout: Array) -> Array:
-        return kernels.avg_pool2d_grad(dout, self.shape, *self.settings)
+        return kernels.avg_pool2d_grad(dout, self.shape, self.geometry)
 
 
 def max_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Tensor:
     """The largest element of each window of (N, H, W, C); the stride is the window's size if left out."""
-    return apply(MaxPool2d(*_settings("max_pool2d", x, kernel_size, stride, padding)), x)
+    return apply(MaxPool2d(_geometry("max_pool2d", x, kernel_size, stride, padding)), x)
 
 
 def avg_pool2d(x: Tensor, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> Tensor:
     """The mean of each window of (N, H, W, C); the stride is the window's size if left out."""
-    return apply(AvgPool2d(*_settings("avg_pool2d", x, kernel_size, stride, padding)), x)
+    return apply(AvgPool2d(_geometry("avg_pool2d", x, kernel_size, stride, padding)), x)
 
 
 def global_avg_pool2d(x: Tensor) -> Tensor:
@@ -60,15 +61,16 @@ def global_avg_pool2d(x: Tensor) -> Tensor:
     return as_tensor(x).mean(axis=(1, 2))
 
 
-def _settings(
+def _geometry(
     name: str, x: Tensor, kernel_size: int | Pair, stride: int | Pair | None, padding: int | Pair
-) -> tuple[Pair, Pair, Pair]:
+) -> PoolGeometry:
     window, edge = pair("kernel_size", kernel_size), pair("padding", padding, 0)
     step = window if stride is None else pair("stride", stride)
     if x.ndim != 4:
         raise ShapeError(f"{name}: expected x (N, H, W, C), got {x.shape}")
     if 2 * edge[0] > window[0] or 2 * edge[1] > window[1]:
         raise ShapeError(f"{name}: padding {edge} is more than half of the window {window}")
-    if min(out_size(x.shape, window, step, edge, (1, 1))) < 1:
+    geometry = PoolGeometry(window, step, edge)
+    if min(geometry.out_shape(x.shape)[1:3]) < 1:
         raise ShapeError(f"{name}: the window {window} does not fit into {x.shape} with padding {edge}")
-    return window, step, edge
+    return geometry

@@ -53,19 +53,9 @@ class Adam(Optimizer):
         self.betas, self.eps, self.weight_decay = (beta1, beta2), eps, weight_decay
 
     def update(self, weight: Array, grad: Array) -> None:
-        kernels.adam_step(
-            weight,
-            grad,
-            self.state["exp_avg"],
-            self.state["exp_avg_sq"],
-            self.steps,
-            self.lr,
-            *self.betas,
-            self.eps,
-            self.weight_decay,
-            self.decoupled,
-            self.flat.scaler,
-        )
+        settings = kernels.AdamSettings(*self.betas, self.eps, self.weight_decay, self.decoupled)
+        moments = self.state["exp_avg"], self.state["exp_avg_sq"]
+        kernels.adam_step(weight, grad, *moments, self.steps, self.lr, settings, self.flat.scaler)
 
 
 @register("optimizer", "adamw")

@@ -85,5 +85,5 @@ class RMSprop(Optimizer):
 
     def update(self, weight: Array, grad: Array) -> None:
         square_avg, velocity = self.state["square_avg"], self.state.get("velocity")
-        settings = self.lr, self.alpha, self.eps, self.momentum, self.weight_decay
-        kernels.rmsprop_step(weight, grad, square_avg, velocity, *settings, self.flat.scaler)
+        settings = kernels.RMSpropSettings(self.alpha, self.eps, self.momentum, self.weight_decay)
+        kernels.rmsprop_step(weight, grad, square_avg, velocity, self.lr, settings, self.flat.scaler)

@@ -48,5 +48,5 @@ class SGD(Optimizer):
 
     def update(self, weight: Array, grad: Array) -> None:
         velocity = self.state.get("velocity")
-        settings = self.lr, self.momentum, self.nesterov, self.weight_decay
-        kernels.sgd_step(weight, grad, velocity, *settings, self.flat.scaler)
+        settings = kernels.SGDSettings(self.momentum, self.nesterov, self.weight_decay)
+        kernels.sgd_step(weight, grad, velocity, self.lr, settings, self.flat.scaler)

@@ -15,11 +15,12 @@ import numpy as np
 from dlcourse.backend import precision
 from dlcourse.backend.kernels import Kernel, recurrent
 from dlcourse.backend.kernels.attention import attention
-from dlcourse.backend.kernels.conv import out_size
+from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.images import WORDS
 from dlcourse.backend.kernels.neighbors import METRICS
 from dlcourse.backend.kernels.norm import pack
-from dlcourse.backend.kernels.pool import max_pool2d
+from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
+from dlcourse.backend.kernels.pool import PoolGeometry, max_pool2d
 
 Maker = Callable[[np.random.Generator, type], tuple]
 
@@ -155,15 +156,16 @@ IMAGES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
 
 def _conv(which: str, case: tuple) -> Maker:
     n, h, w, channels, out, window, *settings = case
+    geometry = ConvGeometry(*settings)
 
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         x = rng.normal(size=(n, h, w, channels)).astype(dtype)
-        weight = rng.normal(size=(out, *window, channels // settings[3])).astype(dtype)
-        size = out_size(x.shape, window, *settings[:3])
+        weight = rng.normal(size=(out, *window, channels // geometry.groups)).astype(dtype)
+        size = geometry.out_size(x.shape, window)
         dout = rng.normal(size=(n, *size, out)).astype(dtype)
         if which == "forward":
-            return x, weight, rng.normal(size=out).astype(dtype), *settings
-        return (dout, weight, x.shape, *settings) if which == "input" else (dout, x, weight.shape, *settings)
+            return x, weight, rng.normal(size=out).astype(dtype), geometry
+        return (dout, weight, x.shape, geometry) if which == "input" else (dout, x, weight.shape, geometry)
 
     return make
 
@@ -177,19 +179,19 @@ POOLS = [
 
 
 def _pool(case: tuple, grad: bool, place: bool) -> Maker:
-    n, h, w, channels, window, stride, padding = case
+    n, h, w, channels, *settings = case
+    geometry = PoolGeometry(*settings)
 
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         x = rng.normal(size=(n, h, w, channels)).astype(dtype)
         if not grad:
-            return x, window, stride, padding
-        size = (n, *out_size(x.shape, window, stride, padding, (1, 1)), channels)
-        dout = rng.normal(size=size).astype(dtype)
+            return x, geometry
+        dout = rng.normal(size=geometry.out_shape(x.shape)).astype(dtype)
         if not place:
-            return dout, x.shape, window, stride, padding
+            return dout, x.shape, geometry
         # Only places inside the image can have been the largest: those of the forward pass.
-        _, places = max_pool2d.reference(x, window, stride, padding)
-        return dout, places, x.shape, window, stride, padding
+        _, places = max_pool2d.reference(x, geometry)
+        return dout, places, x.shape, geometry
 
     return make
 
@@ -273,7 +275,7 @@ def _recurrent_grad(name: str, n: int, steps: int, size: int, *extra: object) ->
     return make
 
 
-LAYERS = [(3, 7, 4, 5), (16, 12, 8, 32), (2, 1, 3, 4), (0, 3, 2, 4)]
+LAYERS = [(3, 7, 4, 5), (16, 12, 8, 32), (2, 1, 3, 4), (0, 3, 2, 4), (32, 16, 24, 64)]
 
 
 def _lstm_layer(n: int, steps: int, width: int, size: int) -> Maker:
@@ -287,9 +289,9 @@ def _lstm_layer(n: int, steps: int, width: int, size: int) -> Maker:
 def _lstm_layer_grad(*settings: int) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         inputs = _lstm_layer(*settings)(rng, dtype)
-        hidden, cell, kept = recurrent.lstm_layer.reference(*inputs)
+        hidden, cell, _ = recurrent.lstm_layer.reference(*inputs)
         douts = (rng.normal(size=array.shape).astype(dtype) for array in (hidden, cell))
-        return *douts, *inputs, hidden, kept, (None, None)
+        return *douts, *inputs, hidden, Saved(recurrent.lstm_layer, slice(2, 8)), (None, None)
 
     return make
 
@@ -528,7 +530,11 @@ CASES: dict[str, list[Maker]] = {
     },
     **{name: [_affine(*sizes) for sizes in AFFINE] for name in ("affine", "affine_relu", "affine_gelu_tanh")},
     **{
-        name: [_bias_grad(*sizes, into) for sizes in [(0, 3), (1, 1), (5, 40), (1000, 7)] for into in (False, True)]
+        name: [
+            _bias_grad(*sizes, into)
+            for sizes in [(0, 3), (1, 1), (5, 40), (1000, 7), (3000, 7)]
+            for into in (False, True)
+        ]
         for name in ("relu_bias_grad", "gelu_tanh_bias_grad")
     },
     "weight_and_bias_grad": [_weight_and_bias_grad(*sizes, into) for sizes in AFFINE for into in (False, True)],
@@ -629,25 +635,25 @@ CASES: dict[str, list[Maker]] = {
                     rng.normal(size=n).astype(dtype),
                     None,
                     0.1,
-                    0.0,
-                    False,
-                    0.01,
+                    SGDSettings(0.0, False, 0.01),
                 )
             )
             for n in (1, 1000, CHUNK)
         ],
-        _optimizer(1000, 1, 0.1, 0.9, False, 0.0),
-        _optimizer(CHUNK, 1, 0.1, 0.9, True, 0.01),
+        _optimizer(1000, 1, 0.1, SGDSettings(0.9, False, 0.0)),
+        _optimizer(CHUNK, 1, 0.1, SGDSettings(0.9, True, 0.01)),
     ],
     "adam_step": [
-        _optimizer(n, 2, 3, 1e-3, 0.9, 0.999, 1e-8, decay, decoupled)
+        _optimizer(n, 2, 3, 1e-3, AdamSettings(0.9, 0.999, 1e-8, decay, decoupled))
         for n in (1, CHUNK)
         for decay in (0.0, 0.01)
         for decoupled in (False, True)
     ]
-    + [_optimizer(5, 2, step, 1e-3, 0.9, 0.999, 1e-8, 0.0, False) for step in (1, 1000, 12345, 1 << 20)],
+    + [_optimizer(5, 2, step, 1e-3, AdamSettings(0.9, 0.999, 1e-8, 0.0, False)) for step in (1, 1000, 12345, 1 << 20)],
     "adagrad_step": [_optimizer(n, 1, 0.1, 1e-10, decay) for n in (1, CHUNK) for decay in (0.0, 0.01)],
-    "rmsprop_step": [_optimizer(n, 2, 0.1, 0.99, 1e-8, 0.9, decay) for n in (1, CHUNK) for decay in (0.0, 0.01)],
+    "rmsprop_step": [
+        _optimizer(n, 2, 0.1, RMSpropSettings(0.99, 1e-8, 0.9, decay)) for n in (1, CHUNK) for decay in (0.0, 0.01)
+    ],
     "average_step": [_optimizer(n, 0, decay) for n in (1, CHUNK) for decay in (0.0, 0.9, 1.0)],
     "clip_norm": [
         lambda rng, dtype: (rng.normal(size=CHUNK).astype(dtype), 1.0),

@@ -131,7 +131,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, device: str) -> dict:
     """Every setting is measured; the choices made, by their keys."""
     if device == "cpu":
         pytest.skip("on a CPU there is one way")
-    from dlcourse.backend.cuda import attention as overrides
+    from dlcourse.backend.cuda import attention_blocks as overrides
     from dlcourse.backend.cuda import autotune
 
     made: dict = {}
@@ -173,7 +173,7 @@ def test_products_copy_a_projection_once_each_way(device: str, measured: dict) -
 def test_nothing_is_measured_where_it_is_clear_or_not_allowed(
     device: str, measured: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dlcourse.backend.cuda import attention as overrides
+    from dlcourse.backend.cuda import attention_blocks as overrides
 
     q, k, v, dy = projected()
     assert launched(lambda: attention(q, k, v, None, True, None)) == ["attention_forward_32_float"]

@@ -20,7 +20,7 @@ from dlcourse.backend.cuda import autotune, conv_cudnn, cudnn
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.diagnostics import cudnn_check
 from dlcourse.backend.kernels import conv as kernels
-from dlcourse.backend.kernels.conv import out_size
+from dlcourse.backend.kernels.conv import ConvGeometry
 from tests.backend.kernel_cases import IMAGES
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
@@ -70,14 +70,14 @@ def prefers_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def arguments(which: str, case: tuple, dtype: str = "float32") -> tuple:
     n, h, w, channels, outputs, window, *settings = case
-    rng = np.random.default_rng(0)
+    rng, geometry = np.random.default_rng(0), ConvGeometry(*settings)
     x = rng.normal(size=(n, h, w, channels)).astype(dtype)
-    weight = rng.normal(size=(outputs, *window, channels // settings[3])).astype(dtype)
+    weight = rng.normal(size=(outputs, *window, channels // geometry.groups)).astype(dtype)
     bias = rng.normal(size=outputs).astype(dtype)
-    dout = rng.normal(size=(n, *out_size(x.shape, window, *settings[:3]), outputs)).astype(dtype)
+    dout = rng.normal(size=(n, *geometry.out_size(x.shape, window), outputs)).astype(dtype)
     if which == FORWARD:
-        return x, weight, bias, *settings
-    return (dout, weight, x.shape, *settings) if which == INPUT_GRAD else (dout, x, weight.shape, *settings)
+        return x, weight, bias, geometry
+    return (dout, weight, x.shape, geometry) if which == INPUT_GRAD else (dout, x, weight.shape, geometry)
 
 
 def placed(values: tuple) -> list:
@@ -123,13 +123,13 @@ def test_a_relu_that_follows_is_a_choice_of_its_own(twin: object, prefers_cudnn:
 @on_twin
 def test_arrays_that_do_not_lie_as_cudnn_reads_are_copied(twin: object, prefers_cudnn: None, device: str) -> None:
     """A weight lies anywhere in the flat buffer; an image may be a part of a larger one."""
-    x, weight, _, *settings = arguments(FORWARD, CASES[1])
+    x, weight, _, geometry = arguments(FORWARD, CASES[1])
     place = backend.current()
     buffer = place.asarray(np.zeros(weight.size + 1, "f"))
     buffer[1:] = place.asarray(weight.reshape(-1))
     wide = place.asarray(np.repeat(x, 2, axis=3))
-    result = kernels.conv2d(wide[..., ::2], buffer[1:].reshape(weight.shape), None, *settings)
-    expected = kernels.conv2d.reference(x, weight, None, *settings)
+    result = kernels.conv2d(wide[..., ::2], buffer[1:].reshape(weight.shape), None, geometry)
+    expected = kernels.conv2d.reference(x, weight, None, geometry)
     np.testing.assert_allclose(backend.to_host(result), expected, rtol=1e-5, atol=1e-4)
     assert twin.calls
 
@@ -156,9 +156,9 @@ def test_half_types_may_use_the_tensor_cores(twin: object, device: str) -> None:
 @on_twin
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 def test_what_cudnn_is_not_asked_for_is_ours(dtype: str, twin: object, device: str) -> None:
-    x, weight, bias, *settings = arguments(FORWARD, CASES[1])
-    given = x, weight.astype("d"), bias, *settings
-    given = given if dtype == "mixed" else (x.astype("d"), weight.astype("d"), bias.astype("d"), *settings)
+    x, weight, bias, geometry = arguments(FORWARD, CASES[1])
+    given = x, weight.astype("d"), bias, geometry
+    given = given if dtype == "mixed" else (x.astype("d"), weight.astype("d"), bias.astype("d"), geometry)
     computed(FORWARD, given)
     assert not twin.calls and not autotune.made
 
@@ -277,12 +277,16 @@ def test_cudnn_itself_is_within_the_stated_error(which: str, name: str, device: 
     monkeypatch.setattr(precision, "_current", name)
     share, compared = conv_cudnn.TF32_ERROR if name == "tf32" else conv_cudnn.ERROR[name], 0
     for case in CASES:
-        first, second, third, *settings = arguments(which, case, "float16" if name == "float16" else "float32")
+        first, second, third, geometry = arguments(which, case, "float16" if name == "float16" else "float32")
         exact = [a.astype("d") if isinstance(a, np.ndarray) else a for a in (first, second, third)]
-        expected = KERNELS[which].reference(*exact, *settings)
+        expected = KERNELS[which].reference(*exact, geometry)
         first, second, third = placed((first, second, third))
-        sizes = conv_cudnn._sizes(which, first, second, third, settings)
-        plan = first.device.id, which, sizes, *settings, first.dtype.name, precision.tensor_float()
+        sizes = {
+            FORWARD: (first.shape, second.shape, expected.shape),
+            INPUT_GRAD: (third, second.shape, first.shape),
+            WEIGHT_GRAD: (second.shape, third, first.shape),
+        }[which]
+        plan = first.device.id, which, sizes, *geometry, first.dtype.name, precision.tensor_float()
         ways = conv_cudnn._ways(which, plan, sizes, first, second, third if which == FORWARD else None)
         for number, way in ways.items():
             off = np.abs(backend.to_host(way()) - expected).max()

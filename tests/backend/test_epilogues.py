@@ -234,11 +234,11 @@ def test_a_net_that_has_diverged_says_so_through_every_fused_activation(rows: in
     x[1, 5] = np.nan
     place = backend.current().asarray
     images, taps = x.reshape(rows, 8, 8, 1), weight.reshape(128, 8, 8, 1)
-    settings = (1, 1), (0, 0), (1, 1), 1
+    geometry = conv.ConvGeometry()
     results = [
         linear.affine_relu(*map(place, (x, weight, bias))),
         *linear.affine_gelu_tanh(*map(place, (x, weight, bias))),
-        conv.conv2d_relu(*map(place, (images, taps, bias)), *settings)[:, 0, 0],
+        conv.conv2d_relu(*map(place, (images, taps, bias)), geometry)[:, 0, 0],
     ]
     for result in map(backend.to_host, results):
         assert np.isnan(result[1]).all() and np.isfinite(np.delete(result, 1, axis=0)).all()

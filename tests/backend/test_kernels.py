@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from dlcourse import backend
-from dlcourse.backend.kernels import Kernel, all_kernels, kernel, override
-from dlcourse.backend.kernels.recurrent import Kept
+from dlcourse.backend.cpu import onednn
+from dlcourse.backend.cuda import cudnn
+from dlcourse.backend.device import load
+from dlcourse.backend.kernels import Implementation, Kernel, all_kernels, kernel, override
 from dlcourse.backend.precision import is_floating
 from tests.backend.kernel_cases import CASES, complete
 
@@ -43,6 +45,66 @@ def test_override_computes_what_its_reference_does(name: str, index: int, dtype:
         np.testing.assert_allclose(backend.to_host(ours), theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * size)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_every_override_is_used_by_some_case(name: str, device: str) -> None:
+    """Else one that declines whatever it is given would pass for its reference."""
+    load(kind := backend.current().kind)
+    observed, used = KERNELS[name].without(None), set()
+    there = [each for each in observed.overrides[kind] if _has_its_library(each)]
+
+    def noting(each: Implementation) -> Implementation:
+        def call(*arguments: object) -> object:
+            result = each.function(*arguments)
+            used.update([] if result is NotImplemented else [each.function])
+            return result
+
+        return each._replace(function=call)
+
+    observed.overrides = {kind: [noting(each) for each in there]}
+    for dtype in (np.float32, np.float64):
+        for index, make in enumerate(CASES[name]):
+            if len(used) < len(there):
+                observed(*complete([_placed(argument) for argument in make(np.random.default_rng(index), dtype)]))
+    assert not [each.function.__module__ for each in there if each.function not in used]
+
+
+def _has_its_library(implementation: Implementation) -> bool:
+    module = implementation.function.__module__
+    return (onednn.available() or not module.endswith("_onednn")) and (
+        cudnn.available() or not module.endswith("_cudnn")
+    )
+
+
+def test_what_declines_leaves_it_to_the_next_and_the_reference_comes_last() -> None:
+    tried = []
+
+    def double(x, limit: int):
+        tried.append("reference")
+        return x + x
+
+    made = Kernel(double)
+    for name, priority, limit in [("last", 0, 2), ("first", 2, 0), ("second", 1, 1)]:
+
+        def double(x, limit: int, name=name, most=limit):
+            tried.append(name)
+            return 2 * x if limit <= most else NotImplemented
+
+        double.__signature__ = made.signature
+        override(made, "cpu", priority=priority)(double)
+    for limit, expected in [
+        (0, ["first"]),
+        (1, ["first", "second"]),
+        (3, ["first", "second", "last", "reference"]),
+    ]:
+        tried.clear()
+        assert made(np.ones(1), limit) == 2 and tried == expected
+    first = made.overrides["cpu"][0].function
+    tried.clear()
+    assert made.without(first)(np.ones(1), 0) == 2 and tried == ["second"]
+    half = np.ones(1, np.float16)
+    assert made(half, 3).dtype == np.float16
+
+
 def _outcomes(chosen: Kernel, arguments: tuple) -> list[tuple]:
     """Pairs of arrays of one type and shape, written to or returned: by the device under test, and by the reference on
     the host, which is the specification."""
@@ -75,7 +137,7 @@ def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
     names = list(of.signature.parameters)
 
     def each(value: object, name: str = "") -> object:
-        if isinstance(value, tuple):
+        if isinstance(value, tuple) and not _is_settings(value):
             return tuple(each(one) for one in value)
         floating = isinstance(value, np.ndarray) and value.dtype == np.float32
         return value.astype(half) if floating and name not in ("mean", "inverse", "kept") else value
@@ -83,25 +145,29 @@ def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
     return tuple(each(value, name) for value, name in zip(argument, names, strict=False))
 
 
+def _is_settings(argument: tuple) -> bool:
+    """Numbers and flags by their names, in which there are no arrays."""
+    return hasattr(argument, "_fields")
+
+
 def _placed(argument: object) -> object:
-    """An argument on the device under test, what a forward pass kept too."""
+    """An argument on the device under test."""
     if isinstance(argument, np.ndarray):
         return backend.current().asarray(argument).copy()
-    if isinstance(argument, tuple):
-        return tuple(map(_placed, argument))
-    return Kept(_placed(argument.cells), _placed(argument.gates)) if isinstance(argument, Kept) else argument
+    return tuple(map(_placed, argument)) if isinstance(argument, tuple) and not _is_settings(argument) else argument
 
 
 def test_the_type_of_the_first_argument_chooses() -> None:
     made = Kernel(lambda x: "reference")
-    made.overrides["cpu"] = lambda x: "cpu"
+    override(made, "cpu")(lambda x: "cpu")
     assert made(np.zeros(1)) == "cpu"
     assert made.reference(np.zeros(1)) == "reference"
 
 
 def test_a_numpy_scalar_is_no_array_of_a_gpu() -> None:
     made = Kernel(lambda x: "reference")
-    made.overrides.update(cpu=lambda x: "cpu", cuda=lambda x: "cuda")
+    for kind in ("cpu", "cuda"):
+        override(made, kind)(lambda x: "override")
     assert made(np.float32(1)) == "reference"
 
 

@@ -94,12 +94,13 @@ def test_parity_finds_a_gpu_that_computes_something_else(lib, task, stand_in, mo
     monkeypatch.setattr(parity, "STEPS", 3)
     stand_in(
         "import dlcourse.backend.cuda.loss as loss\n"
+        "from dlcourse.backend.kernels import Implementation\n"
         "from dlcourse.backend.kernels.loss import softmax_cross_entropy as kernel\n"
-        "real = kernel.overrides['cuda']\n"
+        "real = kernel.overrides['cuda'][0].function\n"
         "def wrong(*given):\n"
         "    found = real(*given)\n"
         "    return (found[0] * 1.001, *found[1:])\n"
-        "kernel.overrides['cuda'] = wrong"
+        "kernel.add('cuda', Implementation(wrong, half=False, priority=1))"
     )
     outcome = parity.check(task(True, 200))
     assert outcome["status"] == "failed" and "step 1: 1.0e-03 off" in outcome["failures"][0]

@@ -1,4 +1,4 @@
-"""Activations by oneDNN where it is there, else in pieces that stay in the cache, on all threads.
+"""Activations in pieces that stay in the cache, on all threads.
 
 In pieces of 256 KB the passes of NumPy's element-wise operations meet warm data, and the only arrays touched whole are
 the input and the output.
@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend.cpu import activation_onednn, threads
-from dlcourse.backend.cpu.finite import finite
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
@@ -20,8 +19,6 @@ from dlcourse.backend.kernels.special import normal_cdf
 
 SCALE, CUBIC = kernels.SCALE, kernels.CUBIC
 PIECE_BYTES = 1 << 18
-TAIL = -1.5
-"""Below this oneDNN's GELU is off by more than 1e-6 of its value: it adds 1 to an error function near -1."""
 
 
 def in_pieces(work: Callable[..., None], *inputs: Array) -> Array:
@@ -40,64 +37,37 @@ def in_pieces(work: Callable[..., None], *inputs: Array) -> Array:
 
 @override(kernels.relu, "cpu")
 def relu(x: Array) -> Array:
-    y = activation_onednn.relu(x)
-    return in_pieces(_relu, x) if y is None else y
+    return in_pieces(_relu, x)
 
 
 @override(kernels.relu_grad, "cpu")
 def relu_grad(dout: Array, y: Array) -> Array:
-    dx = activation_onednn.backward("relu from y", dout, y)
-    return relu_grad_by_choice(dout, y) if dx is None or not finite(dx) else dx
-
-
-def relu_grad_by_choice(dout: Array, y: Array) -> Array:
-    """dy where y > 0, else 0, whatever dy is; oneDNN multiplies by 0 instead, which makes NaN of an infinity."""
     return in_pieces(_relu_grad, dout, y)
-
-
-@override(kernels.add, "cpu")
-def add(a: Array, b: Array) -> Array:
-    y = activation_onednn.add(a, b)
-    return np.add(a, b) if y is None else y
 
 
 @override(kernels.add_relu, "cpu")
 def add_relu(a: Array, b: Array) -> Array:
-    y = activation_onednn.add_relu(a, b)
-    return in_pieces(_add_relu, a, b) if y is None else y
+    return in_pieces(_add_relu, a, b)
 
 
 @override(kernels.gelu_tanh, "cpu")
 def gelu_tanh(x: Array) -> Array:
-    y = activation_onednn.forward("gelu_tanh", x)
-    return in_pieces(_gelu_tanh, x) if y is None else y
+    return in_pieces(_gelu_tanh, x)
 
 
 @override(kernels.gelu_tanh_grad, "cpu")
 def gelu_tanh_grad(dout: Array, x: Array) -> Array:
-    dx = activation_onednn.backward("gelu_tanh", dout, x)
-    return in_pieces(_gelu_tanh_grad, dout, x) if dx is None else dx
+    return in_pieces(_gelu_tanh_grad, dout, x)
 
 
 @override(kernels.gelu, "cpu")
 def gelu(x: Array) -> Array:
-    y = activation_onednn.forward("gelu", x)
-    return in_pieces(_gelu, x) if y is None else _with_tail(y, _gelu, x)
+    return in_pieces(_gelu, x)
 
 
 @override(kernels.gelu_grad, "cpu")
 def gelu_grad(dout: Array, x: Array) -> Array:
-    dx = activation_onednn.backward("gelu", dout, x)
-    return in_pieces(_gelu_grad, dout, x) if dx is None else _with_tail(dx, _gelu_grad, dout, x)
-
-
-def _with_tail(y: Array, work: Callable[..., None], *inputs: Array) -> Array:
-    """oneDNN's result with the elements written anew whose x, the last input, lies where it has lost their digits."""
-    flat = [array.reshape(-1) for array in inputs]
-    at = np.flatnonzero(flat[-1] < TAIL)
-    if at.size:
-        y.reshape(-1)[at] = in_pieces(work, *(array[at] for array in flat))
-    return y
+    return in_pieces(_gelu_grad, dout, x)
 
 
 def _relu(x: Array, y: Array) -> None:

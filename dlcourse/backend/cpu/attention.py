@@ -1,4 +1,4 @@
-"""Attention: by oneDNN where it is there, else some samples at a time on each thread, so that all stays in the cache.
+"""Attention, some samples at a time on each thread, so that all stays in the cache.
 
 Results lie as (N, T, heads, d) and are returned as views (N, heads, T, d), and the three gradients side by side as
 (N, T, 3, heads, d): so that the reshapes around attention, to the layout of the linear layers, copy nothing.
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cpu import attention_onednn, threads
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
@@ -19,23 +19,14 @@ PIECE_BYTES = 1 << 18
 
 @override(kernels.attention, "cpu")
 def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
-    n, heads, steps, width = q.shape
-    keys = k.shape[2]
-    y = np.empty((n, steps, heads, v.shape[3]), dtype=q.dtype).transpose(0, 2, 1, 3)
-    p = np.empty((n, heads, steps, keys), dtype=q.dtype)
-    hidden = None
-    if causal:
-        hidden = np.where(np.tri(steps, keys, keys - steps, dtype=bool), 0, -np.inf).astype(q.dtype)
-    # Where there are more queries than keys the first ones see none, see below.
-    if mask is None and not (causal and steps > keys) and attention_onednn.forward(q, k, v, y, p, hidden, kept):
-        return y, kernels.Weights(p)
+    y, p, hidden = places(q, k, v, causal)
     if mask is not None:
         mask = np.broadcast_to(mask, p.shape)
 
     def some(part: slice) -> None:
         scores = p[part]
         np.matmul(q[part], k[part].swapaxes(-1, -2), out=scores)
-        scores *= width**-0.5
+        scores *= q.shape[3] ** -0.5
         if mask is not None and mask.dtype == bool:
             np.copyto(scores, -np.inf, where=~mask[part])
         elif mask is not None:
@@ -60,16 +51,7 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
-    p = saved.p
-    if q.shape == k.shape:
-        n, heads, steps, width = q.shape
-        joint = np.empty((n, steps, 3, heads, width), dtype=q.dtype).transpose(2, 0, 3, 1, 4)
-        dq, dk, dv = joint[0], joint[1], joint[2]
-    else:
-        dq, dk, dv = (np.empty(array.shape, dtype=q.dtype) for array in (q, k, v))
-
-    if attention_onednn.backward(dout, q, k, v, p, kept, dq, dk, dv):
-        return dq, dk, dv
+    p, (dq, dk, dv) = saved.p, grad_places(q, k, v)
 
     def some(part: slice) -> None:
         weights, ds = p[part], scratch("attention", p[part].shape, q.dtype)
@@ -89,6 +71,24 @@ def attention_grad(
 
     threads.run(some, _pieces(p), blas=True)
     return dq, dk, dv
+
+
+def places(q: Array, k: Array, v: Array, causal: bool) -> tuple[Array, Array, Array | None]:
+    """Room for y and P, and what hides the keys (T, S) that a query must not see, added to the scores."""
+    (n, heads, steps, _), keys = q.shape, k.shape[2]
+    y = np.empty((n, steps, heads, v.shape[3]), dtype=q.dtype).transpose(0, 2, 1, 3)
+    p = np.empty((n, heads, steps, keys), dtype=q.dtype)
+    if not causal:
+        return y, p, None
+    return y, p, np.where(np.tri(steps, keys, keys - steps, dtype=bool), 0, -np.inf).astype(q.dtype)
+
+
+def grad_places(q: Array, k: Array, v: Array) -> tuple[Array, Array, Array]:
+    """Room for dq, dk and dv."""
+    if q.shape != k.shape:
+        return tuple(np.empty(array.shape, dtype=q.dtype) for array in (q, k, v))
+    n, heads, steps, width = q.shape
+    return tuple(np.empty((n, steps, 3, heads, width), dtype=q.dtype).transpose(2, 0, 3, 1, 4))
 
 
 def _pieces(p: Array) -> list[slice]:

@@ -1,15 +1,21 @@
-"""Attention by oneDNN: batched products on arrays as they lie, softmax in place; None where that does not suit.
+"""Attention by oneDNN: batched products on arrays as they lie, softmax in place.
 
 Only what every query of a batch sees in the same way comes here: a mask of its own, or rows that see no key, are the
 array code's.
 """
 
+import math
 from collections.abc import Callable
+from ctypes import c_void_p
+from typing import Any
 
 import numpy as np
 
 from dlcourse.backend.cpu import onednn
+from dlcourse.backend.cpu.attention import grad_places, places
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import attention as kernels
+from dlcourse.backend.kernels import override
 
 SOFTMAX = 0x30000
 MIN_SIZE = 1 << 14
@@ -33,7 +39,7 @@ def _product(a: Layout, b: Layout, y: Layout, scale: float) -> Callable:
 def _multiply(a: Array, b: Array, y: Array, scale: float = 1.0) -> bool:
     """y <- scale a b, matrices in the last two axes. Call with the lock held."""
     compute = _product(_layout(a), _layout(b), _layout(y), scale)
-    if compute is None:
+    if compute is NotImplemented:
         return False
     compute({onednn.SRC: a, onednn.WEIGHTS: b, onednn.DST: y})
     return True
@@ -47,7 +53,7 @@ def _hide(count: int, size: int) -> Callable:
     return onednn.Primitive(descriptor, {onednn.SRC: scores, onednn.SRC_1: hidden, onednn.DST: scores})
 
 
-def _describe_softmax(rows: int, keys: int) -> tuple[object, object]:
+def _describe_softmax(rows: int, keys: int) -> tuple[c_void_p, c_void_p]:
     layout = onednn.strided((rows, keys), (keys, 1))
     forward = onednn.describe("softmax_forward", onednn.engine(), onednn.FORWARD_TRAINING, SOFTMAX, layout, layout, 1)
     return forward, layout
@@ -66,39 +72,46 @@ def _softmax_grad(rows: int, keys: int) -> Callable:
     return onednn.Primitive(descriptor, dict.fromkeys((onednn.DST, onednn.DIFF_DST, onednn.DIFF_SRC), layout))
 
 
-def forward(q: Array, k: Array, v: Array, y: Array, p: Array, hidden: Array | None, kept: Array | None) -> bool:
-    """Fill y and the weights p; ``hidden`` (T, S) is added to the scores."""
-    rows = p.size // p.shape[-1] if p.size else 0
-    if p.size < MIN_SIZE or not onednn.suits(q, k, v) or not _softmax(rows, p.shape[-1]):
-        return False
+@override(kernels.attention, "cpu", priority=1)
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
+    rows, steps, keys = math.prod(q.shape[:3]), q.shape[2], k.shape[2]
+    # Where there are more queries than keys the first ones see none.
+    if rows * keys < MIN_SIZE or mask is not None or (causal and steps > keys) or not onednn.suits(q, k, v):
+        return NotImplemented
+    softmax = _softmax(rows, keys)
+    if softmax is NotImplemented:
+        return NotImplemented
+    y, p, hidden = places(q, k, v, causal)
     with onednn.lock:
         if not _multiply(q, k.swapaxes(-1, -2), p, q.shape[-1] ** -0.5):
-            return False
-        hide = None if hidden is None else _hide(p.size // hidden.size, hidden.size)
-        if hide is not None:
+            return NotImplemented
+        hide = NotImplemented if hidden is None else _hide(p.size // hidden.size, hidden.size)
+        if hide is not NotImplemented:
             hide({onednn.SRC: p, onednn.SRC_1: hidden, onednn.DST: p})
         elif hidden is not None:
             p += hidden
-        _softmax(rows, p.shape[-1])({onednn.SRC: p, onednn.DST: p})
-        return _multiply(p if kept is None else p * kept, v, y)
+        softmax({onednn.SRC: p, onednn.DST: p})
+        done = _multiply(p if kept is None else p * kept, v, y)
+    return (y, kernels.Weights(p)) if done else NotImplemented
 
 
-def backward(
-    dout: Array, q: Array, k: Array, v: Array, p: Array, kept: Array | None, dq: Array, dk: Array, dv: Array
-) -> bool:
-    """Fill dq, dk and dv."""
-    rows = p.size // p.shape[-1] if p.size else 0
+@override(kernels.attention_grad, "cpu", priority=1)
+def attention_grad(
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
+) -> tuple[Array, Array, Array]:
+    p, scale = saved.p, q.shape[-1] ** -0.5
     if p.size < MIN_SIZE or not onednn.suits(dout, q, k, v, p) or not p.flags.c_contiguous:
-        return False
-    compute, scale = _softmax_grad(rows, p.shape[-1]), q.shape[-1] ** -0.5
-    if compute is None:
-        return False
-    ds = np.empty_like(p)
+        return NotImplemented
+    compute = _softmax_grad(p.size // p.shape[-1], p.shape[-1])
+    if compute is NotImplemented:
+        return NotImplemented
+    ds, (dq, dk, dv) = np.empty_like(p), grad_places(q, k, v)
     with onednn.lock:
         used = p if kept is None else p * kept
         if not (_multiply(used.swapaxes(-1, -2), dout, dv) and _multiply(dout, v.swapaxes(-1, -2), ds)):
-            return False
+            return NotImplemented
         if kept is not None:
             ds *= kept
         compute({onednn.DST: p, onednn.DIFF_DST: ds, onednn.DIFF_SRC: ds})
-        return _multiply(ds, k, dq, scale) and _multiply(ds.swapaxes(-1, -2), q, dk, scale)
+        done = _multiply(ds, k, dq, scale) and _multiply(ds.swapaxes(-1, -2), q, dk, scale)
+    return (dq, dk, dv) if done else NotImplemented

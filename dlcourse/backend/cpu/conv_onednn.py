@@ -1,26 +1,27 @@
-"""Convolution by oneDNN: images channels-last in place, weights reordered into the layout that it wants.
-
-Every function gives None where oneDNN is absent or has nothing for the setting.
-"""
+"""Convolution by oneDNN: images channels-last in place, weights reordered into the layout that it wants."""
 
 from collections.abc import Callable
+from ctypes import c_void_p
+from typing import Any
 
 import numpy as np
 
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.conv import out_size
+from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.conv import ConvGeometry
 
-Pair = tuple[int, int]
 CONVOLUTION_DIRECT = 1
 
 
 class _Geometry:
     """The descriptors that the three passes of one shape share."""
 
-    def __init__(self, x: tuple, weight: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int):
+    def __init__(self, x: tuple, weight: tuple, geometry: ConvGeometry):
         out, kh, kw, wide = weight
-        height, width = out_size(x, (kh, kw), stride, padding, dilation)
+        stride, padding, dilation, groups = geometry
+        height, width = geometry.out_size(x, (kh, kw))
         self.x, self.y = onednn.images(x), onednn.images((x[0], height, width, out))
         strides = (kh * kw * wide, 1, kw * wide, wide)  # of (O, C, kh, kw), as it lies
         shape = (out, wide, kh, kw)
@@ -39,7 +40,7 @@ class _Geometry:
             onednn.dims(pair) for pair in (stride, (dilation[0] - 1, dilation[1] - 1), padding, tuple(reach))
         )
 
-    def describe_forward(self, bias: bool) -> object:
+    def describe_forward(self, bias: bool) -> c_void_p:
         return onednn.describe(
             "convolution_forward",
             onednn.engine(),
@@ -54,7 +55,7 @@ class _Geometry:
 
 
 @onednn.built_once
-def _forward(bias: bool, *shape: object) -> Callable:
+def _forward(bias: bool, *shape: Any) -> Callable:
     of = _Geometry(*shape)
     descriptor = of.describe_forward(bias)
     inner = onednn.queried(descriptor, onednn.QUERY_WEIGHTS)
@@ -71,7 +72,7 @@ def _forward(bias: bool, *shape: object) -> Callable:
 
 
 @onednn.built_once
-def _input_grad(*shape: object) -> Callable:
+def _input_grad(*shape: Any) -> Callable:
     of = _Geometry(*shape)
     descriptor = onednn.describe(
         "convolution_backward_data",
@@ -95,7 +96,7 @@ def _input_grad(*shape: object) -> Callable:
 
 
 @onednn.built_once
-def _weight_grad(*shape: object) -> Callable:
+def _weight_grad(*shape: Any) -> Callable:
     of = _Geometry(*shape)
     descriptor = onednn.describe(
         "convolution_backward_weights",
@@ -120,38 +121,32 @@ def _weight_grad(*shape: object) -> Callable:
     return compute
 
 
-def forward(x: Array, weight: Array, bias: Array | None, *settings: object) -> Array | None:
-    """y (N, H', W', O), see ``kernels.conv2d``."""
-    if not onednn.suits(x, weight):
-        return None
-    compute = _forward(bias is not None, x.shape, weight.shape, *settings)
-    if compute is None:
-        return None
-    y = np.empty((len(x), *out_size(x.shape, weight.shape[1:3], *settings[:3]), len(weight)), dtype=x.dtype)
+@override(kernels.conv2d, "cpu", priority=1)
+def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
+    compute = _forward(bias is not None, x.shape, weight.shape, geometry) if onednn.suits(x, weight) else NotImplemented
+    if compute is NotImplemented:
+        return NotImplemented
+    y = np.empty((len(x), *geometry.out_size(x.shape, weight.shape[1:3]), len(weight)), dtype=x.dtype)
     bias = None if bias is None else np.ascontiguousarray(bias, dtype=x.dtype)
     compute(np.ascontiguousarray(x), np.ascontiguousarray(weight), bias, y)
     return y
 
 
-def input_grad(dout: Array, weight: Array, x_shape: tuple, *settings: object) -> Array | None:
-    """dx (N, H, W, C), see ``kernels.conv2d_input_grad``."""
-    if not onednn.suits(dout, weight):
-        return None
-    compute = _input_grad(tuple(x_shape), weight.shape, *settings)
-    if compute is None:
-        return None
+@override(kernels.conv2d_input_grad, "cpu", priority=1)
+def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
+    compute = _input_grad(tuple(x_shape), weight.shape, geometry) if onednn.suits(dout, weight) else NotImplemented
+    if compute is NotImplemented:
+        return NotImplemented
     dx = np.empty(x_shape, dtype=dout.dtype)
     compute(np.ascontiguousarray(dout), np.ascontiguousarray(weight), dx)
     return dx
 
 
-def weight_grad(dout: Array, x: Array, weight_shape: tuple, *settings: object) -> Array | None:
-    """dw (O, kh, kw, C / groups), see ``kernels.conv2d_weight_grad``."""
-    if not onednn.suits(dout, x):
-        return None
-    compute = _weight_grad(x.shape, tuple(weight_shape), *settings)
-    if compute is None:
-        return None
+@override(kernels.conv2d_weight_grad, "cpu", priority=1)
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
+    compute = _weight_grad(x.shape, tuple(weight_shape), geometry) if onednn.suits(dout, x) else NotImplemented
+    if compute is NotImplemented:
+        return NotImplemented
     dweight = np.empty(weight_shape, dtype=dout.dtype)
     compute(np.ascontiguousarray(dout), np.ascontiguousarray(x), dweight)
     return dweight

@@ -2,7 +2,8 @@
 
 A tile's images go into a padded buffer, the patches that the kernel sees are one strided copy of it, and the product
 with the weights is one GEMM whose input is still in the cache: tall thin products ran at 165 GF/s so, at 100 on whole
-arrays. Each thread takes tiles in turn, with OpenBLAS at one thread. Functions give None for grouped convolutions.
+arrays. Each thread takes tiles in turn, with OpenBLAS at one thread. Groups are the
+reference's.
 """
 
 import math
@@ -13,25 +14,24 @@ from numpy.lib.stride_tricks import as_strided
 from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.conv import out_size
+from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.conv import ConvGeometry, Pair
 
-Pair = tuple[int, int]
 TILE_BYTES = 3 << 18
 """Patches of one tile; with their product they fill most of a second-level cache of 1 MB."""
 
 
-def forward(
-    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array | None:
-    """y (N, H', W', O), see ``kernels.conv2d``."""
-    if groups > 1:
-        return None
-    size = out_size(x.shape, weight.shape[1:3], stride, padding, dilation)
+@override(kernels.conv2d, "cpu")
+def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
+    if geometry.groups > 1:
+        return NotImplemented
+    size = geometry.out_size(x.shape, weight.shape[1:3])
     y = np.empty((len(x), *size, len(weight)), dtype=x.dtype)
     matrix = weight.reshape(len(weight), -1).T  # (kh kw C, O)
 
     def tile(part: slice) -> None:
-        rows = patches(x[part], size, weight.shape[1:3], stride, padding, dilation)
+        rows = patches(x[part], size, weight.shape[1:3], geometry)
         target = y[part].reshape(len(rows), -1)
         np.matmul(rows, matrix, out=target)
         if bias is not None:
@@ -41,18 +41,17 @@ def forward(
     return y
 
 
-def input_grad(
-    dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array | None:
-    """dx (N, H, W, C), see ``kernels.conv2d_input_grad``."""
+@override(kernels.conv2d_input_grad, "cpu")
+def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
+    stride, padding, dilation, groups = geometry
     if groups > 1:
-        return None
+        return NotImplemented
     kernel = weight.shape[1:3]
     edge = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
     if stride == (1, 1) and min(edge) >= 0:
         # The gradient of a step-1 correlation is the correlation of dy with the kernel turned about.
         turned = np.ascontiguousarray(weight[:, ::-1, ::-1].transpose(3, 1, 2, 0))
-        return forward(dout, turned, None, stride, edge, dilation, 1)
+        return conv2d(dout, turned, None, ConvGeometry(stride, edge, dilation))
     matrix = weight.reshape(len(weight), -1)  # (O, kh kw C)
     dx = np.empty(x_shape, dtype=dout.dtype)
     height, width = dout.shape[1:3]
@@ -79,12 +78,10 @@ def input_grad(
     return dx
 
 
-def weight_grad(
-    dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array | None:
-    """dw (O, kh, kw, C / groups), see ``kernels.conv2d_weight_grad``."""
-    if groups > 1:
-        return None
+@override(kernels.conv2d_weight_grad, "cpu")
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
+    if geometry.groups > 1:
+        return NotImplemented
     out, columns = weight_shape[0], math.prod(weight_shape[1:])
     tiles = _tiles(len(x), dout.shape[1:3], columns, x.itemsize)
     # One sum for each share of the tiles, whoever computes it: the result does not depend on which thread was faster.
@@ -94,7 +91,7 @@ def weight_grad(
     def add(index: int) -> None:
         product = scratch("conv-product", (out, columns), dout.dtype)
         for part in shares[index]:
-            rows = patches(x[part], dout.shape[1:3], weight_shape[1:3], stride, padding, dilation)
+            rows = patches(x[part], dout.shape[1:3], weight_shape[1:3], geometry)
             np.matmul(dout[part].reshape(len(rows), out).T, rows, out=product)
             sums[index] += product
 
@@ -104,9 +101,9 @@ def weight_grad(
     return sums[0].reshape(weight_shape)
 
 
-def patches(x: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+def patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Array:
     """What the kernel sees at each place, (n H' W', kh kw C), in this thread's buffer."""
-    n, h, w, channels = x.shape
+    (n, h, w, channels), (stride, padding, dilation, _) = x.shape, geometry
     columns = kernel[0] * kernel[1] * channels
     if padding != (0, 0):
         padded = scratch("conv-padded", (n, h + 2 * padding[0], w + 2 * padding[1], channels), x.dtype)

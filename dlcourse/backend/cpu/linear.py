@@ -1,4 +1,4 @@
-"""Matrix products: by oneDNN where it is there, else in parts, one for each thread, OpenBLAS at one thread in each.
+"""Matrix products in parts, one for each thread, OpenBLAS at one thread in each.
 
 OpenBLAS's own threads reach the same speed on a quiet machine (185 against 190 GF/s), but they spin: on a busy one a
 product then waits for whole time slices (ten times slower with three processes on two cores), and after each product
@@ -10,12 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend.cpu import activation_onednn, linear_onednn, threads
-from dlcourse.backend.cpu.activation import relu_grad_by_choice
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.sums import row_sums
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import linear as kernels
+from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.grad_buffers import copy_into
 
 MIN_WORK = 1 << 23
@@ -28,8 +27,6 @@ MIN_SHARED = 1 << 21
 @override(kernels.affine, "cpu")
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     y = np.empty((len(x), len(weight)), dtype=np.result_type(x, weight))
-    if linear_onednn.affine(x, weight, bias, y):
-        return y
 
     def part(rows: slice, columns: slice) -> None:
         target = y[rows, columns]
@@ -45,8 +42,6 @@ def affine(x: Array, weight: Array, bias: Array | None) -> Array:
 def product(a: Array, b: Array, out: Array | None) -> Array:
     if out is None:
         out = np.empty((len(a), b.shape[1]), dtype=np.result_type(a, b))
-    if linear_onednn.product(a, b, out):
-        return out
 
     def part(rows: slice, columns: slice) -> None:
         np.matmul(a[rows], b[:, columns], out=out[rows, columns])
@@ -58,39 +53,6 @@ def product(a: Array, b: Array, out: Array | None) -> Array:
 @override(kernels.column_sums, "cpu")
 def column_sums(x: Array, out: Array | None) -> Array:
     return copy_into(row_sums(x), out)
-
-
-@override(kernels.affine_relu, "cpu")
-def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
-    return activation.relu(affine(x, weight, bias))
-
-
-@override(kernels.affine_gelu_tanh, "cpu")
-def affine_gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
-    z = affine(x, weight, bias)
-    return activation.gelu_tanh(z), z
-
-
-@override(kernels.relu_bias_grad, "cpu")
-def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Array]:
-    dz = activation_onednn.backward("relu from y", dout, y)
-    if dz is not None:
-        sums = column_sums(dz, out)
-        if np.isfinite(sums).all():  # else it may have multiplied an infinity by 0, see relu_grad_by_choice
-            return dz, sums
-    dz = relu_grad_by_choice(dout, y)
-    return dz, column_sums(dz, out)
-
-
-@override(kernels.gelu_tanh_bias_grad, "cpu")
-def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array, Array]:
-    dz = activation.gelu_tanh_grad(dout, z)
-    return dz, column_sums(dz, out)
-
-
-@override(kernels.weight_and_bias_grad, "cpu")
-def weight_and_bias_grad(dout: Array, x: Array, grad_buffers: tuple) -> tuple[Array, Array]:
-    return product(dout.T, x, grad_buffers[0]), column_sums(dout, grad_buffers[1])
 
 
 def _in_parts(part: Callable[[slice, slice], None], rows: int, inner: int, columns: int) -> None:

@@ -1,4 +1,4 @@
-"""Matrix products by oneDNN, on matrices as they lie. Functions give False where it is absent or does not suit.
+"""Matrix products by oneDNN, on matrices as they lie.
 
 Of its two ways each has its shapes. Measured on two cores of a Xeon (Sapphire Rapids), GF/s by the matmul primitive, by
 ``sgemm`` and by OpenBLAS: x W^T of 128 x 3072 x 512 231, 155, 159; of 4096 x 128 x 512 241, 227, 200; dy^T x of
@@ -9,8 +9,12 @@ import functools
 from collections.abc import Callable
 from ctypes import c_char, c_float, c_int64, c_void_p
 
+import numpy as np
+
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import linear as kernels
+from dlcourse.backend.kernels import override
 
 MIN_WORK = 1 << 16
 """Multiplications below which the call costs more than it saves."""
@@ -33,37 +37,40 @@ def _affine(rows: int, inner: int, columns: int, distance: int, bias: bool) -> C
     return onednn.Primitive(descriptor, layouts | ({onednn.BIAS: shift} if bias else {}))
 
 
-def affine(x: Array, weight: Array, bias: Array | None, y: Array) -> bool:
-    """y <- x W^T + b for x (M, in), W (out, in) and y (M, out) row-major without gaps between W's and y's."""
+@override(kernels.affine, "cpu", priority=1)
+def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     rows, inner, columns = len(x), x.shape[1], len(weight)
-    operands = (x, weight, y) if bias is None else (x, weight, y, bias)
-    if rows * inner * columns < MIN_WORK or not onednn.suits(*operands) or not weight.flags.c_contiguous:
-        return False
-    if x.strides[1] != 4 or x.strides[0] < 4 * inner or (bias is not None and not bias.flags.c_contiguous):
-        return False
+    if rows * inner * columns < MIN_WORK or not weight.flags.c_contiguous:
+        return NotImplemented
+    operands = {onednn.SRC: x, onednn.WEIGHTS: weight} | ({} if bias is None else {onednn.BIAS: bias})
+    if not onednn.suits(*operands.values()) or x.strides[1] != 4 or x.strides[0] < 4 * inner:
+        return NotImplemented
+    if bias is not None and not bias.flags.c_contiguous:
+        return NotImplemented
     compute = _affine(rows, inner, columns, x.strides[0] // 4, bias is not None)
-    if compute is None:
-        return False
-    arrays = {onednn.SRC: x, onednn.WEIGHTS: weight, onednn.DST: y}
+    if compute is NotImplemented:
+        return NotImplemented
+    y = np.empty((rows, columns), dtype=np.float32)
     with onednn.lock:
-        compute(arrays if bias is None else arrays | {onednn.BIAS: bias})
-    return True
+        compute(operands | {onednn.DST: y})
+    return y
 
 
-def product(a: Array, b: Array, out: Array) -> bool:
-    """out <- a b for a (M, K), b (K, N) and out (M, N), each row- or column-contiguous, out row-major."""
+@override(kernels.product, "cpu", priority=1)
+def product(a: Array, b: Array, out: Array | None) -> Array:
     rows, inner, columns = len(a), a.shape[1], b.shape[1]
-    if rows * inner * columns < MIN_WORK or not onednn.available() or not onednn.suits(a, b, out):
-        return False
+    if rows * inner * columns < MIN_WORK or not onednn.available() or not onednn.suits(a, b):
+        return NotImplemented
+    y = np.empty((rows, columns), dtype=np.float32) if out is None else out
     first, second = _layout(a), _layout(b)
-    if first is None or second is None or out.strides[1] != 4 or out.strides[0] < 4 * columns:
-        return False
+    if first is None or second is None or y.dtype != np.float32 or y.strides[1] != 4 or y.strides[0] < 4 * columns:
+        return NotImplemented
     status = _sgemm()(
         *(first[0], second[0], rows, columns, inner),
         *(1.0, a.ctypes.data, first[1], b.ctypes.data, second[1]),
-        *(0.0, out.ctypes.data, out.strides[0] // 4),
+        *(0.0, y.ctypes.data, y.strides[0] // 4),
     )
-    return status == 0
+    return y if status == 0 else NotImplemented
 
 
 def _layout(matrix: Array) -> tuple[bytes, int] | None:

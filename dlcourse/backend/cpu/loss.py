@@ -11,7 +11,7 @@ from dlcourse.backend.kernels import override
 def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, with_grad: bool) -> tuple:
     count, classes = logits.shape
     if not count:
-        return kernels.softmax_cross_entropy.reference(logits, labels, label_smoothing, with_grad)
+        return NotImplemented
     rows = np.arange(count)
     grad = np.subtract(logits, logits.max(axis=1, keepdims=True))  # (N, C), the only array of that size
     chosen = grad[rows, labels]

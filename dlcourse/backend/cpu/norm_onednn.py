@@ -1,4 +1,4 @@
-"""Batch and layer normalization by oneDNN. Functions give None where it is absent or does not suit.
+"""Batch and layer normalization by oneDNN.
 
 The statistics of a batch come from outside: oneDNN adds up a column of a hundred thousand rows in float32, which is
 wrong in the fourth digit and, where the mean is large, leaves nothing of the variance.
@@ -11,7 +11,10 @@ from ctypes import c_float, c_uint
 import numpy as np
 
 from dlcourse.backend.cpu import onednn
+from dlcourse.backend.cpu.norm import delivered, moments
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import norm as kernels
+from dlcourse.backend.kernels import override
 
 GIVEN, AFFINE, RELU = 1, 2 | 4, 8
 """Flags: statistics are given; with a scale and a shift; with a ReLU on the result, whose signs are kept as bits."""
@@ -88,34 +91,44 @@ def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
     return onednn.Primitive(descriptor, layouts | dict.fromkeys(affines, affine))
 
 
-def normalize(
-    x: Array, weight: Array, bias: Array, mean: Array, variance: Array, eps: float, relu: bool
-) -> tuple[Array, Array] | None:
-    """y of batch norm, of contiguous rows x (M, C) with given statistics (C,); with ``relu`` the ReLU of that and the
-    bits of where y > 0, else none."""
-    if x.size < MIN_SIZE or not onednn.suits(x, weight, bias, mean, variance):
-        return None
+@override(kernels.batch_norm, "cpu", priority=1)
+def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+    results = _batch_norm(x, weight, bias, eps, relu=False)
+    return NotImplemented if results is NotImplemented else results[:3]
+
+
+@override(kernels.batch_norm_relu, "cpu", priority=1)
+def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
+    return _batch_norm(x, weight, bias, eps, relu=True)
+
+
+def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array, Array]:
+    """As :func:`dlcourse.backend.cpu.norm.batch_norm_relu`; without ``relu`` no ReLU, and no bits."""
+    if x.size < MIN_SIZE or not onednn.suits(x, weight, bias):
+        return NotImplemented
+    compute = _forward(x.shape, float(eps), True, relu)
+    if compute is NotImplemented:
+        return NotImplemented
+    x = np.ascontiguousarray(x)
+    mean, variance, inverse = moments(x, eps)
     # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
     if relu and not all(np.isfinite(array).all() for array in (mean, variance, weight, bias)):
-        return None
-    compute = _forward(x.shape, float(eps), True, relu)
-    if compute is None:
-        return None
+        return NotImplemented
     y, positive = np.empty_like(x), np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
     arrays = {onednn.SRC: x, onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
     with onednn.lock:
         compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
-    return y, positive
+    return y, mean, inverse, positive
 
 
-def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array] | None:
-    """y, and mean and 1 / sqrt(var + eps) of each row, (M,)."""
+@override(kernels.layer_norm, "cpu", priority=1)
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     if x.size < MIN_SIZE or not onednn.suits(x, weight, bias):
-        return None
+        return NotImplemented
     compute = _forward(x.shape, float(eps), False, False)
-    if compute is None:
-        return None
+    if compute is NotImplemented:
+        return NotImplemented
     y, mean = np.empty(x.shape, dtype=x.dtype), np.empty(len(x), dtype=x.dtype)
     variance = np.empty_like(mean)
     arrays = {onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
@@ -124,24 +137,40 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
         compute(arrays)
     variance += x.dtype.type(eps)
     np.sqrt(variance, out=variance)
-    return y, mean, np.divide(1, variance, out=variance)
+    return y, mean[:, None], np.divide(1, variance, out=variance)[:, None]
 
 
-def backward(
-    dout: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    inverse: Array,
+@override(kernels.batch_norm_grad, "cpu", priority=1)
+def batch_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
+) -> tuple[Array, Array, Array]:
+    return _gradient(dout, None, x, weight, mean, inverse, grad_buffers, over_rows=True)
+
+
+@override(kernels.batch_norm_relu_grad, "cpu", priority=1)
+def batch_norm_relu_grad(
+    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
+) -> tuple[Array, Array, Array]:
+    return _gradient(dout, positive, x, weight, mean, inverse, grad_buffers, over_rows=True)
+
+
+@override(kernels.layer_norm_grad, "cpu", priority=1)
+def layer_norm_grad(
+    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
+) -> tuple[Array, Array, Array]:
+    return _gradient(dout, None, x, weight, mean, inverse, grad_buffers, over_rows=False)
+
+
+def _gradient(
+    dout: Array, positive: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple,
     over_rows: bool,
-    positive: Array | None = None,
-) -> tuple | None:
+) -> tuple[Array, Array, Array]:  # fmt: skip
     """dx, dw and db; ``positive`` are the bits that the forward pass with a ReLU gave."""
     if x.size < MIN_SIZE or not onednn.suits(dout, x, weight, mean, inverse):
-        return None
+        return NotImplemented
     compute = _backward(x.shape, over_rows, positive is not None)
-    if compute is None:
-        return None
+    if compute is NotImplemented:
+        return NotImplemented
     dx = np.empty(x.shape, dtype=x.dtype)
     dweight, dbias = np.empty(x.shape[1], dtype=x.dtype), np.empty(x.shape[1], dtype=x.dtype)
     variance = np.ascontiguousarray(1 / (inverse * inverse)).reshape(-1)
@@ -154,4 +183,4 @@ def backward(
         arrays[onednn.WORKSPACE] = positive
     with onednn.lock:
         compute(arrays)
-    return dx, dweight, dbias
+    return delivered((dx, dweight, dbias), grad_buffers)

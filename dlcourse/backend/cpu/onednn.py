@@ -3,8 +3,7 @@
 oneDNN is the library behind PyTorch's convolutions; the optional package ``onednn-cpu-gomp`` (extra ``cpu``, 39 MB)
 brings it for Linux on x86-64. Arrays are described by their strides, so that channels-last arrays are read and written
 where they lie. A primitive (an operation compiled for one shape) is made once and kept by whoever builds it. Where the
-library is absent, or has no code for a setting, :func:`available` is False or a build gives None, and the NumPy
-override goes on alone.
+library is absent, or has no code for a setting, a build gives NotImplemented, and the NumPy override goes on alone.
 """
 
 import contextlib
@@ -331,21 +330,21 @@ class Reorder:
 
 
 def built_once(build: Callable) -> Callable:
-    """Keep what a builder gives for its settings; None where oneDNN has nothing for them.
+    """Keep what a builder gives for its settings; NotImplemented where oneDNN has nothing for them, or is absent.
 
     As many as a few hundred shapes are kept: a primitive holds compiled code, and its scratch memory is oneDNN's own.
     """
 
     @functools.lru_cache(maxsize=512)
-    def kept(*settings: object) -> object | None:
+    def kept(*settings: object) -> object:
         try:
             return build(*settings)
         except Unsupported:
-            return None
+            return NotImplemented
 
     @functools.wraps(build)
-    def find(*settings: object) -> object | None:
-        return kept(*settings) if available() else None
+    def find(*settings: object) -> object:
+        return kept(*settings) if available() else NotImplemented
 
     return find
 

@@ -1,4 +1,4 @@
-"""Optimizer steps on the CPU: in place, Adam by oneDNN where it is there, else in chunks that stay in the cache.
+"""Optimizer steps on the CPU: in place, in chunks that stay in the cache.
 
 The reference takes one fresh array of the parameters' size for every operation; here each chunk goes through all
 operations while it is warm, with one or two small buffers for what lies between. Measured on one core (Zen 4, 1.84
@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dlcourse.backend.cpu import optim_onednn, threads
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import optim as reference
+from dlcourse.backend.kernels import optim as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
 from dlcourse.backend.kernels.scaling import counted, skips
 
 CHUNK_BYTES = 1 << 19
@@ -38,19 +39,13 @@ def _decayed(weight: Array, grad: Array, weight_decay: float, buffer: Array) -> 
     return buffer
 
 
-@override(reference.sgd_step, "cpu")
+@override(kernels.sgd_step, "cpu")
 def sgd_step(
-    weight: Array,
-    grad: Array,
-    velocity: Array | None,
-    lr: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    scaler: Array | None = None,
+    weight: Array, grad: Array, velocity: Array | None, lr: float, settings: SGDSettings, scaler: Array | None = None
 ) -> None:
     if skips(scaler):
         return
+    momentum, nesterov, weight_decay = settings
     for w, g, v, decayed, s in _chunks(weight, grad, velocity, buffers=2):
         g = _decayed(w, g, weight_decay, decayed)
         if v is None:
@@ -67,7 +62,13 @@ def sgd_step(
         w -= s
 
 
-@override(reference.adam_step, "cpu")
+def corrected(step: int, lr: float, settings: AdamSettings) -> tuple[float, float]:
+    """c and e with which lr m' / (sqrt(v') + eps) = c m / (sqrt(v) + e): corrections as numbers, two passes fewer."""
+    root = (1 - settings.beta2**step) ** 0.5
+    return lr * root / (1 - settings.beta1**step), root * settings.eps
+
+
+@override(kernels.adam_step, "cpu")
 def adam_step(
     weight: Array,
     grad: Array,
@@ -75,25 +76,13 @@ def adam_step(
     exp_avg_sq: Array,
     step: int,
     lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
+    settings: AdamSettings,
     scaler: Array | None = None,
 ) -> None:
     if skips(scaler):
         return
-    step = counted(step, scaler)
-    # lr m' / (sqrt(v') + eps) = scale m / (sqrt(v) + root eps): the corrections become scalars, two passes fewer.
-    root = (1 - beta2**step) ** 0.5
-    scale = lr * root / (1 - beta1**step)
-
-    shrink = 1 - lr * weight_decay if decoupled else 1.0
-    if (decoupled or not weight_decay) and optim_onednn.adam(
-        weight, grad, exp_avg, exp_avg_sq, scale, root * eps, (beta1, beta2), shrink
-    ):
-        return
+    beta1, beta2, _, weight_decay, decoupled = settings
+    scale, floor = corrected(counted(step, scaler), lr, settings)
 
     def update(part: slice) -> None:
         w, g, m, v = weight[part], grad[part], exp_avg[part], exp_avg_sq[part]
@@ -111,7 +100,7 @@ def adam_step(
         v *= beta2
         v += s
         np.sqrt(v, out=s)
-        s += root * eps
+        s += floor
         np.divide(m, s, out=s)
         s *= scale
         w -= s
@@ -120,15 +109,9 @@ def adam_step(
     threads.run(update, threads.slices(weight.size, CHUNK_BYTES // weight.itemsize))
 
 
-@override(reference.adagrad_step, "cpu")
+@override(kernels.adagrad_step, "cpu")
 def adagrad_step(
-    weight: Array,
-    grad: Array,
-    sum_sq: Array,
-    lr: float,
-    eps: float,
-    weight_decay: float,
-    scaler: Array | None = None,
+    weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float, scaler: Array | None = None
 ) -> None:
     if skips(scaler):
         return
@@ -143,21 +126,19 @@ def adagrad_step(
         w -= s
 
 
-@override(reference.rmsprop_step, "cpu")
+@override(kernels.rmsprop_step, "cpu")
 def rmsprop_step(
     weight: Array,
     grad: Array,
     square_avg: Array,
     velocity: Array | None,
     lr: float,
-    alpha: float,
-    eps: float,
-    momentum: float,
-    weight_decay: float,
+    settings: RMSpropSettings,
     scaler: Array | None = None,
 ) -> None:
     if skips(scaler):
         return
+    alpha, eps, momentum, weight_decay = settings
     for w, g, average, v, decayed, s in _chunks(weight, grad, square_avg, velocity, buffers=2):
         g = _decayed(w, g, weight_decay, decayed)
         np.multiply(g, g, out=s)
@@ -175,7 +156,7 @@ def rmsprop_step(
         w -= s
 
 
-@override(reference.average_step, "cpu")
+@override(kernels.average_step, "cpu")
 def average_step(average: Array, weight: Array, decay: float) -> None:
     for a, w, s in _chunks(average, weight, buffers=1):
         np.multiply(w, 1 - decay, out=s)
@@ -183,7 +164,7 @@ def average_step(average: Array, weight: Array, decay: float) -> None:
         a += s
 
 
-@override(reference.clip_norm, "cpu")
+@override(kernels.clip_norm, "cpu")
 def clip_norm(grad: Array, max_norm: float) -> Array:
     # BLAS's dot product reads the gradient once and stores nothing; sums of chunks in float64 keep its precision.
     length = CHUNK_BYTES // grad.itemsize

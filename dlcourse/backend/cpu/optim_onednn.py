@@ -10,7 +10,12 @@ from collections.abc import Callable
 import numpy as np
 
 from dlcourse.backend.cpu import onednn
+from dlcourse.backend.cpu.optim import corrected
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import optim as kernels
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.optim import AdamSettings
+from dlcourse.backend.kernels.scaling import counted, skips
 
 MIN_SIZE = 1 << 14
 """Below so many parameters the calls cost more than they save."""
@@ -39,26 +44,30 @@ def _passes(count: int, beta1: float, beta2: float) -> tuple[Callable, Callable,
     return mean, square, move
 
 
-def adam(
+@override(kernels.adam_step, "cpu", priority=1)
+def adam_step(
     weight: Array,
     grad: Array,
     exp_avg: Array,
     exp_avg_sq: Array,
-    scale: float,
-    eps: float,
-    betas: tuple[float, float],
-    shrink: float,
-) -> bool:
-    """m and v move towards g and g^2; w <- shrink w - scale m / (sqrt(v) + eps). False where oneDNN does not suit."""
+    step: int,
+    lr: float,
+    settings: AdamSettings,
+    scaler: Array | None = None,
+) -> None:
+    beta1, beta2, _, weight_decay, decoupled = settings
+    shrink = 1 - lr * weight_decay if decoupled else 1.0
+    if weight.size < MIN_SIZE or not shrink or (weight_decay and not decoupled):
+        return NotImplemented
     arrays = weight, grad, exp_avg, exp_avg_sq
-    contiguous = all(a.flags.c_contiguous for a in arrays)
-    if weight.size < MIN_SIZE or not shrink or not contiguous or not onednn.suits(*arrays):
-        return False
-    passes = _passes(weight.size, *betas)
-    if passes is None:
-        return False
+    passes = _passes(weight.size, beta1, beta2) if onednn.suits(*arrays) else NotImplemented
+    if passes is NotImplemented or not all(array.flags.c_contiguous for array in arrays):
+        return NotImplemented
+    if skips(scaler):
+        return None
+    scale, floor = corrected(counted(step, scaler), lr, settings)
     mean, square, move = passes
-    share, zero, root, factor, kept = np.array([1 - betas[0], 0, eps, -scale / shrink, shrink], np.float32)[:, None]
+    share, zero, root, factor, kept = np.array([1 - beta1, 0, floor, -scale / shrink, shrink], np.float32)[:, None]
     with onednn.lock:
         mean({onednn.SRC: grad, onednn.SRC_1: share, onednn.DST: exp_avg})
         square({onednn.SRC: grad, onednn.SRC_1: grad, onednn.DST: exp_avg_sq})
@@ -67,4 +76,4 @@ def adam(
             {onednn.SRC: exp_avg_sq, onednn.SRC_1: zero, onednn.DST: weight}
             | {operand(1): root, operand(3): exp_avg, operand(4): factor, operand(6): kept}
         )
-    return True
+    return None

@@ -1,35 +1,32 @@
-"""Pooling: by oneDNN where it is there, else a few images at a time so that all passes stay in the cache."""
+"""Pooling, a few images at a time so that all passes stay in the cache."""
 
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-from dlcourse.backend.cpu import pool_onednn, threads
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pool as kernels
-from dlcourse.backend.kernels.conv import out_size, pad, taps
+from dlcourse.backend.kernels.conv import pad, taps
+from dlcourse.backend.kernels.pool import PoolGeometry
 
-Pair = tuple[int, int]
 BLOCK_BYTES = 1 << 18
 
 
 @override(kernels.max_pool2d, "cpu")
-def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
-    found = pool_onednn.forward(x, window, stride, padding)
-    if found is not None:
-        return found
-    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
+    shape, (window, stride, padding) = geometry.out_shape(x.shape), geometry
     kind = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
     y, place = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=kind)
 
     def find(part: slice) -> None:
         top, at = y[part], place[part]
         larger, step = scratch("pool", top.shape, np.dtype(bool)), scratch("pool-step", top.shape, kind)
-        views = taps(pad(x[part], padding, -np.inf), top.shape, window, stride, (1, 1))
+        views = taps(pad(x[part], padding, -np.inf), top.shape, window, stride)
         for number, (_, _, view) in enumerate(views):
             if number == 0:
                 top[...] = view
@@ -42,17 +39,14 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
             np.maximum(at, step, out=at)
             np.maximum(top, view, out=top)
         if not finite(top):  # NaN and windows of -inf have rules of their own
-            top[...], at[...] = kernels.max_pool2d.reference(x[part], window, stride, padding)
+            top[...], at[...] = kernels.max_pool2d.reference(x[part], geometry)
 
     _by_images(find, x, blas=True)
     return y, place
 
 
 @override(kernels.max_pool2d_grad, "cpu")
-def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
-    dx = pool_onednn.backward(dout, place, x_shape, window, stride, padding)
-    if dx is not None:
-        return dx
+def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     arriving, bits = np.ascontiguousarray(dout), f"i{dout.itemsize}"
 
     def spread(number: int, part: slice, share: Array) -> Array:
@@ -62,17 +56,17 @@ def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, str
         np.multiply(arriving[part].view(bits), chosen, out=share.view(bits))
         return share
 
-    return _spread(spread, dout, x_shape, window, stride, padding)
+    return _spread(spread, dout, x_shape, geometry)
 
 
 @override(kernels.avg_pool2d, "cpu")
-def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
-    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+def avg_pool2d(x: Array, geometry: PoolGeometry) -> Array:
+    shape, (window, stride, padding) = geometry.out_shape(x.shape), geometry
     y = np.empty(shape, dtype=x.dtype)
 
     def mean(part: slice) -> None:
         total = y[part]
-        for number, (_, _, view) in enumerate(taps(pad(x[part], padding), total.shape, window, stride, (1, 1))):
+        for number, (_, _, view) in enumerate(taps(pad(x[part], padding), total.shape, window, stride)):
             if number:
                 total += view
             else:
@@ -84,16 +78,16 @@ def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
 
 
 @override(kernels.avg_pool2d_grad, "cpu")
-def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     def spread(number: int, part: slice, share: Array) -> Array:
-        return np.multiply(dout[part], 1 / math.prod(window), out=share) if number == 0 else share
+        return np.multiply(dout[part], 1 / math.prod(geometry.window), out=share) if number == 0 else share
 
-    return _spread(spread, dout, x_shape, window, stride, padding)
+    return _spread(spread, dout, x_shape, geometry)
 
 
-def _spread(shares: Callable, dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+def _spread(shares: Callable, dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     """dx: each place of the windows gets what ``shares(its number, images, buffer)`` gives."""
-    n, h, w, channels = x_shape
+    (_, h, w, channels), (window, stride, padding) = x_shape, geometry
     dx = np.empty(x_shape, dtype=dout.dtype)
     # Windows side by side that cover everything write each element once; else shares are added up, from zeros.
     once = (
@@ -109,7 +103,7 @@ def _spread(shares: Callable, dout: Array, x_shape: tuple, window: Pair, stride:
             target = scratch("pool-padded", wide, dout.dtype) if padding != (0, 0) else target
             target.fill(0)
         share = scratch("pool-share", dout[part].shape, dout.dtype)
-        for number, (_, _, view) in enumerate(taps(target, dout[part].shape, window, stride, (1, 1))):
+        for number, (_, _, view) in enumerate(taps(target, dout[part].shape, window, stride)):
             if once:
                 view[...] = shares(number, part, share)
             else:

@@ -5,11 +5,10 @@ digits where it is near 0 and becomes 0 where e^-a overflows.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cpu import recurrent_onednn, threads
+from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
@@ -18,35 +17,6 @@ from dlcourse.backend.kernels import recurrent as kernels
 
 MIN_WORK = 1 << 21
 """Multiplications of all steps below which one thread does it alone."""
-
-
-@override(kernels.lstm_layer, "cpu")
-def lstm_layer(
-    x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array
-) -> tuple[Array, Array, Any]:
-    found = recurrent_onednn.forward(x, h0, c0, weight_ih, weight_hh, bias)
-    return kernels.lstm_layer.reference(x, h0, c0, weight_ih, weight_hh, bias) if found is None else found
-
-
-@override(kernels.lstm_layer_grad, "cpu")
-def lstm_layer_grad(
-    dhidden: Array,
-    dcell: Array,
-    x: Array,
-    h0: Array,
-    c0: Array,
-    weight_ih: Array,
-    weight_hh: Array,
-    bias: Array,
-    hidden: Array,
-    kept: Any,
-    grad_buffers: tuple[Array | None, Array | None],
-) -> tuple[Array, Array, Array, Array, Array, Array]:
-    if isinstance(kept, recurrent_onednn.Kept):
-        return recurrent_onednn.backward(dhidden, dcell, weight_ih, weight_hh, kept, grad_buffers)
-    return kernels.lstm_layer_grad.reference(
-        dhidden, dcell, x, h0, c0, weight_ih, weight_hh, bias, hidden, kept, grad_buffers
-    )
 
 
 @override(kernels.lstm, "cpu")

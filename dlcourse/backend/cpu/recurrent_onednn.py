@@ -1,4 +1,4 @@
-"""A layer of LSTM by oneDNN, forward and backward. Functions give None where it is absent or does not suit.
+"""A layer of LSTM by oneDNN, forward and backward.
 
 Sequences go in and out step by step, (T, N, ...), which is worth the two copies: measured on two cores of a Xeon
 (Sapphire Rapids), 64 sequences of 64 steps, 64 -> 256: 11 and 22 ms so, 17 and 25 on arrays as they lie, 31 and 50 by
@@ -6,11 +6,14 @@ one NumPy product and a few passes a step.
 """
 
 from ctypes import c_uint, c_void_p
+from typing import Any
 
 import numpy as np
 
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import recurrent as kernels
 
 FORWARDS, FLAGS = 1, c_uint(0)
 SRC, SRC_STATE, SRC_CELL, DST, DST_STATE, DST_CELL = 1, 2, 3, 17, 18, 19
@@ -71,17 +74,16 @@ def _layer(*shape: int) -> Layer:
     return Layer(*shape)
 
 
-def forward(
+@override(kernels.lstm_layer, "cpu", priority=1)
+def lstm_layer(
     x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array
-) -> tuple[Array, Array, Kept] | None:
-    """See ``kernels.lstm_layer``."""
-    n, steps, width = x.shape
-    size = h0.shape[1]
+) -> tuple[Array, Array, Any]:
+    (n, steps, width), size = x.shape, h0.shape[1]
     if n * steps * weight_hh.size < MIN_SIZE or not onednn.suits(x, h0, c0, weight_ih, weight_hh, bias):
-        return None
+        return NotImplemented
     layer = _layer(n, steps, width, size)
-    if layer is None:
-        return None
+    if layer is NotImplemented:
+        return NotImplemented
     arrays = {SRC: _by_steps(x), SRC_STATE: h0, SRC_CELL: c0, BIAS: bias}
     arrays = {which: np.ascontiguousarray(array) for which, array in arrays.items()}
     arrays |= {DST: np.empty((steps, n, size), np.float32)}
@@ -93,15 +95,13 @@ def forward(
     return _by_sequences(arrays[DST]), arrays[DST_CELL], Kept(layer, arrays)
 
 
-def backward(
-    dhidden: Array,
-    dcell: Array,
-    weight_ih: Array,
-    weight_hh: Array,
-    kept: Kept,
-    grad_buffers: tuple[Array | None, Array | None],
-) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """See ``kernels.lstm_layer_grad``; ``kept`` is :func:`forward`'s."""
+@override(kernels.lstm_layer_grad, "cpu", priority=1)
+def lstm_layer_grad(
+    dhidden: Array, dcell: Array, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array,
+    hidden: Array, kept: Any, grad_buffers: tuple[Array | None, Array | None],
+) -> tuple[Array, Array, Array, Array, Array, Array]:  # fmt: skip
+    if not isinstance(kept, Kept):  # another implementation's forward pass
+        return NotImplemented
     layer = kept.layer
     n, steps, width, size = layer.shape
     # The layer's last state is a slice of its output here: no gradient comes to it by itself.

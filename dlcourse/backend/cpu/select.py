@@ -17,7 +17,7 @@ WHOLE = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 @override(kernels.selected, "cpu", half=True)
 def selected(x: Array, flags: Array) -> Array:
     if flags.dtype != bool or not x.ndim or x.dtype.kind not in "fV":
-        return kernels.selected.reference(x, flags)
+        return NotImplemented
     out = np.empty(np.broadcast_shapes(x.shape, flags.shape), dtype=x.dtype)
     return select(x, flags, out)
 

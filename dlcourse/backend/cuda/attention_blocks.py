@@ -2,15 +2,21 @@
 
 What is kept is y and the logarithm of each row's sum. Q, K, V and dY are read as they lie, and results lie as
 (N, T, heads, d), the three gradients side by side as (N, T, 3, heads, d): the reshapes to the layout of the linear
-layers around attention copy nothing.
+layers around attention copy nothing. Where products are faster and their weights have room, they do it: both ways
+belong to a forward pass and its gradient together, since what is kept between them differs.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import precision
+from dlcourse.backend.cuda import attention_products, autotune
 from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import attention as kernels
+from dlcourse.backend.kernels import override
 from dlcourse.backend.precision import accumulation_dtype
 
 SIDE, THREADS = 64, 256
@@ -22,6 +28,17 @@ TOGETHER = 4
 WIDTHS = {"float32": (32, 64, 128), "float16": (32, 64, 128), "bfloat16": (32, 64, 128), "float64": (64,)}
 """Heads up to which there are kernels; float64, in which gradients are checked, has one."""
 
+MIN_WORK = 1 << 25
+"""Multiplications of Q K^T below which launches decide, of which blocks need 3 and products 8: no need to measure."""
+
+MAX_WEIGHTS = 1 << 28
+"""Bytes of P beyond which products are not looked at: a model keeps one P for each layer."""
+
+ERROR = {"float32": 5e-5, "float64": 1e-10, "float16": 1e-2, "bfloat16": 5e-2}
+TF32_ERROR = 1e-2
+"""How far one way's dQ may be from the other's, as a share of its largest element: a few roundings of the type, or of
+factors to TF32's 10 bits; the products round P and dS in between."""
+
 
 class Saved:
     """What the gradient wants to know: y (N, heads, T, d), and log sum_s exp S_ts (N, heads, T), 0 where no key is
@@ -31,15 +48,16 @@ class Saved:
         self.y, self.log_sums = y, log_sums
 
 
-def suits(q: Array, k: Array, v: Array) -> bool:
-    """Whether there are kernels for arrays of these sizes and types."""
-    width, heads = q.shape[3], math.prod(q.shape[:2])
-    most = WIDTHS.get(q.dtype.name, (0,))[-1]
-    tiles = -(-max(q.shape[2], k.shape[2]) // SIDE)
-    return v.shape[3] == width <= most and width % TOGETHER == 0 and heads * tiles < 2**31
+@override(kernels.attention, "cuda", half=True, priority=1)
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
+    if not attention_products.takes(q, k, v, kept) or not _is_faster(q, k, v, mask, causal, kept):
+        return NotImplemented
+    return _attention(q, k, v, mask, causal, kept)
 
 
-def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Saved]:
+def _attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
+) -> tuple[Array, Saved]:
     xp = array_module(q)
     q, k, v = map(_readable, (q, k, v))
     n, heads, steps, width = q.shape
@@ -52,9 +70,13 @@ def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept
     return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
 
 
-def backward(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Saved
+@override(kernels.attention_grad, "cuda", half=True, priority=1)
+def attention_grad(
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
+    if not isinstance(saved, Saved):
+        return NotImplemented
+    dout = dout.astype(q.dtype, copy=False)
     xp = array_module(q)
     given = q, k, v
     q, k, v, dout = map(_readable, (q, k, v, dout))
@@ -121,3 +143,35 @@ def _launch(kernel: str, q: Array, rows: int, arguments: tuple, flops: int) -> N
     grid = (math.prod(q.shape[:2]) * -(-rows // SIDE),)
     launch = program(f"attention_blocks_{name}").launch
     launch(f"{kernel}_{width}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)
+
+
+def _is_faster(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> bool:
+    """Measured once for each setting, forward and gradient in one, where it is not clear beforehand."""
+    if not _suits(q, k, v) or (mask is not None and mask.dtype != bool):
+        return False
+    scores = math.prod(q.shape[:3]) * k.shape[2]
+    if scores * q.shape[3] < MIN_WORK or scores * accumulation_dtype(q.dtype).itemsize > MAX_WEIGHTS:
+        return True
+
+    def own() -> Array:
+        y, saved = _attention(q, k, v, mask, causal, kept)
+        return attention_grad(y, q, k, v, mask, causal, kept, saved)[0]
+
+    def products() -> Array:
+        y, saved = attention_products.attention(q, k, v, mask, causal, kept)
+        return attention_products.attention_grad(y, q, k, v, mask, causal, kept, saved)[0]
+
+    dtype = q.dtype.name
+    tf32 = dtype == "float32" and precision.tensor_float()
+    masks = None if mask is None else mask.shape, causal, kept is not None
+    key = "attention", q.device.id, q.shape, k.shape, q.strides, *masks, dtype, tf32
+    error = TF32_ERROR if tf32 else ERROR[dtype]
+    return autotune.chosen(key, own, lambda: {"products": products}, error) == autotune.OWN
+
+
+def _suits(q: Array, k: Array, v: Array) -> bool:
+    """Whether there are kernels for arrays of these sizes and types."""
+    width, heads = q.shape[3], math.prod(q.shape[:2])
+    most = WIDTHS.get(q.dtype.name, (0,))[-1]
+    tiles = -(-max(q.shape[2], k.shape[2]) // SIDE)
+    return v.shape[3] == width <= most and width % TOGETHER == 0 and heads * tiles < 2**31

@@ -4,11 +4,15 @@ The weights P (N, heads, T, S) are written down and kept. It takes any sizes, an
 the tensor cores.
 """
 
+from typing import Any
+
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
 from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels import attention as kernels
+from dlcourse.backend.kernels import override
 from dlcourse.backend.layout import as_stacked_view
 from dlcourse.backend.precision import accumulation_dtype
 
@@ -23,7 +27,10 @@ class Saved:
         self.p, self.operands = p, operands
 
 
-def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Saved]:
+@override(kernels.attention, "cuda", half=True)
+def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
+    if not takes(q, k, v, kept):
+        return NotImplemented
     name, xp = type_suffix(q, k, v), array_module(q)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
     joint = as_stacked_view((q, k, v))
@@ -43,7 +50,19 @@ def forward(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept
     return y.reshape(*shape[:3], v.shape[2]), Saved(p, operands)
 
 
-def backward(dout: Array, q: Array, k: Array, v: Array, kept: Array | None, saved: Saved) -> tuple[Array, Array, Array]:
+def takes(q: Array, k: Array, v: Array, kept: Array | None) -> bool:
+    """Whether there are kernels for the types, and something to do."""
+    factors = kept is None or kept.dtype == accumulation_dtype(q.dtype)
+    return type_suffix(q, k, v) is not None and q.size > 0 and k.size > 0 and factors
+
+
+@override(kernels.attention_grad, "cuda", half=True)
+def attention_grad(
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
+) -> tuple[Array, Array, Array]:
+    if not isinstance(saved, Saved):
+        return NotImplemented
+    dout = dout.astype(q.dtype, copy=False)
     name, xp, p = type_suffix(dout, q, k, v), array_module(q), saved.p
     dy, keys = _batch(dout), p.shape[2]
     own_q, own_k, own_v = saved.operands

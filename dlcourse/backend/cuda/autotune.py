@@ -37,12 +37,6 @@ made: dict[Hashable, Choice] = {}
 """All choices of this process."""
 
 
-def run(key: Hashable, own: Way, others: Callable[[], Mapping[str, Way]], error: float) -> Array:
-    """The result of the way that :func:`chosen` names, whose arguments these are."""
-    name = chosen(key, own, others, error)
-    return own() if name == OWN else others()[name]()
-
-
 def chosen(key: Hashable, own: Way, others: Callable[[], Mapping[str, Way]], error: float) -> str:
     """The name of the fastest way, OWN for our own; the first call with a key measures.
 

@@ -2,7 +2,7 @@
 
 Patches of some images at a time, so that they take no more than :data:`PATCH_BYTES`. With few channels, and with
 groups, the kernels of ``conv_tiles`` do it without patches in memory; these take no arrays of 16 bits, for which the
-products run on tensor cores. Where cuDNN is there and faster, it does it all.
+products run on tensor cores.
 """
 
 import math
@@ -12,66 +12,39 @@ import numpy as np
 
 from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.conv_cudnn import or_cudnn
-from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.cuda.linear import product_relu
 from dlcourse.backend.cuda.program import blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
-from dlcourse.backend.kernels.conv import out_size
-from dlcourse.backend.kernels.half import in_float32
-from dlcourse.backend.precision import accumulation_dtype, is_half
+from dlcourse.backend.kernels.conv import ConvGeometry, Pair
+from dlcourse.backend.precision import accumulation_dtype
 
-Pair = tuple[int, int]
 PATCH_BYTES = 1 << 28
 THREADS = 256
 
 
-@override(kernels.conv2d, "cuda", half=True)
-@or_cudnn(FORWARD)
-def conv2d(
-    x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    if groups > 1 and is_half(x.dtype):
-        return in_float32(conv2d)(x, weight, bias, stride, padding, dilation, groups)
-    y = _forward(x, weight, bias, stride, padding, dilation, groups, relu=False)
-    return kernels.conv2d.reference(x, weight, bias, stride, padding, dilation, groups) if y is None else y
+@override(kernels.conv2d, "cuda", half=True, priority=1)
+def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
+    return _forward(x, weight, bias, geometry, relu=False)
 
 
-@override(kernels.conv2d_relu, "cuda", half=True)
-@or_cudnn(FORWARD, relu=True)
-def conv2d_relu(
-    x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    if groups > 1 and is_half(x.dtype):
-        return in_float32(conv2d_relu)(x, weight, bias, stride, padding, dilation, groups)
-    y = _forward(x, weight, bias, stride, padding, dilation, groups, relu=True)
-    return kernels.conv2d_relu.reference(x, weight, bias, stride, padding, dilation, groups) if y is None else y
+@override(kernels.conv2d_relu, "cuda", half=True, priority=1)
+def conv2d_relu(x: Array, weight: Array, bias: Array, geometry: ConvGeometry) -> Array:
+    return _forward(x, weight, bias, geometry, relu=True)
 
 
-def _forward(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    relu: bool,
-) -> Array | None:
-    """y, after a ReLU where that is wanted; None for what has no kernels."""
-    narrow = conv_tiles.forward(x, weight, bias, stride, padding, dilation, groups, relu)
-    if narrow is not None:
-        return narrow
-    if groups > 1 or type_suffix(x, weight) is None or not x.size:
-        return None
+def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry, relu: bool) -> Array:
+    """y, after a ReLU where that is wanted."""
     xp, kernel = array_module(x), weight.shape[1:3]
-    size = out_size(x.shape, kernel, stride, padding, dilation)
+    size = geometry.out_size(x.shape, kernel)
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    if not _suits(x.shape, (len(x), *size, len(weight)), weight.shape, len(weight), geometry, *arrays):
+        return NotImplemented
     y = xp.empty((len(x), *size, len(weight)), dtype=x.dtype)
     matrix = xp.ascontiguousarray(weight).reshape(len(weight), -1)
     for part in _parts(len(x), size, matrix.shape[1], x.itemsize):
-        rows = _patches(x[part], size, kernel, stride, padding, dilation)
+        rows = _patches(x[part], size, kernel, geometry)
         target = y[part].reshape(len(rows), -1)
         if relu:
             product_relu(rows, matrix, bias, target)
@@ -80,45 +53,30 @@ def _forward(
     return y
 
 
-@override(kernels.conv2d_input_grad, "cuda", half=True)
-@or_cudnn(INPUT_GRAD)
-def conv2d_input_grad(
-    dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    if groups > 1 and is_half(dout.dtype):
-        return in_float32(conv2d_input_grad)(dout, weight, x_shape, stride, padding, dilation, groups)
-    narrow = conv_tiles.input_grad(dout, weight, x_shape, stride, padding, dilation, groups)
-    if narrow is not None:
-        return narrow
-    if groups > 1 or type_suffix(dout, weight) is None or not dout.size:
-        return kernels.conv2d_input_grad.reference(dout, weight, x_shape, stride, padding, dilation, groups)
+@override(kernels.conv2d_input_grad, "cuda", half=True, priority=1)
+def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
+    if not _suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry, dout, weight):
+        return NotImplemented
+    stride, padding, dilation, _ = geometry
     xp, kernel = array_module(dout), weight.shape[1:3]
     edge = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
     if stride == (1, 1) and min(edge) >= 0:
         # The gradient of a step-1 correlation is the correlation of dy with the kernel turned about.
         turned = xp.ascontiguousarray(weight[:, ::-1, ::-1].transpose(3, 1, 2, 0))
-        return conv2d(dout, turned, None, stride, edge, dilation, 1)
+        return kernels.conv2d(dout, turned, None, ConvGeometry(stride, edge, dilation))
     dx, size = xp.empty(x_shape, dtype=dout.dtype), dout.shape[1:3]
     dout, matrix = xp.ascontiguousarray(dout), xp.ascontiguousarray(weight).reshape(len(weight), -1)
     for part in _parts(len(dout), size, matrix.shape[1], dout.itemsize):
         rows = gemm(dout[part].reshape(-1, dout.shape[3]), matrix)
         target = dx[part]
-        _launch("fold", rows, target, target.size, x_shape, size, kernel, stride, padding, dilation)
+        _launch("fold", rows, target, target.size, x_shape, size, kernel, *geometry[:3])
     return dx
 
 
-@override(kernels.conv2d_weight_grad, "cuda", half=True)
-@or_cudnn(WEIGHT_GRAD)
-def conv2d_weight_grad(
-    dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    if groups > 1 and is_half(dout.dtype):
-        return in_float32(conv2d_weight_grad)(dout, x, weight_shape, stride, padding, dilation, groups)
-    narrow = conv_tiles.weight_grad(dout, x, weight_shape, stride, padding, dilation, groups)
-    if narrow is not None:
-        return narrow
-    if groups > 1 or type_suffix(dout, x) is None or not x.size:
-        return kernels.conv2d_weight_grad.reference(dout, x, weight_shape, stride, padding, dilation, groups)
+@override(kernels.conv2d_weight_grad, "cuda", half=True, priority=1)
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
+    if not _suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x):
+        return NotImplemented
     xp, kernel, size = array_module(dout), weight_shape[1:3], dout.shape[1:3]
     dout, columns = xp.ascontiguousarray(dout), math.prod(weight_shape[1:])
     parts = list(_parts(len(x), size, columns, x.itemsize))
@@ -126,19 +84,27 @@ def conv2d_weight_grad(
         (weight_shape[0], columns), dtype=dout.dtype if len(parts) == 1 else accumulation_dtype(dout.dtype)
     )
     for part in parts:
-        rows = _patches(x[part], size, kernel, stride, padding, dilation)
+        rows = _patches(x[part], size, kernel, geometry)
         gemm(dout[part].reshape(len(rows), -1).T, rows, dweight, accumulate=part.start > 0)
     return dweight.astype(dout.dtype, copy=False).reshape(weight_shape)
 
 
-def _patches(x: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+def _suits(
+    x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, geometry: ConvGeometry, *arrays: Array
+) -> bool:
+    """Whether patches are the way, and not the kernels of ``conv_tiles``."""
+    alike = type_suffix(*arrays[:2]) is not None and min(*x_shape, *out_shape) > 0
+    return alike and geometry.groups == 1 and not conv_tiles.suits(x_shape, out_shape, weight_shape, width, 1, *arrays)
+
+
+def _patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Array:
     """(n H' W', kh kw C)."""
     xp = array_module(x)
     x = xp.ascontiguousarray(x)
-    if kernel == (1, 1) and stride == (1, 1) and padding == (0, 0):
+    if kernel == (1, 1) and geometry[:2] == ((1, 1), (0, 0)):
         return x.reshape(-1, x.shape[3])
     rows = xp.empty((len(x) * math.prod(size), math.prod(kernel) * x.shape[3]), dtype=x.dtype)
-    _launch("patches", x, rows, rows.size, x.shape, size, kernel, stride, padding, dilation)
+    _launch("patches", x, rows, rows.size, x.shape, size, kernel, *geometry[:3])
     return rows
 
 

@@ -1,21 +1,18 @@
-"""Convolution by cuDNN, where it is there, for the settings at which it was measured to be faster than our own kernels.
-
-``@or_cudnn(FORWARD)`` under ``@override(kernels.conv2d, "cuda")`` makes the function below it our own way, one of
-several.
-"""
+"""Convolution by cuDNN, where it is there, for the settings at which it was measured to be faster than our kernels."""
 
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from dlcourse.backend import precision
 from dlcourse.backend.cuda import autotune, cudnn
 from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels.conv import out_size
-
-Pair = tuple[int, int]
+from dlcourse.backend.kernels import Kernel, override
+from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels.conv import ConvGeometry
 
 ERROR = {"float32": 5e-5, "float16": 4e-3, "bfloat16": 2e-2}
 TF32_ERROR = 4e-3
@@ -23,50 +20,70 @@ TF32_ERROR = 4e-3
 for float32 those of sums of some 100,000 terms in another order, for TF32 those of both factors to 10 bits."""
 
 
-def or_cudnn(which: str, relu: bool = False) -> Callable[[Callable], Callable]:
-    """Have one of the three kernels of a convolution done by cuDNN where that is faster.
+@override(kernels.conv2d, "cuda", half=True, priority=2)
+def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
+    return _forward(kernels.conv2d, conv2d, x, weight, bias, geometry, relu=False)
 
-    The kernels' first two arguments are arrays; the third is the bias of a forward pass, else the shape of the result.
+
+@override(kernels.conv2d_relu, "cuda", half=True, priority=2)
+def conv2d_relu(x: Array, weight: Array, bias: Array, geometry: ConvGeometry) -> Array:
+    return _forward(kernels.conv2d_relu, conv2d_relu, x, weight, bias, geometry, relu=True)
+
+
+def _forward(
+    of: Kernel, ours: Callable, x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry, relu: bool
+) -> Array:
+    size = geometry.out_size(x.shape, weight.shape[1:3])
+    sizes = x.shape, weight.shape, (len(x), *size, len(weight))
+    return _fastest(of, ours, (x, weight, bias, geometry), FORWARD, sizes, bias, relu)
+
+
+@override(kernels.conv2d_input_grad, "cuda", half=True, priority=2)
+def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
+    sizes = tuple(x_shape), weight.shape, dout.shape
+    return _fastest(kernels.conv2d_input_grad, conv2d_input_grad, (dout, weight, x_shape, geometry), INPUT_GRAD, sizes)
+
+
+@override(kernels.conv2d_weight_grad, "cuda", half=True, priority=2)
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
+    sizes = x.shape, tuple(weight_shape), dout.shape
+    return _fastest(
+        kernels.conv2d_weight_grad, conv2d_weight_grad, (dout, x, weight_shape, geometry), WEIGHT_GRAD, sizes
+    )
+
+
+def _fastest(
+    of: Kernel,
+    ours: Callable,
+    arguments: tuple,
+    which: str,
+    sizes: tuple,
+    bias: Array | None = None,
+    relu: bool = False,
+) -> Array:
+    """cuDNN's result where it is faster than our own kernels, else NotImplemented.
 
     Args:
+        of, ours: the kernel, and the override of it that asks.
+        arguments: the kernel's.
         which: the pass: FORWARD, INPUT_GRAD or WEIGHT_GRAD.
+        sizes: shapes of x, of the weight and of the output.
         relu: whether a ReLU follows, which is a kernel of its own after cuDNN's.
     """
+    first, second, _, geometry = arguments
+    if not _suits(sizes, first, second, bias) or not cudnn.available():
+        return NotImplemented
+    dtype = first.dtype.name
+    tf32 = dtype == "float32" and precision.tensor_float()
+    plan = first.device.id, which, sizes, *geometry, dtype, tf32
+    key = "convolution", plan, bias is None, *(["relu"] if relu else [])
+    error = TF32_ERROR if tf32 else ERROR[dtype]
 
-    def declare(own: Callable) -> Callable:
-        @functools.wraps(own)
-        def either(
-            first: Array, second: Array, third: Array | tuple | None,
-            stride: Pair, padding: Pair, dilation: Pair, groups: int,
-        ) -> Array:  # fmt: skip
-            settings = stride, padding, dilation, groups
-            bias = third if which == FORWARD else None
-            sizes = _sizes(which, first, second, third, settings)
-            if not _suits(sizes, first, second, bias) or not cudnn.available():
-                return own(first, second, third, *settings)
-            dtype = first.dtype.name
-            tf32 = dtype == "float32" and precision.tensor_float()
-            plan = first.device.id, which, sizes, *settings, dtype, tf32
-            return autotune.run(
-                ("convolution", plan, bias is None, *(["relu"] if relu else [])),
-                lambda: own(first, second, third, *settings),
-                lambda: _ways(which, plan, sizes, first, second, bias, relu),
-                TF32_ERROR if tf32 else ERROR[dtype],
-            )
+    def ways() -> dict[str, autotune.Way]:
+        return _ways(which, plan, sizes, first, second, bias, relu)
 
-        return either
-
-    return declare
-
-
-def _sizes(which: str, first: Array, second: Array, third: Array | tuple | None, settings: tuple) -> tuple:
-    """Shapes of x, of the weight and of the output."""
-    if which == FORWARD:
-        size = out_size(first.shape, second.shape[1:3], *settings[:3])
-        return first.shape, second.shape, (len(first), *size, len(second))
-    if which == INPUT_GRAD:
-        return tuple(third), second.shape, first.shape
-    return second.shape, tuple(third), first.shape
+    name = autotune.chosen(key, lambda: of.without(ours)(*arguments), ways, error)
+    return NotImplemented if name == autotune.OWN else ways()[name]()
 
 
 def _suits(sizes: tuple, *arrays: Array | None) -> bool:
@@ -77,7 +94,7 @@ def _suits(sizes: tuple, *arrays: Array | None) -> bool:
 
 
 def _ways(
-    which: str, plan: tuple, sizes: tuple, first: Array, second: Array, bias: Array | None, relu: bool
+    which: str, plan: tuple[Any, ...], sizes: tuple, first: Array, second: Array, bias: Array | None, relu: bool = False
 ) -> dict[str, autotune.Way]:
     """cuDNN's algorithms for it, by name; none where it has none."""
     convolution = cudnn.convolution(*plan)

@@ -1,8 +1,8 @@
 """Convolution on the GPU by kernels that gather their patches themselves: for few channels, and for groups.
 
 Patches in memory cost kh kw times the image, twice; with few output channels there is too little arithmetic to pay
-for that. Each function gives None where it is not the better way: then patches and cuBLASLt's product are. Where
-exactly the two meet is an estimate until it is measured. The weight's gradient is summed in parts, added in order.
+for that. Where it is not the better way, patches and cuBLASLt's product are. Where exactly the two meet is an estimate
+until it is measured. The weight's gradient is summed in parts, added in order.
 """
 
 import math
@@ -11,9 +11,9 @@ import numpy as np
 
 from dlcourse.backend.cuda.program import NULL, TYPES, blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels.conv import out_size
-
-Pair = tuple[int, int]
+from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.conv import ConvGeometry
 
 THREADS, DEPTH, TALL = 256, 16, 128
 """Of a tile: threads, terms at a time, rows; as ``conv_tiles.cu`` has them."""
@@ -28,92 +28,83 @@ MIN_ROWS = 256
 """Of a part of the weight's gradient."""
 
 
-def forward(
-    x: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    relu: bool,
-) -> Array | None:
-    out_shape = len(x), *out_size(x.shape, weight.shape[1:3], stride, padding, dilation), len(weight)
-    name = type_suffix(x, weight) if bias is None else type_suffix(x, weight, bias)
-    if not _fits(name, x.shape, out_shape, len(weight), groups, weight.shape):
-        return None
+@override(kernels.conv2d, "cuda")
+def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
+    return _forward(x, weight, bias, geometry, relu=False)
+
+
+@override(kernels.conv2d_relu, "cuda")
+def conv2d_relu(x: Array, weight: Array, bias: Array, geometry: ConvGeometry) -> Array:
+    return _forward(x, weight, bias, geometry, relu=True)
+
+
+def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry, relu: bool) -> Array:
+    out_shape = len(x), *geometry.out_size(x.shape, weight.shape[1:3]), len(weight)
+    arrays = (x, weight) if bias is None else (x, weight, bias)
+    if not suits(x.shape, out_shape, weight.shape, len(weight), geometry.groups, *arrays):
+        return NotImplemented
     xp = array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
     y = xp.empty(out_shape, dtype=x.dtype)
     shift = NULL if bias is None else xp.ascontiguousarray(bias)
-    settings = weight.shape, stride, padding, dilation, groups
     places, width, last = y.size // len(weight), len(weight), (np.int32(relu),)
-    _launch("conv_forward", name, (x, weight, shift, y), x.shape, out_shape, settings, places, width, rest=last)
+    shapes = x.shape, weight.shape, out_shape
+    _launch("conv_forward", (x, weight, shift, y), shapes, geometry, places, width, rest=last)
     return y
 
 
-def input_grad(
-    dout: Array, weight: Array, x_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array | None:
-    name = type_suffix(dout, weight)
-    if not _fits(name, x_shape, dout.shape, x_shape[3], groups, weight.shape):
-        return None
+@override(kernels.conv2d_input_grad, "cuda")
+def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
+    if not suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry.groups, dout, weight):
+        return NotImplemented
     xp = array_module(dout)
     dout, weight = xp.ascontiguousarray(dout), xp.ascontiguousarray(weight)
     dx = xp.empty(x_shape, dtype=dout.dtype)
-    settings = weight.shape, stride, padding, dilation, groups
-    places = math.prod(x_shape[:3])
-    _launch("conv_input_grad", name, (dout, weight, dx), x_shape, dout.shape, settings, places, x_shape[3])
+    shapes = x_shape, weight.shape, dout.shape
+    _launch("conv_input_grad", (dout, weight, dx), shapes, geometry, math.prod(x_shape[:3]), x_shape[3])
     return dx
 
 
-def weight_grad(
-    dout: Array, x: Array, weight_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array | None:
-    name = type_suffix(dout, x)
-    if not _fits(name, x.shape, dout.shape, weight_shape[0], groups, weight_shape):
-        return None
+@override(kernels.conv2d_weight_grad, "cuda")
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
+    if not suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry.groups, dout, x):
+        return NotImplemented
     xp = array_module(dout)
     dout, x = xp.ascontiguousarray(dout), xp.ascontiguousarray(x)
     outputs, depth = weight_shape[0], math.prod(weight_shape[1:])
     dweight = xp.empty(weight_shape, dtype=dout.dtype)
     rows = dout.size // outputs
-    tiles = -(-depth // TALL) * -(-outputs // groups // 64) * groups
+    tiles = -(-depth // TALL) * -(-outputs // geometry.groups // 64) * geometry.groups
     parts = max(1, min(BLOCKS // tiles, rows // MIN_ROWS))
     each = -(-rows // parts)
     parts = -(-rows // each)
     partial = dweight if parts == 1 else xp.empty((parts, *weight_shape), dtype=dout.dtype)
-    settings = weight_shape, stride, padding, dilation, groups
-    cut = np.int32(parts), np.int32(each)
-    _launch("conv_weight_grad", name, (dout, x, partial), x.shape, dout.shape, settings, depth, outputs, parts, cut)
+    shapes, cut = (x.shape, weight_shape, dout.shape), (np.int32(parts), np.int32(each))
+    _launch("conv_weight_grad", (dout, x, partial), shapes, geometry, depth, outputs, parts, cut)
     if parts > 1:
         arguments = partial, dweight, np.int64(dweight.size), np.int32(parts)
-        program("conv_tiles").launch(f"add_parts_{name}", blocks(dweight.size), (THREADS,), arguments)
+        program("conv_tiles").launch(f"add_parts_{type_suffix(dout)}", blocks(dweight.size), (THREADS,), arguments)
     return dweight
 
 
-def _fits(name: str | None, x_shape: tuple, out_shape: tuple, width: int, groups: int, weight_shape: tuple) -> bool:
+def suits(x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, groups: int, *arrays: Array) -> bool:
     """Whether the kernels take it and are the better way: the product's width is small, or in groups."""
     places = math.prod(x_shape[:3]), math.prod(out_shape[:3])
-    if name not in TYPES.values() or min(*x_shape, *out_shape) < 1 or max(places) >= 2**31 - TALL:
+    if type_suffix(*arrays) not in TYPES.values() or min(*x_shape, *out_shape) < 1 or max(places) >= 2**31 - TALL:
         return False
     return groups > 1 or (width <= NARROW and tuple(weight_shape[1:3]) != (1, 1))
 
 
 def _launch(
-    kernel: str,
-    name: str,
-    arrays: tuple,
-    x_shape: tuple,
-    out_shape: tuple,
-    settings: tuple,
-    height: int,
-    width: int,
-    parts: int = 1,
+    kernel: str, arrays: tuple, shapes: tuple, geometry: ConvGeometry, height: int, width: int, parts: int = 1,
     rest: tuple = (),
-) -> None:
-    """Blocks for the tiles of a product (height, width), the width over all groups."""
-    weight_shape, *pairs, groups = settings
+) -> None:  # fmt: skip
+    """Blocks for the tiles of a product (height, width), the width over all groups.
+
+    Args:
+        shapes: of x, of the weight and of the output.
+    """
+    (x_shape, weight_shape, out_shape), (*pairs, groups) = shapes, geometry
     across = width // groups
     tile = 64 if across > 32 else 32 if across > 16 else 16
     numbers = *x_shape, *out_shape[1:], *weight_shape[1:3], *(number for pair in pairs for number in pair), groups
@@ -122,4 +113,5 @@ def _launch(
     arguments = *arrays, *map(np.int32, numbers), *rest
     # Each of the three products multiplies every weight once at every place of the result; padding counts too.
     flops = 2 * math.prod(out_shape[:3]) * math.prod(weight_shape)
+    name = type_suffix(arrays[0])
     program("conv_tiles").launch(f"{kernel}_{tile}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)

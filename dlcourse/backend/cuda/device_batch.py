@@ -36,9 +36,7 @@ def device_batch(
     plain = shift is None and draw is None and kind == "same"
     dense = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
     if kind is None or targets.dtype != y.dtype or odd or not all(dense):
-        settings = step, steps_per_epoch, shift, scale, draw, flip, crop, cutout
-        kernels.device_batch.reference(samples, targets, order, *settings, x, y)
-        return
+        return NotImplemented
     if not len(x):
         return
     launch, count, size = program("device_batch").launch, len(x), math.prod(x.shape[1:])

@@ -16,7 +16,7 @@ THREADS = 128
 def dropout(x: Array, threshold: int, scale: float, place: kernels.Place) -> tuple[Array, Array]:
     name, xp = type_suffix(x), array_module(x)
     if name is None or not x.size:
-        return kernels.dropout.reference(x, threshold, scale, place)
+        return NotImplemented
     x = xp.ascontiguousarray(x)
     y, kept = xp.empty_like(x), xp.empty(x.shape, dtype=bool)
     settings = np.int64(x.size), np.uint64(threshold), accumulation_dtype(x.dtype).type(scale)
@@ -29,7 +29,7 @@ def dropout(x: Array, threshold: int, scale: float, place: kernels.Place) -> tup
 def masked(x: Array, kept: Array, scale: float) -> Array:
     name, xp = type_suffix(x), array_module(x)
     if name is None or not x.size or kept.shape != x.shape or kept.dtype != bool:
-        return kernels.masked.reference(x, kept, scale)
+        return NotImplemented
     y, arrays = xp.empty(x.shape, dtype=x.dtype), map(xp.ascontiguousarray, (x, kept))
     settings = np.int64(x.size), accumulation_dtype(x.dtype).type(scale)
     program("random").launch(f"masked_{name}", blocks(x.size, THREADS), (THREADS,), (*arrays, y, *settings))

@@ -1,7 +1,6 @@
 """Products whose kernel does more than add a bias: an activation after it, or a bias's gradient beside it.
 
-Each function gives None (or False) where cuBLASLt has nothing for the types, the shapes or how the arrays lie; the
-caller then takes separate kernels.
+Where cuBLASLt has nothing for the types, the shapes or how the arrays lie, separate kernels do it.
 """
 
 from typing import Any
@@ -25,13 +24,13 @@ def relu(x: Array, weight: Array, bias: Array, y: Array) -> bool:
     return _activated(x, weight, bias, y, Epilogue.RELU_BIAS, None)
 
 
-def gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array] | None:
-    """GELU(z) in its tanh form and z = x W^T + b."""
+def gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
+    """GELU(z) in its tanh form and z = x W^T + b, or NotImplemented."""
     if len(weight) % GELU_DISTANCE:
-        return None
+        return NotImplemented
     xp = array_module(x)
     y, z = (xp.empty((len(x), len(weight)), dtype=x.dtype) for _ in range(2))
-    return (y, z) if _activated(x, weight, bias, y, Epilogue.GELU_AUX_BIAS, z) else None
+    return (y, z) if _activated(x, weight, bias, y, Epilogue.GELU_AUX_BIAS, z) else NotImplemented
 
 
 def weight_and_bias_grad(dy: Array, x: Array, dweight: Array, dbias: Array) -> bool:

@@ -28,8 +28,7 @@ def image_batch(
     name, size = type_suffix(out), math.prod(out.shape[1:])
     kind = "bytes" if images.dtype == np.uint8 else "same" if images.dtype == out.dtype else None
     if name is None or kind is None or not out.size or not out.flags.c_contiguous or not images.flags.c_contiguous:
-        kernels.image_batch.reference(images, rows, shift, scale, words, flip, crop, cutout, out)
-        return
+        return NotImplemented
     xp = array_module(out)
     period, (shift, scale) = affine(shift, scale, out)
     rows = NULL if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))

@@ -13,8 +13,8 @@ from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.block_counters import block_counters
 from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import activation, override
 from dlcourse.backend.kernels import linear as kernels
+from dlcourse.backend.kernels import override
 from dlcourse.backend.precision import accumulation_dtype
 
 THREADS, ACROSS = 256, 32
@@ -25,21 +25,21 @@ PARTS = 264
 @override(kernels.affine, "cuda", half=True)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     if type_suffix(x, weight) is None:
-        return kernels.affine.reference(x, weight, bias)
+        return NotImplemented
     return blas.gemm(x, weight.T, bias=bias)
 
 
 @override(kernels.product, "cuda", half=True)
 def product(a: Array, b: Array, out: Array | None) -> Array:
     if type_suffix(a, b) is None:
-        return kernels.product.reference(a, b, out)
+        return NotImplemented
     return blas.gemm(a, b, out)
 
 
 @override(kernels.matmul, "cuda", half=True)
 def matmul(a: Array, b: Array) -> Array:
     if type_suffix(a, b) is None or a.ndim != b.ndim or a.ndim < 2 or a.shape[:-2] != b.shape[:-2]:
-        return kernels.matmul.reference(a, b)
+        return NotImplemented
     if a.ndim < 4:
         return blas.gemm(a, b)
     xp = array_module(a)
@@ -51,7 +51,7 @@ def matmul(a: Array, b: Array) -> Array:
 def column_sums(x: Array, out: Array | None) -> Array:
     name, xp = type_suffix(x), array_module(x)
     if name is None or not x.size or (out is not None and out.dtype != x.dtype):
-        return kernels.column_sums.reference(x, out)
+        return NotImplemented
     return _summed("column_sums", (xp.ascontiguousarray(x),), out)
 
 
@@ -59,7 +59,7 @@ def column_sums(x: Array, out: Array | None) -> Array:
 def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
     name, xp = type_suffix(x, weight, bias), array_module(x)
     if name is None:
-        return kernels.affine_relu.reference(x, weight, bias)
+        return NotImplemented
     return product_relu(x, weight, bias, xp.empty((len(x), len(weight)), dtype=x.dtype))
 
 
@@ -72,46 +72,33 @@ def product_relu(x: Array, weight: Array, bias: Array, y: Array) -> Array:
 
 @override(kernels.affine_gelu_tanh, "cuda", half=True)
 def affine_gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
-    if type_suffix(x, weight, bias) is None:
-        return kernels.affine_gelu_tanh.reference(x, weight, bias)
-    both = epilogues.gelu_tanh(x, weight, bias)
-    if both is not None:
-        return both
-    z = blas.gemm(x, weight.T, bias=bias)
-    return activation.gelu_tanh(z), z
+    return epilogues.gelu_tanh(x, weight, bias)
 
 
 @override(kernels.relu_bias_grad, "cuda", half=True)
 def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Array]:
-    if not _suits(dout, y, out):
-        return kernels.relu_bias_grad.reference(dout, y, out)
     return _through("relu_bias_grad", dout, y, out)
 
 
 @override(kernels.gelu_tanh_bias_grad, "cuda", half=True)
 def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array, Array]:
-    if not _suits(dout, z, out):
-        return kernels.gelu_tanh_bias_grad.reference(dout, z, out)
     return _through("gelu_tanh_bias_grad", dout, z, out)
 
 
 @override(kernels.weight_and_bias_grad, "cuda", half=True)
 def weight_and_bias_grad(dout: Array, x: Array, grad_buffers: tuple) -> tuple[Array, Array]:
+    if type_suffix(dout, x) is None:
+        return NotImplemented
     (dweight, dbias), xp = grad_buffers, array_module(dout)
-    if type_suffix(dout, x) is not None:
-        dweight = xp.empty((dout.shape[1], x.shape[1]), dtype=x.dtype) if dweight is None else dweight
-        dbias = xp.empty(dout.shape[1], dtype=x.dtype) if dbias is None else dbias
-        if epilogues.weight_and_bias_grad(dout, x, dweight, dbias):
-            return dweight, dbias
-    return product(dout.T, x, dweight), column_sums(dout, dbias)
-
-
-def _suits(dout: Array, other: Array, out: Array | None) -> bool:
-    return type_suffix(dout, other) is not None and dout.size > 0 and (out is None or out.dtype == dout.dtype)
+    dweight = xp.empty((dout.shape[1], x.shape[1]), dtype=x.dtype) if dweight is None else dweight
+    dbias = xp.empty(dout.shape[1], dtype=x.dtype) if dbias is None else dbias
+    return (dweight, dbias) if epilogues.weight_and_bias_grad(dout, x, dweight, dbias) else NotImplemented
 
 
 def _through(kernel: str, dout: Array, other: Array, out: Array | None) -> tuple[Array, Array]:
     """dz and its column sums, by the kernel of that name."""
+    if type_suffix(dout, other) is None or not dout.size or (out is not None and out.dtype != dout.dtype):
+        return NotImplemented
     xp = array_module(dout)
     dout, other = xp.ascontiguousarray(dout), xp.ascontiguousarray(other)
     dz = xp.empty_like(dout)

@@ -27,7 +27,7 @@ WIDE_ROW = 1024
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     name = type_suffix(x, weight, bias)
     if name is None or not x.size:
-        return kernels.batch_norm.reference(x, weight, bias, eps)
+        return NotImplemented
     return _batch_norm(name, x, weight, bias, eps, relu=False)
 
 
@@ -35,7 +35,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
     name = type_suffix(x, weight, bias)
     if name is None or not x.size:
-        return kernels.batch_norm_relu.reference(x, weight, bias, eps)
+        return NotImplemented
     y, mean, inverse = _batch_norm(name, x, weight, bias, eps, relu=True)
     bits = array_module(x).empty((x.size + 7) // 8, dtype=np.uint8)
     program("norm").launch(f"pack_positive_{name}", blocks(bits.size), (THREADS,), (y, bits, np.int64(y.size)))
@@ -48,7 +48,7 @@ def batch_norm_grad(
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.batch_norm_grad.reference(dout, x, weight, mean, inverse, grad_buffers)
+        return NotImplemented
     return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse, grad_buffers)
 
 
@@ -58,7 +58,7 @@ def batch_norm_relu_grad(
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.batch_norm_relu_grad.reference(dout, positive, x, weight, mean, inverse, grad_buffers)
+        return NotImplemented
     return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse, grad_buffers)
 
 
@@ -75,8 +75,7 @@ def update_running_stats(
     arrays = running_mean, running_var, mean, inverse
     name, columns = type_suffix(*arrays), mean.size
     if name is None or not all(array.flags.c_contiguous for array in arrays):
-        kernels.update_running_stats.reference(*arrays, eps, momentum, correction)
-        return
+        return NotImplemented
     settings = np.int32(columns), np.float64(eps), np.float64(momentum), np.float64(correction)
     _launch(f"update_running_stats_{name}", (-(-columns // THREADS), 1), (*arrays, *settings), 0)
 
@@ -125,7 +124,7 @@ def _batch_norm_grad(
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     name = type_suffix(x, weight, bias)
     if name is None or not x.size:
-        return kernels.layer_norm.reference(x, weight, bias, eps)
+        return NotImplemented
     xp = array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
@@ -143,7 +142,7 @@ def layer_norm_grad(
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
-        return kernels.layer_norm_grad.reference(dout, x, weight, mean, inverse, grad_buffers)
+        return NotImplemented
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape

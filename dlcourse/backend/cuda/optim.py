@@ -12,6 +12,7 @@ from dlcourse.backend.cuda.program import NULL, blocks, program, step_number, ty
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
 from dlcourse.backend.kernels.penalty import add_penalty as penalty_kernel
 
 THREADS = 256
@@ -40,21 +41,14 @@ def _or_null(array: Array | None) -> Any:
 
 @override(kernels.sgd_step, "cuda")
 def sgd_step(
-    weight: Array,
-    grad: Array,
-    velocity: Array | None,
-    lr: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    scaler: Array | None = None,
+    weight: Array, grad: Array, velocity: Array | None, lr: float, settings: SGDSettings, scaler: Array | None = None
 ) -> None:
     if not _suits(weight, grad, velocity):
-        kernels.sgd_step.reference(weight, grad, velocity, lr, momentum, nesterov, weight_decay, scaler)
-        return
+        return NotImplemented
     kind = weight.dtype.type
-    settings = *_changing(lr, kind), kind(momentum), np.int32(nesterov), kind(weight_decay), _or_null(scaler)
-    _over_all("sgd_step", weight, grad, _or_null(velocity), np.int64(weight.size), *settings)
+    numbers = kind(settings.momentum), np.int32(settings.nesterov), kind(settings.weight_decay), _or_null(scaler)
+    arrays = grad, _or_null(velocity), np.int64(weight.size)
+    _over_all("sgd_step", weight, *arrays, *_changing(lr, kind), *numbers)
 
 
 @override(kernels.adam_step, "cuda")
@@ -65,37 +59,25 @@ def adam_step(
     exp_avg_sq: Array,
     step: int,
     lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
+    settings: AdamSettings,
     scaler: Array | None = None,
 ) -> None:
     if not _suits(weight, grad, exp_avg, exp_avg_sq):
-        settings = step, lr, beta1, beta2, eps, weight_decay, decoupled, scaler
-        kernels.adam_step.reference(weight, grad, exp_avg, exp_avg_sq, *settings)
-        return
+        return NotImplemented
     kind = weight.dtype.type
     changing = *step_number(step), *_changing(lr, kind)
-    settings = np.float64(beta1), np.float64(beta2), kind(eps), kind(weight_decay), np.int32(decoupled)
-    settings = *settings, _or_null(scaler)
-    _over_all("adam_step", weight, grad, exp_avg, exp_avg_sq, np.int64(weight.size), *changing, *settings)
+    beta1, beta2, eps, weight_decay, decoupled = settings
+    numbers = np.float64(beta1), np.float64(beta2), kind(eps), kind(weight_decay), np.int32(decoupled)
+    arrays = grad, exp_avg, exp_avg_sq, np.int64(weight.size)
+    _over_all("adam_step", weight, *arrays, *changing, *numbers, _or_null(scaler))
 
 
 @override(kernels.adagrad_step, "cuda")
 def adagrad_step(
-    weight: Array,
-    grad: Array,
-    sum_sq: Array,
-    lr: float,
-    eps: float,
-    weight_decay: float,
-    scaler: Array | None = None,
+    weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float, scaler: Array | None = None
 ) -> None:
     if not _suits(weight, grad, sum_sq):
-        kernels.adagrad_step.reference(weight, grad, sum_sq, lr, eps, weight_decay, scaler)
-        return
+        return NotImplemented
     kind = weight.dtype.type
     settings = *_changing(lr, kind), kind(eps), kind(weight_decay), _or_null(scaler)
     _over_all("adagrad_step", weight, grad, sum_sq, np.int64(weight.size), *settings)
@@ -108,27 +90,22 @@ def rmsprop_step(
     square_avg: Array,
     velocity: Array | None,
     lr: float,
-    alpha: float,
-    eps: float,
-    momentum: float,
-    weight_decay: float,
+    settings: RMSpropSettings,
     scaler: Array | None = None,
 ) -> None:
     if not _suits(weight, grad, square_avg, velocity):
-        settings = lr, alpha, eps, momentum, weight_decay, scaler
-        kernels.rmsprop_step.reference(weight, grad, square_avg, velocity, *settings)
-        return
+        return NotImplemented
     kind = weight.dtype.type
-    settings = *map(kind, (alpha, 1 - alpha, eps, momentum, weight_decay)), _or_null(scaler)
+    alpha, eps, momentum, weight_decay = settings
+    numbers = *map(kind, (alpha, 1 - alpha, eps, momentum, weight_decay)), _or_null(scaler)
     arrays = grad, square_avg, _or_null(velocity), np.int64(weight.size)
-    _over_all("rmsprop_step", weight, *arrays, *_changing(lr, kind), *settings)
+    _over_all("rmsprop_step", weight, *arrays, *_changing(lr, kind), *numbers)
 
 
 @override(kernels.average_step, "cuda")
 def average_step(average: Array, weight: Array, decay: float) -> None:
     if not _suits(average, weight):
-        kernels.average_step.reference(average, weight, decay)
-        return
+        return NotImplemented
     kind = weight.dtype.type
     _over_all("average_step", average, weight, np.int64(weight.size), kind(decay), kind(1 - decay))
 
@@ -136,7 +113,7 @@ def average_step(average: Array, weight: Array, decay: float) -> None:
 @override(kernels.clip_norm, "cuda")
 def clip_norm(grad: Array, max_norm: float) -> Array:
     if not _suits(grad):
-        return kernels.clip_norm.reference(grad, max_norm)
+        return NotImplemented
     xp, name, grid = array_module(grad), type_suffix(grad), blocks(grad.size, THREADS, PARTS)
     parts, norm = xp.empty(grid[0], dtype=np.float64), xp.empty((), dtype=grad.dtype)
     count, launch = np.int64(grad.size), program("optim").launch
@@ -149,7 +126,7 @@ def clip_norm(grad: Array, max_norm: float) -> Array:
 @override(penalty_kernel, "cuda")
 def add_penalty(grad: Array, weight: Array, mask: Array, l1: float, l2: float) -> Array:
     if not _suits(grad, weight, mask):
-        return penalty_kernel.reference(grad, weight, mask, l1, l2)
+        return NotImplemented
     xp, name, grid = array_module(grad), type_suffix(grad), blocks(grad.size, THREADS, PARTS)
     kind, launch = grad.dtype.type, program("optim").launch
     parts, value = xp.empty(grid[0], dtype=np.float64), xp.empty((), dtype=grad.dtype)

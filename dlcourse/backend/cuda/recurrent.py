@@ -18,7 +18,7 @@ THREADS = 128
 def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
     name = type_suffix(projected, h0, weight)
     if name is None or not projected.size:
-        return kernels.rnn.reference(projected, h0, weight, relu)
+        return NotImplemented
     xp = array_module(projected)
     projected, h0, weight = map(xp.ascontiguousarray, (projected, h0, weight))
     hidden, a, h = xp.empty_like(projected), xp.empty_like(h0), xp.empty_like(h0)
@@ -32,7 +32,7 @@ def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
 def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[Array, Array]:
     name = type_suffix(dhidden, hidden, weight)
     if name is None or not dhidden.size:
-        return kernels.rnn_grad.reference(dhidden, hidden, weight, relu)
+        return NotImplemented
     xp = array_module(dhidden)
     dhidden, hidden, weight = map(xp.ascontiguousarray, (dhidden, hidden, weight))
     n, steps, size = dhidden.shape
@@ -47,7 +47,7 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
 def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, Array, Array]:
     name = type_suffix(projected, h0, c0, weight)
     if name is None or not projected.size:
-        return kernels.lstm.reference(projected, h0, c0, weight)
+        return NotImplemented
     xp = array_module(projected)
     projected, h0, c0, weight = map(xp.ascontiguousarray, (projected, h0, c0, weight))
     n, steps, size = len(projected), projected.shape[1], h0.shape[1]
@@ -65,7 +65,7 @@ def lstm_grad(
 ) -> tuple[Array, Array, Array]:
     name = type_suffix(dhidden, dcell, cells, gates, c0, weight)
     if name is None or not dhidden.size:
-        return kernels.lstm_grad.reference(dhidden, dcell, cells, gates, c0, weight)
+        return NotImplemented
     xp = array_module(dhidden)
     dhidden, cells, gates, c0, weight = map(xp.ascontiguousarray, (dhidden, cells, gates, c0, weight))
     n, steps, size = dhidden.shape
@@ -81,7 +81,7 @@ def lstm_grad(
 def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array, Array, Array]:
     name = type_suffix(projected, h0, weight, bias)
     if name is None or not projected.size:
-        return kernels.gru.reference(projected, h0, weight, bias)
+        return NotImplemented
     xp = array_module(projected)
     projected, h0, weight, bias = map(xp.ascontiguousarray, (projected, h0, weight, bias))
     n, steps, size = len(projected), projected.shape[1], h0.shape[1]
@@ -99,7 +99,7 @@ def gru_grad(
 ) -> tuple[Array, Array, Array]:
     name = type_suffix(dhidden, hidden, gates, inner, h0, weight)
     if name is None or not dhidden.size:
-        return kernels.gru_grad.reference(dhidden, hidden, gates, inner, h0, weight)
+        return NotImplemented
     xp = array_module(dhidden)
     dhidden, hidden, gates, inner, h0, weight = map(xp.ascontiguousarray, (dhidden, hidden, gates, inner, h0, weight))
     n, steps, size = dhidden.shape

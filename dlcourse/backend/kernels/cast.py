@@ -8,7 +8,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import half, kernel
 
 
-@kernel(raw=True)
+@kernel(half=True)
 def cast(x: Array, out: Array) -> None:
     """out <- x, both of one shape; rounded to the nearest, ties to even, where the type of ``out`` is the smaller."""
     out[...] = x

@@ -6,7 +6,7 @@ from dlcourse.backend.kernels.images import WORDS, image_batch
 from dlcourse.backend.kernels.random import philox_bits
 
 
-@kernel
+@kernel(writes=("x_out", "y_out"))
 def device_batch(
     samples: Array,
     targets: Array,

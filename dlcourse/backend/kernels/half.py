@@ -5,7 +5,6 @@ inside, and rounds once.
 """
 
 import functools
-import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -13,9 +12,8 @@ import numpy as np
 
 from dlcourse.backend.precision import is_half
 
-WIDE = (np.dtype(np.float32), np.dtype(np.float64))
-WRITTEN = ("out", "grad_buffers", "x_out", "y_out")
-"""Names of parameters that a kernel writes to."""
+FULL = (np.dtype(np.float32), np.dtype(np.float64))
+"""The types of more than 16 bits."""
 
 
 def _astype(x: Any, dtype: Any) -> Any:
@@ -43,41 +41,41 @@ def half_among(values: Any) -> np.dtype | None:
     return None
 
 
-def in_float32(function: Callable, kept: Collection[int] = ()) -> Callable:
+def in_float32(function: Callable, writes: Collection[int] = (), float32_outputs: Collection[int] = ()) -> Callable:
     """A call of ``function`` on arrays of which some may have 16 bits.
 
     Args:
-        kept: places, in the tuple that is returned, of results that stay float32: statistics that a gradient needs.
+        writes: places of the arguments that it writes to.
+        float32_outputs: places, in the tuple that is returned, of results that stay float32: statistics that a gradient
+            needs.
     """
-    names = list(inspect.signature(function).parameters)
-    written = {i for i, name in enumerate(names) if name in WRITTEN}
 
     @functools.wraps(function)
-    def call(*args: Any, **options: Any) -> Any:
-        # The usual case costs one look: where the first array has 32 or 64 bits, no other has 16.
-        if getattr(args[0], "dtype", None) in WIDE:
-            return function(*args, **options)
-        args = (*args, *(options[name] for name in names[len(args) :] if name in options))
+    def call(*args: Any) -> Any:
+        if getattr(args[0], "dtype", None) in FULL:  # then no other array has 16 bits
+            return function(*args)
         half = half_among(args)
         if half is None:
             return function(*args)
         wide = [_widened(arg) for arg in args]
         result = function(*wide)
+        if result is NotImplemented:
+            return result
         targets = {}  # by the float32 array that stood for it
-        for i in written & set(range(len(args))):
+        for i in writes:
             _pairs(wide[i], args[i], targets)
         for stand_in, target in targets.values():
             target[...] = stand_in
         if not isinstance(result, tuple):
             return _narrowed(result, half, targets)
-        return tuple(r if i in kept else _narrowed(r, half, targets) for i, r in enumerate(result))
+        return tuple(r if i in float32_outputs else _narrowed(r, half, targets) for i, r in enumerate(result))
 
     return call
 
 
 def _widened(value: Any) -> Any:
     if isinstance(value, tuple):
-        return tuple(map(_widened, value))
+        return value if half_among(value) is None else tuple(map(_widened, value))
     return _convert(value, np.float32) if hasattr(value, "dtype") and is_half(value.dtype) else value
 
 

@@ -7,7 +7,7 @@ WORDS = 5
 """Random words for each image: flip, the crop's row and column, the row and column of the middle of the hole."""
 
 
-@kernel
+@kernel(writes=("out",))
 def image_batch(
     images: Array,
     rows: Array | None,

@@ -14,7 +14,7 @@ from dlcourse.backend.kernels.grad_buffers import copy_into
 from dlcourse.backend.kernels.select import selected
 
 
-@kernel(kept=(1, 2))
+@kernel(float32_outputs=(1, 2))
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     """Normalize each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,).
 
@@ -26,7 +26,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     return (x - mean) * (inverse * weight) + bias, mean, inverse
 
 
-@kernel
+@kernel(writes=("grad_buffers",))
 def batch_norm_grad(
     dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
@@ -38,7 +38,7 @@ def batch_norm_grad(
     return dx, copy_into(dweight, grad_buffers[0]), copy_into(dbias, grad_buffers[1])
 
 
-@kernel(kept=(1, 2))
+@kernel(float32_outputs=(1, 2))
 def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
     """ReLU of :func:`batch_norm`: y, mean, 1 / sqrt(var + eps), and where y > 0, see :func:`pack`."""
     y, mean, inverse = batch_norm.reference(x, weight, bias, eps)
@@ -46,7 +46,7 @@ def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[A
     return y, mean, inverse, pack(y > 0)
 
 
-@kernel
+@kernel(writes=("grad_buffers",))
 def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
@@ -86,7 +86,7 @@ def unpack(bits: Array, shape: tuple[int, ...]) -> Array:
     return array_module(bits).unpackbits(bits, bitorder="little")[: math.prod(shape)].reshape(shape)
 
 
-@kernel(kept=(1, 2))
+@kernel(float32_outputs=(1, 2))
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     """Normalize each row of x (M, D) by its own mean and variance (1/D): y, mean (M, 1), 1 / sqrt(var + eps) (M, 1)."""
     xp = array_module(x)
@@ -95,7 +95,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     return (x - mean) * inverse * weight + bias, mean, inverse
 
 
-@kernel
+@kernel(writes=("grad_buffers",))
 def layer_norm_grad(
     dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:

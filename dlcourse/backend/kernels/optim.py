@@ -5,21 +5,43 @@ adds ``weight_decay * weight`` to the gradient (the L2 penalty's share), before 
 ``scaling.py``) nothing is changed where the gradient overflowed, and Adam does not count that step.
 """
 
+from typing import NamedTuple
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.scaling import counted, skips
 
 
+class SGDSettings(NamedTuple):
+    """The settings of :func:`sgd_step`."""
+
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+
+
+class AdamSettings(NamedTuple):
+    """The settings of :func:`adam_step`."""
+
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    decoupled: bool
+
+
+class RMSpropSettings(NamedTuple):
+    """The settings of :func:`rmsprop_step`."""
+
+    alpha: float
+    eps: float
+    momentum: float
+    weight_decay: float
+
+
 @kernel
 def sgd_step(
-    weight: Array,
-    grad: Array,
-    velocity: Array | None,
-    lr: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    scaler: Array | None = None,
+    weight: Array, grad: Array, velocity: Array | None, lr: float, settings: SGDSettings, scaler: Array | None = None
 ) -> None:
     """Gradient descent, with momentum where ``velocity`` is an array (zeros at first).
 
@@ -27,6 +49,7 @@ def sgd_step(
     """
     if skips(scaler):
         return
+    momentum, nesterov, weight_decay = settings
     grad = grad + weight_decay * weight
     if velocity is not None:
         velocity *= momentum
@@ -43,11 +66,7 @@ def adam_step(
     exp_avg_sq: Array,
     step: int,
     lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
+    settings: AdamSettings,
     scaler: Array | None = None,
 ) -> None:
     """Adam (Kingma & Ba 2015) with bias correction; ``step`` counts from 1.
@@ -60,8 +79,8 @@ def adam_step(
     """
     if skips(scaler):
         return
-    step = counted(step, scaler)
-    xp = array_module(weight)
+    beta1, beta2, eps, weight_decay, decoupled = settings
+    step, xp = counted(step, scaler), array_module(weight)
     if decoupled:
         weight *= 1 - lr * weight_decay
     else:
@@ -77,13 +96,7 @@ def adam_step(
 
 @kernel
 def adagrad_step(
-    weight: Array,
-    grad: Array,
-    sum_sq: Array,
-    lr: float,
-    eps: float,
-    weight_decay: float,
-    scaler: Array | None = None,
+    weight: Array, grad: Array, sum_sq: Array, lr: float, eps: float, weight_decay: float, scaler: Array | None = None
 ) -> None:
     """AdaGrad (Duchi, Hazan & Singer 2011): s <- s + g^2;  w <- w - lr g / (sqrt(s) + eps)."""
     if skips(scaler):
@@ -101,10 +114,7 @@ def rmsprop_step(
     square_avg: Array,
     velocity: Array | None,
     lr: float,
-    alpha: float,
-    eps: float,
-    momentum: float,
-    weight_decay: float,
+    settings: RMSpropSettings,
     scaler: Array | None = None,
 ) -> None:
     """RMSProp (Tieleman & Hinton 2012), with momentum where ``velocity`` is an array (zeros at first).
@@ -113,7 +123,7 @@ def rmsprop_step(
     """
     if skips(scaler):
         return
-    xp = array_module(weight)
+    xp, (alpha, eps, momentum, weight_decay) = array_module(weight), settings
     grad = grad + weight_decay * weight
     square_avg *= alpha
     square_avg += (1 - alpha) * (grad * grad)

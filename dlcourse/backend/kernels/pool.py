@@ -1,16 +1,29 @@
 """Pooling of images (N, H, W, C) over windows that may overlap and reach into padding."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.conv import out_size, pad, taps
+from dlcourse.backend.kernels.conv import ConvGeometry, Pair, pad, taps
 
-Pair = tuple[int, int]
+
+class PoolGeometry(NamedTuple):
+    """How a window moves over images."""
+
+    window: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+
+    def out_shape(self, x_shape: tuple) -> tuple[int, int, int, int]:
+        """(N, H', W', C) of the result, for images (N, H, W, C)."""
+        size = ConvGeometry(self.stride, self.padding).out_size(x_shape, self.window)
+        return (x_shape[0], *size, x_shape[3])
 
 
 @kernel
-def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
+def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     """The largest element of each window, and which of its places holds it (the first, row by row).
 
     A NaN counts as larger than everything; of several the last one's place is given. Padding holds no element: where
@@ -18,12 +31,11 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
 
     Places are bytes where they fit (windows of up to 256), else int32.
     """
-    xp = array_module(x)
-    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+    xp, shape, (window, stride, padding) = array_module(x), geometry.out_shape(x.shape), geometry
     y = xp.full(shape, -xp.inf, dtype=x.dtype)
     place = xp.zeros(shape, dtype=xp.uint8 if window[0] * window[1] <= 256 else xp.int32)
-    place[...] = xp.asarray(_first_places(shape[1:3], window, stride, padding))[..., None]
-    for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride, (1, 1)):
+    place[...] = xp.asarray(_first_places(shape[1:3], geometry))[..., None]
+    for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride):
         larger = (view > y) | xp.isnan(view)
         place = xp.where(larger, place.dtype.type(i * window[1] + j), place)
         y = xp.where(larger, view, y)
@@ -31,39 +43,40 @@ def max_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> tuple[Arr
 
 
 @kernel
-def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     """dx: each window sends dy to the place that held its largest element."""
-    xp = array_module(dout)
+    xp, (window, stride, padding) = array_module(dout), geometry
     padded = _padded_zeros(dout, x_shape, padding)
-    for i, j, view in taps(padded, dout.shape, window, stride, (1, 1)):
+    for i, j, view in taps(padded, dout.shape, window, stride):
         view += xp.where(place == i * window[1] + j, dout, 0)
     return _inner(padded, x_shape, padding)
 
 
 @kernel
-def avg_pool2d(x: Array, window: Pair, stride: Pair, padding: Pair) -> Array:
+def avg_pool2d(x: Array, geometry: PoolGeometry) -> Array:
     """The mean of each window; padding counts as zeros."""
-    xp = array_module(x)
-    shape = (len(x), *out_size(x.shape, window, stride, padding, (1, 1)), x.shape[3])
+    xp, shape, (window, stride, padding) = array_module(x), geometry.out_shape(x.shape), geometry
     y = xp.zeros(shape, dtype=x.dtype)
-    for _, _, view in taps(pad(x, padding), shape, window, stride, (1, 1)):
+    for _, _, view in taps(pad(x, padding), shape, window, stride):
         y += view
     y *= 1 / (window[0] * window[1])
     return y
 
 
 @kernel
-def avg_pool2d_grad(dout: Array, x_shape: tuple, window: Pair, stride: Pair, padding: Pair) -> Array:
+def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     """dx: each window sends dy / (kh kw) to all its places."""
+    window, stride, padding = geometry
     padded = _padded_zeros(dout, x_shape, padding)
     share = dout * (1 / (window[0] * window[1]))
-    for _, _, view in taps(padded, dout.shape, window, stride, (1, 1)):
+    for _, _, view in taps(padded, dout.shape, window, stride):
         view += share
     return _inner(padded, x_shape, padding)
 
 
-def _first_places(out: Pair, window: Pair, stride: Pair, padding: Pair) -> np.ndarray:
+def _first_places(out: Pair, geometry: PoolGeometry) -> np.ndarray:
     """For each window (H', W') the number of the first of its places that is in the image and not in the padding."""
+    window, stride, padding = geometry
     rows, columns = (
         np.maximum(edge - step * np.arange(length), 0) for length, step, edge in zip(out, stride, padding, strict=True)
     )

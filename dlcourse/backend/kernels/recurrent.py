@@ -95,7 +95,7 @@ def lstm_layer(
     return hidden, (cells[:, -1] if x.shape[1] else c0).copy(), Kept(cells, gates)
 
 
-@kernel
+@kernel(writes=("grad_buffers",))
 def lstm_layer_grad(
     dhidden: Array,
     dcell: Array,

@@ -4,7 +4,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 
 
-@kernel(raw=True)
+@kernel(half=True)
 def selected(x: Array, flags: Array) -> Array:
     """x where the flag is set, else exactly 0, also where x is infinite or NaN: a product with the flag would be NaN.
 

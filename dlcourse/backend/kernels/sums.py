@@ -7,7 +7,7 @@ from dlcourse.backend.kernels.linear import matmul
 from dlcourse.backend.precision import accumulation_dtype
 
 
-@kernel(raw=True)
+@kernel(half=True)
 def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
     """The sum of floating-point numbers over axes, which stay with length 1; 16 bits are added up in float32.
 

@@ -12,9 +12,10 @@ import pytest
 
 from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn, onednn, recurrent_onednn
 from dlcourse.backend.kernels import activation, conv, norm, recurrent
+from dlcourse.backend.kernels.conv import ConvGeometry
 
 needs_onednn = pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed (extra cpu)")
-SETTINGS = (1, 1), (1, 1), (1, 1), 1
+GEOMETRY = ConvGeometry(padding=(1, 1))
 
 
 def images(dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
@@ -41,8 +42,8 @@ def test_threads_that_begin_together_get_one_engine() -> None:
 @needs_onednn
 def test_float32_goes_through_onednn() -> None:
     x, weight = images()
-    y = conv_onednn.forward(x, weight, None, *SETTINGS)
-    np.testing.assert_allclose(y, conv.conv2d.reference(x, weight, None, *SETTINGS), rtol=1e-4, atol=1e-4)
+    y = conv_onednn.conv2d(x, weight, None, GEOMETRY)
+    np.testing.assert_allclose(y, conv.conv2d.reference(x, weight, None, GEOMETRY), rtol=1e-4, atol=1e-4)
 
 
 @needs_onednn
@@ -57,20 +58,20 @@ def test_float32_goes_through_onednn() -> None:
 )
 def test_convolution_settings(stride: tuple, padding: tuple, dilation: tuple, groups: int) -> None:
     """Among them windows whose last step leaves some rows over, and channels in groups."""
-    rng, settings = np.random.default_rng(1), (stride, padding, dilation, groups)
+    rng, geometry = np.random.default_rng(1), ConvGeometry(stride, padding, dilation, groups)
     x = rng.normal(size=(3, 12, 11, 8)).astype(np.float32)
     weight = rng.normal(size=(12, 3, 3, 8 // groups)).astype(np.float32)
-    expected = conv.conv2d.reference(x, weight, None, *settings)
+    expected = conv.conv2d.reference(x, weight, None, geometry)
     dout = rng.normal(size=expected.shape).astype(np.float32)
     passes = [
-        (conv_onednn.forward(x, weight, None, *settings), expected),
+        (conv_onednn.conv2d(x, weight, None, geometry), expected),
         (
-            conv_onednn.input_grad(dout, weight, x.shape, *settings),
-            conv.conv2d_input_grad.reference(dout, weight, x.shape, *settings),
+            conv_onednn.conv2d_input_grad(dout, weight, x.shape, geometry),
+            conv.conv2d_input_grad.reference(dout, weight, x.shape, geometry),
         ),
         (
-            conv_onednn.weight_grad(dout, x, weight.shape, *settings),
-            conv.conv2d_weight_grad.reference(dout, x, weight.shape, *settings),
+            conv_onednn.conv2d_weight_grad(dout, x, weight.shape, geometry),
+            conv.conv2d_weight_grad.reference(dout, x, weight.shape, geometry),
         ),
     ]
     for ours, theirs in passes:
@@ -79,19 +80,19 @@ def test_convolution_settings(stride: tuple, padding: tuple, dilation: tuple, gr
 
 def test_what_does_not_suit_is_left_to_numpy() -> None:
     x, weight = images(np.float64)
-    assert conv_onednn.forward(x, weight, None, *SETTINGS) is None
-    assert conv_onednn.forward(x[:0].astype(np.float32), weight.astype(np.float32), None, *SETTINGS) is None
-    assert activation_onednn.forward("gelu", x.reshape(-1)) is None
-    assert norm_onednn.layer_norm(x.reshape(-1, 3), weight[0, 0, 0], weight[0, 0, 0], 1e-5) is None
-    assert norm_onednn.normalize(x.reshape(-1, 3), *[weight[0, 0, 0]] * 4, 1e-5, relu=False) is None
+    assert conv_onednn.conv2d(x, weight, None, GEOMETRY) is NotImplemented
+    assert conv_onednn.conv2d(x[:0].astype(np.float32), weight.astype(np.float32), None, GEOMETRY) is NotImplemented
+    assert activation_onednn.gelu(x.reshape(-1)) is NotImplemented
+    assert norm_onednn.layer_norm(x.reshape(-1, 3), weight[0, 0, 0], weight[0, 0, 0], 1e-5) is NotImplemented
+    assert norm_onednn.batch_norm(x.reshape(-1, 3), *[weight[0, 0, 0]] * 2, 1e-5) is NotImplemented
 
 
 def test_inputs_that_are_views_are_read_as_they_are() -> None:
     x, weight = images()
     wide = np.zeros((2, 8, 8, 6), dtype=np.float32)
     wide[..., ::2] = x
-    y = conv.conv2d(wide[..., ::2], weight, None, *SETTINGS)
-    np.testing.assert_allclose(y, conv.conv2d(x, weight, None, *SETTINGS), rtol=1e-5, atol=1e-5)
+    y = conv.conv2d(wide[..., ::2], weight, None, GEOMETRY)
+    np.testing.assert_allclose(y, conv.conv2d(x, weight, None, GEOMETRY), rtol=1e-5, atol=1e-5)
 
 
 def test_switched_off_everything_goes_on() -> None:
@@ -100,7 +101,7 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.kernels import conv
 assert not onednn.available() and onednn.version() is None
-print(conv.conv2d(np.ones((1, 3, 3, 1), "f"), np.ones((1, 3, 3, 1), "f"), None, (1, 1), (0, 0), (1, 1), 1).item())
+print(conv.conv2d(np.ones((1, 3, 3, 1), "f"), np.ones((1, 3, 3, 1), "f"), None, conv.ConvGeometry()).item())
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -121,7 +122,7 @@ from dlcourse.backend.cpu import onednn, threads
 from dlcourse.backend.kernels import activation, conv, norm, recurrent
 x, w = np.ones((8, 32, 32, 8), "f"), np.ones((8, 3, 3, 8), "f")
 def step():
-    y = conv.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
+    y = conv.conv2d(x, w, None, conv.ConvGeometry(padding=(1, 1)))
     return norm.batch_norm(y.reshape(-1, 8), np.ones(8, "f"), np.ones(8, "f"), 1e-5)[0]
 expected = step()
 child = os.fork()
@@ -166,7 +167,7 @@ def test_the_signs_lie_as_the_reference_packs_them(shape: tuple) -> None:
     """So either implementation can go on from the other's."""
     rng = np.random.default_rng(0)
     x, weight, bias = (rng.normal(size=s).astype(np.float32) for s in (shape, shape[1:], shape[1:]))
-    y, positive = norm_onednn.normalize(x, weight, bias, x.mean(axis=0), x.var(axis=0), 1e-5, relu=True)
+    y, _, _, positive = norm_onednn.batch_norm_relu(x, weight, bias, 1e-5)
     np.testing.assert_array_equal(positive, norm.pack(y > 0))
 
 

@@ -69,13 +69,14 @@ def test_a_primitive_writes_nothing_but_its_arrays(fenced: list[str]) -> None:
 THREADS = """
 import threading, numpy as np
 from dlcourse.backend.cpu import conv_onednn, recurrent_onednn
+from dlcourse.backend.kernels.conv import ConvGeometry
 
 def computed():
     rng = np.random.default_rng(0)
     x, w, y = (rng.normal(size=s).astype("f") for s in ((16, 28, 28, 30), (50, 3, 3, 30), (16, 28, 28, 50)))
-    found = [conv_onednn.weight_grad(y, x, w.shape, (1, 1), (1, 1), (1, 1), 1)]
+    found = [conv_onednn.conv2d_weight_grad(y, x, w.shape, ConvGeometry(padding=(1, 1)))]
     sizes = (16, 32, 64), (16, 128), (16, 128), (512, 64), (512, 128), (512,)
-    found += recurrent_onednn.forward(*(rng.normal(size=s).astype("f") for s in sizes))[:2]
+    found += recurrent_onednn.lstm_layer(*(rng.normal(size=s).astype("f") for s in sizes))[:2]
     results.append(found)
 
 results = []

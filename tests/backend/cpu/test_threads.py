@@ -8,6 +8,7 @@ import threadpoolctl
 
 from dlcourse.backend.cpu import conv_onednn, conv_tiles, norm_onednn, threads
 from dlcourse.backend.kernels import all_kernels
+from dlcourse.backend.kernels.conv import ConvGeometry
 from tests.backend.kernel_cases import CASES, complete
 
 KERNELS = {k.name: k for k in all_kernels()}
@@ -156,14 +157,14 @@ def test_two_threads_of_a_user_do_not_disturb_each_other() -> None:
     """Primitives, scratch buffers and the pool are shared by the process."""
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=(32, 16, 16, 8)).astype(np.float32) for _ in range(2)]
-    weight, settings = rng.normal(size=(8, 3, 3, 8)).astype(np.float32), ((1, 1), (1, 1), (1, 1), 1)
-    expected = [KERNELS["conv2d"].reference(x, weight, None, *settings) for x in inputs]
+    weight, geometry = rng.normal(size=(8, 3, 3, 8)).astype(np.float32), ConvGeometry(padding=(1, 1))
+    expected = [KERNELS["conv2d"].reference(x, weight, None, geometry) for x in inputs]
     wrong: list[float] = []
 
     def compute(which: int) -> None:
         for x, y in [(inputs[which], expected[which])] * 20:
-            wrong.append(float(np.abs(KERNELS["conv2d"](x, weight, None, *settings) - y).max()))
-            wrong.append(float(np.abs(conv_tiles.forward(x, weight, None, *settings) - y).max()))
+            wrong.append(float(np.abs(KERNELS["conv2d"](x, weight, None, geometry) - y).max()))
+            wrong.append(float(np.abs(conv_tiles.conv2d(x, weight, None, geometry) - y).max()))
 
     users = [threading.Thread(target=compute, args=(which,)) for which in range(2)]
     for user in users:
