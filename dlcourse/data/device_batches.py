@@ -2,14 +2,11 @@
 
 from typing import Any
 
+from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.device_batch import device_batch
-from dlcourse.config.sections import Augment
 from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
 from dlcourse.data.transform import Transform
-
-Array = Any
-"""``numpy.ndarray`` or ``cupy.ndarray``."""
 
 
 class DeviceBatches:
@@ -38,6 +35,6 @@ class DeviceBatches:
 
     def write(self, step: Any, x: Array, y: Array) -> None:
         """The batch of a step into x and y."""
-        transform, sampler, how = self._transform, self._sampler, self._transform.augment or Augment()
-        settings = *transform.shift_scale, transform.draw, how.flip, how.crop, how.cutout
+        transform, sampler = self._transform, self._sampler
+        settings = transform.draw, transform.settings(augmented=True)
         device_batch(self._samples, self._targets, sampler.device_order, step, sampler.steps_per_epoch, *settings, x, y)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse.backend import Backend
+from dlcourse.backend.device import Array
 from dlcourse.config.sections import Augment
 from dlcourse.data.dataset import Split
 from dlcourse.data.device_batches import DeviceBatches
@@ -16,9 +17,6 @@ from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
 from dlcourse.data.transform import Transform
 from dlcourse.resources import cores
-
-Array = Any
-"""``numpy.ndarray`` or ``cupy.ndarray``."""
 
 MIN_PREFETCH_SIZE = 1 << 18
 """Numbers in a batch of images from which making it in the background gains more than the thread costs."""

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import Backend
+from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.data.dataset import Split
 from dlcourse.data.transform import Transform
 from dlcourse.data.windows import WindowSplit, overlapping
-
-Array = Any
-"""``numpy.ndarray`` or ``cupy.ndarray``."""
 
 
 class Store:

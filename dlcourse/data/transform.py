@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import Backend
-from dlcourse.backend.kernels.images import WORDS, image_batch
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.images import WORDS, ImageSettings, image_batch
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.backend.random import purpose_hash, words
 from dlcourse.config.sections import Augment
 from dlcourse.data.normalizer import Normalizer
-
-Array = Any
-"""``numpy.ndarray`` or ``cupy.ndarray``."""
 
 
 class Transform:
@@ -61,6 +59,11 @@ class Transform:
         """The same without augmentation."""
         return Transform(self.normalizer, self.backend, self._raw_dtype, self.dtype, self._seed)
 
+    def settings(self, augmented: bool) -> ImageSettings:
+        """How a kernel makes a batch."""
+        how = self.augment if augmented and self.augment else Augment()
+        return ImageSettings(*self.shift_scale, how.flip, how.crop, how.cutout)
+
     def store(self, x: Any) -> np.ndarray:
         """Raw samples as they are stored, on the host."""
         raw = self.stored_dtype != self.dtype
@@ -72,12 +75,11 @@ class Transform:
         Args:
             rows: which of the samples, where a kernel makes the batch; None for all.
         """
-        count, draws, how = len(x) if rows is None else len(rows), None, Augment()
+        count, draws = len(x) if rows is None else len(rows), None
         if step is not None and self.augment is not None:
             draws = words(count * WORDS, self._seed, "augment", step, self.backend).reshape(count, WORDS)
-            how = self.augment
         elif not self.of_bytes:
             return x
         out = self.backend.xp.empty((count, *x.shape[1:]), self.dtype)
-        image_batch(x, rows, *self.shift_scale, draws, how.flip, how.crop, how.cutout, out)
+        image_batch(x, rows, draws, self.settings(draws is not None), out)
         return out

@@ -3,10 +3,8 @@
 from typing import Any, ClassVar
 
 from dlcourse.backend import array_module
+from dlcourse.backend.device import Array
 from dlcourse.errors import ShapeError
-
-Array = Any
-"""``numpy.ndarray`` or ``cupy.ndarray``."""
 
 
 class Metric:

@@ -16,7 +16,7 @@ from dlcourse.backend import precision
 from dlcourse.backend.kernels import Kernel, recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import ConvGeometry
-from dlcourse.backend.kernels.images import WORDS
+from dlcourse.backend.kernels.images import WORDS, ImageSettings
 from dlcourse.backend.kernels.neighbors import METRICS
 from dlcourse.backend.kernels.norm import pack
 from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
@@ -371,7 +371,7 @@ def _images(
         count = shape[0] if rows is None else rows
         words = rng.integers(0, 2**32, (count, WORDS)).astype(np.uint32) if flip or crop or cutout else None
         out = np.full((count, *shape[1:]), 7, dtype)
-        return images, chosen, shift, scale, words, flip, crop, cutout, out
+        return images, chosen, words, ImageSettings(shift, scale, flip, crop, cutout), out
 
     return make
 
@@ -432,7 +432,7 @@ def _device_batch(
         shift, scale = (rng.uniform(1, 2, shape[-1]).astype(dtype) for _ in range(2)) if normalized else (None, None)
         words = (2**64 - 3, 17) if any(how) else None
         outs = np.zeros((count, *shape[1:]), dtype), np.zeros((count, *targets.shape[1:]), targets.dtype)
-        return samples, targets, order, 7, shape[0] // count, shift, scale, words, *how, *outs
+        return samples, targets, order, 7, shape[0] // count, words, ImageSettings(shift, scale, *how), *outs
 
     return make
 
@@ -442,14 +442,14 @@ def _windows(rng: np.random.Generator, dtype: type) -> tuple:
     windows = np.lib.stride_tricks.sliding_window_view(rng.integers(0, 9, 40), 6)
     order = rng.permutation(30)[:12]
     outs = np.zeros((3, 5), int), np.zeros((3, 5), int)
-    return windows[:, :-1], windows[:, 1:], order, 6, 4, None, None, None, False, 0, 0, *outs
+    return windows[:, :-1], windows[:, 1:], order, 6, 4, None, ImageSettings(), *outs
 
 
 def _tokens(rng: np.random.Generator, dtype: type) -> tuple:
     """Tokens and those that follow, as they are."""
     samples, targets = rng.integers(0, 9, (2, 12, 5))
     order = rng.permutation(12)
-    return samples, targets, order, 2, 4, None, None, None, False, 0, 0, np.zeros((3, 5), int), np.zeros((3, 5), int)
+    return samples, targets, order, 2, 4, None, ImageSettings(), np.zeros((3, 5), int), np.zeros((3, 5), int)
 
 
 CASES: dict[str, list[Maker]] = {

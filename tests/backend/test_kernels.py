@@ -1,6 +1,7 @@
 """Every override against its reference, and every kernel with cases."""
 
 import copy
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -137,24 +138,24 @@ def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
     names = list(of.signature.parameters)
 
     def each(value: object, name: str = "") -> object:
-        if isinstance(value, tuple) and not _is_settings(value):
-            return tuple(each(one) for one in value)
+        if isinstance(value, tuple):
+            return _same_kind(value, map(each, value))
         floating = isinstance(value, np.ndarray) and value.dtype == np.float32
         return value.astype(half) if floating and name not in ("mean", "inverse", "kept") else value
 
     return tuple(each(value, name) for value, name in zip(argument, names, strict=False))
 
 
-def _is_settings(argument: tuple) -> bool:
-    """Numbers and flags by their names, in which there are no arrays."""
-    return hasattr(argument, "_fields")
+def _same_kind(values: tuple, others: Iterable) -> tuple:
+    """Other values in a tuple, or a named one, of the same kind."""
+    return values._make(others) if hasattr(values, "_make") else tuple(others)
 
 
 def _placed(argument: object) -> object:
     """An argument on the device under test."""
     if isinstance(argument, np.ndarray):
         return backend.current().asarray(argument).copy()
-    return tuple(map(_placed, argument)) if isinstance(argument, tuple) and not _is_settings(argument) else argument
+    return _same_kind(argument, map(_placed, argument)) if isinstance(argument, tuple) else argument
 
 
 def test_the_type_of_the_first_argument_chooses() -> None:

@@ -11,21 +11,12 @@ from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import images as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.images import ImageSettings
 
 
 @override(kernels.image_batch, "cpu")
-def image_batch(
-    images: Array,
-    rows: Array | None,
-    shift: Array | None,
-    scale: Array | None,
-    words: Array | None,
-    flip: bool,
-    crop: int,
-    cutout: int,
-    out: Array,
-) -> None:
-    chosen = images if rows is None else images[rows]
+def image_batch(images: Array, rows: Array | None, words: Array | None, settings: ImageSettings, out: Array) -> None:
+    chosen, (shift, scale, flip, crop, cutout) = images if rows is None else images[rows], settings
     if words is None:
         _normalize(chosen, shift, scale, out)
         return

@@ -9,6 +9,7 @@ from dlcourse.backend.cuda.program import NULL, program, step_number, type_suffi
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import device_batch as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.images import ImageSettings
 
 MAX_THREADS = 256
 
@@ -20,12 +21,8 @@ def device_batch(
     order: Array | None,
     step: int,
     steps_per_epoch: int,
-    shift: Array | None,
-    scale: Array | None,
     draw: tuple[int, int] | None,
-    flip: bool,
-    crop: int,
-    cutout: int,
+    settings: ImageSettings,
     x_out: Array,
     y_out: Array,
 ) -> None:
@@ -33,7 +30,7 @@ def device_batch(
     arrays = [array for array in (samples, targets, order, x, y) if array is not None]
     kind = "bytes" if samples.dtype == np.uint8 else "same" if samples.dtype == x.dtype else None
     words, odd = y.nbytes // 2 // max(1, len(y)), (x.nbytes | y.nbytes) % 2
-    plain = shift is None and draw is None and kind == "same"
+    plain = settings.shift is None and draw is None and kind == "same"
     dense = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
     if kind is None or targets.dtype != y.dtype or odd or not all(dense):
         return NotImplemented
@@ -47,11 +44,11 @@ def device_batch(
         given = (samples, targets, *choice, x, y, *sizes, _row_stride(samples), _row_stride(targets))
         launch("device_batch_rows", (count,), (threads,), given)
         return
-    period, pair = affine(shift, scale, x)
+    period, pair = affine(settings, x)
     height, width, channels = x.shape[1:] if draw is not None else (1, 1, 1)
     numbers = map(np.int32, (words, size, period, height, width, channels, draw is not None))
     drawn = map(np.uint64, draw or (0, 0))
-    augment = map(np.int32, (flip, crop, cutout))
+    augment = map(np.int32, settings[2:])
     arguments = samples, targets, *choice, *pair, x, y, *numbers, _row_stride(targets), *drawn, *augment
     launch(f"device_batch_{kind}_{type_suffix(x)}", (count,), (threads,), arguments)
 

@@ -8,44 +8,35 @@ from dlcourse.backend.cuda.program import NULL, blocks, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import images as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.images import ImageSettings
 from dlcourse.backend.precision import accumulation_dtype
 
 THREADS = 256
 
 
 @override(kernels.image_batch, "cuda", half=True)
-def image_batch(
-    images: Array,
-    rows: Array | None,
-    shift: Array | None,
-    scale: Array | None,
-    words: Array | None,
-    flip: bool,
-    crop: int,
-    cutout: int,
-    out: Array,
-) -> None:
+def image_batch(images: Array, rows: Array | None, words: Array | None, settings: ImageSettings, out: Array) -> None:
     name, size = type_suffix(out), math.prod(out.shape[1:])
     kind = "bytes" if images.dtype == np.uint8 else "same" if images.dtype == out.dtype else None
     if name is None or kind is None or not out.size or not out.flags.c_contiguous or not images.flags.c_contiguous:
         return NotImplemented
     xp = array_module(out)
-    period, (shift, scale) = affine(shift, scale, out)
+    period, (shift, scale) = affine(settings, out)
     rows = NULL if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))
     arrays = images, rows, shift, scale, NULL if words is None else words, out
     height, width, channels = out.shape[1:] if words is not None else (1, 1, 1)
-    numbers = map(np.int32, (size, period, height, width, channels, flip, crop, cutout))
+    numbers = map(np.int32, (size, period, height, width, channels, *settings[2:]))
     arguments = *arrays, np.int64(out.size), *numbers
     program("images").launch(f"image_batch_{kind}_{name}", blocks(out.size, THREADS), (THREADS,), arguments)
 
 
-def affine(shift: Array | None, scale: Array | None, out: Array) -> tuple[int, tuple]:
+def affine(settings: ImageSettings, out: Array) -> tuple[int, tuple]:
     """Shift and scale as the kernels take them, flat: after how many elements of an image they repeat, and the two."""
-    if shift is None:
+    if settings.shift is None:
         return 1, (NULL, NULL)
-    pair = [_period(array, out) for array in (shift, scale)]
+    pair = [_period(array, out) for array in settings[:2]]
     if pair[0].size != pair[1].size:
-        pair = [_whole(array, out) for array in (shift, scale)]
+        pair = [_whole(array, out) for array in settings[:2]]
     return pair[0].size, tuple(pair)
 
 

@@ -2,7 +2,7 @@
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.images import WORDS, image_batch
+from dlcourse.backend.kernels.images import WORDS, ImageSettings, image_batch
 from dlcourse.backend.kernels.random import philox_bits
 
 
@@ -13,12 +13,8 @@ def device_batch(
     order: Array | None,
     step: int,
     steps_per_epoch: int,
-    shift: Array | None,
-    scale: Array | None,
     draw: tuple[int, int] | None,
-    flip: bool,
-    crop: int,
-    cutout: int,
+    settings: ImageSettings,
     x_out: Array,
     y_out: Array,
 ) -> None:
@@ -30,9 +26,8 @@ def device_batch(
         targets: (N, ...), of the type of ``y_out``.
         order: int64, which samples this epoch has, one batch after another; None for all in their own order.
         step: of the training, which says where in the epoch the batch lies, and what is drawn.
-        shift, scale: as in :func:`~dlcourse.backend.kernels.images.image_batch`.
         draw: seed and hash of the purpose of the augmentation's random words; None for no augmentation.
-        flip, crop, cutout: what augmentation does, see there.
+        settings: as in :func:`~dlcourse.backend.kernels.images.image_batch`.
         x_out, y_out: (n, ...) each; written to.
     """
     count, step = len(x_out), int(step)
@@ -45,7 +40,7 @@ def device_batch(
         words = xp.empty(count * WORDS, dtype=xp.uint32)
         philox_bits(words, *draw, 0, step)
         words = words.reshape(count, WORDS)
-    if words is None and samples.dtype == x_out.dtype and shift is None:
+    if words is None and samples.dtype == x_out.dtype and settings.shift is None:
         x_out[...] = samples[rows]
     else:
-        image_batch(samples, rows, shift, scale, words, flip, crop, cutout, x_out)
+        image_batch(samples, rows, words, settings, x_out)

@@ -75,7 +75,8 @@ def in_float32(function: Callable, writes: Collection[int] = (), float32_outputs
 
 def _widened(value: Any) -> Any:
     if isinstance(value, tuple):
-        return value if half_among(value) is None else tuple(map(_widened, value))
+        wide = map(_widened, value)
+        return value._make(wide) if hasattr(value, "_make") else tuple(wide)
     return _convert(value, np.float32) if hasattr(value, "dtype") and is_half(value.dtype) else value
 
 

@@ -1,5 +1,7 @@
 """A batch of images in one call: gather, normalize, flip, crop, cut out."""
 
+from typing import NamedTuple
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 
@@ -7,18 +9,23 @@ WORDS = 5
 """Random words for each image: flip, the crop's row and column, the row and column of the middle of the hole."""
 
 
+class ImageSettings(NamedTuple):
+    """How images are normalized and augmented, see :func:`image_batch`.
+
+    Attributes:
+        shift, scale: of the type of the result, or float32 where that has 16 bits, to broadcast against one image; None
+            for 0 and 1.
+    """
+
+    shift: Array | None = None
+    scale: Array | None = None
+    flip: bool = False
+    crop: int = 0
+    cutout: int = 0
+
+
 @kernel(writes=("out",))
-def image_batch(
-    images: Array,
-    rows: Array | None,
-    shift: Array | None,
-    scale: Array | None,
-    words: Array | None,
-    flip: bool,
-    crop: int,
-    cutout: int,
-    out: Array,
-) -> None:
+def image_batch(images: Array, rows: Array | None, words: Array | None, settings: ImageSettings, out: Array) -> None:
     """out_i = augmented((images[rows_i] - shift) / scale).
 
     With words, an image is mirrored left to right with probability 1/2 (``flip``), then moved by up to ``crop`` pixels
@@ -29,12 +36,10 @@ def image_batch(
     Args:
         images: (N, H, W, C) of any type; without words of any shape (N, ...).
         rows: (n,) int64: which; None for all, in order.
-        shift, scale: of the type of ``out``, or float32 where that has 16 bits, to broadcast against one image; None
-            for 0 and 1.
         words: (n, 5) uint32; None for no augmentation.
         out: (n, H, W, C), floating point; written to.
     """
-    xp = array_module(images)
+    xp, (shift, scale, flip, crop, cutout) = array_module(images), settings
     clean = (images if rows is None else images[rows]).astype(out.dtype)
     if shift is not None:
         clean -= shift
