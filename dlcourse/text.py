@@ -7,18 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "SPLITS",
     "canonical",
     "csv_text",
     "flatten",
     "format_number",
     "format_value",
     "leading_comment",
+    "metric_keys",
     "metric_unit",
     "short_paths",
     "shorten_exponent",
     "show_value",
     "table",
 ]
+
+
+SPLITS = ("train", "val", "test")
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
@@ -52,6 +57,19 @@ def format_value(value: Any, exact: bool = True) -> str:
     if isinstance(value, list | tuple):
         return "x".join(format_value(item, exact) for item in value) or "[]"
     return str(value)
+
+
+def metric_keys(rows: Iterable[Mapping[str, Any]], metrics: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Every (metric, split) that any row has, metrics in the config's order and splits train, val, test."""
+    found = {key for row in rows for key in row}
+    pairs = [(key.split(".", 1)[1], key.split(".", 1)[0]) for key in sorted(found) if "." in key]
+    order = {name: index for index, name in enumerate(metrics)}
+
+    def rank(pair: tuple[str, str]) -> tuple[int, str, int]:
+        metric, split = pair
+        return order.get(metric, len(order)), metric, SPLITS.index(split) if split in SPLITS else len(SPLITS)
+
+    return sorted(pairs, key=rank)
 
 
 def metric_unit(of_metric: str, of_target: str) -> str:

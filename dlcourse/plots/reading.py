@@ -15,8 +15,6 @@ from dlcourse.plots.text import named
 from dlcourse.records import content_of, parse_events, parse_json, sound
 from dlcourse.text import metric_unit
 
-SPLITS = ("train", "val", "test")
-
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, RuntimeError, SyntaxError,
            AttributeError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError)  # fmt: skip
 """What reading a damaged archive raises."""

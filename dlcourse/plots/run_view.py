@@ -12,10 +12,10 @@ import numpy as np
 from dlcourse.config.config import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
-from dlcourse.plots.reading import SPLITS, Folder, as_dict, as_float
+from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.text import clip, label
 from dlcourse.records import Environment, PredictionFacts, RunState
-from dlcourse.text import leading_comment
+from dlcourse.text import SPLITS, leading_comment
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """SweepView: settings, axes and choices of one sweep for the plots, from ``sweep.json`` and the points' folders."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,8 @@ from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name
 from dlcourse.records import PointState, SweepFile, sound
+from dlcourse.records.sweep import REPEATS
 from dlcourse.text import canonical, show_value
-
-REPEATS = ("data.kfold", "data.kfold.fold", "seed")
-"""Paths that repeat a setting and are no axis of an image."""
 
 
 @dataclass(frozen=True)
@@ -253,13 +251,8 @@ def spread(items: Sequence[Any], count: int, keep: Any = None) -> list[Any]:
 
 
 def _point(record: dict[str, Any]) -> Point:
-    return Point(
-        id=str(record.get("id", "")),
-        overrides=as_dict(record.get("overrides")),
-        folder=str(record.get("folder") or ""),
-        status=str(record.get("status") or "pending"),
-        metrics={key: as_float(value) for key, value in as_dict(record.get("metrics")).items()},
-        parameters=record.get("parameters"),
-        seconds=record.get("seconds"),
-        error=str(record.get("error") or ""),
-    )
+    """A sound record of a point; a key that is null or missing has its default."""
+    known = {each.name for each in fields(Point)}
+    found = {key: value for key, value in record.items() if key in known and value is not None}
+    metrics = {key: as_float(value) for key, value in found.get("metrics", {}).items()}
+    return Point(**{"id": "", "overrides": {}, **found, "metrics": metrics})

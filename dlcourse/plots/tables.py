@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dlcourse.plots.reading import SPLITS, as_dict, as_float
+from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import Point, Setting, SweepView
 from dlcourse.plots.text import number
-from dlcourse.text import short_paths, show_value
+from dlcourse.text import metric_keys, short_paths, show_value
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,9 @@ def _value(values: Mapping[str, float], name: str) -> str:
     return number(values[name]) if name in values else "—"
 
 
-def _columns(view: SweepView) -> list[tuple[str, str]]:
-    """(metric, split) of every measured number, metrics in the config's order."""
-    keys = {key for setting in view.settings for key in setting.mean if "." in key}
-    order = {name: index for index, name in enumerate(view.metrics)}
-    pairs = [(key.partition(".")[2], key.partition(".")[0]) for key in keys]
-    return sorted(pairs, key=lambda p: (order.get(p[0], len(order)), p[0], SPLITS.index(p[1]) if p[1] in SPLITS else 9))
-
-
 def settings_table(view: SweepView) -> Table:
     """What is compared, with every metric of every split; means and standard errors where settings are repeated."""
-    columns = _columns(view)
+    columns = metric_keys((setting.mean for setting in view.settings), view.metrics)
     repeated = any(setting.n > 1 for setting in view.settings)
     varied, rows = _varied(view.settings)
     heads = [*varied, *(Cell(split_word(split)) for _, split in columns)]
@@ -86,7 +78,7 @@ def settings_table(view: SweepView) -> Table:
 
 def points_table(view: SweepView) -> Table:
     """Every run of a sweep."""
-    columns = _columns(view)
+    columns = metric_keys((setting.mean for setting in view.settings), view.metrics)
     varied, rows = _varied(view.points)
     heads = [*varied, *(Cell(split_word(split)) for _, split in columns), Cell("run", number=False)]
     rows = [

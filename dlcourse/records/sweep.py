@@ -15,6 +15,10 @@ PointStatus = Literal["pending", "running", "done", "diverged", "failed", "inter
 SweepStatus = Literal["running", "done", "failed", "interrupted"]
 
 
+REPEATS = ("data.kfold", "data.kfold.fold", "seed")
+"""Paths that repeat an experiment and do not change it; the points that differ in these alone form a group."""
+
+
 class AxisState(TypedDict):
     """A path that varies, such as ``model.degree``, and its values in order."""
 

@@ -12,8 +12,8 @@ from dlcourse.config.reader import parse_yaml
 from dlcourse.config.rules import metric_facts
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
 from dlcourse.records import PointState, Wrong, check, read
-from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
-from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, short_paths
+from dlcourse.sweeps.table import Column, metric_columns, render
+from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, metric_keys, short_paths
 from dlcourse.training.folder import RunFolder
 
 _UNSET = object()

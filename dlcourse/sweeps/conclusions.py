@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcourse.records import PointState
+from dlcourse.records.sweep import REPEATS
 from dlcourse.sweeps.expansion import without
 from dlcourse.sweeps.statistics import Summary, best_index, one_standard_error, summarize
 from dlcourse.text import canonical, format_value
-
-REPEATS = ("data.kfold", "data.kfold.fold", "seed")
-"""Paths that repeat an experiment and do not change it; the points that differ in these alone form a group."""
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 

@@ -1,9 +1,9 @@
 """The messages of a running sweep: a bar on a terminal, and failures at once."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from dlcourse.records import PointState
 from dlcourse.streams import show
 from dlcourse.training.log import Log
 
@@ -27,22 +27,23 @@ class Progress:
 
             self._bar = tqdm(total=total, initial=finished, unit="point", dynamic_ncols=True, leave=False)
 
-    def started(self, point: PointState) -> None:
+    def started(self, name: str) -> None:
         """A point begins."""
         if self._bar is not None:
-            self._bar.set_description(point.id)
+            self._bar.set_description(name)
 
-    def ended(self, point: PointState, traceback: str | None) -> None:
-        """A point is done, has diverged, or has failed."""
-        if point.status in ("failed", "diverged"):
+    def ended(self, name: str, outcome: Mapping[str, Any]) -> None:
+        """A point is done, has diverged, or has failed, as :func:`~dlcourse.sweeps.point.execute` says."""
+        status, traceback = outcome["status"], outcome.get("traceback")
+        if status in ("failed", "diverged"):
             # The same fault of ours in a hundred points needs to be read once.
             if traceback and traceback not in self._tracebacks:
                 self._tracebacks.add(traceback)
                 self._say(traceback.rstrip())
-            self._say(f"point {point.id} {point.status}: {point.error}")
+            self._say(f"point {name} {status}: {outcome['error']}")
         if self._bar is not None:
-            value = point.metrics.get(self.watched)
-            shown = point.status if value is None else f"{self.watched} {value:.4g}"
+            value = outcome.get("metrics", {}).get(self.watched)
+            shown = status if value is None else f"{self.watched} {value:.4g}"
             self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update()
 

@@ -205,7 +205,7 @@ def _run_points(
             if kind == "started":
                 recorded.status, recorded.error = "running", None
                 recorded.folder = folder.relative(Path(task.folder))
-                progress.started(recorded)
+                progress.started(recorded.id)
                 # For a reader that watches the file; a sweep of quick points need not write everything twice.
                 if time.monotonic() - written > _OUTDATED:
                     folder.write(state)
@@ -213,7 +213,7 @@ def _run_points(
             else:
                 record_outcome(state, recorded, outcome)
                 recorded.folder = recorded.folder if Path(task.folder).is_dir() else None
-                progress.ended(recorded, outcome.get("traceback"))
+                progress.ended(recorded.id, outcome)
                 folder.write(state)
                 written = time.monotonic()
     except Interrupted as error:

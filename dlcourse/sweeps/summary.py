@@ -8,8 +8,8 @@ from dlcourse.records import PointState, SweepState
 from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, setting_words
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import FINISHED
-from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
-from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, short_paths
+from dlcourse.sweeps.table import Column, metric_columns, render
+from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, metric_keys, short_paths
 from dlcourse.text import table as text_table
 
 _MISSING = object()

@@ -1,12 +1,9 @@
 """Aligned text tables of runs: what was varied, then each metric by split."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from dlcourse.text import format_number, table
-
-SPLITS = ("train", "val", "test")
+from dlcourse.text import format_number, metric_keys, table
 
 
 @dataclass
@@ -47,19 +44,6 @@ def _spans(columns: Sequence[Column]) -> list[tuple[int, int]]:
         else:
             spans.append((index, index + 1))
     return spans
-
-
-def metric_keys(rows: Iterable[Mapping[str, Any]], metrics: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Every (metric, split) that any row has, metrics in the config's order and splits as train, val, test."""
-    found = {key for row in rows for key in row}
-    pairs = [(key.split(".", 1)[1], key.split(".", 1)[0]) for key in sorted(found) if "." in key]
-    order = {name: index for index, name in enumerate(metrics)}
-
-    def rank(pair: tuple[str, str]) -> tuple[int, str, int]:
-        metric, split = pair
-        return order.get(metric, len(order)), metric, SPLITS.index(split) if split in SPLITS else len(SPLITS)
-
-    return sorted(pairs, key=rank)
 
 
 def metric_columns(

@@ -7,6 +7,7 @@ from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import memory, tracing
 from dlcourse.backend.kernels.cast import converted
 from dlcourse.backend.precision import accumulation_dtype
+from dlcourse.metrics import Metric
 from dlcourse.training.callback import Callback, Every
 from dlcourse.training.history import History
 
@@ -59,33 +60,24 @@ def evaluate(model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, f
     return {label: metric.compute() for label, metric in metrics.items()}
 
 
-class LossMetric:
+class LossMetric(Metric):
     """The loss under the face of a metric: of all samples, as one batch of them all would have it; without penalties.
 
     Args:
         loss_fn: ``loss_fn(outputs, targets)`` with ``reduction`` "mean" or "sum".
     """
 
-    higher_is_better = False
-    unit = ""
-
     def __init__(self, loss_fn: Any):
         self.loss_fn = loss_fn
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        self.total, self.count = 0.0, 0
+        super().__init__()
 
     def update(self, outputs: Any, targets: Any) -> None:
-        """Take in one batch."""
         share = 1 if self.loss_fn.reduction == "sum" else len(targets)
         self.total = self.total + self.loss_fn(Tensor(outputs), targets).data.astype("float64") * share
         self.count += len(targets)
 
-    def compute(self) -> float:
-        """The loss since :meth:`reset`."""
-        return float(self.total) / (1 if self.loss_fn.reduction == "sum" else self.count)
+    def finish(self, total: Any, count: int) -> Any:
+        return total if self.loss_fn.reduction == "sum" else total / count
 
 
 class Evaluation(Callback):

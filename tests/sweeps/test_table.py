@@ -1,4 +1,5 @@
-from dlcourse.sweeps.table import Column, metric_columns, metric_keys, render
+from dlcourse.sweeps.table import Column, metric_columns, render
+from dlcourse.text import metric_keys
 
 
 def test_aligned_with_groups_and_a_marked_row():

@@ -7,10 +7,9 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.curves import geometric, log_x, log_y, wants_log
 from dlcourse.plots.figures.heat_map import title_of_best, two_axes
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, SweepView
 from dlcourse.plots.text import axis_label, clip
-from dlcourse.text import canonical, show_value
+from dlcourse.text import SPLITS, canonical, show_value
 
 
 class Categories(Plot):

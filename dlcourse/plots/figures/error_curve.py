@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from dlcourse.plots import layout, style
 from dlcourse.plots.curves import cap, geometric, log_x, log_y, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_label, axis_name, capital
-from dlcourse.text import show_value
+from dlcourse.text import SPLITS, show_value
 
 
 def ordered(view: SweepView, axis: Axis, settings: Sequence[Setting] | None = None) -> list[Setting]:

@@ -6,10 +6,9 @@ from matplotlib.figure import Figure
 from dlcourse.plots import layout, style
 from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
 from dlcourse.plots.plot import Plot, seen
-from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital
-from dlcourse.text import canonical, show_value
+from dlcourse.text import SPLITS, canonical, show_value
 
 
 class LearningCurve(Plot):

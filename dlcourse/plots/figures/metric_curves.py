@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from dlcourse.plots import layout, style
 from dlcourse.plots.curves import decimate, hold, log_y, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
-from dlcourse.plots.reading import SPLITS
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import capital, number
+from dlcourse.text import SPLITS
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
