@@ -5,7 +5,7 @@ from typing import Any
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
-from dlcourse.backend.kernels.cast import converted
+from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.kernels.half import half_among
 from dlcourse.backend.kernels.select import selected
 
@@ -272,7 +272,7 @@ class Cast(Function):
 
     def forward(self, x: Array) -> Array:
         self.source = x.dtype
-        return converted(x, self.dtype)
+        return astype(x, self.dtype)
 
     def backward(self, dout: Array) -> Array:
-        return converted(dout, self.source)
+        return astype(dout, self.source)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.cast import converted
+from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.kernels.sums import sum_over
 from dlcourse.backend.precision import is_half
 
@@ -100,8 +100,7 @@ class InFloat32(Function):
         dins = self.function.backward(*(cast_to(dout, np.float32) for dout in douts))
         several = dins if isinstance(dins, tuple) else (dins,)
         narrowed = tuple(
-            converted(din, kind) if hasattr(din, "dtype") else din
-            for din, kind in zip(several, self.types, strict=True)
+            astype(din, kind) if hasattr(din, "dtype") else din for din, kind in zip(several, self.types, strict=True)
         )
         return narrowed if isinstance(dins, tuple) else narrowed[0]
 
@@ -111,7 +110,7 @@ def cast_to(value: Any, kind: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(cast_to(one, kind) for one in value)
     wanted = hasattr(value, "dtype") and (is_half(value.dtype) or value.dtype == np.float32)
-    return converted(value, kind) if wanted else value
+    return astype(value, kind) if wanted else value
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

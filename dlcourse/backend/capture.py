@@ -72,7 +72,7 @@ eager = EagerRunner()
 
 
 def runner(of: Array) -> EagerRunner:
-    """The way to run steps on the device that an array lies on."""
+    """The runner of steps for the device of this array."""
     if os.environ.get(SWITCH) == "0":
         return eager
     return device.of(of).step_runner() or eager

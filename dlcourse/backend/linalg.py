@@ -132,9 +132,9 @@ def _by_svd(x: Array, y: Array, rtol: float) -> Array:
     xp = array_module(x)
     sizes = _powers_of_two(xp.abs(x).max(axis=0))
     u, s, vt = xp.linalg.svd(x / sizes, full_matrices=False)
-    kept = s > s.max() * rtol
-    rank = int(kept.sum())
-    inverse = xp.where(kept, 1 / xp.where(kept, s, 1), 0)
+    significant = s > s.max() * rtol
+    rank = int(significant.sum())
+    inverse = xp.where(significant, 1 / xp.where(significant, s, 1), 0)
     theta = (vt.T @ (inverse[:, None] * (u.T @ y))) / sizes[:, None]
     if rank == x.shape[1]:
         return theta
@@ -160,7 +160,7 @@ def _lengths(x: Array) -> Array:
 
 
 def cancellation(dtype: np.dtype) -> str:
-    """What is said where a solution of columns that nearly depend on each other is more than a type can hold."""
+    """The warning where a solution of columns that nearly depend on each other is more than a type can hold."""
     return (
         f"least squares: columns of the features nearly depend on each other, so the coefficients cancel to more "
         f"digits than {dtype} has; smaller ones that fit nearly as well are taken; precision: float64, "

@@ -135,5 +135,5 @@ class Recorder(Protocol):
 
 
 def recorder(of: Array) -> Recorder | None:
-    """The way to time launches on the device that an array lies on; None on a CPU, which has calls but no launches."""
+    """The recorder of launches for the device of this array; None on a CPU, which has no launches."""
     return device.of(of).launch_timer(of.dtype)

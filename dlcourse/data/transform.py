@@ -31,7 +31,7 @@ class Transform:
         stored_dtype, out_dtype: the type of samples in a store, and in a batch.
         by_kernel: whether a kernel makes the batches of training, and gathers the samples on the way.
         shift_scale: what that normalizes with, on the device; None and None where there is nothing to do.
-        draw: seed and purpose of the augmentation's random words; None for no augmentation.
+        key: seed and purpose of the augmentation's random words; None for no augmentation.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Transform:
         self.stored_dtype = raw_dtype if tokens or self.of_bytes else dtype
         self.out_dtype = raw_dtype if tokens else dtype
         self.by_kernel = self.of_bytes or augment is not None
-        self.draw = None if augment is None else (seed & (2**64 - 1), purpose_hash("augment"))
+        self.key = None if augment is None else (seed & (2**64 - 1), purpose_hash("augment"))
         self.shift_scale: tuple[Array | None, Array | None] = None, None
         if self.of_bytes and not normalizer.identity:
             wide = accumulation_dtype(dtype)

@@ -21,11 +21,11 @@ class Dropout(Function):
 
     def forward(self, x: Array) -> Array:
         self.scale = 1 / (1 - self.p) if self.p < 1 else 0.0
-        y, self.kept = kernels.dropout(x, round((1 - self.p) * 2**32), self.scale, random.next_key("dropout"))
+        y, self.mask = kernels.dropout(x, round((1 - self.p) * 2**32), self.scale, random.next_key("dropout"))
         return y
 
     def backward(self, dout: Array) -> Array:
-        return kernels.masked(dout, self.kept, self.scale)
+        return kernels.masked(dout, self.mask, self.scale)
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

@@ -73,7 +73,7 @@ class LSTM(Function):
         self, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias_ih: Array, bias_hh: Array
     ) -> tuple[Array, Array]:
         self.inputs = x, h0, c0, weight_ih, weight_hh, bias_ih + bias_hh
-        self.hidden, cell, self.kept = kernels.lstm_layer(*self.inputs)
+        self.hidden, cell, self.saved = kernels.lstm_layer(*self.inputs)
         return self.hidden, cell
 
     def backward(self, dout: Array | None, dcell: Array | None) -> tuple:
@@ -81,7 +81,7 @@ class LSTM(Function):
         dout = xp.zeros_like(self.hidden) if dout is None else dout
         dcell = xp.zeros_like(self.inputs[2]) if dcell is None else dcell
         *rest, dbias = kernels.lstm_layer_grad(
-            dout, dcell, *self.inputs, self.hidden, self.kept, self.grad_buffers[3:5]
+            dout, dcell, *self.inputs, self.hidden, self.saved, self.grad_buffers[3:5]
         )
         return *rest, dbias, dbias
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import memory, tracing
-from dlcourse.backend.kernels.cast import converted
+from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.metrics import Metric
 from dlcourse.training.callback import Callback, Every
@@ -42,7 +42,7 @@ def _output(model: Any, x: Any) -> Any:
     """What the model makes of a batch; None where that does not fit into memory and a smaller one might."""
     try:
         output = model(Tensor(x)).data
-        return converted(output, accumulation_dtype(output.dtype))
+        return astype(output, accumulation_dtype(output.dtype))
     except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
         if len(x) < 2 or not memory.out_of_memory(error):
             raise

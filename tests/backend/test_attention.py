@@ -136,7 +136,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, device: str) -> dict:
 
     made: dict = {}
     monkeypatch.setattr(overrides, "MIN_WORK", 0)
-    monkeypatch.setattr(autotune, "made", made)
+    monkeypatch.setattr(autotune, "choices", made)
     monkeypatch.delenv(determinism._DEMANDED, raising=False)
     return made
 

@@ -29,7 +29,7 @@ def way(monkeypatch: pytest.MonkeyPatch, device: str) -> Callable:
 
     clock, source = Clock(), backend.current().asarray(np.arange(1.0, 5.0, dtype="f"))
     monkeypatch.setattr(capture.Event, "clock", clock)
-    monkeypatch.setattr(autotune, "made", {})
+    monkeypatch.setattr(autotune, "choices", {})
     monkeypatch.delenv(determinism._DEMANDED, raising=False)
 
     def make(seconds: float, offset: float = 0.0) -> Callable:
@@ -56,7 +56,7 @@ def run(own: Callable, error: float = 1e-3, key: str = "key", **others: Callable
 
 def computed(key: str, own: Callable, others: dict, error: float) -> object:
     """What the way that is chosen gives."""
-    return {autotune.OWN: own, **others}[autotune.chosen(key, own, lambda: others, error)]()
+    return {autotune.DEFAULT: own, **others}[autotune.choose(key, own, lambda: others, error)]()
 
 
 @pytest.mark.parametrize(("seconds", "chosen"), [(0.5, "other"), (2.0, "own")])
@@ -64,8 +64,8 @@ def test_the_faster_way_is_kept(seconds: float, chosen: str, way: Callable) -> N
     own, other = way(1.0), way(seconds, 1e-4)
     for _ in range(2):
         assert run(own, other=other) == (1e-4 if chosen == "other" else 0)
-    assert autotune.made["key"].name == chosen
-    assert autotune.made["key"].milliseconds == pytest.approx({"own": 1e3, "other": 1e3 * seconds})
+    assert autotune.choices["key"].name == chosen
+    assert autotune.choices["key"].milliseconds == pytest.approx({"own": 1e3, "other": 1e3 * seconds})
     before = own.calls, other.calls
     run(own, other=other)
     assert (own.calls + other.calls) - sum(before) == 1  # nothing is measured again
@@ -83,7 +83,7 @@ def test_every_setting_has_its_own_choice(way: Callable) -> None:
 @pytest.mark.parametrize("offset", [1.0, np.nan])
 def test_a_faster_way_that_is_further_off_than_stated_is_left_out(offset: float, way: Callable) -> None:
     assert run(way(1.0), other=way(0.1, offset)) == 0
-    assert "off by" in autotune.made["key"].left_out["other"]
+    assert "off by" in autotune.choices["key"].left_out["other"]
 
 
 def test_a_way_that_fails_is_left_out_and_the_rest_goes_on(way: Callable) -> None:
@@ -91,7 +91,7 @@ def test_a_way_that_fails_is_left_out_and_the_rest_goes_on(way: Callable) -> Non
         raise RuntimeError("status 3000\nand more")
 
     assert run(way(1.0), refused=refused, other=way(0.5, 1e-4)) == 1e-4
-    assert autotune.made["key"].left_out == {"refused": "RuntimeError: status 3000"}
+    assert autotune.choices["key"].left_out == {"refused": "RuntimeError: status 3000"}
 
 
 def test_a_way_that_cannot_be_recorded_is_left_out(way: Callable) -> None:
@@ -104,7 +104,7 @@ def test_a_way_that_cannot_be_recorded_is_left_out(way: Callable) -> None:
         return result
 
     assert run(way(1.0), reads=reads) == 0
-    assert "not permitted while a stream is capturing" in autotune.made["key"].left_out["reads"]
+    assert "not permitted while a stream is capturing" in autotune.choices["key"].left_out["reads"]
 
 
 def test_while_a_stream_is_capturing_nothing_is_measured(way: Callable) -> None:
@@ -117,7 +117,7 @@ def test_while_a_stream_is_capturing_nothing_is_measured(way: Callable) -> None:
         computed("key", own, {"other": other}, 1e-3)
     finally:
         stream.end_capture()
-    assert own.calls == 1 and other.calls == 0 and not autotune.made
+    assert own.calls == 1 and other.calls == 0 and not autotune.choices
     assert run(own, other=other) == 1e-4  # left open until then
 
 

@@ -48,7 +48,7 @@ def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
     library = Library()
     monkeypatch.setattr(cudnn, "library", lambda: library)
-    monkeypatch.setattr(autotune, "made", {})
+    monkeypatch.setattr(autotune, "choices", {})
     monkeypatch.delenv(determinism._DEMANDED, raising=False)
     for cached in (cudnn.convolution, cudnn._handle):
         cached.cache_clear()
@@ -63,7 +63,7 @@ def prefers_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = autotune._times
 
     def times(graphs: dict) -> dict:
-        return measured(graphs) | {name: 3.6e6 for name in graphs if name == autotune.OWN}
+        return measured(graphs) | {name: 3.6e6 for name in graphs if name == autotune.DEFAULT}
 
     monkeypatch.setattr(autotune, "_times", times)
 
@@ -101,7 +101,7 @@ def test_every_pass_is_the_reference_within_the_stated_error(
         assert result.dtype == np.float32 and result.shape == expected.shape
         error = conv_cudnn.ERROR["float32"] * np.abs(expected).max()
         np.testing.assert_allclose(result, expected, rtol=0, atol=error)
-    chosen = [made for key, made in autotune.made.items() if key[1][1] == which]
+    chosen = [made for key, made in autotune.choices.items() if key[1][1] == which]
     assert [made.name for made in chosen] == ["cuDNN 1"] or [made.name for made in chosen] == ["cuDNN 5"]
     assert not chosen[0].left_out and {number for name, number in twin.calls if name == which} == {1, 5}
 
@@ -117,7 +117,7 @@ def test_a_relu_that_follows_is_a_choice_of_its_own(twin: object, prefers_cudnn:
         np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
     assert np.isnan(result).any() and (result[~np.isnan(result)] >= 0).all() and twin.calls
     computed(FORWARD, (x, *rest))
-    assert len(autotune.made) == 2
+    assert len(autotune.choices) == 2
 
 
 @on_twin
@@ -160,7 +160,7 @@ def test_what_cudnn_is_not_asked_for_is_ours(dtype: str, twin: object, device: s
     given = x, weight.astype("d"), bias, geometry
     given = given if dtype == "mixed" else (x.astype("d"), weight.astype("d"), bias.astype("d"), geometry)
     computed(FORWARD, given)
-    assert not twin.calls and not autotune.made
+    assert not twin.calls and not autotune.choices
 
 
 @on_twin
@@ -171,8 +171,8 @@ def test_what_cudnn_refuses_is_ours(which: str, twin: object, prefers_cudnn: Non
     expected = KERNELS[which].reference(*given)
     for _ in range(2):
         np.testing.assert_allclose(computed(which, given), expected, rtol=1e-4, atol=1e-4)
-    made = next(made for key, made in autotune.made.items() if key[1][1] == which)
-    assert made.name == autotune.OWN and "status 3000" in made.left_out["cuDNN 1"]
+    made = next(made for key, made in autotune.choices.items() if key[1][1] == which)
+    assert made.name == autotune.DEFAULT and "status 3000" in made.left_out["cuDNN 1"]
 
 
 @on_twin
@@ -184,7 +184,7 @@ def test_a_setting_without_algorithms_is_ours(
     monkeypatch.setattr(host, "ALGORITHMS", host.UNFIT)  # not supported, not deterministic, too much memory
     given = arguments(FORWARD, CASES[1])
     np.testing.assert_allclose(computed(FORWARD, given), kernels.conv2d.reference(*given), rtol=1e-4, atol=1e-4)
-    assert not twin.calls and [made.name for made in autotune.made.values()] == [autotune.OWN]
+    assert not twin.calls and [made.name for made in autotune.choices.values()] == [autotune.DEFAULT]
 
 
 @on_twin
@@ -192,8 +192,8 @@ def test_a_result_beyond_the_stated_error_is_never_used(twin: object, prefers_cu
     twin.factor = 1 + 1e-3  # about what TF32 does to float32
     given = arguments(FORWARD, CASES[1])
     np.testing.assert_allclose(computed(FORWARD, given), kernels.conv2d.reference(*given), rtol=1e-5, atol=1e-4)
-    made = next(iter(autotune.made.values()))
-    assert made.name == autotune.OWN and "off by" in made.left_out["cuDNN 1"]
+    made = next(iter(autotune.choices.values()))
+    assert made.name == autotune.DEFAULT and "off by" in made.left_out["cuDNN 1"]
 
 
 @on_twin
@@ -208,7 +208,7 @@ def test_all_the_ways_to_do_without(why: str, twin: object, device: str, monkeyp
     given = arguments(WEIGHT_GRAD, CASES[1])
     expected = kernels.conv2d_weight_grad.reference(*given)
     np.testing.assert_allclose(computed(WEIGHT_GRAD, given), expected, rtol=1e-4, atol=1e-4)
-    assert not twin.calls and not autotune.made
+    assert not twin.calls and not autotune.choices
 
 
 @on_twin
@@ -230,10 +230,10 @@ def test_a_recorded_step_measures_before_and_gives_the_weights_of_call_by_call(
 
     captured, step = weights(True)
     assert len(step.runner.graphs) == 1 and {name for name, _ in twin.calls} == set(KERNELS)
-    counted = len(autotune.made)
+    counted = len(autotune.choices)
     plain, _ = weights(False)
     np.testing.assert_array_equal(captured, plain)
-    assert len(autotune.made) == counted
+    assert len(autotune.choices) == counted
 
 
 @pytest.mark.parametrize(

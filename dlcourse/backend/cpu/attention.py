@@ -18,7 +18,9 @@ PIECE_BYTES = 1 << 18
 
 
 @override(kernels.attention, "cpu")
-def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
     y, p, hidden = places(q, k, v, causal)
     if mask is not None:
         mask = np.broadcast_to(mask, p.shape)
@@ -39,8 +41,8 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
         np.exp(scores, out=scores)
         totals = scores.sum(axis=-1, keepdims=True)
         scores /= np.where(totals == 0, 1, totals)
-        if kept is not None:
-            scores = np.multiply(scores, kept[part], out=scratch("attention", scores.shape, q.dtype))
+        if dropout_mask is not None:
+            scores = np.multiply(scores, dropout_mask[part], out=scratch("attention", scores.shape, q.dtype))
         np.matmul(scores, v[part], out=y[part])
 
     threads.run(some, _pieces(p), blas=True)
@@ -49,20 +51,20 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
 
 @override(kernels.attention_grad, "cpu")
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
     p, (dq, dk, dv) = saved.p, grad_places(q, k, v)
 
     def some(part: slice) -> None:
         weights, ds = p[part], scratch("attention", p[part].shape, q.dtype)
-        if kept is not None:
-            used = np.multiply(weights, kept[part], out=scratch("attention-kept", weights.shape, q.dtype))
+        if dropout_mask is not None:
+            used = np.multiply(weights, dropout_mask[part], out=scratch("attention-kept", weights.shape, q.dtype))
         else:
             used = weights
         np.matmul(used.swapaxes(-1, -2), dout[part], out=dv[part])
         np.matmul(dout[part], v[part].swapaxes(-1, -2), out=ds)
-        if kept is not None:
-            ds *= kept[part]
+        if dropout_mask is not None:
+            ds *= dropout_mask[part]
         ds -= np.einsum("nhts,nhts->nht", ds, weights)[..., None]
         ds *= weights
         ds *= q.shape[-1] ** -0.5

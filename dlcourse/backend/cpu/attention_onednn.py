@@ -73,7 +73,9 @@ def _softmax_grad(rows: int, keys: int) -> Callable:
 
 
 @override(kernels.attention, "cpu", priority=1)
-def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
     rows, steps, keys = math.prod(q.shape[:3]), q.shape[2], k.shape[2]
     # Where there are more queries than keys the first ones see none.
     if rows * keys < MIN_SIZE or mask is not None or (causal and steps > keys) or not onednn.suits(q, k, v):
@@ -91,13 +93,13 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
         elif hidden is not None:
             p += hidden
         softmax({onednn.SRC: p, onednn.DST: p})
-        done = _multiply(p if kept is None else p * kept, v, y)
+        done = _multiply(p if dropout_mask is None else p * dropout_mask, v, y)
     return (y, kernels.Weights(p)) if done else NotImplemented
 
 
 @override(kernels.attention_grad, "cpu", priority=1)
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
     p, scale = saved.p, q.shape[-1] ** -0.5
     if p.size < MIN_SIZE or not onednn.suits(dout, q, k, v, p) or not p.flags.c_contiguous:
@@ -107,11 +109,11 @@ def attention_grad(
         return NotImplemented
     ds, (dq, dk, dv) = np.empty_like(p), grad_places(q, k, v)
     with onednn.lock:
-        used = p if kept is None else p * kept
+        used = p if dropout_mask is None else p * dropout_mask
         if not (_multiply(used.swapaxes(-1, -2), dout, dv) and _multiply(dout, v.swapaxes(-1, -2), ds)):
             return NotImplemented
-        if kept is not None:
-            ds *= kept
+        if dropout_mask is not None:
+            ds *= dropout_mask
         compute({onednn.DST: p, onednn.DIFF_DST: ds, onednn.DIFF_SRC: ds})
         done = _multiply(ds, k, dq, scale) and _multiply(ds.swapaxes(-1, -2), q, dk, scale)
     return (dq, dk, dv) if done else NotImplemented

@@ -84,7 +84,7 @@ def available() -> bool:
 
 
 def switched_off() -> bool:
-    """Whether the user wants none of it."""
+    """Whether the user has switched it off."""
     return os.environ.get(DISABLE) == "0"
 
 

@@ -21,10 +21,10 @@ BLOCK_BYTES = 1 << 18
 def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     shape, (window, stride, padding) = geometry.out_shape(x.shape), geometry
     kind = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
-    y, place = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=kind)
+    y, argmax = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=kind)
 
     def find(part: slice) -> None:
-        top, at = y[part], place[part]
+        top, at = y[part], argmax[part]
         larger, step = scratch("pool", top.shape, np.dtype(bool)), scratch("pool-step", top.shape, kind)
         views = taps(pad(x[part], padding, -np.inf), top.shape, window, stride)
         for number, (_, _, view) in enumerate(views):
@@ -42,16 +42,16 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
             top[...], at[...] = kernels.max_pool2d.reference(x[part], geometry)
 
     _by_images(find, x, blas=True)
-    return y, place
+    return y, argmax
 
 
 @override(kernels.max_pool2d_grad, "cpu")
-def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
+def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     arriving, bits = np.ascontiguousarray(dout), f"i{dout.itemsize}"
 
     def spread(number: int, part: slice, share: Array) -> Array:
         chosen = scratch("pool", share.shape, np.dtype(bool))
-        np.equal(place[part], number, out=chosen)
+        np.equal(argmax[part], number, out=chosen)
         # As whole numbers, whose product with 0 is 0: an infinite dy stays at its place.
         np.multiply(arriving[part].view(bits), chosen, out=share.view(bits))
         return share

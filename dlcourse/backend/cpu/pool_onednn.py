@@ -33,22 +33,22 @@ class _Geometry:
         self.forward = onednn.describe(
             "pooling_forward", onednn.engine(), onednn.FORWARD_TRAINING, MAX, self.x, self.y, *self.steps
         )
-        self.place = onednn.queried(self.forward, onednn.QUERY_WORKSPACE)
-        if onednn.size(self.place) != math.prod(y_shape):
+        self.argmax = onednn.queried(self.forward, onednn.QUERY_WORKSPACE)
+        if onednn.size(self.argmax) != math.prod(y_shape):
             raise onednn.Unsupported("places are not kept one byte each")
 
 
 @onednn.built_once
 def _forward(*settings: Any) -> Callable:
     of = _Geometry(*settings)
-    return onednn.Primitive(of.forward, {onednn.SRC: of.x, onednn.DST: of.y, onednn.WORKSPACE: of.place})
+    return onednn.Primitive(of.forward, {onednn.SRC: of.x, onednn.DST: of.y, onednn.WORKSPACE: of.argmax})
 
 
 @onednn.built_once
 def _backward(*settings: Any) -> Callable:
     of = _Geometry(*settings)
     descriptor = onednn.describe("pooling_backward", onednn.engine(), MAX, of.x, of.y, *of.steps, of.forward)
-    return onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.DIFF_SRC: of.x, onednn.WORKSPACE: of.place})
+    return onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.DIFF_SRC: of.x, onednn.WORKSPACE: of.argmax})
 
 
 @override(kernels.max_pool2d, "cpu", priority=1)
@@ -58,20 +58,20 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     if compute is NotImplemented or not finite(x):
         return NotImplemented
     y = np.empty(geometry.out_shape(x.shape), dtype=x.dtype)
-    place = np.empty(y.shape, dtype=np.uint8)
+    argmax = np.empty(y.shape, dtype=np.uint8)
     with onednn.lock:
-        compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.WORKSPACE: place})
-    return y, place
+        compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.WORKSPACE: argmax})
+    return y, argmax
 
 
 @override(kernels.max_pool2d_grad, "cpu", priority=1)
-def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
-    suits = onednn.suits(dout) and place.dtype == np.uint8
+def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
+    suits = onednn.suits(dout) and argmax.dtype == np.uint8
     compute = _backward(tuple(x_shape), geometry) if suits else NotImplemented
     if compute is NotImplemented:
         return NotImplemented
     dx = np.empty(x_shape, dtype=dout.dtype)
-    arrays = {onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.WORKSPACE: np.ascontiguousarray(place)}
+    arrays = {onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.WORKSPACE: np.ascontiguousarray(argmax)}
     with onednn.lock:
         compute(arrays | {onednn.DIFF_SRC: dx})
     return dx

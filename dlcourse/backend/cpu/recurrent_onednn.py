@@ -44,10 +44,10 @@ class Layer:
             "lstm_backward", onednn.engine(), onednn.BACKWARD, FORWARDS,
             x, state, state, *free, None, None, *ends, x, state, state, *free, None, None, *ends, FLAGS, forward,
         )  # fmt: skip
-        self.kept = onednn.queried(forward, onednn.QUERY_WORKSPACE)
+        self.workspace = onednn.queried(forward, onednn.QUERY_WORKSPACE)
         layouts = dict(zip((SRC, SRC_STATE, SRC_CELL, BIAS, DST, DST_STATE, DST_CELL),
                            (x, state, state, bias, y, state, state), strict=True))  # fmt: skip
-        layouts[onednn.WORKSPACE] = self.kept
+        layouts[onednn.WORKSPACE] = self.workspace
         diffs = {DIFF + which: layout for which, layout in layouts.items() if which != onednn.WORKSPACE}
         inner = [[_weights(of, what, i) for i in range(2)] for of, what in (
             (forward, onednn.QUERY_WEIGHTS), (backward, onednn.QUERY_WEIGHTS), (backward, onednn.QUERY_DIFF_WEIGHTS)
@@ -62,7 +62,7 @@ class Layer:
         self.backward = onednn.Primitive(backward, layouts | diffs | dict(weights))
 
 
-class Kept:
+class Saved:
     """What the forward pass leaves to the backward one."""
 
     def __init__(self, layer: Layer, arrays: dict[int, Array]):
@@ -88,21 +88,21 @@ def lstm_layer(
     arrays = {which: np.ascontiguousarray(array) for which, array in arrays.items()}
     arrays |= {DST: np.empty((steps, n, size), np.float32)}
     arrays |= {which: np.empty((n, size), np.float32) for which in (DST_STATE, DST_CELL)}
-    arrays[onednn.WORKSPACE] = np.empty(onednn.size(layer.kept), np.uint8)
+    arrays[onednn.WORKSPACE] = np.empty(onednn.size(layer.workspace), np.uint8)
     with onednn.lock:
         weights = _entered(layer.enter_forward, weight_ih, weight_hh)
         layer.forward(arrays | weights)
-    return _by_sequences(arrays[DST]), arrays[DST_CELL], Kept(layer, arrays)
+    return _by_sequences(arrays[DST]), arrays[DST_CELL], Saved(layer, arrays)
 
 
 @override(kernels.lstm_layer_grad, "cpu", priority=1)
 def lstm_layer_grad(
     dhidden: Array, dcell: Array, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array,
-    hidden: Array, kept: Any, grad_buffers: tuple[Array | None, Array | None],
+    hidden: Array, saved: Any, grad_buffers: tuple[Array | None, Array | None],
 ) -> tuple[Array, Array, Array, Array, Array, Array]:  # fmt: skip
-    if not isinstance(kept, Kept):  # another implementation's forward pass
+    if not isinstance(saved, Saved):  # another implementation's forward pass
         return NotImplemented
-    layer = kept.layer
+    layer = saved.layer
     n, steps, width, size = layer.shape
     # The layer's last state is a slice of its output here: no gradient comes to it by itself.
     diffs = {DST: _by_steps(dhidden), DST_STATE: np.zeros((n, size), np.float32), DST_CELL: np.ascontiguousarray(dcell)}
@@ -113,13 +113,13 @@ def lstm_layer_grad(
     dweights = [np.empty(w.shape, np.float32) if to is None else to for to, w in given]
     with onednn.lock:
         weights = _entered(layer.enter_backward, weight_ih, weight_hh)
-        places = [way.place(dweight) for way, dweight in zip(layer.leave, dweights, strict=True)]
+        places = [reorder.place(dweight) for reorder, dweight in zip(layer.leave, dweights, strict=True)]
         for place in places:
             place.fill(0)
         weights |= {DIFF + WEIGHT: places[0], DIFF + WEIGHT_STATE: places[1]}
-        layer.backward(kept.arrays | {DIFF + which: array for which, array in diffs.items()} | weights)
-        for way, dweight in zip(layer.leave, dweights, strict=True):
-            way.leave(dweight)
+        layer.backward(saved.arrays | {DIFF + which: array for which, array in diffs.items()} | weights)
+        for reorder, dweight in zip(layer.leave, dweights, strict=True):
+            reorder.leave(dweight)
     return _by_sequences(diffs[SRC]), diffs[SRC_STATE], diffs[SRC_CELL], *dweights, diffs[BIAS]
 
 
@@ -131,10 +131,10 @@ def _weights(descriptor: c_void_p, what: int, index: int) -> c_void_p:
     return c_void_p(onednn.library().dnnl_primitive_desc_query_md(descriptor, what, index))
 
 
-def _entered(ways: list[onednn.Reorder], weight_ih: Array, weight_hh: Array) -> dict[int, Array]:
+def _entered(reorders: list[onednn.Reorder], weight_ih: Array, weight_hh: Array) -> dict[int, Array]:
     return {
-        which: way.enter(np.ascontiguousarray(weight))
-        for which, way, weight in zip((WEIGHT, WEIGHT_STATE), ways, (weight_ih, weight_hh), strict=True)
+        which: reorder.enter(np.ascontiguousarray(weight))
+        for which, reorder, weight in zip((WEIGHT, WEIGHT_STATE), reorders, (weight_ih, weight_hh), strict=True)
     }
 
 

@@ -1,4 +1,4 @@
-"""Sums at indexed places by NumPy's ``add.at``, which goes through them in order: no sorting, no list of all places."""
+"""Sums at indexed positions by NumPy's ``add.at``, which goes through them in order and needs no sorting."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
 """Attention block by block (Dao et al. 2022), nothing of size T x S in memory: a kernel forward, two for the gradients.
 
-What is kept is y and the logarithm of each row's sum. Q, K, V and dY are read as they lie, and results lie as
-(N, T, heads, d), the three gradients side by side as (N, T, 3, heads, d): the reshapes to the layout of the linear
-layers around attention copy nothing. Where products are faster and their weights have room, they do it: both ways
-belong to a forward pass and its gradient together, since what is kept between them differs.
+Saved for the gradient are y and the logarithm of each row's sum. Q, K, V and dY are read in any layout. Results have
+the layout (N, T, heads, d), the three gradients side by side (N, T, 3, heads, d): the reshapes to the layout of the
+linear layers around attention copy nothing. Where products are faster and their weights have room, they do it: an
+implementation computes a forward pass and its gradient, since what is saved between them differs.
 """
 
 import math
@@ -36,12 +36,12 @@ MAX_WEIGHTS = 1 << 28
 
 ERROR = {"float32": 5e-5, "float64": 1e-10, "float16": 1e-2, "bfloat16": 5e-2}
 TF32_ERROR = 1e-2
-"""How far one way's dQ may be from the other's, as a share of its largest element: a few roundings of the type, or of
-factors to TF32's 10 bits; the products round P and dS in between."""
+"""How far one implementation's dQ may be from the other's, as a share of its largest element: a few roundings of the
+type, or of factors to TF32's 10 bits; the products round P and dS in between."""
 
 
 class Saved:
-    """What the gradient wants to know: y (N, heads, T, d), and log sum_s exp S_ts (N, heads, T), 0 where no key is
+    """What the gradient needs: y (N, heads, T, d), and log sum_s exp S_ts (N, heads, T), 0 where no key is
     seen."""
 
     def __init__(self, y: Array, log_sums: Array):
@@ -49,14 +49,16 @@ class Saved:
 
 
 @override(kernels.attention, "cuda", half=True, priority=1)
-def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
-    if not attention_products.takes(q, k, v, kept) or not _is_faster(q, k, v, mask, causal, kept):
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
+    if not attention_products.takes(q, k, v, dropout_mask) or not _is_faster(q, k, v, mask, causal, dropout_mask):
         return NotImplemented
-    return _attention(q, k, v, mask, causal, kept)
+    return _attention(q, k, v, mask, causal, dropout_mask)
 
 
 def _attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
 ) -> tuple[Array, Saved]:
     xp = array_module(q)
     q, k, v = map(_readable, (q, k, v))
@@ -64,7 +66,7 @@ def _attention(
     y = xp.empty((n, steps, heads, width), dtype=q.dtype)
     log_sums = xp.empty(q.shape[:3], dtype=accumulation_dtype(q.dtype))
     visible, settings = _settings(q, k, mask, causal)
-    arrays = q, k, v, visible, _factors(kept), y, log_sums
+    arrays = q, k, v, visible, _factors(dropout_mask), y, log_sums
     flops = 4 * _scores(q, k, causal) * width
     _launch("attention_forward", q, steps, (*arrays, *_layout(q, k, v), *settings), flops)
     return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
@@ -72,7 +74,7 @@ def _attention(
 
 @override(kernels.attention_grad, "cuda", half=True, priority=1)
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
     if not isinstance(saved, Saved):
         return NotImplemented
@@ -88,7 +90,7 @@ def attention_grad(
         dq, dk, dv = (xp.empty((n, x.shape[2], heads, width), x.dtype).transpose(0, 2, 1, 3) for x in given)
     row_sums = xp.empty_like(saved.log_sums)
     visible, settings = _settings(q, k, mask, causal)
-    read = q, k, v, visible, _factors(kept), dout
+    read = q, k, v, visible, _factors(dropout_mask), dout
     apart = np.int64(dq.strides[2] // dq.itemsize)
     rest = apart, *_layout(q, k, v, dout), *settings
     flops = 2 * _scores(q, k, causal) * width  # of one product; they make the scores again
@@ -112,16 +114,16 @@ def _layout(*arrays: Array) -> list[np.int64]:
 def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Array | np.uint64, tuple]:
     """The mask, as it lies: repeated along an axis it is not written out. And what all kernels end with."""
     n, heads, steps, width = q.shape
-    keys, lie = k.shape[2], (0,) * 4
+    keys, strides = k.shape[2], (0,) * 4
     if mask is not None:
-        lie = array_module(q).broadcast_to(mask, (n, heads, steps, keys)).strides
+        strides = array_module(q).broadcast_to(mask, (n, heads, steps, keys)).strides
     sizes = heads, steps, keys, width, causal
-    settings = *map(np.int64, lie), *map(np.int32, sizes), accumulation_dtype(q.dtype).type(width**-0.5)
+    settings = *map(np.int64, strides), *map(np.int32, sizes), accumulation_dtype(q.dtype).type(width**-0.5)
     return NULL if mask is None else mask, settings
 
 
-def _factors(kept: Array | None) -> Array | np.uint64:
-    return NULL if kept is None else array_module(kept).ascontiguousarray(kept)
+def _factors(dropout_mask: Array | None) -> Array | np.uint64:
+    return NULL if dropout_mask is None else array_module(dropout_mask).ascontiguousarray(dropout_mask)
 
 
 def _scores(q: Array, k: Array, causal: bool) -> int:
@@ -145,7 +147,7 @@ def _launch(kernel: str, q: Array, rows: int, arguments: tuple, flops: int) -> N
     launch(f"{kernel}_{width}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)
 
 
-def _is_faster(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> bool:
+def _is_faster(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None) -> bool:
     """Measured once for each setting, forward and gradient in one, where it is not clear beforehand."""
     if not _suits(q, k, v) or (mask is not None and mask.dtype != bool):
         return False
@@ -154,19 +156,19 @@ def _is_faster(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, k
         return True
 
     def own() -> Array:
-        y, saved = _attention(q, k, v, mask, causal, kept)
-        return attention_grad(y, q, k, v, mask, causal, kept, saved)[0]
+        y, saved = _attention(q, k, v, mask, causal, dropout_mask)
+        return attention_grad(y, q, k, v, mask, causal, dropout_mask, saved)[0]
 
     def products() -> Array:
-        y, saved = attention_products.attention(q, k, v, mask, causal, kept)
-        return attention_products.attention_grad(y, q, k, v, mask, causal, kept, saved)[0]
+        y, saved = attention_products.attention(q, k, v, mask, causal, dropout_mask)
+        return attention_products.attention_grad(y, q, k, v, mask, causal, dropout_mask, saved)[0]
 
     dtype = q.dtype.name
     tf32 = dtype == "float32" and precision.tensor_float()
-    masks = None if mask is None else mask.shape, causal, kept is not None
+    masks = None if mask is None else mask.shape, causal, dropout_mask is not None
     key = "attention", q.device.id, q.shape, k.shape, q.strides, *masks, dtype, tf32
     error = TF32_ERROR if tf32 else ERROR[dtype]
-    return autotune.chosen(key, own, lambda: {"products": products}, error) == autotune.OWN
+    return autotune.choose(key, own, lambda: {"products": products}, error) == autotune.DEFAULT
 
 
 def _suits(q: Array, k: Array, v: Array) -> bool:

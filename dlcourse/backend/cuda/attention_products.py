@@ -1,6 +1,6 @@
 """Attention by batched cuBLASLt products, and a softmax kernel each way with scale and masks inside.
 
-The weights P (N, heads, T, S) are written down and kept. It takes any sizes, and with 16 bits or TF32 its products use
+The weights P (N, heads, T, S) are written down and saved. It takes any sizes, and with 16 bits or TF32 its products use
 the tensor cores.
 """
 
@@ -21,15 +21,17 @@ WARPS = 4
 
 
 class Saved:
-    """What the gradient wants to know: P, and Q, K and V as the products read them."""
+    """What the gradient needs: P, and Q, K and V as the products read them."""
 
     def __init__(self, p: Array, operands: tuple[Array, Array, Array]):
         self.p, self.operands = p, operands
 
 
 @override(kernels.attention, "cuda", half=True)
-def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
-    if not takes(q, k, v, kept):
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
+    if not takes(q, k, v, dropout_mask):
         return NotImplemented
     name, xp = type_suffix(q, k, v), array_module(q)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
@@ -44,21 +46,21 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
     elif mask is not None:
         added = xp.ascontiguousarray(xp.broadcast_to(mask.astype(scores.dtype, copy=False), shape))
     settings = np.int64(rows), np.int32(steps), np.int32(keys), scores.dtype.type(q.shape[2] ** -0.5), np.int32(causal)
-    factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
+    factors, used = (NULL, NULL) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
     _rows(f"attention_softmax_{name}", rows, (scores, p, visible, added, factors, used, *settings))
-    y = gemm(p if kept is None else used, v)
+    y = gemm(p if dropout_mask is None else used, v)
     return y.reshape(*shape[:3], v.shape[2]), Saved(p, operands)
 
 
-def takes(q: Array, k: Array, v: Array, kept: Array | None) -> bool:
+def takes(q: Array, k: Array, v: Array, dropout_mask: Array | None) -> bool:
     """Whether there are kernels for the types, and something to do."""
-    factors = kept is None or kept.dtype == accumulation_dtype(q.dtype)
+    factors = dropout_mask is None or dropout_mask.dtype == accumulation_dtype(q.dtype)
     return type_suffix(q, k, v) is not None and q.size > 0 and k.size > 0 and factors
 
 
 @override(kernels.attention_grad, "cuda", half=True)
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
     if not isinstance(saved, Saved):
         return NotImplemented
@@ -68,11 +70,11 @@ def attention_grad(
     own_q, own_k, own_v = saved.operands
     dp = gemm(dy, own_v.swapaxes(1, 2), dtype=accumulation_dtype(q.dtype))
     ds = dp if dp.dtype == q.dtype else xp.empty(dp.shape, dtype=q.dtype)
-    factors, used = (NULL, NULL) if kept is None else (xp.ascontiguousarray(kept), xp.empty_like(p))
+    factors, used = (NULL, NULL) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
     rows, scale = ds.size // keys, dp.dtype.type(q.shape[3] ** -0.5)
     _rows(f"attention_softmax_grad_{name}", rows, (dp, ds, p, factors, used, np.int64(rows), np.int32(keys), scale))
     dq, dk, dv = _together(q, k, v)
-    gemm((p if kept is None else used).swapaxes(1, 2), dy, _batch(dv))
+    gemm((p if dropout_mask is None else used).swapaxes(1, 2), dy, _batch(dv))
     gemm(ds, own_k, _batch(dq))
     gemm(ds.swapaxes(1, 2), own_q, _batch(dk))
     return dq, dk, dv

@@ -1,12 +1,12 @@
-"""The fastest of several ways to compute one thing, found by measuring it once for each setting.
+"""Choose the fastest of several implementations of one computation: each is measured once for each setting.
 
-Ways are timed as a training step uses them: captured as a CUDA graph, several times in a row. Launched from Python, the
+They are timed as a training step uses them: captured as a CUDA graph, several times in a row. Launched from Python, the
 small products and convolutions of a course would be timed by how long Python takes to launch them. Before that, each
-result is compared with that of our own way, whose error is known; a way that is further off than stated, that the
-library refuses, or that cannot be captured, is left out. The choice is kept for the life of the process.
+result is compared with that of our own implementation, whose error is known; a candidate is left out that is further
+off than stated, that the library refuses, or that cannot be captured. A choice holds for the life of the process.
 
-As time decides, another run may choose otherwise and so round otherwise. With ``--deterministic`` our own way is taken,
-and nothing is measured.
+As time decides, another run may choose otherwise and so round otherwise. With ``--deterministic`` our own
+implementation is taken, and nothing is measured.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -18,45 +18,45 @@ import numpy as np
 from dlcourse.backend import determinism
 from dlcourse.backend.device import Array
 
-Way = Callable[[], Array]
-OWN = "own"
+Candidate = Callable[[], Array]
+DEFAULT = "own"
 REPEATS, ROUNDS = 8, 3
 """A graph holds so many calls in a row; of so many launches of it the fastest counts."""
 
 
 @dataclass
 class Choice:
-    """What was chosen and why: milliseconds of each way that was timed, the reason for each that was left out."""
+    """What was chosen and why: milliseconds of each candidate that was timed, the reason for each that was left out."""
 
-    name: str = OWN
+    name: str = DEFAULT
     milliseconds: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-made: dict[Hashable, Choice] = {}
+choices: dict[Hashable, Choice] = {}
 """All choices of this process."""
 
 
-def chosen(key: Hashable, own: Way, others: Callable[[], Mapping[str, Way]], error: float) -> str:
-    """The name of the fastest way, OWN for our own; the first call with a key measures.
+def choose(key: Hashable, own: Candidate, others: Callable[[], Mapping[str, Candidate]], error: float) -> str:
+    """The name of the fastest candidate, DEFAULT for our own; the first call with a key measures.
 
-    While a stream is capturing nothing can be measured: what was not chosen before is done our own way, and left open.
+    While a stream is capturing nothing can be measured: without an earlier choice our own is taken, and it stays open.
 
     Args:
         key: of all that the time depends on: what is computed, the device, sizes, settings, element type, precision.
-        own: our way, which works always.
-        others: gives the other ways by their names, the same ones at every call. Every way returns a new array, and may
-            be called again and again.
-        error: the largest difference from our own result that another way may have, as a share of that result's
+        own: our implementation, which always works.
+        others: gives the other candidates by their names, the same ones at every call. Each returns a new array and
+            may be called again and again.
+        error: the largest difference from our own result that another candidate may have, as a share of that result's
             largest element.
     """
     if determinism.demanded():
-        return OWN
-    if key not in made:
+        return DEFAULT
+    if key not in choices:
         if _capturing():
-            return OWN
-        made[key] = _measured(own, others(), error)
-    return made[key].name
+            return DEFAULT
+        choices[key] = _measured(own, others(), error)
+    return choices[key].name
 
 
 def _capturing() -> bool:
@@ -65,8 +65,8 @@ def _capturing() -> bool:
     return cupy.cuda.get_current_stream().is_capturing()
 
 
-def _measured(own: Way, others: Mapping[str, Way], error: float) -> Choice:
-    """On a stream and in memory that go when it is done; the arrays that the ways read have to be there before."""
+def _measured(own: Candidate, others: Mapping[str, Candidate], error: float) -> Choice:
+    """Measure on a stream and in memory of its own; the arrays that the candidates read have to be there before."""
     import cupy
 
     choice = Choice()
@@ -76,20 +76,20 @@ def _measured(own: Way, others: Mapping[str, Way], error: float) -> Choice:
     stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
     with stream, cupy.cuda.using_allocator(pool.malloc):
         graphs, expected = {}, None
-        for name, way in {OWN: own, **others}.items():
+        for name, candidate in {DEFAULT: own, **others}.items():
             try:
-                result = way()  # compiles, loads and fills the pool, for which a recording is too late
+                result = candidate()  # compiles, loads and fills the pool, for which a capture is too late
                 expected = result if expected is None else expected
                 _require_close(result, expected, error)
-                graphs[name] = _recorded(way, stream)
+                graphs[name] = _captured(candidate, stream)
             except Exception as refusal:  # CuPy and the libraries refuse in many types; each has the same consequence
                 choice.left_out[name] = f"{type(refusal).__name__}: {refusal}".splitlines()[0]
-            if expected is None:  # our own way found no memory here: there is nothing to compare with
+            if expected is None:  # our own found no memory here: there is nothing to compare with
                 break
         choice.milliseconds = _times(graphs)
         stream.synchronize()
     if expected is not None:
-        choice.name = min(choice.milliseconds, key=choice.milliseconds.get, default=OWN)
+        choice.name = min(choice.milliseconds, key=choice.milliseconds.get, default=DEFAULT)
     return choice
 
 
@@ -104,18 +104,18 @@ def _require_close(result: Array, expected: Array, error: float) -> None:
         raise ArithmeticError(f"off by {off:.3g} where the largest is {largest:.3g}")
 
 
-def _recorded(way: Way, stream: Any) -> Any:
+def _captured(candidate: Candidate, stream: Any) -> Any:
     stream.begin_capture()
     try:
         for _ in range(REPEATS):
-            way()
+            candidate()
     finally:
         graph = stream.end_capture()
     return graph
 
 
 def _times(graphs: Mapping[str, Any]) -> dict[str, float]:
-    """Milliseconds of one call; the ways take turns, so that a change of the clock rate meets all of them."""
+    """Milliseconds of one call; the candidates take turns, so that a change of the clock rate meets all of them."""
     import cupy
 
     for graph in graphs.values():

@@ -13,7 +13,7 @@ import numpy as np
 from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
 from dlcourse.backend.cuda.linear import product_relu
-from dlcourse.backend.cuda.program import blocks, program, type_suffix
+from dlcourse.backend.cuda.program import grid_for, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
@@ -111,7 +111,7 @@ def _patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Arra
 def _launch(name: str, source: Array, target: Array, count: int, x_shape: tuple, *settings: Pair) -> None:
     numbers = map(np.int32, (*x_shape[1:], *(number for pair in settings for number in pair)))
     arguments = source, target, np.int64(count), *numbers
-    program("conv").launch(f"{name}_{type_suffix(source)}", blocks(count, THREADS), (THREADS,), arguments)
+    program("conv").launch(f"{name}_{type_suffix(source)}", grid_for(count, THREADS), (THREADS,), arguments)
 
 
 def _parts(count: int, size: Pair, columns: int, itemsize: int) -> Iterator[slice]:

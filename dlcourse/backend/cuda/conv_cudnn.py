@@ -79,11 +79,11 @@ def _fastest(
     key = "convolution", plan, bias is None, *(["relu"] if relu else [])
     error = TF32_ERROR if tf32 else ERROR[dtype]
 
-    def ways() -> dict[str, autotune.Way]:
+    def candidates() -> dict[str, autotune.Candidate]:
         return _ways(which, plan, sizes, first, second, bias, relu)
 
-    name = autotune.chosen(key, lambda: of.without(ours)(*arguments), ways, error)
-    return NotImplemented if name == autotune.OWN else ways()[name]()
+    name = autotune.choose(key, lambda: of.without(ours)(*arguments), candidates, error)
+    return NotImplemented if name == autotune.DEFAULT else candidates()[name]()
 
 
 def _suits(sizes: tuple, *arrays: Array | None) -> bool:
@@ -95,7 +95,7 @@ def _suits(sizes: tuple, *arrays: Array | None) -> bool:
 
 def _ways(
     which: str, plan: tuple[Any, ...], sizes: tuple, first: Array, second: Array, bias: Array | None, relu: bool = False
-) -> dict[str, autotune.Way]:
+) -> dict[str, autotune.Candidate]:
     """cuDNN's algorithms for it, by name; none where it has none."""
     convolution = cudnn.convolution(*plan)
     if convolution is None:

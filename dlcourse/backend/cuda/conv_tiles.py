@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, TYPES, blocks, program, type_suffix
+from dlcourse.backend.cuda.program import NULL, TYPES, grid_for, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
@@ -83,7 +83,7 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
     _launch("conv_weight_grad", (dout, x, partial), shapes, geometry, depth, outputs, parts, cut)
     if parts > 1:
         arguments = partial, dweight, np.int64(dweight.size), np.int32(parts)
-        program("conv_tiles").launch(f"add_parts_{type_suffix(dout)}", blocks(dweight.size), (THREADS,), arguments)
+        program("conv_tiles").launch(f"add_parts_{type_suffix(dout)}", grid_for(dweight.size), (THREADS,), arguments)
     return dweight
 
 

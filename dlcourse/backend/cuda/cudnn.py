@@ -32,7 +32,7 @@ OPERANDS = {
     INPUT_GRAD: ("weight", "out", "x"),
     WEIGHT_GRAD: ("x", "out", "weight"),
 }
-"""What each pass reads, reads and writes, in its arguments' order; a gradient lies as what it is the gradient of."""
+"""What each pass reads, reads and writes, in its arguments' order; a gradient has the layout of its array."""
 
 DATA = {"float32": 0, "float16": 2, "bfloat16": 9}
 """cudnnDataType_t by element type. In float64 runs exactness matters more than speed: they keep to our own kernels."""
@@ -41,7 +41,7 @@ DEFAULT_MATH, TENSOR_OP_MATH, FMA_MATH = 0, 1, 3
 """cudnnMathType_t. For float32, the default lets cuDNN round factors to TF32 and FMA does not."""
 
 MAX_WORKSPACE = 256 << 20
-"""Bytes; an algorithm that wants more is not asked."""
+"""Bytes; algorithms that need more are left out."""
 MAX_ALGORITHMS = 3
 """Of each setting, in the order in which cuDNN recommends them."""
 ALIGNMENT = 16
@@ -77,7 +77,7 @@ class Algorithm(NamedTuple):
 
 
 def switched_off() -> bool:
-    """Whether the user wants none of it."""
+    """Whether the user has switched it off."""
     return os.environ.get(DISABLE) == "0"
 
 

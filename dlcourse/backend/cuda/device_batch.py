@@ -21,7 +21,7 @@ def device_batch(
     order: Array | None,
     step: int,
     steps_per_epoch: int,
-    draw: tuple[int, int] | None,
+    key: tuple[int, int] | None,
     settings: ImageSettings,
     x_out: Array,
     y_out: Array,
@@ -30,7 +30,7 @@ def device_batch(
     arrays = [array for array in (samples, targets, order, x, y) if array is not None]
     kind = "bytes" if samples.dtype == np.uint8 else "same" if samples.dtype == x.dtype else None
     words, odd = y.nbytes // 2 // max(1, len(y)), (x.nbytes | y.nbytes) % 2
-    plain = settings.shift is None and draw is None and kind == "same"
+    plain = settings.shift is None and key is None and kind == "same"
     dense = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
     if kind is None or targets.dtype != y.dtype or odd or not all(dense):
         return NotImplemented
@@ -45,9 +45,9 @@ def device_batch(
         launch("device_batch_rows", (count,), (threads,), given)
         return
     period, pair = affine(settings, x)
-    height, width, channels = x.shape[1:] if draw is not None else (1, 1, 1)
-    numbers = map(np.int32, (words, size, period, height, width, channels, draw is not None))
-    drawn = map(np.uint64, draw or (0, 0))
+    height, width, channels = x.shape[1:] if key is not None else (1, 1, 1)
+    numbers = map(np.int32, (words, size, period, height, width, channels, key is not None))
+    drawn = map(np.uint64, key or (0, 0))
     augment = map(np.int32, settings[2:])
     arguments = samples, targets, *choice, *pair, x, y, *numbers, _row_stride(targets), *drawn, *augment
     launch(f"device_batch_{kind}_{type_suffix(x)}", (count,), (threads,), arguments)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import blocks, program, type_suffix
+from dlcourse.backend.cuda.program import grid_for, program, type_suffix
 from dlcourse.backend.cuda.random import drawn_at
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import dropout as kernels
@@ -13,24 +13,24 @@ THREADS = 128
 
 
 @override(kernels.dropout, "cuda", half=True)
-def dropout(x: Array, threshold: int, scale: float, place: kernels.Place) -> tuple[Array, Array]:
+def dropout(x: Array, threshold: int, scale: float, key: kernels.Key) -> tuple[Array, Array]:
     name, xp = type_suffix(x), array_module(x)
     if name is None or not x.size:
         return NotImplemented
     x = xp.ascontiguousarray(x)
-    y, kept = xp.empty_like(x), xp.empty(x.shape, dtype=bool)
+    y, mask = xp.empty_like(x), xp.empty(x.shape, dtype=bool)
     settings = np.int64(x.size), np.uint64(threshold), accumulation_dtype(x.dtype).type(scale)
-    grid = blocks(-(-x.size // 8), THREADS)
-    program("random").launch(f"dropout_{name}", grid, (THREADS,), (x, y, kept, *settings, *drawn_at(*place)))
-    return y, kept
+    grid = grid_for(-(-x.size // 8), THREADS)
+    program("random").launch(f"dropout_{name}", grid, (THREADS,), (x, y, mask, *settings, *drawn_at(*key)))
+    return y, mask
 
 
 @override(kernels.masked, "cuda", half=True)
-def masked(x: Array, kept: Array, scale: float) -> Array:
+def masked(x: Array, mask: Array, scale: float) -> Array:
     name, xp = type_suffix(x), array_module(x)
-    if name is None or not x.size or kept.shape != x.shape or kept.dtype != bool:
+    if name is None or not x.size or mask.shape != x.shape or mask.dtype != bool:
         return NotImplemented
-    y, arrays = xp.empty(x.shape, dtype=x.dtype), map(xp.ascontiguousarray, (x, kept))
+    y, arrays = xp.empty(x.shape, dtype=x.dtype), map(xp.ascontiguousarray, (x, mask))
     settings = np.int64(x.size), accumulation_dtype(x.dtype).type(scale)
-    program("random").launch(f"masked_{name}", blocks(x.size, THREADS), (THREADS,), (*arrays, y, *settings))
+    program("random").launch(f"masked_{name}", grid_for(x.size, THREADS), (THREADS,), (*arrays, y, *settings))
     return y

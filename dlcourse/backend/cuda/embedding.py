@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import blocks, program, type_suffix
+from dlcourse.backend.cuda.program import grid_for, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import embedding as kernels
 from dlcourse.backend.kernels import override
@@ -36,5 +36,5 @@ def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     launch(f"embedding_parts_{name}", (rows, segments), (threads,), (dout, indices, parts, *sizes))
     if not alone:
         sizes = np.int64(grad.size), np.int32(segments)
-        launch(f"embedding_total_{name}", blocks(grad.size), (256,), (parts, grad, *sizes))
+        launch(f"embedding_total_{name}", grid_for(grad.size), (256,), (parts, grad, *sizes))
     return grad

@@ -1,6 +1,6 @@
 """Products whose kernel does more than add a bias: an activation after it, or a bias's gradient beside it.
 
-Where cuBLASLt has nothing for the types, the shapes or how the arrays lie, separate kernels do it.
+Where cuBLASLt has nothing for the types, shapes or layouts, separate kernels do it.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import activation
 
 GELU_DISTANCE = 8
-"""Elements that the rows of GELU's second matrix lie a multiple of apart."""
+"""The leading dimension of GELU's second matrix is a multiple of so many elements."""
 ROUNDINGS = 8
 """By how many the library's GELU may differ from ours, of numbers near 1 or of its own size."""
 ROUNDING = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}

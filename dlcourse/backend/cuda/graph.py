@@ -112,7 +112,7 @@ class CapturedSteps(EagerRunner):
         return None if captured is None else self._replay_timed(key, captured, step)
 
     def _batch_of(self, batches: Any) -> tuple[Array, Array]:
-        """Where such batches lie: the set itself where that is every batch, which is then never copied."""
+        """Arrays for such batches: the data set itself where every batch is the whole set, which needs no copy."""
         if batches.whole is not None:
             return batches.whole
         return self.xp.empty(batches.x_shape, batches.x_dtype), self.xp.empty(batches.y_shape, batches.y_dtype)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, blocks, program, type_suffix
+from dlcourse.backend.cuda.program import NULL, grid_for, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import images as kernels
 from dlcourse.backend.kernels import override
@@ -27,7 +27,7 @@ def image_batch(images: Array, rows: Array | None, words: Array | None, settings
     height, width, channels = out.shape[1:] if words is not None else (1, 1, 1)
     numbers = map(np.int32, (size, period, height, width, channels, *settings[2:]))
     arguments = *arrays, np.int64(out.size), *numbers
-    program("images").launch(f"image_batch_{kind}_{name}", blocks(out.size, THREADS), (THREADS,), arguments)
+    program("images").launch(f"image_batch_{kind}_{name}", grid_for(out.size, THREADS), (THREADS,), arguments)
 
 
 def affine(settings: ImageSettings, out: Array) -> tuple[int, tuple]:

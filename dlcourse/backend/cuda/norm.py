@@ -7,7 +7,7 @@ stage is part of the elementwise kernel, whose blocks each add the few parts of 
 import numpy as np
 
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import NULL, blocks, program, type_suffix
+from dlcourse.backend.cuda.program import NULL, grid_for, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
@@ -38,7 +38,7 @@ def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[A
         return NotImplemented
     y, mean, inverse = _batch_norm(name, x, weight, bias, eps, relu=True)
     bits = array_module(x).empty((x.size + 7) // 8, dtype=np.uint8)
-    program("norm").launch(f"pack_positive_{name}", blocks(bits.size), (THREADS,), (y, bits, np.int64(y.size)))
+    program("norm").launch(f"pack_positive_{name}", grid_for(bits.size), (THREADS,), (y, bits, np.int64(y.size)))
     return y, mean, inverse, bits
 
 

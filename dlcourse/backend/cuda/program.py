@@ -57,7 +57,7 @@ class Program:
         Args:
             name: of the kernel.
             grid, block: their sizes along x, y, z.
-            args: contiguous arrays of the device, those of any lie for pointers declared ``strided``, and NumPy scalars
+            args: contiguous arrays of the device, any strides for pointers declared ``strided``, and NumPy scalars
                 of exactly the type that the kernel declares.
             shared: bytes of dynamic shared memory.
             flops: floating-point operations, where a profile should know them.
@@ -87,7 +87,7 @@ class Program:
 
 
 def _headers(folder: Path) -> str:
-    """What tells one state of the folder's headers from another."""
+    """A hash of the folder's headers."""
     texts = (path.read_bytes() for path in sorted(folder.glob("*.cuh")))
     return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
@@ -116,9 +116,9 @@ def step_number(step: Any) -> tuple[Any, np.int64]:
     return (step.counter, np.int64(step.ahead)) if isinstance(step, DeviceCounter) else (NULL, np.int64(step))
 
 
-def blocks(count: int, threads: int = 256, most: int = 2112) -> tuple[int]:
+def grid_for(count: int, threads: int = 256, max_blocks: int = 2112) -> tuple[int]:
     """The grid for ``count`` elements in blocks of ``threads``, each thread striding on over the rest.
 
-    ``most`` is sixteen blocks for each of the 132 multiprocessors of an H100 or H200, which fills any smaller one too.
+    ``max_blocks`` is sixteen for each of the 132 multiprocessors of an H100 or H200, which fills any smaller GPU too.
     """
-    return (max(1, min(most, -(-count // threads))),)
+    return (max(1, min(max_blocks, -(-count // threads))),)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import blocks, program, step_number
+from dlcourse.backend.cuda.program import grid_for, program, step_number
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import random as kernels
@@ -16,7 +16,7 @@ THREADS = 128
 def philox_bits(out: Array, seed: int, purpose: int, draw: int, step: int) -> None:
     if not out.size:
         return
-    grid = blocks(-(-out.size // 8), THREADS)
+    grid = grid_for(-(-out.size // 8), THREADS)
     arguments = out, np.int64(out.size), *drawn_at(seed, purpose, draw, step)
     program("random").launch("philox_bits_uint", grid, (THREADS,), arguments)
 

@@ -1,4 +1,4 @@
-"""Sums at indexed places on the GPU: indices become row numbers, and the embedding's gradient adds up the rows."""
+"""Sums at indexed positions on the GPU: indices become row numbers, and the embedding's gradient adds up the rows."""
 
 import math
 from typing import Any

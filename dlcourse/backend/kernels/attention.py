@@ -16,8 +16,10 @@ class Weights:
 
 
 @kernel
-def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None) -> tuple[Array, Any]:
-    """P = softmax(q k^T / sqrt(d)), y = (P kept) v.
+def attention(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
+    """P = softmax(q k^T / sqrt(d)), y = (P M) v with the dropout mask M.
 
     Args:
         q: (N, heads, T, d).
@@ -25,9 +27,9 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
         mask: what broadcasts to (N, heads, T, S): booleans, False hides a key; or floats, which are added to the
             scores, -inf hides a key. A query that sees no key gets zeros.
         causal: position t sees keys up to t + S - T only.
-        kept: factors (N, heads, T, S) of dropout, 0 or 1 / (1 - p).
+        dropout_mask: factors (N, heads, T, S) of dropout, 0 or 1 / (1 - p).
     Returns:
-        y (N, heads, T, d), and what the gradient wants to know.
+        y (N, heads, T, d), and what the gradient needs.
     """
     xp = array_module(q)
     scores = q @ k.swapaxes(-1, -2) * (q.shape[-1] ** -0.5)
@@ -40,30 +42,30 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, ke
     p = xp.exp(scores - xp.where(xp.isfinite(top), top, 0))
     totals = p.sum(axis=-1, keepdims=True)
     p = (p / xp.where(totals == 0, 1, totals)).astype(q.dtype)
-    return (p if kept is None else p * kept) @ v, Weights(p)
+    return (p if dropout_mask is None else p * dropout_mask) @ v, Weights(p)
 
 
 @kernel
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, kept: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
-    """dv = (P kept)^T dy, dP = dy v^T kept, dS = P (dP - sum dP P), dq = dS k / sqrt(d), dk = dS^T q / sqrt(d).
+    """dv = (P M)^T dy, dP = M dy v^T, dS = P (dP - sum dP P), dq = dS k / sqrt(d), dk = dS^T q / sqrt(d).
 
     Args:
         dout: dy (N, heads, T, d).
-        q, k, v, mask, causal, kept: those of the forward pass.
+        q, k, v, mask, causal, dropout_mask: those of the forward pass.
         saved: its second result.
     """
     p = saved.p
-    dv = (p if kept is None else p * kept).swapaxes(-1, -2) @ dout
-    ds = attention_scores_grad(dout, v, kept, saved) * (q.shape[-1] ** -0.5)
+    dv = (p if dropout_mask is None else p * dropout_mask).swapaxes(-1, -2) @ dout
+    ds = attention_scores_grad(dout, v, dropout_mask, saved) * (q.shape[-1] ** -0.5)
     return ds @ k, ds.swapaxes(-1, -2) @ q, dv
 
 
 @in_float32
-def attention_scores_grad(dout: Array, v: Array, kept: Array | None, saved: Weights) -> Array:
-    """dS = P (dP - sum dP P) of the scores, (N, heads, T, S), from the weights that the reference kept."""
+def attention_scores_grad(dout: Array, v: Array, dropout_mask: Array | None, saved: Weights) -> Array:
+    """dS = P (dP - sum dP P) of the scores, (N, heads, T, S), from the weights that the reference saved."""
     dp = dout @ v.swapaxes(-1, -2)
-    if kept is not None:
-        dp = dp * kept
+    if dropout_mask is not None:
+        dp = dp * dropout_mask
     return saved.p * (dp - (dp * saved.p).sum(axis=-1, keepdims=True))

@@ -14,7 +14,7 @@ def cast(x: Array, out: Array) -> None:
     out[...] = x
 
 
-def converted(x: Array, dtype: Any) -> Array:
+def astype(x: Array, dtype: Any) -> Array:
     """The array in that type; itself where it is of that type already."""
     if x.dtype == dtype:
         return x
@@ -23,4 +23,4 @@ def converted(x: Array, dtype: Any) -> Array:
     return out
 
 
-half.convert_by(converted)
+half.convert_by(astype)

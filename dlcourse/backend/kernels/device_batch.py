@@ -13,7 +13,7 @@ def device_batch(
     order: Array | None,
     step: int,
     steps_per_epoch: int,
-    draw: tuple[int, int] | None,
+    key: tuple[int, int] | None,
     settings: ImageSettings,
     x_out: Array,
     y_out: Array,
@@ -21,12 +21,12 @@ def device_batch(
     """x_i = augmented((samples[r_i] - shift) / scale), y_i = targets[r_i], r_i = order[(step % steps_per_epoch) n + i].
 
     Args:
-        samples: (N, ...) bytes, or of the type of ``x_out``; images (N, H, W, C) where there is a draw. Samples, and
+        samples: (N, ...) bytes, or of the type of ``x_out``; images (N, H, W, C) where there is a key. Samples, and
             targets, may overlap, as windows of a text do.
         targets: (N, ...), of the type of ``y_out``.
         order: int64, which samples this epoch has, one batch after another; None for all in their own order.
         step: of the training, which says where in the epoch the batch lies, and what is drawn.
-        draw: seed and hash of the purpose of the augmentation's random words; None for no augmentation.
+        key: seed and hash of the purpose of the augmentation's random words; None for no augmentation.
         settings: as in :func:`~dlcourse.backend.kernels.images.image_batch`.
         x_out, y_out: (n, ...) each; written to.
     """
@@ -36,9 +36,9 @@ def device_batch(
     rows = xp.arange(start, start + count) if order is None else order[start : start + count]
     y_out[...] = targets[rows]
     words = None
-    if draw is not None:
+    if key is not None:
         words = xp.empty(count * WORDS, dtype=xp.uint32)
-        philox_bits(words, *draw, 0, step)
+        philox_bits(words, *key, 0, step)
         words = words.reshape(count, WORDS)
     if words is None and samples.dtype == x_out.dtype and settings.shift is None:
         x_out[...] = samples[rows]

@@ -1,4 +1,4 @@
-"""Results where a caller wants them: a parameter's gradient in its place in the flat buffer, which saves a copy."""
+"""Write a gradient into the parameter's part of the flat buffer, which saves a copy."""
 
 from dlcourse.backend.device import Array
 

@@ -33,22 +33,22 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     """
     xp, shape, (window, stride, padding) = array_module(x), geometry.out_shape(x.shape), geometry
     y = xp.full(shape, -xp.inf, dtype=x.dtype)
-    place = xp.zeros(shape, dtype=xp.uint8 if window[0] * window[1] <= 256 else xp.int32)
-    place[...] = xp.asarray(_first_places(shape[1:3], geometry))[..., None]
+    argmax = xp.zeros(shape, dtype=xp.uint8 if window[0] * window[1] <= 256 else xp.int32)
+    argmax[...] = xp.asarray(_first_argmax(shape[1:3], geometry))[..., None]
     for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride):
         larger = (view > y) | xp.isnan(view)
-        place = xp.where(larger, place.dtype.type(i * window[1] + j), place)
+        argmax = xp.where(larger, argmax.dtype.type(i * window[1] + j), argmax)
         y = xp.where(larger, view, y)
-    return y, place
+    return y, argmax
 
 
 @kernel
-def max_pool2d_grad(dout: Array, place: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
+def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     """dx: each window sends dy to the place that held its largest element."""
     xp, (window, stride, padding) = array_module(dout), geometry
     padded = _padded_zeros(dout, x_shape, padding)
     for i, j, view in taps(padded, dout.shape, window, stride):
-        view += xp.where(place == i * window[1] + j, dout, 0)
+        view += xp.where(argmax == i * window[1] + j, dout, 0)
     return _inner(padded, x_shape, padding)
 
 
@@ -74,7 +74,7 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Arra
     return _inner(padded, x_shape, padding)
 
 
-def _first_places(out: Pair, geometry: PoolGeometry) -> np.ndarray:
+def _first_argmax(out: Pair, geometry: PoolGeometry) -> np.ndarray:
     """For each window (H', W') the number of the first of its places that is in the image and not in the padding."""
     window, stride, padding = geometry
     rows, columns = (

@@ -87,12 +87,12 @@ def lstm_layer(
     """A whole layer, :func:`lstm` of a_t = W_ih x_t + b for x (N, T, D) and b (4H,), the sum of both biases.
 
     Returns:
-        hidden states (N, T, H), the last cell (N, H), and what the gradient wants to know.
+        hidden states (N, T, H), the last cell (N, H), and what the gradient needs.
     """
     rows = x.reshape(-1, x.shape[2])
     projected = affine(rows, weight_ih, bias).reshape(*x.shape[:2], len(weight_ih))
     hidden, cells, gates = lstm(projected, h0, c0, weight_hh)
-    return hidden, (cells[:, -1] if x.shape[1] else c0).copy(), Kept(cells, gates)
+    return hidden, (cells[:, -1] if x.shape[1] else c0).copy(), Saved(cells, gates)
 
 
 @kernel(writes=("grad_buffers",))
@@ -106,17 +106,17 @@ def lstm_layer_grad(
     weight_hh: Array,
     bias: Array,
     hidden: Array,
-    kept: Any,
+    saved: Any,
     grad_buffers: tuple[Array | None, Array | None],
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """dx, dh0, dc0, dW_ih, dW_hh (written into ``grad_buffers`` where given) and db."""
-    da, dh0, dc0 = lstm_grad(dhidden, dcell, kept.cells, kept.gates, c0, weight_hh)
+    da, dh0, dc0 = lstm_grad(dhidden, dcell, saved.cells, saved.gates, c0, weight_hh)
     dx, dweight_ih, dweight_hh = layer_gradients(da, da, x, hidden, h0, weight_ih, *grad_buffers)
     return dx, dh0, dc0, dweight_ih, dweight_hh, column_sums(da.reshape(-1, da.shape[2]), None)
 
 
-class Kept:
-    """What :func:`lstm_layer` keeps for its gradient; an override may keep something of its own in this place."""
+class Saved:
+    """What :func:`lstm_layer` keeps for its gradient; an override may save something else."""
 
     def __init__(self, cells: Array, gates: Array):
         self.cells, self.gates = cells, gates

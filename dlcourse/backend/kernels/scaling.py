@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.cast import cast, converted
+from dlcourse.backend.kernels.cast import astype, cast
 
 SCALE, OVERFLOW, SINCE, SKIPPED = range(4)
 FIRST_SCALE = 2.0**16
@@ -26,7 +26,7 @@ def unscale(half: Array, grad: Array, scaler: Array | None, add: bool) -> None:
         scaler: see above; None for a scale of 1, and nothing to be watched for.
     """
     xp = array_module(grad)
-    found = converted(half, np.float32)
+    found = astype(half, np.float32)
     if scaler is not None:
         scaler[OVERFLOW] = xp.maximum(scaler[OVERFLOW], ~xp.isfinite(found).all())
         found /= scaler[SCALE]

@@ -1,4 +1,4 @@
-"""Sums at places that an index names: the gradient of ``x[index]``."""
+"""Sums at indexed positions: the gradient of ``x[index]``."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from dlcourse.backend.kernels.embedding import embedding_grad
 
 @kernel
 def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros of a shape, to which dout is added at ``[index]``; what goes to one place is summed, always in one order.
+    """Zeros of a shape, to which dout is added at ``[index]``; values for one position are summed in a fixed order.
 
     Args:
         dout: floating point, of the shape that ``zeros(shape)[index]`` has.
@@ -19,5 +19,5 @@ def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """
     xp = array_module(dout)
     size = math.prod(shape)
-    places = xp.arange(size).reshape(shape)[index]
-    return embedding_grad(dout.reshape(-1, 1), places.reshape(-1), size).reshape(shape)
+    positions = xp.arange(size).reshape(shape)[index]
+    return embedding_grad(dout.reshape(-1, 1), positions.reshape(-1), size).reshape(shape)

@@ -2,7 +2,7 @@
 
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.cast import converted
+from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.kernels.linear import matmul
 from dlcourse.backend.precision import accumulation_dtype
 
@@ -14,7 +14,7 @@ def sum_over(x: Array, axes: tuple[int, ...]) -> Array:
     Args:
         axes: counted from 0.
     """
-    return converted(x.sum(axis=axes, keepdims=True, dtype=accumulation_dtype(x.dtype)), x.dtype)
+    return astype(x.sum(axis=axes, keepdims=True, dtype=accumulation_dtype(x.dtype)), x.dtype)
 
 
 @kernel

@@ -179,7 +179,7 @@ def test_lstm_both_ways_with_destinations() -> None:
     shapes = (n, steps, width), (n, size), (n, size), (4 * size, width), (4 * size, size), (4 * size,)
     inputs = [(0.3 * rng.normal(size=shape)).astype(np.float32) for shape in shapes]
     hidden, cell, kept = recurrent.lstm_layer(*inputs)
-    assert isinstance(kept, recurrent_onednn.Kept)
+    assert isinstance(kept, recurrent_onednn.Saved)
     exact = [array.astype(np.float64) for array in inputs]
     expected_hidden, expected_cell, exact_kept = recurrent.lstm_layer.reference(*exact)
     np.testing.assert_allclose(hidden, expected_hidden, rtol=1e-5, atol=1e-5)
