@@ -91,8 +91,8 @@ class DivergenceError(DlcourseError):
     """The loss or a gradient became infinite or NaN. Exit code 4."""
 
     exit_code = 4
-    step: int
-    """The step in which it happened."""
+    step: int | None = None
+    """The step in which it happened, where that is known."""
 
 
 class OutOfMemoryError(DlcourseError):

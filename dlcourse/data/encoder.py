@@ -112,7 +112,7 @@ class TableEncoder:
         pairs = zip(self.columns, fills, strict=True)
         return replace(self, columns=tuple(replace(c, fill=c.fill or tuple(fill.tolist())) for c, fill in pairs))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Any:
         """Plain lists and mappings that :meth:`from_json` understands, to keep with a trained model."""
         return {
             "delimiter": self.delimiter,

@@ -83,7 +83,8 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
             whole.append(1e3 * (time.perf_counter() - began) / taken)
             fetching.append(1e3 * fetch / taken)
     steps = step.step - first
-    spent = None if faults is None else (_page_faults() - faults) / steps
+    now = _page_faults()
+    spent = None if now is None or faults is None else (now - faults) / steps
     return StepTiming(
         (statistics.median(whole), min(whole), max(whole)),
         sum(fetching) / sum(whole),

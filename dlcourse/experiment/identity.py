@@ -89,7 +89,7 @@ def same_experiment(saved: Config, config: Config) -> dict[str, Any]:
 
 def _same_file(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     """Whether two texts name a data file by its place and by its place beside the config."""
-    names = ours.get(path), theirs.get(path)
+    names: tuple[Any, Any] = ours.get(path), theirs.get(path)
     if path.removeprefix("data.") not in DATA_FILES or not all(isinstance(name, str) for name in names):
         return False
     return any(one.endswith(f"{os.sep}{other.removeprefix('./')}") for one, other in (names, names[::-1]))

@@ -19,7 +19,6 @@ from dlcourse.experiment.experiment import Experiment, Result
 from dlcourse.experiment.identity import check_config, extend, same_experiment
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.training_run import Run, first_result
-from dlcourse.records import RunState
 from dlcourse.signals import handle_termination
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
 from dlcourse.training.checkpoints import file_format
@@ -206,7 +205,7 @@ def _go_on(
         return _finish(training, options)
 
 
-def _read_result(folder: RunFolder, log: Log) -> RunState:
+def _read_result(folder: RunFolder, log: Log) -> Mapping[str, Any]:
     """What ``result.json`` says; where it is damaged, that is said: the run writes a new one."""
     try:
         return folder.read_result()

@@ -108,7 +108,7 @@ class _Memorized(Callback):
         if self.experiment.data.task == "classification":
             right = int((output.argmax(axis=-1) == y).sum())
             self.said = f"{right} of {y.size} labels right"
-            small = self.experiment.closed_form or self.loss <= 0.1 * self.history.events[0]["loss"]
+            small = self.experiment.closed_form or self.loss <= 0.1 * (self.history.events[0]["loss"] or 0.0)
             self.reached = right == y.size and small
         else:
             error = np.mean((output[:, : y.shape[1]] - y) ** 2)

@@ -204,30 +204,29 @@ class Run:
     def _fail(self, error: BaseException) -> None:
         """Record what ended the run; where even that cannot be written the error itself matters more."""
         interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
-        diverged = isinstance(error, DivergenceError)
+        diverged = {"diverged_at": error.step} if isinstance(error, DivergenceError) else {}
         status = "diverged" if diverged else "interrupted" if interrupted else "failed"
         said = str(error) or type(error).__name__
         quiet_log = Log(self.log.path, quiet=True)
         with contextlib.suppress(DlcourseError):
             quiet_log(f"{status}: {said}")
         with contextlib.suppress(DlcourseError):
-            self._write_result(status, error=said, **({"diverged_at": error.step} if diverged else {}))
+            self._write_result(status, error=said, **diverged)
 
     def _write_result(self, status: str, error: str | None = None, **more: Any) -> None:
-        self.folder.write_result(
-            {
-                **first_result(self.experiment, self.identity, self.overrides),
-                "status": status,
-                "error": error,
-                **self.trainer.position(),
-                "seconds": round(self.history.seconds, 4),
-                "peak_memory": memory.peaks(),
-                "metrics": self.metrics,
-                "estimates": self.estimates,
-                "best": None if self.best is None else self.best.describe(),
-                **more,
-            }
-        )
+        result: Any = {
+            **first_result(self.experiment, self.identity, self.overrides),
+            "status": status,
+            "error": error,
+            **self.trainer.position(),
+            "seconds": round(self.history.seconds, 4),
+            "peak_memory": memory.peaks(),
+            "metrics": self.metrics,
+            "estimates": self.estimates,
+            "best": None if self.best is None else self.best.describe(),
+            **more,
+        }
+        self.folder.write_result(result)
 
 
 def first_result(experiment: Experiment, identity: RunIdentity, overrides: Mapping[str, Any]) -> RunState:
@@ -236,7 +235,7 @@ def first_result(experiment: Experiment, identity: RunIdentity, overrides: Mappi
     Args:
         overrides: what was asked for beside the config file.
     """
-    return {
+    result: Any = {
         "status": "running",
         "name": experiment.name,
         "step": 0,
@@ -246,6 +245,7 @@ def first_result(experiment: Experiment, identity: RunIdentity, overrides: Mappi
         "config_hash": identity.config_hash,
         "data": identity.fingerprint,
     }
+    return result
 
 
 def _loss_scale(trainer: Trainer) -> str:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from dlcourse.backend import array_module
-from dlcourse.backend.device import Array
+from dlcourse.backend.device import Array as Array
 from dlcourse.errors import ShapeError
 
 

@@ -6,11 +6,12 @@ from functools import partial
 
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
+from dlcourse.backend.kernels.conv import Pair
 from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
-from dlcourse.ops.conv import Pair, conv2d, conv2d_relu, pair
+from dlcourse.ops.conv import conv2d, conv2d_relu, pair
 from dlcourse.ops.pool import avg_pool2d, global_avg_pool2d, max_pool2d
 
 __all__ = ["AvgPool2d", "Conv2d", "GlobalAvgPool2d", "MaxPool2d"]

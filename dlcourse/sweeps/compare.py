@@ -148,7 +148,8 @@ def _run_record(folder: Path) -> Record:
     result = run.read_result()
     splits = result.get("metrics") or {}
     metrics = {f"{split}.{name}": value for split, named in splits.items() for name, value in named.items()}
-    status, problem = result.get("status", "unfinished"), ""
+    status: str = result.get("status", "unfinished")
+    problem = ""
     if "config_hash" in result and result["config_hash"] != config_hash(config):
         status, problem = CHANGED, f"{run.config}: was changed after the run, which was trained under another config"
     return Record(folder, status, flatten(config), metrics, problem=problem)
@@ -196,8 +197,7 @@ def sorted_by(records: list[Record], metric: str) -> list[Record]:
 
     def rank(record: Record) -> tuple[bool, float]:
         value = record.metrics.get(key)
-        missing = value is None or value != value
-        return missing, 0.0 if missing else sign * value
+        return (True, 0.0) if value is None or value != value else (False, sign * value)
 
     return sorted(records, key=rank)
 

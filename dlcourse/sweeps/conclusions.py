@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcourse.records import PointState
-from dlcourse.records.sweep import REPEATS
+from dlcourse.records.sweep import REPEATS, Choice, GroupState
 from dlcourse.sweeps.expansion import without
 from dlcourse.sweeps.statistics import Summary, best_index, one_standard_error, summarize
 from dlcourse.text import canonical, format_value
@@ -55,7 +55,7 @@ class Candidate:
         keys = dict.fromkeys(key for point in done for key in point.metrics)
         found = {}
         for key in keys:
-            values = [point.metrics[key] for point in done if point.metrics.get(key) is not None]
+            values = [value for point in done if (value := point.metrics.get(key)) is not None]
             if values:
                 found[key] = summarize(values)
         return found
@@ -74,9 +74,9 @@ def has_repeats(points: Sequence[PointState]) -> bool:
     return any(path in point.overrides for point in points for path in REPEATS)
 
 
-def group_records(settings: Sequence[Candidate]) -> list[dict[str, Any]]:
+def group_records(settings: Sequence[Candidate]) -> list[GroupState]:
     """The ``groups`` of ``sweep.json``."""
-    records = []
+    records: list[GroupState] = []
     for candidate in settings:
         found = candidate.summaries()
         records.append(
@@ -128,7 +128,7 @@ def complexity(overrides: Mapping[str, Any], parameters: int | None) -> tuple[fl
     return tuple(key)
 
 
-def choice_record(candidate: Candidate, selection: Selection) -> dict[str, Any]:
+def choice_record(candidate: Candidate, selection: Selection) -> Choice:
     """The ``best`` or ``one_standard_error`` of ``sweep.json``."""
     summary = candidate.summaries()[selection.key]
     return {

@@ -113,7 +113,7 @@ class SweepFolder:
 
 def attempts(place: Path) -> list[Path]:
     """The folders of all attempts at a point, oldest first: ``points/<id>``, ``points/<id>.2``, ..."""
-    found = []
+    found: list[Path] = []
     while (path := place if not found else place.with_name(f"{place.name}.{len(found) + 1}")).exists():
         found.append(path)
     return found
@@ -128,5 +128,6 @@ def free_place(place: Path) -> Path:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Replace an npz file, whole or not at all."""
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    named: Any = arrays
+    np.savez(content, **named)
     write_bytes(path, content.getvalue())

@@ -61,7 +61,11 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """For another process."""
-        told = {"given": self.config.given, "text": self.config.text, "overrides": self.config.overrides}
+        told: dict[str, Any] = {
+            "given": self.config.given,
+            "text": self.config.text,
+            "overrides": self.config.overrides,
+        }
         told["locations"] = list(self.config.locations.items())
         resampling = None if self.resampling is None else asdict(self.resampling)
         return {**vars(self), "config": told, "resampling": resampling}
@@ -88,7 +92,7 @@ def execute(task: Task) -> dict[str, Any]:
         Interrupted: SIGINT or SIGTERM; the run has written a checkpoint.
     """
     outcome: dict[str, Any] = {"status": "done", "error": None}
-    found: dict[str, Any] = {}
+    found: Mapping[str, Any] = {}
     try:
         _run(task)
         found = RunFolder(task.folder).read_result()
@@ -181,7 +185,7 @@ def _resample(task: Task, resampling: Resampling) -> dict[str, Any]:
     return record
 
 
-def _result_there(folder: str) -> dict[str, Any]:
+def _result_there(folder: str) -> Mapping[str, Any]:
     try:
         return RunFolder(folder).read_result()
     except DlcourseError:

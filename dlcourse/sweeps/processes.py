@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from dlcourse import registry
 from dlcourse.errors import DlcourseError
@@ -171,9 +171,9 @@ class Pool:
     def _end(self, process: subprocess.Popen) -> None:
         """Let a process go, which ends itself when nothing can come any more, and wait until it has."""
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+            _pipe(process.stdin).close()
         process.wait()
-        process.stdout.close()
+        _pipe(process.stdout).close()
         with self._lock:
             self._workers.discard(process)
 
@@ -184,7 +184,7 @@ def _name(code: int) -> str:
 
 def _started(threads: Sequence[threading.Thread]) -> list[threading.Thread]:
     """Start threads, as many as the system allows; those that run."""
-    running = []
+    running: list[threading.Thread] = []
     for thread in threads:
         try:
             thread.start()
@@ -196,14 +196,21 @@ def _started(threads: Sequence[threading.Thread]) -> list[threading.Thread]:
     return running
 
 
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    """The process's pipe: each is started with two."""
+    assert pipe is not None
+    return pipe
+
+
 def _send(process: subprocess.Popen, content: dict[str, Any]) -> None:
     with contextlib.suppress(BrokenPipeError):  # it has died, as the missing answer will say
-        process.stdin.write(json.dumps(content) + "\n")
-        process.stdin.flush()
+        pipe = _pipe(process.stdin)
+        pipe.write(json.dumps(content) + "\n")
+        pipe.flush()
 
 
 def _ask(process: subprocess.Popen, content: dict[str, Any]) -> dict[str, Any] | None:
     """Send a task and wait for its outcome; None if the process has died."""
     _send(process, content)
-    answer = process.stdout.readline()
+    answer = _pipe(process.stdout).readline()
     return json.loads(answer) if answer.endswith("\n") else None

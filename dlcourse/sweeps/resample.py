@@ -42,8 +42,8 @@ def common_inputs(data: Data) -> np.ndarray:
     """Where all fits of a sweep are compared, (M, *in_shape): evenly over the range of the training inputs if there is
     one feature, so that each split of the range counts the same; else at the first test (or training) inputs."""
     if data.in_shape == (1,):
-        x = data.splits["train"].x
-        return np.linspace(x.min(), x.max(), MAX_INPUTS, dtype=float)[:, None]
+        x = np.asarray(data.splits["train"].x)
+        return np.linspace(x.min(), x.max(), MAX_INPUTS, dtype=np.float64)[:, None]
     return data.splits["test" if "test" in data.splits else "train"].x[:MAX_INPUTS]
 
 
@@ -69,7 +69,8 @@ def curves(
         DivergenceError: fewer than two fits did not diverge.
     """
     outputs, targets = [], []
-    curve = noise = None
+    curve: Any = None
+    noise: Any = None
     for seed, fitted in _fits(config, data_seeds, fit):
         dataset = fitted.experiment.data.dataset
         if curve is None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError
 from dlcourse.experiment.runner import ConfigSource, draw, on_device
 from dlcourse.records import PointState, SweepState
+from dlcourse.records.sweep import Choice, GroupState, ResampleState
 from dlcourse.signals import handle_termination
 from dlcourse.streams import show
 from dlcourse.sweeps import resample, stacked, summary
@@ -50,10 +50,10 @@ class SweepResult:
     folder: Path | None
     status: str
     points: list[PointState]
-    groups: list[dict[str, Any]]
-    best: dict[str, Any] | None
-    one_standard_error: dict[str, Any] | None
-    resample: dict[str, Any] | None
+    groups: list[GroupState]
+    best: Choice | None
+    one_standard_error: Choice | None
+    resample: ResampleState | None
 
     @property
     def exit_code(self) -> int:
@@ -257,7 +257,7 @@ def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, 
     arrays = {"x": x[:, 0] if x.shape[1:] == (1,) else x}
     for row in state.resample["points"] if state.resample else ():
         point = next(each for each in state.points if each.id == row["id"])
-        with np.load(folder.path / point.folder / ARRAYS, allow_pickle=False) as found:
+        with np.load(folder.path / (point.folder or "") / ARRAYS, allow_pickle=False) as found:
             for name in ("outputs", "curve"):
                 array = found[name]
                 arrays[f"{point.id}.{name}"] = array[..., 0] if array.shape[-1] == 1 else array

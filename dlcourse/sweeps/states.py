@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dlcourse.config import Config, choosing_metric, metric_facts, metric_labels, resolve
 from dlcourse.data import prepare
@@ -13,6 +13,7 @@ from dlcourse.data.preparation import COMMON
 from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, UserError
 from dlcourse.experiment.components import changed_files
 from dlcourse.records import PointState, SweepState
+from dlcourse.records.sweep import AxisState
 from dlcourse.sweeps.axes import Axis, axes
 from dlcourse.sweeps.compare import differences
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
@@ -33,6 +34,7 @@ _MAY_DIFFER = ("name", "device")
 def new_state(config: Config, points: Sequence[Point]) -> SweepState:
     """A sweep before its first point."""
     selection = selection_of(config)
+    facts: dict[str, Any] = {label: metric_facts(label) for label in _labels(config)}
     return SweepState(
         name=config.data["name"],
         config=config.data,
@@ -43,7 +45,7 @@ def new_state(config: Config, points: Sequence[Point]) -> SweepState:
             "split": selection.split,
             "higher_is_better": selection.higher_is_better,
         },
-        metric_facts={label: metric_facts(label) for label in _labels(config)},
+        metric_facts=facts,
         points=[PointState(point.id, point.overrides) for point in points],
     )
 
@@ -148,7 +150,7 @@ def _lacks_resampling(folder: SweepFolder, state: SweepState, point: PointState)
     """Whether the sweep resamples, and the point's part of it is not there."""
     if not state.config["sweep"]["resample"] or point.status != "done":
         return False
-    if point.id not in _resampled(state):
+    if state.resample is None or point.id not in _resampled(state):
         return True
     return state.resample["task"] == "regression" and not (folder.path / (point.folder or "") / ARRAYS).is_file()
 
@@ -159,9 +161,9 @@ def record_outcome(state: SweepState, point: PointState, outcome: dict[str, Any]
     point.metrics = outcome.get("metrics", {})
     point.parameters, point.seconds = outcome.get("parameters"), outcome.get("seconds")
     if "resample" in outcome:
-        others = {} if state.resample is None else {row["id"]: row for row in state.resample["points"]}
+        others: dict[str, Any] = {} if state.resample is None else {row["id"]: row for row in state.resample["points"]}
         others[point.id] = {"id": point.id, **outcome["resample"]}
-        task = "estimation" if "estimates" in outcome["resample"] else "regression"
+        task: Literal["regression", "estimation"] = "estimation" if "estimates" in outcome["resample"] else "regression"
         rows = [others[each.id] for each in state.points if each.id in others]
         state.resample = {"task": task, "resamples": state.config["sweep"]["resample"], "points": rows}
 
@@ -185,9 +187,9 @@ def _labels(config: Config) -> list[str]:
     return metric_labels(config.data["metrics"]) or ["loss"]
 
 
-def _axis_records(found: Sequence[Axis]) -> list[dict[str, Any]]:
+def _axis_records(found: Sequence[Axis]) -> list[AxisState]:
     names = short_paths([path for axis in found for path in axis.paths])
-    records = []
+    records: list[AxisState] = []
     for axis in found:
         for path, values in zip(axis.paths, zip(*axis.settings, strict=True), strict=True):
             records.append({"kind": axis.kind, "path": path, "label": names[path], "values": list(values)})

@@ -63,16 +63,17 @@ def one_standard_error(
         are equally complex, so that the rule has nothing to choose by.
     """
     best = best_index([None if summary is None else summary.mean for summary in summaries], higher_is_better)
-    if best is None or summaries[best].se is None or len(set(complexity)) < 2:
+    chosen = None if best is None else summaries[best]
+    if chosen is None or chosen.se is None or len(set(complexity)) < 2:
         return None
     sign = -1.0 if higher_is_better else 1.0
-    limit = sign * summaries[best].mean + summaries[best].se
+    limit = sign * chosen.mean + chosen.se
     within = [
-        index
+        (complexity[index], sign * summary.mean, index)
         for index, summary in enumerate(summaries)
         if summary is not None and math.isfinite(summary.mean) and sign * summary.mean <= limit
     ]
-    return min(within, key=lambda index: (complexity[index], sign * summaries[index].mean, index))
+    return min(within)[2]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A sweep as text: its points before they run; the table, the conclusions and the CSV files at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlcourse.config import Config
@@ -104,7 +104,7 @@ def _partial_means(state: SweepState) -> list[str]:
     return [f"{split}.{name}" for name, split in metric_keys([dict.fromkeys(keys)], state.metrics)]
 
 
-def _group_status(status: dict[str, str], group: dict[str, Any]) -> str:
+def _group_status(status: Mapping[str, str], group: Mapping[str, Any]) -> str:
     """``done``, or how many of the repetitions are not: ``2 of 5 diverged``."""
     statuses = [status[point] for point in group["points"]]
     other = next((status for status in statuses if status != "done"), None)
@@ -118,7 +118,7 @@ def _axis_columns(settings: Sequence[dict[str, Any]]) -> list[Column]:
 
 def resample_table(state: SweepState) -> str:
     """Bias, variance and noise of each point, or each estimator's bias, variance and error beside the formulas'."""
-    found = state.resample
+    found: Any = state.resample
     overrides = {point.id: point.overrides for point in state.points}
     if found["task"] != "estimation":
         rows = found["points"]
@@ -159,7 +159,7 @@ def conclusion(state: SweepState) -> list[str]:
 
 
 def _least_expected(state: SweepState) -> list[str]:
-    if state.resample["task"] == "estimation" or len(state.points) < 2:
+    if state.resample is None or state.resample["task"] == "estimation" or len(state.points) < 2:
         return []
     expected = {row["id"]: row["expected"] for row in state.resample["points"]}
     found = []
@@ -201,6 +201,7 @@ def groups_csv(state: SweepState) -> str:
     parts = ("mean", "se", "n")
     header = [*paths, "complete", *(f"{key}.{part}" for key in keys for part in parts)]
     rows = []
+    group: Any
     for group in state.groups:
         values = [group["overrides"].get(path) for path in paths]
         rows.append([*values, group["complete"], *(group[part].get(key) for key in keys for part in parts)])

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class History(Callback):
     def start(self, trainer: Any) -> None:
         if self.path is not None:
             with reporting_write_errors(self.path):
-                last = self._cut(trainer.step)
+                last = self._cut(self.path, trainer.step)
             # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
             self._began -= last.get("seconds", 0.0)
 
@@ -95,26 +95,26 @@ class History(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._keep = state["lines"]
 
-    def _cut(self, step: int) -> Event:
+    def _cut(self, path: Path, step: int) -> Mapping[str, Any]:
         """Cut the file back to the lines that the checkpoint of that step knows; gives the last one, {} without any.
 
         Where some of them are damaged or missing the others no longer stand where they stood: those are kept that tell
         of earlier steps.
         """
-        content = self.path.read_bytes() if self.path.exists() else b""
+        content = path.read_bytes() if path.exists() else b""
         events = parse_events(content)
         lines = content.split(b"\n")
-        kept = range(min(self._keep, len(events)))
+        kept: Sequence[int] = range(min(self._keep, len(events)))
         lost = self._keep - sum(events[i] is not None for i in kept)
         if lost:
-            told = [i for i, event in enumerate(events) if event is not None]
-            kept = [i for i in told if events[i]["step"] < step or (i < self._keep and events[i]["step"] == step)]
-            write_bytes(self.path, b"".join(lines[i] + b"\n" for i in kept))
+            told = [(i, event["step"]) for i, event in enumerate(events) if event is not None]
+            kept = [i for i, at in told if at < step or (i < self._keep and at == step)]
+            write_bytes(path, b"".join(lines[i] + b"\n" for i in kept))
             if self._say is not None:
                 said = f"{lost} of the {self._keep} lines up to step {step} are damaged or missing and are dropped"
-                self._say(f"{self.path}: {said}")
+                self._say(f"{path}: {said}")
         else:
-            with append(self.path) as file:
+            with append(path) as file:
                 file.truncate(sum(len(lines[i]) + 1 for i in kept))
         self._lines = len(kept)
         return (events[kept[-1]] or {}) if kept else {}

@@ -48,7 +48,7 @@ class InputSpec:
     def of(cls, data: Data) -> "InputSpec":
         """Take them from prepared data."""
         dataset, x = data.dataset, data.splits["train"].x
-        rows = x if x.ndim == 2 and not dataset.tokens else np.empty((1, 0))
+        rows = np.asarray(x) if x.ndim == 2 and not dataset.tokens else np.empty((1, 0))
         return cls(
             task=data.task,
             in_shape=list(data.in_shape),
@@ -93,7 +93,7 @@ class InputSpec:
         found = source_of(given)
         if found is None:
             return self._cells(given)
-        reader = {"csv": self._csv, "npz": self._npz, "image": self._image}.get(found.kind)
+        reader = {"csv": self._csv, "npz": self._npz, "image": self._image}.get(found.kind or "")
         if reader is None:
             raise UserError(f"{found.name}: neither a csv, an npz nor an image; expected {self.expected()}")
         return reader(found)

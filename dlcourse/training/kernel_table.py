@@ -12,7 +12,7 @@ MAX_NAMES = 8
 def describe(measured: Measured) -> str:
     """The table: for each kernel its calls and microseconds a step, its share of the time, bytes, and how near it comes
     to the device's bounds: bytes a second of the bandwidth, operations a second of the arithmetic."""
-    if not measured.steps:
+    if not measured.steps or measured.bounds is None:
         slow = f"the host was too slow to keep ahead of the device in {measured.lost} steps"
         return f"kernels of a step: none could be timed: {slow if measured.lost else 'the run is too short'}"
     rows = dict(sorted(measured.rows.items(), key=lambda item: -item[1].seconds))
@@ -30,7 +30,7 @@ def describe(measured: Measured) -> str:
     ours = sum(row.calls for row in rows.values()) / measured.steps
     total = f"<= {ours + between.calls:g}" if between.calls else f"{ours:g} + ?"
     lines.append(["  all", total, *_time(whole, whole, measured.steps), "", "", ""])
-    return "\n".join([table(lines), *_notes(measured)])
+    return "\n".join([table(lines), *_notes(measured, measured.bounds)])
 
 
 def _cells(row: Row, whole: Row, steps: int, bounds: Bounds) -> list[str]:
@@ -49,9 +49,9 @@ def _time(row: Row, whole: Row, steps: int) -> list[str]:
     return [f"{1e6 * row.seconds / steps:.1f}", f"{100 * row.seconds / whole.seconds if whole.seconds else 0:.1f} %"]
 
 
-def _notes(measured: Measured) -> list[str]:
+def _notes(measured: Measured, bounds: Bounds) -> list[str]:
     """What one has to know to read the table."""
-    bounds, lost = measured.bounds, f" ({measured.lost} more thrown away)" if measured.lost else ""
+    lost = f" ({measured.lost} more thrown away)" if measured.lost else ""
     return [
         f"  {measured.steps} steps{lost}, run eagerly, each launch between two events, less "
         f"{1e6 * measured.overhead:.1f} us for an empty pair;",

@@ -61,6 +61,7 @@ class Log:
             show(text)
 
     def _write(self, lines: list[str]) -> None:
+        assert self.path is not None
         with reporting_write_errors(self.path), append(self.path) as file:
             file.write("".join(lines).encode("utf-8", "replace"))
 

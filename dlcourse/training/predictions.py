@@ -68,7 +68,7 @@ def write_predictions(
 
 def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
     dataset = data.dataset
-    return {
+    facts: Any = {
         "task": data.task,
         "feature_names": list(dataset.feature_names),
         "feature_units": list(dataset.feature_units),
@@ -78,6 +78,7 @@ def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
         "confidence": model.confidence,
         **names,
     }
+    return facts
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -138,7 +139,7 @@ def _grid(data: Data, predict: Predict) -> dict[str, np.ndarray]:
 
 
 def _axis(data: Data, feature: int, points: int) -> np.ndarray:
-    values = np.concatenate([subset.x[:, feature] for subset in data.splits.values()]).astype(float)
+    values = np.concatenate([np.asarray(subset.x)[:, feature] for subset in data.splits.values()]).astype(float)
     low, high = values.min(), values.max()
     margin = MARGIN * ((high - low) or 1.0)
     return np.linspace(low - margin, high + margin, points)

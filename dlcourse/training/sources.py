@@ -110,7 +110,7 @@ def image_shape(source: Source) -> tuple[int, int, int]:
 
     with _decoding(source), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(source.stream or source.path) as image:
+        with Image.open(source.path or io.BytesIO(source.content)) as image:
             (width, height), channels = image.size, min(len(image.getbands()), 3)
     return height, width, channels
 
@@ -132,7 +132,7 @@ def read_image(source: Source, channels: int) -> np.ndarray:
 def _decoded(source: Source) -> Any:
     from matplotlib.image import imread
 
-    return imread(source.stream, format="png" if source.content.startswith(b"\x89PNG") else "jpg")
+    return imread(io.BytesIO(source.content), format="png" if source.content.startswith(b"\x89PNG") else "jpg")
 
 
 @contextlib.contextmanager

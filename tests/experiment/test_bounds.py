@@ -52,7 +52,7 @@ def test_what_no_memory_holds_is_refused_before_the_folder(tmp_path, sections, t
 
 def test_the_memory_of_training_is_counted_too(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 100 << 20)
-    monkeypatch.setattr(memory, "_WORTH_ASKING", 0)
+    monkeypatch.setattr(memory, "_MIN_CHECKED", 0)
     hidden = {"model": {"name": "mlp", "hidden": [2500, 2500, 2500]}}
     with pytest.raises(ConfigError, match="model: training 12,520,003 parameters would take 143 MiB"):
         dl.run(BASE | hidden, out=tmp_path, quiet=True)

@@ -88,7 +88,8 @@ def places(q: Array, k: Array, v: Array, causal: bool) -> tuple[Array, Array, Ar
 def grad_places(q: Array, k: Array, v: Array) -> tuple[Array, Array, Array]:
     """Room for dq, dk and dv."""
     if q.shape != k.shape:
-        return tuple(np.empty(array.shape, dtype=q.dtype) for array in (q, k, v))
+        dq, dk, dv = (np.empty(array.shape, dtype=q.dtype) for array in (q, k, v))
+        return dq, dk, dv
     n, heads, steps, width = q.shape
     return tuple(np.empty((n, steps, 3, heads, width), dtype=q.dtype).transpose(2, 0, 3, 1, 4))
 

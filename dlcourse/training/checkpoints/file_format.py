@@ -50,7 +50,8 @@ def write(file: BinaryIO, arrays: Mapping[str, np.ndarray], state: Mapping[str, 
     header = json.dumps({"sha256": _NO_HASH.decode(), "format": FORMAT, "state": dict(state)})
     digest, place = hashlib.sha256(), 0
     for piece in tensorfile.pieces(arrays, {_KEY: header}):
-        place = place or _HASH.search(piece).start(1)  # in the first piece, which is the header
+        found = None if place else _HASH.search(piece)  # in the first piece, which is the header
+        place = found.start(1) if found else place
         digest.update(piece)
         file.write(piece)
     end = file.tell()
@@ -124,8 +125,8 @@ def _read(file: BufferedIOBase, size: int, path: Path, keep: bool = True) -> Che
                 digest.update(piece)
     except ValueError as error:  # it was cut while it was read
         raise CheckpointError(f"{path}: damaged: {error}") from error
-    while piece := file.read(tensorfile.PIECE):
-        digest.update(piece)
+    while rest := file.read(tensorfile.PIECE):
+        digest.update(rest)
     if digest.hexdigest().encode() != place[1]:
         raise CheckpointError(f"{path}: damaged: its content does not match its sha256")
     if fault is not None:
