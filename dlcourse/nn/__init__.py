@@ -4,7 +4,19 @@ A new layer is a class in its family's file, named in that file's ``__all__`` an
 """
 
 from dlcourse.nn import init
-from dlcourse.nn.activation import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from dlcourse.nn.activation import (
+    ACTIVATIONS,
+    ELU,
+    GELU,
+    Activation,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from dlcourse.nn.attention import MultiHeadAttention
 from dlcourse.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from dlcourse.nn.conv import AvgPool2d, Conv2d, GlobalAvgPool2d, MaxPool2d
@@ -18,6 +30,8 @@ from dlcourse.nn.recurrent import GRU, LSTM, RNN
 from dlcourse.nn.summary import Row, Summary, summarize
 
 __all__ = [
+    "ACTIVATIONS",
+    "Activation",
     "AvgPool2d",
     "BatchNorm",
     "Conv2d",
