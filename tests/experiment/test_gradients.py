@@ -108,7 +108,7 @@ def test_kinks_are_not_called_wrong(model: dict, seed: int) -> None:
 
 def _shifted(right: object, self: object, dout: np.ndarray) -> object:
     """To the places beside those that were the largest."""
-    self.place = (self.place + 1) % 4
+    self.argmax = (self.argmax + 1) % 4
     return right(self, dout)
 
 
