@@ -1,7 +1,5 @@
 """Results in words: numbers, values, dotted paths and text tables, the same in a terminal, a file and a report."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -151,6 +149,9 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     Texts stay as the data have them, control characters too, so that a reader finds what was there; only what is shown
     on a terminal is made visible.
     """
+    import csv  # late: few commands write a table
+    import io
+
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
