@@ -100,8 +100,11 @@ class Table:
 
     def _parsed(self, name: str) -> tuple[list[str], list[float | None]]:
         """The cells of a column, and their numbers: NaN where a cell is missing, None where it is text."""
-        cells, number = self.column(name), self.notation.reader
-        return cells, [np.nan if is_missing(cell) else number(cell) for cell in cells]
+        cells = self.column(name)
+        values = list(map(self.notation.reader, cells))
+        if None in values:
+            values = [np.nan if v is None and is_missing(cell) else v for cell, v in zip(cells, values, strict=True)]
+        return cells, values
 
 
 def read_table(path: Path, delimiter: str = ",", notation: Notation = PLAIN) -> Table:
