@@ -8,6 +8,8 @@ from dlcourse.nn.module import Module
 from dlcourse.ops import activation, softmax
 
 __all__ = [
+    "ACTIVATIONS",
+    "Activation",
     "ELU",
     "GELU",
     "LeakyReLU",
