@@ -88,6 +88,9 @@ def gradcheck(
         GradcheckError: they differ; the message holds both numbers.
         ValueError: no input is of floating point.
         TypeError: ``fn`` returns no tensor.
+    Example:
+        >>> dl.gradcheck(F.tanh, np.array([0.1, 0.2]))
+        True
     """
     given = list(inputs) if isinstance(inputs, Sequence) else [inputs]
     arrays = [x.data if isinstance(x, Tensor) else x for x in given]

@@ -22,6 +22,11 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False, device:
 
     Raises:
         TypeError: ``requires_grad`` on integers, or data that is no array of numbers.
+    Example:
+        >>> x = dl.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad.tolist()
+        [[2.0, 4.0], [6.0, 8.0]]
     """
     target = backend.get(device) if device is not None else backend.current()
     raw = array_of(data)

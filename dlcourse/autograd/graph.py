@@ -31,7 +31,15 @@ mode = Mode()
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Record no graph inside the ``with`` block (or the decorated function)."""
+    """Record no graph inside the ``with`` block (or the decorated function).
+
+    Example:
+        >>> w = dl.tensor([1.0], requires_grad=True)
+        >>> with dl.no_grad():
+        ...     y = 2 * w
+        >>> y.requires_grad
+        False
+    """
     before, mode.recording = mode.recording, False
     try:
         yield

@@ -42,6 +42,16 @@ class Loader:
     Attributes:
         device_batches: what makes the full batches on the device, for a captured step; None where samples come from
             the host.
+    Example:
+        >>> from dlcourse import backend
+        >>> from dlcourse.config import data_section
+        >>> prepared = data.prepare(data_section("spirals"), seed=0)
+        >>> train, cpu = prepared.splits["train"], backend.get("cpu")
+        >>> settings = {"dtype": np.dtype("float32"), "batch_size": 32, "seed": 0, "shuffle": True}
+        >>> loader = data.Loader(train, prepared.normalizer, cpu, **settings)
+        >>> x, labels = loader.batch(0)
+        >>> x.shape, labels.shape
+        ((32, 2), (32,))
     """
 
     def __init__(

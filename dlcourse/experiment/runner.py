@@ -90,6 +90,17 @@ def run(
         DeviceError: the device is not there.
         DivergenceError: the loss became infinite or NaN; the last good checkpoint stays.
         Interrupted: SIGINT or SIGTERM; a checkpoint was written.
+    Example:
+        >>> config = {
+        ...     "data": {"name": "spirals"},
+        ...     "model": {"name": "mlp", "hidden": [16]},
+        ...     "loss": "cross_entropy",
+        ...     "optimizer": {"name": "adam", "lr": 0.01},
+        ...     "metrics": ["accuracy"],
+        ... }
+        >>> result = dl.run(config, device="cpu", overrides={"train.epochs": 1}, quiet=True, plots=False)
+        >>> 0 <= result.metrics["train"]["accuracy"] <= 1
+        True
     """
     options = Options(device, quiet, plots, profile)
     if resume is not None:

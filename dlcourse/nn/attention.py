@@ -30,6 +30,10 @@ class MultiHeadAttention(Module):
         heads: number of heads.
         causal: a position sees itself and those before it only.
         dropout: probability of dropping an attention weight in training.
+    Example:
+        >>> attention = nn.MultiHeadAttention(dim=8, heads=2, causal=True)
+        >>> attention(dl.tensor(np.zeros((4, 5, 8), "float32"))).shape
+        (4, 5, 8)
     """
 
     def __init__(self, dim: int, heads: int, *, causal: bool = False, dropout: float = 0.0):

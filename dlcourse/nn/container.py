@@ -12,7 +12,15 @@ __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequen
 
 
 class Sequential(Module):
-    """One module after another, each taking the output of the one before; names in the state are ``0.weight`` ..."""
+    """One module after another, each taking the output of the one before; names in the state are ``0.weight`` ...
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 3))
+        >>> model(dl.tensor([[1.0, 2.0]])).shape
+        (1, 3)
+        >>> sorted(model.state_dict())
+        ['0.bias', '0.weight', '2.bias', '2.weight']
+    """
 
     def __init__(self, *modules: Module):
         super().__init__()

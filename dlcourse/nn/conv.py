@@ -30,6 +30,10 @@ class Conv2d(Module):
         kernel_size, stride, padding, dilation: a number for both axes or (vertical, horizontal).
         groups: channels fall into so many groups that do not see each other.
         bias: whether a bias is added.
+    Example:
+        >>> images = dl.tensor(np.zeros((8, 32, 32, 3), "float32"))
+        >>> nn.Conv2d(3, 16, 3, padding=1)(images).shape
+        (8, 32, 32, 16)
     """
 
     def __init__(

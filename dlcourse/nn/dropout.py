@@ -12,6 +12,12 @@ class Dropout(Module):
 
     Args:
         p: the probability of dropping, as in PyTorch (the course's homework states the probability of keeping).
+    Example:
+        >>> dropout = nn.Dropout(0.5)
+        >>> sorted(set(dropout(dl.tensor(np.ones(1000, "float32"))).tolist()))
+        [0.0, 2.0]
+        >>> dropout.eval()(dl.tensor([1.0, 1.0])).tolist()
+        [1.0, 1.0]
     """
 
     def __init__(self, p: float = 0.5):

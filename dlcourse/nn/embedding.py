@@ -17,6 +17,10 @@ class Embedding(Module):
     Args:
         num: how many tokens there are.
         dim: length of a vector.
+    Example:
+        >>> table = nn.Embedding(10, 4)
+        >>> table(np.array([[1, 2, 3]])).shape
+        (1, 3, 4)
     """
 
     def __init__(self, num: int, dim: int):

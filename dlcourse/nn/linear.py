@@ -28,6 +28,10 @@ class Linear(Module):
         in_features: length of the input's last axis.
         out_features: length of the output's.
         bias: whether b is there.
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> layer(dl.tensor([[1.0, 2.0]])).shape, layer.weight.shape
+        ((1, 3), (3, 2))
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True):

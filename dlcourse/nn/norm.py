@@ -29,6 +29,12 @@ class BatchNorm(Module):
         num_features: C.
         eps: added to the variance.
         momentum: the share of a new batch in the running averages.
+    Example:
+        >>> norm = nn.BatchNorm(1)
+        >>> norm(dl.tensor([[1.0], [3.0]])).numpy().round(3).tolist()
+        [[-1.0], [1.0]]
+        >>> round(norm.running_mean.item(), 3)  # 0.9 times 0 plus 0.1 times 2
+        0.2
     """
 
     running_mean: Array

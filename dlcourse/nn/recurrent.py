@@ -191,6 +191,12 @@ class LSTM(Recurrent):
     """Long short-term memory; ``output, (h_n, c_n) = lstm(x, (h0, c0))``. Gates are in the order i, f, g, o.
 
     x (N, T, D), states (layers, N, H), output (N, T, H). (Hochreiter & Schmidhuber 1997; equations: see ``ops``.)
+
+    Example:
+        >>> lstm = nn.LSTM(input_size=5, hidden_size=4, num_layers=2)
+        >>> output, (h_n, c_n) = lstm(dl.tensor(np.zeros((8, 7, 5), "float32")))
+        >>> output.shape, h_n.shape
+        ((8, 7, 4), (2, 8, 4))
     """
 
     gates = 4

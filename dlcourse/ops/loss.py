@@ -146,6 +146,10 @@ def cross_entropy(
     Raises:
         ShapeError: the shapes do not fit, or labels are no integers.
         ValueError: ``label_smoothing`` is outside 0..1, or ``reduction`` is none of the three.
+    Example:
+        >>> logits = dl.tensor([[0.0, 0.0], [0.0, 0.0]])
+        >>> round(F.cross_entropy(logits, np.array([0, 1])).item(), 4)  # log 2
+        0.6931
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is in 0..1, got {label_smoothing}")

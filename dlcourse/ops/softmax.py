@@ -91,6 +91,9 @@ def softmax(x: Tensor, axis: int | None = None, *, dim: int | None = None) -> Te
 
     Raises:
         AxisError: the axis is not there.
+    Example:
+        >>> F.softmax(dl.tensor([0.0, np.log(3.0)])).numpy().round(3).tolist()
+        [0.25, 0.75]
     """
     return apply(Softmax(_axis("softmax", x, axis, dim)), x)
 

@@ -31,6 +31,13 @@ class Adam(Optimizer):
         weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
     Raises:
         ValueError: an argument is negative, or a beta is not in [0, 1).
+    Example:
+        >>> w = nn.Parameter(np.array([1.0, -2.0], "float32"))
+        >>> optimizer = optim.Adam([w], lr=0.25)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()  # the first step has the length lr in every direction
+        >>> w.numpy().round(4).tolist()
+        [0.75, -1.75]
     """
 
     decoupled = False

@@ -24,6 +24,13 @@ def clip_grad_norm(params: Iterable[Parameter] | FlatParameters, max_norm: float
         The norm before clipping, a tensor without axes, still on the device.
     Raises:
         ValueError: ``max_norm`` is not above 0, or there is no parameter.
+    Example:
+        >>> w = nn.Parameter(np.array([3.0, 4.0], "float32"))
+        >>> (w * w / 2).sum().backward()
+        >>> optim.clip_grad_norm([w], max_norm=1.0).item()
+        5.0
+        >>> [round(each, 3) for each in w.grad.tolist()]
+        [0.6, 0.8]
     """
     require(max_norm > 0, f"max_norm has to be above 0, got {max_norm}")
     if isinstance(params, FlatParameters):

@@ -144,6 +144,10 @@ class CosineSchedule(Schedule):
         total_steps: updates in the whole training.
         final: what is left of the learning rate at the end.
         warmup: updates of linear growth at the start.
+    Example:
+        >>> schedule = optim.CosineSchedule(total_steps=10)
+        >>> [round(schedule.factor(step), 3) for step in (0, 5, 10)]
+        [1.0, 0.5, 0.0]
     """
 
     def __init__(self, total_steps: Count, final: Fraction = 0.0, warmup: NonNegativeInt = 0):

@@ -27,6 +27,13 @@ class SGD(Optimizer):
         weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
     Raises:
         ValueError: an argument is negative, or ``nesterov`` comes without momentum.
+    Example:
+        >>> w = nn.Parameter(np.array([1.0, 2.0], "float32"))
+        >>> optimizer = optim.SGD([w], lr=0.25)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w.tolist()
+        [0.5, 1.0]
     """
 
     skips_overflow = True

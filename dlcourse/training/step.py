@@ -56,6 +56,14 @@ class TrainStep:
     Raises:
         ValueError: a setting is out of range.
         TypeError: the optimizer is none; in a step, the model returns nothing or the loss is no tensor.
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+        >>> labels = (x[:, 0] > 0).astype(int)
+        >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> step = dl.TrainStep(model, F.cross_entropy, optim.Adam(model.parameters(), lr=0.01))
+        >>> losses = [step(x, labels).item() for _ in range(50)]
+        >>> losses[-1] < losses[0]
+        True
     """
 
     def __init__(
