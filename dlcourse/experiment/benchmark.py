@@ -70,18 +70,19 @@ def time_steps(config: Config, device: Backend, seconds: float) -> StepTiming:
     with no_grad():
         flops = summarize(model.eval(), Tensor(x[:1])).flops
     model.train()
-    whole, fetching, faults = [], [], _page_faults()
-    first, deadline = None, time.perf_counter() + seconds / 2
-    while first is None or not whole or time.perf_counter() < deadline:
-        if first is None and step.step >= WARM_UP:
-            first, deadline, faults = step.step, time.perf_counter() + seconds / 2, _page_faults()
+    while step.step < WARM_UP:
+        _advance(step, loader)
+    backend.synchronize()
+    first, deadline, faults = step.step, time.perf_counter() + seconds / 2, _page_faults()
+    whole: list[float] = []
+    fetching: list[float] = []
+    while not whole or time.perf_counter() < deadline:
         before, began = step.step, time.perf_counter()
         fetch = _advance(step, loader)
         backend.synchronize()
-        if first is not None:
-            taken = step.step - before
-            whole.append(1e3 * (time.perf_counter() - began) / taken)
-            fetching.append(1e3 * fetch / taken)
+        taken = step.step - before
+        whole.append(1e3 * (time.perf_counter() - began) / taken)
+        fetching.append(1e3 * fetch / taken)
     steps = step.step - first
     now = _page_faults()
     spent = None if now is None or faults is None else (now - faults) / steps

@@ -49,8 +49,16 @@ class Options:
 
     @contextlib.contextmanager
     def computing(self, config: Config, log: Log) -> Iterator[backend.Backend]:
-        """Compute on the device, by default the config's, and end in order at a signal."""
-        with on_device(self.device or config.data["device"], log) as chosen, handle_termination():
+        """Compute on the device, by default the config's, and end in order at a signal; says what ``auto`` chose.
+
+        Raises:
+            DeviceError: it is not there.
+        """
+        name = self.device or config.data["device"]
+        chosen = backend.get(name)
+        why = f" (auto: {backend.auto_reason()})" if name == "auto" else ""
+        log(f"device: {chosen.name}{why}")
+        with backend.use(chosen), handle_termination():
             yield chosen
 
 
@@ -253,19 +261,3 @@ def draw(path: Path, log: Log, kept: bool = True) -> None:
             log(f"report: {report}")
     except Exception as error:  # whatever goes wrong in drawing, the results are there
         log(f"the images could not be drawn: {named(error)} (`dlcourse report {path}` tries again)")
-
-
-@contextlib.contextmanager
-def on_device(name: str, log: Log) -> Iterator[backend.Backend]:
-    """Compute on this device inside the ``with`` block; says what ``auto`` chose, and why.
-
-    Raises:
-        DeviceError: it is not there.
-    """
-    chosen = backend.get(name)
-    if name == "auto":
-        log(f"device: {chosen.name} (auto: {backend.auto_reason()})")
-    else:
-        log(f"device: {chosen.name}")
-    with backend.use(chosen):
-        yield chosen

@@ -15,10 +15,9 @@ from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError
-from dlcourse.experiment.runner import ConfigSource, draw, on_device
+from dlcourse.experiment.runner import ConfigSource, Options, draw
 from dlcourse.records import PointState, SweepState
 from dlcourse.records.sweep import Choice, GroupState, ResampleState
-from dlcourse.signals import handle_termination
 from dlcourse.streams import show
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
@@ -117,7 +116,7 @@ def run_sweep(
     if dry_run:
         log(summary.plan(points, resolved.without_sweep()))
         return _result(None, new_state(resolved, points), "planned")
-    with handle_termination(), on_device(device or resolved.data["device"], log) as chosen:
+    with Options(device).computing(resolved, log) as chosen:
         together = _together(resolved, points, chosen, stack)
         resampling = _resampling(resolved)
         if resume is not None:
