@@ -155,7 +155,8 @@ def test_scripts_test_adds_what_tests_need_once_and_run_keeps_it(clone: Clone) -
     assert done.stdout.splitlines() == [str(clone.root), "-m", "pytest", "-k", "name", "tests/a.py::test_b"]
     assert clone.calls() == [f"pip --editable {clone.root}[dev]"] + (["pip " + OPTIONAL] if OPTIONAL else [])
     clone.start("run", CONFIG)
-    clone.start("test")
+    whole = clone.start("test")
+    assert whole.stdout.splitlines() == [str(clone.root), "-m", "pytest", "-n", "2", "--dist", "worksteal"]
     assert clone.calls() == []
 
 
