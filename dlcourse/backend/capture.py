@@ -1,4 +1,4 @@
-"""How a whole training step is run: eagerly on a CPU, on a GPU captured once and replayed as one launch.
+"""Runners of whole training steps: eager on a CPU, on a GPU captured once and replayed as one launch.
 
 A runner takes steps: :meth:`~EagerRunner.run` one with a batch that is given, :meth:`~EagerRunner.advance` as many as
 the device takes at once, with a loader's batches. What differs between devices stays here.

@@ -1,4 +1,4 @@
-"""Which device computes: parse ``auto``, ``cpu``, ``cuda``, ``cuda:N`` into a :class:`Backend`.
+"""Devices: parse ``auto``, ``cpu``, ``cuda``, ``cuda:N`` into a :class:`Backend`.
 
 NumPy and CuPy share one array interface; a backend is that array library and the few things in which the two differ:
 moving arrays to and from the host, waiting, and running a whole training step. Here is the CPU's; ``backend/cuda``

@@ -208,11 +208,11 @@ def test_counters_that_a_recording_makes_are_its_own(untried, device: str, monke
     from dlcourse.backend.cuda import block_counters
     from tests.cuda_host.capture import Stream
 
-    monkeypatch.setattr(block_counters, "_kept", {})
+    monkeypatch.setattr(block_counters, "_counters", {})
     xp, stream = backend.current().xp, Stream()
     stream.begin_capture()
     block_counters.block_counters(xp)
-    assert stream.end_capture().launches == ["zeros"] and not block_counters._kept
+    assert stream.end_capture().launches == ["zeros"] and not block_counters._counters
     assert block_counters.block_counters(xp) is block_counters.block_counters(xp)
 
 

@@ -58,7 +58,7 @@ def test_another_error_is_no_lack_of_memory(xp: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_kept_lies_outside_the_pool_of_recorded_steps(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_counters, "_kept", {})
+    monkeypatch.setattr(block_counters, "_counters", {})
     pool = pools.graph_pool(xp, [])
     common = xp.get_default_memory_pool().total_bytes()
     with xp.cuda.using_allocator(pool.malloc):

@@ -101,7 +101,7 @@ def run(work: Callable[[Any], None], parts: Iterable[Any], blas: bool = False) -
     """``work(part)`` for every part, on all threads of the budget; the first error is raised here.
 
     Args:
-        work: writes its results into arrays; parts must not write to the same places.
+        work: writes its results into arrays; parts must not write to the same elements.
         parts: taken in turn by whichever thread is free, so many small ones balance.
         blas: ``work`` multiplies matrices: hold OpenBLAS to one thread meanwhile.
     """

@@ -47,9 +47,9 @@ def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
     y = xp.empty(out_shape, dtype=x.dtype)
     shift = NULL if bias is None else xp.ascontiguousarray(bias)
-    places, width, last = y.size // len(weight), len(weight), (np.int32(relu),)
+    positions, width, last = y.size // len(weight), len(weight), (np.int32(relu),)
     shapes = x.shape, weight.shape, out_shape
-    _launch("conv_forward", (x, weight, shift, y), shapes, geometry, places, width, rest=last)
+    _launch("conv_forward", (x, weight, shift, y), shapes, geometry, positions, width, rest=last)
     return y
 
 
@@ -89,8 +89,8 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
 
 def suits(x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, groups: int, *arrays: Array) -> bool:
     """Whether the kernels take it and are the better way: the product's width is small, or in groups."""
-    places = math.prod(x_shape[:3]), math.prod(out_shape[:3])
-    if type_suffix(*arrays) not in TYPES.values() or min(*x_shape, *out_shape) < 1 or max(places) >= 2**31 - TALL:
+    positions = math.prod(x_shape[:3]), math.prod(out_shape[:3])
+    if type_suffix(*arrays) not in TYPES.values() or min(*x_shape, *out_shape) < 1 or max(positions) >= 2**31 - TALL:
         return False
     return groups > 1 or (width <= NARROW and tuple(weight_shape[1:3]) != (1, 1))
 

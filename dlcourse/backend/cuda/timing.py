@@ -1,4 +1,4 @@
-"""How long each launch of a step takes on the device, by CUDA events and nothing else.
+"""Device time of each launch of a step, by CUDA events and nothing else.
 
 Kernels of a microsecond cannot be timed by events around launches from Python: the device runs dry between two of
 them, and the host's ten microseconds are taken for the kernel's. So the stream is held by a kernel that only waits

@@ -65,8 +65,8 @@ class Kernel:
     ):
         functools.update_wrapper(self, reference)
         self.name, self.signature = reference.__name__, inspect.signature(reference)
-        places = {list(self.signature.parameters).index(name) for name in writes}
-        self._in_float32 = functools.partial(in_float32, writes=places, float32_outputs=float32_outputs)
+        positions = {list(self.signature.parameters).index(name) for name in writes}
+        self._in_float32 = functools.partial(in_float32, writes=positions, float32_outputs=float32_outputs)
         self._last = Implementation(reference, half)
         self.reference = reference if half else self._in_float32(reference)
         self.overrides: dict[str, list[Implementation]] = {"cpu": [], "cuda": []}

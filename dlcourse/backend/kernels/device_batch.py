@@ -21,7 +21,7 @@ def device_batch(
     """x_i = augmented((samples[r_i] - shift) / scale), y_i = targets[r_i], r_i = order[(step % steps_per_epoch) n + i].
 
     Args:
-        samples: (N, ...) bytes, or of the type of ``x_out``; images (N, H, W, C) where there is a key. Samples, and
+        samples: (N, ...) bytes, or of the type of ``x_out``; images (N, H, W, C) where there is a ``key``. Samples, and
             targets, may overlap, as windows of a text do.
         targets: (N, ...), of the type of ``y_out``.
         order: int64, which samples this epoch has, one batch after another; None for all in their own order.

@@ -8,9 +8,9 @@ from dlcourse.backend.kernels import kernel
 def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     """Sum the rows of dout (M, D) that belong to the same index (M,): (rows, D).
 
-    Sorted by index, each row then adds the row 1, 2, 4, ... places before it where that has its index too; the last row
-    of an index holds the sum. The order of the sums, and with it the rounding, is always the same: CuPy's running
-    totals and its ``add.at`` differ from run to run.
+    Sorted by index, each row then adds the row 1, 2, 4, ... before it where that has its index too; the last row of an
+    index holds the sum. The order of the sums, and with it the rounding, is always the same: CuPy's running totals and
+    its ``add.at`` differ from run to run.
     """
     xp = array_module(dout)
     grad = xp.zeros((rows, dout.shape[1]), dtype=dout.dtype)

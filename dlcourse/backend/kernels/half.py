@@ -1,4 +1,4 @@
-"""What a kernel does with arrays of 16 bits where it has nothing better: compute in float32, round its results.
+"""The default for arrays of 16 bits in a kernel: compute in float32, round the results.
 
 That is the specification of half precision too: an override that reads and writes 16 bits itself computes in float32
 inside, and rounds once.

@@ -72,6 +72,6 @@ def moves(words: Array, height: int, width: int, flip: bool, crop: int) -> tuple
 
 
 def _near(middle: Array, size: int, length: int) -> Array:
-    """(n, size): which places lie in the stretch of that length about each middle (n,)."""
-    place = array_module(middle).arange(size) - (middle - length // 2)[:, None]
-    return (place >= 0) & (place < length)
+    """(n, size): which positions are in the interval of that length about each middle (n,)."""
+    position = array_module(middle).arange(size) - (middle - length // 2)[:, None]
+    return (position >= 0) & (position < length)

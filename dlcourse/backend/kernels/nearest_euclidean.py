@@ -1,4 +1,4 @@
-"""Euclidean neighbors through matrix products, on either array library: what the overrides of ``nearest`` share."""
+"""Euclidean neighbors through matrix products, for the CPU's and the GPU's override of ``nearest``."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels.linear import product

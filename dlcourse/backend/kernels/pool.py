@@ -24,7 +24,7 @@ class PoolGeometry(NamedTuple):
 
 @kernel
 def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
-    """The largest element of each window, and which of its places holds it (the first, row by row).
+    """The largest element of each window, and which of its positions holds it (the first, row by row).
 
     A NaN counts as larger than everything; of several the last one's place is given. Padding holds no element: where
     all that the window sees is -inf, the place is the first one in the image. All as PyTorch has it.
@@ -65,7 +65,7 @@ def avg_pool2d(x: Array, geometry: PoolGeometry) -> Array:
 
 @kernel
 def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
-    """dx: each window sends dy / (kh kw) to all its places."""
+    """dx: each window sends dy / (kh kw) to all its positions."""
     window, stride, padding = geometry
     padded = _padded_zeros(dout, x_shape, padding)
     share = dout * (1 / (window[0] * window[1]))
@@ -75,7 +75,7 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Arra
 
 
 def _first_argmax(out: Pair, geometry: PoolGeometry) -> np.ndarray:
-    """For each window (H', W') the number of the first of its places that is in the image and not in the padding."""
+    """For each window (H', W') the number of the first of its positions that is in the image and not in the padding."""
     window, stride, padding = geometry
     rows, columns = (
         np.maximum(edge - step * np.arange(length), 0) for length, step, edge in zip(out, stride, padding, strict=True)

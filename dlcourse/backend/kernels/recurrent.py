@@ -1,4 +1,4 @@
-"""The recurrences of RNN, LSTM and GRU: what goes from step to step, with its gradients.
+"""The recurrences of RNN, LSTM and GRU over the steps of a sequence, with their gradients.
 
 What does not depend on the step before, the input's projection, is one matrix product for all steps outside; likewise
 the gradients of the weights afterwards. Here (N, T, G) holds the projected inputs, biases included, and W (G, H) takes

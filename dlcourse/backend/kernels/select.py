@@ -1,4 +1,4 @@
-"""Choice by a mask: what a gradient does at a ReLU, a clip, a dropout, a maximum."""
+"""Selection by a mask, as in the gradients of ReLU, clip, dropout and maximum."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel

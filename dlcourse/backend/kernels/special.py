@@ -1,4 +1,4 @@
-"""The normal distribution's function, which NumPy lacks."""
+"""The distribution function of the normal distribution, which NumPy lacks."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
