@@ -150,8 +150,7 @@ def _activated(name: str, x: Array) -> Array:
     if compute is NotImplemented:
         return NotImplemented
     y = np.empty(x.shape, dtype=x.dtype)
-    with onednn.lock:
-        compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y})
+    compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y})
     return y
 
 
@@ -163,8 +162,7 @@ def _gradient(name: str, dout: Array, x: Array) -> Array:
     dx = np.empty(x.shape, dtype=x.dtype)
     known = onednn.DST if name == "relu from y" else onednn.SRC
     arrays = {known: np.ascontiguousarray(x), onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.DIFF_SRC: dx}
-    with onednn.lock:
-        compute(arrays)
+    compute(arrays)
     return dx
 
 
@@ -175,8 +173,7 @@ def _chained(build: Callable, operands: dict[int, Array]) -> Array:
         return NotImplemented
     y = np.empty(first.shape, dtype=first.dtype)
     arrays = {which: np.ascontiguousarray(array) for which, array in operands.items()}
-    with onednn.lock:
-        compute(arrays | {onednn.DST: y})
+    compute(arrays | {onednn.DST: y})
     return y
 
 

@@ -37,7 +37,7 @@ def _product(a: Layout, b: Layout, y: Layout, scale: float) -> Callable:
 
 
 def _multiply(a: Array, b: Array, y: Array, scale: float = 1.0) -> bool:
-    """y <- scale a b, matrices in the last two axes. Call with the lock held."""
+    """y <- scale a b, matrices in the last two axes."""
     compute = _product(_layout(a), _layout(b), _layout(y), scale)
     if compute is NotImplemented:
         return False
@@ -84,16 +84,15 @@ def attention(
     if softmax is NotImplemented:
         return NotImplemented
     y, p, hidden = places(q, k, v, causal)
-    with onednn.lock:
-        if not _multiply(q, k.swapaxes(-1, -2), p, q.shape[-1] ** -0.5):
-            return NotImplemented
-        hide = NotImplemented if hidden is None else _hide(p.size // hidden.size, hidden.size)
-        if hide is not NotImplemented:
-            hide({onednn.SRC: p, onednn.SRC_1: hidden, onednn.DST: p})
-        elif hidden is not None:
-            p += hidden
-        softmax({onednn.SRC: p, onednn.DST: p})
-        done = _multiply(p if dropout_mask is None else p * dropout_mask, v, y)
+    if not _multiply(q, k.swapaxes(-1, -2), p, q.shape[-1] ** -0.5):
+        return NotImplemented
+    hide = NotImplemented if hidden is None else _hide(p.size // hidden.size, hidden.size)
+    if hide is not NotImplemented:
+        hide({onednn.SRC: p, onednn.SRC_1: hidden, onednn.DST: p})
+    elif hidden is not None:
+        p += hidden
+    softmax({onednn.SRC: p, onednn.DST: p})
+    done = _multiply(p if dropout_mask is None else p * dropout_mask, v, y)
     return (y, kernels.Weights(p)) if done else NotImplemented
 
 
@@ -108,12 +107,11 @@ def attention_grad(
     if compute is NotImplemented:
         return NotImplemented
     ds, (dq, dk, dv) = np.empty_like(p), grad_places(q, k, v)
-    with onednn.lock:
-        used = p if dropout_mask is None else p * dropout_mask
-        if not (_multiply(used.swapaxes(-1, -2), dout, dv) and _multiply(dout, v.swapaxes(-1, -2), ds)):
-            return NotImplemented
-        if dropout_mask is not None:
-            ds *= dropout_mask
-        compute({onednn.DST: p, onednn.DIFF_DST: ds, onednn.DIFF_SRC: ds})
-        done = _multiply(ds, k, dq, scale) and _multiply(ds.swapaxes(-1, -2), q, dk, scale)
+    used = p if dropout_mask is None else p * dropout_mask
+    if not (_multiply(used.swapaxes(-1, -2), dout, dv) and _multiply(dout, v.swapaxes(-1, -2), ds)):
+        return NotImplemented
+    if dropout_mask is not None:
+        ds *= dropout_mask
+    compute({onednn.DST: p, onednn.DIFF_DST: ds, onednn.DIFF_SRC: ds})
+    done = _multiply(ds, k, dq, scale) and _multiply(ds.swapaxes(-1, -2), q, dk, scale)
     return (dq, dk, dv) if done else NotImplemented

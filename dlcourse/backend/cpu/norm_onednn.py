@@ -117,8 +117,7 @@ def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) ->
     y, positive = np.empty_like(x), np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
     arrays = {onednn.SRC: x, onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
-    with onednn.lock:
-        compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
+    compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
     return y, mean, inverse, positive
 
 
@@ -133,8 +132,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     variance = np.empty_like(mean)
     arrays = {onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
-    with onednn.lock:
-        compute(arrays)
+    compute(arrays)
     variance += x.dtype.type(eps)
     np.sqrt(variance, out=variance)
     return y, mean[:, None], np.divide(1, variance, out=variance)[:, None]
@@ -181,6 +179,5 @@ def _gradient(
         arrays[onednn.SHIFT] = arrays[onednn.SCALE]
     if positive is not None:
         arrays[onednn.WORKSPACE] = positive
-    with onednn.lock:
-        compute(arrays)
+    compute(arrays)
     return delivered((dx, dweight, dbias), grad_buffers)

@@ -38,9 +38,9 @@ SPINS = "10000"
 
 USER_SCRATCHPAD = 1
 
-lock = threading.Lock()
+lock = threading.RLock()
 """Held while a primitive runs: its memory objects and the scratchpad serve one call at a time, and one call uses all
-threads anyway."""
+threads anyway. Who needs more to stay as it is, such as the buffer of a :class:`Reorder`, holds it for longer."""
 
 
 def _once(make: Callable[[], Any]) -> Callable[[], Any]:
@@ -254,7 +254,7 @@ def _scratchpad_of(count: int) -> Array:
 class Primitive:
     """A compiled operation: ``primitive({SRC: x, DST: y})`` runs it on these arrays, which lie as described.
 
-    Any thread may make it and any thread may run it, with :data:`lock` held.
+    Any thread may make it and any thread may run it.
     """
 
     def __init__(self, descriptor: c_void_p, layouts: Mapping[int, c_void_p]):
@@ -274,12 +274,13 @@ class Primitive:
 
     def __call__(self, arrays: Mapping[int, Array]) -> None:
         hang = library().dnnl_memory_set_data_handle
-        if self.scratchpad_bytes:
-            hang(self.memories[SCRATCHPAD], c_void_p(_scratchpad_of(self.scratchpad_bytes).ctypes.data))
-        for which, array in arrays.items():
-            hang(self.memories[which], c_void_p(array.ctypes.data))
-        stream = _engine_and_stream()[1]
-        status = library().dnnl_primitive_execute(self.handle, stream, len(self.arguments), self.arguments)
+        with lock:
+            if self.scratchpad_bytes:
+                hang(self.memories[SCRATCHPAD], c_void_p(_scratchpad_of(self.scratchpad_bytes).ctypes.data))
+            for which, array in arrays.items():
+                hang(self.memories[which], c_void_p(array.ctypes.data))
+            stream = _engine_and_stream()[1]
+            status = library().dnnl_primitive_execute(self.handle, stream, len(self.arguments), self.arguments)
         if status:
             raise RuntimeError(f"oneDNN failed with status {status}")
 

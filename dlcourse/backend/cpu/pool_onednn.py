@@ -59,8 +59,7 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
         return NotImplemented
     y = np.empty(geometry.out_shape(x.shape), dtype=x.dtype)
     argmax = np.empty(y.shape, dtype=np.uint8)
-    with onednn.lock:
-        compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.WORKSPACE: argmax})
+    compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.WORKSPACE: argmax})
     return y, argmax
 
 
@@ -72,6 +71,5 @@ def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGe
         return NotImplemented
     dx = np.empty(x_shape, dtype=dout.dtype)
     arrays = {onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.WORKSPACE: np.ascontiguousarray(argmax)}
-    with onednn.lock:
-        compute(arrays | {onednn.DIFF_SRC: dx})
+    compute(arrays | {onednn.DIFF_SRC: dx})
     return dx

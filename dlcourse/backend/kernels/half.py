@@ -61,7 +61,7 @@ def in_float32(function: Callable, writes: Collection[int] = (), float32_outputs
         result = function(*wide)
         if result is NotImplemented:
             return result
-        targets = {}  # by the float32 array that stood for it
+        targets: dict[int, tuple] = {}  # by the float32 array that stood for it
         for i in writes:
             _pairs(wide[i], args[i], targets)
         for stand_in, target in targets.values():
