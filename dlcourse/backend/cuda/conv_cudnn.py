@@ -80,7 +80,7 @@ def _fastest(
     error = TF32_ERROR if tf32 else ERROR[dtype]
 
     def candidates() -> dict[str, autotune.Candidate]:
-        return _ways(which, plan, sizes, first, second, bias, relu)
+        return _candidates(which, plan, sizes, first, second, bias, relu)
 
     name = autotune.choose(key, lambda: of.without(ours)(*arguments), candidates, error)
     return NotImplemented if name == autotune.DEFAULT else candidates()[name]()
@@ -93,7 +93,7 @@ def _suits(sizes: tuple, *arrays: Array | None) -> bool:
     return len(types) == 1 and types <= set(cudnn.DATA) and min(counts) > 0 and max(counts) < 2**31
 
 
-def _ways(
+def _candidates(
     which: str, plan: tuple[Any, ...], sizes: tuple, first: Array, second: Array, bias: Array | None, relu: bool = False
 ) -> dict[str, autotune.Candidate]:
     """cuDNN's algorithms for it, by name; none where it has none."""
