@@ -1,11 +1,13 @@
 """Views of arrays that share memory."""
 
+from typing import Any
+
 from dlcourse.backend.device import Array, address, array_module
 
 
-def as_stacked_view(parts: tuple[Array | None, ...]) -> Array | None:
+def as_stacked_view(parts: tuple[Any, ...]) -> Array | None:
     """``stack(parts)`` as a view, without a copy; None where they are not equally spaced slices of one array."""
-    first = parts[0]
+    first: Any = parts[0]
     base = getattr(first, "base", None)
     if not isinstance(base, type(first)) or any(part is None or part.base is None for part in parts):
         return None

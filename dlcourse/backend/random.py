@@ -35,7 +35,8 @@ class _Stream:
         self.start(0)
 
     def start(self, seed: int) -> None:
-        self.seed, self.step, self.suffix = seed, 0, ""
+        self.seed, self.suffix = seed, ""
+        self.step: int | DeviceCounter = 0
         self.draws: dict[str, int] = {}
         self.built: dict[str, int] = {}
         self.trainings = 0
@@ -117,15 +118,17 @@ def next_generator(purpose: str) -> np.random.Generator:
 
 
 class _Weights(np.random.Generator):
-    def uniform(self, low: float = 0.0, high: float = 1.0, size: Any = None) -> Any:
+    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
         require_weights(size)
         return super().uniform(low, high, size)
 
-    def normal(self, loc: float = 0.0, scale: float = 1.0, size: Any = None) -> Any:
+    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
         require_weights(size)
         return super().normal(loc, scale, size)
 
-    def standard_normal(self, size: Any = None, **settings: Any) -> Any:
+    def standard_normal(  # type: ignore[override]  # its overloads by dtype
+        self, size: Any = None, **settings: Any
+    ) -> Any:
         require_weights(size)
         return super().standard_normal(size, **settings)
 
@@ -145,7 +148,7 @@ def require_weights(size: Any) -> None:
 _MIN_CHECKED = 1 << 22
 
 
-def next_key(purpose: str) -> tuple[int, int, int, int]:
+def next_key(purpose: str) -> tuple[int, int, int, Any]:
     """The key of this purpose's next draw on the device: (seed, hash of the purpose, draw within the step, step)."""
     return _stream.seed, purpose_hash(purpose + _stream.suffix), _next(_stream.draws, purpose), _stream.step
 

@@ -127,7 +127,7 @@ def _geometry(
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"{name}: expected bias {weight.shape[:1]}, one for each output channel, got {bias.shape}")
-    if min(geometry.out_size(x.shape, weight.shape[1:3])) < 1:
+    if min(geometry.out_size(x.shape, (weight.shape[1], weight.shape[2]))) < 1:
         raise ShapeError(f"{name}: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")
     return geometry
 

@@ -23,8 +23,8 @@ class _Geometry:
         stride, padding, dilation, groups = geometry
         height, width = geometry.out_size(x, (kh, kw))
         self.x, self.y = onednn.images(x), onednn.images((x[0], height, width, out))
-        strides = (kh * kw * wide, 1, kw * wide, wide)  # of (O, C, kh, kw), as it lies
-        shape = (out, wide, kh, kw)
+        strides: tuple = (kh * kw * wide, 1, kw * wide, wide)  # of (O, C, kh, kw), as it lies
+        shape: tuple = (out, wide, kh, kw)
         if groups > 1:
             shape, strides = (groups, out // groups, *shape[1:]), (out // groups * strides[0], *strides)
         self.weight, self.any_weight = onednn.strided(shape, strides), onednn.strided(shape, None)

@@ -37,7 +37,7 @@ def image_batch(images: Array, rows: Array | None, words: Array | None, settings
 
 
 def _normalize(x: Array, shift: Array | None, scale: Array | None, out: Array) -> None:
-    if shift is None:
+    if shift is None or scale is None:
         np.copyto(out, x, casting="unsafe")
         return
     wide_shift, wide_scale = (np.broadcast_to(array, out.shape[1:]).reshape(-1) for array in (shift, scale))

@@ -51,7 +51,7 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
         flags,
     )
     signs = onednn.queried(forward, onednn.QUERY_WORKSPACE) if relu else None
-    if relu and onednn.size(signs) * 8 != shape[0] * shape[1]:
+    if signs is not None and onednn.size(signs) * 8 != shape[0] * shape[1]:
         raise onednn.Unsupported("signs are not kept as bits")
     affine = onednn.strided((shape[1],), (1,))
     if not backward:
@@ -85,7 +85,7 @@ def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
     descriptor, array, statistic, affine, signs = _describe(shape, 0.0, over_rows, relu, backward=True)
     layouts = dict.fromkeys((onednn.SRC, onednn.DIFF_DST, onednn.DIFF_SRC), array)
     layouts |= {onednn.MEAN: statistic, onednn.VARIANCE: statistic} | ({onednn.WORKSPACE: signs} if relu else {})
-    affines = (onednn.SCALE, onednn.DIFF_SCALE, onednn.DIFF_SHIFT)
+    affines: tuple[int, ...] = (onednn.SCALE, onednn.DIFF_SCALE, onednn.DIFF_SHIFT)
     # Layer normalization counts the shift among its inputs, though the gradient does not depend on it.
     affines = affines if over_rows else (*affines, onednn.SHIFT)
     return onednn.Primitive(descriptor, layouts | dict.fromkeys(affines, affine))

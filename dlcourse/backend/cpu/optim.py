@@ -22,11 +22,11 @@ CHUNK_BYTES = 1 << 19
 
 def _chunks(*arrays: Array | None, buffers: int) -> Iterator[list]:
     """Equal slices of the arrays (None stays None), followed by that many buffers of the slice's length."""
-    first = arrays[0]
+    first: Array = arrays[0]
     length = CHUNK_BYTES // first.itemsize
     scratch = [np.empty(min(length, first.size), first.dtype) for _ in range(buffers)]
     for start in range(0, first.size, length):
-        parts = [None if array is None else array[start : start + length] for array in arrays]
+        parts: list[Array] = [None if array is None else array[start : start + length] for array in arrays]
         yield parts + [buffer[: parts[0].size] for buffer in scratch]
 
 

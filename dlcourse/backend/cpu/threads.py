@@ -72,7 +72,7 @@ class _Blas:
                 for _, set_to in self.pools:
                     set_to(1)
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *error: Any) -> None:
         with self.lock:
             self.depth -= 1
             if self.depth == 0:
@@ -125,7 +125,8 @@ def run(work: Callable[[Any], None], parts: Iterable[Any], blas: bool = False) -
             _inside.busy = False
 
     def compute() -> None:
-        pool, futures = _pool(budget()), []
+        pool: Any = _pool(budget())
+        futures = []
         try:
             with contextlib.suppress(RuntimeError):  # the interpreter is ending, and takes no more work
                 for _ in range(count - 1 if pool else 0):

@@ -70,6 +70,7 @@ def attention_grad(
     own_q, own_k, own_v = saved.operands
     dp = gemm(dy, own_v.swapaxes(1, 2), dtype=accumulation_dtype(q.dtype))
     ds = dp if dp.dtype == q.dtype else xp.empty(dp.shape, dtype=q.dtype)
+    used: Any
     factors, used = (NULL, NULL) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
     rows, scale = ds.size // keys, dp.dtype.type(q.shape[3] ** -0.5)
     _rows(f"attention_softmax_grad_{name}", rows, (dp, ds, p, factors, used, np.int64(rows), np.int32(keys), scale))

@@ -89,7 +89,7 @@ def _measured(own: Candidate, others: Mapping[str, Candidate], error: float) -> 
         choice.milliseconds = _times(graphs)
         stream.synchronize()
     if expected is not None:
-        choice.name = min(choice.milliseconds, key=choice.milliseconds.get, default=DEFAULT)
+        choice.name = min(choice.milliseconds, key=lambda each: choice.milliseconds[each], default=DEFAULT)
     return choice
 
 

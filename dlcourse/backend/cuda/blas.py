@@ -155,7 +155,7 @@ def planned(a: Array, b: Array, out: Array, epilogue: Epilogue, vector: Array | 
     Args:
         vector: the bias, or where a bias's gradient goes.
     """
-    layouts = _layout(a), _layout(b), _layout(out)
+    layouts: Any = _layout(a), _layout(b), _layout(out)
     if None in layouts or layouts[2][2]:  # a column-major square result would come transposed
         return None
     alignments = tuple(map(_alignment, (b, a, out))), 0 if vector is None else _alignment(vector)
@@ -247,16 +247,16 @@ class Plan:
     def _choose(self, alignments: tuple[int, int, int]) -> _Heuristic:
         preference = c_void_p()
         _check(library().cublasLtMatmulPreferenceCreate(byref(preference)))
-        settings = [(MAX_WORKSPACE, c_uint64(self.handle.workspace.size))]
+        settings: list[tuple[int, Any]] = [(MAX_WORKSPACE, c_uint64(self.handle.workspace.size))]
         first, second, out = alignments
         settings += zip(MIN_ALIGNMENT, map(c_uint32, (first, second, out, out)), strict=True)
         for which, value in settings:
             size = c_size_t(ctypes.sizeof(value))
             _check(library().cublasLtMatmulPreferenceSetAttribute(preference, which, byref(value), size))
         found, chosen = c_int(0), _Heuristic()
-        first, second, out = self.layouts
+        *factors, result = self.layouts
         status = library().cublasLtMatmulAlgoGetHeuristic(
-            self.handle.handle, self.description, first, second, out, out, preference, 1, byref(chosen), byref(found)
+            self.handle.handle, self.description, *factors, result, result, preference, 1, byref(chosen), byref(found)
         )
         library().cublasLtMatmulPreferenceDestroy(preference)
         _check(status)

@@ -109,9 +109,9 @@ def _candidates(
     shape = dict(zip(("x", "weight", "out"), sizes, strict=True))[target]
 
     def compute(algorithm: cudnn.Algorithm) -> Array:
-        read = [cudnn.readable(operands[name]) for name in names]
+        one, other = (cudnn.readable(operands[name]) for name in names)
         result = array_module(first).empty(shape, dtype=first.dtype)
-        convolution(algorithm, *read, result)
+        convolution(algorithm, one, other, result)
         if bias is not None:
             result += bias
         return relu_in_place(result) if relu else result

@@ -87,7 +87,7 @@ def available() -> bool:
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
+def library() -> Any:
     """The library, once it has passed ``cudnn_check.py``; None where it is not installed or not whole."""
     return _load()
 

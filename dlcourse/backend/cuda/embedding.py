@@ -35,6 +35,6 @@ def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     sizes = np.int64(count), np.int32(width), np.int32(rows), np.int64(segment)
     launch(f"embedding_parts_{name}", (rows, segments), (threads,), (dout, indices, parts, *sizes))
     if not alone:
-        sizes = np.int64(grad.size), np.int32(segments)
-        launch(f"embedding_total_{name}", grid_for(grad.size), (256,), (parts, grad, *sizes))
+        whole = np.int64(grad.size), np.int32(segments)
+        launch(f"embedding_total_{name}", grid_for(grad.size), (256,), (parts, grad, *whole))
     return grad

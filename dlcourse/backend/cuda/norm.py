@@ -150,11 +150,11 @@ def layer_norm_grad(
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
     arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
     program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
-    width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=accumulation_dtype(x.dtype))
+    width, columns_grid = _columns_plan(rows, columns)
+    partial = xp.empty((2, columns_grid[1], columns), dtype=accumulation_dtype(x.dtype))
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     sums = dout, x, mean, inverse, partial, block_counters(xp), dweight, dbias, *sizes
-    _launch(f"layer_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
+    _launch(f"layer_norm_grad_sums_{name}", columns_grid, sums, 2 * THREADS * partial.itemsize)
     return dx, dweight, dbias
 
 

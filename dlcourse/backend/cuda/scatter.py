@@ -17,7 +17,7 @@ def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
     xp = array_module(dout)
     if any(array_module(part) is not xp for part in parts):
         return NotImplemented
-    rows = 0  # of the result seen as a matrix: the indexed axes by all the others
+    rows: Any = 0  # of the result seen as a matrix: the indexed axes by all the others
     for part, size in zip(parts, shape[: len(parts)], strict=True):
         rows = rows * size + xp.where(part < 0, part + size, part)
     width = math.prod(shape[len(parts) :])

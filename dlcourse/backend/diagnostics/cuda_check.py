@@ -122,7 +122,7 @@ STEPS: dict[str, Callable[[], str]] = {
 
 
 def main() -> None:
-    passed = set()
+    passed: set[str] = set()
     for step, check in STEPS.items():
         if not passed.issuperset(NEEDS.get(step, ())):
             continue

@@ -98,5 +98,5 @@ def _gpu(library: ctypes.CDLL, ordinal: int) -> Gpu:
 
 def _error_name(library: ctypes.CDLL, error: int) -> str:
     text = ctypes.c_char_p()
-    known = library.cuGetErrorName(error, ctypes.byref(text)) == 0 and text.value
-    return text.value.decode() if known else f"error {error}"
+    known = text.value if library.cuGetErrorName(error, ctypes.byref(text)) == 0 else None
+    return known.decode() if known else f"error {error}"

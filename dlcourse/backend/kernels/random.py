@@ -1,5 +1,7 @@
 """Philox4x64-10 as array arithmetic (Salmon et al. 2011), the specification of every random bit drawn on a device."""
 
+from typing import Any
+
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 
@@ -36,7 +38,7 @@ def philox_bits(out: Array, seed: int, purpose: int, draw: int, step: int) -> No
     out[...] = halves[: out.size].astype(xp.uint32)
 
 
-def _multiply(xp, x: Array, constant: int) -> tuple[Array, Array]:
+def _multiply(xp: Any, x: Array, constant: int) -> tuple[Array, Array]:
     """The high and the low 64 bits of the 128-bit product, by 32-bit halves: no array type holds 128 bits."""
     mask, shift = xp.uint64(0xFFFFFFFF), xp.uint64(32)
     a1, a0 = x >> shift, x & mask
