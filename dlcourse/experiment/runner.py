@@ -194,16 +194,14 @@ def resume_run(
             return _go_on(folder, given, longer, longer is not own, log, options)
 
 
-def _go_on(
-    folder: RunFolder, given: Path | None, config: Config, lengthened: bool, log: Log, options: Options
-) -> Result:
+def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool, log: Log, options: Options) -> Result:
     """Go on from a given checkpoint or the last."""
     with reporting_write_errors(folder.checkpoints):
         folder.checkpoints.mkdir(exist_ok=True)  # where it was deleted, the run begins anew
     found = _resume_point(folder, given, log)
     result = _read_result(folder, log)
     ended = found is not None and found.state["step"] == result.get("step")  # not so where `last` is damaged
-    if result.get("status") == "done" and ended and given is None and not lengthened:
+    if result.get("status") == "done" and ended and given is None and not extended:
         log(f"{folder.path} is finished (step {result['step']}); train.epochs=... or train.steps=... lengthens it")
         return _finished(folder, result, options.device)
     if found is not None:
@@ -217,7 +215,7 @@ def _go_on(
         training = Run(experiment, folder, log, identity, overrides, options.profile)
         if found is not None:
             training.restore(found)
-        if lengthened:
+        if extended:
             write_bytes(folder.config, replace(config, data=config.given).dump().encode())
         log.write_to(folder.log)
         log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")

@@ -26,7 +26,7 @@ CURVE_POINTS = 400
 GRID_POINTS = 100
 MAX_LOGIT_GAP = 6e4
 """What float16 can hold, nearly."""
-WORTH_A_FILE = 1 << 13
+MIN_SHARED_BYTES = 1 << 13
 """Bytes of inputs and targets from which the points of a sweep share them in a file."""
 _OF_THE_DATA = ("_x", "_y", "curve_true", "grid_axes")
 MARGIN = 0.1  # of the range, on both sides: images show how a model goes on outside its data
@@ -59,7 +59,7 @@ def write_predictions(
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(image_arrays(data, arrays, model))
     common = {name: arrays[name] for name in arrays if name.endswith(_OF_THE_DATA)}
-    if of_a_sweep(folder.path) and sum(array.nbytes for array in common.values()) >= WORTH_A_FILE:
+    if of_a_sweep(folder.path) and sum(array.nbytes for array in common.values()) >= MIN_SHARED_BYTES:
         write_shared(folder.path, folder.samples.name, _npz(common))
         arrays = {name: array for name, array in arrays.items() if name not in common}
     arrays["facts"] = np.array(to_json(_facts(data, model, names)))

@@ -147,7 +147,7 @@ def test_an_epilogue_that_is_refused_when_it_runs_is_given_up(untried, device: s
 
 
 @on_twin
-def test_what_nobody_has_tried_is_not_taken_while_a_step_is_recorded(untried, device: str) -> None:
+def test_what_was_not_tried_is_not_taken_while_a_step_is_recorded(untried, device: str) -> None:
     from tests.cuda_host.capture import Stream
 
     arrays = [backend.current().asarray(host) for host in layer()]

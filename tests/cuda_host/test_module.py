@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch: pytest.MonkeyPatch):
         function.cache_clear()
 
 
-def test_only_what_nobody_used_for_long_goes(tmp_path) -> None:
+def test_only_what_was_not_used_for_long_goes(tmp_path) -> None:
     old, new = tmp_path / "old.so", tmp_path / "new.so"
     for path, age in ((old, module.KEEP_FOR + 60), (new, module.KEEP_FOR - 60)):
         path.touch()

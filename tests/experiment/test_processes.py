@@ -121,7 +121,7 @@ def test_a_log_that_cannot_be_written_is_loud_too(tmp_path: Path) -> None:
     assert err.startswith("dlcourse: error: cannot write ") and err.count("\n") == 1
 
 
-def test_nobody_reading_stdout_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_a_stdout_without_reader_is_no_reason_to_stop(tmp_path: Path) -> None:
     process = start("run", write(tmp_path, NET), "--out", tmp_path, "--no-plots")
     process.stdout.close()
     err = process.stderr.read()

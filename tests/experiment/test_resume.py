@@ -286,7 +286,7 @@ def content(run: Path) -> dict[Path, bytes]:
     ],
     ids=str,
 )
-def test_a_schedule_that_is_spread_over_the_training_cannot_be_lengthened(
+def test_a_schedule_that_is_spread_over_the_training_cannot_be_extended(
     tmp_path: Path, schedule: str | dict, refused: bool
 ) -> None:
     config = changed(NET, optimizer={"schedule": schedule}, train={"epochs": 2})

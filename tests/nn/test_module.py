@@ -217,7 +217,7 @@ class Twice(nn.Linear):
         (lambda: nn.Conv2d(3, 8, 1, bias=False), nn.ReLU),
     ],
 )
-def test_a_pair_that_nobody_does_in_one_pass_is_called_one_after_the_other(first, second) -> None:
+def test_a_pair_without_one_pass_is_called_one_after_the_other(first, second) -> None:
     module = first()
     assert module.fused_with(second()) is None
     x = tensor(np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32"), requires_grad=True)

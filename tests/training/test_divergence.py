@@ -20,7 +20,7 @@ def first_bad_step() -> int:
 
 
 @pytest.mark.parametrize("capacity", [1, 7, 1000])
-def test_the_very_step_is_named_though_nobody_looks_at_every_one(capacity: int) -> None:
+def test_the_very_step_is_named_though_not_every_one_is_looked_at(capacity: int) -> None:
     class Reads(Callback):
         def after_step(self, trainer):
             if trainer.step == 100:

@@ -156,7 +156,7 @@ def test_what_a_slow_host_gives_is_thrown_away(device: str, monkeypatch: pytest.
 
 
 @on_gpu
-def test_a_hold_that_was_too_short_is_lengthened(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hold_that_was_too_short_is_extended(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from dlcourse.backend.cuda import timing
     from tests.cuda_host import capture
 
@@ -243,7 +243,7 @@ def test_a_graph_s_nodes_are_read_from_what_cuda_prints() -> None:
     assert nodes_of(DOT) == nodes_of(DOT.encode()) == (3, {"cupy_add__float32_float32_float32": 1})
 
 
-def test_nobody_listens_outside_the_block() -> None:
+def test_nothing_listens_outside_the_block() -> None:
     def listener(*_: object) -> None:
         raise AssertionError
 

@@ -84,7 +84,7 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
         return NotImplemented
     out, columns = weight_shape[0], math.prod(weight_shape[1:])
     tiles = _tiles(len(x), dout.shape[1:3], columns, x.itemsize)
-    # One sum for each share of the tiles, whoever computes it: the result does not depend on which thread was faster.
+    # One sum for each share of the tiles, so that the result does not depend on which thread was faster.
     shares = [tiles[start :: threads.budget()] for start in range(threads.budget())]
     sums = np.zeros((len(shares), out, columns), dtype=dout.dtype)
 

@@ -60,14 +60,14 @@ def moments(x: Array, eps: float) -> tuple[Array, Array, Array]:
 def batch_norm_grad(
     dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    return delivered(_batch_norm_grad(dout, None, x, weight, mean, inverse), grad_buffers)
+    return copy_into_buffers(_batch_norm_grad(dout, None, x, weight, mean, inverse), grad_buffers)
 
 
 @override(kernels.batch_norm_relu_grad, "cpu")
 def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    return delivered(_batch_norm_grad(dout, positive, x, weight, mean, inverse), grad_buffers)
+    return copy_into_buffers(_batch_norm_grad(dout, positive, x, weight, mean, inverse), grad_buffers)
 
 
 def _batch_norm_grad(
@@ -163,10 +163,10 @@ def layer_norm_grad(
 
     threads.run(spread, range(len(blocks)), blas=True)
     dweight, dbias = sums.sum(axis=0, dtype=np.float64).astype(x.dtype)
-    return delivered((dx, dweight, dbias), grad_buffers)
+    return copy_into_buffers((dx, dweight, dbias), grad_buffers)
 
 
-def delivered(grads: tuple, grad_buffers: tuple) -> tuple[Array, Array, Array]:
+def copy_into_buffers(grads: tuple, grad_buffers: tuple) -> tuple[Array, Array, Array]:
     """dx, and dw and db where they are wanted."""
     return grads[0], *map(copy_into, grads[1:], grad_buffers)
 

@@ -11,7 +11,7 @@ from ctypes import c_float, c_uint
 import numpy as np
 
 from dlcourse.backend.cpu import onednn
-from dlcourse.backend.cpu.norm import delivered, moments
+from dlcourse.backend.cpu.norm import copy_into_buffers, moments
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
@@ -180,4 +180,4 @@ def _gradient(
     if positive is not None:
         arrays[onednn.WORKSPACE] = positive
     compute(arrays)
-    return delivered((dx, dweight, dbias), grad_buffers)
+    return copy_into_buffers((dx, dweight, dbias), grad_buffers)

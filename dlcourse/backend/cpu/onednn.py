@@ -2,7 +2,7 @@
 
 oneDNN is the library behind PyTorch's convolutions; the optional package ``onednn-cpu-gomp`` (extra ``cpu``, 39 MB)
 brings it for Linux on x86-64. Arrays are described by their strides, so that channels-last arrays are read and written
-where they lie. A primitive (an operation compiled for one shape) is made once and kept by whoever builds it. Where the
+where they lie. A primitive (an operation compiled for one shape) is made once and kept by its builder. Where the
 library is absent, or has no code for a setting, a build gives NotImplemented, and the NumPy override goes on alone.
 """
 

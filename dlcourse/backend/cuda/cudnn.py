@@ -182,7 +182,7 @@ class Convolution:
     def __call__(self, algorithm: Algorithm, first: Array, second: Array, result: Array) -> None:
         """Queue it on CuPy's current stream, which may be capturing; the result is written over.
 
-        The workspace comes from CuPy's current allocator and goes back to it: whoever uses that memory next on this
+        The workspace comes from CuPy's current allocator and goes back to it: the next use of that memory on this
         stream comes after, and a recording's own pool keeps it for the recording.
 
         Args:

@@ -78,8 +78,8 @@ def _serves(plan: Plan, x: Array, weight: Array, bias: Array, y: Array, aux: Arr
 
     cuBLASLt's documentation says "max(x, 0)", which a GPU's own maximum makes 0 of NaN, while a net that has diverged
     has to say so; and it does not say how well it approximates GELU's tanh. So each kernel is tried once, with a bias
-    of NaN and, for GELU, with the real one. While a step is being captured nothing can be read back: one that nobody
-    has tried until then is not taken. (Steps run eagerly before one is captured.)
+    of NaN and, for GELU, with the real one. While a step is being captured nothing can be read back: one that was
+    not tried until then is not taken. (Steps run eagerly before one is captured.)
     """
     if plan.kernel not in _seen:
         xp: Any = array_module(x)

@@ -1,7 +1,7 @@
 // Sums down the columns of a matrix (M, C) in two stages, always in one order.
 //
 // A block of 256 threads takes `width` columns (a power of two up to 32) and every gridDim.y-th group of 256 / width rows.
-// First stage: each block leaves two sums a column in partial (2, gridDim.y, C). Second stage: whoever needs the totals adds
+// First stage: each block leaves two sums a column in partial (2, gridDim.y, C). Second stage: the kernel that needs the totals adds
 // the gridDim.y parts in order, in double; every block that does so gets the same bits.
 #pragma once
 

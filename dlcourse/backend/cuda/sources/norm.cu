@@ -106,7 +106,7 @@ template <class T>
 __device__ T row_sum(T value, T* shared) {
     for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
     if (blockDim.x > 32) {
-        __syncthreads();  // whoever still reads the sum before
+        __syncthreads();  // a thread may still read the sum before
         if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = value;
         __syncthreads();
         value = 0;
