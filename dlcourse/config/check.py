@@ -12,7 +12,7 @@ from dlcourse.config.component import ComponentSpec
 from dlcourse.config.messages import explain, odd, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.config.section_schema import Key, SectionSchema, component_schema, plain, section_schema
-from dlcourse.config.sections import Experiment
+from dlcourse.config.sections import ExperimentOptions
 from dlcourse.errors import ConfigError, UserError
 
 __all__ = ["Finding", "check_experiment"]
@@ -34,7 +34,7 @@ def check_experiment(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fin
     """
     checker = _Checker()
     try:
-        config = checker.section(section_schema(Experiment), given, ())
+        config = checker.section(section_schema(ExperimentOptions), given, ())
     except _Enough:
         config = {}
     return config, [checker.with_home(finding) for finding in checker.findings]

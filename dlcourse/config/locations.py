@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from dlcourse.config.reader import Path, dotted
 from dlcourse.config.section_schema import section_schema
-from dlcourse.config.sections import Experiment
+from dlcourse.config.sections import ExperimentOptions
 from dlcourse.errors import Problem
 
 __all__ = ["Location", "located", "with_path", "with_source"]
@@ -26,7 +26,12 @@ def with_source(locations: dict[Path, Location], paths: list[Path], source: str)
 def with_path(problem: Problem) -> Problem:
     """A problem that was raised as one text, ``data.split: asks for ...``, with its path apart."""
     where, colon, message = problem.message.partition(": ")
-    if problem.path or problem.file or not colon or re.split(r"[.\[]", where)[0] not in section_schema(Experiment).keys:
+    if (
+        problem.path
+        or problem.file
+        or not colon
+        or re.split(r"[.\[]", where)[0] not in section_schema(ExperimentOptions).keys
+    ):
         return problem
     return Problem(where, message)
 

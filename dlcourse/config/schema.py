@@ -4,7 +4,7 @@ from typing import Any
 
 from dlcourse import registry
 from dlcourse.config.section_schema import Key, SectionSchema, component_schema, section_schema
-from dlcourse.config.sections import Experiment
+from dlcourse.config.sections import ExperimentOptions
 
 __all__ = ["json_schema"]
 
@@ -12,7 +12,7 @@ __all__ = ["json_schema"]
 def json_schema() -> dict[str, Any]:
     """The schema of a config, with every component that is registered now, plugins included."""
     definitions: dict[str, Any] = {}
-    top = _section(section_schema(Experiment), "config", definitions)
+    top = _section(section_schema(ExperimentOptions), "config", definitions)
     for kind, about in registry.KINDS.items():
         for name in registry.names(kind):
             definitions[f"{kind}.{name}"] = _component(kind, name, definitions)

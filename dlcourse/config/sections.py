@@ -19,7 +19,7 @@ __all__ = [
     "BestOptions",
     "DataOptions",
     "EarlyStopping",
-    "Experiment",
+    "ExperimentOptions",
     "Folds",
     "Limit",
     "OptimizerOptions",
@@ -272,7 +272,7 @@ class SweepOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class ExperimentOptions:
     """A whole config.
 
     Args:

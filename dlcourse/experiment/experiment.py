@@ -313,8 +313,8 @@ def build_model(config: Mapping[str, Any], data: Data) -> Any:
 
 @contextlib.contextmanager
 def _located(config: Config) -> Iterator[None]:
-    """Config errors that only the data could show get their file and line too; of files that are missing it is said
-    that they do not lie beside the config either."""
+    """Add the file and line to config errors that only the data show, and to a missing file that it is not in the
+    config's folder either."""
     try:
         yield
     except MissingDataError as error:

@@ -7,7 +7,7 @@ import pytest
 
 from dlcourse import config, registry
 from dlcourse.config.reader import MAX_PROBLEMS
-from dlcourse.config.sections import DataOptions, Experiment, TrainOptions
+from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
 from dlcourse.errors import ConfigError, UserError
 
 
@@ -32,7 +32,7 @@ def put(given: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 def test_defaults_are_filled_in(given: dict[str, Any]) -> None:
     resolved = config.from_mapping(given).data
     shared = {field.name for field in fields(DataOptions)}
-    assert list(resolved) == [field.name for field in fields(Experiment)]
+    assert list(resolved) == [field.name for field in fields(ExperimentOptions)]
     assert {key: value for key, value in resolved["data"].items() if key not in shared} == {
         "name": "t_cloud",
         "samples": 100,
