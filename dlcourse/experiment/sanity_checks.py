@@ -16,7 +16,7 @@ from dlcourse.training.log import Log
 from dlcourse.training.progress import Progress
 
 OVERFIT_STEPS = 1000
-_NO_REGULARISATION = {
+_NO_REGULARIZATION = {
     ("data", "augment"): None,
     ("train", "l1"): 0.0,
     ("train", "l2"): 0.0,
@@ -49,7 +49,7 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     if config.data["loss"] is None:
         raise UserError("nothing to memorize: this config has no loss")
     overrides = {
-        f"{section}.{key}": value for (section, key), value in _NO_REGULARISATION.items() if key in config.data[section]
+        f"{section}.{key}": value for (section, key), value in _NO_REGULARIZATION.items() if key in config.data[section]
     }
     experiment = Experiment.from_config(config.apply_overrides(overrides), device)
     if experiment.data.task == "estimation":

@@ -132,12 +132,18 @@ class _LaunchRunner(EagerRunner):
         self.recorder, self.steps = recorder, steps
         self.count, self.seconds = 0, 0.0
 
+    def advance(self, step: Any, loader: Any, max_steps: int) -> Array | None:
+        if step.step not in self.steps:
+            return super().advance(step, loader, max_steps)
+        began = time.perf_counter()
+        with tracing.listening_to_phases(None):
+            losses = super().advance(step, loader, max_steps)
+        self.count += 1
+        self.seconds += time.perf_counter() - began
+        return losses
+
     def run(self, step: Step, x: Array, y: Array) -> Array:
         if step.step not in self.steps:
             return super().run(step, x, y)
-        began = time.perf_counter()
-        with tracing.listening_to_phases(None), self.recorder.recording(step, x, y):
-            loss = super().run(step, x, y)
-        self.count += 1
-        self.seconds += time.perf_counter() - began
-        return loss
+        with self.recorder.recording(step, x, y):
+            return super().run(step, x, y)

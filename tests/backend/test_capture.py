@@ -9,7 +9,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import backend, models, nn, optim
 from dlcourse import functional as F
-from dlcourse.backend import capture, precision, random
+from dlcourse.backend import capture, precision, random, tracing
 from dlcourse.backend.cuda import graph
 from dlcourse.errors import Interrupted
 from dlcourse.optim.schedules import CosineSchedule
@@ -68,6 +68,17 @@ def test_recorded_and_call_by_call_are_bit_for_bit_the_same(name: str, numbers: 
     plain, others, _ = trained(name, False, **settings)
     np.testing.assert_array_equal(captured, plain)
     assert losses == others
+
+
+@on_gpu
+def test_what_listens_to_phases_keeps_no_step_from_being_captured(device: str) -> None:
+    """As ``dlcourse bench`` does, which waits for the device where a phase begins."""
+    plain, *_ = trained("softmax", False)
+    with warnings.catch_warnings(), tracing.listening_to_phases(lambda phase: backend.synchronize()):
+        warnings.simplefilter("error", UserWarning)
+        captured, _, step = trained("softmax", True)
+    assert len(step.runner.graphs) == 1
+    np.testing.assert_array_equal(captured, plain)
 
 
 @on_gpu

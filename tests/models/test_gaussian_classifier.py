@@ -89,7 +89,7 @@ def test_estimates_and_ellipses_come_in_raw_units(covariance: str) -> None:
 @KINDS
 @pytest.mark.parametrize("priors", ["learned", "equal"])
 def test_the_same_parameters_train_by_gradient_descent(covariance: str, priors: str, device: str) -> None:
-    """TrainedModel for P(c | x) alone, the likelihood of the labels ends above that of the generative fit."""
+    """Trained for P(c | x) alone, the likelihood of the labels ends above that of the generative fit."""
     x, y = (backend.current().asarray(a) for a in clouds())
     model = fitted(backend.to_host(x), backend.to_host(y), covariance=covariance, priors=priors)
     step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.05))

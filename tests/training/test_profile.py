@@ -88,6 +88,17 @@ def test_some_steps_are_recorded_and_the_others_timed_in_parts(device: str, step
 
 
 @on_gpu
+def test_the_batches_of_recorded_steps_count_in_no_phase(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    heard: list[str | None] = []
+    whole, phase = _Loader.batch, Profile.phase
+    monkeypatch.setattr(_Loader, "batch", lambda self, step: batches.append(step) or whole(self, step))
+    monkeypatch.setattr(Profile, "phase", lambda self, name: heard.append(name) or phase(self, name))
+    profile, _ = profiled()
+    assert len(batches) == 12 and heard.count("data") == profile.steps == 7
+
+
+@on_gpu
 def test_each_launch_is_counted_with_its_bytes_and_operations(device: str) -> None:
     profile, weights = profiled()
     measured = profile.measured

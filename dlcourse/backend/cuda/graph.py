@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import memory, random
+from dlcourse.backend import memory, random, tracing
 from dlcourse.backend.capture import EagerRunner, Step
 from dlcourse.backend.cuda.pools import graph_pool
 from dlcourse.backend.device import Array, Backend
@@ -157,7 +157,8 @@ class CapturedSteps(EagerRunner):
         skipped_steps = dict(optimizer.skipped_steps)
         graph, numbers = None, optimizer.flat.data.dtype
         try:
-            with xp.cuda.using_allocator(self.pool.malloc):
+            # No phase begins while a step is captured, and what listens to phases would wait for the device.
+            with xp.cuda.using_allocator(self.pool.malloc), tracing.listening_to_phases(None):
                 inputs, losses = make_inputs(), xp.empty(count, dtype=numbers)
                 rates, counter = xp.full(count, lr, dtype=numbers), xp.full((), now, dtype=np.int64)
                 self.device.synchronize()
