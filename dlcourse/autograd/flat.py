@@ -179,10 +179,10 @@ class FlatParameters:
         return tuple(sorted({*self.absent, *frozen})) if frozen or self.absent else ()
 
     def replayed(self) -> None:
-        """A recorded step wrote into the buffer: what ``p.grad`` gave before stays, the next is what is there now."""
+        """A captured step wrote into the buffer: what ``p.grad`` gave before stays, the next is what is there now."""
         for p in self.parameters:
             p._taken = None
-        self.mark_changed("a recorded step", self.unmoved())
+        self.mark_changed("a captured step", self.unmoved())
 
     def mark_changed(self, what: str, but: tuple[int, ...] = ()) -> None:
         """Say that the values were changed in place: a graph that saved them before cannot go backward any more.

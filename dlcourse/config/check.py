@@ -41,7 +41,7 @@ def check_experiment(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fin
 
 
 class _Enough(Exception):
-    """More is wrong than anybody would read."""
+    """More is wrong than a message should list."""
 
 
 class _Checker:

@@ -195,7 +195,7 @@ class Module(PositionalCheck):
             if name in parameters:
                 target = parameters[name].master
                 parameters[name].assign(backend.of(target).asarray(value, dtype=target.dtype))
-            else:  # in place: a recorded step goes on with these very arrays
+            else:  # in place: a captured step goes on with these very arrays
                 buffers[name][...] = backend.of(buffers[name]).asarray(value, dtype=buffers[name].dtype)
         return found
 

@@ -127,7 +127,7 @@ class Optimizer(PositionalCheck):
 
     @property
     def progress(self) -> tuple:
-        """Which parameters the last step skipped, and how often others were skipped: a recorded step fixes both."""
+        """Which parameters the last step skipped, and how often others were skipped: a captured step fixes both."""
         return self.skipped, tuple((i, n) for i, n in self.skipped_steps.items() if i not in self.skipped)
 
     def _update_or_not(self, grad: Array, scaler: Array) -> None:

@@ -4,9 +4,8 @@ The shape of ``sweep.json``, replaced whole after every point, is :class:`dlcour
 ``folder`` lies within the sweep's and is a run folder. Beside them: ``config.yaml`` (resolved, with its sweep; runs
 again as it is), ``table.csv`` (every point), ``groups.csv`` (means and standard errors), ``shared/`` (what points have
 in common, see :mod:`dlcourse.training.shared`), ``plots/``, ``report.html``, ``log.txt``, and for a resampled
-regression
-``resample.npz``: ``x`` (M,), and for each point ``<id>.outputs`` (R, M), ``<id>.curve`` (M,); with more than one
-feature or target ``x`` is (M, D), the others (R, M, K) and (M, K).
+regression ``resample.npz``: ``x`` (M,), and for each point ``<id>.outputs`` (R, M), ``<id>.curve`` (M,); with more than
+one feature or target ``x`` is (M, D), the others (R, M, K) and (M, K).
 """
 
 import io

@@ -10,7 +10,8 @@ import pytest
 from dlcourse.cli import main
 from dlcourse.errors import CheckpointError
 from dlcourse.experiment import load_run, run
-from dlcourse.training.checkpoints.file_format import encode, read
+from dlcourse.training.checkpoints.file_format import read
+from tests.checkpoint_bytes import encode
 
 from .samples import NET, changed, lines, same_run
 

@@ -9,7 +9,8 @@ from dlcourse.cli import main
 from dlcourse.errors import CheckpointError, ConfigError, UserError
 from dlcourse.experiment import evaluate_run, load_run, run
 from dlcourse.experiment.trained import units
-from dlcourse.training.checkpoints.file_format import encode, read
+from dlcourse.training.checkpoints.file_format import read
+from tests.checkpoint_bytes import encode
 
 from .samples import LINE, NET, changed
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dlcourse.errors import CheckpointError
-from dlcourse.training.checkpoints.file_format import decode, encode, flatten, read, unflatten, verify
+from dlcourse.training.checkpoints.file_format import flatten, read, unflatten, verify
+from tests.checkpoint_bytes import decode, encode
 
 HERE = Path("some.safetensors")
 ARRAYS = {

@@ -40,7 +40,7 @@ USER_SCRATCHPAD = 1
 
 lock = threading.RLock()
 """Held while a primitive runs: its memory objects and the scratchpad serve one call at a time, and one call uses all
-threads anyway. Who needs more to stay as it is, such as the buffer of a :class:`Reorder`, holds it for longer."""
+threads anyway. Where more has to stay as it is, such as the buffer of a :class:`Reorder`, it is held for longer."""
 
 
 def _once(make: Callable[[], Any]) -> Callable[[], Any]:
@@ -226,9 +226,8 @@ def describe(function: str, *arguments: object, after: Sequence[tuple] = ()) -> 
     check(create(byref(made), *arguments, _attributes(after)))
     check(library().dnnl_primitive_desc_query(made, QUERY_IMPLEMENTATION, 0, byref(name)))
     implementation = name.value or b""
-    if implementation.startswith(b"ref") and not function.startswith(
-        "lstm"
-    ):  # its "reference" is made of fast products
+    # The reference of an LSTM is made of fast products.
+    if implementation.startswith(b"ref") and not function.startswith("lstm"):
         raise Unsupported(f"{function}: only {implementation.decode()}")
     return made
 

@@ -140,7 +140,7 @@ def override(of: Kernel, kind: str, half: bool = False, priority: int = 0) -> Ca
 
 
 def all_kernels() -> Iterator[Kernel]:
-    """Every kernel there is, its overrides loaded; for tests and for ``dlcourse devices``."""
+    """Every kernel there is, its overrides for the CPU loaded; for tests."""
     for module in pkgutil.iter_modules(__path__, __name__ + "."):
         importlib.import_module(module.name)
     load("cpu")

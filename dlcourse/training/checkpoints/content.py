@@ -35,31 +35,31 @@ class RunIdentity:
     normalizer: Mapping[str, np.ndarray]
 
 
-def capture(trainer: Trainer, facts: RunIdentity) -> CheckpointContent:
+def capture(trainer: Trainer, identity: RunIdentity) -> CheckpointContent:
     """The run as it stands: weights, buffers, optimizer, step, callbacks' states, normalizer; copies on the host."""
     arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
-    arrays.update((f"normalizer.{name}", array) for name, array in facts.normalizer.items())
+    arrays.update((f"normalizer.{name}", array) for name, array in identity.normalizer.items())
     state = {
         "step": trainer.step,
-        "seed": facts.seed,
-        "config": facts.config_hash,
-        "settings": dict(facts.settings),
-        "fingerprint": dict(facts.fingerprint),
+        "seed": identity.seed,
+        "config": identity.config_hash,
+        "settings": dict(identity.settings),
+        "fingerprint": dict(identity.fingerprint),
         "schedule_steps": _schedule_steps(trainer),
-        "data": dict(facts.data),
+        "data": dict(identity.data),
         "train_step": flatten(trainer.train_step.state_dict(), "train_step", arrays),
         "callbacks": trainer.state_dict(),
     }
     return arrays, state
 
 
-def restore(trainer: Trainer, found: Checkpoint, facts: RunIdentity) -> None:
+def restore(trainer: Trainer, found: Checkpoint, identity: RunIdentity) -> None:
     """Put a trainer where a checkpoint says.
 
     Raises:
         CheckpointError: its arrays do not fit the model or the optimizer, or its data were called otherwise.
     """
-    if found.state["data"] != facts.data:
+    if found.state["data"] != identity.data:
         raise CheckpointError(
             f"{found.path}: was written with other data than there are now (their names, units or range differ); "
             "restore the data file, or start a new run"

@@ -6,7 +6,6 @@ Nothing in it depends on the clock: two runs that end in the same state write th
 """
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -58,18 +57,6 @@ def write(file: BinaryIO, arrays: Mapping[str, np.ndarray], state: Mapping[str, 
     file.seek(place)
     file.write(digest.hexdigest().encode())
     file.seek(end)
-
-
-def encode(arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> bytes:
-    """The bytes that :func:`write` writes."""
-    file = io.BytesIO()
-    write(file, arrays, state)
-    return file.getvalue()
-
-
-def decode(content: bytes, path: Path) -> Checkpoint:
-    """Read the bytes of a checkpoint file, see :func:`read`."""
-    return _read(io.BytesIO(content), len(content), path)
 
 
 def read(path: Path) -> Checkpoint:

@@ -14,7 +14,7 @@ from dlcourse.training.checkpoints.file_format import Checkpoint
 
 SUFFIX = ".safetensors"
 CheckpointContent = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
-"""Arrays and state, as :func:`dlcourse.training.checkpoints.file_format.encode` takes them."""
+"""Arrays and state, as :func:`dlcourse.training.checkpoints.file_format.write` takes them."""
 
 
 class CheckpointStore:

@@ -2,7 +2,7 @@
 // The scaler: scale, whether this step overflowed, steps since the scale changed, steps skipped.
 #include "common.cuh"
 
-// Whoever finds an infinity or NaN writes the same 1: in whatever order, the outcome is the same.
+// All threads that find an infinity or NaN write the same 1: in whatever order, the outcome is the same.
 template <class T>
 __device__ void unscale(const T* half, float* grad, float* scaler, long long n, int add) {
     const float scale = scaler ? scaler[0] : 1;
