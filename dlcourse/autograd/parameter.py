@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Parameter(Tensor):
     """A leaf that requires a gradient. In a flat buffer its array is a view, and assigning ``.data`` copies.
 
-    In half precision the model computes with ``data``, 16 bits; its values themselves are ``full``, float32.
+    In half precision the model computes with ``data``, 16 bits; its values themselves are ``master``, float32.
 
     A copy (``copy.deepcopy``, pickle) owns its values and has no gradient, as PyTorch's: make an optimizer for it.
     """
@@ -62,7 +62,7 @@ class Parameter(Tensor):
             self.assign(value)
 
     def _take_rounded(self) -> None:
-        """In half precision: what was changed in ``data`` in place, as by ``p.data *= 2``, counts for ``full`` too."""
+        """In half precision: what was changed in ``data`` in place, as by ``p.data *= 2``, counts for ``master`` too."""
         if self._master is not None:
             kept = self._array == self._master.astype(self._array.dtype)
             xp = backend.array_module(self._array)

@@ -41,5 +41,5 @@ def main(args: argparse.Namespace) -> int:
     ]
     if found.page_faults is not None:
         rows.append(["fresh pages", f"{found.page_faults:.1f}", "of 4 KiB a step, from the system"])
-    print(table(rows))
+    print(table(rows, left=(True, False, True)))
     return 0
