@@ -62,7 +62,7 @@ class Parameter(Tensor):
             self.assign(value)
 
     def _take_rounded(self) -> None:
-        """In half precision: what was changed in ``data`` in place, as by ``p.data *= 2``, counts for ``master`` too."""
+        """In half precision: what was changed in place, as by ``p.data *= 2``, counts for ``master`` too."""
         if self._master is not None:
             kept = self._array == self._master.astype(self._array.dtype)
             xp = backend.array_module(self._array)
