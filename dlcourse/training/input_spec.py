@@ -22,6 +22,15 @@ _LOOKED_AT = 64
 """Images of the training split whose range is found out."""
 
 
+_FORMER_NAMES = {"symbols": "tokens"}
+"""Fields by the names that they have in checkpoints of earlier versions."""
+
+
+def current(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What :meth:`InputSpec.to_json` gave in this or an earlier version, with the names of this one."""
+    return {_FORMER_NAMES.get(name, name): value for name, value in state.items()}
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """Kept in every checkpoint, so that ``predict`` needs no data file."""
@@ -73,7 +82,7 @@ class InputSpec:
             CheckpointError: it is something else.
         """
         try:
-            return check(state, cls, "data")
+            return check(current(state), cls, "data")
         except Wrong as error:
             raise CheckpointError(f"not what a checkpoint of this program says of its data: {error}") from error
 

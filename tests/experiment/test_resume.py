@@ -270,6 +270,26 @@ def test_other_data_than_before_are_refused(tmp_path: Path, monkeypatch) -> None
     assert go(None, tmp_path, resume=broken).history[-1]["epoch"] == 9
 
 
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(tmp_path: Path, monkeypatch) -> None:
+    """A field of its data had another name, another was not there yet: neither is a change of the data."""
+    from dlcourse.training.input_spec import InputSpec
+
+    config = changed(NET, train={"epochs": 3, "checkpoint_every": 1})
+    whole = go(config, tmp_path / "whole")
+
+    def earlier(self: InputSpec) -> dict:
+        state = vars(self).copy()
+        encoder = {key: state["encoder"][key] for key in ("delimiter", "columns")}
+        return (
+            {"symbols": state.pop("tokens")} | {k: v for k, v in state.items() if k != "largest"} | {"encoder": encoder}
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InputSpec, "to_json", earlier)
+        broken = killed_at(patch, config, tmp_path / "runs", 4)
+    same_run(go(None, tmp_path, resume=broken).folder, whole.folder)
+
+
 def content(run: Path) -> dict[Path, bytes]:
     """Every file of a run, to see that nothing was written."""
     return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}

@@ -224,3 +224,11 @@ def test_images_by_any_name(images: InputSpec, tmp_path: Path, monkeypatch, name
     assert images.read(str(tmp_path / name)).shape == (1, *images.in_shape)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tmp_path / name).read_bytes())))
     assert images.read("-").shape == (1, *images.in_shape)
+
+
+def test_a_text_of_an_earlier_version_is_still_a_text(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("abcab" * 40)
+    section = {"name": "text", "path": str(tmp_path / "t.txt"), "context": 4, "split": {"val": 0.2}}
+    state = InputSpec.of(prepare(section, 0)).to_json()
+    earlier = {"symbols" if name == "tokens" else name: value for name, value in state.items() if name != "largest"}
+    assert InputSpec.from_json(earlier) == InputSpec.from_json(state) and InputSpec.from_json(earlier).tokens

@@ -11,6 +11,7 @@ from dlcourse.autograd import FlatParameters
 from dlcourse.errors import CheckpointError, DlcourseError, named
 from dlcourse.training.checkpoints.file_format import Checkpoint, flatten, unflatten, verify
 from dlcourse.training.checkpoints.store import CheckpointContent
+from dlcourse.training.input_spec import current
 from dlcourse.training.trainer import Trainer
 
 
@@ -53,13 +54,22 @@ def capture(trainer: Trainer, identity: RunIdentity) -> CheckpointContent:
     return arrays, state
 
 
+def _agree(before: Any, now: Any) -> bool:
+    """Whether two descriptions say the same; a field that one of them lacks came or went with a version."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return all(_agree(before[name], now[name]) for name in before.keys() & now.keys())
+    if isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(map(_agree, before, now))
+    return bool(before == now)
+
+
 def restore(trainer: Trainer, found: Checkpoint, identity: RunIdentity) -> None:
     """Put a trainer where a checkpoint says.
 
     Raises:
         CheckpointError: its arrays do not fit the model or the optimizer, or its data were called otherwise.
     """
-    if found.state["data"] != identity.data:
+    if not _agree(current(found.state["data"]), identity.data):
         raise CheckpointError(
             f"{found.path}: was written with other data than there are now (their names, units or range differ); "
             "restore the data file, or start a new run"
