@@ -93,7 +93,7 @@ def run_sweep(
             as well has to be the same.
         dry_run: say what would run, and run nothing.
         quiet: say nothing but errors.
-        plots: draw the sweep's images and its report; the points' own are drawn by ``dlcourse report``.
+        plots: draw the sweep's plots and write its report; the points' own are drawn by ``dlcourse report``.
         stack: solve the points together, without run folders, see :mod:`dlcourse.sweeps.stacked`; None: where all can
             be and they are many.
     Raises:
@@ -128,9 +128,8 @@ def run_sweep(
         with folder.lock():
             log = Log(folder.log, quiet)
             log(f"sweep folder: {folder.path}")
-            if together:
-                _solve_together(folder, state, points, log)
-            _run_points(folder, state, points, resampling, device, jobs, log)
+            solved = _solve_together(folder, state, points, log) if together else 0
+            _run_points(folder, state, points, solved, resampling, device, jobs, log)
             _finish(folder, state, resampling, log, plots)
     return _result(folder.path, state, state.status)
 
@@ -163,8 +162,12 @@ def _together(config: Config, points: Sequence[Point], device: Backend, stack: b
     return True
 
 
-def _solve_together(folder: SweepFolder, state: SweepState, points: Sequence[Point], log: Log) -> None:
-    """Solve the points that have not begun; those that turn out to need a run of their own are left pending."""
+def _solve_together(folder: SweepFolder, state: SweepState, points: Sequence[Point], log: Log) -> int:
+    """Solve the points that have not begun; those that turn out to need a run of their own are left pending.
+
+    Returns:
+        How many were solved.
+    """
     todo = [
         (point, recorded)
         for point, recorded in zip(points, state.points, strict=True)
@@ -176,26 +179,29 @@ def _solve_together(folder: SweepFolder, state: SweepState, points: Sequence[Poi
             record_outcome(state, recorded, outcome)
     folder.write(state)
     done = sum(outcome is not None for outcome in outcomes)
-    log(f"{done} of {len(points)} points solved stacked, without run folders (--no-stacked makes them)")
+    if todo:
+        log(f"{done} of {len(points)} points solved stacked, without run folders (--no-stacked makes them)")
+    return done
 
 
 def _run_points(
     folder: SweepFolder,
     state: SweepState,
     points: Sequence[Point],
+    solved: int,
     resampling: Resampling | None,
     device: str | None,
     jobs: int,
     log: Log,
 ) -> None:
-    """Run what is left to do; ``sweep.json`` follows every point."""
+    """Run what is left to do, after ``solved`` points just now; ``sweep.json`` follows every point."""
     todo: list[tuple[PointState, Task]] = []
     for point, recorded in zip(points, state.points, strict=True):
         start = next_action(folder, state, recorded)
         if start is not None:
             todo.append((recorded, Task(point.config, str(start[0]), device, start[1], resampling)))
-    if len(todo) < len(points):
-        log(f"{len(points) - len(todo)} of {len(points)} points are finished already")
+    if finished := len(points) - len(todo) - solved:
+        log(f"{finished} of {len(points)} points are finished already")
     state.status, written = "running", 0.0
     progress = Progress(len(points), len(points) - len(todo), Selection(**state.select).key, log)
     try:
