@@ -3,7 +3,7 @@
 from typing import Any
 
 from dlcourse import registry
-from dlcourse.config.section_schema import Key, SectionSchema, component_schema, section_schema
+from dlcourse.config.section_schema import Key, SectionSchema, arguments, component_schema, section_schema
 from dlcourse.config.sections import ExperimentOptions
 
 __all__ = ["json_schema"]
@@ -47,7 +47,7 @@ def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     else:
         whole = key.adapter.json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
         for name, definition in whole.get("$defs", {}).items():
-            definitions[f"{prefix}.{name}"] = _with_references(definition)
+            definitions[f"{prefix}.{name}"] = _with_references(_described(definition))
         schema = _with_references(whole["items"])
     if key.description:
         schema["description"] = key.description
@@ -75,6 +75,16 @@ def _choice(kind: str, description: str) -> dict[str, Any]:
             *({"$ref": f"#/$defs/{kind}.{name}"} for name in registry.names(kind)),
         ],
     }
+
+
+def _described(definition: dict[str, Any]) -> dict[str, Any]:
+    """Pydantic's schema of a dataclass with the docstring's first line and ``Args:`` where they belong."""
+    doc = definition.get("description", "")
+    keys, about = definition.get("properties", {}), arguments(doc)
+    described = {key: {**keys[key], "description": about[key]} for key in keys if key in about}
+    if not described:
+        return definition
+    return {**definition, "description": doc.partition("\n")[0].rstrip("."), "properties": {**keys, **described}}
 
 
 def _with_references(schema: Any) -> Any:

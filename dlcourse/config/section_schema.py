@@ -20,7 +20,16 @@ from dlcourse.characters import encodable, visible
 from dlcourse.config.sections import OPTIONS
 from dlcourse.errors import ConfigError, Problem, UserError
 
-__all__ = ["Key", "SectionSchema", "component_schema", "descriptions", "plain", "section_schema", "summary"]
+__all__ = [
+    "Key",
+    "SectionSchema",
+    "arguments",
+    "component_schema",
+    "descriptions",
+    "plain",
+    "section_schema",
+    "summary",
+]
 
 # Strict: "1" is not 1, true is not 1, 1 is fine for 1.0. JSON mode, in which a list is fine for a tuple.
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -138,11 +147,11 @@ def descriptions(cls: type) -> dict[str, str]:
     """Each parameter's meaning by the ``Args:`` of the docstring, or of a base class's."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        found.update(_arguments(inspect.cleandoc(base.__dict__.get("__doc__") or "")))
+        found.update(arguments(inspect.cleandoc(base.__dict__.get("__doc__") or "")))
     return found
 
 
-def _arguments(doc: str) -> dict[str, str]:
+def arguments(doc: str) -> dict[str, str]:
     """``Args:`` of a docstring: ``name: text``, or ``one, two: text``, each going on over lines that stand deeper."""
     block = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE)
     if not block:
