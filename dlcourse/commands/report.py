@@ -1,9 +1,9 @@
-"""``dlcourse report``: draw the images of a run or a sweep again and write its report."""
+"""``dlcourse report``: draw the plots of a run or a sweep again and write its report."""
 
 import argparse
 from pathlib import Path
 
-HELP = "draw the images of a run or a sweep and write its report.html, one file that opens offline"
+HELP = "draw the plots of a run or a sweep and write its report.html, one file that opens offline"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,15 +12,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     parser.add_argument("--out", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
     parser.add_argument("--name", help="the run's name, instead of the config's")
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run (or from a checkpoint in it)")
+    parser.add_argument("--resume", metavar="RUN", help="continue this run (or from a checkpoint in it)")
     parser.add_argument("--jobs", type=int, metavar="N", help="of a sweep: points at a time, in processes (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="of a sweep: list its points; run nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table: only the run folder's path")
     trial = parser.add_mutually_exclusive_group()
     trial.add_argument("--overfit-batch", action="store_true", help="learn one batch by heart: can the model learn?")
-    trial.add_argument("--fast-dev-run", action="store_true", help="one step, one batch, nothing kept: does all work?")
+    trial.add_argument(
+        "--fast-dev-run", action="store_true", help="one step, one batch, nothing kept: does everything work?"
+    )
     parser.add_argument("--profile", action="store_true", help="say where the time of a step goes, on a GPU by kernel")
-    parser.add_argument("--no-plots", action="store_true", help="draw no images and no report")
+    parser.add_argument("--no-plots", action="store_true", help="draw no plots and write no report")
     parser.add_argument(
         "--deterministic",
         action="store_true",

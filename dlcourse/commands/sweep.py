@@ -24,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="solve polynomials by least squares together, without run folders (default: where there are many points)",
     )
-    parser.add_argument("--resume", metavar="SWEEP", help="go on with this sweep: keep what is finished, run the rest")
+    parser.add_argument("--resume", metavar="SWEEP", help="continue this sweep: keep what is finished, run the rest")
     parser.add_argument("--dry-run", action="store_true", help="list the points and what they change; run nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table: only the sweep folder's path")
-    parser.add_argument("--no-plots", action="store_true", help="draw no images and no report")
+    parser.add_argument("--no-plots", action="store_true", help="draw no plots and write no report")
 
 
 def main(args: argparse.Namespace) -> int:

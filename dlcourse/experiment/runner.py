@@ -38,7 +38,7 @@ class Options:
     Attributes:
         device: instead of the config's: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         quiet: say nothing but errors.
-        plots: draw the images and the report.
+        plots: draw the plots and write the report.
         profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
     """
 
@@ -89,7 +89,7 @@ def run(
         resume: a run folder (or a checkpoint in one) to go on from, as if it had never stopped; ``overrides`` may only
             make the run longer.
         quiet: say nothing but errors.
-        plots: draw the images and the report.
+        plots: draw the plots and write the report.
         overfit_batch: learn the first training batch by heart, to see whether the model can learn; nothing is kept.
         fast_dev_run: one step and one batch of each split, all files written and removed, to see whether all works.
         profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
@@ -249,7 +249,7 @@ def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) 
 
 
 def draw(path: Path, log: Log, kept: bool = True) -> None:
-    """Images and report of a run or a sweep, whose place is said where they are kept; it is done without them."""
+    """Plots and report of a run or a sweep, whose place is said where they are kept; it is done without them."""
     try:
         from dlcourse import plots
 

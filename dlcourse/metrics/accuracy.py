@@ -21,7 +21,7 @@ class Accuracy(Metric):
 
 @register("metric", "error")
 class ErrorRate(Metric):
-    """The share of samples put into a wrong class, 1 - accuracy."""
+    """The share of samples classified wrongly, 1 - accuracy."""
 
     title = "error rate"
     tasks = ("classification",)

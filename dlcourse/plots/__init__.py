@@ -11,9 +11,9 @@ __all__ = ["draw", "report"]
 
 
 def draw(folder: Path | str) -> list[Path]:
-    """Draw every image that fits what a run's or a sweep's folder holds, into its ``plots/``.
+    """Draw every plot that fits what a run's or a sweep's folder holds, into its ``plots/``.
 
-    Images drawn earlier are replaced; those that no longer fit are removed. An image that fails is logged as a
+    Plots drawn earlier are replaced; those that no longer fit are removed. A plot that fails is logged as a
     warning and the others are drawn all the same: a finished run is never lost to its plots.
 
     Returns:
@@ -27,9 +27,9 @@ def draw(folder: Path | str) -> list[Path]:
 
 
 def report(folder: Path | str) -> Path:
-    """Write ``report.html`` from what the folder holds, with the images of its ``plots/`` inside.
+    """Write ``report.html`` from what the folder holds, with the plots of its ``plots/`` inside.
 
-    The images are drawn first if there are none yet. The file needs nothing else: it opens offline, anywhere.
+    The plots are drawn first if there are none yet. The file needs nothing else: it opens offline, anywhere.
 
     Returns:
         The path of the report.

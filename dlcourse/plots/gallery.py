@@ -102,7 +102,7 @@ def _missing_glyphs(folder: Path) -> Iterator[None]:
         yield
     if lacking:
         shown = " ".join(list(lacking)[:20]) + (" ..." if len(lacking) > 20 else "")
-        log.warning("the images of %s show boxes for characters that their font lacks: %s", folder, shown)
+        log.warning("the plots of %s show boxes for characters that their font lacks: %s", folder, shown)
 
 
 def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,15 @@ def _conclusions(view: SweepView) -> list[str]:
     return found
 
 
+def _list(path: str, values: list) -> str:
+    """A command as a shell takes it; other lists with commas."""
+    return shlex.join(map(str, values)) if path == "command" else ", ".join(map(str, values))
+
+
 def _facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Nested facts as dotted names and texts, without those that say nothing."""
     return [
-        (path, ", ".join(map(str, value)) if isinstance(value, list) else show_value(value))
+        (path, _list(path, value) if isinstance(value, list) else show_value(value))
         for path, value in flatten(values).items()
         if value not in (None, "", [], {})
     ]

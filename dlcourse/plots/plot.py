@@ -15,7 +15,7 @@ def seen(value: T | None) -> T:
 
 
 class Plot(ABC):
-    """One image of a run or of a sweep.
+    """One plot of a run or of a sweep.
 
     Attributes:
         kind: "run" or "sweep": which view it is given.
@@ -29,7 +29,7 @@ class Plot(ABC):
 
     @abstractmethod
     def applies(self, view: Any) -> bool:
-        """Whether the folder holds what this image shows, and the image would say something.
+        """Whether the folder holds what this plot shows, and the plot would say something.
 
         Args:
             view: a :class:`~dlcourse.plots.run_view.RunView` or :class:`~dlcourse.plots.sweep_view.SweepView`.

@@ -42,9 +42,12 @@ class ClassAccuracy(Plot):
         axes.set_xlim(0, 1.3)  # room for the numbers
         axes.set_xticks(np.linspace(0, 1, 6))
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("share put into its own class")
+        axes.set_xlabel("share classified correctly")
         layout.legend(axes)
         split = style.SPLITS[view.report_split].label
         best, worst = (f"{names[i]}, {percent(share[i])}" for i in (-1, 0))
-        layout.headline(figure, f"Best told: {best}; worst: {worst}")
-        return figure, f"For each class the share of its {split} samples that are put into it; dashed: of all samples."
+        layout.headline(figure, f"Best class: {best}; worst: {worst}")
+        return (
+            figure,
+            f"The share of each class's {split} samples that are classified correctly; dashed: of all samples.",
+        )

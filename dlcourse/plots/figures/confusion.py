@@ -62,15 +62,15 @@ class Confusion(Plot):
         layout.headline(figure, _title(matrix, names, label))
         return (
             figure,
-            f"Counts of {label} samples: rows are true classes, columns what the model says.",
+            f"Counts of {label} samples: rows are true classes, columns predicted classes.",
         )
 
 
 def _title(matrix: np.ndarray, names: list[str], label: str) -> str:
     off = matrix - np.diag(np.diag(matrix))
     if not off.any():
-        return f"All {matrix.sum()} {label} samples are put into their own class"
+        return f"All {matrix.sum():,} {label} samples are classified correctly"
     row, column = np.unravel_index(np.argmax(off), off.shape)
     total = matrix[row].sum()
-    share = f"{off[row, column]} of {total} {label} samples"
+    share = f"{off[row, column]:,} of {total:,} {label} samples"
     return f"Most confused: {names[row]} taken for {names[column]}, {share}"

@@ -130,11 +130,11 @@ def _title(view: RunView) -> str:
         return f"{view.model}: decision regions"
     subset = view.splits[view.selection_split]
     right = percent(float(np.mean(subset.output.argmax(axis=1) == subset.y)))
-    return f"{view.model}: {right} of {style.SPLITS[view.selection_split].label} points lie in their own region"
+    return f"{view.model}: {right} of {style.SPLITS[view.selection_split].label} points are classified correctly"
 
 
 def _caption(wrong: int, ellipses: bool) -> str:
-    caption = "Tinted: the class the model gives to each place; points have the color and shape of their true class"
-    caption += ", those crossed are put into a wrong one" if wrong else ""
+    caption = "Tinted: the class predicted at each point; samples have the color and shape of their true class"
+    caption += ", those crossed are classified wrongly" if wrong else ""
     caption += "; ellipses lie one, two and three standard deviations from each class mean" if ellipses else ""
     return caption + "."

@@ -30,7 +30,7 @@ class Mistakes(Plot):
         images = seen(view.images("mistakes"))[:MAX_IMAGES]
         told = (view.predictions[f"mistakes_{what}"] for what in ("confidence", "predicted", "true"))
         labels = [
-            f"{clip(view.class_name(predicted), LETTERS)} ({sure:.2f})\nis {view.class_name(true)}"
+            f"{clip(view.class_name(predicted), LETTERS)} ({sure:.2f})\ntrue: {view.class_name(true)}"
             for sure, predicted, true, _ in zip(*told, images, strict=False)
         ]
         mosaic = Mosaic(images, labels, COLUMNS)
@@ -39,4 +39,4 @@ class Mistakes(Plot):
         which = "all its" if wrong <= len(images) else f"the {len(images)} surest of {wrong:,}"
         layout.headline(mosaic.figure, f"{view.model}: {which} mistakes on {len(subset.y):,} {split} images")
         what = view.facts.get("confidence") or "probability"
-        return mosaic.figure, f"Under each image: the class it is taken for, with its {what}, and what it is."
+        return mosaic.figure, f"Under each image: the predicted class with its {what}, and the true class."

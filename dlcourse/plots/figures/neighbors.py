@@ -51,6 +51,6 @@ class Neighbors(Plot):
         said = f"{int(same.sum())} of {same.size} nearest training images have the class of the {split} image"
         layout.headline(mosaic.figure, f"{view.model}: {said}")
         return mosaic.figure, (
-            f"Left: the first {split} image of each class, with the class it is taken for where that is another; to "
+            f"Left: the first {split} image of each class, with the predicted class where that is another; to "
             "its right the training images nearest to it, the nearest first."
         )
