@@ -35,8 +35,8 @@ def main(args: argparse.Namespace) -> int:
         ["samples a second", f"{1e3 * found.samples / median:,.0f}", f"batches of {found.samples}, on {device.name}"],
         ["loader", f"{100 * found.loader_share:.1f} %", "of that time, waiting for the batch"],
         *([f"  {phase}", f"{spent:.3f} ms", ""] for phase, spent in found.phases.items()),
-        ["arithmetic", f"{found.gflops:.3f} GF", "a step, forward and backward, by the layers that count theirs"],
-        ["matrix product", f"{found.gemm_rate:,.0f} GF/s", "a large one, measured now"],
+        ["arithmetic", f"{found.gflops:.3f} GFLOP", "a step, forward and backward, by the layers that count theirs"],
+        ["matrix product", f"{found.gemm_rate:,.0f} GFLOP/s", "a large one, measured now"],
         ["share of that bound", f"{100 * found.gemm_share:.0f} %", "the arithmetic at that rate / the step's time"],
     ]
     if found.page_faults is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HELP = "fetch a data set, or show what is in one: counts, classes, statistics, where it lies, an image"
+HELP = "fetch a data set, or show what is in one: counts, classes, statistics, where it lies, an image of samples"
 EXAMPLES = """\
 examples:
   dlcourse data fetch cifar10                      download, verify and decode it, once
@@ -19,12 +19,14 @@ _MAX_ROWS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["fetch", "info"], help="fetch: bring it here; info: show what is in it")
+    parser.add_argument("action", choices=["fetch", "info"], help="fetch: download it; info: show what is in it")
     parser.add_argument("name", metavar="NAME", help="a data set; `dlcourse list data` shows all")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of a config's data section: path=/data")
     image = parser.add_mutually_exclusive_group()
-    image.add_argument("--image", metavar="FILE", help="the samples' image (default: NAME_samples.png here)")
-    image.add_argument("--no-image", action="store_true", help="draw none")
+    image.add_argument(
+        "--image", metavar="FILE", help="where to write the image of samples (default: NAME_samples.png here)"
+    )
+    image.add_argument("--no-image", action="store_true", help="write no image")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ def _components(kind: str, verbose: bool, width: int) -> Iterator[str]:
     if verbose:
         shared = [key for key in shape.keys.values() if key.name not in own] if names else []
         if shared:
-            yield f"  every {kind} also has"
+            yield f"  every {'data set' if kind == 'data' else kind} also has"
             yield from _keys(shared, width)
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-HELP = "ask a trained model about new inputs, or let it go on with a text"
+HELP = "ask a trained model about new inputs, or let it continue a text"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,12 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         help="a number, cells separated by commas, or a csv, npz or png file with the features that the run was given; "
-        "for a model of a text, what it is to go on with",
+        "for a model of a text, the text to continue",
     )
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
-    text = parser.add_argument_group("of a text")
-    text.add_argument("--length", type=int, default=300, metavar="N", help="characters to go on for (default: 300)")
+    text = parser.add_argument_group("models of a text")
+    text.add_argument("--length", type=int, default=300, metavar="N", help="characters to write (default: 300)")
     text.add_argument(
         "--temperature",
         type=float,
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="below 1 for likelier characters, 0 for always the likeliest (default: 1)",
     )
-    text.add_argument("--seed", type=int, default=0, help="another one, another text (default: 0)")
+    text.add_argument("--seed", type=int, default=0, help="another seed gives another text (default: 0)")
 
 
 def main(args: argparse.Namespace) -> int:

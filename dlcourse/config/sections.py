@@ -48,7 +48,7 @@ PATTERNS = {
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """How samples are dealt out: each part as a fraction (0.2) or a count (20); no sample is in two parts.
+    """How samples are dealt out: each split as a fraction (0.2) or a count (20); no sample is in two splits.
 
     Args:
         train: training split; left out, all that val and test leave.
@@ -76,7 +76,7 @@ class Folds:
 
 @dataclass(frozen=True)
 class Limit:
-    """At most so many samples of each part, the first in order.
+    """At most so many samples of each split, the first in order.
 
     Args:
         train: of the training split; with kfold, of what the folds share.
@@ -111,11 +111,11 @@ class DataOptions:
     Args:
         split: fractions or counts of the training, validation and test split.
         kfold: cross-validation instead of a fixed validation split.
-        stratify: keep the classes' shares equal in all parts.
-        limit: at most so many samples of each part.
+        stratify: keep the classes' shares equal in all splits.
+        limit: at most so many samples of each split.
         normalize: shift and scale the inputs by statistics of the training split, of each feature, or of each channel
             of images: to mean 0 and standard deviation 1 (standardize) or to the range 0 to 1 (minmax). per_pixel
-            does as standardize for each pixel and channel; mean_image takes the mean of each off and does no more.
+            does as standardize for each pixel and channel; mean_image subtracts the mean of each, no more.
         augment: vary the images of each training step at random.
         shuffle: deal the samples out in random order, by the seed; false keeps the order of the file.
     """
@@ -150,9 +150,9 @@ class EarlyStopping:
 
     Args:
         metric: one of ``metrics``, or loss.
-        split: the part it is measured on.
+        split: the split it is measured on.
         patience: stop after so many evaluations without improvement.
-        min_delta: what counts as improvement is more than this.
+        min_delta: only a change of more than this counts as an improvement.
     """
 
     metric: str
@@ -167,7 +167,7 @@ class BestOptions:
 
     Args:
         metric: one of ``metrics``, or loss.
-        split: the part it is measured on.
+        split: the split it is measured on.
     """
 
     metric: str
@@ -185,9 +185,9 @@ class TrainOptions:
         batch_size: samples in an update; full for the whole training split.
         drop_last: leave out the last batch of an epoch where it is not full; other samples each time.
         eval_every: evaluate after so many epochs; 0 for only at the end.
-        evaluate: the parts to measure, as far as there are; leave out what takes long and is not needed.
+        evaluate: the splits to measure, where the data have them; leave out what takes long and is not needed.
         log_every: write the training loss after so many steps.
-        checkpoint_every: write a checkpoint after so many steps; left out, as often as costs little time.
+        checkpoint_every: write a checkpoint after so many steps; left out, as often as it costs little time.
         early_stopping: stop when a metric no longer improves.
         best: which checkpoint is the best one; the first metric on the validation split if left out.
         clip_norm: scale the gradient down to this norm where it is longer.
@@ -254,7 +254,7 @@ class RandomSearch:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Many runs of one config. All that is given is combined with each other.
+    """Many runs of one config. All that is given is combined.
 
     Args:
         grid: for each path of the config, such as model.degree, a list of values; every combination is run.
@@ -277,16 +277,16 @@ class ExperimentOptions:
 
     Args:
         name: the experiment's name, which is also its folder's in runs; the file's name if left out.
-        seed: what all that is random depends on.
+        seed: decides everything that is random.
         device: where to compute: auto, cpu, cuda or cuda:N.
-        precision: of the model's numbers; tf32 is float32 with faster, rounder products on a GPU; fp16 and bf16 compute
-            with 16 bits and keep the weights in float32, fp16 with a loss scale.
+        precision: the type of the model's numbers; tf32 is float32 with faster, rounder products on a GPU; fp16 and
+            bf16 compute with 16 bits and keep the weights in float32, fp16 with a loss scale.
         data: the data set, and how it is split.
         model: the model; its input and output sizes come from the data.
         loss: what training minimizes; a closed form goes without.
-        optimizer: how; with its schedule.
+        optimizer: how it is minimized; with its schedule.
         train: how long, in which batches, and when to stop.
-        metrics: what is measured on each part of the data; the loss if there are none.
+        metrics: what is measured on each split; the loss if there are none.
         sweep: many runs of this config, which differ in what is said here.
     """
 

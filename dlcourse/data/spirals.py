@@ -1,4 +1,4 @@
-"""Classes that wind around each other: no line parts them, a small net does."""
+"""Classes that wind around each other: no line separates them, a small net does."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +15,7 @@ from dlcourse.types import Classes, Count, NonNegative, Positive, Seed
 @register("data", "spirals")
 @dataclass(frozen=True)
 class Spirals:
-    """Arms that wind around a common center, one a class: no line parts them.
+    """Arms that wind around a common center, one a class: no line separates them.
 
     Sample i lies on arm i mod C at radius r ~ sqrt(U(0, 1)), angle 2 pi (turns r + arm / C), plus N(0, noise^2).
 

@@ -37,7 +37,7 @@ class Text:
         path: a UTF-8 file; relative to the current folder or to the folder ``DLCOURSE_DATA``.
         context: T, how many characters the model sees at once.
         min_count: characters that the training split has fewer times than this, or not at all, are one token, <unk>;
-            left out, there is none, and a character that the training split has not is an error.
+            left out, there is none, and a character that the training split does not have is an error.
     Raises:
         DataError: the file is no UTF-8, a split is shorter than a window, or a character is unknown.
     """
@@ -103,7 +103,7 @@ class Text:
         if unknown.any() and self.min_count is None:
             position = int(unknown.argmax())
             raise DataError(
-                f"{path}: the {split} split has characters that the training split has not, the first is "
+                f"{path}: the {split} split has characters that the training split does not have, the first is "
                 f"{text[position]!r} (character {start + position} of the file, from 0); data.min_count: 1 makes such "
                 f"one token, {UNKNOWN}"
             )

@@ -242,8 +242,8 @@ class Experiment:
         last = step - 1
         raise ConfigError(
             f"optimizer.schedule: {self.config['optimizer']['schedule']['name']} is spread over the whole training: "
-            f"the {step} steps taken belong to one of {total_steps} steps, in one of {self.total_steps} they would "
-            f"have had other learning rates (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
+            f"the {step} steps taken had the learning rates of a run of {total_steps} steps, in one of "
+            f"{self.total_steps} they would be others (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
             f"{now.factor(last):.4g}); start a new run of that length: dlcourse run {config} {length}"
         )
 

@@ -22,7 +22,7 @@ class CharRNN(Model):
     Args:
         in_shape: (T,); any length is taken.
         out_features: V, how many tokens there are, in and out.
-        kind: of the recurrence.
+        kind: which recurrence.
         hidden: H, size of its state.
         layers: recurrent layers, one above the other.
         embedding: D, length of a token's vector.

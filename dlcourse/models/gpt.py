@@ -47,7 +47,7 @@ class GPT(Model):
         in_shape: (T,).
         out_features: V, how many tokens there are, in and out.
         layers: number of blocks.
-        heads: of the attention; a divisor of ``width``.
+        heads: attention heads; a divisor of ``width``.
         width: length of a token's vector.
         context: the longest sequence; T where left out.
         dropout: probability of dropping an element of a branch, an embedding or an attention weight, in training.

@@ -119,7 +119,7 @@ class ExponentialSchedule(Schedule):
 
     Args:
         total_steps: updates in the whole training.
-        gamma: what ``every`` updates multiply by.
+        gamma: the factor after each ``every`` updates.
         every: updates in which the factor falls by gamma, such as those of an epoch.
         warmup: updates of linear growth at the start.
     """

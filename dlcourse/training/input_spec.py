@@ -134,7 +134,7 @@ class InputSpec:
     def expected(self) -> str:
         """What an input is, for messages."""
         if self.tokens:
-            return "a text to go on with"
+            return "a text to continue"
         if self.encoder is None:
             return f"a png or npz file with an image of shape {tuple(self.in_shape)}"
         cells = []
