@@ -70,6 +70,12 @@ def test_describes_every_key_and_component(validator: Any) -> None:
             assert f"{kind}.{name}" in schema["$defs"]
 
 
+def test_a_range_is_described_key_by_key(validator: Any) -> None:
+    found = validator.schema["$defs"]["RandomSearch.Range"]
+    assert found["description"] == "A range to draw from"
+    assert {key: value["description"] for key, value in found["properties"].items()}["low"] == "lower end."
+
+
 def test_every_reference_leads_somewhere(validator: Any) -> None:
     text = json.dumps(validator.schema)
     references = {part.split('"')[0] for part in text.split('"$ref": "#/$defs/')[1:]}

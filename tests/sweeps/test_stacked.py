@@ -56,6 +56,13 @@ def test_points_that_the_data_do_not_determine_run_by_themselves(make, tmp_path)
     assert all(point.status == "done" for point in result.points)
 
 
+def test_only_points_of_an_earlier_sweep_are_finished_already(make, tmp_path, capsys):
+    folder = run_sweep(make(), out=tmp_path, plots=False, stack=True).folder
+    assert "3 of 3 points solved stacked" in (text := capsys.readouterr().out) and "finished already" not in text
+    run_sweep(None, resume=folder, plots=False, stack=True)
+    assert "3 of 3 points are finished already" in (text := capsys.readouterr().out) and "stacked" not in text
+
+
 def test_few_points_keep_their_folders_unless_asked(make, tmp_path):
     assert all(point.folder for point in quietly(make(), tmp_path).points)
 

@@ -73,4 +73,4 @@ def _title(matrix: np.ndarray, names: list[str], label: str) -> str:
     row, column = np.unravel_index(np.argmax(off), off.shape)
     total = matrix[row].sum()
     share = f"{off[row, column]:,} of {total:,} {label} samples"
-    return f"Most confused: {names[row]} taken for {names[column]}, {share}"
+    return f"Most confused: {names[row]} as {names[column]}, {share}"
