@@ -40,6 +40,8 @@ class Model(Module):
     """What the inputs are called, where the data say so and the program told the model; :meth:`estimates` uses it."""
     fits_in_float64: ClassVar[bool] = False
     """Whether :meth:`fit` wants inputs and targets in float64 whatever the model's type."""
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """The names of arrays by those that checkpoints of earlier versions have for them."""
     confidence: ClassVar[str] = "probability"
     """What :meth:`confidences` of a classifier are, in a word or two."""
 

@@ -58,6 +58,7 @@ class GPT(Model):
     """
 
     takes_tokens = True
+    former_names = {"symbols.weight": "token_embedding.weight", "places.weight": "position_embedding.weight"}
 
     def __init__(
         self,

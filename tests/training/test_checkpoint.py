@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dlcourse.errors import CheckpointError
-from dlcourse.training.checkpoints.file_format import flatten, read, unflatten, verify
+from dlcourse.models import GPT
+from dlcourse.training.checkpoints.content import load_weights
+from dlcourse.training.checkpoints.file_format import Checkpoint, flatten, read, unflatten, verify
 from tests.checkpoint_bytes import decode, encode
 
 HERE = Path("some.safetensors")
@@ -99,3 +101,14 @@ def test_nested_states_are_taken_apart_and_put_together() -> None:
     back = unflatten(plain, arrays)
     assert back["optimizer"]["arrays"]["m"] is arrays["train_step.optimizer.arrays.m"]
     assert back["step"] == 3 and back["none"] is None and back["optimizer"]["steps"] == 3
+
+
+def test_a_gpt_of_an_earlier_version_is_loaded_by_the_names_that_it_has_now() -> None:
+    model, other = (GPT((4,), 3, layers=1, heads=2, width=4) for _ in range(2))
+    earlier = {"token_embedding.weight": "symbols.weight", "position_embedding.weight": "places.weight"}
+    state = model.state_dict()
+    assert earlier.keys() <= state.keys()
+    arrays = {f"model.{earlier.get(name, name)}": array for name, array in state.items()}
+    load_weights(other, Checkpoint(arrays, {}, HERE))
+    for name, array in other.state_dict().items():
+        np.testing.assert_array_equal(array, state[name])

@@ -100,7 +100,8 @@ def load_weights(model: Any, found: Checkpoint) -> None:
     Raises:
         CheckpointError: lists what is missing, extra, or of another shape or type.
     """
-    arrays = found.group("model")
+    former = getattr(model, "former_names", {})  # a plugin's may be no Model
+    arrays = {former.get(name, name): array for name, array in found.group("model").items()}
     model.resize_buffers(arrays)
     verify(model.state_dict(), arrays, found.path, "the model")
     model.load_state_dict(arrays)
