@@ -258,4 +258,4 @@ def draw(path: Path, log: Log, kept: bool = True) -> None:
         if kept:
             log(f"report: {report}")
     except Exception as error:  # whatever goes wrong in drawing, the results are there
-        log(f"the images could not be drawn: {named(error)} (`dlcourse report {path}` tries again)")
+        log(f"the plots could not be drawn: {named(error)} (`dlcourse report {path}` tries again)")

@@ -116,7 +116,7 @@ def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:
     except OSError as error:
         raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
     except Exception as error:  # a plot is any code, a plugin's too, on whatever a run left
-        log.warning("the image %s of %s could not be drawn: %s", plot.name, view.path, named(error))
+        log.warning("the plot %s of %s could not be drawn: %s", plot.name, view.path, named(error))
         log.debug("", exc_info=True)
         return False
     return True

@@ -289,11 +289,11 @@ def test_drawing_may_fail_and_the_run_is_done(tmp_path: Path, monkeypatch, capsy
     monkeypatch.setattr(plots, "draw", broken)
     result = run(LINE, out=tmp_path)
     assert RunFolder(result.folder).read_result()["status"] == "done"
-    assert "the images could not be drawn: ValueError: no such color" in capsys.readouterr().out
+    assert "the plots could not be drawn: ValueError: no such color" in capsys.readouterr().out
     ours = UserError("no room for images")
     monkeypatch.setattr("dlcourse.plots.draw", lambda *_: (_ for _ in ()).throw(ours))
     run(LINE, out=tmp_path)
-    assert "the images could not be drawn: no room for images (" in capsys.readouterr().out
+    assert "the plots could not be drawn: no room for images (" in capsys.readouterr().out
 
 
 def test_what_is_said_is_logged_with_the_time(tmp_path: Path, capsys) -> None:

@@ -98,7 +98,7 @@ def test_an_image_that_fails_does_not_cost_the_others(
     monkeypatch.setattr(Fit, "draw", fail)
     with caplog.at_level(logging.WARNING):
         assert [path.stem for path in plots.draw(tmp_path)] == ["residuals"]
-    assert "the image fit" in caplog.text and "no such curve" in caplog.text
+    assert "the plot fit" in caplog.text and "no such curve" in caplog.text
     assert not (tmp_path / "plots" / "fit.png").exists(), "an old image would pass for a new one"
 
 
