@@ -8,6 +8,7 @@ says more, with one thread (``OMP_NUM_THREADS=1``), where no thread spins.
 """
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -22,6 +23,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[2])]
 
 from workloads import WORKLOADS, Workload, timed  # noqa: E402
+
+MODULES = {"ours": "ours", "pytorch": "pytorch", "jax": "jax_peer"}
+"""The file of each side."""
 
 WITH_JAX = "softmax", "mlp"
 """Workloads that JAX is a second peer of, where it is installed."""
@@ -149,19 +153,9 @@ def child(side: str, workload: Workload, variant: str, options: list[str]) -> di
 
 def work(side: str, name: str, variant: str, seconds: float) -> int:
     """The inside of such a process."""
-    if side == "ours":
-        import ours as side
-
-        step = side.step(WORKLOADS[name])
-    elif side == "jax":
-        import jax_peer as side
-
-        step = side.step(WORKLOADS[name])
-    else:
-        import pytorch as side
-
-        step = side.step(WORKLOADS[name], variant)
-    print(json.dumps(timed(step, seconds) | {"about": side.versions()}))
+    module = importlib.import_module(MODULES[side])
+    step = module.step(WORKLOADS[name], *([variant] if side == "pytorch" else []))
+    print(json.dumps(timed(step, seconds) | {"about": module.versions()}))
     return 0
 
 
@@ -183,16 +177,11 @@ def check(side: str, folder: str, precision: str, workload: Workload) -> int:
     """Write one side's loss and gradients; ours makes the weights, the peer reads them."""
     import numpy as np
 
-    if side == "ours":
-        import ours as side
-
-        weights = None
-    else:
-        import pytorch as side
-
+    weights = None
+    if side != "ours":
         held = np.load(f"{folder}/ours.npz")
         weights = [held[key] for key in held.files if key.startswith("weight")]
-    loss, weights, grads = side.gradients(workload, weights, precision)
+    loss, weights, grads = importlib.import_module(MODULES[side]).gradients(workload, weights, precision)
     arrays = {f"weight{i:03}": w for i, w in enumerate(weights)} | {f"grad{i:03}": g for i, g in enumerate(grads)}
     np.savez(f"{folder}/{side}.npz", loss=loss, **arrays)
     return 0
