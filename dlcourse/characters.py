@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["VisibleStream", "canonical", "encodable", "odd_characters", "visible"]
-
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _NOTHING = "\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff"
 _ODD = re.compile(f"[{_SPACES}{_NOTHING}]")

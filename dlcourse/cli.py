@@ -27,8 +27,6 @@ from dlcourse.registry import load_plugin, nearest, plugins
 from dlcourse.signals import handle_termination
 from dlcourse.streams import failed, reason, show, silence
 
-__all__ = ["main"]
-
 _INTERRUPTED = 130
 
 _NUMBERS = re.compile(r"-([^-a-zA-Z]|(inf|nan)[^a-z]*$)", re.IGNORECASE)

@@ -5,8 +5,6 @@ from typing import Any, Self
 
 from dlcourse.errors import ArgumentTypeError
 
-__all__ = ["PositionalCheck"]
-
 
 class PositionalCheck:
     """Base of layers and optimizers, some of whose arguments are keyword-only.

@@ -29,21 +29,6 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from dlcourse.characters import odd_characters
 from dlcourse.errors import UserError
 
-__all__ = [
-    "KINDS",
-    "Kind",
-    "UnknownComponentError",
-    "build",
-    "load_plugin",
-    "lookup",
-    "names",
-    "nearest",
-    "own_parameters",
-    "parameters",
-    "plugins",
-    "register",
-]
-
 C = TypeVar("C", bound=type)
 
 

@@ -4,23 +4,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = [
-    "SPLITS",
-    "canonical",
-    "csv_text",
-    "flatten",
-    "format_number",
-    "format_value",
-    "leading_comment",
-    "metric_keys",
-    "metric_unit",
-    "short_paths",
-    "shorten_exponent",
-    "show_value",
-    "table",
-]
-
-
 SPLITS = ("train", "val", "test")
 
 

@@ -15,8 +15,6 @@ from dlcourse.config.section_schema import Key, SectionSchema, component_schema,
 from dlcourse.config.sections import ExperimentOptions
 from dlcourse.errors import ConfigError, UserError
 
-__all__ = ["Finding", "check_experiment"]
-
 
 @dataclass(frozen=True)
 class Finding:

@@ -7,8 +7,6 @@ from typing import Any
 
 from pydantic_core import core_schema
 
-__all__ = ["Component", "ComponentSpec"]
-
 
 @dataclass(frozen=True)
 class ComponentSpec:

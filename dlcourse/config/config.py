@@ -25,8 +25,6 @@ from dlcourse.errors import ConfigError, Problem
 from dlcourse.resources import configs_folder, shipped
 from dlcourse.text import flatten, leading_comment
 
-__all__ = ["Config", "config_hash", "data_section", "from_mapping", "load", "resolve", "settings"]
-
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
 

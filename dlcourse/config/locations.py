@@ -8,8 +8,6 @@ from dlcourse.config.section_schema import section_schema
 from dlcourse.config.sections import ExperimentOptions
 from dlcourse.errors import Problem
 
-__all__ = ["Location", "located", "with_path", "with_source"]
-
 Location = tuple[str, int | None]
 """A file's name and a line; or what else a value came from."""
 

@@ -13,8 +13,6 @@ from dlcourse.config.reader import Path, Refused, parse_scalar
 from dlcourse.config.sections import PATTERNS
 from dlcourse.registry import nearest
 
-__all__ = ["explain", "odd", "show", "unknown_key"]
-
 _EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",

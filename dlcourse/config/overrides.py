@@ -10,8 +10,6 @@ from dlcourse.config.reader import Path, dotted, parse_yaml
 from dlcourse.config.section_schema import plain
 from dlcourse.errors import ConfigError, Problem
 
-__all__ = ["Overrides", "apply_overrides", "is_override", "parse_overrides"]
-
 Overrides = Mapping[str, Any] | Sequence[str]
 """``{"train.epochs": 2}`` or ``["train.epochs=2"]``."""
 

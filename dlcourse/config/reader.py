@@ -29,18 +29,6 @@ import yaml
 
 from dlcourse.errors import ConfigError, Problem
 
-__all__ = [
-    "LONGEST_NUMBER",
-    "MAX_BYTES",
-    "MAX_DEPTH",
-    "MAX_PROBLEMS",
-    "Document",
-    "Path",
-    "dotted",
-    "parse_scalar",
-    "parse_yaml",
-]
-
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_PROBLEMS = 100

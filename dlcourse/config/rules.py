@@ -7,8 +7,6 @@ from dlcourse import registry
 from dlcourse.config.check import Finding
 from dlcourse.config.reader import Path
 
-__all__ = ["choosing_metric", "cross_check", "metric_facts", "metric_labels"]
-
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
 

@@ -6,8 +6,6 @@ from dlcourse import registry
 from dlcourse.config.section_schema import Key, SectionSchema, arguments, component_schema, section_schema
 from dlcourse.config.sections import ExperimentOptions
 
-__all__ = ["json_schema"]
-
 
 def json_schema() -> dict[str, Any]:
     """The schema of a config, with every component that is registered now, plugins included."""

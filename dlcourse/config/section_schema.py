@@ -20,17 +20,6 @@ from dlcourse.characters import encodable, visible
 from dlcourse.config.sections import OPTIONS
 from dlcourse.errors import ConfigError, Problem, UserError
 
-__all__ = [
-    "Key",
-    "SectionSchema",
-    "arguments",
-    "component_schema",
-    "descriptions",
-    "plain",
-    "section_schema",
-    "summary",
-]
-
 # Strict: "1" is not 1, true is not 1, 1 is fine for 1.0. JSON mode, in which a list is fine for a tuple.
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 

@@ -13,24 +13,6 @@ from pydantic import Field
 from dlcourse.config.component import Component
 from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positive, Probability, Seed
 
-__all__ = [
-    "OPTIONS",
-    "Augment",
-    "BestOptions",
-    "DataOptions",
-    "EarlyStopping",
-    "ExperimentOptions",
-    "Folds",
-    "Limit",
-    "OptimizerOptions",
-    "RandomSearch",
-    "Range",
-    "SplitSizes",
-    "SplitName",
-    "SweepOptions",
-    "TrainOptions",
-]
-
 SplitName = Literal["train", "val", "test"]
 Share = NonNegativeInt | Fraction
 """A count of samples, or a fraction of them between 0.0 and 1.0."""

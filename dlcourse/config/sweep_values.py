@@ -9,8 +9,6 @@ from dlcourse.config.overrides import apply_overrides
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.errors import ConfigError
 
-__all__ = ["check_sweep", "setting_key"]
-
 Trial = tuple[Path, dict[str, Any]]
 """Where in the sweep a setting stands, and the setting: values by the paths of the config."""
 

@@ -8,8 +8,6 @@ import yaml
 
 from dlcourse.config.reader import Refused, parse_scalar
 
-__all__ = ["dump"]
-
 
 def dump(data: Mapping[str, Any], width: int = 100) -> str:
     """YAML of a config: lists and mappings in one line where they fit, keys in order, every float to its last bit."""
