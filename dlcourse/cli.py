@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from dlcourse import __version__, commands
 from dlcourse.characters import VisibleStream
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
-from dlcourse.registry import load_plugin, nearest, plugins
+from dlcourse.registry import did_you_mean, load_plugin, plugins
 from dlcourse.signals import handle_termination
 from dlcourse.streams import failed, reason, show, silence
 
@@ -157,8 +157,7 @@ def _add_global_options(parser: argparse.ArgumentParser) -> None:
 def _unknown_command(name: str) -> str:
     if name.endswith((".yaml", ".yml")):
         return f"{name!r} is no command; to run that config: dlcourse run {name}"
-    close = nearest(name, command_names())
-    meant = f" (did you mean {close!r}?)" if close else ""
+    meant = did_you_mean(name, command_names())
     return f"no command {name!r}{meant}; there are: {', '.join(command_names())}"
 
 
@@ -180,7 +179,8 @@ class _Parser(argparse.ArgumentParser):
         for word in options:
             if self._looks_like_an_option(word) and word.partition("=")[0] not in self._option_string_actions:
                 hint = "" if word.startswith("--") else "; behind -- it is no option"
-                self.error(f"no option {word!r}{self._meant(word)}{hint}")
+                meant = did_you_mean(word.partition("=")[0], self._option_string_actions)
+                self.error(f"no option {word!r}{meant}{hint}")
         # What is behind -- gets a character in front that no argument has, as argparse forgets there what it has seen.
         args, unknown = self.parse_known_intermixed_args([*options, *(_SHIELD + word for word in rest)])
         if unknown:
@@ -189,10 +189,6 @@ class _Parser(argparse.ArgumentParser):
 
     def _looks_like_an_option(self, word: str) -> bool:
         return word.startswith("-") and word != "-" and " " not in word and not _NUMBERS.match(word)
-
-    def _meant(self, word: str) -> str:
-        close = nearest(word.partition("=")[0], self._option_string_actions)
-        return f" (did you mean {close!r}?)" if close else ""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")

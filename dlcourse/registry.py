@@ -66,6 +66,19 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     return lowered[found[0]] if found else None
 
 
+def hint(word: str, words: Iterable[str]) -> str:
+    """``did you mean 'lr'? ``, before it which of its characters cannot be seen; empty without either."""
+    close = nearest(word, words)
+    odd = odd_characters(str(word), close)
+    return (f"it holds {odd}; " if odd else "") + (f"did you mean {close!r}? " if close else "")
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """:func:`hint` by itself: `` (did you mean 'lr'?)``."""
+    text = hint(word, words).rstrip("; ")
+    return f" ({text})" if text else ""
+
+
 _ALIKE = 0.6  # of the letters; difflib's own measure for words that a person may have mixed up
 
 
@@ -115,18 +128,10 @@ def _import_package(package: str) -> None:
 def _of_kind(kind: str) -> dict[str, type]:
     if kind not in KINDS:
         raise UnknownComponentError(
-            f"no kind of component {kind!r}{_meant(kind, KINDS)}; the kinds are {', '.join(KINDS)}"
+            f"no kind of component {kind!r}{did_you_mean(kind, KINDS)}; the kinds are {', '.join(KINDS)}"
         )
     _import_package(KINDS[kind].package)
     return _components[kind]
-
-
-def _meant(word: str, words: Iterable[str]) -> str:
-    close = nearest(word, words)
-    odd = odd_characters(str(word), close)
-    said = [f"it holds {odd}"] if odd else []
-    said += [f"did you mean {close!r}?"] if close else []
-    return f" ({'; '.join(said)})" if said else ""
 
 
 def names(kind: str) -> list[str]:
@@ -143,7 +148,7 @@ def lookup(kind: str, name: str) -> Any:
     components = _of_kind(kind)
     if name not in components:
         raise UnknownComponentError(
-            f"no {kind} {name!r}{_meant(name, components)}; there are: {', '.join(sorted(components)) or 'none'}"
+            f"no {kind} {name!r}{did_you_mean(name, components)}; there are: {', '.join(sorted(components)) or 'none'}"
         )
     return components[name]
 
@@ -210,7 +215,7 @@ def build(kind: str, spec: Mapping[str, Any], **supplied: Any) -> Any:
             continue
         if key not in own:
             valid = ", ".join(own) or "none"
-            raise UserError(f"{kind} {name!r} has no parameter {key!r}{_meant(key, own)}; it has: {valid}")
+            raise UserError(f"{kind} {name!r} has no parameter {key!r}{did_you_mean(key, own)}; it has: {valid}")
         arguments[key] = _as_annotated(value, own[key].annotation)
     missing = [p.name for p in own.values() if p.default is p.empty and p.name not in arguments]
     if missing:

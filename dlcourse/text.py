@@ -5,11 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SPLITS = ("train", "val", "test")
+_UNITS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20))
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
     """So many significant digits, ``0.03125`` or ``1.2e-07``; a dash where there is no value."""
     return "-" if value is None else f"{value:.{digits}g}"
+
+
+def format_bytes(count: int) -> str:
+    """``1.25 GiB``, ``310 MiB``: three digits, or all before the point where these are more."""
+    unit, size = next(((unit, size) for unit, size in _UNITS if count >= size), _UNITS[-1])
+    amount = count / size
+    return f"{amount:,.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"
 
 
 def shorten_exponent(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dlcourse.backend import device
 from dlcourse.errors import ArgumentError
+from dlcourse.text import format_bytes
 
 _pools: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
 
@@ -43,7 +44,7 @@ def peaks() -> dict[str, int]:
 
 def format_peaks(peaks: dict[str, int]) -> str:
     """``peak memory: device 1.25 GiB, host 310 MiB``."""
-    sizes = [f"{name} {_size(peaks[name])}" for name in ("device", "host") if name in peaks]
+    sizes = [f"{name} {format_bytes(peaks[name])}" for name in ("device", "host") if name in peaks]
     return f"peak memory: {', '.join(sizes) or 'not known'}"
 
 
@@ -79,7 +80,7 @@ def require(count: int, what: str, on_device: bool = False) -> None:
         return
     left = _device_left() if on_device and device.current().kind != "cpu" else available()
     if left is not None and count > left:
-        raise ArgumentError(f"{what} would take {_size(count)} of memory, and {_size(left)} are left")
+        raise ArgumentError(f"{what} would take {format_bytes(count)} of memory, and {format_bytes(left)} are left")
 
 
 _MIN_CHECKED = 1 << 26
@@ -137,9 +138,3 @@ def _host_peak() -> int | None:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most << 10
-
-
-def _size(count: int) -> str:
-    if count >= 2**40:
-        return f"{count / 2**40:.3g} TiB"
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -26,14 +26,12 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from dlcourse.errors import UserError
-    from dlcourse.registry import KINDS, nearest
+    from dlcourse.registry import KINDS, did_you_mean
 
     known = [*KINDS, CONFIGS]
     kind = args.kind.removesuffix("s") if args.kind and args.kind not in known else args.kind
     if kind is not None and kind not in known:
-        close = nearest(kind, known)
-        meant = f" (did you mean {close!r}?)" if close else ""
-        raise UserError(f"nothing of kind {args.kind!r}{meant}; the kinds are: {', '.join(known)}")
+        raise UserError(f"nothing of kind {args.kind!r}{did_you_mean(kind, known)}; the kinds are: {', '.join(known)}")
     width = max(40, shutil.get_terminal_size((120, 24)).columns)
     full = not sys.stdout.isatty()  # A file or a pipe gets whole lines.
     for each in [kind] if kind else known:

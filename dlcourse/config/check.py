@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dlcourse import registry
 from dlcourse.config.component import ComponentSpec
-from dlcourse.config.messages import explain, odd, show, unknown_key
+from dlcourse.config.messages import explain, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.config.section_schema import Key, SectionSchema, component_schema, plain, section_schema
 from dlcourse.config.sections import ExperimentOptions
@@ -121,9 +121,8 @@ class _Checker:
             self.report((*path, "name"), f"expected the name of a {kind}, got {show(name)}")
             return None
         if name not in registry.names(kind):
-            close = registry.nearest(name, registry.names(kind))
-            meant = odd(name, close) + (f"did you mean {close!r}? " if close else "")
-            self.report((*path, "name"), f"no {kind} {name!r} ({meant}valid: {', '.join(registry.names(kind))})")
+            hint = registry.hint(name, registry.names(kind))
+            self.report((*path, "name"), f"no {kind} {name!r} ({hint}valid: {', '.join(registry.names(kind))})")
             return None
         before = len(self.findings)
         resolved = {"name": name, **self.section(component_schema(kind, name), spec, path, also=("name",))}

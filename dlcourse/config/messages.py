@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from dlcourse.characters import odd_characters
 from dlcourse.config.reader import Path, Refused, parse_scalar
 from dlcourse.config.sections import PATTERNS
-from dlcourse.registry import nearest
+from dlcourse.registry import hint, nearest
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -52,10 +52,8 @@ def show(value: Any, longest: int = 60) -> str:
 def unknown_key(key: str, valid: Iterable[str], of: str = "") -> str:
     """``unknown key (did you mean 'lr'? valid: lr, momentum)``."""
     valid = list(valid)
-    close = nearest(key, valid)
-    meant = odd(key, close) + (f"did you mean {close!r}? " if close else "")
     shown = "" if key else " ''"  # The path shows any other key.
-    return f"unknown key{shown}{f' of {of}' if of else ''} ({meant}valid: {', '.join(valid) or 'none'})"
+    return f"unknown key{shown}{f' of {of}' if of else ''} ({hint(key, valid)}valid: {', '.join(valid) or 'none'})"
 
 
 def odd(text: str, meant: str | None = None) -> str:

@@ -179,9 +179,8 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
             known = metric_labels(config["metrics"])
             known = known if config.get("loss", "") is None else ["loss", *known]
             if watched["metric"] not in known:
-                close = registry.nearest(watched["metric"], known)
-                meant = f"did you mean {close!r}? " if close else ""
-                there = f"{meant}valid: {', '.join(known) or 'none'}; add it to metrics"
+                hint = registry.hint(watched["metric"], known)
+                there = f"{hint}valid: {', '.join(known) or 'none'}; add it to metrics"
                 yield Finding((*section_path, "metric"), f"{watched['metric']!r} is not measured ({there})")
         if "split" in watched and watched["split"] not in train.get("evaluate", [watched["split"]]):
             yield Finding((*section_path, "split"), f"{watched['split']!r} is not measured; add it to train.evaluate")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dlcourse.backend.memory import available
 from dlcourse.errors import DataError, UserError
+from dlcourse.text import format_bytes
 
 VARIABLE = "DLCOURSE_MAX_GIB"
 """The environment variable that raises the bound."""
@@ -27,13 +28,14 @@ def check_size(path: Path, size: int, what: str) -> None:
     bound = _bound(path)
     if size > bound:
         raise DataError(
-            f"{path}: {what} would take {_gib(size)}, more than the bound of {_gib(bound)} for this file; if that is "
-            f"meant, raise it: {VARIABLE}={-(-size >> 30)} in the environment"
+            f"{path}: {what} would take {format_bytes(size)}, more than the bound of {format_bytes(bound)} for this "
+            f"file; if that is meant, raise it: {VARIABLE}={-(-size >> 30)} in the environment"
         )
     memory = available()
     if memory is not None and size > memory:
         raise DataError(
-            f"{path}: {what} would take {_gib(size)}, more data than this machine has memory ({_gib(memory)} free)"
+            f"{path}: {what} would take {format_bytes(size)}, more data than this machine has memory "
+            f"({format_bytes(memory)} free)"
         )
 
 
@@ -49,8 +51,3 @@ def _bound(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
         on_disk = os.stat(path).st_size
     return max(_MIN_BYTES, _GROWTH * on_disk)
-
-
-def _gib(size: int) -> str:
-    unit, amount = ("GiB", size / (1 << 30)) if size >= 1 << 30 else ("MiB", size / (1 << 20))
-    return f"{amount:,.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"

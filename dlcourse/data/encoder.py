@@ -13,7 +13,7 @@ from dlcourse.data.cells import PLAIN, Notation, identity, is_missing, listed
 from dlcourse.data.doubts import doubt, many_names
 from dlcourse.data.table import Table, parse_table
 from dlcourse.errors import DataError
-from dlcourse.registry import nearest
+from dlcourse.registry import hint
 
 MAX_CATEGORIES = 1000
 """A column with more distinct texts is a name or a date rather than a category."""
@@ -65,10 +65,9 @@ class Column:
             )
 
     def _unknown(self, cell: str) -> str:
-        close = nearest(cell, self.categories or ())
-        hint = f"did you mean {close!r}? " if close else ""
-        known = listed(map(repr, self.categories or ()), 10)
-        return f"column {self.name!r} has {cell!r}, which the data to train with never had; {hint}known: {known}"
+        known = self.categories or ()
+        there = f"{hint(cell, known)}known: {listed(map(repr, known), 10)}"
+        return f"column {self.name!r} has {cell!r}, which the data to train with never had; {there}"
 
 
 @dataclass(frozen=True)

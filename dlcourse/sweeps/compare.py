@@ -189,8 +189,7 @@ def sorted_by(records: list[Record], metric: str) -> list[Record]:
     wanted = [metric] if "." in metric else [f"{split}.{metric}" for split in ("val", "test", "train")]
     key = next((each for each in wanted if each in keys), None)
     if key is None:
-        near = registry.nearest(metric, [*keys, *(name for name, _ in pairs)])
-        hint = f" (did you mean {near!r}?)" if near else ""
+        hint = registry.did_you_mean(metric, [*keys, *(name for name, _ in pairs)])
         known = ", ".join(f"{split}.{name}" for name, split in pairs) or "none"
         raise UserError(f"--sort {metric}: no run has that metric{hint}; there are: {known}")
     sign = -1.0 if metric_facts(key.split(".", 1)[1])["higher_is_better"] else 1.0
