@@ -52,7 +52,7 @@ class Conv2d(Function):
         if self.needs_input_grad[0]:
             dx = kernels.conv2d_input_grad(dout, self.weight, self.x.shape, self.geometry)
         if self.needs_input_grad[1]:
-            dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight_shape, self.geometry)
+            dweight = kernels.conv2d_weight_grad(dout, self.x, self.weight_shape, self.geometry, self.grad_buffers[1])
         return dx, dweight
 
 

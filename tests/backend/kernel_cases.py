@@ -154,7 +154,7 @@ IMAGES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
 ]
 
 
-def _conv(which: str, case: tuple) -> Maker:
+def _conv(which: str, case: tuple, into: bool = False) -> Maker:
     n, h, w, channels, out, window, *settings = case
     geometry = ConvGeometry(*settings)
 
@@ -165,7 +165,9 @@ def _conv(which: str, case: tuple) -> Maker:
         dout = rng.normal(size=(n, *size, out)).astype(dtype)
         if which == "forward":
             return x, weight, rng.normal(size=out).astype(dtype), geometry
-        return (dout, weight, x.shape, geometry) if which == "input" else (dout, x, weight.shape, geometry)
+        if which == "input":
+            return dout, weight, x.shape, geometry
+        return dout, x, weight.shape, geometry, np.full_like(weight, np.nan) if into else None
 
     return make
 
@@ -574,7 +576,7 @@ CASES: dict[str, list[Maker]] = {
     "conv2d": [_conv("forward", case) for case in IMAGES],
     "conv2d_relu": [_conv("forward", case) for case in IMAGES],
     "conv2d_input_grad": [_conv("input", case) for case in IMAGES],
-    "conv2d_weight_grad": [_conv("weight", case) for case in IMAGES],
+    "conv2d_weight_grad": [_conv("weight", case, into) for case in IMAGES for into in (False, True)],
     "max_pool2d": [
         *(_pool(case, grad=False, place=False) for case in POOLS),
         *(_pool_of_no_numbers(case, grad=False) for case in POOLS),

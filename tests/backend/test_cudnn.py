@@ -77,7 +77,7 @@ def arguments(which: str, case: tuple, dtype: str = "float32") -> tuple:
     dout = rng.normal(size=(n, *geometry.out_size(x.shape, window), outputs)).astype(dtype)
     if which == FORWARD:
         return x, weight, bias, geometry
-    return (dout, weight, x.shape, geometry) if which == INPUT_GRAD else (dout, x, weight.shape, geometry)
+    return (dout, weight, x.shape, geometry) if which == INPUT_GRAD else (dout, x, weight.shape, geometry, None)
 
 
 def placed(values: tuple) -> list:
@@ -132,6 +132,25 @@ def test_arrays_that_do_not_lie_as_cudnn_reads_are_copied(twin: object, prefers_
     expected = kernels.conv2d.reference(x, weight, None, geometry)
     np.testing.assert_allclose(backend.to_host(result), expected, rtol=1e-5, atol=1e-4)
     assert twin.calls
+
+
+@on_twin
+@pytest.mark.parametrize("offset", [0, 1])
+def test_a_weight_gradient_comes_where_it_is_wanted(
+    offset: int, twin: object, prefers_cudnn: None, device: str
+) -> None:
+    """Straight into the flat gradient, whichever way is chosen, and nothing beside it; by a copy where cuDNN could not
+    store there."""
+    *given, _ = arguments(WEIGHT_GRAD, CASES[1])
+    expected = kernels.conv2d_weight_grad.reference(*given, None)
+    buffer = backend.current().asarray(np.full(expected.size + 4 + offset, 7, "f"))
+    out = buffer[offset:-4].reshape(expected.shape)
+    for _ in range(2):  # measured, then chosen
+        twin.results.clear()
+        assert kernels.conv2d_weight_grad(*placed(given), out) is out
+        np.testing.assert_allclose(backend.to_host(out), expected, rtol=1e-5, atol=1e-4)
+        assert (backend.to_host(buffer[-4:]) == 7).all() and (backend.to_host(buffer[:offset]) == 7).all()
+        assert (out.data.ptr == twin.results[-1]) is (offset == 0)
 
 
 @on_twin
@@ -277,9 +296,9 @@ def test_cudnn_itself_is_within_the_stated_error(which: str, name: str, device: 
     monkeypatch.setattr(precision, "_current", name)
     share, compared = conv_cudnn.TF32_ERROR if name == "tf32" else conv_cudnn.ERROR[name], 0
     for case in CASES:
-        first, second, third, geometry = arguments(which, case, "float16" if name == "float16" else "float32")
+        first, second, third, geometry, *rest = arguments(which, case, "float16" if name == "float16" else "float32")
         exact = [a.astype("d") if isinstance(a, np.ndarray) else a for a in (first, second, third)]
-        expected = KERNELS[which].reference(*exact, geometry)
+        expected = KERNELS[which].reference(*exact, geometry, *rest)
         first, second, third = placed((first, second, third))
         sizes = {
             FORWARD: (first.shape, second.shape, expected.shape),

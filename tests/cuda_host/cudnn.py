@@ -29,6 +29,7 @@ class Library:
         self.objects: dict[int, dict] = {}
         self.numbers = itertools.count(1)
         self.calls: list[tuple[str, int]] = []
+        self.results: list[int] = []
         """Every pass that was run: its name and its algorithm."""
         self.maths: set[int] = set()
         """The kinds of arithmetic that passes were run with."""
@@ -114,6 +115,7 @@ class Library:
         assert size.value >= self._workspace(algorithm) and (space.value is None) == (size.value == 0)
         assert all(pointer.value % 16 == 0 for pointer in (a_data, b_data, c_data))
         self.calls.append((which, algorithm))
+        self.results.append(c_data.value)
         self.maths.add(self._of(settings)["math"])
         if self.status:
             return self.status

@@ -11,6 +11,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.conv import ConvGeometry
+from dlcourse.backend.kernels.grad_buffers import takes
 
 CONVOLUTION_DIRECT = 1
 
@@ -143,10 +144,11 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
 
 
 @override(kernels.conv2d_weight_grad, "cpu", priority=1)
-def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
-    compute = _weight_grad(x.shape, tuple(weight_shape), geometry) if onednn.suits(dout, x) else NotImplemented
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
+    suits = onednn.suits(dout, x) and takes(out, dout.dtype)
+    compute = _weight_grad(x.shape, tuple(weight_shape), geometry) if suits else NotImplemented
     if compute is NotImplemented:
         return NotImplemented
-    dweight = np.empty(weight_shape, dtype=dout.dtype)
+    dweight = np.empty(weight_shape, dtype=dout.dtype) if out is None else out
     compute(np.ascontiguousarray(dout), np.ascontiguousarray(x), dweight)
     return dweight

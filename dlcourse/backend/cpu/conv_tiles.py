@@ -17,6 +17,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.conv import ConvGeometry, Pair
+from dlcourse.backend.kernels.grad_buffers import copy_into
 
 TILE_BYTES = 3 << 18
 """Patches of one tile; with their product they fill most of a second-level cache of 1 MB."""
@@ -79,26 +80,26 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
 
 
 @override(kernels.conv2d_weight_grad, "cpu")
-def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
     if geometry.groups > 1:
         return NotImplemented
-    out, columns = weight_shape[0], math.prod(weight_shape[1:])
+    outputs, columns = weight_shape[0], math.prod(weight_shape[1:])
     tiles = _tiles(len(x), dout.shape[1:3], columns, x.itemsize)
     # One sum for each share of the tiles, so that the result does not depend on which thread was faster.
     shares = [tiles[start :: threads.budget()] for start in range(threads.budget())]
-    sums = np.zeros((len(shares), out, columns), dtype=dout.dtype)
+    sums = np.zeros((len(shares), outputs, columns), dtype=dout.dtype)
 
     def add(index: int) -> None:
-        product = scratch("conv-product", (out, columns), dout.dtype)
+        product = scratch("conv-product", (outputs, columns), dout.dtype)
         for part in shares[index]:
             rows = patches(x[part], dout.shape[1:3], weight_shape[1:3], geometry)
-            np.matmul(dout[part].reshape(len(rows), out).T, rows, out=product)
+            np.matmul(dout[part].reshape(len(rows), outputs).T, rows, out=product)
             sums[index] += product
 
     threads.run(add, range(len(shares)), blas=True)
     for other in sums[1:]:
         sums[0] += other
-    return sums[0].reshape(weight_shape)
+    return copy_into(sums[0].reshape(weight_shape), out)
 
 
 def patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Array:

@@ -18,6 +18,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.conv import ConvGeometry, Pair
+from dlcourse.backend.kernels.grad_buffers import copy_into, takes
 from dlcourse.backend.precision import accumulation_dtype
 
 PATCH_BYTES = 1 << 28
@@ -74,19 +75,20 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
 
 
 @override(kernels.conv2d_weight_grad, "cuda", half=True, priority=1)
-def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
-    if not _suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x):
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
+    suits = _suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x)
+    if not suits or not takes(out, dout.dtype):
         return NotImplemented
     xp, kernel, size = array_module(dout), weight_shape[1:3], dout.shape[1:3]
     dout, columns = xp.ascontiguousarray(dout), math.prod(weight_shape[1:])
     parts = list(_parts(len(x), size, columns, x.itemsize))
-    dweight = xp.empty(
-        (weight_shape[0], columns), dtype=dout.dtype if len(parts) == 1 else accumulation_dtype(dout.dtype)
-    )
+    dtype = dout.dtype if len(parts) == 1 else accumulation_dtype(dout.dtype)
+    dweight = out if takes(out, dtype) and out is not None else xp.empty(weight_shape, dtype=dtype)
+    matrix = dweight.reshape(weight_shape[0], columns)
     for part in parts:
         rows = _patches(x[part], size, kernel, geometry)
-        gemm(dout[part].reshape(len(rows), -1).T, rows, dweight, accumulate=part.start > 0)
-    return dweight.astype(dout.dtype, copy=False).reshape(weight_shape)
+        gemm(dout[part].reshape(len(rows), -1).T, rows, matrix, accumulate=part.start > 0)
+    return dweight if dweight is out else copy_into(dweight.astype(dout.dtype, copy=False), out)
 
 
 def _suits(

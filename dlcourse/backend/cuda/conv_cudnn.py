@@ -13,6 +13,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import Kernel, override
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.conv import ConvGeometry
+from dlcourse.backend.kernels.grad_buffers import copy_into, takes
 
 ERROR = {"float32": 5e-5, "float16": 4e-3, "bfloat16": 2e-2}
 TF32_ERROR = 4e-3
@@ -45,11 +46,11 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
 
 
 @override(kernels.conv2d_weight_grad, "cuda", half=True, priority=2)
-def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
     sizes = x.shape, tuple(weight_shape), dout.shape
-    return _fastest(
-        kernels.conv2d_weight_grad, conv2d_weight_grad, (dout, x, weight_shape, geometry), WEIGHT_GRAD, sizes
-    )
+    # Measured with arrays of their own: the ways are compared, and the destination holds one result.
+    arguments = dout, x, weight_shape, geometry, None
+    return _fastest(kernels.conv2d_weight_grad, conv2d_weight_grad, arguments, WEIGHT_GRAD, sizes, out=out)
 
 
 def _fastest(
@@ -60,6 +61,7 @@ def _fastest(
     sizes: tuple,
     bias: Array | None = None,
     relu: bool = False,
+    out: Array | None = None,
 ) -> Array:
     """cuDNN's result where it is faster than our own kernels, else NotImplemented.
 
@@ -69,8 +71,9 @@ def _fastest(
         which: the pass: FORWARD, INPUT_GRAD or WEIGHT_GRAD.
         sizes: shapes of x, of the weight and of the output.
         relu: whether a ReLU follows, which is a kernel of its own after cuDNN's.
+        out: where the result is written, if given.
     """
-    first, second, _, geometry = arguments
+    first, second, _, geometry, *_ = arguments
     if not _suits(sizes, first, second, bias) or not cudnn.available():
         return NotImplemented
     dtype = first.dtype.name
@@ -79,11 +82,11 @@ def _fastest(
     key = "convolution", plan, bias is None, *(["relu"] if relu else [])
     error = TF32_ERROR if tf32 else ERROR[dtype]
 
-    def candidates() -> dict[str, autotune.Candidate]:
-        return _candidates(which, plan, sizes, first, second, bias, relu)
+    def candidates(target: Array | None = None) -> dict[str, autotune.Candidate]:
+        return _candidates(which, plan, sizes, first, second, bias, relu, target)
 
     name = autotune.choose(key, lambda: of.without(ours)(*arguments), candidates, error)
-    return NotImplemented if name == autotune.DEFAULT else candidates()[name]()
+    return NotImplemented if name == autotune.DEFAULT else candidates(out)[name]()
 
 
 def _suits(sizes: tuple, *arrays: Array | None) -> bool:
@@ -94,7 +97,14 @@ def _suits(sizes: tuple, *arrays: Array | None) -> bool:
 
 
 def _candidates(
-    which: str, plan: tuple[Any, ...], sizes: tuple, first: Array, second: Array, bias: Array | None, relu: bool = False
+    which: str,
+    plan: tuple[Any, ...],
+    sizes: tuple,
+    first: Array,
+    second: Array,
+    bias: Array | None,
+    relu: bool = False,
+    out: Array | None = None,
 ) -> dict[str, autotune.Candidate]:
     """cuDNN's algorithms for it, by name; none where it has none."""
     convolution = cudnn.convolution(*plan)
@@ -110,10 +120,12 @@ def _candidates(
 
     def compute(algorithm: cudnn.Algorithm) -> Array:
         one, other = (cudnn.readable(operands[name]) for name in names)
-        result = array_module(first).empty(shape, dtype=first.dtype)
+        direct = out is not None and takes(out, first.dtype) and cudnn.aligned(out)
+        result = out if direct else array_module(first).empty(shape, dtype=first.dtype)
         convolution(algorithm, one, other, result)
         if bias is not None:
             result += bias
-        return relu_in_place(result) if relu else result
+        result = relu_in_place(result) if relu else result
+        return result if direct else copy_into(result, out)
 
     return {f"cuDNN {each.number}": functools.partial(compute, each) for each in convolution.algorithms}

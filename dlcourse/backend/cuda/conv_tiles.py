@@ -14,6 +14,7 @@ from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.conv import ConvGeometry
+from dlcourse.backend.kernels.grad_buffers import takes
 
 THREADS, DEPTH, TALL = 256, 16, 128
 """Of a tile: threads, terms at a time, rows; as ``conv_tiles.cu`` has them."""
@@ -66,13 +67,14 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
 
 
 @override(kernels.conv2d_weight_grad, "cuda")
-def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
-    if not suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry.groups, dout, x):
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
+    suiting = suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry.groups, dout, x)
+    if not suiting or not takes(out, dout.dtype):
         return NotImplemented
     xp = array_module(dout)
     dout, x = xp.ascontiguousarray(dout), xp.ascontiguousarray(x)
     outputs, depth = weight_shape[0], math.prod(weight_shape[1:])
-    dweight = xp.empty(weight_shape, dtype=dout.dtype)
+    dweight = xp.empty(weight_shape, dtype=dout.dtype) if out is None else out
     rows = dout.size // outputs
     tiles = -(-depth // TALL) * -(-outputs // geometry.groups // 64) * geometry.groups
     parts = max(1, min(BLOCKS // tiles, rows // MIN_ROWS))

@@ -45,7 +45,7 @@ MAX_WORKSPACE = 256 << 20
 MAX_ALGORITHMS = 3
 """Of each setting, in the order in which cuDNN recommends them."""
 ALIGNMENT = 16
-"""Bytes that the kernels for channels-last arrays load at once."""
+"""Bytes that the kernels for channels-last arrays load or store at once."""
 CHECK = Path(__file__).parents[1] / "diagnostics" / "cudnn_check.py"
 TIMEOUT = 60.0
 """Seconds for the check; it takes half of one."""
@@ -226,7 +226,12 @@ def readable(array: Array) -> Array:
     A weight lies anywhere in the flat buffer of all weights; fresh memory is always aligned.
     """
     array = array_module(array).ascontiguousarray(array)
-    return array.copy() if array.data.ptr % ALIGNMENT else array
+    return array if aligned(array) else array.copy()
+
+
+def aligned(array: Array) -> bool:
+    """Whether the array lies on an address that cuDNN can load from and store to."""
+    return array.data.ptr % ALIGNMENT == 0
 
 
 def _tensor(shape: tuple[int, ...], kind: int) -> c_void_p:

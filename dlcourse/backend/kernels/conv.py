@@ -63,11 +63,11 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
     return padded[:, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
-@kernel
-def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry) -> Array:
-    """dw (O, kh, kw, C / groups): for every tap, dy^T times what it read."""
+@kernel(writes=("out",))
+def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
+    """dw (O, kh, kw, C / groups): for every tap, dy^T times what it read; into ``out`` if given."""
     xp = array_module(dout)
-    dweight = xp.empty(weight_shape, dtype=dout.dtype)
+    dweight = xp.empty(weight_shape, dtype=dout.dtype) if out is None else out
     rows = dout.reshape(-1, dout.shape[3])  # (N H' W', O)
     for i, j, view in taps(pad(x, geometry.padding), dout.shape, weight_shape[1:3], geometry.stride, geometry.dilation):
         columns = view.reshape(-1, x.shape[3])  # (N H' W', C)

@@ -1,6 +1,13 @@
 """Write a gradient into the parameter's part of the flat buffer, which saves a copy."""
 
+from typing import Any
+
 from dlcourse.backend.device import Array
+
+
+def takes(destination: Array | None, dtype: Any) -> bool:
+    """Whether a kernel can write elements of that type straight into the destination; so it can where there is none."""
+    return destination is None or (destination.dtype == dtype and destination.flags.c_contiguous)
 
 
 def copy_into(value: Array, destination: Array | None) -> Array:

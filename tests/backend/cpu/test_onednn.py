@@ -70,8 +70,8 @@ def test_convolution_settings(stride: tuple, padding: tuple, dilation: tuple, gr
             conv.conv2d_input_grad.reference(dout, weight, x.shape, geometry),
         ),
         (
-            conv_onednn.conv2d_weight_grad(dout, x, weight.shape, geometry),
-            conv.conv2d_weight_grad.reference(dout, x, weight.shape, geometry),
+            conv_onednn.conv2d_weight_grad(dout, x, weight.shape, geometry, None),
+            conv.conv2d_weight_grad.reference(dout, x, weight.shape, geometry, None),
         ),
     ]
     for ours, theirs in passes:

@@ -74,7 +74,7 @@ from dlcourse.backend.kernels.conv import ConvGeometry
 def computed():
     rng = np.random.default_rng(0)
     x, w, y = (rng.normal(size=s).astype("f") for s in ((16, 28, 28, 30), (50, 3, 3, 30), (16, 28, 28, 50)))
-    found = [conv_onednn.conv2d_weight_grad(y, x, w.shape, ConvGeometry(padding=(1, 1)))]
+    found = [conv_onednn.conv2d_weight_grad(y, x, w.shape, ConvGeometry(padding=(1, 1)), None)]
     sizes = (16, 32, 64), (16, 128), (16, 128), (512, 64), (512, 128), (512,)
     found += recurrent_onednn.lstm_layer(*(rng.normal(size=s).astype("f") for s in sizes))[:2]
     results.append(found)
