@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dlcourse import registry
 from dlcourse.errors import DamagedFileError, UserError
-from dlcourse.records import Plugin
+from dlcourse.records.run import Plugin
 from dlcourse.training.environment import source_hash
 from dlcourse.training.folder import RunFolder
 

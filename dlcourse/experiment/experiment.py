@@ -25,7 +25,7 @@ from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.models.base import Model
-from dlcourse.records import Event
+from dlcourse.records.run import Event
 from dlcourse.text import metric_unit
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema

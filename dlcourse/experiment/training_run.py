@@ -9,7 +9,7 @@ from dlcourse.config import metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
 from dlcourse.experiment.experiment import Experiment, Result
 from dlcourse.experiment.identity import check_data
-from dlcourse.records import RunState
+from dlcourse.records.run import RunState
 from dlcourse.training.checkpoints.callback import Checkpointing
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
 from dlcourse.training.checkpoints.file_format import Checkpoint

@@ -17,7 +17,7 @@ from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_table, settings_table
 from dlcourse.plots.text import number, seconds
-from dlcourse.records import Environment
+from dlcourse.records.run import Environment
 from dlcourse.records.writing import create
 from dlcourse.text import flatten, leading_comment, show_value
 

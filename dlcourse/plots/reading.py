@@ -12,7 +12,8 @@ import numpy as np
 from dlcourse.characters import visible
 from dlcourse.config import metric_facts
 from dlcourse.plots.text import named
-from dlcourse.records import content_of, parse_events, parse_json, sound
+from dlcourse.records.check import sound
+from dlcourse.records.reading import content_of, parse_events, parse_json
 from dlcourse.text import metric_unit
 
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, RuntimeError, SyntaxError,

@@ -14,7 +14,7 @@ from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.text import clip, label
-from dlcourse.records import Environment, PredictionFacts, RunState
+from dlcourse.records.run import Environment, PredictionFacts, RunState
 from dlcourse.text import SPLITS, leading_comment
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name
-from dlcourse.records import PointState, SweepFile, sound
-from dlcourse.records.sweep import REPEATS
+from dlcourse.records.check import sound
+from dlcourse.records.sweep import REPEATS, PointState, SweepFile
 from dlcourse.text import canonical, show_value
 
 

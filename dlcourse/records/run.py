@@ -93,15 +93,6 @@ class PredictionFacts(TypedDict):
     higher_is_better: NotRequired[list[str]]
 
 
-class Manifest(TypedDict):
-    """``checkpoints/latest.json``: what checkpoints there are."""
-
-    step: int
-    last: NotRequired[str]
-    previous: NotRequired[str]
-    best: NotRequired[str]
-
-
 class ColumnState(TypedDict):
     """A column of a table, of numbers or of categories, and what stands for a missing cell."""
 

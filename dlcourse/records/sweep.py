@@ -101,23 +101,6 @@ class PointState:
                 raise Wrong(f"{name}: expected a path within the sweep's folder, got {path!r}")
 
 
-class SweepFile(TypedDict, total=False):
-    """``sweep.json`` for readers that show what there is: each point is checked by itself."""
-
-    name: str
-    config: dict[str, Any]
-    axes: list[AxisState]
-    metrics: list[str]
-    select: SelectState
-    metric_facts: dict[str, MetricFacts]
-    points: list[Any]
-    status: SweepStatus
-    groups: list[GroupState]
-    best: Choice | None
-    one_standard_error: Choice | None
-    resample: ResampleState | None
-
-
 @dataclass
 class SweepState:
     """All of ``sweep.json``; ``config`` is resolved, with its sweep section."""
@@ -134,3 +117,10 @@ class SweepState:
     one_standard_error: Choice | None = None
     resample: ResampleState | None = None
     metric_facts: dict[str, MetricFacts] = field(default_factory=dict)
+
+
+@dataclass
+class SweepFile(SweepState):
+    """``sweep.json`` for readers that show what there is: each point is checked by itself."""
+
+    points: list[Any]

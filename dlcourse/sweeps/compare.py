@@ -11,7 +11,9 @@ from dlcourse.config.config import config_hash
 from dlcourse.config.reader import parse_yaml
 from dlcourse.config.rules import metric_facts
 from dlcourse.errors import ConfigError, DamagedFileError, UserError
-from dlcourse.records import PointState, Wrong, check, read
+from dlcourse.records.check import Wrong, check
+from dlcourse.records.reading import read
+from dlcourse.records.sweep import PointState
 from dlcourse.sweeps.table import Column, metric_columns, render
 from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, metric_keys, short_paths
 from dlcourse.training.folder import RunFolder

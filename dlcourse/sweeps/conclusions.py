@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlcourse.records import PointState
-from dlcourse.records.sweep import REPEATS, Choice, GroupState
+from dlcourse.records.sweep import REPEATS, Choice, GroupState, PointState
 from dlcourse.sweeps.expansion import without
 from dlcourse.sweeps.statistics import Summary, best_index, one_standard_error, summarize
 from dlcourse.text import canonical, format_value

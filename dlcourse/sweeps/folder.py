@@ -1,6 +1,6 @@
 """The folder of a sweep, ``runs/<name>/<UTC time>-<id>/``; its ``sweep.json`` has the state at any moment.
 
-The shape of ``sweep.json``, replaced whole after every point, is :class:`dlcourse.records.SweepState`. A point's
+The shape of ``sweep.json``, replaced whole after every point, is :class:`dlcourse.records.sweep.SweepState`. A point's
 ``folder`` lies within the sweep's and is a run folder. Beside them: ``config.yaml`` (resolved, with its sweep; runs
 again as it is), ``table.csv`` (every point), ``groups.csv`` (means and standard errors), ``shared/`` (what points have
 in common, see :mod:`dlcourse.training.shared`), ``plots/``, ``report.html``, ``log.txt``, and for a resampled
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from dlcourse.errors import DamagedFileError, UserError
-from dlcourse.records import SweepState, Wrong, check, read
+from dlcourse.records.check import Wrong, check
+from dlcourse.records.reading import read
+from dlcourse.records.sweep import SweepState
 from dlcourse.records.writing import real_folder
 from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.folder import RunFolder, fresh_path, made_whole

@@ -16,8 +16,7 @@ from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError
 from dlcourse.experiment.runner import ConfigSource, Options, draw
-from dlcourse.records import PointState, SweepState
-from dlcourse.records.sweep import Choice, GroupState, ResampleState
+from dlcourse.records.sweep import Choice, GroupState, PointState, ResampleState, SweepState
 from dlcourse.streams import show
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection

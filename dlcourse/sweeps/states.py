@@ -12,8 +12,7 @@ from dlcourse.data.fingerprint import fingerprint
 from dlcourse.data.preparation import COMMON
 from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, UserError
 from dlcourse.experiment.components import changed_files
-from dlcourse.records import PointState, SweepState
-from dlcourse.records.sweep import AxisState
+from dlcourse.records.sweep import AxisState, PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes
 from dlcourse.sweeps.compare import differences
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlcourse.config import Config
-from dlcourse.records import PointState, SweepState
+from dlcourse.records.sweep import PointState, SweepState
 from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, setting_words
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import FINISHED

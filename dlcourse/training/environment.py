@@ -14,7 +14,7 @@ import dlcourse
 from dlcourse import registry
 from dlcourse.backend import determinism
 from dlcourse.errors import DamagedFileError
-from dlcourse.records import Plugin
+from dlcourse.records.run import Plugin
 from dlcourse.training.folder import RunFolder
 
 _PACKAGES = (

@@ -14,7 +14,8 @@ from typing import Any
 
 from dlcourse.errors import BusyError, UserError
 from dlcourse.filesystem import lock
-from dlcourse.records import Environment, Event, RunState, parse_events, read
+from dlcourse.records.reading import parse_events, read
+from dlcourse.records.run import Environment, Event, RunState
 from dlcourse.records.writing import append, real_folder
 from dlcourse.training.atomic import remove_leftovers, reporting_write_errors, to_json, write_bytes, write_json
 from dlcourse.training.shared import write_shared

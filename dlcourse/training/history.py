@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.filesystem import sync
-from dlcourse.records import Event, parse_events
+from dlcourse.records.reading import parse_events
+from dlcourse.records.run import Event
 from dlcourse.records.writing import append
 from dlcourse.training.atomic import finite, reporting_write_errors, write_bytes
 from dlcourse.training.callback import Callback, Every

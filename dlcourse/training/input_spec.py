@@ -12,7 +12,8 @@ from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.npz import open_npz
 from dlcourse.errors import CheckpointError, DataError, UserError
-from dlcourse.records import EncoderState, Wrong, check
+from dlcourse.records.check import Wrong, check
+from dlcourse.records.run import EncoderState
 from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
 
 _MAX_SHOWN = 200

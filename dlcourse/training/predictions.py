@@ -13,7 +13,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.data.dataset import Data
-from dlcourse.records import PredictionFacts
+from dlcourse.records.run import PredictionFacts
 from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.evaluation import outputs
 from dlcourse.training.folder import RunFolder

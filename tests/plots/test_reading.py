@@ -10,7 +10,8 @@ import pytest
 from dlcourse.errors import DamagedFileError
 from dlcourse.plots.reading import Folder
 from dlcourse.plots.run_view import History, RunView
-from dlcourse.records import RunState, read
+from dlcourse.records.reading import read
+from dlcourse.records.run import RunState
 from tests.plots.folders import REGRESSION, regression_arrays, training_events, write_run
 
 

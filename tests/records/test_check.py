@@ -5,7 +5,10 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pytest
 
 from dlcourse.errors import DamagedFileError
-from dlcourse.records import Environment, PointState, RunState, SweepState, Wrong, check, parse_events, read, sound
+from dlcourse.records.check import Wrong, check, sound
+from dlcourse.records.reading import parse_events, read
+from dlcourse.records.run import Environment, RunState
+from dlcourse.records.sweep import PointState, SweepState
 
 
 class Part(TypedDict):

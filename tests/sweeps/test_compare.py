@@ -8,7 +8,7 @@ import yaml
 from dlcourse.cli import main
 from dlcourse.errors import UserError
 from dlcourse.experiment.identity import config_hash
-from dlcourse.records import PointState, SweepState
+from dlcourse.records.sweep import PointState, SweepState
 from dlcourse.sweeps import compare
 from dlcourse.sweeps.folder import SweepFolder
 from dlcourse.text import flatten

@@ -1,6 +1,6 @@
 import pytest
 
-from dlcourse.records import PointState
+from dlcourse.records.sweep import PointState
 from dlcourse.sweeps.conclusions import (
     Selection,
     candidates,

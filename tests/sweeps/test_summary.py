@@ -1,6 +1,6 @@
 import pytest
 
-from dlcourse.records import PointState, SweepState
+from dlcourse.records.sweep import PointState, SweepState
 from dlcourse.sweeps import summary
 from dlcourse.sweeps.states import conclude
 

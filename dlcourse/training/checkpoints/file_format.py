@@ -19,7 +19,8 @@ import numpy as np
 
 from dlcourse import tensorfile
 from dlcourse.errors import CheckpointError
-from dlcourse.records import CheckpointState, Wrong, check
+from dlcourse.records.check import Wrong, check
+from dlcourse.records.run import CheckpointState
 
 FORMAT = 1
 _KEY = "dlcourse"  # one metadata key only: safetensors does not keep the order of several
