@@ -20,10 +20,14 @@ _order = itertools.count()
 
 
 class Mode(threading.local):
-    """What this thread records: ``recording``, graphs; ``counting``, changes in place between forward and backward."""
+    """What this thread records: ``recording``, graphs; ``counting``, changes in place between forward and backward.
+
+    ``loss_buffer`` is where the step's loss may be written, see :class:`at_once`.
+    """
 
     recording = True
     counting = True
+    loss_buffer: Array | None = None
 
 
 mode = Mode()
@@ -48,15 +52,31 @@ def no_grad() -> Iterator[None]:
 
 
 class at_once:
-    """``with at_once():`` the graphs made inside go backward before any weight changes: changes are not counted."""
+    """``with at_once():`` the graphs made inside go backward before any weight changes: changes are not counted.
 
-    __slots__ = ("before",)
+    Args:
+        loss_buffer: a zero-dimensional array where the first loss computed inside may be written, which saves a copy.
+    """
+
+    __slots__ = ("before", "loss_buffer")
+
+    def __init__(self, loss_buffer: Array | None = None):
+        self.loss_buffer = loss_buffer
 
     def __enter__(self) -> None:
-        self.before, mode.counting = mode.counting, False
+        self.before, mode.counting, mode.loss_buffer = mode.counting, False, self.loss_buffer
 
     def __exit__(self, *_: Any) -> None:
-        mode.counting = self.before
+        mode.counting, mode.loss_buffer = self.before, None
+
+
+def take_loss_buffer(dtype: Any) -> Array | None:
+    """Where a loss of this type may be written; from then on that place is taken."""
+    buffer = mode.loss_buffer
+    if buffer is None or buffer.dtype != dtype:
+        return None
+    mode.loss_buffer = None
+    return buffer
 
 
 def is_grad_enabled() -> bool:

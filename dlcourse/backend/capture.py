@@ -38,8 +38,8 @@ class Step(Protocol):
     def settings(self) -> tuple:
         """What else an update depends on: another graph is captured where it changes."""
 
-    def update(self, x: Array, y: Array) -> Array:
-        """One update with a batch on the device; returns the cost, still there."""
+    def update(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
+        """One update with a batch on the device; returns the cost, still there: in ``loss_buffer``, if given."""
 
     def __call__(self, x: Any, y: Any) -> Any:
         """:meth:`EagerRunner.run` with a batch from anywhere; returns the cost as a tensor."""

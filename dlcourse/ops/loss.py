@@ -8,6 +8,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Function, Tensor, apply, as_tensor, promotion
 from dlcourse.autograd.function import xp_of
+from dlcourse.autograd.graph import take_loss_buffer
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.loss import softmax_cross_entropy
 from dlcourse.backend.kernels.select import selected
@@ -37,8 +38,12 @@ class CrossEntropy(Function):
 
     def forward(self, logits: Array) -> Array:
         self.shape = logits.shape
-        rows = logits.reshape(-1, logits.shape[-1])
-        loss, self.grad = softmax_cross_entropy(rows, self.labels.reshape(-1), self.label_smoothing, self.wants_grad())
+        rows, labels, out = (
+            logits.reshape(-1, logits.shape[-1]),
+            self.labels.reshape(-1),
+            take_loss_buffer(logits.dtype),
+        )
+        loss, self.grad = softmax_cross_entropy(rows, labels, self.label_smoothing, self.wants_grad(), out)
         return loss
 
     def backward(self, dout: Array | None) -> Array:

@@ -146,14 +146,16 @@ class TrainStep:
         """All modules, listed once: some may be set to evaluation, or their dropout changed, while all is trained."""
         return list(self.model.modules()) if hasattr(self.model, "modules") else []
 
-    def update(self, x: Array, y: Array) -> Array:
+    def update(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
         """One update with a batch on the device: what :attr:`runner` runs, on a GPU captured and replayed.
+
+        The cost is written into ``loss_buffer``, zero-dimensional, where one is given.
 
         Numbers that change from step to step are the optimizer's ``lr`` and ``steps`` and the step that random draws
         depend on, and :meth:`settings`, no others: whatever else Python decides here is decided once.
         """
         self.optimizer.zero_grad()
-        with at_once():
+        with at_once(loss_buffer):
             loss = self._gradients(x, y)
         if self._penalized is not None:
             loss = loss + add_penalty(self.flat.gather_grad(), self.flat.data, self._penalized, self.l1, self.l2)
@@ -170,8 +172,10 @@ class TrainStep:
             )
         if self._average is not None:
             average_step(self._average, self.flat.data, self.ema)
+        if loss_buffer is not None and loss is not loss_buffer:
+            loss_buffer[...] = loss
         # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
-        return backend.array_module(loss).asarray(loss)
+        return backend.array_module(loss).asarray(loss) if loss_buffer is None else loss_buffer
 
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the microbatches; returns the loss as an array."""

@@ -71,13 +71,13 @@ def _masked_class(rng: np.random.Generator, dtype: type) -> tuple:
     """A class ruled out by a logit of minus infinity: without smoothing the loss stays finite."""
     logits = rng.normal(size=(5, 7)).astype(dtype)
     logits[:, 3] = -np.inf
-    return logits, np.array([0, 1, 2, 4, 6]), 0.0, True
+    return logits, np.array([0, 1, 2, 4, 6]), 0.0, True, None
 
 
 def _cross_entropy(rows: int, classes: int, smoothing: float, with_grad: bool) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         logits = (5 * rng.normal(size=(rows, classes))).astype(dtype)
-        return logits, rng.integers(0, classes, rows), smoothing, with_grad
+        return logits, rng.integers(0, classes, rows), smoothing, with_grad, np.zeros((), dtype) if with_grad else None
 
     return make
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 ALLOCATIONS = {"empty", "empty_like"}
+JOINS = {"concatenate", "stack", "hstack", "vstack"}
+"""CuPy copies each of their arrays by a launch of its own, up to eight (``_routines_manipulation.pyx``)."""
 
 _noting: "Graph | None" = None
 _waits = 0
@@ -158,4 +160,4 @@ def note(
 
     again.name = name
     _noting.calls.append(again)
-    _noting.launches.append(operation)
+    _noting.launches += [operation] * (len(inputs) if operation in JOINS and len(inputs) <= 8 else 1)

@@ -314,3 +314,29 @@ def test_a_model_that_returns_nothing_is_named() -> None:
     model = Silent(4, 3)
     with pytest.raises(TypeError, match="TrainStep: Silent returned None: it lacks a return"):
         dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))(*batch())
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "settings"),
+    [
+        (F.cross_entropy, {}),
+        (F.cross_entropy, {"l2": 0.1}),
+        (nn.CrossEntropyLoss(), {"accumulate": 3}),
+        (lambda outputs, y: F.cross_entropy(outputs, y) + 0.5 * F.cross_entropy(2 * outputs, y) ** 2, {}),
+        (lambda outputs, y: (outputs**2).mean(), {}),
+    ],
+    ids=["one", "penalized", "in parts", "two in one", "another"],
+)
+def test_the_cost_goes_where_it_is_wanted(loss_fn: object, settings: dict, device: str) -> None:
+    """Captured steps want it beside those of the others in their launch; weights and cost are the same."""
+    found = []
+    for wanted in (False, True):
+        model = net()
+        step = dl.TrainStep(model, loss_fn, optim.SGD(model.parameters(), lr=0.5), **settings)
+        step(*batch())
+        x, y = (backend.current().asarray(a) for a in batch())
+        buffer = backend.current().asarray(np.float32([7, 7]))[1:].reshape(()) if wanted else None
+        cost = step.update(x, y, buffer)
+        assert not wanted or cost is buffer
+        found.append((backend.to_host(cost).item(), weights(model).tolist()))
+    assert found[0] == found[1]

@@ -5,10 +5,13 @@ import numpy as np
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import loss as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.grad_buffers import copy_into
 
 
 @override(kernels.softmax_cross_entropy, "cpu")
-def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, with_grad: bool) -> tuple:
+def softmax_cross_entropy(
+    logits: Array, labels: Array, label_smoothing: float, with_grad: bool, out: Array | None
+) -> tuple:
     count, classes = logits.shape
     if not count:
         return NotImplemented
@@ -22,7 +25,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, 
     losses = log_totals - chosen
     if label_smoothing:
         losses = (1 - label_smoothing) * losses + label_smoothing * (log_totals - mean_shifted)
-    loss = np.asarray(losses.mean(), dtype=logits.dtype)
+    loss = copy_into(np.asarray(losses.mean(), dtype=logits.dtype), out)
     if not with_grad:
         return loss, None
     grad *= (1 / (totals * count))[:, None]

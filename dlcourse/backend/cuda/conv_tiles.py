@@ -6,10 +6,12 @@ until it is measured. The weight's gradient is summed in parts, added in order.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, TYPES, grid_for, program, type_suffix
+from dlcourse.backend.cuda.block_counters import block_counters
+from dlcourse.backend.cuda.program import NULL, TYPES, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
@@ -80,12 +82,10 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
     parts = max(1, min(BLOCKS // tiles, rows // MIN_ROWS))
     each = -(-rows // parts)
     parts = -(-rows // each)
-    partial = dweight if parts == 1 else xp.empty((parts, *weight_shape), dtype=dout.dtype)
+    partial: Any = NULL if parts == 1 else xp.empty((parts, *weight_shape), dtype=dout.dtype)
+    arrived = NULL if parts == 1 else block_counters(xp)
     shapes, cut = (x.shape, weight_shape, dout.shape), (np.int32(parts), np.int32(each))
-    _launch("conv_weight_grad", (dout, x, partial), shapes, geometry, depth, outputs, parts, cut)
-    if parts > 1:
-        arguments = partial, dweight, np.int64(dweight.size), np.int32(parts)
-        program("conv_tiles").launch(f"add_parts_{type_suffix(dout)}", grid_for(dweight.size), (THREADS,), arguments)
+    _launch("conv_weight_grad", (dout, x, partial, arrived, dweight), shapes, geometry, depth, outputs, parts, cut)
     return dweight
 
 

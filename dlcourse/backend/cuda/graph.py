@@ -171,7 +171,7 @@ class CapturedSteps(EagerRunner):
                             random.begin_step(DeviceCounter(counter, i), step.stream)
                             if write is not None:
                                 write(DeviceCounter(counter, i), *inputs)
-                            losses[i] = step.update(*inputs)
+                            step.update(*inputs, losses[i : i + 1].reshape(()))
                         counter += count
                     finally:
                         graph = self.stream.end_capture()

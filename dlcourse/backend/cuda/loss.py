@@ -13,15 +13,18 @@ WARPS = 4
 
 
 @override(kernels.softmax_cross_entropy, "cuda")
-def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, with_grad: bool) -> tuple:
+def softmax_cross_entropy(
+    logits: Array, labels: Array, label_smoothing: float, with_grad: bool, out: Array | None
+) -> tuple:
     name = type_suffix(logits)
-    if name is None or not logits.size:
+    if name is None or not logits.size or (out is not None and out.dtype != logits.dtype):
         return NotImplemented
     xp = array_module(logits)
     logits, labels = xp.ascontiguousarray(logits), xp.ascontiguousarray(labels.astype(xp.int64, copy=False))
     rows, classes = logits.shape
     grad = xp.empty_like(logits) if with_grad else None
-    losses, loss = xp.empty(rows, dtype=logits.dtype), xp.empty((), dtype=logits.dtype)
+    losses = xp.empty(rows, dtype=logits.dtype)
+    loss = xp.empty((), dtype=logits.dtype) if out is None else out
     target = NULL if grad is None else grad
     sizes = np.int64(rows), np.int32(classes), logits.dtype.type(label_smoothing)
     arguments = logits, labels, target, losses, block_counters(xp), loss, *sizes

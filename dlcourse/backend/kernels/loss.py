@@ -2,10 +2,13 @@
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.grad_buffers import copy_into
 
 
-@kernel
-def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, with_grad: bool) -> tuple:
+@kernel(writes=("out",))
+def softmax_cross_entropy(
+    logits: Array, labels: Array, label_smoothing: float, with_grad: bool, out: Array | None
+) -> tuple:
     """The mean of -sum_c t_c log softmax(z)_c over the rows, and its gradient (softmax(z) - t) / N.
 
     The target t is (1 - s) one-hot(label) + s / C, with the label smoothing s. The row's maximum is taken off before
@@ -14,13 +17,15 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, 
     Args:
         logits: z, (N, C), floating point.
         labels: (N,), integers in 0..C-1.
+        out: where the loss is written, zero-dimensional, if given.
     Returns:
         The loss, NaN of no rows, as a zero-dimensional array, and the gradient (N, C), or None without ``with_grad``.
     """
     xp = array_module(logits)
     count, classes = logits.shape
     if not count:
-        return xp.full((), xp.nan, dtype=logits.dtype), xp.zeros_like(logits) if with_grad else None
+        loss = copy_into(xp.full((), xp.nan, dtype=logits.dtype), out)
+        return loss, xp.zeros_like(logits) if with_grad else None
     rows = xp.arange(count)
     shifted = logits - logits.max(axis=1, keepdims=True)  # (N, C)
     exponentials = xp.exp(shifted)
@@ -29,7 +34,7 @@ def softmax_cross_entropy(logits: Array, labels: Array, label_smoothing: float, 
     losses = log_totals - shifted[rows, labels]
     if label_smoothing:
         losses = (1 - label_smoothing) * losses + label_smoothing * (log_totals - shifted.mean(axis=1))
-    loss = xp.asarray(losses.mean(), dtype=logits.dtype)
+    loss = copy_into(xp.asarray(losses.mean(), dtype=logits.dtype), out)
     if not with_grad:
         return loss, None
     grad = exponentials / totals

@@ -7,6 +7,7 @@
 //
 // blockIdx.x and y number the tiles, z the group of channels and, for the weight gradient, the part.
 #include "activation.cuh"
+#include "last_block.cuh"
 
 constexpr int THREADS = 256, DEPTH = 16;
 
@@ -159,27 +160,53 @@ __device__ void conv_input_grad(const T* dout, const T* weight, T* dx, Shape s) 
     tile_product<T, BM, BN, TM, TN, false, true>(Returns<T>{dout, s, group}, right, store, 0, taps * outer, shared);
 }
 
+// A tile (BM, BN) of the weight's gradient (outputs, depth) from the parts that other blocks left, added in order.
+template <class T, int BM, int BN>
+__device__ void add_parts(const T* partial, T* dweight, int parts, int first, int outer, int outputs, int depth) {
+    constexpr int EACH = BM * BN / THREADS, AHEAD = EACH < 16 ? 32 / EACH : 1;  // some 32 loads in flight
+    const long long apart = (long long)outputs * depth;
+    long long place[EACH];
+    T sums[EACH];
+    bool there[EACH];
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) {
+        const int m = blockIdx.x * BM + (threadIdx.x + i * THREADS) % BM;
+        const int n = blockIdx.y * BN + (threadIdx.x + i * THREADS) / BM;
+        there[i] = m < depth && n < outer;
+        place[i] = there[i] ? (long long)(first + n) * depth + m : 0;
+        sums[i] = 0;
+    }
+#pragma unroll AHEAD
+    for (int part = 0; part < parts; ++part) {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) sums[i] += partial[part * apart + place[i]];
+    }
+#pragma unroll
+    for (int i = 0; i < EACH; ++i) {
+        if (there[i]) dweight[place[i]] = sums[i];
+    }
+}
+
+// The rows are cut into parts; the last block of a tile to have done its own adds them all. With one part neither partial
+// nor arrived (a counter for each tile) is used.
 template <class T, int BM, int BN, int TM, int TN>
-__device__ void conv_weight_grad(const T* dout, const T* x, T* partial, Shape s, int parts, int each) {
+__device__ void conv_weight_grad(
+    const T* dout, const T* x, T* partial, int* arrived, T* dweight, Shape s, int parts, int each
+) {
     SHARED(T, shared);
     const int group = blockIdx.z / parts, part = blockIdx.z % parts, outer = s.outer(), depth = s.taps() * s.inner();
     const int total = s.images * s.out_height * s.out_width, from = part * each;
     const int to = total - from < each ? total : from + each;
+    T* target = parts == 1 ? dweight : partial;
     auto right = [=](int k, int n) { return n < outer ? dout[(long long)k * s.outputs + group * outer + n] : (T)0; };
     auto store = [=](int m, int n, T value) {
-        if (m < depth && n < outer) partial[((long long)part * s.outputs + group * outer + n) * depth + m] = value;
+        if (m < depth && n < outer) target[((long long)part * s.outputs + group * outer + n) * depth + m] = value;
     };
     tile_product<T, BM, BN, TM, TN, true, true>(Patches<T>{x, s, group}, right, store, from, to, shared);
-}
-
-// The parts of the weight's gradient, added in order.
-template <class T>
-__device__ void add_parts(const T* partial, T* total, long long count, int parts) {
-    for (long long i = first_element(); i < count; i += element_stride()) {
-        T sum = 0;
-        for (int part = 0; part < parts; ++part) sum += partial[part * count + i];
-        total[i] = sum;
-    }
+    if (parts == 1) return;
+    const int tile = (group * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    if (!last_to_arrive(arrived + tile, parts)) return;
+    add_parts<T, BM, BN>(partial, dweight, parts, group * outer, outer, s.outputs, depth);
 }
 
 #define SHAPE \
@@ -200,9 +227,9 @@ __device__ void add_parts(const T* partial, T* total, long long count, int parts
         conv_input_grad<T, BM, BN, TM, TN>(dout, weight, dx, GIVEN); \
     } \
     extern "C" __global__ void conv_weight_grad_##BN##_##T( \
-        const T* dout, const T* x, T* partial, SHAPE, int parts, int each \
+        const T* dout, const T* x, T* partial, int* arrived, T* dweight, SHAPE, int parts, int each \
     ) { \
-        conv_weight_grad<T, BM, BN, TM, TN>(dout, x, partial, GIVEN, parts, each); \
+        conv_weight_grad<T, BM, BN, TM, TN>(dout, x, partial, arrived, dweight, GIVEN, parts, each); \
     }
 #define KERNELS(T) \
     TILES(T, 128, 64, 8, 4) \
@@ -211,4 +238,3 @@ __device__ void add_parts(const T* partial, T* total, long long count, int parts
 
 KERNELS(float)
 KERNELS(double)
-FOR_TYPES(add_parts, (const T* partial, T* total, long long count, int parts), (partial, total, count, parts))
