@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "plots": {"config", "records"},
     "tensorfile": {"backend"},
     "serialize": {"autograd", "tensorfile"},
-    "functional": {"ops"},
+    "functional": {"nn"},
     "experiment": {"training", "models", "config", "plots", "serialize"},
     "sweeps": {"experiment"},
     "commands": {"sweeps"},

@@ -10,7 +10,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import promotion
 from dlcourse.autograd import version as versions
-from dlcourse.autograd.function import Function, InFloat32
+from dlcourse.autograd.function import Function, InFloat32, name_of
 from dlcourse.autograd.graph import Node, mode, walk_back
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.half import FULL, half_among
@@ -202,7 +202,7 @@ def _prepared(function: Function, arrays: list) -> tuple[Function, list]:
     Raises:
         ShapeError: inputs lie on different devices, or are whole numbers where those are refused.
     """
-    name = type(function).__name__.lower()
+    name = name_of(function).lower()
     if len(arrays) > 1:
         check_devices(name, arrays)
     if function.compute_in_float32:
@@ -217,8 +217,8 @@ def _prepared(function: Function, arrays: list) -> tuple[Function, list]:
 
 def _described(function: Function, arrays: list, what: str) -> str:
     """Which operation, and its inputs' shapes or types."""
-    name = type(getattr(function, "function", function)).__name__.lower()
-    return f"{name}: inputs of {what} {', '.join(str(getattr(a, what)) for a in arrays if hasattr(a, what))}"
+    found = ", ".join(str(getattr(a, what)) for a in arrays if hasattr(a, what))
+    return f"{name_of(function).lower()}: inputs of {what} {found}"
 
 
 def _source(x: "TensorBase") -> Any:

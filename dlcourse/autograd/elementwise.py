@@ -4,7 +4,7 @@ from typing import Any
 
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.activation import add
+from dlcourse.backend.kernels.activation import add, relu, relu_grad
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.kernels.half import half_among
 from dlcourse.backend.kernels.select import selected
@@ -168,6 +168,17 @@ def _quotient(dout: Array, divisor: Array) -> Array:
     xp = xp_of(dout)
     nothing = dout == 0
     return xp.where(nothing, dout, dout / xp.where(nothing, 1, divisor).astype(dout.dtype, copy=False))
+
+
+class ReLU(Function):
+    """y = max(x, 0); dx = dy where x > 0, else 0 (so 0 at x = 0, as PyTorch has it)."""
+
+    def forward(self, x: Array) -> Array:
+        self.y = relu(x)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return relu_grad(dout, self.y)
 
 
 class Tanh(Function):

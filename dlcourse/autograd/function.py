@@ -73,6 +73,11 @@ class Function:
         return any(self.needs_input_grad)
 
 
+def name_of(function: Function) -> str:
+    """The operation's name in an error message: its class's, without the word Function."""
+    return type(getattr(function, "function", function)).__name__.removesuffix("Function")
+
+
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient over the axes along which an input of that shape was broadcast."""
     if grad.shape == shape:

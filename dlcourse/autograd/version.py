@@ -8,6 +8,7 @@ counted.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from dlcourse.autograd.function import name_of
 from dlcourse.backend import address
 from dlcourse.backend.device import Array
 
@@ -63,11 +64,10 @@ def check(function: Any, version: Version, array: Array) -> None:
         RuntimeError: names the operation, the array and the change.
     """
     if any(_overlap(array, saved) for saved in _arrays(vars(function).values())):
-        name = type(getattr(function, "function", function)).__name__
         raise RuntimeError(
-            f"backward: an input of {name} of shape {array.shape} was changed in place, by {version.what}, after the "
-            "forward pass that saved it: the gradient would be wrong. Call backward before the change, or compute the "
-            "loss anew after it"
+            f"backward: an input of {name_of(function)} of shape {array.shape} was changed in place, by "
+            f"{version.what}, after the forward pass that saved it: the gradient would be wrong. Call backward before "
+            "the change, or compute the loss anew after it"
         )
 
 

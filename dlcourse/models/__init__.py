@@ -1,40 +1,24 @@
 """Whole architectures that a config names.
 
-A config finds a model of a new file by its registered name; Python finds it here, by a line of its own.
+Each file's ``__all__`` names what it makes public; a new file has its line here. A config needs no line.
 """
 
-from dlcourse.models.base import FeatureModel, Model
-from dlcourse.models.char_rnn import CharRNN
-from dlcourse.models.cnn import CNN
-from dlcourse.models.gaussian_classifier import GaussianClassifier
-from dlcourse.models.gaussian_estimators import GaussianEstimators
-from dlcourse.models.gaussian_regression import GaussianRegression
-from dlcourse.models.gpt import GPT
-from dlcourse.models.knn import KNN
-from dlcourse.models.linear import LinearModel
-from dlcourse.models.mlp import MLP
-from dlcourse.models.polynomial import PolynomialModel, basis_terms
-from dlcourse.models.resnet import ResNet
-from dlcourse.models.softmax import SoftmaxModel
-from dlcourse.models.svm import LinearSVM
-from dlcourse.models.vgg import VGG
+import inspect
 
-__all__ = [
-    "CNN",
-    "CharRNN",
-    "FeatureModel",
-    "GPT",
-    "GaussianClassifier",
-    "GaussianEstimators",
-    "GaussianRegression",
-    "KNN",
-    "LinearModel",
-    "LinearSVM",
-    "MLP",
-    "Model",
-    "PolynomialModel",
-    "ResNet",
-    "SoftmaxModel",
-    "VGG",
-    "basis_terms",
-]
+from dlcourse.models.base import *
+from dlcourse.models.char_rnn import *
+from dlcourse.models.cnn import *
+from dlcourse.models.gaussian_classifier import *
+from dlcourse.models.gaussian_estimators import *
+from dlcourse.models.gaussian_regression import *
+from dlcourse.models.gpt import *
+from dlcourse.models.knn import *
+from dlcourse.models.linear import *
+from dlcourse.models.mlp import *
+from dlcourse.models.polynomial import *
+from dlcourse.models.resnet import *
+from dlcourse.models.softmax import *
+from dlcourse.models.svm import *
+from dlcourse.models.vgg import *
+
+__all__ = [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]

@@ -1,25 +1,23 @@
-"""Activation functions as layers; the equations stand in ``dlcourse/ops/activation.py``."""
+"""Activations (lecture 4; Goodfellow, Bengio & Courville, section 6.3), each in three steps, one below the other.
+
+A ``Function`` has the equation, the gradient and their passes over arrays; the function that ``dlcourse.functional``
+shows applies it to a tensor; the layer has what a config and the initial weights have to know. ReLU's and tanh's
+``Function``, which lower parts use too, are in ``autograd/elementwise.py``.
+"""
 
 from math import sqrt
 from typing import ClassVar
 
-from dlcourse.autograd import Tensor
+from dlcourse.autograd import Function, Tensor, apply, elementwise
+from dlcourse.autograd.function import xp_of
+from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import activation as kernels
 from dlcourse.nn.module import Module
-from dlcourse.ops import activation, softmax
+from dlcourse.ops.softmax import softmax
 
-__all__ = [
-    "ACTIVATIONS",
-    "Activation",
-    "ELU",
-    "GELU",
-    "LeakyReLU",
-    "ReLU",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-]
+__all__ = ["ACTIVATIONS", "Activation", "Softmax"]
+__all__ += ["ELU", "GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh"]
+__all__ += ["elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh"]
 
 
 class Activation(Module):
@@ -33,13 +31,40 @@ class Activation(Module):
     """Whether it tends to a constant on both sides, so that Xavier's weights suit it."""
 
 
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0)."""
+    return apply(elementwise.ReLU(), x)
+
+
 class ReLU(Activation):
     """max(x, 0)."""
 
     name = "relu"
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.relu(x)
+        return relu(x)
+
+
+class LeakyReLUFunction(Function):
+    """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
+
+    compute_in_float32 = True
+    fractional = True
+
+    def __init__(self, negative_slope: float):
+        self.slope = negative_slope
+
+    def forward(self, x: Array) -> Array:
+        self.positive = x > 0
+        return xp_of(x).where(self.positive, x, self.slope * x)
+
+    def backward(self, dout: Array) -> Array:
+        return xp_of(dout).where(self.positive, dout, self.slope * dout if self.slope else dout.dtype.type(0))
+
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """x where positive, else ``negative_slope`` x."""
+    return apply(LeakyReLUFunction(negative_slope), x)
 
 
 class LeakyReLU(Activation):
@@ -53,10 +78,31 @@ class LeakyReLU(Activation):
         self.negative_slope = negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.leaky_relu(x, self.negative_slope)
+        return leaky_relu(x, self.negative_slope)
 
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
+
+class ELUFunction(Function):
+    """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or a e^x. (Clevert et al. 2015.)"""
+
+    compute_in_float32 = True
+    fractional = True
+
+    def __init__(self, alpha: float):
+        self.alpha = alpha
+
+    def forward(self, x: Array) -> Array:
+        xp = xp_of(x)
+        self.positive, self.negative = x > 0, xp.minimum(x, 0)
+        return xp.where(self.positive, x, self.alpha * xp.expm1(self.negative))
+
+    def backward(self, dout: Array) -> Array:
+        xp = xp_of(dout)
+        return xp.where(self.positive, dout, dout * (self.alpha * xp.exp(self.negative)))
+
+
+def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+    """x where positive, else ``alpha`` (e^x - 1)."""
+    return apply(ELUFunction(alpha), x)
 
 
 class ELU(Activation):
@@ -69,10 +115,47 @@ class ELU(Activation):
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.elu(x, self.alpha)
+        return elu(x, self.alpha)
 
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
+
+class GELUTanhFunction(Function):
+    """y = x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3); dx = dy ((1 + t)/2 + x/2 (1 - t^2) u'), t = tanh u.
+
+    (Hendrycks & Gimpel 2016, the approximation that GPT-2 uses.)
+    """
+
+    fractional = True
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return kernels.gelu_tanh(x)
+
+    def backward(self, dout: Array) -> Array:
+        return kernels.gelu_tanh_grad(dout, self.x)
+
+
+class GELUFunction(Function):
+    """y = x Phi(x), Phi the standard normal's distribution; dx = dy (Phi + x phi). (Hendrycks & Gimpel 2016.)"""
+
+    fractional = True
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return kernels.gelu(x)
+
+    def backward(self, dout: Array) -> Array:
+        return kernels.gelu_grad(dout, self.x)
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """x Phi(x); ``approximate="tanh"`` takes GPT-2's approximation.
+
+    Raises:
+        ValueError: ``approximate`` is neither "none" nor "tanh".
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate is 'none' or 'tanh', got {approximate!r}")
+    return apply(GELUTanhFunction() if approximate == "tanh" else GELUFunction(), x)
 
 
 class GELU(Activation):
@@ -85,10 +168,26 @@ class GELU(Activation):
         self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.gelu(x, self.approximate)
+        return gelu(x, self.approximate)
 
-    def extra_repr(self) -> str:
-        return f"approximate={self.approximate!r}"
+
+class SiLUFunction(Function):
+    """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
+
+    compute_in_float32 = True
+    fractional = True
+
+    def forward(self, x: Array) -> Array:
+        self.x, self.s = x, logistic(x)
+        return x * self.s
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (self.s * (1 + self.x * (1 - self.s)))
+
+
+def silu(x: Tensor) -> Tensor:
+    """x / (1 + e^-x)."""
+    return apply(SiLUFunction(), x)
 
 
 class SiLU(Activation):
@@ -97,7 +196,30 @@ class SiLU(Activation):
     name = "silu"
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.silu(x)
+        return silu(x)
+
+
+class SoftplusFunction(Function):
+    """y = log(1 + e^bx) / b, a smooth ReLU, and x where bx > threshold; dx = dy s(bx) with the logistic s, or dy."""
+
+    compute_in_float32 = True
+    fractional = True
+
+    def __init__(self, beta: float, threshold: float):
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Array) -> Array:
+        self.scaled = x if self.beta == 1 else x * self.beta
+        xp = xp_of(x)
+        return xp.where(self.scaled > self.threshold, x, xp.logaddexp(self.scaled, x.dtype.type(0)) / self.beta)
+
+    def backward(self, dout: Array) -> Array:
+        return dout * xp_of(dout).where(self.scaled > self.threshold, 1, logistic(self.scaled)).astype(dout.dtype)
+
+
+def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e^(beta x)) / beta; x itself where beta x is above ``threshold``."""
+    return apply(SoftplusFunction(beta, threshold), x)
 
 
 class Softplus(Activation):
@@ -110,10 +232,28 @@ class Softplus(Activation):
         self.beta, self.threshold = beta, threshold
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.softplus(x, self.beta, self.threshold)
+        return softplus(x, self.beta, self.threshold)
 
-    def extra_repr(self) -> str:
-        return f"beta={self.beta}, threshold={self.threshold}"
+
+class SigmoidFunction(Function):
+    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Both keep their digits where y is near 0, and dx also where it is near 1:
+    computed from s = e^-|x| / (1 + e^-|x|), the smaller of y and 1 - y.
+    """
+
+    compute_in_float32 = True
+    fractional = True
+
+    def forward(self, x: Array) -> Array:
+        self.smaller = _smaller(x)
+        return _logistic(x, self.smaller)
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (self.smaller * (1 - self.smaller))
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + e^-x)."""
+    return apply(SigmoidFunction(), x)
 
 
 class Sigmoid(Activation):
@@ -124,7 +264,12 @@ class Sigmoid(Activation):
     saturates = True
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.sigmoid(x)
+        return sigmoid(x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return apply(elementwise.Tanh(), x)
 
 
 class Tanh(Activation):
@@ -135,7 +280,7 @@ class Tanh(Activation):
     saturates = True
 
     def forward(self, x: Tensor) -> Tensor:
-        return activation.tanh(x)
+        return tanh(x)
 
 
 class Softmax(Module):
@@ -146,10 +291,23 @@ class Softmax(Module):
         self.axis = axis
 
     def forward(self, x: Tensor) -> Tensor:
-        return softmax.softmax(x, self.axis)
+        return softmax(x, self.axis)
 
-    def extra_repr(self) -> str:
-        return f"axis={self.axis}"
+
+def logistic(x: Array) -> Array:
+    """1 / (1 + e^-x) of an array, with all its digits also where it is near 0."""
+    return _logistic(x, _smaller(x))
+
+
+def _smaller(x: Array) -> Array:
+    """The smaller of s(x) and 1 - s(x): e^-|x| / (1 + e^-|x|), which cannot overflow."""
+    tail = xp_of(x).exp(-abs(x))
+    return tail / (1 + tail)
+
+
+def _logistic(x: Array, smaller: Array) -> Array:
+    """s(x) from :func:`_smaller`, which it is for x < 0, and 1 less it for others: |[x >= 0] - smaller|."""
+    return abs((x >= 0) - smaller)
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {each.name: each for each in Activation.__subclasses__()}

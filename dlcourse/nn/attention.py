@@ -101,9 +101,6 @@ class MultiHeadAttention(Module):
         n, t, dim = in_shape
         return 2 * n * t * 3 * dim * dim + 4 * n * t * t * dim
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, heads={self.heads}, causal={self.causal}, dropout={self.dropout}"
-
 
 def _hiding(name: str, x: Tensor, mask: Any) -> Tensor:
     mask = on_device(x, mask)

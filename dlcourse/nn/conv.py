@@ -75,12 +75,6 @@ class Conv2d(Module):
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 2 * math.prod(out_shape) * math.prod(self.weight.shape[1:])
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}"
-        )
-
 
 class Pool2d(Module):
     """What both poolings share: the window, its step, and the padding."""
@@ -89,9 +83,6 @@ class Pool2d(Module):
         super().__init__()
         self.kernel_size, self.padding = pair("kernel_size", kernel_size), pair("padding", padding, 0)
         self.stride = self.kernel_size if stride is None else pair("stride", stride)
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class MaxPool2d(Pool2d):

@@ -33,6 +33,3 @@ class Embedding(Module):
 
     def forward(self, indices: Any) -> Tensor:
         return embedding(indices, self.weight)
-
-    def extra_repr(self) -> str:
-        return f"{self.num}, {self.dim}"

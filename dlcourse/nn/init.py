@@ -15,6 +15,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.backend.device import Array
+from dlcourse.nn.activation import ACTIVATIONS
 
 Shape = tuple[int, ...]
 Mode = Literal["fan_in", "fan_out"]
@@ -124,13 +125,14 @@ def orthogonal(shape: Shape, gain: float = 1.0, generator: np.random.Generator |
 def calculate_gain(nonlinearity: str, a: float = 0.01) -> float:
     """The factor on the weights' standard deviation that makes up for what an activation takes away.
 
-    PyTorch's values; ``gelu``, ``silu`` and ``elu``, which it does not list, get ReLU's. ``a`` is a leaky ReLU's slope.
+    PyTorch's values; activations that it does not list, such as ``gelu``, get those of :mod:`~dlcourse.nn.activation`.
+    ``a`` is a leaky ReLU's slope.
 
     Raises:
         ValueError: the name is unknown.
     """
-    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "selu": 3 / 4, "leaky_relu": sqrt(2 / (1 + a * a))}
-    gains |= dict.fromkeys(("relu", "gelu", "silu", "elu", "softplus"), sqrt(2))
+    gains = {name: activation.gain for name, activation in ACTIVATIONS.items()}
+    gains |= {"linear": 1.0, "selu": 3 / 4, "leaky_relu": sqrt(2 / (1 + a * a))}
     if nonlinearity not in gains:
         raise ValueError(f"no gain is known for {nonlinearity!r}; known: {', '.join(sorted(gains))}")
     return gains[nonlinearity]

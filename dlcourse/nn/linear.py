@@ -64,9 +64,6 @@ class Linear(Module):
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 2 * math.prod(in_shape) * self.out_features
 
-    def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-
 
 class Flatten(Module):
     """All axes but the first as one: (N, H, W, C) -> (N, H W C)."""

@@ -41,9 +41,6 @@ class CrossEntropyLoss(Loss):
         check_reduction("CrossEntropyLoss", reduction)
         self.reduction, self.label_smoothing = reduction, label_smoothing
 
-    def extra_repr(self) -> str:
-        return f"reduction={self.reduction!r}, label_smoothing={self.label_smoothing}"
-
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
         return loss.cross_entropy(logits, labels, reduction=self.reduction, label_smoothing=self.label_smoothing)
 
@@ -61,9 +58,6 @@ class MulticlassHingeLoss(Loss):
     def __init__(self, margin: NonNegative = 1.0):
         super().__init__()
         self.margin = margin
-
-    def extra_repr(self) -> str:
-        return f"margin={self.margin}"
 
     def forward(self, scores: Tensor, labels: Any) -> Tensor:
         return loss.multiclass_hinge(scores, labels, self.margin)
@@ -83,9 +77,6 @@ class MSELoss(Loss):
         super().__init__()
         check_reduction("MSELoss", reduction)
         self.reduction = reduction
-
-    def extra_repr(self) -> str:
-        return f"reduction={self.reduction!r}"
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
         return loss.mse_loss(outputs, targets, reduction=self.reduction)

@@ -1,5 +1,6 @@
 """Module: parameters, buffers and other modules under one roof, with a forward pass."""
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -200,8 +201,16 @@ class Module(PositionalCheck):
         return found
 
     def extra_repr(self) -> str:
-        """The settings shown in ``repr``, such as ``in_features=4, out_features=2``."""
-        return ""
+        """The settings shown in ``repr``: the constructor's arguments, such as ``in_features=4, bias=True``, by those
+        attributes of their names that are numbers, text or tuples."""
+        shown = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = vars(self).get(name)
+            if isinstance(parameter.default, bool):  # the attribute ``bias`` may be a Parameter or None
+                value = value is not None and value is not False
+            if isinstance(value, bool | int | float | str | tuple):
+                shown.append(f"{name}={value!r}")
+        return ", ".join(shown)
 
     def __repr__(self) -> str:
         children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()]

@@ -61,9 +61,6 @@ class BatchNorm(Module):
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 4 * int(np.prod(out_shape))
 
-    def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
-
 
 class LayerNorm(Module):
     """y = w (x - mu) / sqrt(var + eps) + b over the last axis of each sample. (Ba, Kiros & Hinton 2016.)
@@ -84,9 +81,6 @@ class LayerNorm(Module):
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 8 * int(np.prod(out_shape))
-
-    def extra_repr(self) -> str:
-        return f"{self.dim}, eps={self.eps}"
 
 
 class GroupNorm(Module):
@@ -112,6 +106,3 @@ class GroupNorm(Module):
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 8 * int(np.prod(out_shape))
-
-    def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"

@@ -132,12 +132,6 @@ class Recurrent(Module):
         weights = sum(p.size for name, p in self.named_parameters() if "weight" in name)
         return 2 * weights * math.prod(in_shape[:2])
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
-            f"bias={self.bias}, bidirectional={self.bidirectional}, dropout={self.dropout}"
-        )
-
 
 def _of_one(state: Tensor) -> Tensor:
     """A state (layers, H) of one sequence as (layers, 1, H)."""
@@ -173,9 +167,6 @@ class RNN(Recurrent):
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"RNN: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, nonlinearity={self.nonlinearity!r}"
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         output, (h_n,) = self.run(x, [h0])

@@ -66,7 +66,7 @@ class LinearReLU(Linear):
 
 class LinearGELU(Linear):
     """y = GELU(z) in its tanh form, z = x W^T + b, in one pass; the gradients are :class:`Linear`'s for
-    dz = dy GELU'(z), see :class:`~dlcourse.ops.activation.GELUTanh`.
+    dz = dy GELU'(z), see :class:`~dlcourse.nn.activation.GELUTanhFunction`.
     """
 
     def value(self, weight: Array, bias: tuple[Array, ...]) -> Array:

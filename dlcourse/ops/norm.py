@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from dlcourse.autograd import Function, Tensor, apply, as_tensor, promotion
+from dlcourse.autograd import Function, Tensor, apply, as_tensor, elementwise, promotion
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.errors import ShapeError
-from dlcourse.ops.activation import relu as ops_relu
 
 __all__ = ["batch_norm", "group_norm", "layer_norm"]
 
@@ -132,7 +131,7 @@ def _normalized_by(
     inverse = Tensor(1 / array_module(variance.data).sqrt(variance.data + eps))
     y = (x - mean.detach()) * (weight * inverse) + bias
     y = y.to(dtype=x.dtype)  # the running statistics are float32 in half precision
-    return ops_relu(y) if relu else y
+    return apply(elementwise.ReLU(), y) if relu else y
 
 
 def _affine(

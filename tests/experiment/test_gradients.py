@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from dlcourse import backend, nn, registry
+from dlcourse.autograd.elementwise import Tanh
 from dlcourse.cli import main
 from dlcourse.config import from_mapping
 from dlcourse.experiment.gradients import check_gradients
 from dlcourse.models.base import Model
-from dlcourse.ops.activation import Tanh
 from dlcourse.ops.conv import Conv2dReLU
 from dlcourse.ops.linear import LinearReLU
 from dlcourse.ops.loss import MulticlassHinge

@@ -122,6 +122,7 @@ def test_every_activation_has_a_layer(device: str) -> None:
         (nn.GELU(), F.gelu),
         (nn.GELU("tanh"), lambda v: F.gelu(v, "tanh")),
         (nn.Softmax(), F.softmax),
+        *((kind(), getattr(F, name)) for name, kind in nn.ACTIVATIONS.items()),
     ]:
         np.testing.assert_array_equal(layer(x).numpy(), function(x).numpy())
 

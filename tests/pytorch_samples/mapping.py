@@ -142,13 +142,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "log_softmax": F.log_softmax,
     "log_softmax.with_dtype": F.log_softmax,
     "logsumexp": F.logsumexp,
-    "nn.functional.relu": F.relu,
-    "nn.functional.leaky_relu": F.leaky_relu,
-    "nn.functional.elu": F.elu,
-    "nn.functional.silu": F.silu,
     "nn.functional.silu.complex": F.silu,
-    "nn.functional.softplus": F.softplus,
-    "nn.functional.gelu": F.gelu,
     "nn.functional.cross_entropy": turned(F.cross_entropy, last, last_of_probabilities),
     # --- layers ---------------------------------------------------------------------------------------------------
     "nn.functional.linear": F.linear,
@@ -213,18 +207,16 @@ MODULES = {
     "nn.RNN": Layer(batch_first(nn.RNN)),
     "nn.LSTM": Layer(batch_first(nn.LSTM)),
     "nn.GRU": Layer(batch_first(nn.GRU)),
-    "nn.ELU": Layer(nn.ELU),
-    "nn.GELU": Layer(nn.GELU),
-    "nn.LeakyReLU": Layer(nn.LeakyReLU),
-    "nn.ReLU": Layer(nn.ReLU),
-    "nn.Sigmoid": Layer(nn.Sigmoid),
-    "nn.SiLU": Layer(nn.SiLU),
     "nn.Softmax": Layer(nn.Softmax),
-    "nn.Softplus": Layer(nn.Softplus),
-    "nn.Tanh": Layer(nn.Tanh),
     "nn.CrossEntropyLoss": Layer(nn.CrossEntropyLoss, (last, last_of_probabilities)),
     "nn.MSELoss": Layer(nn.MSELoss),
 }
+
+ACTIVATIONS = {f"nn.functional.{name}": getattr(F, name) for name in nn.ACTIVATIONS if name not in OPERATORS}
+ACTIVATION_LAYERS = {f"nn.{kind.__name__}": Layer(kind) for kind in nn.ACTIVATIONS.values()}
+"""By the names that PyTorch would have for them; it may lack one."""
+OPERATORS |= ACTIVATIONS
+MODULES |= ACTIVATION_LAYERS
 
 OPTIMIZERS = {
     "SGD": lambda params, lr=1e-3, **kwargs: called(optim.SGD, (params, lr), kwargs),

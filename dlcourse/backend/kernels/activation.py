@@ -1,4 +1,4 @@
-"""Activations whose passes over the array are worth fusing; the equations stand in ``dlcourse/ops/activation.py``."""
+"""Activations whose passes over the array are worth fusing; the equations stand in ``dlcourse/nn/activation.py``."""
 
 import math
 
