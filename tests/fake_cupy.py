@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -37,7 +38,7 @@ class ndarray:
 
     def __init__(self, host: np.ndarray):
         if host.base is None:
-            _pool_in_use.allot(host.nbytes)
+            _pool_in_use.allot(host)
         self.host = host
 
     def __getattr__(self, name: str) -> Any:
@@ -239,41 +240,78 @@ class _Memory:
 
     most = 1 << 33
     """Bytes of the largest block."""
+    live = 0
+    """Bytes of all blocks that were not given back to the device."""
 
     def __init__(self, size: int):
+        self.size = 0
         if size > self.most:
             raise real.cuda.runtime.CUDARuntimeError(2)
+        self.size = size
+        _Memory.live += size
+
+    def __del__(self) -> None:
+        type(self).live -= self.size
 
 
 class _MemoryPool:
-    """Counts what was taken from it, as if nothing were ever given back; where a block is refused, it gives back all
-    that it has, as CuPy's does, and asks once more."""
+    """Keeps the blocks of arrays that are gone for the next of that size and stream, as CuPy's does.
+
+    Where a block is refused, it gives back all that lie idle, and asks once more. A pool that is dropped leaves those
+    taken for ever: CuPy's free blocks belong to an arena that belongs to them.
+    """
+
+    leaked: list[_Memory] = []
 
     def __init__(self, allocator: Callable | None = None) -> None:
-        self.taken = 0
         self.allocator = allocator or (lambda size: SimpleNamespace(mem=_Memory(size)))
+        self.idle: dict[tuple[int, int], list[_Memory]] = {}
+        self.taken = 0
+
+    def __del__(self) -> None:
+        self.leaked += [block for blocks in self.idle.values() for block in blocks]
 
     def malloc(self, size: int) -> None:
         raise NotImplementedError
 
-    def allot(self, size: int) -> None:
+    def allot(self, host: np.ndarray) -> None:
+        """A block for this array, for as long as it lives."""
+        if not host.nbytes or (id(host) in _allotted and _allotted[id(host)]() is host):
+            return
+        stream, size = capture.current_stream().ptr, -(-host.nbytes // 512) * 512
+        idle = self.idle.get((stream, size))
+        block = idle.pop() if idle else self._new(size)
+        number, pool = id(host), weakref.ref(self)
+
+        def give_back(_: Any) -> None:
+            _allotted.pop(number, None)
+            if pool() is not None:
+                pool().idle.setdefault((stream, size), []).append(block)
+
+        _allotted[number] = weakref.ref(host, give_back)
+
+    def _new(self, size: int) -> _Memory:
         try:
-            self.allocator(size)
+            block = self.allocator(size).mem
         except real.cuda.runtime.CUDARuntimeError:
             self.free_all_blocks()
             try:
-                self.allocator(size)
+                block = self.allocator(size).mem
             except real.cuda.runtime.CUDARuntimeError:
                 raise real.cuda.memory.OutOfMemoryError(size, self.taken, _Memory.most) from None
         self.taken += size
+        return block
 
     def total_bytes(self) -> int:
         return self.taken
 
-    def free_all_blocks(self) -> None:
-        self.taken = 0
+    def free_all_blocks(self, stream: Any = None) -> None:
+        for key in [key for key in self.idle if stream is None or key[0] == stream.ptr]:
+            self.taken -= key[1] * len(self.idle.pop(key))
 
 
+_allotted: dict[int, weakref.ref] = {}
+"""The arrays of the device that have a block, by identity."""
 _default_pool = _pool_in_use = _MemoryPool()
 
 
@@ -351,7 +389,9 @@ def _install() -> None:
     runtime = SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: _Device.mem_info)
     runtime.CUDARuntimeError = real.cuda.runtime.CUDARuntimeError
     runtime.getDeviceProperties, runtime.driverGetVersion = lambda device: {"name": b"the stand-in"}, lambda: 0
-    cuda = SimpleNamespace(Device=_Device, runtime=runtime, get_current_stream=capture.Stream, Stream=capture.Stream)
+    cuda = SimpleNamespace(
+        Device=_Device, runtime=runtime, get_current_stream=capture.current_stream, Stream=capture.Stream
+    )
     cuda.MemoryPool, cuda.using_allocator = _MemoryPool, _using_allocator
     cuda.Memory, cuda.MemoryPointer = _Memory, lambda memory, offset: SimpleNamespace(mem=memory)
     cuda.alloc_pinned_memory = bytearray

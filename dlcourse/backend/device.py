@@ -74,6 +74,9 @@ class Backend:
         """What times each launch of a step whose parameters have that type; None on a CPU, which has no launches."""
         return None
 
+    def free_idle_memory(self) -> None:
+        """Give back the device's memory that is held for later."""
+
     def make_current(self) -> None:
         """Have the array library make new arrays here."""
 

@@ -24,7 +24,7 @@ def start_counting() -> None:
     here = device.current()
     if here.kind != "cpu":
         gc.collect()  # an earlier run's graphs and their pools may be waiting for it, in cycles of what refers to what
-        here.xp.get_default_memory_pool().free_all_blocks()
+        here.free_idle_memory()
 
 
 def peaks() -> dict[str, int]:

@@ -1,12 +1,14 @@
 """Memory that captured steps write is theirs for as long as they may run, and what is kept lies elsewhere."""
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dlcourse.backend.cuda import blas, block_counters, pools
+from dlcourse.backend import determinism
+from dlcourse.backend.cuda import autotune, blas, block_counters, pools, timing
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
 pytestmark = pytest.mark.skipif(ELSEWHERE, reason="memory is counted on the stand-in for CuPy (-p tests.fake_cupy)")
@@ -27,7 +29,7 @@ def test_a_full_device_takes_no_memory_from_recorded_steps(xp: Any, monkeypatch:
         block = weakref.ref(kept[0])
         monkeypatch.setattr(xp.cuda.Memory, "most", 10)
         with pytest.raises(MemoryError):
-            xp.empty(1000, dtype=np.uint8)
+            xp.empty(2000, dtype=np.uint8)
         assert pool.total_bytes() == 0, "the stand-in's pool should have given back what it had, as CuPy's does"
     assert block() is not None
     kept.clear()
@@ -36,7 +38,7 @@ def test_a_full_device_takes_no_memory_from_recorded_steps(xp: Any, monkeypatch:
 
 def test_before_it_fails_the_common_pool_gives_back_what_lies_idle(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def give_back(pool: Any) -> None:
-        monkeypatch.setattr(xp.cuda.Memory, "most", 1000)
+        monkeypatch.setattr(xp.cuda.Memory, "most", 1024)
 
     monkeypatch.setattr(xp.cuda.Memory, "most", 10)
     monkeypatch.setattr(type(xp.get_default_memory_pool()), "free_all_blocks", give_back)
@@ -66,3 +68,85 @@ def test_what_is_kept_lies_outside_the_pool_of_recorded_steps(xp: Any, monkeypat
         assert block_counters.block_counters(xp) is counters
     assert pool.total_bytes() == 0
     assert xp.get_default_memory_pool().total_bytes() >= common + counters.nbytes + handle.workspace.nbytes
+
+
+def made(size: int) -> Callable:
+    """A way to compute zeros that needs so much memory for a moment."""
+
+    def compute() -> Any:
+        import cupy
+
+        return cupy.zeros(size, dtype=np.float32)[:4] + 0
+
+    return compute
+
+
+def test_the_stand_ins_pool_loses_idle_blocks_as_cupys_does(xp: Any) -> None:
+    before, pool = xp.cuda.Memory.live, xp.cuda.MemoryPool()
+    with xp.cuda.using_allocator(pool.malloc):
+        held = xp.empty(1000, dtype=np.uint8)
+        xp.empty(3000, dtype=np.uint8)
+    assert pool.total_bytes() == xp.cuda.Memory.live - before == 1024 + 3072
+    del pool
+    assert xp.cuda.Memory.live - before == 1024 + 3072
+    del held
+    assert xp.cuda.Memory.live - before == 3072
+
+
+def test_measuring_gives_back_what_it_took(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autotune, "choices", {})
+    monkeypatch.setattr(determinism, "demanded", lambda: False)
+    streams = []
+    for size in (1000, 2000, 3000):
+        before = xp.cuda.Memory.live
+
+        def fails(size: int = size) -> Any:
+            made(2 * size)()
+            raise RuntimeError
+
+        autotune.choose(size, made(size), lambda: {"other": made(3 * size), "broken": fails}, 1e-3)  # noqa: B023
+        assert autotune.choices[size].milliseconds.keys() == {"own", "other"}
+        assert xp.cuda.Memory.live == before
+        streams.append(sorted(each.ptr for each in pools._streams[0]))
+    assert streams[0] == streams[1] == streams[2], "a stream a measurement"
+
+
+def test_an_array_that_outlives_its_pool_has_it_given_back_later(xp: Any) -> None:
+    before, side = xp.cuda.Memory.live, pools.SideStream(xp, keeps=True)
+    with side.stream, side.allocating():
+        held = xp.empty(1000, dtype=np.uint8)
+        xp.empty(3000, dtype=np.uint8)
+    side.close()
+    del side
+    assert xp.cuda.Memory.live - before == 1024
+    del held
+    pools.release_closed()
+    assert xp.cuda.Memory.live == before and not pools._closing
+
+
+def test_what_goes_while_a_step_is_captured_waits_for_its_end(xp: Any) -> None:
+    before, side, stream = xp.cuda.Memory.live, pools.SideStream(xp), xp.cuda.Stream(non_blocking=True)
+    with side.allocating():
+        xp.empty(1000, dtype=np.uint8)
+    with stream:
+        stream.begin_capture()
+        side.close()
+        stream.end_capture()
+    assert xp.cuda.Memory.live - before == 1024
+    pools.release_closed()
+    assert xp.cuda.Memory.live == before
+
+
+def test_a_profile_gives_back_what_it_took(xp: Any) -> None:
+    from dlcourse import backend
+
+    before, timer = xp.cuda.Memory.live, timing.LaunchTimer(backend.current(), np.dtype(np.float32))
+    with timer.side.allocating():
+        xp.empty(1000, dtype=np.uint8)
+    timer.result()
+    assert xp.cuda.Memory.live == before
+    another = timing.LaunchTimer(backend.current(), np.dtype(np.float32))
+    with another.side.allocating():
+        xp.empty(1000, dtype=np.uint8)
+    del another
+    assert xp.cuda.Memory.live == before

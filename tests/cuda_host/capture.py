@@ -5,6 +5,7 @@ they changed is put back, so that a capture changes nothing, as on a GPU. A laun
 same memory. What reads the device from the host, or brings something to it, is refused, as CUDA refuses it.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -75,16 +76,17 @@ def elapsed(start: Event, end: Event) -> float:
 class Stream:
     """``cupy.cuda.Stream``: there is one order of things here, whichever stream is asked."""
 
-    ptr = 0
+    numbers = itertools.count(1)
 
     def __init__(self, non_blocking: bool = False):
-        pass
+        self.ptr = next(self.numbers)
 
     def __enter__(self) -> "Stream":
+        _entered.append(self)
         return self
 
     def __exit__(self, *_: Any) -> None:
-        pass
+        assert _entered.pop() is self
 
     def synchronize(self) -> None:
         wait("a stream")
@@ -107,6 +109,16 @@ class Stream:
             array[...] = before
         graph.before.clear()
         return graph
+
+
+NULL_STREAM = Stream()
+NULL_STREAM.ptr = 0
+_entered: list[Stream] = []
+
+
+def current_stream() -> Stream:
+    """``cupy.cuda.get_current_stream``."""
+    return _entered[-1] if _entered else NULL_STREAM
 
 
 def refuse(what: str) -> None:

@@ -1,12 +1,13 @@
 """A run on a GPU whose memory is too small for a batch, and what a run on a GPU took of it (``--device cuda``)."""
 
+import gc
 import re
 from pathlib import Path
 
 import pytest
 
 from dlcourse import backend
-from dlcourse.backend.cuda import blas
+from dlcourse.backend.cuda import blas, block_counters, pools
 from dlcourse.cli import main
 from dlcourse.experiment import run
 from dlcourse.training.folder import RunFolder
@@ -49,6 +50,23 @@ def test_a_batch_that_does_not_fit_ends_the_run_with_one_line(little_memory, tmp
 def test_what_the_error_says_to_change_helps(little_memory, tmp_path: Path, train: dict) -> None:
     result = run(changed(WIDE, train=train), out=tmp_path, device="cuda", plots=False, quiet=True)
     assert RunFolder(result.folder).read_result()["status"] == "done"
+
+
+@on_gpu
+def test_run_after_run_in_one_process_takes_no_more(device: str, tmp_path: Path) -> None:
+    """As a sweep or a notebook has it: each with shapes of its own, and what it captured gone with it."""
+    memory = pytest.importorskip("tests.fake_cupy")._Memory
+    held, streams, counters = [], [], []
+    for index in range(4):
+        change = {"model": {"hidden": [8 + index, 6]}, "train": {"epochs": 3, "batch_size": 10 + index}}
+        run(changed(NET, **change), out=tmp_path, device="cuda", plots=False, quiet=True)
+        gc.collect()
+        backend.current().xp.get_default_memory_pool().free_all_blocks()
+        held.append(memory.live)
+        streams.append(sum(map(len, pools._streams.values())))
+        counters.append(len(block_counters._counters))
+    assert held[1:] == held[1:2] * 3, held
+    assert streams[1:] == streams[1:2] * 3 and counters[1:] == counters[1:2] * 3
 
 
 @on_gpu

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import determinism
+from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection
 from dlcourse.backend.device import Array
 
 Candidate = Callable[[], Array]
@@ -69,25 +70,32 @@ def _measured(own: Candidate, others: Mapping[str, Candidate], error: float) -> 
     """Measure on a stream and in memory of its own; the arrays that the candidates read have to be there before."""
     import cupy
 
-    choice = Choice()
     if not others:
-        return choice
+        return Choice()
     cupy.cuda.get_current_stream().synchronize()
-    stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
-    with stream, cupy.cuda.using_allocator(pool.malloc):
-        graphs, expected = {}, None
-        for name, candidate in {DEFAULT: own, **others}.items():
-            try:
-                result = candidate()  # compiles, loads and fills the pool, for which a capture is too late
-                expected = result if expected is None else expected
-                _require_close(result, expected, error)
-                graphs[name] = _captured(candidate, stream)
-            except Exception as refusal:  # CuPy and the libraries refuse in many types; each has the same consequence
-                choice.left_out[name] = f"{type(refusal).__name__}: {refusal}".splitlines()[0]
-            if expected is None:  # our own found no memory here: there is nothing to compare with
-                break
-        choice.milliseconds = _times(graphs)
-        stream.synchronize()
+    side = SideStream(cupy)
+    try:
+        with side.stream, side.allocating():
+            return _compared({DEFAULT: own, **others}, error, side.stream)
+    finally:
+        side.close()
+
+
+def _compared(candidates: Mapping[str, Candidate], error: float, stream: Any) -> Choice:
+    """Measure all; our own comes first. Nothing that they made is left behind: its memory is given back after this."""
+    choice, graphs, expected = Choice(), {}, None
+    for name, candidate in candidates.items():
+        try:
+            result = candidate()  # compiles, loads and fills the pool, for which a capture is too late
+            expected = result if expected is None else expected
+            _require_close(result, expected, error)
+            graphs[name] = _captured(candidate, stream)
+        except Exception as refusal:  # CuPy and the libraries refuse in many types; each has the same consequence
+            choice.left_out[name] = f"{type(refusal).__name__}: {refusal}".splitlines()[0]
+        if expected is None:  # our own found no memory here: there is nothing to compare with
+            break
+    choice.milliseconds = _times(graphs)
+    stream.synchronize()
     if expected is not None:
         choice.name = min(choice.milliseconds, key=lambda each: choice.milliseconds[each], default=DEFAULT)
     return choice
@@ -105,12 +113,13 @@ def _require_close(result: Array, expected: Array, error: float) -> None:
 
 
 def _captured(candidate: Candidate, stream: Any) -> Any:
-    stream.begin_capture()
-    try:
-        for _ in range(REPEATS):
-            candidate()
-    finally:
-        graph = stream.end_capture()
+    with no_garbage_collection():
+        stream.begin_capture()
+        try:
+            for _ in range(REPEATS):
+                candidate()
+        finally:
+            graph = stream.end_capture()
     return graph
 
 

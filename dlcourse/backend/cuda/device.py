@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import device
-from dlcourse.backend.cuda import graph, staging, timing
+from dlcourse.backend.cuda import graph, pools, staging, timing
 from dlcourse.backend.device import Array, Backend
 
 
@@ -35,6 +35,10 @@ class CudaBackend(Backend):
 
     def launch_timer(self, dtype: np.dtype) -> timing.LaunchTimer:
         return timing.LaunchTimer(self, dtype)
+
+    def free_idle_memory(self) -> None:
+        pools.release_closed()
+        self.xp.get_default_memory_pool().free_all_blocks()
 
     def make_current(self) -> None:
         self.xp.cuda.Device(self.index).use()

@@ -8,6 +8,7 @@ launch. Captured and eager steps run the same kernels in the same order, so they
 
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from dlcourse.backend import memory, random, tracing
 from dlcourse.backend.capture import EagerRunner, Step
-from dlcourse.backend.cuda.pools import graph_pool
+from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection
 from dlcourse.backend.device import Array, Backend
 from dlcourse.backend.device_counter import DeviceCounter
 
@@ -61,12 +62,13 @@ class CapturedSteps(EagerRunner):
 
     def __init__(self, device: Backend):
         self.device, self.xp = device, device.xp
-        self.stream = self.xp.cuda.Stream(non_blocking=True)
-        self.blocks: list[Any] = []
-        self.pool = graph_pool(self.xp, self.blocks)
-        memory.count_pool(self, self.pool)
+        with self.xp.cuda.Device(device.index):
+            self.side = SideStream(self.xp, keeps=True)
+        self.stream = self.side.stream
+        memory.count_pool(self, self.side.pool)
         self.seen: dict[tuple, int] = {}
         self.graphs: dict[tuple, _Graph] = {}
+        weakref.finalize(self, self.side.close, self.graphs).atexit = False
         self.times: dict[tuple, list[float]] = {}
         self.refused = False
 
@@ -138,7 +140,7 @@ class CapturedSteps(EagerRunner):
     def _on_capture_stream(self, work: Callable[[], Array]) -> Array:
         """``work()`` on the stream of the captures, with their memory pool, after all work that was queued before."""
         self.device.synchronize()
-        with self.stream, self.xp.cuda.using_allocator(self.pool.malloc):
+        with self.stream, self.side.allocating():
             result = work()
         self.stream.synchronize()
         return result.copy()  # outside that pool, where a graph's replay would write over it
@@ -158,9 +160,10 @@ class CapturedSteps(EagerRunner):
         graph, numbers = None, optimizer.flat.data.dtype
         try:
             # No phase begins while a step is captured, and what listens to phases would wait for the device.
-            with xp.cuda.using_allocator(self.pool.malloc), tracing.listening_to_phases(None):
+            with self.side.allocating(), tracing.listening_to_phases(None), no_garbage_collection():
                 inputs, losses = make_inputs(), xp.empty(count, dtype=numbers)
-                rates, counter = xp.full(count, lr, dtype=numbers), xp.full((), now, dtype=np.int64)
+                rates, counter = xp.full(count, lr, dtype=numbers), xp.full((), now - count, dtype=np.int64)
+                counter += count  # compiles what the graph moves it on with
                 self.device.synchronize()
                 with self.stream:
                     self.stream.begin_capture()
@@ -178,8 +181,8 @@ class CapturedSteps(EagerRunner):
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
             self.refused = True
             self.graphs.clear()
-            self.blocks.clear()
-            self.pool.free_all_blocks()  # eager steps take theirs from the common pool
+            self.side.blocks.clear()
+            self.side.pool.free_all_blocks()  # eager steps take theirs from the common pool
             first: BaseException = error
             while first.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
                 first = first.__context__

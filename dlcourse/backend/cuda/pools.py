@@ -1,9 +1,82 @@
-"""Memory pools of the device: one for the arrays of captured steps, the common one for what outlives them."""
+"""Memory and streams of the device: the common pool, for what stays, and those of measurements and captured steps."""
 
 import contextlib
+import gc
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from dlcourse.backend.memory import out_of_memory
+
+
+class SideStream:
+    """A stream and a memory pool beside the common ones, for a measurement or for captured steps.
+
+    CuPy frees no idle block of a pool that is dropped, and a library's handle, or a counter, may name a stream that is
+    destroyed. So whoever is done with it says :meth:`close`: the blocks go back to the device, the stream to the next.
+
+    Args:
+        xp: CuPy; its current device is the one.
+        keeps: the pool gives no block back to the device before :meth:`close`, see :func:`graph_pool`.
+    Attributes:
+        stream, pool: as CuPy has them.
+        blocks: what such a pool keeps.
+    """
+
+    def __init__(self, xp: Any, keeps: bool = False):
+        self.xp, self.device = xp, xp.cuda.Device().id
+        idle = _streams.setdefault(self.device, [])
+        self.stream = idle.pop() if idle else xp.cuda.Stream(non_blocking=True)
+        self.blocks: list[Any] = []
+        self.pool = graph_pool(xp, self.blocks) if keeps else xp.cuda.MemoryPool()
+
+    def allocating(self) -> contextlib.AbstractContextManager:
+        """``with side.allocating():`` new arrays lie in this pool."""
+        return self.xp.cuda.using_allocator(self.pool.malloc)
+
+    def close(self, holding: MutableMapping | None = None) -> None:
+        """Give all back once the device is done with it.
+
+        Args:
+            holding: emptied first: graphs and arrays that use it.
+        """
+        _closing.append((self, {} if holding is None else holding))
+        release_closed()
+
+
+_streams: dict[int, list[Any]] = {}
+"""By device, streams that nothing uses. None is ever destroyed."""
+_closing: list[tuple[SideStream, MutableMapping]] = []
+"""Closed, and not yet given back: a step was being captured, or an array lives that lies there."""
+
+
+def release_closed() -> None:
+    """Give back all that lies idle in closed pools; nothing while a step is captured, which permits no waiting."""
+    waiting = [each for each in _closing if not each[0].xp.cuda.get_current_stream().is_capturing()]
+    for entry in waiting:
+        side, holding = entry
+        with side.xp.cuda.Device(side.device):
+            side.xp.cuda.Device(side.device).synchronize()
+            holding.clear()
+            side.blocks.clear()
+            side.pool.free_all_blocks()
+            if side.stream is not None:
+                _streams[side.device].append(side.stream)
+                side.stream = None
+            if not side.pool.total_bytes():
+                _closing.remove(entry)
+
+
+@contextlib.contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Inside the ``with`` block no garbage is collected: what goes with it may ask the device for what a stream that is
+    capturing does not permit."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def graph_pool(xp: Any, blocks: list[Any]) -> Any:

@@ -15,6 +15,7 @@ import contextlib
 import re
 import statistics
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 
 from dlcourse.backend import precision, tracing
 from dlcourse.backend.cuda.blas import gemm
+from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection
 from dlcourse.backend.cuda.program import program
 from dlcourse.backend.device import Array, Backend
 from dlcourse.backend.tracing import Bounds, Measured, Row
@@ -55,7 +57,10 @@ class LaunchTimer:
         self.hold = FIRST_HOLD
         self.empty: list[float] = []
         self.gaps = 0
-        self.stream, self.pool = self.xp.cuda.Stream(non_blocking=True), self.xp.cuda.MemoryPool()
+        self.side = SideStream(self.xp)
+        self.stream = self.side.stream
+        self._close_side = weakref.finalize(self, self.side.close)
+        self._close_side.atexit = False
         self.counted = False
         self.windows: list[_Window] = []
 
@@ -65,7 +70,7 @@ class LaunchTimer:
         self.device.synchronize()
         # A stream's memory is its own. With that of the first step the recording finds what it needs in the pool: a
         # capturing stream should not ask the driver for more.
-        with self.xp.cuda.using_allocator(self.pool.malloc):
+        with self.side.allocating():
             with self.stream:
                 self._open()
                 with tracing.listening(self._launch):
@@ -83,8 +88,9 @@ class LaunchTimer:
             for row in measured.rows.values():
                 row.seconds = max(row.seconds - row.calls * overhead, 0.0)
             measured.between.seconds = max(measured.between.seconds - self.gaps * overhead, 0.0)
-            with self.xp.cuda.using_allocator(self.pool.malloc):  # this is no memory that the run needs
+            with self.side.allocating():  # this is no memory that the run needs
                 measured.bounds = self._bounds()
+        self._close_side()
         return measured
 
     def _launch(self, call: Callable[[], None], name: str, nbytes: int, flops: int | None) -> None:
@@ -143,7 +149,7 @@ class LaunchTimer:
 
         try:
             self.device.synchronize()
-            with stream:
+            with stream, no_garbage_collection():
                 stream.begin_capture()
                 try:
                     with tracing.listening(listener):
