@@ -134,7 +134,7 @@ class Csv:
             target_unit=units[self.target],
             class_names=target.categories or (),
             test=self._arrays(self._read(self.test_path), columns, target) if self.test_path else None,
-            encoder=TableEncoder(tuple(columns), self.delimiter, self._notation),
+            encoder=TableEncoder(tuple(columns), self.delimiter, self.decimal, self.thousands),
             fill_missing=fill_missing,
             source=str(table.path),
         )

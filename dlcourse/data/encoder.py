@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,20 @@ class Column:
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """Turns rows of cells into rows of x; made from the file that a model is trained with, used on new inputs."""
+    """Turns rows of cells into rows of x; made from the file that a model is trained with, used on new inputs.
+
+    Its fields are kept with the model. Checkpoints of earlier versions have no ``decimal`` and no ``thousands``.
+    """
 
     columns: tuple[Column, ...]
     delimiter: str = ","
-    notation: Notation = PLAIN
+    decimal: str = "."
+    thousands: str | None = None
+
+    @property
+    def notation(self) -> Notation:
+        """How numbers are written."""
+        return Notation(self.decimal, self.thousands)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -110,28 +119,6 @@ class TableEncoder:
         fills = np.split(values, np.cumsum([column.width for column in self.columns])[:-1])
         pairs = zip(self.columns, fills, strict=True)
         return replace(self, columns=tuple(replace(c, fill=c.fill or tuple(fill.tolist())) for c, fill in pairs))
-
-    def to_json(self) -> Any:
-        """Plain lists and mappings that :meth:`from_json` understands, to keep with a trained model."""
-        return {
-            "delimiter": self.delimiter,
-            "decimal": self.notation.decimal,
-            "thousands": self.notation.thousands,
-            "columns": [
-                {key: list(each) if isinstance(each, tuple) else each for key, each in asdict(column).items()}
-                for column in self.columns
-            ],
-        }
-
-    @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> "TableEncoder":
-        """The encoder whose :meth:`to_json` this is."""
-        columns = (
-            Column(each["name"], each["categories"] and tuple(each["categories"]), each["fill"] and tuple(each["fill"]))
-            for each in state["columns"]
-        )
-        # Checkpoints of earlier versions say nothing of the notation.
-        return cls(tuple(columns), state["delimiter"], Notation(state.get("decimal", "."), state.get("thousands")))
 
 
 def column_of(table: Table, name: str, categorical: bool, confirmed: bool = False) -> Column:

@@ -16,7 +16,6 @@ from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.dataset import DataSchema
-from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.files import looking_in
 from dlcourse.data.preparation import COMMON
 from dlcourse.errors import (
@@ -230,8 +229,7 @@ def evaluate_run(
 
 
 def _schema(inputs: InputSpec) -> DataSchema:
-    encoder = None if inputs.encoder is None else TableEncoder.from_json(inputs.encoder)
-    return DataSchema(encoder, tuple(inputs.class_names))
+    return DataSchema(inputs.encoder, tuple(inputs.class_names))
 
 
 def units(trained: TrainedModel) -> dict[str, str]:

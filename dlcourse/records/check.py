@@ -22,7 +22,8 @@ def check(value: Any, kind: Any, location: str = "") -> Any:
     Args:
         value: as ``json.loads`` gives it.
         kind: Any, None, bool, int, float (whole numbers are fine; NaN and infinity are not, but count as None where
-            None may stand), str, ``list[...]``, ``dict[str, ...]``, a union, a Literal, a TypedDict or a dataclass.
+            None may stand), str, ``list[...]``, ``tuple[..., ...]``, ``dict[str, ...]``, a union, a Literal, a
+            TypedDict or a dataclass.
         location: the value's path in the file, for the message.
     Raises:
         Wrong: it is of another type.
@@ -36,11 +37,10 @@ def check(value: Any, kind: Any, location: str = "") -> Any:
         if not isinstance(value, str) or value not in get_args(kind):
             raise _wrong(location, " or ".join(map(str, get_args(kind))), value)
         return value
-    if origin is list:
-        if not isinstance(value, list):
+    if origin in (list, tuple):
+        if not isinstance(value, list | tuple):
             raise _wrong(location, "a list", value)
-        (of,) = get_args(kind)
-        return [check(item, of, f"{location}.{index}") for index, item in enumerate(value)]
+        return origin(check(item, get_args(kind)[0], f"{location}.{index}") for index, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
             raise _wrong(location, "a mapping", value)

@@ -93,23 +93,6 @@ class PredictionFacts(TypedDict):
     higher_is_better: NotRequired[list[str]]
 
 
-class ColumnState(TypedDict):
-    """A column of a table, of numbers or of categories, and what stands for a missing cell."""
-
-    name: str
-    categories: list[str] | None
-    fill: list[float] | None
-
-
-class EncoderState(TypedDict):
-    """How a row of cells becomes a row of numbers, see ``dlcourse/data/encoder.py``."""
-
-    columns: list[ColumnState]
-    delimiter: str
-    decimal: NotRequired[str]
-    thousands: NotRequired[str | None]
-
-
 class CheckpointState(TypedDict):
     """The state in a checkpoint, beside its arrays."""
 

@@ -13,7 +13,6 @@ from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.npz import open_npz
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
-from dlcourse.records.run import EncoderState
 from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
 
 _MAX_SHOWN = 200
@@ -44,8 +43,8 @@ class InputSpec:
     target_name: str
     target_unit: str
     class_names: list[str]
-    encoder: EncoderState | None
-    """See :class:`~dlcourse.data.encoder.TableEncoder`; None for images."""
+    encoder: TableEncoder | None
+    """None for images."""
     low: list[float]
     """Smallest value of each feature in the training split; empty for images and tokens."""
     high: list[float]
@@ -68,7 +67,7 @@ class InputSpec:
             target_name=dataset.target_name,
             target_unit=dataset.target_unit,
             class_names=list(dataset.class_names),
-            encoder=None if dataset.encoder is None else dataset.encoder.to_json(),
+            encoder=dataset.encoder,
             low=rows.min(axis=0).astype(float).tolist(),
             high=rows.max(axis=0).astype(float).tolist(),
             tokens=dataset.tokens,
@@ -140,7 +139,7 @@ class InputSpec:
             return f"a png or npz file with an image of shape {tuple(self.in_shape)}"
         cells = []
         units = dict(zip(self.feature_names, self.feature_units, strict=True))
-        for column in TableEncoder.from_json(self.encoder).columns:
+        for column in self.encoder.columns:
             if column.categories is not None:
                 shown = "|".join(column.categories[:5]) + ("|..." if len(column.categories) > 5 else "")
                 cells.append(f"{column.name} ({shown})")
@@ -149,11 +148,11 @@ class InputSpec:
         return f"{len(cells)} value{'s' * (len(cells) != 1)}: {', '.join(cells)}"
 
     def _cells(self, given: str) -> np.ndarray:
+        encoder = self.encoder
         no_file = "; nor is there such a file" if looks_like_a_path(given) else ""
         shown = given if len(given) <= _MAX_SHOWN else f"{given[:_MAX_SHOWN]}..."
-        if self.encoder is None:
+        if encoder is None:
             raise UserError(f"input {shown!r}: expected {self.expected()}{no_file}")
-        encoder = TableEncoder.from_json(self.encoder)
         separator = encoder.delimiter if encoder.delimiter in given else ","
         cells = _split(given, separator)
         blank = [column for column, cell in zip(encoder.columns, cells, strict=False) if not cell]
@@ -168,7 +167,7 @@ class InputSpec:
     def _csv(self, source: Source) -> np.ndarray:
         if self.encoder is None:
             raise UserError(f"{source.name}: expected {self.expected()}")
-        return self.checked(TableEncoder.from_json(self.encoder).parse(source.read(), source.name), source.name)
+        return self.checked(self.encoder.parse(source.read(), source.name), source.name)
 
     def _npz(self, source: Source) -> np.ndarray:
         try:

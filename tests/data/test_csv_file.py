@@ -1,6 +1,7 @@
 """csv files: columns become features, and everything that can be wrong is said with the file and the row."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dlcourse.data import prepare
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.table import read_table
 from dlcourse.errors import ConfigError, DataError
+from dlcourse.records.check import check
 
 FLATS = """size,city,rooms,rent
 50,Delhi,2,500
@@ -257,7 +259,7 @@ class TestEncoder:
         import json
 
         encoder = load(write(tmp_path, FLATS), missing={"size": 20, "city": "Agra"}).encoder
-        assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
+        assert check(json.loads(json.dumps(asdict(encoder))), TableEncoder) == encoder
 
     def test_synthetic_sets_have_one_too(self):
         encoder = registry.build("data", {"name": "westwood_rent"}).load(0).encoder
@@ -330,13 +332,13 @@ class TestNumbersOfAnotherKind:
         import json
 
         encoder = column(tmp_path, ["51,4", "1.860,5"], decimal=",", thousands=".", delimiter=",").encoder
-        encoder = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+        encoder = check(json.loads(json.dumps(asdict(encoder))), TableEncoder)
         new = write(tmp_path, 'size\n"2.000,5"\n', "new.csv")
         assert encoder.parse(Path(new).read_bytes(), new).tolist() == [[2000.5]]
         for typed in ("2.000,5", "2000.5", 2000.5):
             assert encoder.encode({"size": typed}).tolist() == [[2000.5]]
         old = {"delimiter": ",", "columns": [{"name": "size", "categories": None, "fill": None}]}
-        assert TableEncoder.from_json(old).encode({"size": "5.5"}).tolist() == [[5.5]]
+        assert check(old, TableEncoder).encode({"size": "5.5"}).tolist() == [[5.5]]
 
     def test_a_target_too(self, tmp_path):
         path = write(tmp_path, 'size,rent\n1,"500 EUR"\n2,"600 EUR"\n')

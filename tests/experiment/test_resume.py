@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -278,7 +279,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(tmp_path: Path, monk
     whole = go(config, tmp_path / "whole")
 
     def earlier(self: InputSpec) -> dict:
-        state = vars(self).copy()
+        state = asdict(self)
         encoder = {key: state["encoder"][key] for key in ("delimiter", "columns")}
         return (
             {"symbols": state.pop("tokens")} | {k: v for k, v in state.items() if k != "largest"} | {"encoder": encoder}

@@ -321,7 +321,7 @@ def test_a_missing_cell_gets_the_mean_of_the_runs_training_part(tmp_path: Path, 
     section = {"name": "csv", "path": "data.csv", "target": "y", "missing": "mean", "split": {"test": 0.3}}
     folder = go({**changed(LINE, metrics=["mse"]), "precision": "float64", "data": section}, tmp_path / "runs")
     trained = load_run(folder)
-    (fill,) = trained.inputs.encoder["columns"][0]["fill"]
+    (fill,) = trained.inputs.encoder.columns[0].fill
     split = arguments[1] if arguments[0] == "--split" else None
     found = evaluate_run(trained, split, [] if split else arguments)["all"]["mse"]
     lines = (tmp_path / ("data.csv" if split else "other.csv")).read_text().split()[1:]

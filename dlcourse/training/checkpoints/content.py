@@ -58,7 +58,7 @@ def _agree(before: Any, now: Any) -> bool:
     """Whether two descriptions say the same; a field that one of them lacks came or went with a version."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         return all(_agree(before[name], now[name]) for name in before.keys() & now.keys())
-    if isinstance(before, list) and isinstance(now, list):
+    if isinstance(before, list | tuple) and isinstance(now, list | tuple):
         return len(before) == len(now) and all(map(_agree, before, now))
     return bool(before == now)
 
