@@ -1,6 +1,6 @@
 """Prepare curves: thinning, smoothing, the choice of a log axis, limits that hold the data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from dlcourse.plots.text import number, power_of_ten
 
 
 def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """At most ``limit`` points that look the same: of each stretch the smallest and the largest value are kept.
+    """At most ``limit`` points that look the same: of each stretch the smallest and the largest value.
 
     Args:
         x, y: (N,) arrays, in the order in which the curve runs.
@@ -19,21 +19,20 @@ def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarra
     if len(x) <= limit:
         return x, y
     edges = np.linspace(0, len(x), limit // 2 + 1).astype(int)
-    kept = []
+    chosen = []
     for start, end in zip(edges[:-1], edges[1:], strict=True):
         stretch = y[start:end]
         finite = np.flatnonzero(np.isfinite(stretch))
         if finite.size:
-            chosen = finite[[np.argmin(stretch[finite]), np.argmax(stretch[finite])]]
-            kept.extend(start + chosen)
+            chosen.extend(start + finite[[np.argmin(stretch[finite]), np.argmax(stretch[finite])]])
         else:
-            kept.append(start)
-    order = np.unique(kept)
+            chosen.append(start)
+    order = np.unique(chosen)
     return x[order], y[order]
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Centerd moving mean over ``window`` values, narrower at the ends; NaN does not count."""
+    """Centered moving mean over ``window`` values, narrower at the ends; NaN does not count."""
     finite = np.isfinite(values)
     total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
     count = np.concatenate([[0], np.cumsum(finite)])
@@ -46,9 +45,13 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 def wants_log(values: Iterable[np.ndarray], ratio: float = 30.0) -> bool:
     """Whether the values are all positive and span more than ``ratio``."""
-    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
-    finite = joined[np.isfinite(joined)]
+    finite = _finite(values)
     return bool(finite.size > 1 and finite.min() > 0 and finite.max() / finite.min() > ratio)
+
+
+def _finite(values: Iterable[np.ndarray]) -> np.ndarray:
+    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
+    return joined[np.isfinite(joined)]
 
 
 def geometric(values: Iterable[float]) -> bool:
@@ -63,6 +66,14 @@ def geometric(values: Iterable[float]) -> bool:
 def _unevenness(ordered: np.ndarray) -> float:
     gaps = np.diff(ordered)
     return float(gaps.std() / gaps.mean())
+
+
+def scale_y(axes: Axes, values: Sequence[np.ndarray], *, ratio: float = 30.0, held: bool = False) -> None:
+    """A log scale where the values ask for one, see :func:`wants_log`; else, if ``held``, limits by :func:`hold`."""
+    if wants_log(values, ratio):
+        log_y(axes)
+    elif held:
+        hold(axes, values)
 
 
 def log_y(axes: Axes) -> None:
@@ -93,13 +104,13 @@ def cap(axes: Axes, values: Iterable[np.ndarray], decades: float = 3.5) -> None:
 
     A fit that explodes by ten decades is off in any case; shown whole it would press all that matters into one line.
     """
-    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
-    finite = joined[np.isfinite(joined) & (joined > 0)]
-    if not finite.size or finite.max() < finite.min() * 10 ** (decades + 1):
+    finite = _finite(values)
+    positive = finite[finite > 0]
+    if not positive.size or positive.max() < positive.min() * 10 ** (decades + 1):
         return
-    axes.set_ylim(finite.min() / 2, finite.min() * 10**decades)
+    axes.set_ylim(positive.min() / 2, positive.min() * 10**decades)
     label_log(axes.yaxis, *axes.get_ylim())
-    note = f"↑ up to {number(finite.max(), 2)}"
+    note = f"↑ up to {number(positive.max(), 2)}"
     axes.text(0.99, 0.98, note, transform=axes.transAxes, ha="right", va="top", fontsize=8.5, color="#6E6E6E")
 
 
@@ -110,8 +121,7 @@ def whole_ticks(axes: Axes) -> None:
 
 def span(values: Iterable[np.ndarray], margin: float = 0.08) -> tuple[float, float] | None:
     """Limits around the finite values; None if there are none."""
-    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
-    finite = joined[np.isfinite(joined)]
+    finite = _finite(values)
     if not finite.size:
         return None
     low, high = float(finite.min()), float(finite.max())
@@ -121,8 +131,7 @@ def span(values: Iterable[np.ndarray], margin: float = 0.08) -> tuple[float, flo
 
 def hold(axes: Axes, values: Iterable[np.ndarray], share: float = 98.0, ratio: float = 4.0) -> None:
     """Limit y so that a few values far away, of a loss before training or in an explosion, do not flatten the rest."""
-    joined = np.concatenate([np.ravel(np.asarray(each, dtype=float)) for each in values] or [np.empty(0)])
-    finite = joined[np.isfinite(joined)]
+    finite = _finite(values)
     if finite.size < 50:
         return
     low, high = np.percentile(finite, [100 - share, share])

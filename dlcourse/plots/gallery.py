@@ -1,5 +1,6 @@
 """Find all plots, draw those that fit a folder, and read back what was drawn."""
 
+import base64
 import contextlib
 import importlib
 import inspect
@@ -33,6 +34,16 @@ class PlotFile:
     caption: str
     width: int
     height: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether it takes the whole width of a report."""
+        return self.width > 1.25 * self.height and self.width > 1100
+
+    @property
+    def data(self) -> str:
+        """The file in base 64."""
+        return base64.b64encode(self.path.read_bytes()).decode("ascii")
 
 
 @cache

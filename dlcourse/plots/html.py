@@ -1,7 +1,5 @@
 """``report.html``: all results of a run or a sweep in one file that opens offline."""
 
-import base64
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +8,30 @@ from typing import Any
 import jinja2
 
 from dlcourse.errors import DlcourseError
-from dlcourse.plots.gallery import PlotFile, draw_all, images, open_view
-from dlcourse.plots.reading import as_dict
+from dlcourse.plots.gallery import draw_all, images, open_view
+from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
-from dlcourse.plots.tables import json_number, metrics_table, points_table, resample_table, settings_table
+from dlcourse.plots.tables import metrics_table, points_table, resample_table, settings_table
 from dlcourse.plots.text import number, seconds
 from dlcourse.records.run import Environment
-from dlcourse.records.writing import create
-from dlcourse.text import flatten, leading_comment, show_value
+from dlcourse.records.writing import replacing
+from dlcourse.text import flatten, show_value
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOG_LINES = 30
+_NOTHING: dict[str, Any] = {
+    "error": "",
+    "weights": "",
+    "conclusions": [],
+    "tables": [],
+    "failures": [],
+    "estimates": [],
+    "overrides": [],
+    "log": "",
+}
+"""What the template shows nothing of."""
 
 
 def write_report(folder: Path) -> Path:
@@ -42,32 +51,15 @@ def write_report(folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template("report.html.j2").render(
-        view=view, images=[_embedded(image) for image in shown], damage=view.damage, **context
-    )
+    template = environment.get_template("report.html.j2")
+    html = template.render(view=view, images=shown, damage=view.damage, **{**_NOTHING, **context})
     path = folder / "report.html"
-    partial = path.with_name(path.name + ".partial")
     try:
-        with create(partial) as file:
+        with replacing(path) as file:
             file.write(html.encode("utf-8", "replace"))
-        os.replace(partial, path)
     except OSError as error:
         raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
-
-
-def _embedded(image: PlotFile) -> dict[str, Any]:
-    data = base64.b64encode(image.path.read_bytes()).decode("ascii")
-    return {
-        "title": image.title,
-        "caption": image.caption,
-        "data": data,
-        "width": image.width,
-        "height": image.height,
-        "wide": image.width > 1.25 * image.height and image.width > 1100,
-    }
 
 
 def _run_context(view: RunView) -> dict[str, Any]:
@@ -82,21 +74,15 @@ def _run_context(view: RunView) -> dict[str, Any]:
     if best:
         words = f"{split_word(str(best.get('split')))} {view.metric_name(str(best.get('metric')))}"
         label = f"best {words}, step {number(best.get('step'))}"
-        figures.append((label, number(json_number(best.get("value")))))
+        figures.append((label, number(as_float(best.get("value")))))
     log = view.text("log.txt").splitlines()[-_LOG_LINES:] if view.status != "done" else []
     return {
-        "description": view.description,
         "error": str(result.get("error") or ""),
         "figures": [(label, value) for label, value in figures if value != "—"],
         "heading": "Metrics",
         "metrics": metrics_table(view),
         "weights": _weights(result),
-        "conclusions": [],
-        "tables": [],
-        "failures": [],
-        "estimates": [
-            (name, number(json_number(value), 5)) for name, value in as_dict(result.get("estimates")).items()
-        ],
+        "estimates": [(name, number(as_float(value), 5)) for name, value in as_dict(result.get("estimates")).items()],
         "overrides": [(path, show_value(value)) for path, value in as_dict(result.get("config_overrides")).items()],
         "environment": _facts(view.environment),
         "log": "\n".join(log),
@@ -121,31 +107,19 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
     resampled = resample_table(view)
     settings = settings_table(view) if view.settings else None
     tables = [("Every point", points_table(view))] if repeated else []
-    if (
-        resampled and settings
-    ):  # what the sweep is for comes first; a setting's own metrics are of one training set only
+    if resampled and settings:
+        # What the sweep is for comes first; a setting's own metrics are of one training set only.
         tables = [("Each setting once, on the training set of the config's own seed", settings), *tables]
     environment = view.json("environment.json", Environment) or (example.environment if example else {})
     return {
-        "description": leading_comment(view.config_text) or _file_comment(view),
-        "error": "",
         "figures": figures,
         "heading": resampled[0] if resampled else "Settings",
         "metrics": resampled[1] if resampled else settings,
-        "weights": "",
         "conclusions": [] if resampled else _conclusions(view),
         "tables": tables,
         "failures": failures,
-        "estimates": [],
-        "overrides": [],
         "environment": _facts(environment),
-        "log": "",
     }
-
-
-def _file_comment(view: SweepView) -> str:
-    """The description as the points' configs carry it, where the sweep has no file of its own."""
-    return view.example.description if view.example else ""
 
 
 def _conclusions(view: SweepView) -> list[str]:

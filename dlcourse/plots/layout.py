@@ -51,6 +51,11 @@ def _columns(axes: Axes) -> int:
     return spec.get_gridspec().ncols if spec else 1
 
 
+def name_x(axes: Axes, places: Sequence[int], names: Sequence[str], degrees: int = 0) -> None:
+    """Ticks along x with these names, turned by so many degrees."""
+    axes.set_xticks(places, names, rotation=degrees, ha="right" if degrees else "center")
+
+
 def outer_labels(cells: Sequence[Axes], x: str, y: str) -> None:
     """Name the axes of small multiples that share them at the outside only: at the left, and where nothing is below."""
     for index, axes in enumerate(cells):

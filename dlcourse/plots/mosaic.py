@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from dlcourse.plots import style
@@ -35,16 +33,14 @@ class Mosaic:
         self._inches = min((style.WIDE - 0.3) / across, 1.5)  # of an image's width
         lines = max((label.count("\n") + 1 for label in labels if label), default=0)
         self._down = self._tall + GAP + lines * _LINE / self._inches
-        self.figure: Figure = style.canvas(
-            max(across * self._inches + 0.3, style.WIDTH), self.rows * self._down * self._inches + 0.45
-        )
-        self.axes: Axes = self.figure.subplots()
+        width_inches = max(across * self._inches + 0.3, style.WIDTH)
+        self.figure, self.axes = style.subplots(width_inches, self.rows * self._down * self._inches + 0.45)
         self.axes.set_axis_off()
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             left, top = self._corner(index)
             shown = image if image.shape[2] == 3 else image[:, :, 0]
-            place = (left, left + 1, top + self._tall, top)
-            self.axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=place)
+            corners = (left, left + 1, top + self._tall, top)
+            self.axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=corners)
             self._label(label, left + 0.5, top + self._tall + GAP / 3)
         self.axes.set_xlim(0, across)
         self.axes.set_ylim(self.rows * self._down - GAP, 0)

@@ -39,9 +39,22 @@ class Folder:
         raise NotImplementedError
 
     @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        raise NotImplementedError
+
+    @property
     def target_unit(self) -> str:
         """The target's unit in a regression."""
         raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        return str(self.outcome.get("name") or self.config.get("name") or self.path.name)
+
+    @property
+    def status(self) -> str:
+        return str(self.outcome.get("status") or "unknown")
 
     def metric_facts(self, metric: str) -> dict[str, Any]:
         """Title, unit and direction of a metric: as the folder says, else as the program knows it."""

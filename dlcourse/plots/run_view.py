@@ -108,14 +108,6 @@ class RunView(Folder):
                 self.damage.append("config.yaml was changed after the run, which was trained under another config")
 
     @property
-    def name(self) -> str:
-        return str(self.result.get("name") or self.config.get("name") or self.path.name)
-
-    @property
-    def status(self) -> str:
-        return str(self.result.get("status") or "unknown")
-
-    @property
     def description(self) -> str:
         return leading_comment(self.config_text)
 
@@ -135,8 +127,8 @@ class RunView(Folder):
             "svm": "Linear SVM",
             "knn": "Nearest neighbors",
         }
-        said = words.get(name, name.replace("_", " ").capitalize())
-        return f"{said} of degree {model['degree']}" if "degree" in model else said
+        title = words.get(name, name.replace("_", " ").capitalize())
+        return f"{title} of degree {model['degree']}" if "degree" in model else title
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -162,7 +154,7 @@ class RunView(Folder):
 
     @property
     def _width(self) -> int:
-        """How many numbers an input has, as far as the folder tells."""
+        """How many numbers an input has, as far as the folder says."""
         x = next((subset.x for subset in self.splits.values() if subset.x is not None), None)
         return x.shape[1] if x is not None else self.features or 1
 
@@ -211,9 +203,9 @@ class RunView(Folder):
         array = self.predictions.get(name)
         if array is None or array.ndim < 4 or array.shape[-1] not in (1, 3) or not array.size:
             return None
-        return (
-            array if array.dtype == np.uint8 else np.round(255 * np.clip(np.nan_to_num(array), 0, 1)).astype(np.uint8)
-        )
+        if array.dtype == np.uint8:
+            return array
+        return np.round(255 * np.clip(np.nan_to_num(array), 0, 1)).astype(np.uint8)
 
     def labels(self, name: str, like: np.ndarray) -> np.ndarray | None:
         """Class labels among the predictions that belong to such images; None where there are none that do."""

@@ -32,14 +32,12 @@ def draw_samples(path: Path, rows: Sequence[np.ndarray], names: Sequence[str], t
             y, x = i * (height + _GAP), j * (width + _GAP)
             sheet[y : y + height, x : x + width] = np.clip(image / white, 0, 1)
     with style.styled():
-        figure = style.canvas(_MARGIN + columns * _ROW * width / height, 0.5 + len(rows) * _ROW)
-        axes = figure.subplots()
+        figure, axes = style.subplots(_MARGIN + columns * _ROW * width / height, 0.5 + len(rows) * _ROW)
         axes.imshow(np.broadcast_to(sheet, (*sheet.shape[:2], 3)), interpolation="nearest", vmin=0, vmax=1)
         axes.set_yticks([i * (height + _GAP) + height / 2 for i in range(len(rows))], names)
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.grid(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        axes.spines[:].set_visible(False)
         layout.headline(figure, title)
         style.save(figure, path, caption)

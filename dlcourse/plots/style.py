@@ -4,7 +4,6 @@ Colors are Okabe and Ito's, which color-blind readers tell apart (https://jfly.u
 say the same once more. Figures are made on their own Agg canvas: pyplot and its global state are not used.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from dlcourse.filesystem import naming
-from dlcourse.records.writing import create
+from dlcourse.records.writing import replacing
 
 DPI = 150
 WIDTH, HEIGHT = 6.4, 4.0
@@ -36,6 +35,7 @@ MARK = "#CC79A7"
 CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A6FB0", "#7A7A7A")
 CLASS_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL = "cividis"
+DASHES = (0, (4, 2.5))
 
 STYLE: dict[str, Any] = {
     "figure.dpi": DPI,
@@ -74,10 +74,10 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How one split is drawn and what it is called."""
+    """How one split, or another line, is drawn and what it is called."""
 
     label: str
-    color: str
+    color: Any
     marker: str
 
 
@@ -123,6 +123,12 @@ def canvas(width: float = WIDTH, height: float = HEIGHT) -> Figure:
     return figure
 
 
+def subplots(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """A :func:`canvas` with one pair of axes."""
+    figure = canvas(width, height)
+    return figure, figure.subplots()
+
+
 def class_look(index: int) -> tuple[str, str]:
     """Color and marker of a class; after eight the pairs go on in another combination."""
     count = len(CLASSES)
@@ -131,22 +137,19 @@ def class_look(index: int) -> tuple[str, str]:
 
 def tint(color: str, strength: float = 0.22) -> tuple[float, float, float]:
     """The color mixed with white."""
-    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(color))
+    red, green, blue = (1 - strength * (1 - channel) for channel in to_rgb(color))
     return red, green, blue
 
 
-def ramp(count: int) -> list[tuple[float, ...]]:
-    """Colors for an ordered family of curves, dark to light, without the palest end."""
-    return [colormaps["viridis"](position) for position in np.linspace(0.0, 0.86, max(count, 1))]
+def line_colors(count: int, *, ramp: bool) -> list[Any]:
+    """A color for each of some lines: dark to light, without the palest end, if ``ramp``; else those of classes."""
+    if ramp:
+        return [colormaps["viridis"](position) for position in np.linspace(0.0, 0.86, max(count, 1))]
+    return [class_look(index)[0] for index in range(count)]
 
 
 def save(figure: Figure, path: Path, caption: str) -> None:
     """Write a PNG, whole or not at all, that carries its title and caption and no date: equal input, equal bytes."""
-    partial = path.with_name(path.name + ".partial")
     metadata = {"Title": figure.get_label(), "Description": caption, "Software": None}
-    try:
-        with naming(path), create(partial) as file:
-            figure.savefig(file, format="png", metadata=metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with naming(path), replacing(path) as file:
+        figure.savefig(file, format="png", metadata=metadata)

@@ -1,19 +1,22 @@
 """SweepView: settings, axes and choices of one sweep for the plots, from ``sweep.json`` and the points' folders."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
+from dlcourse.plots.style import split_word
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name
 from dlcourse.records.check import sound
 from dlcourse.records.sweep import REPEATS, PointState, SweepFile
-from dlcourse.text import canonical, show_value
+from dlcourse.text import canonical, leading_comment, show_value
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ class Setting:
         """Of how many repetitions the mean of a metric is."""
         return self.counts.get(key, self.n)
 
+    @classmethod
+    def of(cls, point: Point) -> "Setting":
+        """A point by itself."""
+        return cls(point.overrides, (point,), point.metrics, {})
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -65,6 +73,27 @@ class Axis:
     @property
     def whole(self) -> bool:
         return self.numeric and all(float(value).is_integer() for value in self.values)
+
+    @cached_property
+    def in_order(self) -> list[Any]:
+        """The values, numbers by size."""
+        return sorted(self.values) if self.numeric else list(self.values)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {canonical(value): index for index, value in enumerate(self.in_order)}
+
+    def place(self, setting: "Setting") -> int | None:
+        """The index of the setting's value among those in order; None where it has none."""
+        return self._places[canonical(setting.overrides[self.path])] if self.path in setting.overrides else None
+
+    def settings_at(self, value: Any, settings: Iterable["Setting"]) -> list["Setting"]:
+        """Those of the settings that have this value."""
+        return [each for each in settings if canonical(each.overrides.get(self.path)) == canonical(value)]
+
+    def sorted(self, items: Iterable[T], overrides: Callable[[T], dict[str, Any]]) -> list[T]:
+        """The items that have a value here, by that value."""
+        return sorted((i for i in items if self.path in overrides(i)), key=lambda i: overrides(i)[self.path])
 
 
 class SweepView(Folder):
@@ -86,14 +115,6 @@ class SweepView(Folder):
         return self.state
 
     @property
-    def name(self) -> str:
-        return str(self.state.get("name") or self.path.name)
-
-    @property
-    def status(self) -> str:
-        return str(self.state.get("status") or "unknown")
-
-    @property
     def config(self) -> dict[str, Any]:
         return as_dict(self.state.get("config"))
 
@@ -105,6 +126,12 @@ class SweepView(Folder):
         if text := self.text("config.yaml"):
             return text
         return yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True) if self.config else ""
+
+    @property
+    def description(self) -> str:
+        """The comment at the top of the config; as the points' configs have it where the sweep has no file of its
+        own."""
+        return leading_comment(self.config_text) or (self.example.description if self.example else "")
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
@@ -118,20 +145,19 @@ class SweepView(Folder):
     def settings(self) -> tuple[Setting, ...]:
         """Groups of repeated points where there are any, else the points themselves; in the sweep's order."""
         by_id = {point.id: point for point in self.points}
-        groups = [as_dict(each) for each in self.state.get("groups") or ()]
+        groups = self.state.get("groups")
         if not groups:
-            return tuple(Setting(point.overrides, (point,), point.metrics, {}) for point in self.points)
-        counts = [{key: int(value) for key, value in as_dict(group.get("n")).items()} for group in groups]
+            return tuple(map(Setting.of, self.points))
         return tuple(
             Setting(
-                as_dict(group.get("overrides")),
-                tuple(by_id[each] for each in group.get("points") or () if each in by_id),
-                {key: as_float(value) for key, value in as_dict(group.get("mean")).items()},
-                {key: as_float(value) for key, value in as_dict(group.get("se")).items() if value is not None},
-                max(counted.values(), default=0),
-                counted,
+                group["overrides"],
+                tuple(by_id[each] for each in group["points"] if each in by_id),
+                {key: as_float(value) for key, value in group["mean"].items()},
+                {key: as_float(value) for key, value in group["se"].items() if value is not None},
+                max(group["n"].values(), default=0),
+                group["n"],
             )
-            for group, counted in zip(groups, counts, strict=True)
+            for group in groups
         )
 
     @cached_property
@@ -147,6 +173,11 @@ class SweepView(Folder):
         zipped = [axis for axis in found if axis.kind == "zip"]
         leader = next((axis for axis in zipped if axis.numeric), zipped[0] if zipped else None)
         return tuple(axis for axis in found if axis.kind != "zip" or axis is leader)
+
+    @property
+    def numeric_axis(self) -> Axis | None:
+        """The only axis, if it is one of numbers."""
+        return self.axes[0] if len(self.axes) == 1 and self.axes[0].numeric else None
 
     @property
     def metrics(self) -> list[str]:
@@ -179,15 +210,43 @@ class SweepView(Folder):
         wanted = canonical(as_dict(record.get("overrides")))
         return next((setting for setting in self.settings if canonical(setting.overrides) == wanted), None)
 
-    def values(self, split: str, metric: str, settings: Sequence[Setting] | None = None) -> np.ndarray:
-        """A metric of the settings; NaN where it is missing."""
-        chosen = self.settings if settings is None else settings
-        return np.array([setting.mean.get(f"{split}.{metric}", np.nan) for setting in chosen], dtype=float)
+    @property
+    def selected_name(self) -> str:
+        """The metric of the images on the selected split, in words: ``validation accuracy``."""
+        return f"{split_word(self.select[1])} {self.metric_name(self.shown_metric)}"
 
-    def errors(self, split: str, metric: str, settings: Sequence[Setting] | None = None) -> np.ndarray:
-        """Its standard errors over folds or seeds; NaN where there are none."""
-        chosen = self.settings if settings is None else settings
-        return np.array([setting.se.get(f"{split}.{metric}", np.nan) for setting in chosen], dtype=float)
+    @property
+    def selected_label(self) -> str:
+        """As :attr:`selected_name`, with the unit, for an axis."""
+        return f"{split_word(self.select[1])} {self.metric_label(self.shown_metric)}"
+
+    @property
+    def selected_key(self) -> str:
+        """Its key in a setting's means: ``val.accuracy``."""
+        return f"{self.select[1]}.{self.shown_metric}"
+
+    @property
+    def selected_values(self) -> np.ndarray:
+        """Its values in the settings; NaN where it is missing."""
+        return self.values(self.select[1])
+
+    @property
+    def extreme(self) -> str:
+        """What the best of the selected metric is."""
+        return "highest" if self.higher_is_better else "least"
+
+    def values(self, split: str, settings: Sequence[Setting] | None = None) -> np.ndarray:
+        """The metric of the images in the settings, on a split; NaN where it is missing."""
+        return self._column("mean", split, settings)
+
+    def errors(self, split: str, settings: Sequence[Setting] | None = None) -> np.ndarray | None:
+        """Its standard errors over folds or seeds, NaN where there is none; None where there are none at all."""
+        found = self._column("se", split, settings)
+        return found if np.isfinite(found).any() else None
+
+    def _column(self, which: str, split: str, settings: Sequence[Setting] | None) -> np.ndarray:
+        chosen, key = self.settings if settings is None else settings, f"{split}.{self.shown_metric}"
+        return np.array([getattr(setting, which).get(key, np.nan) for setting in chosen], dtype=float)
 
     def run(self, point: Point) -> RunView:
         """The point's own folder; an empty view if it has none."""
@@ -209,6 +268,12 @@ class SweepView(Folder):
         return as_dict(self.state.get("resample"))
 
     @cached_property
+    def resampled_points(self) -> list[tuple[Point, dict[str, Any]]]:
+        """The points that were resampled, with what :attr:`resample` says of each."""
+        records = [as_dict(each) for each in self.resample.get("points") or ()]
+        return [(point, record) for record in records if (point := self.point(str(record.get("id")))) is not None]
+
+    @cached_property
     def resampled(self) -> dict[str, np.ndarray]:
         """``resample.npz``."""
         return self.arrays("resample.npz")
@@ -227,11 +292,11 @@ class SweepView(Folder):
 
     def label(self, overrides: dict[str, Any]) -> str:
         """A setting in words, by the axes only: ``degree 3, ridge 0.1``."""
-        told = [_told(axis.path, overrides[axis.path]) for axis in self.axes if axis.path in overrides]
-        return ", ".join(told or (_told(path, value) for path, value in overrides.items()))
+        named = [_in_words(axis.path, overrides[axis.path]) for axis in self.axes if axis.path in overrides]
+        return ", ".join(named or (_in_words(path, value) for path, value in overrides.items()))
 
 
-def _told(path: str, value: Any) -> str:
+def _in_words(path: str, value: Any) -> str:
     """``degree 3``, ``200 training samples``."""
     words = (show_value(value), axis_name(path))
     return " ".join(words if path in SAMPLE_PATHS else words[::-1])
@@ -242,11 +307,11 @@ def spread(items: Sequence[Any], count: int, keep: Any = None) -> list[Any]:
     if len(items) <= count:
         return list(items)
     chosen = set(np.linspace(0, len(items) - 1, count).round().astype(int).tolist())
-    kept = next((index for index, item in enumerate(items) if item is keep), None)
-    if kept is not None and kept not in chosen:
+    wanted = next((index for index, item in enumerate(items) if item is keep), None)
+    if wanted is not None and wanted not in chosen:
         inner = sorted(chosen)[1:-1] or sorted(chosen)[-1:]
-        chosen.remove(min(inner, key=lambda index: abs(index - kept)))
-        chosen.add(kept)
+        chosen.remove(min(inner, key=lambda index: abs(index - wanted)))
+        chosen.add(wanted)
     return [items[index] for index in sorted(chosen)]
 
 

@@ -36,11 +36,6 @@ class Table:
     marks: list[str]
 
 
-def json_number(value: Any) -> Any:
-    """JSON's null in the place of a number is one that was not finite."""
-    return as_float(value) if value is not None else float("nan")
-
-
 def metrics_table(view: RunView) -> Table | None:
     """Metrics in rows, splits in columns; None if there are none."""
     metrics = view.metrics
@@ -49,43 +44,35 @@ def metrics_table(view: RunView) -> Table | None:
         return None
     heads = [Cell("", number=False), *(Cell(split_word(split)) for split in metrics)]
     rows = [
-        [Cell(view.metric_name(name), number=False), *(Cell(_value(values, name)) for values in metrics.values())]
+        [Cell(view.metric_name(name), number=False), *(Cell(number(values.get(name))) for values in metrics.values())]
         for name in names
     ]
     return Table([], heads, rows, [""] * len(rows))
 
 
-def _value(values: Mapping[str, float], name: str) -> str:
-    return number(values[name]) if name in values else "—"
-
-
 def settings_table(view: SweepView) -> Table:
     """What is compared, with every metric of every split; means and standard errors where settings are repeated."""
-    columns = metric_keys((setting.mean for setting in view.settings), view.metrics)
-    repeated = any(setting.n > 1 for setting in view.settings)
-    varied, rows = _varied(view.settings)
-    heads = [*varied, *(Cell(split_word(split)) for _, split in columns)]
-    heads.append(Cell("repetitions" if repeated else "run", number=False))
-    best, simplest = view.chosen("best"), view.chosen("one_standard_error")
-    marks = []
-    for row, setting in zip(rows, view.settings, strict=True):
-        row += [Cell(_mean_and_error(setting, f"{split}.{metric}")) for metric, split in columns]
-        row.append(Cell(str(setting.n), number=False) if repeated else _link(view, setting.points))
-        failed = setting.points and all(point.status in ("failed", "diverged") for point in setting.points)
-        marks.append("best" if setting is best else "simplest" if setting is simplest else "failed" if failed else "")
-    return Table(_groups(view, len(varied), columns), heads, rows, marks)
+    return _measured(view, view.settings)
 
 
 def points_table(view: SweepView) -> Table:
     """Every run of a sweep."""
+    return _measured(view, [Setting.of(point) for point in view.points])
+
+
+def _measured(view: SweepView, settings: Sequence[Setting]) -> Table:
     columns = metric_keys((setting.mean for setting in view.settings), view.metrics)
-    varied, rows = _varied(view.points)
-    heads = [*varied, *(Cell(split_word(split)) for _, split in columns), Cell("run", number=False)]
-    rows = [
-        [*row, *(Cell(_value(point.metrics, f"{split}.{metric}")) for metric, split in columns), _link(view, (point,))]
-        for row, point in zip(rows, view.points, strict=True)
-    ]
-    marks = ["failed" if point.status in ("failed", "diverged") else "" for point in view.points]
+    repeated = any(setting.n > 1 for setting in settings)
+    varied, rows = _varied(settings)
+    heads = [*varied, *(Cell(split_word(split)) for _, split in columns)]
+    heads.append(Cell("repetitions" if repeated else "run", number=False))
+    best, simplest = view.chosen("best"), view.chosen("one_standard_error")
+    marks = []
+    for row, setting in zip(rows, settings, strict=True):
+        row += [Cell(_mean_and_error(setting, f"{split}.{metric}")) for metric, split in columns]
+        row.append(Cell(str(setting.n), number=False) if repeated else _link(view, setting.points))
+        failed = setting.points and all(point.status in ("failed", "diverged") for point in setting.points)
+        marks.append("best" if setting is best else "simplest" if setting is simplest else "failed" if failed else "")
     return Table(_groups(view, len(varied), columns), heads, rows, marks)
 
 
@@ -128,8 +115,7 @@ def _link(view: SweepView, points: Iterable[Point]) -> Cell:
 
 def resample_table(view: SweepView) -> tuple[str, Table] | None:
     """What the training sets drawn anew say, under its heading; None if none were drawn."""
-    records = [as_dict(each) for each in view.resample.get("points") or ()]
-    pairs = [(point, record) for record in records if (point := view.point(str(record.get("id")))) is not None]
+    pairs = view.resampled_points
     if not pairs:
         return None
     heading = f"Over {number(view.resample.get('resamples'))} training sets drawn anew"
@@ -145,10 +131,8 @@ def resample_table(view: SweepView) -> tuple[str, Table] | None:
     }
     heads, rows = _varied([point for point, _ in pairs])
     heads += [Cell(word) for word in terms.values()]
-    rows = [
-        row + [Cell(number(json_number(record.get(key)))) for key in terms]
-        for row, (_, record) in zip(rows, pairs, strict=True)
-    ]
+    for row, (_, record) in zip(rows, pairs, strict=True):
+        row += [Cell(number(as_float(record.get(key)))) for key in terms]
     return heading, Table([], heads, rows, [""] * len(rows))
 
 

@@ -3,9 +3,10 @@
 A symbolic link in it, such as ``log.txt`` to a file of the user's own, would let a run write there.
 """
 
+import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,22 @@ def create(path: Path) -> BinaryIO:
     except FileExistsError:
         path.unlink(missing_ok=True)
         return open(path, "wb", opener=_new)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the path's place at the end of the ``with`` block: whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with create(partial) as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def append(path: Path) -> BinaryIO:

@@ -10,7 +10,7 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.curves import cap, log_y, span, wants_log
 from dlcourse.plots.figures.error_curve import scale_x
 from dlcourse.plots.plot import Plot, seen
-from dlcourse.plots.reading import as_dict, as_float
+from dlcourse.plots.reading import as_float
 from dlcourse.plots.sweep_view import Axis, Point, SweepView, spread
 from dlcourse.plots.text import axis_name, capital, named, number
 from dlcourse.text import show_value
@@ -23,45 +23,39 @@ TERMS = {
 }
 
 
-def resampled_points(view: SweepView, task: str) -> list[tuple[Point, dict[str, Any]]]:
-    """The points of the ``resample`` part with what it says of each, if it is of that task."""
-    if view.resample.get("task") != task:
-        return []
-    records = [as_dict(each) for each in view.resample.get("points") or ()]
-    pairs = [(view.point(str(record.get("id"))), record) for record in records]
-    return [(point, record) for point, record in pairs if point is not None]
+Pairs = list[tuple[Point, dict[str, Any]]]
 
 
-def along(axis: Axis, pairs: list[tuple[Point, dict[str, Any]]]) -> list[tuple[Point, dict[str, Any]]]:
-    """In the order of the axis."""
-    return sorted((p for p in pairs if axis.path in p[0].overrides), key=lambda pair: pair[0].overrides[axis.path])
+def resampled_points(view: SweepView, task: str) -> Pairs:
+    """The points that were resampled, if that was for this task, in the order of the axis where there is one."""
+    pairs, axis = view.resampled_points if view.resample.get("task") == task else [], view.numeric_axis
+    return pairs if axis is None else axis.sorted(pairs, lambda pair: pair[0].overrides)
+
+
+def column(pairs: Pairs, key: str) -> np.ndarray:
+    """One number of each record; NaN where it is missing."""
+    return np.array([as_float(record.get(key)) for _, record in pairs])
 
 
 class BiasVariance(Plot):
     kind, name, order = "sweep", "bias_variance", 120
 
     def applies(self, view: SweepView) -> bool:
-        one = len(view.axes) == 1 and view.axes[0].numeric
-        return one and len(resampled_points(view, "regression")) > 1
+        return view.numeric_axis is not None and len(resampled_points(view, "regression")) > 1
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        axis = view.axes[0]
-        pairs = along(axis, resampled_points(view, "regression"))
+        axis, pairs = seen(view.numeric_axis), resampled_points(view, "regression")
         x = np.array([float(point.overrides[axis.path]) for point, _ in pairs])
-        terms = {key: np.array([as_float(record.get(key)) for _, record in pairs]) for key in TERMS}
+        terms = {key: column(pairs, key) for key in TERMS}
         # A bias that is below its own standard error is none: it gets a mark, and the line ends before it.
-        errors = np.array([as_float(record.get("bias2_se")) for _, record in pairs])
-        none = terms["bias2"] <= np.maximum(np.nan_to_num(errors), 0)
+        none = terms["bias2"] <= np.maximum(np.nan_to_num(column(pairs, "bias2_se")), 0)
         terms["bias2"] = np.where(none, np.nan, terms["bias2"])
         # An estimate of zero has no place on a log scale; the line ends instead of falling out of the image.
         terms = {key: np.where(values > 0, values, np.nan) for key, values in terms.items()}
-        figure = style.canvas(height=4.4)
-        axes = figure.subplots()
+        figure, axes = style.subplots(height=4.4)
         for key, (label, color, marker) in TERMS.items():
-            dash = (0, (4, 2.5)) if key == "noise" else "-"
-            axes.plot(
-                x, terms[key], color=color, marker=marker, ls=dash, label=label, lw=2.2 if key == "expected" else 1.8
-            )
+            dash, width = style.DASHES if key == "noise" else "-", 2.2 if key == "expected" else 1.8
+            axes.plot(x, terms[key], color=color, marker=marker, ls=dash, label=label, lw=width)
         if none.any():
             label, color, marker = TERMS["bias2"]
             axes.plot(
@@ -76,7 +70,7 @@ class BiasVariance(Plot):
                 zorder=6,
                 label=f"{label} ≈ 0",
             )
-        measured = np.array([as_float(record.get("mse")) for _, record in pairs])
+        measured = column(pairs, "mse")
         if np.isfinite(measured).any():
             axes.plot(x, measured, "x", color=style.MARK, ms=8, mew=2, zorder=6, label="measured on new data")
         if wants_log([values[values > 0] for values in terms.values()]):
@@ -90,13 +84,9 @@ class BiasVariance(Plot):
         axes.set_ylabel(named("expected squared error", f"{view.target_unit}²" if view.target_unit else ""))
         layout.legend(axes)
         layout.headline(figure, _title(axis, x, terms))
-        fits = (
-            int(as_float(view.resample.get("resamples")))
-            if np.isfinite(as_float(view.resample.get("resamples")))
-            else 0
-        )
+        fits = view.resample.get("resamples") or "many"
         return figure, (
-            f"Averages over {fits or 'many'} training sets drawn anew: squared bias is the mean fit's distance from "
+            f"Averages over {fits} training sets drawn anew: squared bias is the mean fit's distance from "
             "the true curve, variance the fits' scatter about their mean; noise no model gets below."
             + (" On the floor: a bias below its standard error." if none.any() else "")
         )
@@ -129,11 +119,9 @@ class Resamples(Plot):
     def applies(self, view: SweepView) -> bool:
         return bool(self._points(view))
 
-    def _points(self, view: SweepView) -> list[tuple[Point, dict[str, Any]]]:
+    def _points(self, view: SweepView) -> Pairs:
         pairs = resampled_points(view, "regression")
         fitting = [(point, record) for point, record in pairs if view.resampled_fits(point) is not None]
-        if len(view.axes) == 1 and view.axes[0].numeric:
-            fitting = along(view.axes[0], fitting)
         best = min(fitting, key=lambda pair: as_float(pair[1].get("expected")), default=None)
         return spread(fitting, self.most_panels, best)
 
@@ -160,10 +148,10 @@ class Resamples(Plot):
         lines = axes.plot(x, outputs[: self.most_lines].T, color=style.FIT, lw=0.6, alpha=0.3)
         lines[0].set_label("one training set")
         axes.plot(x, outputs.mean(axis=0), color=style.MARK, lw=2.4, label="mean of the fits")
-        axes.plot(x, curve, color=style.TRUTH, lw=1.6, ls=(0, (4, 2.5)), label="true curve")
+        axes.plot(x, curve, color=style.TRUTH, lw=1.6, ls=style.DASHES, label="true curve")
         return curve
 
-    def _title(self, view: SweepView, shown: list[tuple[Point, dict[str, Any]]]) -> str:
+    def _title(self, view: SweepView, shown: Pairs) -> str:
         if len(shown) == 1:
             return "Fits on many training sets: how far they scatter, and where their mean lies"
         most = max(shown, key=lambda pair: as_float(pair[1].get("variance")))

@@ -4,12 +4,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import geometric, log_x, log_y, wants_log
+from dlcourse.plots.curves import geometric, log_x, scale_y, wants_log
 from dlcourse.plots.figures.heat_map import title_of_best, two_axes
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.sweep_view import Axis, SweepView
 from dlcourse.plots.text import axis_label, clip
-from dlcourse.text import SPLITS, canonical, show_value
+from dlcourse.text import SPLITS, show_value
 
 
 class Categories(Plot):
@@ -21,23 +21,20 @@ class Categories(Plot):
     def applies(self, view: SweepView) -> bool:
         if len(view.axes) != 1 or view.axes[0].numeric or len(view.settings) > self.most_rows:
             return False
-        return any(np.isfinite(view.values(split, view.shown_metric)).any() for split in SPLITS)
+        return any(np.isfinite(view.values(split)).any() for split in SPLITS)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        axis, metric = view.axes[0], view.shown_metric
+        axis = view.axes[0]
         names = [clip(show_value(setting.overrides.get(axis.path)), 32) for setting in view.settings]
-        figure = style.canvas(height=max(3.0, 1.9 + 0.36 * len(names)))
-        axes = figure.subplots()
+        figure, axes = style.subplots(height=max(3.0, 1.9 + 0.36 * len(names)))
         rows = np.arange(len(names))[::-1]
-        drawn = []
-        splits = [split for split in SPLITS if np.isfinite(view.values(split, metric)).any()]
-        for place, split in enumerate(splits):
-            values, errors = view.values(split, metric), view.errors(split, metric)
+        drawn = {split: values for split in SPLITS if np.isfinite(values := view.values(split)).any()}
+        for place, (split, values) in enumerate(drawn.items()):
             look = style.SPLITS[split]
             axes.errorbar(
-                np.where(np.isfinite(values), values, np.nan),
-                rows + 0.16 * ((len(splits) - 1) / 2 - place),
-                xerr=errors if np.isfinite(errors).any() else None,
+                values,
+                rows + 0.16 * ((len(drawn) - 1) / 2 - place),
+                xerr=view.errors(split),
                 ls="",
                 marker=look.marker,
                 ms=7,
@@ -45,13 +42,11 @@ class Categories(Plot):
                 capsize=3,
                 label=look.label,
             )
-            drawn.append(values)
-        if wants_log(drawn):
+        if wants_log(drawn.values()):
             log_x(axes)
         axes.set_yticks(rows, names)
         axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.set_ylabel(axis_label(axis.path))
-        axes.set_xlabel(view.metric_label(metric))
+        axes.set(xlabel=view.metric_label(view.shown_metric), ylabel=axis_label(axis.path))
         layout.legend(axes)
         layout.headline(figure, title_of_best(view))
         bars = any(setting.se for setting in view.settings)
@@ -67,46 +62,40 @@ class Effects(Plot):
     def applies(self, view: SweepView) -> bool:
         if len(view.axes) < 2 or two_axes(view) is not None:
             return False
-        return bool(np.isfinite(view.values(view.select[1], view.shown_metric)).sum() > 1)
+        return bool(np.isfinite(view.selected_values).sum() > 1)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown = view.axes[: self.most_panels]
-        values = view.values(view.select[1], view.shown_metric)
+        values = view.selected_values
         figure, cells = layout.panels(len(shown), height=3.0, sharey=True)
         best = view.chosen("best")
         for axes, axis in zip(cells, shown, strict=True):
-            place = _places(view, axis)
-            axes.scatter(place, values, s=26, color=style.FIT, alpha=0.75, linewidths=0)
+            places = _places(view, axis)
+            axes.scatter(places, values, s=26, color=style.FIT, alpha=0.75, linewidths=0)
             at = next((index for index, setting in enumerate(view.settings) if setting is best), None)
             if at is not None:
-                axes.plot(place[at], values[at], "o", ms=13, mfc="none", mec=style.INK, mew=1.6)
-            if wants_log([values]):
-                log_y(axes)
+                axes.plot(places[at], values[at], "o", ms=13, mfc="none", mec=style.INK, mew=1.6)
+            scale_y(axes, [values])
+            names = [show_value(value) for value in axis.in_order]
             if not axis.numeric:
-                names = [show_value(value) for value in axis.values]
-                turned = sum(map(len, names)) > 24
-                axes.set_xticks(
-                    range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center"
-                )
+                layout.name_x(axes, range(len(names)), names, 40 if sum(map(len, names)) > 24 else 0)
                 axes.set_xlim(-0.6, len(names) - 0.4)
             else:
                 if geometric(axis.values):
                     log_x(axes)
-                if len(axis.values) <= 6:
-                    axes.set_xticks(sorted(axis.values), [show_value(value) for value in sorted(axis.values)])
+                if len(names) <= 6:
+                    axes.set_xticks(axis.in_order, names)
                     axes.minorticks_off()
             axes.set_xlabel(axis_label(axis.path))
-        split = style.split_word(view.select[1])
-        for axes in cells:
             spec = axes.get_subplotspec()
             if spec is not None and spec.is_first_col():
-                axes.set_ylabel(f"{split} {view.metric_label(view.shown_metric)}")
+                axes.set_ylabel(view.selected_label)
         layout.headline(figure, title_of_best(view))
         return figure, "Each point is one setting, the ringed one the best; a panel with a slope names what matters."
 
 
 def _places(view: SweepView, axis: Axis) -> np.ndarray:
+    """Where each setting stands on the axis; NaN where it does not."""
     if axis.numeric:
         return np.array([float(setting.overrides.get(axis.path, np.nan)) for setting in view.settings])
-    index = {canonical(value): place for place, value in enumerate(axis.values)}
-    return np.array([index.get(canonical(setting.overrides.get(axis.path)), np.nan) for setting in view.settings])
+    return np.array([axis.place(setting) for setting in view.settings], dtype=float)

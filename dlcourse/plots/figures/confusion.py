@@ -18,52 +18,45 @@ def counts(subset: SplitArrays) -> np.ndarray:
     return matrix
 
 
+def known_classes(view: RunView) -> int:
+    """How many classes a classifier tells apart, where all labels of the split reported are among them; else 0."""
+    if view.task != "classification" or not view.report_split:
+        return 0
+    subset = view.splits[view.report_split]
+    classes = subset.output.shape[1]
+    return classes if np.all((subset.y >= 0) & (subset.y < classes)) else 0
+
+
 class Confusion(Plot):
     kind, name, order = "run", "confusion", 30
 
     def applies(self, view: RunView) -> bool:
-        split = view.report_split
-        if view.task != "classification" or not split:
-            return False
-        subset = view.splits[split]
-        classes = subset.output.shape[1]
-        return 2 <= classes <= MAX_CLASSES and bool(np.all((subset.y >= 0) & (subset.y < classes)))
+        return 2 <= known_classes(view) <= MAX_CLASSES
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        split = view.report_split
-        matrix = counts(view.splits[split])
+        matrix = counts(view.splits[view.report_split])
         classes = len(matrix)
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         names = [view.class_name(index) for index in range(classes)]
-        figure = style.canvas(height=min(6.4, 3.4 + 0.28 * classes))
-        axes = figure.subplots()
+        figure, axes = style.subplots(height=min(6.4, 3.4 + 0.28 * classes))
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         size = 10 if classes <= 6 else 8 if classes <= 12 else 6.5
-        for row in range(classes):
-            for column in range(classes):
-                if matrix[row, column]:
-                    color = "white" if share[row, column] > 0.55 else style.INK
-                    axes.text(
-                        column, row, str(matrix[row, column]), ha="center", va="center", fontsize=size, color=color
-                    )
-        longest = max(len(name) for name in names)
-        turned = longest * classes > 44
-        axes.set_xticks(range(classes), names, rotation=45 if turned else 0, ha="right" if turned else "center")
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                color = "white" if share[row, column] > 0.55 else style.INK
+                axes.text(column, row, str(count), ha="center", va="center", fontsize=size, color=color)
+        longest = max(map(len, names))
+        layout.name_x(axes, range(classes), names, 45 if longest * classes > 44 else 0)
         axes.set_yticks(range(classes), names)
         axes.tick_params(length=0, labelsize=9 if classes <= 12 else 7.5)
         axes.grid(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        axes.set_xlabel("predicted class")
-        axes.set_ylabel("true class")
+        axes.spines[:].set_visible(False)
+        axes.set(xlabel="predicted class", ylabel="true class")
         bar = figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class")
         bar.outline.set_visible(False)
-        label = style.SPLITS[split].label
+        label = style.split_word(view.report_split)
         layout.headline(figure, _title(matrix, names, label))
-        return (
-            figure,
-            f"Counts of {label} samples: rows are true classes, columns predicted classes.",
-        )
+        return figure, f"Counts of {label} samples: rows are true classes, columns predicted classes."
 
 
 def _title(matrix: np.ndarray, names: list[str], label: str) -> str:

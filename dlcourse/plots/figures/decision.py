@@ -29,18 +29,16 @@ class DecisionRegions(Plot):
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         grid, output = seen(_grid(view)), view.predictions["grid_output"].astype(float)
-        figure = style.canvas(height=5.2)
-        axes = figure.subplots()
+        figure, axes = style.subplots(height=5.2)
         axes.grid(False)
         _regions(axes, grid, output)
         wrong = _points(axes, view)
         ellipses = _ellipses(axes, view)
-        axes.set_xlim(grid[..., 0].min(), grid[..., 0].max())
-        axes.set_ylim(grid[..., 1].min(), grid[..., 1].max())
+        (left, bottom), (right, top) = grid.min(axis=(0, 1)), grid.max(axis=(0, 1))
+        axes.set(xlim=(left, right), ylim=(bottom, top))
         if view.feature(0)[1] == view.feature(1)[1] and 0.4 < np.ptp(axes.get_xlim()) / np.ptp(axes.get_ylim()) < 2.5:
             axes.set_aspect("equal")
-        axes.set_xlabel(named(*view.feature(0)))
-        axes.set_ylabel(named(*view.feature(1)))
+        axes.set(xlabel=named(*view.feature(0)), ylabel=named(*view.feature(1)))
         layout.legend(axes, _handles(view, output.shape[2], wrong))
         layout.headline(figure, _title(view))
         return figure, _caption(wrong, ellipses)
@@ -120,7 +118,7 @@ def _handles(view: RunView, classes: int, wrong: int) -> list[Line2D]:
         for index, (color, marker) in enumerate(looks)
     ]
     if wrong:
-        label = f"wrong ({style.SPLITS[view.selection_split].label})"
+        label = f"wrong ({style.split_word(view.selection_split)})"
         handles.append(Line2D([], [], ls="", color=style.INK, marker="x", mew=1.3, label=label))
     return handles
 
@@ -130,7 +128,7 @@ def _title(view: RunView) -> str:
         return f"{view.model}: decision regions"
     subset = view.splits[view.selection_split]
     right = percent(float(np.mean(subset.output.argmax(axis=1) == subset.y)))
-    return f"{view.model}: {right} of {style.SPLITS[view.selection_split].label} points are classified correctly"
+    return f"{view.model}: {right} of {style.split_word(view.selection_split)} points are classified correctly"
 
 
 def _caption(wrong: int, ellipses: bool) -> str:

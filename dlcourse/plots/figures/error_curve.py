@@ -1,6 +1,6 @@
 """Error against the one number that a sweep varies: a degree, a penalty, a learning rate, a width."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,9 @@ from dlcourse.plots.text import SAMPLE_PATHS, axis_label, axis_name, capital
 from dlcourse.text import SPLITS, show_value
 
 
-def ordered(view: SweepView, axis: Axis, settings: Sequence[Setting] | None = None) -> list[Setting]:
+def ordered(axis: Axis, settings: Iterable[Setting]) -> list[Setting]:
     """The settings that have a number on the axis, in its order."""
-    chosen = view.settings if settings is None else settings
-    return sorted((s for s in chosen if axis.path in s.overrides), key=lambda setting: setting.overrides[axis.path])
+    return axis.sorted(settings, lambda setting: setting.overrides)
 
 
 def positions(settings: Sequence[Setting], axis: Axis) -> np.ndarray:
@@ -30,35 +29,34 @@ def draw_splits(
     axes: Axes, view: SweepView, axis: Axis, settings: Sequence[Setting], splits: Sequence[str] = SPLITS
 ) -> list[np.ndarray]:
     """One line for each split, with bars of one standard error where there are repetitions; the values drawn."""
-    metric = view.shown_metric
-    x = positions(settings, axis)
     drawn = []
     for split in splits:
-        values, errors = view.values(split, metric, settings), view.errors(split, metric, settings)
-        if not np.isfinite(values).any():
-            continue
-        look = style.SPLITS[split]
-        values = np.where(np.isfinite(values), values, np.nan)
-        if np.isfinite(errors).any():
-            axes.errorbar(
-                x,
-                values,
-                yerr=errors,
-                color=look.color,
-                marker=look.marker,
-                capsize=3,
-                elinewidth=1.2,
-                label=look.label,
-            )
-        else:
-            axes.plot(x, values, color=look.color, marker=look.marker, label=look.label)
-        drawn.append(values)
+        values, look = view.values(split, settings), style.SPLITS[split]
+        if np.isfinite(values).any():
+            draw_line(axes, view, axis, settings, split, look, width=1.2)
+            drawn.append(values)
     return drawn
 
 
-def scale(axes: Axes, view: SweepView, axis: Axis, drawn: Sequence[np.ndarray], *, ratio: float = 20.0) -> None:
+def draw_line(
+    axes: Axes, view: SweepView, axis: Axis, settings: Sequence[Setting], split: str, look: style.Look, width: float
+) -> None:
+    """One split's values along the axis, with bars of that width for one standard error where there are any."""
+    axes.errorbar(
+        positions(settings, axis),
+        view.values(split, settings),
+        yerr=view.errors(split, settings),
+        color=look.color,
+        marker=look.marker,
+        capsize=3,
+        elinewidth=width,
+        label=look.label,
+    )
+
+
+def scale(axes: Axes, view: SweepView, axis: Axis, drawn: Sequence[np.ndarray]) -> None:
     """Log scales where values or settings ask for them; names with units."""
-    if drawn and wants_log(drawn, ratio):
+    if wants_log(drawn, ratio=20.0):
         log_y(axes)
         cap(axes, drawn)
     scale_x(axes, axis)
@@ -74,23 +72,21 @@ def scale_x(axes: Axes, axis: Axis) -> None:
     axes.set_xlabel(axis_label(axis.path))
 
 
-def the_numeric_axis(view: SweepView) -> Axis | None:
-    """The sweep's only axis if it is one of numbers."""
-    return view.axes[0] if len(view.axes) == 1 and view.axes[0].numeric else None
+def measured_twice(view: SweepView) -> bool:
+    """Whether some split has more than one value of the metric shown."""
+    return any(np.isfinite(view.values(split)).sum() > 1 for split in SPLITS)
 
 
 class ErrorCurve(Plot):
     kind, name, order = "sweep", "error_curve", 110
 
     def applies(self, view: SweepView) -> bool:
-        axis = the_numeric_axis(view)
-        if axis is None or axis.path in SAMPLE_PATHS:
-            return False
-        return any(np.isfinite(view.values(split, view.shown_metric)).sum() > 1 for split in SPLITS)
+        axis = view.numeric_axis
+        return axis is not None and axis.path not in SAMPLE_PATHS and measured_twice(view)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         axis = view.axes[0]
-        settings = ordered(view, axis)
+        settings = ordered(axis, view.settings)
         best, simplest = view.chosen("best"), view.chosen("one_standard_error")
         far = _runs_away(view, settings)
         figure = style.canvas(height=5.2 if far else 4.2)
@@ -111,7 +107,7 @@ class ErrorCurve(Plot):
 
     def _mark(self, axes: Axes, view: SweepView, axis: Axis, best: Setting | None, simplest: Setting | None) -> bool:
         """Ring the best; with folds also its standard error as a line and the simplest setting below that line."""
-        key = f"{view.select[1]}.{view.shown_metric}"
+        key = view.selected_key
         if best is None or key not in best.mean:
             return False
         label = f"best by {style.split_word(view.select[1])}"
@@ -135,12 +131,10 @@ class ErrorCurve(Plot):
     def _title(
         self, view: SweepView, axis: Axis, settings: list[Setting], best: Setting | None, simplest: Setting | None
     ) -> str:
-        word, name = axis_name(axis.path), view.metric_name(view.shown_metric)
+        word = axis_name(axis.path)
         if best is None:
             return _trend(view, axis, settings)
-        split = style.split_word(view.select[1])
-        at = f"{word} {show_value(best.overrides[axis.path])}"
-        peak = f"{split} {name} is {'highest' if view.higher_is_better else 'least'} at {at}"
+        peak = f"{view.selected_name} is {view.extreme} at {word} {show_value(best.overrides[axis.path])}"
         if simplest is not None and simplest is not best:
             other = show_value(simplest.overrides[axis.path])
             return capital(f"{peak}; {word} {other} is simpler and within one standard error of it")
@@ -150,13 +144,12 @@ class ErrorCurve(Plot):
 
     def _caption(self, view: SweepView, axis: Axis, best: Setting | None, simplest: Setting | None) -> str:
         caption = f"Each split's {view.metric_name(view.shown_metric)} against {axis_name(axis.path)}"
-        key = f"{view.select[1]}.{view.shown_metric}"
-        repeats = max((setting.count(key) for setting in view.settings), default=1)
+        repeats = max((setting.count(view.selected_key) for setting in view.settings), default=1)
         if repeats > 1:
             caption += f", means over {repeats} repetitions with bars of one standard error"
         if simplest is not None:
             caption += "; below the dotted line a setting is within one standard error of the best"
-        values = positions(ordered(view, axis), axis)
+        values = positions(ordered(axis, view.settings), axis)
         if best is not None and len(values) > 2 and best.overrides[axis.path] in (values[0], values[-1]):
             caption += "; the best lies at the end of the range tried, so a wider one may hold a better"
         return caption + "."
@@ -166,7 +159,7 @@ def _trend(view: SweepView, axis: Axis, settings: list[Setting]) -> str:
     """Which way the first split's metric goes along the axis, where nothing was chosen."""
     word, name = axis_name(axis.path), view.metric_name(view.shown_metric)
     for split in SPLITS:
-        values = view.values(split, view.shown_metric, settings)
+        values = view.values(split, settings)
         values = values[np.isfinite(values)]
         if len(values) > 1:
             verb = "falls" if values[-1] < values[0] else "rises"
@@ -176,7 +169,7 @@ def _trend(view: SweepView, axis: Axis, settings: list[Setting]) -> str:
 
 def _runs_away(view: SweepView, settings: list[Setting]) -> bool:
     """Whether the test error leaves the others so far below that it needs a panel of its own, as in extrapolation."""
-    values = {split: view.values(split, view.shown_metric, settings) for split in SPLITS}
+    values = {split: view.values(split, settings) for split in SPLITS}
     others = np.concatenate([values["train"], values["val"]])
     others, test = others[np.isfinite(others)], values["test"][np.isfinite(values["test"])]
     return bool(others.size and test.size and not view.higher_is_better and test.max() > 300 * others.max() > 0)
@@ -186,6 +179,6 @@ def _keeps_falling(view: SweepView, settings: list[Setting], best: Setting) -> b
     """Whether training error goes on down beyond the best setting by validation: overfitting."""
     if view.higher_is_better or view.select[1] != "val":
         return False
-    train = view.values("train", view.shown_metric, settings)
+    train = view.values("train", settings)
     at = next((index for index, setting in enumerate(settings) if setting is best), len(settings) - 1)
     return at < len(settings) - 1 and bool(train[-1] < 0.99 * train[at])

@@ -8,15 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import log_y, wants_log
-from dlcourse.plots.figures.bias_variance import along, resampled_points
+from dlcourse.plots.curves import scale_y
+from dlcourse.plots.figures.bias_variance import Pairs, resampled_points
 from dlcourse.plots.figures.error_curve import scale_x
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import as_dict, as_float
-from dlcourse.plots.sweep_view import Point, SweepView
+from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.text import number
 
-Pairs = list[tuple[Point, dict[str, Any]]]
 TERMS = ("bias", "variance", "mse")
 
 
@@ -43,9 +42,8 @@ class Estimators(Plot):
         return any(record.get("estimates") for _, record in resampled_points(view, "estimation"))
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        pairs = resampled_points(view, "estimation")
-        axis = view.axes[0] if len(view.axes) == 1 and view.axes[0].numeric else None
-        pairs = along(axis, pairs) if axis else pairs[:1]
+        pairs, axis = resampled_points(view, "estimation"), view.numeric_axis
+        pairs = pairs if axis else pairs[:1]
         groups = estimands(pairs)
         figure, cells = layout.panels(len(groups) * len(TERMS), len(TERMS), height=2.9)
         for row, names in enumerate(groups):
@@ -65,11 +63,8 @@ class Estimators(Plot):
             if axis:
                 cells[row * len(TERMS)].legend(handles=_handles(names), loc="best", fontsize=8)
         layout.headline(figure, _title(view, pairs, groups))
-        return figure, (
-            f"Marks: measured over {number(view.resample.get('resamples'))} samples drawn anew; "
-            + ("lines" if axis else "dashes")
-            + ": the formula."
-        )
+        samples, lines = number(view.resample.get("resamples")), "lines" if axis else "dashes"
+        return figure, f"Marks: measured over {samples} samples drawn anew; {lines}: the formula."
 
 
 def _along_axis(axes: MplAxes, pairs: Pairs, names: list[str], term: str, path: str) -> None:
@@ -82,8 +77,8 @@ def _along_axis(axes: MplAxes, pairs: Pairs, names: list[str], term: str, path: 
         axes.plot(x, theory, color=color, lw=1.6, ls=("-", "--", ":", "-.")[index % 4])
         axes.plot(x, measured, ls="", marker=marker, ms=6, color=color, mec="white", mew=0.5)
         drawn += [theory, measured]
-    if term != "bias" and wants_log(drawn, ratio=8):
-        log_y(axes)
+    if term != "bias":
+        scale_y(axes, drawn, ratio=8)
 
 
 def _side_by_side(axes: MplAxes, record: dict[str, Any], names: list[str], term: str) -> None:

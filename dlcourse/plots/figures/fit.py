@@ -22,6 +22,13 @@ def has_curve(view: RunView) -> bool:
     )
 
 
+def off_by(view: RunView) -> str:
+    """A title that says how far off the predictions of new data are."""
+    split = view.selection_split
+    miss = with_unit(view.splits[split].rms(), view.target[1])
+    return f"{view.model}: off by {miss} (RMS) on {style.split_word(split)} data"
+
+
 def draw_fit(axes: Axes, view: RunView, *, small: bool = False) -> None:
     """Points of every split, the fitted curve, its standard deviation and the true curve where there are any.
 
@@ -39,12 +46,10 @@ def draw_fit(axes: Axes, view: RunView, *, small: bool = False) -> None:
         style.scatter(axes, split, subset.x[:, 0], subset.y[:, 0], many=view.many, size=10 if small else 20)
     truth = view.predictions.get("curve_true")
     if truth is not None and len(truth) == len(x):
-        axes.plot(x, truth[order, 0], color=style.TRUTH, lw=1.4, ls=(0, (4, 2.5)), label="true curve", zorder=3)
+        axes.plot(x, truth[order, 0], color=style.TRUTH, lw=1.4, ls=style.DASHES, label="true curve", zorder=3)
     if output.shape[1] == 2:
-        sigma = np.exp(np.clip(output[:, 1], -300, 300))
-        axes.fill_between(
-            x, mean - 2 * sigma, mean + 2 * sigma, color=style.MARK, alpha=0.16, lw=0, label="±2σ", zorder=1
-        )
+        band = 2 * np.exp(np.clip(output[:, 1], -300, 300))
+        axes.fill_between(x, mean - band, mean + band, color=style.MARK, alpha=0.16, lw=0, label="±2σ", zorder=1)
     axes.plot(x, mean, color=style.MARK, lw=2.2, label="fit", zorder=4)
     limits = _limits(view, x, mean)
     if limits:
@@ -101,29 +106,20 @@ class Fit(Plot):
         return has_curve(view)
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        figure = style.canvas(height=4.4)
-        axes = figure.subplots()
+        figure, axes = style.subplots(height=4.4)
         draw_fit(axes, view)
-        axes.set_xlabel(named(*view.feature(0)))
-        axes.set_ylabel(named(*view.target))
+        axes.set(xlabel=named(*view.feature(0)), ylabel=named(*view.target))
         layout.legend(axes)
         layout.headline(figure, self._title(view))
         caption = "Points are the data of each split, the thick line is the fitted curve"
         caption += ", the dashed line the curve that made the data" if "curve_true" in view.predictions else ""
-        caption += (
-            ", the band two predicted standard deviations" if view.predictions["curve_output"].shape[1] == 2 else ""
-        )
+        gaussian = view.predictions["curve_output"].shape[1] == 2
+        caption += ", the band two predicted standard deviations" if gaussian else ""
         caption += "; gray lies beyond the training data" if axes.patches else ""
         return figure, caption + "."
 
     def _title(self, view: RunView) -> str:
-        unit = view.target[1]
-        if extrapolates(view):
-            inside, beyond = view.splits["train"].rms(), view.splits["test"].rms()
-            return (
-                f"{view.model}: off by {with_unit(inside, unit)} (RMS) on the training data, "
-                f"by {with_unit(beyond, unit)} beyond it"
-            )
-        split = view.selection_split
-        miss = with_unit(view.splits[split].rms(), unit)
-        return f"{view.model}: off by {miss} (RMS) on {style.SPLITS[split].label} data"
+        if not extrapolates(view):
+            return off_by(view)
+        inside, beyond = (with_unit(view.splits[split].rms(), view.target[1]) for split in ("train", "test"))
+        return f"{view.model}: off by {inside} (RMS) on the training data, by {beyond} beyond it"

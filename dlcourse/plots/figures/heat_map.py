@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import label_log, log_y, wants_log
-from dlcourse.plots.figures.error_curve import ordered, positions, scale_x
+from dlcourse.plots.curves import label_log, scale_y, wants_log
+from dlcourse.plots.figures.error_curve import draw_line, ordered, scale_x
 from dlcourse.plots.figures.learning_curve import LearningCurve
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.sweep_view import Axis, SweepView
 from dlcourse.plots.text import axis_label, axis_name, capital, label, number
-from dlcourse.text import canonical, show_value
+from dlcourse.text import show_value
 
 
 def two_axes(view: SweepView) -> tuple[Axis, Axis] | None:
@@ -26,21 +26,13 @@ def two_axes(view: SweepView) -> tuple[Axis, Axis] | None:
     return (first, second) if len(view.settings) >= 0.6 * len(first.values) * len(second.values) else None
 
 
-def in_order(axis: Axis) -> list:
-    """The axis's values, numbers by size."""
-    return sorted(axis.values) if axis.numeric else list(axis.values)
-
-
 def title_of_best(view: SweepView) -> str:
     """``Validation accuracy is highest, 0.93, at learning rate 0.1, width 64``."""
-    split = style.split_word(view.select[1])
-    name = view.metric_name(view.shown_metric)
     best = view.chosen("best")
-    value = best.mean.get(f"{view.select[1]}.{view.shown_metric}") if best else None
+    value = best.mean.get(view.selected_key) if best else None
     if best is None or value is None:
-        return capital(f"{split} {name} by {' and '.join(axis_name(axis.path) for axis in view.axes)}")
-    extreme = "highest" if view.higher_is_better else "least"
-    return capital(f"{split} {name} is {extreme}, {number(value, 3)}, at {view.label(best.overrides)}")
+        return capital(f"{view.selected_name} by {' and '.join(axis_name(axis.path) for axis in view.axes)}")
+    return capital(f"{view.selected_name} is {view.extreme}, {number(value, 3)}, at {view.label(best.overrides)}")
 
 
 class HeatMap(Plot):
@@ -51,41 +43,30 @@ class HeatMap(Plot):
         pair = two_axes(view)
         if LearningCurve().applies(view) or pair is None or len(pair[0].values) * len(pair[1].values) > self.most_cells:
             return False
-        return bool(np.isfinite(view.values(view.select[1], view.shown_metric)).sum() > 1)
+        return bool(np.isfinite(view.selected_values).sum() > 1)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         down, across = seen(two_axes(view))
-        rows, columns = in_order(down), in_order(across)
+        rows, columns = down.in_order, across.in_order
         table = np.full((len(rows), len(columns)), np.nan)
-        row_of = {canonical(value): index for index, value in enumerate(rows)}
-        column_of = {canonical(value): index for index, value in enumerate(columns)}
-        for setting, value in zip(view.settings, view.values(view.select[1], view.shown_metric), strict=True):
-            if down.path in setting.overrides and across.path in setting.overrides and np.isfinite(value):
-                cell = (
-                    row_of[canonical(setting.overrides[down.path])],
-                    column_of[canonical(setting.overrides[across.path])],
-                )
-                table[cell] = value
+        for setting, value in zip(view.settings, view.selected_values, strict=True):
+            row, column = down.place(setting), across.place(setting)
+            if row is not None and column is not None and np.isfinite(value):
+                table[row, column] = value
         width = style.WIDE if len(columns) > 10 else style.WIDTH
-        figure = style.canvas(width, min(7.0, max(3.4, 2.0 + 0.42 * len(rows))))
-        axes = figure.subplots()
+        figure, axes = style.subplots(width, min(7.0, max(3.4, 2.0 + 0.42 * len(rows))))
         axes.grid(False)
         axes.set_facecolor(style.PALE)
         norm = LogNorm() if wants_log([table]) else None
         image = axes.imshow(table, cmap=style.SEQUENTIAL, norm=norm, aspect="auto", origin="lower")
         _annotate(axes, image, table, width)
         best = view.chosen("best")
-        if best is not None and down.path in best.overrides and across.path in best.overrides:
-            row, column = (
-                row_of[canonical(best.overrides[down.path])],
-                column_of[canonical(best.overrides[across.path])],
-            )
+        row, column = (None, None) if best is None else (down.place(best), across.place(best))
+        if row is not None and column is not None:
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec="#D55E00", lw=2.6, clip_on=False))
         _name_ticks(axes, rows, columns)
-        axes.set_xlabel(axis_label(across.path))
-        axes.set_ylabel(axis_label(down.path))
-        name = f"{style.split_word(view.select[1])} {view.metric_label(view.shown_metric)}"
-        bar = figure.colorbar(image, ax=axes, label=name)
+        axes.set(xlabel=axis_label(across.path), ylabel=axis_label(down.path))
+        bar = figure.colorbar(image, ax=axes, label=view.selected_label)
         bar.outline.set_visible(False)
         if norm is not None:
             label_log(bar.ax.yaxis, *bar.ax.get_ylim())
@@ -110,9 +91,7 @@ def _name_ticks(axes: Axes, rows: list, columns: list) -> None:
     names = [show_value(value) for value in columns]
     step = max(1, -(-len(names) // 24))
     turned = sum(len(name) + 2 for name in names[::step]) > 60
-    axes.set_xticks(
-        range(0, len(names), step), names[::step], rotation=40 if turned else 0, ha="right" if turned else "center"
-    )
+    layout.name_x(axes, range(0, len(names), step), names[::step], 40 if turned else 0)
     axes.set_yticks(range(len(rows)), [show_value(value) for value in rows])
     axes.tick_params(length=0)
 
@@ -138,31 +117,17 @@ class Families(Plot):
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         across, lines = seen(self._axes(view))
-        split, metric = view.select[1], view.shown_metric
-        figure = style.canvas(height=4.4)
-        axes = figure.subplots()
-        values = in_order(lines)
-        colors = style.ramp(len(values)) if lines.numeric else [style.class_look(i)[0] for i in range(len(values))]
+        figure, axes = style.subplots(height=4.4)
+        colors = style.line_colors(len(lines.values), ramp=lines.numeric)
         drawn = []
-        for index, value in enumerate(values):
-            own = [s for s in view.settings if canonical(s.overrides.get(lines.path)) == canonical(value)]
-            settings = ordered(view, across, own)
-            y, errors = view.values(split, metric, settings), view.errors(split, metric, settings)
-            axes.errorbar(
-                positions(settings, across),
-                np.where(np.isfinite(y), y, np.nan),
-                yerr=errors if np.isfinite(errors).any() else None,
-                color=colors[index],
-                marker=style.class_look(index)[1],
-                capsize=3,
-                elinewidth=1.1,
-                label=label(show_value(value)),
-            )
-            drawn.append(y)
-        if wants_log(drawn):
-            log_y(axes)
+        for index, value in enumerate(lines.in_order):
+            settings = ordered(across, lines.settings_at(value, view.settings))
+            look = style.Look(label(show_value(value)), colors[index], style.class_look(index)[1])
+            draw_line(axes, view, across, settings, view.select[1], look, width=1.1)
+            drawn.append(view.values(view.select[1], settings))
+        scale_y(axes, drawn)
         scale_x(axes, across)
-        axes.set_ylabel(f"{style.split_word(split)} {view.metric_label(metric)}")
+        axes.set_ylabel(view.selected_label)
         axes.legend(title=axis_name(lines.path), loc="upper left", bbox_to_anchor=(1.0, 1.0), title_fontsize=9)
         layout.headline(figure, title_of_best(view))
         return figure, f"One line for each value of {axis_name(lines.path)}."

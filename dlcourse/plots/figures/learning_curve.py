@@ -3,12 +3,12 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dlcourse.plots import layout, style
-from dlcourse.plots.figures.error_curve import draw_splits, ordered, scale
+from dlcourse.plots import layout
+from dlcourse.plots.figures.error_curve import draw_splits, measured_twice, ordered, scale
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name, capital
-from dlcourse.text import SPLITS, canonical, show_value
+from dlcourse.text import show_value
 
 
 class LearningCurve(Plot):
@@ -21,9 +21,7 @@ class LearningCurve(Plot):
         samples, other = self._axes(view)
         if samples is None or not samples.numeric or len(view.axes) > 2:
             return False
-        if not any(np.isfinite(view.values(split, view.shown_metric)).sum() > 1 for split in SPLITS):
-            return False
-        return other is None or len(other.values) <= self.most_panels
+        return measured_twice(view) and (other is None or len(other.values) <= self.most_panels)
 
     def _axes(self, view: SweepView) -> tuple[Axis | None, Axis | None]:
         samples = next((axis for axis in view.axes if axis.path in SAMPLE_PATHS), None)
@@ -34,49 +32,43 @@ class LearningCurve(Plot):
         samples = seen(samples)
         families = _families(view, samples, other)
         figure, cells = layout.panels(len(families), height=3.6 if len(families) == 1 else 3.0, sharey=True)
-        drawn = [
-            draw_splits(axes, view, samples, family) for axes, family in zip(cells, families.values(), strict=True)
-        ]
-        everything = [values for each in drawn for values in each]
+        drawn = []
+        for axes, family in zip(cells, families.values(), strict=True):
+            drawn += draw_splits(axes, view, samples, family)
         for axes, label in zip(cells, families, strict=True):
-            scale(axes, view, samples, everything, ratio=20)
+            scale(axes, view, samples, drawn)
             layout.panel_title(axes, label)
             axes.label_outer()
         layout.legend(cells[0]) if len(cells) == 1 else layout.shared_legend(figure, cells[0])
         layout.headline(figure, _learning_title(view, samples, families))
-        return (
-            figure,
-            "More training samples: training error rises, error on new data falls, and the gap between them closes.",
+        caption = (
+            "More training samples: training error rises, error on new data falls, and the gap between them closes."
         )
+        return figure, caption
 
 
 def _families(view: SweepView, samples: Axis, other: Axis | None) -> dict[str, list[Setting]]:
     if other is None:
-        return {"": ordered(view, samples)}
+        return {"": ordered(samples, view.settings)}
     return {
-        f"{axis_name(other.path)} {show_value(value)}": ordered(
-            view, samples, [s for s in view.settings if canonical(s.overrides.get(other.path)) == canonical(value)]
-        )
+        f"{axis_name(other.path)} {show_value(value)}": ordered(samples, other.settings_at(value, view.settings))
         for value in other.values
     }
 
 
 def _learning_title(view: SweepView, samples: Axis, families: dict[str, list[Setting]]) -> str:
-    split = view.select[1]
-    label = style.split_word(split)
-    name = view.metric_name(view.shown_metric)
     gains = []
     for settings in families.values():
-        values = view.values(split, view.shown_metric, settings)
+        values = view.values(view.select[1], settings)
         finite = np.flatnonzero(np.isfinite(values))
         if len(finite) > 1:
             gains.append((values[finite[0]], values[finite[-1]], settings[finite[0]], settings[finite[-1]]))
     if not gains:
-        return capital(f"{name} against training samples")
+        return capital(f"{view.metric_name(view.shown_metric)} against training samples")
     better = [last > first if view.higher_is_better else last < first for first, last, _, _ in gains]
     if len(gains) == 1:
         first, last, few, many = gains[0]
         verb = "rises" if last > first else "falls"
         low, high = (f"{setting.overrides[samples.path]:,}" for setting in (few, many))
-        return capital(f"{label} {name} {verb} from {first:.3g} with {low} samples to {last:.3g} with {high}")
-    return capital(f"{label} {name} {'improves' if all(better) else 'changes'} with more training samples")
+        return capital(f"{view.selected_name} {verb} from {first:.3g} with {low} samples to {last:.3g} with {high}")
+    return capital(f"{view.selected_name} {'improves' if all(better) else 'changes'} with more training samples")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whole_ticks
+from dlcourse.plots.curves import decimate, scale_y, smooth, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
@@ -23,20 +23,16 @@ def mark_best(axes: Axes, view: RunView) -> bool:
     return True
 
 
-def add_epochs(axes: Axes, view: RunView) -> None:
-    """A second axis above that counts epochs, where a run has more than two of them."""
+def step_axis(axes: Axes, view: RunView) -> None:
+    """Name the axis of steps; a second axis above counts epochs, where a run has more than two of them."""
+    axes.set_xlabel("step")
+    whole_ticks(axes)
     per_epoch = view.history.steps_per_epoch()
     last = max((as_float(event.get("epoch")) for event in [*view.history.train, *view.history.evals]), default=0)
     if per_epoch <= 1 or not last > 2:
         return
-
-    def epoch_of(step: Any) -> Any:
-        return step / per_epoch
-
-    def step_of(epoch: Any) -> Any:
-        return epoch * per_epoch
-
-    epochs = axes.secondary_xaxis("top", functions=(epoch_of, step_of))
+    both_ways = (lambda step: step / per_epoch, lambda epoch: epoch * per_epoch)
+    epochs = axes.secondary_xaxis("top", functions=both_ways)
     epochs.set_xlabel("epoch", fontsize=9, color=style.GREY)
     epochs.tick_params(labelsize=8)
     locator: Any = epochs.xaxis.get_major_locator()
@@ -53,25 +49,18 @@ class Loss(Plot):
         steps, loss = view.history.column("step"), view.history.column("loss")
         noisy = len(loss) > 60
         look = style.SPLITS["train"]
-        figure = style.canvas()
-        axes = figure.subplots()
+        figure, axes = style.subplots()
         mean = smooth(loss, max(5, len(loss) // 40)) if noisy else loss
         if noisy:
             axes.plot(*decimate(steps, loss), color=style.tint(look.color, 0.4), lw=0.8, label="one batch")
             axes.plot(*decimate(steps, mean), color=look.color, label="moving mean")
         else:
-            axes.plot(
-                steps, loss, color=look.color, marker=look.marker if len(loss) <= 30 else "", label="training loss"
-            )
+            marker = look.marker if len(loss) <= 30 else ""
+            axes.plot(steps, loss, color=look.color, marker=marker, label="training loss")
         marked = mark_best(axes, view)
-        if wants_log([loss]):
-            log_y(axes)
-        else:
-            hold(axes, [loss])
-        axes.set_xlabel("step")
+        scale_y(axes, [loss], held=True)
         axes.set_ylabel(f"training loss: {view.metric_name(str(view.facts.get('loss') or 'cost'))}")
-        whole_ticks(axes)
-        add_epochs(axes, view)
+        step_axis(axes, view)
         if noisy or marked:
             layout.legend(axes) if not axes.child_axes else axes.legend(loc="best")
         layout.headline(figure, _title(view, mean))

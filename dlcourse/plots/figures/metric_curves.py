@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, hold, log_y, wants_log, whole_ticks
+from dlcourse.plots.curves import decimate, scale_y, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import capital, number
@@ -54,13 +54,8 @@ class MetricCurves(Plot):
             steps, values = curves["val"]
             at = best_of(values, view.higher_is_better(metric))
             axes.plot(steps[at] / per_epoch, values[at], "o", ms=11, mfc="none", mec=style.INK, mew=1.3, zorder=5)
-        everything = [pair[1] for pair in curves.values()]
-        if wants_log(everything):
-            log_y(axes)
-        elif not view.higher_is_better(metric):
-            hold(axes, everything)
-        axes.set_xlabel("epoch" if view.history.steps_per_epoch() else "step")
-        axes.set_ylabel(view.metric_label(metric))
+        scale_y(axes, [values for _, values in curves.values()], held=not view.higher_is_better(metric))
+        axes.set(xlabel="epoch" if view.history.steps_per_epoch() else "step", ylabel=view.metric_label(metric))
         whole_ticks(axes)
 
     def _title(self, view: RunView, shown: dict[str, Curves]) -> str:
@@ -68,7 +63,7 @@ class MetricCurves(Plot):
         split = "val" if "val" in curves else next(iter(curves))
         steps, values = curves[split]
         at = best_of(values, view.higher_is_better(metric))
-        name = f"{style.SPLITS[split].label} {view.metric_name(metric)}"
+        name = f"{style.split_word(split)} {view.metric_name(metric)}"
         per_epoch = view.history.steps_per_epoch()
         when = f"epoch {number(steps[at] / per_epoch, 3)}" if per_epoch else f"step {number(steps[at])}"
         reached = f"{number(values[at], 3)} at {when}"

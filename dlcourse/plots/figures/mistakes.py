@@ -28,13 +28,13 @@ class Mistakes(Plot):
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         images = seen(view.images("mistakes"))[:MAX_IMAGES]
-        told = (view.predictions[f"mistakes_{what}"] for what in ("confidence", "predicted", "true"))
+        columns = (view.predictions[f"mistakes_{what}"] for what in ("confidence", "predicted", "true"))
         labels = [
             f"{clip(view.class_name(predicted), LETTERS)} ({sure:.2f})\ntrue: {view.class_name(true)}"
-            for sure, predicted, true, _ in zip(*told, images, strict=False)
+            for sure, predicted, true, _ in zip(*columns, images, strict=False)
         ]
         mosaic = Mosaic(images, labels, COLUMNS)
-        subset, split = view.splits[view.report_split], style.SPLITS[view.report_split].label
+        subset, split = view.splits[view.report_split], style.split_word(view.report_split)
         wrong = int((subset.output.argmax(axis=1) != subset.y).sum())
         which = "all its" if wrong <= len(images) else f"the {len(images)} surest of {wrong:,}"
         layout.headline(mosaic.figure, f"{view.model}: {which} mistakes on {len(subset.y):,} {split} images")

@@ -26,17 +26,14 @@ class Neighbors(Plot):
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         queries, similar = seen(view.images("queries")), seen(view.images("similar"))  # (Q, H, W, C), (Q, S, H, W, C)
-        true, predicted, classes = (
-            view.predictions[f"{name}"] for name in ("queries_true", "queries_predicted", "similar_true")
-        )
+        names = ("queries_true", "queries_predicted", "similar_true")
+        true, predicted, classes = (view.predictions[name] for name in names)
         rows = np.concatenate([queries[:, None], similar], axis=1)
         columns = rows.shape[1]
         labels = []
         for own, taken, others in zip(true, predicted, classes, strict=True):
-            labels.append(
-                view.class_name(own) if own == taken else f"{view.class_name(own)}\n→ {view.class_name(taken)}"
-            )
-            labels += [view.class_name(other) for other in others]
+            labels.append(view.class_name(own) + ("" if own == taken else f"\n→ {view.class_name(taken)}"))
+            labels += map(view.class_name, others)
         mosaic = Mosaic(rows.reshape(-1, *rows.shape[2:]), labels, columns, apart=True)
         same = classes == true[:, None]
         for row, column in np.ndindex(same.shape):
@@ -47,9 +44,9 @@ class Neighbors(Plot):
             Line2D([], [], color=WRONG, lw=2, ls=(0, (3, 1.5)), label="of another"),
         ]
         mosaic.figure.legend(handles=handles, loc="outside lower center", ncols=2)
-        split = style.SPLITS[view.report_split].label
-        said = f"{int(same.sum())} of {same.size} nearest training images have the class of the {split} image"
-        layout.headline(mosaic.figure, f"{view.model}: {said}")
+        split = style.split_word(view.report_split)
+        alike = f"{int(same.sum())} of {same.size} nearest training images have the class of the {split} image"
+        layout.headline(mosaic.figure, f"{view.model}: {alike}")
         return mosaic.figure, (
             f"Left: the first {split} image of each class, with the predicted class where that is another; to "
             "its right the training images nearest to it, the nearest first."

@@ -1,11 +1,11 @@
 """The learning curves of all settings over one another: training loss and the metric that decides."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, hold, log_y, smooth, wants_log, whole_ticks
+from dlcourse.plots.curves import decimate, scale_y, smooth, whole_ticks
+from dlcourse.plots.figures.error_curve import ordered
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import Setting, SweepView, spread
@@ -34,21 +34,19 @@ class Overlay(Plot):
         return len(run.history.metric(split, metric)[0]) > 1 or len(run.history.train) > 2
 
     def _shown(self, view: SweepView) -> list[Setting]:
-        settings = list(view.settings)
-        if view.axes[0].numeric and len(view.axes) == 1:
-            settings.sort(key=lambda setting: setting.overrides[view.axes[0].path])
+        axis = view.numeric_axis
+        settings = ordered(axis, view.settings) if axis else view.settings
         return spread(settings, MAX_LINES, view.chosen("best"))
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        shown = self._shown(view)
-        ordered = len(view.axes) == 1 and view.axes[0].numeric
-        colors = style.ramp(len(shown)) if ordered else [style.class_look(index)[0] for index in range(len(shown))]
+        shown, in_order = self._shown(view), view.numeric_axis is not None
+        colors = style.line_colors(len(shown), ramp=in_order)
         figure = style.canvas(style.WIDE, 4.2)
         left, right = figure.subplots(1, 2)
         metric, split = view.select
         losses, values, per_epoch = [], [], 0.0
         for setting, color in zip(shown, colors, strict=True):
-            dash = "-" if ordered or shown.index(setting) < len(style.CLASSES) else "--"
+            dash = "-" if in_order or shown.index(setting) < len(style.CLASSES) else "--"
             for index, point in enumerate(setting.points):
                 run = view.run(point)
                 rate = run.history.steps_per_epoch()
@@ -64,36 +62,23 @@ class Overlay(Plot):
         for axes, drawn in ((left, losses), (right, values)):
             axes.set_xlabel("epoch" if per_epoch else "step")
             whole_ticks(axes)
-            _scale(axes, drawn, capped=axes is left or not view.higher_is_better)
-        word = style.split_word(split)
+            scale_y(axes, drawn, held=axes is left or not view.higher_is_better)
         left.set_ylabel("training loss")
-        right.set_ylabel(f"{word} {view.metric_label(metric)}")
+        right.set_ylabel(f"{style.split_word(split)} {view.metric_label(metric)}")
         handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right center", title=_legend_title(view), title_fontsize=9)
+        axis = axis_name(view.axes[0].path) if len(view.axes) == 1 else ""
+        figure.legend(handles, labels, loc="outside right center", title=axis, title_fontsize=9)
         layout.headline(figure, _title(view))
         return figure, "Training loss (moving mean) and the deciding metric over training" + (
             f", for {len(shown)} of {len(view.settings)} settings." if len(shown) < len(view.settings) else "."
         )
 
 
-def _scale(axes: Axes, drawn: list[np.ndarray], *, capped: bool) -> None:
-    if wants_log(drawn):
-        log_y(axes)
-    elif capped:
-        hold(axes, drawn)
-
-
 def _label(view: SweepView, setting: Setting) -> str:
     """The setting's values; the axis is named above them if there is only one."""
-    return (
-        label(show_value(setting.overrides[view.axes[0].path]))
-        if len(view.axes) == 1
-        else view.label(setting.overrides)
-    )
-
-
-def _legend_title(view: SweepView) -> str:
-    return axis_name(view.axes[0].path) if len(view.axes) == 1 else ""
+    if len(view.axes) == 1:
+        return label(show_value(setting.overrides[view.axes[0].path]))
+    return view.label(setting.overrides)
 
 
 def _title(view: SweepView) -> str:

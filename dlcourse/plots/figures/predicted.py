@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
 from dlcourse.plots.curves import span
-from dlcourse.plots.figures.fit import has_curve
+from dlcourse.plots.figures.fit import has_curve, off_by
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import named, with_unit
+from dlcourse.plots.text import named
 
 MAX_TARGETS = 6
 
@@ -28,10 +28,7 @@ class Predicted(Plot):
             if targets > 1:
                 axes.set_title(f"target {index + 1}", loc="left")
         layout.legend(cells[0]) if targets == 1 else cells[0].legend(loc="best")
-        split = view.selection_split
-        unit = view.target[1]
-        miss = with_unit(view.splits[split].rms(), unit)
-        layout.headline(figure, f"{view.model}: off by {miss} (RMS) on {style.SPLITS[split].label} data")
+        layout.headline(figure, off_by(view))
         return figure, "Each point is one sample; on the dashed diagonal the prediction is what was measured."
 
 
@@ -41,12 +38,10 @@ def _panel(axes: Axes, view: RunView, index: int) -> None:
     values = [subset.y[:, index] for subset in view.splits.values()]
     limits = span(values, margin=0.05)
     if limits:
-        axes.plot(limits, limits, color=style.INK, lw=1.2, ls=(0, (4, 2.5)))
+        axes.plot(limits, limits, color=style.INK, lw=1.2, ls=style.DASHES)
         axes.set_xlim(*limits)
         outputs = np.concatenate([subset.mean[:, index] for subset in view.splits.values()])
         # A few predictions far off must not flatten the rest.
         room = 0.5 * (limits[1] - limits[0])
         axes.set_ylim(span([np.clip(outputs, limits[0] - room, limits[1] + room), np.array(limits)], margin=0.0))
-    name, unit = view.target
-    axes.set_xlabel("measured " + named(name, unit))
-    axes.set_ylabel("predicted " + named(name, unit))
+    axes.set(xlabel="measured " + named(*view.target), ylabel="predicted " + named(*view.target))

@@ -30,12 +30,10 @@ class Residuals(Plot):
                 residual, bins=bins, density=True, orientation="horizontal", histtype="step", color=look.color, lw=1.6
             )
         for axes in (left, right):
-            axes.axhline(0, color=style.INK, lw=1, ls=(0, (4, 2.5)))
-        name, unit = view.target
-        left.set_xlabel("predicted " + named(name, unit))
-        left.set_ylabel(named("measured − predicted", unit))
-        right.set_xlabel("share")
-        right.set_xticks([])
+            axes.axhline(0, color=style.INK, lw=1, ls=style.DASHES)
+        unit = view.target[1]
+        left.set(xlabel="predicted " + named(*view.target), ylabel=named("measured − predicted", unit))
+        right.set(xlabel="share", xticks=[])
         right.grid(False)
         layout.legend(left)
         layout.headline(figure, self._title(view, shown))
@@ -47,17 +45,15 @@ class Residuals(Plot):
     def _title(self, view: RunView, shown: dict) -> str:
         split = view.selection_split if view.selection_split in shown else next(iter(shown))
         residual = shown[split][1]
-        unit = view.target[1]
-        label = style.SPLITS[split].label
         mean, spread = float(residual.mean()), float(residual.std())
-        if abs(mean) > spread:
-            return capital(f"{label} residuals lie off zero: mean {number(mean, 2)}, spread {with_unit(spread, unit)}")
-        return capital(f"{label} residuals: mean {number(mean, 2)}, spread {with_unit(spread, unit)}")
+        off = " lie off zero" if abs(mean) > spread else ""
+        numbers = f"mean {number(mean, 2)}, spread {with_unit(spread, view.target[1])}"
+        return capital(f"{style.split_word(split)} residuals{off}: {numbers}")
 
 
 def _finite(predicted: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    keep = np.isfinite(residual)
-    return predicted[keep], residual[keep]
+    finite = np.isfinite(residual)
+    return predicted[finite], residual[finite]
 
 
 def _far_off(shown: dict) -> list[tuple[str, float]]:

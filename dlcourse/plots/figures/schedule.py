@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, log_y, wants_log, whole_ticks
-from dlcourse.plots.figures.loss import add_epochs
+from dlcourse.plots.curves import decimate, log_y, wants_log
+from dlcourse.plots.figures.loss import step_axis
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import number
@@ -21,8 +21,7 @@ class LearningRate(Plot):
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         steps, rates = view.history.column("step"), view.history.column("lr")
-        figure = style.canvas(height=3.2)
-        axes = figure.subplots()
+        figure, axes = style.subplots(height=3.2)
         axes.plot(*decimate(steps, rates), color=style.FIT)
         finite = rates[np.isfinite(rates)]
         # A cosine ends at almost nothing and is best seen as it is; a decay over decades is not.
@@ -30,17 +29,15 @@ class LearningRate(Plot):
             log_y(axes)
         else:
             axes.set_ylim(bottom=0)
-        axes.set_xlabel("step")
         axes.set_ylabel("learning rate")
-        whole_ticks(axes)
-        add_epochs(axes, view)
+        step_axis(axes, view)
         layout.headline(figure, _title(steps, rates))
         return figure, "The factor on each update, as the schedule sets it."
 
 
 def _title(steps: np.ndarray, rates: np.ndarray) -> str:
-    keep = np.isfinite(rates)
-    steps, rates = steps[keep], rates[keep]
+    finite = np.isfinite(rates)
+    steps, rates = steps[finite], rates[finite]
     top = int(np.argmax(rates))
     if rates[0] < rates[top] and rates[-1] < rates[top]:
         return (
