@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 QUICK = ["autograd", "ops", "nn", "optim", "training/test_step.py", "backend/test_kernels.py"]
 QUICK += ["backend/test_capture.py", "backend/test_device_batches.py", "backend/test_cudnn.py"]
 QUICK += ["backend/test_autotune.py", "backend/test_pools.py"]
+QUICK += ["backend/test_packs.py"]
 QUICK += ["backend/test_blas.py", "backend/test_epilogues.py", "backend/test_launches.py", "backend/test_memory.py"]
 QUICK += ["training/test_profile.py", "training/test_half_precision.py", "experiment/test_device_memory.py"]
 

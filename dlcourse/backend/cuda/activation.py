@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import grid_for, program, type_suffix
+from dlcourse.backend.cuda.program import grid_for_packs, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import activation as kernels
 from dlcourse.backend.kernels import override
@@ -19,7 +19,7 @@ def _elementwise(kernel: str, *arrays: Array) -> Array:
     arrays = tuple(map(xp.ascontiguousarray, arrays))
     y = xp.empty(first.shape, dtype=first.dtype)
     program("activation").launch(
-        f"{kernel}_{name}", grid_for(first.size, THREADS), (THREADS,), (*arrays, y, np.int64(first.size))
+        f"{kernel}_{name}", grid_for_packs(first, THREADS), (THREADS,), (*arrays, y, np.int64(first.size))
     )
     return y
 
@@ -32,7 +32,7 @@ def relu(x: Array) -> Array:
 def relu_in_place(x: Array) -> Array:
     """x <- max(x, 0) of a contiguous array of a type that has kernels; returns it."""
     size = np.int64(x.size)
-    program("activation").launch(f"relu_{type_suffix(x)}", grid_for(x.size, THREADS), (THREADS,), (x, x, size))
+    program("activation").launch(f"relu_{type_suffix(x)}", grid_for_packs(x, THREADS), (THREADS,), (x, x, size))
     return x
 
 

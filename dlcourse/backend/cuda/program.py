@@ -116,9 +116,15 @@ def step_number(step: Any) -> tuple[Any, np.int64]:
     return (step.counter, np.int64(step.ahead)) if isinstance(step, DeviceCounter) else (NULL, np.int64(step))
 
 
-def grid_for(count: int, threads: int = 256, max_blocks: int = 2112) -> tuple[int]:
-    """The grid for ``count`` elements in blocks of ``threads``, each thread striding on over the rest.
+BLOCKS = 8 * 132
+"""Blocks of 256 threads that the 132 multiprocessors of an H100 or H200 hold at a time. A smaller GPU takes turns."""
 
-    ``max_blocks`` is sixteen for each of the 132 multiprocessors of an H100 or H200, which fills any smaller GPU too.
-    """
+
+def grid_for(count: int, threads: int = 256, max_blocks: int = BLOCKS) -> tuple[int]:
+    """The grid for ``count`` elements in blocks of ``threads``, each thread striding on over the rest."""
     return (max(1, min(max_blocks, -(-count // threads))),)
+
+
+def grid_for_packs(array: Array, threads: int = 256) -> tuple[int]:
+    """The grid for a kernel that has 16 bytes of the array a thread (``sources/packs.cuh``)."""
+    return grid_for(-(-array.size * array.itemsize // 16), threads)

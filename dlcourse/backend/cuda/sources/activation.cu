@@ -1,25 +1,26 @@
 // Activations and sums, element by element (backend/kernels/activation.py has the equations). Bound by memory: each is one
-// pass, every element read and written once.
+// pass, every element read and written once. Those with much to compute have a pack at a time.
 #include "activation.cuh"
+#include "packs.cuh"
 
 template <class T>
 __device__ void relu(const T* x, T* y, long long n) {
-    for (long long i = first_element(); i < n; i += element_stride()) y[i] = rectified(x[i]);
+    map<4>([](real<T> v) { return rectified(v); }, n, y, x);
 }
 
 template <class T>
 __device__ void relu_grad(const T* dout, const T* y, T* dx, long long n) {
-    for (long long i = first_element(); i < n; i += element_stride()) dx[i] = y[i] > 0 ? dout[i] : (T)0;
+    map<2>([](real<T> d, real<T> v) { return v > 0 ? d : 0; }, n, dx, dout, y);
 }
 
 template <class T>
 __device__ void add(const T* a, const T* b, T* y, long long n) {
-    for (long long i = first_element(); i < n; i += element_stride()) y[i] = a[i] + b[i];
+    map<2>([](real<T> v, real<T> w) { return v + w; }, n, y, a, b);
 }
 
 template <class T>
 __device__ void add_relu(const T* a, const T* b, T* y, long long n) {
-    for (long long i = first_element(); i < n; i += element_stride()) y[i] = rectified(a[i] + b[i]);
+    map<2>([](real<T> v, real<T> w) { return rectified(v + w); }, n, y, a, b);
 }
 
 constexpr double DENSITY = 0.39894228040143267794;  // 1 / sqrt(2 pi)
@@ -27,15 +28,12 @@ constexpr double DENSITY = 0.39894228040143267794;  // 1 / sqrt(2 pi)
 template <class T>
 __device__ void gelu_tanh(const T* x, T* y, long long n) {
     using R = real<T>;
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const R v = x[i];
-        y[i] = (R)0.5 * v * (1 + tanh((R)GELU_SCALE * (v + (R)GELU_CUBIC * v * v * v)));
-    }
+    map<1>([](R v) { return (R)0.5 * v * (1 + tanh((R)GELU_SCALE * (v + (R)GELU_CUBIC * v * v * v))); }, n, y, x);
 }
 
 template <class T>
 __device__ void gelu_tanh_grad(const T* dout, const T* x, T* dx, long long n) {
-    for (long long i = first_element(); i < n; i += element_stride()) dx[i] = dout[i] * gelu_tanh_slope<real<T>>(x[i]);
+    map<1>([](real<T> d, real<T> v) { return d * gelu_tanh_slope(v); }, n, dx, dout, x);
 }
 
 // The normal distribution's function, with all its digits also where it is near 0.
@@ -44,28 +42,30 @@ __device__ inline double distribution(double x) { return normcdf(x); }
 
 template <class T>
 __device__ void gelu(const T* x, T* y, long long n) {
-    using R = real<T>;
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const R v = x[i];
-        y[i] = v * distribution(v);
-    }
+    map<1>([](real<T> v) { return v * distribution(v); }, n, y, x);
 }
 
 template <class T>
 __device__ void gelu_grad(const T* dout, const T* x, T* dx, long long n) {
     using R = real<T>;
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const R v = x[i];
-        const R density = exp((R)-0.5 * v * v) * (R)DENSITY;
-        dx[i] = dout[i] * (distribution(v) + v * density);
-    }
+    const auto slope = [](R v) { return distribution(v) + v * (exp((R)-0.5 * v * v) * (R)DENSITY); };
+    map<1>([=](R d, R v) { return d * slope(v); }, n, dx, dout, x);
 }
 
+// relu's two may be one array (relu_in_place).
 FOR_ALL_TYPES(relu, (const T* x, T* y, long long n), (x, y, n))
-FOR_ALL_TYPES(relu_grad, (const T* dout, const T* y, T* dx, long long n), (dout, y, dx, n))
-FOR_ALL_TYPES(add, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
-FOR_ALL_TYPES(add_relu, (const T* a, const T* b, T* y, long long n), (a, b, y, n))
-FOR_ALL_TYPES(gelu_tanh, (const T* x, T* y, long long n), (x, y, n))
-FOR_ALL_TYPES(gelu_tanh_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))
-FOR_ALL_TYPES(gelu, (const T* x, T* y, long long n), (x, y, n))
-FOR_ALL_TYPES(gelu_grad, (const T* dout, const T* x, T* dx, long long n), (dout, x, dx, n))
+FOR_ALL_TYPES(relu_grad,
+    (const T* __restrict__ dout, const T* __restrict__ y, T* __restrict__ dx, long long n),
+    (dout, y, dx, n))
+FOR_ALL_TYPES(add, (const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ y, long long n), (a, b, y, n))
+FOR_ALL_TYPES(add_relu,
+    (const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ y, long long n),
+    (a, b, y, n))
+FOR_ALL_TYPES(gelu_tanh, (const T* __restrict__ x, T* __restrict__ y, long long n), (x, y, n))
+FOR_ALL_TYPES(gelu_tanh_grad,
+    (const T* __restrict__ dout, const T* __restrict__ x, T* __restrict__ dx, long long n),
+    (dout, x, dx, n))
+FOR_ALL_TYPES(gelu, (const T* __restrict__ x, T* __restrict__ y, long long n), (x, y, n))
+FOR_ALL_TYPES(gelu_grad,
+    (const T* __restrict__ dout, const T* __restrict__ x, T* __restrict__ dx, long long n),
+    (dout, x, dx, n))

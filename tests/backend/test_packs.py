@@ -1,0 +1,35 @@
+"""Kernels that read and write packs of 16 bytes: at any length and address they give what they give one by one."""
+
+import numpy as np
+import pytest
+
+from dlcourse import backend
+from dlcourse.backend.cuda.program import program, type_suffix
+from dlcourse.backend.device import Array
+
+on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="kernels of a GPU (--device cuda)")
+TYPES = ["float32", "float64", "float16"]
+
+
+def placed(values: np.ndarray, skip: int) -> Array:
+    """On the device, ``skip`` elements behind an address that packs may have."""
+    whole = backend.current().xp.empty(values.size + skip, dtype=values.dtype)
+    whole[skip:] = backend.current().asarray(values.reshape(-1))
+    return whole[skip:].reshape(values.shape)
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("skips", [(0, 0), (1, 0), (0, 1), (3, 3)])
+@pytest.mark.parametrize("count", [1, 15, 16, 2000, 2061])
+def test_an_array_of_any_length_at_any_address(dtype: str, skips: tuple[int, int], count: int, device: str) -> None:
+    """In a grid so small that each thread has several rounds, as it has of large arrays."""
+    x = np.random.default_rng(count).normal(size=count).astype(dtype)
+    ours, y = placed(x, skips[0]), placed(np.zeros(count + 1, dtype), skips[1])
+    kernel = program("activation")
+    kernel.launch(f"relu_{type_suffix(ours)}", (2,), (32,), (ours, y, np.int64(count)))
+    np.testing.assert_array_equal(backend.to_host(y), [*np.maximum(x, 0), 0])
+    kernel.launch(f"add_{type_suffix(ours)}", (2,), (32,), (ours, ours, y, np.int64(count)))
+    np.testing.assert_array_equal(backend.to_host(y), [*(x + x), 0])
+    kernel.launch(f"relu_{type_suffix(ours)}", (2,), (32,), (ours, ours, np.int64(count)))
+    np.testing.assert_array_equal(backend.to_host(ours), np.maximum(x, 0))
