@@ -13,7 +13,7 @@ _LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.ENOTSUP, errno.EOPNO
 """What the system says where there is no such thing, unlike a full disk or a broken one."""
 _NO_FOLDERS = _LACKING | {errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
 _STREAMS = {Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd")}
-_said: set[str] = set()
+_noted: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -58,41 +58,31 @@ def lock(descriptor: int, path: Path, wait: bool = False) -> bool | None:
     import fcntl
 
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        with _noting("locks", path.parent, "do not let two processes train in one folder"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            return True
     except BlockingIOError:
         return False
-    except OSError as error:
-        if error.errno not in _LACKING:
-            raise
-        _note("locks", path.parent, error, "do not let two processes train in one folder")
-        return None
-    return True
+    return None
 
 
 def sync(descriptor: int, path: Path) -> None:
     """Bring what was written to an open file to the disk, so that it survives a power cut."""
-    try:
+    with _noting("fsync of files", path.parent, "a power cut may cost the last checkpoints"):
         os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _LACKING:
-            raise
-        _note("fsync of files", path.parent, error, "a power cut may cost the last checkpoints")
 
 
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder survive a power cut."""
     if os.name != "posix":  # Windows cannot open a folder, and its renames are durable by themselves
         return
-    try:
+    meaning = "a power cut may bring the checkpoint before the last one back"
+    with _noting("fsync of folders", folder, meaning, _NO_FOLDERS):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_FOLDERS:
-            raise
-        _note("fsync of folders", folder, error, "a power cut may bring the checkpoint before the last one back")
 
 
 def _lock_on_windows(descriptor: int, wait: bool) -> bool:
@@ -106,7 +96,14 @@ def _lock_on_windows(descriptor: int, wait: bool) -> bool:
     return True
 
 
-def _note(what: str, folder: Path, error: OSError, meaning: str) -> None:
-    if what not in _said:
-        _said.add(what)
-        warnings.warn(f"{folder}: its file system has no {what} ({error.strerror}): {meaning}", stacklevel=3)
+@contextlib.contextmanager
+def _noting(what: str, folder: Path, meaning: str, lacking: set[int] = _LACKING) -> Iterator[None]:
+    """Inside the ``with`` block the refusal of a file system that lacks a function is noted, the first time."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in lacking:
+            raise
+        if what not in _noted:
+            _noted.add(what)
+            warnings.warn(f"{folder}: its file system has no {what} ({error.strerror}): {meaning}", stacklevel=4)

@@ -20,6 +20,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -327,10 +328,5 @@ def _where(error: Exception, path: Path) -> str:
     """``line N: `` of the last line of the plugin itself that an error passed through."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: "
-    lines = []
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"line {lines[-1]}: " if lines else ""

@@ -61,13 +61,13 @@ def layout(header: bytes, size: int) -> tuple[dict[str, str], dict[str, np.ndarr
         ValueError: it is no such header, or says something else of the file's size.
         UserError: an array is of bfloat16, for which a package is not installed.
     """
-    told = json.loads(header)
-    if not isinstance(told, dict):
+    described = json.loads(header)
+    if not isinstance(described, dict):
         raise ValueError("the header is no mapping")
-    metadata = told.pop("__metadata__", {})
+    metadata = described.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError("the metadata are no texts")
-    entries = sorted((_entry(name, entry) for name, entry in told.items()), key=lambda entry: entry[1:3])
+    entries = sorted((_entry(name, entry) for name, entry in described.items()), key=lambda entry: entry[1:3])
     end = 0
     for name, start, stop, kind, shape in entries:
         if start != end or stop - start != math.prod(shape) * precision.as_dtype(kind).itemsize:
@@ -101,12 +101,13 @@ def _entry(name: str, entry: object) -> tuple[str, int, int, str, tuple[int, ...
         raise ValueError(f"array {name!r} is of no known type")
     shape: Any = entry.get("shape")
     places: Any = entry.get("data_offsets")
-    for numbers in (shape, places):
-        if not isinstance(numbers, list) or not all(type(each) is int and 0 <= each < 1 << 62 for each in numbers):
-            raise ValueError(f"array {name!r} has no shape or no place")
-    if len(places) != 2 or len(shape) > 64:
+    if not _is_sizes(shape) or not _is_sizes(places) or len(places) != 2 or len(shape) > 64:
         raise ValueError(f"array {name!r} has no shape or no place")
     return name, *places, _NAMES[entry["dtype"]], tuple(shape)
+
+
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) is int and 0 <= each < 1 << 62 for each in value)
 
 
 def _array_pieces(array: np.ndarray) -> Iterator[memoryview]:
@@ -119,7 +120,7 @@ def _array_pieces(array: np.ndarray) -> Iterator[memoryview]:
         return
     rows = max(1, PIECE * len(array) // array.nbytes) if array.ndim else 1
     for start in range(0, len(array) if array.ndim else 1, rows):
-        part = array[start : start + rows] if array.ndim else array
-        kind = part.dtype.newbyteorder("<") if part.dtype.byteorder == ">" else part.dtype
-        dense = np.array(part, dtype=kind, order="C")
+        piece = array[start : start + rows] if array.ndim else array
+        kind = piece.dtype.newbyteorder("<") if piece.dtype.byteorder == ">" else piece.dtype
+        dense = np.array(piece, dtype=kind, order="C")
         yield dense.reshape(-1).view(np.uint8).data

@@ -21,7 +21,7 @@ LACKING = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL]
 
 @pytest.fixture(autouse=True)
 def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filesystem, "_said", set())
+    monkeypatch.setattr(filesystem, "_noted", set())
 
 
 def refuse(code: int, when: Callable[..., bool] = lambda *_: True, real: Callable | None = None) -> Callable:

@@ -45,7 +45,9 @@ class Key:
     @property
     def filled(self) -> Any:
         """The default as plain data, as the resolved config holds it."""
-        return _plain_default(self.default)
+        if dataclasses.is_dataclass(self.default) and not isinstance(self.default, type):
+            return plain(dataclasses.asdict(self.default))  # A section's default is itself a section.
+        return plain(self.default)
 
     @cached_property
     def adapter(self) -> TypeAdapter:
@@ -78,12 +80,6 @@ def _options_class(annotation: Any) -> type | None:
         inner = [branch for branch in get_args(annotation) if branch is not type(None)]
         return _options_class(inner[0]) if len(inner) == 1 else None
     return None
-
-
-def _plain_default(default: Any) -> Any:
-    if dataclasses.is_dataclass(default):  # A section's default is itself a section.
-        return {field.name: _plain_default(getattr(default, field.name)) for field in dataclasses.fields(default)}
-    return plain(default)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.published import Checksum
 from dlcourse.registry import register
 
-CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
 _PAGE = "https://www.cs.toronto.edu/~kriz"
 _BATCHES = 5
 _BINARY_SIZE = 10_000 * (1 + PIXELS)
@@ -72,4 +70,4 @@ class Cifar10(PublishedImages):
     """
 
     files = FILES
-    class_names = CLASS_NAMES
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -4,10 +4,6 @@ from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.idx_images import IdxImages, idx_images
 from dlcourse.registry import register
 
-CLASS_NAMES = (
-    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
-)  # fmt: skip
-
 _BUCKET = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
 FILES = idx_images(
@@ -35,4 +31,6 @@ class FashionMnist(IdxImages):
     """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 gray images of clothes, 28 x 28 pixels."""
 
     files = FILES
-    class_names = CLASS_NAMES
+    class_names = (
+        "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    )  # fmt: skip

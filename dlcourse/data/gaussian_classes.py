@@ -79,11 +79,6 @@ class GaussianClasses:
         )
 
     def _true_parameters(self, priors: np.ndarray) -> dict[str, float]:
-        named = {}
-        for j, (prior, mean, covariance) in enumerate(zip(priors, self.means, self.covariances, strict=True)):
-            named[f"prior_{j}"] = float(prior)
-            named.update({f"mean_{j}_{a}": float(value) for a, value in enumerate(mean)})
-            named.update(
-                {f"covariance_{j}_{a}{b}": float(v) for a, row in enumerate(covariance) for b, v in enumerate(row)}
-            )
-        return named
+        named = {f"prior_{j}": float(prior) for j, prior in enumerate(priors)}
+        named |= {f"mean_{j}_{a}": float(value) for (j, a), value in np.ndenumerate(self.means)}
+        return named | {f"covariance_{j}_{a}{b}": float(v) for (j, a, b), v in np.ndenumerate(self.covariances)}

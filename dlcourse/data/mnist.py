@@ -4,8 +4,6 @@ from dlcourse.data.sources.download import Download
 from dlcourse.data.sources.idx_images import IdxImages, idx_images
 from dlcourse.registry import register
 
-CLASS_NAMES = tuple("0123456789")
-
 _MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"  # the authors' own server refuses programs
 
 FILES = idx_images(
@@ -32,4 +30,4 @@ class Mnist(IdxImages):
     """MNIST (LeCun, Cortes and Burges 1998): 60,000 + 10,000 handwritten digits, 28 x 28 gray pixels."""
 
     files = FILES
-    class_names = CLASS_NAMES
+    class_names = tuple("0123456789")

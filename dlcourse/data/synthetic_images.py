@@ -62,7 +62,6 @@ class SyntheticImages:
             x=x,
             y=labels,
             task=self.task,
-            feature_names=(),
             target_name="class",
             class_names=tuple(f"class {c}" for c in range(self.classes)),
         )
