@@ -143,7 +143,7 @@ def _launch(kernel: str, q: Array, rows: int, arguments: tuple, flops: int) -> N
     depth, pad = (8 if double else 32), 16 // size
     shared = SIDE * (SIDE + pad + 2 * (depth + pad)) * size
     grid = (math.prod(q.shape[:2]) * -(-rows // SIDE),)
-    launch = program(f"attention_blocks_{name}").launch
+    launch = program(f"attention_blocks_{width}_{name}").launch
     launch(f"{kernel}_{width}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)
 
 

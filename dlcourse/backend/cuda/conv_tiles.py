@@ -19,7 +19,7 @@ from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.grad_buffers import takes
 
 THREADS, DEPTH, TALL = 256, 16, 128
-"""Of a tile: threads, terms at a time, rows; as ``conv_tiles.cu`` has them."""
+"""Of a tile: threads, terms at a time, rows; as ``conv_tiles.cuh`` has them."""
 
 BLOCKS = 264
 """Two for each multiprocessor of an H200: the weight's gradient is cut until there are about so many."""
@@ -116,4 +116,6 @@ def _launch(
     # Each of the three products multiplies every weight once at every place of the result; padding counts too.
     flops = 2 * math.prod(out_shape[:3]) * math.prod(weight_shape)
     name = type_suffix(arrays[0])
-    program("conv_tiles").launch(f"{kernel}_{tile}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)
+    program(f"conv_tiles_{name}").launch(
+        f"{kernel}_{tile}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops
+    )

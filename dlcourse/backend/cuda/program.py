@@ -1,8 +1,9 @@
 """The CUDA sources beside this file, compiled once and launched: ``program("norm").launch("layer_norm_float", ...)``.
 
 A program is one ``sources/<family>.cu``, compiled by NVRTC through CuPy at its first launch (CuPy keeps the result in
-its own cache on disk). A kernel is an ``extern "C"`` function whose name ends in the type it computes in. Nothing here
-waits for the device, and all of it may happen while a stream is being captured, once the program has been loaded.
+its own cache on disk). What takes seconds to compile is a header, and each of its types and widths a source, so that a
+run compiles what it uses. A kernel is an ``extern "C"`` function whose name ends in the type it computes in. Nothing
+here waits for the device, and all of it may happen while a stream is being captured, once the program has been loaded.
 """
 
 import functools

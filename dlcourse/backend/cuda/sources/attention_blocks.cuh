@@ -404,7 +404,7 @@ __device__ void attention_keys_grad(
 #define THOSE THAT(q), THAT(k), THAT(v)
 #define GIVEN THAT(mask), mask_right, Sizes{heads, steps, keys, width, causal}, scale
 
-// The three kernels for heads up to a width; the sources for each type say which widths there are. Two blocks on a
+// The three kernels for heads up to a width; each width and type has a source of its own. Two blocks on a
 // multiprocessor, so that one computes while the other waits for its rows: 128 registers a thread, of which the last kernel
 // needs more where heads are wide, and float64 always.
 #define KERNELS(W, T) \

@@ -6,6 +6,7 @@
 //   weight gradient  dweight^T (kh kw C, O)  = patches^T dy, the rows cut into parts whose sums are added in order
 //
 // blockIdx.x and y number the tiles, z the group of channels and, for the weight gradient, the part.
+#pragma once
 #include "activation.cuh"
 #include "last_block.cuh"
 
@@ -216,7 +217,7 @@ __device__ void conv_weight_grad(
     Shape{images, height, width, channels, out_height, out_width, outputs, rows, columns, \
           down, right, top, left, apart_y, apart_x, groups}
 
-// Tiles of 64, 32 and 16 output channels.
+// Tiles of 64, 32 and 16 output channels; each type has a source of its own.
 #define TILES(T, BM, BN, TM, TN) \
     extern "C" __global__ void conv_forward_##BN##_##T( \
         const T* x, const T* weight, const T* bias, T* y, SHAPE, int relu \
@@ -235,6 +236,3 @@ __device__ void conv_weight_grad(
     TILES(T, 128, 64, 8, 4) \
     TILES(T, 128, 32, 4, 4) \
     TILES(T, 128, 16, 4, 2)
-
-KERNELS(float)
-KERNELS(double)

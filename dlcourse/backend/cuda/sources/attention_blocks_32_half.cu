@@ -1,5 +1,3 @@
 #include "attention_blocks.cuh"
 
 KERNELS(32, half)
-KERNELS(64, half)
-KERNELS(128, half)

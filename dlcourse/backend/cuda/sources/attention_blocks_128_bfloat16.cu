@@ -1,0 +1,3 @@
+#include "attention_blocks.cuh"
+
+KERNELS(128, bfloat16)

@@ -1,0 +1,3 @@
+#include "conv_tiles.cuh"
+
+KERNELS(float)
