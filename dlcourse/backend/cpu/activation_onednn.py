@@ -11,7 +11,7 @@ from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.cpu.sums import row_sums
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
-from dlcourse.backend.kernels import linear, override
+from dlcourse.backend.kernels import linear
 from dlcourse.backend.kernels.grad_buffers import copy_into
 
 ALGORITHMS = {"relu from y": 0x100, "gelu_tanh": 0x2B, "gelu": 0x31}
@@ -81,7 +81,7 @@ def _add(count: int) -> Callable:
     return onednn.elementwise(count, onednn.ADD, "array")
 
 
-@override(kernels.relu, "cpu", priority=1)
+@onednn.override(kernels.relu)
 def relu(x: Array) -> Array:
     if x.size < MIN_SIZE:
         return NotImplemented
@@ -89,12 +89,12 @@ def relu(x: Array) -> Array:
     return _chained(_relu, {onednn.SRC: x, onednn.SRC_1: zero, onednn.post_operand(1): x})
 
 
-@override(kernels.add, "cpu", priority=1)
+@onednn.override(kernels.add)
 def add(a: Array, b: Array) -> Array:
     return NotImplemented if a.size < MIN_SIZE else _chained(_add, {onednn.SRC: a, onednn.SRC_1: b})
 
 
-@override(kernels.add_relu, "cpu", priority=1)
+@onednn.override(kernels.add_relu)
 def add_relu(a: Array, b: Array) -> Array:
     if a.size < MIN_SIZE:
         return NotImplemented
@@ -103,52 +103,49 @@ def add_relu(a: Array, b: Array) -> Array:
     return _chained(_add_relu, operands)
 
 
-@override(kernels.relu_grad, "cpu", priority=1)
+@onednn.override(kernels.relu_grad)
 def relu_grad(dout: Array, y: Array) -> Array:
     if y.size < MIN_SIZE:
         return NotImplemented
     dx = _gradient("relu from y", dout, y)
     # oneDNN multiplies by 0, which makes NaN of an infinity where dx is to be 0.
-    return dx if dx is not NotImplemented and finite(dx) else NotImplemented
+    return dx if finite(dx) else NotImplemented
 
 
-@override(linear.relu_bias_grad, "cpu", priority=1)
+@onednn.override(linear.relu_bias_grad)
 def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Array]:
     if y.size < MIN_SIZE:
         return NotImplemented
     dz = _gradient("relu from y", dout, y)
-    if dz is NotImplemented:
-        return NotImplemented
     sums = row_sums(dz)
     # They tell of an infinity that was multiplied by 0, see above, without another pass.
     return (dz, copy_into(sums, out)) if np.isfinite(sums).all() else NotImplemented
 
 
-@override(kernels.gelu_tanh, "cpu", priority=1)
+@onednn.override(kernels.gelu_tanh)
 def gelu_tanh(x: Array) -> Array:
     return _activated("gelu_tanh", x)
 
 
-@override(kernels.gelu_tanh_grad, "cpu", priority=1)
+@onednn.override(kernels.gelu_tanh_grad)
 def gelu_tanh_grad(dout: Array, x: Array) -> Array:
     return _gradient("gelu_tanh", dout, x)
 
 
-@override(kernels.gelu, "cpu", priority=1)
+@onednn.override(kernels.gelu)
 def gelu(x: Array) -> Array:
     return _with_tail(_activated("gelu", x), exact.gelu, x)
 
 
-@override(kernels.gelu_grad, "cpu", priority=1)
+@onednn.override(kernels.gelu_grad)
 def gelu_grad(dout: Array, x: Array) -> Array:
     return _with_tail(_gradient("gelu", dout, x), exact.gelu_grad, dout, x)
 
 
 def _activated(name: str, x: Array) -> Array:
     """y of the activation."""
-    compute = _forward(name, x.size) if x.size >= MIN_SIZE and onednn.suits(x) else NotImplemented
-    if compute is NotImplemented:
-        return NotImplemented
+    onednn.require(x.size >= MIN_SIZE and onednn.suits(x))
+    compute = _forward(name, x.size)
     y = np.empty(x.shape, dtype=x.dtype)
     compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y})
     return y
@@ -156,9 +153,8 @@ def _activated(name: str, x: Array) -> Array:
 
 def _gradient(name: str, dout: Array, x: Array) -> Array:
     """dx of the activation, from its input; ``relu from y`` wants its output in that place."""
-    compute = _backward(name, x.size) if x.size >= MIN_SIZE and onednn.suits(dout, x) else NotImplemented
-    if compute is NotImplemented:
-        return NotImplemented
+    onednn.require(x.size >= MIN_SIZE and onednn.suits(dout, x))
+    compute = _backward(name, x.size)
     dx = np.empty(x.shape, dtype=x.dtype)
     known = onednn.DST if name == "relu from y" else onednn.SRC
     arrays = {known: np.ascontiguousarray(x), onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.DIFF_SRC: dx}
@@ -168,9 +164,8 @@ def _gradient(name: str, dout: Array, x: Array) -> Array:
 
 def _chained(build: Callable, operands: dict[int, Array]) -> Array:
     first = operands[onednn.SRC]
-    compute = build(first.size) if onednn.suits(*operands.values()) else NotImplemented
-    if compute is NotImplemented:
-        return NotImplemented
+    onednn.require(onednn.suits(*operands.values()))
+    compute = build(first.size)
     y = np.empty(first.shape, dtype=first.dtype)
     arrays = {which: np.ascontiguousarray(array) for which, array in operands.items()}
     compute(arrays | {onednn.DST: y})
@@ -179,8 +174,6 @@ def _chained(build: Callable, operands: dict[int, Array]) -> Array:
 
 def _with_tail(y: Array, compute: Callable[..., Array], *inputs: Array) -> Array:
     """oneDNN's result with the elements written anew whose x, the last input, lies where it has lost their digits."""
-    if y is NotImplemented:
-        return NotImplemented
     flat = [array.reshape(-1) for array in inputs]
     at = np.flatnonzero(flat[-1] < TAIL)
     if at.size:

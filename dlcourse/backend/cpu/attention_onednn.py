@@ -15,7 +15,6 @@ from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.attention import grad_places, places
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
-from dlcourse.backend.kernels import override
 
 SOFTMAX = 0x30000
 MIN_SIZE = 1 << 14
@@ -36,13 +35,10 @@ def _product(a: Layout, b: Layout, y: Layout, scale: float) -> Callable:
     return onednn.Primitive(descriptor, dict(zip((onednn.SRC, onednn.WEIGHTS, onednn.DST), layouts, strict=True)))
 
 
-def _multiply(a: Array, b: Array, y: Array, scale: float = 1.0) -> bool:
+def _multiply(a: Array, b: Array, y: Array, scale: float = 1.0) -> None:
     """y <- scale a b, matrices in the last two axes."""
     compute = _product(_layout(a), _layout(b), _layout(y), scale)
-    if compute is NotImplemented:
-        return False
     compute({onednn.SRC: a, onednn.WEIGHTS: b, onednn.DST: y})
-    return True
 
 
 @onednn.built_once
@@ -72,7 +68,7 @@ def _softmax_grad(rows: int, keys: int) -> Callable:
     return onednn.Primitive(descriptor, dict.fromkeys((onednn.DST, onednn.DIFF_DST, onednn.DIFF_SRC), layout))
 
 
-@override(kernels.attention, "cpu", priority=1)
+@onednn.override(kernels.attention)
 def attention(
     q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
 ) -> tuple[Array, Any]:
@@ -81,22 +77,17 @@ def attention(
     if rows * keys < MIN_SIZE or mask is not None or (causal and steps > keys) or not onednn.suits(q, k, v):
         return NotImplemented
     softmax = _softmax(rows, keys)
-    if softmax is NotImplemented:
-        return NotImplemented
     y, p, hidden = places(q, k, v, causal)
-    if not _multiply(q, k.swapaxes(-1, -2), p, q.shape[-1] ** -0.5):
-        return NotImplemented
-    hide = NotImplemented if hidden is None else _hide(p.size // hidden.size, hidden.size)
-    if hide is not NotImplemented:
+    _multiply(q, k.swapaxes(-1, -2), p, q.shape[-1] ** -0.5)
+    if hidden is not None:
+        hide = _hide(p.size // hidden.size, hidden.size)
         hide({onednn.SRC: p, onednn.SRC_1: hidden, onednn.DST: p})
-    elif hidden is not None:
-        p += hidden
     softmax({onednn.SRC: p, onednn.DST: p})
-    done = _multiply(p if dropout_mask is None else p * dropout_mask, v, y)
-    return (y, kernels.Weights(p)) if done else NotImplemented
+    _multiply(p if dropout_mask is None else p * dropout_mask, v, y)
+    return y, kernels.Weights(p)
 
 
-@override(kernels.attention_grad, "cpu", priority=1)
+@onednn.override(kernels.attention_grad)
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
@@ -104,14 +95,13 @@ def attention_grad(
     if p.size < MIN_SIZE or not onednn.suits(dout, q, k, v, p) or not p.flags.c_contiguous:
         return NotImplemented
     compute = _softmax_grad(p.size // p.shape[-1], p.shape[-1])
-    if compute is NotImplemented:
-        return NotImplemented
     ds, (dq, dk, dv) = np.empty_like(p), grad_places(q, k, v)
     used = p if dropout_mask is None else p * dropout_mask
-    if not (_multiply(used.swapaxes(-1, -2), dout, dv) and _multiply(dout, v.swapaxes(-1, -2), ds)):
-        return NotImplemented
+    _multiply(used.swapaxes(-1, -2), dout, dv)
+    _multiply(dout, v.swapaxes(-1, -2), ds)
     if dropout_mask is not None:
         ds *= dropout_mask
     compute({onednn.DST: p, onednn.DIFF_DST: ds, onednn.DIFF_SRC: ds})
-    done = _multiply(ds, k, dq, scale) and _multiply(ds.swapaxes(-1, -2), q, dk, scale)
-    return (dq, dk, dv) if done else NotImplemented
+    _multiply(ds, k, dq, scale)
+    _multiply(ds.swapaxes(-1, -2), q, dk, scale)
+    return dq, dk, dv

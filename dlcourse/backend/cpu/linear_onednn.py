@@ -14,7 +14,6 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.backend.kernels import override
 
 MIN_WORK = 1 << 16
 """Multiplications below which the call costs more than it saves."""
@@ -37,7 +36,7 @@ def _affine(rows: int, inner: int, columns: int, distance: int, bias: bool) -> C
     return onednn.Primitive(descriptor, layouts | ({onednn.BIAS: shift} if bias else {}))
 
 
-@override(kernels.affine, "cpu", priority=1)
+@onednn.override(kernels.affine)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     rows, inner, columns = len(x), x.shape[1], len(weight)
     if rows * inner * columns < MIN_WORK or not weight.flags.c_contiguous:
@@ -45,17 +44,14 @@ def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     operands = {onednn.SRC: x, onednn.WEIGHTS: weight} | ({} if bias is None else {onednn.BIAS: bias})
     if not onednn.suits(*operands.values()) or x.strides[1] != 4 or x.strides[0] < 4 * inner:
         return NotImplemented
-    if bias is not None and not bias.flags.c_contiguous:
-        return NotImplemented
+    onednn.require(bias is None or bias.flags.c_contiguous)
     compute = _affine(rows, inner, columns, x.strides[0] // 4, bias is not None)
-    if compute is NotImplemented:
-        return NotImplemented
     y = np.empty((rows, columns), dtype=np.float32)
     compute(operands | {onednn.DST: y})
     return y
 
 
-@override(kernels.product, "cpu", priority=1)
+@onednn.override(kernels.product)
 def product(a: Array, b: Array, out: Array | None) -> Array:
     rows, inner, columns = len(a), a.shape[1], b.shape[1]
     if rows * inner * columns < MIN_WORK or not onednn.available() or not onednn.suits(a, b):

@@ -14,7 +14,6 @@ from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.norm import copy_into_buffers, moments
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
-from dlcourse.backend.kernels import override
 
 GIVEN, AFFINE, RELU = 1, 2 | 4, 8
 """Flags: statistics are given; with a scale and a shift; with a ReLU on the result, whose signs are kept as bits."""
@@ -91,29 +90,24 @@ def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
     return onednn.Primitive(descriptor, layouts | dict.fromkeys(affines, affine))
 
 
-@override(kernels.batch_norm, "cpu", priority=1)
+@onednn.override(kernels.batch_norm)
 def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    results = _batch_norm(x, weight, bias, eps, relu=False)
-    return NotImplemented if results is NotImplemented else results[:3]
+    return _batch_norm(x, weight, bias, eps, relu=False)[:3]
 
 
-@override(kernels.batch_norm_relu, "cpu", priority=1)
+@onednn.override(kernels.batch_norm_relu)
 def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
     return _batch_norm(x, weight, bias, eps, relu=True)
 
 
 def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array, Array]:
     """As :func:`dlcourse.backend.cpu.norm.batch_norm_relu`; without ``relu`` no ReLU, and no bits."""
-    if x.size < MIN_SIZE or not onednn.suits(x, weight, bias):
-        return NotImplemented
+    onednn.require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
     compute = _forward(x.shape, float(eps), True, relu)
-    if compute is NotImplemented:
-        return NotImplemented
     x = np.ascontiguousarray(x)
     mean, variance, inverse = moments(x, eps)
     # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
-    if relu and not all(np.isfinite(array).all() for array in (mean, variance, weight, bias)):
-        return NotImplemented
+    onednn.require(not relu or all(np.isfinite(array).all() for array in (mean, variance, weight, bias)))
     y, positive = np.empty_like(x), np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
     arrays = {onednn.SRC: x, onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
@@ -121,13 +115,10 @@ def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) ->
     return y, mean, inverse, positive
 
 
-@override(kernels.layer_norm, "cpu", priority=1)
+@onednn.override(kernels.layer_norm)
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    if x.size < MIN_SIZE or not onednn.suits(x, weight, bias):
-        return NotImplemented
+    onednn.require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
     compute = _forward(x.shape, float(eps), False, False)
-    if compute is NotImplemented:
-        return NotImplemented
     y, mean = np.empty(x.shape, dtype=x.dtype), np.empty(len(x), dtype=x.dtype)
     variance = np.empty_like(mean)
     arrays = {onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
@@ -138,21 +129,21 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     return y, mean[:, None], np.divide(1, variance, out=variance)[:, None]
 
 
-@override(kernels.batch_norm_grad, "cpu", priority=1)
+@onednn.override(kernels.batch_norm_grad)
 def batch_norm_grad(
     dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     return _gradient(dout, None, x, weight, mean, inverse, grad_buffers, over_rows=True)
 
 
-@override(kernels.batch_norm_relu_grad, "cpu", priority=1)
+@onednn.override(kernels.batch_norm_relu_grad)
 def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     return _gradient(dout, positive, x, weight, mean, inverse, grad_buffers, over_rows=True)
 
 
-@override(kernels.layer_norm_grad, "cpu", priority=1)
+@onednn.override(kernels.layer_norm_grad)
 def layer_norm_grad(
     dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
@@ -164,11 +155,8 @@ def _gradient(
     over_rows: bool,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """dx, dw and db; ``positive`` are the bits that the forward pass with a ReLU gave."""
-    if x.size < MIN_SIZE or not onednn.suits(dout, x, weight, mean, inverse):
-        return NotImplemented
+    onednn.require(x.size >= MIN_SIZE and onednn.suits(dout, x, weight, mean, inverse))
     compute = _backward(x.shape, over_rows, positive is not None)
-    if compute is NotImplemented:
-        return NotImplemented
     dx = np.empty(x.shape, dtype=x.dtype)
     dweight, dbias = np.empty(x.shape[1], dtype=x.dtype), np.empty(x.shape[1], dtype=x.dtype)
     variance = np.ascontiguousarray(1 / (inverse * inverse)).reshape(-1)

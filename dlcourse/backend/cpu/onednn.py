@@ -3,7 +3,8 @@
 oneDNN is the library behind PyTorch's convolutions; the optional package ``onednn-cpu-gomp`` (extra ``cpu``, 39 MB)
 brings it for Linux on x86-64. Arrays are described by their strides, so that channels-last arrays are read and written
 where they lie. A primitive (an operation compiled for one shape) is made once and kept by its builder. Where the
-library is absent, or has no code for a setting, a build gives NotImplemented, and the NumPy override goes on alone.
+library is absent, or has no code for a setting, a build raises :class:`Unsupported`: an override of :func:`override`
+declines, and the NumPy one goes on alone.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.backend import kernels
 from dlcourse.backend.device import Array
 
 PACKAGE = "onednn-cpu-gomp"
@@ -27,7 +29,7 @@ DISABLE = "DLCOURSE_ONEDNN"
 
 SRC, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE, SCRATCHPAD = 1, 17, 33, 41, 49, 50, 51, 52, 64, 80
 DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
-FORWARD_TRAINING, FORWARD_INFERENCE, BACKWARD = 64, 96, 128
+FORWARD_TRAINING, BACKWARD = 64, 128
 QUERY_IMPLEMENTATION, QUERY_WEIGHTS, QUERY_DIFF_WEIGHTS, QUERY_WORKSPACE, QUERY_SCRATCHPAD = 8, 131, 132, 135, 136
 FLOAT32, ANY_TAG = 3, 1
 SRC_1, POST_OPERAND = 2, 32768
@@ -333,23 +335,48 @@ class Reorder:
 
 
 def built_once(build: Callable) -> Callable:
-    """Keep what a builder gives for its settings; NotImplemented where oneDNN has nothing for them, or is absent.
+    """Keep what a builder gives for its settings; Unsupported where oneDNN has nothing for them, or is absent.
 
     As many as a few hundred shapes are kept: a primitive holds compiled code, and its scratch memory is oneDNN's own.
     """
 
     @functools.lru_cache(maxsize=512)
-    def kept(*settings: object) -> object:
+    def built(*settings: object) -> object:
         try:
             return build(*settings)
         except Unsupported:
-            return NotImplemented
+            return None
 
     @functools.wraps(build)
     def find(*settings: object) -> object:
-        return kept(*settings) if available() else NotImplemented
+        found = built(*settings) if available() else None
+        if found is None:
+            raise Unsupported
+        return found
 
     return find
+
+
+def override(of: kernels.Kernel) -> Callable[[Callable], Callable]:
+    """Declare an override by oneDNN, tried before the NumPy one; it declines where a builder has nothing."""
+
+    def declare(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except Unsupported:
+                return NotImplemented
+
+        return kernels.override(of, "cpu", priority=1)(call)
+
+    return declare
+
+
+def require(condition: bool) -> None:
+    """Raise :class:`Unsupported` where the condition does not hold: an override declines."""
+    if not condition:
+        raise Unsupported
 
 
 def suits(*arrays: Array) -> bool:

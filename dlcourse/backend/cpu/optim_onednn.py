@@ -13,7 +13,6 @@ from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.optim import corrected
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
-from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.optim import AdamSettings
 from dlcourse.backend.kernels.scaling import counted, skips
 
@@ -44,7 +43,7 @@ def _passes(count: int, beta1: float, beta2: float) -> tuple[Callable, Callable,
     return mean, square, move
 
 
-@override(kernels.adam_step, "cpu", priority=1)
+@onednn.override(kernels.adam_step)
 def adam_step(
     weight: Array,
     grad: Array,
@@ -60,13 +59,11 @@ def adam_step(
     if weight.size < MIN_SIZE or not shrink or (weight_decay and not decoupled):
         return NotImplemented
     arrays = weight, grad, exp_avg, exp_avg_sq
-    passes = _passes(weight.size, beta1, beta2) if onednn.suits(*arrays) else NotImplemented
-    if passes is NotImplemented or not all(array.flags.c_contiguous for array in arrays):
-        return NotImplemented
+    onednn.require(onednn.suits(*arrays) and all(array.flags.c_contiguous for array in arrays))
+    mean, square, move = _passes(weight.size, beta1, beta2)
     if skips(scaler):
         return None
     scale, floor = corrected(counted(step, scaler), lr, settings)
-    mean, square, move = passes
     share, zero, root, factor, kept = np.array([1 - beta1, 0, floor, -scale / shrink, shrink], np.float32)[:, None]
     mean({onednn.SRC: grad, onednn.SRC_1: share, onednn.DST: exp_avg})
     square({onednn.SRC: grad, onednn.SRC_1: grad, onednn.DST: exp_avg_sq})

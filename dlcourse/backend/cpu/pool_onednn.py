@@ -13,7 +13,6 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pool as kernels
 from dlcourse.backend.kernels.pool import PoolGeometry
 
@@ -51,24 +50,21 @@ def _backward(*settings: Any) -> Callable:
     return onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.DIFF_SRC: of.x, onednn.WORKSPACE: of.argmax})
 
 
-@override(kernels.max_pool2d, "cpu", priority=1)
+@onednn.override(kernels.max_pool2d)
 def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
-    compute = _forward(x.shape, geometry) if onednn.suits(x) else NotImplemented
-    # Of NaN and infinities oneDNN leaves out the first and makes -3.4e38 of -inf.
-    if compute is NotImplemented or not finite(x):
-        return NotImplemented
+    onednn.require(onednn.suits(x))
+    compute = _forward(x.shape, geometry)
+    onednn.require(finite(x))  # of NaN and infinities oneDNN leaves out the first and makes -3.4e38 of -inf
     y = np.empty(geometry.out_shape(x.shape), dtype=x.dtype)
     argmax = np.empty(y.shape, dtype=np.uint8)
     compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.WORKSPACE: argmax})
     return y, argmax
 
 
-@override(kernels.max_pool2d_grad, "cpu", priority=1)
+@onednn.override(kernels.max_pool2d_grad)
 def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
-    suits = onednn.suits(dout) and argmax.dtype == np.uint8
-    compute = _backward(tuple(x_shape), geometry) if suits else NotImplemented
-    if compute is NotImplemented:
-        return NotImplemented
+    onednn.require(onednn.suits(dout) and argmax.dtype == np.uint8)
+    compute = _backward(tuple(x_shape), geometry)
     dx = np.empty(x_shape, dtype=dout.dtype)
     arrays = {onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.WORKSPACE: np.ascontiguousarray(argmax)}
     compute(arrays | {onednn.DIFF_SRC: dx})

@@ -12,7 +12,6 @@ import numpy as np
 
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
 
 FORWARDS, FLAGS = 1, c_uint(0)
@@ -74,7 +73,7 @@ def _layer(*shape: int) -> Layer:
     return Layer(*shape)
 
 
-@override(kernels.lstm_layer, "cpu", priority=1)
+@onednn.override(kernels.lstm_layer)
 def lstm_layer(
     x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array
 ) -> tuple[Array, Array, Any]:
@@ -82,8 +81,6 @@ def lstm_layer(
     if n * steps * weight_hh.size < MIN_SIZE or not onednn.suits(x, h0, c0, weight_ih, weight_hh, bias):
         return NotImplemented
     layer = _layer(n, steps, width, size)
-    if layer is NotImplemented:
-        return NotImplemented
     arrays = {SRC: _by_steps(x), SRC_STATE: h0, SRC_CELL: c0, BIAS: bias}
     arrays = {which: np.ascontiguousarray(array) for which, array in arrays.items()}
     arrays |= {DST: np.empty((steps, n, size), np.float32)}
@@ -95,7 +92,7 @@ def lstm_layer(
     return _by_sequences(arrays[DST]), arrays[DST_CELL], Saved(layer, arrays)
 
 
-@override(kernels.lstm_layer_grad, "cpu", priority=1)
+@onednn.override(kernels.lstm_layer_grad)
 def lstm_layer_grad(
     dhidden: Array, dcell: Array, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array,
     hidden: Array, saved: Any, grad_buffers: tuple[Array | None, Array | None],
