@@ -1,6 +1,6 @@
 """Modules made of modules."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from itertools import pairwise
 from typing import Any
 
@@ -132,32 +132,14 @@ class _List(_Several, Module):
         return type(self)([*self, *items])
 
 
-class _Dict(_Several, Module):
+class _Dict(_Several, Module, MutableMapping[str, Any]):
+    __eq__ = object.__eq__  # a module is itself, whatever it holds
+    __hash__ = object.__hash__
+
     def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()):
         super().__init__()
         self._items: dict[str, Any] = {}
         self.update(items)
-
-    def update(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        """Add or replace several."""
-        for name, item in dict(items).items():
-            self[name] = item
-
-    def keys(self) -> Any:
-        """The names."""
-        return self._items.keys()
-
-    def values(self) -> Any:
-        """What is held."""
-        return self._items.values()
-
-    def items(self) -> Any:
-        """The names, each with what is held."""
-        return self._items.items()
-
-    def pop(self, name: str) -> Any:
-        """Take one out."""
-        return self._items.pop(name)
 
     def __getitem__(self, name: str) -> Any:
         return self._items[name]

@@ -1,7 +1,7 @@
 """Recurrent layers, called as PyTorch's with ``batch_first``: ``output, h_n = rnn(x, h0=None)``."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, as_tensor
@@ -67,6 +67,10 @@ class Recurrent(Module):
     def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """One layer in one direction: outputs (N, T, H) and the last states."""
         raise NotImplementedError
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Any]:
+        output, (h_n,) = self.run(x, [h0])
+        return output, h_n
 
     def run(self, x: Tensor, states: list[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
         """All layers: outputs, and each state's last values (layers x directions, N, H).
@@ -168,10 +172,6 @@ class RNN(Recurrent):
             raise ValueError(f"RNN: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
 
-    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        output, (h_n,) = self.run(x, [h0])
-        return output, h_n
-
     def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         weight_ih, weight_hh, bias_ih, bias_hh = weights
         output = ops.rnn(x, states[0], weight_ih, weight_hh, bias_ih, bias_hh, self.nonlinearity)
@@ -192,7 +192,9 @@ class LSTM(Recurrent):
 
     gates = 4
 
-    def forward(self, x: Tensor, states: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(  # type: ignore[override]  # its state is a pair
+        self, x: Tensor, states: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if states is not None and not (isinstance(states, tuple | list) and len(states) == 2):
             raise ShapeError(f"LSTM: expected the states as a pair (h0, c0), got {type(states).__name__}")
         output, (h_n, c_n) = self.run(x, list(states) if states is not None else [None, None])
@@ -210,10 +212,6 @@ class GRU(Recurrent):
     """
 
     gates = 3
-
-    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        output, (h_n,) = self.run(x, [h0])
-        return output, h_n
 
     def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         output = ops.gru(x, *states, *weights)

@@ -1,5 +1,8 @@
 """Normalization over the batch, over the channels of each sample, and over groups of channels."""
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import numpy as np
 
 from dlcourse.autograd import Function, Tensor, apply, as_tensor, elementwise, promotion
@@ -11,7 +14,29 @@ from dlcourse.errors import ShapeError
 __all__ = ["batch_norm", "group_norm", "layer_norm"]
 
 
-class BatchNorm(Function):
+class Norm(Function):
+    """What both normalizations share: rows (M, C) go to a kernel, and what it saves goes to its gradient's."""
+
+    refuses_whole = True
+    normalize: ClassVar[Callable]
+    gradient: ClassVar[Callable]
+
+    def __init__(self, eps: float):
+        self.eps = eps
+
+    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
+        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
+        y, self.mean, self.inverse, *self.rest = self.normalize(self.x, weight, bias, self.eps)
+        return y.reshape(x.shape)
+
+    def backward(self, dout: Array) -> tuple:
+        rows = dout.reshape(self.x.shape)
+        known = self.x, self.weight, self.mean, self.inverse
+        dx, dweight, dbias = self.gradient(rows, *self.rest, *known, self.grad_buffers[1:])
+        return dx.reshape(dout.shape), dweight, dbias
+
+
+class BatchNorm(Norm):
     """y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/M) over all axes but the last.
 
     With xhat = (x - mu) / sqrt(var + eps): db = sum dy, dw = sum dy xhat,
@@ -19,61 +44,23 @@ class BatchNorm(Function):
     (Lecture 7; Ioffe & Szegedy 2015.)
     """
 
-    refuses_whole = True
-
-    def __init__(self, eps: float):
-        self.eps = eps
-
-    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
-        y, self.mean, self.inverse = kernels.batch_norm(self.x, weight, bias, self.eps)
-        return y.reshape(x.shape)
-
-    def backward(self, dout: Array) -> tuple:
-        rows = dout.reshape(self.x.shape)
-        known = self.x, self.weight, self.mean, self.inverse
-        dx, dweight, dbias = kernels.batch_norm_grad(rows, *known, self.grad_buffers[1:])
-        return dx.reshape(dout.shape), dweight, dbias
+    normalize, gradient = kernels.batch_norm, kernels.batch_norm_grad
 
 
 class BatchNormReLU(BatchNorm):
     """y = max(batch norm of x, 0) in one pass; the gradient is :class:`BatchNorm`'s for dy where y > 0, else 0."""
 
-    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
-        y, self.mean, self.inverse, self.positive = kernels.batch_norm_relu(self.x, weight, bias, self.eps)
-        return y.reshape(x.shape)
-
-    def backward(self, dout: Array) -> tuple:
-        rows = dout.reshape(self.x.shape)
-        dx, dweight, dbias = kernels.batch_norm_relu_grad(
-            rows, self.positive, self.x, self.weight, self.mean, self.inverse, self.grad_buffers[1:]
-        )
-        return dx.reshape(dout.shape), dweight, dbias
+    normalize, gradient = kernels.batch_norm_relu, kernels.batch_norm_relu_grad
 
 
-class LayerNorm(Function):
+class LayerNorm(Norm):
     """y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/D) over the last axis of each sample.
 
     With xhat = (x - mu) / sqrt(var + eps) and g = dy w: dx = (g - mean g - xhat mean(g xhat)) / sqrt(var + eps),
     dw = sum dy xhat, db = sum dy. Shapes: x (..., D), w and b (D,). (Ba, Kiros & Hinton 2016.)
     """
 
-    refuses_whole = True
-
-    def __init__(self, eps: float):
-        self.eps = eps
-
-    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
-        y, self.mean, self.inverse = kernels.layer_norm(self.x, weight, bias, self.eps)
-        return y.reshape(x.shape)
-
-    def backward(self, dout: Array) -> tuple:
-        rows = dout.reshape(self.x.shape)
-        known = self.x, self.weight, self.mean, self.inverse
-        dx, dweight, dbias = kernels.layer_norm_grad(rows, *known, self.grad_buffers[1:])
-        return dx.reshape(dout.shape), dweight, dbias
+    normalize, gradient = kernels.layer_norm, kernels.layer_norm_grad
 
 
 def batch_norm(

@@ -80,9 +80,8 @@ class LSTM(Function):
         xp = xp_of(self.hidden)
         dout = xp.zeros_like(self.hidden) if dout is None else dout
         dcell = xp.zeros_like(self.inputs[2]) if dcell is None else dcell
-        *rest, dbias = kernels.lstm_layer_grad(
-            dout, dcell, *self.inputs, self.hidden, self.saved, self.grad_buffers[3:5]
-        )
+        known = self.inputs, self.hidden, self.saved
+        *rest, dbias = kernels.lstm_layer_grad(dout, dcell, *known, self.grad_buffers[3:5])
         return *rest, dbias, dbias
 
 

@@ -31,11 +31,11 @@ class Saved:
 
     Attributes:
         kernel: the forward pass.
-        places: of its arguments among the gradient's.
+        places: of its arguments among the gradient's, or the place of the tuple of them.
     """
 
     kernel: Kernel
-    places: slice
+    places: slice | int
 
 
 def complete(arguments: list | tuple, reference: bool = False) -> list:
@@ -293,7 +293,7 @@ def _lstm_layer_grad(*settings: int) -> Maker:
         inputs = _lstm_layer(*settings)(rng, dtype)
         hidden, cell, _ = recurrent.lstm_layer.reference(*inputs)
         douts = (rng.normal(size=array.shape).astype(dtype) for array in (hidden, cell))
-        return *douts, *inputs, hidden, Saved(recurrent.lstm_layer, slice(2, 8)), (None, None)
+        return *douts, inputs, hidden, Saved(recurrent.lstm_layer, 2), (None, None)
 
     return make
 

@@ -94,12 +94,11 @@ def lstm_layer(
 
 @onednn.override(kernels.lstm_layer_grad)
 def lstm_layer_grad(
-    dhidden: Array, dcell: Array, x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array,
-    hidden: Array, saved: Any, grad_buffers: tuple[Array | None, Array | None],
-) -> tuple[Array, Array, Array, Array, Array, Array]:  # fmt: skip
+    dhidden: Array, dcell: Array, inputs: tuple, hidden: Array, saved: Any, grad_buffers: tuple
+) -> tuple[Array, Array, Array, Array, Array, Array]:
     if not isinstance(saved, Saved):  # another implementation's forward pass
         return NotImplemented
-    layer = saved.layer
+    layer, (weight_ih, weight_hh) = saved.layer, inputs[3:5]
     n, steps, width, size = layer.shape
     # The layer's last state is a slice of its output here: no gradient comes to it by itself.
     diffs = {DST: _by_steps(dhidden), DST_STATE: np.zeros((n, size), np.float32), DST_CELL: np.ascontiguousarray(dcell)}
