@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from machine_code.counts import as_numbers, counts  # noqa: E402
-from machine_code.cubin import compile_to_cubin, disassemble, disassembler, missing_nvrtc  # noqa: E402
+from machine_code.cubin import compile_to_cubin, disassemble, missing_disassembler, missing_nvrtc  # noqa: E402
 from machine_code.flow import BYTES, loops  # noqa: E402
 
 from dlcourse.backend.cuda.program import families, program  # noqa: E402
@@ -38,9 +38,7 @@ COLUMNS = {
 
 def main(arguments: list[str]) -> int:
     args = _parser().parse_args(arguments)
-    absent = missing_nvrtc() or (
-        None if disassembler() else "no nvdisasm: pip install nvidia-cuda-nvdisasm (extra: ci)"
-    )
+    absent = missing_nvrtc() or missing_disassembler()
     if absent or set(args.families) - set(families()):
         print(absent or f"no such source; there are {', '.join(families())}", file=sys.stderr)
         return 1

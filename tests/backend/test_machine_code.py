@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from machine_code.counts import counts, in_flight
-from machine_code.cubin import compile_to_cubin, disassembler, missing_nvrtc
+from machine_code.cubin import compile_to_cubin, missing_disassembler, missing_nvrtc
 from machine_code.flow import loops
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "lib" / "disassemble.py"
-ABSENT = missing_nvrtc() or (None if disassembler() else "no nvdisasm (extra: ci)")
+ABSENT = missing_nvrtc() or missing_disassembler()
 needs_tools = pytest.mark.skipif(ABSENT is not None, reason=str(ABSENT))
 
 COPY = """

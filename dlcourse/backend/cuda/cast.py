@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import HALVES, grid_for, program
+from dlcourse.backend.cuda.program import HALVES, grid_for_packs, program
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import cast as kernels
 from dlcourse.backend.kernels import override
@@ -19,4 +19,4 @@ def cast(x: Array, out: Array) -> None:
         return
     name = "widen" if out.dtype == np.float32 else "narrow"
     arguments = array_module(x).ascontiguousarray(x), out, np.int64(out.size)
-    program("scaling").launch(f"{name}_{half}", grid_for(out.size, THREADS), (THREADS,), arguments)
+    program("scaling").launch(f"{name}_{half}", grid_for_packs(out, THREADS), (THREADS,), arguments)

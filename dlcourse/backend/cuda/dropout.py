@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import grid_for, program, type_suffix
+from dlcourse.backend.cuda.program import grid_for, grid_for_packs, program, type_suffix
 from dlcourse.backend.cuda.random import drawn_at
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import dropout as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.precision import accumulation_dtype
 
-THREADS = 128
+THREADS = 256
 
 
 @override(kernels.dropout, "cuda", half=True)
@@ -32,5 +32,5 @@ def masked(x: Array, mask: Array, scale: float) -> Array:
         return NotImplemented
     y, arrays = xp.empty(x.shape, dtype=x.dtype), map(xp.ascontiguousarray, (x, mask))
     settings = np.int64(x.size), accumulation_dtype(x.dtype).type(scale)
-    program("random").launch(f"masked_{name}", grid_for(x.size, THREADS), (THREADS,), (*arrays, y, *settings))
+    program("random").launch(f"masked_{name}", grid_for_packs(x, THREADS), (THREADS,), (*arrays, y, *settings))
     return y

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, grid_for, program, step_number, type_suffix
+from dlcourse.backend.cuda.program import NULL, grid_for_packs, program, step_number, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.backend.kernels import override
@@ -16,8 +16,6 @@ from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSet
 from dlcourse.backend.kernels.penalty import add_penalty as penalty_kernel
 
 THREADS = 256
-PARTS = 528
-"""Blocks of a sum: four for each multiprocessor of an H200."""
 
 
 def _changing(value: Any, kind: type) -> tuple:
@@ -26,7 +24,7 @@ def _changing(value: Any, kind: type) -> tuple:
 
 
 def _over_all(name: str, weight: Array, *args: Any) -> None:
-    grid = grid_for(weight.size, THREADS)
+    grid = grid_for_packs(weight, THREADS)
     program("optim").launch(f"{name}_{type_suffix(weight)}", grid, (THREADS,), (weight, *args))
 
 
@@ -114,7 +112,7 @@ def average_step(average: Array, weight: Array, decay: float) -> None:
 def clip_norm(grad: Array, max_norm: float) -> Array:
     if not _suits(grad):
         return NotImplemented
-    xp, name, grid = array_module(grad), type_suffix(grad), grid_for(grad.size, THREADS, PARTS)
+    xp, name, grid = array_module(grad), type_suffix(grad), grid_for_packs(grad, THREADS)
     parts, norm = xp.empty(grid[0], dtype=np.float64), xp.empty((), dtype=grad.dtype)
     count, launch = np.int64(grad.size), program("optim").launch
     launch(f"squares_{name}", grid, (THREADS,), (grad, parts, count))
@@ -127,7 +125,7 @@ def clip_norm(grad: Array, max_norm: float) -> Array:
 def add_penalty(grad: Array, weight: Array, mask: Array, l1: float, l2: float) -> Array:
     if not _suits(grad, weight, mask):
         return NotImplemented
-    xp, name, grid = array_module(grad), type_suffix(grad), grid_for(grad.size, THREADS, PARTS)
+    xp, name, grid = array_module(grad), type_suffix(grad), grid_for_packs(grad, THREADS)
     kind, launch = grad.dtype.type, program("optim").launch
     parts, value = xp.empty(grid[0], dtype=np.float64), xp.empty((), dtype=grad.dtype)
     arrays = grad, weight, mask, parts, np.int64(grad.size)

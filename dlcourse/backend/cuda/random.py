@@ -9,7 +9,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import random as kernels
 
-THREADS = 128
+THREADS = 256
 
 
 @override(kernels.philox_bits, "cuda")

@@ -76,11 +76,16 @@ def disassembler() -> str | None:
     )
 
 
+def missing_disassembler() -> str | None:
+    """Why nothing can be disassembled here, if so."""
+    return None if disassembler() else "no nvdisasm: pip install nvidia-cuda-nvdisasm (extra: ci)"
+
+
 def disassemble(cubin: bytes) -> dict[str, list[dict[str, Any]]]:
     """The instructions of each kernel, as nvdisasm's JSON has them: ``opcode``, ``operands``, ``predicate``."""
     tool = disassembler()
     if tool is None:
-        raise FileNotFoundError("no nvdisasm: pip install nvidia-cuda-nvdisasm (extra: ci)")
+        raise FileNotFoundError(missing_disassembler())
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()

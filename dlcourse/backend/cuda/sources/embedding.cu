@@ -40,6 +40,8 @@ __device__ void embedding_total(const real<T>* parts, T* grad, long long size, i
 }
 
 FOR_ALL_TYPES(embedding_parts,
-    (const T* dout, const long long* indices, real<T>* parts, long long count, int width, int rows, long long segment),
+    (const T* __restrict__ dout, const long long* __restrict__ indices, real<T>* __restrict__ parts, long long count,
+     int width, int rows, long long segment),
     (dout, indices, parts, count, width, rows, segment))
-FOR_ALL_TYPES(embedding_total, (const real<T>* parts, T* grad, long long size, int count), (parts, grad, size, count))
+FOR_ALL_TYPES(embedding_total,
+    (const real<T>* __restrict__ parts, T* __restrict__ grad, long long size, int count), (parts, grad, size, count))

@@ -51,8 +51,9 @@ __device__ void cross_entropy(
     if (threadIdx.x == 0) *mean = (T)(sum / rows);
 }
 
+// `losses` is written by one block and read by another: no __restrict__, which would let a read move over the barrier.
 FOR_TYPES(
     cross_entropy,
-    (const T* logits, const long long* labels, T* grad, T* losses, int* arrived, T* mean, long long rows, int classes,
-     T smoothing),
+    (const T* __restrict__ logits, const long long* __restrict__ labels, T* __restrict__ grad, T* losses, int* arrived,
+     T* __restrict__ mean, long long rows, int classes, T smoothing),
     (logits, labels, grad, losses, arrived, mean, rows, classes, smoothing))

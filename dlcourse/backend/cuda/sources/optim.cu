@@ -1,6 +1,6 @@
 // Optimizer steps over the flat parameters (backend/kernels/optim.py has the equations): one kernel, one pass each. The rate
 // and the step number are read from the device where there is a pointer, so that a captured step sees the current ones.
-#include "common.cuh"
+#include "packs.cuh"
 
 // The loss scale of half precision (backend/kernels/scaling.py): scale, overflow, steps since it changed, steps skipped.
 __device__ inline bool skips(const float* scaler) { return scaler && scaler[1] > 0; }
@@ -12,15 +12,22 @@ __device__ void sgd_step(
 ) {
     if (skips(scaler)) return;
     const T rate = current(lr_at, lr);
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        T g = grad[i] + decay * weight[i];
-        if (velocity) {
-            const T v = momentum * velocity[i] + g;
-            velocity[i] = v;
-            g = nesterov ? g + momentum * v : v;
+    constexpr int N = PACKED<T>;
+    in_packs<N>(packable<N>(weight, grad, velocity), n, [=](auto width, long long i) {
+        constexpr int W = decltype(width)::value;
+        auto w = pack_at<W>(weight, i), v = velocity ? pack_at<W>(velocity, i) : w;
+        const auto d = pack_at<W>(grad, i);
+        for (int k = 0; k < W; ++k) {
+            T g = d.at[k] + decay * w.at[k];
+            if (velocity) {
+                v.at[k] = momentum * v.at[k] + g;
+                g = nesterov ? g + momentum * v.at[k] : v.at[k];
+            }
+            w.at[k] -= rate * g;
         }
-        weight[i] -= rate * g;
-    }
+        if (velocity) put_pack<W>(velocity, i, v);
+        put_pack<W>(weight, i, w);
+    });
 }
 
 // x^n for n >= 0 by squaring: two products for each of the number's bits. Every block waits for it; the library's pow, for
@@ -48,16 +55,23 @@ __device__ void adam_step(
     __syncthreads();
     const T rate = current(lr_at, lr), first = (T)corrections[0], second = (T)corrections[1];
     const T kept1 = (T)beta1, kept2 = (T)beta2, new1 = (T)(1 - beta1), new2 = (T)(1 - beta2);
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        T w = weight[i], g = grad[i];
-        if (decoupled) w *= 1 - rate * decay;
-        else g += decay * w;
-        const T m = kept1 * mean[i] + new1 * g;
-        const T v = kept2 * square[i] + new2 * (g * g);
-        mean[i] = m;
-        square[i] = v;
-        weight[i] = w - rate * (m / first) / (sqrt(v / second) + eps);
-    }
+    constexpr int N = PACKED<T>;
+    in_packs<N>(packable<N>(weight, grad, mean, square), n, [=](auto width, long long i) {
+        constexpr int W = decltype(width)::value;
+        auto w = pack_at<W>(weight, i), m = pack_at<W>(mean, i), v = pack_at<W>(square, i);
+        const auto d = pack_at<W>(grad, i);
+        for (int k = 0; k < W; ++k) {
+            T g = d.at[k];
+            if (decoupled) w.at[k] *= 1 - rate * decay;
+            else g += decay * w.at[k];
+            m.at[k] = kept1 * m.at[k] + new1 * g;
+            v.at[k] = kept2 * v.at[k] + new2 * (g * g);
+            w.at[k] -= rate * (m.at[k] / first) / (sqrt(v.at[k] / second) + eps);
+        }
+        put_pack<W>(mean, i, m);
+        put_pack<W>(square, i, v);
+        put_pack<W>(weight, i, w);
+    });
 }
 
 template <class T>
@@ -67,11 +81,19 @@ __device__ void adagrad_step(
 ) {
     if (skips(scaler)) return;
     const T rate = current(lr_at, lr);
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const T g = grad[i] + decay * weight[i], s = total[i] + g * g;
-        total[i] = s;
-        weight[i] -= rate * g / (sqrt(s) + eps);
-    }
+    constexpr int N = PACKED<T>;
+    in_packs<N>(packable<N>(weight, grad, total), n, [=](auto width, long long i) {
+        constexpr int W = decltype(width)::value;
+        auto w = pack_at<W>(weight, i), s = pack_at<W>(total, i);
+        const auto d = pack_at<W>(grad, i);
+        for (int k = 0; k < W; ++k) {
+            const T g = d.at[k] + decay * w.at[k];
+            s.at[k] += g * g;
+            w.at[k] -= rate * g / (sqrt(s.at[k]) + eps);
+        }
+        put_pack<W>(total, i, s);
+        put_pack<W>(weight, i, w);
+    });
 }
 
 template <class T>
@@ -81,23 +103,30 @@ __device__ void rmsprop_step(
 ) {
     if (skips(scaler)) return;
     const T rate = current(lr_at, lr);
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const T g = grad[i] + decay * weight[i], s = alpha * average[i] + share * (g * g);
-        average[i] = s;
-        T update = g / (sqrt(s) + eps);
-        if (velocity) {
-            update += momentum * velocity[i];
-            velocity[i] = update;
+    constexpr int N = PACKED<T>;
+    in_packs<N>(packable<N>(weight, grad, average, velocity), n, [=](auto width, long long i) {
+        constexpr int W = decltype(width)::value;
+        auto w = pack_at<W>(weight, i), s = pack_at<W>(average, i), v = velocity ? pack_at<W>(velocity, i) : w;
+        const auto d = pack_at<W>(grad, i);
+        for (int k = 0; k < W; ++k) {
+            const T g = d.at[k] + decay * w.at[k];
+            s.at[k] = alpha * s.at[k] + share * (g * g);
+            T update = g / (sqrt(s.at[k]) + eps);
+            if (velocity) {
+                update += momentum * v.at[k];
+                v.at[k] = update;
+            }
+            w.at[k] -= rate * update;
         }
-        weight[i] -= rate * update;
-    }
+        put_pack<W>(average, i, s);
+        if (velocity) put_pack<W>(velocity, i, v);
+        put_pack<W>(weight, i, w);
+    });
 }
 
 template <class T>
 __device__ void average_step(T* average, const T* weight, long long n, T decay, T share) {
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        average[i] = decay * average[i] + share * weight[i];
-    }
+    map<2>([=](T a, T w) { return decay * a + share * w; }, n, average, average, weight);
 }
 
 // Sums of squares, one a block, always in one order.
@@ -105,7 +134,12 @@ template <class T>
 __device__ void squares(const T* grad, double* parts, long long n) {
     __shared__ double sums[32];
     double sum = 0;
-    for (long long i = first_element(); i < n; i += element_stride()) sum += (double)grad[i] * (double)grad[i];
+    constexpr int N = PACKED<T>;
+    in_packs<N>(packable<N>(grad), n, [&](auto width, long long i) {
+        constexpr int W = decltype(width)::value;
+        const auto g = pack_at<W>(grad, i);
+        for (int k = 0; k < W; ++k) sum += (double)g.at[k] * (double)g.at[k];
+    });
     sum = block_sum(sum, sums);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
@@ -120,7 +154,7 @@ __device__ void clip(T* grad, const double* parts, T* norm, long long n, int cou
     if (blockIdx.x == 0 && threadIdx.x == 0) *norm = length;
     const T factor = largest / (length + (T)1e-6);
     if (factor >= 1) return;  // false for NaN, which then spreads
-    for (long long i = first_element(); i < n; i += element_stride()) grad[i] *= factor;
+    map<4>([=](T g) { return g * factor; }, n, grad, grad);
 }
 
 // grad += l1 m sign(w) + l2 m w; the penalty's value in parts, one a block.
@@ -128,12 +162,19 @@ template <class T>
 __device__ void penalty(T* grad, const T* weight, const T* mask, double* parts, long long n, T l1, T l2) {
     __shared__ double sums[32];
     double sum = 0;
-    for (long long i = first_element(); i < n; i += element_stride()) {
-        const T w = weight[i] * mask[i];
-        const T sign = w > 0 ? (T)1 : (w < 0 ? (T)-1 : w);
-        grad[i] += l1 * sign + l2 * w;
-        sum += (double)l1 * (double)(w < 0 ? -w : w) + 0.5 * (double)l2 * (double)w * (double)w;
-    }
+    constexpr int N = PACKED<T>;
+    in_packs<N>(packable<N>(grad, weight, mask), n, [&](auto width, long long i) {
+        constexpr int W = decltype(width)::value;
+        auto g = pack_at<W>(grad, i);
+        const auto weights = pack_at<W>(weight, i), masks = pack_at<W>(mask, i);
+        for (int k = 0; k < W; ++k) {
+            const T w = weights.at[k] * masks.at[k];
+            const T sign = w > 0 ? (T)1 : (w < 0 ? (T)-1 : w);
+            g.at[k] += l1 * sign + l2 * w;
+            sum += (double)l1 * (double)(w < 0 ? -w : w) + 0.5 * (double)l2 * (double)w * (double)w;
+        }
+        put_pack<W>(grad, i, g);
+    });
     sum = block_sum(sum, sums);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
@@ -148,28 +189,31 @@ __device__ void total(const double* parts, T* value, int count) {
 }
 
 FOR_TYPES(sgd_step,
-    (T* weight, const T* grad, T* velocity, long long n, const T* lr_at, T lr, T momentum, int nesterov, T decay,
-     const float* scaler),
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ velocity, long long n, const T* lr_at, T lr,
+     T momentum, int nesterov, T decay, const float* scaler),
     (weight, grad, velocity, n, lr_at, lr, momentum, nesterov, decay, scaler))
 FOR_TYPES(adam_step,
-    (T* weight, const T* grad, T* mean, T* square, long long n, const long long* step_at, long long step,
-     const T* lr_at, T lr, double beta1, double beta2, T eps, T decay, int decoupled,
-     const float* scaler),
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ mean, T* __restrict__ square, long long n,
+     const long long* step_at, long long step, const T* lr_at, T lr, double beta1, double beta2, T eps, T decay,
+     int decoupled, const float* scaler),
     (weight, grad, mean, square, n, step_at, step, lr_at, lr, beta1, beta2, eps, decay, decoupled, scaler))
 FOR_TYPES(adagrad_step,
-    (T* weight, const T* grad, T* total, long long n, const T* lr_at, T lr, T eps, T decay,
-     const float* scaler),
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ total, long long n, const T* lr_at, T lr, T eps,
+     T decay, const float* scaler),
     (weight, grad, total, n, lr_at, lr, eps, decay, scaler))
 FOR_TYPES(rmsprop_step,
-    (T* weight, const T* grad, T* average, T* velocity, long long n, const T* lr_at, T lr, T alpha, T share, T eps,
-     T momentum, T decay, const float* scaler),
+    (T* __restrict__ weight, const T* __restrict__ grad, T* __restrict__ average, T* __restrict__ velocity, long long n,
+     const T* lr_at, T lr, T alpha, T share, T eps, T momentum, T decay, const float* scaler),
     (weight, grad, average, velocity, n, lr_at, lr, alpha, share, eps, momentum, decay, scaler))
 FOR_TYPES(average_step,
-    (T* average, const T* weight, long long n, T decay, T share), (average, weight, n, decay, share))
-FOR_TYPES(squares, (const T* grad, double* parts, long long n), (grad, parts, n))
+    (T* __restrict__ average, const T* __restrict__ weight, long long n, T decay, T share),
+    (average, weight, n, decay, share))
+FOR_TYPES(squares, (const T* __restrict__ grad, double* __restrict__ parts, long long n), (grad, parts, n))
 FOR_TYPES(clip,
-    (T* grad, const double* parts, T* norm, long long n, int count, T largest), (grad, parts, norm, n, count, largest))
+    (T* __restrict__ grad, const double* __restrict__ parts, T* __restrict__ norm, long long n, int count, T largest),
+    (grad, parts, norm, n, count, largest))
 FOR_TYPES(penalty,
-    (T* grad, const T* weight, const T* mask, double* parts, long long n, T l1, T l2),
+    (T* __restrict__ grad, const T* __restrict__ weight, const T* __restrict__ mask, double* __restrict__ parts,
+     long long n, T l1, T l2),
     (grad, weight, mask, parts, n, l1, l2))
 FOR_TYPES(total, (const double* parts, T* value, int count), (parts, value, count))

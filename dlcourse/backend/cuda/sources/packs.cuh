@@ -51,3 +51,15 @@ __device__ void map(F f, long long n, T* y, const In*... in) {
 #pragma unroll ROUNDS
     for (long long i = done + first_element(); i < n; i += stride) y[i] = f((real<In>)in[i]...);
 }
+
+// How wide a body's packs are, as a type.
+template <int N> struct Width { static constexpr int value = N; };
+
+// body(Width<N>(), i) for each pack i of n elements where `packs` says that all arrays lie so, then body(Width<1>(), i) for
+// each element i that is left.
+template <int N, class Body>
+__device__ void in_packs(bool packs, long long n, Body body) {
+    const long long stride = element_stride(), done = packs ? n / N * N : 0;
+    for (long long pack = first_element(); pack < done / N; pack += stride) body(Width<N>(), pack);
+    for (long long i = done + first_element(); i < n; i += stride) body(Width<1>(), i);
+}

@@ -1,0 +1,33 @@
+"""What the loops of each source's kernels may ask of a GPU: kept where it was once reached, for sm_80 and sm_90."""
+
+from typing import NamedTuple
+
+
+class Budget(NamedTuple):
+    """Attributes:
+    in_flight: loads that some loop has on their way at a time, with accesses of
+    bytes: of so many at least.
+    divisions: the most by integers known at run time only in any one loop.
+    """
+
+    in_flight: int = 0
+    bytes: int = 0
+    divisions: int = 0
+
+
+BUDGETS: dict[str, dict[str, Budget]] = {
+    "activation": {
+        r"(relu|relu_grad|add|add_relu)_\w+": Budget(3, 16),
+        r"gelu(_tanh)?(_grad)?_(float|half|bfloat16)": Budget(1, 16),
+    },
+    "optim": {
+        r"(adam|rmsprop)_step_float": Budget(4, 16),
+        r"(adagrad|sgd)_step_float": Budget(2, 16),
+        r"(average_step|clip)_float": Budget(4, 16),
+        r"squares_float": Budget(1, 16),
+        r"penalty_float": Budget(3, 16),
+    },
+    "random": {r"dropout_\w+": Budget(0, 16), r"masked_\w+": Budget(4, 16)},
+    "scaling": {r"(widen|narrow|refresh_half_weights)_\w+": Budget(3, 16), r"unscale_\w+": Budget(2, 16)},
+}
+"""For each source, by a regular expression that names its kernels."""
