@@ -37,8 +37,8 @@ def _message(cls: Any, given: int, limit: int) -> str:
 
 def _name(cls: type) -> str:
     """``nn.LSTM``; of a class that is not ours its own name."""
-    package, *part = cls.__module__.split(".")
-    return f"{part[0]}.{cls.__name__}" if package == "dlcourse" and part else cls.__name__
+    package, *inside = cls.__module__.split(".")
+    return f"{inside[0]}.{cls.__name__}" if package == "dlcourse" and inside else cls.__name__
 
 
 # A class without a constructor of its own takes no arguments, and inspect.signature should say so.

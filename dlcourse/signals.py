@@ -77,7 +77,7 @@ _request: StopRequest | None = None
 def handle_termination() -> Iterator[StopRequest]:
     """Inside the ``with`` block signals end the work at once, with their exit codes, unless they are deferred.
 
-    One block inside another is a part of it: a request that reaches the inner one holds to the end of the outer one.
+    One block inside another belongs to it: a request that reaches the inner one holds to the end of the outer one.
     In a thread other than the main one Python knows no handlers: nothing is received.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TextIO
 def show(text: str, stream: TextIO | None = None) -> None:
     """Print a text on standard output or the given stream, and go on with the work where that fails.
 
-    A stream that failed is silent from then on. Why is said on standard error, unless a reader has just seen enough
+    A stream that failed is silent from then on. The reason goes to standard error, unless a reader has just seen enough
     (``| head``).
     """
     stream = sys.stdout if stream is None else stream

@@ -7,18 +7,14 @@ config.dump()                              # YAML that runs again as it is
 """
 
 from dlcourse.config.config import Config, data_section, from_mapping, load, resolve
-from dlcourse.config.overrides import Overrides
 from dlcourse.config.rules import choosing_metric, metric_facts, metric_labels
 from dlcourse.config.schema import json_schema
-from dlcourse.config.section_schema import Key, SectionSchema, component_schema, section_schema, summary
+from dlcourse.config.section_schema import component_schema, section_schema
 from dlcourse.config.writer import dump
 from dlcourse.resources import shipped
 
 __all__ = [
     "Config",
-    "Key",
-    "Overrides",
-    "SectionSchema",
     "choosing_metric",
     "component_schema",
     "data_section",
@@ -31,5 +27,4 @@ __all__ = [
     "resolve",
     "section_schema",
     "shipped",
-    "summary",
 ]

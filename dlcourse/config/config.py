@@ -204,8 +204,8 @@ def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, A
             if not os.path.exists(beside):  # which has no objection to names that no file can have
                 continue
             if not encodable(str(beside)):
-                said = f"{beside.name!r} lies beside the config, in a folder whose name is not UTF-8, which no config"
-                problem = Problem(f"data.{key}", f"{said} can hold; run from that folder, or rename it", str(path))
+                text = f"{beside.name!r} lies beside the config, in a folder whose name is not UTF-8, which no config"
+                problem = Problem(f"data.{key}", f"{text} can hold; run from that folder, or rename it", str(path))
                 raise ConfigError([problem])
             found[key] = str(beside)
     return {**config, "data": {**section, **found}} if found else config

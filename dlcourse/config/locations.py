@@ -14,11 +14,11 @@ Location = tuple[str, int | None]
 
 def with_source(locations: dict[Path, Location], paths: list[Path], source: str) -> dict[Path, Location]:
     """Where values stand, when those at and under ``paths`` now come from ``source``."""
-    kept = {at: where for at, where in locations.items() if not any(at[: len(p)] == p for p in paths)}
+    remaining = {at: where for at, where in locations.items() if not any(at[: len(p)] == p for p in paths)}
     for path in paths:
         for length in range(1, len(path) + 1):
-            kept.setdefault(path[:length], (source, None))
-    return kept
+            remaining.setdefault(path[:length], (source, None))
+    return remaining
 
 
 def with_path(problem: Problem) -> Problem:

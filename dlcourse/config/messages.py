@@ -155,7 +155,7 @@ def _number(value: Any) -> str:
 
 
 def _hint(errors: list[ErrorDetails], value: Any) -> str:
-    """What to write instead, where it can be told."""
+    """What to write instead, where that is known."""
     kinds = " ".join(error["type"] for error in errors)
     if isinstance(value, str):
         expected = " ".join(error["ctx"]["expected"] for error in errors if error["type"] == "literal_error")

@@ -12,7 +12,7 @@ _IDLE = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, 
 
 
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
-    """What is wrong between the keys of a config that is filled in, as far as its parts were right.
+    """What is wrong between the keys of a config that is filled in, as far as its sections are right.
 
     Also fills in ``train.epochs`` where neither epochs nor steps are given.
 
@@ -35,7 +35,7 @@ _TASK_HINTS = {
     "regression": "; where the target's whole numbers are classes, say data.task: classification",
     "classification": "; where the target's whole numbers are quantities, say data.task: regression",
 }
-"""What a data set with a ``task`` can be told."""
+"""What to change where the data set has a ``task``."""
 
 
 def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def config_notes(config: Mapping[str, Any], total_steps: int | None = None) -> I
 
     Args:
         config: resolved.
-        total_steps: of the whole training, where the data have told that.
+        total_steps: of the whole training, where the data are known.
     """
     yield from _chosen_by_test(config)
     yield from _endless_warmup(config, total_steps or config["train"]["steps"])
@@ -141,11 +141,11 @@ def _duration(train: dict[str, Any]) -> Iterator[Finding]:
 
 def _split(data: Mapping[str, Any]) -> Iterator[Finding]:
     split = data.get("split", {})
-    fractions = {part: share for part, share in split.items() if isinstance(share, float)}
+    fractions = {name: share for name, share in split.items() if isinstance(share, float)}
     total = sum(fractions.values())
     if total > 1 + 1e-9:
-        said = " + ".join(f"{share:g}" for share in fractions.values())
-        yield Finding(("data", "split"), f"the fractions add up to more than 1: {said} = {total:g}")
+        shown = " + ".join(f"{share:g}" for share in fractions.values())
+        yield Finding(("data", "split"), f"the fractions add up to more than 1: {shown} = {total:g}")
     elif split.get("train") is None and total > 1 - 1e-9:
         yield Finding(("data", "split"), "val and test take everything; nothing is left for training")
     if split.get("train") == 0 and split.get("train") is not None:

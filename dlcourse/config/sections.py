@@ -175,7 +175,7 @@ class TrainOptions:
         clip_norm: scale the gradient down to this norm where it is longer.
         l1: weight of the penalty sum |w| over weights, not biases; part of the cost.
         l2: weight of the penalty 1/2 sum w^2 over weights, not biases; part of the cost.
-        accumulate: cut a batch into so many parts, one after another, to save memory; the update is the same.
+        accumulate: cut a batch into so many microbatches, one after another, to save memory; the update is the same.
         ema: decay of the running average of the weights that is evaluated in their place, such as 0.999.
     """
 
@@ -269,7 +269,7 @@ class ExperimentOptions:
         optimizer: how it is minimized; with its schedule.
         train: how long, in which batches, and when to stop.
         metrics: what is measured on each split; the loss if there are none.
-        sweep: many runs of this config, which differ in what is said here.
+        sweep: many runs of this config, which differ in what stands here.
     """
 
     name: RunName = "experiment"

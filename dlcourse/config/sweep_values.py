@@ -31,7 +31,7 @@ def check_sweep(
     """
     base = {key: value for key, value in given.items() if key != "sweep"}
     known = set(known)
-    said = set()
+    reported = set()
     for location, setting in _trials(sweep):
         if any(path == "sweep" or path.startswith("sweep.") for path in setting):
             yield Finding(location, "a sweep cannot vary its own section")
@@ -45,10 +45,10 @@ def check_sweep(
             findings = [Finding((problem.path,), problem.message) for problem in error.problems]
         for finding in findings:
             message = _say(finding, setting)
-            if (location, message) not in said:
-                said.add((location, message))
+            if (location, message) not in reported:
+                reported.add((location, message))
                 yield Finding(location, message)
-        if len(said) >= MAX_PROBLEMS:
+        if len(reported) >= MAX_PROBLEMS:
             yield Finding(("sweep",), f"and perhaps more after these {MAX_PROBLEMS}")
             return
 

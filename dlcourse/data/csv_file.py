@@ -154,7 +154,7 @@ class Csv:
         table.position(self.target)
         if self.features is not None:
             return list(self.features)
-        # A column that where holds to one value tells nothing.
+        # A column that where holds to one value predicts nothing.
         fixed = {name for name, wanted in (self.where or {}).items() if not isinstance(wanted, list)}
         names = [name for name in table.header if name != self.target and name not in fixed]
         if "" in names:

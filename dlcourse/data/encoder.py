@@ -74,7 +74,7 @@ class Column:
 class TableEncoder:
     """Turns rows of cells into rows of x; made from the file that a model is trained with, used on new inputs.
 
-    Its fields are kept with the model. Checkpoints of earlier versions have no ``decimal`` and no ``thousands``.
+    Its fields are stored with the model. Checkpoints of earlier versions have no ``decimal`` and no ``thousands``.
     """
 
     columns: tuple[Column, ...]

@@ -1,21 +1,20 @@
 """Classes that are Gaussian clouds: where maximum-likelihood classification is exact."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.parameters import check_samples
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.synthetic import Synthetic, check_samples
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
-from dlcourse.types import Count, NonNegative, Seed
+from dlcourse.types import Count, NonNegative
 
 
 @register("data", "gaussian_classes")
 @dataclass(frozen=True)
-class GaussianClasses:
+class GaussianClasses(Synthetic):
     """Gaussian clouds: x | class j ~ N(mu_j, Sigma_j), class j with probability prior_j   (lecture 2).
 
     Of the three clouds of the default one is round and two are stretched crosswise, so that boundaries of full
@@ -26,10 +25,9 @@ class GaussianClasses:
         means: mu, one list of D numbers a class.
         covariances: Sigma, one D x D symmetric positive definite matrix a class.
         priors: relative frequencies of the classes; equal if left out.
-        seed: draws the samples; the config's seed if left out.
     """
 
-    task: ClassVar[Task] = "classification"
+    task = "classification"
 
     samples: Count = 300
     means: tuple[tuple[float, ...], ...] = ((0.0, 0.0), (2.5, 0.5), (0.5, 3.0))
@@ -39,7 +37,6 @@ class GaussianClasses:
         ((1.5, -0.8), (-0.8, 0.8)),
     )
     priors: tuple[NonNegative, ...] | None = None
-    seed: Seed | None = None
 
     def __post_init__(self) -> None:
         classes = len(self.means)
@@ -55,11 +52,10 @@ class GaussianClasses:
         if self.priors is not None and (len(self.priors) != classes or not sum(self.priors) > 0):
             raise ConfigError(f"data.priors: expected {classes} numbers, one for each mean, not all zero")
 
-    def load(self, seed: int) -> Dataset:
+    def sample(self, seed: int) -> Dataset:
         """Draw the samples: x (N, D), y (N,)."""
         width = len(self.means[0])
         check_samples(self.samples, 16 + 8 * width * (width + 3))
-        seed = seed if self.seed is None else self.seed
         means, classes = np.array(self.means, dtype=float), len(self.means)
         priors = np.array(self.priors if self.priors is not None else [1.0] * classes)
         priors = priors / priors.sum()

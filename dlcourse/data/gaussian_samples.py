@@ -1,38 +1,34 @@
 """Samples of one Gaussian: what estimators of its mean and variance are judged on."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.parameters import check_samples
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.synthetic import Synthetic, check_samples
 from dlcourse.registry import register
-from dlcourse.types import Count, Positive, Seed
+from dlcourse.types import Count, Positive
 
 
 @register("data", "gaussian_samples")
 @dataclass(frozen=True)
-class GaussianSamples:
+class GaussianSamples(Synthetic):
     """Samples of one Gaussian, x_1 ... x_m ~ N(mean, sigma^2)   (lecture 2: bias and variance of estimators).
 
     Args:
         samples: m.
         mean: the true mean.
         sigma: the true standard deviation.
-        seed: draws the samples; the config's seed if left out.
     """
 
-    task: ClassVar[Task] = "estimation"
+    task = "estimation"
 
     samples: Count = 10
     mean: float = 0.0
     sigma: Positive = 1.0
-    seed: Seed | None = None
 
-    def load(self, seed: int) -> Dataset:
+    def sample(self, seed: int) -> Dataset:
         """Draw the samples: x and y are both of them, (m, 1)."""
         check_samples(self.samples, 24)
-        seed = seed if self.seed is None else self.seed
         x = self.mean + self.sigma * generator(seed, "gaussian_samples").standard_normal((self.samples, 1))
         return Dataset(
             x=x,

@@ -1,21 +1,20 @@
 """A polynomial with noise, as in the first homework: where overfitting and extrapolation are seen."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.parameters import check_range, check_samples
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.synthetic import Synthetic, check_range, check_samples
 from dlcourse.errors import ConfigError
 from dlcourse.registry import register
-from dlcourse.types import Count, NonNegative, Seed
+from dlcourse.types import Count, NonNegative
 
 
 @register("data", "polynomial_curve")
 @dataclass(frozen=True)
-class PolynomialCurve:
+class PolynomialCurve(Synthetic):
     """A noisy polynomial: y = c_0 + c_1 x + c_2 x^2 + ... + N(0, noise^2), x uniform.
 
     The default is the homework's, x - 2 x^2 + x^3.
@@ -29,10 +28,9 @@ class PolynomialCurve:
         x_range: x is uniform between these.
         test_range: draw a test split from here instead; outside ``x_range`` it asks for extrapolation.
         test_samples: how many; as many as ``samples`` if left out.
-        seed: draws the samples; the config's seed if left out.
     """
 
-    task: ClassVar[Task] = "regression"
+    task = "regression"
 
     coefficients: tuple[float, ...] = (0.0, 1.0, -2.0, 1.0)
     noise: NonNegative = 0.03
@@ -40,7 +38,6 @@ class PolynomialCurve:
     x_range: tuple[float, float] = (0.0, 1.0)
     test_range: tuple[float, float] | None = None
     test_samples: Count | None = None
-    seed: Seed | None = None
 
     def __post_init__(self) -> None:
         if not len(self.coefficients):
@@ -51,15 +48,14 @@ class PolynomialCurve:
         elif self.test_samples is not None:
             raise ConfigError("data.test_samples: goes with data.test_range, which is missing")
 
-    def load(self, seed: int) -> Dataset:
+    def sample(self, seed: int) -> Dataset:
         """Draw the samples: x (N, 1), y (N, 1)."""
         check_samples(self.samples, 64)
         check_samples(self.test_samples or 0, 64, "test_samples")
-        seed = seed if self.seed is None else self.seed
-        x, y = self._draw(seed, "train", self.x_range, self.samples)
+        x, y = self._split(seed, "train", self.x_range, self.samples)
         test = None
         if self.test_range is not None:
-            test = self._draw(seed, "test", self.test_range, self.test_samples or self.samples)
+            test = self._split(seed, "test", self.test_range, self.test_samples or self.samples)
         powers = {f"theta_{power}": float(value) for power, value in enumerate(self.coefficients)}
         return Dataset(
             x=x,
@@ -71,7 +67,7 @@ class PolynomialCurve:
             test=test,
         )
 
-    def _draw(self, seed: int, split: str, bounds: tuple[float, float], samples: int) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, seed: int, split: str, bounds: tuple[float, float], samples: int) -> tuple[np.ndarray, np.ndarray]:
         x = generator(seed, f"polynomial_curve.{split}.x").uniform(*bounds, (samples, 1))
         noise = generator(seed, f"polynomial_curve.{split}.noise").standard_normal((samples, 1))
         return x, self.curve(x) + self.noise * noise

@@ -23,7 +23,7 @@ class Prefetcher:
 
     def get(self, step: int, make: Callable[[int], Any]) -> Any:
         """``make(step)``, which is done already if the step before was asked for last."""
-        # ``make`` is not kept: its loader would then be freed by the garbage collector only, and its thread with it.
+        # ``make`` is not stored: its loader would then be freed by the garbage collector only, and its thread with it.
         coming = self._coming if step == self._step else self._begin(make, step)
         self._step = -1  # so that a batch that could not be made is tried again
         batch = make(step) if coming is None else coming.result()
@@ -37,7 +37,7 @@ class Prefetcher:
         try:
             return self._pool.submit(make, step)
         except RuntimeError:  # "can't start new thread"
-            self._pool = None  # it has kept this batch, and would make it beside another as soon as it gets its thread
+            self._pool = None  # it still has this batch, and would make it beside another as soon as it gets its thread
             return None
 
 

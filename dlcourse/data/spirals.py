@@ -1,20 +1,19 @@
 """Classes that wind around each other: no line separates them, a small net does."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.parameters import check_samples
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.synthetic import Synthetic, check_samples
 from dlcourse.registry import register
-from dlcourse.types import Classes, Count, NonNegative, Positive, Seed
+from dlcourse.types import Classes, Count, NonNegative, Positive
 
 
 @register("data", "spirals")
 @dataclass(frozen=True)
-class Spirals:
+class Spirals(Synthetic):
     """Arms that wind around a common center, one a class: no line separates them.
 
     Sample i lies on arm i mod C at radius r ~ sqrt(U(0, 1)), angle 2 pi (turns r + arm / C), plus N(0, noise^2).
@@ -24,21 +23,18 @@ class Spirals:
         classes: number of arms, C.
         turns: how often an arm winds around the center.
         noise: standard deviation of both coordinates; the spirals have radius 1.
-        seed: draws the samples; the config's seed if left out.
     """
 
-    task: ClassVar[Task] = "classification"
+    task = "classification"
 
     samples: Count = 600
     classes: Classes = 3
     turns: Positive = 1.0
     noise: NonNegative = 0.03
-    seed: Seed | None = None
 
-    def load(self, seed: int) -> Dataset:
+    def sample(self, seed: int) -> Dataset:
         """Draw the samples: x (N, 2), y (N,)."""
         check_samples(self.samples, 80)
-        seed = seed if self.seed is None else self.seed
         y = np.arange(self.samples, dtype=np.int64) % self.classes
         # The square root spreads the samples evenly over the disc.
         radius = np.sqrt(generator(seed, "spirals.radius").uniform(size=self.samples))

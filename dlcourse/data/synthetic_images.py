@@ -1,15 +1,14 @@
 """Images that a net can learn, with nothing to download."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from dlcourse.backend.random import generator
-from dlcourse.data.dataset import Dataset, Task
-from dlcourse.data.parameters import check_samples
+from dlcourse.data.dataset import Dataset
+from dlcourse.data.synthetic import Synthetic, check_samples
 from dlcourse.registry import register
-from dlcourse.types import Classes, Count, Fraction, NonNegative, NonNegativeInt, Seed
+from dlcourse.types import Classes, Count, Fraction, NonNegative, NonNegativeInt
 
 _CHUNK = 1024  # images drawn at a time: the noise in floating point never exists for all
 _AMPLITUDE = 50.0  # root mean square of a pattern at full contrast, in gray levels
@@ -17,7 +16,7 @@ _AMPLITUDE = 50.0  # root mean square of a pattern at full contrast, in gray lev
 
 @register("data", "synthetic_images")
 @dataclass(frozen=True)
-class SyntheticImages:
+class SyntheticImages(Synthetic):
     """Images of smooth random patterns, one a class, shifted, in varying contrast, under noise, some as negatives.
 
     A negative's pixels stand on the other side of gray, so whatever a linear classifier learns of the positives is
@@ -32,10 +31,9 @@ class SyntheticImages:
         noise: standard deviation of every pixel, in gray levels of 0..255.
         negatives: the share of images that are negatives.
         shift: patterns are moved by up to so many pixels each way, round the edges.
-        seed: draws patterns and images; the config's seed if left out.
     """
 
-    task: ClassVar[Task] = "classification"
+    task = "classification"
 
     samples: Count = 6000
     classes: Classes = 10
@@ -44,20 +42,18 @@ class SyntheticImages:
     noise: NonNegative = 40.0
     negatives: Fraction = 0.3
     shift: NonNegativeInt = 3
-    seed: Seed | None = None
 
-    def load(self, seed: int) -> Dataset:
+    def sample(self, seed: int) -> Dataset:
         """Draw the images: x (N, H, W, C) uint8, y (N,)."""
         check_samples(self.samples, 8 + self.channels * self.image_size**2)
         check_samples(self.classes, 16 * self.channels * self.image_size**2, "classes")
-        seed = seed if self.seed is None else self.seed
         patterns = self._patterns(seed)
         labels = np.arange(self.samples, dtype=np.int64) % self.classes
         size = self.image_size
         x = np.empty((self.samples, size, size, self.channels), dtype=np.uint8)
         for chunk, start in enumerate(range(0, self.samples, _CHUNK)):
-            part = slice(start, start + _CHUNK)
-            x[part] = self._draw(patterns, labels[part], seed, chunk)
+            chunk_rows = slice(start, start + _CHUNK)
+            x[chunk_rows] = self._images(patterns, labels[chunk_rows], seed, chunk)
         return Dataset(
             x=x,
             y=labels,
@@ -66,7 +62,7 @@ class SyntheticImages:
             class_names=tuple(f"class {c}" for c in range(self.classes)),
         )
 
-    def _draw(self, patterns: np.ndarray, labels: np.ndarray, seed: int, chunk: int) -> np.ndarray:
+    def _images(self, patterns: np.ndarray, labels: np.ndarray, seed: int, chunk: int) -> np.ndarray:
         """One chunk of images, (n, H, W, C) uint8."""
         # Draws are made for a whole chunk also where fewer images are wanted, so that those wanted do not change.
         random = generator(seed, "synthetic_images.how", chunk)

@@ -1,4 +1,4 @@
-"""Arrays kept decoded in the cache folder: written once, whole or not at all, and memory-mapped from then on."""
+"""Decoded arrays in the cache folder: written once, whole or not at all, and memory-mapped from then on."""
 
 import contextlib
 import hashlib

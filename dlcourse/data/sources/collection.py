@@ -57,7 +57,7 @@ class Collection:
         name: its name in a config.
         variants: the packagings; the first is the one to download.
         layout: the arrays that they become.
-        decode: how a member becomes part of them.
+        decode: how a member is put into them.
         folders: where to look within ``DLCOURSE_DATA``, or within a folder that the user names beside itself.
     """
 
@@ -137,7 +137,7 @@ class Collection:
         return None
 
     def _kept(self, home: Path) -> Source | None:
-        """What was downloaded, or put by hand, into the cache; a set of which only a part is there is fetched."""
+        """What was downloaded, or put by hand, into the cache; an incomplete set is fetched."""
         try:
             return self._search(home, (".",))
         except DataError:

@@ -57,7 +57,7 @@ def fetch(download: Download, folder: Path) -> Path:
         partial.unlink()
         if not resumed:
             break
-        # The part that was there may have been the wrong one: once more, from the start.
+        # What was there may have been of another file: once more, from the start.
     raise TransferError(f"{download.url} gave a file with md5 {found}, the official one has {download.md5}")
 
 
@@ -137,7 +137,7 @@ def _copy(response: Any, file: IO[bytes], download: Download, start: int) -> Non
 
 
 def _announced(response: Any) -> int | None:
-    """The size of the whole file as the server tells it, if it does."""
+    """The size of the whole file as the server announces it, if it does."""
     if response.status == 206:
         whole = response.headers.get("Content-Range", "").rpartition("/")[2]
     else:

@@ -10,7 +10,7 @@ _LARGEST = 1 << 63  # bytes in a file; an archive can declare anything
 
 @dataclass(frozen=True)
 class Checksum:
-    """What tells an official file from any other: its size in bytes and its MD5 sum."""
+    """What identifies an official file: its size in bytes and its MD5 sum."""
 
     size: int
     md5: str
