@@ -46,7 +46,13 @@ class Step(Protocol):
 
 
 class EagerRunner:
-    """Runs steps operation by operation."""
+    """Runs steps operation by operation.
+
+    Attributes:
+        takes_several: whether :meth:`advance` may take several steps at once, which the host does not wait for.
+    """
+
+    takes_several = False
 
     def run(self, step: Step, x: Array, y: Array) -> Array:
         """One step with a batch on the device; returns its cost."""

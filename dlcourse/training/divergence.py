@@ -1,5 +1,6 @@
 """Stop when the loss is no longer a number, without asking the device at every step."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from dlcourse.errors import DivergenceError
 from dlcourse.training.callback import Callback, Whenever
 
 _MAX_WAITING = 1 << 12  # losses that wait on the device
+_BETWEEN_LOOKS = 0.1
+"""Seconds, about, between two looks at a device that takes several steps at once: a look lets it run dry, and what it
+was asked for until then cannot be interrupted."""
 
 
 class DivergenceGuard(Callback):
@@ -18,28 +22,36 @@ class DivergenceGuard(Callback):
     So the message names the very step, and its batch is known too: the loader's batch is a function of the step.
 
     Args:
-        capacity: after so many steps it looks anyway.
+        capacity: after so many steps it looks anyway; where a device takes several at once, after as many more as take
+            a tenth of a second.
     """
 
     due = Whenever()
 
     def __init__(self, capacity: int):
-        self.capacity = min(capacity, _MAX_WAITING)
+        self.capacity = self._most = min(capacity, _MAX_WAITING)
         self._waiting: list[Array] = []
         self._count = 0
+        self._since = 0.0
 
     def after_step(self, trainer: Any) -> None:
-        if trainer.losses is not None:
-            self._waiting.append(trainer.losses)
-            self._count += len(trainer.losses)
-            if self._count >= self.capacity:
-                self.before_sync(trainer)
+        if trainer.losses is None:
+            return
+        if not self._waiting:
+            self._since = time.perf_counter()
+        self._waiting.append(trainer.losses)
+        self._count += len(trainer.losses)
+        if self._count >= self._most:
+            trainer.call("before_sync")
 
     def before_sync(self, trainer: Any) -> None:
         if not self._waiting:
             return
         losses = backend.to_host(backend.array_module(self._waiting[0]).concatenate(self._waiting))
         count, self._waiting, self._count = self._count, [], 0
+        if trainer.train_step.runner.takes_several:
+            fitting = count * _BETWEEN_LOOKS / max(time.perf_counter() - self._since, 1e-6)
+            self._most = max(self.capacity, min(int(fitting), 2 * count, _MAX_WAITING))
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             what = f"the loss is {losses[wrong[0]]}"

@@ -20,6 +20,7 @@ class Progress(Callback):
     def __init__(self, history: History, quiet: bool):
         self.history, self.quiet = history, quiet
         self._bar: Any = None
+        self._shown: float | None = None
 
     def start(self, trainer: Any) -> None:
         if self.quiet or sys.stderr is None or not sys.stderr.isatty() or trainer.done:
@@ -37,7 +38,8 @@ class Progress(Callback):
         )
 
     def after_step(self, trainer: Any) -> None:
-        if trainer.step in self.history.due:
+        if self.history.loss != self._shown:
+            self._shown = self.history.loss
             self._bar.set_postfix_str(self._postfix(trainer), refresh=False)
         self._bar.update(trainer.position()["samples"] - self._bar.n)
 

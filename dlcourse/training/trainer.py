@@ -60,6 +60,7 @@ class Trainer:
         start = self.step
         due = [(callback.due.next(start), callback) for callback in self._watching]
         end = min([self.total_steps, *(step for step, _ in due if step > start)])
+        self.losses = None
         self.losses = self.train_step.runner.advance(self.train_step, self.loader, end - start)
         for step, callback in due:
             if step <= self.step:

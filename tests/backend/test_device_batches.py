@@ -1,5 +1,8 @@
 """Batches made on the device from the step's number, and several steps in one launch: the same run as step by step."""
 
+import json
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from dlcourse.data import Loader, Split
 from dlcourse.data.device_batches import DeviceBatches
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.experiment import run
+from dlcourse.training.divergence import DivergenceGuard
 
 on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="recording is for a GPU (--device cuda)")
 
@@ -136,6 +140,56 @@ def test_a_run_of_several_steps_a_launch_is_the_run(count, numbers, device, tmp_
     assert max(launches) == count
     if count > 1:  # 45 steps an epoch of 9, less the first of each kind, at the most 4 at once
         assert launches.count(count) >= 5
+
+
+@on_gpu
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_run_with_default_settings_takes_many_steps_a_launch(epochs: int, device, tmp_path, monkeypatch) -> None:
+    """120 steps an epoch, logged every 10, an evaluation an epoch; printed: launches by size, and looks at losses."""
+    from dlcourse.backend.cuda import graph
+
+    monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, 32),))
+    data = {"name": "spirals", "samples": 4800, "split": {"val": 0.1, "test": 0.1}}
+    config = {**CNN, "data": data, "model": {"name": "mlp", "hidden": [4]}, "train": {"epochs": epochs}}
+    launches, looks = Counter(), Counter()
+    replay, look = graph.CapturedSteps._replay, DivergenceGuard.before_sync
+    monkeypatch.setattr(
+        graph.CapturedSteps,
+        "_replay",
+        lambda self, captured, step: launches.update([len(captured.losses)]) or replay(self, captured, step),
+    )
+    monkeypatch.setattr(
+        DivergenceGuard,
+        "before_sync",
+        lambda self, trainer: looks.update(["looks"] if self._waiting else []) or look(self, trainer),
+    )
+    result = run(config, device=device, folder=tmp_path / "run", quiet=True, plots=False)
+    logged = [event["step"] for event in result.history if event["event"] == "train"]
+    print(f"{epochs} epochs of 120 steps: launches {dict(launches)}, {len(logged)} lines, {looks.total()} looks")
+    assert logged == [1, *range(10, 120 * epochs + 1, 10)]
+    # two steps run eagerly, four alone to be timed; then 114 = 3 x 32 + 16 + 2, and 120 = 3 x 32 + 16 + 8
+    planned = Counter({1: 4, 2: 1, 8: epochs - 1, 16: epochs, 32: 3 * epochs})
+    assert launches == +planned
+    assert looks.total() <= 6 * epochs
+
+
+@on_gpu
+def test_lines_up_to_where_training_diverged_are_written(device, tmp_path, monkeypatch) -> None:
+    from dlcourse.backend.cuda import graph
+    from dlcourse.errors import DivergenceError
+
+    config = {**CNN, "data": {"name": "spirals", "samples": 4800}, "model": {"name": "mlp", "hidden": [4]}}
+    config |= {"optimizer": {"name": "sgd", "lr": 1e4}, "train": {"log_every": 4, "batch_size": 16, "l2": 1e-3}}
+    told, said = [], []
+    for name, switch in (("plain", "0"), ("captured", "1")):
+        monkeypatch.setenv(capture.SWITCH, switch)
+        monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, 32),))
+        with pytest.raises(DivergenceError) as raised:
+            run(config, device=device, folder=tmp_path / name, quiet=True, plots=False)
+        said.append(str(raised.value))
+        lines = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
+        told.append([{key: value for key, value in line.items() if key != "seconds"} for line in lines])
+    assert said[0] == said[1] and told[0] == told[1] and len(told[0]) > 2
 
 
 @on_gpu

@@ -113,6 +113,20 @@ def test_the_part_fails_where_ours_does_not_where_a_peer_does(lib) -> None:
     assert part.verdict([late], [])["status"] == "unfinished"
 
 
+def test_no_timed_block_is_cut_by_the_end_of_an_epoch(bench, monkeypatch, capsys) -> None:
+    """Training takes as many steps a launch as fit into what is left of an epoch; a block that is cut has more."""
+    taken = []
+
+    def ours(*_: object) -> tuple:
+        return (lambda count: taken.append(count) or 0.5), (lambda: None), "about"
+
+    monkeypatch.setattr(bench, "ours", ours)
+    assert bench.work("ours", "float32", "0", "softmax") == 0
+    first = len(taken) - bench.MIN_BLOCKS
+    assert taken[first:] == [bench.BLOCK] * bench.MIN_BLOCKS
+    assert sum(taken[:first]) % bench.BLOCK == bench.COPIES % bench.BLOCK == 0
+
+
 def test_ours_has_its_numbers_where_every_peer_fails(lib, stand_in, bench, tmp_path, monkeypatch) -> None:
     """On the stand-in, PyTorch without CUDA beside it, or no PyTorch at all."""
     processes = lib("processes")

@@ -24,10 +24,11 @@ from dlcourse.backend.device_counter import DeviceCounter
 WARM_UP = 2
 """Eager steps before the capture: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
 MAX_GRAPHS = 8
-"""Graphs at a time; a data set needs up to three: of one full batch, of several, and of the last one."""
+"""Kinds of step at a time, of which graphs are kept; a data set needs two: of a full batch and of the last one."""
 MULTI_STEP = ((100e-6, 32), (400e-6, 8))
 """A step that takes no longer than so many seconds, its launch and the wait for it included, comes so many times in one
-launch: what the host does for a launch takes longer than the shortest steps themselves."""
+launch: what the host does for a launch takes longer than the shortest steps themselves. Where an epoch or an evaluation
+ends before, it comes half as often, or a quarter: the largest of 32, 16, 8, 4, 2 and 1 that fits, each a graph."""
 TRIALS = 4
 """Replays of one step that are timed, of which the fastest counts."""
 
@@ -59,6 +60,8 @@ class CapturedSteps(EagerRunner):
     Args:
         device: where.
     """
+
+    takes_several = True
 
     def __init__(self, device: Backend):
         self.device, self.xp = device, device.xp
@@ -105,8 +108,7 @@ class CapturedSteps(EagerRunner):
         if (key, 1) not in self.graphs and (self._full() or self._is_warming_up(key)):
             return None
         batches.prepare(step.step)
-        count = self._steps_per_launch(key)
-        count = count if count <= max_steps else 1
+        count = self._steps_per_launch(key, max_steps)
         captured = self.graphs.get((key, count))
         if captured is None:
             write = batches.write if batches.whole is None else None
@@ -135,7 +137,7 @@ class CapturedSteps(EagerRunner):
         return self.seen[key] <= WARM_UP
 
     def _full(self) -> bool:
-        return len(self.graphs) >= MAX_GRAPHS
+        return sum(len(each.losses) == 1 for each in self.graphs.values()) >= MAX_GRAPHS
 
     def _on_capture_stream(self, work: Callable[[], Array]) -> Array:
         """``work()`` on the stream of the captures, with their memory pool, after all work that was queued before."""
@@ -223,9 +225,12 @@ class CapturedSteps(EagerRunner):
         times.append(time.perf_counter() - began)
         return losses
 
-    def _steps_per_launch(self, key: tuple) -> int:
-        """How many steps of that kind are one launch: one until it is known how long they take."""
+    def _steps_per_launch(self, key: tuple, max_steps: int) -> int:
+        """How many steps of that kind are the next launch: one until it is known how long they take."""
         times = self.times.get(key, [])
         if len(times) < TRIALS:
             return 1
-        return next((count for limit, count in MULTI_STEP if min(times) < limit), 1)
+        count = next((count for limit, count in MULTI_STEP if min(times) < limit), 1)
+        while count > max_steps:
+            count //= 2
+        return max(count, 1)

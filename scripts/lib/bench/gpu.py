@@ -28,6 +28,8 @@ BLOCK, MIN_BLOCKS = int(os.environ.get("DLCOURSE_BENCH_BLOCK", "64")), 5
 """Steps a block; the environment may ask for fewer, where the device is a stand-in that takes long."""
 COPIES = 2 * BLOCK
 """Of the batch, in the set from which ours takes it: so many steps an epoch."""
+COMPARED = 4
+"""First steps, whose losses have to agree."""
 PEERS = ("eager", "compiled", "graph")
 LIMIT, COMPILE_LIMIT = 60.0, 90.0
 """Seconds for one workload of one side; compiled has to compile first."""
@@ -129,8 +131,9 @@ def work(side: str, precision: str, seconds: str, *names: str) -> int:
     """The inside of one process."""
     for name in names:
         advance, wait, about = (ours if side == "ours" else peer)(ALL[name], side, precision)
-        losses = [float(advance(1)) for _ in range(4)]
-        advance(COPIES)  # ours finds out how many steps it may take at once
+        losses = [float(advance(1)) for _ in range(COMPARED)]
+        # Ours finds out how many steps it may take at once; its epoch ends with it, so that no block is cut by an end.
+        advance(COPIES - COMPARED)
         wait()
         times, began = [], time.perf_counter()
         while time.perf_counter() - began < float(seconds) or len(times) < MIN_BLOCKS:
