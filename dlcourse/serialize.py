@@ -1,6 +1,5 @@
 """Save and load a flat mapping of arrays as safetensors or npz: nothing is ever unpickled."""
 
-import io
 import os
 import zipfile
 import zlib
@@ -13,7 +12,6 @@ import numpy as np
 
 from dlcourse import backend, tensorfile
 from dlcourse.autograd import Tensor
-from dlcourse.characters import encodable
 from dlcourse.errors import ArgumentError, ArgumentTypeError, CheckpointError
 from dlcourse.filesystem import naming, sync, write_in_place
 
@@ -76,22 +74,8 @@ def encode(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], texts: Map
     """
     texts = texts or {}
     if file_format(path) == "npz":
-        return _npz({**arrays, **{name: np.array(text) for name, text in texts.items()}})
+        return tensorfile.npz({**arrays, **{name: np.array(text) for name, text in texts.items()}})
     return b"".join(tensorfile.pieces(arrays, texts))
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    # Not by np.savez, which pickles objects, and takes no array that is called "file".
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name, array in arrays.items():
-            if "\0" in name or not encodable(name):
-                raise ArgumentError(f"an npz cannot hold the name {name!r}; take .safetensors")
-            if array.dtype.kind not in "biufcUS":
-                raise TypeError(f"{name!r} is of {array.dtype}, which an npz cannot hold; take .safetensors")
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
-    return content.getvalue()
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:

@@ -8,13 +8,9 @@ regression ``resample.npz``: ``x`` (M,), and for each point ``<id>.outputs`` (R,
 one feature or target ``x`` is (M, D), the others (R, M, K) and (M, K).
 """
 
-import io
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dlcourse.errors import DamagedFileError, UserError
 from dlcourse.records.check import Wrong, check
@@ -124,11 +120,3 @@ def free_place(place: Path) -> Path:
     """Where the next attempt at a point goes."""
     count = len(attempts(place))
     return place.with_name(f"{place.name}.{count + 1}") if count else place
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Replace an npz file, whole or not at all."""
-    content = io.BytesIO()
-    named: Any = arrays
-    np.savez(content, **named)
-    write_bytes(path, content.getvalue())

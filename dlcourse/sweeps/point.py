@@ -17,9 +17,10 @@ from dlcourse.errors import BusyError, CheckpointError, DivergenceError, Dlcours
 from dlcourse.experiment import Options, fit, resume_run, run
 from dlcourse.signals import handle_termination
 from dlcourse.sweeps import resample
-from dlcourse.sweeps.folder import ARRAYS, free_place, write_arrays
+from dlcourse.sweeps.folder import ARRAYS, free_place
 from dlcourse.sweeps.processes import Event, Pool
-from dlcourse.training.atomic import finite
+from dlcourse.tensorfile import npz
+from dlcourse.training.atomic import finite, write_bytes
 from dlcourse.training.folder import RunFolder
 
 WAIT_SECONDS = 600.0  # for a process that finishes a long step before it sees that its sweep is gone
@@ -181,7 +182,8 @@ def _resample(task: Task, resampling: Resampling) -> dict[str, Any]:
     if resampling.inputs is None:
         return resample.estimators(task.config.data, resampling.seeds, fit_one)
     record, arrays = resample.curves(task.config.data, resampling.seeds, np.asarray(resampling.inputs), fit_one)
-    write_arrays(Path(task.folder) / ARRAYS, {name: array.astype(np.float32) for name, array in arrays.items()})
+    content = npz({name: array.astype(np.float32) for name, array in arrays.items()})
+    write_bytes(Path(task.folder) / ARRAYS, content)
     return record
 
 

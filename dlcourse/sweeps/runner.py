@@ -21,10 +21,11 @@ from dlcourse.streams import show
 from dlcourse.sweeps import resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.expansion import Point, expand
-from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, write_arrays
+from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder
 from dlcourse.sweeps.point import Resampling, Task, events
 from dlcourse.sweeps.progress import Progress
 from dlcourse.sweeps.states import conclude, new_state, next_action, record_outcome, resumed_state
+from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import write_bytes
 from dlcourse.training.log import Log
 
@@ -239,7 +240,7 @@ def _finish(folder: SweepFolder, state: SweepState, resampling: Resampling | Non
     if state.groups:
         write_bytes(folder.groups, summary.groups_csv(state).encode())
     if resampling is not None and resampling.inputs is not None:
-        write_arrays(folder.resample, _gather(folder, state, np.asarray(resampling.inputs)))
+        write_bytes(folder.resample, npz(_gather(folder, state, np.asarray(resampling.inputs))))
     log.settle()
     for text in summary.tables(state, shutil.get_terminal_size((160, 24)).columns):
         log(text)

@@ -4,8 +4,6 @@ In a point of a sweep the inputs and targets, which many points share, are in ``
 :mod:`dlcourse.training.shared`.
 """
 
-import io
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.data.dataset import Data
 from dlcourse.records.run import PredictionFacts
+from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.evaluation import outputs
 from dlcourse.training.folder import RunFolder
@@ -60,10 +59,10 @@ def write_predictions(
     arrays.update(image_arrays(data, arrays, model))
     common = {name: arrays[name] for name in arrays if name.endswith(_OF_THE_DATA)}
     if of_a_sweep(folder.path) and sum(array.nbytes for array in common.values()) >= MIN_SHARED_BYTES:
-        write_shared(folder.path, folder.samples.name, _npz(common))
+        write_shared(folder.path, folder.samples.name, npz(common, compressed=True))
         arrays = {name: array for name, array in arrays.items() if name not in common}
     arrays["facts"] = np.array(to_json(_facts(data, model, names)))
-    write_bytes(folder.predictions, _npz(arrays), durable=False)
+    write_bytes(folder.predictions, npz(arrays, compressed=True), durable=False)
 
 
 def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
@@ -79,19 +78,6 @@ def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
         **names,
     }
     return facts
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An npz file; compressed where that gains much for little time: float32 and float64 hardly get smaller."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", compresslevel=1) as archive:
-        for name, array in arrays.items():
-            entry = zipfile.ZipInfo(f"{name}.npy")
-            full = array.dtype.kind == "f" and array.dtype.itemsize > 2
-            entry.compress_type = zipfile.ZIP_STORED if full else zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
-    return content.getvalue()
 
 
 def _split_arrays(split: str, subset: Any, model: Any, loader: Any) -> dict[str, np.ndarray]:
