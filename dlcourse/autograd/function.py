@@ -53,6 +53,10 @@ class Function:
     """Whether :meth:`backward` takes None for the gradient 1 with which a pass starts. A loss says so: it hands its own
     gradient on as it is; no 1 is made or multiplied by, which on a GPU are two kernels in every step."""
 
+    adds_gradients: bool = False
+    """Whether the gradients of an output that was used several times come to :meth:`backward` as a tuple, one from each
+    use: it adds them up in its own pass."""
+
     view: bool = False
     """Whether the value may be a view of the first input's memory, so that a change of the one is one of the other."""
 

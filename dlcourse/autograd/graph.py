@@ -163,6 +163,8 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) ->
             heapq.heappush(heap, (-target.order, target))
         if douts[at] is None:
             douts[at] = grad
+        elif getattr(target.function, "adds_gradients", False):  # a graph that is gone has none
+            douts[at] = (*douts[at], grad) if isinstance(douts[at], tuple) else (douts[at], grad)
         elif (target, at) in owned:
             douts[at] += grad
         else:

@@ -6,8 +6,8 @@ from dlcourse.errors import ArgumentError
 from dlcourse.models.base import Model
 from dlcourse.models.cnn import image_shape
 from dlcourse.nn import init
-from dlcourse.nn.container import then_relu
-from dlcourse.ops.residual import add_relu, downsample_shortcut
+from dlcourse.nn.container import then_add_relu, then_relu
+from dlcourse.ops.residual import downsample_shortcut
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth
 
@@ -31,9 +31,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = then_relu(self.norm1, self.conv1(x))
-        y = self.norm2(self.conv2(y))
         same = self.stride == 1 and x.shape[-1] == self.out_channels
-        return add_relu(y, x if same else downsample_shortcut(x, self.stride, self.out_channels))
+        shortcut = x if same else downsample_shortcut(x, self.stride, self.out_channels)
+        return then_add_relu(self.norm2, self.conv2(y), shortcut)
 
 
 @register("model", "resnet")

@@ -6,7 +6,9 @@ from typing import Any
 
 from dlcourse.autograd import Parameter, is_grad_enabled
 from dlcourse.nn.activation import ReLU
-from dlcourse.nn.module import Module
+from dlcourse.nn.module import Module, runs
+from dlcourse.nn.norm import BatchNorm
+from dlcourse.ops.residual import add_relu
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
@@ -207,3 +209,10 @@ _relu = ReLU()
 def then_relu(module: Module, x: Any) -> Any:
     """relu(module(x)), in one pass where the module offers it."""
     return (module.fused_with(_relu) or (lambda given: _relu(module(given))))(x)
+
+
+def then_add_relu(module: Module, x: Any, residual: Any) -> Any:
+    """relu(module(x) + residual), in one pass where the module is a batch norm."""
+    if runs(module, BatchNorm.forward) and residual.shape == x.shape:
+        return module(x, relu=True, residual=residual)
+    return add_relu(module(x), residual)

@@ -23,7 +23,7 @@ class BatchNorm(Module):
     (Ioffe & Szegedy 2015.)
 
     ``norm(x, relu=True)`` is ``relu(norm(x))`` in one pass, which :class:`~dlcourse.nn.Sequential` makes by itself of a
-    ReLU that follows.
+    ReLU that follows; ``norm(x, relu=True, residual=r)`` is ``relu(norm(x) + r)``.
 
     Args:
         num_features: C.
@@ -51,9 +51,9 @@ class BatchNorm(Module):
         self.register_buffer("running_mean", np.zeros(num_features, dtype="float32"))
         self.register_buffer("running_var", np.ones(num_features, dtype="float32"))
 
-    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        running = self.running_mean, self.running_var
-        return batch_norm(x, *running, self.weight, self.bias, self.training, self.momentum, self.eps, relu=relu)
+    def forward(self, x: Tensor, relu: bool = False, residual: Tensor | None = None) -> Tensor:
+        given = self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        return batch_norm(x, *given, relu=relu, residual=residual)
 
     def fused_with(self, following: Module) -> Callable[[Tensor], Tensor] | None:
         return partial(self, relu=True) if runs(self, BatchNorm.forward) and runs(following, ReLU.forward) else None

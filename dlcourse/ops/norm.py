@@ -1,7 +1,8 @@
 """Normalization over the batch, over the channels of each sample, and over groups of channels."""
 
+import functools
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from dlcourse.autograd import Function, Tensor, apply, as_tensor, elementwise, p
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
+from dlcourse.backend.kernels.activation import add
 from dlcourse.errors import ShapeError
+from dlcourse.ops.residual import add_relu
 
 __all__ = ["batch_norm", "group_norm", "layer_norm"]
 
@@ -21,12 +24,12 @@ class Norm(Function):
     normalize: ClassVar[Callable]
     gradient: ClassVar[Callable]
 
-    def __init__(self, eps: float):
-        self.eps = eps
+    def __init__(self, *settings: Any):
+        self.settings = settings
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
         self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
-        y, self.mean, self.inverse, *self.rest = self.normalize(self.x, weight, bias, self.eps)
+        y, self.mean, self.inverse, *self.rest = self.normalize(self.x, weight, bias, *self.settings)
         return y.reshape(x.shape)
 
     def backward(self, dout: Array) -> tuple:
@@ -53,6 +56,33 @@ class BatchNormReLU(BatchNorm):
     normalize, gradient = kernels.batch_norm_relu, kernels.batch_norm_relu_grad
 
 
+class BatchNormAddReLU(Function):
+    """y = max(batch norm of x + r, 0), the end of a residual block in one pass.
+
+    With dz = dy where y > 0, else 0: dr = dz, the other gradients are :class:`BatchNorm`'s of dz. Shapes: r, y as x.
+    """
+
+    refuses_whole = True
+    adds_gradients = True
+
+    def __init__(self, eps: float, running: kernels.RunningStats | None):
+        self.eps, self.running = eps, running
+
+    def forward(self, x: Array, weight: Array, bias: Array, residual: Array) -> Array:
+        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
+        given = self.x, weight, bias, residual.reshape(self.x.shape), self.eps, self.running
+        self.y, self.mean, self.inverse = kernels.batch_norm_add_relu(*given)
+        return self.y.reshape(x.shape)
+
+    def backward(self, dout: Array | tuple[Array, ...]) -> tuple:
+        douts = dout if isinstance(dout, tuple) else (dout,)
+        shape, (first, *more) = douts[0].shape, (each.reshape(self.x.shape) for each in douts)
+        rest = functools.reduce(add, more) if more else None
+        known = self.y, self.x, self.weight, self.mean, self.inverse, self.grad_buffers[1:3]
+        dx, dweight, dbias, dz = kernels.batch_norm_add_relu_grad(first, rest, *known)
+        return dx.reshape(shape), dweight, dbias, dz.reshape(shape)
+
+
 class LayerNorm(Norm):
     """y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/D) over the last axis of each sample.
 
@@ -74,6 +104,7 @@ def batch_norm(
     eps: float = 1e-5,
     *,
     relu: bool = False,
+    residual: Tensor | None = None,
 ) -> Tensor:
     """Normalize each channel (the last axis); as ``torch.nn.functional.batch_norm``, channels last.
 
@@ -85,6 +116,7 @@ def batch_norm(
         training: normalize by the batch's own statistics.
         eps: added to the variance.
         relu: a ReLU in the same pass.
+        residual: with the ReLU, what is added before it, of x's shape.
     Raises:
         ShapeError: the shapes do not fit, or in training a channel has fewer than two values to normalize by.
         ValueError: evaluation without running statistics.
@@ -97,27 +129,38 @@ def batch_norm(
     if any(given is not None and given.shape != channels for given in (weight, bias, mean, variance)):
         shapes = [given.shape for given in (x, mean, variance, weight, bias) if given is not None]
         raise ShapeError(f"batch_norm: expected x (..., C) and for all else (C,), got {', '.join(map(str, shapes))}")
+    if residual is not None and (residual.shape != x.shape or not relu):
+        raise ShapeError(f"batch_norm: a residual has x's shape and goes with relu, got {residual.shape}, x {x.shape}")
     if not training:
-        return _normalized_by(x, mean, variance, weight, bias, eps, relu)
+        return _normalized_by(x, mean, variance, weight, bias, eps, relu, residual)
     count = x.size // max(1, x.shape[-1])
     if count < 2:
         raise ShapeError(f"batch_norm: one value a channel has no variance, got x {x.shape}; use a larger batch")
-    function = (BatchNormReLU if relu else BatchNorm)(eps)
-    y = apply(function, x, weight, bias)
+    running = None
     if mean is not None and variance is not None:
-        statistics = mean.data, variance.data, function.mean, function.inverse
-        kernels.update_running_stats(*statistics, eps, momentum, count / (count - 1))
-    return y
+        running = kernels.RunningStats(mean.data, variance.data, momentum, count / (count - 1))
+    if residual is not None:
+        return apply(BatchNormAddReLU(eps, running), x, weight, bias, residual)
+    return apply((BatchNormReLU if relu else BatchNorm)(eps, running), x, weight, bias)
 
 
 def _normalized_by(
-    x: Tensor, mean: Tensor | None, variance: Tensor | None, weight: Tensor, bias: Tensor, eps: float, relu: bool
+    x: Tensor,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    eps: float,
+    relu: bool,
+    residual: Tensor | None,
 ) -> Tensor:
     if mean is None or variance is None:
         raise ValueError("batch_norm: without training=True it needs running_mean and running_var")
     inverse = Tensor(1 / array_module(variance.data).sqrt(variance.data + eps))
     y = (x - mean.detach()) * (weight * inverse) + bias
     y = y.to(dtype=x.dtype)  # the running statistics are float32 in half precision
+    if residual is not None:
+        return add_relu(y, residual)
     return apply(elementwise.ReLU(), y) if relu else y
 
 

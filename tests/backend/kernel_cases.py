@@ -18,7 +18,7 @@ from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.images import WORDS, ImageSettings
 from dlcourse.backend.kernels.neighbors import METRICS
-from dlcourse.backend.kernels.norm import pack
+from dlcourse.backend.kernels.norm import RunningStats, pack
 from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
 from dlcourse.backend.kernels.pool import PoolGeometry, max_pool2d
 
@@ -215,6 +215,8 @@ def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         x = (3 + 2 * rng.normal(size=(rows, width))).astype(dtype)
         weight, bias = (rng.normal(size=width).astype(dtype) for _ in range(2))
+        if not grad and axis == 0:
+            return x, weight, bias, 1e-5, _running(rng, width, dtype)
         if not grad:
             return x, weight, bias, 1e-5
         mean = x.mean(axis=axis, keepdims=axis == 1)
@@ -234,15 +236,30 @@ def _norm_relu_grad(rows: int, width: int) -> Maker:
     return make
 
 
-def _follow(width: int) -> Maker:
+def _running(rng: np.random.Generator, width: int, dtype: type) -> RunningStats | None:
+    """None of some widths, and one of another type of others."""
+    mean, var = (np.abs(rng.normal(1, 0.2, width)).astype(np.float32 if width == 5 else dtype) for _ in range(2))
+    return None if width == 33 else RunningStats(mean, var, 0.1, 33 / 32)
+
+
+def _residual_norm(rows: int, width: int) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
-        arrays = (np.abs(rng.normal(1, 0.2, width)).astype(dtype) for _ in range(4))
-        return *arrays, 1e-5, 0.1, 33 / 32
+        x, weight, bias, *rest = _norm(rows, width, 0, grad=False)(rng, dtype)
+        return x, weight, bias, rng.normal(size=x.shape).astype(dtype), *rest
 
     return make
 
 
-NORM_SIZES = [(2, 1), (7, 5), (5000, 33), (64, 300)]
+def _residual_norm_grad(rows: int, width: int, twice: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, *rest = _norm(rows, width, 0, grad=True)(rng, dtype)
+        y, more = (rng.normal(size=dout.shape).astype(dtype) for _ in range(2))
+        return dout, more if twice else None, np.maximum(y, 0), *rest
+
+    return make
+
+
+NORM_SIZES = [(2, 1), (7, 5), (5000, 33), (64, 300), (9001, 16), (300, 72)]
 
 
 RECURRENT = {"rnn": 1, "lstm": 4, "gru": 3}
@@ -591,7 +608,10 @@ CASES: dict[str, list[Maker]] = {
     "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
     "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
     "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
-    "update_running_stats": [_follow(width) for width in (1, 300)],
+    "batch_norm_add_relu": [_residual_norm(rows, width) for rows, width in NORM_SIZES],
+    "batch_norm_add_relu_grad": [
+        _residual_norm_grad(rows, width, twice) for rows, width in NORM_SIZES for twice in (False, True)
+    ],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_norm(*size, 1, grad=True) for size in [*NORM_SIZES, (3, 33_000)]],
     "image_batch": [

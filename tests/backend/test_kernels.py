@@ -25,7 +25,7 @@ TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
 HALF_TOLERANCE = {"float16": 4 * 2.0**-10, "bfloat16": 4 * 2.0**-7}
 FULL_ONLY = {
     *("sgd_step", "adam_step", "adagrad_step", "rmsprop_step", "average_step", "clip_norm", "add_penalty"),
-    *("philox_bits", "nearest", "cast", "unscale", "refresh_half_weights", "update_running_stats"),
+    *("philox_bits", "nearest", "cast", "unscale", "refresh_half_weights"),
 }
 """What meets no arrays of 16 bits (the optimizer's float32, running averages, random bits, samples), or has them in its
 own cases."""
@@ -138,10 +138,11 @@ def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
     names = list(of.signature.parameters)
 
     def each(value: object, name: str = "") -> object:
+        if name in ("mean", "inverse", "kept", "running"):
+            return value
         if isinstance(value, tuple):
             return _same_kind(value, map(each, value))
-        floating = isinstance(value, np.ndarray) and value.dtype == np.float32
-        return value.astype(half) if floating and name not in ("mean", "inverse", "kept") else value
+        return value.astype(half) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
 
     return tuple(each(value, name) for value, name in zip(argument, names, strict=False))
 

@@ -10,7 +10,7 @@ import pytest
 from dlcourse import functional as F
 from dlcourse import nn
 from dlcourse.autograd import Tensor, gradcheck, tensor
-from dlcourse.backend import random
+from dlcourse.backend import random, to_host
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.recurrent import lstm
 
@@ -354,3 +354,23 @@ def test_layer_norm_over_several_axes_and_norms_without_weights_are_pytorchs() -
 def test_a_fused_pass_without_its_bias_is_refused(layer: Callable, shape: tuple, fused: dict) -> None:
     with pytest.raises(ArgumentError, match="is one pass with the bias, and this layer has none"):
         layer()(tensor(np.ones(shape, "float32")), **fused)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_residual_goes_through_a_batch_norm_in_one_pass(training: bool, device: str) -> None:
+    """As the operations one after another: output, gradients, running averages; also by another norm."""
+    from dlcourse.nn.container import then_add_relu
+
+    rng = np.random.default_rng(0)
+    x, residual = (rng.normal(size=(4, 3, 5, 8)).astype("f") for _ in range(2))
+    for make in (nn.BatchNorm, lambda width: nn.GroupNorm(2, width)):
+        found = []
+        for compute in (then_add_relu, lambda norm, x, residual: F.relu(norm(x) + residual)):
+            norm = make(8).train(training)
+            inputs = [tensor(a, requires_grad=True) for a in (x, residual)]
+            y = compute(norm, *inputs)
+            (y * y + 2 * y).sum().backward()
+            arrays = [y.data, *(p.grad.data for p in (*inputs, norm.weight, norm.bias))]
+            found.append([*map(to_host, arrays), *norm.state_dict().values()])
+        for ours, theirs in zip(*found, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -433,6 +433,23 @@ CASES = [
         lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, training=True).relu(),
     ),
     Case(
+        "batch_norm-add-relu",
+        lambda x, w, b, r: F.batch_norm(x, None, None, w, b, True, relu=True, residual=r),
+        ((6, 3), (3,), (3,), (6, 3)),
+        lambda t, x, w, b, r: (t.nn.functional.batch_norm(x, None, None, w, b, training=True) + r).relu(),
+    ),
+    Case(
+        "batch_norm-add-relu-used-thrice",
+        lambda x, w, b, r: (lambda y: y * y + 3 * y)(F.batch_norm(x, None, None, w, b, True, relu=True, residual=r)),
+        ((2, 3, 2, 4), (4,), (4,), (2, 3, 2, 4)),
+        lambda t, x, w, b, r: (lambda y: y * y + 3 * y)(
+            (
+                t.nn.functional.batch_norm(x.permute(0, 3, 1, 2), None, None, w, b, training=True).permute(0, 2, 3, 1)
+                + r
+            ).relu()
+        ),
+    ),
+    Case(
         "layer_norm",
         lambda x, w, b: F.layer_norm(x, w.shape, w, b),
         ((2, 3, 5), (5,), (5,)),

@@ -130,6 +130,10 @@ def test_a_batch_norms_relu_masks(rows: int, device: str) -> None:
     values = backend.to_host(y.data)
     above = np.where(values > 0, 1, np.nan).astype("f")
     assert np.isfinite(grad(y, x, above)).all()
+    x, residual = leaf(x.numpy()), leaf(x.numpy())
+    y = F.batch_norm(x, None, None, training=True, relu=True, residual=residual)
+    above = np.where(backend.to_host(y.data) > 0, 1, np.nan).astype("f")
+    assert np.isfinite(grad(y + y, x, above)).all() and np.isfinite(residual.grad.numpy()).all()
 
 
 def test_a_hinge_ignores_what_is_ruled_out(device: str) -> None:

@@ -14,7 +14,10 @@ from dlcourse.backend.cpu.statistics import statistics
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.activation import add as plus
+from dlcourse.backend.kernels.activation import add_relu, relu_grad
 from dlcourse.backend.kernels.grad_buffers import copy_into
+from dlcourse.backend.kernels.norm import RunningStats
 
 BLOCK_BYTES = 1 << 18
 WIDE = 1024
@@ -22,16 +25,30 @@ WIDE = 1024
 
 
 @override(kernels.batch_norm, "cpu")
-def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, relu=False)[:3]
+def batch_norm(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array]:
+    return _batch_norm(x, weight, bias, eps, running, relu=False)[:3]
 
 
 @override(kernels.batch_norm_relu, "cpu")
-def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, relu=True)
+def batch_norm_relu(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array, Array]:
+    return _batch_norm(x, weight, bias, eps, running, relu=True)
 
 
-def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array, Array]:
+@override(kernels.batch_norm_add_relu, "cpu")
+def batch_norm_add_relu(
+    x: Array, weight: Array, bias: Array, residual: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array]:
+    y, mean, inverse = kernels.batch_norm(x, weight, bias, eps, running)
+    return add_relu(y, residual), mean, inverse
+
+
+def _batch_norm(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None, relu: bool
+) -> tuple[Array, Array, Array, Array]:
     """y, mean, 1 / sqrt(var + eps), and where y > 0 as bits (empty without ``relu``)."""
     x = np.ascontiguousarray(x)
     mean, _, inverse = moments(x, eps)
@@ -47,6 +64,8 @@ def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) ->
             positive[_bytes(part, x.shape[1])] = np.packbits(target.reshape(-1) > 0, bitorder="little")
 
     threads.run(normalize, _blocks(x))
+    if running is not None:
+        running.update(mean, inverse, eps)
     return y, mean, inverse, positive
 
 
@@ -68,6 +87,21 @@ def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     return copy_into_buffers(_batch_norm_grad(dout, positive, x, weight, mean, inverse), grad_buffers)
+
+
+@override(kernels.batch_norm_add_relu_grad, "cpu")
+def batch_norm_add_relu_grad(
+    dout: Array,
+    more: Array | None,
+    y: Array,
+    x: Array,
+    weight: Array,
+    mean: Array,
+    inverse: Array,
+    grad_buffers: tuple,
+) -> tuple[Array, Array, Array, Array]:
+    dz = relu_grad(dout if more is None else plus(dout, more), y)
+    return *kernels.batch_norm_grad(dz, x, weight, mean, inverse, grad_buffers), dz
 
 
 def _batch_norm_grad(

@@ -14,6 +14,7 @@ from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.norm import copy_into_buffers, moments
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
+from dlcourse.backend.kernels.norm import RunningStats
 
 GIVEN, AFFINE, RELU = 1, 2 | 4, 8
 """Flags: statistics are given; with a scale and a shift; with a ReLU on the result, whose signs are kept as bits."""
@@ -91,16 +92,22 @@ def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
 
 
 @onednn.override(kernels.batch_norm)
-def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, relu=False)[:3]
+def batch_norm(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array]:
+    return _batch_norm(x, weight, bias, eps, running, relu=False)[:3]
 
 
 @onednn.override(kernels.batch_norm_relu)
-def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, relu=True)
+def batch_norm_relu(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array, Array]:
+    return _batch_norm(x, weight, bias, eps, running, relu=True)
 
 
-def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array, Array]:
+def _batch_norm(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None, relu: bool
+) -> tuple[Array, Array, Array, Array]:
     """As :func:`dlcourse.backend.cpu.norm.batch_norm_relu`; without ``relu`` no ReLU, and no bits."""
     onednn.require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
     compute = _forward(x.shape, float(eps), True, relu)
@@ -112,6 +119,8 @@ def _batch_norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool) ->
     arrays = {onednn.SRC: x, onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
     compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
+    if running is not None:
+        running.update(mean, inverse, eps)
     return y, mean, inverse, positive
 
 

@@ -1,45 +1,65 @@
-"""Normalization on the GPU: two kernels for batch norm each way, one for layer norm, three for its gradient.
+"""Normalization on the GPU: two kernels for batch norm each way, one for layer norm, two for its gradient.
 
 Sums down the columns are made in two stages without atomics, so a result has the same bits run after run; the second
-stage is part of the elementwise kernel, whose blocks each add the few parts of their own columns.
+stage is the last block's of the kernel that makes the first.
 """
+
+from typing import Any
 
 import numpy as np
 
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import NULL, grid_for, program, type_suffix
+from dlcourse.backend.cuda.program import BLOCKS, NULL, grid_for, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.norm import RunningStats
 from dlcourse.backend.precision import accumulation_dtype
 
-THREADS = 256
-"""Of a block that sums down columns: as ``columns.cuh`` has it."""
+THREADS, WARPS = 256, 8
+"""Of a block that has columns: as ``columns.cuh`` has it."""
 
-BLOCKS = 264
-"""Two for each multiprocessor of an H200, where there is work for so many."""
+PARTS = 264
+"""Of a sum down the columns: two blocks for each multiprocessor of an H200, where there is work for so many."""
 
 WIDE_ROW = 1024
 """Columns beyond which a row of layer norm gets a block instead of a warp."""
 
 
 @override(kernels.batch_norm, "cuda", half=True)
-def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+def batch_norm(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array]:
     name = type_suffix(x, weight, bias)
     if name is None or not x.size:
         return NotImplemented
-    return _batch_norm(name, x, weight, bias, eps, relu=False)
+    return _batch_norm(name, x, weight, bias, None, eps, running, relu=False)
 
 
 @override(kernels.batch_norm_relu, "cuda", half=True)
-def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
+def batch_norm_relu(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array, Array]:
     name = type_suffix(x, weight, bias)
     if name is None or not x.size:
         return NotImplemented
-    y, mean, inverse = _batch_norm(name, x, weight, bias, eps, relu=True)
     bits = array_module(x).empty((x.size + 7) // 8, dtype=np.uint8)
-    program("norm").launch(f"pack_positive_{name}", grid_for(bits.size), (THREADS,), (y, bits, np.int64(y.size)))
-    return y, mean, inverse, bits
+    whole_bytes = x.shape[1] % 8 == 0
+    made = _batch_norm(name, x, weight, bias, None, eps, running, relu=True, bits=bits if whole_bytes else NULL)
+    if not whole_bytes:
+        arguments = made[0], bits, np.int64(x.size)
+        program("norm").launch(f"pack_positive_{name}", grid_for(bits.size), (THREADS,), arguments)
+    return *made, bits
+
+
+@override(kernels.batch_norm_add_relu, "cuda", half=True)
+def batch_norm_add_relu(
+    x: Array, weight: Array, bias: Array, residual: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array]:
+    name = type_suffix(x, weight, bias, residual)
+    if name is None or not x.size or residual.shape != x.shape:
+        return NotImplemented
+    return _batch_norm(name, x, weight, bias, residual, eps, running, relu=True)
 
 
 @override(kernels.batch_norm_grad, "cuda", half=True)
@@ -49,7 +69,7 @@ def batch_norm_grad(
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
         return NotImplemented
-    return _batch_norm_grad(name, dout, NULL, x, weight, mean, inverse, grad_buffers)
+    return _batch_norm_grad(name, dout, x, weight, mean, inverse, grad_buffers)[:3]
 
 
 @override(kernels.batch_norm_relu_grad, "cuda", half=True)
@@ -59,65 +79,96 @@ def batch_norm_relu_grad(
     name = _name(dout, x, weight, mean, inverse)
     if name is None or not dout.size:
         return NotImplemented
-    return _batch_norm_grad(name, dout, positive, x, weight, mean, inverse, grad_buffers)
+    return _batch_norm_grad(name, dout, x, weight, mean, inverse, grad_buffers, positive)[:3]
 
 
-@override(kernels.update_running_stats, "cuda")
-def update_running_stats(
-    running_mean: Array,
-    running_var: Array,
+@override(kernels.batch_norm_add_relu_grad, "cuda", half=True)
+def batch_norm_add_relu_grad(
+    dout: Array,
+    more: Array | None,
+    y: Array,
+    x: Array,
+    weight: Array,
     mean: Array,
     inverse: Array,
-    eps: float,
-    momentum: float,
-    correction: float,
-) -> None:
-    arrays = running_mean, running_var, mean, inverse
-    name, columns = type_suffix(*arrays), mean.size
-    if name is None or not all(array.flags.c_contiguous for array in arrays):
+    grad_buffers: tuple,
+) -> tuple[Array, Array, Array, Array]:
+    name, alike = _name(dout, x, weight, mean, inverse), [array for array in (y, more) if array is not None]
+    if name is None or not dout.size or any(a.dtype != x.dtype or a.shape != x.shape for a in alike):
         return NotImplemented
-    settings = np.int32(columns), np.float64(eps), np.float64(momentum), np.float64(correction)
-    _launch(f"update_running_stats_{name}", (-(-columns // THREADS), 1), (*arrays, *settings), 0)
+    return _batch_norm_grad(name, dout, x, weight, mean, inverse, grad_buffers, NULL, y, more)
 
 
-def _batch_norm(name: str, x: Array, weight: Array, bias: Array, eps: float, relu: bool) -> tuple[Array, Array, Array]:
+def _batch_norm(
+    name: str,
+    x: Array,
+    weight: Array,
+    bias: Array,
+    residual: Array | None,
+    eps: float,
+    running: RunningStats | None,
+    relu: bool,
+    bits: Any = NULL,
+) -> tuple[Array, Array, Array]:
     xp = array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
-    width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=np.float64)
-    y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=accumulation_dtype(x.dtype)) for _ in range(2))
-    sizes = np.int64(rows), np.int32(columns), np.int32(width)
-    _launch(f"batch_norm_sums_{name}", grid, (x, partial, *sizes), 2 * THREADS * partial.itemsize)
-    arrays = x, weight, bias, partial, y, mean, inverse
-    last = np.int32(grid[1]), np.float64(eps), np.int32(relu)
-    _launch(f"batch_norm_apply_{name}", grid, (*arrays, *sizes, *last), 64 * 8)
+    statistic = accumulation_dtype(x.dtype)
+    y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=statistic) for _ in range(2))
+    wide = _wide(x)
+    width, grid = _columns_plan(rows, columns, wide)
+    partial, sizes = xp.empty((2, grid[1], columns), dtype=np.float64), (np.int64(rows), np.int32(columns))
+    to_mean: Any = NULL
+    to_var: Any = NULL
+    momentum, correction = 0.0, 0.0
+    if running is not None and all(a.dtype == statistic and a.flags.c_contiguous for a in running[:2]):
+        (to_mean, to_var, momentum, correction), running = running, None
+    arrays = x, partial, block_counters(xp), mean, inverse, to_mean, to_var
+    numbers = *sizes, np.int32(width), *map(np.float64, (eps, momentum, correction)), np.int32(wide)
+    _launch(f"batch_norm_statistics_{name}", grid, (*arrays, *numbers), WARPS * 2 * width * partial.itemsize)
+    if running is not None:
+        running.update(mean, inverse, eps)
+    added = NULL if residual is None else xp.ascontiguousarray(residual)
+    wide = _wide(x, *(() if residual is None else (added,)))
+    width, grid = _columns_plan(rows, columns, wide, BLOCKS)
+    numbers = *sizes, np.int32(width), np.int32(relu), np.int32(wide)
+    _launch(f"batch_norm_apply_{name}", grid, (x, weight, bias, mean, inverse, added, y, bits, *numbers), 0)
     return y, mean, inverse
 
 
 def _batch_norm_grad(
     name: str,
     dout: Array,
-    bits: Array | np.uint64,
     x: Array,
     weight: Array,
     mean: Array,
     inverse: Array,
     grad_buffers: tuple,
-) -> tuple[Array, Array, Array]:
-    """The gradient, with dy only where ``bits`` are set if there are bits."""
+    bits: Any = NULL,
+    y: Array | None = None,
+    more: Array | None = None,
+) -> tuple[Array, Array, Array, Array]:
+    """The gradients and dz. With ``bits`` dz is dy where they are set, with ``y`` where that is positive, else dy."""
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
+    others = [array if array is None else xp.ascontiguousarray(array) for array in (more, y)]
+    wide = _wide(dout, x, *(array for array in others if array is not None))
+    after, open_ = (NULL if array is None else array for array in others)
+    dz: Any = NULL if y is None else xp.empty_like(x)
     rows, columns = x.shape
-    width, grid = _columns_plan(rows, columns)
-    partial = xp.empty((2, grid[1], columns), dtype=accumulation_dtype(x.dtype))
+    width, grid = _columns_plan(rows, columns, wide)
     dx, (dweight, dbias) = xp.empty_like(x), _places(weight, grad_buffers)
-    sizes = np.int64(rows), np.int32(columns), np.int32(width)
-    sums = dout, bits, x, mean, inverse, partial, *sizes
-    _launch(f"batch_norm_grad_sums_{name}", grid, sums, 2 * THREADS * partial.itemsize)
-    arrays = dout, bits, x, weight, mean, inverse, partial, dx, dweight, dbias
-    _launch(f"batch_norm_grad_apply_{name}", grid, (*arrays, *sizes, np.int32(grid[1])), 64 * 8)
-    return dx, dweight, dbias
+    statistic = accumulation_dtype(x.dtype)
+    partial, means = xp.empty((2, grid[1], columns), dtype=statistic), xp.empty((2, columns), dtype=statistic)
+    sizes = np.int64(rows), np.int32(columns)
+    arrays = dout, after, bits, open_, x, mean, inverse, dz, partial, block_counters(xp), means, dweight, dbias
+    numbers = *sizes, np.int32(width), np.int32(wide)
+    _launch(f"batch_norm_grad_sums_{name}", grid, (*arrays, *numbers), WARPS * 2 * width * partial.itemsize)
+    width, grid = _columns_plan(rows, columns, wide, BLOCKS)
+    numbers = *sizes, np.int32(width), np.int32(wide)
+    arrived, bits = (dout, bits) if y is None else (dz, NULL)
+    _launch(f"batch_norm_grad_apply_{name}", grid, (arrived, bits, x, weight, mean, inverse, means, dx, *numbers), 0)
+    return dx, dweight, dbias, dz
 
 
 @override(kernels.layer_norm, "cuda", half=True)
@@ -150,11 +201,11 @@ def layer_norm_grad(
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
     arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
     program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
-    width, columns_grid = _columns_plan(rows, columns)
+    width, columns_grid = _columns_plan(rows, columns, wide=False)
     partial = xp.empty((2, columns_grid[1], columns), dtype=accumulation_dtype(x.dtype))
     sizes = np.int64(rows), np.int32(columns), np.int32(width)
     sums = dout, x, mean, inverse, partial, block_counters(xp), dweight, dbias, *sizes
-    _launch(f"layer_norm_grad_sums_{name}", columns_grid, sums, 2 * THREADS * partial.itemsize)
+    _launch(f"layer_norm_grad_sums_{name}", columns_grid, sums, WARPS * 2 * width * partial.itemsize)
     return dx, dweight, dbias
 
 
@@ -169,12 +220,23 @@ def _name(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> 
     return type_suffix(dout, x, weight) if alike else None
 
 
-def _columns_plan(rows: int, columns: int) -> tuple[int, tuple[int, int]]:
-    """Columns a block, and the grid: blocks across the columns, and parts that the rows fall into."""
+def _wide(*arrays: Array) -> bool:
+    """Whether four neighbors of a row can be read at once in each of these contiguous matrices."""
+    together = min(16, 4 * arrays[0].itemsize)
+    return arrays[0].shape[1] % 4 == 0 and not any(array.data.ptr % together for array in arrays)
+
+
+def _columns_plan(rows: int, columns: int, wide: bool, blocks: int = PARTS) -> tuple[int, tuple[int, int]]:
+    """Columns a block, and the grid: blocks across the columns, and parts that the rows fall into.
+
+    Args:
+        wide: a thread has four columns.
+        blocks: how many there are at most, where each has some rows.
+    """
     width = min(32, 1 << (columns - 1).bit_length())
     across = -(-columns // width)
-    each = THREADS // width  # rows that a block takes at a time; at least four times, or the second stage costs more
-    return width, (across, max(1, min(BLOCKS // across, rows // (4 * each))))
+    each = THREADS // width * (4 if wide else 1)  # rows that a block takes at a time, four times or more
+    return width, (across, max(1, min(blocks // across, rows // (4 * each))))
 
 
 def _rows_plan(rows: int, columns: int, itemsize: int) -> tuple[tuple[int], tuple[int, int], int]:

@@ -5,6 +5,7 @@ dx = (g - mean(g) - xhat mean(g xhat)) / sqrt(var + eps).
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,15 +15,40 @@ from dlcourse.backend.kernels.grad_buffers import copy_into
 from dlcourse.backend.kernels.select import selected
 
 
-@kernel(float32_outputs=(1, 2))
-def batch_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+class RunningStats(NamedTuple):
+    """Averages (C,) that move in place towards the statistics of each batch.
+
+    Attributes:
+        momentum: the batch's share.
+        correction: what makes of the batch's variance (1/M) the one to follow, M / (M - 1) for the unbiased one.
+    """
+
+    mean: Array
+    var: Array
+    momentum: float
+    correction: float
+
+    def update(self, mean: Array, inverse: Array, eps: float) -> None:
+        """Move by a batch's mean and 1 / sqrt(var + eps), as :func:`batch_norm` gives them."""
+        for running, value in ((self.mean, mean), (self.var, (1 / (inverse * inverse) - eps) * self.correction)):
+            running *= 1 - self.momentum
+            running += self.momentum * value
+
+
+@kernel(writes=("running",), float32_outputs=(1, 2))
+def batch_norm(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array]:
     """Normalize each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,).
 
-    Both are summed up in float64: in float32 sums of a hundred thousand terms are right to three digits.
+    Both are summed up in float64: in float32 sums of a hundred thousand terms are right to three digits. The running
+    averages, where there are any, follow.
     """
     xp = array_module(x)
     mean = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
     inverse = (1 / xp.sqrt(x.var(axis=0, dtype=np.float64) + eps)).astype(x.dtype)
+    if running is not None:
+        running.update(mean, inverse, eps)
     return (x - mean) * (inverse * weight) + bias, mean, inverse
 
 
@@ -38,10 +64,12 @@ def batch_norm_grad(
     return dx, copy_into(dweight, grad_buffers[0]), copy_into(dbias, grad_buffers[1])
 
 
-@kernel(float32_outputs=(1, 2))
-def batch_norm_relu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
+@kernel(writes=("running",), float32_outputs=(1, 2))
+def batch_norm_relu(
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array, Array]:
     """ReLU of :func:`batch_norm`: y, mean, 1 / sqrt(var + eps), and where y > 0, see :func:`pack`."""
-    y, mean, inverse = batch_norm.reference(x, weight, bias, eps)
+    y, mean, inverse = batch_norm.reference(x, weight, bias, eps, running)
     y = array_module(x).maximum(y, 0)
     return y, mean, inverse, pack(y > 0)
 
@@ -55,25 +83,33 @@ def batch_norm_relu_grad(
     return batch_norm_grad.reference(arriving, x, weight, mean, inverse, grad_buffers)
 
 
-@kernel
-def update_running_stats(
-    running_mean: Array,
-    running_var: Array,
+@kernel(writes=("running",), float32_outputs=(1, 2))
+def batch_norm_add_relu(
+    x: Array, weight: Array, bias: Array, residual: Array, eps: float, running: RunningStats | None
+) -> tuple[Array, Array, Array]:
+    """y = max(batch norm of x + residual (M, C), 0), mean and 1 / sqrt(var + eps)."""
+    y, mean, inverse = batch_norm.reference(x, weight, bias, eps, running)
+    return array_module(x).maximum(y + residual, 0), mean, inverse
+
+
+@kernel(writes=("grad_buffers",))
+def batch_norm_add_relu_grad(
+    dout: Array,
+    more: Array | None,
+    y: Array,
+    x: Array,
+    weight: Array,
     mean: Array,
     inverse: Array,
-    eps: float,
-    momentum: float,
-    correction: float,
-) -> None:
-    """Move running averages (C,) by ``momentum`` towards a batch's statistics, in place.
+    grad_buffers: tuple,
+) -> tuple[Array, Array, Array, Array]:
+    """dx (M, C), dw (C,), db (C,), and the residual's dz (M, C): dy where y > 0, else 0.
 
     Args:
-        mean, inverse: as :func:`batch_norm` gives them; the batch's variance is 1 / inverse^2 - eps.
-        correction: what makes that variance the one to follow, M / (M - 1) for the unbiased one.
+        more: the rest of dy, still to be added, where y was used twice.
     """
-    for running, value in ((running_mean, mean), (running_var, (1 / (inverse * inverse) - eps) * correction)):
-        running *= 1 - momentum
-        running += momentum * value
+    dz = selected.reference(dout if more is None else dout + more, y > 0)
+    return *batch_norm_grad.reference(dz, x, weight, mean, inverse, grad_buffers), dz
 
 
 def pack(positive: Array) -> Array:

@@ -1,56 +1,81 @@
-// Sums down the columns of a matrix (M, C) in two stages, always in one order.
+// Sums down the columns of a matrix (M, C) in two stages, always in one order, and what goes over such a matrix with them.
 //
-// A block of 256 threads takes `width` columns (a power of two up to 32) and every gridDim.y-th group of 256 / width rows.
-// First stage: each block leaves two sums a column in partial (2, gridDim.y, C). Second stage: the kernel that needs the totals adds
-// the gridDim.y parts in order, in double; every block that does so gets the same bits.
+// A block of 256 threads takes `width` columns (a power of two up to 32) and every gridDim.y-th group of rows; a thread has
+// V neighbors of a row, 1 or 4, which it reads and writes at once. First stage: each block leaves two sums a column in partial
+// (2, gridDim.y, C). Second stage: the last block of these columns adds the gridDim.y parts in order, in double.
 #pragma once
 
-#include "common.cuh"
+#include "last_block.cuh"
+#include "packs.cuh"
 
-constexpr int COLUMN_THREADS = 256;
+constexpr int COLUMN_THREADS = 256, COLUMN_WARPS = COLUMN_THREADS / 32;
 
-// Pairs(row, column, first, second) adds one element's share to the two sums.
-template <class T, class Pairs>
-__device__ void column_partials(Pairs pairs, T* partial, long long rows, int columns, int width, T* shared) {
-    const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
-    const int column = blockIdx.x * width + lane;
-    T first = 0, second = 0;
-    if (column < columns) {
-        const long long step = (long long)gridDim.y * groups;
-        for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
-            pairs(row, column, first, second);
+// The first of a thread's columns, and its rows: `first`, and so on by `step`. `base` is the block's first row.
+template <int V>
+struct Spot {
+    int column;
+    long long base, first, step;
+
+    __device__ explicit Spot(int width) {
+        const int lanes = width / V, groups = COLUMN_THREADS / lanes;
+        column = blockIdx.x * width + threadIdx.x % lanes * V;
+        base = (long long)blockIdx.y * groups;
+        first = base + threadIdx.x / lanes;
+        step = (long long)gridDim.y * groups;
+    }
+};
+
+// How many rows a thread reads before it computes with the first: what hides the time that memory takes.
+template <class T>
+constexpr int AHEAD = sizeof(real<T>) == 8 ? 2 : 4;
+
+// Each thread's two sums for V columns to the block's for `width`, in partial. `shared` holds COLUMN_WARPS * 2 * width.
+template <int V, class R>
+__device__ void leave_sums(R (&first)[V], R (&second)[V], R* partial, int columns, int width, R* shared) {
+    const int lanes = width / V, lane = threadIdx.x % 32;
+    R* own = shared + threadIdx.x / 32 * 2 * width + lane * V;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        for (int offset = lanes; offset < 32; offset *= 2) {
+            first[v] += __shfl_xor_sync(FULL_WARP, first[v], offset);
+            second[v] += __shfl_xor_sync(FULL_WARP, second[v], offset);
+        }
+        if (lane < lanes) {
+            own[v] = first[v];
+            own[width + v] = second[v];
         }
     }
-    T* firsts = shared;
-    T* seconds = shared + COLUMN_THREADS;
-    firsts[threadIdx.x] = first;
-    seconds[threadIdx.x] = second;
     __syncthreads();
-    for (int half = groups / 2; half > 0; half /= 2) {  // groups is a power of two
-        if (group < half) {
-            firsts[threadIdx.x] += firsts[threadIdx.x + half * width];
-            seconds[threadIdx.x] += seconds[threadIdx.x + half * width];
-        }
-        __syncthreads();
-    }
-    if (group == 0 && column < columns) {
-        partial[(long long)blockIdx.y * columns + column] = firsts[lane];
-        partial[(long long)(gridDim.y + blockIdx.y) * columns + column] = seconds[lane];
+    const int which = threadIdx.x / width, column = blockIdx.x * width + threadIdx.x % width;
+    if (which < 2 && column < columns) {
+        R total = 0;
+        for (int warp = 0; warp < COLUMN_WARPS; ++warp) total += shared[warp * 2 * width + threadIdx.x];
+        partial[((long long)which * gridDim.y + blockIdx.y) * columns + column] = total;
     }
 }
 
-// The totals of this block's columns: totals[0 .. width) the first sums, totals[32 .. 32 + width) the second.
-template <class T>
-__device__ void column_totals(const T* partial, int parts, int columns, int width, double* totals) {
-    if (threadIdx.x < 2 * width) {
-        const int lane = threadIdx.x % width, which = threadIdx.x / width;
-        const int column = blockIdx.x * width + lane;
-        double total = 0;
-        if (column < columns) {
-            const T* part = partial + (long long)which * parts * columns + column;
-            for (int i = 0; i < parts; ++i) total += (double)part[(long long)i * columns];
-        }
-        totals[which * 32 + lane] = total;
+// Whether this block is the last of its columns; then it has their totals: [0 .. width) the first sums, [width .. 2 width) the
+// second. `arrived`, a counter for each blockIdx.x, is not used with one block for all rows.
+template <class R>
+__device__ bool column_totals(const R* partial, int* arrived, int columns, int width, double* totals) {
+    if (gridDim.y == 1) __syncthreads();
+    else if (!last_to_arrive(arrived + blockIdx.x, gridDim.y)) return false;
+    __shared__ double pieces[COLUMN_THREADS];
+    const int sums = 2 * width, own = threadIdx.x % sums, slice = threadIdx.x / sums, slices = COLUMN_THREADS / sums;
+    const int column = blockIdx.x * width + own % width;
+    double total = 0;
+    if (column < columns) {
+        const R* part = partial + (long long)(own / width) * gridDim.y * columns + column;
+#pragma unroll 8
+        for (int i = slice; i < (int)gridDim.y; i += slices) total += (double)part[(long long)i * columns];
+    }
+    pieces[threadIdx.x] = total;
+    __syncthreads();
+    if (threadIdx.x < sums) {
+        total = 0;
+        for (int i = 0; i < slices; ++i) total += pieces[i * sums + threadIdx.x];
+        totals[threadIdx.x] = total;
     }
     __syncthreads();
+    return true;
 }

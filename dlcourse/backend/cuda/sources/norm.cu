@@ -1,54 +1,123 @@
 // Batch and layer normalization of a matrix, forward and backward (backend/kernels/norm.py has the equations).
 //
-// Batch norm is two kernels each way: sums down the columns, then the elementwise part, whose blocks add up the parts of
-// their columns by themselves. Layer norm gives each row `blockDim.x` threads: a warp, or all of the block.
+// Batch norm is two kernels each way: sums down the columns, whose last block makes of them what is one number a column, then
+// the elementwise part. Layer norm gives each row `blockDim.x` threads: a warp, or all of the block.
+#include "activation.cuh"
 #include "columns.cuh"
-#include "last_block.cuh"
 
 // x less the first row, in double: squares of numbers far from 0 would drown their own variance, and in float also those of
-// numbers far from a first row that is no usual one.
-template <class T>
-__device__ void batch_norm_sums(const T* x, double* partial, long long rows, int columns, int width) {
-    SHARED(double, shared);
-    auto pairs = [=](long long row, int column, double& first, double& second) {
-        const double value = (double)(real<T>)x[row * columns + column] - (double)(real<T>)x[column];
-        first += value;
-        second += value * value;
-    };
-    column_partials<double>(pairs, partial, rows, columns, width, shared);
-}
-
-template <class T>
-__device__ void batch_norm_apply(
-    const T* x, const T* weight, const T* bias, const double* partial, T* y, real<T>* mean, real<T>* inverse,
-    long long rows, int columns, int width, int parts, double eps, int relu
+// numbers far from a first row that is no usual one. The running averages, where there are any, move towards the statistics.
+template <int V, class T>
+__device__ void batch_norm_statistics(
+    const T* __restrict__ x, double* partial, int* arrived, real<T>* __restrict__ mean, real<T>* __restrict__ inverse,
+    real<T>* __restrict__ running_mean, real<T>* __restrict__ running_var, long long rows, int columns, int width,
+    double eps, double momentum, double correction
 ) {
-    SHARED(double, totals);
-    column_totals<double>(partial, parts, columns, width, totals);
-    const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
-    const int column = blockIdx.x * width + lane;
-    if (column >= columns) return;
-    const double shifted = totals[lane] / rows;
-    double variance = totals[32 + lane] / rows - shifted * shifted;
-    variance = variance > 0 ? variance : (variance == variance ? 0 : variance);  // a NaN stays one
     using R = real<T>;
-    const R center = (R)(shifted + (double)(R)x[column]);
-    const R scale = (R)(1 / sqrt(variance + eps));
-    if (blockIdx.y == 0 && group == 0) {
-        mean[column] = center;
-        inverse[column] = scale;
+    SHARED(double, shared);
+    const Spot<V> spot(width);
+    double first[V] = {}, second[V] = {};
+    if (spot.column < columns) {
+        const T* from = x + spot.column;
+        const auto shift = pack_at<V>(from, 0);
+        for (long long row = spot.first; row < rows; row += AHEAD<T> * spot.step) {
+            Pack<T, V> values[AHEAD<T>];
+#pragma unroll
+            for (int a = 0; a < AHEAD<T>; ++a) {
+                const long long next = row + a * spot.step;
+                values[a] = next < rows ? pack_at<V>(from + next * columns, 0) : shift;
+            }
+#pragma unroll
+            for (int a = 0; a < AHEAD<T>; ++a) {
+#pragma unroll
+                for (int v = 0; v < V; ++v) {
+                    const double value = (double)(R)values[a].at[v] - (double)(R)shift.at[v];
+                    if (row + a * spot.step < rows) {
+                        first[v] += value;
+                        second[v] += value * value;
+                    }
+                }
+            }
+        }
     }
-    const R factor = scale * weight[column], shift = bias[column];
-    const long long step = (long long)gridDim.y * groups;
-    for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
-        const R value = (x[row * columns + column] - center) * factor + shift;
-        y[row * columns + column] = relu && value < 0 ? (R)0 : value;
+    leave_sums(first, second, partial, columns, width, shared);
+    __shared__ double totals[64];
+    if (!column_totals(partial, arrived, columns, width, totals)) return;
+    const int column = blockIdx.x * width + threadIdx.x;
+    if (threadIdx.x >= width || column >= columns) return;
+    const double shifted = totals[threadIdx.x] / rows;
+    double variance = totals[width + threadIdx.x] / rows - shifted * shifted;
+    variance = variance > 0 ? variance : (variance == variance ? 0 : variance);  // a NaN stays one
+    const R center = (R)(shifted + (double)(R)x[column]), scale = (R)(1 / sqrt(variance + eps));
+    mean[column] = center;
+    inverse[column] = scale;
+    if (!running_mean) return;
+    const double follow = (1 / ((double)scale * scale) - eps) * correction;
+    running_mean[column] = (R)((1 - momentum) * running_mean[column] + momentum * center);
+    running_var[column] = (R)((1 - momentum) * running_var[column] + momentum * follow);
+}
+
+// With a residual: what is added before the ReLU. With bits: where y > 0, a bit an element, eight to a byte, of columns that are
+// a multiple of eight.
+template <int V, class T>
+__device__ void batch_norm_apply(
+    const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const real<T>* __restrict__ mean,
+    const real<T>* __restrict__ inverse, const T* __restrict__ residual, T* __restrict__ y,
+    unsigned char* __restrict__ bits, long long rows, int columns, int width, int relu
+) {
+    using R = real<T>;
+    const Spot<V> spot(width);
+    const bool inside = spot.column < columns;
+    R center[V], factor[V], shift[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        const int column = inside ? spot.column + v : 0;
+        center[v] = mean[column];
+        factor[v] = inverse[column] * (R)weight[column];
+        shift[v] = bias[column];
+    }
+    // All threads of a block go round together: the lanes of a warp make bytes of their bits together.
+    long long row = spot.first;
+    for (long long base = spot.base; base < rows; base += AHEAD<T> * spot.step, row += AHEAD<T> * spot.step) {
+        Pack<T, V> values[AHEAD<T>], added[AHEAD<T>];
+#pragma unroll
+        for (int a = 0; a < AHEAD<T>; ++a) {
+            const long long next = row + a * spot.step, i = next * columns + spot.column;
+            if (inside && next < rows) {
+                values[a] = pack_at<V>(x + i, 0);
+                if (residual) added[a] = pack_at<V>(residual + i, 0);
+            }
+        }
+#pragma unroll
+        for (int a = 0; a < AHEAD<T>; ++a) {
+            const long long next = row + a * spot.step, i = next * columns + spot.column;
+            const bool there = inside && next < rows;
+            unsigned positive = 0;
+            if (there) {
+#pragma unroll
+                for (int v = 0; v < V; ++v) {
+                    R value = ((R)values[a].at[v] - center[v]) * factor[v] + shift[v];
+                    if (residual) value += (R)added[a].at[v];
+                    if (relu) value = rectified(value);
+                    positive |= (unsigned)(value > 0) << v;
+                    values[a].at[v] = value;
+                }
+                put_pack<V>(y + i, 0, values[a]);
+            }
+            if (bits) {
+#pragma unroll
+                for (int have = V, apart = 1; have < 8; have *= 2, apart *= 2) {
+                    positive |= __shfl_down_sync(FULL_WARP, positive, apart) << have;
+                }
+                if (there && i % 8 == 0) bits[i / 8] = (unsigned char)positive;
+            }
+        }
     }
 }
 
-// Where y > 0, a bit an element, eight to a byte: a thread makes a byte.
+// Where y > 0, for columns that are no multiple of eight: a thread makes a byte.
 template <class T>
-__device__ void pack_positive(const T* y, unsigned char* bits, long long count) {
+__device__ void pack_positive(const T* __restrict__ y, unsigned char* __restrict__ bits, long long count) {
     for (long long i = first_element(); i < (count + 7) / 8; i += element_stride()) {
         unsigned byte = 0;
         for (int k = 0; k < 8 && 8 * i + k < count; ++k) byte |= (unsigned)(y[8 * i + k] > 0) << k;
@@ -56,48 +125,120 @@ __device__ void pack_positive(const T* y, unsigned char* bits, long long count) 
     }
 }
 
-// dy where a ReLU behind the norm let y through; everywhere without one (no bits).
-template <class T>
-__device__ real<T> passed(const T* dout, const unsigned char* bits, long long i) {
-    return bits && !(bits[i / 8] >> (i % 8) & 1) ? (real<T>)0 : (real<T>)dout[i];
-}
+// V bits of elements i, i + 1, ...; with V = 4 i is a multiple of four.
+template <int V>
+__device__ unsigned open_bits(const unsigned char* bits, long long i) { return bits[i / 8] >> (i % 8) & ((1 << V) - 1); }
 
-template <class T>
+// The sums of dz and of dz xhat over the rows, and with them dbias, dweight and `means` (2, columns), both over the rows. dz is dy,
+// or dy and `more` added, where a ReLU behind the norm let y through: where bits are set, or y > 0; everywhere without either.
+// It is written where there is a place for it.
+template <int V, class T>
 __device__ void batch_norm_grad_sums(
-    const T* dout, const unsigned char* bits, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial,
+    const T* __restrict__ dout, const T* __restrict__ more, const unsigned char* __restrict__ bits, const T* __restrict__ y,
+    const T* __restrict__ x, const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse, T* __restrict__ dz,
+    real<T>* partial, int* arrived, real<T>* __restrict__ means, T* __restrict__ dweight, T* __restrict__ dbias,
     long long rows, int columns, int width
 ) {
-    SHARED(real<T>, shared);
-    auto pairs = [=](long long row, int column, real<T>& first, real<T>& second) {
-        const real<T> gradient = passed(dout, bits, row * columns + column);
-        first += gradient;
-        second += gradient * ((x[row * columns + column] - mean[column]) * inverse[column]);
-    };
-    column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
+    using R = real<T>;
+    SHARED(R, shared);
+    const Spot<V> spot(width);
+    R first[V] = {}, second[V] = {};
+    if (spot.column < columns) {
+        R center[V], scale[V];
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+            center[v] = mean[spot.column + v];
+            scale[v] = inverse[spot.column + v];
+        }
+        for (long long row = spot.first; row < rows; row += AHEAD<T> * spot.step) {
+            Pack<T, V> gradients[AHEAD<T>], others[AHEAD<T>], inputs[AHEAD<T>];
+            unsigned open[AHEAD<T>];
+#pragma unroll
+            for (int a = 0; a < AHEAD<T>; ++a) {
+                const long long next = row + a * spot.step, i = next * columns + spot.column;
+                if (next >= rows) continue;
+                gradients[a] = pack_at<V>(dout + i, 0);
+                if (more) others[a] = pack_at<V>(more + i, 0);
+                inputs[a] = pack_at<V>(x + i, 0);
+                open[a] = bits ? open_bits<V>(bits, i) : ~0u;
+                if (y) {
+                    const auto result = pack_at<V>(y + i, 0);
+                    open[a] = 0;
+#pragma unroll
+                    for (int v = 0; v < V; ++v) open[a] |= (unsigned)((R)result.at[v] > 0) << v;
+                }
+            }
+#pragma unroll
+            for (int a = 0; a < AHEAD<T>; ++a) {
+                const long long next = row + a * spot.step;
+                if (next >= rows) continue;
+#pragma unroll
+                for (int v = 0; v < V; ++v) {
+                    R gradient = gradients[a].at[v];
+                    if (more) gradient += (R)others[a].at[v];
+                    if (!(open[a] >> v & 1)) gradient = 0;
+                    first[v] += gradient;
+                    second[v] += gradient * (((R)inputs[a].at[v] - center[v]) * scale[v]);
+                    gradients[a].at[v] = gradient;
+                }
+                if (dz) put_pack<V>(dz + next * columns + spot.column, 0, gradients[a]);
+            }
+        }
+    }
+    leave_sums(first, second, partial, columns, width, shared);
+    __shared__ double totals[64];
+    if (!column_totals(partial, arrived, columns, width, totals)) return;
+    const int column = blockIdx.x * width + threadIdx.x;
+    if (threadIdx.x >= width || column >= columns) return;
+    const double sum = totals[threadIdx.x], product = totals[width + threadIdx.x];
+    dbias[column] = (T)(R)sum;
+    dweight[column] = (T)(R)product;
+    means[column] = (R)(sum / rows);
+    means[columns + column] = (R)(product / rows);
 }
 
-template <class T>
+// dx of dz: of dy, only where bits are set if there are any.
+template <int V, class T>
 __device__ void batch_norm_grad_apply(
-    const T* dout, const unsigned char* bits, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse, const real<T>* partial,
-    T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts
+    const T* __restrict__ dout, const unsigned char* __restrict__ bits, const T* __restrict__ x,
+    const T* __restrict__ weight, const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse,
+    const real<T>* __restrict__ means, T* __restrict__ dx, long long rows, int columns, int width
 ) {
-    SHARED(double, totals);
-    column_totals<real<T>>(partial, parts, columns, width, totals);
-    const int lane = threadIdx.x % width, group = threadIdx.x / width, groups = COLUMN_THREADS / width;
-    const int column = blockIdx.x * width + lane;
-    if (column >= columns) return;
-    const double sum = totals[lane], product = totals[32 + lane];
-    if (blockIdx.y == 0 && group == 0) {
-        dbias[column] = (T)sum;
-        dweight[column] = (T)product;
-    }
     using R = real<T>;
-    const R center = mean[column], scale = inverse[column], factor = scale * weight[column];
-    const R share = (R)(sum / rows), slope = (R)(product / rows);
-    const long long step = (long long)gridDim.y * groups;
-    for (long long row = (long long)blockIdx.y * groups + group; row < rows; row += step) {
-        const long long i = row * columns + column;
-        dx[i] = factor * (passed(dout, bits, i) - share - (x[i] - center) * scale * slope);
+    const Spot<V> spot(width);
+    if (spot.column >= columns) return;
+    R center[V], scale[V], factor[V], share[V], slope[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        const int column = spot.column + v;
+        center[v] = mean[column];
+        scale[v] = inverse[column];
+        factor[v] = scale[v] * (R)weight[column];
+        share[v] = means[column];
+        slope[v] = means[columns + column];
+    }
+    for (long long row = spot.first; row < rows; row += AHEAD<T> * spot.step) {
+        Pack<T, V> gradients[AHEAD<T>], inputs[AHEAD<T>];
+        unsigned open[AHEAD<T>];
+#pragma unroll
+        for (int a = 0; a < AHEAD<T>; ++a) {
+            const long long next = row + a * spot.step, i = next * columns + spot.column;
+            if (next >= rows) continue;
+            gradients[a] = pack_at<V>(dout + i, 0);
+            inputs[a] = pack_at<V>(x + i, 0);
+            open[a] = bits ? open_bits<V>(bits, i) : ~0u;
+        }
+#pragma unroll
+        for (int a = 0; a < AHEAD<T>; ++a) {
+            const long long next = row + a * spot.step;
+            if (next >= rows) continue;
+#pragma unroll
+            for (int v = 0; v < V; ++v) {
+                const R gradient = open[a] >> v & 1 ? (R)gradients[a].at[v] : (R)0;
+                inputs[a].at[v] = factor[v] * (gradient - share[v] - ((R)inputs[a].at[v] - center[v]) * scale[v] * slope[v]);
+            }
+            put_pack<V>(dx + next * columns + spot.column, 0, inputs[a]);
+        }
     }
 }
 
@@ -166,55 +307,67 @@ __device__ void layer_norm_grad_input(
 
 template <class T>
 __device__ void layer_norm_grad_sums(
-    const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, int* arrived,
-    T* dweight, T* dbias, long long rows, int columns, int width
+    const T* __restrict__ dout, const T* __restrict__ x, const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse,
+    real<T>* partial, int* arrived, T* __restrict__ dweight, T* __restrict__ dbias, long long rows, int columns, int width
 ) {
-    SHARED(real<T>, shared);
-    auto pairs = [=](long long row, int column, real<T>& first, real<T>& second) {
-        const real<T> gradient = dout[row * columns + column];
-        first += gradient;
-        second += gradient * ((x[row * columns + column] - mean[row]) * inverse[row]);
-    };
-    column_partials<real<T>>(pairs, partial, rows, columns, width, shared);
-    if (gridDim.y == 1) __syncthreads();  // very wide rows: more columns than counters, a block for all rows of each
-    else if (!last_to_arrive(arrived + blockIdx.x, gridDim.y)) return;
-    __shared__ double totals[64];
-    column_totals<real<T>>(partial, gridDim.y, columns, width, totals);
-    const int column = blockIdx.x * width + threadIdx.x;
-    if (threadIdx.x < (unsigned)width && column < columns) {
-        dbias[column] = (T)totals[threadIdx.x];
-        dweight[column] = (T)totals[32 + threadIdx.x];
+    using R = real<T>;
+    SHARED(R, shared);
+    const Spot<1> spot(width);
+    R first[1] = {}, second[1] = {};
+    if (spot.column < columns) {
+#pragma unroll 4
+        for (long long row = spot.first; row < rows; row += spot.step) {
+            const R gradient = dout[row * columns + spot.column];
+            first[0] += gradient;
+            second[0] += gradient * (((R)x[row * columns + spot.column] - mean[row]) * inverse[row]);
+        }
     }
+    leave_sums(first, second, partial, columns, width, shared);
+    __shared__ double totals[64];
+    if (!column_totals(partial, arrived, columns, width, totals)) return;
+    const int column = blockIdx.x * width + threadIdx.x;
+    if (threadIdx.x >= width || column >= columns) return;
+    dbias[column] = (T)(R)totals[threadIdx.x];
+    dweight[column] = (T)(R)totals[width + threadIdx.x];
 }
 
-// Running averages of the statistics, moved towards a batch's.
-template <class T>
-__device__ void update_running_stats(
-    T* running_mean, T* running_var, const T* mean, const T* inverse, int columns, double eps, double momentum,
-    double correction
-) {
-    const int column = blockIdx.x * blockDim.x + threadIdx.x;
-    if (column >= columns) return;
-    const double variance = (1 / ((double)inverse[column] * inverse[column]) - eps) * correction;
-    running_mean[column] = (T)((1 - momentum) * running_mean[column] + momentum * mean[column]);
-    running_var[column] = (T)((1 - momentum) * running_var[column] + momentum * variance);
-}
+// An entry point for each type, whose threads have four neighbors at once where `wide` says so.
+#define WIDE_OR_NOT(name, suffix, type, parameters, arguments)  \
+    namespace entry_##name##_##suffix {                         \
+    using T = type;                                             \
+    extern "C" __global__ void name##_##suffix parameters {     \
+        if (wide) name<4, T> arguments;                         \
+        else name<1, T> arguments;                              \
+    }                                                           \
+    }
+#define FOR_ALL_TYPES_AND_WIDTHS(name, parameters, arguments)     \
+    WIDE_OR_NOT(name, float, float, parameters, arguments)        \
+    WIDE_OR_NOT(name, double, double, parameters, arguments)      \
+    WIDE_OR_NOT(name, half, half, parameters, arguments)          \
+    WIDE_OR_NOT(name, bfloat16, bfloat16, parameters, arguments)
 
-FOR_ALL_TYPES(batch_norm_sums,
-    (const T* x, double* partial, long long rows, int columns, int width), (x, partial, rows, columns, width))
-FOR_ALL_TYPES(batch_norm_apply,
-    (const T* x, const T* weight, const T* bias, const double* partial, T* y, real<T>* mean, real<T>* inverse,
-     long long rows, int columns, int width, int parts, double eps, int relu),
-    (x, weight, bias, partial, y, mean, inverse, rows, columns, width, parts, eps, relu))
-FOR_ALL_TYPES(pack_positive, (const T* y, unsigned char* bits, long long count), (y, bits, count))
-FOR_ALL_TYPES(batch_norm_grad_sums,
-    (const T* dout, const unsigned char* bits, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial,
-     long long rows, int columns, int width),
-    (dout, bits, x, mean, inverse, partial, rows, columns, width))
-FOR_ALL_TYPES(batch_norm_grad_apply,
-    (const T* dout, const unsigned char* bits, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse,
-     const real<T>* partial, T* dx, T* dweight, T* dbias, long long rows, int columns, int width, int parts),
-    (dout, bits, x, weight, mean, inverse, partial, dx, dweight, dbias, rows, columns, width, parts))
+FOR_ALL_TYPES_AND_WIDTHS(batch_norm_statistics,
+    (const T* __restrict__ x, double* partial, int* arrived, real<T>* __restrict__ mean, real<T>* __restrict__ inverse,
+     real<T>* __restrict__ running_mean, real<T>* __restrict__ running_var, long long rows, int columns, int width,
+     double eps, double momentum, double correction, int wide),
+    (x, partial, arrived, mean, inverse, running_mean, running_var, rows, columns, width, eps, momentum, correction))
+FOR_ALL_TYPES_AND_WIDTHS(batch_norm_apply,
+    (const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, const real<T>* __restrict__ mean,
+     const real<T>* __restrict__ inverse, const T* __restrict__ residual, T* __restrict__ y,
+     unsigned char* __restrict__ bits, long long rows, int columns, int width, int relu, int wide),
+    (x, weight, bias, mean, inverse, residual, y, bits, rows, columns, width, relu))
+FOR_ALL_TYPES_AND_WIDTHS(batch_norm_grad_sums,
+    (const T* __restrict__ dout, const T* __restrict__ more, const unsigned char* __restrict__ bits,
+     const T* __restrict__ y, const T* __restrict__ x, const real<T>* __restrict__ mean,
+     const real<T>* __restrict__ inverse, T* __restrict__ dz, real<T>* partial, int* arrived, real<T>* __restrict__ means,
+     T* __restrict__ dweight, T* __restrict__ dbias, long long rows, int columns, int width, int wide),
+    (dout, more, bits, y, x, mean, inverse, dz, partial, arrived, means, dweight, dbias, rows, columns, width))
+FOR_ALL_TYPES_AND_WIDTHS(batch_norm_grad_apply,
+    (const T* __restrict__ dout, const unsigned char* __restrict__ bits, const T* __restrict__ x,
+     const T* __restrict__ weight, const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse,
+     const real<T>* __restrict__ means, T* __restrict__ dx, long long rows, int columns, int width, int wide),
+    (dout, bits, x, weight, mean, inverse, means, dx, rows, columns, width))
+FOR_ALL_TYPES(pack_positive, (const T* __restrict__ y, unsigned char* __restrict__ bits, long long count), (y, bits, count))
 FOR_ALL_TYPES(layer_norm,
     (const T* x, const T* weight, const T* bias, T* y, real<T>* mean, real<T>* inverse, long long rows, int columns,
      real<T> eps),
@@ -227,7 +380,3 @@ FOR_ALL_TYPES(layer_norm_grad_sums,
     (const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, int* arrived, T* dweight,
      T* dbias, long long rows, int columns, int width),
     (dout, x, mean, inverse, partial, arrived, dweight, dbias, rows, columns, width))
-FOR_TYPES(update_running_stats,
-    (T* running_mean, T* running_var, const T* mean, const T* inverse, int columns, double eps, double momentum,
-     double correction),
-    (running_mean, running_var, mean, inverse, columns, eps, momentum, correction))

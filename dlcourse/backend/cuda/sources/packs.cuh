@@ -4,7 +4,7 @@
 
 #include "common.cuh"
 
-template <class T, int N> struct alignas(sizeof(T) * N) Pack { T at[N]; };
+template <class T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack { T at[N]; };
 
 // Elements of T in 16 bytes.
 template <class T> constexpr int PACKED = 16 / sizeof(T);
