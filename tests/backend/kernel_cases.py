@@ -551,7 +551,7 @@ CASES: dict[str, list[Maker]] = {
     **{
         name: [
             _bias_grad(*sizes, into)
-            for sizes in [(0, 3), (1, 1), (5, 40), (1000, 7), (3000, 7)]
+            for sizes in [(0, 3), (1, 1), (5, 40), (1000, 7), (4200, 8), (900, 260)]
             for into in (False, True)
         ]
         for name in ("relu_bias_grad", "gelu_tanh_bias_grad")
@@ -571,6 +571,7 @@ CASES: dict[str, list[Maker]] = {
     ],
     "column_sums": [
         lambda rng, dtype: (rng.normal(size=(1000, 7)).astype(dtype), None),
+        lambda rng, dtype: (rng.normal(size=(2100, 16)).astype(dtype), None),
         lambda rng, dtype: (rng.normal(size=(5, 3)).astype(dtype), np.zeros(3, dtype)),
         lambda rng, dtype: (np.zeros((0, 3), dtype), None),
     ],

@@ -27,6 +27,11 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         r"squares_float": Budget(1, 16),
         r"penalty_float": Budget(3, 16),
     },
+    "linear": {
+        r"(relu_bias_grad|column_sums)_(float|double)": Budget(2, 16),
+        r"(relu_bias_grad|column_sums)_(half|bfloat16)": Budget(2, 8),
+        r"gelu_tanh_bias_grad_float": Budget(3, 16),
+    },
     "random": {r"dropout_\w+": Budget(0, 16), r"masked_\w+": Budget(4, 16)},
     "scaling": {r"(widen|narrow|refresh_half_weights)_\w+": Budget(3, 16), r"unscale_\w+": Budget(2, 16)},
 }

@@ -6,6 +6,7 @@ import pytest
 from dlcourse import backend
 from dlcourse.backend.cuda.program import program, type_suffix
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.linear import relu_bias_grad
 
 on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="kernels of a GPU (--device cuda)")
 TYPES = ["float32", "float64", "float16"]
@@ -33,3 +34,15 @@ def test_an_array_of_any_length_at_any_address(dtype: str, skips: tuple[int, int
     np.testing.assert_array_equal(backend.to_host(y), [*(x + x), 0])
     kernel.launch(f"relu_{type_suffix(ours)}", (2,), (32,), (ours, ours, np.int64(count)))
     np.testing.assert_array_equal(backend.to_host(ours), np.maximum(x, 0))
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("skips", [(0, 0), (1, 0), (0, 1)])
+def test_column_sums_at_any_address(dtype: str, skips: tuple[int, int], device: str) -> None:
+    """By one block and by several, whose last adds the others' sums."""
+    for rows in (3, 700):
+        dout, y = (np.random.default_rng(seed).integers(-8, 9, (rows, 12)).astype(dtype) for seed in (0, 1))
+        dz, dbias = relu_bias_grad(placed(dout, skips[0]), placed(y, skips[1]), None)
+        np.testing.assert_array_equal(backend.to_host(dz), np.where(y > 0, dout, 0))
+        np.testing.assert_array_equal(backend.to_host(dbias), np.where(y > 0, dout, 0).sum(0))

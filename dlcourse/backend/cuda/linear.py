@@ -17,9 +17,11 @@ from dlcourse.backend.kernels import linear as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.precision import accumulation_dtype
 
-THREADS, ACROSS = 256, 32
-"""Of a block that sums columns: 32 columns, 8 rows at a time."""
-PARTS = 264
+THREADS, EACH = 256, 4
+"""Of a block that sums columns, and the columns of a thread, as ``linear.cu`` has them."""
+PARTS = 528
+"""Blocks of a sum: four for each multiprocessor of an H200, with some 128 kB on their way to each; more would only make
+the last block's sum over them longer."""
 
 
 @override(kernels.affine, "cuda", half=True)
@@ -109,10 +111,11 @@ def _summed(kernel: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
     """Column sums by a kernel of ``linear.cu`` over matrices row-major, all of one shape."""
     (rows, columns), dtype, xp = arrays[0].shape, arrays[0].dtype, array_module(arrays[0])
     out = xp.empty(columns, dtype=dtype) if out is None else out
-    across, each = -(-columns // ACROSS), THREADS // ACROSS
-    parts = max(1, min(PARTS // across, rows // (4 * each)))
-    partial: Any = NULL if parts == 1 else xp.empty((parts, columns), dtype=accumulation_dtype(dtype))
+    lanes = min(32, 1 << (-(-columns // EACH) - 1).bit_length())
+    across, groups = -(-columns // (EACH * lanes)), THREADS // lanes
+    parts = max(1, min(PARTS // across, rows // (4 * groups)))
+    partial: Any = NULL if parts == 1 else xp.empty((parts, across, lanes, EACH), dtype=accumulation_dtype(dtype))
     arrived = NULL if parts == 1 else block_counters(xp)
     arguments = *arrays, partial, arrived, out, np.int64(rows), np.int32(columns)
-    program("linear").launch(f"{kernel}_{type_suffix(*arrays)}", (across, parts), (ACROSS, each), arguments)
+    program("linear").launch(f"{kernel}_{type_suffix(*arrays)}", (across, parts), (lanes, groups), arguments)
     return out

@@ -2,79 +2,142 @@
 // activation on the way, in one pass over it. Always added in one order.
 #include "activation.cuh"
 #include "last_block.cuh"
+#include "packs.cuh"
 
-// out[c] = sum over rows of element(place of (row, c)), each place visited once. A block of (32, 8) takes 32 columns and
-// every gridDim.y-th group of 8 rows; its sums go to row blockIdx.y of partial (gridDim.y, columns), which the last block
-// of these columns adds up. With one block for all rows neither partial nor arrived (a counter for each blockIdx.x) is used.
-template <class T, class Element>
-__device__ void sum_columns(Element element, real<T>* partial, int* arrived, T* out, long long rows, int columns) {
-    __shared__ real<T> sums[8][33];
-    const int column = blockIdx.x * 32 + threadIdx.x;
+constexpr int EACH = 4;     // columns of a thread
+constexpr int ROWS = 4;     // that a thread asks for before it adds the first
+constexpr int THREADS = 256;
+
+// out[c] = sum over rows of the numbers at the places of (row, c), each place visited once: number(place, load(Width<W>(),
+// place)) gives the W numbers that start there, in two steps, so that all that is loaded is asked for first. A block of (width, THREADS / width), powers of two, takes width * EACH columns and every
+// gridDim.y-th group of rows; its sums go to partial (gridDim.y, gridDim.x, width, EACH), which the last block of these
+// columns adds up. With one block for all rows neither partial nor arrived (a counter for each blockIdx.x) is used. A thread
+// has EACH columns beside each other where all rows lie so that packs may be read, else one in each of EACH groups.
+template <class T, class Load, class Number>
+__device__ void sum_columns(
+    Load load, Number number, bool packs, real<T>* partial, int* arrived, T* out, long long rows, int columns
+) {
+    using R = real<T>;
+    using Sums = Pack<R, EACH>;
+    __shared__ Sums sums[THREADS];
+    const int width = blockDim.x, groups = blockDim.y, slot = threadIdx.y * width + threadIdx.x;
+    const int base = blockIdx.x * width * EACH;
     const bool alone = gridDim.y == 1;
-    real<T> sum = 0;
-    if (column < columns) {
-        const long long step = (long long)gridDim.y * 8;
-        for (long long row = (long long)blockIdx.y * 8 + threadIdx.y; row < rows; row += step) sum += element(row * columns + column);
+    packs = packs && columns % EACH == 0;
+    const auto column = [=](int k) { return base + (packs ? (int)threadIdx.x * EACH + k : (int)threadIdx.x + k * width); };
+    const auto adds = [](Sums& total, const Sums& more) {
+        for (int k = 0; k < EACH; ++k) total.at[k] += more.at[k];
+    };
+    const auto add_groups = [&](const Sums& mine) {
+        sums[slot] = mine;
+        __syncthreads();
+        for (int half = groups / 2; half > 0; half /= 2) {
+            if (threadIdx.y < half) adds(sums[slot], sums[slot + half * width]);
+            __syncthreads();
+        }
+    };
+    const auto write = [&] {
+        if (threadIdx.y != 0) return;
+        for (int k = 0; k < EACH; ++k) {
+            if (column(k) < columns) out[column(k)] = sums[slot].at[k];
+        }
+    };
+
+    Sums sum{};
+    const long long step = (long long)gridDim.y * groups;
+    long long row = (long long)blockIdx.y * groups + threadIdx.y;
+    if (packs && column(0) < columns) {
+        const long long apart = step * columns;
+        long long place = row * columns + column(0);
+        for (; row + (ROWS - 1) * step < rows; row += ROWS * step, place += ROWS * apart) {
+            decltype(load(Width<EACH>(), 0)) held[ROWS];
+            for (int r = 0; r < ROWS; ++r) held[r] = load(Width<EACH>(), place + r * apart);
+            for (int r = 0; r < ROWS; ++r) adds(sum, number(place + r * apart, held[r]));
+        }
+        for (; row < rows; row += step, place += apart) adds(sum, number(place, load(Width<EACH>(), place)));
+    } else if (!packs) {
+#pragma unroll 1
+        for (; row < rows; row += step) {
+            const long long place = row * columns;
+            decltype(load(Width<1>(), 0)) held[EACH];
+            for (int k = 0; k < EACH; ++k) {
+                if (column(k) < columns) held[k] = load(Width<1>(), place + column(k));
+            }
+            for (int k = 0; k < EACH; ++k) {
+                if (column(k) < columns) sum.at[k] += number(place + column(k), held[k]).at[0];
+            }
+        }
     }
-    sums[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && column < columns) {
-        real<T> total = 0;
-        for (int i = 0; i < 8; ++i) total += sums[i][threadIdx.x];
-        if (alone) out[column] = total;
-        else partial[(long long)blockIdx.y * columns + column] = total;
+    add_groups(sum);
+    if (alone) {
+        write();
+        return;
     }
-    if (alone || !last_to_arrive(arrived + blockIdx.x, gridDim.y)) return;
-    sum = 0;
-    if (column < columns) {
-        for (int part = threadIdx.y; part < gridDim.y; part += 8) sum += partial[(long long)part * columns + column];
-    }
-    sums[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && column < columns) {
-        real<T> total = 0;
-        for (int i = 0; i < 8; ++i) total += sums[i][threadIdx.x];
-        out[column] = total;
-    }
+    R* const mine = partial + ((long long)blockIdx.x * width + threadIdx.x) * EACH;
+    const long long part = (long long)gridDim.x * width * EACH;
+    if (threadIdx.y == 0) put_pack_to(mine + blockIdx.y * part, sums[slot]);
+    if (!last_to_arrive(arrived + blockIdx.x, gridDim.y)) return;
+    sum = Sums{};
+    for (int i = threadIdx.y; i < gridDim.y; i += groups) adds(sum, pack_from<EACH>(mine + i * part));
+    add_groups(sum);
+    write();
 }
 
 template <class T>
 __device__ void column_sums(const T* x, real<T>* partial, int* arrived, T* out, long long rows, int columns) {
-    sum_columns([=](long long i) { return (real<T>)x[i]; }, partial, arrived, out, rows, columns);
+    const auto load = [=](auto width, long long i) { return pack_from<decltype(width)::value>(x + i); };
+    const auto number = [](long long, auto held) { return mapped<real<T>>([](real<T> v) { return v; }, held); };
+    sum_columns(load, number, packable<EACH>(x), partial, arrived, out, rows, columns);
+}
+
+// What lies at one place of two arrays.
+template <class T, int W> struct Two { Pack<T, W> first, second; };
+
+// Of f(dout, other), which also goes to dz.
+template <class T, class F>
+__device__ void sum_through(
+    F f, const T* dout, const T* other, T* dz, real<T>* partial, int* arrived, T* dbias, long long rows, int columns
+) {
+    const auto load = [=](auto width, long long i) {
+        constexpr int W = decltype(width)::value;
+        return Two<T, W>{pack_from<W>(dout + i), pack_from<W>(other + i)};
+    };
+    const auto number = [=](long long i, auto held) {
+        const auto values = mapped<real<T>>(f, held.first, held.second);
+        put_pack_to(dz + i, mapped<T>([](real<T> v) { return v; }, values));
+        return values;
+    };
+    sum_columns(load, number, packable<EACH>(dout, other, dz), partial, arrived, dbias, rows, columns);
 }
 
 template <class T>
 __device__ void relu_bias_grad(
     const T* dout, const T* y, T* dz, real<T>* partial, int* arrived, T* dbias, long long rows, int columns
 ) {
-    const auto masked = [=](long long i) {
-        const real<T> value = y[i] > 0 ? (real<T>)dout[i] : (real<T>)0;
-        dz[i] = value;
-        return value;
-    };
-    sum_columns(masked, partial, arrived, dbias, rows, columns);
+    const auto masked = [](real<T> d, real<T> v) { return v > 0 ? d : 0; };
+    sum_through(masked, dout, y, dz, partial, arrived, dbias, rows, columns);
 }
 
 template <class T>
 __device__ void gelu_tanh_bias_grad(
     const T* dout, const T* z, T* dz, real<T>* partial, int* arrived, T* dbias, long long rows, int columns
 ) {
-    const auto sloped = [=](long long i) {
-        const real<T> value = (real<T>)dout[i] * gelu_tanh_slope<real<T>>(z[i]);
-        dz[i] = value;
-        return value;
-    };
-    sum_columns(sloped, partial, arrived, dbias, rows, columns);
+    const auto sloped = [](real<T> d, real<T> v) { return d * gelu_tanh_slope(v); };
+    sum_through(sloped, dout, z, dz, partial, arrived, dbias, rows, columns);
 }
 
+// `partial` is written by one block and read by another: no __restrict__, which would let a read move over the barrier.
 FOR_ALL_TYPES(
-    column_sums, (const T* x, real<T>* partial, int* arrived, T* out, long long rows, int columns),
+    column_sums,
+    (const T* __restrict__ x, real<T>* partial, int* arrived, T* __restrict__ out, long long rows, int columns),
     (x, partial, arrived, out, rows, columns))
 FOR_ALL_TYPES(
     relu_bias_grad,
-    (const T* dout, const T* y, T* dz, real<T>* partial, int* arrived, T* dbias, long long rows, int columns),
+    (const T* __restrict__ dout, const T* __restrict__ y, T* __restrict__ dz, real<T>* partial, int* arrived,
+     T* __restrict__ dbias, long long rows, int columns),
     (dout, y, dz, partial, arrived, dbias, rows, columns))
 FOR_ALL_TYPES(
     gelu_tanh_bias_grad,
-    (const T* dout, const T* z, T* dz, real<T>* partial, int* arrived, T* dbias, long long rows, int columns),
+    (const T* __restrict__ dout, const T* __restrict__ z, T* __restrict__ dz, real<T>* partial, int* arrived,
+     T* __restrict__ dbias, long long rows, int columns),
     (dout, z, dz, partial, arrived, dbias, rows, columns))

@@ -15,11 +15,19 @@ __device__ bool packable(const T*... pointers) {
     return ((((unsigned long long)pointers % (sizeof(T) * N)) == 0) && ...);
 }
 
+// The pack that starts at an element.
 template <int N, class T>
-__device__ Pack<T, N> pack_at(const T* pointer, long long pack) { return reinterpret_cast<const Pack<T, N>*>(pointer)[pack]; }
+__device__ Pack<T, N> pack_from(const T* element) { return *reinterpret_cast<const Pack<T, N>*>(element); }
+
+template <class T, int N>
+__device__ void put_pack_to(T* element, Pack<T, N> value) { *reinterpret_cast<Pack<T, N>*>(element) = value; }
+
+// One of an array of packs.
+template <int N, class T>
+__device__ Pack<T, N> pack_at(const T* pointer, long long pack) { return pack_from<N>(pointer + pack * N); }
 
 template <int N, class T>
-__device__ void put_pack(T* pointer, long long pack, Pack<T, N> value) { reinterpret_cast<Pack<T, N>*>(pointer)[pack] = value; }
+__device__ void put_pack(T* pointer, long long pack, Pack<T, N> value) { put_pack_to(pointer + pack * N, value); }
 
 template <class T, class F, int N, class... In>
 __device__ Pack<T, N> mapped(F f, const Pack<In, N>&... in) {
