@@ -62,7 +62,7 @@ def order(name: str, shape: tuple[int, ...], given: tuple) -> tuple[int, ...] | 
     return positions if shape else None
 
 
-def kept(keepdims: bool, keepdim: bool | None) -> bool:
+def keeps_dims(keepdims: bool, keepdim: bool | None) -> bool:
     """Whether reduced axes stay with length 1, by either name."""
     return bool(keepdims if keepdim is None else keepdim)
 

@@ -96,8 +96,8 @@ class TensorBase:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradient; with ``set_to_none=False`` one that is there becomes zeros."""
-        kept = not set_to_none and self._grad is not None
-        self._grad = backend.array_module(self.data).zeros_like(self.data) if kept else None
+        zeros = not set_to_none and self._grad is not None
+        self._grad = backend.array_module(self.data).zeros_like(self.data) if zeros else None
 
     def grad_destination(self) -> Array | None:
         """Where a first gradient may be written in place; a Parameter in a flat buffer has such a slot."""

@@ -48,12 +48,12 @@ def one_sided(
 
 def _beside(value: Callable[[], float], array: Any, index: Any, step: float) -> tuple[float, float]:
     """f(x - h) and f(x + h) along one element, which is put back."""
-    kept = array[index].item()
-    array[index] = kept + step
+    original = array[index].item()
+    array[index] = original + step
     above = value()
-    array[index] = kept - step
+    array[index] = original - step
     below = value()
-    array[index] = kept
+    array[index] = original
     return below, above
 
 

@@ -104,7 +104,7 @@ class Node:
         self.order = next(_order)
 
     def backward(self, douts: list, retain_graph: bool) -> list[tuple[Any, Array]]:
-        """The parents that want a gradient, each with its own; lets go of what was saved unless told to keep it."""
+        """The parents that want a gradient, each with its own; lets go of what was saved unless ``retain_graph``."""
         function, parents = self.function, self.parents
         if function is None:
             raise RuntimeError(

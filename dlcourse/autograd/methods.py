@@ -56,13 +56,13 @@ class Methods(TensorBase):
         self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
     ) -> "Tensor":
         """The sum over the axes, over all without any."""
-        return apply(reduce.Sum(axes.several("sum", self.shape, axis, dim), axes.kept(keepdims, keepdim)), self)
+        return apply(reduce.Sum(axes.several("sum", self.shape, axis, dim), axes.keeps_dims(keepdims, keepdim)), self)
 
     def mean(
         self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
     ) -> "Tensor":
         """The mean over the axes, over all without any."""
-        return apply(reduce.Mean(axes.several("mean", self.shape, axis, dim), axes.kept(keepdims, keepdim)), self)
+        return apply(reduce.Mean(axes.several("mean", self.shape, axis, dim), axes.keeps_dims(keepdims, keepdim)), self)
 
     def max(self, *positional: Any, axis: reduce.Axis = None, keepdims: bool = False, dim: Any = None,
             keepdim: bool | None = None) -> Any:  # fmt: skip
@@ -77,12 +77,12 @@ class Methods(TensorBase):
         Raises:
             ArgumentTypeError: an axis without a name, which NumPy and PyTorch read in these two ways.
         """
-        return self._extreme("max", positional, axis, dim, axes.kept(keepdims, keepdim))
+        return self._extreme("max", positional, axis, dim, axes.keeps_dims(keepdims, keepdim))
 
     def min(self, *positional: Any, axis: reduce.Axis = None, keepdims: bool = False, dim: Any = None,
             keepdim: bool | None = None) -> Any:  # fmt: skip
         """The smallest element; arguments and errors as :meth:`max` has them."""
-        return self._extreme("min", positional, axis, dim, axes.kept(keepdims, keepdim))
+        return self._extreme("min", positional, axis, dim, axes.keeps_dims(keepdims, keepdim))
 
     def _extreme(self, name: str, positional: tuple, axis: reduce.Axis, dim: Any, keepdims: bool) -> Any:
         axis = axes.refuse_positional(name, positional) if positional else axis
@@ -106,7 +106,7 @@ class Methods(TensorBase):
         if correction is None:
             raise ArgumentError("var: correction is a number (1 is the unbiased variance), got None")
         over = axes.several("var", self.shape, axis, dim)
-        return apply(reduce.Var(over, correction, axes.kept(keepdims, keepdim)), self)
+        return apply(reduce.Var(over, correction, axes.keeps_dims(keepdims, keepdim)), self)
 
     def argmax(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
                keepdim: bool | None = None) -> "Tensor":  # fmt: skip
@@ -115,7 +115,7 @@ class Methods(TensorBase):
             return new(reduce.extreme_indices("max", self.data.reshape(-1), 0).reshape(()))
         position = axes.single("argmax", self.shape, axis, dim)
         found = reduce.extreme_indices("max", self.data, position)
-        return new(found if axes.kept(keepdims, keepdim) or not self.ndim else found.squeeze(position))
+        return new(found if axes.keeps_dims(keepdims, keepdim) or not self.ndim else found.squeeze(position))
 
     # --- shapes -------------------------------------------------------------------------------------------------------
 

@@ -64,9 +64,9 @@ class Parameter(Tensor):
     def _take_rounded(self) -> None:
         """In half precision: what was changed in place, as by ``p.data *= 2``, counts for ``master`` too."""
         if self._master is not None:
-            kept = self._array == self._master.astype(self._array.dtype)
+            unchanged = self._array == self._master.astype(self._array.dtype)
             xp = backend.array_module(self._array)
-            self._master[...] = xp.where(kept, self._master, self._array.astype(self._master.dtype))
+            self._master[...] = xp.where(unchanged, self._master, self._array.astype(self._master.dtype))
 
     @property
     def master(self) -> Array:
@@ -140,10 +140,10 @@ class Parameter(Tensor):
         if self._owner is not None:
             self._owner.zero_grad(set_to_none)
             return
-        kept = not set_to_none and (self._received or self._grad is not None)
+        zeros = not set_to_none and (self._received or self._grad is not None)
         self._grad = self._taken = None
         self._received = False
-        if kept:
+        if zeros:
             self.accumulate(backend.array_module(self.data).zeros_like(self.data))
 
     def grad_destination(self) -> Array | None:

@@ -28,7 +28,7 @@ class Reduction(Function):
         axes = range(x.ndim) if self.axis is None else (self.axis,) if isinstance(self.axis, int) else self.axis
         self.axes = tuple(axis % x.ndim if x.ndim else axis for axis in axes)
         self.shape = x.shape
-        self.kept = tuple(1 if i in self.axes else size for i, size in enumerate(x.shape))
+        self.keepdims_shape = tuple(1 if i in self.axes else size for i, size in enumerate(x.shape))
         self.count = prod(x.shape[i] for i in self.axes)
 
     def sum_float32(self, x: Array) -> Array:
@@ -40,12 +40,12 @@ class Reduction(Function):
     def finished(self, reduced: Array) -> Array:
         """A result whose axes are there with length 1 in the shape that was asked for."""
         if self.keepdims:
-            return reduced.reshape(self.kept)
+            return reduced.reshape(self.keepdims_shape)
         return reduced.reshape(tuple(size for i, size in enumerate(self.shape) if i not in self.axes))
 
     def spread(self, reduced: Array) -> Array:
         """A reduced array as a read-only view of the input's shape."""
-        return xp_of(reduced).broadcast_to(reduced.reshape(self.kept), self.shape)
+        return xp_of(reduced).broadcast_to(reduced.reshape(self.keepdims_shape), self.shape)
 
 
 class Sum(Reduction):
@@ -91,8 +91,8 @@ class Extreme(Reduction):
 
     def backward(self, dout: Array) -> Array:
         xp = xp_of(dout)
-        ties = self.reached.sum(axis=self.axes, keepdims=True).reshape(self.kept).astype(dout.dtype)
-        return xp.where(self.reached, self.spread(dout.reshape(self.kept) / ties), dout.dtype.type(0))
+        ties = self.reached.sum(axis=self.axes, keepdims=True).reshape(self.keepdims_shape).astype(dout.dtype)
+        return xp.where(self.reached, self.spread(dout.reshape(self.keepdims_shape) / ties), dout.dtype.type(0))
 
 
 def extreme_indices(name: str, x: Array, axis: int) -> Array:

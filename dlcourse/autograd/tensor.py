@@ -32,8 +32,8 @@ _AS_IN_NUMPY = {
 
 
 class _ForNumPy:
-    """A method for NumPy, which asks the class for it. CuPy asks the tensor, and told None it leaves ``array + tensor``
-    to :meth:`Tensor.__radd__`."""
+    """A method for NumPy, which asks the class for it. CuPy asks the tensor, and where that has None it leaves
+    ``array + tensor`` to :meth:`Tensor.__radd__`."""
 
     def __init__(self, method: Any):
         self.method = method

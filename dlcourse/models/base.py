@@ -37,7 +37,7 @@ class Model(Module):
     """Whether an input is a sequence of tokens (N, T), which the model looks up, and nothing else; None: tokens where
     the model has an embedding."""
     feature_names: tuple[str, ...] = ()
-    """What the inputs are called, where the data say so and the program told the model; :meth:`estimates` uses it."""
+    """What the inputs are called, where the data say so and the program set it; :meth:`estimates` uses it."""
     fits_in_float64: ClassVar[bool] = False
     """Whether :meth:`fit` wants inputs and targets in float64 whatever the model's type."""
     former_names: ClassVar[Mapping[str, str]] = {}

@@ -48,11 +48,7 @@ class CNN(Model):
             raise ArgumentError(f"cnn: kernel_size is odd, so that the image keeps its size, got {kernel_size}")
         layers: list[nn.Module] = []
         for out_channels in channels:
-            layers.append(
-                nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=not batch_norm)
-            )
-            layers += [nn.BatchNorm(out_channels)] if batch_norm else []
-            layers += [nn.ReLU(), nn.MaxPool2d(pool)]
+            layers += [*conv_relu(in_channels, out_channels, kernel_size, batch_norm), nn.MaxPool2d(pool)]
             height, width, in_channels = height // pool, width // pool, out_channels
         if height < 1 or width < 1:
             raise ShapeError(f"cnn: {len(channels)} poolings by {pool} leave nothing of an image {self.in_shape}")
@@ -66,6 +62,12 @@ class CNN(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))
+
+
+def conv_relu(in_channels: int, out_channels: int, kernel_size: int, batch_norm: bool) -> list[nn.Module]:
+    """A convolution that keeps the image's size, perhaps its normalization (it has no bias then), and a ReLU."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=not batch_norm)
+    return [conv, nn.BatchNorm(out_channels), nn.ReLU()] if batch_norm else [conv, nn.ReLU()]
 
 
 def image_shape(name: str, in_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.errors import ShapeError
 from dlcourse.models.base import Model
-from dlcourse.models.cnn import image_shape
+from dlcourse.models.cnn import conv_relu, image_shape
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
 
@@ -44,9 +44,7 @@ class VGG(Model):
                 modules.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
                 continue
-            modules.append(nn.Conv2d(in_channels, layer, 3, padding=1, bias=not batch_norm))
-            modules += [nn.BatchNorm(layer)] if batch_norm else []
-            modules.append(nn.ReLU())
+            modules += conv_relu(in_channels, layer, 3, batch_norm)
             in_channels = layer
         if height < 1 or width < 1:
             raise ShapeError(f"vgg: {layers.count('pool')} poolings leave nothing of an image {self.in_shape}")

@@ -56,9 +56,9 @@ class Conv2d(Module):
         self.padding, self.dilation = pair("padding", padding, 0), pair("dilation", dilation)
         shape = (out_channels, *self.kernel_size, in_channels // groups)
         bound = 1 / math.sqrt(math.prod(shape[1:]))
-        draw = random.next_generator("init/conv")
-        self.weight = Parameter(draw.uniform(-bound, bound, shape).astype("float32"))
-        self.bias = Parameter(draw.uniform(-bound, bound, out_channels).astype("float32")) if bias else None
+        rng = random.next_generator("init/conv")
+        self.weight = Parameter(rng.uniform(-bound, bound, shape).astype("float32"))
+        self.bias = Parameter(rng.uniform(-bound, bound, out_channels).astype("float32")) if bias else None
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         settings = self.stride, self.padding, self.dilation, self.groups

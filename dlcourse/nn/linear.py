@@ -41,9 +41,9 @@ class Linear(Module):
             raise ValueError(f"Linear: sizes are at least 1, got {in_features=} and {out_features=}")
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features)
-        draw = random.next_generator("init/linear")
-        self.weight = Parameter(draw.uniform(-bound, bound, (out_features, in_features)).astype("float32"))
-        self.bias = Parameter(draw.uniform(-bound, bound, out_features).astype("float32")) if bias else None
+        rng = random.next_generator("init/linear")
+        self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)).astype("float32"))
+        self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype("float32")) if bias else None
 
     def forward(self, x: Tensor, activation: Literal["relu", "gelu_tanh"] | None = None) -> Tensor:
         if activation is None:

@@ -53,7 +53,7 @@ class Recurrent(Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.bidirectional, self.dropout = bias, bidirectional, dropout
         bound = 1 / math.sqrt(hidden_size)
-        draw = random.next_generator("init/recurrent")
+        rng = random.next_generator("init/recurrent")
         rows = self.gates * hidden_size
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * len(self._directions())
@@ -61,7 +61,7 @@ class Recurrent(Module):
                 shapes = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
                 biases = {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
                 for name, shape in {**shapes, **biases}.items():
-                    values = draw.uniform(-bound, bound, shape).astype("float32")
+                    values = rng.uniform(-bound, bound, shape).astype("float32")
                     setattr(self, f"{name}_l{layer}{end}", Parameter(values))
 
     def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:

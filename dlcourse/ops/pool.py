@@ -11,13 +11,17 @@ from dlcourse.ops.conv import pair
 __all__ = ["avg_pool2d", "global_avg_pool2d", "max_pool2d"]
 
 
-class MaxPool2d(Function):
-    """y[p] = max over the window of x; dx gets dy at the window's first largest element. Padding never wins."""
+class Pool2d(Function):
+    """What both poolings share: the window, its step and the padding."""
 
     refuses_whole = True
 
     def __init__(self, geometry: PoolGeometry):
         self.geometry = geometry
+
+
+class MaxPool2d(Pool2d):
+    """y[p] = max over the window of x; dx gets dy at the window's first largest element. Padding never wins."""
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
@@ -28,13 +32,8 @@ class MaxPool2d(Function):
         return kernels.max_pool2d_grad(dout, self.argmax, self.shape, self.geometry)
 
 
-class AvgPool2d(Function):
+class AvgPool2d(Pool2d):
     """y[p] = mean over the window of x, padding counted as zeros; dx gets dy / (kh kw) all over the window."""
-
-    refuses_whole = True
-
-    def __init__(self, geometry: PoolGeometry):
-        self.geometry = geometry
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape

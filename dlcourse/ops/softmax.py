@@ -116,7 +116,7 @@ def logsumexp(
         AxisError: an axis is not there.
     """
     axis = -1 if axis is None and dim is None else axis
-    return apply(LogSumExp(axes.several("logsumexp", x.shape, axis, dim), axes.kept(keepdims, keepdim)), x)
+    return apply(LogSumExp(axes.several("logsumexp", x.shape, axis, dim), axes.keeps_dims(keepdims, keepdim)), x)
 
 
 def _axis(name: str, x: Tensor, axis: int | None, dim: int | None) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dlcourse.autograd import Parameter
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
-from dlcourse.optim.base import Optimizer, require
+from dlcourse.optim.base import Optimizer, require, require_non_negative
 from dlcourse.registry import register
 from dlcourse.types import NonNegative, Probability
 
@@ -54,8 +54,7 @@ class Adam(Optimizer):
     ):
         beta1, beta2 = map(float, betas)
         require(0 <= beta1 < 1 and 0 <= beta2 < 1, f"betas have to lie in [0, 1), got {tuple(betas)}")
-        require(eps >= 0, f"eps has to be at least 0, got {eps}")
-        require(weight_decay >= 0, f"weight_decay has to be at least 0, got {weight_decay}")
+        require_non_negative(eps=eps, weight_decay=weight_decay)
         super().__init__(params, lr, state=("exp_avg", "exp_avg_sq"))
         self.betas, self.eps, self.weight_decay = (beta1, beta2), eps, weight_decay
 

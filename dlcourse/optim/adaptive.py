@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dlcourse.autograd import Parameter
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
-from dlcourse.optim.base import Optimizer, require
+from dlcourse.optim.base import Optimizer, require, require_non_negative
 from dlcourse.registry import register
 from dlcourse.types import Fraction, NonNegative
 
@@ -37,8 +37,7 @@ class Adagrad(Optimizer):
         eps: NonNegative = 1e-10,
         weight_decay: NonNegative = 0.0,
     ):
-        require(eps >= 0, f"eps has to be at least 0, got {eps}")
-        require(weight_decay >= 0, f"weight_decay has to be at least 0, got {weight_decay}")
+        require_non_negative(eps=eps, weight_decay=weight_decay)
         super().__init__(params, lr, state=("sum_sq",))
         self.eps, self.weight_decay = eps, weight_decay
 
@@ -77,9 +76,7 @@ class RMSprop(Optimizer):
         momentum: NonNegative = 0.0,
     ):
         require(0 <= alpha <= 1, f"alpha has to lie in [0, 1], got {alpha}")
-        require(eps >= 0, f"eps has to be at least 0, got {eps}")
-        require(momentum >= 0, f"momentum has to be at least 0, got {momentum}")
-        require(weight_decay >= 0, f"weight_decay has to be at least 0, got {weight_decay}")
+        require_non_negative(eps=eps, momentum=momentum, weight_decay=weight_decay)
         super().__init__(params, lr, state=("square_avg", "velocity") if momentum else ("square_avg",))
         self.alpha, self.eps, self.momentum, self.weight_decay = alpha, eps, momentum, weight_decay
 

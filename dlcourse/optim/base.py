@@ -21,6 +21,12 @@ def require(condition: bool, message: str) -> None:
         raise ArgumentError(message)
 
 
+def require_non_negative(**settings: float) -> None:
+    """Raise ArgumentError for the first setting that is below 0 or NaN."""
+    for name, value in settings.items():
+        require(value >= 0, f"{name} has to be at least 0, got {value}")
+
+
 class Optimizer(PositionalCheck):
     """Base of the optimizers. A subclass names its state arrays and writes :meth:`update`.
 
@@ -133,11 +139,11 @@ class Optimizer(PositionalCheck):
     def _update_or_not(self, grad: Array, scaler: Array) -> None:
         """Update, and take it back where the gradient overflowed; nothing is read from the device."""
         changed = [self.flat.data, *self.state.values()]
-        kept = [array.copy() for array in changed]
+        saved = [array.copy() for array in changed]
         with np.errstate(all="ignore"):  # of what is taken back
             self._update(grad)
         xp = backend.array_module(grad)
-        for array, before in zip(changed, kept, strict=True):
+        for array, before in zip(changed, saved, strict=True):
             array[...] = xp.where(scaler[OVERFLOW] > 0, before, array)
 
     def zero_grad(self, set_to_none: bool = True) -> None:

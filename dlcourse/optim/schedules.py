@@ -12,7 +12,7 @@ The units are updates (batches), not epochs; an epoch has ceil(samples / batch_s
 
 from math import cos, pi
 
-from dlcourse.optim.base import require
+from dlcourse.optim.base import require, require_non_negative
 from dlcourse.registry import register
 from dlcourse.types import Count, Fraction, NonNegativeInt, Positive
 
@@ -39,7 +39,7 @@ class Schedule:
 
     def __init__(self, total_steps: Count, warmup: NonNegativeInt = 0):
         require(total_steps >= 1, f"total_steps has to be at least 1, got {total_steps}")
-        require(warmup >= 0, f"warmup has to be at least 0, got {warmup}")
+        require_non_negative(warmup=warmup)
         self.total_steps, self.warmup = total_steps, warmup
         # A warm-up longer than the training (a quick trial of a long config) is not an error: then all of it warms up.
         self.length = max(total_steps - warmup, 1)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dlcourse.autograd import Parameter
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
-from dlcourse.optim.base import Optimizer, require
+from dlcourse.optim.base import Optimizer, require, require_non_negative
 from dlcourse.registry import register
 from dlcourse.types import NonNegative
 
@@ -47,8 +47,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: NonNegative = 0.0,
     ):
-        require(momentum >= 0, f"momentum has to be at least 0, got {momentum}")
-        require(weight_decay >= 0, f"weight_decay has to be at least 0, got {weight_decay}")
+        require_non_negative(momentum=momentum, weight_decay=weight_decay)
         require(not nesterov or momentum > 0, "nesterov needs a momentum above 0")
         super().__init__(params, lr, state=("velocity",) if momentum else ())
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay

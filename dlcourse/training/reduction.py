@@ -11,8 +11,8 @@ from dlcourse.errors import ArgumentError
 
 def declared(loss_fn: Any) -> str | None:
     """What a loss says of itself, by an attribute ``reduction``: "mean" or "sum"; None where it says nothing."""
-    said = getattr(loss_fn, "reduction", None)
-    return said if said in ("mean", "sum") else None
+    reduction = getattr(loss_fn, "reduction", None)
+    return reduction if reduction in ("mean", "sum") else None
 
 
 def measured(loss_fn: Callable[[Tensor, Any], Tensor], outputs: Any, targets: Any) -> str | None:

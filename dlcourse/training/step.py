@@ -256,12 +256,12 @@ class TrainStep:
             yield
             return
         self.flat.hold()
-        kept = self.flat.data.copy()
+        weights = self.flat.data.copy()
         self._show(self._average)
         try:
             yield
         finally:
-            self._show(kept)
+            self._show(weights)
 
     def _show(self, weights: Array) -> None:
         self.flat.data[...] = weights
@@ -270,8 +270,8 @@ class TrainStep:
 
     def state_dict(self) -> dict:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
-        kept = {"ema": self._average, "scaler": self.flat.scaler}
-        arrays = {name: backend.to_host(array).copy() for name, array in kept.items() if array is not None}
+        held = {"ema": self._average, "scaler": self.flat.scaler}
+        arrays = {name: backend.to_host(array).copy() for name, array in held.items() if array is not None}
         numbers = {"step": self.step, "base_lr": self.base_lr, "stream": list(self.stream)}
         return {**numbers, "optimizer": self.optimizer.state_dict(), "arrays": arrays}
 

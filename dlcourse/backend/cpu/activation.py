@@ -4,6 +4,7 @@ In pieces of 256 KB the passes of NumPy's element-wise operations meet warm data
 the input and the output.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -13,8 +14,8 @@ from dlcourse.backend.cpu import threads
 from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import Kernel, override
 from dlcourse.backend.kernels import activation as kernels
-from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.special import normal_cdf
 
 SCALE, CUBIC = kernels.SCALE, kernels.CUBIC
@@ -35,52 +36,33 @@ def in_pieces(work: Callable[..., None], *inputs: Array) -> Array:
     return y
 
 
-@override(kernels.relu, "cpu")
-def relu(x: Array) -> Array:
-    return in_pieces(_relu, x)
+def by_pieces(of: Kernel) -> Callable[[Callable[..., None]], Callable]:
+    """Declare an override of a kernel that is ``work(*inputs, result)`` on :func:`in_pieces`."""
+
+    def declare(work: Callable[..., None]) -> Callable:
+        @functools.wraps(of.reference)
+        def call(*inputs: Array) -> Array:
+            return in_pieces(work, *inputs)
+
+        return override(of, "cpu")(call)
+
+    return declare
 
 
-@override(kernels.relu_grad, "cpu")
-def relu_grad(dout: Array, y: Array) -> Array:
-    return in_pieces(_relu_grad, dout, y)
-
-
-@override(kernels.add_relu, "cpu")
-def add_relu(a: Array, b: Array) -> Array:
-    return in_pieces(_add_relu, a, b)
-
-
-@override(kernels.gelu_tanh, "cpu")
-def gelu_tanh(x: Array) -> Array:
-    return in_pieces(_gelu_tanh, x)
-
-
-@override(kernels.gelu_tanh_grad, "cpu")
-def gelu_tanh_grad(dout: Array, x: Array) -> Array:
-    return in_pieces(_gelu_tanh_grad, dout, x)
-
-
-@override(kernels.gelu, "cpu")
-def gelu(x: Array) -> Array:
-    return in_pieces(_gelu, x)
-
-
-@override(kernels.gelu_grad, "cpu")
-def gelu_grad(dout: Array, x: Array) -> Array:
-    return in_pieces(_gelu_grad, dout, x)
-
-
-def _relu(x: Array, y: Array) -> None:
+@by_pieces(kernels.relu)
+def relu(x: Array, y: Array) -> None:
     np.maximum(x, 0, out=y)
 
 
-def _relu_grad(dout: Array, y: Array, dx: Array) -> None:
+@by_pieces(kernels.relu_grad)
+def relu_grad(dout: Array, y: Array, dx: Array) -> None:
     mask = scratch("relu", y.shape, np.dtype(bool))
     np.greater(y, 0, out=mask)
     select(dout, mask, dx)
 
 
-def _add_relu(a: Array, b: Array, y: Array) -> None:
+@by_pieces(kernels.add_relu)
+def add_relu(a: Array, b: Array, y: Array) -> None:
     np.add(a, b, out=y)
     np.maximum(y, 0, out=y)
 
@@ -94,14 +76,16 @@ def _tanh_term(x: Array, out: Array) -> None:
     np.tanh(out, out=out)
 
 
-def _gelu_tanh(x: Array, y: Array) -> None:
+@by_pieces(kernels.gelu_tanh)
+def gelu_tanh(x: Array, y: Array) -> None:
     _tanh_term(x, y)
     y += 1
     y *= x
     y *= 0.5
 
 
-def _gelu_tanh_grad(dout: Array, x: Array, dx: Array) -> None:
+@by_pieces(kernels.gelu_tanh_grad)
+def gelu_tanh_grad(dout: Array, x: Array, dx: Array) -> None:
     t, slope = scratch("gelu-t", x.shape, x.dtype), scratch("gelu-slope", x.shape, x.dtype)
     _tanh_term(x, t)
     np.multiply(x, x, out=slope)
@@ -117,11 +101,13 @@ def _gelu_tanh_grad(dout: Array, x: Array, dx: Array) -> None:
     np.multiply(dout, t, out=dx)
 
 
-def _gelu(x: Array, y: Array) -> None:
+@by_pieces(kernels.gelu)
+def gelu(x: Array, y: Array) -> None:
     np.multiply(x, normal_cdf(x), out=y)
 
 
-def _gelu_grad(dout: Array, x: Array, dx: Array) -> None:
+@by_pieces(kernels.gelu_grad)
+def gelu_grad(dout: Array, x: Array, dx: Array) -> None:
     cdf, density = normal_cdf(x), scratch("gelu-slope", x.shape, x.dtype)
     np.multiply(x, x, out=density)
     density *= -0.5

@@ -5,7 +5,7 @@ from dlcourse.backend.kernels.linear import product
 from dlcourse.backend.kernels.neighbors import distance
 
 SPARE = 8
-"""Candidates kept beyond k while distances are rounded; the final order is computed exactly among them."""
+"""Candidates taken beyond k while distances are rounded; the final order is computed exactly among them."""
 
 EXACT_BYTES = 1 << 20
 """Memory for differences in float64 at once: they stay in a CPU's cache."""
@@ -16,12 +16,12 @@ def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, colu
 
     |q - r|^2 = |q|^2 - 2 q^T r + |r|^2: one matrix product a block, memory for rows x columns numbers, never N x M x D.
     The difference of large squares loses digits, so points are first moved by the references' mean, k + 8 candidates
-    are kept, and their distances are computed again as differences in float64. Where a reference that was left out may
+    are taken, and their distances are computed again as differences in float64. Where a reference that was left out may
     be as near as the k-th, by what rounding allows, all distances of that query are computed so.
     """
     xp = array_module(queries)
     center = references.mean(axis=0)
-    kept = min(k + SPARE, len(references))
+    count = min(k + SPARE, len(references))
     indices = xp.empty((len(queries), k), dtype=xp.int64)
     distances = xp.empty((len(queries), k), dtype=xp.float64)
     blocks = []  # references are moved once
@@ -34,12 +34,12 @@ def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, colu
     for top in range(0, len(queries), rows):
         part = queries[top : top + rows]
         moved = part - center
-        scores, ids = _candidates(moved, blocks, kept)
+        scores, ids = _candidates(moved, blocks, count)
         ids = xp.sort(ids, axis=1)  # so that a stable sort by distance puts the lower index first
         found, far = _ranked(part, references, ids, k)
-        if kept < len(references):
+        if count < len(references):
             own = (moved * moved).sum(axis=1)
-            # Whatever was left out scores at least the largest that was kept.
+            # Whatever was left out scores at least the largest that was taken.
             settled = scores.max(axis=1) + own - rounding * (own + largest) > far[:, -1] ** 2
             for row in xp.flatnonzero(~settled).tolist():
                 found[row], far[row] = _among_all(part[row], references, k)
@@ -47,20 +47,20 @@ def nearest_euclidean(queries: Array, references: Array, k: int, rows: int, colu
     return indices, distances
 
 
-def _candidates(moved: Array, blocks: list[tuple[int, Array, Array]], kept: int) -> tuple[Array, Array]:
-    """Of each row the ``kept`` references with the smallest scores |r|^2 - 2 q^T r, in any order: scores, indices."""
+def _candidates(moved: Array, blocks: list[tuple[int, Array, Array]], count: int) -> tuple[Array, Array]:
+    """Of each row the ``count`` references with the smallest scores |r|^2 - 2 q^T r, in any order: scores, indices."""
     xp = array_module(moved)
     far = ids = None
     for start, block, squares in blocks:
         scores = product(moved, block.T, None)  # (rows, columns)
         scores *= -2
         scores += squares  # |q|^2 is the same along a row and changes no order
-        chosen = _smallest(scores, kept)
+        chosen = _smallest(scores, count)
         values = xp.take_along_axis(scores, chosen, axis=1)
         far = values if far is None else xp.concatenate([far, values], axis=1)
         ids = chosen + start if ids is None else xp.concatenate([ids, chosen + start], axis=1)
-        if far.shape[1] > kept:
-            best = _smallest(far, kept)
+        if far.shape[1] > count:
+            best = _smallest(far, count)
             far, ids = xp.take_along_axis(far, best, axis=1), xp.take_along_axis(ids, best, axis=1)
     return far, ids
 

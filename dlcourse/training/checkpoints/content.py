@@ -76,8 +76,8 @@ def restore(trainer: Trainer, found: Checkpoint, identity: RunIdentity) -> None:
         )
     now: dict[str, np.ndarray] = {}
     flatten(trainer.train_step.state_dict(), "train_step", now)
-    kept = {name: a for name, a in found.arrays.items() if name.startswith("train_step.")}
-    verify(now, kept, found.path, "the optimizer")
+    saved = {name: a for name, a in found.arrays.items() if name.startswith("train_step.")}
+    verify(now, saved, found.path, "the optimizer")
     load_weights(trainer.model, found)
     try:
         trainer.train_step.load_state_dict(unflatten(found.state["train_step"], found.arrays))

@@ -104,9 +104,9 @@ def _read(file: BufferedIOBase, size: int, path: Path, keep: bool = True) -> Che
     fault = None
     try:
         metadata, arrays = tensorfile.layout(header[8:], size - len(header))
-        told = json.loads(metadata[_KEY])
+        content = json.loads(metadata[_KEY])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        fault, told, arrays = error, None, {}
+        fault, content, arrays = error, None, {}
     try:
         for array in arrays.values() if keep else ():
             for piece in tensorfile.fill(file, array):
@@ -119,11 +119,11 @@ def _read(file: BufferedIOBase, size: int, path: Path, keep: bool = True) -> Che
         raise CheckpointError(f"{path}: damaged: its content does not match its sha256")
     if fault is not None:
         raise CheckpointError(f"{path}: not a checkpoint of this program ({fault})") from fault
-    if not isinstance(told, dict) or not isinstance(told.get("state"), dict):
+    if not isinstance(content, dict) or not isinstance(content.get("state"), dict):
         raise CheckpointError(f"{path}: not a checkpoint of this program (it holds no state)")
-    if told.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {told.get('format')}; this version reads format {FORMAT}")
-    return Checkpoint(arrays, told["state"], path)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {content.get('format')}; this version reads format {FORMAT}")
+    return Checkpoint(arrays, content["state"], path)
 
 
 def verify(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], path: Path, what: str) -> None:

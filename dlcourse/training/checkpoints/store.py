@@ -74,19 +74,20 @@ class CheckpointStore:
         try:
             return self.load(name)
         except CheckpointError as error:
-            said = [str(error)]
+            messages = [str(error)]
         for other in ("last", "best", "previous"):
             with contextlib.suppress(CheckpointError):
                 how = self.path(other) if other == "previous" else f"--checkpoint {other}"
-                said.append(
+                messages.append(
                     f"  there is another one, of step {file_format.read_state(self.path(other))['step']}: {how}"
                 )
-        if self.path("last").exists() or len(said) > 1:
-            said.append(f"  `dlcourse run --resume {self.folder.parent}` takes the missing steps again")
-        raise CheckpointError("\n".join(said))
+        if self.path("last").exists() or len(messages) > 1:
+            messages.append(f"  `dlcourse run --resume {self.folder.parent}` takes the missing steps again")
+        raise CheckpointError("\n".join(messages))
 
     def newest(self, say: Callable[[str], None]) -> Checkpoint | None:
-        """What to go on from: ``last``, or ``previous`` if that is damaged (then it is said); None before the first.
+        """What to go on from: ``last``, or ``previous`` if that is damaged, which ``say`` reports; None before the
+        first.
 
         Raises:
             CheckpointError: there are checkpoints and none is whole.
