@@ -74,9 +74,9 @@ class Summary:
         rule = ["-" * max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines = [table([head, rule, *body], left=3)]
         a_batch = f", {_bytes(self.activation_bytes * batch_size)} a batch of {batch_size}" if batch_size else ""
-        full = (
-            f"; both in float32 too, {_bytes(self.full_bytes)} each" if self.full_bytes > self.parameter_bytes else ""
-        )
+        full = ""
+        if self.full_bytes > self.parameter_bytes:
+            full = f"; both in float32 too, {_bytes(self.full_bytes)} each"
         weights = f"{self.parameters:,}, {_bytes(self.parameter_bytes)}; their gradients as much again{full}"
         lines += [
             "",
