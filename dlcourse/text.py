@@ -87,6 +87,18 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def differing_paths(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The paths whose values differ between flat configs, types included; one that only some of them have differs."""
+    paths = dict.fromkeys(path for config in configs for path in config)
+    values = {path: {canonical(config[path]) if path in config else None for config in configs} for path in paths}
+    return [path for path in paths if len(values[path]) > 1]
+
+
+def flat_metrics(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Metrics by split and label as ``{"val.mse": 0.1}``."""
+    return {f"{split}.{label}": value for split, metrics in splits.items() for label, value in metrics.items()}
+
+
 def short_paths(paths: Iterable[str]) -> dict[str, str]:
     """The shortest ending of each path that no other path shares: ``model.degree`` -> ``degree``.
 

@@ -33,15 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from dlcourse.backend import determinism
     from dlcourse.config import resolve
-    from dlcourse.config.overrides import is_override
     from dlcourse.errors import UserError
     from dlcourse.experiment import run
 
     if args.deterministic:
         determinism.demand()
-    config, overrides = args.config, list(args.overrides)
-    if config is not None and is_override(config):
-        config, overrides = None, [config, *overrides]
+    config, overrides = config_of(args)
     if args.resume is None:
         if config is None:
             raise UserError("run needs a config (or --resume RUN); `dlcourse list configs` shows those that come along")
@@ -49,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
         overrides = []
         if config.data["sweep"] is not None:
             if not (args.overfit_batch or args.fast_dev_run or args.profile):
-                return _sweep(config, args)
+                return run_points(config, args)
             print("this config has a sweep; this looks at its base alone")
             config = config.apply_overrides({"sweep": None})
     if args.jobs is not None or args.dry_run:
@@ -59,6 +56,15 @@ def main(args: argparse.Namespace) -> int:
     if args.quiet and result.folder is not None:
         print(result.folder)
     return 0
+
+
+def config_of(args: argparse.Namespace) -> tuple[Any, list[str]]:
+    """The config and the overrides, of which the first stands in the config's place where none is named."""
+    from dlcourse.config.overrides import is_override
+
+    if args.config is not None and is_override(args.config):
+        return None, [args.config, *args.overrides]
+    return args.config, args.overrides
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -72,11 +78,12 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _sweep(config: Any, args: argparse.Namespace) -> int:
-    """All points of a config that has a sweep, as ``dlcourse sweep`` runs them."""
+def run_points(config: Any, args: argparse.Namespace, **settings: Any) -> int:
+    """Run all points of a config that has a sweep; returns the exit code."""
     from dlcourse.sweeps import run_sweep
 
-    result = run_sweep(config, jobs=1 if args.jobs is None else args.jobs, dry_run=args.dry_run, **_options(args))
+    jobs = 1 if args.jobs is None else args.jobs
+    result = run_sweep(config, jobs=jobs, dry_run=args.dry_run, **settings, **_options(args))
     if args.quiet and result.folder is not None:
         print(result.folder)
     return result.exit_code

@@ -31,25 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from dlcourse.config.overrides import is_override
-    from dlcourse.sweeps import run_sweep
+    from dlcourse.commands.run import config_of, run_points
 
-    config, overrides = args.config, list(args.overrides)
-    if config is not None and is_override(config):
-        config, overrides = None, [config, *overrides]
-    result = run_sweep(
-        config,
-        device=args.device,
-        overrides=overrides,
-        out=args.out,
-        name=args.name,
-        jobs=args.jobs,
-        resume=args.resume,
-        dry_run=args.dry_run,
-        quiet=args.quiet,
-        plots=not args.no_plots,
-        stack=args.stacked,
-    )
-    if args.quiet and result.folder is not None:
-        print(result.folder)
-    return result.exit_code
+    config, overrides = config_of(args)
+    return run_points(config, args, overrides=overrides, resume=args.resume, stack=args.stacked)

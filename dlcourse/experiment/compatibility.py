@@ -129,10 +129,10 @@ def _refusals(spec: Mapping[str, Any], total_steps: int) -> Iterator[Problem]:
 
 
 def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:
-    told = getattr(model, "takes_tokens", None)
-    if told and not data.dataset.tokens:
+    takes_tokens = getattr(model, "takes_tokens", None)
+    if takes_tokens and not data.dataset.tokens:
         yield Problem("model.name", f"{name} looks up the tokens of a text, and the inputs of these data are numbers")
-    elif data.dataset.tokens and not (told or any(isinstance(each, nn.Embedding) for each in model.modules())):
+    elif data.dataset.tokens and not (takes_tokens or any(isinstance(m, nn.Embedding) for m in model.modules())):
         yield Problem("model.name", f"{name} takes numbers, and the inputs of these data are the tokens of a text")
 
 
@@ -166,7 +166,7 @@ def _lone_values(
     """A batch norm that gets one value a channel in a step of the training: one value has no variance."""
     if not any(isinstance(module, nn.BatchNorm) for module in model.modules()):
         return
-    found = next((each for each in _batches(train, samples) if _smallest_part(each, train["accumulate"]) == 1), None)
+    found = next((each for each in _batches(train, samples) if _smallest_pass(each, train["accumulate"]) == 1), None)
     if found is None:
         return
     rows = summarize(model, one_sample()).rows
@@ -186,7 +186,7 @@ def _batches(train: Mapping[str, Any], samples: int) -> Iterator[int]:
         yield rest
 
 
-def _smallest_part(batch: int, accumulate: int) -> int:
+def _smallest_pass(batch: int, accumulate: int) -> int:
     size = part_size(batch, accumulate)
     return batch % size or size
 

@@ -59,16 +59,16 @@ def _replacement(folder: RunFolder, plugin: Plugin, say: Say) -> tuple[Path, Pat
     copy, original = _copy(folder, plugin), Path(plugin["path"])
     named = original if original in sources else next((path for path in sources if path.name == original.name), None)
     if named is None:
-        kept = "" if copy is None else f", or as the run keeps it: --plugin {copy}"
+        own = "" if copy is None else f", or as the run keeps it: --plugin {copy}"
         raise UserError(
             f"{folder.path}: was made with the component file {original}, which is not loaded; name it again: "
-            f"--plugin {original}{kept}"
+            f"--plugin {original}{own}"
         )
     if copy is not None and named == original:
         say(f"{named} was changed since this run was made with it; the run's own copy is used: {copy}")
         return named, copy
-    kept = "and the run keeps no copy of it" if copy is None else f"as it was then: --plugin {copy}"
-    say(f"{named} is not as the file that this run was made with; it is used all the same ({kept})")
+    own = "and the run keeps no copy of it" if copy is None else f"as it was then: --plugin {copy}"
+    say(f"{named} is not as the file that this run was made with; it is used all the same ({own})")
     return None
 
 

@@ -11,7 +11,7 @@ from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data
 from dlcourse.data.fingerprint import differences, fingerprint
 from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Problem
-from dlcourse.text import flatten
+from dlcourse.text import differing_paths, flatten
 
 
 def check_config(config: Mapping[str, Any], state: Mapping[str, Any], run: Path) -> None:
@@ -26,17 +26,11 @@ def check_config(config: Mapping[str, Any], state: Mapping[str, Any], run: Path)
     """
     if state["config"] == config_hash(config):
         return
-    before, now = state.get("settings"), settings(config)
-    said = (
-        []
-        if before is None
-        else [
-            f"{path} is {_shown(now, path)}, trained with {_shown(before, path)}"
-            for path in dict.fromkeys([*before, *now])
-            if (path in before, before.get(path)) != (path in now, now.get(path))
-        ]
-    )
-    what = f": {'; '.join(said)}" if said else ""
+    now = settings(config)
+    before = state.get("settings") or now  # an earlier version kept none
+    paths = differing_paths([before, now])
+    changes = [f"{path} is {_shown(now, path)}, trained with {_shown(before, path)}" for path in paths]
+    what = f": {'; '.join(changes)}" if changes else ""
     raise CheckpointError(
         f"{run / 'config.yaml'}: was changed after the run was trained under another config{what}; restore it, or "
         "start a new run with the config as it is now"
@@ -59,8 +53,8 @@ def check_data(data: Data, state: Mapping[str, Any], run: Path, mend: str) -> No
     found = differences(state["fingerprint"], fingerprint(data))
     if found:
         source = f" ({data.dataset.source})" if data.dataset.source else ""
-        said = f"{run}: the data{source} changed since this run was trained: {'; '.join(found)}"
-        raise ChangedDataError(f"{said}; {mend}")
+        changes = f"{run}: the data{source} changed since this run was trained: {'; '.join(found)}"
+        raise ChangedDataError(f"{changes}; {mend}")
 
 
 def _shown(values: Mapping[str, Any], path: str) -> str:
@@ -102,19 +96,16 @@ def extend(config: Config, overrides: Overrides) -> Config:
         ConfigError: something else is to change, or the run is to become shorter.
     """
     values, source = parse_overrides(overrides)
-    problems = []
-    for path in values:
-        if path not in LENGTHENING:
-            may = ", ".join(LENGTHENING)
-            said = f"a resumed run keeps its config; only {may} may be raised (or start a new run)"
-            problems.append(Problem(path, said, source))
+    message = f"a resumed run keeps its config; only {', '.join(LENGTHENING)} may be raised (or start a new run)"
+    problems = [Problem(path, message, source) for path in values if path not in LENGTHENING]
     if problems:
         raise ConfigError(problems)
     longer = config.apply_overrides(overrides)
+    before, after = flatten(config.data), flatten(longer.data)
     for path in values:
-        before, after = (flatten(each.data).get(path) for each in (config, longer))
-        if before is None or after is None or after < before:
-            problems.append(Problem(path, f"may only be raised: it was {before}, got {after}", source))
+        was, now = before.get(path), after.get(path)
+        if was is None or now is None or now < was:
+            problems.append(Problem(path, f"may only be raised: it was {was}, got {now}", source))
     if problems:
         raise ConfigError(problems)
     return longer

@@ -22,7 +22,6 @@ from dlcourse.experiment.training_run import Run, first_result
 from dlcourse.signals import handle_termination
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
 from dlcourse.training.checkpoints import file_format
-from dlcourse.training.checkpoints.file_format import Checkpoint
 from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
 from dlcourse.training.environment import describe, started_in
 from dlcourse.training.folder import RunFolder, fresh_path
@@ -137,7 +136,7 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
     Args:
         config: resolved, without a sweep.
         path: of the folder; it must not be there, or be empty.
-        first_batches: train and evaluate on one batch of each split only; the folder is not named, as it is not kept.
+        first_batches: train and evaluate on one batch of each split only; the folder is not named, as it is temporary.
     Raises:
         as :func:`run`.
     """
@@ -152,7 +151,7 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
             if not first_batches:
                 log(f"run folder: {folder.path}")
             training = Run(experiment, folder, log, identity, config.overrides, options.profile)
-            return _finish(training, options, kept=not first_batches)
+            return _finish(training, options, temporary=first_batches)
 
 
 def smoke_test(config: Config, options: Options) -> Result:
@@ -198,7 +197,7 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
     """Go on from a given checkpoint or the last."""
     with reporting_write_errors(folder.checkpoints):
         folder.checkpoints.mkdir(exist_ok=True)  # where it was deleted, the run begins anew
-    found = _resume_point(folder, given, log)
+    found = file_format.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
     result = _read_result(folder, log)
     ended = found is not None and found.state["step"] == result.get("step")  # not so where `last` is damaged
     if result.get("status") == "done" and ended and given is None and not extended:
@@ -231,14 +230,10 @@ def _read_result(folder: RunFolder, log: Log) -> Mapping[str, Any]:
         return {}
 
 
-def _resume_point(folder: RunFolder, given: Path | None, log: Log) -> Checkpoint | None:
-    return file_format.read(given) if given else CheckpointStore(folder.checkpoints).newest(log)
-
-
-def _finish(training: Run, options: Options, kept: bool = True) -> Result:
+def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
     training.run()
     if options.plots:
-        draw(training.folder.path, training.log, kept)
+        draw(training.folder.path, training.log, temporary)
     return training.result
 
 
@@ -248,14 +243,14 @@ def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) 
     return Result(metrics, model, folder.path, folder.read_history(), estimates)
 
 
-def draw(path: Path, log: Log, kept: bool = True) -> None:
-    """Plots and report of a run or a sweep, whose place is said where they are kept; it is done without them."""
+def draw(path: Path, log: Log, temporary: bool = False) -> None:
+    """Plots and report of a run or a sweep; says where the report is, if not temporary. It is done without them."""
     try:
         from dlcourse import plots
 
         plots.draw(path)
         report = plots.report(path)
-        if kept:
+        if not temporary:
             log(f"report: {report}")
     except Exception as error:  # whatever goes wrong in drawing, the results are there
         log(f"the plots could not be drawn: {named(error)} (`dlcourse report {path}` tries again)")

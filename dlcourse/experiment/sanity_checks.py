@@ -64,11 +64,10 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     trainer = experiment.trainer([history, goal, Progress(history, log.quiet)], batch, steps)
     trainer.run()
     goal.judge(trainer)
-    said = f"the first batch ({batch.samples} samples): loss {goal.loss:.4g} after {trainer.step} steps, {goal.said}"
-    if goal.reached:
-        log(f"memorized {said}")
-    else:
-        log(f"did not memorize {said}; the model may be too small for that, the lr wrong, or the code")
+    verdict = "memorized" if goal.reached else "did not memorize"
+    hint = "" if goal.reached else "; the model may be too small for that, the lr wrong, or the code"
+    found = f"loss {goal.loss:.4g} after {trainer.step} steps, {goal.words}"
+    log(f"{verdict} the first batch ({batch.samples} samples): {found}{hint}")
     metrics = evaluate(experiment.model, batch, experiment.metrics)
     return Result({"train": metrics, "val": metrics}, experiment.model.eval(), history=history.events)
 
@@ -94,7 +93,7 @@ class _Memorized(Callback):
     def __init__(self, experiment: Experiment, batch: _OneBatch, history: History):
         self.experiment, self.batch, self.history = experiment, batch, history
         self.due = Every(experiment.train["log_every"])
-        self.reached, self.said, self.loss = False, "", float("nan")
+        self.reached, self.words, self.loss = False, "", float("nan")
 
     def after_step(self, trainer: Any) -> None:
         self.judge(trainer)
@@ -107,11 +106,11 @@ class _Memorized(Callback):
         self.loss = trainer.loss.item()
         if self.experiment.data.task == "classification":
             right = int((output.argmax(axis=-1) == y).sum())
-            self.said = f"{right} of {y.size} labels right"
+            self.words = f"{right} of {y.size} labels right"
             small = self.experiment.closed_form or self.loss <= 0.1 * (self.history.events[0]["loss"] or 0.0)
             self.reached = right == y.size and small
         else:
             error = np.mean((output[:, : y.shape[1]] - y) ** 2)
             spread = np.mean((y - y.mean(axis=0)) ** 2)
-            self.said = f"root mean square error {error**0.5:.4g} of a spread of {spread**0.5:.4g}"
+            self.words = f"root mean square error {error**0.5:.4g} of a spread of {spread**0.5:.4g}"
             self.reached = bool(error <= 0.01 * spread + 1e-12)

@@ -206,7 +206,7 @@ def evaluate_run(
         UserError: there is no such split, or the data do not fit the model.
         ChangedDataError: the run's own data changed since.
     """
-    with code_of(trained.folder, _said_already), looking_in(started_in(trained.folder)):
+    with code_of(trained.folder, _silent), looking_in(started_in(trained.folder)):
         config = _with_data(trained.config, data)
         if split is None and config is not trained.config:
             split = "all"
@@ -234,13 +234,13 @@ def _schema(inputs: InputSpec) -> DataSchema:
 
 def units(trained: TrainedModel) -> dict[str, str]:
     """The unit of each of the run's metrics."""
-    with code_of(trained.folder, _said_already):
+    with code_of(trained.folder, _silent):
         metrics = _metrics(trained.config)
     return metric_units(metrics, trained.inputs.target_unit)
 
 
-def _said_already(text: str) -> None:
-    """What :func:`load_run` warned of."""
+def _silent(text: str) -> None:
+    """Say nothing: :func:`load_run` has warned already."""
 
 
 def _with_data(config: Config, overrides: Overrides) -> Config:
@@ -290,8 +290,8 @@ def _check_fits(data: Data, trained: TrainedModel) -> None:
     for what in ("task", "in_shape", "feature_names", "class_names", "out_features"):
         before, after = getattr(was, what), getattr(now, what)
         if before != after and not (counted and what in ("class_names", "out_features")):
-            said = what.replace("_", " ")
-            raise DataError(f"these data do not fit the model: {said} {after}, trained with {before}")
+            name = what.replace("_", " ")
+            raise DataError(f"these data do not fit the model: {name} {after}, trained with {before}")
     note = was.other_scale(np.array([now.largest or 0.0]))
     if note is not None:
         warnings.warn(note, stacklevel=3)

@@ -65,9 +65,9 @@ class Run:
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
         self.profile = Profile(folder.path / "trace.json", kernels=True) if profile else None
         # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
-        kept = None if experiment.closed_form else self.best
+        best = None if experiment.closed_form else self.best
         self.checkpointing = Checkpointing(
-            self.store, lambda trainer: capture(trainer, identity), self.history, kept, train["checkpoint_every"]
+            self.store, lambda trainer: capture(trainer, identity), self.history, best, train["checkpoint_every"]
         )
         # Callbacks that decide come before those that save the decision; the signals' own save comes last.
         self.trainer = experiment.trainer(
@@ -122,7 +122,7 @@ class Run:
                 with tracing.listening_to_phases(self.profile.phase if self.profile else None):
                     self.evaluation.at_end(self.trainer)
                 self.checkpointing.save_best(self.trainer)
-                said = self._finalize()
+                weights = self._finalize()
         except BaseException as error:
             if not memory.out_of_memory(error):
                 self._fail(error)
@@ -131,12 +131,12 @@ class Run:
             self._fail(full)
             raise full from error
         self.log.settle()
-        self._report(said)  # Whatever happens from here on, the run is done.
+        self._report(weights)  # Whatever happens from here on, the run is done.
 
     def _finalize(self) -> str:
         """Evaluate, and write the results; which weights they are of, in words."""
         trainer, experiment = self.trainer, self.experiment
-        weights, step, said = self._choose_weights()
+        weights, step, words = self._choose_weights()
         self.metrics = experiment.evaluate(trainer.metrics if weights == "last" else None)
         self.estimates = experiment.model.estimates(experiment.data.normalizer)
         self.history.record(trainer, "final", metrics=self.metrics, weights=weights, weights_step=step)
@@ -148,12 +148,12 @@ class Run:
         }
         write_predictions(self.folder, experiment.data, experiment.model, experiment.loaders, experiment.predict, names)
         self._write_result("done", weights={"from": weights, "step": step})
-        return said
+        return words
 
-    def _report(self, said: str) -> None:
+    def _report(self, weights: str) -> None:
         trainer, experiment = self.trainer, self.experiment
         if experiment.metrics:
-            self.log(f"metrics of {said}\n{metric_table(self.metrics, experiment.units())}")
+            self.log(f"metrics of {weights}\n{metric_table(self.metrics, experiment.units())}")
         if trainer.train_step.skipped:
             self.log(_loss_scale(trainer))
         if self.estimates:
@@ -164,22 +164,20 @@ class Run:
 
     def _choose_weights(self) -> tuple[str, int, str]:
         """Take the best weights after early stopping, else the last: which they are, their step, and both in words."""
-        model, train_step, last = self.experiment.model, self.trainer.train_step, self.trainer.step
-        settled = "last", last, f"the last weights (step {last})"
-        if self.stopping is None or self.best is None or self.best.step is None or self.best.step == last:
-            apply_ema(model, train_step)
-            return settled
-        try:
-            found = self.store.load("best")
-            if found.state["step"] != self.best.step:
-                raise CheckpointError(f"{found.path}: holds step {found.state['step']}, not {self.best.step}")
-        except CheckpointError as error:
-            self.log(f"{error}; the last weights are taken instead of the best")
-            apply_ema(model, train_step)
-            return settled
-        load_evaluated(model, found)
-        said = f"the best weights (step {self.best.step}, by {self.best.split} {self.best.metric})"
-        return "best", self.best.step, said
+        best, last, model = self.best, self.trainer.step, self.experiment.model
+        if self.stopping is not None and best is not None and best.step not in (None, last):
+            try:
+                found = self.store.load("best")
+                if found.state["step"] != best.step:
+                    raise CheckpointError(f"{found.path}: holds step {found.state['step']}, not {best.step}")
+            except CheckpointError as error:
+                self.log(f"{error}; the last weights are taken instead of the best")
+            else:
+                load_evaluated(model, found)
+                step = found.state["step"]
+                return "best", step, f"the best weights (step {step}, by {best.split} {best.metric})"
+        apply_ema(model, self.trainer.train_step)
+        return "last", last, f"the last weights (step {last})"
 
     def _watcher(self, cls: type, section: str, *settings: str) -> Any:
         watched = self.experiment.watch(section)
@@ -191,27 +189,27 @@ class Run:
     def _out_of_memory(self, error: BaseException) -> OutOfMemoryError:
         """The error to raise: says the batch that did not fit, what is left of the run, and what to change."""
         size, saved = self.experiment.loader.batch_size, self.checkpointing.saved
-        kept = "no checkpoint was written yet" if saved is None else f"the last checkpoint (step {saved}) is intact"
+        intact = "no checkpoint was written yet" if saved is None else f"the last checkpoint (step {saved}) is intact"
         if self.experiment.closed_form:
             mend = "a closed form takes all samples at once: data.limit takes fewer"
         else:
             mend = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
-        said = (str(error).splitlines() or ["there is no more"])[0]
+        reason = (str(error).splitlines() or ["there is no more"])[0]
         steps = self.trainer.step
         where = f"after {steps} step{'' if steps == 1 else 's'} with batches of {size} samples"
-        return OutOfMemoryError(f"out of memory {where}: {said}; {kept}; {mend}")
+        return OutOfMemoryError(f"out of memory {where}: {reason}; {intact}; {mend}")
 
     def _fail(self, error: BaseException) -> None:
         """Record what ended the run; where even that cannot be written the error itself matters more."""
         interrupted = isinstance(error, Interrupted | KeyboardInterrupt)
         diverged = {"diverged_at": error.step} if isinstance(error, DivergenceError) else {}
         status = "diverged" if diverged else "interrupted" if interrupted else "failed"
-        said = str(error) or type(error).__name__
+        message = str(error) or type(error).__name__
         quiet_log = Log(self.log.path, quiet=True)
         with contextlib.suppress(DlcourseError):
-            quiet_log(f"{status}: {said}")
+            quiet_log(f"{status}: {message}")
         with contextlib.suppress(DlcourseError):
-            self._write_result(status, error=said, **diverged)
+            self._write_result(status, error=message, **diverged)
 
     def _write_result(self, status: str, error: str | None = None, **more: Any) -> None:
         result: Any = {
@@ -251,8 +249,7 @@ def first_result(experiment: Experiment, identity: RunIdentity, overrides: Mappi
 def _loss_scale(trainer: Trainer) -> str:
     """What a run in float16 lost to its loss scale: without it skipped steps look like a bad model."""
     skipped, steps = trainer.train_step.skipped, trainer.step
-    said = f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps, which changed nothing"
+    message = f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps, which changed nothing"
     # The first scale is high on purpose: a few steps at the start find the right one.
-    if 10 * skipped >= steps:
-        said += "; more steps, smaller inputs or targets, or precision: bf16 mend that"
-    return said
+    many = 10 * skipped >= steps
+    return message + ("; more steps, smaller inputs or targets, or precision: bf16 mend that" if many else "")

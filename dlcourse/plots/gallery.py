@@ -65,7 +65,7 @@ def open_view(folder: Path) -> RunView | SweepView:
     """
     if (folder / "sweep.json").is_file():
         view = SweepView(folder)
-        if not view.state:
+        if not view.outcome:
             raise UserError(f"{folder}: {'; '.join(view.damage)}")
         return view
     if is_run(folder):

@@ -63,7 +63,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _run_context(view: RunView) -> dict[str, Any]:
-    result = view.result
+    result = view.outcome
     best = as_dict(result.get("best"))
     figures = [
         ("steps", number(result.get("step"))),
@@ -102,7 +102,7 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
     if spent:
         figures.append(("training time of all", seconds(sum(spent))))
     failures = [(point.id, point.status, point.error) for point in view.points if point.error]
-    repeated = bool(view.state.get("groups"))
+    repeated = bool(view.outcome.get("groups"))
     example = view.example
     resampled = resample_table(view)
     settings = settings_table(view) if view.settings else None

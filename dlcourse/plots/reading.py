@@ -4,8 +4,9 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,14 +30,17 @@ class Folder:
         damage: one sentence for each file that could not be read, for the report to show.
     """
 
+    file: ClassVar[tuple[str, Any]]
+    """Where it says what came of it: ``result.json`` or ``sweep.json``, and the record that this file holds."""
+
     def __init__(self, path: Path):
         self.path = path
         self.damage: list[str] = []
 
-    @property
+    @cached_property
     def outcome(self) -> dict[str, Any]:
-        """The record of what came of it: ``result.json`` or ``sweep.json``."""
-        raise NotImplementedError
+        """What came of it."""
+        return self.json(*self.file)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -51,16 +51,7 @@ class SplitArrays:
 class RunView(Folder):
     """A run's folder. Whatever a run did not write, or not yet, is empty here."""
 
-    kind = "run"
-
-    @cached_property
-    def result(self) -> dict[str, Any]:
-        """``result.json``: status, metrics by split, estimates, best step."""
-        return self.json("result.json", RunState)
-
-    @property
-    def outcome(self) -> dict[str, Any]:
-        return self.result
+    kind, file = "run", ("result.json", RunState)
 
     @property
     def target_unit(self) -> str:
@@ -101,7 +92,7 @@ class RunView(Folder):
 
     def note_changed_config(self) -> None:
         """Add to the damage where ``config.yaml`` is not what the run was trained under."""
-        trained = self.result.get("config_hash")
+        trained = self.outcome.get("config_hash")
         with contextlib.suppress(ConfigError, RecursionError):
             config = parse_yaml(self.config_text, "config.yaml").data
             if trained and isinstance(config, dict) and config_hash(config) != trained:
@@ -133,7 +124,7 @@ class RunView(Folder):
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
         """The last metrics by split; splits in their usual order."""
-        found = as_dict(self.result.get("metrics")) or self.history.last_metrics()
+        found = as_dict(self.outcome.get("metrics")) or self.history.last_metrics()
         order = [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
         return {split: {name: as_float(value) for name, value in as_dict(found[split]).items()} for split in order}
 

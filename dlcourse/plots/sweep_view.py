@@ -99,24 +99,15 @@ class Axis:
 class SweepView(Folder):
     """A sweep's folder; what is not there yet is empty."""
 
-    kind = "sweep"
+    kind, file = "sweep", ("sweep.json", SweepFile)
 
     def __init__(self, path: Path):
         super().__init__(path)
         self._runs: dict[str, RunView] = {}
 
-    @cached_property
-    def state(self) -> dict[str, Any]:
-        """``sweep.json``."""
-        return self.json("sweep.json", SweepFile)
-
-    @property
-    def outcome(self) -> dict[str, Any]:
-        return self.state
-
     @property
     def config(self) -> dict[str, Any]:
-        return as_dict(self.state.get("config"))
+        return as_dict(self.outcome.get("config"))
 
     @cached_property
     def config_text(self) -> str:
@@ -135,7 +126,7 @@ class SweepView(Folder):
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
-        found = [sound(each, PointState) for each in self.state.get("points") or ()]
+        found = [sound(each, PointState) for each in self.outcome.get("points") or ()]
         for index, (_, faults) in enumerate(found):
             for fault in faults:
                 self._note("sweep.json", f"points.{index}.{fault}")
@@ -145,7 +136,7 @@ class SweepView(Folder):
     def settings(self) -> tuple[Setting, ...]:
         """Groups of repeated points where there are any, else the points themselves; in the sweep's order."""
         by_id = {point.id: point for point in self.points}
-        groups = self.state.get("groups")
+        groups = self.outcome.get("groups")
         if not groups:
             return tuple(map(Setting.of, self.points))
         return tuple(
@@ -163,7 +154,7 @@ class SweepView(Folder):
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The paths with more than one value among the settings; of those that ``zip`` moves in step, only one."""
-        kinds = {str(each.get("path")): str(each.get("kind", "grid")) for each in self.state.get("axes") or ()}
+        kinds = {str(each.get("path")): str(each.get("kind", "grid")) for each in self.outcome.get("axes") or ()}
         paths = list(dict.fromkeys(path for setting in self.settings for path in setting.overrides))
         found = []
         for path in paths:
@@ -181,18 +172,18 @@ class SweepView(Folder):
 
     @property
     def metrics(self) -> list[str]:
-        return [str(name) for name in self.state.get("metrics") or ()]
+        return [str(name) for name in self.outcome.get("metrics") or ()]
 
     @property
     def select(self) -> tuple[str, str]:
         """Metric and split by which the best is chosen."""
-        select = as_dict(self.state.get("select"))
+        select = as_dict(self.outcome.get("select"))
         return str(select.get("metric") or next(iter(self.metrics), "loss")), str(select.get("split") or "val")
 
     @property
     def higher_is_better(self) -> bool:
         """Whether more of the selected metric is better."""
-        declared = as_dict(self.state.get("select")).get("higher_is_better")
+        declared = as_dict(self.outcome.get("select")).get("higher_is_better")
         return bool(declared) if declared is not None else self.metric_facts(self.select[0])["higher_is_better"]
 
     @property
@@ -204,7 +195,7 @@ class SweepView(Folder):
 
     def chosen(self, key: str) -> Setting | None:
         """The setting recorded under ``best`` or ``one_standard_error``."""
-        record = self.state.get(key)
+        record = self.outcome.get(key)
         if not isinstance(record, dict):
             return None
         wanted = canonical(as_dict(record.get("overrides")))
@@ -265,7 +256,7 @@ class SweepView(Folder):
 
     @property
     def resample(self) -> dict[str, Any]:
-        return as_dict(self.state.get("resample"))
+        return as_dict(self.outcome.get("resample"))
 
     @cached_property
     def resampled_points(self) -> list[tuple[Point, dict[str, Any]]]:

@@ -27,7 +27,7 @@ class Axis:
     Attributes:
         kind: "grid", "zip", "random" or "kfold".
         paths: the config's dotted paths that a setting gives values to.
-        settings: one tuple a setting, with one value for each path, types kept as the file has them.
+        settings: one tuple a setting, with one value for each path, of the types that the file has.
     """
 
     kind: str
@@ -89,8 +89,8 @@ def _zip(section: Mapping[str, Any], problems: list[Problem]) -> list[Axis]:
         return []
     lengths = {path: len(values) for path, values in section.items()}
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{path} has {length}" for path, length in lengths.items())
-        problems.append(Problem("sweep.zip", f"the lists move together and must be equally long: {said}"))
+        counts = ", ".join(f"{path} has {length}" for path, length in lengths.items())
+        problems.append(Problem("sweep.zip", f"the lists move together and must be equally long: {counts}"))
         return []
     settings = list(zip(*section.values(), strict=True))
     _check_distinct("sweep.zip", settings, problems)

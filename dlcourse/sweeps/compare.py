@@ -15,10 +15,18 @@ from dlcourse.records.check import Wrong, check
 from dlcourse.records.reading import read
 from dlcourse.records.sweep import PointState
 from dlcourse.sweeps.table import Column, metric_columns, render
-from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, metric_keys, short_paths
+from dlcourse.text import (
+    csv_text,
+    differing_paths,
+    flat_metrics,
+    flatten,
+    format_number,
+    format_value,
+    metric_keys,
+    short_paths,
+)
 from dlcourse.training.folder import RunFolder
 
-_UNSET = object()
 _OF_A_RUN = ("config.yaml", "environment.json", "result.json", "metrics.jsonl", "checkpoints")
 DAMAGED, CHANGED = "damaged", "changed"
 
@@ -116,12 +124,7 @@ def _read_sweep(path: Path) -> tuple[dict[str, Any], list[PointState | Wrong]]:
     Raises:
         DamagedFileError: there is no config or no list of points in it.
     """
-    values = read(path, dict[str, Any])
-    try:
-        needed = {key: values[key] for key in ("config", "points") if key in values}
-        found = check(needed, _Sweep)
-    except Wrong as error:
-        raise DamagedFileError(f"{path}: damaged: {error}") from error
+    found = read(path, _Sweep)
     return found.config, [_point(each, index) for index, each in enumerate(found.points)]
 
 
@@ -143,13 +146,12 @@ def _run_record(folder: Path) -> Record:
     try:
         config = parse_yaml(run.config.read_text(encoding="utf-8"), str(run.config)).data
     except (ConfigError, ValueError, OSError, RecursionError) as error:
-        said = str(error).splitlines()[0].removeprefix(f"{run.config}:").lstrip()  # once is enough
-        raise DamagedFileError(f"{run.config}: damaged: {said}") from error
+        reason = str(error).splitlines()[0].removeprefix(f"{run.config}:").lstrip()  # once is enough
+        raise DamagedFileError(f"{run.config}: damaged: {reason}") from error
     if not isinstance(config, dict):
         raise DamagedFileError(f"{run.config}: damaged: not a mapping")
     result = run.read_result()
-    splits = result.get("metrics") or {}
-    metrics = {f"{split}.{name}": value for split, named in splits.items() for name, value in named.items()}
+    metrics = flat_metrics(result.get("metrics") or {})
     status: str = result.get("status", "unfinished")
     problem = ""
     if "config_hash" in result and result["config_hash"] != config_hash(config):
@@ -161,23 +163,14 @@ def overlaid(flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
     """A flat config with overrides in place of all that they replace."""
     result = dict(flat)
     for path, value in overrides.items():
-        result = {key: kept for key, kept in result.items() if key != path and not key.startswith(f"{path}.")}
+        result = {key: each for key, each in result.items() if key != path and not key.startswith(f"{path}.")}
         result.update(flatten({path: value}))
     return result
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The paths whose values differ between the configs, types included; ``name`` does not count.
-
-    A path that only some configs have differs, unless what it belongs to differs as a whole: where one run has a
-    polynomial and another a net, ``model.name`` says so, and their own parameters are listed as well.
-    """
-    paths = dict.fromkeys(path for config in configs for path in config)
-    return [
-        path
-        for path in paths
-        if path != "name" and len({canonical(config[path]) if path in config else _UNSET for config in configs}) > 1
-    ]
+    """The paths whose values differ between the configs; ``name`` does not count."""
+    return [path for path in differing_paths(configs) if path != "name"]
 
 
 def sorted_by(records: list[Record], metric: str) -> list[Record]:
@@ -248,6 +241,6 @@ def _shorten(places: list[Path]) -> dict[Path, str]:
     if len(places) < 2:
         return {place: place.name for place in places}
     common = Path(os.path.commonpath(places))
-    parts = {place: place.relative_to(common).parts for place in places}
     # ``<sweep>/points/<id>``: the middle says nothing.
-    return {place: "/".join(part for part in path if part != "points") or place.name for place, path in parts.items()}
+    steps = {place: [step for step in place.relative_to(common).parts if step != "points"] for place in places}
+    return {place: "/".join(names) or place.name for place, names in steps.items()}

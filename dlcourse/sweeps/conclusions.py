@@ -50,14 +50,12 @@ class Candidate:
 
     def summaries(self) -> dict[str, Summary]:
         """Mean and standard error of each metric over the repetitions that came to their end."""
-        done = [point for point in self.points if point.status == "done"]
-        keys = dict.fromkeys(key for point in done for key in point.metrics)
-        found = {}
-        for key in keys:
-            values = [value for point in done if (value := point.metrics.get(key)) is not None]
-            if values:
-                found[key] = summarize(values)
-        return found
+        values: dict[str, list[float]] = {}
+        for point in self.points:
+            for key, value in point.metrics.items():
+                if point.status == "done" and value is not None:
+                    values.setdefault(key, []).append(value)
+        return {key: summarize(each) for key, each in values.items()}
 
 
 def candidates(points: Sequence[PointState]) -> list[Candidate]:
@@ -75,21 +73,18 @@ def has_repeats(points: Sequence[PointState]) -> bool:
 
 def group_records(settings: Sequence[Candidate]) -> list[GroupState]:
     """The ``groups`` of ``sweep.json``."""
-    records: list[GroupState] = []
-    for candidate in settings:
-        found = candidate.summaries()
-        records.append(
-            {
-                "overrides": candidate.overrides,
-                "points": [point.id for point in candidate.points],
-                "complete": candidate.complete,
-                "parameters": candidate.parameters,
-                "mean": {key: summary.mean for key, summary in found.items()},
-                "se": {key: summary.se for key, summary in found.items()},
-                "n": {key: summary.n for key, summary in found.items()},
-            }
-        )
-    return records
+    return [
+        {
+            "overrides": candidate.overrides,
+            "points": [point.id for point in candidate.points],
+            "complete": candidate.complete,
+            "parameters": candidate.parameters,
+            "mean": {key: summary.mean for key, summary in found.items()},
+            "se": {key: summary.se for key, summary in found.items()},
+            "n": {key: summary.n for key, summary in found.items()},
+        }
+        for candidate, found in ((each, each.summaries()) for each in settings)
+    ]
 
 
 def choose(settings: Sequence[Candidate], selection: Selection) -> tuple[int | None, int | None]:
@@ -107,7 +102,7 @@ def choose(settings: Sequence[Candidate], selection: Selection) -> tuple[int | N
     return best, one_standard_error(found, keys, selection.higher_is_better)
 
 
-# How a parameter that leaves the number of weights alone acts on a model's freedom, by the last part of its path:
+# How a parameter that leaves the number of weights alone acts on a model's freedom, by the last name of its path:
 # -1 where more of it holds the model back, +1 where more of it lets the model follow the training data further.
 _FREEDOM = {"ridge": -1, "l1": -1, "l2": -1, "weight_decay": -1, "dropout": -1, "k": -1, "epochs": 1, "steps": 1}
 
@@ -159,8 +154,8 @@ def describe_choice(
     lines = [f"best by {selection.words}: {setting_words(best['overrides'])}  ({value}){mean}"]
     if simplest is not None:
         same = simplest["points"] == best["points"]
-        told = "the best itself" if same else setting_words(simplest["overrides"])
-        lines.append(f"simplest within one standard error of the best: {told}  ({simplest['value']:.4g})")
+        setting = "the best itself" if same else setting_words(simplest["overrides"])
+        lines.append(f"simplest within one standard error of the best: {setting}  ({simplest['value']:.4g})")
     return lines
 
 
@@ -170,5 +165,5 @@ def _mean_words(best: Mapping[str, Any]) -> str:
     if count < 2:
         return ""
     n = best.get("n", count)
-    told = f"mean of {n}" + (f" of {count}" if n < count else "") + (", ± standard error" if n > 1 else "")
-    return f" ({told}; in the others it is no number)" if n < count else f" ({told})"
+    words = f"mean of {n}" + (f" of {count}" if n < count else "") + (", ± standard error" if n > 1 else "")
+    return f" ({words}; in the others it is no number)" if n < count else f" ({words})"

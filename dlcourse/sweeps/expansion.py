@@ -68,13 +68,10 @@ def _same_experiments(points: Iterable[Point], resample: bool) -> Iterator[Probl
     """
     first: dict[str, str] = {}
     for point in points:
-        values = [_value_at(point.config.data, path) for path in point.overrides]
-        if resample:
-            values = [
-                _without_seed(value) if path == "data" else value
-                for path, value in zip(point.overrides, values, strict=True)
-            ]
-        same = first.setdefault(repr(values), point.id)
+        values = {path: _value_at(point.config.data, path) for path in point.overrides}
+        if resample and "data" in values:
+            values["data"] = without(values["data"], ["seed"])
+        same = first.setdefault(repr([*values.values()]), point.id)
         if same != point.id:
             yield Problem("sweep", f"points {same} and {point.id} are one experiment: leave one of them out")
 
@@ -84,10 +81,6 @@ def _value_at(config: Any, path: str) -> Any:
     for step in path.split("."):
         config = config[int(step)] if isinstance(config, list) else config[step]
     return config
-
-
-def _without_seed(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key != "seed"}
 
 
 def _locations(config: Config, point: Config, overrides: Mapping[str, Any]) -> dict[Any, Any]:
@@ -122,8 +115,8 @@ def _within(path: str, pairs: list[tuple[str, Any]]) -> int:
 
 def identify(index: int, overrides: Mapping[str, Any], names: Mapping[str, str], width: int = 3) -> str:
     """The point's id, safe as a folder's name on every system: ``003-degree=4``; without overrides ``000``."""
-    told = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", told)[:_LONGEST_NAME].strip("._- ")
+    values = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
+    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", values)[:_LONGEST_NAME].strip("._- ")
     return f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}"
 
 

@@ -12,8 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dlcourse.errors import DamagedFileError, UserError
-from dlcourse.records.check import Wrong, check
+from dlcourse.errors import UserError
 from dlcourse.records.reading import read
 from dlcourse.records.sweep import SweepState
 from dlcourse.records.writing import real_folder
@@ -95,13 +94,9 @@ class SweepFolder:
             DamagedFileError: names the field that is wrong.
         """
         try:
-            values = read(self.state, dict[str, Any])
-            values.pop("kind", None)
-            return check(values, SweepState)
+            return read(self.state, SweepState)
         except FileNotFoundError:
             raise UserError(f"{self.path}: not a sweep's folder (there is no sweep.json in it)") from None
-        except Wrong as error:
-            raise DamagedFileError(f"{self.state}: damaged: {error}") from error
 
     def relative(self, place: Path) -> str:
         """A path inside the folder as ``sweep.json`` has it."""

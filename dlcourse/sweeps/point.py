@@ -13,13 +13,14 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse.config import Config, from_mapping
-from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError
+from dlcourse.errors import BusyError, CheckpointError, DivergenceError, DlcourseError, named
 from dlcourse.experiment import Options, fit, resume_run, run
 from dlcourse.signals import handle_termination
 from dlcourse.sweeps import resample
 from dlcourse.sweeps.folder import ARRAYS, free_place
 from dlcourse.sweeps.processes import Event, Pool
 from dlcourse.tensorfile import npz
+from dlcourse.text import flat_metrics
 from dlcourse.training.atomic import finite, write_bytes
 from dlcourse.training.folder import RunFolder
 
@@ -62,23 +63,17 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """For another process."""
-        told: dict[str, Any] = {
-            "given": self.config.given,
-            "text": self.config.text,
-            "overrides": self.config.overrides,
-        }
-        told["locations"] = list(self.config.locations.items())
+        config: dict[str, Any] = {key: getattr(self.config, key) for key in ("given", "text", "overrides")}
+        config["locations"] = list(self.config.locations.items())
         resampling = None if self.resampling is None else asdict(self.resampling)
-        return {**vars(self), "config": told, "resampling": resampling}
+        return {**vars(self), "config": config, "resampling": resampling}
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> "Task":
         """What :meth:`to_json` gave."""
-        told = state["config"]
-        locations = {tuple(path): tuple(place) for path, place in told["locations"]}
-        config = replace(
-            from_mapping(told["given"]), text=told["text"], overrides=told["overrides"], locations=locations
-        )
+        given, text, overrides, found = (state["config"][key] for key in ("given", "text", "overrides", "locations"))
+        locations = {tuple(path): tuple(place) for path, place in found}
+        config = replace(from_mapping(given), text=text, overrides=overrides, locations=locations)
         resampling = state["resampling"] and Resampling(**state["resampling"])
         return cls(**{**state, "config": config, "resampling": resampling})
 
@@ -101,11 +96,10 @@ def execute(task: Task) -> dict[str, Any]:
             outcome["resample"] = _resample(task, task.resampling)
     except DivergenceError as error:
         outcome |= {"status": "diverged", "error": str(error)}
-    except DlcourseError as error:
-        outcome |= {"status": "failed", "error": str(error)}
     except Exception as error:  # a point that fails does not stop the others, whatever is wrong with it
-        outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-        outcome["traceback"] = traceback.format_exc()
+        outcome |= {"status": "failed", "error": named(error)}
+        if not isinstance(error, DlcourseError):
+            outcome["traceback"] = traceback.format_exc()
     return outcome | read_outcome(found or _result_there(task.folder))
 
 
@@ -138,15 +132,14 @@ def read_outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a run's ``result.json`` as a sweep keeps them."""
     if not result:
         return {}
-    splits = result.get("metrics", {})
-    metrics = {f"{split}.{name}": value for split, named in splits.items() for name, value in named.items()}
+    metrics = flat_metrics(result.get("metrics", {}))
     return {"metrics": finite(metrics), "parameters": result.get("parameters"), "seconds": result.get("seconds")}
 
 
 def _run(task: Task) -> None:
     """Run the point; where a process of a sweep that was killed is still at its last step there, wait for it."""
     start, deadline = task.start, time.monotonic() + WAIT_SECONDS
-    told = False
+    noted = False
     while True:
         try:
             return _run_once(task, start)
@@ -154,9 +147,9 @@ def _run(task: Task) -> None:
             if time.monotonic() > deadline or not RunFolder(task.folder).config.is_file():
                 raise
         start = "resume"
-        if not told:
+        if not noted:
             print(f"dlcourse: note: {task.folder}: another process is still running there; waiting", file=sys.stderr)
-            told = True
+            noted = True
         time.sleep(_POLL_SECONDS)
 
 
@@ -171,7 +164,7 @@ def _run_once(task: Task, start: Start) -> None:
             resume_run(task.folder, options=Options(task.device, quiet=True, plots=False))
             return
         except CheckpointError:
-            # Nothing in it can be gone on from; what is there is kept beside the new attempt.
+            # Nothing in it can be gone on from; what is there stays beside the new attempt.
             broken = Path(task.folder)
             broken.rename(free_place(broken))
     run(task.config, device=task.device, folder=task.folder, quiet=True, plots=False)

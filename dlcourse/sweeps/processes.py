@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from dlcourse import registry
-from dlcourse.errors import DlcourseError
+from dlcourse.errors import DlcourseError, named
 from dlcourse.resources import cores
 from dlcourse.signals import SIGNALS
 
@@ -96,8 +96,7 @@ class Pool:
         """One thread for one process at a time: hand it tasks and pass its answers on."""
         process = None
         try:
-            while (task := self._take()) is not None:
-                index, content = task
+            for index, content in iter(self._take, None):
                 self.events.put(("started", index, {}))
                 process, outcome = self._execute(process, content)
                 self.events.put(("outcome", index, outcome))
@@ -118,8 +117,8 @@ class Pool:
         try:
             process = process or self._start()
         except Exception as error:  # such as EMFILE, ENOMEM, or an interpreter that may not be executed
-            said = f"{error.strerror or error}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            return None, {"status": "failed", "error": f"no process could be started for it: {said}"}
+            reason = error.strerror or error if isinstance(error, OSError) else named(error)
+            return None, {"status": "failed", "error": f"no process could be started for it: {reason}"}
         if process is None:
             return None, {"status": "interrupted", "error": None}
         try:
@@ -127,8 +126,8 @@ class Pool:
         except Exception as error:  # a broken pipe, an answer that cannot be read, a task that cannot be sent
             process.kill()
             self._end(process)
-            said = f"its process could not be talked to: {type(error).__name__}: {error}"
-            return None, {"status": "failed", "error": said, "traceback": traceback.format_exc()}
+            message = f"its process could not be talked to: {named(error)}"
+            return None, {"status": "failed", "error": message, "traceback": traceback.format_exc()}
         if outcome is None:
             return None, self._died(process)
         if outcome["status"] == "interrupted":  # it got a signal, and ends

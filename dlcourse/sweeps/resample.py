@@ -16,7 +16,7 @@ from dlcourse.errors import ConfigError, DivergenceError, Problem
 from dlcourse.sweeps.statistics import decompose, estimator_errors
 
 MAX_INPUTS = 200
-"""At how many inputs the predictions of each fit are kept."""
+"""How many inputs the fits are compared at."""
 
 Fit = Callable[[Mapping[str, Any]], Any]
 """``experiment.fit``: a resolved config to an object with ``model``, ``estimates`` and ``experiment``."""
@@ -78,9 +78,8 @@ def curves(
         # A model of a whole distribution puts out more than the mean; the mean comes first.
         outputs.append(np.asarray(fitted.experiment.predict(x), dtype=float)[:, : curve.shape[1]])
         targets.append(curve + noise * generator(seed, "sweep resample targets").standard_normal(curve.shape))
-    found = decompose(np.stack(outputs), curve, noise, np.stack(targets))
-    record = asdict(found)
-    return record, {"outputs": np.stack(outputs), "curve": curve}
+    fits = np.stack(outputs)
+    return asdict(decompose(fits, curve, noise, np.stack(targets))), {"outputs": fits, "curve": curve}
 
 
 def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -> dict[str, Any]:
@@ -100,13 +99,13 @@ def estimators(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -
     for name, parameter in targets.items():
         if parameter not in truth:
             continue
-        record = {"truth": truth[parameter], **estimator_errors([f.estimates[name] for f in fits], truth[parameter])}
-        record["theory"] = None
+        formula = None
         if name in theory:
             expectation, variance = theory[name]
             bias = expectation - truth[parameter]
-            record["theory"] = {"bias": bias, "variance": variance, "mse": bias**2 + variance}
-        found[name] = record
+            formula = {"bias": bias, "variance": variance, "mse": bias**2 + variance}
+        measured = estimator_errors([each.estimates[name] for each in fits], truth[parameter])
+        found[name] = {"truth": truth[parameter], **measured, "theory": formula}
     return {"fits": len(fits), "estimates": found}
 
 
@@ -123,5 +122,5 @@ def _fits(config: Mapping[str, Any], data_seeds: Sequence[int], fit: Fit) -> Ite
         count += 1
         yield seed, fitted
     if count < 2:
-        told = f"only {count} of {len(data_seeds)} fits to training sets drawn anew did not diverge"
-        raise DivergenceError(told) from last
+        message = f"only {count} of {len(data_seeds)} fits to training sets drawn anew did not diverge"
+        raise DivergenceError(message) from last

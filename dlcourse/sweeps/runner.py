@@ -31,6 +31,8 @@ from dlcourse.training.log import Log
 
 _OUTDATED = 0.5  # seconds
 
+_Todo = tuple[PointState, Task]
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -128,8 +130,16 @@ def run_sweep(
         with folder.lock():
             log = Log(folder.log, quiet)
             log(f"sweep folder: {folder.path}")
-            solved = _solve_together(folder, state, points, log) if together else 0
-            _run_points(folder, state, points, solved, resampling, device, jobs, log)
+            todo: list[_Todo] = []
+            for point, recorded in zip(points, state.points, strict=True):
+                if (action := next_action(folder, state, recorded)) is not None:
+                    todo.append((recorded, Task(point.config, str(action[0]), device, action[1], resampling)))
+            finished = len(points) - len(todo)
+            if together:
+                todo = _solve_together(folder, state, todo, log)
+            if finished:
+                log(f"{finished} of {len(points)} points are finished already")
+            _run_points(folder, state, todo, jobs, log)
             _finish(folder, state, resampling, log, plots)
     return _result(folder.path, state, state.status)
 
@@ -162,48 +172,27 @@ def _together(config: Config, points: Sequence[Point], device: Backend, stack: b
     return True
 
 
-def _solve_together(folder: SweepFolder, state: SweepState, points: Sequence[Point], log: Log) -> int:
-    """Solve the points that have not begun; those that turn out to need a run of their own are left pending.
-
-    Returns:
-        How many were solved.
-    """
-    todo = [
-        (point, recorded)
-        for point, recorded in zip(points, state.points, strict=True)
-        if (start := next_action(folder, state, recorded)) is not None and start[1] == "run"
-    ]
-    outcomes = stacked.solve([point.config.data for point, _ in todo])
-    for (_, recorded), outcome in zip(todo, outcomes, strict=True):
+def _solve_together(folder: SweepFolder, state: SweepState, todo: list[_Todo], log: Log) -> list[_Todo]:
+    """Solve the points that have not begun; returns those that are left, as they need a run of their own."""
+    new = [(recorded, task) for recorded, task in todo if task.start == "run"]
+    solved = set()
+    for (recorded, _), outcome in zip(new, stacked.solve([task.config.data for _, task in new]), strict=True):
         if outcome is not None:
             record_outcome(state, recorded, outcome)
+            solved.add(recorded.id)
     folder.write(state)
-    done = sum(outcome is not None for outcome in outcomes)
-    if todo:
-        log(f"{done} of {len(points)} points solved stacked, without run folders (--no-stacked makes them)")
-    return done
+    if new:
+        log(
+            f"{len(solved)} of {len(state.points)} points solved stacked, without run folders (--no-stacked makes them)"
+        )
+    return [pair for pair in todo if pair[0].id not in solved]
 
 
-def _run_points(
-    folder: SweepFolder,
-    state: SweepState,
-    points: Sequence[Point],
-    solved: int,
-    resampling: Resampling | None,
-    device: str | None,
-    jobs: int,
-    log: Log,
-) -> None:
-    """Run what is left to do, after ``solved`` points just now; ``sweep.json`` follows every point."""
-    todo: list[tuple[PointState, Task]] = []
-    for point, recorded in zip(points, state.points, strict=True):
-        start = next_action(folder, state, recorded)
-        if start is not None:
-            todo.append((recorded, Task(point.config, str(start[0]), device, start[1], resampling)))
-    if finished := len(points) - len(todo) - solved:
-        log(f"{finished} of {len(points)} points are finished already")
+def _run_points(folder: SweepFolder, state: SweepState, todo: list[_Todo], jobs: int, log: Log) -> None:
+    """Run what is left to do; ``sweep.json`` follows every point."""
     state.status, written = "running", 0.0
-    progress = Progress(len(points), len(points) - len(todo), Selection(**state.select).key, log)
+    count = len(state.points)
+    progress = Progress(count, count - len(todo), Selection(**state.select).key, log)
     try:
         for kind, index, outcome in events([task for _, task in todo], jobs):
             recorded, task = todo[index]

@@ -7,19 +7,17 @@ from typing import Any, Literal
 
 from dlcourse.config import Config, choosing_metric, metric_facts, metric_labels, resolve
 from dlcourse.data import prepare
-from dlcourse.data.fingerprint import differences as differing
-from dlcourse.data.fingerprint import fingerprint
+from dlcourse.data.fingerprint import differences, fingerprint
 from dlcourse.data.preparation import COMMON
 from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, UserError
 from dlcourse.experiment.components import changed_files
 from dlcourse.records.sweep import AxisState, PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes
-from dlcourse.sweeps.compare import differences
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place
 from dlcourse.sweeps.point import Start
-from dlcourse.text import canonical, flatten, short_paths
+from dlcourse.text import canonical, differing_paths, flatten, short_paths
 from dlcourse.training.folder import RunFolder
 
 Say = Callable[[str], None]
@@ -32,27 +30,19 @@ _MAY_DIFFER = ("name", "device")
 
 def new_state(config: Config, points: Sequence[Point]) -> SweepState:
     """A sweep before its first point."""
-    selection = selection_of(config)
-    facts: dict[str, Any] = {label: metric_facts(label) for label in _labels(config)}
+    labels, chosen_by = metric_labels(config.data["metrics"]) or ["loss"], choosing_metric(config.data)
+    facts: dict[str, Any] = {label: metric_facts(label) for label in labels}
+    metric = chosen_by["metric"]
+    direction = metric_facts(metric)["higher_is_better"]
     return SweepState(
         name=config.data["name"],
         config=config.data,
         axes=_axis_records(axes(config.data["sweep"], config.data["seed"])),
-        metrics=_labels(config),
-        select={
-            "metric": selection.metric,
-            "split": selection.split,
-            "higher_is_better": selection.higher_is_better,
-        },
+        metrics=labels,
+        select={"metric": metric, "split": chosen_by["split"], "higher_is_better": direction},
         metric_facts=facts,
         points=[PointState(point.id, point.overrides) for point in points],
     )
-
-
-def selection_of(config: Config) -> Selection:
-    """By what the best point is chosen."""
-    watched = choosing_metric(config.data)
-    return Selection(watched["metric"], watched["split"], metric_facts(watched["metric"])["higher_is_better"])
 
 
 def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], say: Say) -> SweepState:
@@ -70,14 +60,11 @@ def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], 
     except DamagedFileError as error:
         say(f"{error}; it is written anew from the points' folders")
         state = replace(fresh, config=resolve(folder.config).data)
-    before, now = (
-        flatten({key: value for key, value in each.items() if key not in _MAY_DIFFER})
-        for each in (state.config, config.data)
-    )
-    paths = differences([before, now])
+    before, now = flatten(state.config), flatten(config.data)
+    paths = [path for path in differing_paths([before, now]) if path not in _MAY_DIFFER]
     if paths:
-        said = "; ".join(f"{path}: {before.get(path)!r}, now {now.get(path)!r}" for path in paths)
-        raise UserError(f"{folder.path}: was started with another config: {said}; a changed config is a new sweep")
+        changes = "; ".join(f"{path}: {before.get(path)!r}, now {now.get(path)!r}" for path in paths)
+        raise UserError(f"{folder.path}: was started with another config: {changes}; a changed config is a new sweep")
     if [(p.id, canonical(p.overrides)) for p in state.points] != [(p.id, canonical(p.overrides)) for p in points]:
         say(f"{folder.state}: its points are not those of the config; it is written anew from the points' folders")
         state = fresh
@@ -97,10 +84,10 @@ def _check_data(folder: SweepFolder, points: Sequence[Point]) -> None:
             continue
         asked.add(source)
         before = RunFolder(made[-1]).read_result().get("data")
-        found = differing(before, fingerprint(prepare(section, seed))) if before else []
+        found = differences(before, fingerprint(prepare(section, seed))) if before else []
         if found:
-            said = f"{folder.path}: the data changed since its point {point.id} was trained: {'; '.join(found)}"
-            raise ChangedDataError(f"{said}; restore the data, or start a new sweep")
+            changes = f"{folder.path}: the data changed since its point {point.id} was trained: {'; '.join(found)}"
+            raise ChangedDataError(f"{changes}; restore the data, or start a new sweep")
 
 
 def _say_changed_files(folder: SweepFolder, points: Sequence[Point], say: Say) -> None:
@@ -146,10 +133,10 @@ def _status(place: Path) -> str | None:
 
 
 def _lacks_resampling(folder: SweepFolder, state: SweepState, point: PointState) -> bool:
-    """Whether the sweep resamples, and the point's part of it is not there."""
+    """Whether the sweep resamples, and what that found at the point is not there."""
     if not state.config["sweep"]["resample"] or point.status != "done":
         return False
-    if state.resample is None or point.id not in _resampled(state):
+    if state.resample is None or all(row["id"] != point.id for row in state.resample["points"]):
         return True
     return state.resample["task"] == "regression" and not (folder.path / (point.folder or "") / ARRAYS).is_file()
 
@@ -176,14 +163,6 @@ def conclude(state: SweepState) -> None:
     state.best = None if best is None else choice_record(settings[best], selection)
     state.one_standard_error = None if simplest is None else choice_record(settings[simplest], selection)
     state.status = "done" if all(point.status in FINISHED for point in state.points) else "failed"
-
-
-def _resampled(state: SweepState) -> set[str]:
-    return set() if state.resample is None else {row["id"] for row in state.resample["points"]}
-
-
-def _labels(config: Config) -> list[str]:
-    return metric_labels(config.data["metrics"]) or ["loss"]
 
 
 def _axis_records(found: Sequence[Axis]) -> list[AxisState]:

@@ -9,10 +9,18 @@ from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, 
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import FINISHED
 from dlcourse.sweeps.table import Column, metric_columns, render
-from dlcourse.text import canonical, csv_text, flatten, format_number, format_value, metric_keys, short_paths
+from dlcourse.text import (
+    canonical,
+    csv_text,
+    differing_paths,
+    flatten,
+    format_number,
+    format_value,
+    metric_keys,
+    short_paths,
+)
 from dlcourse.text import table as text_table
 
-_MISSING = object()
 _WHY_NOT = {"pending": "it did not run", "running": "it did not come to its end", "interrupted": "it was interrupted"}
 _TERMS = {
     "bias2": "bias²",
@@ -30,20 +38,13 @@ def plan(points: Sequence[Point], base: Config) -> str:
     lines = []
     for point in points:
         config = flatten(point.config.data)
-        changed = [
-            f"{path}: {_told(usual, path)} -> {_told(config, path)}"
-            for path in dict.fromkeys([*usual, *config])
-            if _differ(usual.get(path, _MISSING), config.get(path, _MISSING))
-        ]
+        paths = differing_paths([usual, config])
+        changed = [f"{path}: {_shown(usual, path)} -> {_shown(config, path)}" for path in paths]
         lines.append([f"  {point.id}", ", ".join(changed) or "as the config says"])
     return f"{len(points)} points\n{text_table(lines, left=2)}"
 
 
-def _differ(one: Any, other: Any) -> bool:
-    return type(one) is not type(other) or one != other
-
-
-def _told(config: dict[str, Any], path: str) -> str:
+def _shown(config: dict[str, Any], path: str) -> str:
     return format_value(config[path]) if path in config else "(not there)"
 
 
@@ -198,11 +199,10 @@ def groups_csv(state: SweepState) -> str:
     """Every setting with mean, standard error and number of repetitions of each metric."""
     paths = list(dict.fromkeys(path for group in state.groups for path in group["overrides"]))
     keys = [f"{split}.{name}" for name, split in metric_keys([g["mean"] for g in state.groups], state.metrics)]
-    parts = ("mean", "se", "n")
-    header = [*paths, "complete", *(f"{key}.{part}" for key in keys for part in parts)]
+    columns = [(key, statistic) for key in keys for statistic in ("mean", "se", "n")]
     rows = []
     group: Any
     for group in state.groups:
         values = [group["overrides"].get(path) for path in paths]
-        rows.append([*values, group["complete"], *(group[part].get(key) for key in keys for part in parts)])
-    return csv_text(header, rows)
+        rows.append([*values, group["complete"], *(group[statistic].get(key) for key, statistic in columns)])
+    return csv_text([*paths, "complete", *map(".".join, columns)], rows)

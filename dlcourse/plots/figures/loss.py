@@ -16,7 +16,7 @@ from dlcourse.plots.text import number
 
 def mark_best(axes: Axes, view: RunView) -> bool:
     """A thin line at the best step, if the run has one within the image."""
-    step = as_float(as_dict(view.result.get("best")).get("step"))
+    step = as_float(as_dict(view.outcome.get("best")).get("step"))
     if not np.isfinite(step):
         return False
     axes.axvline(step, color=style.GREY, lw=1.2, ls=":", zorder=1, label=f"best step ({number(step)})")
