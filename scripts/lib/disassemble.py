@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     print(_heading())
     for family in args.families or families():
         for architecture in map(int, args.arch.split(",")):
-            cubin = compile_to_cubin(program(family).code, architecture)
+            cubin = compile_to_cubin(program(family).code, architecture).cubin
             here = {name: as_numbers(kernel) for name, kernel in counts(cubin).items() if re.search(args.kernel, name)}
             key = f"{family} sm_{architecture}"
             found[key] = here

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from machine_code import nvrtc
 from machine_code.counts import counts
 from machine_code.cubin import FRAME, attributes, compile_to_cubin, missing_disassembler, missing_nvrtc
 
@@ -16,29 +17,43 @@ from tests.backend.loop_budgets import BUDGETS
 NO_DISASSEMBLY = missing_nvrtc() or missing_disassembler()
 ARCHITECTURES = [75, 80, 86, 89, 90]
 
-MAX_FRAME = 64
-"""Bytes of local memory that a thread may have: a few spilled registers. Beyond that a loop was not unrolled, and what
-should be a tile in registers lies in memory."""
+VERSIONS = list(nvrtc.installed())
+"""The extra ci pins one NVRTC, since registers are allotted differently by each. Others are tested where named:
+
+    pip install --no-deps --target /tmp/nvrtc-13.0 nvidia-cuda-nvrtc==13.0.88     # and 13.5.37 into another folder
+    DLCOURSE_NVRTC=/tmp/nvrtc-13.0:/tmp/nvrtc-13.5 pytest tests/backend/test_cuda_sources.py
+"""
+
+MAX_FRAME = {"attention_blocks": 96}
+"""Bytes of local memory that a thread may have, by how the source's name begins; 0 for the others. Attention is held to
+128 registers a thread, so that two blocks share a multiprocessor, and each compiler spills a few: NVRTC 12.9 and 13.0
+need at most 64 bytes for them, 13.5 up to 88 on sm_75 and sm_80."""
 
 
 @functools.cache
-def cubin(family: str, architecture: int) -> bytes:
-    return compile_to_cubin(program(family).code, architecture)
+def compiled(family: str, architecture: int, version: str) -> nvrtc.Compiled:
+    return compile_to_cubin(program(family).code, architecture, version)
 
 
 @pytest.mark.skipif(missing_nvrtc() is not None, reason=str(missing_nvrtc()))
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("family", families())
-def test_a_source_compiles(family: str, architecture: int) -> None:
-    found = attributes(cubin(family, architecture))
-    assert found and max(kernel[FRAME] for kernel in found.values()) <= MAX_FRAME
+def test_a_source_compiles(family: str, version: str, architecture: int) -> None:
+    cubin, spilled = compiled(family, architecture, version)
+    assert spilled
+    most = next((most for start, most in MAX_FRAME.items() if family.startswith(start)), 0)
+    for name, stored in spilled.items():
+        frame = attributes(cubin)[name][FRAME]
+        # More than what is spilled is an array in memory, which is read by an index that only the run knows.
+        assert frame <= most and frame <= stored + 8, name
 
 
 @pytest.mark.skipif(NO_DISASSEMBLY is not None, reason=str(NO_DISASSEMBLY))
 @pytest.mark.parametrize("architecture", [80, 90])
 @pytest.mark.parametrize("family", BUDGETS)
 def test_loops_keep_to_their_budgets(family: str, architecture: int) -> None:
-    found, met = counts(cubin(family, architecture)), set()
+    found, met = counts(compiled(family, architecture, VERSIONS[0]).cubin), set()
     for name, kernel in found.items():
         for pattern, budget in BUDGETS[family].items():
             if re.fullmatch(pattern, name):

@@ -54,7 +54,7 @@ def test_a_load_is_in_flight_until_its_number_is_needed(text: str, most: int) ->
 
 @needs_tools
 def test_counts_of_a_kernel() -> None:
-    waits, flies = (compile_to_cubin(COPY.replace("RESTRICT", word), 90) for word in ("", "__restrict__"))
+    waits, flies = (compile_to_cubin(COPY.replace("RESTRICT", word), 90).cubin for word in ("", "__restrict__"))
     assert max(loop.in_flight for loop in counts(waits)["copy"].loops) == 1
     assert max(loop.in_flight for loop in counts(flies)["copy"].loops) == 4
     assert min(loop.divisions for loop in counts(flies)["divide"].loops) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.backend.cuda.program import OPTIONS
+from machine_code import nvrtc
 
 CUPY_OPTIONS = "-ftz=true", "--device-as-default-execution-space"
 """What CuPy adds for every source: numbers below 1e-38 become zero; functions are the device's by default."""
@@ -21,25 +22,14 @@ FRAME, REGISTERS = 0x11, 0x2F
 
 def missing_nvrtc() -> str | None:
     """Why nothing can be compiled here, if so."""
-    try:
-        from cupy_backends.cuda.libs import nvrtc
-
-        nvrtc.getVersion()
-    except ImportError:
-        return "the CuPy wheel is not installed (extra: ci)"
-    except Exception as error:  # whatever a library that is not there is reported by
-        return f"no NVRTC (extra: ci): {error}"
-    return None
+    return None if nvrtc.installed() else "no NVRTC (extra: ci)"
 
 
-def compile_to_cubin(code: str, architecture: int) -> bytes:
-    """The one place that knows CuPy's private way to NVRTC."""
-    from cupy.cuda.compiler import _NVRTCProgram
-
-    options = *OPTIONS, *CUPY_OPTIONS, f"-arch=sm_{architecture}"
-    made = _NVRTCProgram(code, "source.cu", method="cubin").compile(options)
-    cubin = made[0] if isinstance(made, tuple) else made
-    return cubin + b"\0"  # CuPy cuts the last byte off as if it ended a text
+def compile_to_cubin(code: str, architecture: int, version: str = "") -> nvrtc.Compiled:
+    """By the NVRTC of that version ("13.0"), else by the first that is here."""
+    libraries = nvrtc.installed()
+    library = libraries[version] if version else next(iter(libraries.values()))
+    return nvrtc.compiled(library, code, (*OPTIONS, *CUPY_OPTIONS, f"-arch=sm_{architecture}"))
 
 
 def attributes(cubin: bytes) -> dict[str, dict[int, int]]:
