@@ -28,5 +28,7 @@ __device__ inline void philox(Word* words, long long block, Word seed, Word purp
 __device__ inline unsigned philox_word(long long at, Word seed, Word purpose, Word draw, Word step) {
     Word words[4];
     philox(words, at / 8, seed, purpose, draw, step);
-    return (unsigned)(words[at % 8 / 2] >> (at % 2 * 32));
+    const int place = (int)(at % 8 / 2);  // chosen, not indexed: an array that is indexed lies in memory
+    const Word word = place < 2 ? (place == 0 ? words[0] : words[1]) : (place == 2 ? words[2] : words[3]);
+    return (unsigned)(word >> (at % 2 * 32));
 }
