@@ -1,21 +1,27 @@
 """Everything that only a GPU can show, in parts of their own processes, so that one failing part hides no other.
 
     packages       what is installed here, and what the package needs but is not
+    compiled       every program compiled, on all cores side by side, for the parts after it
     devices        `dlcourse devices`: driver, CuPy, NVRTC, cuBLAS, one kernel, one GEMM
-    overrides      every kernel against its reference at odd shapes
+    overrides      every kernel against its reference at odd shapes, without cuDNN
     captured       steps captured in a CUDA graph against eager steps: the same weights, bit for bit
-    parity         100 steps on the CPU and on the GPU, step by step, in float32 and in float64
-    deterministic  the same run twice, bit for bit
-    configs        one step of each config on the CPU and on the GPU: the same metrics
+    parity         100 steps on the GPU and on a CPU, step by step, in float32 and in float64
+    bench-short    three workloads, ours beside PyTorch in a CUDA graph
     profile        where the time of a step goes: `dlcourse run --profile`
-    sanitizer      the kernels' tests under compute-sanitizer: races, addresses, barriers
+    bench          all workloads, ours beside PyTorch eager, in a CUDA graph, and compiled
     precision      float32, TF32, fp16 and bf16: how well a net learns, and how fast
-    bench          ours, PyTorch eager, in a CUDA graph, and compiled: `scripts/bench --device cuda`
-    tests          the whole suite, `pytest --device cuda`, in what is left of the time
+    configs        one step of each config on the GPU and on a CPU: the same metrics
+    deterministic  the same run twice, bit for bit
+    cudnn          its convolutions against the references, within their own errors
+    tests          all tests that use a device, `pytest --device cuda`
+    sanitizer      the kernels' tests under compute-sanitizer: races, addresses, barriers
 
-What is short comes first, and each part has a limit of its own; the benchmark leaves the suite some time. Where there
-is no GPU, what a CPU can run is run there. The summary and the tables come last, and go to a JSON file, which is
-written after each part.
+Where a GPU can be had for minutes, `--first` says in at most 230 s whether anything works, and `--second` the rest in
+at most 420 s. A part may take its limit and what the parts before it have left of theirs. Each reports when it ends;
+the results' file is written then, too, and `.part.json` beside it has what the running part has found so far. Where
+there is no GPU, what a CPU can run is run there.
+
+What a CPU has to compute for `parity` and `configs` lies in gpu/reference.json; `--reference` computes it anew.
 
 A machine without network needs the package's requirements taken along. What is missing is printed first; wheels of it:
 
@@ -32,9 +38,9 @@ import platform
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,97 +48,139 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
+from gpu import configs, parity  # noqa: E402
 from gpu.packages import missing  # noqa: E402
+from gpu.part import Task  # noqa: E402
 from processes import ending, python, run, started  # noqa: E402
 
 GRACE = 8.0
-"""Seconds beyond its limit that a part has to say what it has found, before it is ended."""
+"""Seconds beyond its limit that a part has to say what it has found, before it is ended, and then to end its own."""
+START = 15.0
+"""Seconds for finding out whether there is a GPU."""
 MAX_LINES = 12
-"""Of a part's failures in the summary; the file has all."""
+"""Of a part's failures that are printed; the file has all."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A module with ``check(task)``, see ``gpu/part.py``; the seconds that it may take, and those kept for it."""
+    """A module with ``check(task)``, see ``gpu/part.py``.
+
+    Attributes:
+        planned: how long it should take on an H200 with 16 cores, in seconds: an estimate, printed beside what it took.
+        limit: how long it may take.
+        arguments: for the module.
+    """
 
     module: str
+    planned: float
     limit: float
-    kept: float = 0.0
+    arguments: tuple[str, ...] = ()
 
+
+SHORT = ("softmax", "mlp100", "gpt")
+SHORT_BENCH = [*chain(*(("--only", name) for name in SHORT)), *"--side ours --side graph --precision float32".split()]
+COMPILED = "--compile softmax --compile mlp --compile gpt".split()
+"""Compiling takes PyTorch some 20 s for each: three workloads, not all."""
 
 PARTS = {
-    "packages": Part("gpu.packages", 10),
-    "devices": Part("gpu.devices", 30),
-    "overrides": Part("gpu.overrides", 60),
-    "captured": Part("gpu.captured", 45),
-    "parity": Part("gpu.parity", 45),
-    "deterministic": Part("gpu.deterministic", 40),
-    "configs": Part("gpu.configs", 30),
-    "profile": Part("gpu.profile", 15),
-    "sanitizer": Part("gpu.sanitizer", 45),
-    "precision": Part("gpu.precision", 30),
-    "bench": Part("gpu.bench", 220),
-    "tests": Part("gpu.tests", 600, kept=90),
+    "packages": Part("gpu.packages", 1, 5),
+    "compiled": Part("gpu.compiled", 25, 45, SHORT),
+    "devices": Part("gpu.devices", 3, 10),
+    "overrides": Part("gpu.overrides", 20, 45),
+    "captured": Part("gpu.captured", 10, 25),
+    "parity": Part("gpu.parity", 12, 25),
+    "bench-short": Part("gpu.bench", 25, 40, tuple(SHORT_BENCH)),
+    "profile": Part("gpu.profile", 6, 15),
+    "bench": Part("gpu.bench", 110, 140, tuple(COMPILED)),
+    "precision": Part("gpu.precision", 12, 25),
+    "configs": Part("gpu.configs", 8, 20),
+    "deterministic": Part("gpu.deterministic", 8, 20),
+    "cudnn": Part("gpu.cudnn", 5, 10),
+    "tests": Part("gpu.tests", 45, 50),
+    "sanitizer": Part("gpu.sanitizer", 25, 30),
 }
+FIRST = ("packages", "compiled", "devices", "overrides", "captured", "parity", "bench-short")
+SECOND = ("packages", "compiled", "captured", *list(PARTS)[list(PARTS).index("profile") :])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/gpu_check", description="Check everything on this machine's GPU.")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--first", action="store_true", help="whether it works at all, in less than 230 s")
+    which.add_argument("--second", action="store_true", help="the rest, in less than 420 s")
+    which.add_argument("--only", choices=PARTS, action="append", help="only this part (may be given several times)")
+    which.add_argument("--reference", action="store_true", help="compute on this CPU what a GPU is compared with")
     parser.add_argument("--json", type=Path, default=Path("gpu_check.json"), help="where the results go")
-    parser.add_argument("--only", choices=PARTS, action="append", help="only this part (may be given several times)")
-    parser.add_argument("--budget", type=float, default=540.0, help="seconds for all parts (default %(default)s)")
+    parser.add_argument("--slower", type=float, default=1.0, help="multiply all limits, for a slower machine")
     parser.add_argument("pytest_arguments", nargs="*", metavar="-- pytest arguments", help="for the part `tests`")
     args = parser.parse_args()
     paths = [str(ROOT), str(HERE), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves blocks, which end what they began
+    if args.reference:
+        return write_reference()
 
-    ends = time.monotonic() + args.budget
-    if absent := missing():
-        print(
-            f"missing here: {', '.join(absent)}; most parts will fail. See the head of {Path(__file__).name}",
-            flush=True,
-        )
-    gpu = has_gpu()
+    due = time.monotonic() + START * args.slower
+    absent = missing()
+    if absent:
+        print(f"missing here: {', '.join(absent)}. See the head of {Path(__file__)}", flush=True)
+    if absent and (args.first or args.second):
+        return 1  # nearly every part would fail, in time that is short
+    gpu = has_gpu(due)
     parts: dict[str, dict[str, Any]] = {}
     summary = {"gpu": gpu, "python": sys.executable, "platform": platform.platform(), "parts": parts}
-    chosen = {name: part for name, part in PARTS.items() if not args.only or name in args.only}
-    for index, (name, part) in enumerate(chosen.items(), 1):
+    others = [name for name in PARTS if name != "bench-short"]
+    for name in FIRST if args.first else SECOND if args.second else args.only or others:
+        part = PARTS[name]
+        due += part.limit * args.slower
         print(f"=== {name}", flush=True)
         began = time.monotonic()
-        kept = sum(later.kept for later in list(chosen.values())[index:])
-        outcome = run_part(part, gpu, min(part.limit, ends - began - kept), args.pytest_arguments)
-        parts[name] = outcome | {"seconds": round(time.monotonic() - began, 1)}
+        outcome = run_part(part, gpu, due - began, args.json.with_suffix(".part.json"), args.pytest_arguments)
+        parts[name] = outcome | {"seconds": round(time.monotonic() - began, 1), "planned": part.planned}
         args.json.write_text(json.dumps(summary, indent=2))  # what is known so far survives whatever comes
+        report(name, parts[name])
     return conclude(parts, gpu, args.json)
 
 
-def has_gpu() -> bool:
+def write_reference() -> int:
+    task = Task(False, time.monotonic() + 3600, lambda found: None)
+    for part in (parity, configs):
+        if why := part.keep_reference(task):
+            print(why)
+            return 1
+    return 0
+
+
+def has_gpu(until: float) -> bool:
     """In a process of its own: a broken driver may end it."""
     code = "import sys; from dlcourse.backend.diagnostics import probe; sys.exit(not probe.cuda_status().usable)"
     try:
-        return run(python("-c", code), 60, quiet=True, cwd=ROOT).returncode == 0
+        return run(python("-c", code), until - time.monotonic(), quiet=True, cwd=ROOT).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
 
-def run_part(part: Part, gpu: bool, limit: float, arguments: list[str]) -> dict[str, Any]:
-    """What came of a part, in a process of its own; what it had found where that process did not come to its end."""
+def run_part(part: Part, gpu: bool, limit: float, found: Path, arguments: list[str]) -> dict[str, Any]:
+    """What came of a part, in a process of its own; what it had found where that process did not come to its end.
+
+    Args:
+        found: where it keeps what it has found so far.
+    """
     if limit <= 1:
         return {"status": "unfinished", "detail": "no time was left for it"}
-    with tempfile.TemporaryDirectory() as folder:
-        found = Path(folder) / "outcome.json"
-        device = "cuda" if gpu else "cpu"
-        command = python("-m", "gpu.part", part.module, device, str(limit), str(found), *arguments)
-        with started(command, cwd=ROOT) as process:
-            try:
-                code = process.wait(limit + GRACE)
-                why = None if code == 0 and found.exists() else f"the part's process: {ending(code)}"
-            except subprocess.TimeoutExpired:
-                why = f"not done after its {limit:.0f} s"
-            finally:
-                ask_to_end(process)
-        outcome = json.loads(found.read_text()) if found.exists() else {}
+    found.unlink(missing_ok=True)
+    device = "cuda" if gpu else "cpu"
+    command = python("-m", "gpu.part", part.module, device, str(limit), str(found.resolve()))
+    with started([*command, *part.arguments, *arguments], cwd=ROOT) as process:
+        try:
+            code = process.wait(limit + GRACE)
+            why = None if code == 0 and found.exists() else f"the part's process: {ending(code)}"
+        except subprocess.TimeoutExpired:
+            why = f"not done after its {limit:.0f} s"
+        finally:
+            ask_to_end(process)
+    outcome = json.loads(found.read_text()) if found.exists() else {}
+    found.unlink(missing_ok=True)
     if why is None:
         return outcome
     known = f"; until then: {outcome['detail']}" if outcome.get("detail") else ""
@@ -146,20 +194,24 @@ def ask_to_end(process: subprocess.Popen) -> None:
         process.wait(GRACE)
 
 
+def report(name: str, outcome: dict[str, Any]) -> None:
+    """What came of a part, as soon as it has ended."""
+    failures = outcome.get("failures", [])
+    said = [f"    {each}" for each in failures[:MAX_LINES]]
+    if len(failures) > MAX_LINES:
+        said.append(f"    and {len(failures) - MAX_LINES} more")
+    print(line(name, outcome), *said, *outcome.get("table", []), sep="\n", flush=True)
+
+
+def line(name: str, outcome: dict[str, Any]) -> str:
+    times = f"{outcome['seconds']:6.1f} s, planned {outcome['planned']:3.0f}"
+    return f"{name:<13} {outcome['status']:<10} {times}  {outcome['detail']}"
+
+
 def conclude(parts: dict[str, dict[str, Any]], gpu: bool, path: Path) -> int:
-    """Print the summary, then the tables, then the verdict; returns the exit code."""
-    print("=== summary")
-    for name, outcome in parts.items():
-        print(f"{name:<13} {outcome['status']:<10} {outcome['seconds']:6.1f} s  {outcome['detail']}")
-        failures = outcome.get("failures", [])
-        for line in failures[:MAX_LINES]:
-            print(f"    {line}")
-        if len(failures) > MAX_LINES:
-            print(f"    and {len(failures) - MAX_LINES} more")
+    """Print the summary, then the verdict; returns the exit code."""
+    print("=== summary", *(line(name, outcome) for name, outcome in parts.items()), sep="\n")
     print(f"written to {path}")
-    for name, outcome in parts.items():
-        if outcome.get("table"):
-            print(f"=== {name}", *outcome["table"], sep="\n")
     if not gpu:
         print("no usable GPU: nothing above ran on one")
         return 3

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 ANSWER = "answer: "
@@ -74,6 +75,29 @@ def in_turn(
                     break
 
 
+def side_by_side(commands: Mapping[str, Sequence[str]], width: int, until: float, **options: Any) -> dict[str, str]:
+    """Run commands, ``width`` at a time; returns why those failed that did, by name."""
+
+    def why(command: Sequence[str]) -> str:
+        left = until - time.monotonic()
+        if left <= 0:
+            return "no time left"
+        try:
+            done = run(command, left, quiet=True, **options)
+        except subprocess.TimeoutExpired:
+            return f"not done after {left:.0f} s"
+        return "" if done.returncode == 0 else last_line(done.stderr) or ending(done.returncode)
+
+    with ThreadPoolExecutor(width) as pool:
+        found = zip(commands, pool.map(why, commands.values()), strict=True)
+        return {name: reason for name, reason in found if reason}
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def answer(**values: Any) -> None:
     """What a process that :func:`in_turn` started has to say about the next item."""
     print(ANSWER + json.dumps(values), flush=True)
@@ -99,8 +123,9 @@ def with_path(*folders: str) -> Mapping[str, str]:
 
 
 def _forward(stream: Any, put: Callable[[str | None], None]) -> None:
-    for line in stream:
-        put(line)
+    with contextlib.suppress(ValueError):  # closed, as no more is asked
+        for line in stream:
+            put(line)
     put(None)
 
 

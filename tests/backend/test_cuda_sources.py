@@ -41,10 +41,11 @@ def compiled(family: str, architecture: int, version: str) -> nvrtc.Compiled:
 @pytest.mark.parametrize("family", families())
 def test_a_source_compiles(family: str, version: str, architecture: int) -> None:
     cubin, spilled = compiled(family, architecture, version)
+    found = attributes(cubin)
     assert spilled
     most = next((most for start, most in MAX_FRAME.items() if family.startswith(start)), 0)
     for name, stored in spilled.items():
-        frame = attributes(cubin)[name][FRAME]
+        frame = found[name][FRAME]
         # More than what is spilled is an array in memory, which is read by an index that only the run knows.
         assert frame <= most and frame <= stored + 8, name
 

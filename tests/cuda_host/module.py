@@ -38,6 +38,9 @@ class RawModule:
     def __init__(self, *, code: str, options: tuple[str, ...] = ()):
         self.library = _compiled(code, tuple(option for option in options if option.startswith("-I")))
 
+    def compile(self) -> None:
+        """It has been compiled."""
+
     def get_function(self, name: str) -> Any:
         if name not in self.library.entries:
             raise KeyError(f"no kernel {name!r} in the source")

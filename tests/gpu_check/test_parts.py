@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import dlcourse
+from dlcourse.backend.cuda.program import families
+from dlcourse.config import resolve
+
 ROOT = Path(__file__).resolve().parents[2]
 SOFTMAX = "softmax"
 
@@ -23,7 +27,9 @@ def answered(**values) -> dict:
     return found | {"eager": False} | values
 
 
-@pytest.mark.parametrize("name", ["captured", "parity", "configs", "precision", "sanitizer", "bench"])
+@pytest.mark.parametrize(
+    "name", ["compiled", "captured", "parity", "configs", "precision", "cudnn", "sanitizer", "bench"]
+)
 def test_what_needs_a_gpu_says_so(lib, task, name) -> None:
     assert lib(f"gpu.{name}").check(task(gpu=False)) == {"status": "skipped", "detail": "no GPU"}
 
@@ -31,6 +37,29 @@ def test_what_needs_a_gpu_says_so(lib, task, name) -> None:
 def test_packages_and_devices_run_without_a_gpu(lib, task) -> None:
     assert lib("gpu.packages").check(task(gpu=False))["versions"]["numpy"]
     assert lib("gpu.devices").check(task(gpu=False))["report"]["cpu"]
+
+
+# compiled
+
+
+def test_sources_that_do_not_compile_are_named(lib, task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what does not run then is no failure yet: a later part will say more."""
+    compiled, asked = lib("gpu.compiled"), []
+
+    def side_by_side(commands, width, until, **options):
+        asked.append(list(commands))
+        return {"norm": "error: no such type"} if "norm" in commands else {"gpt in float64": "out of memory"}
+
+    monkeypatch.setattr(compiled, "side_by_side", side_by_side)
+    outcome = compiled.check(task(True))
+    assert outcome["status"] == "failed" and outcome["failures"] == ["norm.cu: error: no such type"]
+    assert asked[0] == families() and "cnn in float32" in asked[1] and "PyTorch" in asked[1]
+    assert outcome["unwarmed"] == {"gpt in float64": "out of memory"}
+
+
+def test_a_source_is_compiled_before_its_first_launch(lib, stand_in) -> None:
+    processes, compiled = lib("processes"), lib("gpu.compiled")
+    assert processes.run(processes.python("-c", compiled.COMPILE, "hold"), 60, quiet=True, cwd=ROOT).returncode == 0
 
 
 # captured
@@ -71,13 +100,13 @@ def test_parity_is_judged_step_by_step(lib) -> None:
     def off(step: int, by: float) -> dict:
         return on_cpu | {"losses": [1.0 + by if index + 1 == step else 1.0 for index in range(100)]}
 
-    problem, gaps = parity.verdict(on_cpu, off(50, 1e-3), parity.FLOAT32)
+    problem, gaps = parity.verdict(on_cpu, off(50, 1e-3), parity.LIMITS["float32"])
     assert problem is None and gaps == pytest.approx([0, 0, 1e-3])
-    assert parity.verdict(on_cpu, off(50, 5e-2), parity.FLOAT32)[0].startswith("step 50: 5.0e-02 off")
-    assert parity.verdict(on_cpu, off(10, 1e-3), parity.FLOAT32)[0].startswith("step 10:")
-    assert parity.verdict(on_cpu, off(50, 1e-8), parity.FLOAT64)[0].startswith("step 50:")
-    assert parity.verdict(on_cpu, off(50, float("nan")), parity.FLOAT32)[0].startswith("step 50:")
-    assert "on the GPU: died" in parity.verdict(on_cpu, {"error": "died"}, parity.FLOAT32)[0]
+    assert parity.verdict(on_cpu, off(50, 5e-2), parity.LIMITS["float32"])[0].startswith("step 50: 5.0e-02 off")
+    assert parity.verdict(on_cpu, off(10, 1e-3), parity.LIMITS["float32"])[0].startswith("step 10:")
+    assert parity.verdict(on_cpu, off(50, 1e-8), parity.LIMITS["float64"])[0].startswith("step 50:")
+    assert parity.verdict(on_cpu, off(50, float("nan")), parity.LIMITS["float32"])[0].startswith("step 50:")
+    assert "on the GPU: died" in parity.verdict(on_cpu, {"error": "died"}, parity.LIMITS["float32"])[0]
 
 
 def test_parity_runs_on_both_devices_in_both_precisions(lib, task, stand_in, monkeypatch) -> None:
@@ -86,6 +115,7 @@ def test_parity_runs_on_both_devices_in_both_precisions(lib, task, stand_in, mon
     outcome = parity.check(task(True, 200))
     assert outcome["status"] == "passed", outcome
     assert "2 of 2 agree over 12 steps" in outcome["detail"] and len(outcome["table"]) == 3
+    assert "2 computed on this CPU" in outcome["detail"], "the reference is of 100 steps"
 
 
 def test_parity_finds_a_gpu_that_computes_something_else(lib, task, stand_in, monkeypatch) -> None:
@@ -106,6 +136,50 @@ def test_parity_finds_a_gpu_that_computes_something_else(lib, task, stand_in, mo
     assert outcome["status"] == "failed" and "step 1: 1.0e-03 off" in outcome["failures"][0]
 
 
+# what a CPU has computed before
+
+STALE = "scripts/lib/gpu/reference.json does not fit the code any more: scripts/gpu_check --reference"
+
+
+def test_a_reference_fits_what_it_was_computed_from(lib, tmp_path: Path) -> None:
+    reference, file = lib("gpu.reference"), tmp_path / "reference.json"
+    sources = {"a": "one", "b": "two"}
+    assert reference.kept("parity", sources, file) == {}
+    reference.keep("parity", sources, {"a": [1.0, 2.5], "b": [float("nan")]}, file)
+    reference.keep("configs", sources, {"a": {"mse": 1.0}}, file)
+    assert reference.kept("configs", sources, file) == {"a": {"mse": 1.0}}
+    assert reference.kept("parity", sources | {"b": "three", "c": "four"}, file) == {"a": [1.0, 2.5]}
+
+
+def test_the_reference_is_of_these_configs(lib, tmp_path: Path) -> None:
+    """Those that need files which are not everywhere are in it, too, where it was written."""
+    parity, configs, reference = lib("gpu.parity"), lib("gpu.configs"), lib("gpu.reference")
+    made = parity.configs(tmp_path)
+    assert set(reference.kept("parity", parity.sources(made, str(tmp_path)))) == set(made), STALE
+    assert set(reference.kept("configs", configs.sources())) == set(configs.sources()), STALE
+
+
+def test_the_code_still_gives_the_reference(lib, tmp_path: Path) -> None:
+    """The first losses of each net, before the schedules depend on how many steps there are, and two configs."""
+    parity, configs, reference = lib("gpu.parity"), lib("gpu.configs"), lib("gpu.reference")
+    made = parity.configs(tmp_path)
+    expected = reference.kept("parity", parity.sources(made, str(tmp_path)))
+    for label, config in made.items():
+        if config["precision"] == "float64":
+            short = config | {"train": config["train"] | {"steps": 4, "evaluate": []}}
+            result = dlcourse.run(short, device="cpu", folder=tmp_path / label, quiet=True, plots=False)
+            losses = [line["loss"] for line in result.history if line["event"] == "train"]
+            assert losses == pytest.approx(expected[label][:4], rel=1e-9), STALE
+    for name, found in reference.kept("configs", configs.sources()).items():
+        if name.endswith(("polynomial_overfitting.yaml", "spirals.yaml")):
+            config = resolve(ROOT / name, {"sweep": None})
+            result = dlcourse.run(config, device="cpu", quiet=True, plots=False, fast_dev_run=True)
+            metrics = {
+                f"{split}.{key}": value for split, named in result.metrics.items() for key, value in named.items()
+            }
+            assert configs.difference(found, {"metrics": metrics}) is None, STALE
+
+
 # deterministic
 
 
@@ -123,11 +197,11 @@ def test_a_difference_counts_where_repeating_was_demanded(lib, task, monkeypatch
     part = lib("gpu.deterministic")
     losses = iter(range(100))
 
-    def trained(task, specs, limit, env):
+    def trained(task, groups, limit, env):
         differs = env["DLCOURSE_DETERMINISTIC"] == demanded
-        return [(name, answered(losses=[2.0, next(losses) if differs else 1.0])) for name in specs]
+        return [{name: answered(losses=[2.0, next(losses) if differs else 1.0]) for name in group} for group in groups]
 
-    monkeypatch.setattr(part, "trained", trained)
+    monkeypatch.setattr(part, "trained_side_by_side", trained)
     outcome = part.check(task(True))
     assert outcome["status"] == status
     assert f"{'with --deterministic' if demanded == '1' else 'without'} 0 of 3" in outcome["detail"]
@@ -158,6 +232,7 @@ def test_a_config_that_is_off_is_named_and_one_without_files_left_out(lib, task,
         return found | {path: {"left_out": "no file"} for path in paths if "cifar" in path}
 
     monkeypatch.setattr(configs, "one_step", one_step)
+    monkeypatch.setattr(configs.reference, "kept", lambda kind, sources: {})
     outcome = configs.check(task(True))
     assert outcome["status"] == "failed"
     assert outcome["failures"] == ["configs/02_machine_learning/rent_line.yaml: mse: CPU 1.0, GPU 2.0"]
@@ -168,8 +243,7 @@ def test_a_config_that_is_off_is_named_and_one_without_files_left_out(lib, task,
 
 def test_one_step_really_runs_a_config(lib, task) -> None:
     configs = lib("gpu.configs")
-    path = str(ROOT / "configs/02_machine_learning/polynomial_overfitting.yaml")
-    missing = str(ROOT / "none.yaml")
+    path, missing = "configs/02_machine_learning/polynomial_overfitting.yaml", "none.yaml"
     found = configs.one_step(task(False), "cpu", [missing, path])
     assert "left_out" in found[missing] and "val.mse" in found[path]["metrics"]
     assert "cuda:99" in configs.one_step(task(False), "cuda:99", [path])[path]["error"]

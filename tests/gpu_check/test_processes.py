@@ -50,3 +50,13 @@ def test_nothing_is_begun_when_the_time_is_over(lib) -> None:
     processes = lib("processes")
     found = list(processes.in_turn(processes.python("-c", WORKER), ["one", "two"], 3.0, time.monotonic()))
     assert found == [(name, {"error": "no time left", "late": True}) for name in ("one", "two")]
+
+
+def test_side_by_side_each_that_fails_says_why(lib) -> None:
+    processes = lib("processes")
+    code = {"well": "1", "raises": "raise ValueError('no good')", "sleeps": "import time; time.sleep(60)"}
+    commands = {name: processes.python("-c", text) for name, text in code.items()}
+    found = processes.side_by_side(commands, 3, time.monotonic() + 5)
+    assert found.keys() == {"raises", "sleeps"} and found["raises"] == "ValueError: no good"
+    assert found["sleeps"].startswith("not done after")
+    assert processes.side_by_side(commands, 1, time.monotonic())["well"] == "no time left"

@@ -75,6 +75,10 @@ class Program:
             call = functools.partial(function, grid, block, args, shared_mem=shared)
             tracing.listener(call, name, tracing.nbytes(args), flops)
 
+    def load(self) -> None:
+        """Compile and load it now, not at its first launch."""
+        self._module.compile()
+
     def _function(self, name: str) -> Any:
         if name not in self._functions:
             self._functions[name] = self._module.get_function(name)

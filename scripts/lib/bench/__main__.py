@@ -44,6 +44,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each timing (default %(default)s)")
     parser.add_argument("--budget", type=float, default=float("inf"), help="on a GPU: seconds, then it comes to an end")
+    parser.add_argument(
+        "--side", choices=["ours", "eager", "graph", "compiled"], action="append", help="on a GPU: only it"
+    )
+    parser.add_argument("--precision", choices=["float32", "tf32"], action="append", help="on a GPU: only this one")
+    parser.add_argument("--compile", choices=names, action="append", help="on a GPU: torch.compile of this one only")
     parser.add_argument("--compiled", action="store_true", help="try torch.compile too (minutes)")
     parser.add_argument("--numpy", action="store_true", help="ours with NumPy alone as a third column")
     parser.add_argument("--also", action="store_true", help="closed forms against scikit-learn, after the workloads")
@@ -58,7 +63,7 @@ def main() -> int:
     if args.device == "cuda":
         import gpu
 
-        return gpu.main(args.only or [], args.rounds, args.seconds, args.json, args.budget)
+        return gpu.main(args)
     if "mlp100" in (args.only or []):
         parser.error("mlp100 is for --device cuda")
     chosen = [WORKLOADS[name] for name in args.only or WORKLOADS]

@@ -8,6 +8,7 @@ that its times are there whatever becomes of a peer; compiling, which can take m
 all compute the same is checked by the losses of their first steps from the same weights.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -42,35 +43,33 @@ ALL = {"softmax": replace(WORKLOADS["softmax"], batch=256), "mlp100": SMALL} | {
 }
 
 
-def main(only: Sequence[str], rounds: int, seconds: float, path: Path | None, budget: float = float("inf")) -> int:
-    """Run all and print the table; the exit status is 1 where losses differ or ours failed.
-
-    Args:
-        path: where the numbers go, after each side's turn.
-        budget: seconds after which nothing more is begun.
-    """
-    names, until = list(only) or list(ALL), time.monotonic() + budget
+def main(args: argparse.Namespace) -> int:
+    """Run all and print the table; the exit status is 1 where losses differ or ours failed. ``args`` are of
+    ``scripts/bench``: the numbers go to its file after each side's turn, and after its budget nothing more is begun."""
+    names, until = args.only or list(ALL), time.monotonic() + args.budget
+    precisions, sides = args.precision or list(TOLERANCE), args.side or ["ours", *PEERS]
     cells: dict[tuple[str, str, str], list[dict]] = {}
-    for side, precision in turns(rounds):
+    for side, precision in turns(sides, precisions, args.rounds):
+        left = [name for name in names if side != "compiled" or name in (args.compile or names)]
         # A side that failed once does not get better; nor does one that is slow.
-        left = [name for name in names if not any("error" in run for run in cells.get((name, precision, side), []))]
-        command = python(str(Path(__file__).resolve()), side, precision, str(seconds))
+        left = [name for name in left if not any("error" in run for run in cells.get((name, precision, side), []))]
+        command = python(str(Path(__file__).resolve()), side, precision, str(args.seconds))
         limit = COMPILE_LIMIT if side == "compiled" else LIMIT
         for name, found in in_turn(command, left, limit, until):
             cells.setdefault((name, precision, side), []).append(found)
             if "error" in found:
                 print(f"{name} in {precision}, {side}: {found['error']}", flush=True)
-        rows = [row(name, precision, cells) for precision in TOLERANCE for name in names]
-        if path:
-            path.write_text(json.dumps({"rows": rows, "table": table(rows)}, indent=1) + "\n")
+        rows = [row(name, precision, cells) for precision in precisions for name in names]
+        if args.json:
+            args.json.write_text(json.dumps({"rows": rows, "table": table(rows)}, indent=1) + "\n")
     print("\n".join(table(rows)))
     return 0 if all("ours" in each["ms"] and not each["differ"] for each in rows) else 1
 
 
-def turns(rounds: int) -> list[tuple[str, str]]:
+def turns(sides: Sequence[str], precisions: Sequence[str], rounds: int) -> list[tuple[str, str]]:
     """Side and precision, in the order of their turns: ours first, then all in turn, compiled last."""
-    quick = [(side, precision) for side in ("ours", "eager", "graph") for precision in TOLERANCE]
-    return quick * rounds + [("compiled", precision) for precision in TOLERANCE]
+    quick = [(side, each) for side in ("ours", "eager", "graph") if side in sides for each in precisions]
+    return quick * rounds + [("compiled", each) for each in precisions if "compiled" in sides]
 
 
 def row(name: str, precision: str, cells: dict[tuple[str, str, str], list[dict]]) -> dict[str, Any]:

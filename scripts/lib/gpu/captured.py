@@ -1,13 +1,15 @@
 """Steps captured in a CUDA graph against the same eager steps: losses and weights have to agree bit for bit.
 
-They run the same kernels in the same order, so nothing else is right. A step that could not be captured runs eagerly
+They run the same kernels in the same order, so nothing else is right; ``--deterministic`` leaves no choice between
+implementations to the clock. A step that could not be captured runs eagerly
 and would agree with itself: that counts as a failure, and its reason is named.
 """
 
+import os
 import tempfile
 from pathlib import Path
 
-from gpu.nets import changed, differing, first, nets, trained
+from gpu.nets import changed, differing, first, nets, trained_side_by_side
 from gpu.part import Outcome, Task, judged, no_gpu
 
 STEPS, LOG_EVERY = 20, 5
@@ -17,28 +19,28 @@ def check(task: Task) -> Outcome:
     if not task.gpu:
         return no_gpu()
     failures, late, same = [], [], []
+    environment = {**os.environ, "DLCOURSE_DETERMINISTIC": "1"}
     with tempfile.TemporaryDirectory() as folder:
-        specs = {
-            (name, capture): {
-                "config": changed(config, steps=STEPS, log_every=LOG_EVERY), "device": "cuda", "capture": capture
+        groups = [
+            {
+                (name, capture): {
+                    "config": changed(config, steps=STEPS, log_every=LOG_EVERY), "device": "cuda", "capture": capture
+                }
+                for capture in (False, True)
             }
             for name, config in nets(Path(folder)).items()
-            for capture in (False, True)
-        }  # fmt: skip
-        found = {}
-        for (name, capture), answer in trained(task, specs, limit=40.0):
-            found[capture] = answer
-            if not capture:
-                continue
-            problem = verdict(found[False], found[True])
-            print(f"{name}: {problem or 'the same bits'}", flush=True)
-            if any(each.get("late") for each in found.values()):
+        ]  # fmt: skip
+        for found in trained_side_by_side(task, groups, limit=40.0, env=environment):
+            ((name, _), eager), (_, captured) = found.items()
+            problem = verdict(eager, captured)
+            print(f"{name}: {problem or 'the same bits'}")
+            if eager.get("late") or captured.get("late"):
                 late.append(name)
             elif problem:
                 failures.append(f"{name}: {problem}")
             else:
                 same.append(name)
-            detail = f"{len(same)} of {len(specs) // 2} nets the same bits over {STEPS} steps"
+            detail = f"{len(same)} of {len(groups)} nets the same bits over {STEPS} steps"
             task.note(judged(failures, [*late, "the others"], detail))
     return judged(failures, late, detail)
 

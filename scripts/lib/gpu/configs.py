@@ -1,9 +1,12 @@
 """One step of each config on the CPU and on the GPU: the same metrics. One whose files are not here is left out."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 from processes import in_turn, python
 
+from gpu import reference
 from gpu.part import ROOT, Outcome, Task, judged, no_gpu
 
 # Float32 sums come in another order, and an ill-conditioned fit widens the difference.
@@ -13,32 +16,59 @@ RELATIVE, ABSOLUTE = 2e-3, 1e-4
 def check(task: Task) -> Outcome:
     if not task.gpu:
         return no_gpu()
-    paths = [str(path) for path in sorted((ROOT / "configs").rglob("*.yaml"))]
-    on_cpu = one_step(task, "cpu", paths)
-    there = [path for path in paths if "left_out" not in on_cpu[path]]
-    on_gpu = one_step(task, "cuda", there)
+    texts = sources()
+    on_gpu = one_step(task, "cuda", list(texts))
+    there = [name for name in texts if "left_out" not in on_gpu[name]]
+    on_cpu = reference.kept("configs", {name: texts[name] for name in there})
+    if missing := [name for name in there if name not in on_cpu]:
+        on_cpu |= one_step(task, "cpu", missing)
     failures, late, worst = [], [], 0.0
-    for path in there:
-        name = path.removeprefix(f"{ROOT}/")
-        found = on_cpu[path], on_gpu[path]
+    for name in there:
+        found = on_cpu[name], on_gpu[name]
         if any(each.get("late") for each in found):
             late.append(name)
         elif problem := difference(*found):
             failures.append(f"{name}: {problem}")
-            print(failures[-1])
         else:
             worst = max([worst, *(relative(a, b) for a, b in zip(*map(in_order, found), strict=True))])
-    absent = [path for path in paths if path not in there]
-    left_out = {path.removeprefix(f"{ROOT}/"): on_cpu[path]["left_out"] for path in absent}
+    left_out = {name: on_gpu[name]["left_out"] for name in texts if name not in there}
     if not there:
         failures.append("no config has its files here")
     detail = f"{len(there) - len(failures) - len(late)} of {len(there)} configs the same, furthest off {worst:.1e}"
+    if missing:
+        detail += f"; {len(missing)} computed on this CPU, as {reference.FILE.name} does not fit them"
     return judged(failures, late, f"{detail}, {len(left_out)} left out", left_out=left_out)
 
 
-def one_step(task: Task, device: str, paths: list[str]) -> dict[str, dict]:
-    """What ``gpu.one_step`` answers, by config."""
-    return dict(in_turn(python("-m", "gpu.one_step", device), paths, 40.0, task.until, cwd=ROOT))
+def keep_reference(task: Task) -> str | None:
+    """Compute on this CPU what :func:`check` compares with; returns why it could not.
+
+    Of a config whose files are not here what was computed before stays.
+    """
+    texts = sources()
+    found = {name: each for name, each in one_step(task, "cpu", list(texts)).items() if "left_out" not in each}
+    if wrong := [f"{name}: {each['error']}" for name, each in found.items() if "error" in each]:
+        return wrong[0]
+    reference.keep("configs", texts, reference.kept("configs", texts) | found)
+    return None
+
+
+def sources() -> dict[str, str]:
+    """The text of each config."""
+    paths = sorted((ROOT / "configs").rglob("*.yaml"))
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
+
+
+def one_step(task: Task, device: str, names: list[str]) -> dict[str, dict]:
+    """What ``gpu.one_step`` answers, by config; several processes share them."""
+    shares = [names[first :: task.processes] for first in range(task.processes)]
+    command = python("-m", "gpu.one_step", device)
+    with ThreadPoolExecutor(task.processes) as pool:
+        return dict(
+            chain.from_iterable(
+                pool.map(lambda share: list(in_turn(command, share, 40.0, task.until, cwd=ROOT)), shares)
+            )
+        )
 
 
 def difference(expected: dict, got: dict) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from processes import with_path
 
-from gpu.nets import changed, differing, first, nets, trained
+from gpu.nets import changed, differing, first, nets, trained_side_by_side
 from gpu.part import Outcome, Task, judged
 
 STEPS = 20
@@ -20,7 +20,7 @@ def check(task: Task) -> Outcome:
         specs = {name: {"config": changed(made[name], steps=STEPS), "device": task.device} for name in NETS}
         for way, value in WAYS.items():
             environment = {**with_path(), "DLCOURSE_DETERMINISTIC": value}
-            one, other = (dict(trained(task, specs, limit=40.0, env=environment)) for _ in range(2))
+            one, other = trained_side_by_side(task, [specs, specs], limit=40.0, env=environment)
             differ = {name: problem for name in NETS if (problem := verdict(one[name], other[name]))}
             slow = [f"{name} {way}" for name in NETS if one[name].get("late") or other[name].get("late")]
             late += slow

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,23 @@ def changed(config: Config, precision: str = "float32", **train: Any) -> Config:
     return config
 
 
-def trained(task: Task, specs: Mapping[str, Mapping], limit: float, **options: Any) -> Iterator[tuple[str, dict]]:
+def trained(task: Task, specs: Mapping[Any, Mapping], limit: float, **options: Any) -> Iterator[tuple[Any, dict]]:
     """Train each spec (see ``gpu.training``) in turn, for ``limit`` s at most; yields its name and what came of it."""
     names = list(specs)
     texts = [json.dumps(spec) for spec in specs.values()]
     command = python("-m", "gpu.training")
     for name, (_, found) in zip(names, in_turn(command, texts, limit, task.until, cwd=ROOT, **options), strict=True):
         yield name, found
+
+
+def trained_side_by_side(
+    task: Task, groups: Sequence[Mapping[Any, Mapping]], limit: float, **options: Any
+) -> Iterator[dict[Any, dict]]:
+    """Like :func:`trained`, the groups of specs beside each other; yields what came of each group, as it ends."""
+    with ThreadPoolExecutor(task.processes) as pool:
+        running = [pool.submit(lambda group=group: dict(trained(task, group, limit, **options))) for group in groups]
+        for ended in as_completed(running):
+            yield ended.result()
 
 
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,5 @@
-"""100 steps of one config on the CPU and on the GPU, loss by loss, with dropout and augmentation on.
+"""100 steps of each net on the GPU and on a CPU, loss by loss, with dropout and augmentation on. The CPU's losses come
+from a file (``gpu/reference.py``).
 
 Both draw the same bits for weights, order, augmentation and dropout, so the losses differ by rounding alone: sums come
 in another order. A step rounds by a few units of u, 6e-8 in float32 and 1.1e-16 in float64, relative to the loss, and
@@ -7,22 +8,24 @@ rounding of the other side, one sample's gradient jumps, and from there on two n
 
 How large that is shows on a CPU alone, float32 against float64 on the same batches, for three seeds: up to step 10 at
 most 6e-7, in all nets; up to step 100 below 4e-7 in softmax, mlp, lstm and gpt, but 2.5e-3 in the cnn and 7e-3 in the
-resnet, whose first jumps come at step 17. Hence ``FLOAT32``: 1e-4 up to step 10, 2e-2 up to step 100.
+resnet, whose first jumps come at step 17. Hence ``LIMITS``: 1e-4 up to step 10, 2e-2 up to step 100.
 
 Float64 tells rounding from errors. Jumps are u / 6e-8 times as likely, practically never, so what is left is smooth
-growth (``FLOAT64``; softmax, mlp, cnn and lstm by the CUDA kernels run on the host were 1e-15 off at step 100). A wrong
+growth (softmax, mlp, cnn and lstm by the CUDA kernels run on the host were 1e-15 off at step 100). A wrong
 gradient, a wrong mask or a batch out of order is as far off as in float32.
 """
 
+import json
 import tempfile
 from pathlib import Path
 
-from gpu.nets import changed, nets, trained
+from gpu import reference
+from gpu.nets import Config, changed, nets, trained, trained_side_by_side
 from gpu.part import Outcome, Task, judged, no_gpu
 
 STEPS, EARLY = 100, 10
-FLOAT32, FLOAT64 = (1e-4, 2e-2), (1e-12, 1e-9)
-"""The largest relative difference of a loss up to step ``EARLY``, and up to step ``STEPS``."""
+LIMITS = {"float32": (1e-4, 2e-2), "float64": (1e-12, 1e-9)}
+"""By precision, the largest relative difference of a loss up to step ``EARLY``, and up to step ``STEPS``."""
 SHOWN = 1, 10, 100
 
 
@@ -30,36 +33,59 @@ def check(task: Task) -> Outcome:
     if not task.gpu:
         return no_gpu()
     failures, late, table = [], [], [f"largest relative difference of the loss up to step {', '.join(map(str, SHOWN))}"]
-    worst = dict.fromkeys(("float32", "float64"), 0.0)
+    worst, done = dict.fromkeys(LIMITS, 0.0), 0
     with tempfile.TemporaryDirectory() as folder:
-        specs = {
-            (name, precision, device): {"config": changed(config, precision, steps=STEPS), "device": device}
-            for name, config in nets(Path(folder)).items()
-            for precision in worst
-            for device in ("cpu", "cuda")
-        }
-        on_cpu: dict = {}
-        done = 0
-        for (name, precision, device), found in trained(task, specs, limit=40.0):
-            if device == "cpu":
-                on_cpu = found
-                continue
-            label = f"{name} in {precision}"
-            if on_cpu.get("late") or found.get("late"):
+        made = configs(Path(folder))
+        expected = reference.kept("parity", sources(made, folder))
+        groups = [
+            {(label, device): {"config": made[label], "device": device} for device in devices}
+            for label in made
+            for devices in [("cuda",) if label in expected else ("cuda", "cpu")]
+        ]
+        for found in trained_side_by_side(task, groups, limit=40.0):
+            label, _ = next(iter(found))
+            on_gpu, on_cpu = found[label, "cuda"], found.get((label, "cpu")) or {"losses": expected[label]}
+            if on_cpu.get("late") or on_gpu.get("late"):
                 late.append(label)
                 continue
             done += 1
-            problem, gaps = verdict(on_cpu, found, FLOAT32 if precision == "float32" else FLOAT64)
+            precision = made[label]["precision"]
+            problem, gaps = verdict(on_cpu, on_gpu, LIMITS[precision])
             line = f"{label:<18} {'  '.join(f'{gap:.1e}' for gap in gaps)}"
             table.append(f"{line}  {problem or ''}".rstrip())
-            print(table[-1], flush=True)
             if problem:
                 failures.append(f"{label}: {problem}")
             worst[precision] = max([worst[precision], *gaps])
             task.note(judged(failures, [*late, "the others"], f"{done} comparisons", table=table))
     furthest = ", ".join(f"{gap:.1e} in {precision}" for precision, gap in worst.items())
-    detail = f"{done - len(failures)} of {len(specs) // 2} agree over {STEPS} steps; furthest off {furthest}"
+    detail = f"{done - len(failures)} of {len(groups)} agree over {STEPS} steps; furthest off {furthest}"
+    if others := len(groups) - len(expected):
+        detail += f"; {others} computed on this CPU, as {reference.FILE.name} does not fit them"
     return judged(failures, late, detail, table=table)
+
+
+def keep_reference(task: Task) -> str | None:
+    """Compute on this CPU what :func:`check` compares with; returns why it could not."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = configs(Path(folder))
+        specs = {label: {"config": config, "device": "cpu"} for label, config in made.items()}
+        found = dict(trained(task, specs, limit=600.0))
+        if wrong := [f"{label}: {each['error']}" for label, each in found.items() if "error" in each]:
+            return wrong[0]
+        losses = {label: each["losses"] for label, each in found.items()}
+        reference.keep("parity", sources(made, folder), losses)
+    return None
+
+
+def configs(folder: Path) -> dict[str, Config]:
+    """Each net in each precision, by the words for it."""
+    made = nets(folder)
+    return {f"{name} in {each}": changed(made[name], each, steps=STEPS) for name in made for each in LIMITS}
+
+
+def sources(made: dict[str, Config], folder: str) -> dict[str, str]:
+    """What each was computed from, wherever the folder is."""
+    return {label: json.dumps(config).replace(folder, "") for label, config in made.items()}
 
 
 def verdict(expected: dict, got: dict, limits: tuple[float, float]) -> tuple[str | None, list[float]]:

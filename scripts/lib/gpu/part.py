@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from processes import cores
+
 ROOT = Path(__file__).resolve().parents[3]
+
+MAX_PROCESSES = 6
+"""Side by side on one GPU: each takes about half a gigabyte of its memory for its context alone."""
 
 Outcome = dict[str, Any]
 """``status`` (passed, failed, unfinished or skipped), ``detail`` in one line, and what else belongs into the JSON file:
@@ -32,7 +37,7 @@ class Task:
         gpu: whether there is one; without, a part runs what can be run on a CPU, or says that it needs one.
         until: when it has to be done, on the clock of ``time.monotonic``.
         note: ``note(outcome)`` keeps what is known so far, should the part not come to its end.
-        arguments: for pytest, of the part that runs the whole suite.
+        arguments: further ones, such as pytest's of the part that runs the whole suite.
     """
 
     gpu: bool
@@ -43,6 +48,11 @@ class Task:
     @property
     def device(self) -> str:
         return "cuda" if self.gpu else "cpu"
+
+    @property
+    def processes(self) -> int:
+        """How many may work side by side: on a GPU most of their time is Python's, and each has a context there."""
+        return max(1, min(MAX_PROCESSES, cores() // 2)) if self.gpu else 1
 
     @property
     def left(self) -> float:

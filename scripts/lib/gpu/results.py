@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 SETTINGS = "DLCOURSE_TEST_RESULTS"
-"""JSON: ``file``, where results go; ``share``, [i, n]: the i-th of n parts of the test files; ``limit``, seconds for
+"""JSON: ``file``, where results go; ``share``, [i, n]: the i-th of n parts of the tests; ``limit``, seconds for
 one test; ``device``, which is asked after each failure whether it still works, and whose tests alone run; or null."""
+
+TOGETHER = 20
+"""Tests that lie beside each other go to one process: they need the same kernels."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,11 +39,12 @@ class Results:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         seen = {line["started"] for line in read(self.path) if "started" in line}
         index, count = self.share
-        files = {path: i for i, path in enumerate(sorted({item.path for item in items}))}
-        mine = [item for item in items if files[item.path] % count == index and item.nodeid not in seen]
+        mine = items
         if self.device is not None:  # on a device's time only what uses the device
-            mine = [item for item in mine if _runs_on_a_device(item)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(mine)])
+            mine = [item for item in items if _runs_on_a_device(item)]
+        mine = [item for i, item in enumerate(mine) if i // TOGETHER % count == index and item.nodeid not in seen]
+        chosen = set(mine)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = mine
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,15 +34,20 @@ class Ran:
     finished: bool
 
 
-def run_tests(task: Task, folder: Path, arguments: Sequence[str], limit: float, processes: int = 1) -> Ran:
+def run_tests(
+    task: Task, folder: Path, arguments: Sequence[str], limit: float, processes: int = 1, **environment: str
+) -> Ran:
     """Run ``pytest arguments`` on the task's device until all tests have run or the task's time is over.
 
     Args:
         folder: an empty one, for the results.
         limit: seconds for one test, after which its process is ended.
-        processes: how many processes share the test files.
+        processes: how many processes share the tests.
+        environment: further variables of theirs.
     """
-    shares = [Share(task, folder / f"{i}.jsonl", arguments, limit, (i, processes)) for i in range(processes)]
+    shares = [
+        Share(task, folder / f"{i}.jsonl", arguments, limit, (i, processes), environment) for i in range(processes)
+    ]
     with contextlib.ExitStack() as stack:
         for share in shares:
             stack.callback(share.stop)
@@ -64,9 +69,12 @@ def run_tests(task: Task, folder: Path, arguments: Sequence[str], limit: float, 
 class Share:
     """One process after another, until one comes to the end of its share of the tests."""
 
-    def __init__(self, task: Task, path: Path, arguments: Sequence[str], limit: float, share: tuple[int, int]):
+    def __init__(
+        self, task: Task, path: Path, arguments: Sequence[str], limit: float, share: tuple[int, int],
+        environment: Mapping[str, str],
+    ):  # fmt: skip
         settings = {"file": str(path), "share": share, "limit": limit, "device": task.device if task.gpu else None}
-        self.environment = {**with_path(str(HERE.parent)), results.SETTINGS: json.dumps(settings)}
+        self.environment = {**with_path(str(HERE.parent)), **environment, results.SETTINGS: json.dumps(settings)}
         if share[1] > 1:  # else each would take all cores
             self.environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // share[1])))
         options = ["-q", "-p", "gpu.results", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
