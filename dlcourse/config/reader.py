@@ -143,7 +143,6 @@ class _Open:
     path: Path
     key: str | None = None
     line: int = 0
-    skipped: bool = False
 
 
 class _Builder:
@@ -200,8 +199,11 @@ class _Builder:
 
     def scalar(self, event: yaml.ScalarEvent) -> None:
         if self.expects_key():
-            self.stack[-1].key, self.stack[-1].line = event.value, _line(event.start_mark)
-            self.check_key(event)
+            top = self.stack[-1]
+            top.key, top.line = event.value, _line(event.start_mark)
+            if top.key in top.value:
+                path = self.path()
+                self.report(path, f"duplicate key; the first is in line {self.lines[path]}", event.start_mark)
             return
         value: Any = event.value
         if event.implicit[0]:  # Plain: neither quoted nor a block of text.
@@ -216,12 +218,6 @@ class _Builder:
 
     def expects_key(self) -> bool:
         return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
-
-    def check_key(self, event: yaml.ScalarEvent) -> None:
-        top, path = self.stack[-1], self.path()
-        if top.key in top.value:
-            first = self.lines[path]
-            self.report(path, f"duplicate key; the first is in line {first}", event.start_mark)
 
     def open(self, event: yaml.CollectionStartEvent) -> None:
         if len(self.stack) >= MAX_DEPTH:

@@ -53,23 +53,26 @@ class Notation:
 
     def number(self, cell: str) -> float | None:
         """The number in a cell, or None where it is text in this notation."""
-        if self.decimal == "." and self.thousands is None:
-            return number(cell)
-        digits = self.plain(cell)
+        digits = cell if self._usual else self.plain(cell)
         return None if digits is None else number(digits)
 
     @property
     def reader(self) -> Callable[[str], float | None]:
         """:meth:`number` for many cells: the plain function where that is all."""
-        return number if self.decimal == "." and self.thousands is None else self.number
+        return number if self._usual else self.number
 
     def plain(self, cell: str) -> str | None:
         """The number in a cell as Python writes it; None where it is text in this notation."""
-        if self.decimal == "." and self.thousands is None or not self._pattern.fullmatch(cell):
-            usual = self.plain_too or self.decimal == "." and self.thousands is None
-            return cell.replace(_MINUS, "-") if usual and number(cell) is not None else None
+        if self._usual or not self._pattern.fullmatch(cell):
+            readable = (self._usual or self.plain_too) and number(cell) is not None
+            return cell.replace(_MINUS, "-") if readable else None
         digits = cell if self.thousands is None else re.sub(self.separators, "", cell)
         return digits.replace(_MINUS, "-").replace(self.decimal, ".")
+
+    @property
+    def _usual(self) -> bool:
+        """Whether this is how Python writes numbers."""
+        return self.decimal == "." and self.thousands is None
 
     @cached_property
     def separators(self) -> str:
