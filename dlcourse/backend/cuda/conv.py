@@ -96,7 +96,11 @@ def _suits(
 ) -> bool:
     """Whether patches are the way, and not the kernels of ``conv_tiles``."""
     alike = type_suffix(*arrays[:2]) is not None and min(*x_shape, *out_shape) > 0
-    return alike and geometry.groups == 1 and not conv_tiles.suits(x_shape, out_shape, weight_shape, width, 1, *arrays)
+    return (
+        alike
+        and geometry.groups == 1
+        and not conv_tiles.suits(x_shape, out_shape, weight_shape, width, geometry, *arrays)
+    )
 
 
 def _patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Array:

@@ -27,6 +27,9 @@ BLOCKS = 264
 NARROW = 32
 """Channels of the result up to which patches in memory cost more than they save."""
 
+MAX_SIDES = 1024
+"""Rows and columns of a kernel, of which numbers lie in shared memory."""
+
 MIN_ROWS = 256
 """Of a part of the weight's gradient."""
 
@@ -44,7 +47,7 @@ def conv2d_relu(x: Array, weight: Array, bias: Array, geometry: ConvGeometry) ->
 def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry, relu: bool) -> Array:
     out_shape = len(x), *geometry.out_size(x.shape, weight.shape[1:3]), len(weight)
     arrays = (x, weight) if bias is None else (x, weight, bias)
-    if not suits(x.shape, out_shape, weight.shape, len(weight), geometry.groups, *arrays):
+    if not suits(x.shape, out_shape, weight.shape, len(weight), geometry, *arrays):
         return NotImplemented
     xp = array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
@@ -52,25 +55,25 @@ def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry
     shift = NULL if bias is None else xp.ascontiguousarray(bias)
     positions, width, last = y.size // len(weight), len(weight), (np.int32(relu),)
     shapes = x.shape, weight.shape, out_shape
-    _launch("conv_forward", (x, weight, shift, y), shapes, geometry, positions, width, rest=last)
+    _launch("conv_forward", (x, weight, shift, y), shapes, geometry, positions, width, x, rest=last)
     return y
 
 
 @override(kernels.conv2d_input_grad, "cuda")
 def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
-    if not suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry.groups, dout, weight):
+    if not suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry, dout, weight):
         return NotImplemented
     xp = array_module(dout)
     dout, weight = xp.ascontiguousarray(dout), xp.ascontiguousarray(weight)
     dx = xp.empty(x_shape, dtype=dout.dtype)
     shapes = x_shape, weight.shape, dout.shape
-    _launch("conv_input_grad", (dout, weight, dx), shapes, geometry, math.prod(x_shape[:3]), x_shape[3])
+    _launch("conv_input_grad", (dout, weight, dx), shapes, geometry, math.prod(x_shape[:3]), x_shape[3], dout)
     return dx
 
 
 @override(kernels.conv2d_weight_grad, "cuda")
 def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
-    suiting = suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry.groups, dout, x)
+    suiting = suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x)
     if not suiting or not takes(out, dout.dtype):
         return NotImplemented
     xp = array_module(dout)
@@ -85,37 +88,57 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
     partial: Any = NULL if parts == 1 else xp.empty((parts, *weight_shape), dtype=dout.dtype)
     arrived = NULL if parts == 1 else block_counters(xp)
     shapes, cut = (x.shape, weight_shape, dout.shape), (np.int32(parts), np.int32(each))
-    _launch("conv_weight_grad", (dout, x, partial, arrived, dweight), shapes, geometry, depth, outputs, parts, cut)
+    arrays = dout, x, partial, arrived, dweight
+    _launch("conv_weight_grad", arrays, shapes, geometry, depth, outputs, x, parts, cut)
     return dweight
 
 
-def suits(x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, groups: int, *arrays: Array) -> bool:
+def suits(
+    x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, geometry: ConvGeometry, *arrays: Array
+) -> bool:
     """Whether the kernels take it and are the better way: the product's width is small, or in groups."""
-    positions = math.prod(x_shape[:3]), math.prod(out_shape[:3])
-    if type_suffix(*arrays) not in TYPES.values() or min(*x_shape, *out_shape) < 1 or max(positions) >= 2**31 - TALL:
+    if type_suffix(*arrays) not in TYPES.values() or min(*x_shape, *out_shape) < 1:
         return False
-    return groups > 1 or (width <= NARROW and tuple(weight_shape[1:3]) != (1, 1))
+    better = geometry.groups > 1 or (width <= NARROW and tuple(weight_shape[1:3]) != (1, 1))
+    return better and _counts_in_integers(x_shape, out_shape, weight_shape, geometry)
+
+
+def _counts_in_integers(x_shape: tuple, out_shape: tuple, weight_shape: tuple, geometry: ConvGeometry) -> bool:
+    """Whether places, coordinates in padding too, and offsets within an image or the weight are less than 2^31."""
+    (stride, padding, dilation, _), window = geometry, weight_shape[1:3]
+    reach = [d * k for d, k in zip(dilation, window, strict=True)]
+    offsets = [(reach[0] * shape[2] + reach[1]) * shape[3] for shape in (x_shape, out_shape)]
+    places = [math.prod(shape[:3]) + TALL for shape in (x_shape, out_shape)]
+    sides = [
+        4 * (length + p + far + s * (size + 2))
+        for length, p, far, s, size in zip(x_shape[1:3], padding, reach, stride, out_shape[1:3], strict=True)
+    ]
+    return sum(window) <= MAX_SIDES and max(*offsets, *places, *sides, math.prod(weight_shape)) < 2**31
 
 
 def _launch(
-    kernel: str, arrays: tuple, shapes: tuple, geometry: ConvGeometry, height: int, width: int, parts: int = 1,
-    rest: tuple = (),
+    kernel: str, arrays: tuple, shapes: tuple, geometry: ConvGeometry, height: int, width: int, gathered: Array,
+    parts: int = 1, rest: tuple = (),
 ) -> None:  # fmt: skip
     """Blocks for the tiles of a product (height, width), the width over all groups.
 
     Args:
         shapes: of x, of the weight and of the output.
+        gathered: x or dy, of which the kernels gather places.
     """
     (x_shape, weight_shape, out_shape), (*pairs, groups) = shapes, geometry
     across = width // groups
     tile = 64 if across > 32 else 32 if across > 16 else 16
     numbers = *x_shape, *out_shape[1:], *weight_shape[1:3], *(number for pair in pairs for number in pair), groups
     grid = -(-height // TALL), -(-across // tile), groups * parts
-    shared = DEPTH * (TALL + 4 + tile + 4) * arrays[0].itemsize
+    # The two operands of a round, and of each row and column of the kernel two numbers.
+    shared = DEPTH * (TALL + 4 + tile + 4) * arrays[0].itemsize + 8 * sum(weight_shape[1:3])
     arguments = *arrays, *map(np.int32, numbers), *rest
     # Each of the three products multiplies every weight once at every place of the result; padding counts too.
     flops = 2 * math.prod(out_shape[:3]) * math.prod(weight_shape)
     name = type_suffix(arrays[0])
+    fours = name == "float" and gathered.shape[3] // groups % 4 == 0 and gathered.data.ptr % 16 == 0
+    variant = f"{tile}_fours" if fours else f"{tile}"
     program(f"conv_tiles_{name}").launch(
-        f"{kernel}_{tile}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops
+        f"{kernel}_{variant}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops
     )

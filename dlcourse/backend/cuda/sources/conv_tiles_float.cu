@@ -1,3 +1,4 @@
 #include "conv_tiles.cuh"
 
 KERNELS(float)
+FOURS(float)
