@@ -35,6 +35,10 @@ class Step(Protocol):
     def begin(self) -> None:
         """Set what changes from step to step: the learning rate, and the step that random draws depend on."""
 
+    @property
+    def host_state(self) -> Any:
+        """Has ``arrays``, which an update may read, and ``last_changed``, the name of what changed last in settings."""
+
     def settings(self) -> tuple:
         """What else an update depends on: another graph is captured where it changes."""
 

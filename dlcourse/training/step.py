@@ -19,6 +19,11 @@ from dlcourse.errors import ArgumentTypeError
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.clip import clip_grad_norm
 from dlcourse.training import reduction
+from dlcourse.training.host_state import HostState
+
+_CHANGING = "step stream base_lr schedule capture optimizer flat runner host_state".split()
+_OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat".split()
+"""Attributes of a step and of an optimizer that a captured step does not take in, or that its key has otherwise."""
 
 
 def part_size(batch: int, accumulate: int) -> int:
@@ -110,8 +115,8 @@ class TrainStep:
         return Tensor(self.runner.run(self, x, y))
 
     def __getstate__(self) -> dict:
-        """Without the way that steps are run, so that a copy finds its own."""
-        return {name: value for name, value in vars(self).items() if name != "runner"}
+        """Without the way that steps are run and what is known of it, so that a copy finds its own."""
+        return {name: value for name, value in vars(self).items() if name not in ("runner", "host_state")}
 
     @functools.cached_property
     def runner(self) -> capture.EagerRunner:
@@ -133,18 +138,13 @@ class TrainStep:
         random.begin_step(self.step, self.stream)
 
     def settings(self) -> tuple:
-        """All numbers that :meth:`update` takes as they are: a captured step is captured anew where one changes."""
-        kinds, changing = (bool, int, float, tuple), ("lr", "steps")
-        own: tuple = self.loss_fn, self.clip_norm, self.accumulate, self.l1, self.l2, self.ema
-        own += tuple((module.training, getattr(module, "p", None)) for module in self._modules)
-        own += (*(p.requires_grad for p in self.flat.parameters), self.optimizer.progress)
-        items = vars(self.optimizer).items()
-        return own + tuple(value for name, value in items if isinstance(value, kinds) and name not in changing)
+        """All that :meth:`update` takes as it is: a captured step is captured anew where one of these changes."""
+        return self.host_state.number, *(p.requires_grad for p in self.flat.parameters), self.optimizer.progress
 
     @functools.cached_property
-    def _modules(self) -> list[Any]:
-        """All modules, listed once: some may be set to evaluation, or their dropout changed, while all is trained."""
-        return list(self.model.modules()) if hasattr(self.model, "modules") else []
+    def host_state(self) -> HostState:
+        """What model, loss, optimizer and the step itself hold, but for what changes from step to step."""
+        return HostState((self, _CHANGING), (self.optimizer, _OPTIMIZER_CHANGING), but=self.flat.parameters)
 
     def update(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
         """One update with a batch on the device: what :attr:`runner` runs, on a GPU captured and replayed.

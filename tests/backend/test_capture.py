@@ -2,6 +2,7 @@
 
 import signal
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -243,3 +244,162 @@ def test_the_switch(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cpu_runs_call_by_call() -> None:
     with backend.use("cpu"):
         assert trained("softmax", True)[2].runner is capture.eager
+
+
+def steps_with(
+    make: Callable[[], nn.Module],
+    captured: bool,
+    change: Callable[[dl.TrainStep], None],
+    loss_fn: Callable = F.cross_entropy,
+    optimizer: type = optim.SGD,
+) -> tuple[list[float], dl.TrainStep]:
+    """The losses of four steps, and of five after a change."""
+    random.manual_seed(1)
+    step = dl.TrainStep(model := make().train(), loss_fn, optimizer(model.parameters(), lr=0.1))
+    step.capture = captured
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    losses = [step(x, y).item() for _ in range(4)]
+    change(step)
+    return losses + [step(x, y).item() for _ in range(5)], step
+
+
+def normed() -> nn.Module:
+    return nn.Sequential(nn.Linear(20, 8), nn.BatchNorm(8), nn.ReLU(), nn.LayerNorm(8), nn.Linear(8, 4))
+
+
+def smoothed(step: dl.TrainStep) -> None:
+    step.loss_fn.label_smoothing = 0.3
+
+
+def slower_statistics(step: dl.TrainStep) -> None:
+    step.model[1].momentum, step.model[1].eps, step.model[3].eps = 0.9, 0.1, 0.2
+
+
+def other_activation(step: dl.TrainStep) -> None:
+    step.model._modules[2] = nn.Tanh()
+
+
+def other_mask(step: dl.TrainStep) -> None:
+    step.model.mask = step.model.mask * 0 + 2
+
+
+def other_betas(step: dl.TrainStep) -> None:
+    step.optimizer.betas = 0.5, 0.6
+
+
+class Masked(nn.Module):
+    """Keeps the mask that its last batch had, as code that was written for eager steps does."""
+
+    def __init__(self) -> None:
+        self.linear = nn.Linear(20, 4)
+        self.mask = None
+
+    def forward(self, x: dl.Tensor) -> dl.Tensor:
+        if self.mask is None or len(self.mask) != len(x):
+            self.mask = backend.current().xp.full((len(x), 1), 1 + 1 / len(x), dtype=np.float32)
+        return self.linear(x) * dl.Tensor(self.mask)
+
+
+class Averaging(nn.Module):
+    """Its average is a new array at each step, so that a captured step would always begin from the same."""
+
+    def __init__(self) -> None:
+        self.linear, self.average = nn.Linear(20, 4), dl.tensor(np.zeros(4, "f"))
+
+    def forward(self, x: dl.Tensor) -> dl.Tensor:
+        y = self.linear(x)
+        self.average = 0.9 * self.average + 0.1 * y.data.mean(0)
+        return y - self.average
+
+
+@on_gpu
+@pytest.mark.parametrize(
+    ("make", "change", "loss_fn", "optimizer"),
+    [
+        (normed, smoothed, nn.CrossEntropyLoss, optim.SGD),
+        (normed, slower_statistics, nn.CrossEntropyLoss, optim.SGD),
+        (normed, other_activation, nn.CrossEntropyLoss, optim.SGD),
+        (normed, other_betas, nn.CrossEntropyLoss, optim.Adam),
+        (Masked, other_mask, nn.CrossEntropyLoss, optim.SGD),
+    ],
+)
+def test_what_a_captured_step_took_in_is_followed_where_it_changes(
+    make: Callable, change: Callable, loss_fn: Callable, optimizer: type, device: str
+) -> None:
+    captured, step = steps_with(make, True, change, loss_fn(), optimizer)
+    assert captured == steps_with(make, False, change, loss_fn(), optimizer)[0]
+    assert len(step.runner.graphs) == 2
+
+
+@on_gpu
+def test_a_step_in_another_precision_is_another_graph(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, step = steps_with(normed, True, lambda step: monkeypatch.setattr(precision, "_current", "tf32"))
+    assert len(step.runner.graphs) == 2
+
+
+@on_gpu
+def test_what_a_module_replaces_for_another_batch_stays_with_the_graph_that_reads_it(device: str) -> None:
+    def run(captured: bool) -> tuple[list[float], dl.TrainStep]:
+        random.manual_seed(1)
+        model = Masked()
+        step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+        step.capture = captured
+        x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+        sizes = [6, 6, 6, 6, 4, 6, 6, 6, 6, 4, 4, 4, 4]
+        return [step(x[:size], y[:size]).item() for size in sizes], step
+
+    captured, step = run(True)
+    assert captured == run(False)[0]
+    masks = [array for each in step.runner.graphs.values() for array in each.read if array.shape[1:] == (1,)]
+    assert {len(mask) for mask in masks} == {6, 4} and step.model.mask in masks[-1:]
+
+
+@on_gpu
+def test_what_is_made_after_a_capture_lies_where_no_graph_writes(device: str) -> None:
+    cupy_stand_in = pytest.importorskip("tests.fake_cupy")
+    pools = []
+
+    class Noting(nn.Linear):
+        def forward(self, x: dl.Tensor) -> dl.Tensor:
+            pools.append(cupy_stand_in._pool_in_use)
+            return super().forward(x)
+
+    model = Noting(20, 4)
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    for size in (6, 6, 6, 4, 4, 4):
+        step(x[:size], y[:size])
+    own, common = step.runner.side.pool, backend.current().xp.get_default_memory_pool()
+    # two eager steps and the capture; the next two eager ones outside, and their capture
+    assert [{own: "own", common: "common"}[pool] for pool in pools] == ["own"] * 3 + ["common"] * 2 + ["own"]
+
+
+@on_gpu
+def test_state_that_is_replaced_at_each_step_is_said_and_goes_on_right(device: str) -> None:
+    def nothing(step: dl.TrainStep) -> None:
+        pass
+
+    with pytest.warns(UserWarning, match=r"eagerly.*Averaging\.average changes with each step") as said:
+        captured, step = steps_with(Averaging, True, nothing)
+    assert len(said) == 1 and not step.runner.graphs
+    assert captured == steps_with(Averaging, False, nothing)[0]
+
+
+@on_gpu
+def test_a_step_that_changes_only_now_and_then_is_not_captured_in_between(device: str) -> None:
+    class Counting(nn.Linear):
+        calls = 0
+
+        def forward(self, x: dl.Tensor) -> dl.Tensor:
+            Counting.calls += 1
+            if Counting.calls % 3 == 0:
+                self.scale = 1.0 / Counting.calls
+            return super().forward(x) * getattr(self, "scale", 1.0)
+
+    model = Counting(20, 4)
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    with pytest.warns(UserWarning, match="it changes Counting"):
+        for _ in range(6):
+            step(x, y)
+    assert not step.runner.graphs

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import memory, random, tracing
+from dlcourse.backend import determinism, memory, precision, random, tracing
 from dlcourse.backend.capture import EagerRunner, Step
-from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection
+from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection, persistent
 from dlcourse.backend.device import Array, Backend
 from dlcourse.backend.device_counter import DeviceCounter
 
@@ -29,6 +29,9 @@ MULTI_STEP = ((100e-6, 32), (400e-6, 8))
 """A step that takes no longer than so many seconds, its launch and the wait for it included, comes so many times in one
 launch: what the host does for a launch takes longer than the shortest steps themselves. Where an epoch or an evaluation
 ends before, it comes half as often, or a quarter: the largest of 32, 16, 8, 4, 2 and 1 that fits, each a graph."""
+MAX_CHANGES, MAX_TRIED = 5, 100
+"""So many steps in a row may each bring other settings than any before; with more of them no step is captured until
+that ends, and in the end none is any more."""
 TRIALS = 4
 """Replays of one step that are timed, of which the fastest counts."""
 
@@ -52,6 +55,8 @@ class _Graph:
     rates_now: list[float]
     next_step: int
     """What the counter holds."""
+    read: list[Array]
+    """Arrays of the model and others that it may read: one that is replaced there stays what and where it was."""
 
 
 class CapturedSteps(EagerRunner):
@@ -74,11 +79,17 @@ class CapturedSteps(EagerRunner):
         weakref.finalize(self, self.side.close, self.graphs).atexit = False
         self.times: dict[tuple, list[float]] = {}
         self.refused = False
+        self.settings: set[tuple] = set()
+        self.changes = 0
+        """Steps in a row whose settings were new."""
 
     def run(self, step: Step, x: Array, y: Array) -> Array:
         if self.refused or not self._can_capture(step, x, y):
             return super().run(step, x, y)
-        key = *((a.shape, a.dtype.str) for a in (x, y)), *self._graph_key(step)
+        found = self._graph_key(step)
+        if found is None:
+            return super().run(step, x, y)
+        key = *((a.shape, a.dtype.str) for a in (x, y)), *found
         captured = self.graphs.get(key)
         if captured is not None:
             captured.inputs[0][...], captured.inputs[1][...] = x, y
@@ -104,7 +115,10 @@ class CapturedSteps(EagerRunner):
         max_steps = min(max_steps, batches.steps_left(step.step))
         if max_steps < 1:
             return None
-        key = batches, *self._graph_key(step)
+        found = self._graph_key(step)
+        if found is None:
+            return None
+        key = batches, *found
         if (key, 1) not in self.graphs and (self._full() or self._is_warming_up(key)):
             return None
         batches.prepare(step.step)
@@ -126,10 +140,22 @@ class CapturedSteps(EagerRunner):
             return False  # an eager step says what is wrong; a captured one would go on in the old buffer
         return step.can_capture and all(isinstance(value, self.xp.ndarray) for value in inputs)
 
-    def _graph_key(self, step: Step) -> tuple:
-        """What a graph depends on, the batch aside."""
+    def _graph_key(self, step: Step) -> tuple | None:
+        """What a graph depends on, the batch aside; None where that was another in each of the last steps."""
+        settings = step.settings()
+        if settings in self.settings:
+            self.changes = 0
+        else:
+            self.settings.add(settings)
+            self.changes += 1
+        if self.changes > MAX_CHANGES:
+            if self.changes == MAX_CHANGES + 1:
+                _say(f"{step.host_state.last_changed} changes with each step")
+            self.refused = self.changes >= MAX_TRIED
+            return None
         mode = getattr(step.model, "training", True)
-        return mode, random.seed(), step.stream, step.optimizer.steps - step.step, *step.settings()
+        how = precision.tensor_float(), determinism.demanded()
+        return mode, random.seed(), step.stream, step.optimizer.steps - step.step, how, *settings
 
     def _is_warming_up(self, key: tuple) -> bool:
         """Whether a step of that kind is to run eagerly once more before it is captured."""
@@ -140,9 +166,13 @@ class CapturedSteps(EagerRunner):
         return sum(len(each.losses) == 1 for each in self.graphs.values()) >= MAX_GRAPHS
 
     def _on_capture_stream(self, work: Callable[[], Array]) -> Array:
-        """``work()`` on the stream of the captures, with their memory pool, after all work that was queued before."""
+        """``work()`` on the stream of the captures, after all work that was queued before.
+
+        Before the first capture its arrays lie in the captures' pool, which it fills. Later it would get memory there
+        that graphs write at each launch, and what a module makes and keeps in such a step would be lost.
+        """
         self.device.synchronize()
-        with self.stream, self.side.allocating():
+        with self.stream, persistent(self.xp) if self.graphs else self.side.allocating():
             result = work()
         self.stream.synchronize()
         return result.copy()  # outside that pool, where a graph's replay would write over it
@@ -156,9 +186,11 @@ class CapturedSteps(EagerRunner):
         write: Callable[[DeviceCounter, Array, Array], None] | None = None,
     ) -> _Graph | None:
         """Capture the next steps without running them; None, with a warning, where something in them is refused."""
-        optimizer, xp = step.optimizer, self.xp
+        optimizer, xp, settings = step.optimizer, self.xp, step.settings()
         lr, steps, now = float(optimizer.lr), int(optimizer.steps), int(step.step)
         skipped_steps = dict(optimizer.skipped_steps)
+        if self.graphs:  # what the steps before took of the common pool is wanted here now
+            xp.get_default_memory_pool().free_all_blocks(stream=self.stream)
         graph, numbers = None, optimizer.flat.data.dtype
         try:
             # No phase begins while a step is captured, and what listens to phases would wait for the device.
@@ -180,6 +212,8 @@ class CapturedSteps(EagerRunner):
                         counter += count
                     finally:
                         graph = self.stream.end_capture()
+                if step.settings() != settings:
+                    raise RuntimeError(f"it changes {step.host_state.last_changed}")
         except Exception as error:  # CuPy names what it refuses in many types; each has the same consequence
             self.refused = True
             self.graphs.clear()
@@ -188,13 +222,12 @@ class CapturedSteps(EagerRunner):
             first: BaseException = error
             while first.__context__ is not None:  # a broken capture cannot be ended either: the first error says why
                 first = first.__context__
-            reason = f"{type(first).__name__}: {first}".splitlines()[0]
-            warnings.warn(f"the step runs eagerly, it could not be captured ({reason})", NotCaptured, stacklevel=5)
+            _say(f"{type(first).__name__}: {first}".splitlines()[0])
             return None
         finally:
             optimizer.lr, optimizer.steps, optimizer.skipped_steps = lr, steps, skipped_steps
             random.begin_step(now)
-        self.graphs[key] = _Graph(graph, inputs, losses, rates, counter, [lr] * count, now)
+        self.graphs[key] = _Graph(graph, inputs, losses, rates, counter, [lr] * count, now, step.host_state.arrays)
         return self.graphs[key]
 
     def _replay(self, captured: _Graph, step: Step) -> Array:
@@ -234,3 +267,7 @@ class CapturedSteps(EagerRunner):
         while count > max_steps:
             count //= 2
         return max(count, 1)
+
+
+def _say(reason: str) -> None:
+    warnings.warn(f"the step runs eagerly, it could not be captured ({reason})", NotCaptured, stacklevel=6)
