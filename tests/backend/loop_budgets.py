@@ -32,6 +32,12 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         r"(relu_bias_grad|column_sums)_(half|bfloat16)": Budget(2, 8),
         r"gelu_tanh_bias_grad_float": Budget(3, 16),
     },
+    "pool": {
+        r"(max|avg)_pool_2x2_(float|double)": Budget(4, 16),
+        r"(max|avg)_pool_2x2_(half|bfloat16)": Budget(3, 8),
+        r"max_pool_grad_2x2_float": Budget(2, 16),
+        r"(max|avg)_pool(_grad)?_\w+": Budget(0, 0, divisions=0),
+    },
     "random": {r"dropout_\w+": Budget(0, 16), r"masked_\w+": Budget(4, 16)},
     "scaling": {r"(widen|narrow|refresh_half_weights)_\w+": Budget(3, 16), r"unscale_\w+": Budget(2, 16)},
 }

@@ -42,7 +42,7 @@ NO_INPUT_GRAD = Counter(product=1)
 SGD, ADAM = Counter(sgd_step_float=1), Counter(adam_step_float=1)
 HEAD = HIDDEN + LAST + LOSS
 """Of the convolutional nets: a hidden layer, the last one, the loss."""
-POOL = Counter(max_pool_float=1, max_pool_grad_float=1)
+POOL = Counter(max_pool_2x2_float=1, max_pool_grad_2x2_float=1)
 BATCH_NORM = Counter(
     (
         "batch_norm_statistics_float",

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from dlcourse import backend
-from dlcourse.backend.cuda.program import program, type_suffix
+from dlcourse.backend.cuda import pool
+from dlcourse.backend.cuda.program import divisor, program, type_suffix
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.linear import relu_bias_grad
+from dlcourse.backend.kernels.pool import PoolGeometry, max_pool2d, max_pool2d_grad
 
 on_gpu = pytest.mark.skipif("config.getoption('--device') != 'cuda'", reason="kernels of a GPU (--device cuda)")
 TYPES = ["float32", "float64", "float16"]
@@ -46,3 +48,24 @@ def test_column_sums_at_any_address(dtype: str, skips: tuple[int, int], device: 
         dz, dbias = relu_bias_grad(placed(dout, skips[0]), placed(y, skips[1]), None)
         np.testing.assert_array_equal(backend.to_host(dz), np.where(y > 0, dout, 0))
         np.testing.assert_array_equal(backend.to_host(dbias), np.where(y > 0, dout, 0).sum(0))
+
+
+@on_gpu
+@pytest.mark.parametrize("geometry", [PoolGeometry((2, 2), (2, 2)), PoolGeometry((3, 3), (2, 2), (1, 1))])
+def test_images_of_too_many_elements_are_pooled_in_several_launches(geometry, device: str, monkeypatch) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 7, 6, 4)).astype("float32")
+    expected, places = max_pool2d.reference(x, geometry)
+    monkeypatch.setattr(pool, "MAX_ELEMENTS", 2 * 8 * 7 * 4)
+    y, argmax = max_pool2d(placed(x, 0), geometry)
+    np.testing.assert_array_equal(backend.to_host(y), expected)
+    dx = max_pool2d_grad(y, argmax, x.shape, geometry)
+    np.testing.assert_array_equal(backend.to_host(dx), max_pool2d_grad.reference(expected, places, x.shape, geometry))
+
+
+@pytest.mark.parametrize("by", [1, 2, 3, 5, 6, 7, 31, 32, 641, 65_537, 2**30 + 1, 2**31 - 1])
+def test_a_divisor_divides_all_numbers_below_two_to_the_31(by: int) -> None:
+    made = int(divisor(by))
+    factor, shift = made & 0xFFFFFFFF, made >> 32
+    edges = [n for k in (1, 2, 3, 2**31 // by) for n in (k * by - 1, k * by)] + [0, 1, 2**31 - 1]
+    for n in [n for n in (*edges, *range(0, 2**31, 98_765_431)) if 0 <= n < 2**31]:
+        assert (n * factor >> 32) + n < 2**32 and (n * factor >> 32) + n >> shift == n // by

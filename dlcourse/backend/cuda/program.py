@@ -133,3 +133,14 @@ def grid_for(count: int, threads: int = 256, max_blocks: int = BLOCKS) -> tuple[
 def grid_for_packs(array: Array, threads: int = 256) -> tuple[int]:
     """The grid for a kernel that has 16 bytes of the array a thread (``sources/packs.cuh``)."""
     return grid_for(-(-array.size * array.itemsize // 16), threads)
+
+
+def divisor(by: int) -> np.uint64:
+    """What ``sources/division.cuh`` divides numbers below 2^31 with instead of ``by`` > 0."""
+    shift = (by - 1).bit_length()
+    return np.uint64(((1 << 32) * ((1 << shift) - by) // by + 1) | shift << 32)
+
+
+def packable(each: int, *arrays: Array) -> bool:
+    """Whether the arrays begin where packs of so many elements may be read (``sources/packs.cuh``)."""
+    return all(array.data.ptr % (each * array.itemsize) == 0 for array in arrays)
