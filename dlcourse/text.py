@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 SPLITS = ("train", "val", "test")
@@ -121,12 +122,8 @@ def _endings(path: str) -> list[str]:
 
 def leading_comment(text: str) -> str:
     """The comment at the top of a config, without its ``#``: what the experiment shows and how to run it."""
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("#").strip())
-    return "\n".join(lines).strip()
+    comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return "\n".join(line.lstrip("#").strip() for line in comment).strip()
 
 
 def table(rows: Sequence[Sequence[str]], left: int | Sequence[bool] = 1, widths: Sequence[int] = ()) -> str:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from dlcourse import registry
 from dlcourse.config.component import ComponentSpec
+from dlcourse.config.locations import with_path
 from dlcourse.config.messages import explain, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.config.section_schema import Key, SectionSchema, component_schema, plain, section_schema
@@ -135,16 +136,7 @@ class _Checker:
         try:
             registry.build(kind, registry.own_parameters(kind, resolved))
         except ConfigError as error:
-            for problem in error.problems:
-                within, message = _split_path(str(problem), dotted(path))
-                self.report((*path, *within), message)
+            for problem in map(with_path, error.problems):
+                self.report(tuple(problem.path.split(".")) if problem.path else path, problem.message)
         except (UserError, ValueError, TypeError) as error:
             self.report(path, str(error))
-
-
-def _split_path(text: str, section: str) -> tuple[Path, str]:
-    """``data.noise: too large`` as the path within the section, ``("noise",)``, and ``too large``."""
-    where, colon, message = text.partition(": ")
-    if colon and where.startswith(f"{section}."):
-        return tuple(where.removeprefix(f"{section}.").split(".")), message
-    return (), text

@@ -24,14 +24,8 @@ def with_source(locations: dict[Path, Location], paths: list[Path], source: str)
 def with_path(problem: Problem) -> Problem:
     """A problem that was raised as one text, ``data.split: asks for ...``, with its path apart."""
     where, colon, message = problem.message.partition(": ")
-    if (
-        problem.path
-        or problem.file
-        or not colon
-        or re.split(r"[.\[]", where)[0] not in section_schema(ExperimentOptions).keys
-    ):
-        return problem
-    return Problem(where, message)
+    known = re.split(r"[.\[]", where)[0] in section_schema(ExperimentOptions).keys
+    return Problem(where, message) if known and colon and not problem.path and not problem.file else problem
 
 
 def located(problem: Problem, locations: Mapping[Path, Location]) -> Problem:
