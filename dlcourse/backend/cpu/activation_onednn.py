@@ -23,14 +23,7 @@ TAIL = -1.5
 
 def _describe_forward(name: str, layout: c_void_p) -> c_void_p:
     return onednn.describe(
-        "eltwise_forward",
-        onednn.engine(),
-        onednn.FORWARD_TRAINING,
-        ALGORITHMS[name],
-        layout,
-        layout,
-        c_float(0),
-        c_float(0),
+        "eltwise_forward", onednn.FORWARD_TRAINING, ALGORITHMS[name], layout, layout, c_float(0), c_float(0)
     )
 
 
@@ -45,7 +38,6 @@ def _backward(name: str, count: int) -> Callable:
     layout = onednn.strided((count,), (1,))
     descriptor = onednn.describe(
         "eltwise_backward",
-        onednn.engine(),
         ALGORITHMS[name],
         layout,
         layout,

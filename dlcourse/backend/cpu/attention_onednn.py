@@ -31,7 +31,7 @@ def _layout(array: Array) -> Layout:
 def _product(a: Layout, b: Layout, y: Layout, scale: float) -> Callable:
     layouts = [onednn.strided(*layout) for layout in (a, b, y)]
     after = [] if scale == 1 else [("eltwise", onednn.LINEAR, scale, 0.0)]
-    descriptor = onednn.describe("matmul", onednn.engine(), layouts[0], layouts[1], None, layouts[2], after=after)
+    descriptor = onednn.describe("matmul", layouts[0], layouts[1], None, layouts[2], after=after)
     return onednn.Primitive(descriptor, dict(zip((onednn.SRC, onednn.WEIGHTS, onednn.DST), layouts, strict=True)))
 
 
@@ -45,13 +45,13 @@ def _multiply(a: Array, b: Array, y: Array, scale: float = 1.0) -> None:
 def _hide(count: int, size: int) -> Callable:
     """Add one (T, S) to each of ``count`` of them."""
     scores, hidden = onednn.strided((count, size), (size, 1)), onednn.strided((1, size), (size, 1))
-    descriptor = onednn.describe("binary", onednn.engine(), onednn.ADD, scores, hidden, scores)
+    descriptor = onednn.describe("binary", onednn.ADD, scores, hidden, scores)
     return onednn.Primitive(descriptor, {onednn.SRC: scores, onednn.SRC_1: hidden, onednn.DST: scores})
 
 
 def _describe_softmax(rows: int, keys: int) -> tuple[c_void_p, c_void_p]:
     layout = onednn.strided((rows, keys), (keys, 1))
-    forward = onednn.describe("softmax_forward", onednn.engine(), onednn.FORWARD_TRAINING, SOFTMAX, layout, layout, 1)
+    forward = onednn.describe("softmax_forward", onednn.FORWARD_TRAINING, SOFTMAX, layout, layout, 1)
     return forward, layout
 
 
@@ -64,7 +64,7 @@ def _softmax(rows: int, keys: int) -> Callable:
 @onednn.built_once
 def _softmax_grad(rows: int, keys: int) -> Callable:
     forward, layout = _describe_softmax(rows, keys)
-    descriptor = onednn.describe("softmax_backward", onednn.engine(), SOFTMAX, layout, layout, layout, 1, forward)
+    descriptor = onednn.describe("softmax_backward", SOFTMAX, layout, layout, layout, 1, forward)
     return onednn.Primitive(descriptor, dict.fromkeys((onednn.DST, onednn.DIFF_DST, onednn.DIFF_SRC), layout))
 
 

@@ -43,7 +43,6 @@ class _Geometry:
     def describe_forward(self, bias: bool) -> c_void_p:
         return onednn.describe(
             "convolution_forward",
-            onednn.engine(),
             onednn.FORWARD_TRAINING,
             CONVOLUTION_DIRECT,
             self.x,
@@ -76,7 +75,6 @@ def _input_grad(*shape: Any) -> Callable:
     of = _Geometry(*shape)
     descriptor = onednn.describe(
         "convolution_backward_data",
-        onednn.engine(),
         CONVOLUTION_DIRECT,
         of.x,
         of.any_weight,
@@ -100,7 +98,6 @@ def _weight_grad(*shape: Any) -> Callable:
     of = _Geometry(*shape)
     descriptor = onednn.describe(
         "convolution_backward_weights",
-        onednn.engine(),
         CONVOLUTION_DIRECT,
         of.x,
         of.any_weight,

@@ -31,7 +31,7 @@ def _sgemm() -> Callable:
 def _affine(rows: int, inner: int, columns: int, distance: int, bias: bool) -> Callable:
     x, y = onednn.strided((rows, inner), (distance, 1)), onednn.strided((rows, columns), (columns, 1))
     weight, shift = onednn.strided((inner, columns), (1, inner)), onednn.strided((1, columns), (columns, 1))
-    descriptor = onednn.describe("matmul", onednn.engine(), x, weight, shift if bias else None, y)
+    descriptor = onednn.describe("matmul", x, weight, shift if bias else None, y)
     layouts = {onednn.SRC: x, onednn.WEIGHTS: weight, onednn.DST: y}
     return onednn.Primitive(descriptor, layouts | ({onednn.BIAS: shift} if bias else {}))
 

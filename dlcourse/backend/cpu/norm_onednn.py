@@ -40,16 +40,7 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
     name = "batch_normalization" if over_rows else "layer_normalization"
     more = () if over_rows else (statistic,)
     flags = c_uint(AFFINE | (RELU if relu else 0) | (GIVEN if over_rows and not backward else 0))
-    forward = onednn.describe(
-        f"{name}_forward",
-        onednn.engine(),
-        onednn.FORWARD_TRAINING,
-        array,
-        array,
-        *more,
-        c_float(eps),
-        flags,
-    )
+    forward = onednn.describe(f"{name}_forward", onednn.FORWARD_TRAINING, array, array, *more, c_float(eps), flags)
     signs = onednn.queried(forward, onednn.QUERY_WORKSPACE) if relu else None
     if signs is not None and onednn.size(signs) * 8 != shape[0] * shape[1]:
         raise onednn.Unsupported("signs are not kept as bits")
@@ -57,16 +48,7 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
     if not backward:
         return forward, array, statistic, affine, signs
     descriptor = onednn.describe(
-        f"{name}_backward",
-        onednn.engine(),
-        onednn.BACKWARD,
-        array,
-        array,
-        array,
-        *more,
-        c_float(eps),
-        flags,
-        forward,
+        f"{name}_backward", onednn.BACKWARD, array, array, array, *more, c_float(eps), flags, forward
     )
     return descriptor, array, statistic, affine, signs
 

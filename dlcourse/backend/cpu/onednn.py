@@ -216,7 +216,8 @@ def describe(function: str, *arguments: object, after: Sequence[tuple] = ()) -> 
     """A primitive descriptor from ``dnnl_<function>_primitive_desc_create``.
 
     Args:
-        arguments: the function's, without the attributes, which come last.
+        arguments: the function's, without the engine, which comes first (a reorder names two), and without the
+            attributes, which come last.
         after: operations on the result, one after another in the same pass over memory: ``("eltwise", algorithm,
             alpha, beta)``, ``("binary", algorithm, layout of the second operand)`` or ``("sum", scale)``, which adds
             scale times what the destination held.
@@ -225,7 +226,8 @@ def describe(function: str, *arguments: object, after: Sequence[tuple] = ()) -> 
     """
     made, name = c_void_p(), c_char_p()
     create = getattr(library(), f"dnnl_{function}_primitive_desc_create")
-    check(create(byref(made), *arguments, _attributes(after)))
+    engines = () if function == "reorder" else (engine(),)
+    check(create(byref(made), *engines, *arguments, _attributes(after)))
     check(library().dnnl_primitive_desc_query(made, QUERY_IMPLEMENTATION, 0, byref(name)))
     implementation = name.value or b""
     # The reference of an LSTM is made of fast products.
@@ -301,7 +303,7 @@ def elementwise(count: int, algorithm: int, second: str, *after: tuple) -> Primi
     layouts = {"array": strided((count,), (1,)), "number": strided((1,), (1,))}
     after = tuple((*step[:2], layouts[step[2]]) if step[0] == "binary" else step for step in after)
     array = layouts["array"]
-    descriptor = describe("binary", engine(), algorithm, array, layouts[second], array, after=after)
+    descriptor = describe("binary", algorithm, array, layouts[second], array, after=after)
     others = {post_operand(i): step[2] for i, step in enumerate(after) if step[0] == "binary"}
     return Primitive(descriptor, {SRC: array, SRC_1: layouts[second], DST: array} | others)
 

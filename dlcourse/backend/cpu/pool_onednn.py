@@ -29,9 +29,7 @@ class _Geometry:
             for count, s, k, length, p in zip(y_shape[1:3], stride, window, shape[1:3], padding, strict=True)
         )
         self.steps = tuple(onednn.dims(pair) for pair in (stride, window, (0, 0), padding, tuple(reach)))
-        self.forward = onednn.describe(
-            "pooling_forward", onednn.engine(), onednn.FORWARD_TRAINING, MAX, self.x, self.y, *self.steps
-        )
+        self.forward = onednn.describe("pooling_forward", onednn.FORWARD_TRAINING, MAX, self.x, self.y, *self.steps)
         self.argmax = onednn.queried(self.forward, onednn.QUERY_WORKSPACE)
         if onednn.size(self.argmax) != math.prod(y_shape):
             raise onednn.Unsupported("places are not kept one byte each")
@@ -46,7 +44,7 @@ def _forward(*settings: Any) -> Callable:
 @onednn.built_once
 def _backward(*settings: Any) -> Callable:
     of = _Geometry(*settings)
-    descriptor = onednn.describe("pooling_backward", onednn.engine(), MAX, of.x, of.y, *of.steps, of.forward)
+    descriptor = onednn.describe("pooling_backward", MAX, of.x, of.y, *of.steps, of.forward)
     return onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.DIFF_SRC: of.x, onednn.WORKSPACE: of.argmax})
 
 

@@ -36,11 +36,11 @@ class Layer:
         ]
         ends = bias, y, state, state
         forward = onednn.describe(
-            "lstm_forward", onednn.engine(), onednn.FORWARD_TRAINING, FORWARDS,
+            "lstm_forward", onednn.FORWARD_TRAINING, FORWARDS,
             x, state, state, *free, None, None, *ends, FLAGS,
         )  # fmt: skip
         backward = onednn.describe(
-            "lstm_backward", onednn.engine(), onednn.BACKWARD, FORWARDS,
+            "lstm_backward", onednn.BACKWARD, FORWARDS,
             x, state, state, *free, None, None, *ends, x, state, state, *free, None, None, *ends, FLAGS, forward,
         )  # fmt: skip
         self.workspace = onednn.queried(forward, onednn.QUERY_WORKSPACE)
