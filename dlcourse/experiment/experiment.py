@@ -109,8 +109,8 @@ class Experiment:
         check_range(data, dtype)
         model.to(dtype=dtype)
         model.feature_names = data.dataset.feature_names
-        loss = None if config["loss"] is None else registry.build("loss", config["loss"])
-        experiment = cls(config, backend, data, model, loss, build_metrics(config, loss))
+        loss, metrics = build_loss_and_metrics(config)
+        experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
             model.adapt(*experiment.loader.in_batches_of(experiment.loader.samples).batch(0))
@@ -341,19 +341,18 @@ def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]
     return {label: metric_unit(metric.unit, target_unit) for label, metric in metrics.items()}
 
 
-def build_metrics(config: Mapping[str, Any], loss: Any) -> dict[str, Any]:
-    """What a config measures, by label; the loss too where it is watched or nothing else is measured, if there is one.
+def build_loss_and_metrics(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The loss that a resolved config names, or None, and what it measures, by label.
 
-    Args:
-        config: resolved.
-        loss: the loss that it names, or None.
+    The loss is measured too where it is watched or nothing else is measured, if there is one.
     """
+    loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     specs = config["metrics"]
     metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
     watched = [config["train"][section] for section in ("early_stopping", "best")]
     if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
         metrics["loss"] = LossMetric(loss)
-    return metrics
+    return loss, metrics
 
 
 def _shortened(data: Data, batch_size: int | str) -> Data:

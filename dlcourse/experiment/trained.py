@@ -28,7 +28,7 @@ from dlcourse.errors import (
     UserError,
 )
 from dlcourse.experiment.components import code_of
-from dlcourse.experiment.experiment import EVALUATION_BATCH, build_metrics, metric_units, predict
+from dlcourse.experiment.experiment import EVALUATION_BATCH, build_loss_and_metrics, metric_units, predict
 from dlcourse.experiment.identity import check_config, check_data
 from dlcourse.training.atomic import write_output
 from dlcourse.training.checkpoints import file_format
@@ -222,7 +222,7 @@ def evaluate_run(
         subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
         if split is not None and split not in subsets:
             raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
-        metrics = _metrics(config)
+        _, metrics = build_loss_and_metrics(config.data)
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
             return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
@@ -235,7 +235,7 @@ def _schema(inputs: InputSpec) -> DataSchema:
 def units(trained: TrainedModel) -> dict[str, str]:
     """The unit of each of the run's metrics."""
     with code_of(trained.folder, _silent):
-        metrics = _metrics(trained.config)
+        _, metrics = build_loss_and_metrics(trained.config.data)
     return metric_units(metrics, trained.inputs.target_unit)
 
 
@@ -267,11 +267,6 @@ def _check_unchanged(data: Data, trained: TrainedModel, allowed: bool) -> None:
         if not allowed:
             raise
         warnings.warn(str(error).rpartition(f"; {mend}")[0], stacklevel=3)
-
-
-def _metrics(config: Config) -> dict[str, Any]:
-    spec = config.data["loss"]
-    return build_metrics(config.data, None if spec is None else registry.build("loss", spec))
 
 
 def _joined(subsets: Mapping[str, Split]) -> Split:

@@ -9,10 +9,11 @@ one feature or target ``x`` is (M, D), the others (R, M, K) and (M, K).
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dlcourse.errors import UserError
+from dlcourse.errors import DlcourseError, UserError
 from dlcourse.records.reading import read
 from dlcourse.records.sweep import SweepState
 from dlcourse.records.writing import real_folder
@@ -101,6 +102,14 @@ class SweepFolder:
     def relative(self, place: Path) -> str:
         """A path inside the folder as ``sweep.json`` has it."""
         return place.relative_to(self.path).as_posix()
+
+
+def known_result(place: str | os.PathLike) -> Mapping[str, Any]:
+    """What a run's ``result.json`` says; nothing where there is none that can be read."""
+    try:
+        return RunFolder(place).read_result()
+    except (DlcourseError, OSError):
+        return {}
 
 
 def attempts(place: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from dlcourse.errors import BusyError, CheckpointError, DivergenceError, Dlcours
 from dlcourse.experiment import Options, fit, resume_run, run
 from dlcourse.signals import handle_termination
 from dlcourse.sweeps import resample
-from dlcourse.sweeps.folder import ARRAYS, free_place
+from dlcourse.sweeps.folder import ARRAYS, free_place, known_result
 from dlcourse.sweeps.processes import Event, Pool
 from dlcourse.tensorfile import npz
 from dlcourse.text import flat_metrics
@@ -100,7 +100,7 @@ def execute(task: Task) -> dict[str, Any]:
         outcome |= {"status": "failed", "error": named(error)}
         if not isinstance(error, DlcourseError):
             outcome["traceback"] = traceback.format_exc()
-    return outcome | read_outcome(found or _result_there(task.folder))
+    return outcome | read_outcome(found or known_result(task.folder))
 
 
 def events(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
@@ -178,10 +178,3 @@ def _resample(task: Task, resampling: Resampling) -> dict[str, Any]:
     content = npz({name: array.astype(np.float32) for name, array in arrays.items()})
     write_bytes(Path(task.folder) / ARRAYS, content)
     return record
-
-
-def _result_there(folder: str) -> Mapping[str, Any]:
-    try:
-        return RunFolder(folder).read_result()
-    except DlcourseError:
-        return {}

@@ -9,13 +9,13 @@ from dlcourse.config import Config, choosing_metric, metric_facts, metric_labels
 from dlcourse.data import prepare
 from dlcourse.data.fingerprint import differences, fingerprint
 from dlcourse.data.preparation import COMMON
-from dlcourse.errors import ChangedDataError, DamagedFileError, DlcourseError, UserError
+from dlcourse.errors import ChangedDataError, DamagedFileError, UserError
 from dlcourse.experiment.components import changed_files
 from dlcourse.records.sweep import AxisState, PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes
 from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
 from dlcourse.sweeps.expansion import Point
-from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place
+from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place, known_result
 from dlcourse.sweeps.point import Start
 from dlcourse.text import canonical, differing_paths, flatten, short_paths
 from dlcourse.training.folder import RunFolder
@@ -125,11 +125,7 @@ def _lost(folder: SweepFolder, point: PointState) -> bool:
 
 
 def _status(place: Path) -> str | None:
-    """What a run's ``result.json`` says; None where there is none that can be read."""
-    try:
-        return RunFolder(place).read_result().get("status")
-    except (DlcourseError, OSError):
-        return None
+    return known_result(place).get("status")
 
 
 def _lacks_resampling(folder: SweepFolder, state: SweepState, point: PointState) -> bool:

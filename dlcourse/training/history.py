@@ -30,7 +30,7 @@ class History(Callback):
     Args:
         path: the file; None keeps the events in memory.
         log_every: steps between ``train`` lines. The first step has one too.
-        say: told of lines that were damaged and are dropped.
+        say: gets a note of lines that were damaged and are dropped.
     """
 
     name = "history"
@@ -42,9 +42,9 @@ class History(Callback):
         self._unread: list[tuple[Array, int, Event]] = []  # losses on the device, which of them, and the line's rest
         self._collected = 0
         self._lines = 0
-        self._kept: list[Event] = []  # without a file
+        self._in_memory: list[Event] = []  # without a file
         self.loss: float | None = None
-        self._keep = 0
+        self._known = 0
         self._began = time.perf_counter()
 
     def start(self, trainer: Any) -> None:
@@ -53,7 +53,7 @@ class History(Callback):
         if self.path is not None:
             with reporting_write_errors(self.path):
                 last = self._cut(self.path, trainer.step)
-            # The clock goes on from the last line that is kept: seconds are those spent training, over all sittings.
+            # The clock goes on from the last line that stays: seconds are those spent training, over all sittings.
             self._began -= last.get("seconds", 0.0)
 
     def after_step(self, trainer: Any) -> None:
@@ -122,7 +122,7 @@ class History(Callback):
         lines = [finite(event) for event in events]
         self._lines += len(lines)
         if self.path is None:
-            self._kept += lines
+            self._in_memory += lines
             return
         with reporting_write_errors(self.path), append(self.path) as file:
             file.write(b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines))
@@ -135,7 +135,7 @@ class History(Callback):
             DlcourseError: the file cannot be read.
         """
         if self.path is None:
-            return list(self._kept)
+            return list(self._in_memory)
         if not self._lines:
             return []
         with reporting_write_errors(self.path):
@@ -156,28 +156,28 @@ class History(Callback):
         return {"lines": self._lines}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._keep = state["lines"]
+        self._known = state["lines"]
 
     def _cut(self, path: Path, step: int) -> Mapping[str, Any]:
         """Cut the file back to the lines that the checkpoint of that step knows; gives the last one, {} without any.
 
-        Where some of them are damaged or missing the others no longer stand where they stood: those are kept that tell
-        of earlier steps.
+        Where some of them are damaged or missing the others no longer stand where they stood: those of earlier steps
+        stay.
         """
         content = path.read_bytes() if path.exists() else b""
         events = parse_events(content)
         lines = content.split(b"\n")
-        kept: Sequence[int] = range(min(self._keep, len(events)))
-        lost = self._keep - sum(events[i] is not None for i in kept)
+        chosen: Sequence[int] = range(min(self._known, len(events)))
+        lost = self._known - sum(events[i] is not None for i in chosen)
         if lost:
-            told = [(i, event["step"]) for i, event in enumerate(events) if event is not None]
-            kept = [i for i, at in told if at < step or (i < self._keep and at == step)]
-            write_bytes(path, b"".join(lines[i] + b"\n" for i in kept))
+            steps = [(i, event["step"]) for i, event in enumerate(events) if event is not None]
+            chosen = [i for i, at in steps if at < step or (i < self._known and at == step)]
+            write_bytes(path, b"".join(lines[i] + b"\n" for i in chosen))
             if self._say is not None:
-                said = f"{lost} of the {self._keep} lines up to step {step} are damaged or missing and are dropped"
-                self._say(f"{path}: {said}")
+                loss = f"{lost} of the {self._known} lines up to step {step} are damaged or missing and are dropped"
+                self._say(f"{path}: {loss}")
         else:
             with append(path) as file:
-                file.truncate(sum(len(lines[i]) + 1 for i in kept))
-        self._lines = len(kept)
-        return (events[kept[-1]] or {}) if kept else {}
+                file.truncate(sum(len(lines[i]) + 1 for i in chosen))
+        self._lines = len(chosen)
+        return (events[chosen[-1]] or {}) if chosen else {}

@@ -1,5 +1,6 @@
 """Simple estimators over many samples: their bias and variance, measured and by formula."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -70,11 +71,10 @@ class Estimators(Plot):
 def _along_axis(axes: MplAxes, pairs: Pairs, names: list[str], term: str, path: str) -> None:
     x = [float(point.overrides[path]) for point, _ in pairs]
     drawn = []
-    for index, name in enumerate(names):
-        color, marker = style.class_look(index)
+    for name, color, marker, dash in _looks(names):
         theory = np.array([_value(record, name, term, theory=True) for _, record in pairs])
         measured = np.array([_value(record, name, term, theory=False) for _, record in pairs])
-        axes.plot(x, theory, color=color, lw=1.6, ls=("-", "--", ":", "-.")[index % 4])
+        axes.plot(x, theory, color=color, lw=1.6, ls=dash)
         axes.plot(x, measured, ls="", marker=marker, ms=6, color=color, mec="white", mew=0.5)
         drawn += [theory, measured]
     if term != "bias":
@@ -82,8 +82,7 @@ def _along_axis(axes: MplAxes, pairs: Pairs, names: list[str], term: str, path: 
 
 
 def _side_by_side(axes: MplAxes, record: dict[str, Any], names: list[str], term: str) -> None:
-    for index, name in enumerate(names):
-        color, marker = style.class_look(index)
+    for index, (name, color, marker, _) in enumerate(_looks(names)):
         theory = _value(record, name, term, theory=True)
         axes.plot([index - 0.28, index + 0.28], [theory, theory], color=style.INK, lw=1.6)
         axes.plot(index, _value(record, name, term, theory=False), marker=marker, ms=8, color=color, mec="white")
@@ -104,12 +103,16 @@ def _widen(axes: MplAxes, pairs: Pairs, names: list[str]) -> None:
 
 
 def _handles(names: list[str]) -> list[Line2D]:
-    handles = []
+    return [
+        Line2D([], [], color=color, marker=marker, ls=dash, lw=1.6, label=name)
+        for name, color, marker, dash in _looks(names)
+    ]
+
+
+def _looks(names: list[str]) -> Iterator[tuple[str, str, str, str]]:
+    """Each name with its color, marker and dashes."""
     for index, name in enumerate(names):
-        color, marker = style.class_look(index)
-        dash = ("-", "--", ":", "-.")[index % 4]
-        handles.append(Line2D([], [], color=color, marker=marker, ls=dash, lw=1.6, label=name))
-    return handles
+        yield name, *style.class_look(index), ("-", "--", ":", "-.")[index % 4]
 
 
 def _title(view: SweepView, pairs: Pairs, groups: list[list[str]]) -> str:

@@ -86,11 +86,10 @@ class Checkpointing(Callback):
         except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
             if not out_of_memory(error):
                 raise
-            kept = "there is none before it" if self._saved is None else f"that of step {self._saved} is intact"
-            said = (str(error).splitlines() or ["there is no more"])[0]
-            raise OutOfMemoryError(
-                f"out of memory while the checkpoint of step {trainer.step} was written: {said}; {kept}"
-            ) from error
+            last = "there is none before it" if self._saved is None else f"that of step {self._saved} is intact"
+            reason = (str(error).splitlines() or ["there is no more"])[0]
+            when = f"while the checkpoint of step {trainer.step} was written"
+            raise OutOfMemoryError(f"out of memory {when}: {reason}; {last}") from error
 
     def _save(self, trainer: Any) -> None:
         began = time.perf_counter()
