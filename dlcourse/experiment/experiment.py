@@ -278,10 +278,6 @@ class Experiment:
         """The model's outputs for raw inputs (N, *in_shape), both on the host."""
         return predict(self.model, x, self.data.normalizer, self.backend, self.dtype)
 
-    def units(self) -> dict[str, str]:
-        """The unit of each metric, empty for one without."""
-        return metric_units(self.metrics, self.data.dataset.target_unit)
-
     def one_sample(self) -> Any:
         """A training sample as the model takes it, (1, ...)."""
         return self._loader("train", 1, self.dtype).batch(0)[0]

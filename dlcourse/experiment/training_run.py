@@ -7,7 +7,7 @@ from typing import Any
 from dlcourse.backend import memory, tracing
 from dlcourse.config import metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
-from dlcourse.experiment.experiment import Experiment, Result
+from dlcourse.experiment.experiment import Experiment, Result, metric_units
 from dlcourse.experiment.identity import check_data
 from dlcourse.records.run import RunState
 from dlcourse.training.checkpoints.callback import Checkpointing
@@ -153,7 +153,8 @@ class Run:
     def _report(self, weights: str) -> None:
         trainer, experiment = self.trainer, self.experiment
         if experiment.metrics:
-            self.log(f"metrics of {weights}\n{metric_table(self.metrics, experiment.units())}")
+            units = metric_units(experiment.metrics, experiment.data.dataset.target_unit)
+            self.log(f"metrics of {weights}\n{metric_table(self.metrics, units)}")
         if trainer.train_step.skipped:
             self.log(_loss_scale(trainer))
         if self.estimates:

@@ -113,18 +113,19 @@ def _within(path: str, pairs: list[tuple[str, Any]]) -> int:
     return sum(path.startswith(f"{other}.") for other, _ in pairs)
 
 
-def identify(index: int, overrides: Mapping[str, Any], names: Mapping[str, str], width: int = 3) -> str:
-    """The point's id, safe as a folder's name on every system: ``003-degree=4``; without overrides ``000``."""
-    values = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
-    safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", values)[:_LONGEST_NAME].strip("._- ")
-    return f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}"
-
-
 def name_points(combinations: list[dict[str, Any]]) -> list[str]:
-    """The ids of all points, in order; they depend on the combinations alone."""
+    """The ids of all points, in order; they depend on the combinations alone.
+
+    Each is safe as a folder's name on every system: ``003-degree=4``; without overrides ``000``.
+    """
     names = short_paths(dict.fromkeys(path for overrides in combinations for path in overrides))
     width = max(3, len(str(len(combinations) - 1)))
-    return [identify(index, overrides, names, width) for index, overrides in enumerate(combinations)]
+    ids = []
+    for index, overrides in enumerate(combinations):
+        values = "-".join(f"{names[path]}={format_value(value)}" for path, value in overrides.items())
+        safe = re.sub(r"[^A-Za-z0-9._=+-]+", "_", values)[:_LONGEST_NAME].strip("._- ")
+        ids.append(f"{index:0{width}d}-{safe}" if safe else f"{index:0{width}d}")
+    return ids
 
 
 def without(overrides: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:

@@ -109,10 +109,10 @@ def events(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
     Raises:
         Interrupted: a signal came; the points that were running have written their checkpoints.
     """
-    return _one_by_one(tasks) if min(jobs, len(tasks)) < 2 else _side_by_side(tasks, min(jobs, len(tasks)))
-
-
-def _one_by_one(tasks: Sequence[Task]) -> Iterator[Event]:
+    jobs = min(jobs, len(tasks))
+    if jobs > 1:
+        yield from _side_by_side(tasks, jobs)
+        return
     for index, task in enumerate(tasks):
         yield "started", index, {}
         yield "outcome", index, execute(task)
