@@ -86,20 +86,25 @@ class Recurrent(Module):
             output, ends = self.run(x[None], [None if state is None else _of_one(state) for state in states])
             return output[0], [end[:, 0] for end in ends]
         states = [self._checked(x, state) for state in states]
+        nothing: Any = self._zeros(x) if any(state is None for state in states) else None
         lasts: list[list[Tensor]] = []
         for layer in range(self.num_layers):
             outputs = []
             for direction, end in enumerate(self._directions()):
                 weights = self._weights(f"_l{layer}{end}", x)
                 index = layer * len(self._directions()) + direction
-                first = [self._zeros(x) if state is None else state[index] for state in states]
+                first = [nothing if state is None else state[index] for state in states]
                 output, last = self.cell(x[:, ::-1] if direction else x, first, weights)
                 outputs.append(output[:, ::-1] if direction else output)
                 lasts.append(last)
             x = concatenate(outputs, axis=2) if len(outputs) > 1 else outputs[0]
             if self.dropout and layer + 1 < self.num_layers:
                 x = dropout(x, self.dropout, self.training)
-        return x, [stack(list(of_all)) for of_all in zip(*lasts, strict=True)]
+        # What stands in `output` is copied, so that a change of the one is none of the other; of one layer no more.
+        return x, [
+            stack(list(ends)) if len(ends) > 1 or not kind else ends[0][None]
+            for kind, ends in enumerate(zip(*lasts, strict=True))
+        ]
 
     def _checked(self, x: Tensor, state: Tensor | None) -> Tensor | None:
         name = type(self).__name__

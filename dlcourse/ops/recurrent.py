@@ -79,9 +79,8 @@ class LSTM(Function):
     def backward(self, dout: Array | None, dcell: Array | None) -> tuple:
         xp = xp_of(self.hidden)
         dout = xp.zeros_like(self.hidden) if dout is None else dout
-        dcell = xp.zeros_like(self.inputs[2]) if dcell is None else dcell
         known = self.inputs, self.hidden, self.saved
-        *rest, dbias = kernels.lstm_layer_grad(dout, dcell, *known, self.grad_buffers[3:5])
+        *rest, dbias = kernels.lstm_layer_grad(dout, dcell, *known, self.grad_buffers[3:6])
         return *rest, dbias, dbias
 
 

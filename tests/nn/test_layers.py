@@ -374,3 +374,21 @@ def test_a_residual_goes_through_a_batch_norm_in_one_pass(training: bool, device
             found.append([*map(to_host, arrays), *norm.state_dict().values()])
         for ours, theirs in zip(*found, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_last_states_of_a_recurrence_are_arrays_of_their_own(device: str) -> None:
+    """A change of theirs changes neither the outputs nor the gradient."""
+    gradients = []
+    for change in (False, True):
+        random.manual_seed(3)
+        lstm = nn.LSTM(3, 4)
+        x = tensor(normal(2, 5, 3), requires_grad=True)
+        output, states = lstm(x.to(dtype="float32"))
+        before = output.numpy().copy()
+        if change:
+            for state in states:
+                state.data[...] = 7
+        np.testing.assert_array_equal(output.numpy(), before)
+        (output * output).sum().backward()
+        gradients.append(x.grad.numpy())
+    np.testing.assert_array_equal(*gradients)

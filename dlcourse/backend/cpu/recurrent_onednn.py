@@ -13,6 +13,7 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import recurrent as kernels
+from dlcourse.backend.kernels.grad_buffers import copy_into
 
 FORWARDS, FLAGS = 1, c_uint(0)
 SRC, SRC_STATE, SRC_CELL, DST, DST_STATE, DST_CELL = 1, 2, 3, 17, 18, 19
@@ -94,18 +95,19 @@ def lstm_layer(
 
 @onednn.override(kernels.lstm_layer_grad)
 def lstm_layer_grad(
-    dhidden: Array, dcell: Array, inputs: tuple, hidden: Array, saved: Any, grad_buffers: tuple
+    dhidden: Array, dcell: Array | None, inputs: tuple, hidden: Array, saved: Any, grad_buffers: tuple
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     if not isinstance(saved, Saved):  # another implementation's forward pass
         return NotImplemented
     layer, (weight_ih, weight_hh) = saved.layer, inputs[3:5]
     n, steps, width, size = layer.shape
     # The layer's last state is a slice of its output here: no gradient comes to it by itself.
-    diffs = {DST: _by_steps(dhidden), DST_STATE: np.zeros((n, size), np.float32), DST_CELL: np.ascontiguousarray(dcell)}
+    diffs = {DST: _by_steps(dhidden), DST_STATE: np.zeros((n, size), np.float32)}
+    diffs[DST_CELL] = np.zeros((n, size), np.float32) if dcell is None else np.ascontiguousarray(dcell)
     # oneDNN adds to the gradients of weights and bias.
     shapes = {SRC: (steps, n, width), SRC_STATE: (n, size), SRC_CELL: (n, size), BIAS: (4 * size,)}
     diffs |= {which: np.zeros(shape, np.float32) for which, shape in shapes.items()}
-    given = zip(grad_buffers, (weight_ih, weight_hh), strict=True)
+    given = zip(grad_buffers[:2], (weight_ih, weight_hh), strict=True)
     dweights = [np.empty(w.shape, np.float32) if to is None else to for to, w in given]
     with onednn.lock:
         weights = _entered(layer.enter_backward, weight_ih, weight_hh)
@@ -116,7 +118,8 @@ def lstm_layer_grad(
         layer.backward(saved.arrays | {DIFF + which: array for which, array in diffs.items()} | weights)
         for reorder, dweight in zip(layer.leave, dweights, strict=True):
             reorder.leave(dweight)
-    return _by_sequences(diffs[SRC]), diffs[SRC_STATE], diffs[SRC_CELL], *dweights, diffs[BIAS]
+    dbias = copy_into(diffs[BIAS], grad_buffers[2])
+    return _by_sequences(diffs[SRC]), diffs[SRC_STATE], diffs[SRC_CELL], *dweights, dbias
 
 
 def _dense(*shape: int) -> c_void_p:

@@ -3,13 +3,16 @@
 The product's operands are dense buffers (N, .) that every step writes anew, so it needs no strides over time.
 """
 
+from typing import Any
+
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import program, type_suffix
+from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
+from dlcourse.backend.kernels.linear import column_sums
 
 THREADS = 128
 
@@ -43,38 +46,46 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
     return da, dh
 
 
-@override(kernels.lstm, "cuda")
-def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, Array, Array]:
-    name = type_suffix(projected, h0, c0, weight)
-    if name is None or not projected.size:
+@override(kernels.lstm_layer, "cuda")
+def lstm_layer(
+    x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array
+) -> tuple[Array, Array, Any]:
+    name = type_suffix(x, h0, c0, weight_ih, weight_hh, bias)
+    if name is None or not x.size or not h0.size:
         return NotImplemented
-    xp = array_module(projected)
-    projected, h0, c0, weight = map(xp.ascontiguousarray, (projected, h0, c0, weight))
-    n, steps, size = len(projected), projected.shape[1], h0.shape[1]
-    hidden, cells = (xp.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
-    gates, a, h = xp.empty_like(projected), xp.empty((n, 4 * size), projected.dtype), xp.empty_like(h0)
+    xp = array_module(x)
+    (n, steps, width), size, dtype = x.shape, h0.shape[1], x.dtype
+    projected = gemm(x.reshape(-1, width), weight_ih.T, bias=bias)
+    h0, c0, weight = map(xp.ascontiguousarray, (h0, c0, weight_hh))
+    hidden, cells = (xp.empty((n, steps, size), dtype=dtype) for _ in range(2))
+    last, h = xp.empty_like(c0), xp.empty_like(h0)
+    gates, a = xp.empty((n, steps, 4 * size), dtype=dtype), xp.empty((n, 4 * size), dtype=dtype)
     for t in range(steps):
         gemm(h if t else h0, weight.T, out=a)
-        _launch(f"lstm_step_{name}", (projected, a, c0, hidden, cells, gates, h), hidden.shape, t)
-    return hidden, cells, gates
+        _launch(f"lstm_step_{name}", (projected, a, c0, hidden, cells, last, gates, h), hidden.shape, t)
+    return hidden, last, kernels.Saved(cells, gates)
 
 
-@override(kernels.lstm_grad, "cuda")
-def lstm_grad(
-    dhidden: Array, dcell: Array, cells: Array, gates: Array, c0: Array, weight: Array
-) -> tuple[Array, Array, Array]:
-    name = type_suffix(dhidden, dcell, cells, gates, c0, weight)
-    if name is None or not dhidden.size:
+@override(kernels.lstm_layer_grad, "cuda")
+def lstm_layer_grad(
+    dhidden: Array, dcell: Array | None, inputs: tuple, hidden: Array, saved: Any, grad_buffers: tuple
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    name = type_suffix(dhidden, hidden, *inputs, *(() if dcell is None else (dcell,)))
+    if name is None or not dhidden.size or not inputs[0].size:
         return NotImplemented
     xp = array_module(dhidden)
-    dhidden, cells, gates, c0, weight = map(xp.ascontiguousarray, (dhidden, cells, gates, c0, weight))
-    n, steps, size = dhidden.shape
-    da, dh, dc = xp.empty_like(gates), xp.zeros_like(c0), dcell.copy(order="C")  # dc changes from step to step
-    d = xp.empty((n, 4 * size), dtype=gates.dtype)
-    for t in reversed(range(steps)):
-        _launch(f"lstm_grad_step_{name}", (dhidden, cells, gates, c0, dh, dc, da, d), dhidden.shape, t)
+    x, h0, c0, weight_ih, weight, _ = inputs
+    h0, c0, weight = map(xp.ascontiguousarray, (h0, c0, weight))
+    arrays = [xp.ascontiguousarray(array) for array in (dhidden, hidden, saved.cells, saved.gates)]
+    arrays.insert(1, NULL if dcell is None else xp.ascontiguousarray(dcell))
+    da, d = xp.empty_like(arrays[-1]), xp.empty((len(c0), 4 * c0.shape[1]), dtype=c0.dtype)
+    dh, dc, earlier = xp.empty_like(h0), xp.empty_like(c0), xp.empty_like(arrays[0])
+    for t in reversed(range(dhidden.shape[1])):
+        _launch(f"lstm_grad_step_{name}", (*arrays, h0, c0, dh, dc, da, d, earlier), dhidden.shape, t)
         gemm(d, weight, out=dh)
-    return da, dh, dc
+    rows, to_ih, to_hh = da.reshape(-1, da.shape[2]), *grad_buffers[:2]
+    dweights = gemm(rows.T, x.reshape(len(rows), -1), to_ih), gemm(rows.T, earlier.reshape(len(rows), -1), to_hh)
+    return gemm(rows, weight_ih).reshape(x.shape), dh, dc, *dweights, column_sums(rows, grad_buffers[2])
 
 
 @override(kernels.gru, "cuda")

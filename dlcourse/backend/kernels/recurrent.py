@@ -97,17 +97,19 @@ def lstm_layer(
 
 @kernel(writes=("grad_buffers",))
 def lstm_layer_grad(
-    dhidden: Array, dcell: Array, inputs: tuple, hidden: Array, saved: Any, grad_buffers: tuple
+    dhidden: Array, dcell: Array | None, inputs: tuple, hidden: Array, saved: Any, grad_buffers: tuple
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """dx, dh0, dc0, dW_ih, dW_hh (written into ``grad_buffers`` where given) and db.
+    """dx, dh0, dc0, dW_ih, dW_hh and db, the last three written into ``grad_buffers`` where given.
 
     Args:
+        dcell: of the last cell, None where that was not used.
         inputs: all that :func:`lstm_layer` was given.
     """
     x, h0, c0, weight_ih, weight_hh, _ = inputs
+    dcell = array_module(c0).zeros_like(c0) if dcell is None else dcell
     da, dh0, dc0 = lstm_grad(dhidden, dcell, saved.cells, saved.gates, c0, weight_hh)
-    dx, dweight_ih, dweight_hh = layer_gradients(da, da, x, hidden, h0, weight_ih, *grad_buffers)
-    return dx, dh0, dc0, dweight_ih, dweight_hh, column_sums(da.reshape(-1, da.shape[2]), None)
+    dx, dweight_ih, dweight_hh = layer_gradients(da, da, x, hidden, h0, weight_ih, *grad_buffers[:2])
+    return dx, dh0, dc0, dweight_ih, dweight_hh, column_sums(da.reshape(-1, da.shape[2]), grad_buffers[2])
 
 
 class Saved:

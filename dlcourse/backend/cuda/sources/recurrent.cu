@@ -39,9 +39,11 @@ __device__ void rnn_grad_step(
     d[index] = value;
 }
 
+// The last step's cells are also written apart, to `last` (N, H).
 template <class T>
 __device__ void lstm_step(
-    const T* projected, const T* a, const T* c0, T* hidden, T* cells, T* gates, T* h, int count, int steps, int size, int t
+    const T* projected, const T* a, const T* c0, T* hidden, T* cells, T* last, T* gates, T* h,
+    int count, int steps, int size, int t
 ) {
     UNIT
     const long long base = row * 4 * size + j, from = (long long)n * 4 * size + j;
@@ -56,29 +58,35 @@ __device__ void lstm_step(
     gates[base + 2 * size] = g;
     gates[base + 3 * size] = o;
     cells[at] = c;
+    if (t == steps - 1) last[index] = c;
     hidden[at] = value;
     h[index] = value;
 }
 
+// dh and dc are what the step after has left: behind the last one dh is 0, and dc is `dcell`, 0 where there is none. `earlier`
+// (N, T, H) gets h_(t-1), for the gradient of the weights.
 template <class T>
 __device__ void lstm_grad_step(
-    const T* dhidden, const T* cells, const T* gates, const T* c0, const T* dh, T* dc, T* da, T* d,
-    int count, int steps, int size, int t
+    const T* dhidden, const T* dcell, const T* hidden, const T* cells, const T* gates, const T* h0, const T* c0,
+    const T* dh, T* dc, T* da, T* d, T* earlier, int count, int steps, int size, int t
 ) {
     UNIT
+    const bool behind = t == steps - 1;
+    earlier[at] = t ? hidden[at - size] : h0[index];
     const long long base = row * 4 * size + j, to = (long long)n * 4 * size + j;
     const T i = gates[base], f = gates[base + size], g = gates[base + 2 * size], o = gates[base + 3 * size];
     const T before = t ? cells[at - size] : c0[index];
     const T squashed = tanh(cells[at]);
-    const T gradient = dhidden[at] + dh[index];
-    const T dcell = dc[index] + gradient * o * (1 - squashed * squashed);
-    const T di = dcell * g * i * (1 - i), df = dcell * before * f * (1 - f);
-    const T dg = dcell * i * (1 - g * g), dgate = gradient * squashed * o * (1 - o);
+    const T gradient = behind ? dhidden[at] : dhidden[at] + dh[index];
+    const T later = !behind ? dc[index] : dcell ? dcell[index] : (T)0;
+    const T dnow = later + gradient * o * (1 - squashed * squashed);
+    const T di = dnow * g * i * (1 - i), df = dnow * before * f * (1 - f);
+    const T dg = dnow * i * (1 - g * g), dgate = gradient * squashed * o * (1 - o);
     da[base] = d[to] = di;
     da[base + size] = d[to + size] = df;
     da[base + 2 * size] = d[to + 2 * size] = dg;
     da[base + 3 * size] = d[to + 3 * size] = dgate;
-    dc[index] = dcell * f;
+    dc[index] = dnow * f;
 }
 
 template <class T>
@@ -136,14 +144,15 @@ __device__ void gru_grad_step(
         rnn_grad_step<T>(dhidden, hidden, dh, da, d, GIVEN, relu); \
     } \
     extern "C" __global__ void lstm_step_##T( \
-        const T* projected, const T* a, const T* c0, T* hidden, T* cells, T* gates, T* h, SIZES \
+        const T* projected, const T* a, const T* c0, T* hidden, T* cells, T* last, T* gates, T* h, SIZES \
     ) { \
-        lstm_step<T>(projected, a, c0, hidden, cells, gates, h, GIVEN); \
+        lstm_step<T>(projected, a, c0, hidden, cells, last, gates, h, GIVEN); \
     } \
     extern "C" __global__ void lstm_grad_step_##T( \
-        const T* dhidden, const T* cells, const T* gates, const T* c0, const T* dh, T* dc, T* da, T* d, SIZES \
+        const T* dhidden, const T* dcell, const T* hidden, const T* cells, const T* gates, const T* h0, const T* c0, \
+        const T* dh, T* dc, T* da, T* d, T* earlier, SIZES \
     ) { \
-        lstm_grad_step<T>(dhidden, cells, gates, c0, dh, dc, da, d, GIVEN); \
+        lstm_grad_step<T>(dhidden, dcell, hidden, cells, gates, h0, c0, dh, dc, da, d, earlier, GIVEN); \
     } \
     extern "C" __global__ void gru_step_##T( \
         const T* projected, const T* b, const T* bias, const T* h0, T* hidden, T* gates, T* inner, T* h, SIZES \
