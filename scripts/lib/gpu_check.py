@@ -19,7 +19,7 @@
 Where a GPU can be had for minutes, `--first` says in at most 230 s whether anything works, and `--second` the rest in
 at most 420 s. A part may take its limit and what the parts before it have left of theirs. Each reports when it ends;
 the results' file is written then, too, and `.part.json` beside it has what the running part has found so far. Where
-there is no GPU, what a CPU can run is run there.
+there is no GPU, these two end at once; without them, what a CPU can run is run there.
 
 What a CPU has to compute for `parity` and `configs` lies in gpu/reference.json; `--reference` computes it anew.
 
@@ -51,12 +51,13 @@ sys.path.insert(0, str(HERE))
 from gpu import configs, parity  # noqa: E402
 from gpu.packages import missing  # noqa: E402
 from gpu.part import Task  # noqa: E402
-from processes import ending, python, run, started  # noqa: E402
+from processes import ending, last_line, python, run, started  # noqa: E402
 
 GRACE = 8.0
 """Seconds beyond its limit that a part has to say what it has found, before it is ended, and then to end its own."""
-START = 15.0
-"""Seconds for finding out whether there is a GPU."""
+START, LONGEST_START = 15.0, 45.0
+"""Seconds for finding out whether there is a GPU, where CuPy is imported for the first time; and at the most, which the
+parts after it have less of."""
 MAX_LINES = 12
 """Of a part's failures that are printed; the file has all."""
 
@@ -124,9 +125,14 @@ def main() -> int:
     absent = missing()
     if absent:
         print(f"missing here: {', '.join(absent)}. See the head of {Path(__file__)}", flush=True)
-    if absent and (args.first or args.second):
-        return 1  # nearly every part would fail, in time that is short
-    gpu = has_gpu(due)
+    short = args.first or args.second  # nothing may use up its time where nearly every part would fail
+    if absent and short:
+        return 1
+    if why := without_gpu(LONGEST_START * args.slower):
+        print(f"no usable GPU: {why}", flush=True)
+        if short:
+            return 3
+    gpu = why is None
     parts: dict[str, dict[str, Any]] = {}
     summary = {"gpu": gpu, "python": sys.executable, "platform": platform.platform(), "parts": parts}
     others = [name for name in PARTS if name != "bench-short"]
@@ -151,13 +157,15 @@ def write_reference() -> int:
     return 0
 
 
-def has_gpu(until: float) -> bool:
-    """In a process of its own: a broken driver may end it."""
-    code = "import sys; from dlcourse.backend.diagnostics import probe; sys.exit(not probe.cuda_status().usable)"
+def without_gpu(timeout: float) -> str | None:
+    """Why there is no GPU, if so; in a process of its own: a broken driver may end it."""
+    code = "from dlcourse.backend.diagnostics import probe; s = probe.cuda_status(); print(s.usable or s.reason)"
     try:
-        return run(python("-c", code), until - time.monotonic(), quiet=True, cwd=ROOT).returncode == 0
+        done = run(python("-c", code), timeout, quiet=True, cwd=ROOT)
     except subprocess.TimeoutExpired:
-        return False
+        return f"CuPy did not answer within {timeout:.0f} s"
+    said = last_line(done.stdout)
+    return None if said == "True" else said or last_line(done.stderr) or ending(done.returncode)
 
 
 def run_part(part: Part, gpu: bool, limit: float, found: Path, arguments: list[str]) -> dict[str, Any]:

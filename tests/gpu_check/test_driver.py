@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dlcourse.backend.diagnostics import probe
+
 PASSES = "def check(task):\n    return {'status': 'passed', 'detail': f'fine on {task.device}'}\n"
 BREAKS = "def check(task):\n    raise RuntimeError('broken')\n"
 FAILS = "def check(task):\n    return {'status': 'failed', 'detail': 'off', 'failures': ['a: 1', 'b: 2']}\n"
@@ -46,7 +48,7 @@ def start(lib, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         made = {name: check.Part(f"made_{name}", 1, limit) for name, (_, limit) in parts.items()}
         monkeypatch.setattr(check, "PARTS", made)
         monkeypatch.setattr(check, "GRACE", 0.5)
-        monkeypatch.setattr(check, "has_gpu", lambda until: gpu)
+        monkeypatch.setattr(check, "without_gpu", lambda timeout: None if gpu else "no driver")
         monkeypatch.setattr(check, "START", 0.0)
         monkeypatch.setattr(check.signal, "signal", lambda *_: None)  # the test's process keeps its own
         monkeypatch.setattr("sys.argv", ["gpu_check", "--json", str(tmp_path / "out.json"), *arguments])
@@ -145,7 +147,7 @@ def driven(folder: Path) -> str:
     """The driver's process, with one part."""
     return (
         "import sys, gpu_check as check; check.PARTS = {'hangs': check.Part('made_hangs', 1, 30)}; "
-        f"sys.argv += ['--json', {str(folder / 'out.json')!r}]; check.has_gpu = lambda until: True; "
+        f"sys.argv += ['--json', {str(folder / 'out.json')!r}]; check.without_gpu = lambda timeout: None; "
         "sys.exit(check.main())"
     )
 
@@ -180,11 +182,25 @@ def test_what_the_package_lacks_is_said_first(lib, start, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("call", ["--first", "--second"])
-def test_short_calls_end_at_once_where_something_is_missing(lib, monkeypatch, capsys, call: str) -> None:
+@pytest.mark.parametrize(("absent", "code"), [(["pydantic"], 1), ([], 3)])
+def test_short_calls_end_at_once_where_something_is_missing(
+    lib, monkeypatch, capsys, call: str, absent: list[str], code: int
+) -> None:
     check = lib("gpu_check")
-    monkeypatch.setattr(check, "missing", lambda: ["pydantic"])
+    monkeypatch.setattr(check, "missing", lambda: absent)
+    monkeypatch.setattr(check, "without_gpu", lambda timeout: "no driver")
     monkeypatch.setattr(check, "run_part", None)
     monkeypatch.setattr(check.signal, "signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["gpu_check", call])
-    assert check.main() == 1
-    assert capsys.readouterr().out.startswith("missing here: pydantic.")
+    assert check.main() == code
+    said = capsys.readouterr().out
+    assert said.startswith("missing here: pydantic." if absent else "no usable GPU: no driver")
+
+
+def test_why_there_is_no_gpu(lib, monkeypatch, tmp_path: Path) -> None:
+    check = lib("gpu_check")
+    status = probe.cuda_status()
+    assert check.without_gpu(60) == (None if status.usable else status.reason)
+    (tmp_path / "sitecustomize.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert check.without_gpu(60) == "ended by SIGABRT"
