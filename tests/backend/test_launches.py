@@ -109,9 +109,10 @@ PLANS: dict[str, tuple[Callable[[], nn.Module], tuple, Callable, Counter]] = {
         FEW_IMAGES,
         optim.SGD,
         # 19 convolutions: 7 of 16 channels, 6 of 32, 6 of 64 by patches and products; of none to the image a gradient
-        Counter(conv_forward_16_float=7, conv_forward_32_float=6, patches_float=6, product=6)
-        + Counter(conv_weight_grad_16_float=7, conv_weight_grad_32_float=6) + Counter(patches_float=6, product=6)
-        + Counter(conv_input_grad_16_float=7, conv_input_grad_32_float=6, ascontiguousarray=5)
+        Counter(conv_forward_16_float=1, conv_forward_16_fours_float=6, conv_forward_32_fours_float=6)
+        + Counter(conv_weight_grad_16_float=1, conv_weight_grad_16_fours_float=6, conv_weight_grad_32_fours_float=6)
+        + Counter(conv_input_grad_16_fours_float=7, conv_input_grad_32_fours_float=6)
+        + Counter(patches_float=6, product=6) + Counter(patches_float=6, product=6, ascontiguousarray=5)
         + Counter(patches_float=5, product=5)
         # with each its ReLU, and the sum at the end of a block; the gradients that meet before the first block
         + Counter({name: 19 for name in BATCH_NORM}) + Counter(add_float=1)

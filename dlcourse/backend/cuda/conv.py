@@ -13,7 +13,7 @@ import numpy as np
 from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
 from dlcourse.backend.cuda.linear import product_relu
-from dlcourse.backend.cuda.program import grid_for, program, type_suffix
+from dlcourse.backend.cuda.program import program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import override
@@ -22,7 +22,14 @@ from dlcourse.backend.kernels.grad_buffers import copy_into, takes
 from dlcourse.backend.precision import accumulation_dtype
 
 PATCH_BYTES = 1 << 28
-THREADS = 256
+THREADS, ROUNDS = 256, 4
+"""Of a block; and what a thread has on its way at once, as ``conv.cu`` has it."""
+
+BLOCKS = 2112
+"""Sixteen for each multiprocessor of an H200."""
+
+MAX_COUNT = 2**30
+"""Elements of an image, of the patches of a row of the result, and places of a result: they are counted in 32 bits."""
 
 
 @override(kernels.conv2d, "cuda", half=True, priority=1)
@@ -70,7 +77,7 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
     for part in _parts(len(dout), size, matrix.shape[1], dout.itemsize):
         rows = gemm(dout[part].reshape(-1, dout.shape[3]), matrix)
         target = dx[part]
-        _launch("fold", rows, target, target.size, x_shape, size, kernel, *geometry[:3])
+        _launch("fold", rows, target, target.shape, size, kernel, geometry)
     return dx
 
 
@@ -95,12 +102,13 @@ def _suits(
     x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, geometry: ConvGeometry, *arrays: Array
 ) -> bool:
     """Whether patches are the way, and not the kernels of ``conv_tiles``."""
-    alike = type_suffix(*arrays[:2]) is not None and min(*x_shape, *out_shape) > 0
-    return (
-        alike
-        and geometry.groups == 1
-        and not conv_tiles.suits(x_shape, out_shape, weight_shape, width, geometry, *arrays)
-    )
+    if type_suffix(*arrays[:2]) is None or min(*x_shape, *out_shape) < 1 or geometry.groups > 1:
+        return False
+    # What the kernels count along the two axes of their grids.
+    counts = math.prod(x_shape[1:]), out_shape[2] * math.prod(weight_shape[1:3]) * x_shape[3], math.prod(out_shape[1:3])
+    if max(counts) >= MAX_COUNT or sum(weight_shape[1:3]) > conv_tiles.MAX_SIDES:
+        return False
+    return not conv_tiles.suits(x_shape, out_shape, weight_shape, width, geometry, *arrays)
 
 
 def _patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Array:
@@ -110,14 +118,39 @@ def _patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Arra
     if kernel == (1, 1) and geometry[:2] == ((1, 1), (0, 0)):
         return x.reshape(-1, x.shape[3])
     rows = xp.empty((len(x) * math.prod(size), math.prod(kernel) * x.shape[3]), dtype=x.dtype)
-    _launch("patches", x, rows, rows.size, x.shape, size, kernel, *geometry[:3])
+    _launch("patches", x, rows, x.shape, size, kernel, geometry)
     return rows
 
 
-def _launch(name: str, source: Array, target: Array, count: int, x_shape: tuple, *settings: Pair) -> None:
-    numbers = map(np.int32, (*x_shape[1:], *(number for pair in settings for number in pair)))
-    arguments = source, target, np.int64(count), *numbers
-    program("conv").launch(f"{name}_{type_suffix(source)}", grid_for(count, THREADS), (THREADS,), arguments)
+def _launch(
+    name: str, source: Array, target: Array, x_shape: tuple, size: Pair, kernel: Pair, geometry: ConvGeometry
+) -> None:
+    """The patches of ``source`` into ``target``, or those that are ``source`` folded into images again.
+
+    Args:
+        x_shape: of the images.
+        size: H' and W'.
+    """
+    images, height, width, channels = x_shape
+    together = 16 // source.itemsize
+    if channels % together or source.data.ptr % 16 or target.data.ptr % 16:
+        together = 1
+    # Patches: the rows of a row of y, over all rows. Folding: an image, over all images.
+    along, times = size[1] * math.prod(kernel), images * size[0]
+    if name == "fold":
+        along, times = height * width, images
+    along *= channels // together
+    block = min(THREADS, 1 << (along - 1).bit_length())
+    across = -(-along // block)
+    down = min(-(-times * block // (ROUNDS * THREADS)), max(1, BLOCKS // across))
+    numbers = images, height, width, channels, *size, *kernel, *(n for pair in geometry[:3] for n in pair), together
+    program("conv").launch(
+        f"{name}_{type_suffix(source)}",
+        (across, down),
+        (block, THREADS // block),
+        (source, target, *map(np.int32, numbers)),
+        shared=8 * sum(kernel),
+    )
 
 
 def _parts(count: int, size: Pair, columns: int, itemsize: int) -> Iterator[slice]:
