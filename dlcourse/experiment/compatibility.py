@@ -51,7 +51,8 @@ def check_compatible(
 def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: Callable[[], Any]) -> None:
     """Check what a model that is none of this program's makes of a sample; call it with the model adapted.
 
-    More outputs than classes are legal, as in PyTorch, and said: the classes beyond those of the data are never right.
+    More outputs than classes are legal, as in PyTorch, and a warning says so: the classes beyond those of the data are
+    never right.
 
     Args:
         one_sample: gives one, (1, ...).

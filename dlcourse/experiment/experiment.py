@@ -49,7 +49,7 @@ class Result:
     Attributes:
         metrics: by split and label: ``result.metrics["test"]["half_sse"]``.
         model: in evaluation mode, with the weights that the metrics are of.
-        folder: the run's folder; None where nothing was kept.
+        folder: the run's folder; None where none was made.
         history: the events of ``metrics.jsonl``.
         estimates: the model's fitted numbers.
         status: ``done``.

@@ -222,7 +222,7 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
 
 
 def _read_result(folder: RunFolder, log: Log) -> Mapping[str, Any]:
-    """What ``result.json`` says; where it is damaged, that is said: the run writes a new one."""
+    """What ``result.json`` says; where it is damaged, a note says so: the run writes a new one."""
     try:
         return folder.read_result()
     except DamagedFileError as error:

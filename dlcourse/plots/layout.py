@@ -69,7 +69,7 @@ def outer_labels(cells: Sequence[Axes], x: str, y: str) -> None:
 
 
 def headline(figure: Figure, title: str) -> None:
-    """The title over the whole figure, at the left, broken into lines that fit; kept for the file's metadata.
+    """The title over the whole figure, at the left, broken into lines that fit; the file's metadata get it too.
 
     Called last: the axes' labels are broken into lines that fit too, and their numbers written out.
     """

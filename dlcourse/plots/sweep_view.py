@@ -111,7 +111,7 @@ class SweepView(Folder):
 
     @cached_property
     def config_text(self) -> str:
-        """The config as YAML: the file if the sweep kept one, else what ``sweep.json`` holds."""
+        """The config as YAML: the file if the sweep has one, else what ``sweep.json`` holds."""
         import yaml
 
         if text := self.text("config.yaml"):

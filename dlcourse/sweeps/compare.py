@@ -102,11 +102,13 @@ def _sound_records(folder: Path) -> Iterator[Record]:
     if not (folder / "sweep.json").is_file():
         yield _run_record(folder)
         return
-    config, points = _read_sweep(folder / "sweep.json")
-    base = flatten({key: value for key, value in config.items() if key != "sweep"})
-    for index, point in enumerate(points):
-        if isinstance(point, Wrong):
-            problem = f"{folder / 'sweep.json'}: damaged: {point}"
+    sweep = read(folder / "sweep.json", _Sweep)
+    base = flatten({key: value for key, value in sweep.config.items() if key != "sweep"})
+    for index, each in enumerate(sweep.points):
+        try:
+            point: PointState = check(each, PointState, f"points.{index}")
+        except Wrong as error:
+            problem = f"{folder / 'sweep.json'}: damaged: {error}"
             yield Record(folder / f"points/{index:03d}", DAMAGED, {}, {}, problem=problem)
             continue
         place = folder / (point.folder or f"points/{point.id}")
@@ -118,27 +120,12 @@ def _sound_records(folder: Path) -> Iterator[Record]:
             yield Record(place, point.status, overlaid(base, point.overrides), point.metrics)
 
 
-def _read_sweep(path: Path) -> tuple[dict[str, Any], list[PointState | Wrong]]:
-    """The config and the points that a ``sweep.json`` holds; in place of a point that is damaged, what is wrong.
-
-    Raises:
-        DamagedFileError: there is no config or no list of points in it.
-    """
-    found = read(path, _Sweep)
-    return found.config, [_point(each, index) for index, each in enumerate(found.points)]
-
-
 @dataclass
 class _Sweep:
+    """What is read of a ``sweep.json``; each point is checked by itself."""
+
     config: dict[str, Any]
     points: list[Any]
-
-
-def _point(value: Any, index: int) -> PointState | Wrong:
-    try:
-        return check(value, PointState, f"points.{index}")
-    except Wrong as error:
-        return error
 
 
 def _run_record(folder: Path) -> Record:

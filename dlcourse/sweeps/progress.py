@@ -9,7 +9,7 @@ from dlcourse.training.log import Log
 
 
 class Progress:
-    """A tqdm bar over the points on stderr, where that is a terminal; failures are said on stderr in any case.
+    """A tqdm bar over the points on stderr, where that is a terminal; failures are reported on stderr in any case.
 
     Args:
         total: number of points.

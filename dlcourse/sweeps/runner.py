@@ -82,7 +82,7 @@ def run_sweep(
 ) -> SweepResult:
     """Run every point of a config's ``sweep``, each in a run folder of its own, and conclude from them all.
 
-    A point that fails is said at once and at the end, and does not stop the others.
+    A point that fails is reported at once and at the end, and does not stop the others.
 
     Args:
         config: a file, a mapping, or a loaded config, with a ``sweep`` section; None with ``resume``.
@@ -91,7 +91,7 @@ def run_sweep(
         out: the sweep's folder is ``out/<name>/<UTC time>-<id>/``.
         name: instead of the config's.
         jobs: how many points run at the same time, each in a process of its own; 1: one after another in this one.
-        resume: the folder of a sweep to go on with: what is finished is kept, the rest is run. A config that is given
+        resume: the folder of a sweep to go on with: what is finished stays, the rest is run. A config that is given
             as well has to be the same.
         dry_run: say what would run, and run nothing.
         quiet: say nothing but errors.

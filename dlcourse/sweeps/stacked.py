@@ -2,7 +2,7 @@
 
 A stacked point is its numbers in the sweep's own files (metrics, number of parameters, its share of the time). It has
 no folder: no weights, checkpoint, log or report; ``dlcourse run`` with its overrides makes them. What a point's numbers
-are is said by the ordinary run; a test holds that both give the same.
+are the ordinary run defines; a test checks that both give the same.
 """
 
 import time

@@ -48,7 +48,7 @@ def new_state(config: Config, points: Sequence[Point]) -> SweepState:
 def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], say: Say) -> SweepState:
     """The state of a sweep that is to go on: of these points, with what ``sweep.json`` knows of them.
 
-    Where that file is damaged this is said, and the points' own folders tell how far they are.
+    Where that file is damaged a note says so, and the points' own folders show how far they are.
 
     Raises:
         UserError: the config is not the one that the sweep was started with; names what differs.

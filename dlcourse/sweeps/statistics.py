@@ -105,7 +105,7 @@ def decompose(outputs: np.ndarray, curve: np.ndarray, noise: float, targets: np.
         E[(y - f_D(x))^2] = (E_D f_D(x) - f(x))^2 + E_D (f_D(x) - E_D f_D(x))^2 + noise^2
 
     (Geman, Bienenstock & Doursat 1992; lecture 2). Both first terms are estimated without bias of their own: the
-    variance divides by R - 1, and from the squared distance of the mean prediction its expected part variance / R is
+    variance divides by R - 1, and from the squared distance of the mean prediction its expected share variance / R is
     taken off, without which a model that only scatters would seem to be biased. Their sum is still the mean squared
     distance from the curve, exactly, unless the bias comes out below zero and is set to it.
 
