@@ -93,17 +93,20 @@ class FlatParameters:
         self._whole = True
         self._guard_old_arrays()
 
-    def _take(self, p: Parameter, part: slice) -> None:
-        """Make the parameter's arrays views of that part."""
+    def _take(self, p: Parameter, slot: slice) -> None:
+        """Make the parameter's arrays views of that slot."""
+
+        def view(buffer: Array) -> Array:
+            return buffer[slot].reshape(p.shape)
+
         self._old_arrays.append((weakref.ref(p.data), p))
         p.leave_buffer()
-        self.data[part].reshape(p.shape)[...] = p.master
+        view(self.data)[...] = p.master
         if self.half is None:
-            p._array, p._grad_view = self.data[part].reshape(p.shape), self.grad[part].reshape(p.shape)
+            p._array, p._grad_view = view(self.data), view(self.grad)
         else:
-            self.half[part].reshape(p.shape)[...] = p.data
-            p._array, p._grad_view = self.half[part].reshape(p.shape), self.half_grad[part].reshape(p.shape)
-            p._master = self.data[part].reshape(p.shape)
+            view(self.half)[...] = p.data
+            p._array, p._grad_view, p._master = view(self.half), view(self.half_grad), view(self.data)
         p._flat, p._blank, p._received = self, False, p._grad is not None
         if p._received:
             p._grad_view[...] = p._grad

@@ -35,7 +35,7 @@ class Function:
     """Which inputs want a gradient; set before :meth:`forward`. All false where no graph is recorded."""
 
     grad_buffers: tuple[Array | None, ...] = ()
-    """Where an input's gradient may be written in place, set before :meth:`backward`: the part of the flat gradient
+    """Where an input's gradient may be written in place, set before :meth:`backward`: the slot in the flat gradient
     buffer that belongs to a parameter which has received nothing yet. Writing there and returning that very array
     saves a copy; ignoring it is always right."""
 

@@ -99,9 +99,9 @@ def _expand_dims(a: Any, axis: Any) -> "Tensor":
 
 def _split(a: Any, indices_or_sections: Any, axis: int = 0) -> "list[Tensor]":
     position = axes.single("split", a.shape, axis)
-    parts = np.split(np.arange(a.shape[position]), indices_or_sections)
+    chunks = np.split(np.arange(a.shape[position]), indices_or_sections)
     before = (slice(None),) * position
-    return [a[(*before, slice(part[0], part[-1] + 1) if len(part) else slice(0, 0))] for part in parts]
+    return [a[(*before, slice(rows[0], rows[-1] + 1) if len(rows) else slice(0, 0))] for rows in chunks]
 
 
 def _atleast(count: int, arrays: Any) -> list[Any]:

@@ -147,7 +147,7 @@ class Parameter(Tensor):
             self.accumulate(backend.array_module(self.data).zeros_like(self.data))
 
     def grad_destination(self) -> Array | None:
-        """This parameter's part of the flat gradient, while it has received nothing."""
+        """This parameter's slot in the flat gradient, while it has received nothing."""
         if self._flat is None or self._received or self._flat.ties:
             return None
         self._blank = False

@@ -66,7 +66,7 @@ class GetItem(Function):
 
 
 class Concatenate(Function):
-    """y joins the inputs along an existing axis; each gets its own part of dy."""
+    """y joins the inputs along an existing axis; each gets its own slice of dy."""
 
     def __init__(self, axis: int = 0):
         self.axis = axis

@@ -15,7 +15,7 @@ from dlcourse.data import Data
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
-from dlcourse.training.step import part_size
+from dlcourse.training.step import microbatch_size
 
 
 def check_compatible(
@@ -188,7 +188,7 @@ def _batches(train: Mapping[str, Any], samples: int) -> Iterator[int]:
 
 
 def _smallest_pass(batch: int, accumulate: int) -> int:
-    size = part_size(batch, accumulate)
+    size = microbatch_size(batch, accumulate)
     return batch % size or size
 
 

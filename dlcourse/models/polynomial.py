@@ -156,7 +156,7 @@ class PolynomialModel(FeatureModel):
         if self.in_features > 10:
             return {}
         shift, scale = self.raw_scaling(normalizer)
-        center, half = (backend.to_host(part) for part in self._range(np.float64))
+        center, half = map(backend.to_host, self._range(np.float64))
         weight, bias = self.coefficients()
         weight = weight.reshape(self.out_features, self.in_features, self.degree)
         tables = [self._in_powers(*window) for window in zip(shift + scale * center, scale * half, strict=True)]

@@ -102,9 +102,9 @@ class Optimizer(PositionalCheck):
             return
         state, steps = self.state, self.steps
         try:
-            for part, skipped in self._stretches():
-                self.state, self.steps = {name: array[part] for name, array in state.items()}, steps - skipped
-                self.update(self.flat.data[part], grad[part])
+            for stretch, skipped in self._stretches():
+                self.state, self.steps = {name: array[stretch] for name, array in state.items()}, steps - skipped
+                self.update(self.flat.data[stretch], grad[stretch])
         finally:
             self.state, self.steps = state, steps
 
@@ -116,11 +116,11 @@ class Optimizer(PositionalCheck):
             if index in skipped:
                 open_ended = False
                 continue
-            part = self.flat.slice_of(index)
+            stretch = self.flat.slice_of(index)
             steps = self.skipped_steps.get(index, 0) if self.flat.scaler is None else 0
             if open_ended and found[-1][1] == steps:
-                part = slice(found.pop()[0].start, part.stop)
-            found.append((part, steps))
+                stretch = slice(found.pop()[0].start, stretch.stop)
+            found.append((stretch, steps))
             open_ended = True
         return found
 

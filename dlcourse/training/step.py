@@ -26,7 +26,7 @@ _OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat".split()
 """Attributes of a step and of an optimizer that a captured step does not take in, or that its key has otherwise."""
 
 
-def part_size(batch: int, accumulate: int) -> int:
+def microbatch_size(batch: int, accumulate: int) -> int:
     """How many samples the microbatches have that a batch is cut into; the last microbatch has what is left."""
     return -(-batch // accumulate)
 
@@ -184,7 +184,7 @@ class TrainStep:
             self._backward(loss)
             return loss.data
         count, total = len(x), None
-        size = part_size(count, self.accumulate)
+        size = microbatch_size(count, self.accumulate)
         for start in range(0, count, size):
             microbatch = slice(start, start + size)
             outputs = self._outputs(x[microbatch])
