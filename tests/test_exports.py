@@ -1,4 +1,4 @@
-"""What the packages export by hand is what their modules make public, and tools see the same."""
+"""What the packages export is what their modules make public, and tools see the same."""
 
 import ast
 import importlib
@@ -22,7 +22,7 @@ def public(package: ModuleType) -> dict[str, object]:
         module = importlib.import_module(info.name)
         for name in getattr(module, "__all__", ()):
             assert name not in found, f"{info.name} makes {name!r} public, as another module does"
-            found[name] = (f"from {info.name} import {name}", getattr(module, name))
+            found[name] = (f"from {info.name} import *", getattr(module, name))
     return found
 
 
@@ -34,8 +34,8 @@ def test_exports_are_the_public_names_of_the_modules(exports: ModuleType, packag
     if exports is functional:  # activations stand beside their layers
         beside = {name: line for name, line in public(nn).items() if name in nn.activation.__all__ and name.islower()}
         expected |= beside
-    missing = sorted(line for name, (line, _) in expected.items() if name not in exported)
-    assert not missing, f"add to {exports.__file__}, and the names to its __all__:\n" + "\n".join(missing)
+    missing = sorted({line for name, (line, _) in expected.items() if name not in exported})
+    assert not missing, f"add to {exports.__file__}:\n" + "\n".join(missing)
     assert not exported - set(expected), f"in the __all__ of no module of {package.__name__}"
     for name, (_, value) in expected.items():
         assert getattr(exports, name) is value
