@@ -493,6 +493,13 @@ CASES: dict[str, list[Maker]] = {
         _device_batch((9, width), 3, False, False, (False, 0, 0), width=targets)
         for width, targets in [(40, 3), (301, 0)]
     ]
+    # more elements than threads, in packs or not
+    + [
+        _device_batch((4, 38, 36, channels), 2, raw, True, how)
+        for channels in (3, 5)
+        for raw in (True, False)
+        for how in [(False, 0, 0), (True, 2, 3)]
+    ]
     + [_tokens, _windows],
     "sum_over": [
         *(_sum_over(shape, 0) for shape in [(5, 3), (0, 3), (1300, 2), (1025, 33), (700,)]),

@@ -27,6 +27,12 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         r"squares_float": Budget(1, 16),
         r"penalty_float": Budget(3, 16),
     },
+    "device_batch": {
+        r"device_batch_rows": Budget(4, 16),
+        r"device_batch_(bytes|same)_(float|double)": Budget(1, 16),
+        r"device_batch_(bytes|same)_(half|bfloat16)": Budget(1, 8),
+    },
+    "images": {r"image_batch_(bytes|same)_(float|double)": Budget(1, 16)},
     "linear": {
         r"(relu_bias_grad|column_sums)_(float|double)": Budget(2, 16),
         r"(relu_bias_grad|column_sums)_(half|bfloat16)": Budget(2, 8),

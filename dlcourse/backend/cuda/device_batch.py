@@ -4,14 +4,12 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.images import affine
+from dlcourse.backend.cuda.images import MAX_SIZE, affine, threads_for
 from dlcourse.backend.cuda.program import NULL, program, step_number, type_suffix
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import device_batch as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.images import ImageSettings
-
-MAX_THREADS = 256
 
 
 @override(kernels.device_batch, "cuda", half=True)
@@ -32,25 +30,24 @@ def device_batch(
     words, odd = y.nbytes // 2 // max(1, len(y)), (x.nbytes | y.nbytes) % 2
     plain = settings.shift is None and key is None and kind == "same"
     dense = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
-    if kind is None or targets.dtype != y.dtype or odd or not all(dense):
+    if kind is None or targets.dtype != y.dtype or odd or not all(dense) or math.prod(x.shape[1:]) > MAX_SIZE:
         return NotImplemented
     if not len(x):
         return
     launch, count, size = program("device_batch").launch, len(x), math.prod(x.shape[1:])
     choice = NULL if order is None else order, *step_number(step), np.int64(steps_per_epoch)
-    threads = min(MAX_THREADS, -(-max(size, 1) // 32) * 32)
     if plain:
         sizes = np.int32(x.nbytes // 2 // count), np.int32(words)
         given = (samples, targets, *choice, x, y, *sizes, _row_stride(samples), _row_stride(targets))
-        launch("device_batch_rows", (count,), (threads,), given)
+        launch("device_batch_rows", (count,), threads_for(x.nbytes // count, 16), given)
         return
-    period, pair = affine(settings, x)
+    period, pair = affine(settings, x, key is not None)
     height, width, channels = x.shape[1:] if key is not None else (1, 1, 1)
     numbers = map(np.int32, (words, size, period, height, width, channels, key is not None))
     drawn = map(np.uint64, key or (0, 0))
     augment = map(np.int32, settings[2:])
     arguments = samples, targets, *choice, *pair, x, y, *numbers, _row_stride(targets), *drawn, *augment
-    launch(f"device_batch_{kind}_{type_suffix(x)}", (count,), (threads,), arguments)
+    launch(f"device_batch_{kind}_{type_suffix(x)}", (count,), threads_for(size, 4), arguments)
 
 
 def _dense_rows(array: Array) -> bool:

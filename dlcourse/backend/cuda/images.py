@@ -4,14 +4,16 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, grid_for, program, type_suffix
+from dlcourse.backend.cuda.program import NULL, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import images as kernels
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.images import ImageSettings
 from dlcourse.backend.precision import accumulation_dtype
 
-THREADS = 256
+MAX_THREADS = 1024
+MAX_SIZE = 2**31 - 2**14
+"""Elements of a sample, which the kernels count in 32 bits, some of each thread's ahead."""
 
 
 @override(kernels.image_batch, "cuda", half=True)
@@ -20,24 +22,33 @@ def image_batch(images: Array, rows: Array | None, words: Array | None, settings
     kind = "bytes" if images.dtype == np.uint8 else "same" if images.dtype == out.dtype else None
     if name is None or kind is None or not out.size or not out.flags.c_contiguous or not images.flags.c_contiguous:
         return NotImplemented
+    if size > MAX_SIZE:
+        return NotImplemented
     xp = array_module(out)
-    period, (shift, scale) = affine(settings, out)
+    period, (shift, scale) = affine(settings, out, words is not None)
     rows = NULL if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))
     arrays = images, rows, shift, scale, NULL if words is None else words, out
     height, width, channels = out.shape[1:] if words is not None else (1, 1, 1)
     numbers = map(np.int32, (size, period, height, width, channels, *settings[2:]))
-    arguments = *arrays, np.int64(out.size), *numbers
-    program("images").launch(f"image_batch_{kind}_{name}", grid_for(out.size, THREADS), (THREADS,), arguments)
+    program("images").launch(f"image_batch_{kind}_{name}", (len(out),), threads_for(size, 4), (*arrays, *numbers))
 
 
-def affine(settings: ImageSettings, out: Array) -> tuple[int, tuple]:
-    """Shift and scale as the kernels take them, flat: after how many elements of an image they repeat, and the two."""
+def threads_for(count: int, each: int) -> tuple[int]:
+    """The block for a sample of so many elements, some of them a thread's."""
+    return (max(32, min(MAX_THREADS, -(-count // (32 * each)) * 32)),)
+
+
+def affine(settings: ImageSettings, out: Array, augmented: bool) -> tuple[int, tuple]:
+    """Shift and scale as the kernels take them, flat: after how many elements of an image they repeat, and the two.
+
+    Those of augmented images repeat every element, every pixel or never.
+    """
     if settings.shift is None:
         return 1, (NULL, NULL)
     pair = [_period(array, out) for array in settings[:2]]
-    if pair[0].size != pair[1].size:
+    if pair[0].size != pair[1].size or (augmented and pair[0].size not in (1, out.shape[-1])):
         pair = [_whole(array, out) for array in settings[:2]]
-    return pair[0].size, tuple(pair)
+    return max(1, pair[0].size), tuple(pair)
 
 
 def _period(array: Array, out: Array) -> Array:

@@ -54,12 +54,16 @@ template <class T> using real = typename Computing<T>::type;
 
 // An entry point for each type: FOR_TYPES(name, (const T* x, T* y, long long n), (x, y, n)) makes name_float and
 // name_double of the template `name`. The parameters are written once, with T in them.
-#define ENTRY(name, suffix, type, parameters, arguments)          \
-    namespace entry_##name##_##suffix {                           \
-    using T = type;                                               \
-    extern "C" __global__ void name##_##suffix parameters {       \
-        name<T> arguments;                                        \
-    }                                                             \
+// LAUNCH_BOUNDS, where a source defines it first, says how large a block may be: 65,536 registers are there for it.
+#ifndef LAUNCH_BOUNDS
+#define LAUNCH_BOUNDS
+#endif
+#define ENTRY(name, suffix, type, parameters, arguments)                        \
+    namespace entry_##name##_##suffix {                                         \
+    using T = type;                                                             \
+    extern "C" __global__ void LAUNCH_BOUNDS name##_##suffix parameters {       \
+        name<T> arguments;                                                      \
+    }                                                                           \
     }
 #define FOR_TYPES(name, parameters, arguments)          \
     ENTRY(name, float, float, parameters, arguments)    \
