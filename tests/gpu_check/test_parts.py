@@ -118,6 +118,24 @@ def test_parity_runs_on_both_devices_in_both_precisions(lib, task, stand_in, mon
     assert "2 computed on this CPU" in outcome["detail"], "the reference is of 100 steps"
 
 
+def test_parity_asks_a_cpu_only_for_what_its_reference_lacks(lib, task, monkeypatch) -> None:
+    parity = only(lib, monkeypatch, "gpu.parity", SOFTMAX)
+    losses, asked = [1.0] * parity.STEPS, []
+    monkeypatch.setattr(parity.reference, "kept", lambda kind, sources: {"softmax in float32": losses})
+
+    def trained(task, groups, limit):
+        asked.extend(list(group) for group in groups)
+        return [{name: answered(losses=losses) for name in group} for group in groups]
+
+    monkeypatch.setattr(parity, "trained_side_by_side", trained)
+    outcome = parity.check(task(True))
+    assert outcome["status"] == "passed" and "; 1 computed on this CPU" in outcome["detail"]
+    assert asked == [
+        [("softmax in float32", "cuda")],
+        [("softmax in float64", "cuda"), ("softmax in float64", "cpu")],
+    ]
+
+
 def test_parity_finds_a_gpu_that_computes_something_else(lib, task, stand_in, monkeypatch) -> None:
     """Its losses are a thousandth too large, less than what float32 may differ by at step 100."""
     parity = only(lib, monkeypatch, "gpu.parity", SOFTMAX)

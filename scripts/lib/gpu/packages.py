@@ -15,7 +15,8 @@ BESIDE = ("pytest", "hypothesis", "cupy-cuda12x", "cupy-cuda13x", "torch", "nvid
 def needed() -> list[str]:
     """The package's requirements, and what they need in turn where it is not of the standard library."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [re.match(r"[\w.-]+", requirement)[0] for requirement in project["dependencies"]] + [*BELOW]
+    names = [re.match(r"[\w.-]+", requirement)[0] for requirement in project["dependencies"]]
+    return list(dict.fromkeys([*names, *BELOW]))
 
 
 def missing() -> list[str]:
