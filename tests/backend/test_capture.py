@@ -236,6 +236,23 @@ def test_sizes_beyond_what_is_kept_run_call_by_call_without_waiting(
 
 
 @on_gpu
+def test_a_kind_of_step_that_is_not_taken_any_more_makes_room(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a setting changes with each epoch."""
+    monkeypatch.setattr(graph, "MAX_GRAPHS", 2)
+    monkeypatch.setattr(graph, "MAX_IDLE", 6)
+    model = nn.Sequential(nn.Linear(20, 4), nn.Dropout(0.5))
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+    kept = []
+    for epoch in range(4):
+        model[1].p = 0.1 * epoch
+        for _ in range(8):
+            step(x, y)
+        kept.append(len(step.runner.graphs))
+    assert kept == [1, 2, 2, 2] and max(each.next_step for each in step.runner.graphs.values()) == step.step == 32
+
+
+@on_gpu
 def test_the_switch(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(capture.SWITCH, "0")
     assert trained("softmax", True)[2].runner is capture.eager

@@ -25,6 +25,8 @@ WARM_UP = 2
 """Eager steps before the capture: they compile kernels, load libraries, choose algorithms and fill the memory pool."""
 MAX_GRAPHS = 8
 """Kinds of step at a time, of which graphs are kept; a data set needs two: of a full batch and of the last one."""
+MAX_IDLE = 1000
+"""Steps after which a kind that was not launched makes room for another, where there is none."""
 MULTI_STEP = ((100e-6, 32), (400e-6, 8))
 """A step that takes no longer than so many seconds, its launch and the wait for it included, comes so many times in one
 launch: what the host does for a launch takes longer than the shortest steps themselves. Where an epoch or an evaluation
@@ -44,6 +46,8 @@ class NotCaptured(UserWarning):
 class _Graph:
     """A graph and the arrays that it reads and writes; their memory is the pool's that lives with it."""
 
+    kind: tuple
+    """Of step, however many are one launch."""
     graph: Any
     inputs: tuple[Array, Array]
     losses: Array
@@ -93,10 +97,10 @@ class CapturedSteps(EagerRunner):
         captured = self.graphs.get(key)
         if captured is not None:
             captured.inputs[0][...], captured.inputs[1][...] = x, y
-        elif not self._full():
+        elif not self._full(step.step):
             if self._is_warming_up(key):
                 return self._on_capture_stream(lambda: EagerRunner.run(self, step, x, y))
-            captured = self._capture(key, step, 1, lambda: (x.copy(), y.copy()))
+            captured = self._capture(key, key, step, 1, lambda: (x.copy(), y.copy()))
         return super().run(step, x, y) if captured is None else self._replay(captured, step)[0]
 
     def advance(self, step: Step, loader: Any, max_steps: int) -> Array | None:
@@ -119,14 +123,14 @@ class CapturedSteps(EagerRunner):
         if found is None:
             return None
         key = batches, *found
-        if (key, 1) not in self.graphs and (self._full() or self._is_warming_up(key)):
+        if (key, 1) not in self.graphs and (self._full(step.step) or self._is_warming_up(key)):
             return None
         batches.prepare(step.step)
         count = self._steps_per_launch(key, max_steps)
         captured = self.graphs.get((key, count))
         if captured is None:
             write = batches.write if batches.whole is None else None
-            captured = self._capture((key, count), step, count, lambda: self._batch_of(batches), write)
+            captured = self._capture((key, count), key, step, count, lambda: self._batch_of(batches), write)
         return None if captured is None else self._replay_timed(key, captured, step)
 
     def _batch_of(self, batches: Any) -> tuple[Array, Array]:
@@ -162,8 +166,17 @@ class CapturedSteps(EagerRunner):
         self.seen[key] = self.seen.get(key, 0) + 1
         return self.seen[key] <= WARM_UP
 
-    def _full(self) -> bool:
-        return sum(len(each.losses) == 1 for each in self.graphs.values()) >= MAX_GRAPHS
+    def _full(self, now: int) -> bool:
+        """Whether there is no room for another kind of step; those not launched for long go first."""
+        last: dict[tuple, int] = {}
+        for each in self.graphs.values():
+            last[each.kind] = max(last.get(each.kind, 0), each.next_step)
+        if len(last) >= MAX_GRAPHS:
+            idle = {kind for kind, step in last.items() if now - step > MAX_IDLE}
+            for key in [key for key, each in self.graphs.items() if each.kind in idle]:
+                del self.graphs[key]
+            return len(last) - len(idle) >= MAX_GRAPHS
+        return False
 
     def _on_capture_stream(self, work: Callable[[], Array]) -> Array:
         """``work()`` on the stream of the captures, after all work that was queued before.
@@ -180,6 +193,7 @@ class CapturedSteps(EagerRunner):
     def _capture(
         self,
         key: tuple,
+        kind: tuple,
         step: Step,
         count: int,
         make_inputs: Callable[[], tuple[Array, Array]],
@@ -227,7 +241,9 @@ class CapturedSteps(EagerRunner):
         finally:
             optimizer.lr, optimizer.steps, optimizer.skipped_steps = lr, steps, skipped_steps
             random.begin_step(now)
-        self.graphs[key] = _Graph(graph, inputs, losses, rates, counter, [lr] * count, now, step.host_state.arrays)
+        self.graphs[key] = _Graph(
+            kind, graph, inputs, losses, rates, counter, [lr] * count, now, step.host_state.arrays
+        )
         return self.graphs[key]
 
     def _replay(self, captured: _Graph, step: Step) -> Array:
