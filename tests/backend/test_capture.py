@@ -12,6 +12,8 @@ from dlcourse import backend, models, nn, optim
 from dlcourse import functional as F
 from dlcourse.backend import capture, precision, random, tracing
 from dlcourse.backend.cuda import graph
+from dlcourse.data import Loader, Split
+from dlcourse.data.normalizer import Normalizer
 from dlcourse.errors import Interrupted
 from dlcourse.optim.schedules import CosineSchedule
 
@@ -400,6 +402,24 @@ def test_state_that_is_replaced_at_each_step_is_said_and_goes_on_right(device: s
         captured, step = steps_with(Averaging, True, nothing)
     assert len(said) == 1 and not step.runner.graphs
     assert captured == steps_with(Averaging, False, nothing)[0]
+
+
+@on_gpu
+def test_so_it_is_with_batches_made_on_the_device(device: str) -> None:
+    def run(captured: bool) -> tuple[list[float], dl.TrainStep]:
+        random.manual_seed(1)
+        x, y = nets()["softmax"][1:3]
+        split = Split(np.tile(x, (4, 1)), np.tile(y, 4), np.arange(24))
+        loader = Loader(split, Normalizer(0.0, 1.0), backend.current(), "float32", 6, 0)
+        model = Averaging()
+        step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+        step.capture = captured
+        return [step.runner.advance(step, loader, 1)[0].item() for _ in range(graph.MAX_TRIED + 10)], step
+
+    with pytest.warns(UserWarning, match="Averaging.average changes with each step") as said:
+        losses, step = run(True)
+    assert len(said) == 1 and step.runner.refused and len(step.runner.settings) == graph.MAX_TRIED
+    assert losses == run(False)[0]
 
 
 @on_gpu

@@ -188,3 +188,12 @@ def test_objects_that_refer_to_each_other_and_long_lists_come_to_an_end() -> Non
     state = HostState((model, ()))
     number = state.number
     assert state.number == number and len(state._parts) < 5
+
+
+def test_an_array_that_takes_the_place_of_one_that_is_gone_is_another() -> None:
+    model = nn.Linear(2, 2)
+    step, found = trained(model), []
+    for _ in range(50):
+        model.seen = np.ones(2)
+        found.append(step.settings())
+    assert len(set(found)) == 50

@@ -84,8 +84,8 @@ class CapturedSteps(EagerRunner):
         self.times: dict[tuple, list[float]] = {}
         self.refused = False
         self.settings: set[tuple] = set()
-        self.changes = 0
-        """Steps in a row whose settings were new."""
+        self.changes, self.changed_at = 0, -1
+        """Steps in a row whose settings were new, and the last of them."""
 
     def run(self, step: Step, x: Array, y: Array) -> Array:
         if self.refused or not self._can_capture(step, x, y):
@@ -147,14 +147,14 @@ class CapturedSteps(EagerRunner):
     def _graph_key(self, step: Step) -> tuple | None:
         """What a graph depends on, the batch aside; None where that was another in each of the last steps."""
         settings = step.settings()
-        if settings in self.settings:
-            self.changes = 0
-        else:
+        if settings not in self.settings:
             self.settings.add(settings)
-            self.changes += 1
-        if self.changes > MAX_CHANGES:
+            self.changes, self.changed_at = self.changes + 1, step.step
             if self.changes == MAX_CHANGES + 1:
                 _say(f"{step.host_state.last_changed} changes with each step")
+        elif self.changed_at != step.step:  # of one step it may be asked twice
+            self.changes = 0
+        if self.changes > MAX_CHANGES:
             self.refused = self.changes >= MAX_TRIED
             return None
         mode = getattr(step.model, "training", True)
