@@ -1,4 +1,4 @@
-"""Normalization on the GPU: two kernels for batch norm each way, one for layer norm, two for its gradient.
+"""Normalization on the GPU: two kernels for batch norm each way, one for layer norm, two for its gradient by wide rows.
 
 Sums down the columns are made in two stages without atomics, so a result has the same bits run after run; the second
 stage is the last block's of the kernel that makes the first.
@@ -21,6 +21,9 @@ THREADS, WARPS = 256, 8
 
 PARTS = 264
 """Of a sum down the columns: two blocks for each multiprocessor of an H200, where there is work for so many."""
+
+GROUP = 16
+"""Blocks of layer norm's gradient whose sums are added first: as ``norm.cu`` has it."""
 
 WIDE_ROW = 1024
 """Columns beyond which a row of layer norm gets a block instead of a warp."""
@@ -182,7 +185,8 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     y = xp.empty_like(x)
     mean, inverse = (xp.empty((rows, 1), dtype=accumulation_dtype(x.dtype)) for _ in range(2))
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
-    arguments = x, weight, bias, y, mean, inverse, np.int64(rows), np.int32(columns), mean.dtype.type(eps)
+    sizes = np.int64(rows), np.int32(columns), mean.dtype.type(eps), np.int32(_held(x, y))
+    arguments = x, weight, bias, y, mean, inverse, *sizes
     program("norm").launch(f"layer_norm_{name}", grid, block, arguments, shared=shared)
     return y, mean, inverse
 
@@ -197,7 +201,11 @@ def layer_norm_grad(
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
-    dx, (dweight, dbias) = xp.empty_like(x), _places(weight, grad_buffers)
+    results = xp.empty_like(x), *_places(weight, grad_buffers)
+    if held := _held(dout, x, results[0]):
+        _layer_norm_grad_held(name, (dout, x, weight, mean, inverse), results, held)
+        return results
+    dx, dweight, dbias = results
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
     arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
     program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
@@ -207,6 +215,18 @@ def layer_norm_grad(
     sums = dout, x, mean, inverse, partial, block_counters(xp), dweight, dbias, *sizes
     _launch(f"layer_norm_grad_sums_{name}", columns_grid, sums, WARPS * 2 * width * partial.itemsize)
     return dx, dweight, dbias
+
+
+def _layer_norm_grad_held(name: str, known: tuple, results: tuple, held: int) -> None:
+    """The gradients in one pass, of rows that a warp holds."""
+    dx, dweight, dbias = results
+    (rows, columns), xp = dx.shape, array_module(dx)
+    blocks = max(1, min(PARTS, rows // WARPS))
+    partial = xp.empty((blocks, 2, columns), dtype=accumulation_dtype(dx.dtype))
+    grouped = xp.empty((-(-blocks // GROUP), 2, columns), dtype=np.float64)
+    sums, sizes = (partial, grouped, block_counters(xp), dweight, dbias), (np.int64(rows), np.int32(columns))
+    arguments, shared = (*known, dx, *sums, *sizes, np.int32(held)), 2 * columns * partial.itemsize
+    program("norm").launch(f"layer_norm_grad_{name}", (blocks,), (32, WARPS), arguments, shared=shared)
 
 
 def _places(weight: Array, grad_buffers: tuple) -> tuple[Array, ...]:
@@ -237,6 +257,12 @@ def _columns_plan(rows: int, columns: int, wide: bool, blocks: int = PARTS) -> t
     across = -(-columns // width)
     each = THREADS // width * (4 if wide else 1)  # rows that a block takes at a time, four times or more
     return width, (across, max(1, min(blocks // across, rows // (4 * each))))
+
+
+def _held(*arrays: Array) -> int:
+    """The packs that a lane has where a warp holds a row of these matrices in registers, 0 where it cannot."""
+    columns = arrays[0].shape[1]
+    return 0 if columns > 512 or not _wide(*arrays) else 1 if columns <= 128 else 4
 
 
 def _rows_plan(rows: int, columns: int, itemsize: int) -> tuple[tuple[int], tuple[int, int], int]:

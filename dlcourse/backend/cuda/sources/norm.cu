@@ -1,7 +1,7 @@
 // Batch and layer normalization of a matrix, forward and backward (backend/kernels/norm.py has the equations).
 //
 // Batch norm is two kernels each way: sums down the columns, whose last block makes of them what is one number a column, then
-// the elementwise part. Layer norm gives each row `blockDim.x` threads: a warp, or all of the block.
+// the elementwise part. Layer norm gives each row a warp, which holds it in registers where it is not too wide, or a block.
 #include "activation.cuh"
 #include "columns.cuh"
 
@@ -258,7 +258,8 @@ __device__ T row_sum(T value, T* shared) {
 
 template <class T>
 __device__ void layer_norm(
-    const T* x, const T* weight, const T* bias, T* y, real<T>* mean, real<T>* inverse, long long rows, int columns, real<T> eps
+    const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ y,
+    real<T>* __restrict__ mean, real<T>* __restrict__ inverse, long long rows, int columns, real<T> eps
 ) {
     SHARED(real<T>, shared);
     // All threads of a warp, and of a block that shares a row, have the same row: they leave together.
@@ -281,9 +282,142 @@ __device__ void layer_norm(
     }
 }
 
+// A row of up to 128 K columns, a multiple of four, that a warp holds in registers: a lane has K packs of four.
+template <int K, class T>
+struct HeldRow {
+    Pack<T, 4> at[K];
+
+    __device__ static int column(int k) { return (k * 32 + threadIdx.x) * 4; }
+    __device__ void read(const T* from, int columns) {
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            if (column(k) < columns) at[k] = pack_at<4>(from + column(k), 0);
+        }
+    }
+    // f(k, e, column) for all of the lane's columns.
+    template <class F>
+    __device__ static void each(int columns, F f) {
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            if (column(k) >= columns) continue;
+#pragma unroll
+            for (int e = 0; e < 4; ++e) f(k, e, column(k) + e);
+        }
+    }
+    __device__ void write(T* to, int columns) const {
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            if (column(k) < columns) put_pack<4>(to + column(k), 0, at[k]);
+        }
+    }
+};
+
+template <int K, class T>
+__device__ void layer_norm_held(
+    const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ y,
+    real<T>* __restrict__ mean, real<T>* __restrict__ inverse, long long rows, int columns, real<T> eps
+) {
+    using R = real<T>;
+    using Held = HeldRow<K, T>;
+    const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
+    if (row >= rows) return;
+    Held held;
+    held.read(x + row * columns, columns);
+    R sum = 0, squares = 0;
+    Held::each(columns, [&](int k, int e, int) { sum += (R)held.at[k].at[e]; });
+    const R center = warp_sum(sum) / columns;
+    Held::each(columns, [&](int k, int e, int) {
+        const R off = (R)held.at[k].at[e] - center;
+        squares += off * off;
+    });
+    const R scale = 1 / sqrt(warp_sum(squares) / columns + eps);
+    if (threadIdx.x == 0) {
+        mean[row] = center;
+        inverse[row] = scale;
+    }
+    Held::each(columns, [&](int k, int e, int c) {
+        held.at[k].at[e] = ((R)held.at[k].at[e] - center) * scale * (R)weight[c] + (R)bias[c];
+    });
+    held.write(y + row * columns, columns);
+}
+
+// The three gradients in one pass: a block of (32, 8) has every gridDim.x-th eight rows, and leaves its sums over them in
+// partial (gridDim.x, 2, columns). The last of sixteen blocks adds theirs in `grouped`, the last of these sums all.
+constexpr int NORM_GROUP = 16;
+
+template <int K, class T>
+__device__ void layer_norm_grad_held(
+    const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, const real<T>* __restrict__ mean,
+    const real<T>* __restrict__ inverse, T* __restrict__ dx, real<T>* partial, double* grouped, int* arrived,
+    T* __restrict__ dweight, T* __restrict__ dbias, long long rows, int columns
+) {
+    using R = real<T>;
+    using Held = HeldRow<K, T>;
+    SHARED(R, sums);  // (2, columns)
+    R gain[K][4], first[K][4], second[K][4];
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            gain[k][e] = Held::column(k) < columns ? (R)weight[Held::column(k) + e] : (R)0;
+            first[k][e] = second[k][e] = 0;
+        }
+    }
+    const long long step = (long long)gridDim.x * blockDim.y;
+    for (long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += step) {
+        Held gradient, input;
+        gradient.read(dout + row * columns, columns);
+        input.read(x + row * columns, columns);
+        const R center = mean[row], scale = inverse[row];
+        R sum = 0, product = 0;
+        Held::each(columns, [&](int k, int e, int) {
+            const R dy = gradient.at[k].at[e], xhat = ((R)input.at[k].at[e] - center) * scale;
+            sum += dy * gain[k][e];
+            product += dy * gain[k][e] * xhat;
+            first[k][e] += dy;
+            second[k][e] += dy * xhat;
+        });
+        sum = warp_sum(sum) / columns;
+        product = warp_sum(product) / columns;
+        Held::each(columns, [&](int k, int e, int) {
+            const R xhat = ((R)input.at[k].at[e] - center) * scale;
+            input.at[k].at[e] = scale * ((R)gradient.at[k].at[e] * gain[k][e] - sum - xhat * product);
+        });
+        input.write(dx + row * columns, columns);
+    }
+    for (int warp = 0; warp < (int)blockDim.y; ++warp) {
+        if (warp == (int)threadIdx.y) {
+            Held::each(columns, [&](int k, int e, int c) {
+                sums[c] = warp ? sums[c] + first[k][e] : first[k][e];
+                sums[columns + c] = warp ? sums[columns + c] + second[k][e] : second[k][e];
+            });
+        }
+        __syncthreads();
+    }
+    const int all = 2 * columns, thread = threadIdx.y * 32 + threadIdx.x, threads = 32 * blockDim.y;
+    for (int i = thread; i < all; i += threads) partial[(long long)blockIdx.x * all + i] = sums[i];
+    const int group = blockIdx.x / NORM_GROUP, groups = (gridDim.x + NORM_GROUP - 1) / NORM_GROUP;
+    const int start = group * NORM_GROUP, members = min(NORM_GROUP, (int)gridDim.x - start);
+    if (!last_to_arrive(arrived + 1 + group, members)) return;
+    for (int i = thread; i < all; i += threads) {
+        double total = 0;
+#pragma unroll 8
+        for (int member = 0; member < members; ++member) total += (double)partial[(long long)(start + member) * all + i];
+        grouped[(long long)group * all + i] = total;
+    }
+    if (!last_to_arrive(arrived, groups)) return;
+    for (int i = thread; i < all; i += threads) {
+        double total = 0;
+#pragma unroll 8
+        for (int other = 0; other < groups; ++other) total += grouped[(long long)other * all + i];
+        (i < columns ? dbias[i] : dweight[i - columns]) = (T)(R)total;
+    }
+}
+
 template <class T>
 __device__ void layer_norm_grad_input(
-    const T* dout, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse, T* dx, long long rows, int columns
+    const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, const real<T>* __restrict__ mean,
+    const real<T>* __restrict__ inverse, T* __restrict__ dx, long long rows, int columns
 ) {
     SHARED(real<T>, shared);
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
@@ -368,15 +502,43 @@ FOR_ALL_TYPES_AND_WIDTHS(batch_norm_grad_apply,
      const real<T>* __restrict__ means, T* __restrict__ dx, long long rows, int columns, int width, int wide),
     (dout, bits, x, weight, mean, inverse, means, dx, rows, columns, width))
 FOR_ALL_TYPES(pack_positive, (const T* __restrict__ y, unsigned char* __restrict__ bits, long long count), (y, bits, count))
-FOR_ALL_TYPES(layer_norm,
-    (const T* x, const T* weight, const T* bias, T* y, real<T>* mean, real<T>* inverse, long long rows, int columns,
-     real<T> eps),
-    (x, weight, bias, y, mean, inverse, rows, columns, eps))
+// `held`: the packs of a lane where a warp holds its row in registers, 0 where rows are too wide or lie otherwise.
+#define LAYER_NORM(suffix, type) \
+    namespace entry_layer_norm_##suffix { \
+    using T = type; \
+    extern "C" __global__ void layer_norm_##suffix( \
+        const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ y, \
+        real<T>* __restrict__ mean, real<T>* __restrict__ inverse, long long rows, int columns, real<T> eps, int held \
+    ) { \
+        if (held == 1) layer_norm_held<1, T>(x, weight, bias, y, mean, inverse, rows, columns, eps); \
+        else if (held) layer_norm_held<4, T>(x, weight, bias, y, mean, inverse, rows, columns, eps); \
+        else layer_norm<T>(x, weight, bias, y, mean, inverse, rows, columns, eps); \
+    } \
+    extern "C" __global__ void layer_norm_grad_##suffix( \
+        const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, \
+        const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse, T* __restrict__ dx, real<T>* partial, \
+        double* grouped, int* arrived, T* __restrict__ dweight, T* __restrict__ dbias, long long rows, int columns, \
+        int held \
+    ) { \
+        if (held == 1) { \
+            layer_norm_grad_held<1, T>( \
+                dout, x, weight, mean, inverse, dx, partial, grouped, arrived, dweight, dbias, rows, columns); \
+        } else { \
+            layer_norm_grad_held<4, T>( \
+                dout, x, weight, mean, inverse, dx, partial, grouped, arrived, dweight, dbias, rows, columns); \
+        } \
+    } \
+    }
+LAYER_NORM(float, float)
+LAYER_NORM(double, double)
+LAYER_NORM(half, half)
+LAYER_NORM(bfloat16, bfloat16)
 FOR_ALL_TYPES(layer_norm_grad_input,
-    (const T* dout, const T* x, const T* weight, const real<T>* mean, const real<T>* inverse, T* dx, long long rows,
-     int columns),
+    (const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, const real<T>* __restrict__ mean,
+     const real<T>* __restrict__ inverse, T* __restrict__ dx, long long rows, int columns),
     (dout, x, weight, mean, inverse, dx, rows, columns))
 FOR_ALL_TYPES(layer_norm_grad_sums,
-    (const T* dout, const T* x, const real<T>* mean, const real<T>* inverse, real<T>* partial, int* arrived, T* dweight,
-     T* dbias, long long rows, int columns, int width),
+    (const T* __restrict__ dout, const T* __restrict__ x, const real<T>* __restrict__ mean,
+     const real<T>* __restrict__ inverse, real<T>* partial, int* arrived, T* __restrict__ dweight,
+     T* __restrict__ dbias, long long rows, int columns, int width),
     (dout, x, mean, inverse, partial, arrived, dweight, dbias, rows, columns, width))
