@@ -1,5 +1,6 @@
 """Memory that captured steps write is theirs for as long as they may run, and what is kept lies elsewhere."""
 
+import gc
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -150,3 +151,23 @@ def test_a_profile_gives_back_what_it_took(xp: Any) -> None:
         xp.empty(1000, dtype=np.uint8)
     del another
     assert xp.cuda.Memory.live == before
+
+
+def test_a_broken_device_is_asked_for_nothing_and_hides_no_other_error(xp: Any, monkeypatch) -> None:
+    def broken(self: Any) -> None:
+        raise xp.cuda.runtime.CUDARuntimeError(700)
+
+    side, streams = pools.SideStream(xp), len(pools._streams[0])
+    monkeypatch.setattr(xp.cuda.Device, "synchronize", broken)
+    side.close()
+    assert not pools._closing and len(pools._streams[0]) == streams
+
+
+def test_no_garbage_is_collected_while_a_step_is_captured(xp: Any) -> None:
+    assert gc.isenabled()
+    with pools.no_garbage_collection():
+        assert not gc.isenabled()
+        with pools.no_garbage_collection():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()

@@ -51,19 +51,27 @@ _closing: list[tuple[SideStream, MutableMapping]] = []
 
 def release_closed() -> None:
     """Give back all that lies idle in closed pools; nothing while a step is captured, which permits no waiting."""
-    waiting = [each for each in _closing if not each[0].xp.cuda.get_current_stream().is_capturing()]
-    for entry in waiting:
-        side, holding = entry
-        with side.xp.cuda.Device(side.device):
-            side.xp.cuda.Device(side.device).synchronize()
-            holding.clear()
-            side.blocks.clear()
-            side.pool.free_all_blocks()
-            if side.stream is not None:
-                _streams[side.device].append(side.stream)
-                side.stream = None
-            if not side.pool.total_bytes():
-                _closing.remove(entry)
+    entries = _closing.copy()
+    _closing.clear()
+    for side, holding in entries:
+        cuda = side.xp.cuda
+        if cuda.get_current_stream().is_capturing():
+            _closing.append((side, holding))
+            continue
+        try:
+            with cuda.Device(side.device):
+                cuda.Device(side.device).synchronize()
+                holding.clear()
+                side.blocks.clear()
+                side.pool.free_all_blocks()
+                left = side.pool.total_bytes()
+        except cuda.runtime.CUDARuntimeError:  # of a device that is broken, which whoever computes on it is told
+            continue
+        if side.stream is not None:
+            _streams[side.device].append(side.stream)
+            side.stream = None
+        if left:
+            _closing.append((side, holding))
 
 
 @contextlib.contextmanager
