@@ -8,17 +8,36 @@ class Budget(NamedTuple):
     in_flight: loads that some loop has on their way at a time, with accesses of
     bytes: of so many at least.
     divisions: the most by integers known at run time only in any one loop.
+    fma: of a loop without divisions at least so many percent are multiply-adds.
     """
 
     in_flight: int = 0
     bytes: int = 0
     divisions: int = 0
+    fma: int = 0
 
 
 BUDGETS: dict[str, dict[str, Budget]] = {
     "activation": {
         r"(relu|relu_grad|add|add_relu)_\w+": Budget(3, 16),
         r"gelu(_tanh)?(_grad)?_(float|half|bfloat16)": Budget(1, 16),
+    },
+    "conv": {
+        r"patches_(float|double)": Budget(4, 16),
+        r"patches_(half|bfloat16)": Budget(3, 16),
+        r"fold_float": Budget(4, 16, divisions=8),  # in a table of the kernel's rows and columns
+    },
+    "conv_tiles_float": {
+        r"conv_(forward|weight_grad)_16_float": Budget(9, 4, fma=37),
+        r"conv_(forward|weight_grad)_32_float": Budget(10, 4, fma=48),
+        r"conv_(forward|weight_grad)_64_float": Budget(12, 4, fma=60),
+        r"conv_(forward|weight_grad)_16_fours_float": Budget(3, 16, fma=42),
+        r"conv_(forward|weight_grad)_32_fours_float": Budget(4, 16, fma=59),
+        r"conv_(forward|weight_grad)_64_fours_float": Budget(6, 16, fma=67),
+        r"conv_input_grad_16_float": Budget(9, 4, divisions=4, fma=37),  # divisions in that table
+        r"conv_input_grad_16_fours_float": Budget(3, 16, divisions=4, fma=42),
+        r"conv_input_grad_32_fours_float": Budget(4, 16, divisions=4, fma=59),
+        r"conv_input_grad_64_fours_float": Budget(6, 16, divisions=4, fma=67),
     },
     "optim": {
         r"(adam|rmsprop)_step_float": Budget(4, 16),

@@ -156,11 +156,11 @@ struct Spots {
 template <class Left, bool turned> struct Terms { using type = Taps<Left>; };
 template <class Left> struct Terms<Left, true> { using type = Spots<Left>; };
 
-// One tile (BM, BN) of left (total, ...) times right, summed over [from, to); `turned` takes left's transpose, so that its
-// rows are taps. N of left's channels are read at once. right(k, n, entry) and store(m, n, value) see to their own bounds;
+// One tile (BM, BN) of left times right, of rows [m0, end), summed over [from, to); `turned` takes left's transpose, so that
+// its rows are taps. N of left's channels are read at once. right(k, n, entry) and store(m, n, value) see to their own bounds;
 // `across` says that right lies along n.
 template <class T, int BM, int BN, int TM, int TN, int N, bool turned, bool across, class Left, class Right, class Store>
-__device__ void tile_product(Left left, Right right, Store store, int total, int from, int to, T* shared) {
+__device__ void tile_product(Left left, Right right, Store store, int m0, int end, int from, int to, T* shared) {
     static_assert(BM / TM * (BN / TN) == THREADS, "a thread for each piece");
     using Round = typename Terms<Left, turned>::type;
     using Entry = typename Round::Entry;
@@ -171,7 +171,7 @@ __device__ void tile_product(Left left, Right right, Store store, int total, int
     T* a = shared;                   // (DEPTH, BM), padded against bank conflicts
     T* b = shared + DEPTH * pitch;  // (DEPTH, BN)
     Shift* shifts = reinterpret_cast<Shift*>(b + DEPTH * wide);
-    const int tid = threadIdx.x, m0 = blockIdx.x * BM, n0 = blockIdx.y * BN;
+    const int tid = threadIdx.x, n0 = blockIdx.y * BN;
     const unsigned height = left.height(), width = left.width();
 
     if (!turned) {
@@ -186,14 +186,15 @@ __device__ void tile_product(Left left, Right right, Store store, int total, int
     // What a thread reads with each term: its own tap of every spot, or the terms' taps of its own spots.
     Spot own[turned ? 1 : passes];
     if (turned) {
-        const Digits k = left.term(m0 + tid % side * N);
+        const int m = m0 + tid % side * N;
+        const Digits k = left.term(m);
         const Tap tap = left.tap(k, left.down(k.high), left.across(k.mid));
-        own[0] = {tap.offset, tap.y, k.high < left.s.rows ? tap.x : NOWHERE};
+        own[0] = {tap.offset, tap.y, m < end ? tap.x : NOWHERE};
     } else {
 #pragma unroll
         for (int r = 0; r < passes; ++r) {
             const int m = m0 + tid / side + THREADS / side * r;
-            own[r] = left.spot(left.place(m), m < total);
+            own[r] = left.spot(left.place(m), m < end);
         }
     }
     T sums[TM][TN];
@@ -240,7 +241,7 @@ __device__ void tile_product(Left left, Right right, Store store, int total, int
         }
         __syncthreads();
 #pragma unroll
-        for (int k = 0; k < DEPTH; ++k) {
+        for (int k = 0; k < DEPTH && (!turned || m0 + row < end); ++k) {  // few taps leave whole warps without a row
             T x[TM], y[TN];
             for (int i = 0; i < TM; ++i) x[i] = a[k * pitch + row + i];
             for (int j = 0; j < TN; ++j) y[j] = b[k * wide + column + j];
@@ -265,7 +266,8 @@ __device__ void conv_forward(const T* x, const T* weight, const T* bias, T* y, S
         if (bias) value += bias[o];
         y[(long long)m * s.outputs + o] = relu ? rectified(value) : value;
     };
-    tile_product<T, BM, BN, TM, TN, N, false, false>(Patches<T>{x, s, group}, right, store, total, 0, depth, shared);
+    const int m0 = blockIdx.x * BM;
+    tile_product<T, BM, BN, TM, TN, N, false, false>(Patches<T>{x, s, group}, right, store, m0, total, 0, depth, shared);
 }
 
 template <class T, int BM, int BN, int TM, int TN, int N>
@@ -278,17 +280,20 @@ __device__ void conv_input_grad(const T* dout, const T* weight, T* dx, Shape s) 
     auto store = [=](int m, int n, T value) {
         if (m < total && n < inner) dx[(long long)m * s.channels + group * inner + n] = value;
     };
-    tile_product<T, BM, BN, TM, TN, N, false, true>(Returns<T>{dout, s, group}, right, store, total, 0, depth, shared);
+    const int m0 = blockIdx.x * BM;
+    tile_product<T, BM, BN, TM, TN, N, false, true>(Returns<T>{dout, s, group}, right, store, m0, total, 0, depth, shared);
 }
 
 // A tile (BM, BN) of the weight's gradient (outputs, depth) from the parts that other blocks left, added in order.
 template <class T, int BM, int BN>
-__device__ void add_parts(const T* partial, T* dweight, int parts, int first, int outer, int outputs, int depth) {
+__device__ void add_parts(
+    const T* partial, T* dweight, int parts, int first, int outer, int outputs, int depth, int m0, int end
+) {
     static_assert(THREADS % BM == 0, "a thread's elements are all of one row of the tile");
     constexpr int EACH = BM * BN / THREADS, SOME = EACH < 8 ? EACH : 8, AHEAD = 32 / SOME;  // some 32 loads in flight
     const long long apart = (long long)outputs * depth;
-    const int m = blockIdx.x * BM + threadIdx.x % BM;
-    if (m >= depth) return;
+    const int m = m0 + threadIdx.x % BM;
+    if (m >= end) return;
     for (int i0 = 0; i0 < EACH; i0 += SOME) {
         const int start = blockIdx.y * BN + threadIdx.x / BM + i0 * (THREADS / BM);
         T sums[SOME];
@@ -322,17 +327,20 @@ __device__ void conv_weight_grad(
     const int total = s.images * s.out_height * s.out_width, from = part * each;
     const int to = total - from < each ? total : from + each;
     T* target = parts == 1 ? dweight : partial;
+    // The tiles share the taps evenly, by the 16 that a warp has.
+    const int rows = ((depth + gridDim.x - 1) / gridDim.x + 15) / 16 * 16, m0 = blockIdx.x * rows;
+    const int end = min(depth, m0 + rows);
     auto right = [=](int k, int n, const Spot&) {
         return n < outer ? dout[(long long)k * s.outputs + group * outer + n] : (T)0;
     };
     auto store = [=](int m, int n, T value) {
-        if (m < depth && n < outer) target[((long long)part * s.outputs + group * outer + n) * depth + m] = value;
+        if (m < end && n < outer) target[((long long)part * s.outputs + group * outer + n) * depth + m] = value;
     };
-    tile_product<T, BM, BN, TM, TN, N, true, true>(Patches<T>{x, s, group}, right, store, total, from, to, shared);
+    tile_product<T, BM, BN, TM, TN, N, true, true>(Patches<T>{x, s, group}, right, store, m0, end, from, to, shared);
     if (parts == 1) return;
     const int tile = (group * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
     if (!last_to_arrive(arrived + tile, parts)) return;
-    add_parts<T, BM, BN>(partial, dweight, parts, group * outer, outer, s.outputs, depth);
+    add_parts<T, BM, BN>(partial, dweight, parts, group * outer, outer, s.outputs, depth, m0, end);
 }
 
 #define SHAPE \
