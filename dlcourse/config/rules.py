@@ -67,6 +67,15 @@ def config_notes(config: Mapping[str, Any], total_steps: int | None = None) -> I
     """
     yield from _chosen_by_test(config)
     yield from _endless_warmup(config, total_steps or config["train"]["steps"])
+    yield from _scaled_loss(config)
+
+
+def _scaled_loss(config: Mapping[str, Any]) -> Iterator[str]:
+    if config["data"].get("normalize_target", "none") != "none" and config["loss"] is not None:
+        yield (
+            f"the loss {config['loss']['name']} is that of the standardized target, which the model learns "
+            "(data.normalize_target); metrics, plots and predictions are in the target's own unit"
+        )
 
 
 def _endless_warmup(config: Mapping[str, Any], total_steps: int | None) -> Iterator[str]:

@@ -98,6 +98,9 @@ class DataOptions:
         normalize: shift and scale the inputs by statistics of the training split, of each feature, or of each channel
             of images: to mean 0 and standard deviation 1 (standardize) or to the range 0 to 1 (minmax). per_pixel
             does as standardize for each pixel and channel; mean_image subtracts the mean of each, no more.
+        normalize_target: shift and scale the targets of a regression, each to mean 0 and standard deviation 1 over the
+            training split, for the model to learn; metrics, plots and predictions are in the targets' own units, the
+            loss is that of the scaled ones.
         augment: vary the images of each training step at random.
         shuffle: deal the samples out in random order, by the seed; false keeps the order of the file.
     """
@@ -107,6 +110,7 @@ class DataOptions:
     stratify: bool = False
     limit: Limit | None = None
     normalize: Literal["none", "standardize", "per_pixel", "mean_image", "minmax"] = "none"
+    normalize_target: Literal["none", "standardize"] = "none"
     augment: Augment | None = None
     shuffle: bool = True
 

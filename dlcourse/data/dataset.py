@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse.config.sections import Augment
 from dlcourse.data.encoder import Column, TableEncoder
-from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.rows import Rows, chunks
 from dlcourse.errors import DataError
 
@@ -110,6 +110,9 @@ class Data:
     normalizer: Normalizer
     augment: Augment | None = None
     """What is done to the images that a training step sees."""
+    target_normalizer: TargetNormalizer | None = None
+    """What scales the targets for a model to learn, fitted on the training split; None where nothing does. The splits
+    have raw ones."""
 
     @property
     def task(self) -> Task:

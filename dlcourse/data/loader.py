@@ -11,7 +11,7 @@ from dlcourse.backend.device import Array
 from dlcourse.config.sections import Augment
 from dlcourse.data.dataset import Split
 from dlcourse.data.device_batches import DeviceBatches
-from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.prefetch import Prefetcher, Stream
 from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
@@ -38,8 +38,10 @@ class Loader:
         shuffle: False: the split's own order, as always with one full batch.
         augment: what :meth:`batch` does to images; :meth:`batches`, for evaluation, never does.
         drop_last: leave out the last batch of an epoch where it is not full. :meth:`batches` has all samples.
+        targets: scales the targets y of a regression, for a model that learns scaled ones.
 
     Attributes:
+        targets: as given; what puts a model's outputs back into the targets' own units.
         device_batches: what makes the full batches on the device, for a captured step; None where samples come from
             the host.
     Example:
@@ -65,11 +67,13 @@ class Loader:
         shuffle: bool = True,
         augment: Augment | None = None,
         drop_last: bool = False,
+        targets: TargetNormalizer | None = None,
     ):
         augment = None if augment == Augment() else augment
         transform = Transform(normalizer, backend, split.x.dtype, np.dtype(dtype), seed, augment)
         sampler = Sampler(len(split), batch_size, backend, seed, shuffle, drop_last, split.stride, split.offsets)
-        self._compose(Store(split, transform, backend), sampler, transform)
+        self.targets = targets
+        self._compose(Store(split, transform, backend, targets), sampler, transform)
 
     def _compose(self, store: Store, sampler: Sampler, transform: Transform) -> None:
         self._store, self._sampler, self._transform = store, sampler, transform
@@ -87,6 +91,7 @@ class Loader:
     def in_batches_of(self, batch_size: int) -> "Loader":
         """The same arrays in batches of another size, in the split's own order, not augmented: for evaluation."""
         other = Loader.__new__(Loader)
+        other.targets = self.targets
         sampler = Sampler(self.samples, batch_size, self._transform.backend, stride=self._sampler.stride)
         other._compose(self._store, sampler, self._transform.for_evaluation())
         other._whole = self._whole if batch_size >= self.samples else None

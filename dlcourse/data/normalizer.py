@@ -1,7 +1,7 @@
 """Bring features to a common scale, by numbers that come from the training split alone."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Normalizer:
         self.identity = not self.shift.any() and bool((self.scale == 1).all())
 
     @classmethod
-    def fit(cls, x: np.ndarray | Rows, kind: Kind = "standardize") -> "Normalizer":
+    def fit(cls, x: np.ndarray | Rows, kind: Kind = "standardize") -> Self:
         """Find shift and scale, for each feature or channel: (D,) or (C,), or for each pixel: (H, W, C).
 
         ``standardize``: mean and standard deviation. ``per_pixel``: the same for each pixel. ``mean_image``: the mean
@@ -59,6 +59,30 @@ class Normalizer:
         return {"shift": self.shift.copy(), "scale": self.scale.copy()}
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, np.ndarray]) -> "Normalizer":
+    def from_state_dict(cls, state: Mapping[str, np.ndarray]) -> Self:
         """The normalizer whose :meth:`state_dict` this is."""
         return cls(state["shift"], state["scale"])
+
+
+class TargetNormalizer(Normalizer):
+    """The same for the targets y (..., K) of a regression: a model learns z = (y - shift) / scale, (K,) each."""
+
+    def restore(self, z: Any) -> Any:
+        """y = shift + scale z of targets or outputs (..., K), in float64, where they lie.
+
+        Outputs (..., 2 K) are means and logarithms of standard deviations: the second half becomes log(scale) + z.
+        """
+        return self._moved(z, lambda mean, shift, scale: mean * scale + shift, 1.0)
+
+    def scaled(self, y: Any) -> Any:
+        """What :meth:`restore` undoes: z of targets or outputs in their own units, in float64."""
+        return self._moved(y, lambda mean, shift, scale: (mean - shift) / scale, -1.0)
+
+    def _moved(self, values: Any, move: Callable[[Any, Any, Any], Any], sign: float) -> Any:
+        xp, count = array_module(values), len(self.shift)
+        wide = values.astype(np.float64)  # a copy, of which views are written to
+        mean = wide[..., :count]
+        mean[...] = move(mean, xp.asarray(self.shift), xp.asarray(self.scale))
+        if wide.shape[-1] == 2 * count:
+            wide[..., count:] += xp.asarray(sign * np.log(self.scale))
+        return wide

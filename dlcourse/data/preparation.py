@@ -10,7 +10,7 @@ from dlcourse import registry
 from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, SplitSizes
 from dlcourse.data import splitting
 from dlcourse.data.dataset import Data, DataSchema, Dataset, Split, check
-from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.rows import Rows
 from dlcourse.errors import ConfigError, DataError
 
@@ -45,7 +45,8 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
     for name, rows in index.items():
         x, y = dataset.test if name == "test" and dataset.test is not None else (dataset.x, dataset.y)
         splits[name] = Split(_rows(x, rows), np.asarray(y[rows]), rows)
-    return Data(dataset, splits, Normalizer.fit(splits["train"].x, options.normalize), options.augment)
+    normalizer = Normalizer.fit(splits["train"].x, options.normalize)
+    return Data(dataset, splits, normalizer, options.augment, _target_normalizer(dataset, splits["train"].y, options))
 
 
 def _options(section: Mapping[str, Any]) -> DataOptions:
@@ -63,6 +64,7 @@ def _sequence(named: Any, options: DataOptions) -> Data:
         "kfold": options.kfold,
         "stratify": options.stratify,
         "normalize": options.normalize != "none",
+        "normalize_target": options.normalize_target != "none",
         "augment": options.augment,
     }
     if wrong := [key for key, given in refused.items() if given]:
@@ -96,6 +98,16 @@ def _split(dataset: Dataset, options: DataOptions, seed: int) -> splitting.Split
     if options.limit:
         index = {subset: rows[: getattr(options.limit, subset)] for subset, rows in index.items()}
     return index
+
+
+def _target_normalizer(dataset: Dataset, train: np.ndarray, options: DataOptions) -> TargetNormalizer | None:
+    """Fitted on the targets of the training split; None where they stay as they are."""
+    if options.normalize_target == "none":
+        return None
+    if dataset.task != "regression":
+        what = "class labels" if dataset.task == "classification" else "samples to estimate from"
+        raise ConfigError(f"data.normalize_target: scales the numbers of a regression, and these targets are {what}")
+    return TargetNormalizer.fit(train, options.normalize_target)
 
 
 def _check_augment(augment: Augment | None, shape: tuple[int, ...]) -> None:

@@ -10,6 +10,7 @@ from dlcourse.backend import Backend
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.data.dataset import Split
+from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.data.transform import Transform
 from dlcourse.data.windows import WindowSplit, overlapping
 
@@ -20,10 +21,12 @@ class Store:
     The samples are on the device too (``resident``), unless they are more than half of a GPU's free memory: such are
     ``streamed``. On a CPU bytes and memory-mapped files stay what they are, and each batch reads its rows.
 
+    ``targets`` scales the targets of a regression.
+
     Of a sequence the rows are all of its windows, which overlap; see :class:`~dlcourse.data.sampler.Sampler`.
     """
 
-    def __init__(self, split: Split, transform: Transform, backend: Backend):
+    def __init__(self, split: Split, transform: Transform, backend: Backend, targets: TargetNormalizer | None = None):
         self._backend, self._transform, self.dtype = backend, transform, transform.stored_dtype
         self.x: Any
         self.y: Any
@@ -36,7 +39,7 @@ class Store:
             self.streamed = budget > 0 and not self.resident
             self.x = backend.asarray(transform.store(split.x)) if self.resident else split.x
             wide = accumulation_dtype(transform.dtype) if split.y.dtype.kind == "f" else None
-            self.y = backend.asarray(split.y, wide)
+            self.y = backend.asarray(split.y if targets is None else targets.apply(split.y), wide)
         self._take_y = _gather(self.y)
         self._take_x = _gather(self.x) if self.resident else self.read
 

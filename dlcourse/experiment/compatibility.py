@@ -88,7 +88,10 @@ def check_range(data: Data, dtype: np.dtype) -> None:
     largest = float(np.finfo(np.float16 if dtype == np.float16 else np.float32).max)
     inputs, target = data.dataset.feature_names, (data.dataset.target_name,)
     for split, subset in data.splits.items():
-        for array, names, normalizer in ((subset.x, inputs, data.normalizer), (subset.y, target, None)):
+        for array, names, normalizer in (
+            (subset.x, inputs, data.normalizer),
+            (subset.y, target, data.target_normalizer),
+        ):
             if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
                 continue
             ends = np.stack([array.min(axis=0), array.max(axis=0)])
@@ -97,7 +100,8 @@ def check_range(data: Data, dtype: np.dtype) -> None:
                 continue
             end, column = np.unravel_index(int(scaled.argmax()), scaled.shape)
             name = names[column] if column < len(names) else names[0]
-            mend = "" if normalizer is None else " or data.normalize: standardize"
+            key = "normalize" if array is subset.x else "normalize_target" if data.task == "regression" else ""
+            mend = f" or data.{key}: standardize" if key else ""
             raise DataError(
                 f"{name!r} is {ends[end, column]:g} in the {split} split, and {dtype} holds at most {largest:.4g}; "
                 f"precision: float64{mend} may help"

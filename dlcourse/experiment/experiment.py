@@ -22,6 +22,7 @@ from dlcourse.config.rules import config_notes
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
+from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.models.base import Model
@@ -108,8 +109,8 @@ class Experiment:
         dtype = precision.use(config["precision"])
         check_range(data, dtype)
         model.to(dtype=dtype)
-        model.feature_names = data.dataset.feature_names
-        loss, metrics = build_loss_and_metrics(config)
+        model.feature_names, model.target_scaling = data.dataset.feature_names, data.target_normalizer
+        loss, metrics = build_loss_and_metrics(config, data.target_normalizer)
         experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
@@ -125,7 +126,14 @@ class Experiment:
 
     def notes(self) -> Iterator[str]:
         """Warnings about what the config asks for, though it may."""
-        return config_notes(self.config, self.total_steps)
+        yield from config_notes(self.config, self.total_steps)
+        own = type(self.model)
+        overrides = getattr(own, "estimates", Model.estimates) is not Model.estimates
+        if self.data.target_normalizer is not None and overrides and not own.__module__.startswith("dlcourse."):
+            yield (
+                f"the estimates of the model {self.config['model']['name']} are those of the standardized target, "
+                "unless it undoes self.target_scaling"
+            )
 
     def identity(self, given: Mapping[str, Any]) -> RunIdentity:
         """What every checkpoint of this experiment says of it.
@@ -275,8 +283,9 @@ class Experiment:
         return found
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """The model's outputs for raw inputs (N, *in_shape), both on the host."""
-        return predict(self.model, x, self.data.normalizer, self.backend, self.dtype)
+        """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host."""
+        data = self.data
+        return predict(self.model, x, data.normalizer, self.backend, self.dtype, data.target_normalizer)
 
     def one_sample(self) -> Any:
         """A training sample as the model takes it, (1, ...)."""
@@ -285,8 +294,10 @@ class Experiment:
     def _loader(
         self, split: str, batch_size: int | Literal["full"], dtype: np.dtype, shuffle: bool = False, **more: Any
     ) -> Loader:
-        subset, seed = self.data.splits[split], self.config["seed"]
-        return Loader(subset, self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, **more)
+        subset, seed, targets = self.data.splits[split], self.config["seed"], self.data.target_normalizer
+        return Loader(
+            subset, self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, targets=targets, **more
+        )
 
 
 def build_model(config: Mapping[str, Any], data: Data) -> Any:
@@ -320,15 +331,23 @@ def _located(config: Config) -> Iterator[None]:
         raise config.locate(error) from error
 
 
-def predict(model: Any, x: np.ndarray, normalizer: Normalizer, backend: Backend, dtype: np.dtype) -> np.ndarray:
+def predict(
+    model: Any,
+    x: np.ndarray,
+    normalizer: Normalizer,
+    backend: Backend,
+    dtype: np.dtype,
+    targets: TargetNormalizer | None = None,
+) -> np.ndarray:
     """A model's outputs for raw inputs (N, *in_shape), both on the host.
 
     Args:
         dtype: the floating-point type that the model computes with.
+        targets: scaled the targets that the model learned; its outputs are put back into their own units.
     """
-    subset = Split(x, np.zeros((len(x), 1)), np.arange(len(x)))
+    subset = Split(x, np.zeros((len(x), 1 if targets is None else len(targets.shift))), np.arange(len(x)))
     with use(backend):
-        loader = Loader(subset, normalizer, backend, dtype, EVALUATION_BATCH, 0, shuffle=False)
+        loader = Loader(subset, normalizer, backend, dtype, EVALUATION_BATCH, 0, shuffle=False, targets=targets)
         return np.concatenate([backend.to_host(output) for _, output, _ in outputs(model, loader)])
 
 
@@ -337,17 +356,22 @@ def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]
     return {label: metric_unit(metric.unit, target_unit) for label, metric in metrics.items()}
 
 
-def build_loss_and_metrics(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def build_loss_and_metrics(
+    config: Mapping[str, Any], targets: TargetNormalizer | None = None
+) -> tuple[Any, dict[str, Any]]:
     """The loss that a resolved config names, or None, and what it measures, by label.
 
     The loss is measured too where it is watched or nothing else is measured, if there is one.
+
+    Args:
+        targets: scales the targets of the loss, where training does.
     """
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     specs = config["metrics"]
     metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
     watched = [config["train"][section] for section in ("early_stopping", "best")]
     if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
-        metrics["loss"] = LossMetric(loss)
+        metrics["loss"] = LossMetric(loss, targets)
     return loss, metrics
 
 

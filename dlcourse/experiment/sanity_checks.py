@@ -57,7 +57,7 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     for module in experiment.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    batch = _OneBatch(*experiment.loader.batch(0))
+    batch = _OneBatch(*experiment.loader.batch(0), experiment.data.target_normalizer)
     history = History(None, experiment.train["log_every"])
     goal = _Memorized(experiment, batch, history)
     steps = 1 if experiment.closed_form else OVERFIT_STEPS
@@ -75,8 +75,8 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
 class _OneBatch:
     """A loader that knows one batch."""
 
-    def __init__(self, x: Any, y: Any):
-        self._batch = x.copy(), y.copy()
+    def __init__(self, x: Any, y: Any, targets: Any = None):
+        self._batch, self.targets = (x.copy(), y.copy()), targets
         self.samples = self.samples_per_epoch = self.batch_size = len(x)
         self.steps_per_epoch = 1
 

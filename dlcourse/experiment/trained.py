@@ -70,10 +70,11 @@ class TrainedModel:
 
     def loader(self, subset: Split, batch_size: int = EVALUATION_BATCH) -> Loader:
         """Raw samples, normalized as the model wants them."""
-        return Loader(subset, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False)
+        targets = self.inputs.target_normalizer
+        return Loader(subset, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False, targets=targets)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """The model's outputs for raw inputs (N, *in_shape), both on the host.
+        """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host.
 
         Raises:
             UserError: the inputs are not as the model takes them; or too large for the numbers it computes with.
@@ -83,7 +84,8 @@ class TrainedModel:
             if (note := self.inputs.other_scale(x)) is not None:
                 warnings.warn(note, stacklevel=2)
         with np.errstate(over="ignore", invalid="ignore"):
-            found = predict(self.model, x, self.normalizer, self.backend, self.dtype)
+            targets = self.inputs.target_normalizer
+            found = predict(self.model, x, self.normalizer, self.backend, self.dtype, targets)
         lost = np.isnan(found) if self.inputs.task == "classification" else ~np.isfinite(found)
         if lost.any():
             row = int(lost.reshape(len(found), -1).any(axis=1).argmax())
@@ -156,6 +158,7 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
             model = registry.build(
                 "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
             )
+            model.feature_names, model.target_scaling = tuple(inputs.feature_names), inputs.target_normalizer
             model.to(dtype=precision.use(config.data["precision"]))
             load_evaluated(model, found)
         normalizer = _normalizer(found, inputs)
@@ -222,7 +225,7 @@ def evaluate_run(
         subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
         if split is not None and split not in subsets:
             raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
-        _, metrics = build_loss_and_metrics(config.data)
+        _, metrics = build_loss_and_metrics(config.data, trained.inputs.target_normalizer)
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
             return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}

@@ -38,6 +38,9 @@ class Model(Module):
     the model has an embedding."""
     feature_names: tuple[str, ...] = ()
     """What the inputs are called, where the data say so and the program set it; :meth:`estimates` uses it."""
+    target_scaling: Scaling | None = None
+    """How targets were scaled for the model to learn, z = (y - shift) / scale, where the program did so and set it;
+    :meth:`estimates` undoes it."""
     fits_in_float64: ClassVar[bool] = False
     """Whether :meth:`fit` wants inputs and targets in float64 whatever the model's type."""
     former_names: ClassVar[Mapping[str, str]] = {}
@@ -137,6 +140,13 @@ class Model(Module):
         scale = np.broadcast_to(np.asarray(normalizer.scale, dtype=np.float64), self.in_shape)
         return shift.reshape(-1), scale.reshape(-1)
 
+    def in_raw_targets(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """W (K, P) and b (K,) of outputs W phi + b as those of targets in their own units, see ``target_scaling``."""
+        if self.target_scaling is None:
+            return weight, bias
+        shift, scale = self.target_scaling.shift, self.target_scaling.scale
+        return weight * scale[:, None], bias * scale + shift
+
 
 class FeatureModel(Model):
     """y = W phi(x) + b: linear in its parameters, so least squares fits it as well as gradient descent.
@@ -185,8 +195,9 @@ class FeatureModel(Model):
         self.bias.data[...] = theta[-1]
 
     def coefficients(self) -> tuple[np.ndarray, np.ndarray]:
-        """W (K, P) and b (K,) on the host in float64."""
-        return self.weight.numpy().astype(np.float64), self.bias.numpy().astype(np.float64)
+        """W (K, P) and b (K,) on the host in float64, of targets in their own units."""
+        weight, bias = self.weight.numpy().astype(np.float64), self.bias.numpy().astype(np.float64)
+        return self.in_raw_targets(weight, bias)
 
 
 def flat(x: Array) -> Array:

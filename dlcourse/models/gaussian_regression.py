@@ -139,7 +139,8 @@ class GaussianRegression(Model):
         slopes, intercepts = in_raw_units(weight, bias, x_mean, x_sd)
         slopes, intercepts = slopes * y_sd[:, None], intercepts * y_sd + y_mean
         slopes, intercepts = in_raw_units(slopes, intercepts, *self.raw_scaling(normalizer))
-        sigmas = np.exp(log_sigma) * y_sd
+        slopes, intercepts = self.in_raw_targets(slopes, intercepts)
+        sigmas = np.exp(log_sigma) * y_sd * (1 if self.target_scaling is None else self.target_scaling.scale)
         names = self.per_input("slope")
         return named_by_output(
             [

@@ -7,6 +7,7 @@ from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import memory, tracing
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.precision import accumulation_dtype
+from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.metrics import Metric
 from dlcourse.training.callback import Callback, Every
 from dlcourse.training.history import History
@@ -15,11 +16,13 @@ from dlcourse.training.history import History
 def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Go through a split in order: inputs, the model's outputs and targets, batch by batch, arrays on the device.
 
-    Outputs in half precision come as float32, in which losses and metrics are computed.
+    Outputs in half precision come as float32, in which losses and metrics are computed. Where the loader scales
+    targets, outputs and targets come in the targets' own units, in float64.
+
     Batches here may be larger than those of training. One that does not fit into memory is halved until it does, and so
     are those after it: in evaluation mode an output depends on its own sample only.
     """
-    training = model.training
+    training, targets = model.training, getattr(loader, "targets", None)
     model.eval()
     most = None
     try:
@@ -32,7 +35,10 @@ def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
                     if output is None:
                         most = -(-len(x[chunk]) // 2)
                         continue
-                    yield x[chunk], output, y[chunk]
+                    if targets is None:
+                        yield x[chunk], output, y[chunk]
+                    else:
+                        yield x[chunk], targets.restore(output), targets.restore(y[chunk])
                     start += len(x[chunk])
     finally:
         model.train(training)
@@ -65,13 +71,16 @@ class LossMetric(Metric):
 
     Args:
         loss_fn: ``loss_fn(outputs, targets)`` with ``reduction`` "mean" or "sum".
+        targets: scales targets, where training does: the loss is that of the scaled ones here too.
     """
 
-    def __init__(self, loss_fn: Any):
-        self.loss_fn = loss_fn
+    def __init__(self, loss_fn: Any, targets: TargetNormalizer | None = None):
+        self.loss_fn, self.targets = loss_fn, targets
         super().__init__()
 
     def update(self, outputs: Any, targets: Any) -> None:
+        if self.targets is not None:
+            outputs, targets = self.targets.scaled(outputs), self.targets.scaled(targets)
         share = 1 if self.loss_fn.reduction == "sum" else len(targets)
         self.total = self.total + self.loss_fn(Tensor(outputs), targets).data.astype("float64") * share
         self.count += len(targets)

@@ -10,6 +10,7 @@ import numpy as np
 
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
+from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.data.npz import open_npz
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
@@ -52,11 +53,14 @@ class InputSpec:
     """Whether inputs are sequences of tokens, which the class names name."""
     largest: float | None = None
     """Largest absolute value in images of the training split, of which some are looked at; None for other inputs."""
+    target_shift: list[float] | None = None
+    target_scale: list[float] | None = None
+    """The model's outputs z are those of targets shift + scale z; None where targets were not scaled."""
 
     @classmethod
     def of(cls, data: Data) -> "InputSpec":
         """Take them from prepared data."""
-        dataset, x = data.dataset, data.splits["train"].x
+        dataset, x, targets = data.dataset, data.splits["train"].x, data.target_normalizer
         rows = np.asarray(x) if x.ndim == 2 and not dataset.tokens else np.empty((1, 0))
         return cls(
             task=data.task,
@@ -72,6 +76,8 @@ class InputSpec:
             high=rows.max(axis=0).astype(float).tolist(),
             tokens=dataset.tokens,
             largest=None if dataset.tokens or x.ndim < 3 else _largest(x[:: -(-len(x) // _LOOKED_AT)]),
+            target_shift=None if targets is None else targets.shift.tolist(),
+            target_scale=None if targets is None else targets.scale.tolist(),
         )
 
     @classmethod
@@ -82,9 +88,26 @@ class InputSpec:
             CheckpointError: it is something else.
         """
         try:
-            return check(current(state), cls, "data")
+            found = check(current(state), cls, "data")
+            found._check_targets()
         except Wrong as error:
             raise CheckpointError(f"not what a checkpoint of this program says of its data: {error}") from error
+        return found
+
+    def _check_targets(self) -> None:
+        """Raise Wrong unless the scaling of the targets is one of so many numbers."""
+        scales = [each for each in (self.target_shift, self.target_scale) if each is not None]
+        if len(scales) == 1 or any(len(each) != self.out_features for each in scales):
+            raise Wrong(f"data.target_scale: expected {self.out_features} numbers beside as many of data.target_shift")
+        if any(each <= 0 for each in self.target_scale or ()):
+            raise Wrong("data.target_scale: expected numbers above 0")
+
+    @property
+    def target_normalizer(self) -> TargetNormalizer | None:
+        """What puts the model's outputs into the targets' own units; None where they are."""
+        if self.target_shift is None or self.target_scale is None:
+            return None
+        return TargetNormalizer(np.array(self.target_shift), np.array(self.target_scale))
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and mappings."""

@@ -60,11 +60,13 @@ class Loss(Plot):
         marked = mark_best(axes, view)
         scale_y(axes, [loss], held=True)
         axes.set_ylabel(f"training loss: {view.metric_name(str(view.facts.get('loss') or 'cost'))}")
+        scaled = as_dict(view.config.get("data")).get("normalize_target") == "standardize"
         step_axis(axes, view)
         if noisy or marked:
             layout.legend(axes) if not axes.child_axes else axes.legend(loc="best")
         layout.headline(figure, _title(view, mean))
-        return figure, "The cost on the batches that the model learns from" + (
+        of_what = ", of the standardized target" if scaled else ""
+        return figure, f"The cost on the batches that the model learns from{of_what}" + (
             "; the dotted line marks the checkpoint kept as the best." if marked else "."
         )
 
