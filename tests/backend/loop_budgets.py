@@ -53,9 +53,12 @@ BUDGETS: dict[str, dict[str, Budget]] = {
     },
     "images": {r"image_batch_(bytes|same)_(float|double)": Budget(1, 16)},
     "linear": {
-        r"(relu_bias_grad|column_sums)_(float|double)": Budget(2, 16),
-        r"(relu_bias_grad|column_sums)_(half|bfloat16)": Budget(2, 8),
+        r"relu_bias_grad_(float|double)": Budget(8, 16),
+        r"relu_bias_grad_(half|bfloat16)": Budget(8, 8),
+        r"column_sums_(float|double)": Budget(4, 16),
+        r"column_sums_(half|bfloat16)": Budget(4, 8),
         r"gelu_tanh_bias_grad_float": Budget(3, 16),
+        r"gelu_tanh_bias_grad_(half|bfloat16)": Budget(3, 8),
     },
     "pool": {
         r"(max|avg)_pool_2x2_(float|double)": Budget(4, 16),

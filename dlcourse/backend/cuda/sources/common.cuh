@@ -54,7 +54,8 @@ template <class T> using real = typename Computing<T>::type;
 
 // An entry point for each type: FOR_TYPES(name, (const T* x, T* y, long long n), (x, y, n)) makes name_float and
 // name_double of the template `name`. The parameters are written once, with T in them.
-// LAUNCH_BOUNDS, where a source defines it first, says how large a block may be: 65,536 registers are there for it.
+// LAUNCH_BOUNDS, where a source defines it first, says how large its blocks are and how many a multiprocessor should hold.
+// T is the type there.
 #ifndef LAUNCH_BOUNDS
 #define LAUNCH_BOUNDS
 #endif

@@ -1,5 +1,6 @@
 // Sums down the columns of a matrix row-major, the gradient of a bias: on its own, or of a gradient that goes through an
 // activation on the way, in one pass over it. Always added in one order.
+#define LAUNCH_BOUNDS __launch_bounds__(256, sizeof(T) > 4 ? 1 : 4)
 #include "activation.cuh"
 #include "last_block.cuh"
 #include "packs.cuh"
@@ -126,18 +127,19 @@ __device__ void gelu_tanh_bias_grad(
     sum_through(sloped, dout, z, dz, partial, arrived, dbias, rows, columns);
 }
 
-// `partial` is written by one block and read by another: no __restrict__, which would let a read move over the barrier.
+// `partial` is written by one block and read by another: no __restrict__, which would let a read move over the barrier. Nor
+// have the gradients any: the compiler would move loads that ROWS asks for together back between the stores.
 FOR_ALL_TYPES(
     column_sums,
     (const T* __restrict__ x, real<T>* partial, int* arrived, T* __restrict__ out, long long rows, int columns),
     (x, partial, arrived, out, rows, columns))
 FOR_ALL_TYPES(
     relu_bias_grad,
-    (const T* __restrict__ dout, const T* __restrict__ y, T* __restrict__ dz, real<T>* partial, int* arrived,
+    (const T* dout, const T* y, T* dz, real<T>* partial, int* arrived,
      T* __restrict__ dbias, long long rows, int columns),
     (dout, y, dz, partial, arrived, dbias, rows, columns))
 FOR_ALL_TYPES(
     gelu_tanh_bias_grad,
-    (const T* __restrict__ dout, const T* __restrict__ z, T* __restrict__ dz, real<T>* partial, int* arrived,
+    (const T* dout, const T* z, T* dz, real<T>* partial, int* arrived,
      T* __restrict__ dbias, long long rows, int columns),
     (dout, z, dz, partial, arrived, dbias, rows, columns))
