@@ -114,6 +114,7 @@ def test_the_part_fails_where_ours_does_not_where_a_peer_does(lib) -> None:
     assert part.verdict([row], [])["status"] == "passed"
     peer = part.verdict([row | {"errors": {"graph": "no"}}], [])
     assert peer["status"] == "passed" and "1 of the peers' cells empty" in peer["detail"]
+    assert peer["table"] == ["vgg in float32, graph: no"]
     differ = part.verdict([row | {"differ": ["graph"]}], [])
     assert differ["failures"] == ["vgg in float32: graph's losses are not ours"]
     ours = row | {"errors": {"ours": "no"}, "ms": {}}

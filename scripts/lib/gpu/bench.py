@@ -5,6 +5,7 @@ Failed where ours did, or where losses differ; a peer that failed, or that came 
 
 import contextlib
 import json
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ def check(task: Task) -> Outcome:
         options = ["--device", "cuda", "--rounds", "1", "--seconds", "0.3", "--budget", str(task.left - LAST)]
         command = python(str(ROOT / "scripts" / "lib" / "bench"), *options, *task.arguments, "--json", str(numbers))
         outcome = {"status": "failed", "detail": "no table"}
-        with started(command, cwd=ROOT) as process:
+        with started(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
             over = False
             while not over:
                 over = process.poll() is not None or time.monotonic() > task.until
@@ -45,9 +46,15 @@ def verdict(rows: list[dict], table: list[str]) -> Outcome:
             failures.append(f"{label}, ours: {row['errors']['ours']}")
         elif "ours" not in row["ms"]:
             late.append(label)
+    broken = [
+        f"{row['name']} in {row['precision']}, {side}: {why}"
+        for row in rows
+        for side, why in row["errors"].items()
+        if side != "ours" and side not in row["late"]
+    ]
     compared = sum(any(side != "ours" for side in row["losses"]) and "ours" in row["losses"] for row in rows)
     empty = sum(side not in row["ms"] for row in rows for side in row["errors"])
     detail = f"{len(rows)} rows, {compared} compared with PyTorch"
     if empty:
         detail += f"; {empty} of the peers' cells empty"
-    return judged(failures, late, detail, rows=rows, table=table)
+    return judged(failures, late, detail, rows=rows, table=[*table, *broken])

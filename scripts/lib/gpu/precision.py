@@ -58,7 +58,6 @@ def check(task: Task) -> Outcome:
             continue
         accuracy = found["metrics"]["val"]["accuracy"]
         table.append(f"| {name} | {precision} | {found['ms']:.3f} | {found['losses'][-1]:.4f} | {accuracy:.4f} |")
-        print(table[-1], flush=True)
         results[f"{name} {precision}"] = {key: found[key] for key in ("ms", "losses", "metrics", "notes", "graphs")}
         reference = results.get(f"{name} float32")
         if reference and accuracy < reference["metrics"]["val"]["accuracy"] - BEHIND:

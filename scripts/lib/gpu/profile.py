@@ -31,7 +31,6 @@ def check(task: Task) -> Outcome:
         path.write_text(json.dumps(config))
         command = ["-m", "dlcourse", "run", str(path), "--profile", "--no-plots", "--out", folder]
         done = run(python(*command, "--device", task.device), task.left, quiet=True, cwd=ROOT)
-    print(done.stdout)
     if done.returncode:
         return {"status": "failed", "detail": last_line(done.stderr) or f"exit code {done.returncode}"}
     lines = done.stdout.splitlines()
