@@ -84,7 +84,7 @@ def _lines(key: str, kernels: dict[str, Any]) -> list[str]:
 
 def _kernel(key: str, name: str, kernel: dict[str, Any]) -> list[str]:
     title = f"{name} ({key}): {kernel['registers']} registers, {kernel['frame']} bytes of frame, "
-    title += f"{kernel['spills']} spills, {kernel['instructions']} instructions"
+    title += f"{kernel['spills']} spills, {kernel['divisions']} divisions, {kernel['instructions']} instructions"
     return [title, *(_loop(loop) for loop in kernel["loops"])]
 
 

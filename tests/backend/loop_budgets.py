@@ -9,12 +9,14 @@ class Budget(NamedTuple):
     bytes: of so many at least.
     divisions: the most by integers known at run time only in any one loop.
     fma: of a loop without divisions at least so many percent are multiply-adds.
+    anywhere: the most of such divisions in the whole kernel, where those outside loops count too.
     """
 
     in_flight: int = 0
     bytes: int = 0
     divisions: int = 0
     fma: int = 0
+    anywhere: int | None = None
 
 
 BUDGETS: dict[str, dict[str, Budget]] = {
@@ -67,6 +69,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         r"(max|avg)_pool(_grad)?_\w+": Budget(0, 0, divisions=0),
     },
     "random": {r"dropout_\w+": Budget(0, 16), r"masked_\w+": Budget(4, 16)},
+    "recurrent": {r"\w+_(float|double)": Budget(anywhere=0)},
     "scaling": {r"(widen|narrow|refresh_half_weights)_\w+": Budget(3, 16), r"unscale_\w+": Budget(2, 16)},
 }
 """For each source, by a regular expression that names its kernels."""

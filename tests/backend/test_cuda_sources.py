@@ -60,8 +60,9 @@ def test_loops_keep_to_their_budgets(family: str, architecture: int) -> None:
             if re.fullmatch(pattern, name):
                 met.add(pattern)
                 wide = [loop.in_flight for loop in kernel.loops if loop.bytes >= budget.bytes]
-                assert max(wide, default=-1) >= budget.in_flight, name
-                assert max(loop.divisions for loop in kernel.loops) <= budget.divisions, name
+                assert max(wide, default=-1 if budget.bytes else 0) >= budget.in_flight, name
+                assert max((loop.divisions for loop in kernel.loops), default=0) <= budget.divisions, name
+                assert budget.anywhere is None or kernel.divisions <= budget.anywhere, name
                 shares = [100 * loop.fma / loop.instructions for loop in kernel.loops if not loop.divisions]
                 assert max(shares, default=0) >= budget.fma, name
     assert met == set(BUDGETS[family])

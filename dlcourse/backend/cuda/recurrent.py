@@ -126,5 +126,6 @@ def gru_grad(
 def _launch(name: str, arrays: tuple, shape: tuple[int, int, int], t: int, *rest: np.int32) -> None:
     """A thread for each sequence and unit of (N, T, H), at step t."""
     n, steps, size = shape
-    arguments = *arrays, np.int32(n), np.int32(steps), np.int32(size), np.int32(t), *rest
-    program("recurrent").launch(name, (-(-n * size // THREADS),), (THREADS,), arguments)
+    threads = min(THREADS, -(-size // 32) * 32)
+    arguments = *arrays, np.int32(steps), np.int32(size), np.int32(t), *rest
+    program("recurrent").launch(name, (n, -(-size // threads)), (threads,), arguments)

@@ -51,11 +51,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class KernelCounts:
-    """Of a kernel: registers and bytes of local memory of a thread, instructions that spill, and its loops."""
+    """Of a kernel: registers and bytes of local memory of a thread, instructions that spill, divisions by integers
+    known at run time only, wherever they are, and its loops."""
 
     registers: int
     frame: int
     spills: int
+    divisions: int
     instructions: int
     loops: tuple[Counts, ...]
 
@@ -67,7 +69,8 @@ def counts(cubin: bytes) -> dict[str, KernelCounts]:
     for name, code in disassemble(cubin).items():
         inner = tuple(_counted([code[i] for i in loop.own], loop.depth) for loop in loops(code))
         spills = sum(_name(each) in ("STL", "LDL") for each in code)
-        found[name] = KernelCounts(about[name][REGISTERS], about[name].get(FRAME, 0), spills, len(code), inner)
+        registers, frame = about[name][REGISTERS], about[name].get(FRAME, 0)
+        found[name] = KernelCounts(registers, frame, spills, _divisions(code), len(code), inner)
     return dict(sorted(found.items()))
 
 
@@ -79,7 +82,7 @@ def as_numbers(kernel: KernelCounts) -> dict[str, Any]:
 def _counted(code: list[Instruction], depth: int) -> Counts:
     names = Counter(map(_name, code))
     memory = [each for each in code if _name(each) in ("LDG", "LD", "STG", "ST")]
-    divisions = sum(_name(each) == "I2F" and ".RP" in each["opcode"] for each in code)
+    divisions = _divisions(code)
     return Counts(
         depth=depth,
         instructions=len(code),
@@ -95,6 +98,10 @@ def _counted(code: list[Instruction], depth: int) -> Counts:
         local=names["LDL"] + names["STL"],
         barriers=names["BAR"],
     )
+
+
+def _divisions(code: list[Instruction]) -> int:
+    return sum(_name(each) == "I2F" and ".RP" in each["opcode"] for each in code)
 
 
 def in_flight(code: list[Instruction]) -> int:

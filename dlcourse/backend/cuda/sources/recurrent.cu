@@ -11,15 +11,14 @@ __device__ T sigmoid(T x) {
     return x < 0 ? smaller : 1 - smaller;
 }
 
-// The thread's sequence and unit, and the place of (n, t, j) in (N, T, H); the rest of the block has nothing to do.
+// The block's sequence n, the thread's unit j, and the place of (n, t, j) in (N, T, H); the rest of the block has nothing to do.
 #define UNIT \
-    const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x; \
-    if (index >= (long long)count * size) return; \
-    const int n = (int)(index / size), j = (int)(index % size); \
-    const long long row = (long long)n * steps + t, at = row * size + j;
+    const int n = blockIdx.x, j = blockIdx.y * blockDim.x + threadIdx.x; \
+    if (j >= size) return; \
+    const long long index = (long long)n * size + j, row = (long long)n * steps + t, at = row * size + j;
 
 template <class T>
-__device__ void rnn_step(const T* projected, const T* a, T* hidden, T* h, int count, int steps, int size, int t, int relu) {
+__device__ void rnn_step(const T* projected, const T* a, T* hidden, T* h, int steps, int size, int t, int relu) {
     UNIT
     const T sum = projected[at] + a[index];
     const T value = relu ? (sum > 0 || sum != sum ? sum : (T)0) : tanh(sum);
@@ -29,7 +28,7 @@ __device__ void rnn_step(const T* projected, const T* a, T* hidden, T* h, int co
 
 template <class T>
 __device__ void rnn_grad_step(
-    const T* dhidden, const T* hidden, const T* dh, T* da, T* d, int count, int steps, int size, int t, int relu
+    const T* dhidden, const T* hidden, const T* dh, T* da, T* d, int steps, int size, int t, int relu
 ) {
     UNIT
     const T h = hidden[at];
@@ -43,7 +42,7 @@ __device__ void rnn_grad_step(
 template <class T>
 __device__ void lstm_step(
     const T* projected, const T* a, const T* c0, T* hidden, T* cells, T* last, T* gates, T* h,
-    int count, int steps, int size, int t
+    int steps, int size, int t
 ) {
     UNIT
     const long long base = row * 4 * size + j, from = (long long)n * 4 * size + j;
@@ -68,7 +67,7 @@ __device__ void lstm_step(
 template <class T>
 __device__ void lstm_grad_step(
     const T* dhidden, const T* dcell, const T* hidden, const T* cells, const T* gates, const T* h0, const T* c0,
-    const T* dh, T* dc, T* da, T* d, T* earlier, int count, int steps, int size, int t
+    const T* dh, T* dc, T* da, T* d, T* earlier, int steps, int size, int t
 ) {
     UNIT
     const bool behind = t == steps - 1;
@@ -92,7 +91,7 @@ __device__ void lstm_grad_step(
 template <class T>
 __device__ void gru_step(
     const T* projected, const T* b, const T* bias, const T* h0, T* hidden, T* gates, T* inner, T* h,
-    int count, int steps, int size, int t
+    int steps, int size, int t
 ) {
     UNIT
     const long long base = row * 3 * size + j, from = (long long)n * 3 * size + j;
@@ -114,7 +113,7 @@ __device__ void gru_step(
 template <class T>
 __device__ void gru_grad_step(
     const T* dhidden, const T* hidden, const T* gates, const T* inner, const T* h0, T* dh, T* da, T* db, T* d,
-    int count, int steps, int size, int t
+    int steps, int size, int t
 ) {
     UNIT
     const long long base = row * 3 * size + j, to = (long long)n * 3 * size + j;
@@ -131,8 +130,8 @@ __device__ void gru_grad_step(
     dh[index] = gradient * update;
 }
 
-#define SIZES int count, int steps, int size, int t
-#define GIVEN count, steps, size, t
+#define SIZES int steps, int size, int t
+#define GIVEN steps, size, t
 
 #define KERNELS(T) \
     extern "C" __global__ void rnn_step_##T(const T* projected, const T* a, T* hidden, T* h, SIZES, int relu) { \
