@@ -29,17 +29,16 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         r"patches_(half|bfloat16)": Budget(3, 16),
         r"fold_float": Budget(4, 16, divisions=8),  # in a table of the kernel's rows and columns
     },
-    "conv_tiles_float": {
+    "conv_tiles_16_float": {
         r"conv_(forward|weight_grad)_16_float": Budget(9, 4, fma=37),
-        r"conv_(forward|weight_grad)_32_float": Budget(10, 4, fma=48),
-        r"conv_(forward|weight_grad)_64_float": Budget(12, 4, fma=60),
         r"conv_(forward|weight_grad)_16_fours_float": Budget(3, 16, fma=42),
-        r"conv_(forward|weight_grad)_32_fours_float": Budget(4, 16, fma=59),
-        r"conv_(forward|weight_grad)_64_fours_float": Budget(6, 16, fma=67),
-        r"conv_input_grad_16_float": Budget(9, 4, divisions=4, fma=37),  # divisions in that table
+        r"conv_input_grad_16_float": Budget(9, 4, divisions=4, fma=37),  # divisions in such a table
         r"conv_input_grad_16_fours_float": Budget(3, 16, divisions=4, fma=42),
+    },
+    "conv_tiles_32_float": {
+        r"conv_(forward|weight_grad)_32_float": Budget(10, 4, fma=48),
+        r"conv_(forward|weight_grad)_32_fours_float": Budget(4, 16, fma=59),
         r"conv_input_grad_32_fours_float": Budget(4, 16, divisions=4, fma=59),
-        r"conv_input_grad_64_fours_float": Budget(6, 16, divisions=4, fma=67),
     },
     "optim": {
         r"(adam|rmsprop)_step_float": Budget(4, 16),

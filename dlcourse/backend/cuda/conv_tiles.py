@@ -5,6 +5,7 @@ for that. Where it is not the better way, patches and cuBLASLt's product are. Wh
 until it is measured. The weight's gradient is summed in parts, added in order.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -103,6 +104,7 @@ def suits(
     return better and _counts_in_integers(x_shape, out_shape, weight_shape, geometry)
 
 
+@functools.lru_cache(maxsize=512)
 def _counts_in_integers(x_shape: tuple, out_shape: tuple, weight_shape: tuple, geometry: ConvGeometry) -> bool:
     """Whether places, coordinates in padding too, and offsets within an image or the weight are less than 2^31."""
     (stride, padding, dilation, _), window = geometry, weight_shape[1:3]
@@ -139,6 +141,6 @@ def _launch(
     name = type_suffix(arrays[0])
     fours = name == "float" and gathered.shape[3] // groups % 4 == 0 and gathered.data.ptr % 16 == 0
     variant = f"{tile}_fours" if fours else f"{tile}"
-    program(f"conv_tiles_{name}").launch(
+    program(f"conv_tiles_{tile}_{name}").launch(
         f"{kernel}_{variant}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops
     )

@@ -157,7 +157,7 @@ template <class Left, bool turned> struct Terms { using type = Taps<Left>; };
 template <class Left> struct Terms<Left, true> { using type = Spots<Left>; };
 
 // One tile (BM, BN) of left times right, of rows [m0, end), summed over [from, to); `turned` takes left's transpose, so that
-// its rows are taps. N of left's channels are read at once. right(k, n, entry) and store(m, n, value) see to their own bounds;
+// its rows are taps. N of left's channels are read at once. right(k, n, entry) and store(m, n, values) see to their own bounds;
 // `across` says that right lies along n.
 template <class T, int BM, int BN, int TM, int TN, int N, bool turned, bool across, class Left, class Right, class Store>
 __device__ void tile_product(Left left, Right right, Store store, int m0, int end, int from, int to, T* shared) {
@@ -250,8 +250,21 @@ __device__ void tile_product(Left left, Right right, Store store, int m0, int en
         }
         __syncthreads();
     }
-    for (int i = 0; i < TM; ++i)
-        for (int j = 0; j < TN; ++j) store(m0 + row + i, n0 + column + j, sums[i][j]);
+    for (int i = 0; i < TM; ++i) store(m0 + row + i, n0 + column, sums[i]);
+}
+
+// Values of channels n, n + 1, ... of a group of `count` to its row, at once where groups are multiples of so many.
+template <class T, int TN>
+__device__ void put_channels(T* group, int n, int count, const T (&values)[TN]) {
+    if (count % TN == 0) {
+        Pack<T, TN> pack;
+        for (int j = 0; j < TN; ++j) pack.at[j] = values[j];
+        if (n < count) *reinterpret_cast<Pack<T, TN>*>(group + n) = pack;
+    } else {
+        for (int j = 0; j < TN; ++j) {
+            if (n + j < count) group[n + j] = values[j];
+        }
+    }
 }
 
 template <class T, int BM, int BN, int TM, int TN, int N>
@@ -260,11 +273,13 @@ __device__ void conv_forward(const T* x, const T* weight, const T* bias, T* y, S
     const int group = blockIdx.z, depth = s.taps() * s.inner(), outer = s.outer();
     const int total = s.images * s.out_height * s.out_width;
     auto right = [=](int k, int n, const Tap&) { return n < outer ? weight[(group * outer + n) * depth + k] : (T)0; };
-    auto store = [=](int m, int n, T value) {
-        if (m >= total || n >= outer) return;
-        const int o = group * outer + n;
-        if (bias) value += bias[o];
-        y[(long long)m * s.outputs + o] = relu ? rectified(value) : value;
+    auto store = [=](int m, int n, T (&values)[TN]) {
+        if (m >= total) return;
+        for (int j = 0; j < TN; ++j) {
+            if (bias && n + j < outer) values[j] += bias[group * outer + n + j];
+            if (relu) values[j] = rectified(values[j]);
+        }
+        put_channels(y + (long long)m * s.outputs + group * outer, n, outer, values);
     };
     const int m0 = blockIdx.x * BM;
     tile_product<T, BM, BN, TM, TN, N, false, false>(Patches<T>{x, s, group}, right, store, m0, total, 0, depth, shared);
@@ -277,8 +292,8 @@ __device__ void conv_input_grad(const T* dout, const T* weight, T* dx, Shape s) 
     const int total = s.images * s.height * s.width;
     // k = (tap, o), n = c
     auto right = [=](int, int n, const Tap& tap) { return n < inner ? weight[tap.weight + n] : (T)0; };
-    auto store = [=](int m, int n, T value) {
-        if (m < total && n < inner) dx[(long long)m * s.channels + group * inner + n] = value;
+    auto store = [=](int m, int n, T (&values)[TN]) {
+        if (m < total) put_channels(dx + (long long)m * s.channels + group * inner, n, inner, values);
     };
     const int m0 = blockIdx.x * BM;
     tile_product<T, BM, BN, TM, TN, N, false, true>(Returns<T>{dout, s, group}, right, store, m0, total, 0, depth, shared);
@@ -333,8 +348,11 @@ __device__ void conv_weight_grad(
     auto right = [=](int k, int n, const Spot&) {
         return n < outer ? dout[(long long)k * s.outputs + group * outer + n] : (T)0;
     };
-    auto store = [=](int m, int n, T value) {
-        if (m < end && n < outer) target[((long long)part * s.outputs + group * outer + n) * depth + m] = value;
+    auto store = [=](int m, int n, T (&values)[TN]) {
+        for (int j = 0; j < TN; ++j) {
+            const long long row = (long long)part * s.outputs + group * outer + n + j;
+            if (m < end && n + j < outer) target[row * depth + m] = values[j];
+        }
     };
     tile_product<T, BM, BN, TM, TN, N, true, true>(Patches<T>{x, s, group}, right, store, m0, end, from, to, shared);
     if (parts == 1) return;
@@ -351,30 +369,22 @@ __device__ void conv_weight_grad(
           down, right, top, left, apart_y, apart_x, groups}
 
 // Blocks on a multiprocessor, so that one computes while the others wait: 3 of up to 80 registers a thread, 2 of 128, or 1.
-#define BOUNDS(T, BLOCKS) __launch_bounds__(THREADS, sizeof(T) > 4 ? 1 : BLOCKS)
-
-// Tiles of 64, 32 and 16 output channels, reading one element or four at once; each type has a source of its own.
+// Tiles of 64, 32 and 16 output channels, reading N elements at once; each width and type has a source of its own.
 #define TILES(T, NAME, N, BLOCKS, BM, BN, TM, TN) \
-    extern "C" __global__ void BOUNDS(T, BLOCKS) conv_forward_##NAME##_##T( \
-        const T* x, const T* weight, const T* bias, T* y, SHAPE, int relu \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_forward_##NAME##_##T( \
+        const T* __restrict__ x, const T* __restrict__ weight, const T* __restrict__ bias, T* __restrict__ y, \
+        SHAPE, int relu \
     ) { \
         conv_forward<T, BM, BN, TM, TN, N>(x, weight, bias, y, GIVEN, relu); \
     } \
-    extern "C" __global__ void BOUNDS(T, BLOCKS) conv_input_grad_##NAME##_##T( \
-        const T* dout, const T* weight, T* dx, SHAPE \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_input_grad_##NAME##_##T( \
+        const T* __restrict__ dout, const T* __restrict__ weight, T* __restrict__ dx, SHAPE \
     ) { \
         conv_input_grad<T, BM, BN, TM, TN, N>(dout, weight, dx, GIVEN); \
     } \
-    extern "C" __global__ void BOUNDS(T, BLOCKS) conv_weight_grad_##NAME##_##T( \
-        const T* dout, const T* x, T* partial, int* arrived, T* dweight, SHAPE, int parts, int each \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv_weight_grad_##NAME##_##T( \
+        const T* __restrict__ dout, const T* __restrict__ x, T* partial, int* arrived, T* dweight, \
+        SHAPE, int parts, int each \
     ) { \
         conv_weight_grad<T, BM, BN, TM, TN, N>(dout, x, partial, arrived, dweight, GIVEN, parts, each); \
     }
-#define KERNELS(T) \
-    TILES(T, 64, 1, 1, 128, 64, 8, 4) \
-    TILES(T, 32, 1, 2, 128, 32, 4, 4) \
-    TILES(T, 16, 1, 2, 128, 16, 4, 2)
-#define FOURS(T) \
-    TILES(T, 64_fours, 4, 2, 128, 64, 8, 4) \
-    TILES(T, 32_fours, 4, 2, 128, 32, 4, 4) \
-    TILES(T, 16_fours, 4, 3, 128, 16, 4, 2)

@@ -1,0 +1,3 @@
+#include "conv_tiles.cuh"
+
+TILES(double, 16, 1, 1, 128, 16, 4, 2)

@@ -1,0 +1,3 @@
+#include "conv_tiles.cuh"
+
+TILES(double, 32, 1, 1, 128, 32, 4, 4)

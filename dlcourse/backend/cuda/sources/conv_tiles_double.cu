@@ -1,3 +1,0 @@
-#include "conv_tiles.cuh"
-
-KERNELS(double)

@@ -1,4 +1,0 @@
-#include "conv_tiles.cuh"
-
-KERNELS(float)
-FOURS(float)
