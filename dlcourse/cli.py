@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from dlcourse import __version__, commands
 from dlcourse.characters import VisibleStream
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
-from dlcourse.registry import did_you_mean, load_plugin, plugins
+from dlcourse.registry import allowing_code, did_you_mean, load_plugin, plugins
 from dlcourse.signals import handle_termination
 from dlcourse.streams import failed, reason, show, silence
 
@@ -131,7 +131,8 @@ def _run(argv: list[str]) -> int:
     args.plugin = options.plugin + args.plugin
     for path in args.plugin:
         load_plugin(path)
-    return command.main(args)
+    with allowing_code(options.allow_code or args.allow_code):
+        return command.main(args)
 
 
 def _import(name: str) -> ModuleType:
@@ -151,6 +152,8 @@ def _add_global_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("always")
     about_plugin = "first import this file, with components of your own (may be repeated)"
     group.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help=about_plugin)
+    about_code = "import the files that a config's plugins: names, and those that a run was made with"
+    group.add_argument("--allow-code", action="store_true", help=about_code)
     group.add_argument("--traceback", action="store_true", help="show where in the program an error arose")
 
 

@@ -54,6 +54,10 @@ KINDS: dict[str, Kind] = {
 _components: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
 
 
+OWN_FILE = "one of your own comes from a file: --plugin FILE.py, or plugins: [FILE.py] in the config"
+"""What a message about an unknown name ends with."""
+
+
 class UnknownComponentError(UserError):
     """No component of that kind has that name; the message names the nearest and all that there are."""
 
@@ -150,6 +154,7 @@ def lookup(kind: str, name: str) -> Any:
     if name not in components:
         raise UnknownComponentError(
             f"no {kind} {name!r}{did_you_mean(name, components)}; there are: {', '.join(sorted(components)) or 'none'}"
+            f"; {OWN_FILE}"
         )
     return components[name]
 
@@ -249,7 +254,7 @@ def _as_annotated(value: Any, annotation: Any) -> Any:
 def load_plugin(path: str | Path) -> types.ModuleType:
     """Import a user's own Python file, which registers components of its own.
 
-    A file is imported once, however often it is named.
+    A file is imported once, however often it is named, and so is its copy.
 
     Raises:
         UserError: the file is missing, raises, or takes a name that is taken.
@@ -260,6 +265,9 @@ def load_plugin(path: str | Path) -> types.ModuleType:
     module_name = _module_name(path)
     if module_name in sys.modules:
         return sys.modules[module_name]
+    same = _loaded_as(path)
+    if same is not None:
+        return same
     for kind in KINDS:  # So that a name of ours is taken before the plugin can take it.
         _of_kind(kind)
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -287,6 +295,64 @@ def load_plugin(path: str | Path) -> types.ModuleType:
     return module
 
 
+def is_loaded(path: str | Path) -> bool:
+    """Whether :func:`load_plugin` has imported that file, or one of the same content."""
+    path = Path(path).expanduser().resolve()
+    return _module_name(path) in sys.modules or _loaded_as(path) is not None
+
+
+def _loaded_as(path: Path) -> types.ModuleType | None:
+    """The module that was imported from a file of the same content."""
+    modules = _plugin_modules()
+    try:
+        content = path.read_bytes() if modules else b""
+    except OSError:
+        return None
+    return next((module for module in modules if module.__dlcourse_source__ == content), None)
+
+
+_code_allowed = False
+
+
+def code_allowed() -> bool:
+    """Whether the files that a config or a run's folder names may be imported, see :func:`allowing_code`."""
+    return _code_allowed
+
+
+@contextlib.contextmanager
+def allowing_code(allowed: bool = True) -> Iterator[None]:
+    """Inside the ``with`` block ``plugins: [FILE.py]`` of a config is obeyed; what was allowed before stays so.
+
+    A config or a run's folder may have come from another person: what it names runs only where a person has said so.
+    """
+    global _code_allowed
+    before = _code_allowed
+    _code_allowed = before or allowed
+    try:
+        yield
+    finally:
+        _code_allowed = before
+
+
+def reload_changed_plugins() -> None:
+    """Import again the files whose content has changed since: what an editor beside a notebook expects.
+
+    Raises:
+        UserError: one cannot be imported any more; what it registered before stays.
+    """
+    for path, content in plugin_sources().items():
+        if path.is_file() and path.read_bytes() != content:
+            before = {kind: dict(components) for kind, components in _components.items()}
+            module = sys.modules.pop(_module_name(path))
+            _forget(module.__name__)
+            try:
+                load_plugin(path)
+            except BaseException:
+                sys.modules[module.__name__] = module
+                _components.update(before)
+                raise
+
+
 def plugins() -> list[str]:
     """The files that :func:`load_plugin` has imported, in order: what another process has to load too."""
     return list(map(str, plugin_sources()))
@@ -294,8 +360,26 @@ def plugins() -> list[str]:
 
 def plugin_sources() -> dict[Path, bytes]:
     """Those files, and what each held when it was imported."""
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith("dlcourse_plugin_")]
-    return {Path(str(module.__file__)): module.__dlcourse_source__ for module in modules}
+    return {Path(str(module.__file__)): module.__dlcourse_source__ for module in _plugin_modules()}
+
+
+def _plugin_modules() -> list[types.ModuleType]:
+    return [module for name, module in list(sys.modules.items()) if name.startswith("dlcourse_plugin_")]
+
+
+@contextlib.contextmanager
+def plugin_for_now(path: Path) -> Iterator[None]:
+    """Inside the ``with`` block a file is imported.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
+    module = load_plugin(path)
+    try:
+        yield
+    finally:
+        sys.modules.pop(module.__name__, None)
+        _forget(module.__name__)
 
 
 @contextlib.contextmanager
@@ -308,9 +392,7 @@ def plugin_replaced(path: Path, other: Path) -> Iterator[None]:
     name = _module_name(path)
     module = sys.modules.pop(name)
     before = {kind: dict(components) for kind, components in _components.items()}
-    for components in _components.values():
-        for each in [each for each, cls in components.items() if cls.__module__ == name]:
-            del components[each]
+    _forget(name)
     try:
         load_plugin(other)
         yield
@@ -318,6 +400,13 @@ def plugin_replaced(path: Path, other: Path) -> Iterator[None]:
         sys.modules.pop(_module_name(other.resolve()), None)
         sys.modules[name] = module
         _components.update(before)
+
+
+def _forget(module_name: str) -> None:
+    """Take out what a module registered."""
+    for components in _components.values():
+        for each in [each for each, cls in components.items() if cls.__module__ == module_name]:
+            del components[each]
 
 
 def _module_name(path: Path) -> str:

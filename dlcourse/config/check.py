@@ -123,7 +123,8 @@ class _Checker:
             return None
         if name not in registry.names(kind):
             hint = registry.hint(name, registry.names(kind))
-            self.report((*path, "name"), f"no {kind} {name!r} ({hint}valid: {', '.join(registry.names(kind))})")
+            valid = f"{hint}valid: {', '.join(registry.names(kind))}; {registry.OWN_FILE}"
+            self.report((*path, "name"), f"no {kind} {name!r} ({valid})")
             return None
         before = len(self.findings)
         resolved = {"name": name, **self.section(component_schema(kind, name), spec, path, also=("name",))}

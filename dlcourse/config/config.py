@@ -16,6 +16,7 @@ from dlcourse.config.check import Finding, check_experiment
 from dlcourse.config.locations import Location, located, with_path, with_source
 from dlcourse.config.messages import show
 from dlcourse.config.overrides import Overrides, apply_overrides, parse_overrides
+from dlcourse.config.plugins import load_plugins
 from dlcourse.config.reader import MAX_BYTES, dotted, parse_yaml
 from dlcourse.config.rules import cross_check
 from dlcourse.config.section_schema import plain
@@ -28,8 +29,9 @@ from dlcourse.text import flatten, leading_comment
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
 
-BESIDE = (*LENGTHENING, "name", "device", "train.checkpoint_every")
-"""Paths that make no difference to what a step does."""
+BESIDE = (*LENGTHENING, "name", "device", "plugins", "train.checkpoint_every")
+"""Paths that make no difference to what a step does. Of component files the content counts, not the place: a run knows
+it by its hash."""
 
 DATA_FILES = ("path", "test_path")
 """Keys of the section ``data`` that name files."""
@@ -182,6 +184,7 @@ def _checked(config: Config, overrides: Overrides, data: dict[str, Any] | None =
     given, values, locations = _laid_over(given, config.locations, overrides)
     tried: dict[str, dict[str, Any]] = {}
     if data is None:
+        given = load_plugins(given, config.path, locations)
         data, findings = _check(given)
         if data.get("sweep"):
             findings += check_sweep(given, data["sweep"], findings, _check, tried)

@@ -265,6 +265,8 @@ class ExperimentOptions:
         name: the experiment's name, which is also its folder's in runs; the file's name if left out.
         seed: decides everything that is random.
         device: where to compute: auto, cpu, cuda or cuda:N.
+        plugins: Python files with components of one's own, beside the config or in the current folder; they run only
+            where --allow-code (in Python allow_code=True) or --plugin says so.
         precision: the type of the model's numbers; tf32 is float32 with faster, rounder products on a GPU; fp16 and
             bf16 compute with 16 bits and keep the weights in float32, fp16 with a loss scale.
         data: the data set, and how it is split.
@@ -280,6 +282,7 @@ class ExperimentOptions:
     seed: Seed = 0
     device: DeviceName = "auto"
     precision: Literal["float32", "float64", "tf32", "fp16", "bf16"] = "float32"
+    plugins: tuple[str, ...] = ()
     data: Annotated[Any, Component("data")]
     model: Annotated[Any, Component("model")]
     loss: Annotated[Any, Component("loss")] | None = None

@@ -1,16 +1,18 @@
 """The component files of a run: its folder keeps a copy, which is used if the original changed.
 
 A run's folder runs no code by itself, as it may have come from another person: a file has to be named with ``--plugin``
-(or loaded by the caller). The copy takes the place of the file that was named only where the run says that it was made
-from that very path; a file of the same name elsewhere is used as it is.
+(or loaded by the caller), or ``--allow-code`` allows what the run kept. The copy takes the place of the file that was
+named only where the run says that it was made from that very path; a file of the same name elsewhere is used as it is.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dlcourse import registry
+from dlcourse.config import Config
 from dlcourse.errors import DamagedFileError, UserError
 from dlcourse.records.run import Plugin
 from dlcourse.training.environment import source_hash
@@ -30,10 +32,39 @@ def code_of(folder: RunFolder, say: Say) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for plugin in _plugins(folder, say):
+            found = _allowed(folder, plugin)
+            if found is not None:
+                stack.enter_context(registry.plugin_for_now(found))
+                continue
             replacement = _replacement(folder, plugin, say)
             if replacement is not None:
                 stack.enter_context(registry.plugin_replaced(*replacement))
         yield
+
+
+def kept_config(config: Config, plugins: Sequence[Plugin], folder: Path | None = None) -> Config:
+    """A run's config that names its own copies of the component files, by their place in its folder.
+
+    Args:
+        plugins: the files that were imported, and the copies.
+        folder: of the run, where the config names such copies already.
+    """
+    names = config.data.get("plugins")
+    if not names:
+        return config
+    copies = {plugin["path"]: plugin["copy"] for plugin in plugins}
+    by_hash = {plugin["sha256"]: plugin["copy"] for plugin in plugins}
+    root = None if folder is None else folder.resolve()
+
+    def copy_of(name: str) -> str:
+        path = Path(name)
+        if root is not None and path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+        if name in copies or not path.is_file():
+            return copies.get(name, name)
+        return by_hash.get(source_hash(path.read_bytes()), name)  # another file of that content was imported
+
+    return replace(config, data={**config.data, "plugins": [copy_of(name) for name in names]})
 
 
 def changed_files(folder: RunFolder) -> list[str]:
@@ -51,6 +82,17 @@ def _plugins(folder: RunFolder, say: Say) -> list[Plugin]:
         return []
 
 
+def _allowed(folder: RunFolder, plugin: Plugin) -> Path | None:
+    """Where code is allowed: the file to import for a plugin that is not loaded; None otherwise."""
+    sources = registry.plugin_sources()
+    original = Path(plugin["path"])
+    if not registry.code_allowed() or original in sources or plugin["sha256"] in map(source_hash, sources.values()):
+        return None
+    if any(path.name == original.name for path in sources):
+        return None
+    return _copy(folder, plugin)
+
+
 def _replacement(folder: RunFolder, plugin: Plugin, say: Say) -> tuple[Path, Path] | None:
     """The file that is loaded and the copy to use in its place; None to leave all as it is."""
     sources = registry.plugin_sources()
@@ -62,7 +104,7 @@ def _replacement(folder: RunFolder, plugin: Plugin, say: Say) -> tuple[Path, Pat
         own = "" if copy is None else f", or as the run keeps it: --plugin {copy}"
         raise UserError(
             f"{folder.path}: was made with the component file {original}, which is not loaded; name it again: "
-            f"--plugin {original}{own}"
+            f"--plugin {original}{own}{_or_allowed(copy)}"
         )
     if copy is not None and named == original:
         say(f"{named} was changed since this run was made with it; the run's own copy is used: {copy}")
@@ -70,6 +112,10 @@ def _replacement(folder: RunFolder, plugin: Plugin, say: Say) -> tuple[Path, Pat
     own = "and the run keeps no copy of it" if copy is None else f"as it was then: --plugin {copy}"
     say(f"{named} is not as the file that this run was made with; it is used all the same ({own})")
     return None
+
+
+def _or_allowed(copy: Path | None) -> str:
+    return "" if copy is None or registry.code_allowed() else "; or --allow-code, where you trust it"
 
 
 def _copy(folder: RunFolder, plugin: Plugin) -> Path | None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcourse import backend
+from dlcourse import backend, registry
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import looking_in
 from dlcourse.errors import DamagedFileError, UserError, named
 from dlcourse.experiment import sanity_checks
-from dlcourse.experiment.components import code_of
+from dlcourse.experiment.components import code_of, kept_config
 from dlcourse.experiment.experiment import Experiment, Result
 from dlcourse.experiment.identity import check_config, extend, same_experiment
 from dlcourse.experiment.trained import load_run
@@ -75,6 +75,7 @@ def run(
     overfit_batch: bool = False,
     fast_dev_run: bool = False,
     profile: bool = False,
+    allow_code: bool = False,
 ) -> Result:
     """Train what a config says, evaluate it on every split, and write it all to a new folder.
 
@@ -92,6 +93,7 @@ def run(
         overfit_batch: learn the first training batch by heart, to see whether the model can learn; nothing is kept.
         fast_dev_run: one step and one batch of each split, all files written and removed, to see whether all works.
         profile: time the parts of a step; the table comes at the end, ``trace.json`` into the folder.
+        allow_code: import the files that the config's ``plugins`` names; those that changed since are imported anew.
     Raises:
         UserError: the config, or a file it names, is wrong.
         DeviceError: the device is not there.
@@ -110,6 +112,23 @@ def run(
         True
     """
     options = Options(device, quiet, plots, profile)
+    if allow_code:
+        registry.reload_changed_plugins()
+    with registry.allowing_code(allow_code):
+        return _run(config, options, overrides, out, name, folder, resume, overfit_batch, fast_dev_run)
+
+
+def _run(
+    config: ConfigSource | None,
+    options: Options,
+    overrides: Overrides,
+    out: str | os.PathLike,
+    name: str | None,
+    folder: str | os.PathLike | None,
+    resume: str | os.PathLike | None,
+    overfit_batch: bool,
+    fast_dev_run: bool,
+) -> Result:
     if resume is not None:
         if name is not None or folder is not None or overfit_batch or fast_dev_run:
             raise UserError("resume goes on with a run as it is: no other name, no other folder, no trial mode")
@@ -120,9 +139,9 @@ def run(
     if resolved.data["sweep"] is not None:
         raise UserError("this config has a sweep: run it with dlcourse.sweeps.run_sweep, or `dlcourse sweep`")
     if overfit_batch:
-        if profile:
+        if options.profile:
             raise UserError("overfit_batch asks whether a model can learn, and keeps nothing: profile a run")
-        log = Log(None, quiet)
+        log = Log(None, options.quiet)
         with options.computing(resolved, log) as chosen:
             return sanity_checks.overfit_batch(resolved, chosen, log)
     if fast_dev_run:
@@ -145,7 +164,8 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
         environment, files = describe(chosen.name)
         identity = experiment.identity(config.data)
         result = first_result(experiment, identity, config.overrides)
-        folder = RunFolder.create_at(path, config.dump(), environment, result, files)
+        kept = kept_config(config, environment["plugins"])
+        folder = RunFolder.create_at(path, kept.dump(), environment, result, files)
         with folder.lock():
             log = Log(folder.log, options.quiet)
             if not first_batches:
@@ -215,7 +235,8 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
         if found is not None:
             training.restore(found)
         if extended:
-            write_bytes(folder.config, replace(config, data=config.given).dump().encode())
+            kept = kept_config(replace(config, data=config.given), (), folder.path)
+            write_bytes(folder.config, kept.dump().encode())
         log.write_to(folder.log)
         log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
         return _finish(training, options)

@@ -126,7 +126,9 @@ def _is_a_runs_own(path: Path) -> bool:
     return (folder / "latest.json").exists() or (path.name == "predictions.npz" and (folder / "config.yaml").exists())
 
 
-def load_run(path: str | os.PathLike, device: str | None = None, which: str | None = None) -> TrainedModel:
+def load_run(
+    path: str | os.PathLike, device: str | None = None, which: str | None = None, allow_code: bool = False
+) -> TrainedModel:
     """Load the model of a run.
 
     Args:
@@ -134,6 +136,7 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
         device: instead of the config's.
         which: ``best`` or ``last``, which a closed form's best is too; by default those weights that the run's metrics
             are of.
+        allow_code: import the run's own copies of the component files that it was made with.
     Raises:
         UserError: there is no run, or its checkpoint is missing, damaged, or does not fit, or its ``config.yaml`` was
             changed.
@@ -142,7 +145,7 @@ def load_run(path: str | os.PathLike, device: str | None = None, which: str | No
     path = Path(path)
     given = path if path.suffix == SUFFIX else None
     folder = RunFolder.open(path.parent.parent if given else path)
-    with code_of(folder, warnings.warn):
+    with registry.allowing_code(allow_code), code_of(folder, warnings.warn):
         config = resolve(folder.config)
         if given is None:
             which = which or _weights(folder)
