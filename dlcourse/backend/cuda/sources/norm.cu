@@ -25,7 +25,7 @@ __device__ void batch_norm_statistics(
 #pragma unroll
             for (int a = 0; a < AHEAD<T>; ++a) {
                 const long long next = row + a * spot.step;
-                values[a] = next < rows ? pack_at<V>(from + next * columns, 0) : shift;
+                values[a] = pack_at<V>(from + (next < rows ? next : row) * columns, 0);
             }
 #pragma unroll
             for (int a = 0; a < AHEAD<T>; ++a) {
@@ -363,6 +363,7 @@ __device__ void layer_norm_grad_held(
             first[k][e] = second[k][e] = 0;
         }
     }
+    const R share = (R)1 / columns;
     const long long step = (long long)gridDim.x * blockDim.y;
     for (long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += step) {
         Held gradient, input;
@@ -377,8 +378,8 @@ __device__ void layer_norm_grad_held(
             first[k][e] += dy;
             second[k][e] += dy * xhat;
         });
-        sum = warp_sum(sum) / columns;
-        product = warp_sum(product) / columns;
+        sum = warp_sum(sum) * share;
+        product = warp_sum(product) * share;
         Held::each(columns, [&](int k, int e, int) {
             const R xhat = ((R)input.at[k].at[e] - center) * scale;
             input.at[k].at[e] = scale * ((R)gradient.at[k].at[e] * gain[k][e] - sum - xhat * product);
