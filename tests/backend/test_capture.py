@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dlcourse as dl
-from dlcourse import backend, models, nn, optim
+from dlcourse import backend, models, nn, optim, registry
 from dlcourse import functional as F
 from dlcourse.backend import capture, precision, random, tracing
 from dlcourse.backend.cuda import graph
@@ -348,6 +348,30 @@ def test_what_a_captured_step_took_in_is_followed_where_it_changes(
     captured, step = steps_with(make, True, change, loss_fn(), optimizer)
     assert captured == steps_with(make, False, change, loss_fn(), optimizer)[0]
     assert len(step.runner.graphs) == 2
+
+
+SCHEDULES = {"step": {"step_size": 2}, "multi_step": {"milestones": [2, 6]}, "exponential": {"gamma": 0.9}}
+
+
+@on_gpu
+@pytest.mark.parametrize("name", registry.names("schedule"))
+def test_every_number_of_a_schedule_is_followed_by_the_same_graph(name: str, device: str) -> None:
+    def run(captured: bool) -> tuple[list[float], dl.TrainStep]:
+        random.manual_seed(1)
+        schedule = registry.build("schedule", {"name": name, **SCHEDULES.get(name, {})}, total_steps=40)
+        model = nn.Linear(20, 4)
+        step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1), schedule=schedule)
+        step.capture = captured
+        x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
+        losses = [step(x, y).item() for _ in range(4)]
+        for attribute, value in vars(schedule).items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                setattr(schedule, attribute, value + 1 if isinstance(value, int) else 0.5 * value + 0.25)
+                losses += [step(x, y).item() for _ in range(2)]
+        return losses, step
+
+    captured, step = run(True)
+    assert captured == run(False)[0] and len(step.runner.graphs) == 1
 
 
 @on_gpu
