@@ -546,7 +546,7 @@ CASES: dict[str, list[Maker]] = {
     "philox_bits": [lambda rng, dtype, n=n: (np.zeros(n, np.uint32), 2**64 - 3, 17, 2, 5) for n in (0, 1, 7, 8, 1001)],
     "softmax_cross_entropy": [
         _cross_entropy(rows, classes, smoothing, grad)
-        for rows, classes in [(1, 2), (3, 10), (257, 33)]
+        for rows, classes in [(1, 2), (3, 10), (257, 33), (3, 128), (2500, 3), (3, 300)]
         for smoothing in (0.0, 0.1)
         for grad in (True, False)
     ]

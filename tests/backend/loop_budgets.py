@@ -40,6 +40,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         r"conv_(forward|weight_grad)_32_fours_float": Budget(4, 16, fma=59),
         r"conv_input_grad_32_fours_float": Budget(4, 16, divisions=4, fma=59),
     },
+    "loss": {r"cross_entropy_\w+": Budget(7, 4)},
     "optim": {
         r"(adam|rmsprop)_step_float": Budget(4, 16),
         r"(adagrad|sgd)_step_float": Budget(2, 16),

@@ -115,6 +115,20 @@ __device__ T block_sum(T value, T* shared) {
     return total;
 }
 
+// This thread's share of the sum of n numbers, every blockDim.x-th of them, eight on their way at a time: a block that adds
+// what others have left has nothing else to wait with.
+template <class T>
+__device__ double share_of_sum(const T* numbers, long long n) {
+    constexpr int ROUNDS = 8;
+    double sum = 0;
+    for (long long i = threadIdx.x; i < n; i += ROUNDS * blockDim.x) {
+        T held[ROUNDS];
+        for (int k = 0; k < ROUNDS; ++k) held[k] = i + k * blockDim.x < n ? numbers[i + k * blockDim.x] : (T)0;
+        for (int k = 0; k < ROUNDS; ++k) sum += (double)held[k];
+    }
+    return sum;
+}
+
 // A number that may change from step to step: read from the device where there is a pointer, so that a captured launch
 // sees the new one.
 template <class T>

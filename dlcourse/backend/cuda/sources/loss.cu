@@ -3,23 +3,37 @@
 #include "common.cuh"
 #include "last_block.cuh"
 
-template <class T>
+constexpr int HELD = 4;
+
+// Of a row whose logits a lane may hold, all asked for at once: up to HELD * 32 classes; else each pass reads them again.
+template <bool HOLDS, class T>
 __device__ void cross_entropy_row(
     const T* logits, const long long* labels, T* grad, T* losses, long long row, long long rows, int classes, T smoothing
 ) {
     const int lane = threadIdx.x % 32;
     const T* z = logits + row * classes;
+    const long long label = labels[row];
+    T held[HELD];
+    for (int k = 0; k < HELD; ++k) held[k] = HOLDS && lane + k * 32 < classes ? z[lane + k * 32] : (T)0;
     T top = z[0];
-    for (int c = lane; c < classes; c += 32) top = larger(top, z[c]);
+    const auto each = [&](auto body) {  // of the lane's classes
+        if (HOLDS) {
+            for (int k = 0; k < HELD; ++k) {
+                if (lane + k * 32 < classes) body(lane + k * 32, held[k]);
+            }
+        } else {
+            for (int c = lane; c < classes; c += 32) body(c, z[c]);
+        }
+    };
+    each([&](int, T v) { top = larger(top, v); });
     top = warp_max(top);
     T total = 0, shifted = 0;
-    for (int c = lane; c < classes; c += 32) {
-        total += exp(z[c] - top);
-        shifted += z[c] - top;
-    }
+    each([&](int, T v) {
+        total += exp(v - top);
+        shifted += v - top;
+    });
     total = warp_sum(total);
     shifted = warp_sum(shifted);
-    const long long label = labels[row];
     if (lane == 0) {
         const T log_total = log(total);
         // A label that is no class is not read for: its loss is no number, which the training loop finds and says.
@@ -31,9 +45,9 @@ __device__ void cross_entropy_row(
     }
     if (!grad) return;
     const T scale = 1 / total, share = smoothing / classes, count = (T)rows;
-    for (int c = lane; c < classes; c += 32) {
-        grad[row * classes + c] = (exp(z[c] - top) * scale - share - (c == label ? 1 - smoothing : (T)0)) / count;
-    }
+    each([&](int c, T v) {
+        grad[row * classes + c] = (exp(v - top) * scale - share - (c == label ? 1 - smoothing : (T)0)) / count;
+    });
 }
 
 template <class T>
@@ -42,12 +56,13 @@ __device__ void cross_entropy(
     T smoothing
 ) {
     const long long row = (long long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
-    if (row < rows) cross_entropy_row(logits, labels, grad, losses, row, rows, classes, smoothing);
+    if (row < rows) {
+        if (classes <= HELD * 32) cross_entropy_row<true>(logits, labels, grad, losses, row, rows, classes, smoothing);
+        else cross_entropy_row<false>(logits, labels, grad, losses, row, rows, classes, smoothing);
+    }
     if (!last_to_arrive(arrived, gridDim.x)) return;
     __shared__ double sums[32];
-    double sum = 0;
-    for (long long i = threadIdx.x; i < rows; i += blockDim.x) sum += (double)losses[i];
-    sum = block_sum(sum, sums);
+    const double sum = block_sum(share_of_sum(losses, rows), sums);
     if (threadIdx.x == 0) *mean = (T)(sum / rows);
 }
 

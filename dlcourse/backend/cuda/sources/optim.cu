@@ -148,9 +148,7 @@ __device__ void squares(const T* grad, double* parts, long long n) {
 template <class T>
 __device__ void clip(T* grad, const double* parts, T* norm, long long n, int count, T largest) {
     __shared__ double sums[32];
-    double sum = 0;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
-    const T length = (T)sqrt(block_sum(sum, sums));
+    const T length = (T)sqrt(block_sum(share_of_sum(parts, count), sums));
     if (blockIdx.x == 0 && threadIdx.x == 0) *norm = length;
     const T factor = largest / (length + (T)1e-6);
     if (factor >= 1) return;  // false for NaN, which then spreads
@@ -182,9 +180,7 @@ __device__ void penalty(T* grad, const T* weight, const T* mask, double* parts, 
 template <class T>
 __device__ void total(const double* parts, T* value, int count) {
     __shared__ double sums[32];
-    double sum = 0;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
-    sum = block_sum(sum, sums);
+    const double sum = block_sum(share_of_sum(parts, count), sums);
     if (threadIdx.x == 0) *value = (T)sum;
 }
 
