@@ -259,11 +259,18 @@ def test_a_config_that_is_off_is_named_and_one_without_files_left_out(lib, task,
     assert configs.check(task(True))["status"] == "failed"
 
 
-def test_one_step_really_runs_a_config(lib, task) -> None:
+def test_one_step_really_runs_a_config_and_leaves_out_one_whose_files_are_not_here(
+    lib, task, tmp_path, monkeypatch
+) -> None:
+    """Nothing is downloaded: without a network that may take long, and is an error of another kind."""
+    monkeypatch.delenv("DLCOURSE_DATA", raising=False)
+    monkeypatch.setenv("DLCOURSE_CACHE", str(tmp_path))
     configs = lib("gpu.configs")
-    path, missing = "configs/02_machine_learning/polynomial_overfitting.yaml", "none.yaml"
-    found = configs.one_step(task(False), "cpu", [missing, path])
-    assert "left_out" in found[missing] and "val.mse" in found[path]["metrics"]
+    folder = "configs/02_machine_learning"
+    path, file = f"{folder}/polynomial_overfitting.yaml", f"{folder}/rent_hyderabad.yaml"
+    download = "configs/03_classification/mnist_softmax.yaml"
+    found = configs.one_step(task(False), "cpu", [file, download, path])
+    assert "left_out" in found[file] and "left_out" in found[download] and "val.mse" in found[path]["metrics"]
     assert "cuda:99" in configs.one_step(task(False), "cuda:99", [path])[path]["error"]
 
 

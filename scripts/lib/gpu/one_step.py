@@ -10,7 +10,8 @@ from processes import answer
 
 import dlcourse
 from dlcourse.config import resolve
-from dlcourse.errors import DlcourseError
+from dlcourse.data.files import MissingDataError
+from dlcourse.errors import DownloadError
 
 
 def main() -> int:
@@ -19,9 +20,7 @@ def main() -> int:
         try:
             config = resolve(path, {"sweep": None})
             result = dlcourse.run(config, device=device, quiet=True, plots=False, fast_dev_run=True)
-        except DlcourseError as error:
-            if error.exit_code != 2:
-                raise
+        except (MissingDataError, DownloadError) as error:
             answer(left_out=str(error).splitlines()[0])
             continue
         metrics = {f"{split}.{name}": value for split, named in result.metrics.items() for name, value in named.items()}
