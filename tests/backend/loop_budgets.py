@@ -46,7 +46,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         r"(adagrad|sgd)_step_float": Budget(2, 16),
         r"(average_step|clip)_float": Budget(4, 16),
         r"squares_float": Budget(1, 16),
-        r"penalty_float": Budget(3, 16),
+        r"penalty_float": Budget(2, 16),
     },
     "device_batch": {
         r"device_batch_rows": Budget(4, 16),

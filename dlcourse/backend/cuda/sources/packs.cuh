@@ -56,7 +56,7 @@ __device__ void map(F f, long long n, T* y, const In*... in) {
         }
         done = packs * N;
     }
-#pragma unroll ROUNDS
+#pragma unroll 1
     for (long long i = done + first_element(); i < n; i += stride) y[i] = f((real<In>)in[i]...);
 }
 
@@ -69,5 +69,6 @@ template <int N, class Body>
 __device__ void in_packs(bool packs, long long n, Body body) {
     const long long stride = element_stride(), done = packs ? n / N * N : 0;
     for (long long pack = first_element(); pack < done / N; pack += stride) body(Width<N>(), pack);
+#pragma unroll 1
     for (long long i = done + first_element(); i < n; i += stride) body(Width<1>(), i);
 }
