@@ -34,6 +34,7 @@ def _model(config: dict) -> str:
     from dlcourse.data import prepare
     from dlcourse.errors import UserError
     from dlcourse.experiment.experiment import Experiment, build_model
+    from dlcourse.experiment.initial_weights import freeze
     from dlcourse.nn.summary import summarize
 
     with backend.use("cpu") as cpu:
@@ -41,6 +42,7 @@ def _model(config: dict) -> str:
         data = prepare(config["data"], config["seed"])
         model = build_model(config, data)
         model.to(dtype=precision.dtype(config["precision"]))
+        freeze(model, config["train"]["freeze"])
         samples, batch_size = len(data.splits["train"]), config["train"]["batch_size"]
         batch_size = samples if batch_size == "full" else min(batch_size, samples)
         experiment = Experiment(config, cpu, data, model, None, {})

@@ -33,8 +33,8 @@ BESIDE = (*LENGTHENING, "name", "device", "plugins", "train.checkpoint_every")
 """Paths that make no difference to what a step does. Of component files the content counts, not the place: a run knows
 it by its hash."""
 
-DATA_FILES = ("path", "test_path")
-"""Keys of the section ``data`` that name files."""
+FILES = (("data", "path"), ("data", "test_path"), ("train", "init_from"))
+"""Sections and their keys that name files."""
 
 
 @dataclass(frozen=True)
@@ -194,24 +194,24 @@ def _checked(config: Config, overrides: Overrides, data: dict[str, Any] | None =
 
 
 def _with_files_beside(config: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """The config with absolute paths for data files that lie beside it and not in the current folder, so that whatever
-    is made of it, such as a run's ``config.yaml``, still finds them."""
-    section = config.get("data")
-    if path is None or not isinstance(section, Mapping):
+    """The config with absolute paths for files that lie beside it and not in the current folder, so that whatever is
+    made of it, such as a run's ``config.yaml``, still finds them."""
+    if path is None:
         return config
-    found = {}
-    for key in DATA_FILES:
-        name = section.get(key)
+    found = dict(config)
+    for section, key in FILES:
+        keys: Any = found.get(section)
+        name = keys.get(key) if isinstance(keys, Mapping) else None
         if isinstance(name, str) and name and not os.path.exists(name):
             beside = path.absolute().parent / name
             if not os.path.exists(beside):  # which has no objection to names that no file can have
                 continue
             if not encodable(str(beside)):
                 text = f"{beside.name!r} lies beside the config, in a folder whose name is not UTF-8, which no config"
-                problem = Problem(f"data.{key}", f"{text} can hold; run from that folder, or rename it", str(path))
-                raise ConfigError([problem])
-            found[key] = str(beside)
-    return {**config, "data": {**section, **found}} if found else config
+                text += " can hold; run from that folder, or rename it"
+                raise ConfigError([Problem(f"{section}.{key}", text, str(path))])
+            found[section] = {**keys, key: str(beside)}
+    return found
 
 
 def _laid_over(

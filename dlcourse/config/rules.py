@@ -8,7 +8,8 @@ from dlcourse.config.check import Finding
 from dlcourse.config.reader import Path
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
-_IDLE = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
+_IDLE: dict[str, Any] = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
+_IDLE |= {"init_from": None, "reinit": [], "freeze": []}
 
 
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
@@ -21,6 +22,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
         has_folds: a sweep gives the config folds, and so a validation split.
     """
     yield from _duration(config.get("train", {}))
+    yield from _initial_weights(config.get("train", {}))
     yield from _split(config.get("data", {}))
     yield from _loss(config)
     yield from _metrics(config.get("metrics", []))
@@ -146,6 +148,11 @@ def _duration(train: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(("train", "steps"), "epochs and steps exclude each other; give one of them")
     elif train["epochs"] is None and train["steps"] is None:
         train["epochs"] = 1
+
+
+def _initial_weights(train: Mapping[str, Any]) -> Iterator[Finding]:
+    if train.get("reinit") and train.get("init_from", "") is None:
+        yield Finding(("train", "reinit"), "all weights are new without train.init_from; leave it out, or give both")
 
 
 def _split(data: Mapping[str, Any]) -> Iterator[Finding]:

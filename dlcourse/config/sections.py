@@ -181,6 +181,10 @@ class TrainOptions:
         l2: weight of the penalty 1/2 sum w^2 over weights, not biases; part of the cost.
         accumulate: cut a batch into so many microbatches, one after another, to save memory; the update is the same.
         ema: decay of the running average of the weights that is evaluated in their place, such as 0.999.
+        init_from: begin with the weights of this run, or of this file (safetensors or npz).
+        reinit: of them, parts that begin anew all the same, such as a head for other classes: names of parameters or of
+            modules; * stands for any characters.
+        freeze: parts that are not trained, named as in reinit; their running statistics stay too.
     """
 
     epochs: Count | None = None
@@ -198,6 +202,9 @@ class TrainOptions:
     l2: NonNegative = 0.0
     accumulate: Count = 1
     ema: Probability | None = None
+    init_from: str | None = None
+    reinit: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.experiment import initial_weights
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.models.base import Model
 from dlcourse.records.run import Event
@@ -77,6 +78,7 @@ class Experiment:
         model: on the device, in the config's precision.
         metrics: by label: a metric's name, with its parameters where two share a name; ``loss`` where it is watched or
             nothing else is measured.
+        initial: where the initial weights came from, and which are frozen, in lines for the log.
     """
 
     config: Mapping[str, Any]
@@ -85,22 +87,25 @@ class Experiment:
     model: Any
     loss: Any
     metrics: dict[str, Any]
+    initial: list[str] = field(default_factory=list)
 
     @classmethod
     def from_config(
-        cls, config: Config | Mapping[str, Any], backend: Backend, first_batches: bool = False
+        cls, config: Config | Mapping[str, Any], backend: Backend, first_batches: bool = False, goes_on: bool = False
     ) -> "Experiment":
         """Load the data and make the model with its initial weights; ``backend`` is the current device.
 
         Args:
             config: resolved (a mapping is taken as it is, unchecked).
             first_batches: keep of each split only as many samples as one batch has.
+            goes_on: the weights will come from a checkpoint, so that ``train.init_from`` is not read.
         Raises:
             UserError: something in the config does not go with something else; names its file and line.
         """
         if isinstance(config, Config):
             with _located(config):
-                return cls.from_config(config.data, backend, first_batches)
+                return cls.from_config(config.data, backend, first_batches, goes_on)
+        source = None if goes_on else initial_weights.named_by(config["train"])
         random.manual_seed(config["seed"])
         data = prepare(config["data"], config["seed"])
         if first_batches:
@@ -117,6 +122,10 @@ class Experiment:
             model.adapt(*experiment.loader.in_batches_of(experiment.loader.samples).batch(0))
         if not experiment.closed_form:
             check_output(config, data, model, experiment.one_sample)
+        if source is not None:
+            experiment.initial += initial_weights.load_into(model, source, config["train"]["reinit"])
+            experiment.initial += initial_weights.normalization_notes(source, data.normalizer)
+        experiment.initial += initial_weights.freeze(model, config["train"]["freeze"])
         return experiment
 
     @property

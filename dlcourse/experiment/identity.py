@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config
-from dlcourse.config.config import BESIDE, DATA_FILES, LENGTHENING, config_hash, settings
+from dlcourse.config.config import BESIDE, FILES, LENGTHENING, config_hash, settings
 from dlcourse.config.overrides import Overrides, parse_overrides
 from dlcourse.data import Data
 from dlcourse.data.fingerprint import differences, fingerprint
@@ -82,9 +82,9 @@ def same_experiment(saved: Config, config: Config) -> dict[str, Any]:
 
 
 def _same_file(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether two texts name a data file by its place and by its place beside the config."""
+    """Whether two texts name a file by its place and by its place beside the config."""
     names: tuple[Any, Any] = ours.get(path), theirs.get(path)
-    if path.removeprefix("data.") not in DATA_FILES or not all(isinstance(name, str) for name in names):
+    if tuple(path.split(".")) not in FILES or not all(isinstance(name, str) for name in names):
         return False
     return any(one.endswith(f"{os.sep}{other.removeprefix('./')}") for one, other in (names, names[::-1]))
 

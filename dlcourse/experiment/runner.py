@@ -227,7 +227,7 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
         check_config(config.given, found.state, folder.path)
     with options.computing(config, log) as chosen:
         with looking_in(started_in(folder)):
-            experiment = Experiment.from_config(config, chosen)
+            experiment = Experiment.from_config(config, chosen, goes_on=found is not None)
         # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
         identity = experiment.identity(config.given)
         overrides = {**result.get("config_overrides", {}), **config.overrides}

@@ -112,6 +112,8 @@ class Run:
             self.store.restart_from(self._found)
         for note in self.experiment.notes():
             self.log(f"note: {note}")
+        for line in self.experiment.initial:
+            self.log(line)
         self._write_result("running")
         memory.start_counting()
         try:

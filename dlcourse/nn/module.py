@@ -34,6 +34,8 @@ class Module(PositionalCheck):
     """
 
     training: bool = True
+    _stays_in_eval: bool = False
+    """Whether :meth:`train` leaves it in evaluation mode: what it holds is frozen."""
     _buffer_names: tuple[str, ...] = ()
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
@@ -126,7 +128,7 @@ class Module(PositionalCheck):
     def train(self, mode: bool = True) -> "Module":
         """Switch to training (dropout drops, batch statistics are taken); returns the module."""
         for module in self.modules():
-            module.training = mode
+            module.training = mode and not module._stays_in_eval
         return self
 
     def eval(self) -> "Module":

@@ -42,10 +42,12 @@ class Summary:
     parameter_bytes: int
     full_bytes: int
     """Of the parameters at full precision: more than ``parameter_bytes`` where the model computes with 16 bits."""
+    frozen: int = 0
+    """How many of the parameters are not trained."""
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained; one that is shared counts once."""
+        """How many numbers the parameters are; one that is shared counts once."""
         return sum(row.parameters for row in self.rows)
 
     @property
@@ -83,6 +85,8 @@ class Summary:
             f"parameters        {weights}",
             f"layers' outputs   {_bytes(self.activation_bytes)} a sample{a_batch}",
         ]
+        if self.frozen:
+            lines.insert(2, f"frozen            {self.frozen:,} of them")
         if self.flops:
             lines.append(f"FLOPs a sample    {self.flops:,} forward, about twice as many backward")
         return "\n".join(lines)
@@ -113,7 +117,8 @@ def summarize(model: Module, *inputs: Any) -> Summary:
             module.training = mode
     parameters = list(model.parameters())
     computed, full = sum(p.data.nbytes for p in parameters), sum(p.master.nbytes for p in parameters)
-    return Summary(list(rows.values()), len(inputs[0]), computed, full)
+    frozen = sum(p.size for p in parameters if not p.requires_grad)
+    return Summary(list(rows.values()), len(inputs[0]), computed, full, frozen)
 
 
 @contextmanager

@@ -1,0 +1,205 @@
+"""Weights to begin from: those of a run or a file, parts of them new, parts of them frozen (transfer learning)."""
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlcourse import registry, serialize
+from dlcourse.data import Normalizer
+from dlcourse.data.files import MissingDataError, find
+from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.experiment import stored
+from dlcourse.nn import Module
+
+_SHOWN = 6  # names in a message
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights to begin from.
+
+    Attributes:
+        arrays: parameters and buffers, by name.
+        name: what they are, in words.
+        normalized: whether the inputs that they were trained with were shifted or scaled; None: it is not known.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    name: str
+    normalized: bool | None = None
+
+
+def named_by(train: Mapping[str, Any]) -> Source | None:
+    """What ``train.init_from`` of a resolved config names; None where all weights are new.
+
+    It is a run folder, or a checkpoint in one: the weights that it was evaluated with; or a safetensors or npz file of
+    arrays, such as ``dlcourse export`` writes.
+
+    Raises:
+        ConfigError: there is no such thing, or it is damaged.
+    """
+    name = train["init_from"]
+    if name is None:
+        return None
+    try:
+        path = find(name, folders=True)
+    except MissingDataError:
+        raise _problem(f"there is no run folder and no file {name}") from None
+    try:
+        inside = path.is_file() and (path.parent / "latest.json").exists()
+        return _run(path, name) if inside or path.is_dir() else _file(path, name)
+    except UserError as error:
+        raise _problem(str(error)) from error
+
+
+def _run(path: Path, name: str) -> Source:
+    run = stored.load(path, "cpu")
+    words = f"{name} (step {run.source.state['step']})"
+    return Source(run.model.state_dict(), words, _normalizes(run.normalizer))
+
+
+def _file(path: Path, name: str) -> Source:
+    arrays = serialize.load(path)
+    if any(each.startswith("train_step.") for each in arrays):
+        raise UserError(f"{name} is a checkpoint outside its run: name the run, or what `dlcourse export` makes of it")
+    inputs = {each: arrays.pop(f"normalizer.{each}") for each in ("shift", "scale") if f"normalizer.{each}" in arrays}
+    normalized = _normalizes(Normalizer.from_state_dict(inputs)) if len(inputs) == 2 else None
+    return Source({each: array for each, array in arrays.items() if array.dtype.kind != "U"}, name, normalized)
+
+
+def _normalizes(normalizer: Normalizer) -> bool:
+    state = normalizer.state_dict()
+    return bool(np.any(state["shift"] != 0) or np.any(state["scale"] != 1))
+
+
+def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]:
+    """Give a model the weights of a source, but for those that are to keep their new initial ones.
+
+    Args:
+        reinit: patterns of the names of those.
+    Returns:
+        What was done, in lines for the log.
+    Raises:
+        ConfigError: they do not fit; lists every array that is missing or of another shape.
+    """
+    former = getattr(model, "former_names", {})  # a plugin's may be no Model
+    arrays = {former.get(name, name): array for name, array in source.arrays.items()}
+    names = list(model.state_dict())
+    new = _matched("reinit", reinit, names)
+    wanted = {name: array for name, array in arrays.items() if name in names and name not in new}
+    model.resize_buffers(wanted)
+    state = model.state_dict()
+    faults, unfit = _faults(state, wanted, new)
+    if len(new) == len(names):
+        raise ConfigError([Problem("train.reinit", f"leaves nothing to take from {source.name}")])
+    if faults:
+        unused = _listed([name for name in arrays if name not in state])
+        hint = f"; it has {unused}, which the model lacks" if unused else ""
+        some = len(unfit) < len(state) - len(new)
+        mend = f"; train.reinit: [{', '.join(_modules(unfit))}] gives these new initial weights" if some else ""
+        raise _problem(f"{source.name} does not fit the model: {'; '.join(faults)}{hint}{mend}")
+    model.load_state_dict(wanted, strict=False)
+    lines = [f"initial weights: {len(wanted)} of {len(names)} arrays from {source.name}"]
+    if new:
+        lines.append(f"  new: {_listed([f'{name} {state[name].shape}' for name in names if name in new])}")
+    rest = [f"{name} {array.shape}" for name, array in arrays.items() if name not in state]
+    if rest:
+        lines.append(f"  not used, as the model has no such: {_listed(rest)}")
+    return lines
+
+
+def _faults(
+    state: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray], new: set[str]
+) -> tuple[list[str], list[str]]:
+    """What does not fit, in words and by name."""
+    faults, unfit = [], []
+    for name, array in state.items():
+        if name in new or (name in wanted and wanted[name].shape == array.shape):
+            continue
+        unfit.append(name)
+        if name not in wanted:
+            faults.append(f"{name} {array.shape} is not in it")
+            continue
+        there = wanted[name].shape
+        faults.append(f"{name} is {there} in it, {array.shape} in the model{_torch_order(there, array.shape)}")
+    if len(faults) > _SHOWN:
+        faults[_SHOWN:] = [f"and {len(faults) - _SHOWN} more"]
+    return faults, unfit
+
+
+def _torch_order(there: tuple[int, ...], here: tuple[int, ...]) -> str:
+    """Says so where an array of a convolution has its channels in PyTorch's place."""
+    turned = len(there) == 4 and (there[0], there[2], there[3], there[1]) == here
+    return " (PyTorch's order of axes: transpose it by (0, 2, 3, 1))" if turned else ""
+
+
+def freeze(model: Module, patterns: Sequence[str]) -> list[str]:
+    """Freeze the parameters with these names; layers with running statistics whose names match stay in evaluation mode.
+
+    Args:
+        patterns: of names of parameters, or of modules with all that is inside; ``*`` stands for any characters.
+    Returns:
+        What was done, in lines for the log.
+    Raises:
+        ConfigError: a pattern matches nothing, or nothing is left to train.
+    """
+    if not patterns:
+        return []
+    parameters, buffers = dict(model.named_parameters()), [name for name, _ in model.named_buffers()]
+    chosen = _matched("freeze", patterns, [*parameters, *buffers])
+    frozen = [name for name in parameters if name in chosen]
+    if len(frozen) == len(parameters):
+        raise ConfigError([Problem("train.freeze", "freezes every parameter: nothing is left to train")])
+    for name in frozen:
+        parameters[name].requires_grad = False
+    for name, module in model.named_modules():
+        own = [each for each in buffers if each.rpartition(".")[0] == name]
+        module._stays_in_eval = bool(own) and chosen.issuperset(own)
+    model.train(model.training)
+    numbers = sum(parameters[name].size for name in frozen)
+    total = sum(p.size for p in parameters.values())
+    return [f"frozen: {numbers:,} of {total:,} parameters: {_listed(frozen)}"]
+
+
+def normalization_notes(source: Source, normalizer: Normalizer) -> Iterator[str]:
+    """A warning where inputs are normalized here and were not for these weights, or the other way round."""
+    here = _normalizes(normalizer)
+    if source.normalized in (None, here):
+        return
+    was, now = ("normalized", "as they are") if source.normalized else ("as they are", "normalized")
+    yield (
+        f"note: train.init_from: {source.name} was trained with inputs {was}, and here they come {now}: its layers "
+        "meet numbers that they were not made for (data.normalize)"
+    )
+
+
+def _matched(key: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:
+    """The names that match a pattern, or lie in a module that does."""
+    found: set[str] = set()
+    for pattern in patterns:
+        matched = [name for name in names if any(fnmatch.fnmatchcase(name, p) for p in (pattern, f"{pattern}.*"))]
+        if not matched:
+            modules = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+            hint = registry.hint(pattern, [*modules, *names])
+            there = f"{hint}the model has {_listed(modules, 20)}"
+            raise ConfigError([Problem(f"train.{key}", f"{pattern!r} matches no parameter ({there})")])
+        found.update(matched)
+    return found
+
+
+def _modules(names: Iterable[str]) -> list[str]:
+    """The modules that hold these, each once."""
+    return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+
+
+def _listed(names: Sequence[str], most: int = _SHOWN) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _problem(message: str) -> ConfigError:
+    return ConfigError([Problem("train.init_from", message)])
