@@ -57,6 +57,12 @@ class Function:
     """Whether the gradients of an output that was used several times come to :meth:`backward` as a tuple, one from each
     use: it adds them up in its own pass."""
 
+    adds_earlier_grad: bool = False
+    """Whether :meth:`backward` adds :attr:`earlier_grad` to its first input's gradient, in its own pass."""
+
+    earlier_grad: Array | None = None
+    """What has come to the first input from its other uses, set before :meth:`backward` where that adds it."""
+
     view: bool = False
     """Whether the value may be a view of the first input's memory, so that a change of the one is one of the other."""
 

@@ -171,9 +171,21 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) ->
             douts[at] = add(douts[at], grad) if douts[at].shape == grad.shape else douts[at] + grad
             owned.add((target, at))
 
+    def withdraw(parent: Any) -> Array | None:
+        """What an operation's output has received, to come again with more added; None where nothing is there yet."""
+        douts = pending.get(parent[0]) if type(parent) is tuple else None
+        if douts is None or isinstance(douts[parent[1]], tuple):
+            return None
+        grad, douts[parent[1]] = douts[parent[1]], None
+        owned.discard(parent)
+        return grad
+
     receive(node, index, seed)
     while heap:
         _, current = heapq.heappop(heap)
+        function = current.function
+        if function is not None and function.adds_earlier_grad:
+            function.earlier_grad = withdraw(current.parents[0])
         for parent, grad in current.backward(pending.pop(current), retain_graph):
             if type(parent) is tuple:
                 receive(parent[0], parent[1], grad)

@@ -90,7 +90,12 @@ class LayerNorm(Norm):
     dw = sum dy xhat, db = sum dy. Shapes: x (..., D), w and b (D,). (Ba, Kiros & Hinton 2016.)
     """
 
-    normalize, gradient = kernels.layer_norm, kernels.layer_norm_grad
+    normalize = kernels.layer_norm
+    adds_earlier_grad = True
+
+    def gradient(self, dout: Array, *known: Any) -> tuple:
+        earlier = None if self.earlier_grad is None else self.earlier_grad.reshape(dout.shape)
+        return kernels.layer_norm_grad(dout, earlier, *known)
 
 
 def batch_norm(

@@ -336,3 +336,37 @@ def test_a_number_that_a_type_cannot_hold_is_named(call) -> None:
 def test_in_asks_for_any_element() -> None:
     x = tensor(np.array([[1.0, 2.0], [3.0, 4.0]]))
     assert 3.0 in x and 5 not in x
+
+
+@pytest.mark.parametrize("order", ["norm first", "norm last", "a norm alone", "norms alone", "a leaf"])
+def test_a_norm_adds_to_the_gradient_what_came_from_elsewhere(order: str, device: str) -> None:
+    """Twice through one graph: nothing of the first pass is left for the second, and no other gradient is changed."""
+    values = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+
+    def norm(h: Tensor) -> Tensor:
+        return F.layer_norm(h, 4, weight)
+
+    def alike(h: Tensor) -> Tensor:
+        """The same by other operations."""
+        centered = h - h.mean(axis=1, keepdims=True)
+        return centered / ((centered * centered).mean(axis=1, keepdims=True) + 1e-5).sqrt() * weight
+
+    weight = tensor(np.float32([1, 2, 3, 4]))
+    found = []
+    for compute in (norm, alike):
+        x = tensor(values, requires_grad=True)
+        h = x if order == "a leaf" else x * 2
+        if order == "norm first":
+            y = compute(h)
+            y = (y * y) * h
+        elif order == "norms alone":
+            y = compute(h) * compute(h * 1)
+        elif order == "a norm alone":
+            y = compute(h) ** 2
+        else:
+            y = h * h
+            y = y * compute(h) + h
+        for _ in range(2):
+            y.sum().backward(retain_graph=True)
+        found.append(x.grad.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-3)

@@ -236,6 +236,14 @@ def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
     return make
 
 
+def _layer_norm_grad(rows: int, width: int, more: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, *rest = _norm(rows, width, 1, grad=True)(rng, dtype)
+        return dout, rng.normal(size=dout.shape).astype(dtype) if more else None, *rest
+
+    return make
+
+
 def _norm_relu_grad(rows: int, width: int) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         dout, *rest = _norm(rows, width, 0, grad=True)(rng, dtype)
@@ -631,7 +639,7 @@ CASES: dict[str, list[Maker]] = {
         _residual_norm_grad(rows, width, twice) for rows, width in NORM_SIZES for twice in (False, True)
     ],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
-    "layer_norm_grad": [_norm(*size, 1, grad=True) for size in [*NORM_SIZES, (3, 33_000)]],
+    "layer_norm_grad": [_layer_norm_grad(*size, more) for size in [*NORM_SIZES, (3, 33_000)] for more in (False, True)],
     "image_batch": [
         *[
             _images((9, 5, 7, 3), normalized, rows, *how)

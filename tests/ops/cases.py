@@ -456,6 +456,16 @@ CASES = [
         lambda t, x, w, b: t.nn.functional.layer_norm(x, (5,), w, b),
     ),
     Case(
+        "layer_norm-of-what-is-used-elsewhere",
+        lambda x, w, b: (lambda h: h * 3 + F.layer_norm(h, w.shape, w, b) * F.layer_norm(h, w.shape, b, w) + h * h)(
+            x + 1
+        ),
+        ((2, 3, 5), (5,), (5,)),
+        lambda t, x, w, b: (lambda h, norm: h * 3 + norm(h, (5,), w, b) * norm(h, (5,), b, w) + h * h)(
+            x + 1, t.nn.functional.layer_norm
+        ),
+    ),
+    Case(
         "group_norm",
         lambda x, w, b: F.group_norm(x, 2, w, b),
         ((2, 3, 4, 6), (6,), (6,)),

@@ -174,7 +174,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @override(kernels.layer_norm_grad, "cpu")
 def layer_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
+    dout: Array, more: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     dx, blocks = np.empty(x.shape, dtype=x.dtype), _blocks(x)
     sums = np.empty((len(blocks), 2, x.shape[1]), dtype=x.dtype)
@@ -194,6 +194,8 @@ def layer_norm_grad(
         xhat *= slope
         target -= xhat
         target *= inverse[part]
+        if more is not None:
+            target += more[part]
 
     threads.run(spread, range(len(blocks)), blas=True)
     dweight, dbias = sums.sum(axis=0, dtype=np.float64).astype(x.dtype)

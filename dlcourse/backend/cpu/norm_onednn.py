@@ -14,6 +14,7 @@ from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.norm import copy_into_buffers, moments
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import norm as kernels
+from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.norm import RunningStats
 
 GIVEN, AFFINE, RELU = 1, 2 | 4, 8
@@ -136,9 +137,10 @@ def batch_norm_relu_grad(
 
 @onednn.override(kernels.layer_norm_grad)
 def layer_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
+    dout: Array, more: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    return _gradient(dout, None, x, weight, mean, inverse, grad_buffers, over_rows=False)
+    dx, dweight, dbias = _gradient(dout, None, x, weight, mean, inverse, grad_buffers, over_rows=False)
+    return dx if more is None else add(dx, more), dweight, dbias
 
 
 def _gradient(

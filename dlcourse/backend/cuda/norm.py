@@ -193,21 +193,22 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @override(kernels.layer_norm_grad, "cuda", half=True)
 def layer_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
+    dout: Array, more: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     name = _name(dout, x, weight, mean, inverse)
-    if name is None or not dout.size:
+    if name is None or not dout.size or (more is not None and (more.dtype, more.shape) != (x.dtype, x.shape)):
         return NotImplemented
     xp = array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
     results = xp.empty_like(x), *_places(weight, grad_buffers)
-    if held := _held(dout, x, results[0]):
-        _layer_norm_grad_held(name, (dout, x, weight, mean, inverse), results, held)
+    added: Any = NULL if more is None else xp.ascontiguousarray(more)
+    if held := _held(dout, x, results[0], *(() if more is None else (added,))):
+        _layer_norm_grad_held(name, (dout, added, x, weight, mean, inverse), results, held)
         return results
     dx, dweight, dbias = results
     grid, block, shared = _rows_plan(rows, columns, mean.itemsize)
-    arguments = dout, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
+    arguments = dout, added, x, weight, mean, inverse, dx, np.int64(rows), np.int32(columns)
     program("norm").launch(f"layer_norm_grad_input_{name}", grid, block, arguments, shared=shared)
     width, columns_grid = _columns_plan(rows, columns, wide=False)
     partial = xp.empty((2, columns_grid[1], columns), dtype=accumulation_dtype(x.dtype))

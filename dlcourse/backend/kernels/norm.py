@@ -133,10 +133,15 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @kernel(writes=("grad_buffers",))
 def layer_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
+    dout: Array, more: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    """dx (M, D), dw (D,), db (D,); the last two into ``grad_buffers`` where that holds arrays and not None."""
+    """dx (M, D), dw (D,), db (D,); the last two into ``grad_buffers`` where that holds arrays and not None.
+
+    Args:
+        more: added to dx, if given: what x's other uses gave.
+    """
     xhat = (x - mean) * inverse
     g = dout * weight
     dx = inverse * (g - g.mean(axis=1, keepdims=True) - xhat * (g * xhat).mean(axis=1, keepdims=True))
+    dx = dx if more is None else dx + more
     return dx, copy_into((dout * xhat).sum(axis=0), grad_buffers[0]), copy_into(dout.sum(axis=0), grad_buffers[1])

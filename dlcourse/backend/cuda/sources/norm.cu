@@ -341,14 +341,15 @@ __device__ void layer_norm_held(
     held.write(y + row * columns, columns);
 }
 
-// The three gradients in one pass: a block of (32, 8) has every gridDim.x-th eight rows, and leaves its sums over them in
-// partial (gridDim.x, 2, columns). The last of sixteen blocks adds theirs in `grouped`, the last of these sums all.
+// The three gradients in one pass; `more`, if given, is added to dx. A block of (32, 8) has every gridDim.x-th eight rows, and
+// leaves its sums over them in partial (gridDim.x, 2, columns). The last of sixteen blocks adds theirs in `grouped`, the last of
+// these sums all.
 constexpr int NORM_GROUP = 16;
 
 template <int K, class T>
 __device__ void layer_norm_grad_held(
-    const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, const real<T>* __restrict__ mean,
-    const real<T>* __restrict__ inverse, T* __restrict__ dx, real<T>* partial, double* grouped, int* arrived,
+    const T* __restrict__ dout, const T* __restrict__ more, const T* __restrict__ x, const T* __restrict__ weight,
+    const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse, T* __restrict__ dx, real<T>* partial, double* grouped, int* arrived,
     T* __restrict__ dweight, T* __restrict__ dbias, long long rows, int columns
 ) {
     using R = real<T>;
@@ -366,8 +367,9 @@ __device__ void layer_norm_grad_held(
     const R share = (R)1 / columns;
     const long long step = (long long)gridDim.x * blockDim.y;
     for (long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += step) {
-        Held gradient, input;
+        Held gradient, input, added;
         gradient.read(dout + row * columns, columns);
+        if (more) added.read(more + row * columns, columns);
         input.read(x + row * columns, columns);
         const R center = mean[row], scale = inverse[row];
         R sum = 0, product = 0;
@@ -382,7 +384,9 @@ __device__ void layer_norm_grad_held(
         product = warp_sum(product) * share;
         Held::each(columns, [&](int k, int e, int) {
             const R xhat = ((R)input.at[k].at[e] - center) * scale;
-            input.at[k].at[e] = scale * ((R)gradient.at[k].at[e] * gain[k][e] - sum - xhat * product);
+            R din = scale * ((R)gradient.at[k].at[e] * gain[k][e] - sum - xhat * product);
+            if (more) din += (R)added.at[k].at[e];
+            input.at[k].at[e] = din;
         });
         input.write(dx + row * columns, columns);
     }
@@ -417,8 +421,8 @@ __device__ void layer_norm_grad_held(
 
 template <class T>
 __device__ void layer_norm_grad_input(
-    const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, const real<T>* __restrict__ mean,
-    const real<T>* __restrict__ inverse, T* __restrict__ dx, long long rows, int columns
+    const T* __restrict__ dout, const T* __restrict__ more, const T* __restrict__ x, const T* __restrict__ weight,
+    const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse, T* __restrict__ dx, long long rows, int columns
 ) {
     SHARED(real<T>, shared);
     const long long row = (long long)blockIdx.x * blockDim.y + threadIdx.y;
@@ -436,7 +440,8 @@ __device__ void layer_norm_grad_input(
     if (!there) return;
     for (int c = threadIdx.x; c < columns; c += blockDim.x) {
         const real<T> xhat = (x[start + c] - center) * scale;
-        dx[start + c] = scale * (dout[start + c] * weight[c] - sum - xhat * product);
+        const real<T> din = scale * (dout[start + c] * weight[c] - sum - xhat * product);
+        dx[start + c] = more ? din + (real<T>)more[start + c] : din;
     }
 }
 
@@ -516,17 +521,17 @@ FOR_ALL_TYPES(pack_positive, (const T* __restrict__ y, unsigned char* __restrict
         else layer_norm<T>(x, weight, bias, y, mean, inverse, rows, columns, eps); \
     } \
     extern "C" __global__ void layer_norm_grad_##suffix( \
-        const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, \
+        const T* __restrict__ dout, const T* __restrict__ more, const T* __restrict__ x, const T* __restrict__ weight, \
         const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse, T* __restrict__ dx, real<T>* partial, \
         double* grouped, int* arrived, T* __restrict__ dweight, T* __restrict__ dbias, long long rows, int columns, \
         int held \
     ) { \
         if (held == 1) { \
             layer_norm_grad_held<1, T>( \
-                dout, x, weight, mean, inverse, dx, partial, grouped, arrived, dweight, dbias, rows, columns); \
+                dout, more, x, weight, mean, inverse, dx, partial, grouped, arrived, dweight, dbias, rows, columns); \
         } else { \
             layer_norm_grad_held<4, T>( \
-                dout, x, weight, mean, inverse, dx, partial, grouped, arrived, dweight, dbias, rows, columns); \
+                dout, more, x, weight, mean, inverse, dx, partial, grouped, arrived, dweight, dbias, rows, columns); \
         } \
     } \
     }
@@ -535,9 +540,9 @@ LAYER_NORM(double, double)
 LAYER_NORM(half, half)
 LAYER_NORM(bfloat16, bfloat16)
 FOR_ALL_TYPES(layer_norm_grad_input,
-    (const T* __restrict__ dout, const T* __restrict__ x, const T* __restrict__ weight, const real<T>* __restrict__ mean,
-     const real<T>* __restrict__ inverse, T* __restrict__ dx, long long rows, int columns),
-    (dout, x, weight, mean, inverse, dx, rows, columns))
+    (const T* __restrict__ dout, const T* __restrict__ more, const T* __restrict__ x, const T* __restrict__ weight,
+     const real<T>* __restrict__ mean, const real<T>* __restrict__ inverse, T* __restrict__ dx, long long rows, int columns),
+    (dout, more, x, weight, mean, inverse, dx, rows, columns))
 FOR_ALL_TYPES(layer_norm_grad_sums,
     (const T* __restrict__ dout, const T* __restrict__ x, const real<T>* __restrict__ mean,
      const real<T>* __restrict__ inverse, real<T>* partial, int* arrived, T* __restrict__ dweight,
