@@ -12,11 +12,17 @@ from dlcourse.characters import canonical
 from dlcourse.data.bounds import check_size
 from dlcourse.data.cells import Notation, check_notation, is_missing, listed
 from dlcourse.data.dataset import DataSchema, Dataset
+from dlcourse.data.dates import DateOrder, DatePart, dates_of, told
 from dlcourse.data.encoder import Column, TableEncoder, codes_of, column_of
 from dlcourse.data.files import find
 from dlcourse.data.table import Table, read_table
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
+
+_MISSING = "missing"
+"""The category of missing cells by the rule ``category``."""
+_FEW = 20
+"""Rows; with fewer, numbers that follow one another, or 0 and 1 alone, may be anything."""
 
 
 @register("data", "csv")
@@ -29,19 +35,29 @@ class Csv:
     whatever Unicode characters they are made of.
 
     A missing cell is an error unless ``missing`` gives a rule, for all columns or column by column: ``drop`` leaves the
-    row out, ``mean`` puts the mean over the training split (of a category: its share), anything else is put itself; a
-    text that is none of a column's categories becomes one more.
+    row out; ``mean`` and ``median`` put that of the training split (of categories: their shares, the most frequent
+    one); ``category`` makes missing cells a category of their own, ``missing``; anything else is put itself; a text
+    that is none of a column's categories becomes one more. Under a rule for all columns a row without a target is left
+    out.
 
     A column of text whose cells look like numbers of another notation, amounts with a unit or dates, or are nearly all
-    different, is refused with what to do about it, unless it is listed under ``categorical``.
+    different, is refused with what to do about it, unless it is listed under ``categorical`` or ``dates``.
 
     Args:
-        path: the file, UTF-8 with a header; relative to the current folder or to the folder ``DLCOURSE_DATA``.
-        target: the column to predict.
+        path: the file, UTF-8 with a header; relative to the current folder or to the folder ``DLCOURSE_DATA``. A first
+            line ``sep=;`` says its delimiter.
+        target: the column to predict, or several columns of numbers, each with metrics of its own.
         features: the columns to predict it from; all others that have a name if left out.
+        exclude: columns that are no features, instead of a list of those that are.
         categorical: columns of numbers that are codes rather than quantities, and of texts that are categories
             whatever they look like.
-        task: ``classification`` for a target of class codes; a textual target is one anyway.
+        dates: columns of dates and times, alone or each with what becomes of it, ``{day: [year, month_cycle]}``:
+            ``year``, ``month``, ``day``, ``day_of_week`` (0 is Monday), ``day_of_year``, ``hour``, ``minute``,
+            ``second``, ``days`` since 1970; sine and cosine of ``month_cycle``, ``day_of_week_cycle``,
+            ``day_of_year_cycle``, ``hour_cycle``. By default year, month, day, day_of_week, hour and minute as far as
+            they differ.
+        date_order: of day, month and year, where a file's dates can be read in several ways.
+        task: ``classification`` for a target of class codes, such as 0 and 1; a textual target is one anyway.
         where: keep only the rows with these values: ``{City: Hyderabad, BHK: [1, 2]}``.
         missing: the rule for missing cells.
         delimiter: what stands between cells.
@@ -54,33 +70,54 @@ class Csv:
     """
 
     path: str
-    target: str
+    target: str | tuple[str, ...]
     features: tuple[str, ...] | None = None
     categorical: tuple[str, ...] | None = None
     task: Literal["regression", "classification"] | None = None
     where: dict[str, Any] | None = None
-    missing: Literal["drop", "mean"] | dict[str, str | float] | None = None
+    missing: Literal["drop", "mean", "median", "category"] | dict[str, str | float] | None = None
     delimiter: str = ","
     test_path: str | None = None
     units: dict[str, str] | None = None
     decimal: Literal[".", ","] = "."
     thousands: str | None = None
+    exclude: tuple[str, ...] | None = None
+    dates: tuple[str, ...] | dict[str, tuple[DatePart, ...]] | None = None
+    date_order: DateOrder | None = None
 
     def __post_init__(self) -> None:
         self._canonical_names()
         check_notation(self.decimal, self.thousands, self.delimiter)
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise ConfigError(f"data.delimiter: expected one character, got {self.delimiter!r}")
-        if self.features is not None and self.target in self.features:
-            raise ConfigError(f"data.features: {self.target!r} is the target and cannot be a feature")
-        if self.features is not None and len(set(self.features)) < len(self.features):
-            raise ConfigError("data.features: a column is listed twice")
-        if self._rule(self.target) == "mean" and isinstance(self.missing, dict):
-            raise ConfigError(f"data.missing: the target {self.target!r} cannot be filled with a mean; drop the row")
+        if not self._targets:
+            raise ConfigError("data.target: name the column to predict, or several")
+        for key in ("features", "exclude", "dates"):
+            names: list[str] = list(getattr(self, key) or ())
+            if target := next((name for name in self._targets if name in names), None):
+                role = {"features": "a feature", "exclude": "left out"}.get(key, "turned to features")
+                raise ConfigError(f"data.{key}: {target!r} is the target and cannot be {role}")
+        for key, given in (("features", self.features), ("exclude", self.exclude), ("target", self._targets)):
+            if given is not None and len(set(given)) < len(given):
+                raise ConfigError(f"data.{key}: a column is listed twice")
+        if self.features is not None and self.exclude is not None:
+            raise ConfigError("data.exclude: leaves columns out of all others; beside data.features it has no meaning")
+        if both := sorted({*(self.dates or ())} & {*(self.categorical or ())}):
+            raise ConfigError(f"data.dates: {both[0]!r} is listed under data.categorical too; take one of them")
+        self._check_rules()
+
+    def _check_rules(self) -> None:
+        for name in self._targets if isinstance(self.missing, dict) else ():
+            if (rule := self._rule(name)) in ("mean", "median"):
+                raise ConfigError(f"data.missing: the target {name!r} cannot be filled with a {rule}; drop the row")
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        return (self.target,) if isinstance(self.target, str) else self.target
 
     def _canonical_names(self) -> None:
         """Names of columns in the form in which the table has them."""
-        for key in ("target", "features", "categorical", "where", "missing", "units"):
+        for key in ("target", "features", "categorical", "where", "missing", "units", "exclude", "dates"):
             value = getattr(self, key)
             if isinstance(value, Mapping):
                 value = {canonical(name): each for name, each in value.items()}
@@ -96,15 +133,55 @@ class Csv:
         """Read the file; the seed changes nothing."""
         table = self._read(self.path)
         names, rules = self._feature_columns(table), self.missing if isinstance(self.missing, dict) else {}
-        for name in (*(self.categorical or ()), *rules):
-            if name not in {*names, self.target}:
+        for name in (*(self.categorical or ()), *rules, *(self.dates or ())):
+            if name not in {*names, *self._targets}:
                 raise ConfigError(f"data: column {name!r} is neither a feature nor the target")
-        codes = set(self.categorical or ()) | ({self.target} if self.task == "classification" else set())
+        codes = set(self.categorical or ()) | (set(self._targets) if self.task == "classification" else set())
+        if table.headless:
+            warnings.warn(f"{table.path}: {table.headless}; it is taken for the names all the same", stacklevel=3)
         columns = [self._column(table, name, name in codes) for name in names]
-        target = self._column(table, self.target, self.target in codes)
-        if target.categories is not None and self.task == "regression":
-            raise ConfigError(f"data.task: the target {self.target!r} holds text, so it cannot be a regression")
-        return self._dataset(table, columns, target, "mean" in (*rules.values(), self.missing))
+        if self.features is None:
+            self._note_row_numbers(table, columns)
+        targets = [self._column(table, name, name in codes) for name in self._targets]
+        self._check_targets(table, targets)
+        return self._dataset(table, columns, targets)
+
+    def _check_targets(self, table: Table, targets: list[Column]) -> None:
+        """Raise ConfigError where targets cannot be predicted as is asked for; say it where numbers may be classes."""
+        textual = next((column.name for column in targets if column.categories is not None), None)
+        if textual is not None and len(targets) > 1:
+            what = "are classes" if self.task == "classification" else f"has to be numbers, and {textual!r} holds text"
+            one = "take one target" if self.task == "classification" else "take it alone, or leave it out"
+            raise ConfigError(f"data.target: each of several targets {what}; {one}")
+        if textual is not None and self.task == "regression":
+            raise ConfigError(f"data.task: the target {textual!r} holds text, so it cannot be a regression")
+        name = self._targets[0]
+        if textual is None and self.task is None and len(targets) == 1:
+            cells = {cell for cell in table.column(name) if not is_missing(cell)}
+            if (
+                len(table.rows) >= _FEW
+                and 1 < len(cells) < 9
+                and {self._notation.number(cell) for cell in cells} == {0.0, 1.0}
+            ):
+                warnings.warn(
+                    f"{table.path}: the target {name!r} holds 0 and 1 only, and is taken for a number; "
+                    "data.task: classification takes it for two classes (data.task: regression says it is meant so)",
+                    stacklevel=4,
+                )
+
+    def _note_row_numbers(self, table: Table, columns: list[Column]) -> None:
+        """Say which column that is a feature by default counts the rows: a model would learn the file's order."""
+        for column in columns:
+            if column.categories is not None or column.dates is not None or len(table.rows) < _FEW:
+                continue
+            place, number = table.position(column.name), self._notation.number
+            first, second = (number(table.rows[i][place]) for i in (0, 1))
+            if first in (0, 1) and second == first + 1 and (np.diff(table.numbers(column.name)) == 1).all():
+                warnings.warn(
+                    f"{table.path}: column {column.name!r} counts the rows, and is a feature as any other; "
+                    f"data.exclude: [{column.name}] leaves it out",
+                    stacklevel=4,
+                )
 
     def load_as(self, schema: DataSchema) -> Dataset:
         """Read the file with the columns, categories and classes of a trained model.
@@ -112,30 +189,38 @@ class Csv:
         Raises:
             DataError: as :meth:`load`; or a category or a class is not among them.
         """
-        if schema.encoder is None or self.target in (names := [column.name for column in schema.encoder.columns]):
+        names = [column.name for column in schema.encoder.columns] if schema.encoder is not None else []
+        if schema.encoder is None or set(self._targets) & set(names):
             return self.load(0)
         if self.features is not None and set(self.features) != set(names):
             raise DataError(f"these data do not fit the model: features {list(self.features)}, trained with {names}")
-        target = Column(self.target, schema.class_names or None)
-        return self._dataset(self._read(self.path), list(schema.encoder.columns), target, False)
+        targets = [Column(name, schema.class_names or None) for name in self._targets]
+        return self._dataset(self._read(self.path), list(schema.encoder.columns), targets)
 
-    def _dataset(self, table: Table, columns: list[Column], target: Column, fill_missing: bool) -> Dataset:
-        x, y = self._arrays(table, columns, target)
+    def _dataset(self, table: Table, columns: list[Column], targets: list[Column]) -> Dataset:
+        x, y = self._arrays(table, columns, targets)
         units = {name: (self.units or {}).get(name, "") for name in table.header}
+        rules = [rule if rule in ("mean", "median") and column.fill is None else "" for column, rule in
+                 ((column, self._rule(column.name)) for column in columns)]  # fmt: skip
+        of_targets = [units[name] for name in self._targets]
+        several = len(targets) > 1
         for name in self.units or ():
             table.position(name)
         return Dataset(
             x=x,
             y=y,
-            task="regression" if target.categories is None else "classification",
+            task="regression" if targets[0].categories is None else "classification",
             feature_names=tuple(name for column in columns for name in column.feature_names),
             feature_units=tuple(units[column.name] for column in columns for _ in range(column.width)),
-            target_name=self.target,
-            target_unit=units[self.target],
-            class_names=target.categories or (),
-            test=self._arrays(self._read(self.test_path), columns, target) if self.test_path else None,
-            encoder=TableEncoder(tuple(columns), self.delimiter, self.decimal, self.thousands),
-            fill_missing=fill_missing,
+            target_name=", ".join(self._targets),
+            target_unit=of_targets[0] if len(set(of_targets)) == 1 else "",
+            target_names=self._targets if several else (),
+            target_units=tuple(of_targets) if several else (),
+            class_names=targets[0].categories or (),
+            test=self._arrays(self._read(self.test_path), columns, targets) if self.test_path else None,
+            encoder=TableEncoder(tuple(columns), table.delimiter, self.decimal, self.thousands),
+            fill_missing=any(rules),
+            fill_with=tuple(rules),  # type: ignore[arg-type]  # of three texts
             source=str(table.path),
         )
 
@@ -151,12 +236,14 @@ class Csv:
         return table
 
     def _feature_columns(self, table: Table) -> list[str]:
-        table.position(self.target)
+        for name in (*self._targets, *(self.exclude or ())):
+            table.position(name)
         if self.features is not None:
             return list(self.features)
         # A column that where holds to one value predicts nothing.
         fixed = {name for name, wanted in (self.where or {}).items() if not isinstance(wanted, list)}
-        names = [name for name in table.header if name != self.target and name not in fixed]
+        left_out = {*self._targets, *fixed, *(self.exclude or ())}
+        names = [name for name in table.header if canonical(name) not in left_out]
         if "" in names:
             warnings.warn(
                 f"{table.path}: a column without a name (such as row numbers that pandas wrote) is left out; give it a "
@@ -170,10 +257,17 @@ class Csv:
         return self.missing.get(name) if isinstance(self.missing, dict) else self.missing
 
     def _column(self, table: Table, name: str, categorical: bool) -> Column:
-        column = column_of(table, name, categorical, confirmed=name in (self.categorical or ()))
+        if name in (self.dates or ()):
+            column = self._dates_column(table, name)
+        else:
+            column = column_of(table, name, categorical, confirmed=name in (self.categorical or ()))
         rule = self._rule(name)
-        if rule is None or rule in ("drop", "mean"):
+        if rule == "category":
+            return self._with_missing(table, column)
+        if rule is None or rule in ("drop", "mean", "median"):
             return column
+        if column.dates is not None:
+            raise ConfigError(f"data.missing.{name}: a date can be missing by the rules drop, mean and median only")
         text = canonical(f"{rule:.17g}" if isinstance(rule, float) else str(rule))
         if is_missing(text):
             raise ConfigError(f"data.missing.{name}: {text!r} is what a missing cell looks like; take another word")
@@ -185,6 +279,28 @@ class Csv:
             return Column(name, column.categories, tuple(column.encode(cell)[0].tolist()))
         except DataError:
             raise ConfigError(f"data.missing.{name}: column {name!r} has {text!r} where a number is expected") from None
+
+    def _dates_column(self, table: Table, name: str) -> Column:
+        """A column of dates; says what they become where the config does not."""
+        parts = self.dates[name] if isinstance(self.dates, dict) else None
+        found = dates_of(table, name, parts, self.date_order)
+        if parts is None:
+            warnings.warn(told(found, table, name), stacklevel=4)
+        return Column(name, dates=found)
+
+    def _with_missing(self, table: Table, column: Column) -> Column:
+        """The column with a category for missing cells; unasked for by its name, only where it has such."""
+        for_all, name = not isinstance(self.missing, dict), column.name
+        if for_all and (name in self._targets or not any(map(is_missing, table.column(name)))):
+            return column
+        if column.categories is None:
+            raise ConfigError(
+                f"data.missing: category makes one more of a column's categories, and {name!r} holds "
+                f"{'dates' if column.dates else 'numbers'}; give it another rule: {{{name}: median, ...: category}}"
+            )
+        categories = column.categories if _MISSING in column.categories else (*column.categories, _MISSING)
+        code = categories.index(_MISSING)
+        return Column(name, categories, tuple(float(i == code) for i in range(len(categories))))
 
     @staticmethod
     def _with_category(name: str, categories: tuple[str, ...], text: str, notation: Notation) -> tuple[str, ...]:
@@ -199,11 +315,11 @@ class Csv:
             )
         return *categories, text
 
-    def _arrays(self, table: Table, columns: list[Column], target: Column) -> tuple[np.ndarray, np.ndarray]:
-        """x and y of the rows that the rules for missing cells leave; NaN in x where the mean is to be put."""
-        everything = [*columns, target]
+    def _arrays(self, table: Table, columns: list[Column], targets: list[Column]) -> tuple[np.ndarray, np.ndarray]:
+        """x and y of the rows that the rules for missing cells leave; NaN in x where a statistic is to be put."""
+        everything, for_all = [*columns, *targets], isinstance(self.missing, str)
         width = sum(column.width for column in everything)
-        widest = max(columns, key=lambda column: column.width, default=target)
+        widest = max(columns, key=lambda column: column.width, default=targets[0])
         check_size(
             table.path,
             8 * len(table.rows) * width,
@@ -212,18 +328,19 @@ class Csv:
         blocks, rules = [column.encode(table) for column in everything], [self._rule(each.name) for each in everything]
         rows = np.ones(len(table.rows), dtype=bool)
         for column, block, rule in zip(everything, blocks, rules, strict=True):
-            # Under the rule mean for all columns a row without a target is left out: there is nothing to learn from it.
-            if rule == "drop" or (column is target and rule == "mean"):
+            # Under a rule for all columns a row without a target is left out: there is nothing to learn from it.
+            if rule == "drop" or (for_all and column in targets):
                 rows &= ~np.isnan(block[:, 0])
         if not rows.any():
             raise DataError(f"{table.path}: every row has a missing cell, so none is left")
         table = table.keep(np.flatnonzero(rows))
         encoded = np.concatenate(blocks, axis=1)[rows]
         for column, block, rule in zip(everything, blocks, rules, strict=True):
-            if rule is None:
+            if rule is None or rule == "category":
                 column.refuse_missing(table, block[rows])
-        x, y = np.ascontiguousarray(encoded[:, : -target.width]), encoded[:, -target.width :]
-        return x, y.copy() if target.categories is None else y.argmax(axis=1).astype(np.int64)
+        ends = -sum(target.width for target in targets)
+        x, y = np.ascontiguousarray(encoded[:, :ends]), encoded[:, ends:]
+        return x, y.copy() if targets[0].categories is None else y.argmax(axis=1).astype(np.int64)
 
 
 def _matches(cell: str, wanted: Any, notation: Notation) -> bool:

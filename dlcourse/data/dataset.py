@@ -33,6 +33,9 @@ class Dataset:
     feature_units: tuple[str, ...] = ()
     target_name: str = "y"
     target_unit: str = ""
+    target_names: tuple[str, ...] = ()
+    """One for each of K targets of a regression, which are then measured each by itself too; left out, they are not."""
+    target_units: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     """One for each class, in the order of the labels."""
     curve: Callable[[np.ndarray], np.ndarray] | None = None
@@ -47,7 +50,10 @@ class Dataset:
     """Turns new inputs into rows of x, as ``predict`` needs: one numeric column a feature unless the data set says
     otherwise; None for images and tokens."""
     fill_missing: bool = False
-    """Whether NaN in x stands for a missing value, to be replaced by the mean over the training split."""
+    """Whether NaN in x stands for a missing value, to be replaced by a statistic of the training split."""
+    fill_with: tuple[Literal["", "mean", "median"], ...] = ()
+    """By which, for each column of the encoder; of a categorical column ``mean`` is the categories' shares, ``median``
+    the most frequent one. Left out: the mean, for all."""
     tokens: bool = False
     """Whether x are the numbers of tokens in sequences: they are looked up, and neither scaled nor turned to float."""
     source: str = ""

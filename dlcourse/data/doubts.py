@@ -44,7 +44,10 @@ def doubt(cells: Sequence[str], notation: Notation) -> tuple[str, str] | None:
     several = len(times) >= min(ROWS, 0.5 * len(cells))  # few are perhaps categories: 2 rooms, 3 rooms
     dates = [cell for cell in times if _DATE.fullmatch(cell)]
     if several and sum(times[cell] for cell in dates) > MAJORITY * len(cells):
-        return dates[0], "a date or a time? write numbers (a year, days since a day), or leave it out of data.features"
+        return dates[0], (
+            "a date or a time? data.dates: [column] makes features of it (year, month, ...); or leave it out of "
+            "data.features"
+        )
     amounts = [(cell, match) for cell in times if (match := _AMOUNT.fullmatch(cell))]
     if sum(times[cell] for cell, _ in amounts) <= MAJORITY * len(cells):
         return None

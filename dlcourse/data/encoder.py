@@ -1,4 +1,4 @@
-"""Cells of text as a row of numbers: numeric columns as they are, categorical ones as one-hot vectors."""
+"""Cells of text as a row of numbers: numeric columns as they are, categories as one-hot vectors, parts of dates."""
 
 import warnings
 from collections import Counter
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.data.cells import PLAIN, Notation, identity, is_missing, listed
+from dlcourse.data.dates import Dates
 from dlcourse.data.doubts import doubt, many_names
 from dlcourse.data.table import Table, parse_table
 from dlcourse.errors import DataError
@@ -27,20 +28,28 @@ class Column:
     categories: tuple[str, ...] | None = None
     fill: tuple[float, ...] | None = None
     """One value for each element that the column becomes; None: a missing cell is an error."""
+    dates: Dates | None = None
+    """What becomes of a column of dates."""
 
     @property
     def width(self) -> int:
         """How many elements of x it becomes."""
+        if self.dates is not None:
+            return len(self.dates.names)
         return 1 if self.categories is None else len(self.categories)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """``size``, or ``city=Chennai``, ``city=Delhi``, ..."""
+        """``size``, or ``city=Chennai``, ``city=Delhi``, ..., or ``day.month``, ``day.hour_cycle.sin``, ..."""
+        if self.dates is not None:
+            return tuple(f"{self.name}.{part}" for part in self.dates.names)
         return (self.name,) if self.categories is None else tuple(f"{self.name}={each}" for each in self.categories)
 
     def encode(self, table: Table) -> np.ndarray:
         """The column as (N, width) float64; NaN where a cell is missing that no ``fill`` stands for."""
-        if self.categories is None:
+        if self.dates is not None:
+            block = self.dates.encode(table, self.name)
+        elif self.categories is None:
             block = table.numbers(self.name)[:, None]
         else:
             cells = table.column(self.name)
@@ -61,7 +70,8 @@ class Column:
             others = f" (and in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
             raise DataError(
                 f"{table.where(int(rows[0]))}: column {self.name!r} has a missing cell{others}; fill it, or give "
-                f"data.missing a rule: drop, mean, or {{{self.name}: value}}"
+                f"data.missing a rule: drop, mean, median, {'category, ' if self.categories else ''}or "
+                f"{{{self.name}: value}}"
             )
 
     def _unknown(self, cell: str) -> str:
@@ -114,11 +124,20 @@ class TableEncoder:
             column.refuse_missing(table, block)
         return np.concatenate(blocks, axis=1)
 
-    def with_fill(self, values: np.ndarray) -> "TableEncoder":
-        """The encoder that puts these values, (D,), where a cell is missing and had no other rule."""
+    def with_fill(self, values: np.ndarray, chosen: Sequence[bool] | None = None) -> "TableEncoder":
+        """The encoder that puts these values, (D,), where a cell is missing and had no other rule.
+
+        Args:
+            chosen: for each column whether it gets them; None: all do.
+        """
         fills = np.split(values, np.cumsum([column.width for column in self.columns])[:-1])
-        pairs = zip(self.columns, fills, strict=True)
-        return replace(self, columns=tuple(replace(c, fill=c.fill or tuple(fill.tolist())) for c, fill in pairs))
+        return replace(
+            self,
+            columns=tuple(
+                replace(c, fill=c.fill or tuple(fill.tolist())) if of_this else c
+                for c, fill, of_this in zip(self.columns, fills, chosen or [True] * len(fills), strict=True)
+            ),
+        )
 
 
 def column_of(table: Table, name: str, categorical: bool, confirmed: bool = False) -> Column:

@@ -40,7 +40,7 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
     _check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
-        dataset = _filled(dataset, _means(dataset, index["train"]))
+        dataset = _filled(dataset, _statistics(dataset, index["train"]))
     splits = {}
     for name, rows in index.items():
         x, y = dataset.test if name == "test" and dataset.test is not None else (dataset.x, dataset.y)
@@ -130,22 +130,37 @@ def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray | Rows:
     return Rows(array, index) if array.ndim > 2 or isinstance(array, np.memmap) else array[index]
 
 
-def _means(dataset: Dataset, train: np.ndarray) -> np.ndarray:
-    """The mean of each column of x over the training split, (D,), without what is missing."""
+def _statistics(dataset: Dataset, train: np.ndarray) -> np.ndarray:
+    """The mean or median of each column of x over the training split, (D,), without what is missing."""
     rows = dataset.x[train]
     known = ~np.isnan(rows)
     counts = known.sum(axis=0)
     if not counts.all():
         name = dataset.feature_names[int(counts.argmin())]
-        raise DataError(f"{dataset.source}: {name!r} has no value in the whole training split, so it has no mean")
-    return np.where(known, rows, 0).sum(axis=0) / counts
+        rule = next(filter(None, dataset.fill_with), "mean")
+        raise DataError(f"{dataset.source}: {name!r} has no value in the whole training split, so it has no {rule}")
+    found = np.where(known, rows, 0).sum(axis=0) / counts
+    start = 0
+    for rule, column in zip(dataset.fill_with, dataset.encoder.columns if dataset.encoder else (), strict=False):
+        part = slice(start, start + column.width)
+        if rule == "median":
+            found[part] = _middle(rows[:, part], found[part], column.categories is not None)
+        start += column.width
+    return found
 
 
-def _filled(dataset: Dataset, means: np.ndarray) -> Dataset:
+def _middle(rows: np.ndarray, means: np.ndarray, categorical: bool) -> np.ndarray:
+    """The median of each column, or of the shares of categories a one where the most frequent is."""
+    if categorical:
+        return (np.arange(len(means)) == means.argmax()).astype(np.float64)
+    return np.nanmedian(rows, axis=0)
+
+
+def _filled(dataset: Dataset, values: np.ndarray) -> Dataset:
     """Put these values, (D,), wherever x has NaN."""
     return replace(
         dataset,
-        x=np.where(np.isnan(dataset.x), means, dataset.x),
-        test=dataset.test and (np.where(np.isnan(dataset.test[0]), means, dataset.test[0]), dataset.test[1]),
-        encoder=dataset.encoder and dataset.encoder.with_fill(means),
+        x=np.where(np.isnan(dataset.x), values, dataset.x),
+        test=dataset.test and (np.where(np.isnan(dataset.test[0]), values, dataset.test[0]), dataset.test[1]),
+        encoder=dataset.encoder and dataset.encoder.with_fill(values, [bool(each) for each in dataset.fill_with]),
     )

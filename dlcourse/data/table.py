@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dlcourse.characters import canonical, odd_characters
-from dlcourse.data.cells import PLAIN, Notation, is_missing, listed
+from dlcourse.data.cells import PLAIN, Notation, is_missing, listed, number
 from dlcourse.data.doubts import doubt
 from dlcourse.data.files import read_bytes
 from dlcourse.errors import DataError
@@ -19,6 +20,8 @@ from dlcourse.registry import nearest
 
 _MAX_NAMES = 5000
 """Among how many the nearest is looked for."""
+_SEPARATOR_LINE = re.compile(r"\"?sep=(\\t|[^\r\n])\"?[ ,;\t]*(?:\r\n|\r|\n)", re.IGNORECASE)
+"""What spreadsheets write before the header to say the delimiter."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Table:
     lines: Sequence[int]
     notation: Notation = PLAIN
     """How its numbers are written."""
+    delimiter: str = ","
+    """What stands between its cells."""
 
     def column(self, name: str) -> list[str]:
         """The cells of a column."""
@@ -51,10 +56,29 @@ class Table:
 
     def _meant(self, name: str) -> str:
         """Which column that was, perhaps."""
+        if self.headless:
+            return self.headless
         close = nearest(name, self.header[:_MAX_NAMES])
         odd = odd_characters(name, close)
         hint = f"did you mean {close!r}?{f' (what was asked for has {odd})' if odd else ''} " if close else ""
         return f"{hint}its columns: {listed(map(repr, self.header))}"
+
+    @cached_property
+    def headless(self) -> str:
+        """Words to say it where the header looks like one more row of data; else empty.
+
+        It has a number in it, and each text in it is one of its own column's cells too.
+        """
+        header = self.header[:_MAX_NAMES]
+        numbers = [self.notation.number(cell) is not None for cell in header]
+        named = any(
+            cell and not number and all(row[i] != cell for row in self.rows)
+            for i, (cell, number) in enumerate(zip(header, numbers, strict=True))
+        )
+        if named or not any(numbers):
+            return ""
+        first = listed(map(repr, header), 6)
+        return f"its first row, {first}, looks like data; write a line with the names of the columns above it"
 
     def where(self, row: int) -> str:
         """Where a row stands, for messages."""
@@ -122,29 +146,56 @@ def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Nota
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, row {line}: not UTF-8 text (byte {content[error.start]:#04x})") from None
+        raise DataError(
+            f"{path}, row {line}: not UTF-8 text (byte {content[error.start]:#04x}); save it as UTF-8, in a "
+            "spreadsheet as 'CSV UTF-8'"
+        ) from None
+    said = _SEPARATOR_LINE.match(text)
+    if said is not None:
+        delimiter = said[1].replace("\\t", "\t")
     clean = str.strip if text.isascii() else canonical
     # Spaces before a quoted cell do not count; those around others are stripped below.
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=delimiter != " "
-    )
+    stream, before = io.StringIO(text, newline=""), 0 if said is None else 1
+    for _ in range(before):
+        stream.readline()
+    reader = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
     rows: list[list[str]] = []
     lines: list[int] = []
     try:
         for cells in reader:
             if len(cells) > 1 or (cells and cells[0].strip()):
                 rows.append([clean(cell) for cell in cells])
-                lines.append(reader.line_num)
+                lines.append(reader.line_num + before)
     except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num}: {error}") from None
+        raise DataError(f"{path}, row {reader.line_num + before}: {error}") from None
     if len(rows) < 2:
         raise DataError(f"{path} holds no samples: expected a header and rows below it")
     header = tuple(rows[0])
     _check_header(path, header)
+    _check_title(path, rows, lines)
     for cells, line in zip(rows, lines, strict=True):
         if len(cells) != len(header):
-            raise DataError(f"{path}, row {line}: {len(cells)} cells, but the header has {len(header)}")
-    return Table(path, header, rows[1:], lines[1:], notation)
+            one_more = all(len(row) == len(header) + 1 for row in rows[1:])
+            hint = "; where the first column holds the names of the rows, give it a name in the header too"
+            raise DataError(
+                f"{path}, row {line}: {len(cells)} cells, but the header has {len(header)}{hint if one_more else ''}"
+            )
+    return Table(path, header, rows[1:], lines[1:], notation, delimiter)
+
+
+def _check_title(path: Path, rows: Sequence[Sequence[str]], lines: Sequence[int]) -> None:
+    """Raise DataError where a line above the header is a title: one text alone, with more cells below it."""
+    first = rows[0]
+    if not first[0] or any(first[1:]) or len(first) == 2:
+        return
+    below = next((i for i, row in enumerate(rows) if sum(map(bool, row)) > 1), None)
+    if below is None or any(number(cell) is not None for cell in rows[below]):
+        return
+    names = listed(map(repr, rows[below]), 4)
+    raise DataError(
+        f"{path}, row {lines[0]}: {first[0]!r} stands alone, as a title does, and the names of the columns ({names}) "
+        f"seem to stand in row {lines[below]}; delete the lines above them"
+    )
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
