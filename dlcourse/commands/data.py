@@ -124,9 +124,10 @@ def _statistics(data: Any) -> Iterator[str]:
     for name, unit, values in zip(dataset.feature_names, dataset.feature_units, moments, strict=True):
         rows.append((name, unit, *(format_number(value, 6) for value in values)))
     if data.task == "regression":
-        for y in data.splits["train"].y.T:
+        for i, y in enumerate(data.splits["train"].y.T):
             values = (y.mean(), y.std(), y.min(), y.max())
-            rows.append((dataset.target_name, dataset.target_unit, *(format_number(value, 6) for value in values)))
+            name, unit = dict(enumerate(dataset.named_targets)).get(i, (dataset.target_name, dataset.target_unit))
+            rows.append((name, unit, *(format_number(value, 6) for value in values)))
     yield table(rows, left=2)
 
 

@@ -115,17 +115,22 @@ def metric_labels(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [spec["name"] if names.count(spec["name"]) == 1 else f"{spec['name']}({_settings(spec)})" for spec in specs]
 
 
-def metric_facts(label: str) -> dict[str, Any]:
+def metric_facts(label: str, unit: str | None = None) -> dict[str, Any]:
     """Title, unit and direction of a metric, by its label.
 
     One that is not registered (a plugin's, now missing, or the loss) is called by its name, and smaller is better.
+
+    Args:
+        unit: instead of that of its class, as of one of several targets.
     """
+    label, _, target = label.removesuffix("]").partition("[") if label.endswith("]") else (label, "", "")
     name, _, settings = label.partition("(")
     metric = registry.lookup("metric", name) if name in registry.names("metric") else object
     title = vars(metric).get("title") or name.replace("_", " ")
+    title = f"{title} ({settings}" if settings else title
     return {
-        "title": f"{title} ({settings}" if settings else title,
-        "unit": getattr(metric, "unit", ""),
+        "title": f"{title} of {target}" if target else title,
+        "unit": getattr(metric, "unit", "") if unit is None else unit,
         "higher_is_better": bool(getattr(metric, "higher_is_better", False)),
     }
 
@@ -193,6 +198,7 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
         section_path = ("train", section)
         if "metrics" in config and "metric" in watched:
             known = metric_labels(config["metrics"])
+            known += [f"{label}[{target}]" for label in known for target in _targets(data)]
             known = known if config.get("loss", "") is None else ["loss", *known]
             if watched["metric"] not in known:
                 hint = registry.hint(watched["metric"], known)
@@ -205,6 +211,12 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
                 (*section_path, "split"),
                 "there is no validation split: give data.split.val or data.kfold, or say split: train",
             )
+
+
+def _targets(data: Mapping[str, Any]) -> Sequence[str]:
+    """The targets of a data set that names several."""
+    named = data.get("target")
+    return named if isinstance(named, list | tuple) and len(named) > 1 else ()
 
 
 def _is_closed_form(config: Mapping[str, Any]) -> bool:

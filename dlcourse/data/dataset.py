@@ -59,6 +59,12 @@ class Dataset:
     source: str = ""
     """The file, for messages."""
 
+    @property
+    def named_targets(self) -> tuple[tuple[str, str], ...]:
+        """Name and unit of each of several targets, where they have names."""
+        units = self.target_units or ("",) * len(self.target_names)
+        return tuple(zip(self.target_names, units, strict=True))
+
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or self.tokens:
             return

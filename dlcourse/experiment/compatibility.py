@@ -86,7 +86,8 @@ def check_range(data: Data, dtype: np.dtype) -> None:
     if dtype == np.float64:
         return
     largest = float(np.finfo(np.float16 if dtype == np.float16 else np.float32).max)
-    inputs, target = data.dataset.feature_names, (data.dataset.target_name,)
+    inputs = data.dataset.feature_names
+    target = data.dataset.target_names or (data.dataset.target_name,)
     for split, subset in data.splits.items():
         for array, names, normalizer in (
             (subset.x, inputs, data.normalizer),

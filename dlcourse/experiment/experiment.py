@@ -6,7 +6,7 @@ experiment.evaluate()                       # {"train": {"mse": 0.1}, ...}
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
+from dlcourse.metrics.of_target import for_each_target
 from dlcourse.models.base import Model
 from dlcourse.records.run import Event
 from dlcourse.text import metric_unit
@@ -115,7 +116,8 @@ class Experiment:
         check_range(data, dtype)
         model.to(dtype=dtype)
         model.feature_names, model.target_scaling = data.dataset.feature_names, data.target_normalizer
-        loss, metrics = build_loss_and_metrics(config, data.target_normalizer)
+        model.target_names = data.dataset.target_names
+        loss, metrics = build_loss_and_metrics(config, data.target_normalizer, data.dataset.named_targets)
         experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
@@ -366,7 +368,7 @@ def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]
 
 
 def build_loss_and_metrics(
-    config: Mapping[str, Any], targets: TargetNormalizer | None = None
+    config: Mapping[str, Any], targets: TargetNormalizer | None = None, named: Sequence[tuple[str, str]] = ()
 ) -> tuple[Any, dict[str, Any]]:
     """The loss that a resolved config names, or None, and what it measures, by label.
 
@@ -374,10 +376,16 @@ def build_loss_and_metrics(
 
     Args:
         targets: scales the targets of the loss, where training does.
+        named: name and unit of each of several targets, which are measured each by itself too.
     """
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     specs = config["metrics"]
-    metrics = {label: registry.build("metric", spec) for label, spec in zip(metric_labels(specs), specs, strict=True)}
+    of_labels = dict(zip(metric_labels(specs), specs, strict=True))
+
+    def build(label: str) -> Any:
+        return registry.build("metric", of_labels[label])
+
+    metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
     watched = [config["train"][section] for section in ("early_stopping", "best")]
     if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
         metrics["loss"] = LossMetric(loss, targets)

@@ -26,14 +26,16 @@ def answers(inputs: InputSpec, outputs: np.ndarray, model: Model) -> Iterator[st
 
 def _value(inputs: InputSpec, row: np.ndarray) -> str:
     """``rent = 812.4 dollars``; with a standard deviation where the model has one (its outputs are then twice as many,
-    the second half log standard deviations)."""
+    the second half log standard deviations); of several targets each with its name."""
     count = inputs.out_features
-    unit = f" {inputs.target_unit}" if inputs.target_unit else ""
     values = [format_number(value, 6) for value in row[:count]]
     if len(row) == 2 * count:
         spreads = [format_number(np.exp(spread), 6) for spread in row[count:]]
         values = [f"{value} +- {spread}" for value, spread in zip(values, spreads, strict=True)]
-    return f"{inputs.target_name} = {', '.join(values)}{unit}"
+    if inputs.named_targets:
+        pairs = zip(inputs.named_targets, values, strict=True)
+        return ", ".join(f"{name} = {value} {unit}".rstrip() for (name, unit), value in pairs)
+    return f"{inputs.target_name} = {', '.join(values)} {inputs.target_unit}".rstrip()
 
 
 def _class(inputs: InputSpec, row: np.ndarray, what: str) -> str:

@@ -66,6 +66,7 @@ def load(path: str | os.PathLike, device: str | None = None, which: str | None =
                 "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
             )
             model.feature_names, model.target_scaling = tuple(inputs.feature_names), inputs.target_normalizer
+            model.target_names = inputs.target_names
             model.to(dtype=precision.use(config.data["precision"]))
             load_evaluated(model, found)
         normalizer = _normalizer(found, inputs)

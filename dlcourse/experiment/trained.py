@@ -154,7 +154,7 @@ def evaluate_run(
         subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
         if split is not None and split not in subsets:
             raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
-        _, metrics = build_loss_and_metrics(config.data, trained.inputs.target_normalizer)
+        _, metrics = build_loss_and_metrics(config.data, trained.inputs.target_normalizer, trained.inputs.named_targets)
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
             return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
@@ -167,7 +167,7 @@ def _schema(inputs: InputSpec) -> DataSchema:
 def units(trained: TrainedModel) -> dict[str, str]:
     """The unit of each of the run's metrics."""
     with code_of(trained.folder, _silent):
-        _, metrics = build_loss_and_metrics(trained.config.data)
+        _, metrics = build_loss_and_metrics(trained.config.data, named=trained.inputs.named_targets)
     return metric_units(metrics, trained.inputs.target_unit)
 
 

@@ -1,6 +1,6 @@
 """The base class of models: a Module with hooks for closed forms and for numbers in the data's own units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import ClassVar, Protocol
 
@@ -38,6 +38,8 @@ class Model(Module):
     the model has an embedding."""
     feature_names: tuple[str, ...] = ()
     """What the inputs are called, where the data say so and the program set it; :meth:`estimates` uses it."""
+    target_names: tuple[str, ...] = ()
+    """What several targets are called, where the data say so and the program set it."""
     target_scaling: Scaling | None = None
     """How targets were scaled for the model to learn, z = (y - shift) / scale, where the program did so and set it;
     :meth:`estimates` undoes it."""
@@ -220,8 +222,9 @@ def templates(weight: np.ndarray, in_shape: tuple[int, ...]) -> dict[str, np.nda
     return {"templates": scaled.reshape(-1, *in_shape).astype(np.float32)}
 
 
-def named_by_output(per_output: list[Mapping[str, float]]) -> dict[str, float]:
-    """Estimates of K outputs as one mapping: plain names for a single output, else ``name[k]``."""
+def named_by_output(per_output: Sequence[Mapping[str, float]], targets: Sequence[str] = ()) -> dict[str, float]:
+    """Estimates of K outputs as one mapping: plain names for a single output, else ``name[k]``, or ``name[target]``."""
     if len(per_output) == 1:
         return dict(per_output[0])
-    return {f"{name}[{k}]": value for k, named in enumerate(per_output) for name, value in named.items()}
+    keys = targets if len(targets) == len(per_output) else range(len(per_output))
+    return {f"{name}[{k}]": value for k, named in zip(keys, per_output, strict=True) for name, value in named.items()}

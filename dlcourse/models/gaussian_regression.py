@@ -146,5 +146,6 @@ class GaussianRegression(Model):
             [
                 {**line_estimates(names, slope, intercept), "sigma": float(sigma)}
                 for slope, intercept, sigma in zip(slopes, intercepts, sigmas, strict=True)
-            ]
+            ],
+            self.target_names,
         )

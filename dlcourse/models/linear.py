@@ -39,7 +39,8 @@ class LinearModel(FeatureModel):
             return {}
         slopes, intercepts = in_raw_units(*self.coefficients(), *self.raw_scaling(normalizer))
         names = self.per_input("slope")
-        return named_by_output([line_estimates(names, *line) for line in zip(slopes, intercepts, strict=True)])
+        lines = [line_estimates(names, *line) for line in zip(slopes, intercepts, strict=True)]
+        return named_by_output(lines, self.target_names)
 
 
 def in_raw_units(

@@ -162,7 +162,8 @@ class PolynomialModel(FeatureModel):
         tables = [self._in_powers(*window) for window in zip(shift + scale * center, scale * half, strict=True)]
         powers = np.stack([weight[:, d] @ table for d, table in enumerate(tables)], axis=1)  # (K, D, degree + 1)
         constants = bias + powers[:, :, 0].sum(axis=1)
-        return named_by_output([self._named(constants[k], powers[k, :, 1:]) for k in range(self.out_features)])
+        named = [self._named(constants[k], powers[k, :, 1:]) for k in range(self.out_features)]
+        return named_by_output(named, self.target_names)
 
     def _in_powers(self, center: float, half: float) -> np.ndarray:
         """(degree, degree + 1): row k - 1 holds the coefficients of x^0, x^1, ... in p_k((x - center) / half)."""

@@ -42,9 +42,10 @@ class SplitArrays:
         """(N, K) targets - predictions."""
         return self.y - self.mean
 
-    def rms(self) -> float:
-        """Root mean square of the residuals that are finite; NaN if there are none."""
-        values = self.residuals[np.isfinite(self.residuals)]
+    def rms(self, target: int | None = None) -> float:
+        """Root mean square of the residuals that are finite, of one target or of all; NaN if there are none."""
+        residuals = self.residuals if target is None else self.residuals[:, target]
+        values = residuals[np.isfinite(residuals)]
         return float(np.sqrt(np.mean(values**2))) if values.size else float("nan")
 
 
@@ -153,6 +154,18 @@ class RunView(Folder):
     def target(self) -> tuple[str, str]:
         """Name and unit of the target."""
         return str(self.facts.get("target_name") or "y"), str(self.facts.get("target_unit") or "")
+
+    @property
+    def targets(self) -> list[tuple[str, str]]:
+        """Name and unit of each target, as many as the arrays have; of several without names their numbers."""
+        count = next((subset.y.shape[1] for subset in self.splits.values() if subset.y.ndim == 2), 1)
+        if count == 1:
+            return [self.target]
+        names, units = self.facts.get("target_names"), self.facts.get("target_units")
+        own = isinstance(names, list) and len(names) == count
+        return [
+            (_nth(names, i, f"target {i + 1}"), _nth(units, i, "") if own else self.target[1]) for i in range(count)
+        ]
 
     def class_name(self, index: int) -> str:
         return label(clip(_nth(self.facts.get("class_names"), index, f"class {index}")))

@@ -85,6 +85,8 @@ class PredictionFacts(TypedDict):
     feature_units: NotRequired[list[str]]
     target_name: NotRequired[str]
     target_unit: NotRequired[str]
+    target_names: NotRequired[list[str]]
+    target_units: NotRequired[list[str]]
     class_names: NotRequired[list[str]]
     confidence: NotRequired[str]
     model: NotRequired[str]

@@ -53,6 +53,9 @@ class InputSpec:
     """Whether inputs are sequences of tokens, which the class names name."""
     largest: float | None = None
     """Largest absolute value in images of the training split, of which some are looked at; None for other inputs."""
+    target_names: tuple[str, ...] = ()
+    target_units: tuple[str, ...] = ()
+    """One for each of several targets, where they have names."""
     target_shift: list[float] | None = None
     target_scale: list[float] | None = None
     """The model's outputs z are those of targets shift + scale z; None where targets were not scaled."""
@@ -76,6 +79,8 @@ class InputSpec:
             high=rows.max(axis=0).astype(float).tolist(),
             tokens=dataset.tokens,
             largest=None if dataset.tokens or x.ndim < 3 else _largest(x[:: -(-len(x) // _LOOKED_AT)]),
+            target_names=dataset.target_names,
+            target_units=tuple(unit for _, unit in dataset.named_targets),
             target_shift=None if targets is None else targets.shift.tolist(),
             target_scale=None if targets is None else targets.scale.tolist(),
         )
@@ -95,7 +100,9 @@ class InputSpec:
         return found
 
     def _check_targets(self) -> None:
-        """Raise Wrong unless the scaling of the targets is one of so many numbers."""
+        """Raise Wrong unless names, units and scaling of the targets are of so many."""
+        if self.target_names and not len(self.target_names) == len(self.target_units) == self.out_features:
+            raise Wrong(f"data.target_names: expected {self.out_features}, and as many data.target_units")
         scales = [each for each in (self.target_shift, self.target_scale) if each is not None]
         if len(scales) == 1 or any(len(each) != self.out_features for each in scales):
             raise Wrong(f"data.target_scale: expected {self.out_features} numbers beside as many of data.target_shift")
@@ -108,6 +115,11 @@ class InputSpec:
         if self.target_shift is None or self.target_scale is None:
             return None
         return TargetNormalizer(np.array(self.target_shift), np.array(self.target_scale))
+
+    @property
+    def named_targets(self) -> tuple[tuple[str, str], ...]:
+        """Name and unit of each of several targets, where they have names."""
+        return tuple(zip(self.target_names, self.target_units, strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and mappings."""

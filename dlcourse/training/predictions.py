@@ -73,6 +73,8 @@ def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
         "feature_units": list(dataset.feature_units),
         "target_name": dataset.target_name,
         "target_unit": dataset.target_unit,
+        "target_names": list(dataset.target_names),
+        "target_units": [unit for _, unit in dataset.named_targets],
         "class_names": list(dataset.class_names),
         "confidence": model.confidence,
         **names,

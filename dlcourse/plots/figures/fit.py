@@ -8,7 +8,7 @@ from dlcourse.plots import layout, style
 from dlcourse.plots.curves import span
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import named, with_unit
+from dlcourse.plots.text import clip, named, with_unit
 
 
 def has_curve(view: RunView) -> bool:
@@ -25,6 +25,11 @@ def has_curve(view: RunView) -> bool:
 def off_by(view: RunView) -> str:
     """A title that says how far off the predictions of new data are."""
     split = view.selection_split
+    if len(view.targets) > 1 and view.facts.get("target_names"):
+        subset = view.splits[split]
+        misses = [f"{clip(name)} by {with_unit(subset.rms(i), unit)}" for i, (name, unit) in enumerate(view.targets)]
+        more = ", ..." if len(misses) > 3 else ""
+        return f"{view.model}: off in {', '.join(misses[:3])}{more} (RMS) on {style.split_word(split)} data"
     miss = with_unit(view.splits[split].rms(), view.target[1])
     return f"{view.model}: off by {miss} (RMS) on {style.split_word(split)} data"
 

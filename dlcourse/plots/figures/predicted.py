@@ -9,7 +9,7 @@ from dlcourse.plots.curves import span
 from dlcourse.plots.figures.fit import has_curve, off_by
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import named
+from dlcourse.plots.text import clip, named
 
 MAX_TARGETS = 6
 
@@ -26,7 +26,7 @@ class Predicted(Plot):
         for index, axes in enumerate(cells):
             _panel(axes, view, index)
             if targets > 1:
-                axes.set_title(f"target {index + 1}", loc="left")
+                axes.set_title(clip(view.targets[index][0]), loc="left")
         layout.legend(cells[0]) if targets == 1 else cells[0].legend(loc="best")
         layout.headline(figure, off_by(view))
         return figure, "Each point is one sample; on the dashed diagonal the prediction is what was measured."
@@ -44,4 +44,9 @@ def _panel(axes: Axes, view: RunView, index: int) -> None:
         # A few predictions far off must not flatten the rest.
         room = 0.5 * (limits[1] - limits[0])
         axes.set_ylim(span([np.clip(outputs, limits[0] - room, limits[1] + room), np.array(limits)], margin=0.0))
-    axes.set(xlabel="measured " + named(*view.target), ylabel="predicted " + named(*view.target))
+    one = len(view.targets) == 1
+    name, unit = view.targets[index]
+    axes.set(
+        xlabel=named(f"measured {name}" if one else "measured", unit),
+        ylabel=named(f"predicted {name}" if one else "predicted", unit),
+    )

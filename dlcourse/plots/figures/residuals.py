@@ -18,7 +18,12 @@ class Residuals(Plot):
     def draw(self, view: RunView) -> tuple[Figure, str]:
         figure = style.canvas()
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3.2, 1])
-        shown = {split: _finite(subset.mean, subset.residuals) for split, subset in view.splits.items()}
+        several = len(view.targets) > 1
+        shown = (
+            _in_spreads(view)
+            if several
+            else {split: _finite(subset.mean, subset.residuals) for split, subset in view.splits.items()}
+        )
         shown = {split: pair for split, pair in shown.items() if len(pair[0])}
         far = _far_off(shown)
         shown = {split: pair for split, pair in shown.items() if split not in dict(far)}
@@ -31,8 +36,8 @@ class Residuals(Plot):
             )
         for axes in (left, right):
             axes.axhline(0, color=style.INK, lw=1, ls=style.DASHES)
-        unit = view.target[1]
-        left.set(xlabel="predicted " + named(*view.target), ylabel=named("measured − predicted", unit))
+        name, unit = ("", _SPREADS) if several else view.target
+        left.set(xlabel=named(f"predicted {name}".rstrip(), unit), ylabel=named("measured − predicted", unit))
         right.set(xlabel="share", xticks=[])
         right.grid(False)
         layout.legend(left)
@@ -40,15 +45,33 @@ class Residuals(Plot):
         return figure, (
             "Each point is one sample; points without pattern about zero, and a histogram centered there, "
             "mean that the model has left nothing systematic unexplained."
-        ) + "".join(f" The {split} residuals, {number(size, 2)} (RMS), are far off this scale." for split, size in far)
+        ) + (" Each target counts in its own standard deviations." if several else "") + "".join(
+            f" The {split} residuals, {number(size, 2)} (RMS), are far off this scale." for split, size in far
+        )
 
     def _title(self, view: RunView, shown: dict) -> str:
         split = view.selection_split if view.selection_split in shown else next(iter(shown))
         residual = shown[split][1]
         mean, spread = float(residual.mean()), float(residual.std())
         off = " lie off zero" if abs(mean) > spread else ""
-        numbers = f"mean {number(mean, 2)}, spread {with_unit(spread, view.target[1])}"
+        unit = _SPREADS if len(view.targets) > 1 else view.target[1]
+        numbers = f"mean {number(mean, 2)}, spread {with_unit(spread, unit)}"
         return capital(f"{style.split_word(split)} residuals{off}: {numbers}")
+
+
+_SPREADS = "standard deviations"
+
+
+def _in_spreads(view: RunView) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Predictions and residuals of all targets, of each in its standard deviations (of the first split): their units
+    differ."""
+    y = next(iter(view.splits.values())).y
+    middle, spread = y.mean(axis=0), y.std(axis=0)
+    spread = np.where(spread > 0, spread, 1)
+    return {
+        split: _finite((subset.mean - middle) / spread, subset.residuals / spread)
+        for split, subset in view.splits.items()
+    }
 
 
 def _finite(predicted: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
