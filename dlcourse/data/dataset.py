@@ -8,6 +8,7 @@ import numpy as np
 
 from dlcourse.config.sections import Augment
 from dlcourse.data.encoder import Column, TableEncoder
+from dlcourse.data.image_file import Fit
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.rows import Rows, chunks
 from dlcourse.errors import DataError
@@ -46,6 +47,8 @@ class Dataset:
     """The numbers that the data were drawn with."""
     test: tuple[np.ndarray, np.ndarray] | None = None
     """A test split of its own, x and y, where the data set brings one."""
+    val: tuple[np.ndarray, np.ndarray] | None = None
+    """A validation split of its own, likewise."""
     encoder: TableEncoder | None = None
     """Turns new inputs into rows of x, as ``predict`` needs: one numeric column a feature unless the data set says
     otherwise; None for images and tokens."""
@@ -54,6 +57,9 @@ class Dataset:
     fill_with: tuple[Literal["", "mean", "median"], ...] = ()
     """By which, for each column of the encoder; of a categorical column ``mean`` is the categories' shares, ``median``
     the most frequent one. Left out: the mean, for all."""
+    image_fit: Fit | None = None
+    """How images came from files of other sizes, as :func:`~dlcourse.data.image_file.read_image` did it; None where
+    x came otherwise."""
     tokens: bool = False
     """Whether x are the numbers of tokens in sequences: they are looked up, and neither scaled nor turned to float."""
     source: str = ""
@@ -64,6 +70,11 @@ class Dataset:
         """Name and unit of each of several targets, where they have names."""
         units = self.target_units or ("",) * len(self.target_names)
         return tuple(zip(self.target_names, units, strict=True))
+
+    @property
+    def own_splits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The splits besides x and y that the data set brings, by name."""
+        return {name: own for name, own in (("val", self.val), ("test", self.test)) if own is not None}
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or self.tokens:
@@ -153,12 +164,12 @@ def check(dataset: Dataset) -> None:
 
 def _problems(dataset: Dataset) -> Iterator[str]:
     yield from _array_problems(dataset, dataset.x, dataset.y, "")
-    if dataset.test is not None:
-        (x, y), (own_x, own_y) = dataset.test, (dataset.x, dataset.y)
-        yield from _array_problems(dataset, x, y, "test ")
-        if (x.shape[1:], y.shape[1:]) != (own_x.shape[1:], own_y.shape[1:]):
-            of_rest = f"the rest {own_x.shape[1:]} and {own_y.shape[1:]}"
-            yield f"the test split has inputs {x.shape[1:]} and targets {y.shape[1:]}, {of_rest}"
+    for name, own in dataset.own_splits.items():
+        (x, y), (rest_x, rest_y) = own, (dataset.x, dataset.y)
+        yield from _array_problems(dataset, x, y, f"{name} ")
+        if (x.shape[1:], y.shape[1:]) != (rest_x.shape[1:], rest_y.shape[1:]):
+            of_rest = f"the rest {rest_x.shape[1:]} and {rest_y.shape[1:]}"
+            yield f"the {name} split has inputs {x.shape[1:]} and targets {y.shape[1:]}, {of_rest}"
 
 
 def _array_problems(dataset: Dataset, x: np.ndarray, y: np.ndarray, which: str) -> Iterator[str]:

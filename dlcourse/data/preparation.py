@@ -43,7 +43,7 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
         dataset = _filled(dataset, _statistics(dataset, index["train"]))
     splits = {}
     for name, rows in index.items():
-        x, y = dataset.test if name == "test" and dataset.test is not None else (dataset.x, dataset.y)
+        x, y = dataset.own_splits.get(name, (dataset.x, dataset.y))
         splits[name] = Split(_rows(x, rows), np.asarray(y[rows]), rows)
     normalizer = Normalizer.fit(splits["train"].x, options.normalize)
     return Data(dataset, splits, normalizer, options.augment, _target_normalizer(dataset, splits["train"].y, options))
@@ -76,10 +76,14 @@ def _sequence(named: Any, options: DataOptions) -> Data:
 
 
 def _split(dataset: Dataset, options: DataOptions, seed: int) -> splitting.SplitIndices:
-    """The indices of every subset; those of ``test`` count in the data set's own test split where it has one."""
+    """The indices of every subset; those of a split that the data set brings itself count in that."""
     sizes = {subset: size for subset, size in vars(options.split).items() if size is not None}
-    if dataset.test is not None and sizes["test"]:
-        raise ConfigError("data.split.test: this data set brings a test split of its own; leave the key out")
+    for subset in dataset.own_splits:
+        what = {"val": "validation"}.get(subset, subset)
+        if sizes[subset]:
+            raise ConfigError(f"data.split.{subset}: this data set brings a {what} split of its own; leave the key out")
+        if subset == "val" and options.kfold:
+            raise ConfigError(f"data.kfold: this data set brings a {what} split of its own; leave the key out")
     if options.stratify and dataset.task != "classification":
         raise ConfigError(f"data.stratify: needs classes, but this data set is for {dataset.task}")
     labels = dataset.y if options.stratify else None
@@ -93,8 +97,8 @@ def _split(dataset: Dataset, options: DataOptions, seed: int) -> splitting.Split
             rest = rest[: options.limit.train]
         of_rest = None if labels is None else labels[rest]
         index |= splitting.by_fold(rest, folds, fold, seed, labels=of_rest, shuffle=options.shuffle)
-    if dataset.test is not None:
-        index["test"] = np.arange(len(dataset.test[1]))
+    index |= {subset: np.arange(len(y)) for subset, (_, y) in dataset.own_splits.items()}
+    index = {subset: index[subset] for subset in ("train", "val", "test") if subset in index}
     if options.limit:
         index = {subset: rows[: getattr(options.limit, subset)] for subset, rows in index.items()}
     return index

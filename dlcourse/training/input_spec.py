@@ -1,6 +1,7 @@
 """InputSpec: what a trained model knows of its inputs: names, units, encoder, and the range of the training split."""
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse.data import image_file
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
+from dlcourse.data.image_file import Fit
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.data.npz import open_npz
 from dlcourse.errors import CheckpointError, DataError, UserError
@@ -56,6 +59,8 @@ class InputSpec:
     target_names: tuple[str, ...] = ()
     target_units: tuple[str, ...] = ()
     """One for each of several targets, where they have names."""
+    image_fit: Fit | None = None
+    """How images come from files of other sizes; None where the data were no image files."""
     target_shift: list[float] | None = None
     target_scale: list[float] | None = None
     """The model's outputs z are those of targets shift + scale z; None where targets were not scaled."""
@@ -81,6 +86,7 @@ class InputSpec:
             largest=None if dataset.tokens or x.ndim < 3 else _largest(x[:: -(-len(x) // _LOOKED_AT)]),
             target_names=dataset.target_names,
             target_units=tuple(unit for _, unit in dataset.named_targets),
+            image_fit=dataset.image_fit,
             target_shift=None if targets is None else targets.shift.tolist(),
             target_scale=None if targets is None else targets.scale.tolist(),
         )
@@ -171,7 +177,11 @@ class InputSpec:
         if self.tokens:
             return "a text to continue"
         if self.encoder is None:
-            return f"a png or npz file with an image of shape {tuple(self.in_shape)}"
+            if self.image_fit is None:
+                return f"a png or npz file with an image of shape {tuple(self.in_shape)}"
+            height, width, _ = self.in_shape
+            pixels = f"{height} x {width} pixels"
+            return f"an image file of {pixels}" if self.image_fit == "none" else f"an image file, resized to {pixels}"
         cells = []
         units = dict(zip(self.feature_names, self.feature_units, strict=True))
         for column in self.encoder.columns:
@@ -221,6 +231,14 @@ class InputSpec:
         if len(self.in_shape) != 3:
             raise UserError(f"{source.name}: the model takes no images; expected {self.expected()}")
         height, width, channels = self.in_shape
+        if self.image_fit is not None:
+            try:
+                image = image_file.read_image(
+                    source.path or io.BytesIO(source.content), (height, width, channels), self.image_fit
+                )
+            except DataError as error:
+                raise UserError(f"{source.name}: {error}; expected {self.expected()}") from None
+            return image[None]
         there = image_shape(source)
         if there[:2] != (height, width):  # before it is unpacked: it may declare any size
             raise UserError(f"{source.name}: got inputs of shape {there}, expected {self.expected()}")

@@ -16,12 +16,13 @@ import numpy as np
 
 from dlcourse.data.bounds import check_size
 from dlcourse.data.files import read_bytes
+from dlcourse.data.image_file import SUFFIXES
 from dlcourse.errors import UserError
 
 _KINDS = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), "csv"),
     ".npz": "npz",
-    **dict.fromkeys((".png", ".jpg", ".jpeg"), "image"),
+    **dict.fromkeys(SUFFIXES, "image"),
 }
 _BEGINNINGS = {b"PK\x03\x04": "npz", b"PK\x05\x06": "npz", b"\x89PNG": "image", b"\xff\xd8\xff": "image"}
 _STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")

@@ -76,9 +76,11 @@ class Decoded:
             arrays[name] = array
         return arrays
 
-    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def save(self, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str] | None = None) -> None:
         """Put the arrays there in one rename, durably; the caller holds the :meth:`lock`.
 
+        Args:
+            texts: further files, by name.
         Raises:
             DlcourseError: they cannot be written, as on a full disk; nothing is left behind.
         """
@@ -93,11 +95,19 @@ class Decoded:
                         file.write(_checksum(array))
                         file.flush()
                         sync(file.fileno(), self.folder)
+                for name, text in (texts or {}).items():
+                    (partial / name).write_text(text, encoding="utf-8")
                 shutil.rmtree(self.folder, ignore_errors=True)  # what load found damaged
                 os.rename(partial, self.folder)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
+
+    def remove_others(self) -> None:
+        """Delete what other keys have left in this home; the caller holds the :meth:`lock`."""
+        for other in self.home.glob("decoded-*"):
+            if other != self.folder:
+                shutil.rmtree(other, ignore_errors=True)
 
     def knows(self, files: Iterable[Path]) -> bool:
         """Whether these very files, unchanged since, have been verified before."""
