@@ -1,8 +1,9 @@
 """The command ``dlcourse``: finds its subcommands, and turns whatever happens into one line and an exit code.
 
 Every file in ``dlcourse/commands`` is a subcommand: its name (``_`` as ``-``), ``HELP``, ``add_arguments(parser)``,
-``main(args) -> exit code``, and if it likes ``EXAMPLES``. Only the modules that a call needs are imported, and they
-import what is heavy inside ``main``, so that ``--help`` comes at once.
+``main(args) -> exit code``, and if it likes ``EXAMPLES``, and ``PLUGIN`` where ``--plugin`` means something of its own:
+what stands for its value, and its help. Only the modules that a call needs are imported, and they import what is heavy
+inside ``main``, so that ``--help`` comes at once.
 
 Exit codes: 0 done; 2 the config, the command line or a file that they name is wrong; 3 the device is not there;
 4 training diverged; 128 + n ended by signal n, such as 130 and 143; 1 anything else.
@@ -126,10 +127,11 @@ def _run(argv: list[str]) -> int:
     parser = _Parser(prog=f"dlcourse {name}", description=f"{command.HELP[0].upper()}{command.HELP[1:]}.")
     parser.epilog = getattr(command, "EXAMPLES", None)
     command.add_arguments(parser)
-    _add_global_options(parser)
+    own_plugin = getattr(command, "PLUGIN", None)
+    _add_global_options(parser, *(own_plugin or ()))
     args = parser.parse_all(rest)
     args.plugin = options.plugin + args.plugin
-    for path in args.plugin:
+    for path in args.plugin if own_plugin is None else ():
         load_plugin(path)
     with allowing_code(options.allow_code or args.allow_code):
         return command.main(args)
@@ -147,11 +149,14 @@ def _top_parser() -> "_Parser":
     return parser
 
 
-def _add_global_options(parser: argparse.ArgumentParser) -> None:
+def _add_global_options(
+    parser: argparse.ArgumentParser,
+    plugin: str = "FILE.py",
+    about_plugin: str = "first import this file, with components of your own (may be repeated)",
+) -> None:
     """The options that may stand before the command as well as after it."""
     group = parser.add_argument_group("always")
-    about_plugin = "first import this file, with components of your own (may be repeated)"
-    group.add_argument("--plugin", action="append", default=[], metavar="FILE.py", help=about_plugin)
+    group.add_argument("--plugin", action="append", default=[], metavar=plugin, help=about_plugin)
     about_code = "import the files that a config's plugins: names, and those that a run was made with"
     group.add_argument("--allow-code", action="store_true", help=about_code)
     group.add_argument("--traceback", action="store_true", help="show where in the program an error arose")

@@ -1,14 +1,19 @@
-"""``dlcourse init [NAME]``: a copy of one of the course's configs, to work on."""
+"""``dlcourse init [NAME]``: a copy of one of the course's configs, to work on; or a template of a component."""
 
 import argparse
 from pathlib import Path
 
-HELP = "copy a config that comes with the program, to work on"
+HELP = "copy a config that comes with the program, or write a template of a component of your own"
+KINDS = ("layer", "model", "data", "metric", "loss", "optimizer")
+"""What there is a template of, in the folder ``templates``."""
+PLUGIN = ("KIND", f"write a working component with its contract: {', '.join(KINDS)}")
+
 EXAMPLES = """\
 examples:
   dlcourse init                                        the configs there are
   dlcourse init polynomial_overfitting                 makes polynomial_overfitting.yaml here
   dlcourse init polynomial_overfitting --to mine.yaml
+  dlcourse init --plugin model                         makes my_model.py here: a working model and its contract
 """
 
 
@@ -21,28 +26,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from dlcourse.commands import list as listing
     from dlcourse.errors import UserError
-    from dlcourse.filesystem import naming
     from dlcourse.resources import configs_folder
 
+    if args.plugin:
+        return _write_template(args)
     if args.name is None:
         if args.to:
             raise UserError("say which config to copy; `dlcourse init` alone shows them")
         listing.main(argparse.Namespace(kind=listing.CONFIGS, verbose=False))
         return 0
     source = _find(args.name)
-    target = Path(args.to) if args.to else Path(source.name)
+    target = _write(args, source.name, (configs_folder() / source).read_bytes())
+    print(f"wrote {target}; to run it: dlcourse run {target}")
+    return 0
+
+
+def _write_template(args: argparse.Namespace) -> int:
+    """``--plugin KIND``: a working component of that kind, with its contract."""
+    from dlcourse.errors import UserError
+    from dlcourse.registry import did_you_mean
+
+    kind = args.plugin[0]
+    if kind not in KINDS:
+        raise UserError(f"init --plugin {kind}: no template{did_you_mean(kind, KINDS)}; there are: {', '.join(KINDS)}")
+    if args.name is not None or len(args.plugin) > 1:
+        extra = args.name if args.name is not None else args.plugin[1]
+        raise UserError(f"init --plugin writes one template; {extra!r} is too much (--to FILE names the file)")
+    text = (Path(__file__).parent / "templates" / f"{kind}.py").read_text(encoding="utf-8")
+    to = Path(args.to or ".")
+    name = f"my_{kind}.py" if to.is_dir() else to.name
+    if not name.endswith(".py"):
+        raise UserError(f"--to {to}: a component's file ends in .py")
+    target = _write(args, name, text.replace("FILE", name).encode())
+    print(f"wrote {target}; it works as it is: dlcourse check {target}")
+    return 0
+
+
+def _write(args: argparse.Namespace, name: str, content: bytes) -> Path:
+    """Write a new file where the command line says, by default here under that name."""
+    from dlcourse.errors import UserError
+    from dlcourse.filesystem import naming
+
+    target = Path(args.to) if args.to else Path(name)
     if target.is_dir():
-        target = target / source.name
+        target = target / name
     if not target.parent.is_dir():
         raise UserError(f"{target}: there is no folder {target.parent}")
-    content = (configs_folder() / source).read_bytes()
     try:
         with naming(target), target.open("wb" if args.force else "xb") as file:
             file.write(content)
     except FileExistsError:
         raise UserError(f"{target} is there already; --force replaces it, --to FILE takes another name") from None
-    print(f"wrote {target}; to run it: dlcourse run {target}")
-    return 0
+    return target
 
 
 def _find(name: str) -> Path:

@@ -1,12 +1,12 @@
 """Compare numeric with analytic gradients of the model, loss and data that a config names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import Parameter, Tensor, no_grad
+from dlcourse.autograd import Tensor, no_grad
 from dlcourse.autograd.check import one_sided, outside
 from dlcourse.backend import random
 from dlcourse.config import Config
@@ -33,6 +33,8 @@ class ParameterCheck:
             tiny beside the loss and the parameter's other gradients count as no smaller than what rounding leaves of
             them.
         worst: place, numeric and analytic value of that element.
+        kinks: how many elements agree only as a slope between those on both sides, or at a point near by: there the
+            function has a kink, which is no error.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ParameterCheck:
     entries: int
     error: float
     worst: tuple[tuple[int, ...], float, float]
+    kinks: int = 0
 
 
 def check_gradients(
@@ -71,7 +74,26 @@ def check_gradients(
         random.begin_step(0)
         return experiment.loss(model(Tensor(x)), y)
 
-    parameters = dict(model.named_parameters())
+    return compare_gradients(dict(model.named_parameters()), loss, device, rng, entries, tolerance)
+
+
+def compare_gradients(
+    parameters: Mapping[str, Tensor],
+    loss: Callable[[], Tensor],
+    device: backend.Backend,
+    rng: np.random.Generator,
+    entries: int = 30,
+    tolerance: float = 1e-5,
+) -> list[ParameterCheck]:
+    """Compare the gradients of a loss with differences, in float64, near the present values.
+
+    Args:
+        parameters: by name: parameters, or other tensors with ``requires_grad``; they are changed.
+        loss: computes it from what they hold now; random draws inside have to be the same each time.
+        device: the current one.
+        rng: chooses elements and points.
+        entries, tolerance: see :func:`check_gradients`.
+    """
     point = _Point(parameters, loss, device, rng, tolerance)
     point.move(0.01)
     found = {}
@@ -86,13 +108,17 @@ def check_gradients(
         point.move(MOVED)
         for entry in doubtful:
             found[entry] = min(found[entry], point.compare(*entry))
-    return [_worst(name, parameter.shape, found) for name, parameter in parameters.items()]
+    kinks = [entry for entry in point.doubtful if found[entry][0] <= tolerance]
+    return [_worst(name, parameter.shape, found, kinks) for name, parameter in parameters.items()]
 
 
-def _worst(name: str, shape: tuple[int, ...], found: dict[tuple, tuple[float, float, float]]) -> ParameterCheck:
+def _worst(
+    name: str, shape: tuple[int, ...], found: dict[tuple, tuple[float, float, float]], kinks: list[tuple]
+) -> ParameterCheck:
     own = {place: outcome for (of, place), outcome in found.items() if of == name}
     place, (error, numeric, exact) = max(own.items(), key=lambda item: item[1][0], default=((), (0.0, 0.0, 0.0)))
-    return ParameterCheck(name, shape, len(own), error, (place, numeric, exact))
+    at_kinks = sum(of == name for of, _ in kinks)
+    return ParameterCheck(name, shape, len(own), error, (place, numeric, exact), at_kinks)
 
 
 class _Point:
@@ -105,7 +131,7 @@ class _Point:
 
     def __init__(
         self,
-        parameters: dict[str, Parameter],
+        parameters: Mapping[str, Tensor],
         loss: Callable[[], Tensor],
         device: backend.Backend,
         rng: np.random.Generator,
@@ -113,6 +139,7 @@ class _Point:
     ):
         self.parameters, self.loss, self.device, self.rng = parameters, loss, device, rng
         self.tolerance = tolerance
+        self.doubtful: set[tuple] = set()
 
     def value(self) -> float:
         """The loss, without a graph."""
@@ -152,6 +179,7 @@ class _Point:
         best = min(outcomes)
         if best[0] <= self.tolerance:
             return best
+        self.doubtful.add((name, place))
         return min(best, (_number(outside(exact, below, above) / size), numeric, exact))  # of the smallest step
 
 

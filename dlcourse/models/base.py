@@ -204,7 +204,7 @@ class FeatureModel(Model):
 
 def flat(x: Array) -> Array:
     """Inputs (N, ...) as rows (N, D)."""
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), prod(x.shape[1:]))  # -1 says nothing where there are no rows
 
 
 def templates(weight: np.ndarray, in_shape: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -100,7 +100,7 @@ class PolynomialModel(FeatureModel):
         center, half = self._range(x.dtype)
         z = (flat(x) - center) / half  # (N, D)
         terms = basis_terms(self.basis, self.degree, xp.ones_like(z), lambda term: z * term)
-        return xp.stack(terms, axis=2).reshape(len(z), -1)  # (N, D, degree) -> (N, D degree)
+        return xp.stack(terms, axis=2).reshape(len(z), z.shape[1] * len(terms))  # (N, D, degree) -> (N, D degree)
 
     @classmethod
     def fit_many(
