@@ -1,28 +1,24 @@
 """One's own data from a file of delimited text."""
 
-import difflib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from dlcourse.characters import canonical
 from dlcourse.data.bounds import check_size
-from dlcourse.data.cells import Notation, check_notation, is_missing, listed
+from dlcourse.data.cells import Notation, check_notation, listed
+from dlcourse.data.column_notes import note_row_numbers, note_zeros_and_ones
 from dlcourse.data.dataset import DataSchema, Dataset
 from dlcourse.data.dates import DateOrder, DatePart, dates_of, told
-from dlcourse.data.encoder import Column, TableEncoder, codes_of, column_of
+from dlcourse.data.encoder import Column, TableEncoder, column_of
 from dlcourse.data.files import find
+from dlcourse.data.missing import ForAll, MissingRules
 from dlcourse.data.table import Table, read_table
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
-
-_MISSING = "missing"
-"""The category of missing cells by the rule ``category``."""
-_FEW = 20
-"""Rows; with fewer, numbers that follow one another, or 0 and 1 alone, may be anything."""
 
 
 @register("data", "csv")
@@ -75,7 +71,7 @@ class Csv:
     categorical: tuple[str, ...] | None = None
     task: Literal["regression", "classification"] | None = None
     where: dict[str, Any] | None = None
-    missing: Literal["drop", "mean", "median", "category"] | dict[str, str | float] | None = None
+    missing: ForAll | dict[str, str | float] | None = None
     delimiter: str = ","
     test_path: str | None = None
     units: dict[str, str] | None = None
@@ -104,12 +100,7 @@ class Csv:
             raise ConfigError("data.exclude: leaves columns out of all others; beside data.features it has no meaning")
         if both := sorted({*(self.dates or ())} & {*(self.categorical or ())}):
             raise ConfigError(f"data.dates: {both[0]!r} is listed under data.categorical too; take one of them")
-        self._check_rules()
-
-    def _check_rules(self) -> None:
-        for name in self._targets if isinstance(self.missing, dict) else ():
-            if (rule := self._rule(name)) in ("mean", "median"):
-                raise ConfigError(f"data.missing: the target {name!r} cannot be filled with a {rule}; drop the row")
+        self._missing.check()
 
     @property
     def _targets(self) -> tuple[str, ...]:
@@ -129,11 +120,15 @@ class Csv:
     def _notation(self) -> Notation:
         return Notation(self.decimal, self.thousands)
 
+    @property
+    def _missing(self) -> MissingRules:
+        return MissingRules(self.missing, self._targets, self._notation)
+
     def load(self, seed: int) -> Dataset:
         """Read the file; the seed changes nothing."""
         table = self._read(self.path)
-        names, rules = self._feature_columns(table), self.missing if isinstance(self.missing, dict) else {}
-        for name in (*(self.categorical or ()), *rules, *(self.dates or ())):
+        names = self._feature_columns(table)
+        for name in (*(self.categorical or ()), *self._missing.named, *(self.dates or ())):
             if name not in {*names, *self._targets}:
                 raise ConfigError(f"data: column {name!r} is neither a feature nor the target")
         codes = set(self.categorical or ()) | (set(self._targets) if self.task == "classification" else set())
@@ -141,7 +136,7 @@ class Csv:
             warnings.warn(f"{table.path}: {table.headless}; it is taken for the names all the same", stacklevel=3)
         columns = [self._column(table, name, name in codes) for name in names]
         if self.features is None:
-            self._note_row_numbers(table, columns)
+            note_row_numbers(table, columns)
         targets = [self._column(table, name, name in codes) for name in self._targets]
         self._check_targets(table, targets)
         return self._dataset(table, columns, targets)
@@ -155,33 +150,8 @@ class Csv:
             raise ConfigError(f"data.target: each of several targets {what}; {one}")
         if textual is not None and self.task == "regression":
             raise ConfigError(f"data.task: the target {textual!r} holds text, so it cannot be a regression")
-        name = self._targets[0]
         if textual is None and self.task is None and len(targets) == 1:
-            cells = {cell for cell in table.column(name) if not is_missing(cell)}
-            if (
-                len(table.rows) >= _FEW
-                and 1 < len(cells) < 9
-                and {self._notation.number(cell) for cell in cells} == {0.0, 1.0}
-            ):
-                warnings.warn(
-                    f"{table.path}: the target {name!r} holds 0 and 1 only, and is taken for a number; "
-                    "data.task: classification takes it for two classes (data.task: regression says it is meant so)",
-                    stacklevel=4,
-                )
-
-    def _note_row_numbers(self, table: Table, columns: list[Column]) -> None:
-        """Say which column that is a feature by default counts the rows: a model would learn the file's order."""
-        for column in columns:
-            if column.categories is not None or column.dates is not None or len(table.rows) < _FEW:
-                continue
-            place, number = table.position(column.name), self._notation.number
-            first, second = (number(table.rows[i][place]) for i in (0, 1))
-            if first in (0, 1) and second == first + 1 and (np.diff(table.numbers(column.name)) == 1).all():
-                warnings.warn(
-                    f"{table.path}: column {column.name!r} counts the rows, and is a feature as any other; "
-                    f"data.exclude: [{column.name}] leaves it out",
-                    stacklevel=4,
-                )
+            note_zeros_and_ones(table, self._targets[0])
 
     def load_as(self, schema: DataSchema) -> Dataset:
         """Read the file with the columns, categories and classes of a trained model.
@@ -194,14 +164,13 @@ class Csv:
             return self.load(0)
         if self.features is not None and set(self.features) != set(names):
             raise DataError(f"these data do not fit the model: features {list(self.features)}, trained with {names}")
-        targets = [Column(name, schema.class_names or None) for name in self._targets]
+        targets = [self._missing.known(Column(name, schema.class_names or None)) for name in self._targets]
         return self._dataset(self._read(self.path), list(schema.encoder.columns), targets)
 
     def _dataset(self, table: Table, columns: list[Column], targets: list[Column]) -> Dataset:
         x, y = self._arrays(table, columns, targets)
         units = {name: (self.units or {}).get(name, "") for name in table.header}
-        rules = [rule if rule in ("mean", "median") and column.fill is None else "" for column, rule in
-                 ((column, self._rule(column.name)) for column in columns)]  # fmt: skip
+        statistics = tuple(map(self._missing.statistic, columns))
         of_targets = [units[name] for name in self._targets]
         several = len(targets) > 1
         for name in self.units or ():
@@ -219,8 +188,8 @@ class Csv:
             class_names=targets[0].categories or (),
             test=self._arrays(self._read(self.test_path), columns, targets) if self.test_path else None,
             encoder=TableEncoder(tuple(columns), table.delimiter, self.decimal, self.thousands),
-            fill_missing=any(rules),
-            fill_with=tuple(rules),  # type: ignore[arg-type]  # of three texts
+            fill_missing=any(statistics),
+            fill_with=statistics,
             source=str(table.path),
         )
 
@@ -252,33 +221,12 @@ class Csv:
             )
         return [name for name in names if name]
 
-    def _rule(self, name: str) -> str | float | None:
-        """What to do about a missing cell of that column."""
-        return self.missing.get(name) if isinstance(self.missing, dict) else self.missing
-
     def _column(self, table: Table, name: str, categorical: bool) -> Column:
         if name in (self.dates or ()):
             column = self._dates_column(table, name)
         else:
             column = column_of(table, name, categorical, confirmed=name in (self.categorical or ()))
-        rule = self._rule(name)
-        if rule == "category":
-            return self._with_missing(table, column)
-        if rule is None or rule in ("drop", "mean", "median"):
-            return column
-        if column.dates is not None:
-            raise ConfigError(f"data.missing.{name}: a date can be missing by the rules drop, mean and median only")
-        text = canonical(f"{rule:.17g}" if isinstance(rule, float) else str(rule))
-        if is_missing(text):
-            raise ConfigError(f"data.missing.{name}: {text!r} is what a missing cell looks like; take another word")
-        notation = replace(self._notation, plain_too=True)
-        if column.categories is not None:
-            column = Column(name, self._with_category(name, column.categories, text, notation))
-        cell = Table(table.path, (name,), [[text]], [0], notation)
-        try:
-            return Column(name, column.categories, tuple(column.encode(cell)[0].tolist()))
-        except DataError:
-            raise ConfigError(f"data.missing.{name}: column {name!r} has {text!r} where a number is expected") from None
+        return self._missing.apply(table, column)
 
     def _dates_column(self, table: Table, name: str) -> Column:
         """A column of dates; says what they become where the config does not."""
@@ -288,36 +236,9 @@ class Csv:
             warnings.warn(told(found, table, name), stacklevel=4)
         return Column(name, dates=found)
 
-    def _with_missing(self, table: Table, column: Column) -> Column:
-        """The column with a category for missing cells; unasked for by its name, only where it has such."""
-        for_all, name = not isinstance(self.missing, dict), column.name
-        if for_all and (name in self._targets or not any(map(is_missing, table.column(name)))):
-            return column
-        if column.categories is None:
-            raise ConfigError(
-                f"data.missing: category makes one more of a column's categories, and {name!r} holds "
-                f"{'dates' if column.dates else 'numbers'}; give it another rule: {{{name}: median, ...: category}}"
-            )
-        categories = column.categories if _MISSING in column.categories else (*column.categories, _MISSING)
-        code = categories.index(_MISSING)
-        return Column(name, categories, tuple(float(i == code) for i in range(len(categories))))
-
-    @staticmethod
-    def _with_category(name: str, categories: tuple[str, ...], text: str, notation: Notation) -> tuple[str, ...]:
-        """The categories and one more, unless they have it; one that was perhaps mistyped is refused."""
-        if codes_of([text], categories, notation)[0] >= 0:
-            return categories
-        near = difflib.get_close_matches(text, categories, n=1, cutoff=0.75)
-        if near and len(near[0]) == len(text):  # other words, as known and unknown, differ in length too
-            raise ConfigError(
-                f"data.missing.{name}: no cell of column {name!r} has {text!r}; did you mean {near[0]!r}? "
-                "(Any other word becomes a category of its own.)"
-            )
-        return *categories, text
-
     def _arrays(self, table: Table, columns: list[Column], targets: list[Column]) -> tuple[np.ndarray, np.ndarray]:
         """x and y of the rows that the rules for missing cells leave; NaN in x where a statistic is to be put."""
-        everything, for_all = [*columns, *targets], isinstance(self.missing, str)
+        everything, missing = [*columns, *targets], self._missing
         width = sum(column.width for column in everything)
         widest = max(columns, key=lambda column: column.width, default=targets[0])
         check_size(
@@ -325,18 +246,17 @@ class Csv:
             8 * len(table.rows) * width,
             f"{len(table.rows)} rows of {width} numbers ({widest.name!r} alone becomes {widest.width})",
         )
-        blocks, rules = [column.encode(table) for column in everything], [self._rule(each.name) for each in everything]
+        blocks = [column.encode(table) for column in everything]
         rows = np.ones(len(table.rows), dtype=bool)
-        for column, block, rule in zip(everything, blocks, rules, strict=True):
-            # Under a rule for all columns a row without a target is left out: there is nothing to learn from it.
-            if rule == "drop" or (for_all and column in targets):
+        for column, block in zip(everything, blocks, strict=True):
+            if missing.drops(column):
                 rows &= ~np.isnan(block[:, 0])
         if not rows.any():
             raise DataError(f"{table.path}: every row has a missing cell, so none is left")
         table = table.keep(np.flatnonzero(rows))
         encoded = np.concatenate(blocks, axis=1)[rows]
-        for column, block, rule in zip(everything, blocks, rules, strict=True):
-            if rule is None or rule == "category":
+        for column, block in zip(everything, blocks, strict=True):
+            if missing.refuses(column):
                 column.refuse_missing(table, block[rows])
         ends = -sum(target.width for target in targets)
         x, y = np.ascontiguousarray(encoded[:, :ends]), encoded[:, ends:]

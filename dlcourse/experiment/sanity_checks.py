@@ -110,7 +110,11 @@ class _Memorized(Callback):
             small = self.experiment.closed_form or self.loss <= 0.1 * (self.history.events[0]["loss"] or 0.0)
             self.reached = right == y.size and small
         else:
-            error = np.mean((output[:, : y.shape[1]] - y) ** 2)
-            spread = np.mean((y - y.mean(axis=0)) ** 2)
-            self.words = f"root mean square error {error**0.5:.4g} of a spread of {spread**0.5:.4g}"
+            errors, spreads = ((array**2).mean(axis=0) for array in (output[:, : y.shape[1]] - y, y - y.mean(axis=0)))
+            if several := bool(self.experiment.data.dataset.named_targets):  # of units of their own
+                size = np.where(spreads > 0, spreads, 1)
+                errors, spreads = errors / size, spreads / size
+            error, spread = errors.mean(), spreads.mean()
+            of_each = ", in standard deviations of each target" if several else ""
+            self.words = f"root mean square error {error**0.5:.4g} of a spread of {spread**0.5:.4g}{of_each}"
             self.reached = bool(error <= 0.01 * spread + 1e-12)

@@ -90,6 +90,14 @@ def test_means_with_spreads_are_judged_by_target(flats: Path, tmp_path: Path) ->
         assert found[f"gaussian_nll[{name}]"] == pytest.approx(np.log(sigma) + 0.5 * (np.log(2 * np.pi) + 1), rel=1e-3)
 
 
+def test_a_batch_is_judged_by_each_target(flats: Path, capsys) -> None:
+    given = config(flats, data={"normalize_target": "standardize"}, train={"batch_size": 8})
+    given |= {"model": {"name": "mlp", "hidden": [64]}, "optimizer": {"name": "adam", "lr": 0.03}}
+    run(given, overfit_batch=True)
+    said = capsys.readouterr().out
+    assert "\nmemorized the first batch" in said and "of a spread of 1, in standard deviations of each target" in said
+
+
 def test_labels_of_targets_are_words() -> None:
     assert metric_facts("r2[rent]") == {"title": "R² of rent", "unit": "", "higher_is_better": True}
     assert metric_facts("mse[a.b (c)]", "m^2")["title"] == "mean squared error of a.b (c)"

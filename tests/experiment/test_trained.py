@@ -362,6 +362,24 @@ def test_other_data_may_lack_categories_and_classes_of_the_run(tmp_path: Path, m
         evaluate_run(trained, data=["data.path=class.csv"])
 
 
+def test_missing_cells_of_other_data_go_by_the_runs_rules(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7 or ''},{'AB'[i % 2] if i % 5 else ''},{('low' if i % 7 < 4 else 'high') if i % 11 else ''}"
+            for i in range(60)]  # fmt: skip
+    Path("all.csv").write_text("size,city,cost\n" + "\n".join(rows) + "\n")
+    Path("few.csv").write_text("size,city,cost\n,,\n6,A,high\n")
+    rules = {"size": "median", "city": "category", "cost": "category"}
+    data = {"name": "csv", "path": "all.csv", "target": "cost", "missing": rules, "split": {"val": 0.2}}
+    trained = load_run(go({**NET, "data": data}, tmp_path / "runs"))
+    assert trained.inputs.class_names == ["high", "low", "missing"]
+    assert trained.inputs.encoder.feature_names == ("size", "city=A", "city=B", "city=missing")
+    (median,) = trained.inputs.encoder.columns[0].fill
+    logits = trained.predict(np.array([[median, 0, 0, 1], [6, 1, 0, 0]]))
+    np.testing.assert_array_equal(trained.inputs.read(",")[0], [median, 0, 0, 1])
+    found = evaluate_run(trained, data=["data.path=few.csv"])["all"]["accuracy"]
+    assert found == (logits.argmax(axis=1) == [2, 0]).mean()
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [

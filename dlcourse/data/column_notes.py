@@ -1,0 +1,41 @@
+"""Notes on columns of numbers that may be meant otherwise: numbers of rows, and classes 0 and 1."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from dlcourse.data.cells import is_missing
+from dlcourse.data.encoder import Column
+from dlcourse.data.table import Table
+
+_FEW = 20
+"""Rows; with fewer, numbers that follow one another, or 0 and 1 alone, may be anything."""
+
+
+def note_row_numbers(table: Table, columns: Sequence[Column]) -> None:
+    """Say which column counts the rows from 0 or 1: a model would learn the order of the file."""
+    number = table.notation.number
+    for column in columns if len(table.rows) >= _FEW else ():
+        if column.categories is not None or column.dates is not None:
+            continue
+        first, second = map(number, table.column(column.name)[:2])
+        if first in (0, 1) and second == first + 1 and (np.diff(table.numbers(column.name)) == 1).all():
+            warnings.warn(
+                f"{table.path}: column {column.name!r} counts the rows, and is a feature as any other; "
+                f"data.exclude: [{column.name}] leaves it out",
+                stacklevel=3,
+            )
+
+
+def note_zeros_and_ones(table: Table, name: str) -> None:
+    """Say where a target that is taken for a number holds 0 and 1 alone."""
+    if len(table.rows) < _FEW:
+        return
+    cells = {cell for cell in table.column(name) if not is_missing(cell)}
+    if 1 < len(cells) < 9 and {table.notation.number(cell) for cell in cells} == {0.0, 1.0}:
+        warnings.warn(
+            f"{table.path}: the target {name!r} holds 0 and 1 only, and is taken for a number; "
+            "data.task: classification takes it for two classes (data.task: regression says it is meant so)",
+            stacklevel=3,
+        )
