@@ -143,7 +143,7 @@ def choosing_metric(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _settings(spec: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name")
+    return ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name" and value is not None)
 
 
 def _duration(train: dict[str, Any]) -> Iterator[Finding]:

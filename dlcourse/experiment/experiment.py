@@ -117,7 +117,9 @@ class Experiment:
         model.to(dtype=dtype)
         model.feature_names, model.target_scaling = data.dataset.feature_names, data.target_normalizer
         model.target_names = data.dataset.target_names
-        loss, metrics = build_loss_and_metrics(config, data.target_normalizer, data.dataset.named_targets)
+        loss, metrics = build_loss_and_metrics(
+            config, data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
+        )
         experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
@@ -368,7 +370,10 @@ def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]
 
 
 def build_loss_and_metrics(
-    config: Mapping[str, Any], targets: TargetNormalizer | None = None, named: Sequence[tuple[str, str]] = ()
+    config: Mapping[str, Any],
+    targets: TargetNormalizer | None = None,
+    named: Sequence[tuple[str, str]] = (),
+    class_names: Sequence[str] = (),
 ) -> tuple[Any, dict[str, Any]]:
     """The loss that a resolved config names, or None, and what it measures, by label.
 
@@ -377,13 +382,16 @@ def build_loss_and_metrics(
     Args:
         targets: scales the targets of the loss, where training does.
         named: name and unit of each of several targets, which are measured each by itself too.
+        class_names: of a classification, by which a metric may be told a class.
     """
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     specs = config["metrics"]
     of_labels = dict(zip(metric_labels(specs), specs, strict=True))
 
     def build(label: str) -> Any:
-        return registry.build("metric", of_labels[label])
+        metric = registry.build("metric", of_labels[label])
+        metric.class_names = tuple(class_names)
+        return metric
 
     metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
     watched = [config["train"][section] for section in ("early_stopping", "best")]

@@ -154,7 +154,9 @@ def evaluate_run(
         subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
         if split is not None and split not in subsets:
             raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
-        _, metrics = build_loss_and_metrics(config.data, trained.inputs.target_normalizer, trained.inputs.named_targets)
+        _, metrics = build_loss_and_metrics(
+            config.data, trained.inputs.target_normalizer, trained.inputs.named_targets, trained.inputs.class_names
+        )
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
             return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}

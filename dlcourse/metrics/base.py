@@ -21,6 +21,8 @@ class Metric:
     """In what it is measured, ``target`` being the target's own unit: ``target^2``, ``nats``; empty: a pure number."""
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
     """The kinds of data set that it can judge."""
+    class_names: tuple[str, ...] = ()
+    """Those of the data, in the order of the labels, which the program supplies; empty where it is not known."""
 
     def __init__(self) -> None:
         self.reset()
