@@ -44,6 +44,8 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.backend.device import synchronize as synchronize
     from dlcourse.backend.device import use as device  # noqa: F401
     from dlcourse.backend.random import manual_seed as manual_seed
+    from dlcourse.data import DataLoader as DataLoader
+    from dlcourse.data import load_data as load_data
     from dlcourse.experiment import load_run as load_run
     from dlcourse.experiment import run as run
     from dlcourse.serialize import load as load
@@ -54,6 +56,7 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
         "autograd": ("Function", "Parameter", "Tensor", "apply", "as_tensor", "gradcheck", "no_grad", "tensor"),
         "backend.device": ("set_device", "synchronize"),
         "backend.random": ("manual_seed",),
+        "data": ("DataLoader", "load_data"),
         "experiment": ("load_run", "run"),
         "serialize": ("load", "save"),
         "training.step": ("TrainStep",),

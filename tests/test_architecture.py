@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "nn": {"ops", "registry", "positional"},
     "models": {"nn"},
     "optim": {"autograd", "registry", "positional"},
-    "data": {"backend", "registry", "config"},
+    "data": {"autograd", "registry", "config"},
     "metrics": {"backend", "registry"},
     "training": {"nn", "optim", "data", "metrics", "records", "signals", "tensorfile"},
     "plots": {"config", "records"},

@@ -11,7 +11,10 @@ from dlcourse import data, nn, optim
 from dlcourse import functional as F
 
 NAMES = {
-    **{f"dl.{name}": getattr(dl, name) for name in ("TrainStep", "gradcheck", "no_grad", "run", "tensor")},
+    **{
+        f"dl.{name}": getattr(dl, name)
+        for name in ("DataLoader", "TrainStep", "gradcheck", "load_data", "no_grad", "run", "tensor")
+    },
     **{f"nn.{name}": getattr(nn, name) for name in ("BatchNorm", "Conv2d", "Dropout", "Embedding", "LSTM", "Linear")},
     **{f"nn.{name}": getattr(nn, name) for name in ("MultiHeadAttention", "Sequential")},
     **{f"F.{name}": getattr(F, name) for name in ("cross_entropy", "softmax")},

@@ -32,9 +32,11 @@ class _Stream:
     """The state of the generator: what :func:`manual_seed` and :func:`begin_step` set."""
 
     def __init__(self) -> None:
+        self.starts = 0
         self.start(0)
 
     def start(self, seed: int) -> None:
+        self.starts += 1
         self.seed, self.suffix = seed, ""
         self.step: int | DeviceCounter = 0
         self.draws: dict[str, int] = {}
@@ -77,6 +79,11 @@ def _word(seed: int) -> int:
 def seed() -> int:
     """The seed in force."""
     return _stream.seed
+
+
+def started() -> int:
+    """How often :func:`manual_seed` has been called: whether it was since the last look."""
+    return _stream.starts
 
 
 def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:

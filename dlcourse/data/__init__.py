@@ -5,9 +5,12 @@ its constructor's parameters are the section's keys, and ``load(seed)`` returns 
 sequence, to be cut by position, has ``splits(sizes, limits)`` instead, see :class:`dlcourse.data.text.Text`.
 """
 
+from dlcourse.data.data_loader import DataLoader
 from dlcourse.data.dataset import Data, Dataset, Split
 from dlcourse.data.loader import Loader
+from dlcourse.data.loading import load_data
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.preparation import prepare
+from dlcourse.data.samples import Samples
 
-__all__ = ["Data", "Dataset", "Loader", "Normalizer", "Split", "prepare"]
+__all__ = ["Data", "DataLoader", "Dataset", "Loader", "Normalizer", "Samples", "Split", "load_data", "prepare"]

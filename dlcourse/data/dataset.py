@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from dlcourse.data.encoder import Column, TableEncoder
 from dlcourse.data.image_file import Fit
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.rows import Rows, chunks
+from dlcourse.data.samples import Samples
 from dlcourse.errors import DataError
 
 Task = Literal["regression", "classification", "estimation"]
@@ -136,6 +138,52 @@ class Data:
     target_normalizer: TargetNormalizer | None = None
     """What scales the targets for a model to learn, fitted on the training split; None where nothing does. The splits
     have raw ones."""
+    name: str = ""
+    """The data set's."""
+
+    @cached_property
+    def train(self) -> Samples:
+        """The training split, as arrays."""
+        return self._samples("train")
+
+    @cached_property
+    def val(self) -> Samples:
+        """The validation split; AttributeError where there is none."""
+        return self._samples("val")
+
+    @cached_property
+    def test(self) -> Samples:
+        """The test split, likewise."""
+        return self._samples("test")
+
+    def _samples(self, name: str) -> Samples:
+        if name not in self.splits:
+            there = ", ".join(self.splits)
+            raise AttributeError(
+                f"these data have no {name} split, only {there}; ask for one: split={{{name!r}: 0.2}}, a fraction or a "
+                "count"
+            )
+        return Samples(self.splits[name], self.normalizer, self.target_normalizer)
+
+    def __iter__(self) -> Iterator[Samples]:
+        """The splits that are there, in the order train, val, test: to be unpacked."""
+        return (getattr(self, name) for name in self.splits)
+
+    def __repr__(self) -> str:
+        classes = f", {self.out_features} classes" if self.task == "classification" else ""
+        counts = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        inputs = f"inputs {tuple(self.in_shape)} {self.dataset.x.dtype}"
+        return f"Data({self.name}{': ' if self.name else ''}{self.task}{classes}; {counts}; {inputs})"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One for each class, in the order of the labels; of tokens the characters."""
+        return self.dataset.class_names
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One for each column of a table's inputs."""
+        return self.dataset.feature_names
 
     @property
     def task(self) -> Task:

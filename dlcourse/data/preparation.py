@@ -34,10 +34,10 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
     spec = {key: value for key, value in section.items() if key not in COMMON}
     named = registry.build("data", spec)
     if hasattr(named, "splits"):
-        return _sequence(named, options)
+        return replace(_sequence(named, options), name=section["name"])
     dataset: Dataset = named.load_as(schema) if schema and hasattr(named, "load_as") else named.load(seed)
     check(dataset)
-    _check_augment(options.augment, dataset.x.shape[1:])
+    check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
         dataset = _filled(dataset, _statistics(dataset, index["train"]))
@@ -46,7 +46,8 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
         x, y = dataset.own_splits.get(name, (dataset.x, dataset.y))
         splits[name] = Split(_rows(x, rows), np.asarray(y[rows]), rows)
     normalizer = Normalizer.fit(splits["train"].x, options.normalize)
-    return Data(dataset, splits, normalizer, options.augment, _target_normalizer(dataset, splits["train"].y, options))
+    targets = _target_normalizer(dataset, splits["train"].y, options)
+    return Data(dataset, splits, normalizer, options.augment, targets, section["name"])
 
 
 def _options(section: Mapping[str, Any]) -> DataOptions:
@@ -114,7 +115,7 @@ def _target_normalizer(dataset: Dataset, train: np.ndarray, options: DataOptions
     return TargetNormalizer.fit(train, options.normalize_target)
 
 
-def _check_augment(augment: Augment | None, shape: tuple[int, ...]) -> None:
+def check_augment(augment: Augment | None, shape: tuple[int, ...]) -> None:
     """Raise ConfigError where images of this shape (H, W, C) cannot be augmented so."""
     if augment is None:
         return
