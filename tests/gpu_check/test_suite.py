@@ -68,6 +68,14 @@ def test_time_that_is_over_leaves_what_has_been_found(lib, task, files, tmp_path
     assert not ran.finished and not ran.failed
 
 
+def test_what_has_been_found_is_kept_on_the_way(lib, task, files, tmp_path, monkeypatch) -> None:
+    suite = lib("gpu.suite")
+    monkeypatch.setattr(suite, "KEPT_EVERY", 0.3)
+    (files / "test_first.py").write_text("def test_fails(device): assert 1 == 2\n")
+    suite.run_tests(task(False, 6), tmp_path / "results", [str(files)], 60.0)
+    assert task.noted[-1]["status"] == "failed" and "test_first.py::test_fails" in task.noted[-1]["failures"][0]
+
+
 def test_a_pytest_that_cannot_run_is_a_failure(lib, task, files, tmp_path) -> None:
     ran = lib("gpu.suite").run_tests(task(False, 60), tmp_path / "results", ["--no-such-option"], 5.0)
     ((name, why),) = ran.failed.items()

@@ -12,9 +12,11 @@ from pathlib import Path
 from processes import ending, python, started, with_path
 
 from gpu import results
-from gpu.part import ROOT, Task
+from gpu.part import ROOT, Task, judged
 
 HERE = Path(__file__).resolve().parent
+KEPT_EVERY = 3.0
+"""Seconds after which what has been found is kept again, should all of it be ended."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,20 @@ def run_tests(
     with contextlib.ExitStack() as stack:
         for share in shares:
             stack.callback(share.stop)
+        due = time.monotonic() + KEPT_EVERY
         while any(not share.over for share in shares) and time.monotonic() < task.until:
             for share in shares:
                 share.go_on()
+            if time.monotonic() >= due:
+                known, due = _ran(shares), time.monotonic() + KEPT_EVERY
+                failures = [f"{name}: {why}" for name, why in known.failed.items()]
+                task.note(judged(failures, ["the other tests"], f"{len(known.passed)} passed", texts=known.texts))
             time.sleep(0.1)
         finished = all(share.over for share in shares)
+    return _ran(shares, finished)
+
+
+def _ran(shares: "Sequence[Share]", finished: bool = False) -> Ran:
     found = {name: line for share in shares for name, line in share.found().items()}
     return Ran(
         passed=[name for name, line in found.items() if line["outcome"] == "passed"],
