@@ -215,7 +215,7 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
 
 def _targets(data: Mapping[str, Any]) -> Sequence[str]:
     """The targets of a data set that names several."""
-    named = data.get("target")
+    named = data.get("target", data.get("target_name"))
     return named if isinstance(named, list | tuple) and len(named) > 1 else ()
 
 

@@ -36,7 +36,7 @@ class Arrays:
             decides.
         class_names: one for each label 0, 1, ...
         feature_names: one for each column of x.
-        target_name: what y is.
+        target_name: what y is; of (N, K) numbers a name for each, which then has metrics of its own too.
     Raises:
         DataError: the file is no such archive, is damaged, or declares arrays that are not in it or that no memory
             holds. Nothing in it is ever unpickled.
@@ -46,7 +46,7 @@ class Arrays:
     task: Literal["regression", "classification"] | None = None
     class_names: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
-    target_name: str = "y"
+    target_name: str | tuple[str, ...] = "y"
 
     def load(self, seed: int) -> Dataset:
         """Read the file; the seed changes nothing."""
@@ -70,6 +70,7 @@ class Arrays:
             raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(classes or ())} classes")
         if classes is not None and self.class_names is None:
             _note_missing_classes(path, y[0], classes)
+        called = self._names(y[0])
         width = x.shape[1] if x.ndim == 2 else 0
         if self.feature_names is not None and len(self.feature_names) != width:
             raise ConfigError(f"data.feature_names: {len(self.feature_names)} names for {width} columns")
@@ -78,11 +79,21 @@ class Arrays:
             y=y[0],
             task=task,
             feature_names=self.feature_names or (),
-            target_name=self.target_name,
+            target_name=", ".join(called),
+            target_names=called if len(called) > 1 else (),
             class_names=classes or (),
             test=(inputs[1], y[1]) if len(inputs) > 1 else None,
             source=str(path),
         )
+
+    def _names(self, y: np.ndarray) -> tuple[str, ...]:
+        """Of the targets, one or as many as y has columns."""
+        if isinstance(self.target_name, str):
+            return (self.target_name,)
+        names, count = tuple(self.target_name), y.shape[1] if y.ndim == 2 else 1
+        if len(names) != count or len(set(names)) < count:
+            raise ConfigError(f"data.target_name: y holds {count} target(s), and {list(names)} are not as many names")
+        return names
 
     def load_as(self, schema: DataSchema) -> Dataset:
         """Read the file with the classes of a trained model.

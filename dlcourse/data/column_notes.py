@@ -19,7 +19,8 @@ def note_row_numbers(table: Table, columns: Sequence[Column]) -> None:
     for column in columns if len(table.rows) >= _FEW else ():
         if column.categories is not None or column.dates is not None:
             continue
-        first, second = map(number, table.column(column.name)[:2])
+        place = table.position(column.name)
+        first, second = number(table.rows[0][place]), number(table.rows[1][place])
         if first in (0, 1) and second == first + 1 and (np.diff(table.numbers(column.name)) == 1).all():
             warnings.warn(
                 f"{table.path}: column {column.name!r} counts the rows, and is a feature as any other; "
@@ -32,8 +33,13 @@ def note_zeros_and_ones(table: Table, name: str) -> None:
     """Say where a target that is taken for a number holds 0 and 1 alone."""
     if len(table.rows) < _FEW:
         return
-    cells = {cell for cell in table.column(name) if not is_missing(cell)}
-    if 1 < len(cells) < 9 and {table.notation.number(cell) for cell in cells} == {0.0, 1.0}:
+    number, place, found = table.notation.number, table.position(name), set()
+    for row in table.rows:
+        if not is_missing(row[place]):
+            found.add(number(row[place]))
+            if not found <= {0.0, 1.0}:
+                return
+    if len(found) == 2:
         warnings.warn(
             f"{table.path}: the target {name!r} holds 0 and 1 only, and is taken for a number; "
             "data.task: classification takes it for two classes (data.task: regression says it is meant so)",

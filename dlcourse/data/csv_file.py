@@ -98,6 +98,9 @@ class Csv:
                 raise ConfigError(f"data.{key}: a column is listed twice")
         if self.features is not None and self.exclude is not None:
             raise ConfigError("data.exclude: leaves columns out of all others; beside data.features it has no meaning")
+        for name, parts in self.dates.items() if isinstance(self.dates, dict) else ():
+            if not parts or len(set(parts)) < len(parts):
+                raise ConfigError(f"data.dates.{name}: {'a part is listed twice' if parts else 'name its parts'}")
         if both := sorted({*(self.dates or ())} & {*(self.categorical or ())}):
             raise ConfigError(f"data.dates: {both[0]!r} is listed under data.categorical too; take one of them")
         self._missing.check()

@@ -68,6 +68,11 @@ class Dates:
     order: DateOrder = "ymd"
 
     @property
+    def words(self) -> str:
+        """What is expected, for messages."""
+        return "a time" if set(self.parts) <= _OF_THE_CLOCK else f"a date: {ORDERS[self.order]}"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """One for each number that a date becomes."""
         return tuple(

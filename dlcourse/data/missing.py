@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from dlcourse.characters import canonical
 from dlcourse.data.cells import Notation, is_missing
@@ -134,5 +134,10 @@ def _with_category(name: str, categories: tuple[str, ...], text: str, notation: 
         raise ConfigError(
             f"data.missing.{name}: no cell of column {name!r} has {text!r}; did you mean {near[0]!r}? "
             "(Any other word becomes a category of its own.)"
+        )
+    if rule := difflib.get_close_matches(text.lower(), get_args(ForAll), n=1, cutoff=0.75):
+        raise ConfigError(
+            f"data.missing.{name}: {text!r} would become a category of its own; did you mean the rule {rule[0]}? (A "
+            "word that is like none of the rules becomes one.)"
         )
     return *categories, text

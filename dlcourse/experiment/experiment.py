@@ -128,7 +128,9 @@ class Experiment:
             check_output(config, data, model, experiment.one_sample)
         if source is not None:
             experiment.initial += initial_weights.load_into(model, source, config["train"]["reinit"])
-            experiment.initial += initial_weights.normalization_notes(source, data.normalizer)
+            experiment.initial += initial_weights.normalization_notes(
+                source, data.normalizer, data.target_normalizer is not None
+            )
         experiment.initial += initial_weights.freeze(model, config["train"]["freeze"])
         return experiment
 

@@ -26,11 +26,13 @@ class Source:
         arrays: parameters and buffers, by name.
         name: what they are, in words.
         normalized: whether the inputs that they were trained with were shifted or scaled; None: it is not known.
+        scaled_targets: the same of the targets of a regression.
     """
 
     arrays: Mapping[str, np.ndarray]
     name: str
     normalized: bool | None = None
+    scaled_targets: bool | None = None
 
 
 def named_by(train: Mapping[str, Any]) -> Source | None:
@@ -59,7 +61,8 @@ def named_by(train: Mapping[str, Any]) -> Source | None:
 def _run(path: Path, name: str) -> Source:
     run = stored.load(path, "cpu")
     words = f"{name} (step {run.source.state['step']})"
-    return Source(run.model.state_dict(), words, _normalizes(run.normalizer))
+    scaled = None if run.inputs.task != "regression" else run.inputs.target_normalizer is not None
+    return Source(run.model.state_dict(), words, _normalizes(run.normalizer), scaled)
 
 
 def _file(path: Path, name: str) -> Source:
@@ -165,16 +168,19 @@ def freeze(model: Module, patterns: Sequence[str]) -> list[str]:
     return [f"frozen: {numbers:,} of {total:,} parameters: {_listed(frozen)}"]
 
 
-def normalization_notes(source: Source, normalizer: Normalizer) -> Iterator[str]:
-    """A warning where inputs are normalized here and were not for these weights, or the other way round."""
-    here = _normalizes(normalizer)
-    if source.normalized in (None, here):
-        return
-    was, now = ("normalized", "as they are") if source.normalized else ("as they are", "normalized")
-    yield (
-        f"note: train.init_from: {source.name} was trained with inputs {was}, and here they come {now}: its layers "
-        "meet numbers that they were not made for (data.normalize)"
-    )
+def normalization_notes(source: Source, normalizer: Normalizer, scaled_targets: bool = False) -> Iterator[str]:
+    """A warning where inputs or targets are normalized here and were not for these weights, or the other way round."""
+    for what, there, here, why in (
+        ("inputs", source.normalized, _normalizes(normalizer), "layers meet numbers that they were not made for"),
+        ("targets", source.scaled_targets, scaled_targets, "outputs begin in another unit"),
+    ):
+        if there in (None, here):
+            continue
+        was, now = ("normalized", "as they are") if there else ("as they are", "normalized")
+        yield (
+            f"note: train.init_from: {source.name} was trained with {what} {was}, and here they come {now}: its {why} "
+            f"(data.normalize{'_target' if what == 'targets' else ''})"
+        )
 
 
 def _matched(key: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:

@@ -47,7 +47,8 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
     if not fitting or not all(fitting):
         known = ", ".join(filter(_takes_many, registry.names("metric")))
         return f"metrics: stacked points know {known}, at least one, without parameters"
-    if isinstance(data.get("target"), list | tuple) and len(data["target"]) > 1:
+    named = data.get("target", data.get("target_name"))
+    if isinstance(named, list | tuple) and len(named) > 1:
         return "data.target: several targets are measured each by itself, which stacked points are not"
     if not device.is_host:
         return f"device {device.kind}: stacked points are solved on the CPU"

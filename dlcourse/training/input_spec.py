@@ -189,7 +189,7 @@ class InputSpec:
                 shown = "|".join(column.categories[:5]) + ("|..." if len(column.categories) > 5 else "")
                 cells.append(f"{column.name} ({shown})")
             elif column.dates is not None:
-                cells.append(f"{column.name} (a date or a time)")
+                cells.append(f"{column.name} ({column.dates.words})")
             else:
                 cells.append(f"{column.name} [{units[column.name]}]" if units.get(column.name) else column.name)
         return f"{len(cells)} value{'s' * (len(cells) != 1)}: {', '.join(cells)}"

@@ -80,6 +80,11 @@ class TestMissing:
         with pytest.raises(DataError, match="column 'city' has a missing cell"):
             data.dataset.encoder.encode({"size": 1, "city": ""})
 
+    @pytest.mark.parametrize("word", ["medain", "Mean", "categorie"])
+    def test_a_rule_that_was_mistyped_is_no_category(self, tmp_path, word):
+        with pytest.raises(ConfigError, match=f"'{word}' would become a category .* did you mean the rule m|c"):
+            load(write(tmp_path, GAPS), features=["city"], missing={"city": word, "rent": "drop"})
+
     def test_a_target_is_not_filled(self, tmp_path):
         with pytest.raises(ConfigError, match="target 'rent' cannot be filled with a median"):
             load(write(tmp_path, GAPS), missing={"rent": "median"})
@@ -173,9 +178,12 @@ class TestDates:
             (["2024-01-01", "2024-01-02"], {"categorical": ["day"]}, "listed under data.categorical too"),
             (["2024-01-01", ""], {"missing": {"day": "2024-01-01"}}, "a date can be missing by the rules drop, mean"),
             (["2024-01-01", ""], {"missing": "category"}, "'day' holds dates; give it another rule"),
+            (["2024-01-01", "2024-01-02"], {"dates": {"day": []}}, "data.dates.day: name its parts"),
+            (["2024-01-01", "2024-01-02"], {"dates": {"day": ["day", "day"]}}, "a part is listed twice"),
             (["", ""], {}, "nothing but missing cells"),
         ],
     )
+    @pytest.mark.filterwarnings("ignore:.*holds dates")
     def test_what_is_none_is_refused(self, tmp_path, cells, parameters, message):
         with pytest.raises((ConfigError, DataError), match=message):
             days(tmp_path, cells, **parameters)
@@ -247,6 +255,16 @@ class TestSeveralTargets:
         np.testing.assert_array_equal(data.y, [[500, 50], [600, 70], [800, 90], [300, 40]])
         one = load(write(tmp_path, FLATS), target=["rent"])
         assert one.target_name == "rent" and one.target_names == () and one.y.shape == (4, 1)
+
+    def test_arrays_name_theirs(self, tmp_path):
+        np.savez(tmp_path / "two.npz", x=np.ones((3, 1)), y=np.ones((3, 2)))
+        section = {"name": "arrays", "path": str(tmp_path / "two.npz")}
+        data = registry.build("data", {**section, "target_name": ["rent", "heat"]}).load(0)
+        assert data.target_names == ("rent", "heat") and data.target_name == "rent, heat"
+        assert registry.build("data", section).load(0).target_names == ()
+        for names in (["rent"], ["rent", "rent"], ["a", "b", "c"]):
+            with pytest.raises(ConfigError, match="data.target_name: y holds 2 target"):
+                registry.build("data", {**section, "target_name": names}).load(0)
 
     @pytest.mark.parametrize(
         ("parameters", "message"),

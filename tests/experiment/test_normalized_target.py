@@ -156,6 +156,13 @@ def test_stacked_points_have_the_same_numbers(tmp_path: Path) -> None:
         assert one.metrics == pytest.approx(other.metrics, rel=1e-8) and "test.r2" in one.metrics
 
 
+def test_weights_of_another_unit_are_said(flats: Path, tmp_path: Path, capsys) -> None:
+    before = go(config(flats, train={"epochs": 1}), tmp_path).folder
+    given = config(flats, data={"normalize_target": "none"}, train={"epochs": 1, "init_from": str(before)})
+    run(given, out=tmp_path, plots=False)
+    assert "was trained with targets normalized, and here they come as they are" in capsys.readouterr().out
+
+
 def test_overfitting_a_batch_is_judged_in_the_targets_unit(flats: Path, tmp_path: Path, capsys) -> None:
     found = run(config(flats, optimizer={"lr": 0.03}), overfit_batch=True)
     assert "memorized the first batch (16 samples)" in (said := capsys.readouterr().out)
