@@ -1,6 +1,7 @@
 """What there is to work with: the cores of this machine, and the files that come with the program."""
 
 import os
+import re
 from pathlib import Path
 
 
@@ -20,7 +21,21 @@ def configs_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
+ASSIGNMENTS = "assignments"
+"""The folder of the assignments among the configs."""
+
+
 def shipped() -> list[Path]:
-    """The configs that come with the program, relative to their folder."""
+    """The configs that come with the program, relative to their folder; assignments are none."""
     folder = configs_folder()
-    return sorted(path.relative_to(folder) for path in folder.rglob("*.yaml"))
+    found = sorted(path.relative_to(folder) for path in folder.rglob("*.yaml"))
+    return [path for path in found if path.parts[0] != ASSIGNMENTS]
+
+
+def is_assignment(path: str | os.PathLike) -> bool:
+    """Whether a YAML file is an assignment, and no experiment."""
+    try:
+        with open(path, "rb") as file:
+            return re.search(rb"^assignment:", file.read(1 << 20), re.MULTILINE) is not None
+    except (OSError, ValueError):
+        return False

@@ -13,6 +13,7 @@ examples:
   dlcourse init                                        the configs there are
   dlcourse init polynomial_overfitting                 makes polynomial_overfitting.yaml here
   dlcourse init polynomial_overfitting --to mine.yaml
+  dlcourse init softmax_two_layer                      what to start an assignment from
   dlcourse init --plugin model                         makes my_model.py here: a working model and its contract
 """
 
@@ -34,6 +35,10 @@ def main(args: argparse.Namespace) -> int:
         if args.to:
             raise UserError("say which config to copy; `dlcourse init` alone shows them")
         listing.main(argparse.Namespace(kind=listing.CONFIGS, verbose=False))
+        return 0
+    if starter := _starter(args.name):
+        target = _write(args, f"{args.name}.py", starter.replace("FILE", f"{args.name}.py").encode())
+        print(f"wrote {target}; your points: dlcourse grade {args.name} {target}")
         return 0
     source = _find(args.name)
     target = _write(args, source.name, (configs_folder() / source).read_bytes())
@@ -60,6 +65,14 @@ def _write_template(args: argparse.Namespace) -> int:
     target = _write(args, name, text.replace("FILE", name).encode())
     print(f"wrote {target}; it works as it is: dlcourse check {target}")
     return 0
+
+
+def _starter(name: str) -> str | None:
+    """What to start an assignment from, where the program comes with one of that name."""
+    from dlcourse.resources import ASSIGNMENTS, configs_folder
+
+    path = configs_folder() / ASSIGNMENTS / name / "starter.py"
+    return path.read_text(encoding="utf-8") if name.isidentifier() and path.is_file() else None
 
 
 def _write(args: argparse.Namespace, name: str, content: bytes) -> Path:

@@ -97,7 +97,7 @@ def _inline(value: object) -> str:
 
 def _configs() -> Iterator[str]:
     from dlcourse import config
-    from dlcourse.resources import configs_folder
+    from dlcourse.resources import ASSIGNMENTS, configs_folder
     from dlcourse.text import leading_comment
 
     paths = config.shipped()
@@ -107,6 +107,9 @@ def _configs() -> Iterator[str]:
         yield f"  {path.with_suffix('').as_posix():<{longest}}  {about}"
     if not paths:
         yield "  none"
+    for path in sorted(configs_folder().glob(f"{ASSIGNMENTS}/*/assignment.yaml")):
+        about = leading_comment(path.read_text(encoding="utf-8")).partition("\n")[0]
+        yield f"  {path.parent.name:<{longest}}  assignment, for dlcourse grade: {about}"
 
 
 def _fit(line: str, width: int) -> str:

@@ -14,7 +14,7 @@ from dlcourse.config.messages import explain, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted
 from dlcourse.config.section_schema import Key, SectionSchema, component_schema, plain, section_schema
 from dlcourse.config.sections import ExperimentOptions
-from dlcourse.errors import ConfigError, UserError
+from dlcourse.errors import ConfigError, Problem, UserError
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,20 @@ def check_experiment(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fin
     except _Enough:
         config = {}
     return config, [checker.with_home(finding) for finding in checker.findings]
+
+
+def check_section(options: type, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """A file that is no config but has sections like one: with all defaults, and all that is wrong with it.
+
+    Args:
+        options: the dataclass of its keys.
+    """
+    checker = _Checker()
+    try:
+        found = checker.section(section_schema(options), given, ())
+    except _Enough:
+        found = {}
+    return found, [Problem(dotted(finding.path), finding.message) for finding in checker.findings]
 
 
 class _Enough(Exception):

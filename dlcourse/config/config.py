@@ -123,6 +123,10 @@ def load(path: str | os.PathLike[str], overrides: Overrides = ()) -> Config:
     locations: dict[yaml.Path, Location] = {at: (str(path), line) for at, line in document.lines.items()}
     if document.data is None:
         raise ConfigError(f"{path}: only comments; `dlcourse init` copies a config to start from")
+    if isinstance(document.data, dict) and "assignment" in document.data:
+        raise ConfigError(
+            f"{path}: is an assignment and no experiment; dlcourse grade {path} SUBMISSION.py grades by it"
+        )
     given = {"name": _name_of(path), **document.data} if isinstance(document.data, dict) else document.data
     return _checked(Config({}, given, path, text, {}, locations), overrides)
 

@@ -9,11 +9,12 @@ from dlcourse.data.files import data_folder
 from dlcourse.errors import UserError
 from dlcourse.experiment import Experiment, run
 from dlcourse.experiment.sanity_checks import one_step
+from dlcourse.resources import shipped
 
 from .samples import IMAGES, LINE, NET, changed, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SHIPPED = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
+SHIPPED = sorted(map(str, shipped()))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -57,7 +57,8 @@ def keep_reference(task: Task) -> str | None:
 def sources() -> dict[str, str]:
     """The text of each config."""
     paths = sorted((ROOT / "configs").rglob("*.yaml"))
-    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
+    experiments = [path for path in paths if "assignments" not in path.parts]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in experiments}
 
 
 NOWHERE = "http://127.0.0.1:9"

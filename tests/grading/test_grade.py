@@ -1,0 +1,271 @@
+"""``dlcourse grade``: a right, a wrong and an endless submission, and ones that want to pass without being right."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dlcourse import registry
+from dlcourse.cli import main
+from dlcourse.config import shipped
+from dlcourse.errors import ConfigError
+from dlcourse.grading import grade, worker
+from dlcourse.grading.assignment import find_assignment, load_assignment
+from dlcourse.grading.grade import CaseResult, grade_submission
+from dlcourse.grading.process import Answer
+
+RIGHT = Path(__file__).with_name("right.py").read_text()
+
+ONE = """\
+assignment: one
+limits: {seconds: 5, memory: 256}
+cases:
+  - name: doubled
+    points: 3
+    value: {function: double, arguments: {x: [1.0, 2.0]}, expected: [2.0, 4.0]}
+    visibility: after_due_date
+    hint: twice each number
+"""
+DOUBLE = "def double(x):\n    return 2 * x\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("one.yaml").write_text(ONE)
+    return tmp_path
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Cases run in this process, which is quicker, where a submission is wrong but harmless."""
+
+    def ask(submission: Path, request: dict, arrays: dict, seconds: float, memory: int) -> Answer:
+        try:
+            message, found = worker._ACTIONS[request["do"]]({**request, "submission": str(submission)}, arrays)
+        except BaseException as error:
+            return Answer(worker._words(error, str(submission)))
+        return Answer("", message, found)
+
+    monkeypatch.setattr(grade, "ask", ask)
+    yield
+    sys.modules.pop("submission", None)
+
+
+def one(code: str, **changes: str) -> CaseResult:
+    """The result of the one case."""
+    Path("it.py").write_text(code)
+    text = ONE
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    Path("one.yaml").write_text(text)
+    (result,) = grade_submission(load_assignment("one.yaml"), "it.py").cases
+    return result
+
+
+def test_the_example_gives_all_points_to_a_right_submission(place: Path, capsys: pytest.CaptureFixture) -> None:
+    Path("right.py").write_text(RIGHT)
+    assert main(["grade", "softmax_two_layer", "right.py", "--gradescope", "results.json"]) == 0
+    assert "20 of 20 points: right.py, softmax-two-layer" in capsys.readouterr().out
+    results = json.loads(Path("results.json").read_text())
+    assert (results["score"], results["max_score"], len(results["tests"])) == (20, 20, 6)
+    for test in results["tests"]:
+        assert test["score"] == test["max_score"] and test["status"] == "passed"
+        assert set(test) == {"name", "score", "max_score", "status", "output", "visibility"}
+
+
+def test_what_is_wrong_costs_its_own_points(place: Path, here: None, capsys: pytest.CaptureFixture) -> None:
+    wrong = RIGHT.replace("p.T @ x / len(x)", "p.T @ x").replace("range(1500)", "range(1)")
+    Path("wrong.py").write_text(wrong.replace("scores - scores.max(axis=1, keepdims=True)", "scores"))
+    assert main(["grade", "softmax_two_layer", "wrong.py"]) == 1
+    said = capsys.readouterr().out
+    assert "9 of 20 points" in said
+    assert "gradient by weight[" in said and "differences" in said
+    assert "numbers that are not finite" in said and "take each row's maximum off" in said
+    assert "expected at least 0.95 (tolerance 0.01)" in said
+
+
+def test_the_starter_is_written_and_gets_no_points_for_nothing(
+    place: Path, here: None, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["init", "softmax_two_layer"]) == 0
+    assert "dlcourse grade softmax_two_layer softmax_two_layer.py" in Path("softmax_two_layer.py").read_text()
+    assert main(["grade", "softmax_two_layer", "softmax_two_layer.py"]) == 1
+    said = capsys.readouterr().out
+    assert "1 of 20 points" in said and "line 25, in softmax_loss: raise NotImplementedError" in said
+
+
+ENDLESS = "while True:\n    pass\n"
+CHEATS = {
+    "endless": (ENDLESS, "not done after 0.3 seconds, and stopped"),
+    "prints without end in the function": ("while True:\n    print('x' * 10**6)\n", "not done after"),
+    "exit(0)": ("import sys\nsys.exit(0)\n", "the submission calls exit(0)"),
+    "_exit(0)": ("import os\nos._exit(0)\n", "ended with exit code 0 before the case was done"),
+    "prints points": ("print('{\"score\": 100}')\ndef double(x): return x\n", "expected 4 at [1], came 2"),
+    "patches NumPy": (
+        "import numpy as np\nnp.allclose = np.array_equal = lambda *a, **k: True\nnp.abs = lambda x: 0 * x\n"
+        "def double(x): return x\n",
+        "expected 4 at [1], came 2",
+    ),
+    "patches the grader": (
+        "import dlcourse.grading.grade as g, dlcourse.grading.process as p\n"
+        "g._JUDGES = {k: lambda *a: 'fine' for k in g._JUDGES}\np.ask = lambda *a: p.Answer()\n"
+        "def double(x): return x\n",
+        "expected 4 at [1], came 2",
+    ),
+    "writes to every pipe": (
+        "import os\n"
+        "for fd in range(3, 64):\n"
+        "    try: os.write(fd, (300).to_bytes(8, 'big') + b'{\"score\": 1}' * 25)\n"
+        "    except OSError: pass\n",
+        "",
+    ),
+    "closes every pipe": ("import os\nos.closerange(3, 64)\ndef double(x): return 2 * x\n", ""),
+    "more memory than is allowed": (
+        "import numpy as np\ndef double(x):\n    np.ones(1 << 27)\n    return 2 * x\n",
+        "out of memory",
+    ),
+}
+
+
+WRONG = {
+    "an object that equals all": (
+        "class All:\n    def __eq__(self, other): return True\n    shape = (2,)\ndef double(x): return All()\n",
+        "expected numbers and arrays, the function returned a All",
+    ),
+    "not a number": ("def double(x):\n    return x * float('nan')\n", "not finite"),
+    "changes its argument": ("def double(x):\n    x *= 2\n    return x\n", "changes its argument x"),
+    "returns nothing": ("def double(x):\n    2 * x\n", "None: it lacks a return"),
+    "no such function": ("def doubel(x):\n    return 2 * x\n", "no function 'double' (did you mean 'doubel'?)"),
+    "raises": ("def double(x):\n    return x.nothing\n", "line 2, in double: return x.nothing"),
+    "no Python": ("def double(x:\n", "line 1: SyntaxError"),
+    "another shape": ("def double(x):\n    return 2 * x[:1]\n", "expected the shape (2,), came (1,)"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_what_is_wrong_is_said(fault: str, place: Path, here: None) -> None:
+    code, message = WRONG[fault]
+    result = one(code)
+    assert (result.score, result.status) == (0, "failed")
+    assert message in result.output
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_no_submission_passes_without_being_right(cheat: str, place: Path) -> None:
+    code, message = CHEATS[cheat]
+    started = time.monotonic()
+    result = one(code, **({"seconds: 5": "seconds: 0.3"} if "not done" in message else {}))
+    assert (result.score, result.status) == (0, "failed")
+    assert message in result.output, result.output
+    assert time.monotonic() - started < 10
+    assert len(result.printed) < 5000
+
+
+def test_a_right_one_may_print_and_leave_processes_behind(place: Path) -> None:
+    leaves = (
+        "import os, time\nprint('hello')\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        "        open(PIDS, 'w').write(str(os.getpid()))\n"
+        "        time.sleep(60)\n"
+        "    os._exit(0)\n"
+        "while not os.path.exists(PIDS) or not open(PIDS).read(): time.sleep(0.01)\n"
+    ).replace("PIDS", repr(str(place / "pid")))
+    result = one(leaves + DOUBLE)
+    assert result.passed and result.score == 3 and result.printed.startswith("hello")
+    left = int((place / "pid").read_text())
+    if Path("/proc/self/stat").exists():
+        with pytest.raises(ProcessLookupError):
+            os.kill(left, 0)
+
+
+OWN_MODEL = '''
+from dlcourse import nn
+from dlcourse.models import Model
+from dlcourse.registry import register
+
+@register("model", "own")
+class Own(Model):
+    """One hidden layer."""
+    def __init__(self, in_shape: tuple[int, ...], out_features: int):
+        super().__init__(in_shape, out_features)
+        self.net = nn.Sequential(nn.Linear(in_shape[0], 16), nn.Tanh(), nn.Linear(16, out_features))
+
+    def forward(self, x):
+        return self.net(x)
+'''
+MODEL_CASES = """\
+assignment: model
+cases:
+  - name: there
+    part: {name: own, kind: model}
+  - name: learns
+    points: 2
+    figure:
+      data: {name: gaussian_classes, samples: 200, normalize: standardize, split: {test: 0.4}}
+      experiment:
+        model: own
+        loss: cross_entropy
+        optimizer: {name: adam, lr: 0.05}
+        train: {epochs: 5}
+      metric: accuracy
+      at_least: 0.8
+"""
+
+
+def test_a_model_of_the_submission_is_trained_by_a_config(place: Path, here: None) -> None:
+    Path("model.yaml").write_text(MODEL_CASES)
+    Path("it.py").write_text(OWN_MODEL)
+    there, learns = grade_submission(load_assignment("model.yaml"), "it.py").cases
+    assert there.passed, there.output
+    assert learns.passed, learns.output
+    registry._forget(registry.load_plugin("it.py").__name__)  # as a process of its own would not know it
+    Path("other.py").write_text(OWN_MODEL.replace("return self.net(x)", "return 0 * self.net(x)"))
+    _, learns = grade_submission(load_assignment("model.yaml"), "other.py").cases
+    assert not learns.passed and "expected at least 0.8" in learns.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("points: 3", "points: many", r"one.yaml:5: cases.0.points: expected a number"),
+        ("    hint", "    hnit", r"hnit"),
+        ("value:", "gradient:", r"cases.0.gradient"),
+        ("x: [1.0, 2.0]", "x: {normel: [2]}", r"cases.0.value.arguments.x: expected one of normal, uniform"),
+        ("x: [1.0, 2.0]", "x: {normal: [2], below: 3}", r"normal has no key 'below'"),
+        ("x: [1.0, 2.0]", "x: [a, b]", r"expected numbers in lists of equal lengths"),
+        ("expected: [2.0, 4.0]", "expected: [[2.0], 4.0]", r"expected a number or lists of equal lengths"),
+        ("    value: {", "    part: {name: f}\n    value: {", r"exactly one of part, value, gradient, figure"),
+        ("after_due_date", "after", r"visibility"),
+        ("assignment: one", "assignment: one\nstarter: none.py", r"starter: there is no file"),
+    ],
+)  # fmt: skip
+def test_a_wrong_assignment_is_said(old: str, new: str, message: str, place: Path) -> None:
+    assert old in ONE
+    Path("one.yaml").write_text(ONE.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        load_assignment("one.yaml")
+
+
+def test_an_assignment_is_no_experiment(place: Path, capsys: pytest.CaptureFixture) -> None:
+    path = find_assignment("softmax_two_layer")
+    assert not [each for each in shipped() if "assignment" in str(each)]
+    assert main(["validate", str(path)]) == 0
+    assert "ok, an assignment: 6 cases, 20 points" in capsys.readouterr().out
+    assert main(["run", str(path)]) == 2
+    assert "dlcourse grade" in capsys.readouterr().err
+    for arguments, message in (
+        (["grade", "softmax_two", "it.py"], "did you mean 'softmax_two_layer'"),
+        (["grade", "one.yaml", "none.py"], "none.py: no such file"),
+        (["grade", "one.yaml", "one.yaml"], "ends in .py"),
+        (["grade", "one.yaml", "none.py", "--gradescope", "no/r.json"], "there is no folder no"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
