@@ -13,9 +13,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the folder of a run, of a sweep (each of its points), or one that holds any of them",
     )
     parser.add_argument(
-        "--csv", metavar="FILE", help="write the table to this file too, at full precision; - prints it as CSV alone"
+        "--to",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the table to a .csv (at full precision), .md or .tex file too, by its ending; - prints CSV alone",
     )
+    parser.add_argument("--csv", metavar="FILE", help="as --to, of a name without an ending too")
     parser.add_argument("--sort", metavar="METRIC", help="best first by this metric, such as val.mse or accuracy")
+    parser.add_argument(
+        "--columns",
+        metavar="NAMES",
+        help="these columns alone, with commas between: run, status, n, metrics (val.mse; mse for all splits), values "
+        "of the config (model.degree or degree), parameters, steps, epochs, seconds",
+    )
+    parser.add_argument(
+        "--average",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="runs that differ in seed or fold alone as their mean, standard deviation, standard error and number n; "
+        "by default those of a sweep with seeds",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -24,21 +42,28 @@ def main(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from dlcourse.errors import UserError
-    from dlcourse.sweeps import compare
+    from dlcourse.sweeps import compare, comparison
     from dlcourse.training.atomic import write_output
 
     if args.csv and Path(args.csv).suffix.lower() not in ("", ".csv"):
         raise UserError(f"--csv {args.csv}: this writes comma-separated values; give a name that ends in .csv")
+    files = [(name, comparison.writer(name)) for name in args.to if name != "-"]
+    files += [(args.csv, comparison.as_csv)] if args.csv and args.csv != "-" else []
     records = compare.collect(args.folders)
+    notes = [f"{each.label} is {each.status}: {each.problem}" for each in records if each.problem]
+    records = compare.averaged(records, args.average)
     if args.sort:
         records = compare.sorted_by(records, args.sort)
-    if args.csv == "-":
-        print(compare.comparison_csv(records), end="", flush=True)
+    names = None if args.columns is None else [name.strip() for name in args.columns.split(",")]
+    if names is not None and not all(names):
+        raise UserError(f"--columns {args.columns!r}: expected names with commas between, such as run,degree,val.mse")
+    shown = comparison.fields(records, names or ())
+    if "-" in (args.csv, *args.to):
+        print(comparison.as_csv(records, shown), end="", flush=True)
     else:
-        print(compare.comparison(records, shutil.get_terminal_size((120, 24)).columns), flush=True)
-    for record in records:
-        if record.problem:
-            print(f"dlcourse: note: {record.label} is {record.status}: {record.problem}", file=sys.stderr)
-    if args.csv and args.csv != "-":
-        write_output(Path(args.csv), compare.comparison_csv(records).encode())
+        print(comparison.as_text(records, shutil.get_terminal_size((120, 24)).columns, shown), flush=True)
+    for note in notes:
+        print(f"dlcourse: note: {note}", file=sys.stderr)
+    for name, write in files:
+        write_output(Path(name), write(records, shown).encode("utf-8", "replace"))
     return 0

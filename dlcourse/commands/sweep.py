@@ -8,6 +8,7 @@ examples:
   dlcourse sweep polynomial_overfitting.yaml --dry-run          what would run
   dlcourse sweep polynomial_overfitting.yaml --jobs 4           four points at a time
   dlcourse sweep polynomial_overfitting.yaml sweep.kfold=5      each point once for each of five folds
+  dlcourse sweep polynomial_overfitting.yaml sweep.seeds=5      each point with five seeds; tables have the means
   dlcourse sweep --resume runs/polynomial-overfitting/20260101T000000Z-1a2b3c
 """
 

@@ -253,6 +253,7 @@ class SweepOptions:
         grid: for each path of the config, such as model.degree, a list of values; every combination is run.
         zip: the same, but the lists go side by side and are equally long.
         random: settings drawn at random.
+        seeds: run every setting with so many seeds (seed, seed + 1, ...), or with those of a list; tables have means.
         kfold: run every setting once for each of so many folds.
         resample: fit every setting on so many newly drawn training sets; gives bias and variance.
     """
@@ -260,6 +261,7 @@ class SweepOptions:
     grid: dict[str, Values] | None = None
     zip: dict[str, Values] | None = None
     random: RandomSearch | None = None
+    seeds: Annotated[int, Ge(2), Le(MAX_POINTS)] | Annotated[list[Seed], MinLen(2)] | None = None
     kfold: Annotated[int, Ge(2), Le(MAX_POINTS)] | None = None
     resample: Annotated[int, Ge(2), Le(MAX_RESAMPLES)] | None = None
 

@@ -44,6 +44,7 @@ class GroupState(TypedDict):
     complete: bool
     parameters: int | None
     mean: dict[str, float | None]
+    sd: NotRequired[dict[str, float | None]]
     se: dict[str, float | None]
     n: dict[str, int]
 
@@ -56,6 +57,7 @@ class Choice(TypedDict):
     metric: str
     split: str
     value: float | None
+    sd: NotRequired[float | None]
     se: float | None
     n: NotRequired[int]
 

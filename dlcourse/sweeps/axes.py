@@ -1,11 +1,12 @@
 """The axes of a config's ``sweep`` section: each is a list of settings; their product is the sweep.
 
 ``grid`` gives one axis for each path; ``zip`` gives one axis whose paths move together; ``random`` gives one axis of
-drawn settings; ``kfold`` gives one axis of folds, the fastest one, so that the folds of a setting stand together.
+drawn settings; ``seeds`` gives one axis of seeds and ``kfold`` one of folds, the fastest ones, so that the repetitions
+of a setting stand together.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ class Axis:
     """Settings that exclude one another.
 
     Attributes:
-        kind: "grid", "zip", "random" or "kfold".
+        kind: "grid", "zip", "random", "seeds" or "kfold".
         paths: the config's dotted paths that a setting gives values to.
         settings: one tuple a setting, with one value for each path, of the types that the file has.
     """
@@ -36,11 +37,11 @@ class Axis:
 
 
 def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
-    """The axes of a resolved ``sweep`` section, in the order grid, zip, random, kfold.
+    """The axes of a resolved ``sweep`` section, in the order grid, zip, random, seeds, kfold.
 
     Args:
         section: as :class:`~dlcourse.config.sections.SweepOptions` describes it.
-        seed: of the random draws.
+        seed: the config's: of the random draws, and the first of the seeds.
     Raises:
         ConfigError: an axis lists a value twice or names a path that another one names too; the lists of ``zip`` differ
             in length; a random range is empty or the space has fewer settings than ``samples``; ``resample`` is
@@ -50,6 +51,7 @@ def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
     found = list(_grid(section.get("grid") or {}, problems))
     found += _zip(section.get("zip") or {}, problems)
     found += _random(section.get("random") or {}, seed, problems)
+    found += _seeds(section.get("seeds"), seed, problems)
     if section.get("kfold"):
         folds = section["kfold"]
         found.append(Axis("kfold", ("data.kfold",), tuple(({"folds": folds, "fold": i},) for i in range(folds))))
@@ -67,7 +69,7 @@ def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
                 problems.append(Problem(f"sweep.{axis.kind}", f"{message}; to repeat with other draws, change seed"))
             owners.setdefault(path, axis.kind)
     if not found and not problems and not section.get("resample"):
-        problems.append(Problem("sweep", "varies nothing: give grid, zip, random, kfold or resample"))
+        problems.append(Problem("sweep", "varies nothing: give grid, zip, random, seeds, kfold or resample"))
     count = math.prod(len(axis.settings) for axis in found)
     if count > MAX_POINTS and not problems:
         each = " x ".join(f"{len(axis.settings):,} ({', '.join(axis.paths)})" for axis in found)
@@ -117,6 +119,15 @@ def _random(section: Mapping[str, Any], seed: int, problems: list[Problem]) -> l
         message = f"the space has only {len(settings)} distinct settings, fewer than the {samples} samples asked for"
         problems.append(Problem("sweep.random.samples", message))
     return [Axis("random", tuple(space), tuple(settings.values()))]
+
+
+def _seeds(wanted: int | Sequence[int] | None, seed: int, problems: list[Problem]) -> list[Axis]:
+    """So many seeds from the config's own on, or those of a list."""
+    if wanted is None:
+        return []
+    settings = [(each,) for each in (range(seed, seed + wanted) if isinstance(wanted, int) else wanted)]
+    _check_distinct("sweep.seeds", settings, problems)
+    return [Axis("seeds", ("seed",), tuple(settings))]
 
 
 def draw(spec: Any, u: float) -> Any:

@@ -1,8 +1,10 @@
-"""Compare runs: the values in which their configs differ, and their results."""
+"""Find the runs that are to be compared, average those that repeat an experiment, sort them."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +16,16 @@ from dlcourse.errors import ConfigError, DamagedFileError, UserError
 from dlcourse.records.check import Wrong, check
 from dlcourse.records.reading import read
 from dlcourse.records.sweep import PointState
-from dlcourse.sweeps.table import Column, metric_columns, render
-from dlcourse.text import (
-    csv_text,
-    differing_paths,
-    flat_metrics,
-    flatten,
-    format_number,
-    format_value,
-    metric_keys,
-    short_paths,
-)
+from dlcourse.sweeps.conclusions import status_of_all
+from dlcourse.sweeps.statistics import Summary, summarize
+from dlcourse.text import canonical, differing_paths, flat_metrics, flatten, metric_keys
 from dlcourse.training.folder import RunFolder
 
 _OF_A_RUN = ("config.yaml", "environment.json", "result.json", "metrics.jsonl", "checkpoints")
+_FACTS = {"parameters": "parameters", "steps": "step", "epochs": "epoch", "seconds": "seconds"}
+"""What is known of a run beside its metrics, and its name in ``result.json``."""
+_MEASURED = ("steps", "epochs", "seconds")
+_REPEATS = ("data.kfold.fold", "seed")
 DAMAGED, CHANGED = "damaged", "changed"
 
 
@@ -44,6 +42,10 @@ class Record:
         label: its folder, as short as tells it apart.
         problem: what is wrong with its files, a sentence; such a run is ``damaged``, or ``changed`` where its
             ``config.yaml`` is no longer what it was trained under.
+        facts: ``parameters``, ``steps``, ``epochs`` and ``seconds``, as far as they are known.
+        repeated: whether it is one of the seeds of a sweep.
+        folders: of all runs that it stands for, see :func:`averaged`.
+        summaries: of a mean over several runs: its spread, by metric.
     """
 
     folder: Path
@@ -52,6 +54,15 @@ class Record:
     metrics: dict[str, float | None]
     label: str = ""
     problem: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    repeated: bool = False
+    folders: tuple[Path, ...] = ()
+    summaries: dict[str, Summary] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> int:
+        """How many runs it stands for."""
+        return len(self.folders)
 
 
 def collect(paths: Iterable[str | os.PathLike]) -> list[Record]:
@@ -73,7 +84,76 @@ def collect(paths: Iterable[str | os.PathLike]) -> list[Record]:
     if found and all(record.status == DAMAGED for record in found.values()):
         raise DamagedFileError("\n".join(record.problem for record in found.values()))
     names = _shorten(list(found))
-    return [replace(record, label=names[folder]) for folder, record in found.items()]
+    return [replace(record, label=names[folder], folders=(folder,)) for folder, record in found.items()]
+
+
+def averaged(records: Sequence[Record], average: bool | None = None) -> list[Record]:
+    """One record for the runs whose configs differ in seed or fold alone, with means in the place of their metrics.
+
+    Only runs that came to their end count. Damaged runs, and those whose config was changed, stay by themselves; so
+    does a run that another one repeats with the same seed, which is no further draw.
+
+    Args:
+        average: all such runs, or none; None: the points of a sweep with ``seeds``.
+    """
+    groups: dict[Any, list[Record]] = {}
+    seen: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        wanted = record.repeated if average is None else average
+        key: Any = record.folder
+        if wanted and record.config and not record.problem:
+            which = canonical([record.config.get(path) for path in _REPEATS])
+            what = canonical({path: value for path, value in record.config.items() if not _repeats(path)})
+            key = (what, seen[what, which])
+            seen[what, which] += 1
+        groups.setdefault(key, []).append(record)
+    return [_mean(group) for group in groups.values()]
+
+
+def _repeats(path: str) -> bool:
+    """Whether a path says which repetition a run is, or what it is called, and not what is tried."""
+    return path == "name" or path in _REPEATS
+
+
+def _mean(group: Sequence[Record]) -> Record:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    values: dict[str, list[float]] = {}
+    for record in group:
+        for key, value in record.metrics.items():
+            found = values.setdefault(key, [])
+            if record.status == "done" and value is not None:
+                found.append(value)
+    summaries = {key: summarize(each) for key, each in values.items() if each}
+    return replace(
+        first,
+        status=status_of_all([record.status for record in group]),
+        config={path: value for path, value in first.config.items() if not _repeats(path) or path == "name"},
+        metrics={key: summaries[key].mean if key in summaries else None for key in values},
+        label=_common_label([record.label for record in group]),
+        facts=_common_facts([record.facts for record in group]),
+        folders=tuple(folder for record in group for folder in record.folders),
+        summaries=summaries,
+    )
+
+
+def _common_label(labels: Sequence[str]) -> str:
+    """What the labels share: ``000-degree=3-seed=0`` and those of other seeds are ``degree=3``; else the first."""
+    plain = {re.sub(r"(?:^|(?<=/))[0-9]{3,}(-|$)", "", re.sub(r"-(seed|fold)=[0-9]+", "", each)) for each in labels}
+    if len(plain) == 1 and (common := plain.pop().strip("/")):
+        return common
+    return f"{labels[0]} and {len(labels) - 1} more"
+
+
+def _common_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of numbers that are measured the mean, of others the one that all share."""
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for each in facts for key in each):
+        values = [each[key] for each in facts if each.get(key) is not None]
+        if values and (key in _MEASURED or len(set(values)) == 1):
+            found[key] = sum(values) / len(values) if key in _MEASURED else values[0]
+    return found
 
 
 def _folders(path: Path) -> Iterator[Path]:
@@ -103,6 +183,8 @@ def _sound_records(folder: Path) -> Iterator[Record]:
         yield _run_record(folder)
         return
     sweep = read(folder / "sweep.json", _Sweep)
+    section = sweep.config.get("sweep")
+    repeated = isinstance(section, dict) and bool(section.get("seeds"))
     base = flatten({key: value for key, value in sweep.config.items() if key != "sweep"})
     for index, each in enumerate(sweep.points):
         try:
@@ -115,9 +197,12 @@ def _sound_records(folder: Path) -> Iterator[Record]:
         if _is_run(place):
             (run,) = _records(place)
             status = run.status if run.problem else point.status
-            yield replace(run, status=status, metrics=point.metrics or run.metrics)
+            yield replace(run, status=status, metrics=point.metrics or run.metrics, repeated=repeated)
         else:
-            yield Record(place, point.status, overlaid(base, point.overrides), point.metrics)
+            facts = {"parameters": point.parameters, "seconds": point.seconds}
+            yield Record(
+                place, point.status, overlaid(base, point.overrides), point.metrics, facts=facts, repeated=repeated
+            )
 
 
 @dataclass
@@ -143,7 +228,8 @@ def _run_record(folder: Path) -> Record:
     problem = ""
     if "config_hash" in result and result["config_hash"] != config_hash(config):
         status, problem = CHANGED, f"{run.config}: was changed after the run, which was trained under another config"
-    return Record(folder, status, flatten(config), metrics, problem=problem)
+    facts = {name: result.get(key) for name, key in _FACTS.items()}
+    return Record(folder, status, flatten(config), metrics, problem=problem, facts=facts)
 
 
 def overlaid(flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,46 +267,6 @@ def sorted_by(records: list[Record], metric: str) -> list[Record]:
         return (True, 0.0) if value is None or value != value else (False, sign * value)
 
     return sorted(records, key=rank)
-
-
-def comparison(records: Sequence[Record], width: int) -> str:
-    """The table as text: one line a run, or one column a run where the lines do not fit into ``width`` and that is
-    narrower: for few runs that differ in much."""
-    paths = differences([record.config for record in records if record.status != DAMAGED])
-    names = short_paths(paths)
-    columns = [Column("run", [record.label for record in records], left=True)]
-    columns.append(Column("status", [record.status for record in records], left=True))
-    columns += [Column(names[path], [_value(record, path) for record in records], left=True) for path in paths]
-    columns += metric_columns([record.metrics for record in records])
-    text = render(columns)
-    if _width(text) <= width:
-        return text
-    rows = [f"{column.group} {column.name}".strip() for column in columns[1:]]
-    turned = [Column("", rows, left=True)]
-    turned += [Column(record.label, [c.cells[i] for c in columns[1:]]) for i, record in enumerate(records)]
-    return min(text, render(turned), key=_width)
-
-
-def _width(text: str) -> int:
-    return max(map(len, text.splitlines()))
-
-
-def comparison_csv(records: Sequence[Record]) -> str:
-    """The same as CSV, one line a run, full paths and full precision."""
-    paths = differences([record.config for record in records if record.status != DAMAGED])
-    keys = [f"{split}.{name}" for name, split in metric_keys([record.metrics for record in records])]
-    rows = [
-        [each.label, each.status, *(each.config.get(path) for path in paths), *(each.metrics.get(key) for key in keys)]
-        for each in records
-    ]
-    return csv_text(["run", "status", *paths, *keys], rows)
-
-
-def _value(record: Record, path: str) -> str:
-    if path not in record.config:
-        return "-"
-    value = record.config[path]
-    return format_number(value) if isinstance(value, float) else format_value(value)
 
 
 def _shorten(places: list[Path]) -> dict[Path, str]:

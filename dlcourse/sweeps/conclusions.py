@@ -66,6 +66,12 @@ def candidates(points: Sequence[PointState]) -> list[Candidate]:
     return [Candidate(without(group[0].overrides, REPEATS), tuple(group)) for group in grouped.values()]
 
 
+def status_of_all(statuses: Sequence[str]) -> str:
+    """``done``, or how many of the repetitions are not: ``2 of 5 diverged``."""
+    other = next((status for status in statuses if status != "done"), None)
+    return f"{statuses.count(other)} of {len(statuses)} {other}" if other else "done"
+
+
 def has_repeats(points: Sequence[PointState]) -> bool:
     """Whether folds or seeds repeat the settings."""
     return any(path in point.overrides for point in points for path in REPEATS)
@@ -80,6 +86,7 @@ def group_records(settings: Sequence[Candidate]) -> list[GroupState]:
             "complete": candidate.complete,
             "parameters": candidate.parameters,
             "mean": {key: summary.mean for key, summary in found.items()},
+            "sd": {key: summary.sd for key, summary in found.items()},
             "se": {key: summary.se for key, summary in found.items()},
             "n": {key: summary.n for key, summary in found.items()},
         }
@@ -131,6 +138,7 @@ def choice_record(candidate: Candidate, selection: Selection) -> Choice:
         "metric": selection.metric,
         "split": selection.split,
         "value": summary.mean,
+        "sd": summary.sd,
         "se": summary.se,
         "n": summary.n,
     }

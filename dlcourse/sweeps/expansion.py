@@ -87,7 +87,8 @@ def _locations(config: Config, point: Config, overrides: Mapping[str, Any]) -> d
     """Where the point's values stand: those of the sweep in its section."""
     found = dict(point.locations)
     for path in overrides:
-        homes = [("sweep", *kind, path) for kind in (("grid",), ("zip",), ("random", "space"))] + [("sweep", "kfold")]
+        homes = [("sweep", *kind, path) for kind in (("grid",), ("zip",), ("random", "space"))]
+        homes += [("sweep", "seeds")] if path == "seed" else [("sweep", "kfold")] if path == "data.kfold" else []
         here = next((config.locations[home] for home in homes if home in config.locations), None)
         for place in found:
             if here is not None and f"{'.'.join(map(str, place))}.".startswith(f"{path}."):

@@ -9,7 +9,7 @@ from dlcourse.config import Config, choosing_metric, metric_facts, metric_labels
 from dlcourse.data import prepare
 from dlcourse.data.fingerprint import differences, fingerprint
 from dlcourse.data.preparation import COMMON
-from dlcourse.errors import ChangedDataError, DamagedFileError, UserError
+from dlcourse.errors import ChangedDataError, ConfigError, DamagedFileError, UserError
 from dlcourse.experiment.components import changed_files
 from dlcourse.records.sweep import AxisState, PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes
@@ -60,7 +60,7 @@ def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], 
     except DamagedFileError as error:
         say(f"{error}; it is written anew from the points' folders")
         state = replace(fresh, config=resolve(folder.config).data)
-    before, now = flatten(state.config), flatten(config.data)
+    before, now = flatten(_completed(state.config)), flatten(config.data)
     paths = [path for path in differing_paths([before, now]) if path not in _MAY_DIFFER]
     if paths:
         changes = "; ".join(f"{path}: {before.get(path)!r}, now {now.get(path)!r}" for path in paths)
@@ -71,6 +71,14 @@ def resumed_state(folder: SweepFolder, config: Config, points: Sequence[Point], 
     _check_data(folder, points)
     _say_changed_files(folder, points, say)
     return replace(fresh, points=state.points, status=state.status, resample=state.resample)
+
+
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """A resolved config with the keys that came into the program since it was written, at their defaults."""
+    try:
+        return resolve(config).data
+    except ConfigError:
+        return config
 
 
 def _check_data(folder: SweepFolder, points: Sequence[Point]) -> None:

@@ -21,6 +21,11 @@ class Summary:
     se: float | None
     n: int
 
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of one repetition, with n - 1; None where n is below 2."""
+        return None if self.se is None else self.se * math.sqrt(self.n)
+
 
 def summarize(values: Sequence[float]) -> Summary:
     """Mean and standard error over folds or seeds (Hastie, Tibshirani & Friedman, section 7.10).

@@ -1,11 +1,11 @@
 """A sweep as text: its points before they run; the table, the conclusions and the CSV files at the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.records.sweep import PointState, SweepState
-from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, setting_words
+from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, setting_words, status_of_all
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import FINISHED
 from dlcourse.sweeps.table import Column, metric_columns, render
@@ -67,7 +67,10 @@ def table(state: SweepState, width: int) -> str:
     rows: list[dict[str, Any]]
     if state.groups:
         status = {point.id: point.status for point in state.points}
-        rows = [{**group, "metrics": group["mean"], "status": _group_status(status, group)} for group in state.groups]
+        rows = [
+            {**group, "metrics": group["mean"], "status": status_of_all([status[p] for p in group["points"]])}
+            for group in state.groups
+        ]
         spread = [group["se"] for group in state.groups]
     else:
         rows = [{"overrides": p.overrides, "metrics": p.metrics, "status": p.status} for p in state.points]
@@ -87,6 +90,9 @@ def table(state: SweepState, width: int) -> str:
             break
         left_out.insert(0, by_column[-1 - len(left_out)])
     notes = ["mean ± standard error"] if "±" in text else []
+    if notes and (seeds := state.config["sweep"].get("seeds")):
+        count = seeds if isinstance(seeds, int) else len(seeds)
+        notes = [f"mean ± standard error over {count} seeds; standard deviations in groups.csv"]
     partial = [key for key in _partial_means(state) if key.split(".", 1)[1] not in left_out]
     notes += [f"no number in some repetitions, which the mean leaves out: {', '.join(partial)}"] if partial else []
     notes += [f"{', '.join(left_out)}: in table.csv"] if left_out else []
@@ -103,13 +109,6 @@ def _partial_means(state: SweepState) -> list[str]:
         if n < sum(point in done for point in group["points"])
     }
     return [f"{split}.{name}" for name, split in metric_keys([dict.fromkeys(keys)], state.metrics)]
-
-
-def _group_status(status: Mapping[str, str], group: Mapping[str, Any]) -> str:
-    """``done``, or how many of the repetitions are not: ``2 of 5 diverged``."""
-    statuses = [status[point] for point in group["points"]]
-    other = next((status for status in statuses if status != "done"), None)
-    return f"{statuses.count(other)} of {len(statuses)} {other}" if other else "done"
 
 
 def _axis_columns(settings: Sequence[dict[str, Any]]) -> list[Column]:
@@ -196,13 +195,13 @@ def points_csv(state: SweepState) -> str:
 
 
 def groups_csv(state: SweepState) -> str:
-    """Every setting with mean, standard error and number of repetitions of each metric."""
+    """Every setting with mean, standard deviation, standard error and number of repetitions of each metric."""
     paths = list(dict.fromkeys(path for group in state.groups for path in group["overrides"]))
     keys = [f"{split}.{name}" for name, split in metric_keys([g["mean"] for g in state.groups], state.metrics)]
-    columns = [(key, statistic) for key in keys for statistic in ("mean", "se", "n")]
+    columns = [(key, statistic) for key in keys for statistic in ("mean", "sd", "se", "n")]
     rows = []
     group: Any
     for group in state.groups:
         values = [group["overrides"].get(path) for path in paths]
-        rows.append([*values, group["complete"], *(group[statistic].get(key) for key, statistic in columns)])
+        rows.append([*values, group["complete"], *(group.get(statistic, {}).get(key) for key, statistic in columns)])
     return csv_text([*paths, "complete", *map(".".join, columns)], rows)

@@ -20,9 +20,8 @@ class Column:
 def render(columns: Sequence[Column], mark: int | None = None, note: str = "") -> str:
     """The table as text, without a newline at the end; row ``mark`` has a star in front and ``note`` behind."""
     widths = [max(len(text) for text in [column.name, *column.cells]) for column in columns]
-    spans = _spans(columns)
     groups = []
-    for start, stop in spans:
+    for start, stop in spans(columns):
         width, group = sum(widths[start:stop]) + 2 * (stop - start - 1), columns[start].group
         widths[stop - 1] += max(0, len(group) - width)
         groups.append(group.ljust(width))
@@ -35,15 +34,15 @@ def render(columns: Sequence[Column], mark: int | None = None, note: str = "") -
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _spans(columns: Sequence[Column]) -> list[tuple[int, int]]:
+def spans(columns: Sequence[Column]) -> list[tuple[int, int]]:
     """Where neighbors share a group heading: half-open ranges over the columns."""
-    spans: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for index, column in enumerate(columns):
-        if spans and column.group and column.group == columns[spans[-1][0]].group:
-            spans[-1] = (spans[-1][0], index + 1)
+        if found and column.group and column.group == columns[found[-1][0]].group:
+            found[-1] = (found[-1][0], index + 1)
         else:
-            spans.append((index, index + 1))
-    return spans
+            found.append((index, index + 1))
+    return found
 
 
 def metric_columns(

@@ -9,7 +9,7 @@ from dlcourse.cli import main
 from dlcourse.errors import UserError
 from dlcourse.experiment.identity import config_hash
 from dlcourse.records.sweep import PointState, SweepState
-from dlcourse.sweeps import compare
+from dlcourse.sweeps import compare, comparison
 from dlcourse.sweeps.folder import SweepFolder
 from dlcourse.text import flatten
 from dlcourse.training.folder import RunFolder
@@ -51,7 +51,7 @@ def test_runs_beside_each_other(tmp_path):
     make_run(tmp_path / "x" / "c", degree=5, status="failed", seed=1)
     make_run(tmp_path / "x" / "d", degree=5, status=None)
     records = compare.collect([tmp_path / "x" / name for name in "abcd"])
-    assert compare.comparison(records, 80).splitlines() == [
+    assert comparison.as_text(records, 80).splitlines() == [
         "                                 mse",
         "  run  status      seed  degree   val",
         "  a    done        0     3        0.5",
@@ -79,7 +79,7 @@ def test_parents_and_sweeps_are_opened(tmp_path):
 def test_few_runs_that_differ_in_much_stand_in_columns(tmp_path):
     make_run(tmp_path / "a", degree=3, val=0.5)
     make_run(tmp_path / "b", degree=5, val=0.25, seed=4)
-    text = compare.comparison(compare.collect([tmp_path / "a", tmp_path / "b"]), width=20)
+    text = comparison.as_text(compare.collect([tmp_path / "a", tmp_path / "b"]), width=20)
     assert text.splitlines() == [
         "              a     b",
         "  status   done  done",
@@ -102,7 +102,7 @@ def test_sort_best_first_missing_last(tmp_path):
 def test_csv(tmp_path):
     make_run(tmp_path / "a", degree=3, val=1 / 3)
     make_run(tmp_path / "b", degree=5, val=0.25)
-    rows = list(csv.reader(io.StringIO(compare.comparison_csv(compare.collect([tmp_path])))))
+    rows = list(csv.reader(io.StringIO(comparison.as_csv(compare.collect([tmp_path])))))
     assert rows[0] == ["run", "status", "model.degree", "val.mse"]
     assert rows[1] == ["a", "done", "3", repr(1 / 3)]
 

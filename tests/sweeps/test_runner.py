@@ -92,7 +92,11 @@ def test_folds_are_averaged(make, tmp_path, capsys):
         assert group["se"]["val.mse"] == pytest.approx(np.std(values, ddof=1) / math.sqrt(4))
     assert result.best["overrides"] == {"model.degree": 3} and result.one_standard_error is not None
     assert "simplest within one standard error of the best" in capsys.readouterr().out
-    assert (result.folder / "groups.csv").read_text().startswith("model.degree,complete,train.mse.mean,train.mse.se,")
+    assert (
+        (result.folder / "groups.csv")
+        .read_text()
+        .startswith("model.degree,complete,train.mse.mean,train.mse.sd,train.mse.se,")
+    )
 
 
 def test_folds_share_no_validation_sample(make):
