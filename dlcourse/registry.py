@@ -112,14 +112,21 @@ def register(kind: str, name: str) -> Callable[[C], C]:
     def add(cls: C) -> C:
         there = _components[kind].get(name)
         if there is not None and (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise UserError(
-                f"{kind} {name!r} is registered twice: {there.__module__}.{there.__qualname__} and "
-                f"{cls.__module__}.{cls.__qualname__}; rename one"
-            )
+            raise UserError(f"{kind} {name!r} is registered twice: {_home(there)} and {_home(cls)}; rename one")
         _components[kind][name] = cls
         return cls
 
     return add
+
+
+def _home(cls: type) -> str:
+    """Where a class is written: its module, or the file of a user's own."""
+    module = sys.modules.get(cls.__module__)
+    own = cls.__module__.startswith(_PREFIX) and module is not None
+    return f"{cls.__qualname__} of {module.__file__}" if own else f"{cls.__module__}.{cls.__qualname__}"  # type: ignore[union-attr]
+
+
+_PREFIX = "dlcourse_plugin_"
 
 
 @functools.cache
@@ -364,7 +371,7 @@ def plugin_sources() -> dict[Path, bytes]:
 
 
 def _plugin_modules() -> list[types.ModuleType]:
-    return [module for name, module in list(sys.modules.items()) if name.startswith("dlcourse_plugin_")]
+    return [module for name, module in list(sys.modules.items()) if name.startswith(_PREFIX)]
 
 
 @contextlib.contextmanager
@@ -410,7 +417,7 @@ def _forget(module_name: str) -> None:
 
 
 def _module_name(path: Path) -> str:
-    return f"dlcourse_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _where(error: Exception, path: Path) -> str:

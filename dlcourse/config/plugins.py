@@ -22,6 +22,7 @@ def load_plugins(given: dict[str, Any], config: Path | None, locations: Mapping[
         ConfigError: code is not allowed, or a file is missing or cannot be imported.
     """
     names = given.get("plugins")
+    names = [names] if isinstance(names, str) else names
     if not names or not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return given  # nothing to import, or for the check to refuse
     paths = [_find(name, config) for name in names]
@@ -48,8 +49,11 @@ def _problems(path: Path) -> Iterator[str]:
     except (OSError, ValueError):
         there = False
     if not there:
+        if any(Path(loaded).name == path.name for loaded in registry.plugins()):
+            return  # named elsewhere by the command line, as of a sweep whose file was moved
         close = registry.nearest(path.name, [each.name for each in path.parent.glob("*.py")])
-        yield f"no such file: {path}{f' (did you mean {close!r}?)' if close else ''}"
+        meant = f" (did you mean {close!r}?)" if close else ""
+        yield f"no such file: {path}{meant}; where it was moved, name it by --plugin"
     elif not registry.code_allowed():
         yield (
             f"this config asks to run the Python file {path}; where you trust it, add --allow-code, or name it: "

@@ -36,6 +36,9 @@ def check_sweep(
         if any(path == "sweep" or path.startswith("sweep.") for path in setting):
             yield Finding(location, "a sweep cannot vary its own section")
             continue
+        if "plugins" in setting:
+            yield Finding(location, "a sweep cannot vary the files: name all of them under plugins, and vary the names")
+            continue
         try:
             config, found = check(apply_overrides(base, setting)[0])
             if not found:

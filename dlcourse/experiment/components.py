@@ -60,8 +60,10 @@ def kept_config(config: Config, plugins: Sequence[Plugin], folder: Path | None =
         path = Path(name)
         if root is not None and path.is_relative_to(root):
             return path.relative_to(root).as_posix()
-        if name in copies or not path.is_file():
-            return copies.get(name, name)
+        if name in copies:
+            return copies[name]
+        if not path.is_file():  # the file of that name was imported from elsewhere
+            return next((copy for place, copy in copies.items() if Path(place).name == path.name), name)
         return by_hash.get(source_hash(path.read_bytes()), name)  # another file of that content was imported
 
     return replace(config, data={**config.data, "plugins": [copy_of(name) for name in names]})

@@ -12,6 +12,7 @@ from dlcourse.config.check import check_section
 from dlcourse.config.config import data_section
 from dlcourse.config.locations import located
 from dlcourse.config.reader import parse_yaml
+from dlcourse.data.synthetic import Synthetic
 from dlcourse.errors import ConfigError, DlcourseError, Problem
 from dlcourse.grading.arguments import make_arguments
 from dlcourse.resources import ASSIGNMENTS, configs_folder
@@ -209,6 +210,8 @@ def find_assignment(name: str) -> Path:
         ConfigError: neither is there.
     """
     path, own = Path(name), shipped_assignments()
+    if path.suffix == ".py":
+        raise ConfigError(f"{name}: expected an assignment first, and then the submission: ASSIGNMENT.yaml {name}")
     if path.is_file():
         return path
     if path.is_dir() and (path / "assignment.yaml").is_file():
@@ -234,6 +237,8 @@ def load_assignment(path: str | Path) -> Assignment:
     locations = {at: (str(path), line) for at, line in document.lines.items()}
     if not isinstance(document.data, dict):
         raise ConfigError(f"{path}: expected a mapping with assignment: NAME and cases: [...]")
+    if "assignment" not in document.data and "model" in document.data:
+        raise ConfigError(f"{path}: is an experiment and no assignment, which begins with assignment: NAME")
     data, problems = check_section(AssignmentOptions, document.data)
     if not problems:
         problems = list(_problems(data, path))
@@ -290,10 +295,16 @@ def _check_gradient(gradient: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _check_arguments(gradient)
     if not gradient["with_respect_to"]:
         yield ".with_respect_to", "expected at least one argument and the output that is its gradient"
+    try:
+        arguments = make_arguments(gradient["arguments"])
+    except ConfigError:  # said above
+        return
     for name in gradient["with_respect_to"]:
-        if name not in gradient["arguments"]:
-            there = ", ".join(gradient["arguments"]) or "none"
+        if name not in arguments:
+            there = ", ".join(arguments) or "none"
             yield f".with_respect_to.{name}", f"is no argument; there are: {there}"
+        elif not isinstance(arguments[name], np.ndarray) or arguments[name].dtype.kind != "f":  # type: ignore[union-attr]
+            yield f".with_respect_to.{name}", "a gradient needs an array of floating point: write 1.0 in place of 1"
 
 
 def _check_figure(figure: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -314,12 +325,9 @@ def _check_figure(figure: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for problem in error.problems:
             yield f".{problem.path}" if problem.path else ".data", problem.message
         return
-    if not (section["split"]["test"] or section["name"] in _WITH_TEST):
-        yield ".data.split", "expected a test split, such as {test: 0.3}"
+    if not section["split"]["test"] and issubclass(registry.lookup("data", section["name"]), Synthetic):
+        yield ".data.split", "expected a test split, such as {test: 0.3}"  # files may bring one
 
-
-_WITH_TEST = ("mnist", "cifar10", "fashion_mnist", "arrays", "csv", "image_folder")
-"""Data sets that may bring a test split of their own."""
 
 _CHECKS = {"part": _check_part, "value": _check_value, "gradient": _check_gradient, "figure": _check_figure}
 

@@ -1,6 +1,7 @@
 """Hold a submission against an assignment: ask a process for what each case needs, and judge it here."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from dlcourse.autograd.check import outside
 from dlcourse.data import prepare
+from dlcourse.data.files import looking_in
 from dlcourse.errors import DlcourseError, UserError
 from dlcourse.grading.arguments import make_arguments
 from dlcourse.grading.assignment import KINDS, Assignment, data_of, metric_of
@@ -103,6 +105,8 @@ def grade_submission(
         UserError: there is no such file.
     """
     path = Path(submission)
+    if sys.platform == "win32":
+        raise UserError("grading needs Linux or macOS: Windows has no limits of time and memory for a process")
     if not path.is_file():
         raise UserError(f"{path}: no such file{' (a folder: name the file in it)' if path.is_dir() else ''}")
     if path.suffix != ".py":
@@ -127,7 +131,8 @@ def _grade(assignment: Assignment, case: dict[str, Any], submission: Path) -> Ca
 
     status = "failed"
     try:
-        output = _JUDGES[kind](case[kind], request, answers)
+        with looking_in(str(assignment.path.absolute().parent)):  # for data files beside it
+            output = _JUDGES[kind](case[kind], request, answers)
         status = "passed"
     except Wrong as wrong:
         output = str(wrong) + (f"\n{case['hint']}" if case["hint"] else "")
@@ -203,9 +208,7 @@ def _judge_gradient(gradient: dict[str, Any], request: Request, answers: list[An
     rng = np.random.Generator(np.random.Philox(len(arguments)))
     places, calls = [], []
     for name in gradient["with_respect_to"]:
-        array = arguments[name]
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            raise Wrong(f"the assignment asks for a gradient by {name}, which is no array of floating point")
+        array = np.asarray(arguments[name])
         for index in rng.permutation(array.size)[: gradient["entries"]]:
             here = float(array.reshape(-1)[index])
             step = STEP * max(1.0, abs(here))
@@ -252,6 +255,8 @@ def _judge_figure(figure: dict[str, Any], request: Request, answers: list[Answer
     except DlcourseError as error:
         raise UserError(f"the assignment's data: {error}") from error
     x, y = (np.ascontiguousarray(getattr(data.splits["train"], name)) for name in ("x", "y"))
+    if "test" not in data.splits:
+        raise UserError("the assignment's data: there is no test split; data.split.test makes one")
     test = data.splits["test"]
     arrays = {"x": x, "y": y, "x_test": np.ascontiguousarray(test.x)}
     if figure["function"] is not None:

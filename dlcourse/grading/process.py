@@ -99,7 +99,7 @@ def _ask(place: Path, request: bytes, token: str, seconds: float) -> "tuple[Answ
         _received(theirs[0], token, started + START_SECONDS)
         started = time.monotonic()
         answer.message, answer.arrays = _received(theirs[0], token, started + seconds)
-        answer.error = str(answer.message.get("error", ""))
+        answer.error = str(answer.message.get("error", ""))[:KEPT_OUTPUT]
     except _Late:
         answer.error = f"not done after {seconds:g} seconds, and stopped"
     except (ValueError, OSError, EOFError):

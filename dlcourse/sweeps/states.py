@@ -24,8 +24,8 @@ Say = Callable[[str], None]
 
 _MAX_ASKED = 5  # data sets that are looked at to find out whether they changed
 
-_MAY_DIFFER = ("name", "device")
-"""What a resumed sweep may change: where it runs, and what it is called."""
+_MAY_DIFFER = ("name", "device", "plugins")
+"""What a resumed sweep may change: where it runs, what it is called, and where component files lie."""
 
 
 def new_state(config: Config, points: Sequence[Point]) -> SweepState:

@@ -108,7 +108,7 @@ def test_a_sweep_in_processes_knows_them(place: Path, capsys: pytest.CaptureFixt
     ("plugins", "message"),
     [
         ("[my_part.py]", "no such file: .*my_part.py .did you mean 'my_parts.py'"),
-        ("my_parts.py", "expected a list"),
+        ("{a: 1}", "expected a list"),
         ("[3]", r"plugins\.0: expected text|plugins"),
         ("[my.yaml]", "its name must end in .py"),
         ("[bad.py]", "line 1: ZeroDivisionError"),
@@ -119,6 +119,32 @@ def test_what_is_wrong_is_said(place: Path, plugins: str, message: str) -> None:
     Path("bad.py").write_text("1 / 0\n")
     with registry.allowing_code(), pytest.raises(UserError, match=message):
         config.load("my.yaml")
+
+
+def test_one_name_by_itself_is_a_list_of_one(place: Path) -> None:
+    with registry.allowing_code():
+        loaded = config.load("my.yaml", {"plugins": "my_parts.py"})
+    assert loaded.data["plugins"] == [str(place / "my_parts.py")]
+
+
+def test_a_file_that_was_moved_is_named_anew(place: Path, capsys: pytest.CaptureFixture) -> None:
+    os.mkdir("elsewhere")
+    os.rename("my_parts.py", "elsewhere/my_parts.py")
+    assert main(["run", "my.yaml", "--plugin", "elsewhere/my_parts.py", "--quiet", "--no-plots"]) == 0
+    run = Path(capsys.readouterr().out.strip())
+    assert "plugins: [plugins/my_parts.py]" in (run / "config.yaml").read_text()
+
+
+def test_two_files_that_take_one_name_are_both_named(place: Path) -> None:
+    Path("other.py").write_text(PARTS + "\n# not the same\n")
+    registry.load_plugin("other.py")
+    with registry.allowing_code(), pytest.raises(UserError, match="OwnNet of .*other.py and OwnNet of .*my_parts.py"):
+        config.load("my.yaml")
+
+
+def test_a_sweep_does_not_vary_the_files(place: Path) -> None:
+    with registry.allowing_code(), pytest.raises(UserError, match="cannot vary the files"):
+        config.load("my.yaml", {"sweep": {"grid": {"plugins": [["my_parts.py"], []]}}})
 
 
 def test_an_unknown_name_mentions_plugins(place: Path) -> None:

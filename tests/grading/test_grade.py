@@ -244,6 +244,11 @@ def test_a_model_of_the_submission_is_trained_by_a_config(place: Path, here: Non
         ("expected: [2.0, 4.0]", "expected: [[2.0], 4.0]", r"expected a number or lists of equal lengths"),
         ("    value: {", "    part: {name: f}\n    value: {", r"exactly one of part, value, gradient, figure"),
         ("after_due_date", "after", r"visibility"),
+        (
+            "value: {function: double, arguments: {x: [1.0, 2.0]}, expected: [2.0, 4.0]}",
+            "gradient: {function: double, arguments: {x: [1, 2]}, with_respect_to: {x: 1}}",
+            r"with_respect_to.x: a gradient needs an array of floating point",
+        ),
         ("assignment: one", "assignment: one\nstarter: none.py", r"starter: there is no file"),
     ],
 )  # fmt: skip
@@ -261,9 +266,12 @@ def test_an_assignment_is_no_experiment(place: Path, capsys: pytest.CaptureFixtu
     assert "ok, an assignment: 6 cases, 20 points" in capsys.readouterr().out
     assert main(["run", str(path)]) == 2
     assert "dlcourse grade" in capsys.readouterr().err
+    assert main(["init", "spirals"]) == 0
     for arguments, message in (
         (["grade", "softmax_two", "it.py"], "did you mean 'softmax_two_layer'"),
         (["grade", "one.yaml", "none.py"], "none.py: no such file"),
+        (["grade", "it.py", "one.yaml"], "expected an assignment first"),
+        (["grade", "spirals.yaml", "it.py"], "is an experiment and no assignment"),
         (["grade", "one.yaml", "one.yaml"], "ends in .py"),
         (["grade", "one.yaml", "none.py", "--gradescope", "no/r.json"], "there is no folder no"),
     ):
