@@ -40,7 +40,7 @@ examples:
   dlcourse run polynomial_overfitting.yaml               run it
   dlcourse run polynomial_overfitting.yaml model.degree=5 device=cpu
   dlcourse list optimizer -v                             what a config can say, with defaults
-  dlcourse run --help                                    all options of a command
+  dlcourse help run                                      all options of a command
 """
 
 
@@ -116,6 +116,10 @@ def command_names() -> list[str]:
 
 def _run(argv: list[str]) -> int:
     top = _top_parser()
+    if argv[:1] == ["help"]:
+        if len(argv) > 2 or argv[1:2] and argv[1] not in command_names():
+            raise UserError(_unknown_command(argv[1]) if len(argv) == 2 else "help takes one command's name")
+        argv = [*argv[1:], "--help"]
     if not argv:
         top.print_help()
         return 0
@@ -187,13 +191,27 @@ class _Parser(argparse.ArgumentParser):
         for word in options:
             if self._looks_like_an_option(word) and word.partition("=")[0] not in self._option_string_actions:
                 hint = "" if word.startswith("--") else "; behind -- it is no option"
-                meant = did_you_mean(word.partition("=")[0], self._option_string_actions)
+                close = did_you_mean(word.partition("=")[0], self._option_string_actions)
+                meant = self._as_override(word, options) or close or self._as_override(word, options, nearly=True)
                 self.error(f"no option {word!r}{meant}{hint}")
         # What is behind -- gets a character in front that no argument has, as argparse forgets there what it has seen.
         args, unknown = self.parse_known_intermixed_args([*options, *(_SHIELD + word for word in rest)])
         if unknown:
             self.error(f"not understood: {unknown[0].removeprefix(_SHIELD)!r}")
         return argparse.Namespace(**{name: _unshielded(value) for name, value in vars(args).items()})
+
+    def _as_override(self, word: str, words: list[str], nearly: bool = False) -> str:
+        """For ``--epochs 3``, an option that a config's key would be: how to say that."""
+        if not any(action.metavar == "key=value" for action in self._actions):
+            return ""
+        from dlcourse.config.paths import path_of  # only here: a word of help loads no config
+
+        name, _, value = word.lstrip("-").partition("=")
+        path = path_of(name.replace("-", "_"), nearly)
+        behind = words[words.index(word) + 1 :][:1]
+        if not value and behind and not self._looks_like_an_option(behind[0]) and "=" not in behind[0]:
+            value = behind[0]
+        return f" (a config's values go without dashes: {path}={value or '...'})" if path else ""
 
     def _looks_like_an_option(self, word: str) -> bool:
         return word.startswith("-") and word != "-" and " " not in word and not _NUMBERS.match(word)

@@ -108,6 +108,8 @@ class Interrupted(BaseException):
     def __init__(self, message: str, signum: int):
         super().__init__(message)
         self.exit_code = 128 + signum
+        self.folder: str | None = None
+        """The folder of the run that was interrupted and can be resumed, where there is one."""
 
 
 def named(error: BaseException) -> str:

@@ -25,6 +25,13 @@ ASSIGNMENTS = "assignments"
 """The folder of the assignments among the configs."""
 
 
+def named(name: str) -> list[Path]:
+    """The shipped configs that a name may mean, ``mnist_softmax`` or ``03_classification/mnist_softmax``, relative to
+    their folder."""
+    wanted = name.removesuffix(".yaml").removeprefix("configs/")
+    return [path for path in shipped() if wanted in (path.stem, path.with_suffix("").as_posix())]
+
+
 def shipped() -> list[Path]:
     """The configs that come with the program, relative to their folder; assignments are none."""
     folder = configs_folder()

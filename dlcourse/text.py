@@ -123,7 +123,8 @@ def _endings(path: str) -> list[str]:
 def leading_comment(text: str) -> str:
     """The comment at the top of a config, without its ``#``: what the experiment shows and how to run it."""
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
-    return "\n".join(line.lstrip("#").strip() for line in comment).strip()
+    lines = (line.lstrip("#").strip() for line in comment)
+    return "\n".join(line for line in lines if not line.startswith("yaml-language-server:")).strip()
 
 
 def table(rows: Sequence[Sequence[str]], left: int | Sequence[bool] = 1, widths: Sequence[int] = ()) -> str:

@@ -1,6 +1,7 @@
 """The command line: what it finds, what it says, which exit code it ends with."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from dlcourse import __version__, cli, config, errors, registry
 from dlcourse.resources import configs_folder
+from dlcourse.training.signals import Signals
 
 POLYNOMIAL = """\
 # A cubic.
@@ -90,6 +92,91 @@ def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) ->
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: dlcourse {name}")
     assert "--traceback" in printed
+
+
+def test_help_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["help", "run"]) == 0
+    assert "usage: dlcourse run" in capsys.readouterr().out
+    assert cli.main(["help"]) == 0
+    assert "commands:\n" in capsys.readouterr().out
+    assert cli.main(["help", "rum"]) == 2
+    assert "no command 'rum' (did you mean 'run'?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--epochs", "3"], "train.epochs=3"),
+        (["--epoch", "3"], "train.epochs=3"),
+        (["--batch-size=64"], "train.batch_size=64"),
+        (["--lr", "0.1", "seed=1"], "optimizer.lr=0.1"),
+        (["--model.hidden", "64"], "model.hidden=64"),
+        (["--seed", "seed=1"], "seed=..."),
+        (["--devise", "cpu"], "did you mean '--device'?"),
+    ],
+)
+def test_an_option_that_is_a_key_of_configs(words: list[str], meant: str, file: Path, capsys) -> None:
+    assert cli.main(["run", "cubic.yaml", *words]) == 2
+    err = capsys.readouterr().err
+    assert meant in err and f"no option {words[0]!r}" in err
+
+
+def test_a_config_of_the_catalog_by_its_name(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("rent_line", "02_machine_learning/rent_line"):
+        assert cli.main(["show", name, "--config-only"]) == 0
+        assert "name: rent-line\n" in capsys.readouterr().out
+    assert cli.main(["show", "rent_lin"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+    file.rename("rent_line")  # a file of that name comes first
+    assert cli.main(["show", "rent_line", "--config-only"]) == 0
+    assert "name: cubic\n" in capsys.readouterr().out
+
+
+def test_epochs_replace_steps(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(POLYNOMIAL + "train: {steps: 5}\n")
+    assert cli.main(["show", "cubic.yaml", "--config-only", "train.epochs=3"]) == 0
+    printed = capsys.readouterr()
+    assert "epochs: 3\n  steps: null\n" in printed.out
+    assert printed.err == "dlcourse: note: train.epochs=3 replaces the config's train.steps=5\n"
+    assert cli.main(["show", "cubic.yaml", "train.epochs=3", "train.steps=4"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
+def test_one_number_where_a_list_goes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "cubic.yaml", "--config-only", "model={name: mlp, hidden: 64}"]) == 0
+    assert "hidden: [64]" in capsys.readouterr().out.replace("\n  - 64", " [64]")
+    assert cli.main(["show", "cubic.yaml", "model={name: mlp, hidden: 0}"]) == 2
+    assert "model.hidden.0: expected a whole number of at least 1, got 0" in capsys.readouterr().err
+    assert cli.main(["show", "cubic.yaml", "train.evaluate=test"]) == 2
+    assert "expected a list, got 'test': write [test]" in capsys.readouterr().err
+
+
+def test_after_an_interruption_the_command_that_goes_on(file: Path, monkeypatch, capsys) -> None:
+    file.write_text(POLYNOMIAL.replace("least_squares", "{name: sgd, lr: 0.01}") + "train: {steps: 50}\n")
+
+    after_step = Signals.after_step
+
+    def interrupted(self, trainer) -> None:
+        if trainer.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        after_step(self, trainer)
+
+    monkeypatch.setattr(Signals, "after_step", interrupted)
+    assert cli.main(["run", "cubic.yaml", "--quiet", "--device", "cpu"]) == 130
+    (run,) = Path("runs/cubic").iterdir()
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == f"to go on: dlcourse run --resume {run} --device cpu"
+    monkeypatch.undo()
+    monkeypatch.chdir(file.parent)
+    assert cli.main(["run", "--resume", "runs/cubic", "train.epochs=9"]) == 2
+    assert "this run is as long as train.steps=50 says; raise that" in capsys.readouterr().err
+    assert cli.main(["run", "--resume", "runs/cubic", "--quiet", "--no-plots"]) == 0  # the folder of one run
+    assert capsys.readouterr().out == f"{run}\n"
+    assert json.loads((run / "result.json").read_text())["step"] == 50
+    (run.parent / "2").mkdir()
+    (run.parent / "2" / "config.yaml").touch()
+    assert cli.main(["run", "--resume", "runs/cubic"]) == 2
+    assert f"it holds 2 runs, the newest is {run}" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -352,6 +439,13 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
             assert f"\n  {name}" in everything
     for path in config.shipped():
         assert path.with_suffix("").as_posix() in everything
+    assert "  train: {epochs, steps, batch_size" in everything
+    assert cli.main(["list", "train"]) == 0
+    assert "epochs: null  (whole number" in capsys.readouterr().out
+    assert cli.main(["list", "split"]) == 0
+    assert "  data.split:\n      train: null" in capsys.readouterr().out
+    assert cli.main(["list", "augment"]) == 0 and cli.main(["list", "sweep"]) == 0
+    capsys.readouterr()
     assert cli.main(["list", "models", "-v"]) == 0
     verbose = capsys.readouterr().out
     assert "degree: required  (whole number >= 1 and <= 30) the highest power." in verbose
@@ -361,8 +455,6 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
-    import json
-
     assert cli.main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == config.json_schema()
 
@@ -372,18 +464,25 @@ def test_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     original = configs_folder() / "02_machine_learning" / "polynomial_overfitting.yaml"
     assert cli.main(["init", "polynomial_overfitting"]) == 0
     copy = tmp_path / "polynomial_overfitting.yaml"
-    assert copy.read_bytes() == original.read_bytes()
+    schema_line = b"# yaml-language-server: $schema=dlcourse.schema.json\n"
+    assert copy.read_bytes() == schema_line + original.read_bytes()
+    assert config.load(copy).description == config.load(original).description
+    schema = tmp_path / "dlcourse.schema.json"
+    assert json.loads(schema.read_text()) == config.json_schema()
     assert "dlcourse run polynomial_overfitting.yaml" in capsys.readouterr().out
+    schema.write_text('{"title": "another program\'s"}')
     copy.write_text("mine")
     assert cli.main(["init", "02_machine_learning/polynomial_overfitting.yaml"]) == 2
     assert "is there already; --force replaces it" in capsys.readouterr().err
     assert copy.read_text() == "mine"
     assert cli.main(["init", "configs/02_machine_learning/polynomial_overfitting.yaml", "--force"]) == 0
-    assert copy.read_bytes() == original.read_bytes()
+    assert copy.read_bytes() == schema_line + original.read_bytes()
+    assert "another program" in schema.read_text() and "stays" in capsys.readouterr().out
     (tmp_path / "folder").mkdir()
     assert cli.main(["init", "polynomial_overfitting", "--to", "folder"]) == 0
     assert cli.main(["init", "polynomial_overfitting", "--to", "folder/other.yaml"]) == 0
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == [
+        "dlcourse.schema.json",
         "other.yaml",
         "polynomial_overfitting.yaml",
     ]
@@ -446,11 +545,13 @@ def test_other_words_with_a_dash_are_options(given: str) -> None:
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:x", "cuda:-1", "gpu", "CPU", "cuda:12345", "cpu:0", ""])
 def test_a_device_of_no_such_name_is_the_users_mistake(name: str, file: Path, capsys) -> None:
+    meant = " (did you mean 'cuda'?)" if name == "gpu" else ""
     if name:
         assert cli.main(["run", "cubic.yaml", "--device", name]) == 2
         assert f"no device {name!r}: expected auto, cpu, cuda or cuda:N" in capsys.readouterr().err
     assert cli.main(["run", "cubic.yaml", f"device={name!r}"]) == 2
-    assert "device: expected auto, cpu, cuda or cuda:N" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "device: expected auto, cpu, cuda or cuda:N" in err and meant in err
 
 
 def test_an_interruption_is_no_exception() -> None:

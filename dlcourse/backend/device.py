@@ -105,7 +105,7 @@ def get(name: str = "auto") -> Backend:
     """
     match = re.fullmatch(r"(auto|cpu|cuda)(?::([0-9]{1,3}))?", str(name))
     if match is None or (match[2] and match[1] != "cuda"):
-        raise ArgumentError(f"no device {name!r}: expected auto, cpu, cuda or cuda:N")
+        raise ArgumentError(f"no device {name!r}: expected auto, cpu, cuda or cuda:N{_meant(str(name))}")
     if match[1] == "cpu":
         return CPU
     # Imported here: the probe looks for CuPy, and a run on the CPU should not pay for that.
@@ -121,6 +121,14 @@ def get(name: str = "auto") -> Backend:
     if index >= status.count:
         raise DeviceError(f"device {name!r} is not there: {status.count} GPU(s) found, numbered from 0")
     return _cuda(index)
+
+
+def _meant(name: str) -> str:
+    """`` (did you mean 'cuda:1'?)`` for ``gpu:1``, and the like."""
+    word, colon, index = name.strip().lower().partition(":")
+    kind = "cuda" if word in ("gpu", "cuda", "nvidia") else word if word in ("cpu", "auto") else ""
+    number = f":{index}" if kind == "cuda" and index.isdecimal() and len(index) <= 3 else ""
+    return f" (did you mean {kind + number!r}?)" if kind else ""
 
 
 def auto_reason() -> str:

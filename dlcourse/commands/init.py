@@ -8,6 +8,9 @@ KINDS = ("layer", "model", "data", "metric", "loss", "optimizer")
 """What there is a template of, in the folder ``templates``."""
 PLUGIN = ("KIND", f"write a working component with its contract: {', '.join(KINDS)}")
 
+_SCHEMA = "dlcourse.schema.json"
+_SCHEMA_LINE = f"# yaml-language-server: $schema={_SCHEMA}\n"
+
 EXAMPLES = """\
 examples:
   dlcourse init                                        the configs there are
@@ -41,9 +44,32 @@ def main(args: argparse.Namespace) -> int:
         print(f"wrote {target}; your points: dlcourse grade {args.name} {target}")
         return 0
     source = _find(args.name)
-    target = _write(args, source.name, (configs_folder() / source).read_bytes())
+    target = _write(args, source.name, _SCHEMA_LINE.encode() + (configs_folder() / source).read_bytes())
     print(f"wrote {target}; to run it: dlcourse run {target}")
+    _write_schema(target.parent / _SCHEMA)
     return 0
+
+
+def _write_schema(path: Path) -> None:
+    """Write the JSON Schema beside a config, unless the file of that name there is none of ours."""
+    import json
+
+    from dlcourse.config import json_schema
+    from dlcourse.records.writing import replacing
+
+    schema = json_schema()
+    try:
+        ours = json.loads(path.read_text(encoding="utf-8")).get("title") == schema["title"]
+    except FileNotFoundError:
+        ours = True
+    except (OSError, ValueError, AttributeError):
+        ours = False
+    if not ours:
+        print(f"{path} is no schema of ours, and stays; `dlcourse schema` prints the one that the first line names")
+        return
+    with replacing(path) as file:
+        file.write((json.dumps(schema, indent=2, ensure_ascii=False) + "\n").encode())
+    print(f"wrote {path}, by which an editor completes and checks it")
 
 
 def _write_template(args: argparse.Namespace) -> int:
@@ -95,17 +121,16 @@ def _write(args: argparse.Namespace, name: str, content: bytes) -> Path:
 
 def _find(name: str) -> Path:
     """The shipped config of that name, relative to the configs' folder."""
-    from dlcourse.config import shipped
     from dlcourse.errors import UserError
     from dlcourse.registry import nearest
+    from dlcourse.resources import named, shipped
 
-    wanted = Path(name.removesuffix(".yaml").removeprefix("configs/"))
-    paths = {path.with_suffix(""): path for path in shipped()}
-    found = [path for stem, path in paths.items() if stem == wanted or stem.name == str(wanted)]
+    found = named(name)
     if len(found) == 1:
         return found[0]
     if found:
         raise UserError(f"{len(found)} configs have that name: {', '.join(map(str, found))}; say the folder too")
-    close = nearest(str(wanted), [str(stem) for stem in paths]) or nearest(wanted.name, [stem.name for stem in paths])
+    wanted, stems = Path(name).with_suffix(""), [path.with_suffix("") for path in shipped()]
+    close = nearest(wanted.as_posix(), map(str, stems)) or nearest(wanted.name, [stem.name for stem in stems])
     meant = f" (did you mean {close!r}?)" if close else ""
     raise UserError(f"no config {name!r} comes with the program{meant}; `dlcourse list configs` shows all")

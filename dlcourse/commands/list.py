@@ -9,15 +9,31 @@ EXAMPLES = """\
 examples:
   dlcourse list                 everything, a line each
   dlcourse list optimizer -v    with parameters, types and defaults
+  dlcourse list train           the keys of a section: how long, in which batches, when to stop
   dlcourse list configs         the course's experiments; `dlcourse init NAME` copies one
 """
 CONFIGS = "configs"
+SECTIONS = {
+    "train": "train",
+    "early_stopping": "train.early_stopping",
+    "split": "data.split",
+    "kfold": "data.kfold",
+    "limit": "data.limit",
+    "augment": "data.augment",
+    "sweep": "sweep",
+}
+"""Sections of keys, which are no components, and where they stand."""
+
+
+def kinds() -> list[str]:
+    """All that can be listed."""
+    from dlcourse.registry import KINDS
+
+    return [*KINDS, *SECTIONS, CONFIGS]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from dlcourse.registry import KINDS
-
-    parser.add_argument("kind", nargs="?", metavar="KIND", help=f"one of {', '.join(KINDS)}, {CONFIGS}")
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=f"one of {', '.join(kinds())}")
     parser.add_argument("-v", "--verbose", action="store_true", help="with parameters, types and defaults")
 
 
@@ -26,9 +42,9 @@ def main(args: argparse.Namespace) -> int:
     import sys
 
     from dlcourse.errors import UserError
-    from dlcourse.registry import KINDS, did_you_mean
+    from dlcourse.registry import did_you_mean
 
-    known = [*KINDS, CONFIGS]
+    known = kinds()
     kind = args.kind.removesuffix("s") if args.kind and args.kind not in known else args.kind
     if kind is not None and kind not in known:
         raise UserError(f"nothing of kind {args.kind!r}{did_you_mean(kind, known)}; the kinds are: {', '.join(known)}")
@@ -36,12 +52,42 @@ def main(args: argparse.Namespace) -> int:
     full = not sys.stdout.isatty()  # A file or a pipe gets whole lines.
     for each in [kind] if kind else known:
         if kind is None:
-            print(f"{each}: {KINDS[each].summary if each in KINDS else 'the experiments that come with the program'}")
-        lines = _configs() if each == CONFIGS else _components(each, args.verbose, width)
+            print(f"{each}: {_about(each)}")
+        if each == CONFIGS:
+            lines = _configs()
+        elif each in SECTIONS:
+            lines = _section(each, args.verbose or kind is not None, width)
+        else:
+            lines = _components(each, args.verbose, width)
         print("\n".join(line if full else _fit(line, width) for line in lines))
         if kind is None:
             print()
     return 0
+
+
+def _about(kind: str) -> str:
+    """What is listed, in a line."""
+    from dlcourse.config.section_schema import section_schema
+    from dlcourse.config.sections import section_at
+    from dlcourse.registry import KINDS
+
+    if kind == CONFIGS:
+        return "the experiments that come with the program"
+    return KINDS[kind].summary if kind in KINDS else section_schema(section_at(SECTIONS[kind])).summary
+
+
+def _section(name: str, full: bool, width: int) -> Iterator[str]:
+    """The keys of a section, with types, defaults and meanings, or all in a line."""
+    from dlcourse.config.section_schema import section_schema
+    from dlcourse.config.sections import section_at
+
+    path = SECTIONS[name]
+    keys = list(section_schema(section_at(path)).keys.values())
+    if not full:
+        yield f"  {path}: {{{', '.join(key.name for key in keys)}}}"
+        return
+    yield f"  {path}:"
+    yield from _keys(keys, width)
 
 
 def _components(kind: str, verbose: bool, width: int) -> Iterator[str]:

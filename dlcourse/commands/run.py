@@ -1,18 +1,28 @@
-"""``dlcourse run CONFIG``: train, evaluate, and write a run folder."""
+"""``dlcourse run CONFIG|NAME``: train, evaluate, and write a run folder."""
 
 import argparse
 from typing import Any
 
 HELP = "train what a config says, evaluate it and write a run folder"
+EXAMPLES = """\
+examples:
+  dlcourse run experiment.yaml train.epochs=3 model.hidden=64     with other values
+  dlcourse run spirals                                            one of `dlcourse list configs`, by its name
+  dlcourse run --resume runs/spirals                              go on with the one run in there
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="the experiment's YAML file")
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG", help="the experiment's YAML file, or the name of one that comes along"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values: train.epochs=2")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     parser.add_argument("--out", default="runs", metavar="FOLDER", help="where run folders go (default: runs)")
     parser.add_argument("--name", help="the run's name, instead of the config's")
-    parser.add_argument("--resume", metavar="RUN", help="continue this run (or from a checkpoint in it)")
+    parser.add_argument(
+        "--resume", metavar="RUN", help="continue this run (or from a checkpoint in it, or the one run in this folder)"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="of a sweep: points at a time, in processes (default: 1)")
     parser.add_argument("--dry-run", action="store_true", help="of a sweep: list its points; run nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress, no table: only the run folder's path")
@@ -33,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from dlcourse.backend import determinism
     from dlcourse.config import resolve
-    from dlcourse.errors import UserError
+    from dlcourse.errors import Interrupted, UserError
     from dlcourse.experiment import run
 
     if args.deterministic:
@@ -52,10 +62,24 @@ def main(args: argparse.Namespace) -> int:
     if args.jobs is not None or args.dry_run:
         raise UserError("--jobs and --dry-run are for the points of a sweep, and this is a single run")
     modes = {"overfit_batch": args.overfit_batch, "fast_dev_run": args.fast_dev_run, "profile": args.profile}
-    result = run(config, overrides=overrides, resume=args.resume, **modes, **_options(args))
+    try:
+        result = run(config, overrides=overrides, resume=args.resume, **modes, **_options(args))
+    except Interrupted as error:
+        if error.folder is None:
+            raise
+        raise Interrupted(f"{error}\nto go on: {_to_resume(error.folder, args)}", error.exit_code - 128) from error
     if args.quiet and result.folder is not None:
         print(result.folder)
     return 0
+
+
+def _to_resume(folder: str, args: argparse.Namespace) -> str:
+    """The command that goes on with an interrupted run."""
+    import shlex
+
+    words = ["dlcourse", "run", "--resume", folder, *(word for path in args.plugin for word in ("--plugin", path))]
+    words += ["--allow-code"] if args.allow_code else []
+    return shlex.join([*words, *(("--device", args.device) if args.device else ())])
 
 
 def config_of(args: argparse.Namespace) -> tuple[Any, list[str]]:

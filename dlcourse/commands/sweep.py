@@ -14,7 +14,12 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="the experiment's YAML file, with a sweep section")
+    parser.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help="the experiment's YAML file, or the name of one that comes along, with a sweep section",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values: train.epochs=2")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     parser.add_argument("--out", default="runs", metavar="FOLDER", help="where the sweep's folder goes (default: runs)")

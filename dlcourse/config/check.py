@@ -108,6 +108,8 @@ class _Checker:
         try:
             return self.finish(key.validate(value), path)
         except ValidationError as error:
+            if key.takes_list and isinstance(value, int | float) and not isinstance(value, bool):
+                return self.value(key, [value], path)  # `hidden: 64` is `hidden: [64]`
             if key.item and isinstance(value, list):  # Items that are right are still to be looked into.
                 return [self.value(key.item, item, (*path, i)) for i, item in enumerate(value)]
             for within, message in explain(error.errors(include_url=False), value, key.annotation):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from dlcourse.config.section_schema import plain
 from dlcourse.config.sweep_values import check_sweep, setting_key
 from dlcourse.config.writer import dump
 from dlcourse.errors import ConfigError, Problem
-from dlcourse.resources import configs_folder, shipped
+from dlcourse.resources import configs_folder, named, shipped
 from dlcourse.text import flatten, leading_comment
 
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
@@ -114,10 +115,13 @@ class Config:
 def load(path: str | os.PathLike[str], overrides: Overrides = ()) -> Config:
     """The config of a file, with ``overrides`` laid over.
 
+    Args:
+        path: the file, or where there is none of that name, the name of a config that comes with the program.
+        overrides: other values.
     Raises:
         ConfigError: all that is wrong with it, each problem with its file and line.
     """
-    path = Path(path)
+    path = _of_catalog(Path(path))
     text = _read_text(path)
     document = parse_yaml(text, str(path))
     locations: dict[yaml.Path, Location] = {at: (str(path), line) for at, line in document.lines.items()}
@@ -227,9 +231,22 @@ def _laid_over(
     values, source = parse_overrides(overrides)
     try:
         given, paths = apply_overrides(given, values)
+        _replace_duration(given, values)
     except ConfigError as error:
         raise ConfigError([Problem(p.path, p.message, source) for p in error.problems]) from None
     return given, values, with_source(locations, paths, source)
+
+
+def _replace_duration(given: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Where only one of ``train.epochs`` and ``train.steps`` is laid over, the config's other one goes, with a note."""
+    train: Any = given.get("train")
+    for new, old in (("epochs", "steps"), ("steps", "epochs")):
+        path = f"train.{new}"
+        if values.get(path) is not None and f"train.{old}" not in values and "train" not in values:
+            if train.get(old) is not None:
+                text = f"{path}={show(values[path])} replaces the config's train.{old}={show(train[old])}"
+                warnings.warn(text, UserWarning, stacklevel=2)
+                del train[old]
 
 
 def _refuse(findings: list[Finding], locations: Mapping[yaml.Path, Location]) -> None:
@@ -243,6 +260,16 @@ def _check(given: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     data, findings = check_experiment(given)
     sweep = data.get("sweep") or {}
     return data, findings + list(cross_check(data, has_folds=bool(sweep.get("kfold"))))
+
+
+def _of_catalog(path: Path) -> Path:
+    """The file itself; for a bare name such as ``mnist_softmax``, where no such file is here, the shipped config."""
+    if path.suffix in (".yaml", ".yml") or os.path.exists(path):
+        return path
+    found = named(path.as_posix())
+    if len(found) > 1:
+        raise ConfigError(f"{len(found)} configs have that name: {', '.join(map(str, found))}; say the folder too")
+    return configs_folder() / found[0] if found else path
 
 
 def _read_text(path: Path) -> str:

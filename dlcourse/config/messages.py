@@ -127,6 +127,8 @@ def _message(errors: list[ErrorDetails], value: Any, annotation: Any, path: Path
 
 
 SAME = {
+    **dict.fromkeys(("gpu", "GPU", "CUDA", "nvidia"), "cuda"),
+    **dict.fromkeys(("CPU", "cpu:0"), "cpu"),
     **dict.fromkeys(("float16", "f16", "half"), "fp16"),
     "bfloat16": "bf16",
     **dict.fromkeys(("fp32", "f32", "float", "single"), "float32"),
@@ -160,9 +162,13 @@ def _hint(errors: list[ErrorDetails], value: Any) -> str:
     if isinstance(value, str):
         expected = " ".join(error["ctx"]["expected"] for error in errors if error["type"] == "literal_error")
         valid = re.findall(r"'([^']*)'", expected)
+        if "auto, cpu, cuda" in _expected(errors[0]):
+            valid = ["auto", "cpu", "cuda"]
         close = nearest(value, valid) if SAME.get(value) not in valid else SAME[value]
         if close:
             return f" ({odd(value, close)}did you mean {close!r}?)"
+        if kinds and all(kind in ("list_type", "tuple_type") for kind in kinds.split()):
+            return f": write [{value}]"
         if odd(value):
             return f" ({odd(value)}type it anew)"
         if any(number in kinds for number in _NUMBERS) and _reads_as_number(value):

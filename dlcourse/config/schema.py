@@ -47,6 +47,8 @@ def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
         for name, definition in whole.get("$defs", {}).items():
             definitions[f"{prefix}.{name}"] = _with_references(_described(definition))
         schema = _with_references(whole["items"])
+        if key.takes_list:
+            schema = _or_one_number(schema)
     if key.description:
         schema["description"] = key.description
     return schema if key.required else schema | {"default": key.filled}
@@ -61,18 +63,33 @@ def _component(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, A
 
 def _choice(kind: str, description: str) -> dict[str, Any]:
     """Any component of a kind: by its name alone if it needs nothing more, or as a mapping."""
-    bare = [
-        name
-        for name in registry.names(kind)
-        if not any(key.required for key in component_schema(kind, name).keys.values())
+    names = registry.names(kind)
+    needed = {name: [key.name for key in component_schema(kind, name).keys.values() if key.required] for name in names}
+    bare = [name for name in names if not needed[name]]
+    # An editor drops the branches of anyOf that lack a required key: the names stand here once more, for completion,
+    # and as snippets (of VS Code's YAML extension) with the keys that they need.
+    snippets = [
+        {"label": name, "body": {"name": name, **{key: f"${i}" for i, key in enumerate(needed[name], start=1)}}}
+        for name in names
+        if needed[name]
     ]
     return {
         "description": description,
+        "properties": {"name": {"enum": names, "description": f"which of the {description.partition(',')[0]}"}},
+        **({"defaultSnippets": snippets} if snippets else {}),
         "anyOf": [
             *([{"enum": bare}] if bare else []),
-            *({"$ref": f"#/$defs/{kind}.{name}"} for name in registry.names(kind)),
+            *({"$ref": f"#/$defs/{kind}.{name}"} for name in names),
         ],
     }
+
+
+def _or_one_number(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of a list, or null, that takes one number for a list of one, as the config does."""
+    branches = schema.get("anyOf", [schema])
+    items = [branch["items"] for branch in branches if branch.get("type") == "array"]
+    numbers = [item for item in items if item.get("type") in ("integer", "number")]
+    return {"anyOf": [*branches, *numbers]} if numbers else schema
 
 
 def _described(definition: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from os import PathLike, fspath
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 
@@ -64,6 +64,11 @@ class Key:
         inner = get_args(self.annotation) if get_origin(self.annotation) is list else ()
         return Key("", inner[0], inspect.Parameter.empty, "") if inner else None
 
+    @cached_property
+    def takes_list(self) -> bool:
+        """Whether the value is a list of any length, so that one number may stand for a list of one."""
+        return _takes_list(self.annotation)
+
     def validate(self, value: Any) -> Any:
         """The value as its type has it.
 
@@ -71,6 +76,16 @@ class Key:
             pydantic.ValidationError: each error's location starts with 0, the index in the wrapping list.
         """
         return self.adapter.validate_json(json.dumps([value]))[0]
+
+
+def _takes_list(annotation: Any) -> bool:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _takes_list(inner[0])
+    if origin in (Union, types.UnionType):
+        branches = [branch for branch in inner if branch is not type(None)]
+        return len(branches) == 1 and _takes_list(branches[0])
+    return origin is list or (origin is tuple and inner[1:] == (...,))
 
 
 def _options_class(annotation: Any) -> type | None:

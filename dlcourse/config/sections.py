@@ -4,6 +4,7 @@ A dataclass's signature is the section's schema, defaults and bounds, and its do
 ``dlcourse schema`` and the resolved config read them from here. ``Component(kind)`` stands where a component goes.
 """
 
+import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -299,3 +300,14 @@ class ExperimentOptions:
     train: TrainOptions = TrainOptions()
     metrics: list[Annotated[Any, Component("metric")]] = ()  # type: ignore[assignment]  # a dataclass takes no []
     sweep: SweepOptions | None = None
+
+
+def section_at(path: str) -> type:
+    """The dataclass of a section by its path, such as ``train.early_stopping``."""
+    cls: type = ExperimentOptions
+    for step in path.split("."):
+        shared = OPTIONS.get(step) if cls is ExperimentOptions else None
+        annotation = shared or typing.get_type_hints(cls)[step]
+        branches = [branch for branch in (annotation, *typing.get_args(annotation)) if isinstance(branch, type)]
+        cls = next(branch for branch in branches if branch is not type(None))
+    return cls

@@ -100,6 +100,11 @@ def extend(config: Config, overrides: Overrides) -> Config:
     problems = [Problem(path, message, source) for path in values if path not in LENGTHENING]
     if problems:
         raise ConfigError(problems)
+    for new, old in (("epochs", "steps"), ("steps", "epochs")):
+        length = config.data["train"][old]
+        if f"train.{new}" in values and length is not None:
+            message = f"this run is as long as train.{old}={length} says; raise that"
+            raise ConfigError([Problem(f"train.{new}", message, source)])
     longer = config.apply_overrides(overrides)
     before, after = flatten(config.data), flatten(longer.data)
     for path in values:

@@ -12,7 +12,7 @@ from dlcourse import backend, registry
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import looking_in
-from dlcourse.errors import DamagedFileError, UserError, named
+from dlcourse.errors import DamagedFileError, Interrupted, UserError, named
 from dlcourse.experiment import sanity_checks
 from dlcourse.experiment.components import code_of, kept_config
 from dlcourse.experiment.experiment import Experiment, Result
@@ -252,7 +252,11 @@ def _read_result(folder: RunFolder, log: Log) -> Mapping[str, Any]:
 
 
 def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
-    training.run()
+    try:
+        training.run()
+    except Interrupted as error:
+        error.folder = None if temporary else str(training.folder.path)
+        raise
     if options.plots:
         draw(training.folder.path, training.log, temporary)
     return training.result

@@ -59,13 +59,16 @@ class SweepFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "SweepFolder":
-        """The folder of a sweep that was made before.
+        """The folder of a sweep that was made before, or one that holds it and no other.
 
         Raises:
             UserError: there is no sweep in that folder.
         """
         folder = cls(path)
         if not folder.state.is_file():
+            inside = sorted(each.parent for each in folder.path.glob("[!.]*/sweep.json"))
+            if len(inside) == 1:
+                return cls(inside[0])
             what = "not a sweep's folder (there is no sweep.json in it)" if folder.path.is_dir() else "no such folder"
             raise UserError(f"{path}: {what}")
         return folder

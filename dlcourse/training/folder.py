@@ -66,7 +66,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "RunFolder":
-        """The folder of a run that was made before.
+        """The folder of a run that was made before, or one that holds it and no other.
 
         Raises:
             UserError: there is no run in that folder.
@@ -78,8 +78,10 @@ class RunFolder:
             return folder
         if not folder.path.is_dir():
             raise UserError(f"{path}: no such run folder")
-        inside = sorted(each.parent.name for each in folder.path.glob("*/config.yaml"))
-        hint = f"; it holds runs, such as {folder.path / inside[-1]}" if inside else ""
+        inside = sorted(each.parent.name for each in folder.path.glob("[!.]*/config.yaml"))
+        if len(inside) == 1:
+            return cls.open(folder.path / inside[0])
+        hint = f"; it holds {len(inside)} runs, the newest is {folder.path / inside[-1]}" if inside else ""
         raise UserError(f"{path}: not a run folder (there is no config.yaml in it){hint}")
 
     @classmethod

@@ -109,7 +109,7 @@ CASES = [
     ("precision", "fp64", "expected float32, float64, tf32, fp16 or bf16, got 'fp64' (did you mean 'float64'?)"),
     ("device", "gpu", "expected auto, cpu, cuda or cuda:N, got 'gpu'"),
     # lists and tuples
-    ("model.hidden", 8, "expected a list, got 8"),
+    ("model.hidden", True, "expected a list, got true"),
     ("model.hidden", [8, 0], ("model.hidden.1", "expected a whole number of at least 1, got 0")),
     ("data.center", [1], "expected 2 entries, got 1"),
     ("data.center", [1, 2, 3], "expected at most 2 entries, got [1, 2, 3]"),

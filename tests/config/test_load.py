@@ -105,10 +105,10 @@ def test_lines_of_what_others_find_later(file: Path) -> None:
 
 def test_values_from_the_command_line_have_no_line(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        config.load(file, ["data.samples=0", "optimizer.schedule.name=t_rmp", "model.hidden=8"])
+        config.load(file, ["data.samples=0", "optimizer.schedule.name=t_rmp", "model.hidden=0"])
     assert [str(problem).split(" ", 3)[:3] for problem in caught.value.problems] == [
         ["command", "line:", "data.samples:"],
-        ["command", "line:", "model.hidden:"],
+        ["command", "line:", "model.hidden.0:"],
         ["command", "line:", "optimizer.schedule.name:"],
     ]
 

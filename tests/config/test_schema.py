@@ -57,9 +57,9 @@ def test_describes_every_key_and_component(validator: Any) -> None:
     schema = validator.schema
     net = schema["$defs"]["model.t_net"]
     assert net["description"] == "A net"
+    width = {"type": "integer", "minimum": 1, "maximum": 10**12}
     assert net["properties"]["hidden"] == {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 1, "maximum": 10**12},
+        "anyOf": [{"type": "array", "items": width}, width],
         "description": "widths of its layers.",
     }
     assert net["properties"]["dropout"]["default"] == 0.0
@@ -68,6 +68,20 @@ def test_describes_every_key_and_component(validator: Any) -> None:
     for kind in registry.KINDS:
         for name in registry.names(kind):
             assert f"{kind}.{name}" in schema["$defs"]
+
+
+def test_one_number_where_a_list_goes(validator: Any, given: dict[str, Any]) -> None:
+    right = given | {"model": {"name": "t_net", "hidden": 8}}
+    validator.validate(right)
+    assert config.from_mapping(right).data["model"]["hidden"] == [8]
+
+
+def test_an_editor_is_offered_every_component(validator: Any) -> None:
+    choice = validator.schema["$defs"]["model"]
+    assert choice["properties"]["name"]["enum"] == registry.names("model")
+    bare, needy = choice["anyOf"][0]["enum"], [snippet["label"] for snippet in choice["defaultSnippets"]]
+    assert sorted([*bare, *needy]) == registry.names("model")
+    assert {"label": "t_net", "body": {"name": "t_net", "hidden": "$1"}} in choice["defaultSnippets"]
 
 
 def test_a_range_is_described_key_by_key(validator: Any) -> None:
