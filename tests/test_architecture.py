@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "data": {"autograd", "registry", "config"},
     "metrics": {"backend", "registry"},
     "training": {"nn", "optim", "data", "metrics", "records", "signals", "tensorfile"},
-    "plots": {"config", "records"},
+    "plots": {"config", "records", "metrics"},
     "tensorfile": {"backend"},
     "serialize": {"autograd", "tensorfile"},
     "functional": {"nn"},

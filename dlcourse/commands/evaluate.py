@@ -24,13 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from dlcourse.experiment import evaluate_run, load_run
-    from dlcourse.experiment.trained import units
+    from dlcourse.experiment import load_run
+    from dlcourse.experiment.trained import measure_run, units
     from dlcourse.training.summary import metric_table
 
     trained = load_run(args.run, args.device, args.checkpoint)
-    metrics = evaluate_run(trained, args.split, args.data, args.allow_changed_data)
+    metrics, beside = measure_run(trained, args.split, args.data, args.allow_changed_data)
     print(f"{trained.source.path}, step {trained.source.state['step']}")
     named = units(trained)
-    print(metric_table(metrics, named) if named else "the run's config names neither metrics nor a loss to measure")
+    print(
+        metric_table(metrics, named, beside)
+        if named
+        else "the run's config names neither metrics nor a loss to measure"
+    )
     return 0

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,17 @@ from dlcourse.data.preparation import COMMON
 from dlcourse.errors import (
     ChangedDataError,
     ConfigError,
+    DamagedFileError,
     DataError,
     Problem,
     UserError,
 )
 from dlcourse.experiment import stored
+from dlcourse.experiment.baseline import Baseline
 from dlcourse.experiment.components import code_of
 from dlcourse.experiment.experiment import EVALUATION_BATCH, build_loss_and_metrics, metric_units, predict
 from dlcourse.experiment.identity import check_data
+from dlcourse.records.run import BaselineState
 from dlcourse.training.atomic import write_output
 from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate
@@ -138,6 +141,13 @@ def evaluate_run(
         UserError: there is no such split, or the data do not fit the model.
         ChangedDataError: the run's own data changed since.
     """
+    return measure_run(trained, split, data, allow_changed_data)[0]
+
+
+def measure_run(
+    trained: TrainedModel, split: str | None = None, data: Overrides = (), allow_changed_data: bool = False
+) -> tuple[dict[str, dict[str, float]], BaselineState | None]:
+    """As :func:`evaluate_run`, with what the run's baseline scores on the last of the splits, if the run has one."""
     with code_of(trained.folder, _silent), looking_in(started_in(trained.folder)):
         config = _with_data(trained.config, data)
         if split is None and config is not trained.config:
@@ -159,7 +169,21 @@ def evaluate_run(
         )
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
-            return {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
+            values = {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
+        return values, _baseline(trained, subsets, metrics, chosen)
+
+
+def _baseline(
+    trained: TrainedModel, subsets: Mapping[str, Split], metrics: Mapping[str, Any], measured: Sequence[str]
+) -> BaselineState | None:
+    try:
+        state = trained.folder.read_result().get("baseline")
+    except DamagedFileError:
+        return None
+    if not state or not measured:
+        return None
+    split, found = measured[-1], Baseline.of_state(state, trained.inputs.task == "classification")
+    return found.state(split, found.measure(subsets[split].y, metrics), "")
 
 
 def _schema(inputs: InputSpec) -> DataSchema:

@@ -7,9 +7,10 @@ from typing import Any
 from dlcourse.backend import memory, tracing
 from dlcourse.config import metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
+from dlcourse.experiment.baseline import Judgement, judge
 from dlcourse.experiment.experiment import Experiment, Result, metric_units
 from dlcourse.experiment.identity import check_data
-from dlcourse.records.run import RunState
+from dlcourse.records.run import BaselineState, RunState
 from dlcourse.training.checkpoints.callback import Checkpointing
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
 from dlcourse.training.checkpoints.file_format import Checkpoint
@@ -57,6 +58,7 @@ class Run:
         self._found: Checkpoint | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.estimates: dict[str, float] = {}
+        self.judgement: Judgement | None = None
         train = experiment.train
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"], log)
@@ -148,15 +150,21 @@ class Run:
             "loss": None if config["loss"] is None else config["loss"]["name"],
             "metrics": list(experiment.metrics),
         }
-        write_predictions(self.folder, experiment.data, experiment.model, experiment.loaders, experiment.predict, names)
-        self._write_result("done", weights={"from": weights, "step": step})
+        arrays = write_predictions(
+            self.folder, experiment.data, experiment.model, experiment.loaders, experiment.predict, names
+        )
+        self.judgement = judge(experiment, arrays)
+        self._write_result("done", weights={"from": weights, "step": step}, baseline=self._baseline)
         return words
 
     def _report(self, weights: str) -> None:
         trainer, experiment = self.trainer, self.experiment
         if experiment.metrics:
             units = metric_units(experiment.metrics, experiment.data.dataset.target_unit)
-            self.log(f"metrics of {weights}\n{metric_table(self.metrics, units)}")
+            self.log(f"metrics of {weights}\n{metric_table(self.metrics, units, self._baseline)}")
+        if self.judgement is not None:
+            for text in self.judgement.texts():
+                self.log(text)
         if trainer.train_step.skipped:
             self.log(_loss_scale(trainer))
         if self.estimates:
@@ -164,6 +172,10 @@ class Run:
         if self.profile is not None:
             self.log(self.profile.report())
         self.log(memory.format_peaks(memory.peaks()))
+
+    @property
+    def _baseline(self) -> BaselineState | None:
+        return None if self.judgement is None else self.judgement.baseline
 
     def _choose_weights(self) -> tuple[str, int, str]:
         """Take the best weights after early stopping, else the last: which they are, their step, and both in words."""

@@ -9,7 +9,7 @@ from dlcourse.backend.kernels.scatter import scatter_add
 from dlcourse.errors import ShapeError, UserError
 from dlcourse.metrics.base import Array, Metric, check_classes
 
-__all__ = ["ClassCounts", "ClassRate", "f1_of", "precision_of", "recall_of"]
+__all__ = ["ClassCounts", "ClassRate", "count_classes", "f1_of", "precision_of", "recall_of"]
 
 Average = Literal["macro", "weighted"]
 
@@ -25,16 +25,11 @@ class ClassCounts(Metric):
     tasks = ("classification",)
 
     def reset(self) -> None:
-        self.counts: list[Array] = []
+        self.counts: tuple[Array, ...] = ()
 
     def update(self, outputs: Array, targets: Array) -> None:
-        outputs, targets = flattened(outputs, targets)
-        classes, xp = outputs.shape[1], array_module(outputs)
-        guess, one = outputs.argmax(axis=1), xp.ones(len(targets), dtype="float64")  # counts in float64 are exact
-        hits = (guess == targets).astype("float64")
-        added = [scatter_add(hits, targets, (classes,)), scatter_add(one, guess, (classes,))]
-        added.append(scatter_add(one, targets, (classes,)))
-        self.counts = [a + b for a, b in zip(self.counts, added, strict=True)] if self.counts else added
+        added = count_classes(*flattened(outputs, targets))
+        self.counts = tuple(a + b for a, b in zip(self.counts, added, strict=True)) if self.counts else added
 
     def compute(self) -> float:
         """The metric of all batches since :meth:`reset`; NaN when there were none, or where it is not defined."""
@@ -46,6 +41,15 @@ class ClassCounts(Metric):
     def of_counts(self, hits: np.ndarray, predicted: np.ndarray, actual: np.ndarray) -> Any:
         """The metric."""
         raise NotImplementedError
+
+
+def count_classes(outputs: Array, labels: Array) -> tuple[Array, Array, Array]:
+    """``hits``, ``predicted`` and ``actual`` of each class, see :class:`ClassCounts`, (C,) each, from logits (N, C) and
+    labels (N,) below C."""
+    classes, xp = outputs.shape[1], array_module(outputs)
+    guess, one = outputs.argmax(axis=1), xp.ones(len(labels), dtype="float64")  # counts in float64 are exact
+    hits = scatter_add((guess == labels).astype("float64"), labels, (classes,))
+    return hits, scatter_add(one, guess, (classes,)), scatter_add(one, labels, (classes,))
 
 
 class ClassRate(ClassCounts):

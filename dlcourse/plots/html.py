@@ -13,7 +13,7 @@ from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import SweepView
-from dlcourse.plots.tables import metrics_table, points_table, resample_table, settings_table
+from dlcourse.plots.tables import classes_table, metrics_table, points_table, resample_table, settings_table
 from dlcourse.plots.text import number, seconds
 from dlcourse.records.run import Environment
 from dlcourse.records.writing import replacing
@@ -76,12 +76,15 @@ def _run_context(view: RunView) -> dict[str, Any]:
         label = f"best {words}, step {number(best.get('step'))}"
         figures.append((label, number(as_float(best.get("value")))))
     log = view.text("log.txt").splitlines()[-_LOG_LINES:] if view.status != "done" else []
+    classes = classes_table(view)
     return {
         "error": str(result.get("error") or ""),
         "figures": [(label, value) for label, value in figures if value != "—"],
         "heading": "Metrics",
         "metrics": metrics_table(view),
-        "weights": _weights(result),
+        "weights": " ".join(filter(None, [_weights(result), _baseline(view)])),
+        "conclusions": [_sentence(note)] if (note := str(view.baseline.get("note") or "")) else [],
+        "tables": [] if classes is None else [(f"Classes, {split_word(view.report_split)}", classes)],
         "estimates": [(name, number(as_float(value), 5)) for name, value in as_dict(result.get("estimates")).items()],
         "overrides": [(path, show_value(value)) for path, value in as_dict(result.get("config_overrides")).items()],
         "environment": _facts(view.environment),
@@ -93,6 +96,15 @@ def _weights(result: Mapping[str, Any]) -> str:
     """Which weights the metrics are of."""
     weights = as_dict(result.get("weights"))
     return f"Of the {weights['from']} weights (step {number(weights.get('step'))})." if weights.get("from") else ""
+
+
+def _baseline(view: RunView) -> str:
+    words = str(view.baseline.get("words") or "")
+    return f"Baseline: {words}." if words and as_dict(view.baseline.get("metrics")) else ""
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _sweep_context(view: SweepView) -> dict[str, Any]:

@@ -129,6 +129,11 @@ class RunView(Folder):
         order = [split for split in SPLITS if split in found] + [split for split in found if split not in SPLITS]
         return {split: {name: as_float(value) for name, value in as_dict(found[split]).items()} for split in order}
 
+    @property
+    def baseline(self) -> dict[str, Any]:
+        """What a model that ignores its inputs scores; empty where the folder does not say."""
+        return as_dict(self.outcome.get("baseline"))
+
     def higher_is_better(self, metric: str) -> bool:
         """Whether more of a metric is better."""
         declared = self.facts.get("higher_is_better")  # where an earlier version wrote it

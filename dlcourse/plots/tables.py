@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dlcourse.metrics.class_counts import count_classes, f1_of, precision_of, recall_of
+from dlcourse.plots.figures.confusion import known_classes
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
 from dlcourse.plots.sweep_view import Point, Setting, SweepView
 from dlcourse.plots.text import number
 from dlcourse.text import metric_keys, short_paths, show_value
+
+MAX_CLASSES = 30
+"""Of more classes there is no table."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +42,35 @@ class Table:
 
 
 def metrics_table(view: RunView) -> Table | None:
-    """Metrics in rows, splits in columns; None if there are none."""
+    """Metrics in rows, splits in columns, and what the baseline scores; None if there are none."""
     metrics = view.metrics
     names = list(dict.fromkeys(name for values in metrics.values() for name in values))
     if not names:
         return None
     heads = [Cell("", number=False), *(Cell(split_word(split)) for split in metrics)]
+    columns = list(metrics.values())
+    beside = as_dict(view.baseline.get("metrics"))
+    if beside:
+        heads.append(Cell(f"baseline, {split_word(str(view.baseline.get('split')))}"))
+        columns.append({name: as_float(value) for name, value in beside.items()})
     rows = [
-        [Cell(view.metric_name(name), number=False), *(Cell(number(values.get(name))) for values in metrics.values())]
+        [Cell(view.metric_name(name), number=False), *(Cell(number(values.get(name))) for values in columns)]
         for name in names
+    ]
+    return Table([], heads, rows, [""] * len(rows))
+
+
+def classes_table(view: RunView) -> Table | None:
+    """Samples, precision, recall and F1 of each class, on the split of the final word; None where classes are many."""
+    if not 2 <= known_classes(view) <= MAX_CLASSES:
+        return None
+    subset = view.splits[view.report_split]
+    hits, predicted, actual = count_classes(subset.output, subset.y)
+    rates = [each(hits, predicted, actual) for each in (precision_of, recall_of, f1_of)]
+    heads = [Cell("class", number=False), *(Cell(name) for name in ("samples", "precision", "recall", "F1"))]
+    rows = [
+        [Cell(view.class_name(c), number=False), Cell(number(actual[c])), *(Cell(f"{each[c]:.3f}") for each in rates)]
+        for c in range(len(hits))
     ]
     return Table([], heads, rows, [""] * len(rows))
 

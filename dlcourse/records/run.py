@@ -21,6 +21,20 @@ Weights = TypedDict("Weights", {"from": Literal["last", "best"], "step": int})
 """Which weights the metrics of a run are of."""
 
 
+class BaselineState(TypedDict):
+    """What a model that ignores its inputs scores on the split that says most."""
+
+    split: str
+    words: str
+    """What it does: ``always 'cat', the most frequent class of the training split``."""
+    guess: str
+    outputs: list[float | None]
+    """What it puts out for every input; None stands for minus infinity."""
+    metrics: dict[str, float | None]
+    note: str
+    """Said where the model itself is no better; else empty."""
+
+
 class RunState(TypedDict):
     """``result.json``: how a run stands, and what came of it."""
 
@@ -41,6 +55,7 @@ class RunState(TypedDict):
     config_hash: NotRequired[str]
     data: NotRequired[Fingerprint]
     weights: NotRequired[Weights]
+    baseline: NotRequired[BaselineState | None]
     diverged_at: NotRequired[int]
 
 

@@ -41,8 +41,8 @@ def write_predictions(
     loaders: Mapping[str, Any],
     predict: Predict,
     names: Mapping[str, Any],
-) -> None:
-    """Write the file.
+) -> dict[str, np.ndarray]:
+    """Write the file; returns its arrays, ``test_y`` and ``test_output`` among them.
 
     Args:
         loaders: by split.
@@ -57,12 +57,14 @@ def write_predictions(
         arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(image_arrays(data, arrays, model))
+    everything = arrays
     common = {name: arrays[name] for name in arrays if name.endswith(_OF_THE_DATA)}
     if of_a_sweep(folder.path) and sum(array.nbytes for array in common.values()) >= MIN_SHARED_BYTES:
         write_shared(folder.path, folder.samples.name, npz(common, compressed=True))
         arrays = {name: array for name, array in arrays.items() if name not in common}
-    arrays["facts"] = np.array(to_json(_facts(data, model, names)))
-    write_bytes(folder.predictions, npz(arrays, compressed=True), durable=False)
+    facts = {"facts": np.array(to_json(_facts(data, model, names)))}
+    write_bytes(folder.predictions, npz(arrays | facts, compressed=True), durable=False)
+    return everything
 
 
 def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:

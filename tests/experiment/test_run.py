@@ -300,7 +300,7 @@ def test_what_is_said_is_logged_with_the_time(tmp_path: Path, capsys) -> None:
     result = run(LINE, out=tmp_path, plots=False)
     out = capsys.readouterr().out
     assert "device: cpu" in out and f"run folder: {result.folder}" in out
-    assert re.search(r"^ +train +val +test$", out, re.MULTILINE)
+    assert re.search(r"^ +train +val +test +baseline \(test\)$", out, re.MULTILINE)
     assert re.search(r"^slope +=", out, re.MULTILINE)
     for line in (result.folder / "log.txt").read_text().splitlines():
         assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", line)

@@ -175,7 +175,7 @@ def test_checkpoints_of_another_model_are_refused_with_a_list(net: Path, tmp_pat
 def test_the_commands_print_tables_and_one_line_errors(line: Path, tmp_path: Path, capsys) -> None:
     assert main(["evaluate", str(line), "--split", "test"]) == 0
     out = capsys.readouterr().out
-    assert "last.safetensors, step 1" in out and "half_sse [dollars^2]" in out and "train" not in out
+    assert "last.safetensors, step 1" in out and "half_sse [dollars^2]" in out and " train " not in out
     for arguments in (["evaluate", str(tmp_path)], ["predict", str(tmp_path / "absent"), "1"]):
         assert main(arguments) == 2
         err = capsys.readouterr().err

@@ -1,0 +1,160 @@
+"""What a model is set beside: always the most frequent class, or the mean."""
+
+import json
+
+import numpy as np
+import pytest
+
+import dlcourse as dl
+from dlcourse import cli, registry
+from dlcourse.experiment.baseline import Baseline, no_better
+
+
+@pytest.fixture
+def rare(tmp_path):
+    """90 dogs and 30 cats; only x tells them apart."""
+    random = np.random.default_rng(0)
+    names = np.array(["dog", "cat"])[(np.arange(120) % 4 == 0).astype(int)]
+    x, nothing = (names == "cat") + 0.2 * random.normal(size=120), random.normal(size=120)
+    rows = "".join(f"{a:.4f},{b:.4f},{name}\n" for a, b, name in zip(x, nothing, names, strict=True))
+    (tmp_path / "animals.csv").write_text("x,nothing,animal\n" + rows)
+    return {
+        "data": {
+            "name": "csv",
+            "path": str(tmp_path / "animals.csv"),
+            "features": ["x"],
+            "target": "animal",
+            "split": {"train": 60, "val": 0, "test": 60},
+            "stratify": True,
+        },
+        "model": "softmax",
+        "loss": "cross_entropy",
+        "optimizer": {"name": "sgd", "lr": 1.0},
+        "metrics": ["accuracy", "balanced_accuracy", "roc_auc", "cross_entropy", {"name": "f1", "label": "cat"}],
+        "train": {"epochs": 40},
+    }
+
+
+def run(config, tmp_path, capsys, **overrides):
+    result = dl.run(config, overrides=overrides, out=tmp_path / "runs", plots=False, device="cpu")
+    return result, json.loads((result.folder / "result.json").read_text())["baseline"], capsys.readouterr().out
+
+
+def test_the_most_frequent_class_stands_beside_a_classifier(rare, tmp_path, capsys):
+    result, baseline, said = run(rare, tmp_path, capsys)
+    assert baseline["split"] == "test"
+    assert baseline["guess"] == "'dog'"
+    assert baseline["metrics"]["accuracy"] == 0.75
+    assert baseline["metrics"]["balanced_accuracy"] == baseline["metrics"]["roc_auc"] == 0.5
+    assert baseline["metrics"]["cross_entropy"] == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))
+    assert baseline["metrics"]["f1"] == 0
+    assert "baseline (test)" in said
+    assert "always 'dog', the most frequent class of the training split" in said
+    assert "no better" not in said
+    assert [line.split()[:2] for line in said.splitlines() if line.startswith(("dog", "cat"))] == [
+        ["cat", "15"],
+        ["dog", "45"],
+    ]
+    assert cli.main(["evaluate", str(result.folder)]) == 0
+    assert "baseline (test)" in capsys.readouterr().out
+
+
+def test_a_model_that_learned_nothing_is_told_so(rare, tmp_path, capsys):
+    rare["data"]["features"] = ["nothing"]
+    _, baseline, said = run(rare, tmp_path, capsys)
+    assert "no better than always guessing 'dog'" in baseline["note"]
+    assert f"note: {baseline['note']}" in said
+
+
+def test_the_report_says_it_too(rare, tmp_path):
+    rare["data"]["features"] = ["nothing"]
+    result = dl.run(rare, overrides={"train.epochs": 2}, out=tmp_path / "runs", quiet=True)
+    html = (result.folder / "report.html").read_text()
+    assert "No better than always guessing" in html
+    assert "baseline, test" in html.lower()
+    assert "<summary>Classes, test" in html
+
+
+def test_the_mean_stands_beside_a_regression(tmp_path, capsys):
+    config = {
+        "data": {"name": "westwood_rent", "samples": 60, "split": {"train": 30, "val": 10, "test": 20}},
+        "model": "linear",
+        "optimizer": "least_squares",
+        "loss": "mse",
+        "metrics": ["rmse", "r2"],
+    }
+    _, baseline, said = run(config, tmp_path, capsys)
+    assert baseline["words"] == "always the mean of the training targets"
+    assert baseline["metrics"]["r2"] <= 0
+    assert "no better" not in said
+    far = {"optimizer": {"name": "sgd", "lr": 1e-12}, "train.steps": 1, "data.normalize": "standardize"}
+    _, baseline, _ = run(config, tmp_path, capsys, **far)
+    assert "no better than always guessing the mean" in baseline["note"]
+
+
+def test_a_gaussian_model_is_set_beside_a_gaussian(tmp_path, capsys):
+    config = {
+        "data": {"name": "westwood_rent", "samples": 60, "split": {"train": 30, "val": 0, "test": 30}},
+        "model": "gaussian_regression",
+        "optimizer": "closed_form",
+        "metrics": ["gaussian_nll"],
+    }
+    result, baseline, _ = run(config, tmp_path, capsys)
+    assert len(baseline["outputs"]) == 2
+    assert result.metrics["test"]["gaussian_nll"] < baseline["metrics"]["gaussian_nll"] < 20
+
+
+def test_a_metric_that_cannot_judge_it_is_left_out(rare, tmp_path, capsys, monkeypatch):
+    def refuse(self, outputs, targets):
+        if len(np.unique(outputs)) == 2 and len(outputs) > 1:
+            raise RuntimeError("only of my own model")
+        return targets * 0.0
+
+    monkeypatch.setattr(registry.lookup("metric", "error"), "values", refuse)
+    rare["metrics"] = ["error", "accuracy"]
+    _, baseline, said = run(rare, tmp_path, capsys, **{"train.epochs": 1})
+    assert list(baseline["metrics"]) == ["accuracy"]
+    assert "baseline (test)" in said
+
+
+def test_a_text_is_set_beside_the_frequencies_of_its_characters(tmp_path, capsys):
+    (tmp_path / "text.txt").write_text("abab abab " * 60)
+    config = {
+        "data": {"name": "text", "path": str(tmp_path / "text.txt"), "context": 8},
+        "model": {"name": "char_rnn", "hidden": 8},
+        "loss": "cross_entropy",
+        "optimizer": {"name": "adam", "lr": 0.01},
+        "train": {"steps": 2},
+        "metrics": ["perplexity"],
+    }
+    _, baseline, _ = run(config, tmp_path, capsys)
+    assert baseline["metrics"]["perplexity"] == pytest.approx(np.exp(-0.8 * np.log(0.4) - 0.2 * np.log(0.2)), rel=0.02)
+
+
+def says(y, outputs, **shares):
+    base = Baseline(np.log(np.array(list(shares.values()))), repr(max(shares, key=shares.get)), True)
+    return no_better(base, np.asarray(y), np.asarray(outputs, float), "test")
+
+
+def test_what_is_within_noise():
+    y = np.array([0] * 90 + [1] * 10)
+    always, exact = np.tile([1.0, 0.0], (100, 1)), np.eye(2)[y]
+    assert "(it does guess nothing else): 0.9 of the test samples are right, 0.9" in says(y, always, no=0.9, yes=0.1)
+    assert says(y, exact, no=0.9, yes=0.1) == ""
+    # Right less often than the guess, and still of use: most of the rare class is found.
+    rare_found = exact.copy()
+    rare_found[:20] = [0, 1]
+    assert says(y, rare_found, no=0.9, yes=0.1) == ""
+    random = np.random.default_rng(0).normal(size=(100, 2))
+    assert says(y, random, no=0.9, yes=0.1)
+    assert says(y[:3], exact[:3], no=0.9, yes=0.1) == ""  # three samples prove little, but all of them are right
+    assert says(y[:0], exact[:0], no=0.9, yes=0.1) == ""
+
+
+def test_a_class_that_training_never_saw_is_infinitely_unlikely():
+    base = Baseline(np.array([0.0, -np.inf]), "'a'", True)
+    again = Baseline.of_state(base.state("test", {}, ""), True)
+    np.testing.assert_array_equal(again.outputs, base.outputs)
+    metrics = {name: registry.build("metric", {"name": name}) for name in ("accuracy", "cross_entropy", "roc_auc")}
+    found = base.measure(np.array([0, 0, 1]), metrics)
+    assert found == {"accuracy": pytest.approx(2 / 3), "cross_entropy": np.inf, "roc_auc": 0.5}
