@@ -9,7 +9,7 @@ from dlcourse.config.reader import Path
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE: dict[str, Any] = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
-_IDLE |= {"init_from": None, "reinit": [], "freeze": []}
+_IDLE |= {"init_from": None, "reinit": [], "freeze": [], "watch": False}
 
 
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:

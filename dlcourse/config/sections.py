@@ -186,6 +186,7 @@ class TrainOptions:
         reinit: of them, parts that begin anew all the same, such as a head for other classes: names of parameters or of
             modules; * stands for any characters.
         freeze: parts that are not trained, named as in reinit; their running statistics stay too.
+        watch: note at evaluations, of each layer, the norms of gradient, weights and update, outputs and dead units.
     """
 
     epochs: Count | None = None
@@ -206,6 +207,7 @@ class TrainOptions:
     init_from: str | None = None
     reinit: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
+    watch: bool = False
 
 
 @dataclass(frozen=True)

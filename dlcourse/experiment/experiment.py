@@ -30,6 +30,7 @@ from dlcourse.metrics.of_target import for_each_target
 from dlcourse.models.base import Model
 from dlcourse.records.run import Event
 from dlcourse.text import metric_unit
+from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema
 from dlcourse.training.closed_form import ClosedFormStep
@@ -56,6 +57,7 @@ class Result:
         history: the events of ``metrics.jsonl``.
         estimates: the model's fitted numbers.
         status: ``done``.
+        advice: what the run's numbers say, in sentences, where something looks wrong.
         experiment: what was trained, of :func:`fit`; else None.
     """
 
@@ -65,6 +67,7 @@ class Result:
     history: list[Event] = field(default_factory=list)
     estimates: dict[str, float] = field(default_factory=dict)
     status: str = "done"
+    advice: list[str] = field(default_factory=list)
     experiment: "Experiment | None" = None
 
 
@@ -296,6 +299,28 @@ class Experiment:
         }
         self.model.eval()
         return found
+
+    def evidence(
+        self, events: list[Event], metrics: Mapping[str, Mapping[str, float]], status: str = "done"
+    ) -> Evidence:
+        """What the rules of :mod:`dlcourse.training.advice` look at.
+
+        Args:
+            events: of the run's history.
+            metrics: at the end, by split.
+        """
+        classes, splits = self.data.task == "classification", self.data.splits
+        return Evidence(
+            events,
+            metrics,
+            {label: metric.higher_is_better for label, metric in self.metrics.items()},
+            {split: subset.y.size if classes else len(subset) for split, subset in splits.items()},
+            Guessing.of(splits["train"].y) if classes else None,
+            stops_early=self.train["early_stopping"] is not None,
+            begins_trained=self.train["init_from"] is not None,
+            images=len(self.data.in_shape) == 3,
+            status=status,
+        )
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host."""

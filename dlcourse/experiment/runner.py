@@ -12,7 +12,7 @@ from dlcourse import backend, registry
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import looking_in
-from dlcourse.errors import DamagedFileError, Interrupted, UserError, named
+from dlcourse.errors import DamagedFileError, DivergenceError, Interrupted, UserError, named
 from dlcourse.experiment import sanity_checks
 from dlcourse.experiment.components import code_of, kept_config
 from dlcourse.experiment.experiment import Experiment, Result
@@ -257,6 +257,10 @@ def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
     except Interrupted as error:
         error.folder = None if temporary else str(training.folder.path)
         raise
+    except DivergenceError:
+        if options.plots:
+            draw(training.folder.path, training.log, temporary)
+        raise
     if options.plots:
         draw(training.folder.path, training.log, temporary)
     return training.result
@@ -265,7 +269,8 @@ def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
 def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) -> Result:
     model = load_run(folder.path, device).model
     metrics, estimates = result.get("metrics", {}), result.get("estimates", {})
-    return Result(metrics, model, folder.path, folder.read_history(), estimates)
+    advice = [each["text"] for each in result.get("advice", [])]
+    return Result(metrics, model, folder.path, folder.read_history(), estimates, advice=advice)
 
 
 def draw(path: Path, log: Log, temporary: bool = False) -> None:

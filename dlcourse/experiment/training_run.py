@@ -6,15 +6,17 @@ from typing import Any
 
 from dlcourse.backend import memory, tracing
 from dlcourse.config import metric_facts
-from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError
+from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError, named
 from dlcourse.experiment.baseline import Judgement, judge
 from dlcourse.experiment.experiment import Experiment, Result, metric_units
 from dlcourse.experiment.identity import check_data
-from dlcourse.records.run import BaselineState, RunState
+from dlcourse.records.run import AdviceFacts, BaselineState, RunState
+from dlcourse.training.advice.rules import advise
 from dlcourse.training.checkpoints.callback import Checkpointing
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
 from dlcourse.training.checkpoints.file_format import Checkpoint
 from dlcourse.training.checkpoints.store import CheckpointStore
+from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import Evaluation
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.history import History
@@ -26,6 +28,7 @@ from dlcourse.training.progress import Progress
 from dlcourse.training.signals import Signals
 from dlcourse.training.summary import estimate_lines, metric_table
 from dlcourse.training.trainer import Trainer
+from dlcourse.training.watch import Watch
 
 
 class Run:
@@ -41,6 +44,7 @@ class Run:
     Attributes:
         metrics: by split, once :meth:`run` is done.
         estimates: the model's fitted numbers.
+        advice: what the rules found, once it has ended.
         history: the events of ``metrics.jsonl``.
     """
 
@@ -59,6 +63,7 @@ class Run:
         self.metrics: dict[str, dict[str, float]] = {}
         self.estimates: dict[str, float] = {}
         self.judgement: Judgement | None = None
+        self.advice: list[AdviceFacts] = []
         train = experiment.train
         self.store = CheckpointStore(folder.checkpoints)
         self.history = History(folder.metrics, train["log_every"], log)
@@ -76,6 +81,7 @@ class Run:
             [
                 self.history,
                 self.evaluation,
+                Watch(train["eval_every"], self.history) if train["watch"] else None,
                 self.best,
                 self.stopping,
                 self.checkpointing,
@@ -88,7 +94,14 @@ class Run:
     @property
     def result(self) -> Result:
         """What :meth:`run` came to."""
-        return Result(self.metrics, self.experiment.model, self.folder.path, self.history.events, self.estimates)
+        return Result(
+            self.metrics,
+            self.experiment.model,
+            self.folder.path,
+            self.history.events,
+            self.estimates,
+            advice=[each["text"] for each in self.advice],
+        )
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint; nothing is written yet.
@@ -154,8 +167,16 @@ class Run:
             self.folder, experiment.data, experiment.model, experiment.loaders, experiment.predict, names
         )
         self.judgement = judge(experiment, arrays)
+        self._advise("done")
         self._write_result("done", weights={"from": weights, "step": step}, baseline=self._baseline)
         return words
+
+    def _advise(self, status: str) -> None:
+        """Let the rules look at how it went; what goes wrong in them costs nothing of the run."""
+        try:
+            self.advice = advise(self.experiment.evidence(self.history.events, self.metrics, status))
+        except Exception as error:  # a plugin's data and metrics may be anything
+            self.log(f"no advice: {named(error)}")
 
     def _report(self, weights: str) -> None:
         trainer, experiment = self.trainer, self.experiment
@@ -172,6 +193,11 @@ class Run:
         if self.profile is not None:
             self.log(self.profile.report())
         self.log(memory.format_peaks(memory.peaks()))
+        self._say_advice(self.log)
+
+    def _say_advice(self, log: Log) -> None:
+        for each in self.advice:
+            log(f"advice: {each['text']}")
 
     @property
     def _baseline(self) -> BaselineState | None:
@@ -224,7 +250,23 @@ class Run:
         with contextlib.suppress(DlcourseError):
             quiet_log(f"{status}: {message}")
         with contextlib.suppress(DlcourseError):
+            if isinstance(error, DivergenceError) and error.step is not None:
+                self._show_divergence(error.step)
+        with contextlib.suppress(DlcourseError):
             self._write_result(status, error=message, **diverged)
+
+    def _show_divergence(self, step: int) -> None:
+        """Keep and say the loss of every step around a divergence, and what the rules make of it."""
+        guard = next(each for each in self.trainer.callbacks if isinstance(each, DivergenceGuard))
+        around = [(at, loss) for at, loss in guard.recent if abs(at - step) <= guard.around]
+        for at, loss in around:
+            lr = self.trainer.train_step.lr_at(at - 1)
+            self.history.record_at(self.trainer, "divergence", at, loss=loss, lr=lr)
+        near = [f"{at}: {loss:.4g}" for at, loss in around if step - 8 <= at <= step + 2]
+        if near:
+            self.log(f"loss by step: {', '.join(near)}")
+        self._advise("diverged")
+        self._say_advice(self.log)
 
     def _write_result(self, status: str, error: str | None = None, **more: Any) -> None:
         result: Any = {
@@ -237,6 +279,7 @@ class Run:
             "metrics": self.metrics,
             "estimates": self.estimates,
             "best": None if self.best is None else self.best.describe(),
+            "advice": self.advice,
             **more,
         }
         self.folder.write_result(result)

@@ -1,11 +1,11 @@
 """A table of a model's modules: the shape of the output, the parameters, and the cost of a forward pass."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
+from dlcourse.nn.calls import noting_calls
 from dlcourse.nn.module import Module
 from dlcourse.text import table
 
@@ -110,7 +110,7 @@ def summarize(model: Module, *inputs: Any) -> Summary:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with _watched(model, rows), no_grad():
+        with noting_calls(model.modules(), partial(_note, rows)), no_grad():
             model(*inputs)
     finally:
         for module, mode in modes.items():
@@ -121,33 +121,14 @@ def summarize(model: Module, *inputs: Any) -> Summary:
     return Summary(list(rows.values()), len(inputs[0]), computed, full, frozen)
 
 
-@contextmanager
-def _watched(model: Module, rows: dict[int, Row]) -> Iterator[None]:
-    """While it lasts, every module's forward notes its calls in its row."""
-
-    def watch(module: Module) -> None:
-        forward, row = module.forward, rows[id(module)]
-        has_children = any(True for _ in module.children())
-
-        def noting(*inputs: Any, **options: Any) -> Any:
-            output = forward(*inputs, **options)
-            first = output[0] if isinstance(output, tuple) else output
-            row.out_shape = tuple(first.shape)
-            row.flops += int(module.flops(tuple(inputs[0].shape), row.out_shape))
-            if not has_children:
-                row.outputs += first.data.nbytes if isinstance(first, Tensor) else first.nbytes
-            return output
-
-        vars(module)["forward"] = noting  # as a user's own, see nn.module.runs
-
-    modules = list(model.modules())
-    for module in modules:
-        watch(module)
-    try:
-        yield
-    finally:
-        for module in modules:
-            del vars(module)["forward"]
+def _note(rows: dict[int, Row], module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+    """Note a call of a module in its row."""
+    row = rows[id(module)]
+    first = output[0] if isinstance(output, tuple) else output
+    row.out_shape = tuple(first.shape)
+    row.flops += int(module.flops(tuple(inputs[0].shape), row.out_shape))
+    if not any(True for _ in module.children()):
+        row.outputs += first.data.nbytes if isinstance(first, Tensor) else first.nbytes
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dlcourse.errors import DlcourseError, UserError, named
 from dlcourse.plots import figures
 from dlcourse.plots.plot import Plot
@@ -121,7 +123,7 @@ def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:
     try:
         if not plot.applies(view):
             return False
-        with styled():
+        with styled(), np.errstate(all="ignore"):  # losses on their way to infinity overflow a scale too
             figure, caption = plot.draw(view)
             save(figure, path, caption)
     except OSError as error:

@@ -123,6 +123,12 @@ class RunView(Folder):
         return f"{title} of degree {model['degree']}" if "degree" in model else title
 
     @property
+    def loss(self) -> str:
+        """What the cost is called."""
+        named = as_dict(self.config.get("loss")).get("name")
+        return str(self.facts.get("loss") or named or "cost")
+
+    @property
     def metrics(self) -> dict[str, dict[str, float]]:
         """The last metrics by split; splits in their usual order."""
         found = as_dict(self.outcome.get("metrics")) or self.history.last_metrics()
@@ -230,6 +236,8 @@ class History:
     def __init__(self, events: Sequence[Mapping[str, Any]]):
         self.train = _by_step(event for event in events if event.get("event") == "train")
         self.evals = _by_step(event for event in events if event.get("event") == "eval")
+        self.divergence = _by_step(event for event in events if event.get("event") == "divergence")
+        self.watch = _by_step(event for event in events if event.get("event") == "watch")
         self.final: Mapping[str, Any] = next((event for event in reversed(events) if event.get("event") == "final"), {})
 
     def column(self, key: str) -> np.ndarray:

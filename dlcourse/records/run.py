@@ -35,6 +35,13 @@ class BaselineState(TypedDict):
     """Said where the model itself is no better; else empty."""
 
 
+class AdviceFacts(TypedDict):
+    """What a rule found in a run's numbers, see ``dlcourse/training/advice``."""
+
+    rule: str
+    text: str
+
+
 class RunState(TypedDict):
     """``result.json``: how a run stands, and what came of it."""
 
@@ -57,6 +64,7 @@ class RunState(TypedDict):
     weights: NotRequired[Weights]
     baseline: NotRequired[BaselineState | None]
     diverged_at: NotRequired[int]
+    advice: NotRequired[list[AdviceFacts]]
 
 
 class Plugin(TypedDict):
@@ -79,8 +87,27 @@ class Environment(TypedDict):
     plugins: NotRequired[list[Plugin]]
 
 
+class LayerFacts(TypedDict):
+    """What ``train.watch`` saw of one layer; of a layer without parameters only its outputs."""
+
+    kind: str
+    size: NotRequired[int]
+    """How many parameters it holds itself."""
+    gradient: NotRequired[float | None]
+    """The norm of their gradient, before clipping."""
+    weight: NotRequired[float | None]
+    """Their own norm."""
+    ratio: NotRequired[float | None]
+    """By which part of that norm one step moves them."""
+    mean: NotRequired[float | None]
+    """Of its outputs."""
+    std: NotRequired[float | None]
+    dead: NotRequired[float | None]
+    """Share of units, of an activation, whose output is the same for every sample."""
+
+
 class Event(TypedDict):
-    """A line of ``metrics.jsonl``, beside what its kind brings: loss and lr, or metrics."""
+    """A line of ``metrics.jsonl``, beside what its kind brings: loss and lr, metrics, or layers."""
 
     event: str
     step: int
@@ -90,6 +117,7 @@ class Event(TypedDict):
     loss: NotRequired[float | None]
     lr: NotRequired[float | None]
     metrics: NotRequired[Metrics]
+    layers: NotRequired[dict[str, LayerFacts]]
 
 
 class PredictionFacts(TypedDict):

@@ -24,15 +24,20 @@ class DivergenceGuard(Callback):
     Args:
         capacity: after so many steps it looks anyway; where a device takes several at once, after as many more as take
             a tenth of a second.
+    Attributes:
+        recent: step and loss of the last steps that were looked at; of a divergence those around it.
     """
 
     due = Whenever()
+    around = 20
+    """Steps before and after a divergence whose losses :attr:`recent` has."""
 
     def __init__(self, capacity: int):
         self.capacity = self._most = min(capacity, _MAX_WAITING)
         self._waiting: list[Array] = []
         self._count = 0
         self._since = 0.0
+        self.recent: list[tuple[int, float]] = []
 
     def after_step(self, trainer: Any) -> None:
         if trainer.losses is None:
@@ -53,6 +58,11 @@ class DivergenceGuard(Callback):
             fitting = count * _BETWEEN_LOOKS / max(time.perf_counter() - self._since, 1e-6)
             self._most = max(self.capacity, min(int(fitting), 2 * count, _MAX_WAITING))
         wrong = np.flatnonzero(~np.isfinite(losses))
+        first, end = trainer.step - count + 1, int(wrong[0]) + 1 + self.around if len(wrong) else count
+        new = losses[max(0, end - 2 * self.around - 1) : end]
+        start = first + min(end, count) - len(new)
+        self.recent = [*self.recent, *zip(range(start, start + len(new)), new.tolist(), strict=True)]
+        self.recent = self.recent[-2 * self.around - 1 :]
         if len(wrong):
             what = f"the loss is {losses[wrong[0]]}"
             if getattr(trainer.train_step, "compute_dtype", None) == np.float16:

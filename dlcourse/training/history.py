@@ -112,7 +112,11 @@ class History(Callback):
         Raises:
             DlcourseError: the line cannot be written.
         """
-        self._write([self._line(trainer, event, trainer.step, **values)])
+        self.record_at(trainer, event, trainer.step, **values)
+
+    def record_at(self, trainer: Any, event: str, step: int, **values: Any) -> None:
+        """The same of an earlier step."""
+        self._write([self._line(trainer, event, step, **values)])
 
     def _line(self, trainer: Any, event: str, step: int, **values: Any) -> Event:
         line: Any = {"event": event, **trainer.position(step), "seconds": round(self.seconds, 4), **values}

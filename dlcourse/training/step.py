@@ -154,17 +154,8 @@ class TrainStep:
         Numbers that change from step to step are the optimizer's ``lr`` and ``steps`` and the step that random draws
         depend on, and :meth:`settings`, no others: whatever else Python decides here is decided once.
         """
-        self.optimizer.zero_grad()
-        with at_once(loss_buffer):
-            loss = self._gradients(x, y)
-        if self._penalized is not None:
-            loss = loss + add_penalty(self.flat.gather_grad(), self.flat.data, self._penalized, self.l1, self.l2)
-            self.flat.clear_absent()
-        if self.clip_norm is not None:
-            clip_grad_norm(self.flat, self.clip_norm)
-        tracing.phase("optimizer")
-        self.optimizer.step()
-        tracing.phase(None)
+        loss = self.take_gradient(x, y, loss_buffer)
+        self.apply_gradient()
         if len(self.flat.absent) == len(self.flat.parameters):
             raise RuntimeError(
                 "TrainStep: no parameter of the optimizer received a gradient from this loss; give the optimizer the "
@@ -176,6 +167,24 @@ class TrainStep:
             loss_buffer[...] = loss
         # NumPy makes a scalar of a sum of arrays without axes; a tensor always holds an array.
         return backend.array_module(loss).asarray(loss) if loss_buffer is None else loss_buffer
+
+    def take_gradient(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
+        """The first part of :meth:`update`: the cost, and its gradient before it is clipped, penalties included."""
+        self.optimizer.zero_grad()
+        with at_once(loss_buffer):
+            loss = self._gradients(x, y)
+        if self._penalized is not None:
+            loss = loss + add_penalty(self.flat.gather_grad(), self.flat.data, self._penalized, self.l1, self.l2)
+            self.flat.clear_absent()
+        return loss
+
+    def apply_gradient(self) -> None:
+        """The second part: clip, and let the optimizer move the weights."""
+        if self.clip_norm is not None:
+            clip_grad_norm(self.flat, self.clip_norm)
+        tracing.phase("optimizer")
+        self.optimizer.step()
+        tracing.phase(None)
 
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the microbatches; returns the loss as an array."""

@@ -107,6 +107,29 @@ def diverged(path: Path) -> Path:
     return write_run(path, status="diverged", events=events, error="loss is NaN at step 5")
 
 
+def diverged_step_by_step(path: Path) -> Path:
+    losses = [2.0, 1.5, 1.2, 3.0, 1e9, 1e80, 1e300, float("inf"), None]
+    events = [
+        {"event": "divergence", "step": step, "loss": loss if loss != float("inf") else None, "lr": 1.0}
+        for step, loss in enumerate(losses, start=30)
+    ]
+    return write_run(path, status="diverged", events=events, diverged_at=37)
+
+
+def watched(path: Path) -> Path:
+    def facts(kind: str, size: int, scale: float, **more: float) -> dict:
+        return {"kind": kind, "size": size, "gradient": scale, "weight": 3.0, "ratio": 1e-3 * scale, "std": 1.0, **more}
+
+    events = []
+    for step in (0, 5, 30, 100, 900):
+        layers: dict[str, dict] = {}
+        for i in range(12):
+            layers[f"blocks.{i}.attention.out_proj"] = facts("Linear", 10_000, 2.0**-i / (1 + step))
+            layers[f"blocks.{i}.activation"] = {"kind": "ReLU", "mean": 0.1, "std": 0.5 + i, "dead": i / 12}
+        events.append({"event": "watch", "step": step, "epoch": step / 10, "layers": layers})
+    return write_run(path, model="{name: mlp}", events=events)
+
+
 def heat(path: Path) -> Path:
     return folders.grid_sweep(path, {"optimizer.lr": [1e-4, 1e-3, 1e-2, 0.1, 1.0], "model.width": [16, 32, 64]})
 
@@ -155,6 +178,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     images_that_do_not_fit: ["confusion", "class_accuracy"],
     no_mistakes: ["confusion", "class_accuracy"],
     diverged: ["loss"],
+    diverged_step_by_step: ["divergence"],
+    watched: ["layers"],
     folders.degree_sweep: ["error_curve", "fits"],
     folders.fold_sweep: ["error_curve"],
     folders.learning_sweep: ["learning_curve"],

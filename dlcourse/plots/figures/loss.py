@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, scale_y, smooth, whole_ticks
+from dlcourse.plots.curves import cap, decimate, scale_y, smooth, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
@@ -59,7 +59,9 @@ class Loss(Plot):
             axes.plot(steps, loss, color=look.color, marker=marker, label="training loss")
         marked = mark_best(axes, view)
         scale_y(axes, [loss], held=True)
-        axes.set_ylabel(f"training loss: {view.metric_name(str(view.facts.get('loss') or 'cost'))}")
+        if view.status == "diverged" and axes.get_yscale() == "log":
+            cap(axes, [loss])
+        axes.set_ylabel(f"training loss: {view.metric_name(view.loss)}")
         scaled = as_dict(view.config.get("data")).get("normalize_target") == "standardize"
         step_axis(axes, view)
         if noisy or marked:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, scale_y, whole_ticks
+from dlcourse.plots.curves import cap, decimate, scale_y, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import capital, number
@@ -55,6 +55,8 @@ class MetricCurves(Plot):
             at = best_of(values, view.higher_is_better(metric))
             axes.plot(steps[at] / per_epoch, values[at], "o", ms=11, mfc="none", mec=style.INK, mew=1.3, zorder=5)
         scale_y(axes, [values for _, values in curves.values()], held=not view.higher_is_better(metric))
+        if view.status == "diverged" and axes.get_yscale() == "log":
+            cap(axes, [values for _, values in curves.values()])
         axes.set(xlabel="epoch" if view.history.steps_per_epoch() else "step", ylabel=view.metric_label(metric))
         whole_ticks(axes)
 

@@ -1,0 +1,146 @@
+"""Rules on the course of training: a rate that is too high or too low, a net that learns nothing.
+
+Each gives a sentence, or None where it has nothing to say.
+"""
+
+import numpy as np
+
+from dlcourse.text import format_number
+from dlcourse.training.advice.evidence import Evidence
+
+FEW_LINES = 10
+"""Log points below which the losses say nothing."""
+FEW_EVALUATIONS = 5
+FEW_STEPS = 20
+"""Steps after which something should have been learned."""
+FEW_SAMPLES = 16
+"""In a batch, below which the first loss by itself says little: the first fifth of all counts."""
+ROSE = 1.5
+"""The losses at the end over those at the start: where training did harm."""
+JUMPED = 3.0
+"""Three losses in a row over the first ones: where training was thrown back."""
+STEADY = 0.4
+"""Share of the whole fall of the loss in the second half of the steps: half on a straight line; what approaches its
+end, as the loss of a well chosen rate does, leaves a quarter or less."""
+SHORT_WAY = 0.3
+"""A fall by less than this part of the first loss is little."""
+LITTLE = 0.02
+"""Accuracy or r2 above guessing that still counts as nothing."""
+
+
+def rate_too_high(evidence: Evidence) -> str | None:
+    """The loss ends above where it began, or is thrown back on its way."""
+    steps, losses = evidence.losses.T
+    finite = np.isfinite(losses)
+    steps, losses = steps[finite], losses[finite]
+    if evidence.status == "diverged":
+        return _before_divergence(losses)
+    if len(losses) < FEW_LINES:
+        return None
+    early = losses[: len(losses) // 5] if evidence.batch_size < FEW_SAMPLES else losses[:1]
+    began = float(early.mean())
+    ended = float(np.median(losses[-max(3, len(losses) // 5) :]))
+    if began <= 0:
+        return None  # a likelihood's logarithm, which has no natural zero
+    if ended > ROSE * began:
+        return (
+            f"the training loss rose, from {format_number(began, 3)} to {format_number(ended, 3)}: steps are too long. "
+            "Try a tenth of optimizer.lr, or train.clip_norm"
+        )
+    lowest = np.minimum(np.minimum(losses[2:], losses[1:-1]), losses[:-2])
+    worst = int(lowest.argmax())
+    if lowest[worst] > JUMPED * began:
+        return (
+            f"the training loss was thrown back to {format_number(lowest[worst], 3)} about step "
+            f"{int(steps[worst + 1])}, from {format_number(began, 3)} at the start: the rate is at its limit. Try a "
+            "lower optimizer.lr, a warm-up (optimizer.schedule), or train.clip_norm"
+        )
+    return None
+
+
+def _before_divergence(losses: np.ndarray) -> str | None:
+    if not len(losses):
+        return None
+    worst, first = float(losses.max()), float(losses[0])
+    grew = (
+        f": the loss grew from {format_number(first, 3)} to {format_number(worst, 3)} before" if worst > first else ""
+    )
+    return (
+        f"training left all bounds{grew}. Steps that are too long overshoot further each time: try a tenth of "
+        "optimizer.lr, inputs that are normalized (data.normalize), or train.clip_norm"
+    )
+
+
+def rate_too_low(evidence: Evidence) -> str | None:
+    """The loss falls along a straight line, slowly, to the very end."""
+    if evidence.begins_trained or evidence.status != "done":
+        return None
+    found = _measured_fall(evidence) or _fall(evidence)
+    if found is None:
+        return None
+    what, first, middle, last = found
+    if not 0 < first - last < SHORT_WAY * first or middle - last < STEADY * (first - last):
+        return None
+    return (
+        f"{what} fell little and as fast at the end as at the start, from {format_number(first, 3)} to "
+        f"{format_number(last, 3)}: the rate is too low for so few steps. Try optimizer.lr ten times as high, or more "
+        "epochs"
+    )
+
+
+Fall = tuple[str, float, float, float]
+"""What fell, and where it was at the start, in the middle and at the end."""
+
+
+def _measured_fall(evidence: Evidence) -> Fall | None:
+    """Of a cost on the whole training split, where it was measured often enough."""
+    for label in ("loss", "cross_entropy", "mse", "rmse", "mae"):
+        values = evidence.curve("train", label)[:, 1]
+        if len(values) >= FEW_EVALUATIONS and np.isfinite(values).all():
+            first, middle, last = values[[0, len(values) // 2, -1]].tolist()
+            return f"{label} on the training data", first, middle, last
+    return None
+
+
+def _fall(evidence: Evidence) -> Fall | None:
+    """Of the batches' losses, where it is not lost in their noise."""
+    losses = evidence.losses[:, 1]
+    losses = losses[np.isfinite(losses)]
+    if len(losses) < FEW_LINES:
+        return None
+    part, half = len(losses) // 5, len(losses) // 2
+    first, middle, last = losses[:part], losses[half - part // 2 : half - part // 2 + part], losses[-part:]
+    noise = max(first.std(), middle.std(), last.std()) / np.sqrt(part)
+    if first.mean() - last.mean() < 4 * noise:
+        return None
+    return "the training loss", float(first.mean()), float(middle.mean()), float(last.mean())
+
+
+def learns_nothing(evidence: Evidence) -> str | None:
+    """Even on what it was trained on the model is no better than guessing."""
+    if evidence.steps < FEW_STEPS or evidence.status != "done":
+        return None
+    guessing, right = evidence.guessing, evidence.accuracy("train")
+    mend = "Try --overfit-batch: if one batch cannot be learned either, look at optimizer.lr, data.normalize, the loss"
+    if guessing is not None and np.isfinite(right):
+        if right > guessing.accuracy + LITTLE + 2 * evidence.unsure("train", guessing.accuracy):
+            return None
+        return (
+            f"accuracy on the training data is {format_number(right, 3)}, and always guessing the commonest class "
+            f"gives {format_number(guessing.accuracy, 3)}: nothing was learned. {mend}"
+        )
+    nats = evidence.final("train", "cross_entropy")
+    if guessing is not None and np.isfinite(nats):
+        if nats < (1 - LITTLE) * guessing.cross_entropy:
+            return None
+        return (
+            f"cross-entropy on the training data is {format_number(nats, 3)}, and guessing by the classes' shares "
+            f"gives {format_number(guessing.cross_entropy, 3)}: nothing was learned. {mend}"
+        )
+    explained = evidence.final("train", "r2")
+    if explained <= LITTLE:  # never of NaN
+        return (
+            f"r2 on the training data is {format_number(explained, 3)}: the model says no more than the targets' mean. "
+            f"{mend}, data.normalize_target"
+        )
+    return None

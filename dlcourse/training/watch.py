@@ -1,0 +1,134 @@
+"""Watch the layers of a net while it trains: gradients, weights, updates, outputs (``train.watch``)."""
+
+import copy
+import math
+from functools import partial
+from typing import Any
+
+from dlcourse import backend
+from dlcourse.autograd import Tensor
+from dlcourse.backend import tracing
+from dlcourse.backend.device import Array
+from dlcourse.errors import UserError, named
+from dlcourse.nn import Module
+from dlcourse.nn.activation import Activation
+from dlcourse.nn.calls import noting_calls
+from dlcourse.training.callback import Callback
+from dlcourse.training.history import History
+
+SAMPLES = 256
+"""Of a larger batch so many are watched."""
+ROWS = 4096
+"""Of a layer's outputs so many vectors, evenly spread, give mean and spread: all of a convolution's would take as long
+as a step."""
+_OFTEN = 512
+"""Steps until which there are two looks, at evaluations, each time that their number doubles; then one in 128."""
+
+
+class Watch(Callback):
+    """Writes a ``watch`` line at the start and at evaluations: what a step does to each layer, see :func:`look`.
+
+    It looks at a copy of the training step, always with the first training batch, so that training goes on exactly as
+    without it. An evaluation that comes within 128 steps of the last look is passed over, which keeps the share of the
+    time below 3 %: a look takes 1.3 (a convolutional net) to 3.5 steps (a tiny one). Early in training looks are
+    closer.
+
+    Args:
+        every: epochs between evaluations.
+        history: where the lines go.
+    """
+
+    def __init__(self, every: int, history: History):
+        self.every, self.history = every, history
+        self._between = 0
+        self._batch: tuple[Array, Array] | None = None
+
+    def start(self, trainer: Any) -> None:
+        self._between = self.every * trainer.loader.steps_per_epoch
+        x, y = trainer.loader.batch(0)
+        chosen = slice(None, None, max(1, len(x) // SAMPLES))
+        self._batch = x[chosen][:SAMPLES].copy(), y[chosen][:SAMPLES].copy()
+        if trainer.step == 0:
+            self._look(trainer)
+
+    def after_evaluation(self, trainer: Any) -> None:
+        # A function of the step alone, as a run that is resumed has to look at the same steps.
+        last = trainer.step - (trainer.step % self._between or self._between) if self._between else 0
+        if _looks_until(trainer.step) > _looks_until(last):
+            self._look(trainer)
+
+    def _look(self, trainer: Any) -> None:
+        with tracing.listening_to_phases(None):
+            self.history.record(trainer, "watch", layers=look(trainer.train_step, *self._batch))  # type: ignore[misc]
+
+
+def _looks_until(step: int) -> int:
+    if step < _OFTEN:
+        return int(2 * math.log2(step)) + 1 if step else 0
+    return 15 + step // 128
+
+
+def look(train_step: Any, x: Array, y: Array) -> dict[str, dict[str, Any]]:
+    """What the next update would do to each layer, with this batch; nothing of the step itself changes.
+
+    Args:
+        train_step: a :class:`~dlcourse.training.step.TrainStep`.
+        x, y: a batch on the device.
+    Returns:
+        By the name of each module with parameters of its own and of each activation, in the model's order, what
+        :class:`~dlcourse.records.run.LayerFacts` says.
+    Raises:
+        UserError: the model holds something that cannot be copied.
+    """
+    try:
+        probe = copy.deepcopy(train_step)
+    except Exception as error:
+        raise UserError(f"train.watch looks at a copy of the model, which cannot be made: {named(error)}") from error
+    flat = probe.flat
+    outputs: dict[int, dict[str, Array]] = {}
+    watched = {name: each for name, each in probe.model.named_modules() if _is_layer(each)}
+    before = flat.data.copy()
+    probe.begin()
+    with noting_calls(watched.values(), partial(_note, outputs)):
+        probe.take_gradient(x, y)
+    gradient = flat.gather_grad().copy()
+    probe.apply_gradient()
+    places = {id(p): flat.slice_of(i) for i, p in enumerate(flat.parameters)}
+    found: dict[str, dict[str, Any]] = {}
+    numbers: list[Array] = []
+    keys: list[tuple[str, str]] = []
+    for name, module in watched.items():
+        own = [places[id(p)] for _, p in module.own_parameters() if id(p) in places]
+        facts: dict[str, Array] = dict(outputs.get(id(module), {}))
+        found[name] = {"kind": type(module).__name__}
+        if own:
+            found[name]["size"] = sum(place.stop - place.start for place in own)
+            facts |= {"gradient": _norm(gradient, own), "weight": _norm(before, own)}
+            facts["ratio"] = _norm(flat.data - before, own) / facts["weight"]
+        keys += [(name, fact) for fact in facts]
+        numbers += facts.values()
+    xp = backend.array_module(before)
+    for (name, fact), value in zip(keys, backend.to_host(xp.stack(numbers)).tolist(), strict=True):
+        found[name][fact] = float(f"{value:.6g}")
+    return found
+
+
+def _is_layer(module: Module) -> bool:
+    return isinstance(module, Activation) or any(True for _ in module.own_parameters())
+
+
+def _note(outputs: dict[int, dict[str, Array]], module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+    first = output[0] if isinstance(output, tuple) else output
+    if not isinstance(first, Tensor) or not first.size:
+        return
+    units = first.data.reshape(-1, first.shape[-1]) if first.ndim else first.data.reshape(1, 1)
+    sample = units[:: -(-len(units) // ROWS)].astype("float64")
+    facts = {"mean": sample.mean(), "std": sample.std()}
+    if isinstance(module, Activation) and len(units) > 1:
+        facts["dead"] = (units.max(axis=0) == units.min(axis=0)).mean(dtype="float64")
+    outputs[id(module)] = facts
+
+
+def _norm(values: Array, places: list[slice]) -> Array:
+    xp = backend.array_module(values)
+    return xp.sqrt(sum(xp.vdot(values[place], values[place]) for place in places)).astype("float64")

@@ -1,0 +1,107 @@
+"""``train.watch``: what a step does to each layer, seen without touching it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dlcourse as dl
+from dlcourse import backend, nn, optim
+from dlcourse import functional as F
+from dlcourse.config import from_mapping
+from dlcourse.errors import ConfigError
+from dlcourse.experiment.trained import load_run
+from dlcourse.training.watch import _looks_until, look
+
+NET: dict[str, Any] = {
+    "name": "watched",
+    "device": "cpu",
+    "data": {"name": "synthetic_images", "samples": 120, "classes": 3, "image_size": 8, "split": {"val": 0.2}},
+    "model": {"name": "vgg", "layers": [4, "pool"], "dropout": 0.3},
+    "loss": "cross_entropy",
+    "optimizer": {"name": "adam", "lr": 0.01, "schedule": {"name": "cosine", "warmup": 3}},
+    "metrics": ["accuracy"],
+    "train": {"epochs": 4, "batch_size": 16, "clip_norm": 0.5, "l2": 1e-3, "ema": 0.9, "checkpoint_every": 5},
+}
+
+
+def go(out: Path, optimizer: Any = NET["optimizer"], **train: Any):
+    config = {**NET, "optimizer": optimizer, "train": {**NET["train"], **train}}
+    return dl.run(config, out=out, quiet=True, plots=False)
+
+
+def state(folder: Path) -> dict[str, np.ndarray]:
+    return load_run(folder).model.state_dict()
+
+
+def lines(folder: Path) -> list[dict]:
+    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in event.items() if key != "seconds"} for event in events]
+
+
+def test_the_numbers_are_those_of_the_next_update(device: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 3)).astype("float32"), np.array([0, 1, 1, 0, 1, 0])
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    model[0].bias.data[0] = -100.0  # this unit is dead
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.5), clip_norm=1e-3)
+    xp = backend.current()
+    found = look(step, xp.asarray(x), xp.asarray(y))
+    assert {name: facts["kind"] for name, facts in found.items()} == {"0": "Linear", "1": "ReLU", "2": "Linear"}
+    assert step.step == 0 and all(p.grad is None for p in model.parameters())
+    hidden = model[0](dl.tensor(x))
+    shown = F.relu(hidden).numpy()
+    F.cross_entropy(model[2](F.relu(hidden)), xp.asarray(y)).backward()
+    grads = {name: p.grad.numpy() for name, p in model.named_parameters()}
+    norm = np.sqrt(sum((grads[f"0.{part}"] ** 2).sum() for part in ("weight", "bias")))
+    weight = np.sqrt(sum((p.numpy() ** 2).sum() for p in (model[0].weight, model[0].bias)))
+    whole = np.sqrt(sum((grad**2).sum() for grad in grads.values()))
+    assert found["0"]["gradient"] == pytest.approx(norm, rel=1e-4)  # before it is clipped
+    assert found["0"]["weight"] == pytest.approx(weight, rel=1e-4) and found["0"]["size"] == 16
+    assert found["0"]["ratio"] == pytest.approx(0.5 * norm * 1e-3 / whole / weight, rel=0.02)
+    assert found["1"]["mean"] == pytest.approx(shown.mean(), rel=1e-4)
+    assert found["1"]["std"] == pytest.approx(shown.std(), rel=1e-4)
+    assert found["1"]["dead"] == np.mean((shown == 0).all(axis=0)) >= 0.25
+
+
+def test_training_goes_on_as_without_it(tmp_path: Path) -> None:
+    plain, watched = go(tmp_path / "plain"), go(tmp_path / "watched", watch=True)
+    for name, array in state(plain.folder).items():
+        assert np.array_equal(array, state(watched.folder)[name]), name
+    seen = lines(watched.folder)
+    assert [event for event in seen if event["event"] != "watch"] == lines(plain.folder)
+    looks = [event for event in seen if event["event"] == "watch"]
+    assert looks[0]["step"] == 0 and [event["step"] for event in looks[1:]] == [6, 12, 18, 24]
+    assert all(np.isfinite(facts["gradient"]) for facts in looks[-1]["layers"].values() if "gradient" in facts)
+
+
+def test_a_run_that_is_resumed_looks_at_the_same_steps(tmp_path: Path) -> None:
+    constant = {"name": "adam", "lr": 0.01}
+    whole = go(tmp_path / "whole", constant, watch=True)
+    part = go(tmp_path / "part", constant, watch=True, epochs=2)
+    dl.run(resume=part.folder, overrides={"train.epochs": 4}, quiet=True, plots=False)
+    assert [line for line in lines(part.folder) if line["event"] != "final"] == lines(whole.folder)[:-1]
+
+
+def test_looks_get_rare() -> None:
+    assert [_looks_until(step) for step in (0, 1, 2, 4, 511, 512, 640)] == [0, 1, 3, 5, 18, 19, 20]
+
+
+def test_a_frozen_layer_and_half_precision(tmp_path: Path) -> None:
+    config = {
+        **NET,
+        "precision": "fp16",
+        "train": {"steps": 3, "batch_size": 16, "watch": True, "freeze": ["layers.0"]},
+    }
+    found = dl.run(config, out=tmp_path, quiet=True, plots=False)
+    first = next(event for event in found.history if event["event"] == "watch")["layers"]
+    assert first["layers.0"]["gradient"] == first["layers.0"]["ratio"] == 0.0
+    assert first["layers.6"]["ratio"] >= 0.0
+
+
+def test_a_closed_form_has_no_steps_to_watch() -> None:
+    config = {"data": "westwood_rent", "model": "linear", "optimizer": "least_squares", "train": {"watch": True}}
+    with pytest.raises(ConfigError, match=r"train.watch: has no effect with the optimizer least_squares"):
+        from_mapping(config)
