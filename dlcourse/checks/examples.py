@@ -9,24 +9,23 @@ import annotated_types
 
 from dlcourse.checks.outcome import Failure
 
-INPUT = "input"
-"""The key of ``example`` that is no argument: the shape of one input."""
+INPUT, TOKENS = "input", "tokens"
+"""The keys of ``example`` that are no arguments, where the constructor has none of that name: the shape of one input,
+and how many tokens there are where an input is a sequence of their numbers."""
 
 
-def arguments(cls: type, parameters: Iterable[inspect.Parameter], given: bool = False) -> dict[str, Any]:
+def arguments(cls: type, parameters: Iterable[inspect.Parameter]) -> dict[str, Any]:
     """A value for each parameter without a default.
 
     Args:
         cls: its attribute ``example`` goes before guesses, and before defaults.
         parameters: of its constructor, but those that the program supplies.
-        given: also name the defaults.
     Raises:
         Failure: nothing can be guessed, or ``example`` names what is no parameter.
     """
     parameters = list(parameters)
-    own = {key: value for key, value in example(cls).items() if key != INPUT}
-    names = [parameter.name for parameter in parameters]
-    unknown = [key for key in own if key not in names]
+    own, names = example(cls), [parameter.name for parameter in parameters]
+    unknown = [key for key in own if key not in names and key not in (INPUT, TOKENS)]
     if unknown:
         raise Failure(f"example names {unknown[0]!r}, which is no parameter; there are: {', '.join(names) or 'none'}")
     found = {}

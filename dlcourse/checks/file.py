@@ -12,7 +12,7 @@ from dlcourse.autograd import Tensor
 from dlcourse.checks import examples
 from dlcourse.checks.arrays import TOLERANCE
 from dlcourse.checks.judges import check_loss, check_metric, tasks_of
-from dlcourse.checks.module import Subject, check_learns, check_module
+from dlcourse.checks.module import Subject, check_learns, check_module, samples_apart
 from dlcourse.checks.outcome import Checks, Failure, Outcome
 from dlcourse.checks.samples import check_data
 from dlcourse.checks.updates import check_optimizer, check_schedule
@@ -98,8 +98,21 @@ def _check_layer(checks: Checks, cls: type, tolerance: float) -> None:
     parameters = list(inspect.signature(cls, eval_str=True).parameters.values())
     plain = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     arguments = examples.arguments(cls, plain)
-    shape = _shape_for(cls, LAYER_SHAPES, lambda shape: Subject(lambda: cls(**arguments), shape))
-    check_module(checks, Subject(lambda: cls(**arguments), shape), tolerance, None)
+    inputs = list(inspect.signature(cls.forward).parameters.values())[1:]  # type: ignore[attr-defined]
+    required = [each.name for each in inputs if each.default is each.empty and each.kind in _POSITIONAL]
+    if len(required) > 1:
+        several = f"takes several inputs ({', '.join(required)})"
+        checks.add("shape", None, f"{several}: check it inside a model, or by dl.gradcheck")
+        return
+    tokens = examples.example(cls).get(examples.TOKENS)
+
+    def subject(shape: tuple[int, ...]) -> Subject:
+        return Subject(lambda: cls(**arguments), shape, tokens)
+
+    check_module(checks, subject(_shape_for(cls, LAYER_SHAPES, subject)), tolerance, None)
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _spec(kind: str, name: str, cls: type) -> dict[str, Any]:
@@ -119,7 +132,8 @@ def _check_model(checks: Checks, kind: str, name: str, cls: type, tolerance: flo
         takes_tokens = getattr(cls, "takes_tokens", None)
         if takes_tokens is None:
             takes_tokens = any(isinstance(each, Embedding) for each in build().modules())
-        return Subject(build, shape, OUT if takes_tokens else None)
+        tokens = OUT if takes_tokens else None
+        return Subject(build, shape, examples.example(cls).get(examples.TOKENS, tokens))
 
     if not set(getattr(cls, "tasks", ("regression",))) & {"regression", "classification"}:
         checks.add("shape", None, f"nothing to try it with: tasks = {cls.tasks}")  # type: ignore[attr-defined]
@@ -137,18 +151,22 @@ def _check_model(checks: Checks, kind: str, name: str, cls: type, tolerance: flo
 def _shape_for(
     cls: type, shapes: tuple[tuple[int, ...], ...], subject: Callable[[tuple[int, ...]], Subject]
 ) -> tuple[int, ...]:
-    """The first shape of an input that a forward pass takes; the first of all where none is."""
+    """The first shape of an input that a forward pass takes, sample by sample where there is one that it takes so: a
+    recurrent layer takes (T, D) for one sequence. The first of all where none is taken."""
     named = examples.example(cls).get(examples.INPUT)
     if named is not None:
         return tuple(named)
+    taken = []
     for shape in shapes:
         try:
             made = subject(shape)
             made.outputs(made.make(), made.inputs())
+            taken.append(shape)
+            samples_apart(made)
         except Exception:  # whatever a user's own code raises at a shape that is not meant for it
             continue
         return shape
-    return shapes[0]
+    return taken[0] if taken else shapes[0]
 
 
 def _check_loss(checks: Checks, kind: str, name: str, cls: type, tolerance: float) -> None:

@@ -72,7 +72,7 @@ def check_module(checks: Checks, subject: Subject, tolerance: float, width: int 
     checks.run("same seed, same result", lambda: _repeats(subject))
     checks.run("state dict, there and back", lambda: _round_trip(subject))
     checks.run("train and eval", lambda: _modes(subject))
-    checks.run("samples apart in eval", lambda: _apart(subject))
+    checks.run("samples apart in eval", lambda: samples_apart(subject))
 
 
 def _shape(subject: Subject, width: int | None) -> str:
@@ -212,12 +212,14 @@ def _modes(subject: Subject) -> str:
     return "the same; eval repeats bit for bit and changes nothing"
 
 
-def _apart(subject: Subject) -> str:
+def samples_apart(subject: Subject) -> str:
+    """Raise Failure where in evaluation a sample's output depends on the others of its batch."""
     module, x = subject.make(dtype=np.float64).eval(), subject.inputs(dtype=np.float64)
-    whole = [output for output in subject.outputs(module, x) if output.ndim and output.shape[0] == SAMPLES]
-    if not whole:
+    pairs = zip(subject.outputs(module, x), subject.outputs(module, x[1:2]), strict=True)
+    kept = [(output, one) for output, one in pairs if output.ndim and output.shape[0] == SAMPLES]
+    if not kept:
         raise NotHere("the first axis of the output is not that of the samples")
-    alone = [output for output in subject.outputs(module, x[1:2]) if output.ndim and output.shape[0] == 1]
+    whole, alone = zip(*kept, strict=True)
     far = furthest([output.data[1:2] for output in whole], alone)
     size = max(1.0, max(float(np.abs(host(output)).max(initial=0.0)) for output in whole))
     hint = "nothing of the other samples of a batch may count in eval()"

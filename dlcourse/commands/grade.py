@@ -7,7 +7,11 @@ HELP = "grade a submission by an assignment, each case in a process of its own"
 EXAMPLES = """\
 examples:
   dlcourse grade softmax_two_layer my_solution.py
-  dlcourse grade my_assignment.yaml submission.py --gradescope /autograder/results/results.json
+  dlcourse grade my_assignment.yaml submission.py --gradescope results.json
+
+On Gradescope, setup.sh installs this program, and run_autograder is:
+  dlcourse grade /autograder/source/assignment.yaml /autograder/submission/solution.py \\
+      --gradescope /autograder/results/results.json
 
 The submission runs as you: its memory, time and child processes are limited, but it can read your files and use the
 network. Grade what you do not trust in a container, as Gradescope does.
@@ -36,7 +40,13 @@ def main(args: argparse.Namespace) -> int:
     target = Path(args.gradescope) if args.gradescope else None
     if target is not None and not target.absolute().parent.is_dir():
         raise UserError(f"--gradescope {target}: there is no folder {target.parent}")
-    grade = grade_submission(assignment, args.submission)
+    try:
+        grade = grade_submission(assignment, args.submission)
+    except UserError as error:
+        if target is not None:  # or Gradescope would say no more than that there are no results
+            lost = {"score": 0.0, "max_score": assignment.max_score, "output": str(error), "tests": []}
+            write_output(target, (json.dumps(lost, indent=2) + "\n").encode())
+        raise
     rows = [["case", "points", "seconds", ""]]
     rows += [[case.name, _points(case), f"{case.seconds:.1f}", _first_line(case.output)] for case in grade.cases]
     print(table(rows, left=[True, False, False, True]))

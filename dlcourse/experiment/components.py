@@ -31,6 +31,7 @@ def code_of(folder: RunFolder, say: Say) -> Iterator[None]:
         UserError: a file is not loaded; says how to name it.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(registry.allowing_code(folder.path.resolve() in _trusted))
         for plugin in _plugins(folder, say):
             found = _allowed(folder, plugin)
             if found is not None:
@@ -40,6 +41,14 @@ def code_of(folder: RunFolder, say: Say) -> Iterator[None]:
             if replacement is not None:
                 stack.enter_context(registry.plugin_replaced(*replacement))
         yield
+
+
+_trusted: set[Path] = set()
+
+
+def trust(folder: RunFolder) -> None:
+    """From now on in this process :func:`code_of` may import what this run kept."""
+    _trusted.add(folder.path.resolve())
 
 
 def kept_config(config: Config, plugins: Sequence[Plugin], folder: Path | None = None) -> Config:

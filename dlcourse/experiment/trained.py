@@ -28,7 +28,7 @@ from dlcourse.errors import (
 )
 from dlcourse.experiment import stored
 from dlcourse.experiment.baseline import Baseline
-from dlcourse.experiment.components import code_of
+from dlcourse.experiment.components import code_of, trust
 from dlcourse.experiment.experiment import EVALUATION_BATCH, build_loss_and_metrics, metric_units, predict
 from dlcourse.experiment.identity import check_data
 from dlcourse.records.run import BaselineState
@@ -122,7 +122,10 @@ def load_run(
         DeviceError: the device is not there.
     """
     with registry.allowing_code(allow_code):
-        return TrainedModel(**vars(stored.load(path, device, which)))
+        found = stored.load(path, device, which)
+    if allow_code:
+        trust(found.folder)  # evaluate_run needs its metrics again
+    return TrainedModel(**vars(found))
 
 
 def evaluate_run(

@@ -189,7 +189,7 @@ def _reaping() -> Iterator[None]:
     finally:
         if adopted:
             for _ in range(100):  # each round ends one generation
-                left = _children() - children
+                left = _children() - children  # another thread's children are in our session, and not among these
                 if not left:
                     break
                 for child in left:
@@ -203,14 +203,14 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>
 
 
 def _children() -> set[int]:
-    """The processes whose parent this one is."""
+    """The processes whose parent this one is, and which are in another session."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat") if Path("/proc/self/stat").exists() else ():
         try:
             fields = status.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[1]) == os.getpid():
+        if int(fields[1]) == os.getpid() and int(fields[3]) != os.getsid(0):
             found.add(int(status.parent.name))
     return found
 

@@ -156,6 +156,43 @@ def test_what_is_wrong_is_said(
     assert message in capsys.readouterr().err
 
 
+LAYERS = """
+from dlcourse import nn
+
+class States(nn.LSTM):
+    example = {"input": (5, 4)}
+
+class Norm(nn.BatchNorm):
+    pass
+
+class Filters(nn.Conv2d):
+    example = {"in_channels": 3, "out_channels": 2, "kernel_size": 3, "input": (6, 6, 3)}
+
+class Table(nn.Embedding):
+    example = {"num": 7, "tokens": 7, "input": (5,)}
+
+class Gates(nn.GRU):
+    pass
+
+class _Hidden(nn.Module):
+    pass
+
+class Two(nn.Module):
+    def forward(self, x, y):
+        return x + y
+"""
+
+
+def test_layers_of_every_shape(place: Path) -> None:
+    Path("layers.py").write_text(LAYERS)
+    outcomes = check_file("layers.py")
+    assert {each.component for each in outcomes} == {
+        f"layer {n}" for n in "States Norm Filters Table Gates Two".split()
+    }
+    assert not [each for each in outcomes if each.passed is False]
+    assert outcomes[-1].passed is None and "takes several inputs (x, y)" in outcomes[-1].figure
+
+
 def test_arguments_that_cannot_be_guessed_are_asked_for(place: Path) -> None:
     Path("a.py").write_text(
         "from dlcourse import nn\nclass A(nn.Module):\n    def __init__(self, words: str):\n        pass\n"

@@ -10,6 +10,7 @@ import dlcourse as dl
 from dlcourse import config, registry
 from dlcourse.cli import main
 from dlcourse.errors import ConfigError, UserError
+from dlcourse.experiment import evaluate_run
 
 PARTS = '''
 from dlcourse import nn, functional as F
@@ -83,7 +84,9 @@ def test_a_run_keeps_a_copy_and_goes_on_with_it(place: Path, capsys: pytest.Capt
     moved = run.rename(place / "moved")
     assert main(["run", str(moved / "config.yaml"), "--allow-code", "--fast-dev-run"]) == 0
     forget()
-    assert dl.load_run(moved, allow_code=True).model.second.weight.shape == (3, 3)
+    trained = dl.load_run(moved, allow_code=True)
+    assert trained.model.second.weight.shape == (3, 3)
+    assert "accuracy" in evaluate_run(trained)["train"] and not registry.plugins()
 
 
 def test_from_python_a_file_that_changed_is_imported_anew(place: Path) -> None:

@@ -259,6 +259,12 @@ def test_a_wrong_assignment_is_said(old: str, new: str, message: str, place: Pat
         load_assignment("one.yaml")
 
 
+def test_gradescope_hears_that_the_file_is_missing(place: Path) -> None:
+    assert main(["grade", "one.yaml", "none.py", "--gradescope", "results.json"]) == 2
+    results = json.loads(Path("results.json").read_text())
+    assert (results["score"], results["max_score"]) == (0, 3) and "none.py: no such file" in results["output"]
+
+
 def test_an_assignment_is_no_experiment(place: Path, capsys: pytest.CaptureFixture) -> None:
     path = find_assignment("softmax_two_layer")
     assert not [each for each in shipped() if "assignment" in str(each)]
