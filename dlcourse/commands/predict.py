@@ -9,10 +9,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one")
     parser.add_argument(
         "input",
+        nargs="+",
         metavar="INPUT",
-        help="a number, cells separated by commas, or a csv, npz or png file with the features that the run was given; "
-        "for a model of a text, the text to continue",
+        help="a number, cells separated by commas, or a csv, npz or image file with the features that the run was "
+        "given, or a folder of such files; for a model of a text, the text to continue",
     )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="write a csv with a line for each row and a column for each class or target; - prints it",
+    )
+    parser.add_argument("--top", type=int, metavar="K", help="name the K likeliest classes (default: 5; in --out all)")
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     text = parser.add_argument_group("models of a text")
@@ -29,17 +36,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     import sys
+    from pathlib import Path
 
-    from dlcourse.experiment import load_run
-    from dlcourse.experiment.predictions import answers, continue_text
+    from dlcourse.errors import UserError
+    from dlcourse.experiment import load_run, predictions
+    from dlcourse.training.atomic import write_output
 
+    if args.top is not None and args.top < 1:
+        raise UserError(f"--top {args.top}: expected a number of classes of at least 1")
+    if args.out not in (None, "-"):
+        _check_out(args.out, args.input)
     trained = load_run(args.run, args.device, args.checkpoint)
     if trained.inputs.tokens:
-        print(args.input + continue_text(trained, args.input, args.length, args.temperature, args.seed))
+        if args.out is not None or args.top is not None:
+            raise UserError("--out and --top are for models of numbers and images; this one continues texts")
+        for text in args.input:
+            print(text + predictions.continue_text(trained, text, args.length, args.temperature, args.seed))
         return 0
-    x = trained.inputs.read(args.input)
-    for warning in trained.inputs.outside(x):
-        print(f"dlcourse: note: {warning}", file=sys.stderr)
-    for line in answers(trained.inputs, trained.predict(x), trained.model):
-        print(line)
-    return 0
+    if args.top is not None and trained.inputs.task != "classification":
+        raise UserError(f"--top {args.top}: the model predicts {trained.inputs.target_name}, it knows no classes")
+    found, notes = predictions.read_and_answer(trained, args.input)
+    for note in notes:
+        print(f"dlcourse: note: {note}", file=sys.stderr)
+    table = predictions.as_csv(trained, found, args.top) if args.out is not None else ""
+    if args.out == "-":
+        print(table, end="")
+    elif args.out is not None:
+        write_output(Path(args.out), table.encode("utf-8", "replace"))
+        answered = sum(each.output is not None for each in found)
+        print(f"{args.out}: {answered} prediction{'s' * (answered != 1)}")
+    else:
+        lone = len({each.input for each in found}) == 1 and found[0].input == args.input[0]
+        for line in predictions.as_lines(trained, found, args.top or predictions.MAX_CLASSES, named=not lone):
+            print(line)
+    wrong = sum(each.output is None for each in found)
+    if wrong:
+        print(f"dlcourse: error: {wrong} of {len(found)} rows have no answer; each says why", file=sys.stderr)
+    return 2 if wrong else 0
+
+
+def _check_out(out: str, inputs: list[str]) -> None:
+    """Refuse, before any work, a file that is no csv or is an input."""
+    from pathlib import Path
+
+    from dlcourse.errors import UserError
+
+    path = Path(out)
+    if path.suffix.lower() != ".csv":
+        raise UserError(f"--out {out}: this writes comma-separated values; give a name that ends in .csv")
+    if path.exists() and any(Path(each).exists() and path.samefile(each) for each in inputs):
+        raise UserError(f"--out {out}: is an input, which the predictions would replace; give another name")

@@ -112,6 +112,30 @@ class TableEncoder:
         """
         return self._complete(parse_table(content, Path(source), self.delimiter, self.notation))
 
+    def parse_rows(self, content: bytes, source: str) -> tuple[np.ndarray, list[int], list[str]]:
+        """As :meth:`parse`, but a row that cannot be used costs itself only.
+
+        Returns:
+            (N, D) float64 of the rows that can be used; the line in the file of every row; and what is wrong with each
+            row, empty where nothing is.
+        Raises:
+            DataError: the file is no table, or a column is missing.
+        """
+        table = parse_table(content, Path(source), self.delimiter, self.notation)
+        try:
+            return self._complete(table), list(table.lines), [""] * len(table.lines)
+        except DataError:
+            for column in self.columns:
+                table.position(column.name)
+        blocks, problems = [np.empty((0, len(self.feature_names)))], []
+        for row in range(len(table.lines)):
+            try:
+                blocks.append(self._complete(table.keep([row])))
+                problems.append("")
+            except DataError as error:
+                problems.append(str(error).removeprefix(f"{table.where(row)}: "))
+        return np.concatenate(blocks), list(table.lines), problems
+
     def encode(self, cells: Mapping[str, Any]) -> np.ndarray:
         """One new input given by its cells, ``{"size": 900, "city": "Delhi"}``: (1, D) float64."""
         notation = replace(self.notation, plain_too=True)
