@@ -61,7 +61,7 @@ class MissingRules:
 
     def statistic(self, column: Column) -> Literal["", "mean", "median"]:
         """Of the training split, that stands for a missing cell; empty for none."""
-        rule = self.of(column.name) if column.fill is None else None
+        rule = self.of(column.name)
         return "mean" if rule == "mean" else "median" if rule == "median" else ""
 
     def known(self, column: Column) -> Column:

@@ -14,7 +14,7 @@ CASES = {
     "synthetic_images": {"samples": 40, "image_size": 12},
     "gaussian_samples": {},
 }
-FROM_FILES = {"csv", "arrays", "cifar10", "mnist", "fashion_mnist", "digits", "text"}
+FROM_FILES = {"csv", "arrays", "image_folder", "cifar10", "mnist", "fashion_mnist", "digits", "text"}
 
 
 def load(name, config_seed=0, **parameters):

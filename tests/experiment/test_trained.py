@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -360,6 +361,26 @@ def test_other_data_may_lack_categories_and_classes_of_the_run(tmp_path: Path, m
         evaluate_run(trained, data=["data.path=city.csv"])
     with pytest.raises(UserError, match="column 'cost' has 'medium', which the data to train with never had"):
         evaluate_run(trained, data=["data.path=class.csv"])
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["mean", "median", "drop", {"x": "median", "c": "category"}, {"x": 3, "c": "none"}, {"x": "mean", "c": "b"}],
+)
+def test_cells_that_were_filled_are_no_changed_data(tmp_path: Path, missing: Any) -> None:
+    rows = [f"{i % 7 / 3 if i % 5 else ''},{'ab'[i % 2] if i % 4 else ''},2024-0{1 + i % 9}-01,{i % 7}"
+            for i in range(60)]  # fmt: skip
+    (tmp_path / "data.csv").write_text("x,c,day,y\n" + "\n".join(rows) + "\n")
+    data = {"name": "csv", "path": str(tmp_path / "data.csv"), "target": "y", "missing": missing, "split": {"val": 0.2},
+            "dates": {"day": ["month_cycle"]}, "normalize_target": "standardize"}  # fmt: skip
+    folder = go({**LINE, "precision": "float64", "data": data}, tmp_path / "runs")
+    trained = load_run(folder)
+    with np.load(folder / "predictions.npz") as arrays:
+        error = arrays["val_y"] - arrays["val_output"]
+    assert evaluate_run(trained)["val"]["mse"] == pytest.approx(float((error**2).mean()))
+    (tmp_path / "data.csv").write_text("x,c,day,y\n" + "\n".join(rows[:-1]) + "\n1,a,2024-01-01,9\n")
+    with pytest.raises(UserError, match="changed since this run was trained"):
+        evaluate_run(trained)
 
 
 def test_missing_cells_of_other_data_go_by_the_runs_rules(tmp_path: Path, monkeypatch) -> None:
