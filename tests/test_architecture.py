@@ -10,7 +10,7 @@ import dlcourse
 
 ROOT = Path(dlcourse.__file__).parent
 
-LEAVES = {"characters", "errors", "types", "resources", "streams", "filesystem", "text"}
+LEAVES = {"characters", "errors", "habits", "types", "resources", "streams", "filesystem", "text"}
 """Import nothing of ours; everyone may import them."""
 
 MAY_IMPORT = {
@@ -50,6 +50,7 @@ BACKEND_MAY_IMPORT = {
     "diagnostics.probe": {"diagnostics.driver"},
     "device": {"diagnostics.probe"},
     "device_counter": {"device"},
+    "presence": {"device"},
     "layout": {"device"},
     "linalg": {"device"},
     "memory": {"device"},

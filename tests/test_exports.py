@@ -46,7 +46,10 @@ def typed_names() -> dict[str, str]:
     tree = ast.parse(Path(dl.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
     lines = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    return {alias.asname: f"{node.module}.{alias.name}" for node in lines for alias in node.names}
+    named = {alias.asname: f"{node.module}.{alias.name}" for node in lines for alias in node.names if alias.asname}
+    whole = [node.module for node in lines if node.names[0].name == "*"]
+    functions = [(module, name) for module in whole for name in importlib.import_module(module).__all__]
+    return named | {name: f"{module}.{name}" for module, name in functions if not name.endswith("_")}
 
 
 def test_tools_see_the_names_that_are_there() -> None:
@@ -54,6 +57,6 @@ def test_tools_see_the_names_that_are_there() -> None:
     assert set(names) == set(dl.__all__)
     for name, origin in names.items():
         home, _, attribute = origin.rpartition(".")
-        module = importlib.import_module(origin if home == "dlcourse" else home)
-        there = module if home == "dlcourse" else getattr(module, attribute)
+        module = importlib.import_module(home)
+        there = getattr(module, attribute) if hasattr(module, attribute) else importlib.import_module(origin)
         assert getattr(dl, name) is there, f"{name} is not {origin}"

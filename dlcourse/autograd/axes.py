@@ -8,6 +8,9 @@ import numpy as np
 
 from dlcourse.errors import ArgumentError, ArgumentTypeError, AxisError
 
+Several = int | tuple[int, ...] | list[int] | None
+"""Axes as an argument."""
+
 
 def several(name: str, shape: tuple[int, ...], axis: Any, dim: Any = None) -> int | tuple[int, ...] | None:
     """The axes of a reduction, counted from 0, or None for all of them.

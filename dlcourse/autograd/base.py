@@ -71,7 +71,7 @@ class TensorBase:
 
     if TYPE_CHECKING:
 
-        def to(self, device: str | None = None, dtype: Any = None) -> "Tensor": ...
+        def to(self, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> "Tensor": ...
 
     # --- gradients ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from dlcourse import backend
 from dlcourse.autograd import promotion
 from dlcourse.autograd.base import TensorBase, array_of, new
 from dlcourse.backend.precision import as_dtype, is_floating
-from dlcourse.errors import ArgumentTypeError, ShapeError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -51,9 +51,26 @@ def as_tensor(value: Any, *, like: TensorBase | None = None) -> "Tensor":
         return tensor(value)
     raw = np.asarray(value)
     number = raw.dtype.kind in "biuf"
-    weaker = number and promotion.rank(raw.dtype) <= promotion.rank(like.dtype)
-    number_type = like.dtype if weaker else promotion.DEFAULT_DTYPE  # as of a number beside it, see beside_number
-    return tensor(raw, dtype=number_type if number else None, device=like.device)
+    if not number:
+        return tensor(raw, device=like.device)
+    kind = promotion.beside_numbers(like.dtype, raw.dtype)
+    if kind.kind in "iu":
+        raw = _whole(value, kind)
+    return tensor(raw, dtype=kind, device=like.device)
+
+
+def _whole(value: Any, kind: np.dtype) -> np.ndarray:
+    """Whole numbers in a type that holds them.
+
+    Raises:
+        ArgumentError: it does not, and would make 255 of -1.
+    """
+    try:
+        return np.asarray(value, dtype=kind)
+    except OverflowError as error:
+        raise ArgumentError(
+            f"{error}; bring the tensor to a wider type first, as in x.to(dtype='int64') or 'float32'"
+        ) from error
 
 
 def paired(first: Any, second: Any) -> tuple[Any, Any]:
@@ -74,6 +91,17 @@ def paired(first: Any, second: Any) -> tuple[Any, Any]:
         return first, second
     kind = promotion.result_type(first.data, second.data)
     return first.to(dtype=kind), second.to(dtype=kind)
+
+
+def paired_tensors(first: Any, second: Any) -> "tuple[Tensor, Tensor]":
+    """As :func:`paired`, with numbers as tensors too.
+
+    Raises:
+        ArgumentError: a number does not go into the other's type of whole numbers.
+    """
+    one, other = paired(first, second)
+    like = one if isinstance(one, TensorBase) else other
+    return as_tensor(one, like=like), as_tensor(other, like=like)
 
 
 def of_one_type(name: str, given: Iterable[Any]) -> "list[Tensor]":

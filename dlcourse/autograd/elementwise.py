@@ -287,3 +287,67 @@ class Cast(Function):
 
     def backward(self, dout: Array) -> Array:
         return astype(dout, self.source)
+
+
+class Copy(Function):
+    """y = x in memory of its own; dx = dy."""
+
+    def forward(self, x: Array) -> Array:
+        return x.copy()
+
+    def backward(self, dout: Array) -> Array:
+        return dout
+
+
+class Smooth(Function):
+    """y = f(x) for one of NumPy's functions; dx = dy f'(x).
+
+    sin: cos x; cos: -sin x; log1p: 1 / (1 + x); expm1: e^x.
+    """
+
+    compute_in_float32 = True
+    fractional = True
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return getattr(xp_of(x), self.name)(x)
+
+    def backward(self, dout: Array) -> Array:
+        xp, x = xp_of(dout), self.x
+        if self.name == "sin":
+            return dout * xp.cos(x)
+        if self.name == "cos":
+            return -dout * xp.sin(x)
+        return dout / (1 + x) if self.name == "log1p" else dout * xp.exp(x)
+
+
+class Steps(Function):
+    """y = f(x) for one of NumPy's functions that is constant in pieces (sign, floor, ceil, round); dx = 0."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def forward(self, x: Array) -> Array:
+        return x.copy() if x.dtype.kind in "iub" and self.name != "sign" else getattr(xp_of(x), self.name)(x)
+
+    def backward(self, dout: Array) -> Array:
+        return xp_of(dout).zeros_like(dout)
+
+
+class Remainder(Function):
+    """y = a - b floor(a / b), of the sign of b; da = dy, db = -dy floor(a / b)."""
+
+    compute_in_float32 = True
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.a, self.b = a, b
+        return xp_of(a, b).remainder(a, b)
+
+    def backward(self, dout: Array) -> tuple:
+        da = unbroadcast(dout, shape_of(self.a)) if self.needs_input_grad[0] else None
+        if not self.needs_input_grad[1]:
+            return da, None
+        return da, unbroadcast(-dout * xp_of(dout).floor_divide(self.a, self.b), shape_of(self.b))

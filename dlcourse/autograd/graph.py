@@ -8,7 +8,7 @@ import contextlib
 import heapq
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dlcourse.autograd import version as versions
@@ -33,9 +33,8 @@ class Mode(threading.local):
 mode = Mode()
 
 
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Record no graph inside the ``with`` block (or the decorated function).
+def no_grad(function: Callable | None = None) -> Any:
+    """Record no graph inside the ``with`` block, or in the decorated function: ``@dl.no_grad()`` or ``@dl.no_grad``.
 
     Example:
         >>> w = dl.tensor([1.0], requires_grad=True)
@@ -44,11 +43,34 @@ def no_grad() -> Iterator[None]:
         >>> y.requires_grad
         False
     """
-    before, mode.recording = mode.recording, False
+    return _recording(False) if function is None else _recording(False)(function)
+
+
+def enable_grad(function: Callable | None = None) -> Any:
+    """Record graphs again inside the ``with`` block, or in the decorated function, though it is within ``no_grad``."""
+    return _recording(True) if function is None else _recording(True)(function)
+
+
+@contextlib.contextmanager
+def _recording(recording: bool) -> Iterator[None]:
+    before, mode.recording = mode.recording, recording
     try:
         yield
     finally:
         mode.recording = before
+
+
+class set_grad_enabled:
+    """Record graphs or not, from now on; as ``with set_grad_enabled(training):`` inside the block."""
+
+    def __init__(self, mode_: bool):
+        self.before, mode.recording = mode.recording, bool(mode_)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: Any) -> None:
+        mode.recording = self.before
 
 
 class at_once:

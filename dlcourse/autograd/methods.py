@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlcourse.autograd import axes, elementwise, reduce, shape
 from dlcourse.autograd.base import TensorBase, apply, new
+from dlcourse.autograd.conversion import Conversion
 from dlcourse.autograd.creation import paired
-from dlcourse.errors import ArgumentError, ShapeError
+from dlcourse.autograd.selection import Selection
+from dlcourse.autograd.shaping import Shaping
+from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -19,10 +22,16 @@ class Extremes(NamedTuple):
     indices: TensorBase
 
 
-class Methods(TensorBase):
+class Methods(Shaping, Selection, Conversion):
     """A tensor's functions."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __mul__(self, other: Any) -> "Tensor": ...
+
+        def __rtruediv__(self, other: Any) -> "Tensor": ...
 
     # --- element by element -------------------------------------------------------------------------------------------
 
@@ -41,6 +50,62 @@ class Methods(TensorBase):
     def abs(self) -> "Tensor":
         """The absolute value of each element."""
         return apply(elementwise.Abs(), self)
+
+    def sin(self) -> "Tensor":
+        """The sine of each element, an angle in radians."""
+        return apply(elementwise.Smooth("sin"), self)
+
+    def cos(self) -> "Tensor":
+        """The cosine of each element, an angle in radians."""
+        return apply(elementwise.Smooth("cos"), self)
+
+    def log1p(self) -> "Tensor":
+        """log(1 + x) of each element, with all its digits near 0."""
+        return apply(elementwise.Smooth("log1p"), self)
+
+    def expm1(self) -> "Tensor":
+        """e^x - 1 of each element, with all its digits near 0."""
+        return apply(elementwise.Smooth("expm1"), self)
+
+    def tanh(self) -> "Tensor":
+        """The hyperbolic tangent of each element."""
+        return apply(elementwise.Tanh(), self)
+
+    def relu(self) -> "Tensor":
+        """max(x, 0) of each element."""
+        return apply(elementwise.ReLU(), self)
+
+    def square(self) -> "Tensor":
+        """The square of each element."""
+        return self * self
+
+    def reciprocal(self) -> "Tensor":
+        """1 / x of each element."""
+        return 1 / self
+
+    def rsqrt(self) -> "Tensor":
+        """1 / sqrt x of each element."""
+        return 1 / self.sqrt()
+
+    def sign(self) -> "Tensor":
+        """-1, 0 or 1 by the sign of each element; its gradient is 0."""
+        return apply(elementwise.Steps("sign"), self)
+
+    def floor(self) -> "Tensor":
+        """The largest whole number that is no larger than each element; its gradient is 0."""
+        return apply(elementwise.Steps("floor"), self)
+
+    def ceil(self) -> "Tensor":
+        """The smallest whole number that is no smaller than each element; its gradient is 0."""
+        return apply(elementwise.Steps("ceil"), self)
+
+    def round(self) -> "Tensor":
+        """The nearest whole number, of two the even one; its gradient is 0."""
+        return apply(elementwise.Steps("round"), self)
+
+    def clamp(self, min: Any = None, max: Any = None) -> "Tensor":
+        """As :meth:`clip`."""
+        return clip(self, min, max)
 
     def clip(self, min: Any = None, max: Any = None) -> "Tensor":
         """Each element, no smaller than ``min`` and no larger than ``max``: numbers, or tensors that get a gradient.
@@ -101,21 +166,90 @@ class Methods(TensorBase):
         keepdims: bool = False,
         dim: reduce.Axis = None,
         keepdim: bool | None = None,
+        unbiased: bool | None = None,
     ) -> "Tensor":
-        """The variance, over n - ``correction``: by default unbiased, as in PyTorch (NumPy's default is 0)."""
-        if correction is None:
-            raise ArgumentError("var: correction is a number (1 is the unbiased variance), got None")
+        """The variance, over n - ``correction``: by default unbiased, as in PyTorch (NumPy's default is 0).
+
+        Args:
+            unbiased: PyTorch's older word: True is a correction of 1, False of 0.
+        """
+        correction = _correction("var", axis, correction, unbiased)
         over = axes.several("var", self.shape, axis, dim)
         return apply(reduce.Var(over, correction, axes.keeps_dims(keepdims, keepdim)), self)
+
+    def std(
+        self,
+        axis: reduce.Axis = None,
+        *,
+        correction: int = 1,
+        keepdims: bool = False,
+        dim: reduce.Axis = None,
+        keepdim: bool | None = None,
+        unbiased: bool | None = None,
+    ) -> "Tensor":
+        """The standard deviation, the root of :meth:`var`: by default unbiased, as in PyTorch (NumPy's default is 0).
+
+        Example:
+            >>> x = dl.tensor([1.0, 2.0, 3.0, 4.0])
+            >>> round(x.std().item(), 4), round(x.std(correction=0).item(), 4)
+            (1.291, 1.118)
+        """
+        correction = _correction("std", axis, correction, unbiased)
+        over = axes.several("std", self.shape, axis, dim)
+        return apply(reduce.Std(over, correction, axes.keeps_dims(keepdims, keepdim)), self)
+
+    def amax(self, dim: reduce.Axis = None, keepdim: bool = False) -> "Tensor":
+        """The largest element, over the axes or all; those that reach it share the gradient."""
+        return apply(reduce.Extreme("max", axes.several("amax", self.shape, None, dim), keepdim), self)
+
+    def amin(self, dim: reduce.Axis = None, keepdim: bool = False) -> "Tensor":
+        """The smallest element, likewise."""
+        return apply(reduce.Extreme("min", axes.several("amin", self.shape, None, dim), keepdim), self)
+
+    def prod(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
+             keepdim: bool | None = None) -> "Tensor":  # fmt: skip
+        """The product along an axis, of all elements without one."""
+        over = None if axis is None and dim is None else axes.single("prod", self.shape, axis, dim)
+        return apply(reduce.Prod(over if self.ndim else None, axes.keeps_dims(keepdims, keepdim)), self)
+
+    def cumsum(self, axis: int | None = None, *, dim: int | None = None) -> "Tensor":
+        """The sums of the elements up to each, along an axis."""
+        return apply(reduce.CumSum(axes.single("cumsum", self.shape, axis, dim)), self)
+
+    def norm(self, p: float | str = 2, dim: reduce.Axis = None, keepdim: bool = False) -> "Tensor":
+        """The p-norm over the axes, all without any: the Euclidean length, the sum of absolute values (1), or the
+        largest (``float("inf")``); any other positive p too.
+
+        Raises:
+            ArgumentError: p is none of these.
+        """
+        over = axes.several("norm", self.shape, None, dim)
+        if p in (2, "fro"):
+            return apply(reduce.Norm2(over, keepdim), self)
+        if isinstance(p, str) or not p > 0:
+            raise ArgumentError(f"norm: expected p = 2, 1, inf or another positive number, got {p!r}")
+        if p == math.inf:
+            return apply(reduce.Extreme("max", over, keepdim), self.abs())
+        powers = self.abs() if p == 1 else self.abs() ** p
+        total = apply(reduce.Sum(over, keepdim), powers)
+        return total if p == 1 else total ** (1 / p)
 
     def argmax(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
                keepdim: bool | None = None) -> "Tensor":  # fmt: skip
         """The index of the largest element, the first where several reach it; without a gradient."""
+        return self._index_of("max", axis, dim, axes.keeps_dims(keepdims, keepdim))
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
+               keepdim: bool | None = None) -> "Tensor":  # fmt: skip
+        """The index of the smallest element, the first where several reach it; without a gradient."""
+        return self._index_of("min", axis, dim, axes.keeps_dims(keepdims, keepdim))
+
+    def _index_of(self, name: str, axis: int | None, dim: int | None, keepdims: bool) -> "Tensor":
         if axis is None and dim is None:
-            return new(reduce.extreme_indices("max", self.data.reshape(-1), 0).reshape(()))
-        position = axes.single("argmax", self.shape, axis, dim)
-        found = reduce.extreme_indices("max", self.data, position)
-        return new(found if axes.keeps_dims(keepdims, keepdim) or not self.ndim else found.squeeze(position))
+            return new(reduce.extreme_indices(name, self.data.reshape(-1), 0).reshape(()))
+        position = axes.single(f"arg{name}", self.shape, axis, dim)
+        found = reduce.extreme_indices(name, self.data, position)
+        return new(found if keepdims or not self.ndim else found.squeeze(position))
 
     # --- shapes -------------------------------------------------------------------------------------------------------
 
@@ -157,6 +291,19 @@ class Methods(TensorBase):
     def T(self) -> "Tensor":
         """The axes in reverse."""
         return self.transpose()
+
+
+def _correction(name: str, axis: Any, correction: Any, unbiased: bool | None) -> Any:
+    """What to take off n."""
+    if correction is None:
+        raise ArgumentError(f"{name}: correction is a number (1 is the unbiased variance), got None")
+    if isinstance(axis, bool):
+        raise ArgumentTypeError(f"{name}({axis}): write unbiased={axis}, or correction={int(axis)}")
+    if unbiased is None:
+        return correction
+    if correction != 1:
+        raise ArgumentError(f"{name}: unbiased={unbiased} and correction={correction} name the same thing")
+    return int(unbiased)
 
 
 def clip(x: TensorBase, low: Any = None, high: Any = None) -> "Tensor":

@@ -13,7 +13,7 @@ import numpy as np
 
 from dlcourse.autograd import axes, elementwise, shape
 from dlcourse.autograd.base import TensorBase, apply
-from dlcourse.autograd.creation import of_one_type, paired
+from dlcourse.autograd.creation import of_one_type, paired, paired_tensors
 from dlcourse.autograd.graph import is_grad_enabled
 from dlcourse.autograd.methods import clip
 from dlcourse.errors import ShapeError
@@ -73,7 +73,7 @@ def _dot(a: Any, b: Any) -> "Tensor":
 
 def _where(condition: Any, a: Any, b: Any) -> "Tensor":
     flags = condition.data if isinstance(condition, TensorBase) else np.asarray(condition)
-    return apply(elementwise.Where(flags.astype(bool)), *paired(a, b))
+    return apply(elementwise.Where(flags.astype(bool)), *paired_tensors(a, b))
 
 
 def _var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> "Tensor":

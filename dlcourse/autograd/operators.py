@@ -11,7 +11,7 @@ from dlcourse.autograd.base import TensorBase, apply, array_of, check_devices, n
 from dlcourse.autograd.creation import as_tensor, paired
 from dlcourse.autograd.graph import mode, no_grad
 from dlcourse.backend.device import Array
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -69,6 +69,53 @@ class Operators(TensorBase):
     def __abs__(self) -> "Tensor":
         return apply(elementwise.Abs(), self)
 
+    def __mod__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Remainder(), *paired(self, other))
+
+    def __rmod__(self, other: Any) -> "Tensor":
+        return apply(elementwise.Remainder(), *paired(other, self))
+
+    def __floordiv__(self, other: Any) -> "Tensor":
+        return self._whole_quotient(*paired(self, other))
+
+    def __rfloordiv__(self, other: Any) -> "Tensor":
+        return self._whole_quotient(*paired(other, self))
+
+    def _whole_quotient(self, a: Any, b: Any) -> "Tensor":
+        if mode.recording and any(getattr(one, "requires_grad", False) for one in (a, b)):
+            raise RuntimeError("x // y has no gradient: take (x / y).floor(), whose gradient is 0, or x.detach() // y")
+        a, b = array_of(a), array_of(b)
+        check_devices("//", [a, b])
+        found = a // b
+        return new(np.asarray(found) if isinstance(found, np.generic) else found)
+
+    # --- of booleans and bits -----------------------------------------------------------------------------------------
+
+    def __and__(self, other: Any) -> "Tensor":
+        return self._bits("&", other, lambda a, b: a & b)
+
+    def __or__(self, other: Any) -> "Tensor":
+        return self._bits("|", other, lambda a, b: a | b)
+
+    def __xor__(self, other: Any) -> "Tensor":
+        return self._bits("^", other, lambda a, b: a ^ b)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> "Tensor":
+        return self._bits("~", self, lambda a, b: ~a)
+
+    def _bits(self, name: str, other: Any, compute: Callable) -> "Tensor":
+        other = self._comparand(other)
+        for one in (self.data, other):
+            if not isinstance(one, int) and getattr(one, "dtype", np.dtype(float)).kind not in "biu":
+                kind = getattr(one, "dtype", type(one).__name__)
+                raise ArgumentTypeError(
+                    f"{name} goes with booleans and whole numbers, got {kind}; compare, as in x > 0"
+                )
+        found = compute(self.data, other)
+        return new(np.asarray(found) if isinstance(found, np.generic) else found)
+
     # --- in place -----------------------------------------------------------------------------------------------------
 
     def copy_(self, source: Any) -> Self:
@@ -111,6 +158,28 @@ class Operators(TensorBase):
         """In place for a leaf that requires a gradient, as ``w -= lr * w.grad`` under ``no_grad`` means it; of any
         other tensor a new one, so that no array that it shares is changed."""
         return self._written(name, compute, other) if self._node is None and self.requires_grad else compute(other)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """``x[index] = value`` in place, for tensors whose gradient is not wanted, or inside ``no_grad``.
+
+        Raises:
+            RuntimeError: this tensor belongs to a graph, or would while operations are recorded.
+            ShapeError: the value does not fit.
+        """
+        parts = index if isinstance(index, tuple) else (index,)
+        plain = tuple(self._index_item(part) for part in parts)
+        self._written("x[...] = ...", lambda given: self._replaced(plain, given), value)
+
+    def _replaced(self, index: tuple, value: Any) -> "Tensor":
+        values = self.data.copy()
+        given = array_of(value)
+        if not isinstance(given, int | float):
+            given = backend.of(self.data).asarray(given)
+        try:
+            values[index] = given
+        except ValueError as error:
+            raise ShapeError(f"x[...] = ...: {error}, in a tensor of shape {self.shape}") from error
+        return new(values)
 
     def _written(self, name: str, compute: Callable, other: Any) -> Self:
         if self._node is not None or (mode.recording and self.requires_grad):

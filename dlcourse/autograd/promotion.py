@@ -49,7 +49,16 @@ def beside_number(kind: np.dtype, number: float) -> np.dtype:
     """The type of a result of an array of that type and a Python number."""
     if kind in _FULL or is_floating(kind):
         return kind
-    return DEFAULT_DTYPE if isinstance(number, float) else kind
+    if isinstance(number, float):
+        return DEFAULT_DTYPE
+    return np.dtype(np.int64) if kind.kind == "b" and not isinstance(number, bool) else kind
+
+
+def beside_numbers(kind: np.dtype, numbers: np.dtype) -> np.dtype:
+    """The same for Python numbers that NumPy holds in the type ``numbers``."""
+    if rank(numbers) <= rank(kind):
+        return kind
+    return DEFAULT_DTYPE if rank(numbers) == 2 else np.dtype(np.int64)
 
 
 def common_type(arrays: Any) -> np.dtype:

@@ -158,3 +158,73 @@ class Var(Reduction):
     def backward(self, dout: Array) -> Array:
         left = self.count - self.correction
         return self.spread(dout) * (self.x - self.mean) * (2 / left if left > 0 else math.nan)
+
+
+class Std(Var):
+    """y = sqrt of the variance v; dx_i = dy (x_i - mean) / (y (n - c)), 0 where y = 0, as PyTorch has it."""
+
+    def forward(self, x: Array) -> Array:
+        variance = super().forward(x)
+        self.y = xp_of(x).sqrt(variance)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        xp = xp_of(dout)
+        flat = self.y == 0
+        slope = dout / xp.where(flat, dout.dtype.type(1), 2 * self.y)
+        return super().backward(xp.where(flat, dout.dtype.type(0), slope))
+
+
+class Norm2(Reduction):
+    """y = sqrt(sum_i x_i^2), the Euclidean length; dx_i = dy x_i / y, 0 where y = 0, as PyTorch has it."""
+
+    def forward(self, x: Array) -> Array:
+        self.remember(x)
+        self.x, self.y = x, xp_of(x).sqrt(self.sum_float32(x * x))
+        return self.finished(self.y)
+
+    def backward(self, dout: Array) -> Array:
+        xp = xp_of(dout)
+        slope = dout.reshape(self.keepdims_shape) / xp.where(self.y == 0, self.y.dtype.type(1), self.y)
+        return xp.where(self.y == 0, dout.dtype.type(0), slope * self.x)
+
+
+class Prod(Reduction):
+    """y = prod_i x_i; dx_i = dy times the product of the others, which is right beside zeros too."""
+
+    def forward(self, x: Array) -> Array:
+        self.remember(x)
+        self.x = x
+        y = x.prod(axis=self.axes, keepdims=True)
+        return self.finished(y if is_floating(x.dtype) else y.astype(np.int64))
+
+    def backward(self, dout: Array) -> Array:
+        xp, x = xp_of(dout), self.x
+        if not x.ndim:
+            return dout
+        kept = tuple(i for i in range(x.ndim) if i not in self.axes)
+        order = (*kept, *self.axes)
+        rows = x.transpose(order).reshape(*(x.shape[i] for i in kept), self.count)
+        before, after = xp.ones_like(rows), xp.ones_like(rows)
+        before[..., 1:] = xp.cumprod(rows[..., :-1], axis=-1)
+        after[..., :-1] = xp.cumprod(rows[..., :0:-1], axis=-1)[..., ::-1]
+        others = (before * after).reshape([x.shape[i] for i in order])
+        return self.spread(dout) * others.transpose([order.index(i) for i in range(x.ndim)])
+
+
+class CumSum(Function):
+    """y_i = x_1 + ... + x_i along an axis; dx_i = dy_i + ... + dy_n."""
+
+    compute_in_float32 = True
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        if not x.ndim:
+            return x.copy() if is_floating(x.dtype) else x.astype(np.int64)
+        return xp_of(x).cumsum(x, axis=self.axis, dtype=x.dtype if is_floating(x.dtype) else np.int64)
+
+    def backward(self, dout: Array) -> Array:
+        xp = xp_of(dout)
+        return xp.flip(xp.cumsum(xp.flip(dout, self.axis), axis=self.axis), self.axis) if dout.ndim else dout

@@ -128,3 +128,16 @@ class BroadcastTo(Function):
 
     def backward(self, dout: Array) -> Array:
         return unbroadcast(dout, self.source)
+
+
+class Kept(Function):
+    """y = x where a mask holds, else 0; dx is dy there, else 0."""
+
+    def __init__(self, mask: Array):
+        self.mask = mask
+
+    def forward(self, x: Array) -> Array:
+        return xp_of(x).where(self.mask, x, x.dtype.type(0))
+
+    def backward(self, dout: Array) -> Array:
+        return xp_of(dout).where(self.mask, dout, dout.dtype.type(0))

@@ -14,21 +14,12 @@ from dlcourse.autograd import elementwise
 from dlcourse.autograd.base import TensorBase, apply
 from dlcourse.autograd.creation import tensor
 from dlcourse.autograd.graph import mode
-from dlcourse.autograd.methods import Methods
-from dlcourse.autograd.operators import Operators
-from dlcourse.backend.precision import as_dtype, is_floating
+from dlcourse.autograd.named_operators import NamedOperators
+from dlcourse.backend.precision import as_dtype, is_floating, split_destination
 from dlcourse.errors import ShapeError
+from dlcourse.habits import missing
 
 __all__ = ["Tensor", "tensor"]
-
-_AS_IN_NUMPY = {
-    "view": "reshape(...)",
-    "permute": "transpose((...)), with a tuple that names all axes",
-    "unsqueeze": "reshape(...), or x[:, None]",
-    "squeeze": "reshape(...), or x[:, 0]",
-    "clamp": "clip(min, max)",
-    "dim": "ndim, and an axis is given as axis=...",
-}
 
 
 class _ForNumPy:
@@ -42,7 +33,7 @@ class _ForNumPy:
         return self.method if tensor is None else None
 
 
-class Tensor(Operators, Methods):
+class Tensor(NamedOperators):
     """An array that remembers how it was computed.
 
     Attributes:
@@ -54,9 +45,8 @@ class Tensor(Operators, Methods):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        """Only for what is not there: names that PyTorch has, with those that they have here."""
-        hint = f"; here it is {_AS_IN_NUMPY[name]}" if name in _AS_IN_NUMPY else ""
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'{hint}", name=name, obj=self)
+        """Only for what is not there: advice for names that PyTorch has."""
+        raise missing("tensor", name, f"'{type(self).__name__}' object has no attribute '{name}'", self)
 
     def __repr__(self) -> str:
         text = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=50)
@@ -125,11 +115,19 @@ class Tensor(Operators, Methods):
         """As PyTorch: ``f"{loss:.4f}"`` formats the one number of a tensor without axes."""
         return format(self.item(), spec) if self.ndim == 0 else super().__format__(spec)
 
-    def to(self, device: str | None = None, dtype: Any = None) -> "Tensor":
-        """The tensor on another device or in another floating-point type.
+    def __round__(self, digits: int | None = None) -> float | int:
+        return round(self.item(), digits) if digits is not None else round(self.item())
 
-        A change of type is differentiable; a move to another device starts a new graph.
+    def to(self, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> "Tensor":
+        """The tensor on another device or in another type: ``to("cuda")``, ``to("float64")``, or both, by name too.
+
+        A change of the floating-point type is differentiable; a move to another device starts a new graph.
+
+        Args:
+            device: its name; or a type, or a tensor whose type and device to take, as in PyTorch.
+            non_blocking: as in PyTorch; changes nothing, as a copy to a GPU never waits for more than itself.
         """
+        device, dtype = split_destination(device, dtype)
         target = backend.get(device) if device is not None else backend.of(self.data)
         moved = self
         if target is not backend.of(self.data):

@@ -5,13 +5,12 @@ moving arrays to and from the host, waiting, and running a whole training step. 
 registers its own when it is loaded.
 """
 
-import contextlib
 import functools
 import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -158,22 +157,47 @@ def current() -> Backend:
     return _current or CPU
 
 
-def set_device(name: str | Backend) -> Backend:
+def set_device(name: "str | Backend | use") -> Backend:
     """Make new tensors on this device from now on; returns its backend."""
     global _current
-    _current = name if isinstance(name, Backend) else get(name)
+    _current = name if isinstance(name, Backend) else get(str(name))
     _current.make_current()
     return _current
 
 
-@contextlib.contextmanager
-def use(name: str | Backend) -> Iterator[Backend]:
-    """Make new tensors on this device inside the ``with`` block."""
-    before = current()
-    try:
-        yield set_device(name)
-    finally:
-        set_device(before)
+class use:
+    """A device: inside ``with use(name):`` new tensors are made on it; ``x.to(use(name))`` moves a tensor there.
+
+    As ``torch.device``, its text is its name, and it equals that.
+    """
+
+    def __init__(self, name: "str | Backend | use"):
+        self._chosen = name if isinstance(name, Backend) else str(name)
+        self._before: list[Backend] = []
+
+    def __enter__(self) -> Backend:
+        self._before.append(current())
+        return set_device(self._chosen)
+
+    def __exit__(self, *_: Any) -> None:
+        set_device(self._before.pop())
+
+    def __str__(self) -> str:
+        return self._chosen if isinstance(self._chosen, str) else self._chosen.name
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other) if isinstance(other, str | use) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def type(self) -> str:
+        """``cpu`` or ``cuda``; ``auto`` until it is used."""
+        return str(self).partition(":")[0]
 
 
 def synchronize() -> None:

@@ -40,6 +40,26 @@ def as_dtype(kind: Any) -> np.dtype:
     return dtype({"bfloat16": "bf16"}.get(kind, kind)) if isinstance(kind, str) else np.dtype(kind)
 
 
+_TYPES = frozenset(
+    {"bool", "float", "float16", "float32", "float64", "bfloat16", "bf16", "fp16", "half", "double", "long"}
+    | {f"{sign}int{bits}" for sign in ("", "u") for bits in ("", 8, 16, 32, 64)}
+)
+
+
+def split_destination(first: Any, kind: Any = None) -> tuple[str | None, Any]:
+    """The device and the type that PyTorch's ``to(...)`` names, whose first argument may be either or a tensor.
+
+    Args:
+        first: as given.
+        kind: the type, where that was given too.
+    """
+    if hasattr(first, "dtype") and hasattr(first, "device") and hasattr(first, "shape"):
+        return str(first.device), first.dtype if kind is None else kind
+    if isinstance(first, np.dtype | type) or (isinstance(first, str) and first in _TYPES):
+        return (None if kind is None else str(kind)), first
+    return (None if first is None else str(first)), kind
+
+
 def use(name: str) -> np.dtype:
     """Compute in that precision from now on; returns :func:`dtype` of it."""
     global _current

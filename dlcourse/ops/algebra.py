@@ -4,6 +4,7 @@ from typing import Any
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor, apply, as_tensor, elementwise, linalg, paired, shape, tensor
+from dlcourse.autograd.creation import paired_tensors
 from dlcourse.errors import ShapeError
 
 __all__ = ["broadcast_to", "logdet", "matmul", "maximum", "minimum", "solve", "trace", "where"]
@@ -26,13 +27,12 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         condition: booleans, or whole numbers of which all but 0 hold.
     Raises:
         ShapeError: the condition has another type, or the shapes do not broadcast.
+        ArgumentError: a number does not go into the other's type, as -1 into uint8.
     """
     if isinstance(a, int | float) and isinstance(b, int | float):
         a, b = tensor([a, b], device=condition.device if isinstance(condition, Tensor) else None)
-    first, second = paired(a, b)
-    like = first if isinstance(first, Tensor) else second
-    first, second = as_tensor(first, like=like), as_tensor(second, like=like)  # NumPy has float64 beside bfloat16
-    flags = condition.data if isinstance(condition, Tensor) else backend.of(like.data).asarray(condition)
+    first, second = paired_tensors(a, b)  # a number as it is would make float64 beside bfloat16, and 255 of -1
+    flags = condition.data if isinstance(condition, Tensor) else backend.of(first.data).asarray(condition)
     return apply(elementwise.Where(booleans("where", flags)), first, second)
 
 

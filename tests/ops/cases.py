@@ -96,6 +96,7 @@ def _unbound_slices(a: Any) -> Tensor:
 
 
 KEYS = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 1, 1, 1]], dtype=bool)[:, None, None, :]
+PLACES = np.array([[0, 2, 2, 1], [0, 0, 1, 1]])
 LABELS = np.array([2, 0, 1, 1, 2])
 FLAGS = np.array([[True, False, True], [False, False, True]])
 
@@ -184,6 +185,39 @@ CASES = [
     Case("sum-no-axes", lambda a: a.sum(axis=-1, keepdims=True), ((),), lambda t, a: a.sum(-1, True)),
     Case("unbind-all", _unbound_slices, ((3, 4),), lambda t, a: (a[0] * a[1]) * a[2]),
     Case("broadcast_to", lambda a: F.broadcast_to(a, (2, 3, 4)), ((3, 1),), lambda t, a: t.broadcast_to(a, (2, 3, 4))),
+    # --- PyTorch's names ------------------------------------------------------------------------------------------
+    Case("std", lambda a: a.std(), ((3, 4),), lambda t, a: a.std()),
+    Case("std-dim", lambda a: a.std(dim=1, keepdim=True), ((3, 4),), lambda t, a: a.std(1, keepdim=True)),
+    Case("std-biased", lambda a: a.std(axis=0, correction=0), ((3, 4),), lambda t, a: a.std(0, correction=0)),
+    Case("norm", lambda a: a.norm(), ((3, 4),), lambda t, a: a.norm()),
+    Case("norm-dim", lambda a: a.norm(dim=-1, keepdim=True), ((2, 3, 4),), lambda t, a: a.norm(dim=-1, keepdim=True)),
+    Case("norm-1", lambda a: a.norm(1, dim=0), ((3, 4),), lambda t, a: a.norm(1, dim=0)),
+    Case("norm-3", lambda a: a.norm(3, dim=0), ((3, 4),), lambda t, a: a.norm(3, dim=0)),
+    Case("norm-inf", lambda a: a.norm(float("inf")), ((3, 4),), lambda t, a: a.norm(float("inf"))),
+    Case("prod", lambda a: a.prod(), ((3, 4),), lambda t, a: a.prod()),
+    Case("prod-dim", lambda a: a.prod(dim=1, keepdim=True), ((2, 3, 4),), lambda t, a: a.prod(1, True)),
+    Case("cumsum", lambda a: a.cumsum(dim=1), ((2, 3, 4),), lambda t, a: a.cumsum(1)),
+    Case("amax", lambda a: a.amax(dim=(0, 2)), ((2, 3, 4),), lambda t, a: a.amax((0, 2))),
+    Case("sin", lambda a: a.sin(), ((3, 4),), lambda t, a: a.sin()),
+    Case("cos", lambda a: a.cos(), ((3, 4),), lambda t, a: a.cos()),
+    Case("log1p", lambda a: a.log1p(), ((3, 4),), lambda t, a: a.log1p(), positive=True),
+    Case("expm1", lambda a: a.expm1(), ((3, 4),), lambda t, a: a.expm1()),
+    Case("rsqrt", lambda a: a.rsqrt(), ((3, 4),), lambda t, a: a.rsqrt(), positive=True),
+    Case("steps", lambda a: a * a.sign() + a.floor(), ((3, 4),), lambda t, a: a * a.sign() + a.floor()),
+    Case("remainder", lambda a, b: a % b, ((3, 4), (4,)), lambda t, a, b: a % b, positive=True),
+    Case("clone", lambda a: 2 * a.clone(), ((3, 4),), lambda t, a: 2 * a.clone()),
+    Case("squeeze", lambda a: a.unsqueeze(1).squeeze() * 2, ((3, 4),), lambda t, a: a.unsqueeze(1).squeeze() * 2),
+    Case("expand", lambda a: a.expand(2, -1, 4), ((3, 1),), lambda t, a: a.expand(2, -1, 4)),
+    Case("repeat", lambda a: a.repeat(2, 1, 3), ((3, 4),), lambda t, a: a.repeat(2, 1, 3)),
+    Case("flip", lambda a: a.flip(0, 2), ((2, 3, 4),), lambda t, a: a.flip(0, 2)),
+    Case("tril", lambda a: a.tril(-1), ((2, 3, 4),), lambda t, a: a.tril(-1)),
+    Case("diagonal", lambda a: a.diagonal(1, -2, -1), ((2, 3, 4),), lambda t, a: a.diagonal(1, -2, -1)),
+    Case("diag", lambda a: a.diag(-1), ((3,),), lambda t, a: a.diag(-1)),
+    Case("split", lambda a: a.split([1, 3], dim=1)[1], ((3, 4),), lambda t, a: a.split([1, 3], dim=1)[1]),
+    Case("gather", lambda a: a.gather(0, PLACES), ((3, 4),), lambda t, a: a.gather(0, t.as_tensor(PLACES))),
+    Case("sort", lambda a: a.sort(dim=0, descending=True)[0], ((3, 4),), lambda t, a: a.sort(0, descending=True)[0]),
+    Case("topk", lambda a: a.topk(2, dim=1).values, ((3, 4),), lambda t, a: a.topk(2, 1).values),
+    Case("masked_fill", lambda a: a.masked_fill(FLAGS, 3.0), ((2, 3),), lambda t, a: a.masked_fill(t.tensor(FLAGS), 3)),
     # --- products and matrices ------------------------------------------------------------------------------------
     Case("matmul", lambda a, b: a @ b, ((3, 4), (4, 2)), lambda t, a, b: a @ b),
     Case("matmul-vectors", lambda a, b: a @ b, ((4,), (4,)), lambda t, a, b: a @ b),

@@ -1,0 +1,238 @@
+"""What PyTorch has under a name that is not here: where it is instead, for the message about that name.
+
+One table for each place where such a name is looked up; :func:`missing` makes the error, with the advice or the nearest
+name that is there.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["ADVICE", "OPTIONS", "advice", "missing"]
+
+_SCHEDULE = (
+    "schedules are optim.StepSchedule, optim.CosineSchedule, ...: dl.TrainStep(..., schedule=...) or a config's "
+    "optimizer.schedule; by hand, optimizer.lr = ..."
+)
+_LOGITS = "nn.CrossEntropyLoss() takes logits, here and in PyTorch: no softmax before it"
+_NUMPY = "write it with NumPy: np.{0}(x.detach().numpy())"
+_HOOK = "there are no hooks: compute in forward, or look at .grad after backward()"
+_PARALLEL = "`mpirun -n N dlcourse run CONFIG` trains on several processes"
+_FAST = "nothing to do: dl.TrainStep makes a step fast by itself"
+_AMP = "give a config precision: fp16 or bf16, or model.to(dtype='bfloat16'); dl.TrainStep scales the loss"
+_GROUPS = "a learning rate is read and set as optimizer.lr"
+
+ADVICE: dict[str, dict[str, str]] = {
+    "tensor": {
+        "sigmoid": "F.sigmoid(x)",
+        "softmax": "F.softmax(x, dim=...)",
+        "log_softmax": "F.log_softmax(x, dim=...)",
+        "logsumexp": "F.logsumexp(x, axis=...)",
+        "trace": "F.trace(x)",
+        "logdet": "F.logdet(x)",
+        "inverse": "F.solve(a, b) solves a x = b without an inverse",
+        "det": "F.logdet(x) has the determinant's logarithm",
+        "svd": _NUMPY.format("linalg.svd"),
+        "median": _NUMPY.format("median"),
+        "mode": "values, counts = x.unique(return_counts=True)",
+        "quantile": _NUMPY.format("quantile"),
+        "histc": _NUMPY.format("histogram"),
+        "erf": "F.gelu has it inside; scipy.special.erf computes it",
+        "roll": "dl.cat([x[-n:], x[:-n]])",
+        "nan_to_num": "x.masked_fill(x.isnan(), 0)",
+        "lerp": "x + weight * (y - x)",
+        "addmm": "x + a @ b",
+        "scatter": "x.clone().scatter_(dim, index, src), without a gradient; F.one_hot for classes",
+        "scatter_add_": "np.add.at(x.numpy(), index, src)",
+        "index_add_": "np.add.at(x.numpy(), index, src)",
+        "stride": "x.data.strides, in bytes",
+        "register_hook": _HOOK,
+        "retain_grad": "ask for the gradient of a leaf, or make the tensor one: y = y.detach().requires_grad_()",
+        "apply_": "compute with whole tensors, or x.data[...] = function(x.numpy())",
+        "map_": "compute with whole tensors",
+        "share_memory_": "sweeps run in processes by themselves: dlcourse sweep --jobs N",
+        "pin_memory": "dl.DataLoader puts batches on the device by itself",
+        "record_stream": "there is one stream",
+        "detach_": "x = x.detach()",
+        "resize_": "x = x.reshape(...), or a new tensor",
+        "unsqueeze_": "x = x.unsqueeze(dim)",
+        "squeeze_": "x = x.squeeze(dim)",
+        "relu_": "x = F.relu(x)",
+        "sigmoid_": "x = F.sigmoid(x)",
+        "tanh_": "x = F.tanh(x)",
+        "exp_": "x = x.exp()",
+        "sqrt_": "x = x.sqrt()",
+        "pow_": "x = x ** exponent",
+        "is_sparse": "all tensors are dense",
+        "to_sparse": "all tensors are dense",
+    },
+    "module": {
+        "register_forward_hook": _HOOK,
+        "register_forward_pre_hook": _HOOK,
+        "register_full_backward_hook": _HOOK,
+        "register_backward_hook": _HOOK,
+        "register_parameter": "self.name = nn.Parameter(...)",
+        "register_module": "self.name = module",
+        "add_module": "self.name = module, or nn.ModuleList",
+        "get_parameter": "dict(model.named_parameters())[name]",
+        "get_submodule": "dict(model.named_modules())[name]",
+        "get_buffer": "dict(model.named_buffers())[name]",
+        "compile": _FAST,
+        "share_memory": "sweeps run in processes by themselves: dlcourse sweep --jobs N",
+        "to_empty": "model.to(device)",
+        "fit": "dl.run(config) trains what a config says; a loop of one's own has dl.TrainStep",
+        "predict": "model.eval()(x) under dl.no_grad(), or dl.load_run(folder).predict(x)",
+        "summary": "print(model), or nn.summary(model, shape)",
+    },
+    "optimizer": {
+        "param_groups": _GROUPS,
+        "add_param_group": "make the optimizer with all parameters: frozen ones (requires_grad=False) do not move",
+        "minimize": "loss.backward(), then optimizer.step(); or dl.TrainStep(model, loss_fn, optimizer)",
+    },
+    "dl": {
+        "utils": "dl.DataLoader(inputs, targets, batch_size=...) makes batches of arrays",
+        "TensorDataset": "dl.DataLoader(inputs, targets, batch_size=...) takes the arrays themselves",
+        "Dataset": "dl.DataLoader(inputs, targets) takes arrays; configs take a class: dlcourse init --help",
+        "random_split": "dl.load_data(name, split={'val': 0.2, 'test': 0.2})",
+        "FloatTensor": "dl.tensor(data, dtype='float32')",
+        "DoubleTensor": "dl.tensor(data, dtype='float64')",
+        "LongTensor": "dl.tensor(data, dtype='int64')",
+        "IntTensor": "dl.tensor(data, dtype='int32')",
+        "BoolTensor": "dl.tensor(data, dtype='bool')",
+        "bfloat16": "the name 'bfloat16', as in x.to('bfloat16')",
+        "compile": _FAST,
+        "jit": _FAST,
+        "vmap": "operations broadcast over leading axes",
+        "func": "x.backward() and x.grad",
+        "autocast": _AMP,
+        "amp": _AMP,
+        "set_default_dtype": "give dtype='float64' to what makes tensors, and model.to(dtype='float64')",
+        "set_num_threads": "the environment variable OMP_NUM_THREADS, before Python starts",
+        "get_num_threads": "the environment variable OMP_NUM_THREADS",
+        "set_printoptions": "np.set_printoptions(...), then print(x.numpy())",
+        "use_deterministic_algorithms": "a CPU repeats bit for bit; on a GPU `dlcourse run --deterministic` does",
+        "backends": "a GPU repeats bit for bit by `dlcourse run --deterministic`; precision: tf32 is for configs",
+        "distributed": _PARALLEL,
+        "multiprocessing": "sweeps run in processes by themselves: dlcourse sweep --jobs N",
+        "onnx": "dlcourse export --help",
+        "hub": "models of the course: dlcourse list model",
+        "fft": _NUMPY.format("fft.fft"),
+        "linalg": "F.solve, F.logdet and x.norm(); else with NumPy: np.linalg on x.numpy()",
+        "einsum": "a product over one axis is a @ b, of more axes (a[..., None] * b).sum(axis)",
+        "meshgrid": "np.meshgrid, then dl.tensor",
+        "logspace": "10 ** dl.linspace(start, end, steps)",
+        "svd": _NUMPY.format("linalg.svd"),
+        "save_model": "dl.save(path, model.state_dict())",
+        "load_model": "model.load_state_dict(dl.load(path)); of a run dl.load_run(folder).model",
+        "Module": "nn.Module",
+        "fit": "dl.run(config)",
+        "train": "dl.run(config), or dl.TrainStep(model, loss_fn, optimizer)",
+    },
+    "nn": {
+        "functional": "from dlcourse import functional as F",
+        "utils": "optim.clip_grad_norm(parameters, max_norm)",
+        "Conv1d": "dlcourse list model shows sequence models; nn.Conv2d with a kernel of (1, k) on (N, 1, T, C)",
+        "Conv3d": "there is nn.Conv2d",
+        "ConvTranspose2d": "there is nn.Conv2d; F.broadcast_to and reshape enlarge an image",
+        "AdaptiveAvgPool2d": "nn.GlobalAvgPool2d() is the one of size 1, and takes the two axes away",
+        "AdaptiveMaxPool2d": "nn.MaxPool2d(kernel_size)",
+        "InstanceNorm2d": "nn.GroupNorm(channels, channels)",
+        "LogSoftmax": f"F.log_softmax(x, dim=...); {_LOGITS}",
+        "NLLLoss": _LOGITS,
+        "BCELoss": "two classes are nn.CrossEntropyLoss() with two logits",
+        "BCEWithLogitsLoss": "two classes are nn.CrossEntropyLoss() with two logits",
+        "L1Loss": "(outputs - targets).abs().mean()",
+        "HuberLoss": "nn.MSELoss(), or (outputs - targets).abs().mean()",
+        "SmoothL1Loss": "nn.MSELoss(), or (outputs - targets).abs().mean()",
+        "KLDivLoss": "F.cross_entropy(logits, probabilities) differs from it by a constant",
+        "MultiheadAttention": "nn.MultiHeadAttention(dim, heads, causal=...), called with x alone",
+        "TransformerEncoderLayer": "the model gpt (dlcourse list model), or nn.MultiHeadAttention and nn.LayerNorm",
+        "LSTMCell": "nn.LSTM on a sequence of one step, with its state",
+        "GRUCell": "nn.GRU on a sequence of one step, with its state",
+        "RNNCell": "nn.RNN on a sequence of one step, with its state",
+        "Dropout1d": "nn.Dropout(p)",
+        "Dropout2d": "nn.Dropout(p)",
+        "Upsample": "x.reshape and F.broadcast_to repeat pixels",
+        "Unflatten": "x.unflatten(dim, sizes)",
+        "DataParallel": _PARALLEL,
+        "Hardswish": "nn.SiLU()",
+        "SELU": "nn.ELU()",
+        "PReLU": "nn.LeakyReLU(negative_slope)",
+        "Tensor": "dl.Tensor",
+    },
+    "functional": {
+        "relu_": "x = F.relu(x)",
+        "dropout2d": "F.dropout(x, p)",
+        "nll_loss": "F.cross_entropy takes logits, here and in PyTorch: no log_softmax before it",
+        "binary_cross_entropy": "F.cross_entropy with two logits",
+        "binary_cross_entropy_with_logits": "F.cross_entropy with two logits",
+        "l1_loss": "(outputs - targets).abs().mean()",
+        "smooth_l1_loss": "F.mse_loss, or (outputs - targets).abs().mean()",
+        "huber_loss": "F.mse_loss, or (outputs - targets).abs().mean()",
+        "kl_div": "F.cross_entropy(logits, probabilities) differs from it by a constant",
+        "normalize": "x / x.norm(dim=..., keepdim=True)",
+        "cosine_similarity": "(a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))",
+        "pairwise_distance": "(a - b).norm(dim=-1)",
+        "pad": "np.pad on the array, or F.concatenate with zeros; convolutions and pools have padding=",
+        "interpolate": "x.reshape and F.broadcast_to repeat pixels; images of a run: data.size",
+        "adaptive_avg_pool2d": "F.global_avg_pool2d(x)",
+        "logsigmoid": "-F.softplus(-x)",
+        "unfold": "F.conv2d",
+        "glu": "a * F.sigmoid(b) of the two halves: a, b = x.chunk(2, dim=-1)",
+        "cat": "F.concatenate, or dl.cat",
+    },
+    "optim": {
+        "lr_scheduler": _SCHEDULE,
+        "LBFGS": "optimizer: {name: least_squares} solves linear models; else optim.Adam",
+        "Adadelta": "optim.RMSprop or optim.Adam",
+        "Adamax": "optim.Adam",
+        "NAdam": "optim.Adam",
+        "RAdam": "optim.Adam",
+        "clip_grad_norm_": "optim.clip_grad_norm(parameters, max_norm)",
+    },
+    "init": {},
+}
+"""By where the name is looked up, then by name: what to write instead."""
+
+OPTIONS: dict[str, str] = {
+    "inplace": "leave it out: operations never change their inputs, and a step reuses its memory by itself",
+    "batch_first": "leave it out: sequences are (N, T, D) always, as with PyTorch's batch_first=True",
+    "device": "leave it out: layers are made on the current device, dl.set_device(...); model.to(device) moves them",
+    "dtype": "leave it out, and cast the model: model.to(dtype='float64')",
+    "padding_mode": "leave it out: padding is by zeros",
+    "amsgrad": "leave it out: it is not offered",
+    "foreach": "leave it out: all weights are one array",
+    "fused": "leave it out: all weights are one array, in one pass",
+    "capturable": "leave it out: dl.TrainStep captures steps by itself",
+    "maximize": "leave it out, and minimize -loss",
+    "differentiable": "leave it out: it is not offered",
+    "padding_idx": "leave it out: losses have ignore_index",
+    "size_average": "reduction='mean', 'sum' or 'none'",
+    "reduce": "reduction='mean', 'sum' or 'none'",
+}
+"""PyTorch's keywords of constructors that are not here: what to do."""
+
+
+def advice(place: str, name: str, names: Iterable[str] = ()) -> str:
+    """What to write for a name that is not there, after a semicolon; empty where nothing is known.
+
+    Args:
+        place: a key of :data:`ADVICE`.
+        names: those that are there, of which one may have been meant.
+    """
+    known = ADVICE[place].get(name)
+    if known is not None:
+        return f"; here: {known}"
+    near = difflib.get_close_matches(name, [each for each in names if not each.startswith("_")], n=1, cutoff=0.75)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def missing(place: str, name: str, message: str, owner: Any = None) -> AttributeError:
+    """The error about a name that is not there, with the advice."""
+    private = name.startswith("_")
+    names = (
+        () if private or owner is None else dir(type(owner) if place in ("tensor", "module", "optimizer") else owner)
+    )
+    error = AttributeError(message + ("" if private else advice(place, name, names)))
+    error.name = name  # and no obj, from which Python would guess once more
+    return error
