@@ -211,6 +211,8 @@ def check(dataset: Dataset) -> None:
 
 
 def _problems(dataset: Dataset) -> Iterator[str]:
+    if dataset.target_names and dataset.y.shape[1:] != (len(dataset.target_names),):
+        yield f"{len(dataset.target_names)} names for targets of shape {dataset.y.shape}"
     yield from _array_problems(dataset, dataset.x, dataset.y, "")
     for name, own in dataset.own_splits.items():
         (x, y), (rest_x, rest_y) = own, (dataset.x, dataset.y)

@@ -41,11 +41,11 @@ _TURNS: dict[str, Callable[[datetime.datetime], float]] = {
     "hour_cycle": lambda t: (t.hour + t.minute / 60 + t.second / 3600) / 24,
 }
 _OF_THE_CLOCK = {"hour", "minute", "second", "hour_cycle"}
-_OF_A_DAY = ("a", "whole", "m1", "m2")
+_OF_A_DAY = ("a", "whole", "m0", "m1", "m2")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 _DAY = (
-    r"(?:(?P<a>\d{1,4})(?P<mark>[-/.])\s?(?P<b>\d{1,2})(?P=mark)\s?(?P<c>\d{1,4})|(?P<whole>\d{8})"
+    r"(?:(?P<y0>\d{4})[-/.](?P<m0>\d{1,2})|(?P<a>\d{1,4})(?P<mark>[-/.])\s?(?P<b>\d{1,2})(?P=mark)\s?(?P<c>\d{1,4})|(?P<whole>\d{8})"
     r"|(?P<d1>\d{1,2})\.?[ -](?P<m1>[A-Za-z]{3,9})\.?,?[ -](?P<y1>\d{4})"
     r"|(?P<m2>[A-Za-z]{3,9})\.? (?P<d2>\d{1,2}),? (?P<y2>\d{4}))"
 )
@@ -134,6 +134,8 @@ def _day(match: re.Match[str], order: str) -> tuple[int, int, int]:
     """Year, month and day; ValueError where they are none."""
     if match["whole"]:
         return int(match["whole"][:4]), int(match["whole"][4:6]), int(match["whole"][6:])
+    if match["m0"]:  # a month: its first day
+        return int(match["y0"]), int(match["m0"]), 1
     for i in "12":
         if name := match[f"m{i}"]:
             return int(match[f"y{i}"]), 1 + _MONTHS.index(name[:3].lower()), int(match[f"d{i}"])

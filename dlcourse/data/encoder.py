@@ -110,7 +110,14 @@ class TableEncoder:
         Raises:
             DataError: a column or a cell is missing, a category is unknown; names the row.
         """
-        return self._complete(parse_table(content, Path(source), self.delimiter, self.notation))
+        return self._complete(parse_table(content, Path(source), self._delimiter(content), self.notation))
+
+    def _delimiter(self, content: bytes) -> str:
+        """What stands between the cells of a file: as in the data's own, unless its header has another mark only."""
+        header = content.partition(b"\n")[0].decode("utf-8-sig", "ignore").strip().strip('"')
+        if self.delimiter in header or any(column.name == header for column in self.columns):
+            return self.delimiter
+        return next((mark for mark in (",", ";", "\t", "|") if mark in header), self.delimiter)
 
     def parse_rows(self, content: bytes, source: str) -> tuple[np.ndarray, list[int], list[str]]:
         """As :meth:`parse`, but a row that cannot be used costs itself only.

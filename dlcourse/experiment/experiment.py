@@ -26,7 +26,7 @@ from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
-from dlcourse.metrics.of_target import for_each_target
+from dlcourse.metrics.of_target import MAX_TARGETS, for_each_target
 from dlcourse.models.base import Model
 from dlcourse.records.run import Event
 from dlcourse.text import metric_unit
@@ -145,7 +145,9 @@ class Experiment:
     def notes(self) -> Iterator[str]:
         """Warnings about what the config asks for, though it may."""
         yield from config_notes(self.config, self.total_steps)
-        own = type(self.model)
+        own, targets = type(self.model), len(self.data.dataset.target_names)
+        if targets > MAX_TARGETS:
+            yield f"metrics are of all {targets} targets together: each is measured by itself of up to {MAX_TARGETS}"
         overrides = getattr(own, "estimates", Model.estimates) is not Model.estimates
         if self.data.target_normalizer is not None and overrides and not own.__module__.startswith("dlcourse."):
             yield (

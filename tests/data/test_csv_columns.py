@@ -119,6 +119,10 @@ class TestDates:
             ("24:10", "ymd", "None"),
             ("29 Fib 2024", "ymd", "None"),
             ("yesterday", "ymd", "None"),
+            ("2024-02", "ymd", "2024-02-01 00:00:00"),
+            ("2024/13", "dmy", "None"),
+            ("24-02-29", "ymd", "2024-02-29 00:00:00"),
+            ("29 February 2024 18:00", "mdy", "2024-02-29 18:00:00"),
             ("2024", "ymd", "None"),
             ("Z", "ymd", "None"),
         ],
@@ -202,6 +206,13 @@ class TestOddFiles:
         with pytest.raises(DataError, match="row 4: column 'size' has 'big'"):
             load(write(tmp_path, f"{line}\nsize;rent\n50;1\nbig;2\n"))
         assert load(write(tmp_path, "sep=\t\nsize\trent\n50\t1\n")).x.tolist() == [[50]]
+
+    def test_new_inputs_may_have_another_delimiter(self, tmp_path):
+        encoder = load(write(tmp_path, "size;city;rent\n50;a;1\n70;b;2\n"), delimiter=";").encoder
+        for mark in ",;\t|":
+            for first in ("", f"sep={mark}\n"):
+                found = encoder.parse(f"{first}city{mark}size\na{mark}60\n".encode(), "new.csv")
+                np.testing.assert_array_equal(found, [[60, 1, 0]])
 
     def test_a_title_above_the_header_is_said(self, tmp_path):
         for title in ("Flats in 2024", "Flats in 2024,,"):
