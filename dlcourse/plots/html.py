@@ -86,7 +86,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "weights": " ".join(filter(None, [_weights(result), _baseline(view)])),
         "conclusions": [_sentence(note)] if (note := str(view.baseline.get("note") or "")) else [],
         "tables": [] if classes is None else [(f"Classes, {split_word(view.report_split)}", classes)],
-        "advice": [str(as_dict(each).get("text")) for each in result.get("advice") or []],
+        "advice": list(view.advice.values()),
         "estimates": [(name, number(as_float(value), 5)) for name, value in as_dict(result.get("estimates")).items()],
         "overrides": [(path, show_value(value)) for path, value in as_dict(result.get("config_overrides")).items()],
         "environment": _facts(view.environment),

@@ -122,6 +122,12 @@ class RunView(Folder):
         title = words.get(name, name.replace("_", " ").capitalize())
         return f"{title} of degree {model['degree']}" if "degree" in model else title
 
+    @cached_property
+    def advice(self) -> dict[str, str]:
+        """What the rules found in the run's numbers, a sentence by the rule's name."""
+        found = self.outcome.get("advice")
+        return {str(each.get("rule")): str(each.get("text")) for each in found or [] if isinstance(each, dict)}
+
     @property
     def loss(self) -> str:
         """What the cost is called."""

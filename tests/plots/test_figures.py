@@ -272,3 +272,46 @@ def test_a_bias_below_its_standard_error_is_marked_and_not_drawn(tmp_path: Path)
     assert np.isfinite(lines["bias²"].get_ydata()).tolist() == [True, True] + [False] * 4
     assert lines["bias² ≈ 0"].get_xdata().tolist() == [3, 4, 5, 6] and "below its standard error" in caption
     assert np.isfinite(lines["variance"].get_ydata()).all()
+
+
+def titles(folder: Path) -> dict[str, str]:
+    found = {}
+    for plot, view in fitting(folder):
+        with styled():
+            found[plot.name] = plot.draw(view)[0].get_label()
+    return found
+
+
+def test_a_title_says_what_matters(tmp_path: Path) -> None:
+    def run(name: str, train: float, val: float, **result) -> Path:
+        events = [
+            {"event": kind, "step": step, "epoch": step, "loss": 2 / step, "metrics": metrics}
+            for step in (1, 2, 3, 4)
+            for kind, metrics in (
+                ("train", {}),
+                ("eval", {"train": {"accuracy": train * step / 4}, "val": {"accuracy": val * step / 4}}),
+            )
+        ]
+        return write_run(tmp_path / name, events=events, **result)
+
+    def advice(rule: str) -> list[dict]:
+        return [{"rule": rule, "text": "It is so (lecture 2)."}]
+
+    good = titles(run("good", 0.95, 0.93))
+    assert good["metrics"] == "Validation accuracy reaches 0.93 (training 0.95) at epoch 4"
+    assert good["loss"] == "Training loss falls from 2 to 0.5"
+    over = titles(run("over", 1.0, 0.34, advice=advice("overfitting")))
+    assert over["metrics"] == "Overfitting: training accuracy 1, validation 0.34"
+    assert over["loss"] == "Training loss falls from 2 to 0.5; validation does not follow"
+    nothing = titles(run("nothing", 0.1, 0.1, advice=advice("learns_nothing")))
+    assert nothing["metrics"] == "Nothing was learned: training accuracy 0.1, validation 0.1"
+    bad = titles(run("bad", 0.3, 0.2, status="diverged"))
+    assert bad["metrics"] == "Validation accuracy was best, 0.2, at epoch 4; then training diverges"
+
+
+def test_a_confusion_matrix_of_one_answer_says_so(tmp_path: Path) -> None:
+    y = np.arange(30) % 3
+    always = write_run(
+        tmp_path, arrays={"test_y": y, "test_output": np.tile([0.0, 2.0, 1.0], (30, 1))}, facts=CLASSIFICATION
+    )
+    assert titles(always)["confusion"].startswith("Every one of 30 test samples is called ")

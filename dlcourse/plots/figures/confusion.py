@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from dlcourse.plots import layout, style
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView, SplitArrays
+from dlcourse.plots.text import percent
 
 MAX_CLASSES = 20
 
@@ -63,7 +64,11 @@ def _title(matrix: np.ndarray, names: list[str], label: str) -> str:
     off = matrix - np.diag(np.diag(matrix))
     if not off.any():
         return f"All {matrix.sum():,} {label} samples are classified correctly"
+    called = np.flatnonzero(matrix.sum(axis=0))
+    if len(called) == 1:
+        return f"Every one of {matrix.sum():,} {label} samples is called {names[called[0]]}"
+    right = percent(float(np.trace(matrix) / matrix.sum()))
     row, column = np.unravel_index(np.argmax(off), off.shape)
     total = matrix[row].sum()
-    share = f"{off[row, column]:,} of {total:,} {label} samples"
-    return f"Most confused: {names[row]} as {names[column]}, {share}"
+    share = f"{off[row, column]:,} of {total:,}"
+    return f"{right} of the {label} samples are right; most confused: {names[row]} as {names[column]}, {share}"

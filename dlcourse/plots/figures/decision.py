@@ -126,9 +126,11 @@ def _handles(view: RunView, classes: int, wrong: int) -> list[Line2D]:
 def _title(view: RunView) -> str:
     if not view.selection_split:
         return f"{view.model}: decision regions"
-    subset = view.splits[view.selection_split]
-    right = percent(float(np.mean(subset.output.argmax(axis=1) == subset.y)))
-    return f"{view.model}: {right} of {style.split_word(view.selection_split)} points are classified correctly"
+    right = {split: float(np.mean(each.output.argmax(axis=1) == each.y)) for split, each in view.splits.items()}
+    chosen = view.selection_split
+    trained = right.get("train", 0.0)
+    beside = f", {percent(trained)} of training points" if trained - right[chosen] > 0.1 else ""
+    return f"{view.model}: {percent(right[chosen])} of {style.split_word(chosen)} points are right{beside}"
 
 
 def _caption(wrong: int, ellipses: bool) -> str:

@@ -31,7 +31,10 @@ def off_by(view: RunView) -> str:
         more = ", ..." if len(misses) > 3 else ""
         return f"{view.model}: off in {', '.join(misses[:3])}{more} (RMS) on {style.split_word(split)} data"
     miss = with_unit(view.splits[split].rms(), view.target[1])
-    return f"{view.model}: off by {miss} (RMS) on {style.split_word(split)} data"
+    beside = ""
+    if "train" in view.splits and view.splits[split].rms() > 1.5 * view.splits["train"].rms():
+        beside = f", by {with_unit(view.splits['train'].rms(), view.target[1])} on training data"
+    return f"{view.model}: off by {miss} (RMS) on {style.split_word(split)} data{beside}"
 
 
 def draw_fit(axes: Axes, view: RunView, *, small: bool = False) -> None:

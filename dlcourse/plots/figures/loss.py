@@ -78,5 +78,10 @@ def _title(view: RunView, mean: np.ndarray) -> str:
     first, last = mean[finite][0], mean[finite][-1]
     if view.status == "diverged" or not np.isfinite(view.history.column("loss")[-1]):
         return f"Training diverges: the loss leaves {number(np.nanmin(mean), 3)} and does not come back"
+    if abs(last - first) < 0.02 * abs(first):
+        return f"Training loss stays at {number(last, 3)}"
     verb = "falls" if last < first else "rises"
-    return f"Training loss {verb} from {number(first, 3)} to {number(last, 3)}"
+    by_heart = {"overfitting", "labels_look_shuffled"} & view.advice.keys()
+    return f"Training loss {verb} from {number(first, 3)} to {number(last, 3)}" + (
+        "; validation does not follow" if by_heart else ""
+    )

@@ -65,12 +65,35 @@ class MetricCurves(Plot):
         split = "val" if "val" in curves else next(iter(curves))
         steps, values = curves[split]
         at = best_of(values, view.higher_is_better(metric))
-        name = f"{style.split_word(split)} {view.metric_name(metric)}"
+        measured = view.metric_name(metric)
+        name, trained = f"{style.split_word(split)} {measured}", self._training(view, curves, split, steps[at])
         per_epoch = view.history.steps_per_epoch()
         when = f"epoch {number(steps[at] / per_epoch, 3)}" if per_epoch else f"step {number(steps[at])}"
-        reached = f"{number(values[at], 3)} at {when}"
+        if view.status == "diverged":
+            return capital(f"{name} was best, {number(values[at], 3)}, at {when}; then training diverges")
+        wrong = next((words for rule, words in _WORDS.items() if rule in view.advice), None)
+        if wrong is not None and trained is not None:
+            last = number(curves["train"][1][-1], 3), number(values[-1], 3)
+            return f"{wrong}: training {measured} {last[0]}, {style.split_word(split)} {last[1]}"
         # Turned: the way back from the best is a fair part of the way there.
         way = np.nanmax(values) - np.nanmin(values)
         if at < len(values) - 1 and abs(values[-1] - values[at]) > 0.1 * way:
-            return capital(f"{name} is best, {reached}, and gets worse from there")
-        return capital(f"{name} reaches {reached}")
+            return capital(f"{name} is best, {number(values[at], 3)} at {when}, and gets worse from there")
+        beside = "" if trained is None else f" (training {number(trained, 3)})"
+        return capital(f"{name} reaches {number(values[at], 3)}{beside} at {when}")
+
+    def _training(self, view: RunView, curves: Curves, split: str, step: float) -> float | None:
+        """The metric on the training split at that step, where another one is spoken of."""
+        if split == "train" or "train" not in curves:
+            return None
+        steps, values = curves["train"]
+        found = values[steps == step]
+        return float(found[-1]) if len(found) and np.isfinite(found[-1]) else None
+
+
+_WORDS = {
+    "learns_nothing": "Nothing was learned",
+    "labels_look_shuffled": "Learned by heart, the labels look shuffled",
+    "overfitting": "Overfitting",
+}
+"""What a title says where the rules found it."""
