@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse.errors import UserError
     from dlcourse.grading.assignment import find_assignment, load_assignment
-    from dlcourse.grading.grade import grade_submission
+    from dlcourse.grading.grade import CaseResult, grade_submission
     from dlcourse.text import table
     from dlcourse.training.atomic import write_output
 
@@ -40,16 +40,26 @@ def main(args: argparse.Namespace) -> int:
     target = Path(args.gradescope) if args.gradescope else None
     if target is not None and not target.absolute().parent.is_dir():
         raise UserError(f"--gradescope {target}: there is no folder {target.parent}")
+    widths = [max(len(each["name"]) for each in [*assignment.cases, {"name": "case"}]), 0, len("seconds"), 0]
+    widths[1] = max(len("points"), *(len(f"{each['points']:g} of {each['points']:g}") for each in assignment.cases))
+
+    def show(*cells: str) -> None:
+        print(table([cells], left=[True, False, False, True], widths=widths), flush=True)
+
+    head = [("case", "points", "seconds", "")]
+
+    def say(case: CaseResult) -> None:
+        while head:  # before the first case, and not before it is known that there is a submission
+            show(*head.pop())
+        show(case.name, _points(case), f"{case.seconds:.1f}", _first_line(case.output))
+
     try:
-        grade = grade_submission(assignment, args.submission)
+        grade = grade_submission(assignment, args.submission, say)
     except UserError as error:
         if target is not None:  # or Gradescope would say no more than that there are no results
             lost = {"score": 0.0, "max_score": assignment.max_score, "output": str(error), "tests": []}
             write_output(target, (json.dumps(lost, indent=2) + "\n").encode())
         raise
-    rows = [["case", "points", "seconds", ""]]
-    rows += [[case.name, _points(case), f"{case.seconds:.1f}", _first_line(case.output)] for case in grade.cases]
-    print(table(rows, left=[True, False, False, True]))
     for case in grade.cases:
         rest = case.output.partition("\n")[2]
         if not case.passed and (rest or case.printed):

@@ -149,7 +149,12 @@ def _received(descriptor: int, token: str, until: float) -> tuple[dict[str, Any]
             found += piece
         return bytes(found)
 
-    message, arrays = receive(read)
+    try:
+        message, arrays = receive(read)
+    except (_Late, EOFError):
+        raise
+    except Exception as error:  # a submission may have written anything
+        raise ValueError(f"no message: {error}") from error
     if not secrets.compare_digest(str(message.get("token")), token):
         raise ValueError("a message without the token")
     return message, arrays

@@ -156,6 +156,14 @@ def test_what_is_wrong_is_said(
     assert message in capsys.readouterr().err
 
 
+def test_the_readme_s_own_file_holds_to_everything(place: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    Path("my_model.py").write_text(readme.split("```python\n# my_model.py\n")[1].split("```")[0])
+    outcomes = check_file("my_model.py")
+    assert {each.component for each in outcomes} == {"model two_layers", "optimizer sign_descent"}
+    assert all(each.passed for each in outcomes), outcomes
+
+
 LAYERS = """
 from dlcourse import nn
 

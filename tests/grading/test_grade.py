@@ -125,6 +125,15 @@ CHEATS = {
         "    except OSError: pass\n",
         "",
     ),
+    "a header of another kind": (
+        "import os, json\n"
+        "h = json.dumps({'a': {'dtype': 'BF16', 'shape': [0], 'data_offsets': [0, 0]}}).encode() + b' ' * 5\n"
+        "body = len(h).to_bytes(8, 'little') + h\n"
+        "for fd in range(3, 64):\n"
+        "    try: os.write(fd, len(body).to_bytes(8, 'big') + body)\n"
+        "    except OSError: pass\n",
+        "",
+    ),
     "closes every pipe": ("import os\nos.closerange(3, 64)\ndef double(x): return 2 * x\n", ""),
     "more memory than is allowed": (
         "import numpy as np\ndef double(x):\n    np.ones(1 << 27)\n    return 2 * x\n",
@@ -268,6 +277,8 @@ def test_gradescope_hears_that_the_file_is_missing(place: Path) -> None:
 def test_an_assignment_is_no_experiment(place: Path, capsys: pytest.CaptureFixture) -> None:
     path = find_assignment("softmax_two_layer")
     assert not [each for each in shipped() if "assignment" in str(each)]
+    assert main(["list", "configs"]) == 0
+    assert "softmax_two_layer" in (said := capsys.readouterr().out) and "assignment, for dlcourse grade" in said
     assert main(["validate", str(path)]) == 0
     assert "ok, an assignment: 6 cases, 20 points" in capsys.readouterr().out
     assert main(["run", str(path)]) == 2
