@@ -296,7 +296,7 @@ def load_plugin(path: str | Path) -> types.ModuleType:
         _components.update(before)
         if isinstance(error, UserError):
             raise UserError(f"plugin {path}: {error}") from error
-        if isinstance(error, Exception):
+        if isinstance(error, Exception | SystemExit):  # exit(0) in it would end the program as if all were well
             raise UserError(f"plugin {path}: {_where(error, path)}{type(error).__name__}: {error}") from error
         raise
     return module
@@ -420,7 +420,7 @@ def _module_name(path: Path) -> str:
     return f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
-def _where(error: Exception, path: Path) -> str:
+def _where(error: BaseException, path: Path) -> str:
     """``line N: `` of the last line of the plugin itself that an error passed through."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: "

@@ -151,6 +151,7 @@ def test_a_plugin_is_a_component_like_any_other(plugin: Path) -> None:
         (("depth: int = 3", "depth: 'Nothing' = 3"), "name 'Nothing' is not defined"),
         (("self.depth", "(self.depth"), "line [78]: SyntaxError"),
         (("class Own", "1 / 0\nclass Own"), "line 3: SyntaxError|invalid syntax"),
+        (("@register", "raise SystemExit(0)\n@register"), "line 3: SystemExit: 0"),
         (("@register", "1 / 0\n@register"), "line 3: ZeroDivisionError: division by zero"),
         (("from dlcourse", "from dlcurse"), "line 1: ModuleNotFoundError: No module named 'dlcurse'"),
         (('"model"', '"modl"'), "line 3: ValueError: no kind of component 'modl'"),

@@ -79,7 +79,7 @@ def _guarded(checks: Checks, check: Callable[[], None]) -> None:
         check()
     except Failure as failure:
         checks.add("can be made", False, str(failure))
-    except Exception as error:  # a constructor is a user's own code
+    except (Exception, SystemExit) as error:  # a constructor is a user's own code
         checks.add("can be made", False, f"{checks.place(error)}{type(error).__name__}: {error}")
 
 
@@ -163,7 +163,7 @@ def _shape_for(
             made.outputs(made.make(), made.inputs())
             taken.append(shape)
             samples_apart(made)
-        except Exception:  # whatever a user's own code raises at a shape that is not meant for it
+        except (Exception, SystemExit):  # whatever a user's own code raises at a shape that is not meant for it
             continue
         return shape
     return taken[0] if taken else shapes[0]

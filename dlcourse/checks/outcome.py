@@ -59,7 +59,7 @@ class Checks:
         except NotHere as reason:
             self.add(what, None, str(reason))
             return True
-        except Exception as error:  # a user's own code raises anything
+        except (Exception, SystemExit) as error:  # a user's own code raises anything, and may call exit(0)
             self.add(what, False, f"{self.place(error)}{named(error)}")
             return False
         self.add(what, True, figure)
