@@ -234,6 +234,8 @@ def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("optimizer", "schedule"), why)
     if config.get("data", {}).get("augment") is not None:
         yield Finding(("data", "augment"), why)
+    if (config.get("loss") or {}).get("class_weights") is not None:
+        yield Finding(("loss", "class_weights"), why)
     for key, idle in _IDLE.items():
         if config.get("train", {}).get(key, idle) != idle:
             yield Finding(("train", key), why)

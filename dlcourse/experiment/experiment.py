@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dlcourse import registry
+from dlcourse import nn, registry
 from dlcourse.backend import Backend, get, memory, precision, random, use
 from dlcourse.config import Config, choosing_metric, metric_labels
 from dlcourse.config.config import config_hash, settings
@@ -36,7 +36,7 @@ from dlcourse.training.checkpoints.content import RunIdentity, apply_ema
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import LossMetric, evaluate, outputs
-from dlcourse.training.input_spec import InputSpec
+from dlcourse.training.input_spec import InputSpec, class_counts
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
 
@@ -112,6 +112,7 @@ class Experiment:
         source = None if goes_on else initial_weights.named_by(config["train"])
         random.manual_seed(config["seed"])
         data = prepare(config["data"], config["seed"])
+        counts = class_counts(data)
         if first_batches:
             data = _shortened(data, config["train"]["batch_size"])
         model = build_model(config, data)
@@ -121,7 +122,7 @@ class Experiment:
         model.feature_names, model.target_scaling = data.dataset.feature_names, data.target_normalizer
         model.target_names = data.dataset.target_names
         loss, metrics = build_loss_and_metrics(
-            config, data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
+            config, data.target_normalizer, data.dataset.named_targets, data.dataset.class_names, counts
         )
         experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
@@ -145,6 +146,7 @@ class Experiment:
     def notes(self) -> Iterator[str]:
         """Warnings about what the config asks for, though it may."""
         yield from config_notes(self.config, self.total_steps)
+        yield from _class_weights(self.loss, self.data)
         own, targets = type(self.model), len(self.data.dataset.target_names)
         if targets > MAX_TARGETS:
             yield f"metrics are of all {targets} targets together: each is measured by itself of up to {MAX_TARGETS}"
@@ -403,6 +405,7 @@ def build_loss_and_metrics(
     targets: TargetNormalizer | None = None,
     named: Sequence[tuple[str, str]] = (),
     class_names: Sequence[str] = (),
+    counts: Sequence[int] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """The loss that a resolved config names, or None, and what it measures, by label.
 
@@ -412,8 +415,14 @@ def build_loss_and_metrics(
         targets: scales the targets of the loss, where training does.
         named: name and unit of each of several targets, which are measured each by itself too.
         class_names: of a classification, by which a metric may be told a class.
+        counts: how many samples of each class the training split has, by which the loss may weight them.
     """
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
+    if counts is not None and isinstance(loss, nn.Loss):
+        try:
+            loss.fit_classes(np.asarray(counts))
+        except UserError as error:
+            raise ConfigError([Problem("loss", str(error))]) from error
     specs = config["metrics"]
     of_labels = dict(zip(metric_labels(specs), specs, strict=True))
 
@@ -427,6 +436,19 @@ def build_loss_and_metrics(
     if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
         metrics["loss"] = LossMetric(loss, targets)
     return loss, metrics
+
+
+def _class_weights(loss: Any, data: Data) -> Iterator[str]:
+    """The weights of the classes in a line, and those that training never sees."""
+    weights = getattr(loss, "weights", None)
+    if not isinstance(loss, nn.CrossEntropyLoss) or weights is None:
+        return
+    names = data.dataset.class_names
+    shown = [f"{name!r} {weight:.4g}" for name, weight in zip(names, weights, strict=True)]
+    yield "class weights: " + ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
+    if loss.class_weights == "balanced" and (weights == 0).any():
+        missing = ", ".join(repr(name) for name, weight in zip(names, weights, strict=True) if weight == 0)
+        yield f"the training split has no sample of {missing}: weight 0, which the loss of other splits leaves out"
 
 
 def _shortened(data: Data, batch_size: int | str) -> Data:

@@ -168,7 +168,11 @@ def measure_run(
         if split is not None and split not in subsets:
             raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
         _, metrics = build_loss_and_metrics(
-            config.data, trained.inputs.target_normalizer, trained.inputs.named_targets, trained.inputs.class_names
+            config.data,
+            trained.inputs.target_normalizer,
+            trained.inputs.named_targets,
+            trained.inputs.class_names,
+            trained.inputs.class_counts,
         )
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):

@@ -35,6 +35,13 @@ def current(state: Mapping[str, Any]) -> dict[str, Any]:
     return {_FORMER_NAMES.get(name, name): value for name, value in state.items()}
 
 
+def class_counts(data: Data) -> list[int] | None:
+    """How many samples (tokens of a text) of each class the training split has; None where there are no classes."""
+    if data.task != "classification":
+        return None
+    return np.bincount(data.splits["train"].y.reshape(-1), minlength=data.out_features).tolist()
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """Kept in every checkpoint, so that ``predict`` needs no data file."""
@@ -64,6 +71,8 @@ class InputSpec:
     target_shift: list[float] | None = None
     target_scale: list[float] | None = None
     """The model's outputs z are those of targets shift + scale z; None where targets were not scaled."""
+    class_counts: list[int] | None = None
+    """How many samples of each class the training split has; None for what is no classification."""
 
     @classmethod
     def of(cls, data: Data) -> "InputSpec":
@@ -89,6 +98,7 @@ class InputSpec:
             image_fit=dataset.image_fit,
             target_shift=None if targets is None else targets.shift.tolist(),
             target_scale=None if targets is None else targets.scale.tolist(),
+            class_counts=class_counts(data),
         )
 
     @classmethod

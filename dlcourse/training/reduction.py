@@ -10,7 +10,16 @@ from dlcourse.errors import ArgumentError
 
 
 def declared(loss_fn: Any) -> str | None:
-    """What a loss says of itself, by an attribute ``reduction``: "mean" or "sum"; None where it says nothing."""
+    """What a loss says of itself, by an attribute ``reduction``: "mean" or "sum"; None where it says nothing.
+
+    Raises:
+        ArgumentError: it says that parts of a batch do not make the whole.
+    """
+    if getattr(loss_fn, "of_its_batch", False):
+        raise ArgumentError(
+            "TrainStep(accumulate=...): with class_weights the mean is over the weights of a batch, so microbatches do "
+            "not make the batch. loss.fit_classes(np.bincount(labels)) scales them once for all; or take accumulate=1"
+        )
     reduction = getattr(loss_fn, "reduction", None)
     return reduction if reduction in ("mean", "sum") else None
 

@@ -240,7 +240,7 @@ SETTINGS = {
     "ELU": {"alpha": 0.25},
     "GELU": {"approximate": "tanh"},
     "Softmax": {"axis": -2},
-    "CrossEntropyLoss": {"reduction": "sum", "label_smoothing": 0.25},
+    "CrossEntropyLoss": {"reduction": "sum", "label_smoothing": 0.25, "class_weights": (1.0, 2.0)},
     "MSELoss": {"reduction": "sum"},
     "MulticlassHingeLoss": {"margin": 0.25},
 }
