@@ -64,7 +64,7 @@ class Arrays:
         x = inputs[0]
         _note_layout(path, x)
         targets = [arrays[name] for name in ("y", "y_test") if name in arrays]
-        y, classes = _targets(path, targets, self.task, len(x), self.class_names)
+        y, classes = read_targets(path, targets, self.task, len(x), self.class_names)
         task: Task = "regression" if classes is None else "classification"
         if self.class_names is not None and (classes is None or len(self.class_names) < len(classes)):
             raise ConfigError(f"data.class_names: {len(self.class_names)} names for {len(classes or ())} classes")
@@ -149,7 +149,7 @@ def _inputs(path: Path, name: str, x: np.ndarray) -> np.ndarray:
     return x[:, None] if x.ndim == 1 else x
 
 
-def _targets(
+def read_targets(
     path: Path, targets: list[np.ndarray], task: str | None, samples: int, given: tuple[str, ...] | None
 ) -> tuple[list[np.ndarray], tuple[str, ...] | None]:
     """The targets of all splits, and the classes, ``given`` or those that show; None for a regression."""

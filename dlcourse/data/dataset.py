@@ -10,6 +10,7 @@ import numpy as np
 from dlcourse.config.sections import Augment
 from dlcourse.data.encoder import Column, TableEncoder
 from dlcourse.data.image_file import Fit
+from dlcourse.data.long_table import SeriesColumns
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.rows import Rows, chunks
 from dlcourse.data.samples import Samples
@@ -25,11 +26,12 @@ class Dataset:
     """Samples in raw units, as a data set's ``load(seed)`` returns them."""
 
     x: np.ndarray
-    """(N, D) features in floating point, (N, H, W, C) images in uint8, or (N, T) tokens in int64; may be
+    """(N, D) features in floating point, (N, T, D) series, (N, H, W, C) images in uint8, or (N, T) tokens in
+    int64; may be
     memory-mapped."""
     y: np.ndarray
-    """(N, K) floating point for a regression, (N,) int64 class labels, (N, T) where each token has one; for an
-    estimation the samples themselves."""
+    """(N, K) floating point for a regression, (N,) int64 class labels; (N, T, K) and (N, T) where each step of a
+    sequence has a target; for an estimation the samples themselves."""
     task: Task
     feature_names: tuple[str, ...] = ()
     """By default x, or x1, x2, ..."""
@@ -59,6 +61,9 @@ class Dataset:
     fill_with: tuple[Literal["", "mean", "median"], ...] = ()
     """By which, for each column of the encoder; of a categorical column ``mean`` is the categories' shares, ``median``
     the most frequent one. Left out: the mean, for all."""
+    series: SeriesColumns | None = None
+    """How rows of a file are the steps of x, (N, T, D), which the encoder turns one by one; None where x are no such
+    series."""
     image_fit: Fit | None = None
     """How images came from files of other sizes, as :func:`~dlcourse.data.image_file.read_image` did it; None where
     x came otherwise."""
@@ -198,7 +203,12 @@ class Data:
     @property
     def out_features(self) -> int:
         """The number of classes, or the width of the target."""
-        return len(self.dataset.class_names) if self.task == "classification" else self.dataset.y.shape[1]
+        return len(self.dataset.class_names) if self.task == "classification" else self.dataset.y.shape[-1]
+
+    @property
+    def every_step(self) -> bool:
+        """Whether a sample is a sequence with a target at each of its steps."""
+        return self.dataset.y.ndim == (2 if self.task == "classification" else 3)
 
 
 def check(dataset: Dataset) -> None:

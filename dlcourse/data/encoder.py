@@ -110,7 +110,11 @@ class TableEncoder:
         Raises:
             DataError: a column or a cell is missing, a category is unknown; names the row.
         """
-        return self._complete(parse_table(content, Path(source), self._delimiter(content), self.notation))
+        return self.encode_table(self.table(content, source))
+
+    def table(self, content: bytes, source: str) -> Table:
+        """The cells of a file with new inputs."""
+        return parse_table(content, Path(source), self._delimiter(content), self.notation)
 
     def _delimiter(self, content: bytes) -> str:
         """What stands between the cells of a file: as in the data's own, unless its header has another mark only."""
@@ -130,14 +134,14 @@ class TableEncoder:
         """
         table = parse_table(content, Path(source), self.delimiter, self.notation)
         try:
-            return self._complete(table), list(table.lines), [""] * len(table.lines)
+            return self.encode_table(table), list(table.lines), [""] * len(table.lines)
         except DataError:
             for column in self.columns:
                 table.position(column.name)
         blocks, problems = [np.empty((0, len(self.feature_names)))], []
         for row in range(len(table.lines)):
             try:
-                blocks.append(self._complete(table.keep([row])))
+                blocks.append(self.encode_table(table.keep([row])))
                 problems.append("")
             except DataError as error:
                 problems.append(str(error).removeprefix(f"{table.where(row)}: "))
@@ -147,9 +151,10 @@ class TableEncoder:
         """One new input given by its cells, ``{"size": 900, "city": "Delhi"}``: (1, D) float64."""
         notation = replace(self.notation, plain_too=True)
         table = Table(Path("input"), tuple(cells), [[str(cell) for cell in cells.values()]], [1], notation)
-        return self._complete(table)
+        return self.encode_table(table)
 
-    def _complete(self, table: Table) -> np.ndarray:
+    def encode_table(self, table: Table) -> np.ndarray:
+        """The rows of a table, (N, D) float64; others of its columns are ignored."""
         blocks = [column.encode(table) for column in self.columns]
         for column, block in zip(self.columns, blocks, strict=True):
             column.refuse_missing(table, block)

@@ -87,6 +87,8 @@ def _split(dataset: Dataset, options: DataOptions, seed: int) -> splitting.Split
             raise ConfigError(f"data.kfold: this data set brings a {what} split of its own; leave the key out")
     if options.stratify and dataset.task != "classification":
         raise ConfigError(f"data.stratify: needs classes, but this data set is for {dataset.task}")
+    if options.stratify and dataset.y.ndim > 1:
+        raise ConfigError("data.stratify: needs one class a sample, and these data have one at every step of a series")
     labels = dataset.y if options.stratify else None
     if options.kfold:
         # The folds share what the test split leaves: sizes of train and val have no say.

@@ -42,6 +42,8 @@ def check_compatible(
     # What cannot be fitted at all needs no second message about how.
     mismatches = mismatches or [*_inputs(config["model"]["name"], data, model)]
     problems += mismatches or [*_solvable(config, optimizer, model), *_classes(data, metrics)]
+    if not problems and len(data.in_shape) == 2 and not data.dataset.tokens:
+        problems += _steps(config["model"]["name"], data, model, one_sample)
     if not problems and not optimizer.closed_form:
         problems += _lone_values(model, train, len(data.splits["train"]), one_sample)
     if problems:
@@ -140,6 +142,21 @@ def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:
         yield Problem("model.name", f"{name} looks up the tokens of a text, and the inputs of these data are numbers")
     elif data.dataset.tokens and not (takes_tokens or any(isinstance(m, nn.Embedding) for m in model.modules())):
         yield Problem("model.name", f"{name} takes numbers, and the inputs of these data are the tokens of a text")
+
+
+def _steps(name: str, data: Data, model: Any, one_sample: Callable[[], Any]) -> Iterator[Problem]:
+    """A model of sequences has to have an output at every step where the data have a target there, and else one."""
+    training = model.training
+    model.eval()
+    with no_grad():
+        output = model(Tensor(one_sample()))
+    model.train(training)
+    at_steps = isinstance(output, Tensor) and output.ndim == 3
+    if not isinstance(output, Tensor) or at_steps == data.every_step:
+        return
+    has = ("one output a series", "an output at every step")[at_steps]
+    wants = ("one target a series", "a target at every step")[data.every_step]
+    yield Problem("model.name", f"{name} has {has}, and these data have {wants}; rnn, lstm, gru and conv1d do both")
 
 
 def _classes(data: Data, metrics: Mapping[str, Any]) -> Iterator[Problem]:

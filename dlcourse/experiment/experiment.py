@@ -352,6 +352,7 @@ def build_model(config: Mapping[str, Any], data: Data) -> Any:
     """
     try:
         model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+        model.every_step = data.every_step
         count = sum(parameter.size for parameter in model.parameters())
         # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.
         memory.require(12 * count, f"training {count:,} parameters", on_device=True)

@@ -29,15 +29,17 @@ class Answer:
 
     Attributes:
         input: the argument or file that it comes from.
-        row: its number in the file; None for an input of one sample.
+        row: its number in the file, or the name of the series; None for an input of one sample.
+        step: of a sequence with an answer at every step, from 1.
         output: the model's outputs; None where there is a problem.
         problem: why there is no answer.
     """
 
     input: str
-    row: int | None
+    row: int | str | None
     output: np.ndarray | None
     problem: str = ""
+    step: int | None = None
 
 
 def read_and_answer(trained: TrainedModel, given: Sequence[str]) -> tuple[list[Answer], list[str]]:
@@ -88,7 +90,12 @@ def _rows_of(entry: NewInputs, outputs: np.ndarray | str) -> Iterator[Answer]:
         row = entry.rows[place] if entry.rows else None
         if not problem and isinstance(outputs, str):
             problem = outputs
-        yield Answer(entry.name, row, None if problem else next(left), problem)
+        output = None if problem else next(left)
+        if output is not None and output.ndim == 2:
+            for step, each in enumerate(output, 1):
+                yield Answer(entry.name, row, each, step=step)
+        else:
+            yield Answer(entry.name, row, output, problem)
 
 
 def _each(trained: TrainedModel, x: np.ndarray) -> np.ndarray | str:
@@ -129,12 +136,18 @@ def as_lines(
             text = _class(trained.inputs, confidences, trained.model.confidence, top)
         else:
             text = _value(trained.inputs, each.output.astype(np.float64))
-        place = each.input if each.row is None else f"{each.input}, row {each.row}"
-        yield f"{place}: {text}" if named else text
+        series = isinstance(each.row, str) or each.step is not None
+        parts = [] if each.row is None else [f"{'series' if series else 'row'} {each.row}"]
+        parts += [] if each.step is None else [f"step {each.step}"]
+        if named:
+            yield f"{', '.join([each.input, *parts])}: {text}"
+        else:  # rows come in the order of the file
+            yield f"{', '.join(parts)}: {text}" if series else text
 
 
 def as_csv(trained: TrainedModel, answers: Sequence[Answer], top: int | None = None) -> str:
-    """A table of the answers: ``input``, ``row``, ``prediction`` and a column for each class (``probability_cat``);
+    """A table of the answers: ``input``, ``row`` (``step`` of a sequence), ``prediction`` and a
+    column for each class (``probability_cat``);
     of a regression the target's name, and ``_sd`` behind it for its standard deviation where the model has one.
 
     Args:
@@ -146,13 +159,15 @@ def as_csv(trained: TrainedModel, answers: Sequence[Answer], top: int | None = N
         header, cells = _class_cells(inputs, model, good, top)
     else:
         header, cells = _value_cells(inputs, good)
-    problems = any(each.problem for each in answers)
+    problems, steps = any(each.problem for each in answers), any(each.step is not None for each in answers)
     left = iter(cells)
     rows = []
     for each in answers:
         values = [None] * len(header) if each.output is None else next(left)
-        rows.append([each.input, each.row, *values, *([each.problem] if problems else [])])
-    return csv_text(["input", "row", *header, *(["problem"] if problems else [])], rows)
+        rows.append(
+            [each.input, each.row, *([each.step] if steps else []), *values, *([each.problem] if problems else [])]
+        )
+    return csv_text(["input", "row", *(["step"] if steps else []), *header, *(["problem"] if problems else [])], rows)
 
 
 def _class_cells(

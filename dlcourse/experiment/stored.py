@@ -65,6 +65,7 @@ def load(path: str | os.PathLike, device: str | None = None, which: str | None =
             model = registry.build(
                 "model", config.data["model"], in_shape=tuple(inputs.in_shape), out_features=inputs.out_features
             )
+            model.every_step = inputs.every_step
             model.feature_names, model.target_scaling = tuple(inputs.feature_names), inputs.target_normalizer
             model.target_names = inputs.target_names
             model.to(dtype=precision.use(config.data["precision"]))

@@ -40,12 +40,11 @@ class Metric:
 
         Args:
             outputs: (N, K) predictions, or (N, C) logits; (N, T, C) for sequences, each element of which counts.
-            targets: (N, K) floating point, or (N,) class labels; (N, T) for sequences.
+            targets: (N, K) floating point, or (N,) class labels; (N, T, K) or (N, T) for sequences.
         Raises:
             ShapeError: the shapes do not belong together.
         """
-        if outputs.ndim == 3 and targets.shape == outputs.shape[:2]:
-            outputs, targets = outputs.reshape(-1, outputs.shape[2]), targets.reshape(-1)
+        outputs, targets = as_rows(outputs, targets)
         values = self.values(outputs, targets)
         self.total = self.total + values.sum(dtype="float64")
         self.count += values.size
@@ -88,6 +87,14 @@ class ResidualMetric(Metric):
 
     def compute_many(self, errors: Array, targets: Array) -> Array:
         return self.finish(self.of(errors).sum(axis=(1, 2)), errors.shape[1] * errors.shape[2])
+
+
+def as_rows(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Outputs (N, T, C) of sequences and their targets (N, T) or (N, T, K) as those of N T samples; others as they
+    are."""
+    if outputs.ndim == 3 and targets.shape[:2] == outputs.shape[:2]:
+        return outputs.reshape(-1, outputs.shape[2]), targets.reshape(-1, *targets.shape[2:])
+    return outputs, targets
 
 
 def residuals(outputs: Array, targets: Array) -> Array:

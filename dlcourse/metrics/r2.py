@@ -3,7 +3,7 @@
 import numpy as np
 
 from dlcourse.backend import array_module
-from dlcourse.metrics.base import Array, Metric, residuals
+from dlcourse.metrics.base import Array, Metric, as_rows, residuals
 from dlcourse.registry import register
 
 
@@ -26,6 +26,7 @@ class R2(Metric):
         self.spread: Array = 0.0
 
     def update(self, outputs: Array, targets: Array) -> None:
+        outputs, targets = as_rows(outputs, targets)
         error = residuals(outputs, targets)  # (N, K)
         batch = len(error)
         if batch == 0:

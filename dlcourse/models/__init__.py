@@ -8,6 +8,7 @@ import inspect
 from dlcourse.models.base import *
 from dlcourse.models.char_rnn import *
 from dlcourse.models.cnn import *
+from dlcourse.models.conv1d import *
 from dlcourse.models.gaussian_classifier import *
 from dlcourse.models.gaussian_estimators import *
 from dlcourse.models.gaussian_regression import *
@@ -16,7 +17,9 @@ from dlcourse.models.knn import *
 from dlcourse.models.linear import *
 from dlcourse.models.mlp import *
 from dlcourse.models.polynomial import *
+from dlcourse.models.recurrent import *
 from dlcourse.models.resnet import *
+from dlcourse.models.sequence import *
 from dlcourse.models.softmax import *
 from dlcourse.models.svm import *
 from dlcourse.models.vgg import *

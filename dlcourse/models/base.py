@@ -36,6 +36,8 @@ class Model(Module):
     takes_tokens: ClassVar[bool | None] = None
     """Whether an input is a sequence of tokens (N, T), which the model looks up, and nothing else; None: tokens where
     the model has an embedding."""
+    every_step: bool = False
+    """Whether the data have a target at every step of a sequence, where the program set it."""
     feature_names: tuple[str, ...] = ()
     """What the inputs are called, where the data say so and the program set it; :meth:`estimates` uses it."""
     target_names: tuple[str, ...] = ()

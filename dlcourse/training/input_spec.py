@@ -13,8 +13,10 @@ from dlcourse.data import image_file
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.image_file import Fit
+from dlcourse.data.long_table import SeriesColumns
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.data.npz import open_npz
+from dlcourse.data.table import parse_table
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
 from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
@@ -66,6 +68,10 @@ class InputSpec:
     target_names: tuple[str, ...] = ()
     target_units: tuple[str, ...] = ()
     """One for each of several targets, where they have names."""
+    every_step: bool = False
+    """Whether an input is a sequence and the model answers at each of its steps."""
+    series: SeriesColumns | None = None
+    """How rows of a file are the steps of an input; None where inputs are no such series."""
     image_fit: Fit | None = None
     """How images come from files of other sizes; None where the data were no image files."""
     target_shift: list[float] | None = None
@@ -78,7 +84,8 @@ class InputSpec:
     def of(cls, data: Data) -> "InputSpec":
         """Take them from prepared data."""
         dataset, x, targets = data.dataset, data.splits["train"].x, data.target_normalizer
-        rows = np.asarray(x) if x.ndim == 2 and not dataset.tokens else np.empty((1, 0))
+        ranged = not dataset.tokens and x.ndim in (2, 3) and len(dataset.feature_names) == x.shape[-1]
+        rows = np.asarray(x).reshape(-1, x.shape[-1]) if ranged else np.empty((1, 0))
         return cls(
             task=data.task,
             in_shape=list(data.in_shape),
@@ -92,9 +99,11 @@ class InputSpec:
             low=rows.min(axis=0).astype(float).tolist(),
             high=rows.max(axis=0).astype(float).tolist(),
             tokens=dataset.tokens,
-            largest=None if dataset.tokens or x.ndim < 3 else _largest(x[:: -(-len(x) // _LOOKED_AT)]),
+            largest=None if dataset.tokens or x.ndim < 4 else _largest(x[:: -(-len(x) // _LOOKED_AT)]),
             target_names=dataset.target_names,
             target_units=tuple(unit for _, unit in dataset.named_targets),
+            every_step=data.every_step,
+            series=dataset.series,
             image_fit=dataset.image_fit,
             target_shift=None if targets is None else targets.shift.tolist(),
             target_scale=None if targets is None else targets.scale.tolist(),
@@ -162,12 +171,12 @@ class InputSpec:
         """The features that leave the range of the training split somewhere in x, each as a sentence."""
         found = []
         for index, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
-            column = x[:, index]
+            column = x[..., index]
             beyond = (column < low) | (column > high)
             if beyond.any():
                 unit = f" {self.feature_units[index]}" if self.feature_units[index] else ""
                 found.append(
-                    f"{self.feature_names[index]} = {column[beyond.argmax()]:g} lies outside {low:g}..{high:g}{unit}, "
+                    f"{self.feature_names[index]} = {column[beyond][0]:g} lies outside {low:g}..{high:g}{unit}, "
                     "where the model was trained"
                 )
         return found
@@ -186,6 +195,8 @@ class InputSpec:
         """What an input is, for messages."""
         if self.tokens:
             return "a text to continue"
+        if len(self.in_shape) == 2:
+            return self._expected_series()
         if self.encoder is None:
             if self.image_fit is None:
                 return f"a png or npz file with an image of shape {tuple(self.in_shape)}"
@@ -204,11 +215,20 @@ class InputSpec:
                 cells.append(f"{column.name} [{units[column.name]}]" if units.get(column.name) else column.name)
         return f"{len(cells)} value{'s' * (len(cells) != 1)}: {', '.join(cells)}"
 
+    def _expected_series(self) -> str:
+        """A file with series of T steps."""
+        shape = f"an npz file with x of shape (N, {', '.join(map(str, self.in_shape))})"
+        if self.encoder is None or self.series is None:
+            return shape
+        of = [name for name in (self.series.id, self.series.time) if name is not None]
+        columns = ", ".join([*of, *(column.name for column in self.encoder.columns)])
+        return f"a csv file with the columns {columns} and at least {self.in_shape[0]} rows a series, or {shape}"
+
     def _cells(self, given: str) -> np.ndarray:
         encoder = self.encoder
         no_file = "; nor is there such a file" if looks_like_a_path(given) else ""
         shown = given if len(given) <= _MAX_SHOWN else f"{given[:_MAX_SHOWN]}..."
-        if encoder is None:
+        if encoder is None or self.series is not None:
             raise UserError(f"input {shown!r}: expected {self.expected()}{no_file}")
         separator = encoder.delimiter if encoder.delimiter in given else ","
         cells = _split(given, separator)
@@ -224,7 +244,36 @@ class InputSpec:
     def _csv(self, source: Source) -> np.ndarray:
         if self.encoder is None:
             raise UserError(f"{source.name}: expected {self.expected()}")
+        if self.series is not None:
+            return self.read_series(source)[0]
         return self.checked(self.encoder.parse(source.read(), source.name), source.name)
+
+    def read_series(self, source: Source) -> tuple[np.ndarray, list[str]]:
+        """The last T steps of each series in a csv file, (N, T, D), and the series' names.
+
+        Raises:
+            UserError: the model takes no series of rows, or a series or a cell is not as it should be.
+        """
+        encoder, series = self.encoder, self.series
+        if encoder is None or series is None:
+            raise UserError(f"{source.name}: expected {self.expected()}")
+        try:
+            return self._series(source, encoder, series)
+        except DataError as error:
+            raise UserError(str(error)) from error
+
+    def _series(self, source: Source, encoder: TableEncoder, series: SeriesColumns) -> tuple[np.ndarray, list[str]]:
+        table = parse_table(source.read(), Path(source.name), encoder.delimiter, encoder.notation)
+        steps, groups = self.in_shape[0], series.rows(table)
+        for name, rows in groups.items():
+            if len(rows) < steps:
+                which = f"series {name!r}" if name else "the file"
+                raise UserError(
+                    f"{source.name}: {which} has {len(rows)} step{'s' * (len(rows) != 1)}, expected {self.expected()}"
+                )
+        x = encoder.encode_table(table)
+        found = np.stack([x[rows[-steps:]] for rows in groups.values()])
+        return self.checked(found, source.name), list(groups)
 
     def _npz(self, source: Source) -> np.ndarray:
         try:

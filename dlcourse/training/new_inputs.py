@@ -23,14 +23,14 @@ class NewInputs:
         name: the argument, or the file's path.
         x: (N, *in_shape): the rows that can be used.
         problems: of every row what is wrong with it, empty where nothing is.
-        rows: the number of every row in its file: of a csv its line, the header being line 1; empty where the input is
-            one sample by itself.
+        rows: the number of every row in its file: of a csv its line, the header being line 1; of series their names,
+            where they have such; empty where the input is one sample by itself.
     """
 
     name: str
     x: np.ndarray
     problems: list[str]
-    rows: list[int] = field(default_factory=list)
+    rows: list[int] | list[str] = field(default_factory=list)
 
 
 def read_all(inputs: InputSpec, given: Sequence[str]) -> Iterator[NewInputs]:
@@ -82,6 +82,9 @@ def _is_a_cell(inputs: InputSpec, argument: str) -> bool:
 
 def _read(inputs: InputSpec, name: str) -> NewInputs:
     source = source_of(name)
+    if source is not None and source.kind == "csv" and inputs.series is not None and inputs.encoder is not None:
+        x, names = inputs.read_series(source)
+        return NewInputs(name, x, [""] * len(x), names if inputs.series.id is not None else [])
     if source is not None and source.kind == "csv" and inputs.encoder is not None:
         try:
             x, rows, problems = inputs.encoder.parse_rows(source.read(), source.name)

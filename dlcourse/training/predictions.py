@@ -91,7 +91,8 @@ def _split_arrays(split: str, subset: Any, model: Any, loader: Any) -> dict[str,
         rows += len(found[-1])
         if rows >= MAX_ROWS:
             break
-    labels = subset.y.reshape(-1) if subset.y.dtype.kind == "i" else subset.y
+    y = subset.y
+    labels = y.reshape(-1) if y.dtype.kind == "i" else y.reshape(-1, y.shape[-1])
     arrays = {f"{split}_y": labels[:MAX_ROWS], f"{split}_output": np.concatenate(found)[:MAX_ROWS]}
     if len(labels) > len(subset):
         return arrays
