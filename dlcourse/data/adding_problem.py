@@ -40,8 +40,8 @@ class AddingProblem(Synthetic):
         rows, half = np.arange(self.samples), self.steps // 2
         x = np.zeros((self.samples, self.steps, 2))
         x[:, :, 0] = generator(seed, "adding_problem.numbers").uniform(size=x.shape[:2])
-        random = generator(seed, "adding_problem.marks")
-        first, second = random.integers(half, size=self.samples), random.integers(half, self.steps, self.samples)
+        first = generator(seed, "adding_problem.first").integers(half, size=self.samples)
+        second = generator(seed, "adding_problem.second").integers(half, self.steps, self.samples)
         x[rows, first, 1] = x[rows, second, 1] = 1
         y = x[rows, first, 0] + x[rows, second, 0]
         names = ("number", "mark")

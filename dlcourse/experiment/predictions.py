@@ -146,9 +146,9 @@ def as_lines(
 
 
 def as_csv(trained: TrainedModel, answers: Sequence[Answer], top: int | None = None) -> str:
-    """A table of the answers: ``input``, ``row`` (``step`` of a sequence), ``prediction`` and a
-    column for each class (``probability_cat``);
-    of a regression the target's name, and ``_sd`` behind it for its standard deviation where the model has one.
+    """A table of the answers: ``input``, ``row`` (and ``step`` of a sequence), ``prediction`` and a column for each
+    class (``probability_cat``); of a regression the target's name, and ``_sd`` behind it for its standard deviation
+    where the model has one.
 
     Args:
         top: so many pairs ``class_1, probability_1, ...``, the likeliest first, in place of a column for each class.

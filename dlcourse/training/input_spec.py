@@ -16,7 +16,6 @@ from dlcourse.data.image_file import Fit
 from dlcourse.data.long_table import SeriesColumns
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.data.npz import open_npz
-from dlcourse.data.table import parse_table
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
 from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
@@ -263,7 +262,7 @@ class InputSpec:
             raise UserError(str(error)) from error
 
     def _series(self, source: Source, encoder: TableEncoder, series: SeriesColumns) -> tuple[np.ndarray, list[str]]:
-        table = parse_table(source.read(), Path(source.name), encoder.delimiter, encoder.notation)
+        table = encoder.table(source.read(), source.name)
         steps, groups = self.in_shape[0], series.rows(table)
         for name, rows in groups.items():
             if len(rows) < steps:

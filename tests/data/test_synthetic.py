@@ -13,8 +13,10 @@ CASES = {
     "spirals": {},
     "synthetic_images": {"samples": 40, "image_size": 12},
     "gaussian_samples": {},
+    "adding_problem": {},
+    "sine_waves": {},
 }
-FROM_FILES = {"csv", "arrays", "image_folder", "cifar10", "mnist", "fashion_mnist", "digits", "text"}
+FROM_FILES = {"csv", "arrays", "cifar10", "mnist", "fashion_mnist", "digits", "text", "image_folder", "series"}
 
 
 def load(name, config_seed=0, **parameters):
@@ -51,7 +53,7 @@ def test_shapes_types_and_names_belong_together(name):
         assert data.y.dtype == np.int64 and data.y.ndim == 1
         assert set(data.y) <= set(range(len(data.class_names)))
     else:
-        assert data.y.dtype == np.float64 and data.y.ndim == 2
+        assert data.y.dtype == np.float64 and data.y.ndim == (3 if name == "sine_waves" else 2)
     if data.x.ndim == 2:
         assert data.x.dtype == np.float64
         assert len(data.feature_names) == len(data.feature_units) == data.x.shape[1]
