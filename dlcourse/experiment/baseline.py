@@ -51,8 +51,9 @@ class Baseline:
         return f"always {self.guess}{of}"
 
     def measure(self, y: np.ndarray, metrics: Mapping[str, Any]) -> dict[str, float]:
-        """Its metrics of targets (N, K), or labels (N,) or (N, T), by label; without one that cannot judge it."""
-        labels = y.reshape(-1) if self.classes else y
+        """Its metrics of targets (N, K) or (N, T, K), or labels (N,) or (N, T), by label; without one that cannot
+        judge it."""
+        labels = y.reshape(-1) if self.classes else y.reshape(-1, y.shape[-1])
         rows = max(1, _CHUNK // len(self.outputs))
         metrics = {label: each for label, each in metrics.items() if _judges(each)}
         found = {}
@@ -152,6 +153,7 @@ def baseline_of(data: Data, width: int) -> Baseline | None:
             return Baseline(np.log(counts / counts.sum()), repr(data.dataset.class_names[counts.argmax()])[:40], True)
         if data.task != "regression":
             return None
+        y = y.reshape(-1, y.shape[-1])  # of a sequence, each step is a sample
         mean = y.mean(axis=0, dtype=np.float64)
         both = width == 2 * y.shape[1]
         spread = [np.log(y.std(axis=0, dtype=np.float64))] if both else []

@@ -110,6 +110,7 @@ class _Memorized(Callback):
             small = self.experiment.closed_form or self.loss <= 0.1 * (self.history.events[0]["loss"] or 0.0)
             self.reached = right == y.size and small
         else:
+            output, y = (array.reshape(-1, array.shape[-1]) for array in (output, y))  # of a sequence, each step
             errors, spreads = ((array**2).mean(axis=0) for array in (output[:, : y.shape[1]] - y, y - y.mean(axis=0)))
             if several := bool(self.experiment.data.dataset.named_targets):  # of units of their own
                 size = np.where(spreads > 0, spreads, 1)
