@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -171,13 +172,15 @@ def _shape_for(
 
 def _check_loss(checks: Checks, kind: str, name: str, cls: type, tolerance: float) -> None:
     spec = _spec(kind, name, cls)
+    if not issubclass(cls, Loss):
+        raise Failure("a loss derives from dlcourse.nn.Loss")
 
     def judge(outputs: Any, targets: Any) -> Any:
         return registry.build(kind, spec)(Tensor(outputs), targets)
 
     for task, own in _by_task(checks, cls, judge):
         check_loss(own, lambda: registry.build(kind, spec), task, tolerance)
-        checks.outcomes += own.outcomes if own is not checks else []
+        _gather(checks, own)
 
 
 def _check_metric(checks: Checks, kind: str, name: str, cls: type, tolerance: float) -> None:
@@ -190,7 +193,19 @@ def _check_metric(checks: Checks, kind: str, name: str, cls: type, tolerance: fl
 
     for task, own in _by_task(checks, cls, judge):
         check_metric(own, lambda: registry.build(kind, spec), task)
-        checks.outcomes += own.outcomes if own is not checks else []
+        _gather(checks, own)
+
+
+def _gather(checks: Checks, own: Checks) -> None:
+    """Take over what the checks of one of several tasks found."""
+    if own is checks:
+        return
+    first, *others = own.outcomes
+    if first.passed is False:
+        first = replace(
+            first, figure=f"{first.figure}; where it is not meant for that: tasks = (...) names what it is for"
+        )
+    checks.outcomes += [first, *others]
 
 
 def _by_task(checks: Checks, cls: type, judge: Callable[[Any, Any], Any]) -> list[tuple[str, Checks]]:

@@ -130,6 +130,11 @@ def _frozen(make: Callable[[list[Parameter]], Any]) -> str:
     return "one stays, the others move"
 
 
+def _some(factors: list[float]) -> str:
+    shown = ", ".join(f"{factor:.3g}" for factor in factors[:5])
+    return f"{shown}, ... {factors[-1]:.3g}"
+
+
 def check_schedule(checks: Checks, make: Callable[[int], Any]) -> None:
     """All properties of a schedule."""
 
@@ -137,7 +142,8 @@ def check_schedule(checks: Checks, make: Callable[[int], Any]) -> None:
         schedule = make(20)
         found = [float(schedule.factor(step)) for step in range(20)]
         require(
-            bool(np.isfinite(found).all()) and min(found) >= 0, f"expected finite factors of at least 0, came {found}"
+            bool(np.isfinite(found).all()) and min(found) >= 0,
+            f"expected finite factors of at least 0, came {_some(found)}",
         )
         return f"from {found[0]:.3g} to {found[-1]:.3g} in 20 steps, at most {max(found):.3g}"
 

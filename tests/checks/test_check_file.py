@@ -201,6 +201,59 @@ def test_layers_of_every_shape(place: Path) -> None:
     assert outcomes[-1].passed is None and "takes several inputs (x, y)" in outcomes[-1].figure
 
 
+ODD = """
+from dlcourse import nn
+from dlcourse.models import Model
+from dlcourse.registry import register
+
+@register("model", "plain")
+class Plain:
+    def __init__(self, in_shape, out_features): pass
+
+@register("model", "exits")
+class Exits(Model):
+    def forward(self, x): raise SystemExit(0)
+
+@register("optimizer", "plain")
+class Own:
+    def __init__(self, params, lr: float): pass
+
+@register("data", "plain")
+class Data:
+    def __init__(self, n: int = 3): pass
+
+@register("loss", "number")
+class Number(nn.Loss):
+    tasks = ("classification",)
+    def forward(self, a, b): return 3.0
+
+@register("loss", "both")
+class Both(nn.Loss):
+    def forward(self, a, b): return nn.MulticlassHingeLoss()(a, b)
+
+@register("schedule", "below")
+class Below:
+    def __init__(self, total_steps): pass
+    def factor(self, step): return -1
+"""
+
+
+def test_what_is_no_component_at_all_is_said(place: Path, capsys: pytest.CaptureFixture) -> None:
+    Path("odd.py").write_text(ODD)
+    assert main(["check", "odd.py"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for name, message in {
+        "model plain": "a model derives from dlcourse.models.Model",
+        "model exits": "SystemExit: 0",
+        "optimizer plain": "an optimizer derives from dlcourse.optim.Optimizer",
+        "data plain": "it has no load(seed)",
+        "loss number": "expected a tensor of one number, came float",
+        "loss both, regression": "where it is not meant for that: tasks = (...)",
+        "schedule below": "expected finite factors of at least 0, came -1, -1",
+    }.items():
+        assert any(line.startswith(name) and "WRONG" in line and message in line for line in lines), name
+
+
 def test_arguments_that_cannot_be_guessed_are_asked_for(place: Path) -> None:
     Path("a.py").write_text(
         "from dlcourse import nn\nclass A(nn.Module):\n    def __init__(self, words: str):\n        pass\n"
