@@ -165,9 +165,11 @@ def _middle(rows: np.ndarray, means: np.ndarray, categorical: bool) -> np.ndarra
 
 def _filled(dataset: Dataset, values: np.ndarray) -> Dataset:
     """Put these values, (D,), wherever x has NaN."""
+    own = {name: (np.where(np.isnan(x), values, x), y) for name, (x, y) in dataset.own_splits.items()}
     return replace(
         dataset,
         x=np.where(np.isnan(dataset.x), values, dataset.x),
-        test=dataset.test and (np.where(np.isnan(dataset.test[0]), values, dataset.test[0]), dataset.test[1]),
+        val=own.get("val"),
+        test=own.get("test"),
         encoder=dataset.encoder and dataset.encoder.with_fill(values, [bool(each) for each in dataset.fill_with]),
     )

@@ -71,7 +71,9 @@ def _file(path: Path, name: str) -> Source:
         raise UserError(f"{name} is a checkpoint outside its run: name the run, or what `dlcourse export` makes of it")
     inputs = {each: arrays.pop(f"normalizer.{each}") for each in ("shift", "scale") if f"normalizer.{each}" in arrays}
     normalized = _normalizes(Normalizer.from_state_dict(inputs)) if len(inputs) == 2 else None
-    return Source({each: array for each, array in arrays.items() if array.dtype.kind != "U"}, name, normalized)
+    scaled = bool([arrays.pop(each) for each in list(arrays) if each.startswith("target_normalizer.")]) or None
+    weights = {each: array for each, array in arrays.items() if array.dtype.kind != "U"}
+    return Source(weights, name, normalized, scaled)
 
 
 def _normalizes(normalizer: Normalizer) -> bool:

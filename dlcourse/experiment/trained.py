@@ -75,7 +75,8 @@ class TrainedModel(stored.StoredModel):
         """Write parameters and buffers, the normalizer's ``normalizer.shift`` and ``normalizer.scale``, and the config.
 
         The config is YAML text under the key ``config``, in the file's metadata (safetensors) or as an array of text
-        (npz, readable without pickle); ``inputs``, JSON, says what the features and classes are.
+        (npz, readable without pickle); ``inputs``, JSON, says what the features and classes are. Where the model
+        learned scaled targets, they are shift + scale z of its outputs z, with ``target_normalizer.shift`` and ``.scale``.
 
         Returns:
             The names of the arrays.
@@ -93,7 +94,8 @@ class TrainedModel(stored.StoredModel):
                 f"--to {path}: is a file of a run, which the weights alone would destroy; take another name"
             )
         arrays = self.model.state_dict()
-        arrays.update({f"normalizer.{name}": array for name, array in self.normalizer.state_dict().items()})
+        for name, each in (("normalizer", self.normalizer), ("target_normalizer", self.inputs.target_normalizer)):
+            arrays.update({f"{name}.{key}": array for key, array in (each.state_dict() if each else {}).items()})
         texts = {"config": self.config.dump(), "inputs": json.dumps(self.inputs.to_json())}
         write_output(path, serialize.encode(path, arrays, texts))
         return list(arrays)

@@ -160,7 +160,16 @@ def test_weights_of_another_unit_are_said(flats: Path, tmp_path: Path, capsys) -
     before = go(config(flats, train={"epochs": 1}), tmp_path).folder
     given = config(flats, data={"normalize_target": "none"}, train={"epochs": 1, "init_from": str(before)})
     run(given, out=tmp_path, plots=False)
-    assert "was trained with targets normalized, and here they come as they are" in capsys.readouterr().out
+    said = "was trained with targets normalized, and here they come as they are"
+    assert said in capsys.readouterr().out
+    file = tmp_path / "weights.npz"
+    assert (
+        main(["export", str(before), "--to", str(file)]) == 0 and "target_normalizer.scale" in capsys.readouterr().out
+    )
+    with np.load(file) as arrays:
+        assert arrays["target_normalizer.shift"] == pytest.approx(load_run(before).inputs.target_shift)
+    run(changed(given, train={"init_from": str(file)}), out=tmp_path, plots=False)
+    assert said in (out := capsys.readouterr().out) and "not used" not in out
 
 
 def test_overfitting_a_batch_is_judged_in_the_targets_unit(flats: Path, tmp_path: Path, capsys) -> None:
