@@ -76,7 +76,8 @@ class TrainedModel(stored.StoredModel):
 
         The config is YAML text under the key ``config``, in the file's metadata (safetensors) or as an array of text
         (npz, readable without pickle); ``inputs``, JSON, says what the features and classes are. Where the model
-        learned scaled targets, they are shift + scale z of its outputs z, with ``target_normalizer.shift`` and ``.scale``.
+        learned scaled targets, they are shift + scale z of its outputs z, by ``target_normalizer.shift`` and
+        ``target_normalizer.scale``.
 
         Returns:
             The names of the arrays.
