@@ -17,6 +17,7 @@ examples:
   dlcourse init polynomial_overfitting                 makes polynomial_overfitting.yaml here
   dlcourse init polynomial_overfitting --to mine.yaml
   dlcourse init softmax_two_layer                      what to start an assignment from
+  dlcourse init softmax_two_layer --to mine.yaml       the assignment itself, to write one of your own
   dlcourse init --plugin model                         makes my_model.py here: a working model and its contract
 """
 
@@ -39,10 +40,8 @@ def main(args: argparse.Namespace) -> int:
             raise UserError("say which config to copy; `dlcourse init` alone shows them")
         listing.main(argparse.Namespace(kind=listing.CONFIGS, verbose=False))
         return 0
-    if starter := _starter(args.name):
-        target = _write(args, f"{args.name}.py", starter.replace("FILE", f"{args.name}.py").encode())
-        print(f"wrote {target}; your points: dlcourse grade {args.name} {target}")
-        return 0
+    if folder := _assignment(args.name):
+        return _write_assignment(args, folder)
     source = _find(args.name)
     target = _write(args, source.name, _SCHEMA_LINE.encode() + (configs_folder() / source).read_bytes())
     print(f"wrote {target}; to run it: dlcourse run {target}")
@@ -93,12 +92,27 @@ def _write_template(args: argparse.Namespace) -> int:
     return 0
 
 
-def _starter(name: str) -> str | None:
-    """What to start an assignment from, where the program comes with one of that name."""
+def _assignment(name: str) -> Path | None:
+    """The folder of an assignment that comes with the program, where one has that name."""
     from dlcourse.resources import ASSIGNMENTS, configs_folder
 
-    path = configs_folder() / ASSIGNMENTS / name / "starter.py"
-    return path.read_text(encoding="utf-8") if name.isidentifier() and path.is_file() else None
+    folder = configs_folder() / ASSIGNMENTS / name
+    return folder if name.isidentifier() and (folder / "assignment.yaml").is_file() else None
+
+
+def _write_assignment(args: argparse.Namespace, folder: Path) -> int:
+    """What to start an assignment from; with ``--to FILE.yaml`` the assignment itself, to write one of one's own."""
+    if args.to and Path(args.to).suffix in (".yaml", ".yml"):
+        text = (folder / "assignment.yaml").read_text(encoding="utf-8")
+        kept = [line for line in text.splitlines(keepends=True) if not line.startswith("starter:")]
+        target = _write(args, "assignment.yaml", "".join(kept).encode())
+        print(f"wrote {target}; to check it: dlcourse validate {target}; its keys: dlcourse schema --assignment")
+        return 0
+    name = f"{folder.name}.py" if not args.to or Path(args.to).is_dir() else Path(args.to).name
+    text = (folder / "starter.py").read_text(encoding="utf-8")
+    target = _write(args, name, text.replace("FILE", name).encode())
+    print(f"wrote {target}; your points: dlcourse grade {folder.name} {target}")
+    return 0
 
 
 def _write(args: argparse.Namespace, name: str, content: bytes) -> Path:

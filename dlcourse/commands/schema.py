@@ -8,11 +8,12 @@ example:
   dlcourse schema > dlcourse.schema.json
 Then the first line of a config tells VS Code (extension "YAML") and others where it is:
   # yaml-language-server: $schema=dlcourse.schema.json
+`dlcourse schema --assignment` prints that of an assignment for dlcourse grade.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    pass
+    parser.add_argument("--assignment", action="store_true", help="the schema of an assignment for dlcourse grade")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -20,5 +21,12 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse import config
 
-    print(json.dumps(config.json_schema(), indent=2, ensure_ascii=False))
+    if args.assignment:
+        from dlcourse.config.schema import section_json_schema
+        from dlcourse.grading.assignment import AssignmentOptions
+
+        schema = section_json_schema(AssignmentOptions, "dlcourse assignment")
+    else:
+        schema = config.json_schema()
+    print(json.dumps(schema, indent=2, ensure_ascii=False))
     return 0

@@ -23,6 +23,14 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+def section_json_schema(options: type, title: str) -> dict[str, Any]:
+    """The schema of another file that has sections like a config, from the dataclass of its keys."""
+    definitions: dict[str, Any] = {}
+    top = _section(section_schema(options), title.replace(" ", "_"), definitions)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    return {**head, **top, "$defs": dict(sorted(definitions.items()))}
+
+
 def _section(shape: SectionSchema, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     section = {
         "type": "object",

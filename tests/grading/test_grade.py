@@ -12,6 +12,7 @@ import pytest
 from dlcourse import registry
 from dlcourse.cli import main
 from dlcourse.config import shipped
+from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
 from dlcourse.grading import grade, worker
 from dlcourse.grading.assignment import find_assignment, load_assignment
@@ -266,6 +267,19 @@ def test_a_wrong_assignment_is_said(old: str, new: str, message: str, place: Pat
     Path("one.yaml").write_text(ONE.replace(old, new))
     with pytest.raises(ConfigError, match=message):
         load_assignment("one.yaml")
+
+
+def test_an_assignment_of_one_s_own_begins_with_a_copy(place: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["init", "softmax_two_layer", "--to", "mine.yaml"]) == 0
+    assert main(["validate", "mine.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["schema", "--assignment"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(parse_yaml(Path("mine.yaml").read_text(), "mine.yaml").data, schema)
+    with pytest.raises(jsonschema.ValidationError, match="pionts"):
+        wrong = parse_yaml(ONE.replace("points", "pionts"), "one.yaml").data
+        jsonschema.validate(wrong, schema)
 
 
 def test_gradescope_hears_that_the_file_is_missing(place: Path) -> None:
