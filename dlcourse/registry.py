@@ -49,6 +49,7 @@ KINDS: dict[str, Kind] = {
     "optimizer": Kind("dlcourse.optim", "optimizers and closed-form solvers", supplied=("params",)),
     "schedule": Kind("dlcourse.optim", "learning-rate schedules, under optimizer.schedule", supplied=("total_steps",)),
     "metric": Kind("dlcourse.metrics", "metrics, what is measured"),
+    "logging": Kind("dlcourse.training.loggers", "loggers, where a run's numbers go too", supplied=("path", "history")),
 }
 
 _components: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}

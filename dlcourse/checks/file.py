@@ -2,10 +2,11 @@
 
 import functools
 import inspect
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from dlcourse import registry
@@ -22,6 +23,8 @@ from dlcourse.metrics.base import Metric
 from dlcourse.models.base import Model
 from dlcourse.nn import Embedding, Loss, Module
 from dlcourse.optim.base import Optimizer
+from dlcourse.training.callback import Callback
+from dlcourse.training.history import History
 
 OUT = 3
 """``out_features`` of a model that is tried."""
@@ -238,6 +241,26 @@ def _check_data(checks: Checks, kind: str, name: str, cls: type, tolerance: floa
     check_data(checks, lambda: registry.build(kind, spec), spec)
 
 
+def _check_logging(checks: Checks, kind: str, name: str, cls: type, tolerance: float) -> None:
+    if not issubclass(cls, Callback):
+        raise Failure("a logger derives from dlcourse.training.callback.Callback")
+    spec = _spec(kind, name, cls)
+
+    def take_lines() -> str:
+        with tempfile.TemporaryDirectory(prefix="dlcourse-") as place:
+            history = History(None, 1)
+            logger = registry.build(kind, spec, path=Path(place), history=history)
+            trainer = SimpleNamespace(step=0, metrics={}, loss=None, position=lambda step=None: {"step": step or 0})
+            logger.start(trainer)
+            history.record(trainer, "train", loss=1.0, lr=0.1)
+            history.record(trainer, "eval", metrics={"val": {"accuracy": None}})
+            logger.finish(trainer)
+            logger.close(trainer)
+        return "a train and an eval line, a metric that is no number among them"
+
+    checks.run("takes lines", take_lines)
+
+
 _KINDS: dict[str, Callable[[Checks, str, str, Any, float], None]] = {
     "data": _check_data,
     "model": _check_model,
@@ -245,4 +268,5 @@ _KINDS: dict[str, Callable[[Checks, str, str, Any, float], None]] = {
     "metric": _check_metric,
     "optimizer": _check_optimizer,
     "schedule": _check_schedule,
+    "logging": _check_logging,
 }

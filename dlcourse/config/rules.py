@@ -25,7 +25,8 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _initial_weights(config.get("train", {}))
     yield from _split(config.get("data", {}))
     yield from _loss(config)
-    yield from _metrics(config.get("metrics", []))
+    yield from _twice("metrics", config.get("metrics", []))
+    yield from _twice("logging", config.get("logging", []))
     yield from _watched(config, has_folds)
     yield from _closed_form(config)
     task = _task(config.get("data", {}))
@@ -181,10 +182,10 @@ def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("loss",), f"required, but missing (valid: {', '.join(registry.names('loss'))})")
 
 
-def _metrics(metrics: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    for i, spec in enumerate(metrics):
-        if spec in metrics[:i]:
-            yield Finding(("metrics", i), f"{spec['name']} stands here twice")
+def _twice(section: str, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    for i, spec in enumerate(specs):
+        if spec in specs[:i]:
+            yield Finding((section, i), f"{spec['name']} stands here twice")
 
 
 def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:

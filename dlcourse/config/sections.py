@@ -287,6 +287,7 @@ class ExperimentOptions:
         optimizer: how it is minimized; with its schedule.
         train: how long, in which batches, and when to stop.
         metrics: what is measured on each split; the loss if there are none.
+        logging: where the numbers of a run go beside its metrics.jsonl, such as [tensorboard].
         sweep: many runs of this config, which differ in what stands here.
     """
 
@@ -301,6 +302,7 @@ class ExperimentOptions:
     optimizer: Annotated[Any, Component("optimizer")]
     train: TrainOptions = TrainOptions()
     metrics: list[Annotated[Any, Component("metric")]] = ()  # type: ignore[assignment]  # a dataclass takes no []
+    logging: list[Annotated[Any, Component("logging")]] = ()  # type: ignore[assignment]
     sweep: SweepOptions | None = None
 
 

@@ -277,6 +277,16 @@ class Experiment:
             f"{now.factor(last):.4g}); start a new run of that length: dlcourse run {config} {length}"
         )
 
+    def loggers(self, path: Path, history: Any) -> list[Callback]:
+        """The callbacks that the config's ``logging`` names, for a run in the folder ``path``."""
+        specs = self.config.get("logging") or ()
+        return [registry.build("logging", spec, path=path, history=history) for spec in specs]
+
+    def check_loggers(self) -> None:
+        """Raise DlcourseError where the config's ``logging`` needs a package that is not there."""
+        for spec in self.config.get("logging") or ():
+            getattr(registry.lookup("logging", spec["name"]), "check", lambda: None)()  # a plugin's need not have it
+
     def trainer(
         self, callbacks: Iterable[Callback | None] = (), loader: Any = None, total_steps: int | None = None
     ) -> Trainer:

@@ -161,6 +161,7 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
     """
     with options.computing(config, Log(None, options.quiet)) as chosen:
         experiment = Experiment.from_config(config, chosen, first_batches)
+        experiment.check_loggers()
         environment, files = describe(chosen.name)
         identity = experiment.identity(config.data)
         result = first_result(experiment, identity, config.overrides)
@@ -228,6 +229,7 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
     with options.computing(config, log) as chosen:
         with looking_in(started_in(folder)):
             experiment = Experiment.from_config(config, chosen, goes_on=found is not None)
+        experiment.check_loggers()
         # Of what the file says, not of what it resolves to: a later version of the program may know more keys.
         identity = experiment.identity(config.given)
         overrides = {**result.get("config_overrides", {}), **config.overrides}

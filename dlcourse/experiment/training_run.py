@@ -80,6 +80,7 @@ class Run:
         self.trainer = experiment.trainer(
             [
                 self.history,
+                *experiment.loggers(folder.path, self.history),
                 self.evaluation,
                 Watch(train["eval_every"], self.history) if train["watch"] else None,
                 self.best,

@@ -54,7 +54,11 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
         return f"device {device.kind}: stacked points are solved on the CPU"
     if config["sweep"] and config["sweep"]["resample"]:
         return "sweep.resample: its fits run one by one; an axis data.seed with kfold draws training sets that stack"
-    unwanted = {"data.augment": data["augment"], **{f"train.{key}": train[key] for key in ("l2", "l1", "ema")}}
+    unwanted = {
+        "data.augment": data["augment"],
+        "logging": config["logging"],
+        **{f"train.{key}": train[key] for key in ("l2", "l1", "ema")},
+    }
     return next((f"{key}: has no place in a stacked point" for key, value in unwanted.items() if value), None)
 
 

@@ -44,6 +44,8 @@ class History(Callback):
         self._lines = 0
         self._in_memory: list[Event] = []  # without a file
         self.loss: float | None = None
+        self.listeners: list[Callable[[Sequence[Event]], None]] = []
+        """Called with new lines once they are written."""
         self._known = 0
         self._began = time.perf_counter()
 
@@ -127,9 +129,11 @@ class History(Callback):
         self._lines += len(lines)
         if self.path is None:
             self._in_memory += lines
-            return
-        with reporting_write_errors(self.path), append(self.path) as file:
-            file.write(b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines))
+        else:
+            with reporting_write_errors(self.path), append(self.path) as file:
+                file.write(b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines))
+        for listener in self.listeners:
+            listener(lines)
 
     @property
     def events(self) -> list[Event]:
