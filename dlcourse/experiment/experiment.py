@@ -333,6 +333,7 @@ class Experiment:
             stops_early=self.train["early_stopping"] is not None,
             begins_trained=self.train["init_from"] is not None,
             images=len(self.data.in_shape) == 3,
+            weighted=(self.config["loss"] or {}).get("class_weights") is not None,
             status=status,
         )
 

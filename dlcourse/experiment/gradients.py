@@ -65,7 +65,8 @@ def check_gradients(
     """
     if config.data["loss"] is None:
         raise UserError("no gradient to check: this config is solved in closed form and names no loss; try loss=...")
-    experiment = Experiment.from_config(config.apply_overrides({"precision": "float64"}), device)
+    changes = {"precision": "float64", "train.freeze": []}  # frozen parts are the model's too
+    experiment = Experiment.from_config(config.apply_overrides(changes), device)
     model, (x, y) = experiment.model.train(), experiment.loader.batch(0)
     x, y = x[:samples], y[:samples]
     rng = random.generator(config.data["seed"], "gradient check")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import dlcourse as dl
+from dlcourse import backend
 from dlcourse.config import from_mapping
 from dlcourse.errors import ConfigError
+from dlcourse.experiment.gradients import check_gradients
 from dlcourse.experiment.initial_weights import freeze
 from dlcourse.experiment.trained import load_run
 from dlcourse.nn import BatchNorm, Linear, Sequential
@@ -149,3 +151,10 @@ def test_frozen_running_statistics_do_not_move(device: str) -> None:
     assert not model[0].training and model[1].training
     freeze(free := Sequential(BatchNorm(2), Linear(2, 1)), ["0.weight"])
     assert free.train()[0].training
+
+
+def test_a_gradient_check_is_of_frozen_parts_too() -> None:
+    config = from_mapping(changed(MANY, data={"samples": 20}, train={"freeze": ["layers.0"], "ema": None}))
+    with backend.use("cpu") as cpu:
+        found = check_gradients(config, cpu, entries=3)
+    assert all(each.error < 1e-5 for each in found) and found[0].name.startswith("layers.0")

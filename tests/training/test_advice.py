@@ -13,7 +13,8 @@ from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.advice.rules import RULES, advise
 from dlcourse.training.folder import RunFolder
 
-TEN = Guessing(accuracy=0.12, cross_entropy=math.log(10))
+TEN = Guessing(accuracy=0.12, cross_entropy=math.log(10), classes=10)
+RARE = Guessing(accuracy=0.95, cross_entropy=0.199, classes=2)
 COUNTS = {"train": 5000, "val": 1000}
 NOISE = np.random.default_rng(0).normal(size=100)
 
@@ -69,6 +70,9 @@ LEARNED = {"accuracy": 0.95, "cross_entropy": 0.2}
         (["learns_nothing"], losses(np.full(100, 2.3)), {"accuracy": 0.12}, {"accuracy": 0.11}, {}),
         (["learns_nothing"], losses(np.full(100, 2.3)), {"cross_entropy": 2.3}, None, {}),
         (["learns_nothing"], losses(np.full(100, 9.0)), {"r2": -3.0}, {"r2": -3.1}, {"guessing": None}),
+        ([], losses(GOOD), {"accuracy": 0.955, "cross_entropy": 0.1}, {"accuracy": 0.95}, {"guessing": RARE}),
+        ([], losses(GOOD), {"accuracy": 0.1}, {"accuracy": 0.1}, {"weighted": True}),
+        (["learns_nothing"], losses(GOOD), {"balanced_accuracy": 0.5}, None, {"guessing": RARE}),
         (["rate_too_high"], losses(np.linspace(2.3, 9, 100)), {"accuracy": 0.12}, None, {}),
         (["rate_too_high"], losses([*GOOD[:50], 30, 40, 20, *GOOD[53:]]), LEARNED, None, {}),
         ([], losses([*GOOD[:50], 30, *GOOD[51:]]), LEARNED, None, {}),  # one bad batch

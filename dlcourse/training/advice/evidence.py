@@ -19,10 +19,12 @@ class Guessing:
     Attributes:
         accuracy: always the commonest class.
         cross_entropy: the classes' shares for every sample, in nats.
+        classes: how many there are.
     """
 
     accuracy: float
     cross_entropy: float
+    classes: int
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "Guessing | None":
@@ -30,7 +32,9 @@ class Guessing:
         every = -(-labels.size // _LABELS) or 1
         counts = np.bincount(np.ravel(labels[::every]))
         shares = counts[counts > 0] / counts.sum()
-        return cls(float(shares.max()), float(-(shares * np.log(shares)).sum())) if len(shares) > 1 else None
+        if len(shares) < 2:
+            return None
+        return cls(float(shares.max()), float(-(shares * np.log(shares)).sum()), len(shares))
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Evidence:
         stops_early: whether the metrics are of the best weights.
         begins_trained: whether the run began from trained weights.
         images: whether the inputs are images.
+        weighted: whether the loss counts classes otherwise than accuracy does.
         status: ``done`` or ``diverged``.
     """
 
@@ -57,6 +62,7 @@ class Evidence:
     stops_early: bool = False
     begins_trained: bool = False
     images: bool = False
+    weighted: bool = False
     status: str = "done"
 
     @cached_property

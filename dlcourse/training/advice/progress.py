@@ -6,12 +6,12 @@ Each gives a sentence, or None where it has nothing to say.
 import numpy as np
 
 from dlcourse.text import format_number
-from dlcourse.training.advice.evidence import Evidence
+from dlcourse.training.advice.evidence import Evidence, Guessing
 
 FEW_LINES = 10
 """Log points below which the losses say nothing."""
 FEW_EVALUATIONS = 5
-FEW_STEPS = 20
+FEW_STEPS = 50
 """Steps after which something should have been learned."""
 FEW_SAMPLES = 16
 """In a batch, below which the first loss by itself says little: the first fifth of all counts."""
@@ -26,6 +26,8 @@ SHORT_WAY = 0.3
 """A fall by less than this part of the first loss is little."""
 LITTLE = 0.02
 """Accuracy or r2 above guessing that still counts as nothing."""
+RARE = 0.7
+"""Share of the commonest class from which the others are too rare for accuracy to tell."""
 
 
 def rate_too_high(evidence: Evidence) -> str | None:
@@ -122,6 +124,8 @@ def learns_nothing(evidence: Evidence) -> str | None:
         return None
     guessing, right = evidence.guessing, evidence.accuracy("train")
     mend = "Try --overfit-batch: if one batch cannot be learned either, look at optimizer.lr, data.normalize, the loss"
+    if guessing is not None and (evidence.weighted or guessing.accuracy > RARE):
+        return _learns_no_class(evidence, guessing, mend)
     if guessing is not None and np.isfinite(right):
         if right > guessing.accuracy + LITTLE + 2 * evidence.unsure("train", guessing.accuracy):
             return None
@@ -144,3 +148,14 @@ def learns_nothing(evidence: Evidence) -> str | None:
             f"{mend}, data.normalize_target"
         )
     return None
+
+
+def _learns_no_class(evidence: Evidence, guessing: Guessing, mend: str) -> str | None:
+    """Where most samples are of one class, accuracy and likelihood say little: each class has to count alike."""
+    right, chance = evidence.final("train", "balanced_accuracy"), 1 / guessing.classes
+    if not right <= chance + LITTLE:  # also of NaN
+        return None
+    return (
+        f"balanced accuracy on the training data is {format_number(right, 3)}, and {format_number(chance, 3)} is what "
+        f"guessing gives: nothing was learned. {mend}"
+    )
