@@ -2,8 +2,9 @@
 
 What this holds against: a submission that ends its process, hangs, takes all memory, prints, or changes NumPy or this
 program inside its process: the answer holds arrays, which are judged outside. What it does not hold against: the
-process runs as the same user, so a submission can read files (an assignment's expected values too), use the network,
-and attack the grader from outside; where that matters, run ``dlcourse grade`` in a container, as Gradescope does.
+process runs as the same user, so a submission can read files (an assignment's expected values, labels of data that it
+finds or can draw again), use the network, and attack the grader from outside. Where that matters, run ``dlcourse
+grade`` in a container, as Gradescope does.
 """
 
 import contextlib

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dlcourse import registry
 from dlcourse.backend import Backend
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
@@ -79,6 +80,7 @@ def run_sweep(
     quiet: bool = False,
     plots: bool = True,
     stack: bool | None = None,
+    allow_code: bool = False,
 ) -> SweepResult:
     """Run every point of a config's ``sweep``, each in a run folder of its own, and conclude from them all.
 
@@ -98,6 +100,7 @@ def run_sweep(
         plots: draw the sweep's plots and write its report; the points' own are drawn by ``dlcourse report``.
         stack: solve the points together, without run folders, see :mod:`dlcourse.sweeps.stacked`; None: where all can
             be and they are many.
+        allow_code: import the files that the config's ``plugins`` names; those that changed since are imported anew.
     Raises:
         UserError: the config, or a file it names, is wrong, or there is no sweep in it.
         DeviceError: the device is not there.
@@ -109,7 +112,10 @@ def run_sweep(
         if resume is None:
             raise UserError("sweep needs a config, or a sweep to resume")
         config = SweepFolder.open(resume).config
-    resolved = resolve(os.fspath(config) if isinstance(config, os.PathLike) else config, overrides)
+    if allow_code:
+        registry.reload_changed_plugins()
+    with registry.allowing_code(allow_code):
+        resolved = resolve(os.fspath(config) if isinstance(config, os.PathLike) else config, overrides)
     resolved = resolved.named(name)
     if resolved.data["sweep"] is None:
         raise UserError(f"{resolved.path or 'the config'}: has no sweep section; `dlcourse run` runs it as it is")

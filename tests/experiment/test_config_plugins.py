@@ -11,6 +11,7 @@ from dlcourse import config, registry
 from dlcourse.cli import main
 from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment import evaluate_run
+from dlcourse.sweeps import run_sweep
 
 PARTS = '''
 from dlcourse import nn, functional as F
@@ -105,6 +106,11 @@ def test_a_sweep_in_processes_knows_them(place: Path, capsys: pytest.CaptureFixt
     assert main(["sweep", "my.yaml", *points, "--allow-code"]) == 0
     sweep = Path(capsys.readouterr().out.strip())
     assert len(list(sweep.glob("points/*/plugins/my_parts.py"))) == 2
+    forget()
+    grid = {"sweep": {"grid": {"model.width": [2, 3]}}}
+    with pytest.raises(ConfigError, match="allow_code=True"):
+        run_sweep("my.yaml", overrides=grid, quiet=True, plots=False)
+    assert run_sweep("my.yaml", overrides=grid, quiet=True, plots=False, allow_code=True).exit_code == 0
 
 
 @pytest.mark.parametrize(
