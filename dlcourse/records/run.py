@@ -131,6 +131,7 @@ class PredictionFacts(TypedDict):
     target_names: NotRequired[list[str]]
     target_units: NotRequired[list[str]]
     class_names: NotRequired[list[str]]
+    steps: NotRequired[int | None]
     confidence: NotRequired[str]
     model: NotRequired[str]
     loss: NotRequired[str | None]

@@ -78,6 +78,7 @@ def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
         "target_names": list(dataset.target_names),
         "target_units": [unit for _, unit in dataset.named_targets],
         "class_names": list(dataset.class_names),
+        "steps": data.in_shape[0] if data.every_step else None,  # so many rows of the arrays are one series
         "confidence": model.confidence,
         **names,
     }

@@ -212,7 +212,9 @@ def test_a_forecast_is_trained_measured_resumed_and_asked(here, capsys) -> None:
     data = prepare(config["data"], 0)
     error = result.model.eval() and load_run(result.folder).predict(data.splits["val"].x) - data.splits["val"].y
     assert result.metrics["val"]["rmse"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-4)
-    assert {"predicted.png", "residuals.png"} <= {path.name for path in (result.folder / "plots").iterdir()}
+    assert {"forecast.png", "predicted.png", "residuals.png"} <= {
+        path.name for path in (result.folder / "plots").iterdir()
+    }
     trained = load_run(result.folder)
     assert evaluate_run(trained)["val"]["r2"] == pytest.approx(result.metrics["val"]["r2"])
     assert InputSpec.from_json(trained.inputs.to_json()) == trained.inputs

@@ -41,6 +41,19 @@ def several_features(path: Path) -> Path:
     return write_run(path, model="{name: linear}", arrays=arrays, facts=facts)
 
 
+def series(path: Path) -> Path:
+    draw = folders.rng()
+    wave = np.sin(np.arange(600) / 4)[:, None]
+    arrays = {"val_y": wave, "val_output": wave + 0.1 * draw.standard_normal((600, 1))}
+    return write_run(path, model="{name: lstm}", arrays=arrays, facts={**REGRESSION, "steps": 50, "target_name": LONG})
+
+
+def one_series(path: Path) -> Path:
+    wave = np.sin(np.arange(600) / 4)[:, None]
+    arrays = {"train_y": 1e6 * wave, "train_output": 9e5 * wave}
+    return write_run(path, model="{name: lstm}", arrays=arrays, facts={**REGRESSION, "steps": 600})
+
+
 def several_targets(path: Path) -> Path:
     draw = folders.rng()
     x = draw.standard_normal((40, 1))
@@ -169,6 +182,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     extrapolation: ["fit", "residuals"],
     several_features: ["predicted", "residuals"],
     several_targets: ["predicted", "residuals"],
+    series: ["forecast", "predicted", "residuals"],
+    one_series: ["forecast", "predicted", "residuals"],
     gaussians: ["decision_regions", "confusion"],
     net: ["decision_regions", "confusion", "loss", "metrics", "learning_rate"],
     twenty_classes: ["confusion", "class_accuracy"],
