@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.serialize import load as load
     from dlcourse.serialize import save as save
     from dlcourse.training.step import TrainStep as TrainStep
+    from dlcourse.training.watch import inspect_step as inspect_step
 else:  # the same names, each imported when it is first used: `dlcourse --help` should not wait for NumPy
     _FUNCTIONS = (
         "add allclose amax amin arange argmax argmin argsort bernoulli bincount bmm cat ceil chunk clamp clip "
@@ -100,6 +101,7 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
         "functional": ("log_softmax", "logdet", "logsumexp", "sigmoid", "softmax", "trace"),
         "serialize": ("load", "save"),
         "training.step": ("TrainStep",),
+        "training.watch": ("inspect_step",),
     }
     _origins = {name: (home, name) for home, names in _HOMES.items() for name in names}
     _origins["device"] = ("backend.device", "use")

@@ -13,7 +13,7 @@ from dlcourse import functional as F
 NAMES = {
     **{
         f"dl.{name}": getattr(dl, name)
-        for name in ("DataLoader", "TrainStep", "gradcheck", "load_data", "no_grad", "run", "tensor")
+        for name in ("DataLoader", "TrainStep", "gradcheck", "inspect_step", "load_data", "no_grad", "run", "tensor")
     },
     **{f"nn.{name}": getattr(nn, name) for name in ("BatchNorm", "Conv2d", "Dropout", "Embedding", "LSTM", "Linear")},
     **{f"nn.{name}": getattr(nn, name) for name in ("MultiHeadAttention", "Sequential")},

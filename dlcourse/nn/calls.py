@@ -6,8 +6,6 @@ from typing import Any
 
 from dlcourse.nn.module import Module
 
-__all__ = ["noting_calls"]
-
 Note = Callable[[Module, tuple[Any, ...], Any], None]
 
 

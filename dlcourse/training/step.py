@@ -111,8 +111,11 @@ class TrainStep:
 
     def __call__(self, x: Any, y: Any) -> Tensor:
         """Do one update with the batch (x, y), arrays or tensors; returns the cost before it, still on the device."""
-        x, y = self._input(x, self.compute_dtype), self._input(y, self.flat.data.dtype)
-        return Tensor(self.runner.run(self, x, y))
+        return Tensor(self.runner.run(self, *self.batch_of(x, y)))
+
+    def batch_of(self, x: Any, y: Any) -> tuple[Array, Array]:
+        """A batch from anywhere as :meth:`update` takes it: arrays on the device, of the step's types."""
+        return self._input(x, self.compute_dtype), self._input(y, self.flat.data.dtype)
 
     def __getstate__(self) -> dict:
         """Without the way that steps are run and what is known of it, so that a copy finds its own."""

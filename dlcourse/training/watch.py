@@ -3,18 +3,19 @@
 import copy
 import math
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor
 from dlcourse.backend import tracing
 from dlcourse.backend.device import Array
-from dlcourse.errors import UserError, named
+from dlcourse.errors import ArgumentTypeError, UserError, named
 from dlcourse.nn import Module
 from dlcourse.nn.activation import Activation
 from dlcourse.nn.calls import noting_calls
 from dlcourse.training.callback import Callback
 from dlcourse.training.history import History
+from dlcourse.training.step import TrainStep
 
 SAMPLES = 256
 """Of a larger batch so many are watched."""
@@ -26,7 +27,8 @@ _OFTEN = 512
 
 
 class Watch(Callback):
-    """Writes a ``watch`` line at the start and at evaluations: what a step does to each layer, see :func:`look`.
+    """Writes a ``watch`` line at the start and at evaluations: what a step does to each layer, see
+    :func:`inspect_step`.
 
     It looks at a copy of the training step, always with the first training batch, so that training goes on exactly as
     without it. An evaluation that comes within 128 steps of the last look is passed over, which keeps the share of the
@@ -59,7 +61,8 @@ class Watch(Callback):
 
     def _look(self, trainer: Any) -> None:
         with tracing.listening_to_phases(None):
-            self.history.record(trainer, "watch", layers=look(trainer.train_step, *self._batch))  # type: ignore[misc]
+            found = inspect_step(trainer.train_step, *self._batch)  # type: ignore[misc]
+            self.history.record(trainer, "watch", layers=found)
 
 
 def _looks_until(step: int) -> int:
@@ -68,25 +71,39 @@ def _looks_until(step: int) -> int:
     return 15 + step // 128
 
 
-def look(train_step: Any, x: Array, y: Array) -> dict[str, dict[str, Any]]:
-    """What the next update would do to each layer, with this batch; nothing of the step itself changes.
+def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, Any]]:
+    """What the next update would do to each layer, with this batch; nothing changes, as a copy does it.
 
     Args:
-        train_step: a :class:`~dlcourse.training.step.TrainStep`.
-        x, y: a batch on the device.
+        train_step: of the model that is trained.
+        x, y: a batch, as the step itself takes it.
     Returns:
-        By the name of each module with parameters of its own and of each activation, in the model's order, what
-        :class:`~dlcourse.records.run.LayerFacts` says.
+        By the name of each module with parameters of its own: their number ``size``, the norms of their ``gradient``
+        (penalties included, before clipping) and of themselves, ``weight``, and by which part of that norm the update
+        moves them, ``ratio``. Of these modules and of activations the ``mean`` and the standard deviation ``std`` of
+        their outputs, of activations also the share of ``dead`` units: those with one and the same output for all
+        samples. ``kind`` is the class.
     Raises:
+        TypeError: it is no TrainStep.
         UserError: the model holds something that cannot be copied.
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+        >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+        >>> layers = dl.inspect_step(step, x, (x[:, 0] > 0).astype(int))
+        >>> list(layers), layers["1"]["dead"]
+        (['0', '1', '2'], 0.0)
     """
+    if not isinstance(train_step, TrainStep):
+        raise ArgumentTypeError(f"inspect_step: expected a TrainStep, got a {type(train_step).__name__}")
     try:
         probe = copy.deepcopy(train_step)
     except Exception as error:
-        raise UserError(f"train.watch looks at a copy of the model, which cannot be made: {named(error)}") from error
-    flat = probe.flat
+        raise UserError(f"inspect_step needs a copy of the model, which cannot be made: {named(error)}") from error
+    x, y = probe.batch_of(x, y)
+    flat, model = probe.flat, cast(Module, probe.model)
     outputs: dict[int, dict[str, Array]] = {}
-    watched = {name: each for name, each in probe.model.named_modules() if _is_layer(each)}
+    watched = {name: each for name, each in model.named_modules() if _is_layer(each)}
     before = flat.data.copy()
     probe.begin()
     with noting_calls(watched.values(), partial(_note, outputs)):
@@ -132,3 +149,6 @@ def _note(outputs: dict[int, dict[str, Array]], module: Module, inputs: tuple[An
 def _norm(values: Array, places: list[slice]) -> Array:
     xp = backend.array_module(values)
     return xp.sqrt(sum(xp.vdot(values[place], values[place]) for place in places)).astype("float64")
+
+
+__all__ = ["Watch", "inspect_step"]

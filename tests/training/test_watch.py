@@ -13,7 +13,7 @@ from dlcourse import functional as F
 from dlcourse.config import from_mapping
 from dlcourse.errors import ConfigError
 from dlcourse.experiment.trained import load_run
-from dlcourse.training.watch import _looks_until, look
+from dlcourse.training.watch import _looks_until
 
 NET: dict[str, Any] = {
     "name": "watched",
@@ -48,7 +48,7 @@ def test_the_numbers_are_those_of_the_next_update(device: str) -> None:
     model[0].bias.data[0] = -100.0  # this unit is dead
     step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.5), clip_norm=1e-3)
     xp = backend.current()
-    found = look(step, xp.asarray(x), xp.asarray(y))
+    found = dl.inspect_step(step, x, y)
     assert {name: facts["kind"] for name, facts in found.items()} == {"0": "Linear", "1": "ReLU", "2": "Linear"}
     assert step.step == 0 and all(p.grad is None for p in model.parameters())
     hidden = model[0](dl.tensor(x))
@@ -61,6 +61,8 @@ def test_the_numbers_are_those_of_the_next_update(device: str) -> None:
     assert found["0"]["gradient"] == pytest.approx(norm, rel=1e-4)  # before it is clipped
     assert found["0"]["weight"] == pytest.approx(weight, rel=1e-4) and found["0"]["size"] == 16
     assert found["0"]["ratio"] == pytest.approx(0.5 * norm * 1e-3 / whole / weight, rel=0.02)
+    with pytest.raises(TypeError, match="expected a TrainStep, got a Sequential"):
+        dl.inspect_step(model, x, y)
     assert found["1"]["mean"] == pytest.approx(shown.mean(), rel=1e-4)
     assert found["1"]["std"] == pytest.approx(shown.std(), rel=1e-4)
     assert found["1"]["dead"] == np.mean((shown == 0).all(axis=0)) >= 0.25
