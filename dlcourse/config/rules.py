@@ -36,7 +36,8 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
 
 _TASK_HINTS = {
     "regression": "; where the target's whole numbers are classes, say data.task: classification",
-    "classification": "; where the target's whole numbers are quantities, say data.task: regression",
+    "classification": "; a target of texts is one of classes, and where its whole numbers are quantities, say "
+    "data.task: regression",
 }
 """What to change where the data set has a ``task``."""
 

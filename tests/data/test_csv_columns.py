@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dlcourse import registry
+from dlcourse.cli import main
 from dlcourse.data import prepare
 from dlcourse.data.dates import read_date
 from dlcourse.data.encoder import TableEncoder
@@ -256,6 +257,21 @@ class TestLabels:
         data = load(path, task="classification")
         assert data.class_names == ("0", "1") and data.y.dtype == np.int64
         assert load(path, task="regression").task == "regression"
+
+    @pytest.mark.parametrize(
+        ("words", "model", "said"),
+        [
+            ("01", "softmax", "the target's whole numbers are classes, say data.task: classification"),
+            (("no", "yes"), "linear", "a target of texts is one of classes"),
+        ],
+    )
+    def test_what_does_not_fit_names_the_task(self, tmp_path, capsys, words, model, said):
+        rows = "".join(f"{i * 7 % 11},{words[i % 2]}\n" for i in range(40))
+        path, loss = write(tmp_path, "size,rent\n" + rows), "mse" if model == "linear" else "cross_entropy"
+        lines = [f"data: {{name: csv, path: {path}, target: rent}}", f"model: {model}", f"loss: {loss}"]
+        (tmp_path / "c.yaml").write_text("\n".join([*lines, "optimizer: {name: sgd, lr: 0.1}\n"]))
+        assert main(["validate", str(tmp_path / "c.yaml")]) == 2
+        assert said in capsys.readouterr().err
 
 
 class TestSeveralTargets:
