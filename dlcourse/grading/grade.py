@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class CaseResult:
 
     Attributes:
         name: of the case.
+        status: "passed" or "failed".
         score, max_score: points.
         output: the figures, or what is wrong.
         printed: what the submission printed.
@@ -35,6 +36,7 @@ class CaseResult:
     """
 
     name: str
+    status: Literal["passed", "failed"]
     score: float
     max_score: float
     output: str
@@ -46,8 +48,6 @@ class CaseResult:
     def passed(self) -> bool:
         """Whether the case holds; one without points too."""
         return self.status == "passed"
-
-    status: str = "failed"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _grade(assignment: Assignment, case: dict[str, Any], submission: Path) -> Ca
             raise Wrong(answers[-1].error)
         return answers[-1].arrays
 
-    status = "failed"
+    status: Literal["passed", "failed"] = "failed"
     try:
         with looking_in(str(assignment.path.absolute().parent)):  # for data files beside it
             output = _JUDGES[kind](case[kind], request, answers)
@@ -139,7 +139,7 @@ def _grade(assignment: Assignment, case: dict[str, Any], submission: Path) -> Ca
     took = sum(answer.seconds for answer in answers)
     printed = "".join(answer.printed for answer in answers)
     score = case["points"] if status == "passed" else 0.0
-    return CaseResult(case["name"], score, case["points"], output, printed, took, case["visibility"], status=status)
+    return CaseResult(case["name"], status, score, case["points"], output, printed, took, case["visibility"])
 
 
 Request = Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -203,43 +203,66 @@ def _judge_value(value: dict[str, Any], request: Request, answers: list[Answer])
     return f"{float(array):.9g}" if array.ndim == 0 else f"{array.size} numbers, at most {off.max():.1e} off"
 
 
+@dataclass(frozen=True)
+class _Place:
+    """An element of an argument whose gradient is looked at, and how far it is moved to both sides."""
+
+    name: str
+    index: int
+    step: float
+
+
 def _judge_gradient(gradient: dict[str, Any], request: Request, answers: list[Answer]) -> str:
     arguments = make_arguments(gradient["arguments"])
     rng = np.random.Generator(np.random.Philox(len(arguments)))
     places, calls = [], []
     for name in gradient["with_respect_to"]:
-        array = np.asarray(arguments[name])
-        for index in rng.permutation(array.size)[: gradient["entries"]]:
-            here = float(array.reshape(-1)[index])
-            step = STEP * max(1.0, abs(here))
-            places.append((name, int(index), step))
-            calls += [{"name": name, "index": int(index), "value": here + side * step} for side in (-1, 1)]
-    loss_path = str(gradient["of"])
-    arrays, found = _call(gradient, request, calls, [loss_path])
-    function = gradient["function"]
-    losses = [_scalar(_output(found, loss_path, function), loss_path)]
-    for number in range(1, len(calls) + 1):
-        losses.append(_scalar(found.get(f"{number}.{loss_path}"), loss_path))
+        flat = np.asarray(arguments[name]).reshape(-1)
+        for index in map(int, rng.permutation(flat.size)[: gradient["entries"]]):
+            place = _Place(name, index, STEP * max(1.0, abs(flat[index])))
+            places.append(place)
+            moved = (float(flat[index] + side * place.step) for side in (-1, 1))
+            calls += [{"name": name, "index": index, "value": value} for value in moved]
+    path, function = str(gradient["of"]), gradient["function"]
+    _, found = _call(gradient, request, calls, [path])
+    losses = [_scalar(_output(found, path, function), path)]
+    losses += [_scalar(found.get(f"{number}.{path}"), path) for number in range(1, len(calls) + 1)]
     worst, kinks = 0.0, 0
-    for number, (name, index, step) in enumerate(places):
-        path = gradient["with_respect_to"][name]
-        given = _output(found, path, function)
-        if given.shape != arrays[name].shape:
-            raise Wrong(f"the gradient by {name} has the shape {given.shape}, expected {arrays[name].shape}")
-        below, above = losses[2 * number + 1], losses[2 * number + 2]
-        exact, slopes = float(given.reshape(-1)[index]), ((losses[0] - below) / step, (above - losses[0]) / step)
-        numeric = (above - below) / (2 * step)
-        floor = 1e-4 * float(np.abs(given).max(initial=0.0)) + 1e-5 * (abs(losses[0]) + 1e-3)
-        size = max(abs(numeric), abs(exact), floor)
-        error = abs(numeric - exact) / size
-        if not error <= gradient["tolerance"]:
-            error, kinks = outside(exact, *slopes) / size, kinks + 1
-        if not error <= gradient["tolerance"]:
-            place = [int(i) for i in np.unravel_index(index, arrays[name].shape)]
-            raise Wrong(f"gradient by {name}{place}: {function} gives {exact:.9g}, differences {numeric:.9g}")
-        worst = max(worst, error)
+    for number, place in enumerate(places):
+        given = _output(found, gradient["with_respect_to"][place.name], function)
+        shape = np.asarray(arguments[place.name]).shape
+        if given.shape != shape:
+            raise Wrong(f"the gradient by {place.name} has the shape {given.shape}, expected {shape}")
+        beside = losses[2 * number + 1], losses[2 * number + 2]
+        error, at_kink = _compare(given, place, losses[0], beside, gradient["tolerance"])
+        worst, kinks = max(worst, error), kinks + at_kink
     at_kinks = f", {kinks} at a kink" if kinks else ""
     return f"relative error {worst:.1e} in {len(places)} elements{at_kinks}"
+
+
+def _compare(
+    given: np.ndarray, place: _Place, loss: float, beside: tuple[float, float], tolerance: float
+) -> tuple[float, bool]:
+    """The relative error of one element of a gradient, and whether a kink lies there.
+
+    Args:
+        given: the whole gradient.
+        loss, beside: the loss there, and on both sides.
+    Raises:
+        Wrong: it is above the tolerance, and there is no kink.
+    """
+    (below, above), exact = beside, float(given.reshape(-1)[place.index])
+    numeric = (above - below) / (2 * place.step)
+    floor = 1e-4 * float(np.abs(given).max()) + 1e-5 * (abs(loss) + 1e-3)  # what rounding leaves of a difference
+    size = max(abs(numeric), abs(exact), floor)
+    error = abs(numeric - exact) / size
+    if error <= tolerance:
+        return error, False
+    error = outside(exact, (loss - below) / place.step, (above - loss) / place.step) / size
+    if error <= tolerance:
+        return error, True
+    where = [int(i) for i in np.unravel_index(place.index, given.shape)]
+    raise Wrong(f"gradient by {place.name}{where}: backward gives {exact:.9g}, differences {numeric:.9g}")
 
 
 def _scalar(array: np.ndarray | None, path: str) -> float:

@@ -196,6 +196,34 @@ def test_a_right_one_may_print_and_leave_processes_behind(place: Path) -> None:
             os.kill(left, 0)
 
 
+KINK = """\
+assignment: kink
+cases:
+  - name: the l1 norm
+    gradient:
+      function: l1
+      arguments: {w: [0.0, 1.0, -2.0]}
+      with_respect_to: {w: grad.w}
+      of: loss
+"""
+L1 = """\
+import numpy as np
+def l1(w):
+    return {"loss": np.abs(w).sum(), "grad": {"w": np.where(w >= 0, 1.0, -1.0)}}
+"""
+
+
+def test_a_slope_at_a_kink_is_right_and_one_outside_it_is_not(place: Path, here: None) -> None:
+    Path("kink.yaml").write_text(KINK)
+    for slope, passed, message in (
+        ("1.0", True, "1 at a kink"),
+        ("1.5", False, "gradient by w[0]: backward gives 1.5"),
+    ):
+        Path("l1.py").write_text(L1.replace("1.0, -1.0", f"np.where(w == 0, {slope}, 1.0), -1.0"))
+        (result,) = grade_submission(load_assignment("kink.yaml"), "l1.py").cases
+        assert result.passed == passed and message in result.output
+
+
 OWN_MODEL = '''
 from dlcourse import nn
 from dlcourse.models import Model
