@@ -54,7 +54,8 @@ def plots() -> tuple[Plot, ...]:
     found = []
     for info in pkgutil.iter_modules(figures.__path__, figures.__name__ + "."):
         for member in vars(importlib.import_module(info.name)).values():
-            if inspect.isclass(member) and issubclass(member, Plot) and member.__module__ == info.name:
+            own = inspect.isclass(member) and issubclass(member, Plot) and member.__module__ == info.name
+            if own and not inspect.isabstract(member):
                 found.append(member())
     return tuple(sorted(found, key=lambda plot: (plot.order, plot.name)))
 

@@ -147,3 +147,18 @@ def test_what_a_config_is_told(rare, tmp_path):
 
 def test_no_rows_have_no_mean():
     assert math.isnan(fitted("balanced")(dl.tensor(LOGITS[:0]), LABELS[:0]).item())
+
+
+def test_devices_agree(device):
+    """Also where steps are captured: the weights are copied to the device once."""
+
+    def losses():
+        dl.manual_seed(0)
+        model = nn.Linear(3, 3)
+        step = dl.TrainStep(model, fitted("balanced"), optim.SGD(model.parameters(), lr=0.5))
+        return [float(step(LOGITS.astype("float32"), LABELS).item()) for _ in range(8)]
+
+    there = losses()
+    with dl.device("cpu"):
+        np.testing.assert_allclose(there, losses(), rtol=1e-5)
+    assert there[-1] < there[0]

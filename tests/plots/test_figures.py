@@ -176,6 +176,8 @@ def one_sample_size(path: Path) -> Path:
     return folders.estimator_sweep(path, (10,))
 
 
+RANKING = ["roc", "precision_recall"]
+
 EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     rent: ["fit", "residuals"],
     rent_with_sigma: ["fit", "residuals"],
@@ -184,14 +186,14 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     several_targets: ["predicted", "residuals"],
     series: ["forecast", "predicted", "residuals"],
     one_series: ["forecast", "predicted", "residuals"],
-    gaussians: ["decision_regions", "confusion"],
-    net: ["decision_regions", "confusion", "loss", "metrics", "learning_rate"],
-    twenty_classes: ["confusion", "class_accuracy"],
-    images: ["templates", "confusion", "class_accuracy", "mistakes"],
-    gray_images_of_few_classes: ["templates", "confusion", "mistakes"],
-    neighbors: ["neighbors", "confusion", "class_accuracy", "mistakes"],
-    images_that_do_not_fit: ["confusion", "class_accuracy"],
-    no_mistakes: ["confusion", "class_accuracy"],
+    gaussians: ["decision_regions", "confusion", *RANKING],
+    net: ["decision_regions", "confusion", *RANKING, "loss", "metrics", "learning_rate"],
+    twenty_classes: ["confusion", "class_accuracy", *RANKING],
+    images: ["templates", "confusion", "class_accuracy", "mistakes", *RANKING, "calibration"],
+    gray_images_of_few_classes: ["templates", "confusion", "mistakes", *RANKING],
+    neighbors: ["neighbors", "confusion", "class_accuracy", "mistakes", *RANKING, "calibration"],
+    images_that_do_not_fit: ["confusion", "class_accuracy", *RANKING, "calibration"],
+    no_mistakes: ["confusion", "class_accuracy", *RANKING, "calibration"],
     diverged: ["loss"],
     diverged_step_by_step: ["divergence"],
     watched: ["layers"],

@@ -30,7 +30,14 @@ from tests.plots.folders import (
 def test_images_come_in_the_order_of_a_report_at_150_dpi(tmp_path: Path) -> None:
     write_run(tmp_path, arrays=gaussian_arrays(), facts=CLASSIFICATION, events=training_events())
     drawn = plots.draw(tmp_path)
-    assert [path.stem for path in drawn] == ["decision_regions", "confusion", "loss", "metrics"]
+    assert [path.stem for path in drawn] == [
+        "decision_regions",
+        "confusion",
+        "roc",
+        "precision_recall",
+        "loss",
+        "metrics",
+    ]
     for path in drawn:
         with Image.open(path) as image:
             assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
