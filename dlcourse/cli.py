@@ -135,7 +135,7 @@ def _run(argv: list[str]) -> int:
     _add_global_options(parser, *(own_plugin or ()))
     args = parser.parse_all(rest)
     args.plugin = options.plugin + args.plugin
-    for path in args.plugin if own_plugin is None else ():
+    for path in args.plugin if own_plugin is None else [each for each in args.plugin if each.endswith(".py")]:
         load_plugin(path)
     with allowing_code(options.allow_code or args.allow_code):
         return command.main(args)

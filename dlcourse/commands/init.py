@@ -33,8 +33,9 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse.errors import UserError
     from dlcourse.resources import configs_folder
 
-    if args.plugin:
-        return _write_template(args)
+    kinds = [each for each in args.plugin if not each.endswith(".py")]
+    if kinds:
+        return _write_template(args, kinds)
     if args.name is None:
         if args.to:
             raise UserError("say which config to copy; `dlcourse init` alone shows them")
@@ -71,16 +72,16 @@ def _write_schema(path: Path) -> None:
     print(f"wrote {path}, by which an editor completes and checks it")
 
 
-def _write_template(args: argparse.Namespace) -> int:
+def _write_template(args: argparse.Namespace, kinds: list[str]) -> int:
     """``--plugin KIND``: a working component of that kind, with its contract."""
     from dlcourse.errors import UserError
     from dlcourse.registry import did_you_mean
 
-    kind = args.plugin[0]
+    kind = kinds[0]
     if kind not in KINDS:
         raise UserError(f"init --plugin {kind}: no template{did_you_mean(kind, KINDS)}; there are: {', '.join(KINDS)}")
-    if args.name is not None or len(args.plugin) > 1:
-        extra = args.name if args.name is not None else args.plugin[1]
+    if args.name is not None or len(kinds) > 1:
+        extra = args.name if args.name is not None else kinds[1]
         raise UserError(f"init --plugin writes one template; {extra!r} is too much (--to FILE names the file)")
     text = (Path(__file__).parent / "templates" / f"{kind}.py").read_text(encoding="utf-8")
     to = Path(args.to or ".")

@@ -156,6 +156,13 @@ def test_what_is_wrong_is_said(
     assert message in capsys.readouterr().err
 
 
+def test_a_file_may_still_be_imported_first(place: Path) -> None:
+    assert main(["init", "--plugin", "loss"]) == 0
+    assert main(["--plugin", "my_loss.py", "init", "spirals"]) == 0
+    assert "my_loss" in registry.names("loss")
+    assert main(["init", "--plugin", "none.py", "spirals"]) == 2
+
+
 def test_the_readme_s_own_file_holds_to_everything(place: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     Path("my_model.py").write_text(readme.split("```python\n# my_model.py\n")[1].split("```")[0])
