@@ -19,3 +19,12 @@ from dlcourse.ops.recurrent import *
 from dlcourse.ops.softmax import *
 
 __all__ = [name for name in dir() if name.islower() and not name.startswith("_")]
+
+
+def __getattr__(name: str) -> object:
+    """Only for what is not there: advice for names that PyTorch has."""
+    import sys
+
+    from dlcourse.habits import missing
+
+    raise missing("functional", name, f"module 'dlcourse.functional' has no attribute {name!r}", sys.modules[__name__])

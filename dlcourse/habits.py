@@ -6,6 +6,7 @@ name that is there.
 
 import difflib
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 __all__ = ["ADVICE", "OPTIONS", "advice", "missing"]
@@ -227,12 +228,24 @@ def advice(place: str, name: str, names: Iterable[str] = ()) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def missing(place: str, name: str, message: str, owner: Any = None) -> AttributeError:
-    """The error about a name that is not there, with the advice."""
-    private = name.startswith("_")
-    names = (
-        () if private or owner is None else dir(type(owner) if place in ("tensor", "module", "optimizer") else owner)
-    )
-    error = AttributeError(message + ("" if private else advice(place, name, names)))
-    error.name = name  # and no obj, from which Python would guess once more
-    return error
+class MissingError(AttributeError):
+    """A name that is not there; the advice is looked up when the message is read: ``hasattr`` should cost nothing."""
+
+    def __init__(self, place: str, name: str, message: str, owner: Any):
+        super().__init__(message)
+        self.place, self.missing, self.owner = place, name, owner
+        self.name = name  # and no obj, from which Python would guess once more
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return message if self.missing.startswith("_") else message + advice(self.place, self.missing, dir(self.owner))
+
+
+def missing(place: str, name: str, message: str, owner: Any) -> AttributeError:
+    """The error about a name that is not there, with the advice.
+
+    Args:
+        place: a key of :data:`ADVICE`.
+        owner: what was asked for it: an object of a class, or a module.
+    """
+    return MissingError(place, name, message, owner if isinstance(owner, ModuleType) else type(owner))

@@ -4,6 +4,7 @@ import inspect
 from typing import Any, Self
 
 from dlcourse.errors import ArgumentTypeError
+from dlcourse.habits import OPTIONS
 
 
 class PositionalCheck:
@@ -18,9 +19,21 @@ class PositionalCheck:
         limit = code.co_argcount - 1 if code else 0 if cls.__init__ is object.__init__ else len(args)
         if len(args) > limit and not (code and code.co_flags & inspect.CO_VARARGS):
             raise ArgumentTypeError(_message(cls, len(args), limit))
+        if not OPTIONS.keys().isdisjoint(options):
+            _refuse_options(cls, code, options)
         if options and cls.__init__ is object.__init__:
             raise ArgumentTypeError(f"{_name(cls)} takes no arguments, got {', '.join(options)}")
         return super().__new__(cls)
+
+
+def _refuse_options(cls: Any, code: Any, options: dict[str, Any]) -> None:
+    """Say what to do about keywords of PyTorch's that this constructor does not have."""
+    if code is not None and code.co_flags & inspect.CO_VARKEYWORDS:
+        return
+    taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+    for name in options:
+        if name in OPTIONS and name not in taken:
+            raise ArgumentTypeError(f"{_name(cls)} takes no {name!r}; {OPTIONS[name]}")
 
 
 def _message(cls: Any, given: int, limit: int) -> str:

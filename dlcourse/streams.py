@@ -3,7 +3,8 @@
 import contextlib
 import os
 import sys
-from typing import TextIO
+import warnings
+from typing import Any, TextIO
 
 
 def show(text: str, stream: TextIO | None = None) -> None:
@@ -46,3 +47,27 @@ def failed(stream: TextIO) -> OSError | None:
 def reason(error: Exception) -> str:
     """What the system says."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, whose output is a page."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return "IPKernelApp" in (getattr(shell, "config", None) or {})
+
+
+def progress_bar(iterable: Any = None, **settings: Any) -> Any:
+    """tqdm's bar: in a notebook its widget (a line of text without ``ipywidgets``), on a terminal a line on stderr.
+
+    Returns:
+        None where there is neither.
+    """
+    if in_notebook():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the widget is not installed
+            from tqdm.auto import tqdm as bar
+    elif sys.stderr is not None and sys.stderr.isatty():
+        from tqdm import tqdm as bar
+    else:
+        return None
+    return bar(iterable, **settings)

@@ -1,5 +1,6 @@
 """Results in words: numbers, values, dotted paths and text tables, the same in a terminal, a file and a report."""
 
+import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
@@ -169,3 +170,13 @@ def _csv_cell(value: Any) -> Any:
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value)
     return repr(value) if isinstance(value, float) else value
+
+
+def call_text(made: Any) -> str:
+    """``SGD(lr=0.1, momentum=0.9)``: an object by the constructor's arguments that it keeps under their names."""
+    shown = []
+    for name in inspect.signature(type(made)).parameters:
+        value = vars(made).get(name)
+        if isinstance(value, bool | int | float | str | tuple | list):
+            shown.append(f"{name}={value!r}")
+    return f"{type(made).__name__}({', '.join(shown)})"

@@ -169,3 +169,46 @@ def test_random_tensors_follow_the_seed() -> None:
     first, second = draw(), draw()
     assert first == second
     assert first[0] != first[-1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    """
+    m.cpu().float() | m.to('cpu') | m.to(dl.device('cpu')) | m.to(dl.float64).double() | m.requires_grad_(False)
+    m.apply(lambda layer: None) | list(m.children())[0].weight | list(m.named_children())[0][0]
+    sum(p.numel() for p in m.parameters() if p.requires_grad) | next(m.parameters()).device | m.weight.size()
+    m.weight.detach().numpy() | m.weight.requires_grad_(False) | m.zero_grad(set_to_none=True) is None
+    """.replace("\n", " | ").split(" | "),
+)
+def test_a_line_about_a_module_works(line: str) -> None:
+    if line.strip():
+        model = nn.Sequential(nn.Linear(2, 3)) if "children" in line else nn.Linear(2, 3)
+        assert eval(line.strip(), {"m": model, "dl": dl}) is not NotImplemented
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("m.register_forward_hook(print)", "there are no hooks"),
+        ("m.paramaters()", "did you mean 'parameters'"),
+        ("opt.param_groups[0]['lr']", r"optimizer\.lr"),
+        ("nn.Conv3d(1, 2, 3)", r"there is nn\.Conv2d"),
+        ("nn.Liner(2, 3)", "did you mean 'Linear'"),
+        ("nn.AdaptiveAvgPool2d(1)", r"nn\.GlobalAvgPool2d"),
+        ("F.nll_loss", r"F\.cross_entropy takes logits"),
+        ("F.crossentropy", "did you mean 'cross_entropy'"),
+        ("optim.lr_scheduler.StepLR(opt, 10)", r"optim\.StepSchedule"),
+        ("optim.Adamm", "did you mean 'Adam"),
+        ("nn.ReLU(inplace=True)", "ReLU takes no 'inplace'; leave it out: operations never change their inputs"),
+        ("nn.Dropout(0.5, inplace=True)", "Dropout takes no 'inplace'; leave it out"),
+        ("nn.LSTM(2, 3, batch_first=True)", r"LSTM takes no 'batch_first'; leave it out: sequences are \(N, T, D\)"),
+        ("nn.Linear(2, 3, device='cpu')", "Linear takes no 'device'; leave it out"),
+        ("optim.AdamW(m.parameters(), amsgrad=True)", "AdamW takes no 'amsgrad'; leave it out"),
+    ],
+)
+def test_what_is_out_of_place_has_advice(line: str, advice: str) -> None:
+    model = nn.Linear(2, 3)
+    known = {"dl": dl, "nn": nn, "F": F, "optim": optim, "m": model, "opt": optim.SGD(model.parameters(), lr=0.1)}
+    with pytest.raises((AttributeError, TypeError), match=advice):
+        eval(line, known)
+    assert not hasattr(model, "nonsense") and not hasattr(nn, "nonsense")

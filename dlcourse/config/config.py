@@ -60,6 +60,21 @@ class Config:
     locations: dict[yaml.Path, Location] = field(default_factory=dict, repr=False, compare=False)
     tried: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
+    def __getitem__(self, path: str) -> Any:
+        """The resolved value at a dotted path: ``config["optimizer.lr"]``.
+
+        Raises:
+            KeyError: there is none; says which keys there are.
+        """
+        value: Any = self.data
+        for i, key in enumerate(keys := str(path).split(".")):
+            if not isinstance(value, dict) or key not in value:
+                where = ".".join(keys[:i]) or "the config"
+                there = ", ".join(value) if isinstance(value, dict) else "no keys"
+                raise KeyError(f"{key!r} is not in {where}, which has {there}")
+            value = value[key]
+        return value
+
     @property
     def description(self) -> str:
         """The comment at the file's top."""

@@ -26,10 +26,11 @@ from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
+from dlcourse.markup import html_table
 from dlcourse.metrics.of_target import MAX_TARGETS, for_each_target
 from dlcourse.models.base import Model
 from dlcourse.records.run import Event
-from dlcourse.text import metric_unit
+from dlcourse.text import format_number, metric_unit
 from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema
@@ -37,6 +38,7 @@ from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import LossMetric, evaluate, outputs
 from dlcourse.training.input_spec import InputSpec, class_counts
+from dlcourse.training.run_history import RunHistory
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
 
@@ -46,7 +48,7 @@ EVALUATION_BATCH = 256
 _PAST_RATES = 1000  # learning rates of steps taken that are compared where a run is to become longer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a run came to.
 
@@ -54,7 +56,8 @@ class Result:
         metrics: by split and label: ``result.metrics["test"]["half_sse"]``.
         model: in evaluation mode, with the weights that the metrics are of.
         folder: the run's folder; None where none was made.
-        history: the events of ``metrics.jsonl``.
+        history: the events of ``metrics.jsonl``, and its columns: ``result.history["loss"]``,
+            ``result.history["val.accuracy"]``, ``result.history.to_frame()``.
         estimates: the model's fitted numbers.
         status: ``done``.
         advice: what the run's numbers say, in sentences, where something looks wrong.
@@ -64,11 +67,28 @@ class Result:
     metrics: dict[str, dict[str, float]]
     model: Any
     folder: Path | None = None
-    history: list[Event] = field(default_factory=list)
+    history: RunHistory = field(default_factory=RunHistory)
     estimates: dict[str, float] = field(default_factory=dict)
     status: str = "done"
     advice: list[str] = field(default_factory=list)
     experiment: "Experiment | None" = None
+
+    def __repr__(self) -> str:
+        found = "; ".join(
+            f"{split} " + ", ".join(f"{label} {format_number(value)}" for label, value in values.items())
+            for split, values in self.metrics.items()
+        )
+        folder = "" if self.folder is None else f"; {self.folder}"
+        return f"Result({self.status}: {found or 'no metrics'}; {type(self.model).__name__}{folder})"
+
+    def _repr_html_(self) -> str:
+        """The metrics as a table, for a notebook."""
+        labels = list(dict.fromkeys(label for values in self.metrics.values() for label in values))
+        rows = [
+            [split, *(format_number(values.get(label)) for label in labels)] for split, values in self.metrics.items()
+        ]
+        about = [self.status, type(self.model).__name__, *([] if self.folder is None else [str(self.folder)])]
+        return html_table(["", *labels], rows, [" · ".join(about), *self.advice])
 
 
 @dataclass

@@ -26,6 +26,7 @@ from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
 from dlcourse.training.environment import describe, started_in
 from dlcourse.training.folder import RunFolder, fresh_path
 from dlcourse.training.log import Log
+from dlcourse.training.run_history import RunHistory
 
 ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
 
@@ -272,7 +273,7 @@ def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) 
     model = load_run(folder.path, device).model
     metrics, estimates = result.get("metrics", {}), result.get("estimates", {})
     advice = [each["text"] for each in result.get("advice", [])]
-    return Result(metrics, model, folder.path, folder.read_history(), estimates, advice=advice)
+    return Result(metrics, model, folder.path, RunHistory(folder.read_history()), estimates, advice=advice)
 
 
 def draw(path: Path, log: Log, temporary: bool = False) -> None:

@@ -14,6 +14,7 @@ from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.history import History
 from dlcourse.training.log import Log
 from dlcourse.training.progress import Progress
+from dlcourse.training.run_history import RunHistory
 
 OVERFIT_STEPS = 1000
 _NO_REGULARIZATION = {
@@ -69,7 +70,7 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     found = f"loss {goal.loss:.4g} after {trainer.step} steps, {goal.words}"
     log(f"{verdict} the first batch ({batch.samples} samples): {found}{hint}")
     metrics = evaluate(experiment.model, batch, experiment.metrics)
-    return Result({"train": metrics, "val": metrics}, experiment.model.eval(), history=history.events)
+    return Result({"train": metrics, "val": metrics}, experiment.model.eval(), history=RunHistory(history.events))
 
 
 class _OneBatch:

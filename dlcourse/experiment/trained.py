@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,40 @@ from dlcourse.experiment.baseline import Baseline
 from dlcourse.experiment.components import code_of, trust
 from dlcourse.experiment.experiment import EVALUATION_BATCH, build_loss_and_metrics, metric_units, predict
 from dlcourse.experiment.identity import check_data
+from dlcourse.markup import html_text
 from dlcourse.records.run import BaselineState
 from dlcourse.training.atomic import write_output
 from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate
 from dlcourse.training.input_spec import InputSpec
+from dlcourse.training.run_history import RunHistory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel(stored.StoredModel):
-    """A trained model and all that it takes to use it; no data file is needed."""
+    """A trained model and all that it takes to use it; no data file is needed.
+
+    ``run.model``, ``run.config["optimizer.lr"]``, ``run.predict(x)``, ``run.history["loss"]``, ``run.metrics["test"]``.
+    """
+
+    @cached_property
+    def history(self) -> RunHistory:
+        """The events of the run's ``metrics.jsonl``, and its columns, see :class:`RunHistory`."""
+        return RunHistory(self.folder.read_history())
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """What the run measured at its end, by split and label; empty for one that has not ended."""
+        return dict(self.folder.read_result().get("metrics", {}))
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.inputs.in_shape))
+        what = f"{self.config.data['model']['name']}, {self.inputs.task} of inputs {shape}"
+        return f"TrainedModel({what}, weights of step {self.source.state['step']}; {self.folder.path})"
+
+    def _repr_html_(self) -> str:
+        """The model, and where it comes from, for a notebook."""
+        return html_text(repr(self.model), repr(self))
 
     @property
     def dtype(self) -> np.dtype:

@@ -25,6 +25,7 @@ from dlcourse.training.monitor import BestTracker, EarlyStopping
 from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
+from dlcourse.training.run_history import RunHistory
 from dlcourse.training.signals import Signals
 from dlcourse.training.summary import estimate_lines, metric_table
 from dlcourse.training.trainer import Trainer
@@ -99,7 +100,7 @@ class Run:
             self.metrics,
             self.experiment.model,
             self.folder.path,
-            self.history.events,
+            RunHistory(self.history.events),
             self.estimates,
             advice=[each["text"] for each in self.advice],
         )

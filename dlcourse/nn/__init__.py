@@ -20,3 +20,12 @@ from dlcourse.nn.recurrent import *
 from dlcourse.nn.summary import *
 
 __all__ = ["init", *(name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value))]
+
+
+def __getattr__(name: str) -> object:
+    """Only for what is not there: advice for names that PyTorch has."""
+    import sys
+
+    from dlcourse.habits import missing
+
+    raise missing("nn", name, f"module 'dlcourse.nn' has no attribute {name!r}", sys.modules[__name__])

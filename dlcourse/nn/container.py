@@ -31,7 +31,7 @@ class Sequential(Module):
                 raise TypeError(f"Sequential takes modules, got {type(module).__name__}")
         self._modules = list(modules)
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         return ((str(i), module) for i, module in enumerate(self._modules))
 
     def forward(self, x: Any) -> Any:
@@ -77,7 +77,7 @@ class _Several:
         pairs = self._items.items() if isinstance(self._items, dict) else enumerate(self._items)
         return ((str(name), item) for name, item in pairs)
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         return self._named() if self._kind is Module else iter(())
 
     def own_parameters(self) -> Iterator[tuple[str, Parameter]]:

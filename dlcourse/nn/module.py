@@ -3,15 +3,17 @@
 import inspect
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend.device import Array
-from dlcourse.backend.precision import accumulation_dtype, as_dtype
+from dlcourse.backend.precision import accumulation_dtype, as_dtype, split_destination
 from dlcourse.errors import CheckpointError
+from dlcourse.habits import missing
+from dlcourse.markup import html_text
 from dlcourse.positional import PositionalCheck
 
 __all__ = ["Module", "Parameter"]
@@ -63,7 +65,7 @@ class Module(PositionalCheck):
 
     # --- what is inside -----------------------------------------------------------------------------------------------
 
-    def children(self) -> Iterator[tuple[str, "Module"]]:
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules held directly, by the names of their attributes; members of a list are ``name.0``, ``name.1``,
         those of a dict ``name.key``.
 
@@ -72,8 +74,12 @@ class Module(PositionalCheck):
         """
         return _held(vars(self).items(), Module, "")
 
+    def children(self) -> Iterator["Module"]:
+        """The modules held directly."""
+        return (module for _, module in self.named_children())
+
     def own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """The parameters held directly, named as :meth:`children` names modules."""
+        """The parameters held directly, named as :meth:`named_children` names modules."""
         return _held(vars(self).items(), Parameter, "")
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
@@ -85,7 +91,7 @@ class Module(PositionalCheck):
                 return
             seen.add(id(module))
             yield name, module
-            for child_name, child in module.children():
+            for child_name, child in module.named_children():
                 yield from visit(child, f"{name}.{child_name}" if name else child_name)
 
         yield from visit(self, prefix)
@@ -140,8 +146,48 @@ class Module(PositionalCheck):
         for parameter in self.parameters():
             parameter.zero_grad(set_to_none)
 
-    def to(self, device: str | None = None, dtype: Any = None) -> "Module":
+    def requires_grad_(self, requires_grad: bool = True) -> "Module":
+        """Train all parameters, or with False freeze them; returns the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def apply(self, function: Callable[["Module"], Any]) -> "Module":
+        """Call a function with each module inside, the innermost first, and with this one last; returns the module."""
+        for child in list(self.children()):
+            child.apply(function)
+        function(self)
+        return self
+
+    def cpu(self) -> "Module":
+        """Move to the CPU; returns the module."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> "Module":
+        """Move to a GPU; returns the module.
+
+        Raises:
+            DeviceError: there is none; says what to do.
+        """
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+
+    def float(self) -> "Module":
+        """Cast to float32; returns the module."""
+        return self.to(dtype="float32")
+
+    def double(self) -> "Module":
+        """Cast to float64; returns the module."""
+        return self.to(dtype="float64")
+
+    def half(self) -> "Module":
+        """Cast to float16, see :meth:`to`; returns the module."""
+        return self.to(dtype="float16")
+
+    def to(self, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> "Module":
         """Move and cast all parameters and floating-point buffers; returns the module.
+
+        As in PyTorch the first argument may be a type, ``model.to("float64")``, or a tensor whose device and type to
+        take; ``non_blocking`` changes nothing.
 
         In half precision (float16, bfloat16) the model computes with 16 bits, given inputs of that type; the values
         behind, see :attr:`Parameter.master`, which a state holds and an optimizer changes, and buffers such as running
@@ -150,6 +196,7 @@ class Module(PositionalCheck):
 
         Gradients are dropped. As in PyTorch, make the optimizer after moving: it holds the old arrays.
         """
+        device, dtype = split_destination(device, dtype)
         target = backend.get(device) if device is not None else None
         for parameter in self.parameters():
             parameter.convert(target, dtype)
@@ -215,11 +262,24 @@ class Module(PositionalCheck):
         return ", ".join(shown)
 
     def __repr__(self) -> str:
-        children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.children()]
+        children = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
         head = type(self).__name__
         if not children:
             return f"{head}({self.extra_repr()})"
         return f"{head}({self.extra_repr()}\n" + "\n".join(children) + "\n)"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: as :func:`repr`, and how many parameters there are."""
+        parameters = list(self.parameters())
+        frozen = sum(p.data.size for p in parameters if not p.requires_grad)
+        note = f"{sum(p.data.size for p in parameters):,} parameters{f', {frozen:,} of them frozen' if frozen else ''}"
+        return html_text(repr(self), note)
+
+    if not TYPE_CHECKING:  # a type checker knows what is there
+
+        def __getattr__(self, name: str) -> Any:
+            """Only for what is not there: advice for names that PyTorch has."""
+            raise missing("module", name, f"'{type(self).__name__}' object has no attribute '{name}'", self)
 
 
 def runs(module: Module, forward: Callable) -> bool:

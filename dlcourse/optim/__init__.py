@@ -14,3 +14,12 @@ from dlcourse.optim.schedules import *
 from dlcourse.optim.sgd import *
 
 __all__ = [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]
+
+
+def __getattr__(name: str) -> object:
+    """Only for what is not there: advice for names that PyTorch has."""
+    import sys
+
+    from dlcourse.habits import missing
+
+    raise missing("optim", name, f"module 'dlcourse.optim' has no attribute {name!r}", sys.modules[__name__])

@@ -10,7 +10,9 @@ from dlcourse.autograd import FlatParameters, Parameter
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.scaling import OVERFLOW
 from dlcourse.errors import ArgumentError, CheckpointError
+from dlcourse.habits import missing
 from dlcourse.positional import PositionalCheck
+from dlcourse.text import call_text
 
 __all__ = ["Optimizer"]
 
@@ -65,6 +67,14 @@ class Optimizer(PositionalCheck):
         self.skipped: tuple[int, ...] = ()
         xp = backend.array_module(self.flat.data)
         self.state: dict[str, Array] = {name: xp.zeros_like(self.flat.data) for name in state}
+
+    def __repr__(self) -> str:
+        count, steps = self.flat.data.size, self.steps
+        return f"{call_text(self)[:-1]}; {count:,} parameters, {steps:,} step{'' if steps == 1 else 's'} taken)"
+
+    def __getattr__(self, name: str) -> Any:
+        """Only for what is not there: advice for names that PyTorch has."""
+        raise missing("optimizer", name, f"'{type(self).__name__}' object has no attribute '{name}'", self)
 
     def update(self, weight: Array, grad: Array) -> None:
         """Change the weights in place by step number ``self.steps`` (from 1); the gradient is only read.

@@ -11,6 +11,7 @@ from dlcourse.backend.linalg import RankDeficientWarning, cancellation, least_sq
 from dlcourse.errors import UserError
 from dlcourse.optim.base import require
 from dlcourse.registry import register
+from dlcourse.text import call_text
 from dlcourse.types import NonNegative
 
 __all__ = ["ClosedForm", "LeastSquares", "PoorFitWarning"]
@@ -36,6 +37,9 @@ class Solver:
 
     def __init__(self) -> None:
         self.steps = 0
+
+    def __repr__(self) -> str:
+        return call_text(self)
 
     @classmethod
     def wants_float64(cls, model: Any) -> bool:

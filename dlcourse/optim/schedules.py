@@ -14,6 +14,7 @@ from math import cos, pi
 
 from dlcourse.optim.base import require, require_non_negative
 from dlcourse.registry import register
+from dlcourse.text import call_text
 from dlcourse.types import Count, Fraction, NonNegativeInt, Positive
 
 __all__ = [
@@ -43,6 +44,9 @@ class Schedule:
         self.total_steps, self.warmup = total_steps, warmup
         # A warm-up longer than the training (a quick trial of a long config) is not an error: then all of it warms up.
         self.length = max(total_steps - warmup, 1)
+
+    def __repr__(self) -> str:
+        return call_text(self)
 
     def after_warmup(self, step: int) -> float:
         """f(step), where step 0 is the first update after the warm-up; ``self.length`` updates are left then."""

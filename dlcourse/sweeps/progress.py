@@ -4,12 +4,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from dlcourse.streams import show
+from dlcourse.streams import progress_bar, show
 from dlcourse.training.log import Log
 
 
 class Progress:
-    """A tqdm bar over the points on stderr, where that is a terminal; failures are reported on stderr in any case.
+    """A tqdm bar over the points, on a terminal or in a notebook; failures are reported on stderr in any case.
 
     Args:
         total: number of points.
@@ -22,10 +22,8 @@ class Progress:
         self.watched, self._log = watched, Log(log.path, quiet=True)
         self._bar: Any = None
         self._tracebacks: set[str] = set()
-        if not log.quiet and sys.stderr is not None and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, initial=finished, unit="point", dynamic_ncols=True, leave=False)
+        if not log.quiet:
+            self._bar = progress_bar(total=total, initial=finished, unit="point", dynamic_ncols=True, leave=False)
 
     def started(self, name: str) -> None:
         """A point begins."""

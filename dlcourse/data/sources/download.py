@@ -4,10 +4,12 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from dlcourse.streams import progress_bar
 
 PARTIAL = ".partial"
 TIMEOUT = 30
@@ -127,13 +129,12 @@ def _connection(url: str, headers: dict[str, str]) -> Iterator[Any]:
 
 def _copy(response: Any, file: IO[bytes], download: Download, start: int) -> None:
     """The rest of the response into the file, with a progress bar on a terminal; not much more than is due."""
-    from tqdm import tqdm
-
-    bar = tqdm(total=download.size, initial=start, unit="B", unit_scale=True, desc=download.name, disable=None)
-    with bar:
+    bar = progress_bar(total=download.size, initial=start, unit="B", unit_scale=True, desc=download.name)
+    with nullcontext() if bar is None else bar:
         while file.tell() <= download.size and (block := response.read(_BLOCK)):
             file.write(block)
-            bar.update(len(block))
+            if bar is not None:
+                bar.update(len(block))
 
 
 def _announced(response: Any) -> int | None:
