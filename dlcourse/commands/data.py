@@ -121,7 +121,8 @@ def _statistics(data: Any) -> Iterator[str]:
         return
     rows = [("training split", "unit", "mean", "std", "smallest", "largest")]
     moments = zip(found.mean, found.std, found.low, found.high, strict=True)
-    for name, unit, values in zip(dataset.feature_names, dataset.feature_units, moments, strict=True):
+    names = dataset.feature_names or [f"x{i + 1}" for i in range(x.shape[-1])]
+    for name, unit, values in zip(names, dataset.feature_units or [""] * len(names), moments, strict=True):
         rows.append((name, unit, *(format_number(value, 6) for value in values)))
     if data.task == "regression":
         for i, y in enumerate(data.splits["train"].y.T):

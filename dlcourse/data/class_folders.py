@@ -27,7 +27,8 @@ class ImageEntry:
     name: str
     label: str
     size: int
-    mtime_ns: int
+    times: tuple[int, int]
+    """Of its content and of its status, as of its permissions, in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _images(root: Path, part: str, label: str, others: list[str]) -> Iterator[Im
             except OSError:  # a link to nothing
                 others.append(shown)
                 continue
-            yield ImageEntry(shown, label, status.st_size, status.st_mtime_ns)
+            yield ImageEntry(shown, label, status.st_size, (status.st_mtime_ns, status.st_ctime_ns))
 
 
 def _nothing(path: Path, folders: list[str], others: list[str]) -> str:

@@ -130,7 +130,7 @@ class ImageFolder:
         files = [entry for entries in folders.splits.values() for entry in _spread(entries)]
         place = str(folders.path.resolve()), self.size, self.fit, self.color
         home = cache_folder() / "image_folder" / digest(place)
-        key = digest((_VERSION, [(entry.name, entry.size, entry.mtime_ns) for entry in files]))
+        key = digest((_VERSION, [(entry.name, entry.size, entry.times) for entry in files]))
         found = _load(home, key)
         if found is None:
             with Decoded(home, {}, key).lock():

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from dlcourse import cli
@@ -53,6 +54,15 @@ def test_info_of_tables_shows_features_and_draws_nothing(here, capsys):
     assert os.listdir(here) == ["flats.csv"]
     assert cli.main([*command, "--image", "x.png"]) == 2
     assert "csv has no images" in capsys.readouterr().err
+
+
+def test_info_of_series_shows_each_of_their_features(here, capsys):
+    np.savez(here / "s.npz", x=np.arange(24.0).reshape(4, 3, 2), y=np.arange(4) % 2)
+    for name in ("arrays", "series"):
+        assert cli.main(["data", "info", name, "path=s.npz"]) == 0
+        out = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert f"{name}: classification, inputs 3 x 2 (float64)".split() in out
+        assert ["x1", "11", "6.90411", "0", "22"] in out and ["x2", "12", "6.90411", "1", "23"] in out
 
 
 def test_the_image_goes_where_it_is_asked_to_or_nowhere(here, capsys):
