@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of the config (model.degree or degree), parameters, steps, epochs, seconds",
     )
     parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw the curves of all runs in one .png, .svg or .pdf: training loss and metrics (those of --columns), "
+        "means with their standard deviation",
+    )
+    parser.add_argument("--dpi", type=int, default=150, metavar="N", help="dots per inch of the plot (default: 150)")
+    parser.add_argument(
         "--average",
         action=argparse.BooleanOptionalAction,
         default=None,
@@ -49,6 +56,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--csv {args.csv}: this writes comma-separated values; give a name that ends in .csv")
     files = [(name, comparison.writer(name)) for name in args.to if name != "-"]
     files += [(args.csv, comparison.as_csv)] if args.csv and args.csv != "-" else []
+    kind = _plot_kind(args)
     records = compare.collect(args.folders)
     notes = [f"{each.label} is {each.status}: {each.problem}" for each in records if each.problem]
     records = compare.averaged(records, args.average)
@@ -66,4 +74,32 @@ def main(args: argparse.Namespace) -> int:
         print(f"dlcourse: note: {note}", file=sys.stderr)
     for name, write in files:
         write_output(Path(name), write(records, shown).encode("utf-8", "replace"))
+    if kind:
+        from dlcourse.plots.several import MAX_LINES, Line, draw_several
+
+        with_curves = [each for each in records if each.config]
+        lines = [
+            Line(name, each.folders) for name, each in zip(comparison.labels(with_curves), with_curves, strict=True)
+        ]
+        lines = [line for line in lines if line.runs]
+        if len(lines) > MAX_LINES:
+            first = "best" if args.sort else "first (--sort METRIC takes the best)"
+            print(f"dlcourse: note: the plot shows the {MAX_LINES} {first} of {len(lines)} runs", file=sys.stderr)
+        keys = [field.key for field in shown if field.kind == "metric"] if names else []
+        write_output(Path(args.plot), draw_several(lines[:MAX_LINES], kind, keys, args.dpi))
     return 0
+
+
+def _plot_kind(args: argparse.Namespace) -> str:
+    """``png``, ``svg`` or ``pdf``; empty without a plot."""
+    from pathlib import Path
+
+    from dlcourse.errors import UserError
+
+    if not 20 <= args.dpi <= 1200:
+        raise UserError(f"--dpi {args.dpi}: expected 20 to 1200 dots per inch")
+    if not args.plot:
+        return ""
+    from dlcourse.plots.several import kind_of
+
+    return kind_of(Path(args.plot))

@@ -5,25 +5,35 @@ it fits and draws itself. Nothing else names it. Importing this package is cheap
 something is drawn.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["draw", "report"]
 
 
-def draw(folder: Path | str) -> list[Path]:
+def draw(folder: Path | str, formats: Sequence[str] = (), dpi: int = 150) -> list[Path]:
     """Draw every plot that fits what a run's or a sweep's folder holds, into its ``plots/``.
 
     Plots drawn earlier are replaced; those that no longer fit are removed. A plot that fails is logged as a
     warning and the others are drawn all the same: a finished run is never lost to its plots.
 
+    Args:
+        formats: ``svg``, ``pdf`` or both: such files too, beside each PNG. Those that are there are drawn again.
+        dpi: dots per inch of the PNG files, and of images inside the others.
     Returns:
         The PNG files, in the order in which a report shows them.
     Raises:
-        UserError: the folder is neither a run nor a sweep.
+        UserError: the folder is neither a run nor a sweep; or there is no such format.
     """
+    from dlcourse.errors import UserError
     from dlcourse.plots.gallery import draw_all
+    from dlcourse.plots.style import FORMATS
 
-    return draw_all(Path(folder))
+    if unknown := [each for each in formats if each not in FORMATS]:
+        raise UserError(f"no format {unknown[0]!r} of plots: expected {' or '.join(FORMATS)} (a png is always drawn)")
+    if not 20 <= dpi <= 1200:
+        raise UserError(f"dpi {dpi}: expected 20 to 1200 dots per inch")
+    return draw_all(Path(folder), formats, dpi)
 
 
 def report(folder: Path | str) -> Path:

@@ -8,7 +8,7 @@ import logging
 import pkgutil
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,19 +17,20 @@ from typing import Any
 import numpy as np
 
 from dlcourse.errors import DlcourseError, UserError, named
+from dlcourse.filesystem import naming
 from dlcourse.plots import figures
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView, is_run
-from dlcourse.plots.style import save, styled
+from dlcourse.plots.style import DPI, FORMATS, encode, save, styled
 from dlcourse.plots.sweep_view import SweepView
-from dlcourse.records.writing import real_folder
+from dlcourse.records.writing import real_folder, replacing
 
 log = logging.getLogger("dlcourse.plots")
 
 
 @dataclass(frozen=True)
 class PlotFile:
-    """A PNG of ``plots/`` with the title and caption that it carries."""
+    """A PNG of ``plots/`` with the title and caption that it carries; its size is that at 150 dpi."""
 
     path: Path
     title: str
@@ -78,7 +79,7 @@ def open_view(folder: Path) -> RunView | SweepView:
     raise UserError(f"{folder}: neither a run nor a sweep: expected result.json, metrics.jsonl or sweep.json in it")
 
 
-def draw_all(folder: Path) -> list[Path]:
+def draw_all(folder: Path, formats: Sequence[str] = (), dpi: int = DPI) -> list[Path]:
     """See :func:`dlcourse.plots.draw`."""
     view = open_view(folder)
     target = folder / "plots"
@@ -90,10 +91,12 @@ def draw_all(folder: Path) -> list[Path]:
     with _missing_glyphs(view.path):
         for plot in plots():
             path = target / f"{plot.name}.png"
-            if plot.kind == view.kind and _draw(plot, view, path):
+            kinds = [kind for kind in FORMATS if kind in formats or path.with_suffix(f".{kind}").exists()]
+            if plot.kind == view.kind and _draw(plot, view, path, kinds, dpi):
                 drawn.append(path)
             else:
-                path.unlink(missing_ok=True)
+                for kind in ("png", *FORMATS):
+                    path.with_suffix(f".{kind}").unlink(missing_ok=True)
     return drawn
 
 
@@ -119,14 +122,20 @@ def _missing_glyphs(folder: Path) -> Iterator[None]:
         log.warning("the plots of %s show boxes for characters that their font lacks: %s", folder, shown)
 
 
-def _draw(plot: Plot, view: RunView | SweepView, path: Path) -> bool:
-    """Whether the plot fits and was drawn. One that fails must not cost the others, nor the run that it belongs to."""
+def _draw(plot: Plot, view: RunView | SweepView, path: Path, kinds: Sequence[str], dpi: int) -> bool:
+    """Draw the PNG, and beside it files of other kinds; whether the plot fits and was drawn.
+
+    One that fails must not cost the others, nor the run that it belongs to."""
     try:
         if not plot.applies(view):
             return False
-        with styled(), np.errstate(all="ignore"):  # losses on their way to infinity overflow a scale too
+        with styled(dpi), np.errstate(all="ignore"):  # losses on their way to infinity overflow a scale too
             figure, caption = plot.draw(view)
             save(figure, path, caption)
+            for kind in kinds:
+                other = path.with_suffix(f".{kind}")
+                with naming(other), replacing(other) as file:
+                    file.write(encode(figure, kind, caption))
     except OSError as error:
         raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
     except Exception as error:  # a plot is any code, a plugin's too, on whatever a run left
@@ -150,9 +159,10 @@ def images(folder: Path) -> list[PlotFile]:
             image: Any
             with Image.open(path) as image:
                 text, (width, height) = dict(image.text), image.size
+                scale = DPI / image.info["dpi"][0] if "Title" in text and "dpi" in image.info else 1.0
         except (OSError, UnidentifiedImageError, SyntaxError):
             log.warning("%s is no readable PNG and is left out of the report", path)
             continue
         title = text.get("Title") or path.stem.replace("_", " ")
-        found.append(PlotFile(path, title, text.get("Description", ""), width, height))
+        found.append(PlotFile(path, title, text.get("Description", ""), round(scale * width), round(scale * height)))
     return found

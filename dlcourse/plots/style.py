@@ -4,6 +4,7 @@ Colors are Okabe and Ito's, which color-blind readers tell apart (https://jfly.u
 say the same once more. Figures are made on their own Agg canvas: pyplot and its global state are not used.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from dlcourse.filesystem import naming
 from dlcourse.records.writing import replacing
 
 DPI = 150
+FORMATS = ("svg", "pdf")
+"""Drawings that stay sharp at any size, for papers and slides; of a PDF the text can be searched."""
 WIDTH, HEIGHT = 6.4, 4.0
 """Inches of an ordinary image; a wide one, shown across the whole report, is WIDE inches."""
 WIDE = 10.4
@@ -67,6 +70,9 @@ STYLE: dict[str, Any] = {
     "lines.markersize": 5,
     "axes.formatter.useoffset": False,
     "axes.formatter.limits": (-6, 7),
+    "svg.fonttype": "path",  # looks the same without the font
+    "svg.hashsalt": "dlcourse",  # equal input, equal bytes
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": 0.06,
 }
@@ -110,9 +116,9 @@ def split_word(split: str) -> str:
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def styled(dpi: int = DPI) -> Iterator[None]:
     """Matplotlib's defaults with this style on top, whatever the user's ``matplotlibrc`` says; undone at the end."""
-    with matplotlib.style.context(["default", STYLE]):
+    with matplotlib.style.context(["default", STYLE, {"figure.dpi": dpi, "savefig.dpi": dpi}]):
         yield
 
 
@@ -153,3 +159,16 @@ def save(figure: Figure, path: Path, caption: str) -> None:
     metadata = {"Title": figure.get_label(), "Description": caption, "Software": None}
     with naming(path), replacing(path) as file:
         figure.savefig(file, format="png", metadata=metadata)
+
+
+def encode(figure: Figure, kind: str, caption: str) -> bytes:
+    """The figure as a file of a kind of :data:`FORMATS`, with its title and caption and without a date."""
+    title = figure.get_label()
+    metadata = {
+        "png": {"Title": title, "Description": caption, "Software": None},
+        "svg": {"Title": title, "Description": caption, "Date": None, "Creator": None},
+        "pdf": {"Title": title, "Subject": caption, "CreationDate": None, "Creator": None, "Producer": None},
+    }
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, metadata=metadata[kind])
+    return stream.getvalue()

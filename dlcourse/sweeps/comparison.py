@@ -129,6 +129,14 @@ def _text(field: Field, record: Record) -> str:
     return format_value(value)
 
 
+def labels(records: Sequence[Record]) -> list[str]:
+    """A name for each record in a legend: the values that set it apart, where they are few, else its folder."""
+    shown = _of_configs(differences([record.config for record in records]))
+    found = [", ".join(f"{field.name}={_text(field, record)}" for field in shown) for record in records]
+    good = 0 < len(shown) <= 3 and len(set(found)) == len(found) and max(map(len, found)) <= 60
+    return found if good else [record.label for record in records]
+
+
 def as_text(records: Sequence[Record], width: int, shown: Sequence[Field] | None = None) -> str:
     """The table as text: one line a run, or one column a run where the lines do not fit into ``width`` and that is
     narrower: for few runs that differ in much."""
