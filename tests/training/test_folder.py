@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,9 @@ def test_opening_what_is_no_run_says_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a sweep, its runs lie in"):
         RunFolder.open(tmp_path / "exp")
     (tmp_path / "exp" / "sweep.json").unlink()
-    with pytest.raises(UserError, match=rf"not a run folder.*holds runs, such as {re.escape(str(folder.path))}"):
+    assert RunFolder.open(tmp_path / "exp").path == folder.path  # the only run in it
+    shutil.copytree(folder.path, tmp_path / "exp" / "other")
+    with pytest.raises(UserError, match=rf"not a run folder.*holds 2 runs, the newest is {re.escape(str(tmp_path))}"):
         RunFolder.open(tmp_path / "exp")
 
 

@@ -15,11 +15,13 @@ from dlcourse.nn.module import Module
 from dlcourse.training.host_state import HostState
 from dlcourse.training.step import TrainStep
 
-IMAGE, ROW, TOKENS = (8, 8, 3), (20,), (5,)
+IMAGE, ROW, TOKENS, SERIES = (8, 8, 3), (20,), (5,), (6, 3)
 MODELS = {
     "char_rnn": lambda: models.CharRNN(TOKENS, 7, hidden=6, embedding=4, dropout=0.1),
     "cnn": lambda: models.CNN(IMAGE, 4, [4], [6], batch_norm=True, dropout=0.1),
+    "conv1d": lambda: models.Conv1D(SERIES, 4, [4], batch_norm=True, dropout=0.1),
     "gpt": lambda: models.GPT(TOKENS, 7, layers=1, heads=2, width=8, dropout=0.1),
+    **{name: functools.partial(registry.lookup("model", name), SERIES, 4) for name in ("gru", "lstm", "rnn")},
     "linear": lambda: models.LinearModel(ROW, 1),
     "mlp": lambda: models.MLP(ROW, 4, [8], dropout=0.1),
     "resnet": lambda: models.ResNet(IMAGE, 4, depth=8, width=4),
