@@ -19,13 +19,19 @@ _SHOWN = 8  # lines in a panel
 
 
 def _mean_gradient(facts: Mapping[str, Any]) -> float:
-    return as_float(facts.get("gradient")) / max(as_float(facts.get("size")), 1.0) ** 0.5
+    return _of_weights(facts, "gradient") / max(as_float(facts.get("size")), 1.0) ** 0.5
+
+
+def _of_weights(facts: Mapping[str, Any], key: str) -> float:
+    """A value of a layer that multiplies by weights; a normalization's gains and an embedding are of another kind."""
+    other = any(word in str(facts.get("kind")) for word in ("Norm", "Embedding"))
+    return float("nan") if other else as_float(facts.get(key))
 
 
 PANELS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], float], bool], ...] = (
     ("gradient", "gradient of a weight (root mean square)", _mean_gradient, True),
-    ("update", "update / weights (norms)", lambda facts: as_float(facts.get("ratio")), True),
-    ("outputs", "standard deviation of outputs", lambda facts: as_float(facts.get("std")), True),
+    ("update", "update / weights (norms)", lambda facts: _of_weights(facts, "ratio"), True),
+    ("outputs", "standard deviation of outputs", lambda facts: _of_weights(facts, "std"), True),
     ("dead units", "share of units that never change", lambda facts: as_float(facts.get("dead")), False),
 )
 """Title, label of the y axis, value, and whether it needs a log scale."""
