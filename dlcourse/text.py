@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -126,6 +127,11 @@ def leading_comment(text: str) -> str:
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     lines = (line.lstrip("#").strip() for line in comment)
     return "\n".join(line for line in lines if not line.startswith("yaml-language-server:")).strip()
+
+
+def without_figures(comment: str) -> str:
+    """The comment of a config without the paragraph that says what it shows, ``Shows: test accuracy 0.921.``"""
+    return re.sub(r"^Shows:.*\n?(.+\n?)*", "", comment, flags=re.MULTILINE).strip()
 
 
 def table(rows: Sequence[Sequence[str]], left: int | Sequence[bool] = 1, widths: Sequence[int] = ()) -> str:

@@ -25,7 +25,7 @@ from dlcourse.config.sweep_values import check_sweep, setting_key
 from dlcourse.config.writer import dump
 from dlcourse.errors import ConfigError, Problem
 from dlcourse.resources import configs_folder, named, shipped
-from dlcourse.text import flatten, leading_comment
+from dlcourse.text import flatten, leading_comment, without_figures
 
 LENGTHENING = ("train.epochs", "train.steps", "train.early_stopping.patience")
 """What may be raised when a run is resumed: it changes when training ends, not what a step does."""
@@ -77,8 +77,9 @@ class Config:
 
     @property
     def description(self) -> str:
-        """The comment at the file's top."""
-        return leading_comment(self.text)
+        """The comment at the file's top, without its figures (``Shows: ...``) where overrides changed what runs."""
+        comment = leading_comment(self.text)
+        return without_figures(comment) if set(self.overrides) - set(BESIDE) else comment
 
     def apply_overrides(self, overrides: Overrides) -> "Config":
         """This config with other values; everything is checked anew.

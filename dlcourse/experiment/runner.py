@@ -12,7 +12,7 @@ from dlcourse import backend, registry
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.data.files import looking_in
-from dlcourse.errors import DamagedFileError, DivergenceError, Interrupted, UserError, named
+from dlcourse.errors import DamagedFileError, DivergenceError, DlcourseError, Interrupted, UserError, named
 from dlcourse.experiment import sanity_checks
 from dlcourse.experiment.components import code_of, kept_config
 from dlcourse.experiment.experiment import Experiment, Result
@@ -27,6 +27,9 @@ from dlcourse.training.environment import describe, started_in
 from dlcourse.training.folder import RunFolder, fresh_path
 from dlcourse.training.log import Log
 from dlcourse.training.run_history import RunHistory
+
+SAMPLE_LENGTH = 300
+"""Characters of the text in a report."""
 
 ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
 
@@ -265,8 +268,26 @@ def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
             draw(training.folder.path, training.log, temporary)
         raise
     if options.plots:
+        if training.experiment.data.dataset.tokens and not temporary:
+            _write_sample(training.folder, training.log)
         draw(training.folder.path, training.log, temporary)
     return training.result
+
+
+def _write_sample(folder: RunFolder, log: Log) -> None:
+    """Write ``sample.txt``, a text that the model writes by itself, for the report."""
+    import numpy as np
+
+    from dlcourse.data.text import decode
+    from dlcourse.experiment.predictions import continue_text
+
+    try:
+        trained = load_run(folder.path)
+        begin = decode(np.zeros(1, np.int64), trained.inputs.class_names)  # in most texts the end of a line
+        text = continue_text(trained, begin, SAMPLE_LENGTH)
+        write_bytes(folder.sample, text.encode("utf-8", "replace"), durable=False)
+    except DlcourseError as error:
+        log(f"no text could be sampled for the report: {error}")
 
 
 def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) -> Result:

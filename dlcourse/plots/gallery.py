@@ -4,6 +4,7 @@ import base64
 import contextlib
 import importlib
 import inspect
+import io
 import logging
 import pkgutil
 import re
@@ -37,6 +38,8 @@ class PlotFile:
     caption: str
     width: int
     height: int
+    pictures: tuple[tuple[int, int, int, int], ...] | None = None
+    """Left, top, right and bottom of the photographs in it; None where another program drew it."""
 
     @property
     def wide(self) -> bool:
@@ -47,6 +50,33 @@ class PlotFile:
     def data(self) -> str:
         """The file in base 64."""
         return base64.b64encode(self.path.read_bytes()).decode("ascii")
+
+    @property
+    def dark(self) -> str:
+        """The file for a dark page, in base 64, where a filter on the whole of it would turn photographs to negatives;
+        else empty."""
+        if not self.pictures:
+            return ""
+        from PIL import Image
+
+        image: Any
+        with Image.open(self.path) as image:
+            light = np.asarray(image.convert("RGB"))
+        dark = darkened(light)
+        for left, top, right, bottom in self.pictures:
+            inside = np.s_[max(top, 0) : bottom, max(left, 0) : right]
+            dark[inside] = light[inside]
+        stream = io.BytesIO()
+        Image.fromarray(dark).save(stream, "png")
+        return base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def darkened(pixels: np.ndarray) -> np.ndarray:
+    """Bytes (H, W, 3) with light and dark exchanged and the hues kept, as CSS's ``invert(.9) hue-rotate(180deg)``."""
+    inverted = 0.9 * 255 - 0.8 * pixels.astype(np.float32)
+    # https://www.w3.org/TR/filter-effects-1/#funcdef-filter-hue-rotate: half a turn, 2 L - x with the luminance L
+    luminance = inverted @ np.array([0.213, 0.715, 0.072], np.float32)
+    return np.clip(np.rint(2 * luminance[..., None] - inverted), 0, 255).astype(np.uint8)
 
 
 @cache
@@ -145,6 +175,14 @@ def _draw(plot: Plot, view: RunView | SweepView, path: Path, kinds: Sequence[str
     return True
 
 
+def _boxes(text: str | None) -> tuple[tuple[int, int, int, int], ...] | None:
+    """The places of photographs in a PNG, as :func:`~dlcourse.plots.style.save` writes them."""
+    if text is None or not re.fullmatch(r"(-?\d{1,6}(,-?\d{1,6}){3} ?)*", text):
+        return None
+    boxes = (tuple(map(int, box.split(","))) for box in text.split())
+    return tuple((left, top, right, bottom) for left, top, right, bottom in boxes)
+
+
 def images(folder: Path) -> list[PlotFile]:
     """What lies in ``plots/``, those drawn here in their order, then any other PNG by name."""
     from PIL import Image, UnidentifiedImageError
@@ -164,5 +202,6 @@ def images(folder: Path) -> list[PlotFile]:
             log.warning("%s is no readable PNG and is left out of the report", path)
             continue
         title = text.get("Title") or path.stem.replace("_", " ")
-        found.append(PlotFile(path, title, text.get("Description", ""), round(scale * width), round(scale * height)))
+        size = round(scale * width), round(scale * height)
+        found.append(PlotFile(path, title, text.get("Description", ""), *size, _boxes(text.get("Pictures"))))
     return found

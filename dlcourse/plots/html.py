@@ -21,6 +21,7 @@ from dlcourse.text import flatten, show_value
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOG_LINES = 30
+_SAMPLE = 5000  # characters
 _NOTHING: dict[str, Any] = {
     "error": "",
     "weights": "",
@@ -31,6 +32,7 @@ _NOTHING: dict[str, Any] = {
     "estimates": [],
     "overrides": [],
     "log": "",
+    "sample": "",
 }
 """What the template shows nothing of."""
 
@@ -91,6 +93,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "overrides": [(path, show_value(value)) for path, value in as_dict(result.get("config_overrides")).items()],
         "environment": _facts(view.environment),
         "log": "\n".join(log),
+        "sample": view.text("sample.txt")[:_SAMPLE],
     }
 
 

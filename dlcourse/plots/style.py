@@ -154,9 +154,24 @@ def line_colors(count: int, *, ramp: bool) -> list[Any]:
     return [class_look(index)[0] for index in range(count)]
 
 
+def _pictures(figure: Figure) -> str:
+    """The boxes of photographs and the like, ``left,top,right,bottom`` in pixels of the PNG; a dark page inverts all
+    around them, but not these."""
+    drawn = [image for axes in figure.axes for image in axes.images]
+    pictures = [image for image in drawn if np.asarray(image.get_array()).ndim == 3 or image.get_cmap().name == "gray"]
+    if pictures:
+        figure.draw_without_rendering()  # which lays out the figure: only then is known where anything is
+    boxes = set()
+    for image in pictures:
+        (left, bottom), (right, top) = np.rint(image.get_window_extent().get_points()).astype(int)
+        height = round(figure.bbox.height)
+        boxes.add(f"{left},{height - top},{right},{height - bottom}")
+    return " ".join(sorted(boxes))
+
+
 def save(figure: Figure, path: Path, caption: str) -> None:
     """Write a PNG, whole or not at all, that carries its title and caption and no date: equal input, equal bytes."""
-    metadata = {"Title": figure.get_label(), "Description": caption, "Software": None}
+    metadata = {"Title": figure.get_label(), "Description": caption, "Software": None, "Pictures": _pictures(figure)}
     with naming(path), replacing(path) as file:
         figure.savefig(file, format="png", metadata=metadata)
 

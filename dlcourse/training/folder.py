@@ -62,6 +62,7 @@ class RunFolder:
         self.log = self.path / "log.txt"
         self.result = self.path / "result.json"
         self.predictions = self.path / "predictions.npz"
+        self.sample = self.path / "sample.txt"
         self.samples = self.path / "samples.npz"
 
     @classmethod

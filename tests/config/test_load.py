@@ -229,3 +229,14 @@ def test_characters_that_cannot_be_seen_are_named(tmp_path: Path, old: str, new:
         config.load(tmp_path / "odd.yaml")
     (problem,) = [problem for problem in raised.value.problems if said in problem.message]
     assert problem.path == place
+
+
+def test_figures_of_the_header_are_those_of_the_config_as_it_is(tmp_path: Path, given: dict[str, Any]) -> None:
+    file = tmp_path / "trial.yaml"
+    file.write_text(
+        f"# What it is.\n#   dlcourse run x\n# Shows: accuracy 0.9 after\n# 30 steps.\n{config.dump(given)}"
+    )
+    assert "Shows: accuracy 0.9 after\n30 steps." in config.load(file).description
+    assert "Shows" in config.load(file, ["name=other", "device=cpu"]).dump()
+    assert config.load(file, ["seed=3"]).description == "What it is.\ndlcourse run x"
+    assert "Shows" not in config.load(file, ["seed=3"]).dump()

@@ -52,7 +52,7 @@ def test_an_image_carries_title_and_caption_and_no_date(tmp_path: Path) -> None:
     assert "validation mean squared error is least at degree" in title
     assert found["error_curve"].caption.endswith(".")
     with Image.open(found["error_curve"].path) as image:
-        assert set(image.text) == {"Title", "Description"}
+        assert set(image.text) == {"Title", "Description", "Pictures"}
 
 
 def test_equal_folders_give_equal_bytes(tmp_path: Path) -> None:

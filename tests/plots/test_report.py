@@ -1,16 +1,25 @@
 """The report: one file that needs nothing else, shows what there is, and takes no text for markup."""
 
 import argparse
+import base64
+import io
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dlcourse import plots
 from dlcourse.commands import report as command
 from dlcourse.errors import UserError
+from dlcourse.plots import style
+from dlcourse.plots.gallery import images
+from dlcourse.plots.gallery import plots as gallery_plots
 from tests.plots.folders import (
     REGRESSION,
     choice,
@@ -105,6 +114,67 @@ def test_it_opens_offline(tmp_path: Path) -> None:
 def test_dark_and_light(tmp_path: Path) -> None:
     html = plots.report(a_run(tmp_path)).read_text(encoding="utf-8")
     assert "prefers-color-scheme: dark" in html and 'content="light dark"' in html
+
+
+def test_pictures_on_a_dark_page(tmp_path: Path) -> None:
+    """A drawing is turned dark by a filter; of a picture with photographs only what is around them."""
+    with style.styled():
+        figure, axes = style.subplots(4, 3)
+        photo = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+        axes.imshow(photo, interpolation="nearest")
+        (tmp_path / "run" / "plots").mkdir(parents=True)
+        style.save(figure, tmp_path / "run" / "plots" / "photo.png", "")
+        drawing, axes = style.subplots(4, 3)
+        axes.plot([1, 2])
+        style.save(drawing, tmp_path / "run" / "plots" / "line.png", "")
+    Image.new("RGB", (9, 9)).save(tmp_path / "run" / "plots" / "of_another_program.png")
+    line, other, picture = images(tmp_path / "run")
+    assert (line.pictures, line.dark) == ((), "") and (other.pictures, other.dark) == (None, "")
+    assert len(picture.pictures) == 1
+    left, top, right, bottom = picture.pictures[0]
+    light = np.asarray(Image.open(picture.path).convert("RGB"))
+    dark = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.dark))))
+    np.testing.assert_array_equal(dark[top:bottom, left:right], light[top:bottom, left:right])
+    inner = light[top + 4 : bottom - 4, left + 4 : right - 4].reshape(-1, 3)
+    assert len(np.unique(inner, axis=0)) >= 64  # it is the photograph
+    assert light[0, 0].min() > 250 and dark[0, 0].max() < 30
+    html = plots.report(a_run(tmp_path / "run")).read_text(encoding="utf-8")
+    assert html.count('<img class="drawing"') == 1
+    assert html.count('<source media="screen and (prefers-color-scheme: dark)" srcset="data:image/png;base64,') == 1
+
+
+def test_a_text_of_the_model(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    assert "A text of the model" not in plots.report(folder).read_text(encoding="utf-8")
+    (folder / "sample.txt").write_text("ROMEO:\n<b>O")
+    html = plots.report(folder).read_text(encoding="utf-8")
+    assert "A text of the model" in html and "ROMEO:\n&lt;b&gt;O" in html
+    assert html.index("A text of the model") < html.index("<h2>Plots")
+
+
+def test_curves_come_before_galleries() -> None:
+    order = [plot.name for plot in gallery_plots()]
+    galleries = ["templates", "neighbors", "mistakes"]
+    assert max(map(order.index, ("loss", "metrics"))) < min(map(order.index, galleries))
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium")
+def test_no_part_is_wider_than_a_phone(tmp_path: Path) -> None:
+    report = plots.report(a_run(tmp_path, config_overrides={"train.epochs": 2})).read_text(encoding="utf-8")
+    report = re.sub(r"<meta http-equiv.*?>", "", report)  # which forbids the script that measures
+    (tmp_path / "report.html").write_text(
+        report.replace(
+            "</body>",
+            "<script>parent.postMessage(document.documentElement.scrollWidth <= innerWidth, '*')</script></body>",
+        )
+    )
+    frame = "<iframe src=report.html style='width:390px;height:900px;border:0'></iframe>"
+    script = "<script>onmessage = event => document.title = 'measured ' + event.data</script>"
+    (tmp_path / "phone.html").write_text(f"<title>-</title>{script}{frame}")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", (tmp_path / "phone.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "<title>measured true</title>" in done.stdout
 
 
 def test_no_text_is_taken_for_markup(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dlcourse.plots.text import named, number
 
 
 class Fits(Plot):
-    kind, name, order = "sweep", "fits", 130
+    kind, name, order = "sweep", "fits", 150
     most_panels = 6
 
     def applies(self, view: SweepView) -> bool:

@@ -14,7 +14,7 @@ LETTERS = 12
 
 
 class Mistakes(Plot):
-    kind, name, order = "run", "mistakes", 34
+    kind, name, order = "run", "mistakes", 64
 
     def applies(self, view: RunView) -> bool:
         images = view.images("mistakes")

@@ -13,7 +13,7 @@ RIGHT, WRONG = style.CLASSES[0], style.CLASSES[4]
 
 
 class Neighbors(Plot):
-    kind, name, order = "run", "neighbors", 18
+    kind, name, order = "run", "neighbors", 62
 
     def applies(self, view: RunView) -> bool:
         queries, similar = view.images("queries"), view.images("similar")

@@ -11,7 +11,7 @@ MAX_IMAGES = 50
 
 
 class Templates(Plot):
-    kind, name, order = "run", "templates", 16
+    kind, name, order = "run", "templates", 60
 
     def applies(self, view: RunView) -> bool:
         images = view.images("templates")
