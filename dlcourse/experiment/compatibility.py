@@ -43,7 +43,7 @@ def check_compatible(
     mismatches = mismatches or [*_inputs(config["model"]["name"], data, model)]
     problems += mismatches or [*_solvable(config, optimizer, model), *_classes(data, metrics)]
     if not problems and len(data.in_shape) == 2 and not data.dataset.tokens:
-        problems += _steps(config["model"]["name"], data, model, one_sample)
+        problems += _steps(config, optimizer.closed_form, data, model, one_sample)
     if not problems and not optimizer.closed_form:
         problems += _lone_values(model, train, len(data.splits["train"]), one_sample)
     if problems:
@@ -144,8 +144,16 @@ def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:
         yield Problem("model.name", f"{name} takes numbers, and the inputs of these data are the tokens of a text")
 
 
-def _steps(name: str, data: Data, model: Any, one_sample: Callable[[], Any]) -> Iterator[Problem]:
+def _steps(
+    config: Mapping[str, Any], closed_form: bool, data: Data, model: Any, one_sample: Callable[[], Any]
+) -> Iterator[Problem]:
     """A model of sequences has to have an output at every step where the data have a target there, and else one."""
+    name = config["model"]["name"]
+    if closed_form:  # the model may have no outputs before it
+        if data.every_step:
+            fits = f"{config['optimizer']['name']} fits one target a series"
+            yield Problem("optimizer.name", f"{fits}, and these data have a target at every step; take sgd, adam, ...")
+        return
     training = model.training
     model.eval()
     with no_grad():

@@ -267,6 +267,15 @@ def test_a_model_that_answers_once_does_not_learn_targets_of_steps() -> None:
         ConfigError, match="mlp has one output a series, and these data have a target at every step; rnn"
     ):
         run(config, out="runs", quiet=True)
+    solved = {**config, "model": "linear", "optimizer": "least_squares", "loss": "half_sse"}
+    with pytest.raises(ConfigError, match="least_squares fits one target a series, and these data have a target at ev"):
+        run(solved, out="runs", quiet=True)
+    np.savez("s.npz", x=np.arange(24.0).reshape(6, 4, 1), y=np.arange(6.0))
+    assert run(solved, out="runs", quiet=True, plots=False).metrics["train"]["r2"] > 0.99
+    neighbors = {**config, "model": {"name": "knn", "k": 1}, "optimizer": "closed_form", "loss": None}
+    np.savez("s.npz", x=np.arange(24.0).reshape(6, 4, 1), y=np.arange(6) % 2)
+    neighbors["metrics"] = ["accuracy"]
+    assert run(neighbors, out="runs", quiet=True, plots=False).metrics["train"]["accuracy"] == 1
     table_config = {**config, "data": {"name": "westwood_rent"}, "model": "lstm"}
     with pytest.raises(ConfigError, match=r"lstm: an input is a sequence \(steps, features\), got \(1,\)"):
         run(table_config, out="runs", quiet=True)
