@@ -1,7 +1,7 @@
 """``report.html``: all results of a run or a sweep in one file that opens offline."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,19 @@ def _conclusions(view: SweepView) -> list[str]:
     if simplest is not None and simplest.overrides:
         own = "the best itself" if simplest is best else view.label(simplest.overrides)
         found.append(f"Simplest within one standard error of the best: {own}.")
-    return found
+    points = best.points[:1] if best is not None else ()
+    return [*found, *(sentence for point in points for sentence in _baseline_sentences(view.run(point)))]
+
+
+def _baseline_sentences(view: RunView) -> Iterator[str]:
+    """What ignoring the inputs scores, and whether the run is no better."""
+    values = as_dict(view.baseline.get("metrics"))
+    if values:
+        shown = ", ".join(f"{view.metric_name(name)} {number(as_float(value))}" for name, value in values.items())
+        split = split_word(str(view.baseline.get("split")))
+        yield f"{_baseline(view)[:-1]}: {shown} ({split})."
+        if note := view.baseline.get("note"):
+            yield f"The best is {note}."
 
 
 def _list(path: str, values: list) -> str:

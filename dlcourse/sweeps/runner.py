@@ -239,7 +239,7 @@ def _finish(folder: SweepFolder, state: SweepState, resampling: Resampling | Non
     log.settle()
     for text in summary.tables(state, shutil.get_terminal_size((160, 24)).columns):
         log(text)
-    for line in summary.conclusion(state):
+    for line in [*summary.conclusion(state), *summary.baseline(state, folder.path)]:
         log(line)
     if plots:
         draw(folder.path, log)

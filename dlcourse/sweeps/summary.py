@@ -1,13 +1,14 @@
 """A sweep as text: its points before they run; the table, the conclusions and the CSV files at the end."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.records.sweep import PointState, SweepState
 from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, setting_words, status_of_all
 from dlcourse.sweeps.expansion import Point
-from dlcourse.sweeps.folder import FINISHED
+from dlcourse.sweeps.folder import FINISHED, known_result
 from dlcourse.sweeps.table import Column, metric_columns, render
 from dlcourse.text import (
     canonical,
@@ -21,6 +22,8 @@ from dlcourse.text import (
 )
 from dlcourse.text import table as text_table
 
+_ASKED = 5
+"""Points whose folder is looked into for a baseline."""
 _WHY_NOT = {"pending": "it did not run", "running": "it did not come to its end", "interrupted": "it was interrupted"}
 _TERMS = {
     "bias2": "bias²",
@@ -156,6 +159,23 @@ def conclusion(state: SweepState) -> list[str]:
     elif measured and state.best is None and all(point.metrics.get(selection.key) is None for point in state.points):
         lines.append(f"no best point is named: {selection.words} is a finite number at no point; watch another metric")
     return lines
+
+
+def baseline(state: SweepState, folder: Path) -> list[str]:
+    """What ignoring the inputs scores, in a line, as the best point's run says, else the first that does; and whether
+    the best is no better."""
+    best = state.best["points"][0] if state.best else None
+    points = sorted((point for point in state.points if point.folder), key=lambda point: point.id != best)
+    for point in points[:_ASKED]:
+        found = known_result(folder / str(point.folder)).get("baseline") or {}
+        if not found.get("metrics"):
+            continue
+        values = ", ".join(f"{label} {format_number(value)}" for label, value in found["metrics"].items())
+        lines = [f"baseline ({found['split']}): {values}: {found['words']}"]
+        if point.id == best and found.get("note"):
+            lines.append(f"note: {best}, the best, is {found['note']}")
+        return lines
+    return []
 
 
 def _least_expected(state: SweepState) -> list[str]:

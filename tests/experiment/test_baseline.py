@@ -8,6 +8,8 @@ import pytest
 import dlcourse as dl
 from dlcourse import cli, registry
 from dlcourse.experiment.baseline import Baseline, no_better
+from dlcourse.plots import report
+from dlcourse.sweeps import run_sweep
 
 
 @pytest.fixture
@@ -129,6 +131,23 @@ def test_a_text_is_set_beside_the_frequencies_of_its_characters(tmp_path, capsys
     }
     _, baseline, _ = run(config, tmp_path, capsys)
     assert baseline["metrics"]["perplexity"] == pytest.approx(np.exp(-0.8 * np.log(0.4) - 0.2 * np.log(0.2)), rel=0.02)
+
+
+def test_a_sweep_has_it_in_a_line(rare, tmp_path, capsys):
+    rare["sweep"] = {"grid": {"data.features": [["x"], ["nothing"]]}}
+    rare["data"]["split"] = {"train": 60, "val": 60, "test": 0}
+    run_sweep(rare, out=tmp_path / "runs", plots=False)
+    said = capsys.readouterr().out
+    assert "baseline (val): accuracy 0.75, balanced_accuracy 0.5, roc_auc 0.5, " in said
+    assert "no better" not in said.split("baseline (val)")[-1]
+    del rare["sweep"]["grid"]["data.features"]
+    rare["data"]["features"] = ["nothing"]
+    rare["sweep"]["grid"]["optimizer.lr"] = [0.1, 1.0]
+    result = run_sweep(rare, out=tmp_path / "runs", plots=False)
+    assert ", the best, is no better than always guessing 'dog'" in capsys.readouterr().out
+    html = report(result.folder).read_text()
+    assert "The best is no better than always guessing" in html
+    assert "the most frequent class of the training split: accuracy 0.75" in html
 
 
 def says(y, outputs, **shares):
