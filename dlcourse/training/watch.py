@@ -103,7 +103,7 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
     x, y = probe.batch_of(x, y)
     flat, model = probe.flat, cast(Module, probe.model)
     outputs: dict[int, dict[str, Array]] = {}
-    watched = {name: each for name, each in model.named_modules() if _is_layer(each)}
+    watched = {name or "(model)": each for name, each in model.named_modules() if _is_layer(each)}
     before = flat.data.copy()
     probe.begin()
     with noting_calls(watched.values(), partial(_note, outputs)):

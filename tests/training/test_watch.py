@@ -1,6 +1,7 @@
 """``train.watch``: what a step does to each layer, seen without touching it."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import dlcourse as dl
 from dlcourse import backend, nn, optim
 from dlcourse import functional as F
 from dlcourse.config import from_mapping
-from dlcourse.errors import ConfigError
+from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment.trained import load_run
 from dlcourse.training.watch import _looks_until
 
@@ -107,3 +108,20 @@ def test_a_closed_form_has_no_steps_to_watch() -> None:
     config = {"data": "westwood_rent", "model": "linear", "optimizer": "least_squares", "train": {"watch": True}}
     with pytest.raises(ConfigError, match=r"train.watch: has no effect with the optimizer least_squares"):
         from_mapping(config)
+
+
+def test_a_model_with_weights_of_its_own_and_one_that_cannot_be_copied() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            self.inner, self.scale = nn.Linear(2, 2), nn.Parameter(np.ones(1, dtype="float32"))
+
+        def forward(self, x):
+            return self.inner(x) * self.scale
+
+    model = Scaled()
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    x, y = np.eye(2, dtype="float32"), np.array([0, 1])
+    assert list(dl.inspect_step(step, x, y)) == ["(model)", "inner"]
+    model.lock = threading.Lock()
+    with pytest.raises(UserError, match="needs a copy of the model, which cannot be made: TypeError"):
+        dl.inspect_step(step, x, y)
