@@ -59,7 +59,11 @@ def main(args: argparse.Namespace) -> int:
     kind = _plot_kind(args)
     records = compare.collect(args.folders)
     notes = [f"{each.label} is {each.status}: {each.problem}" for each in records if each.problem]
-    records = compare.averaged(records, args.average)
+    every, records = len(records), compare.averaged(records, args.average)
+    if (args.to or kind) and args.average is None and len(compare.averaged(records, True)) < every:
+        notes.append(
+            "some of these runs differ in seed or fold alone: --average makes one line of them, with its spread"
+        )
     if args.sort:
         records = compare.sorted_by(records, args.sort)
     names = None if args.columns is None else [name.strip() for name in args.columns.split(",")]

@@ -13,7 +13,9 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="RUN|SWEEP", type=Path, help="the folder of a run or of a sweep")
+    parser.add_argument(
+        "folders", nargs="+", metavar="RUN|SWEEP", type=Path, help="the folder of a run or of a sweep, or several"
+    )
     parser.add_argument(
         "--format",
         action="append",
@@ -28,8 +30,9 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse import plots
 
     formats = [each for each in dict.fromkeys(args.format) if each != "png"]
-    drawn = plots.draw(args.folder, formats, args.dpi)
-    print(plots.report(args.folder))
-    for path in drawn if formats else ():
-        print(*(path.with_suffix(f".{each}") for each in formats), sep="\n")
+    for folder in args.folders:
+        drawn = plots.draw(folder, formats, args.dpi)
+        print(plots.report(folder), flush=True)
+        for path in drawn if formats else ():
+            print(*(path.with_suffix(f".{each}") for each in formats), sep="\n", flush=True)
     return 0

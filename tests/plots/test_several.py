@@ -95,6 +95,8 @@ def test_a_report_with_drawings_for_a_paper(tmp_path, capsys, monkeypatch):
     small = {each.path.name: (each.width, each.height) for each in images(folder)}
     with Image.open(folder / "plots" / "loss.png") as image:
         assert small["loss.png"][0] == pytest.approx(2 * image.width, abs=3)  # sizes are those at 150 dpi
+    assert main(["report", str(folder), str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines().count(str(folder / "report.html")) == 2
     # What is there is drawn again: no older drawing stays beside a newer png.
     (folder / "plots" / "loss.svg").write_bytes(b"old")
     plots.draw(folder)

@@ -143,6 +143,17 @@ def test_lone_runs_of_several_seeds_are_averaged_where_asked(make, tmp_path):
     assert sorted(each.runs for each in compare.averaged(records, True)) == [1, 2]  # the same seed is no further draw
 
 
+def test_a_table_of_folds_says_that_they_can_be_averaged(make, tmp_path, capsys):
+    folder = run_sweep(make(sweep={"kfold": 3}), out=tmp_path / "runs", plots=False, quiet=True).folder
+    table = tmp_path / "t.csv"
+    assert main(["compare", str(folder), "--to", str(table)]) == 0
+    assert "--average makes one line of them" in capsys.readouterr().err
+    assert len(table.read_text().splitlines()) == 1 + 3
+    assert main(["compare", str(folder), "--to", str(table), "--average"]) == 0
+    (row,) = csv.DictReader(io.StringIO(table.read_text()))
+    assert row["val.mse.n"] == "3" and capsys.readouterr().err == ""
+
+
 def test_text_is_escaped():
     columns = [Column("a_b", ["50% & $x^2$ \\ {~} #1 | <b>", "-"], left=True), Column("m", ["-1.2e-07", "inf ± 2e+10"])]
     tex = latex(columns).splitlines()
