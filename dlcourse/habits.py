@@ -191,7 +191,11 @@ ADVICE: dict[str, dict[str, str]] = {
         "RAdam": "optim.Adam",
         "clip_grad_norm_": "optim.clip_grad_norm(parameters, max_norm)",
     },
-    "init": {},
+    "init": {
+        "trunc_normal_": "init.normal_(tensor, std=...), then tensor.clamp_(-2 * std, 2 * std)",
+        "dirac_": "init.eye_ for matrices",
+        "sparse_": "init.normal_(tensor, std=...)",
+    },
 }
 """By where the name is looked up, then by name: what to write instead."""
 

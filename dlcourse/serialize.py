@@ -25,6 +25,8 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         TypeError: a value is no array of numbers.
         ArgumentError: the name ends in something else.
     """
+    if isinstance(path, Mapping) and isinstance(state, str | os.PathLike):
+        raise ArgumentTypeError(f"save: the path comes first: dl.save({os.fspath(state)!r}, model.state_dict())")
     file_format(path)  # before anything is copied from a device
     if not isinstance(state, Mapping):
         kind = type(state).__name__

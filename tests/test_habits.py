@@ -124,6 +124,57 @@ def test_no_grad_in_all_its_forms() -> None:
     assert [one.requires_grad for one in found] == [False, False, False, True, False, True]
 
 
+@pytest.mark.parametrize(
+    "line",
+    """
+    init.zeros_(w) | init.ones_(w) | init.constant_(w, 0.5) | init.constant_(w, val=0.5) | init.eye_(w)
+    """.strip().split(" | "),
+)
+def test_initializers_fill_in_place(line: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    ours, theirs = nn.Parameter(dl.ones(3, 2)), torch.nn.Parameter(torch.ones(3, 2))
+    assert eval(line, {"init": nn.init, "w": ours}) is ours
+    eval(line, {"init": torch.nn.init, "w": theirs})
+    np.testing.assert_array_equal(ours.numpy(), theirs.detach().numpy())
+
+
+def test_initializers_draw_what_those_without_an_underscore_draw() -> None:
+    layer = nn.Conv2d(3, 8, 3)
+    dl.manual_seed(5)
+    expected = nn.init.kaiming_normal(layer.weight.shape, nonlinearity="relu")
+    dl.manual_seed(5)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    np.testing.assert_array_equal(layer.weight.numpy(), expected)
+    nn.init.uniform_(layer.weight, a=2.0, b=3.0)
+    assert 2 <= layer.weight.min().item() <= layer.weight.max().item() <= 3
+
+
+def test_classes_as_rows() -> None:
+    assert F.one_hot(dl.tensor([[0, 2]])).tolist() == [[[1, 0, 0], [0, 0, 1]]]
+    assert F.one_hot([1], num_classes=4).tolist() == [[0, 1, 0, 0]]
+    with pytest.raises(DlcourseError, match=r"labels are in 0\.\.1, got 0\.\.2"):
+        F.one_hot(dl.tensor([0, 2]), 2)
+
+
+def test_a_step_with_a_closure() -> None:
+    model = nn.Linear(2, 1)
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+
+    def closure() -> dl.Tensor:
+        optimizer.zero_grad()
+        loss = (model(dl.ones(4, 2)) ** 2).mean()
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(20)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_save_in_the_other_order() -> None:
+    with pytest.raises(ArgumentError, match=r"the path comes first: dl.save\('w.npz', model.state_dict\(\)\)"):
+        dl.save(nn.Linear(2, 3).state_dict(), "w.npz")
+
+
 def test_elements_are_written_in_place() -> None:
     x = dl.zeros(2, 3)
     x[0, 1], x[1] = 5.0, dl.ones(3)
@@ -177,13 +228,14 @@ def test_random_tensors_follow_the_seed() -> None:
     m.cpu().float() | m.to('cpu') | m.to(dl.device('cpu')) | m.to(dl.float64).double() | m.requires_grad_(False)
     m.apply(lambda layer: None) | list(m.children())[0].weight | list(m.named_children())[0][0]
     sum(p.numel() for p in m.parameters() if p.requires_grad) | next(m.parameters()).device | m.weight.size()
+    nn.BatchNorm2d(3) | nn.BatchNorm1d(3) | nn.Softmax(dim=1)
     m.weight.detach().numpy() | m.weight.requires_grad_(False) | m.zero_grad(set_to_none=True) is None
     """.replace("\n", " | ").split(" | "),
 )
 def test_a_line_about_a_module_works(line: str) -> None:
     if line.strip():
         model = nn.Sequential(nn.Linear(2, 3)) if "children" in line else nn.Linear(2, 3)
-        assert eval(line.strip(), {"m": model, "dl": dl}) is not NotImplemented
+        assert eval(line.strip(), {"m": model, "dl": dl, "nn": nn}) is not NotImplemented
 
 
 @pytest.mark.parametrize(

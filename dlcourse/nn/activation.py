@@ -284,11 +284,11 @@ class Tanh(Activation):
 
 
 class Softmax(Module):
-    """e^x / sum e^x along ``axis``. Losses take logits: put no Softmax before a cross-entropy."""
+    """e^x / sum e^x along ``axis`` (``dim``). Losses take logits: put no Softmax before a cross-entropy."""
 
-    def __init__(self, axis: int = -1):
+    def __init__(self, axis: int = -1, *, dim: int | None = None):
         super().__init__()
-        self.axis = axis
+        self.axis = axis if dim is None else dim
 
     def forward(self, x: Tensor) -> Tensor:
         return softmax(x, self.axis)

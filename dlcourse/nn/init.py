@@ -4,16 +4,18 @@ So they are the same numbers on every device, and a model built twice after ``ma
 are those of the layers here, output first and input last: ``(out, in)`` for a linear layer, ``(out, kh, kw, in)`` for a
 convolution; then fan_in = in x kh x kw and fan_out = out x kh x kw.
 
-Every function returns an array on the current device. The names are PyTorch's (``torch.nn.init``) without the
-underscore, for there they fill a tensor in place.
+Every function returns an array on the current device. The names are PyTorch's (``torch.nn.init``); with an underscore,
+as there, they fill a tensor in place: ``init.kaiming_normal_(layer.weight, nonlinearity="relu")``.
 """
 
+from collections.abc import Callable
 from math import prod, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from dlcourse import backend
+from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend.device import Array
 from dlcourse.nn.activation import ACTIVATIONS
 
@@ -162,3 +164,37 @@ def _generator(generator: np.random.Generator | None) -> np.random.Generator:
 
 def _array(values: np.ndarray) -> Array:
     return backend.current().asarray(values, dtype=np.float32)
+
+
+def _filling(draw: Callable[..., Array], **names: str) -> Callable[..., Any]:
+    """PyTorch's function that fills a tensor in place and returns it, with PyTorch's names of some arguments."""
+
+    def fill(tensor: Tensor, *args: Any, **options: Any) -> Tensor:
+        values = draw(tensor.shape, *args, **{names.get(key, key): value for key, value in options.items()})
+        with no_grad():
+            return tensor.copy_(values)
+
+    fill.__name__ = fill.__qualname__ = f"{draw.__name__}_"
+    fill.__doc__ = f"Fill a tensor in place as :func:`{draw.__name__}` says, and return it."
+    return fill
+
+
+zeros_, constant_, eye_ = _filling(zeros), _filling(constant, val="value"), _filling(identity)
+uniform_, normal_ = _filling(uniform, a="low", b="high"), _filling(normal)
+xavier_uniform_, xavier_normal_ = _filling(xavier_uniform), _filling(xavier_normal)
+orthogonal_ = _filling(orthogonal)
+kaiming_uniform_, kaiming_normal_ = _filling(kaiming_uniform), _filling(kaiming_normal)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill a tensor with ones in place, and return it."""
+    return constant_(tensor, 1.0)
+
+
+def __getattr__(name: str) -> object:
+    """Only for what is not there: advice for names that PyTorch has."""
+    import sys
+
+    from dlcourse.habits import missing
+
+    raise missing("init", name, f"module 'dlcourse.nn.init' has no attribute {name!r}", sys.modules[__name__])

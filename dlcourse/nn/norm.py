@@ -12,7 +12,7 @@ from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops.norm import batch_norm, group_norm, layer_norm
 
-__all__ = ["BatchNorm", "GroupNorm", "LayerNorm"]
+__all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm"]
 
 
 class BatchNorm(Module):
@@ -60,6 +60,10 @@ class BatchNorm(Module):
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 4 * int(np.prod(out_shape))
+
+
+BatchNorm1d = BatchNorm2d = BatchNorm
+"""PyTorch's names: channels are last here, so that one class is for both."""
 
 
 class LayerNorm(Module):

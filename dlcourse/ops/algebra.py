@@ -20,8 +20,8 @@ def minimum(a: Any, b: Any) -> Tensor:
     return apply(elementwise.Minimum(), *paired(a, b))
 
 
-def where(condition: Any, a: Any, b: Any) -> Tensor:
-    """``a`` where the condition holds, else ``b``.
+def where(condition: Any, a: Any = None, b: Any = None) -> Any:
+    """``a`` where the condition holds, else ``b``; without both the places where it holds, a tensor an axis.
 
     Args:
         condition: booleans, or whole numbers of which all but 0 hold.
@@ -29,6 +29,8 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         ShapeError: the condition has another type, or the shapes do not broadcast.
         ArgumentError: a number does not go into the other's type, as -1 into uint8.
     """
+    if a is None and b is None:
+        return as_tensor(condition).nonzero(as_tuple=True)
     if isinstance(a, int | float) and isinstance(b, int | float):
         a, b = tensor([a, b], device=condition.device if isinstance(condition, Tensor) else None)
     first, second = paired_tensors(a, b)  # a number as it is would make float64 beside bfloat16, and 255 of -1

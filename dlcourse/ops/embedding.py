@@ -10,7 +10,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.embedding import embedding_grad
 from dlcourse.errors import ShapeError
 
-__all__ = ["embedding"]
+__all__ = ["embedding", "one_hot"]
 
 
 class Embedding(Function):
@@ -43,3 +43,22 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
     if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= len(weight)):
         raise ShapeError(f"embedding: indices are in 0..{len(weight) - 1}, got {array.min()}..{array.max()}")
     return apply(Embedding(array), weight)
+
+
+def one_hot(labels: Any, num_classes: int = -1) -> Tensor:
+    """Whole numbers (...) as rows of 0 and one 1, (..., K) int64; K is one more than the largest unless given.
+
+    Raises:
+        ShapeError: labels are no whole numbers, or not in 0..K-1.
+    """
+    array = labels.data if isinstance(labels, Tensor) else backend.current().asarray(labels)
+    if array.dtype.kind not in "iu":
+        raise ShapeError(f"one_hot: labels are whole numbers, got {array.dtype}")
+    if not array.size and num_classes <= 0:
+        raise ShapeError("one_hot: of no labels the number of classes is to be given")
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, num_classes - 1)
+    classes = high + 1 if num_classes == -1 else num_classes
+    if low < 0 or high >= classes:
+        raise ShapeError(f"one_hot: labels are in 0..{classes - 1}, got {low}..{high}")
+    rows = backend.array_module(array).arange(classes) == array[..., None]
+    return Tensor(rows.astype(np.int64))

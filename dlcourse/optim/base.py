@@ -1,12 +1,12 @@
 """The base class of optimizers: a rule that turns the flat gradient into a change of the weights."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import FlatParameters, Parameter
+from dlcourse.autograd import FlatParameters, Parameter, enable_grad
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.scaling import OVERFLOW
 from dlcourse.errors import ArgumentError, CheckpointError
@@ -87,12 +87,15 @@ class Optimizer(PositionalCheck):
         """
         raise NotImplementedError
 
-    def step(self) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step from the gradients that backward left.
 
+        Args:
+            closure: computes the loss and goes backward, before the step; what it gives is returned, as in PyTorch.
         Raises:
             RuntimeError: parameters were moved to another device or type after this one was made.
         """
+        loss = None if closure is None else self._evaluated(closure)
         grad, scaler = self.flat.gather_grad(), self.flat.scaler
         self.steps += 1
         self.skipped = self.flat.unmoved()
@@ -104,6 +107,12 @@ class Optimizer(PositionalCheck):
             self._update_or_not(grad, scaler)
         self.flat.refresh_half_weights(scaler)
         self.flat.mark_changed("an optimizer's step", self.skipped)
+        return loss
+
+    @staticmethod
+    def _evaluated(closure: Callable[[], Any]) -> Any:
+        with enable_grad():
+            return closure()
 
     def _update(self, grad: Array) -> None:
         """:meth:`update`, for all at once or for those that move."""

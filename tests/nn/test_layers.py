@@ -239,7 +239,7 @@ SETTINGS = {
     "LeakyReLU": {"negative_slope": 0.25},
     "ELU": {"alpha": 0.25},
     "GELU": {"approximate": "tanh"},
-    "Softmax": {"axis": -2},
+    "Softmax": {"axis": -2, "dim": -2},
     "CrossEntropyLoss": {"reduction": "sum", "label_smoothing": 0.25, "class_weights": (1.0, 2.0)},
     "MSELoss": {"reduction": "sum"},
     "MulticlassHingeLoss": {"margin": 0.25},
@@ -272,7 +272,7 @@ def test_a_repr_shows_every_setting() -> None:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or name in CONTAINERS:
             continue
         parameters = inspect.signature(cls).parameters
-        settings = SETTINGS.get({"AvgPool2d": "MaxPool2d", "GRU": "LSTM"}.get(name, name), {})
+        settings = SETTINGS.get({"AvgPool2d": "MaxPool2d", "GRU": "LSTM"}.get(name, cls.__name__), {})
         assert set(settings) == set(parameters), f"{name}: a value for each of {list(parameters)}"
         shown = repr(cls(**settings)).split("\n")[0]
         missing = [key for key, value in settings.items() if str(value) not in shown]

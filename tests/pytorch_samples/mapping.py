@@ -304,6 +304,7 @@ LENIENT = {
 """What we take and PyTorch refuses, on purpose: a part of PyTorch's message."""
 
 INCOMPARABLE = {
+    "nn.functional.one_hot": "takes whole numbers, and its samples are asked for with a fraction",
     "zero_": "changes its tensor, without a graph",
     "nn.GaussianNLLLoss": "takes means and logarithms of standard deviations in one array, PyTorch variances apart",
 }
