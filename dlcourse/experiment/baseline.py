@@ -102,6 +102,11 @@ class Judgement:
     baseline: BaselineState
     classes: str
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """The baseline's metrics, by label."""
+        return {label: float("nan") if value is None else value for label, value in self.baseline["metrics"].items()}
+
     def texts(self) -> Iterator[str]:
         """What the end of a run says beside the metrics."""
         if self.classes:
@@ -182,10 +187,10 @@ def no_better(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str
     error = gain.std(ddof=1) / len(y) ** 0.5 if len(y) > 1 else 0.0
     if gain.mean() > min(_ERRORS * error, _GAIN):
         return ""
-    root = " of the standard deviations" if width > 1 else " of the mean's own"
+    over = ", over all targets," if width > 1 else ""
     return (
-        f"no better than always guessing the mean: the root mean square error of the {split} samples is "
-        f"{own.mean() ** 0.5:.3g}{root}"
+        f"no better than always guessing the mean: the root mean square error of the {split} samples{over} is "
+        f"{own.mean() ** 0.5:.4g} times as large as the mean's"
     )
 
 

@@ -61,6 +61,7 @@ class Result:
         estimates: the model's fitted numbers.
         status: ``done``.
         advice: what the run's numbers say, in sentences, where something looks wrong.
+        baseline: what ignoring the inputs scores, by label, on the last split: ``result.baseline["accuracy"]``.
         experiment: what was trained, of :func:`fit`; else None.
     """
 
@@ -71,6 +72,7 @@ class Result:
     estimates: dict[str, float] = field(default_factory=dict)
     status: str = "done"
     advice: list[str] = field(default_factory=list)
+    baseline: dict[str, float] = field(default_factory=dict)
     experiment: "Experiment | None" = None
 
     def __repr__(self) -> str:
@@ -87,6 +89,8 @@ class Result:
         rows = [
             [split, *(format_number(values.get(label)) for label in labels)] for split, values in self.metrics.items()
         ]
+        if self.baseline:
+            rows.append(["baseline", *(format_number(self.baseline.get(label)) for label in labels)])
         about = [self.status, type(self.model).__name__, *([] if self.folder is None else [str(self.folder)])]
         return html_table(["", *labels], rows, [" · ".join(about), *self.advice])
 
@@ -452,7 +456,7 @@ def build_loss_and_metrics(
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])
     if counts is not None and isinstance(loss, nn.Loss):
         try:
-            loss.fit_classes(np.asarray(counts))
+            loss.fit_classes(np.asarray(counts), tuple(class_names))
         except UserError as error:
             raise ConfigError([Problem("loss", str(error))]) from error
     specs = config["metrics"]

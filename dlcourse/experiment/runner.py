@@ -294,7 +294,9 @@ def _finished(folder: RunFolder, result: Mapping[str, Any], device: str | None) 
     model = load_run(folder.path, device).model
     metrics, estimates = result.get("metrics", {}), result.get("estimates", {})
     advice = [each["text"] for each in result.get("advice", [])]
-    return Result(metrics, model, folder.path, RunHistory(folder.read_history()), estimates, advice=advice)
+    beside = {**((result.get("baseline") or {}).get("metrics") or {})}
+    history = RunHistory(folder.read_history())
+    return Result(metrics, model, folder.path, history, estimates, advice=advice, baseline=beside)
 
 
 def draw(path: Path, log: Log, temporary: bool = False) -> None:

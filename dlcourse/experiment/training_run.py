@@ -103,6 +103,7 @@ class Run:
             RunHistory(self.history.events),
             self.estimates,
             advice=[each["text"] for each in self.advice],
+            baseline={} if self.judgement is None else self.judgement.scores,
         )
 
     def restore(self, found: Checkpoint) -> None:

@@ -1,5 +1,6 @@
 """Losses as modules, which a config names; the equations stand in ``dlcourse/ops/loss.py``."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -32,9 +33,12 @@ class Loss(Module):
     of_its_batch: bool = False
     """Whether the mean is over weights that depend on the batch, so that parts of a batch do not make the whole."""
 
-    def fit_classes(self, counts: np.ndarray) -> None:
-        """Take in how many samples of each class the training split has, (C,).
+    def fit_classes(self, counts: np.ndarray, names: Sequence[str] = ()) -> None:
+        """Take in how many samples of each class the training split has.
 
+        Args:
+            counts: (C,).
+            names: of the classes, by which the config may name them.
         Raises:
             UserError: its settings do not go with such data.
         """
@@ -47,8 +51,9 @@ class CrossEntropyLoss(Loss):
     Args:
         reduction: the mean over the samples or their sum; in Python also "none", a loss for each.
         label_smoothing: share of the target's probability that is spread over all classes evenly.
-        class_weights: how much a sample of each class counts: numbers in the order of the classes, or balanced, N / (C
-            N_c) of N training samples of C classes, N_c of class c, so that every class counts alike.
+        class_weights: how much a sample of each class counts: numbers by the classes' names (1 for one that is left
+            out) or in their order, or balanced, N / (C N_c) of N training samples of C classes, N_c of class c, so that
+            every class counts alike.
 
     The loss with weights w is 1/N sum_i w_(y_i) l_i, and w is scaled to a mean of 1 over the training split
     (:meth:`fit_classes`): there it is PyTorch's sum_i w_(y_i) l_i / sum_i w_(y_i), and batches make the whole. Without
@@ -62,28 +67,29 @@ class CrossEntropyLoss(Loss):
         *,
         reduction: Literal["mean", "sum"] = "mean",
         label_smoothing: Fraction = 0.0,
-        class_weights: Literal["balanced"] | tuple[NonNegative, ...] | None = None,
+        class_weights: Literal["balanced"] | tuple[NonNegative, ...] | dict[str | int, NonNegative] | None = None,
     ):
         super().__init__()
         check_reduction("CrossEntropyLoss", reduction)
         self.reduction, self.label_smoothing = reduction, label_smoothing
         if isinstance(class_weights, str) and class_weights != "balanced":
             raise ArgumentError(f"CrossEntropyLoss: class_weights is 'balanced' or numbers, got {class_weights!r}")
-        if class_weights is not None and not isinstance(class_weights, str):
+        if class_weights is not None and not isinstance(class_weights, str | dict):
             class_weights = tuple(float(weight) for weight in class_weights)
         self.class_weights = class_weights
         self.of_its_batch = class_weights is not None and reduction == "mean"
         self._weights: np.ndarray | None = None
         self._placed: tuple[Any, Array] | None = None
 
-    def fit_classes(self, counts: np.ndarray) -> None:
+    def fit_classes(self, counts: np.ndarray, names: Sequence[str] = ()) -> None:
         if self.class_weights is None:
             return
         counts = np.asarray(counts, dtype=float)
         if self.class_weights == "balanced":
             weights = np.divide(counts.sum(), np.count_nonzero(counts) * counts, where=counts > 0, out=0 * counts)
         else:
-            weights = np.array(self.class_weights, dtype=float)
+            given = self.class_weights
+            weights = np.array(_in_order(given, names) if isinstance(given, dict) else given, dtype=float)
             if weights.shape != counts.shape:
                 raise UserError(
                     f"class_weights: expected a number for each of the {len(counts)} classes, came {weights.size}"
@@ -104,10 +110,10 @@ class CrossEntropyLoss(Loss):
         if self.class_weights is None:
             return loss.cross_entropy(logits, labels, reduction=self.reduction, label_smoothing=smoothing)
         if self._weights is None:
-            if self.class_weights == "balanced":
+            if isinstance(self.class_weights, str | dict):
                 raise UserError(
-                    "CrossEntropyLoss: class_weights: balanced needs to know how many samples of each class there are: "
-                    "loss.fit_classes(np.bincount(labels))"
+                    f"CrossEntropyLoss: class_weights={self.class_weights!r} needs to know the classes, and how many "
+                    "samples of each there are: loss.fit_classes(np.bincount(labels), names)"
                 )
             weight: Any = self.class_weights
             return loss.cross_entropy(
@@ -127,6 +133,14 @@ class CrossEntropyLoss(Loss):
         if self._placed is None or self._placed[0] is not place:
             self._placed = place, place.asarray(self._weights, dtype=accumulation_dtype(logits.dtype))
         return self._placed[1]
+
+
+def _in_order(weights: dict[str | int, float], names: Sequence[str]) -> list[float]:
+    by_name = {str(name): weight for name, weight in weights.items()}
+    for name in by_name:
+        if name not in names:
+            raise UserError(f"class_weights: there is no class {name!r}; the classes are: {', '.join(names)}")
+    return [by_name.get(name, 1.0) for name in names]
 
 
 @register("loss", "multiclass_hinge")

@@ -112,6 +112,8 @@ def test_rare_classes_are_found(rare, tmp_path, capsys):
     assert "no better" not in said
     listed = run(rare, tmp_path, **{"loss.class_weights": [19, 1]})  # the ratio counts
     assert listed.metrics["test"] == pytest.approx(balanced.metrics["test"])
+    named = run(rare, tmp_path, **{"loss.class_weights": {"cat": 19}})
+    assert named.metrics["test"] == pytest.approx(balanced.metrics["test"])
 
 
 def test_the_loss_measured_is_weighted_too(rare, tmp_path, capsys):
@@ -138,6 +140,7 @@ def test_what_a_config_is_told(rare, tmp_path):
         ([1, -2], r"loss\.class_weights"),
         ("auto", r"loss\.class_weights"),
         ([0, 0], "above 0"),
+        ({"cow": 2}, "there is no class 'cow'; the classes are: cat, dog"),
     ):
         with pytest.raises(ConfigError, match=message):
             run(rare, tmp_path, **{"loss.class_weights": wrong})
