@@ -17,6 +17,7 @@ import pytest
 from dlcourse import cli
 from dlcourse.plots.live_runs import LiveRuns
 from dlcourse.plots.live_server import LiveServer
+from tests.browser import Browser
 
 
 def line(step: int, **more) -> str:
@@ -173,29 +174,37 @@ def test_the_page_loads_nothing_from_elsewhere(client: Client) -> None:
     assert (status, content) == (200, "") and int(headers["Content-Length"]) == len(page.encode())
 
 
-def browse(url: str, folder: Path) -> str:
-    """The page as Chromium has it after some seconds."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium")
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'browser'}"]
-    command += ["--virtual-time-budget=4000", "--dump-dom", url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+CURVES = """[...document.querySelectorAll('[data-metric="loss"] polyline')]
+    .map(it => [it.dataset.run, it.getAttribute("points").split(" ").length]).sort()"""
 
 
 def test_in_a_browser(server: LiveServer, folder: Path) -> None:
-    run = make_run(folder / "runs" / "<b>second" / "2", "done", steps=5)
-    page = browse(server.url, folder)
-    curves = re.findall(r'<polyline points="([^"]*)"[^>]*data-run="([^"]*)" data-split="train"', page)
-    loss = page[page.index('data-metric="loss"') :]
-    loss = loss[: loss.index("</figure>")]
-    drawn = dict(re.findall(r'<polyline points="([^"]*)"[^>]*data-run="([^"]*)"', loss))
-    assert sorted(len(points.split()) for points in drawn) == [3, 5]
-    assert {name for _, name in curves} >= {"runs/first/1"}
-    assert 'data-metric="accuracy"' in page and 'data-metric="learning rate"' in page
-    assert page.count('type="checkbox" data-run=') == 2
-    assert "&lt;b&gt;second" in page and "<b>" not in page  # a name is no markup
-    assert run.is_dir()
+    second = "runs/<b>second/2"
+    make_run(folder / second, "done", steps=5)
+    metrics = folder / "runs" / "first" / "1" / "metrics.jsonl"
+    with Browser(folder) as page:
+        page.emulate(390, 800, dark=True)
+        page.open(server.url)
+        page.wait(CURVES, [["runs/<b>second/2", 5], ["runs/first/1", 3]])
+        charts = "[...document.querySelectorAll('figure')].map(it => it.dataset.metric)"
+        assert page.value(charts) == ["loss", "accuracy", "learning rate"]
+        assert page.value("document.documentElement.scrollWidth <= innerWidth")
+        assert page.value("document.querySelectorAll('b').length") == 0  # a name is no markup
+        with metrics.open("a") as file:  # it grows
+            file.write(line(4, loss=0.1) + line(5, loss=0.2))
+        page.wait(CURVES, [["runs/<b>second/2", 5], ["runs/first/1", 5]])
+        page.value("document.querySelector('input[data-run=\"runs/first/1\"]').click()")  # hidden
+        page.wait(CURVES, [["runs/<b>second/2", 5]])
+        page.open(server.url)  # and still so in the next visit
+        page.wait(CURVES, [["runs/<b>second/2", 5]])
+        page.value("document.getElementById('none').click()")
+        page.wait("document.querySelectorAll('polyline').length", 0)
+        page.value("document.getElementById('all').click()")
+        page.wait(CURVES + ".length", 2)
+        page.value("document.getElementById('log').click()")
+        page.wait(CURVES + ".length", 2)
+        metrics.write_text(line(0, loss=1.0) + line(1, loss=0.5))  # resumed from an earlier checkpoint
+        page.wait(CURVES, [["runs/<b>second/2", 5], ["runs/first/1", 2]])
 
 
 def test_the_command_ends_by_ctrl_c(folder: Path) -> None:
