@@ -65,7 +65,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _words(text: str) -> str:
-    return "--" if text == "-" else latex_text(text)
+    return _figures(text) if text == "-" or _NUMBER.fullmatch(text) else latex_text(text)
 
 
 def latex_text(text: str) -> str:

@@ -155,6 +155,7 @@ def test_a_table_of_folds_says_that_they_can_be_averaged(make, tmp_path, capsys)
 
 
 def test_text_is_escaped():
+    assert latex([Column("lr", ["1e-05", "relu"], left=True)]).splitlines()[5:7] == [r"$1\times10^{-5}$ \\", r"relu \\"]
     columns = [Column("a_b", ["50% & $x^2$ \\ {~} #1 | <b>", "-"], left=True), Column("m", ["-1.2e-07", "inf ± 2e+10"])]
     tex = latex(columns).splitlines()
     assert tex[3] == r"a\_b & m \\"
