@@ -331,7 +331,7 @@ def code_allowed() -> bool:
 def allowing_code(allowed: bool = True) -> Iterator[None]:
     """Inside the ``with`` block ``plugins: [FILE.py]`` of a config is obeyed; what was allowed before stays so.
 
-    A config or a run's folder may have come from another person: what it names runs only where a person has said so.
+    A config or a run's folder may have come from another person: what it names runs only where a person allows it.
     """
     global _code_allowed
     before = _code_allowed

@@ -21,7 +21,7 @@ def show(text: str, stream: TextIO | None = None) -> None:
     except (OSError, ValueError) as error:  # ValueError: it is closed
         silence(stream)
         if stream is sys.stdout:
-            show(f"dlcourse: note: standard output cannot be written ({reason(error)}); nothing more is said there",
+            show(f"dlcourse: note: standard output cannot be written ({reason(error)}); nothing more is written there",
                  sys.stderr)  # fmt: skip
 
 

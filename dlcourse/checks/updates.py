@@ -37,7 +37,7 @@ def _step(parameters: list[Parameter], optimizer: Any) -> float:
 
 def check_optimizer(checks: Checks, make: Callable[[list[Parameter]], Any]) -> None:
     """All properties of an optimizer that takes steps."""
-    make(_parameters())  # what it raises is said once
+    make(_parameters())  # what it raises is reported once
     checks.run("lowers a quadratic", lambda: _lowers(make))
     checks.run("dtype and shapes", lambda: _kept(make))
     checks.run("gradient unmodified", lambda: _gradient_unmodified(make))

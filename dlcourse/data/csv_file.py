@@ -12,7 +12,7 @@ from dlcourse.data.bounds import check_size
 from dlcourse.data.cells import Notation, check_notation, listed
 from dlcourse.data.column_notes import note_row_numbers, note_zeros_and_ones
 from dlcourse.data.dataset import DataSchema, Dataset
-from dlcourse.data.dates import DateOrder, DatePart, dates_of, told
+from dlcourse.data.dates import DateOrder, DatePart, dates_of, describe_dates
 from dlcourse.data.encoder import Column, TableEncoder, column_of
 from dlcourse.data.files import find
 from dlcourse.data.missing import ForAll, MissingRules
@@ -236,7 +236,7 @@ class Csv:
         parts = self.dates[name] if isinstance(self.dates, dict) else None
         found = dates_of(table, name, parts, self.date_order)
         if parts is None:
-            warnings.warn(told(found, table, name), stacklevel=4)
+            warnings.warn(describe_dates(found, table, name), stacklevel=4)
         return Column(name, dates=found)
 
     def _arrays(self, table: Table, columns: list[Column], targets: list[Column]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ DatePart = Literal[
     "month_cycle", "day_of_week_cycle", "day_of_year_cycle", "hour_cycle",
 ]  # fmt: skip
 USUAL: tuple[DatePart, ...] = ("year", "month", "day", "day_of_week", "hour", "minute")
-"""What a column of dates becomes where nothing is said: those of them that differ somewhere in the file."""
+"""What a column of dates becomes where the config names no parts: those of them that differ somewhere in the file."""
 ORDERS = {"ymd": "year, month, day", "dmy": "day, month, year", "mdy": "month, day, year"}
 
 _EPOCH = datetime.datetime(1970, 1, 1)
@@ -204,7 +204,7 @@ def _order(table: Table, column: str, cells: Sequence[str]) -> DateOrder:
     )
 
 
-def told(dates: Dates, table: Table, column: str) -> str:
+def describe_dates(dates: Dates, table: Table, column: str) -> str:
     """A sentence about what the dates of a column became."""
     cells = [cell for cell in table.column(column) if not is_missing(cell)]
     moments = sorted(filter(None, (read_date(cell, dates.order) for cell in cells)))
@@ -215,4 +215,4 @@ def told(dates: Dates, table: Table, column: str) -> str:
     )
 
 
-__all__ = ["DateOrder", "DatePart", "Dates", "dates_of", "read_date", "told"]
+__all__ = ["DateOrder", "DatePart", "Dates", "dates_of", "read_date", "describe_dates"]

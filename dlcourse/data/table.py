@@ -150,12 +150,12 @@ def parse_table(content: bytes, path: Path, delimiter: str = ",", notation: Nota
             f"{path}, row {line}: not UTF-8 text (byte {content[error.start]:#04x}); save it as UTF-8, in a "
             "spreadsheet as 'CSV UTF-8'"
         ) from None
-    said = _SEPARATOR_LINE.match(text)
-    if said is not None:
-        delimiter = said[1].replace("\\t", "\t")
+    separator = _SEPARATOR_LINE.match(text)
+    if separator is not None:
+        delimiter = separator[1].replace("\\t", "\t")
     clean = str.strip if text.isascii() else canonical
     # Spaces before a quoted cell do not count; those around others are stripped below.
-    stream, before = io.StringIO(text, newline=""), 0 if said is None else 1
+    stream, before = io.StringIO(text, newline=""), 0 if separator is None else 1
     for _ in range(before):
         stream.readline()
     reader = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")

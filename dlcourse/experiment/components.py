@@ -26,7 +26,7 @@ def code_of(folder: RunFolder, say: Say) -> Iterator[None]:
     """Inside the ``with`` block the components of a run's own files are as they were when the run was made.
 
     Args:
-        say: told which file is used where one was changed.
+        say: called with which file is used where one was changed.
     Raises:
         UserError: a file is not loaded; says how to name it.
     """

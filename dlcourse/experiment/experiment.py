@@ -450,7 +450,7 @@ def build_loss_and_metrics(
     Args:
         targets: scales the targets of the loss, where training does.
         named: name and unit of each of several targets, which are measured each by itself too.
-        class_names: of a classification, by which a metric may be told a class.
+        class_names: of a classification, by which a metric may name a class.
         counts: how many samples of each class the training split has, by which the loss may weight them.
     """
     loss = None if config["loss"] is None else registry.build("loss", config["loss"])

@@ -297,7 +297,7 @@ def _check_gradient(gradient: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield ".with_respect_to", "expected at least one argument and the output that is its gradient"
     try:
         arguments = make_arguments(gradient["arguments"])
-    except ConfigError:  # said above
+    except ConfigError:  # reported above
         return
     for name in gradient["with_respect_to"]:
         if name not in arguments:

@@ -100,7 +100,7 @@ def grade_submission(
     The submission's code runs in these processes only; what it gives is judged in this one.
 
     Args:
-        say: told each result as it comes.
+        say: called with each result as it comes.
     Raises:
         UserError: there is no such file.
     """

@@ -33,7 +33,7 @@ class Log:
         self._settled = True
 
     def write_to(self, path: Path) -> None:
-        """From now on write to this file too, beginning with what was said before there was one.
+        """From now on write to this file too, beginning with the messages from before there was one.
 
         Raises:
             DlcourseError: the file cannot be written.
@@ -75,11 +75,11 @@ class Log:
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:
         """Inside the ``with`` block say Python's warnings as notes, each once, without the line of code."""
-        said: set[str] = set()
+        shown: set[str] = set()
 
         def note(message: Warning | str, *_: Any, **__: Any) -> None:
-            if str(message) not in said:
-                said.add(str(message))
+            if str(message) not in shown:
+                shown.add(str(message))
                 self(f"note: {message}")
 
         with warnings.catch_warnings():

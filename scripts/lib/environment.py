@@ -1,7 +1,7 @@
 """Makes and fills the project's ``.venv``: what scripts/run, scripts/test and scripts/gpu_check do first.
 
     python environment.py --check [--extras dev,ci]          exit 0: nothing to do
-    python environment.py [--extras dev,ci] [--reinstall]    exit 0: .venv is ready, 1: it is not, and why is said
+    python environment.py [--extras dev,ci] [--reinstall]    exit 0: .venv is ready, 1: it is not; prints why
 
 Standard library only. The stamp ``.venv/dlcourse.json`` is written last, so an interrupted installation is seen and
 done again from the start; it holds a hash of pyproject.toml, the extras that are in, and how each optional one went.
@@ -137,7 +137,7 @@ def make_venv(stamp: dict) -> dict:
 
 
 def install_optional(stamp: dict) -> None:
-    """What makes it faster and is not needed: a failure is said in one line, kept in the stamp and not tried again."""
+    """What makes it faster and is not needed: a failure is one line, kept in the stamp and not tried again."""
     requirements = project()["optional-dependencies"]
     for extra in wanted_optional():
         if extra in stamp["optional"]:
@@ -208,7 +208,7 @@ def cause() -> str:
         found = [match[1] for match in map(re.compile(pattern).match, lines) if match]
         if found:
             return found[-1]
-    return "pip said nothing"
+    return "pip printed nothing"
 
 
 def last_line() -> str:

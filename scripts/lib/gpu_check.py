@@ -164,8 +164,8 @@ def without_gpu(timeout: float) -> str | None:
         done = run(python("-c", code), timeout, quiet=True, cwd=ROOT)
     except subprocess.TimeoutExpired:
         return f"CuPy did not answer within {timeout:.0f} s"
-    said = last_line(done.stdout)
-    return None if said == "True" else said or last_line(done.stderr) or ending(done.returncode)
+    answer = last_line(done.stdout)
+    return None if answer == "True" else answer or last_line(done.stderr) or ending(done.returncode)
 
 
 def run_part(part: Part, gpu: bool, limit: float, found: Path, arguments: list[str]) -> dict[str, Any]:
@@ -205,10 +205,10 @@ def ask_to_end(process: subprocess.Popen) -> None:
 def report(name: str, outcome: dict[str, Any]) -> None:
     """What came of a part, as soon as it has ended."""
     failures = outcome.get("failures", [])
-    said = [f"    {each}" for each in failures[:MAX_LINES]]
+    lines = [f"    {each}" for each in failures[:MAX_LINES]]
     if len(failures) > MAX_LINES:
-        said.append(f"    and {len(failures) - MAX_LINES} more")
-    print(line(name, outcome), *said, *outcome.get("table", []), sep="\n", flush=True)
+        lines.append(f"    and {len(failures) - MAX_LINES} more")
+    print(line(name, outcome), *lines, *outcome.get("table", []), sep="\n", flush=True)
 
 
 def line(name: str, outcome: dict[str, Any]) -> str:

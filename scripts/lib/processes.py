@@ -60,16 +60,16 @@ def in_turn(
             yield left.pop(0), {"error": "no time left", "late": True}
             continue
         with (
-            tempfile.TemporaryFile("w+") as said,
-            started([*command, *left], stdout=subprocess.PIPE, stderr=said, **options) as process,
+            tempfile.TemporaryFile("w+") as stderr,
+            started([*command, *left], stdout=subprocess.PIPE, stderr=stderr, **options) as process,
         ):
             lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
             threading.Thread(target=_forward, args=(process.stdout, lines.put), daemon=True).start()
             while left:
-                patience = max(0.0, min(limit, until - time.monotonic()))
-                found = _next_answer(process, lines, patience)
+                timeout = max(0.0, min(limit, until - time.monotonic()))
+                found = _next_answer(process, lines, timeout)
                 if found is None:
-                    found = {"error": _why(process, said)}
+                    found = {"error": _why(process, stderr)}
                 yield left.pop(0), found
                 if "error" in found:
                     break
@@ -129,9 +129,9 @@ def _forward(stream: Any, put: Callable[[str | None], None]) -> None:
     put(None)
 
 
-def _next_answer(process: subprocess.Popen, lines: queue.SimpleQueue, patience: float) -> dict[str, Any] | None:
+def _next_answer(process: subprocess.Popen, lines: queue.SimpleQueue, timeout: float) -> dict[str, Any] | None:
     """None where the process ended without one."""
-    ends = time.monotonic() + patience
+    ends = time.monotonic() + timeout
     while True:
         over = process.poll() is not None  # asked first: what it printed before is in the queue, or comes in a moment
         left = ends - time.monotonic()
@@ -141,7 +141,7 @@ def _next_answer(process: subprocess.Popen, lines: queue.SimpleQueue, patience: 
             if over:  # and yet no end of its output: a process that it started, and left behind, holds it open
                 return None
             if left <= 0:
-                return {"error": f"not done after {patience:.0f} s", "late": True}
+                return {"error": f"not done after {timeout:.0f} s", "late": True}
             continue
         if line is None:
             return None
@@ -149,7 +149,7 @@ def _next_answer(process: subprocess.Popen, lines: queue.SimpleQueue, patience: 
             return json.loads(line.removeprefix(ANSWER))
 
 
-def _why(process: subprocess.Popen, said: Any) -> str:
+def _why(process: subprocess.Popen, stderr: Any) -> str:
     code = process.wait()
-    said.seek(0)
-    return (last_line(said.read()) if code > 0 else "") or ending(code)
+    stderr.seek(0)
+    return (last_line(stderr.read()) if code > 0 else "") or ending(code)

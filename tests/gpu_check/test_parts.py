@@ -73,7 +73,7 @@ def test_recorded_steps_have_to_be_recorded_and_the_same(lib) -> None:
     assert "loss from step 10" in verdict(answered(), captured | {"losses": [2.0, 1.5]})
     refused = captured | {"eager": True, "notes": ["it could not be captured (cuBLAS)"]}
     assert verdict(answered(), refused) == "not captured: it could not be captured (cuBLAS)"
-    assert verdict(answered(), answered()) == "not captured: nothing was said"
+    assert verdict(answered(), answered()) == "not captured: no note says why"
     assert "captured: out of memory" in verdict(answered(), {"error": "out of memory"})
     assert "eager steps were captured" in verdict(captured, captured)
 

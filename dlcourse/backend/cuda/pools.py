@@ -12,7 +12,7 @@ class SideStream:
     """A stream and a memory pool beside the common ones, for a measurement or for captured steps.
 
     CuPy frees no idle block of a pool that is dropped, and a library's handle, or a counter, may name a stream that is
-    destroyed. So whoever is done with it says :meth:`close`: the blocks go back to the device, the stream to the next.
+    destroyed. Call :meth:`close` when done with it: the blocks go back to the device, the stream to the next.
 
     Args:
         xp: CuPy; its current device is the one.
@@ -65,7 +65,7 @@ def release_closed() -> None:
                 side.blocks.clear()
                 side.pool.free_all_blocks()
                 left = side.pool.total_bytes()
-        except cuda.runtime.CUDARuntimeError:  # of a device that is broken, which whoever computes on it is told
+        except cuda.runtime.CUDARuntimeError:  # the device is broken: the next computation on it raises
             continue
         if side.stream is not None:
             _streams[side.device].append(side.stream)

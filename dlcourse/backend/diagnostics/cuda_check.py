@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 # What each step needs of the ones before it; a step whose need failed is not tried. The libraries do not need the
-# device, nor each other: all that is missing is said at once.
+# device, nor each other: all that is missing is reported at once.
 NEEDS = {
     "device": ("CuPy",),
     "NVRTC": ("CuPy",),

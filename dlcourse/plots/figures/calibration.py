@@ -89,7 +89,7 @@ class Calibration(Plot):
 
 
 def _verdict(sure: float, share: float) -> str:
-    said = f"{percent(sure)} sure on average, {percent(share)} right"
+    shares = f"{percent(sure)} sure on average, {percent(share)} right"
     if abs(sure - share) <= CLOSE:
-        return f"As sure as right: {said}"
-    return f"{'Overconfident' if sure > share else 'Underconfident'}: {said}"
+        return f"As sure as right: {shares}"
+    return f"{'Overconfident' if sure > share else 'Underconfident'}: {shares}"

@@ -16,7 +16,7 @@ class Rule:
         name: what it is called in ``result.json``.
         lectures: those that explain it.
         find: gives the sentence, or None.
-        unless: rules of which one says already what would be said here once more.
+        unless: rules that say the same; this one is left out where one of them holds.
     """
 
     name: str

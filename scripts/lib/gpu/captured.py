@@ -51,7 +51,7 @@ def verdict(eager: dict, captured: dict) -> str | None:
         if "error" in found:
             return f"{way}: {found['error']}"
     if captured["eager"] or not captured["graphs"]:
-        return f"not captured: {'; '.join(captured['notes']) or 'nothing was said'}"
+        return f"not captured: {'; '.join(captured['notes']) or 'no note says why'}"
     if eager["graphs"]:
         return "the eager steps were captured too"
     differ = differing(eager, captured)

@@ -14,7 +14,7 @@ WAYS = {"with --deterministic": "1", "without": "0"}
 
 
 def check(task: Task) -> Outcome:
-    failures, late, said = [], [], []
+    failures, late, details = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         made = nets(Path(folder))
         specs = {name: {"config": changed(made[name], steps=STEPS), "device": task.device} for name in NETS}
@@ -28,9 +28,9 @@ def check(task: Task) -> Outcome:
             print("\n".join(wrong + [f"{each}: not done" for each in slow]) or f"{way}: the same bits")
             if value == "1" or any("error" in each for each in [*one.values(), *other.values()]):
                 failures += wrong
-            said.append(f"{way} {len(NETS) - len(differ)} of {len(NETS) - len(slow)} nets repeat bit for bit")
-            task.note(judged(failures, [*late, "the rest"], "; ".join(said)))
-    return judged(failures, late, f"on {task.device}, {STEPS} steps: {'; '.join(said)}")
+            details.append(f"{way} {len(NETS) - len(differ)} of {len(NETS) - len(slow)} nets repeat bit for bit")
+            task.note(judged(failures, [*late, "the rest"], "; ".join(details)))
+    return judged(failures, late, f"on {task.device}, {STEPS} steps: {'; '.join(details)}")
 
 
 def verdict(one: dict, other: dict) -> str | None:

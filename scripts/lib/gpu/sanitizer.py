@@ -23,7 +23,7 @@ from gpu.part import ROOT, Outcome, Task, judged, no_gpu
 TOOLS = ("racecheck", "memcheck", "synccheck")
 CHOSEN = "override_computes and float32 and (norm or conv or cross_entropy or pool or attention)"
 FOUND = 86
-"""The exit code that compute-sanitizer is told to end with where it finds something."""
+"""The exit code that compute-sanitizer ends with where it finds something."""
 
 # "ERROR SUMMARY: 2 errors", "RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)"; "at layer_norm_float+0x130"
 _SUMMARY = re.compile(r"=+ (?:ERROR|RACECHECK) SUMMARY: (\d+) ")
@@ -36,7 +36,7 @@ def check(task: Task) -> Outcome:
     program = find()
     if program is None:
         return {"status": "skipped", "detail": "compute-sanitizer is not on PATH, nor in CUDA's or pip's folders"}
-    failures, late, said = [], [], []
+    failures, late, excerpts = [], [], []
     tests = python("-m", "pytest", "-q", "-p", "gpu.bare_allocator", "-p", "no:cacheprovider", "--device=cuda")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         logs = {tool: Path(folder) / f"{tool}.log" for tool in TOOLS}
@@ -59,9 +59,9 @@ def check(task: Task) -> Outcome:
                 failures.append(f"{tool}: {problem}")
             elif code is None:
                 late.append(tool)
-            said.append(log[-3000:] if problem else "")
+            excerpts.append(log[-3000:] if problem else "")
     detail = f"{len(TOOLS) - len(failures) - len(late)} of {len(TOOLS)} tools found nothing"
-    return judged(failures, late, detail, logs=dict(zip(TOOLS, said, strict=True)), program=program)
+    return judged(failures, late, detail, logs=dict(zip(TOOLS, excerpts, strict=True)), program=program)
 
 
 def find() -> str | None:
@@ -79,8 +79,8 @@ def verdict(code: int | None, log: str, out: str) -> str | None:
 
     Args:
         code: the exit code, None while it runs.
-        log: what the tool said.
-        out: what pytest said.
+        log: the output of the tool.
+        out: the output of pytest.
     """
     kernels = Counter(_KERNEL.findall(log))
     summary = _SUMMARY.search(log)

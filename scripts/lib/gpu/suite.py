@@ -137,8 +137,8 @@ class Share:
 
     def _log_end(self) -> str:
         lines = self.path.with_suffix(".log").read_text(errors="replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()][-4:]
-        return f"ended without results: {' | '.join(said) or 'it said nothing'}"
+        last = [line.strip() for line in lines if line.strip()][-4:]
+        return f"ended without results: {' | '.join(last) or 'no output'}"
 
 
 def _unended(lines: list[dict]) -> str | None:

@@ -1,8 +1,8 @@
 """Trains configs, one after another, and says what came of each: `python -m gpu.training SPEC ...`, for `in_turn`.
 
 A spec is JSON: ``config``, ``device``, and ``capture`` (false: every step eager). Its answer has the ``losses`` at
-the log points, a hash of each array of the model (``weights``), the ``metrics``, how long a step took (``ms``), the
-``notes`` that it said, how many CUDA graphs were captured (``graphs``) and whether recording was given up
+the log points, a hash of each array of the model (``weights``), the ``metrics``, how long a step took (``ms``),
+its ``notes``, how many CUDA graphs were captured (``graphs``) and whether recording was given up
 (``eager``). Where the config, or a file that it names, is refused it has ``error`` and ``refused``.
 """
 

@@ -1,6 +1,6 @@
 // Pooling of images (N, H, W, C) (backend/kernels/pool.py). The gradients gather: each input element asks the windows that
 // saw it, so nothing is added by two threads. Windows of 2 x 2 that lie side by side have kernels of their own, whose
-// gradients go the other way: each window writes its four elements, and nobody else does.
+// gradients go the other way: each window writes its four elements, and no other window does.
 //
 // A thread has EACH channels of one place where all arrays lie so that packs may be read (`packs`), else one. Elements of an
 // array are fewer than 2^31: more images come in several launches.
