@@ -39,8 +39,9 @@ def status(tmp_path: Path) -> str:
 def test_a_full_disk_behind_stdout_is_said_and_the_run_is_done(tmp_path: Path) -> None:
     with FULL.open("w") as full:
         done = run(*command(tmp_path), stdout=full, stderr=subprocess.PIPE)
-    said = "dlcourse: note: standard output cannot be written (No space left on device); nothing more is written there\n"
-    assert (done.returncode, done.stderr, status(tmp_path)) == (0, said, "done")
+    note = "dlcourse: note: standard output cannot be written (No space left on device)"
+    note += "; nothing more is written there\n"
+    assert (done.returncode, done.stderr, status(tmp_path)) == (0, note, "done")
 
 
 @needs_full
