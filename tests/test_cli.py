@@ -177,6 +177,8 @@ def test_after_an_interruption_the_command_that_goes_on(file: Path, monkeypatch,
     (run.parent / "2" / "config.yaml").touch()
     assert cli.main(["run", "--resume", "runs/cubic"]) == 2
     assert f"it holds 2 runs, the newest is {run}" in capsys.readouterr().err
+    assert cli.main(["evaluate", "runs"]) == 2
+    assert f"it holds 2 runs, the newest is {run}" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,10 +79,12 @@ class RunFolder:
             return folder
         if not folder.path.is_dir():
             raise UserError(f"{path}: no such run folder")
-        inside = sorted(each.parent.name for each in folder.path.glob("[!.]*/config.yaml"))
+        levels = (folder.path.glob(f"{level}/config.yaml") for level in ("[!.]*", "[!.]*/[!.]*"))
+        inside = next(filter(None, ([each.parent for each in level] for level in levels)), [])
         if len(inside) == 1:
-            return cls.open(folder.path / inside[0])
-        hint = f"; it holds {len(inside)} runs, the newest is {folder.path / inside[-1]}" if inside else ""
+            return cls.open(inside[0])
+        newest = max(inside, key=lambda run: run.name, default=None)
+        hint = f"; it holds {len(inside)} runs, the newest is {newest}" if newest else ""
         raise UserError(f"{path}: not a run folder (there is no config.yaml in it){hint}")
 
     @classmethod
