@@ -13,13 +13,24 @@ from dlcourse import functional as F
 NAMES = {
     **{
         f"dl.{name}": getattr(dl, name)
-        for name in ("DataLoader", "TrainStep", "gradcheck", "inspect_step", "load_data", "no_grad", "run", "tensor")
+        for name in (
+            "DataLoader",
+            "TrainStep",
+            "gradcheck",
+            "inspect_step",
+            "load_data",
+            "load_run",
+            "no_grad",
+            "run",
+            "tensor",
+        )
     },
     **{f"nn.{name}": getattr(nn, name) for name in ("BatchNorm", "Conv2d", "Dropout", "Embedding", "LSTM", "Linear")},
     **{f"nn.{name}": getattr(nn, name) for name in ("MultiHeadAttention", "Sequential")},
     **{f"F.{name}": getattr(F, name) for name in ("cross_entropy", "softmax")},
     **{f"optim.{name}": getattr(optim, name) for name in ("Adam", "CosineSchedule", "SGD", "clip_grad_norm")},
     "data.Loader": data.Loader,
+    "Tensor.std": dl.Tensor.std,
 }
 
 

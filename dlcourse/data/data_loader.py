@@ -42,7 +42,8 @@ class DataLoader:
         inputs: (N, ...) an array or tensor; or a split of :func:`~dlcourse.load_data`, which has targets of its own and
             is normalized as was asked there; or a pair of arrays.
         targets: (N, ...) likewise. Without them a batch is a tensor, with them a pair of tensors.
-        batch_size: samples a batch, or ``full``; the last batch of an epoch holds what is left.
+        batch_size: samples a batch, or ``full``; the last batch of an epoch holds what is left. One that is larger than
+            the data is all of them.
         shuffle: give the samples in another order in each epoch.
         drop_last: leave out the last batch of an epoch where it is not full.
         seed: orders the samples; by default drawn from :func:`~dlcourse.manual_seed`'s, another for each loader.

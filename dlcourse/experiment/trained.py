@@ -148,6 +148,13 @@ def load_run(
         UserError: there is no run, or its checkpoint is missing, damaged, or does not fit, or its ``config.yaml`` was
             changed.
         DeviceError: the device is not there.
+    Example:
+        >>> config = {"data": {"name": "spirals"}, "model": "softmax", "loss": "cross_entropy", "metrics": ["accuracy"]}
+        >>> config |= {"optimizer": {"name": "sgd", "lr": 0.1}, "name": "arms"}
+        >>> result = dl.run(config, device="cpu", quiet=True, plots=False)
+        >>> run = dl.load_run(result.folder)
+        >>> run.predict(np.zeros((2, 2))).shape, run.config["optimizer.lr"], run.history["train.accuracy"].shape
+        ((2, 3), 0.1, (1,))
     """
     with registry.allowing_code(allow_code):
         found = stored.load(path, device, which)
