@@ -40,8 +40,8 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.autograd import as_tensor as as_tensor
     from dlcourse.autograd import enable_grad as enable_grad
     from dlcourse.autograd import gradcheck as gradcheck
+    from dlcourse.autograd import inference_mode as inference_mode
     from dlcourse.autograd import is_grad_enabled as is_grad_enabled
-    from dlcourse.autograd import no_grad as inference_mode  # noqa: F401
     from dlcourse.autograd import no_grad as no_grad
     from dlcourse.autograd import set_grad_enabled as set_grad_enabled
     from dlcourse.autograd.functions import *  # noqa: F403
@@ -91,7 +91,7 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
     _HOMES = {
         "autograd": (
             *("Function", "Parameter", "Tensor", "apply", "as_tensor", "enable_grad", "gradcheck", "is_grad_enabled"),
-            *("no_grad", "set_grad_enabled", "tensor"),
+            *("inference_mode", "no_grad", "set_grad_enabled", "tensor"),
         ),
         "autograd.functions": _FUNCTIONS.split(),
         "backend.device": ("set_device", "synchronize"),
@@ -105,7 +105,6 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
     }
     _origins = {name: (home, name) for home, names in _HOMES.items() for name in names}
     _origins["device"] = ("backend.device", "use")
-    _origins["inference_mode"] = ("autograd", "no_grad")
     _origins["cuda"] = ("backend.presence", None)
     for name in ("abs", "all", "any", "bool", "float", "int", "max", "min", "pow", "round", "sum"):
         _origins[name] = ("autograd.functions", f"{name}_")  # there it would hide Python's own

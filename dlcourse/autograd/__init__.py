@@ -5,7 +5,7 @@ from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradien
 from dlcourse.autograd.creation import as_tensor, paired
 from dlcourse.autograd.flat import FlatParameters
 from dlcourse.autograd.function import Function
-from dlcourse.autograd.graph import at_once, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from dlcourse.autograd.graph import at_once, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from dlcourse.autograd.parameter import Parameter
 from dlcourse.autograd.tensor import Tensor, tensor
 
@@ -20,6 +20,7 @@ __all__ = [
     "at_once",
     "enable_grad",
     "gradcheck",
+    "inference_mode",
     "is_grad_enabled",
     "no_grad",
     "numerical_gradient",

@@ -46,6 +46,13 @@ def no_grad(function: Callable | None = None) -> Any:
     return _recording(False) if function is None else _recording(False)(function)
 
 
+def inference_mode(mode: bool | Callable = True) -> Any:
+    """:func:`no_grad` where ``mode`` is true, nothing where it is false: PyTorch's name and argument."""
+    if callable(mode):
+        return no_grad(mode)
+    return no_grad() if mode else contextlib.nullcontext()
+
+
 def enable_grad(function: Callable | None = None) -> Any:
     """Record graphs again inside the ``with`` block, or in the decorated function, though it is within ``no_grad``."""
     return _recording(True) if function is None else _recording(True)(function)
@@ -63,14 +70,20 @@ def _recording(recording: bool) -> Iterator[None]:
 class set_grad_enabled:
     """Record graphs or not, from now on; as ``with set_grad_enabled(training):`` inside the block."""
 
-    def __init__(self, mode_: bool):
-        self.before, mode.recording = mode.recording, bool(mode_)
+    def __init__(self, mode: bool):
+        self.before = _switch(mode)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: Any) -> None:
-        mode.recording = self.before
+        _switch(self.before)
+
+
+def _switch(recording: bool) -> bool:
+    """Record graphs or not from now on; the answer is what held before."""
+    before, mode.recording = mode.recording, bool(recording)
+    return before
 
 
 class at_once:
