@@ -19,6 +19,7 @@ from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.new_inputs import NewInputs, read_all
 
 MAX_CLASSES = 5
+_OWN_COLUMNS = ("input", "row", "step", "problem")
 _ROWS = 256
 """Rows of small inputs that are predicted together."""
 
@@ -159,6 +160,7 @@ def as_csv(trained: TrainedModel, answers: Sequence[Answer], top: int | None = N
         header, cells = _class_cells(inputs, model, good, top)
     else:
         header, cells = _value_cells(inputs, good)
+    header = [f"predicted_{name}" if name in _OWN_COLUMNS else name for name in header]
     problems, steps = any(each.problem for each in answers), any(each.step is not None for each in answers)
     left = iter(cells)
     rows = []

@@ -162,3 +162,20 @@ def test_a_text_takes_several_but_writes_no_table(here, capsys):
     assert capsys.readouterr().out.startswith("to ")
     assert main(["predict", run, "to ", "--out", "x.csv"]) == 2
     assert "this one continues texts" in capsys.readouterr().err
+
+
+def test_several_targets_have_a_column_each_whatever_their_names(here, capsys):
+    (here / "d.csv").write_text("x,row,b\n" + "".join(f"{i},{2 * i},{3 * i + 1}\n" for i in range(30)))
+    config = {
+        "device": "cpu",
+        "precision": "float64",
+        "data": {"name": "csv", "path": "d.csv", "features": ["x"], "target": ["row", "b"]},
+        "model": "linear",
+        "optimizer": "least_squares",
+        "loss": "mse",
+    }
+    run = str(dl.run(config, quiet=True, plots=False).folder)
+    assert main(["predict", run, "7", "--out", "-"]) == 0
+    (row,) = table(capsys.readouterr().out)
+    assert list(row) == ["input", "row", "predicted_row", "b"]
+    assert float(row["predicted_row"]) == pytest.approx(14) and float(row["b"]) == pytest.approx(22)
