@@ -26,9 +26,9 @@ ASSIGNMENTS = "assignments"
 
 
 def named(name: str) -> list[Path]:
-    """The shipped configs that a name may mean, ``mnist_softmax`` or ``03_classification/mnist_softmax``, relative to
-    their folder."""
-    wanted = name.removesuffix(".yaml").removeprefix("configs/")
+    """The shipped configs that a name may mean, ``mnist_softmax`` or ``03_classification/mnist_softmax`` (as its run is
+    called, ``mnist-softmax``, too), relative to their folder."""
+    wanted = name.removesuffix(".yaml").removeprefix("configs/").replace("-", "_")
     return [path for path in shipped() if wanted in (path.stem, path.with_suffix("").as_posix())]
 
 

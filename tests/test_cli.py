@@ -122,7 +122,7 @@ def test_an_option_that_is_a_key_of_configs(words: list[str], meant: str, file: 
 
 
 def test_a_config_of_the_catalog_by_its_name(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("rent_line", "02_machine_learning/rent_line"):
+    for name in ("rent_line", "rent-line", "02_machine_learning/rent_line"):
         assert cli.main(["show", name, "--config-only"]) == 0
         assert "name: rent-line\n" in capsys.readouterr().out
     assert cli.main(["show", "rent_lin"]) == 2
