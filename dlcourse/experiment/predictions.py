@@ -219,13 +219,21 @@ def _class(inputs: InputSpec, row: np.ndarray, what: str, top: int) -> str:
     return f"{inputs.class_names[order[0]]} ({what} {row[order[0]]:.4f}{'; ' if others else ''}{others})"
 
 
-def continue_text(trained: TrainedModel, text: str, length: int = 300, temperature: float = 1.0, seed: int = 0) -> str:
+def continue_text(
+    trained: TrainedModel,
+    text: str,
+    length: int = 300,
+    temperature: float = 1.0,
+    seed: int = 0,
+    context: int | None = None,
+) -> str:
     """``length`` characters after ``text``, the k-th a function of (seed, k) and those before it.
 
     The model sees the last characters only, as many as in training. p_c ~ exp(z_c / temperature) of its logits z.
 
     Args:
         temperature: below 1 the likelier characters are taken more often, at 0 always the likeliest.
+        context: let the model see this many of the last characters at most, which takes less time.
     Raises:
         UserError: the model is not one of tokens, there is no text, a character is unknown, or a number is negative.
     """
@@ -240,7 +248,7 @@ def continue_text(trained: TrainedModel, text: str, length: int = 300, temperatu
         tokens = encode(text, inputs.class_names).tolist()
     except DataError as error:
         raise UserError(f"input {text!r}: {error}") from error
-    given, context = len(tokens), inputs.in_shape[0]
+    given, context = len(tokens), min(context or inputs.in_shape[0], inputs.in_shape[0])
     with backend.use(trained.backend), no_grad():
         for place in range(length):
             seen = trained.backend.asarray(np.array([tokens[-context:]]))
