@@ -117,6 +117,7 @@ def command_names() -> list[str]:
 def _run(argv: list[str]) -> int:
     top = _top_parser()
     if argv[:1] == ["help"]:
+        argv = argv[:1] if argv[1:] in (["--help"], ["-h"], ["help"]) else argv
         if len(argv) > 2 or argv[1:2] and argv[1] not in command_names():
             raise UserError(_unknown_command(argv[1]) if len(argv) == 2 else "help takes one command's name")
         argv = [*argv[1:], "--help"]
@@ -202,7 +203,7 @@ class _Parser(argparse.ArgumentParser):
 
     def _as_override(self, word: str, words: list[str], nearly: bool = False) -> str:
         """For ``--epochs 3``, an option that a config's key would be: how to say that."""
-        if not any(action.metavar == "key=value" for action in self._actions):
+        if not any("key=value" in f"{action.metavar} {action.help}" for action in self._actions):
             return ""
         from dlcourse.config.paths import path_of  # only here: a word of help loads no config
 

@@ -99,6 +99,8 @@ def test_help_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: dlcourse run" in capsys.readouterr().out
     assert cli.main(["help"]) == 0
     assert "commands:\n" in capsys.readouterr().out
+    assert cli.main(["help", "--help"]) == 0
+    assert "commands:\n" in capsys.readouterr().out
     assert cli.main(["help", "rum"]) == 2
     assert "no command 'rum' (did you mean 'run'?)" in capsys.readouterr().err
 
@@ -119,6 +121,9 @@ def test_an_option_that_is_a_key_of_configs(words: list[str], meant: str, file: 
     assert cli.main(["run", "cubic.yaml", *words]) == 2
     err = capsys.readouterr().err
     assert meant in err and f"no option {words[0]!r}" in err
+    if "--devise" not in words:
+        assert cli.main(["validate", "cubic.yaml", *words]) == 2
+        assert meant in capsys.readouterr().err
 
 
 def test_a_config_of_the_catalog_by_its_name(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
