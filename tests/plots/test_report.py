@@ -314,6 +314,12 @@ def test_command_draws_again_and_prints_the_path(tmp_path: Path, capsys: pytest.
     assert (tmp_path / "plots" / "fit.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_command_on_the_folder_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = a_run(tmp_path / "name" / "20260101T000000Z-1a2b3c")
+    assert run_command(tmp_path / "name") == 0
+    assert capsys.readouterr().out == f"{run / 'report.html'}\n"
+
+
 def test_command_on_another_folder_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither a run nor a sweep") as caught:
         run_command(tmp_path)

@@ -1,6 +1,7 @@
 """``dlcourse sweep``, ``dlcourse run`` on a sweep, and ``dlcourse compare``, as they are typed."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -79,6 +80,7 @@ def test_a_resumed_sweep_takes_key_value_as_a_run_does(path, tmp_path, capsys):
     capsys.readouterr()
     assert main(["sweep", "--resume", folder, "device=cpu", "--no-plots"]) == 0
     assert "2 of 2 points are finished already" in capsys.readouterr().out
+    assert main(["sweep", "--resume", str(Path(folder).parent), "--no-plots", "--quiet"]) == 0  # it holds no other
     assert main(["sweep", "--resume", folder, "data.samples=61", "train.batch_size=7"]) == 2
     said = capsys.readouterr().err
     assert "was started with another config: " in said and "data.samples: " in said and ", now 61" in said
