@@ -79,7 +79,8 @@ class Config:
     def description(self) -> str:
         """The comment at the file's top, without its figures (``Shows: ...``) where overrides changed what runs."""
         comment = leading_comment(self.text)
-        return without_figures(comment) if set(self.overrides) - set(BESIDE) else comment
+        same = set(BESIDE) - set(LENGTHENING)  # a run of another length reaches other figures
+        return without_figures(comment) if set(self.overrides) - same else comment
 
     def apply_overrides(self, overrides: Overrides) -> "Config":
         """This config with other values; everything is checked anew.

@@ -239,4 +239,5 @@ def test_figures_of_the_header_are_those_of_the_config_as_it_is(tmp_path: Path, 
     assert "Shows: accuracy 0.9 after\n30 steps." in config.load(file).description
     assert "Shows" in config.load(file, ["name=other", "device=cpu"]).dump()
     assert config.load(file, ["seed=3"]).description == "What it is.\ndlcourse run x"
+    assert config.load(file, ["train.steps=3"]).description == "What it is.\ndlcourse run x"
     assert "Shows" not in config.load(file, ["seed=3"]).dump()
