@@ -139,7 +139,8 @@ def _samples(inputs: Any, targets: Any) -> tuple[Samples, bool]:
     """What was given as a split, and whether it has targets."""
     if isinstance(inputs, Samples):
         if targets is not None:
-            raise ArgumentError("DataLoader: a split has targets of its own; give a split, or inputs and targets")
+            why = "a split has targets of its own; give a split, or inputs and targets"
+            raise ArgumentError(f"DataLoader: {why}{_named_batch_size(targets)}")
         return inputs, True
     if isinstance(inputs, tuple | list) and len(inputs) == 2 and targets is None and _is_array(inputs[0]):
         inputs, targets = inputs
@@ -180,8 +181,14 @@ def _array(name: str, value: Any) -> np.ndarray:
 def _shown(value: Any) -> str:
     if isinstance(value, Data):
         return "all splits of one: name one of them, as in data.train"
+    hint = _named_batch_size(value)
+    return f"{value!r}{hint}" if hint else f"a {type(value).__name__}"
+
+
+def _named_batch_size(value: Any) -> str:
+    """What to write where a number was given by position; empty where it is no number."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value!r} (a batch size has its name: batch_size={value})" if number else f"a {type(value).__name__}"
+    return f" (a batch size has its name: batch_size={value})" if number else ""
 
 
 def _check_batch_size(value: Any) -> None:

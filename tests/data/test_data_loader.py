@@ -165,6 +165,7 @@ def test_augmented_images_differ_from_epoch_to_epoch() -> None:
         (lambda x: dl.DataLoader("mnist"), "a split of dl.load_data; got a str"),
         (lambda x: dl.DataLoader(dl.load_data("spirals")), "as in data.train"),
         (lambda x: dl.DataLoader(dl.load_data("spirals").train, x), "has targets of its own"),
+        (lambda x: dl.DataLoader(dl.load_data("spirals").train, 32), r"has its name: batch_size=32\)"),
         (lambda x: dl.DataLoader(np.array([{}])), "elements of type object"),
         (lambda x: dl.DataLoader(x, batch_size=0), "batch_size is a whole number of at least 1, or 'full', got 0"),
         (lambda x: dl.DataLoader(x, batch_size=2.0), "got 2.0"),
