@@ -1,11 +1,11 @@
-"""Notes on columns of numbers that may be meant otherwise: numbers of rows, and classes 0 and 1."""
+"""Notes on a table: rows that are left out, and columns that may be meant otherwise (row numbers, classes 0 and 1)."""
 
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from dlcourse.data.cells import is_missing
+from dlcourse.data.cells import is_missing, listed
 from dlcourse.data.encoder import Column
 from dlcourse.data.table import Table
 
@@ -45,3 +45,22 @@ def note_zeros_and_ones(table: Table, name: str) -> None:
             "data.task: classification takes it for two classes (data.task: regression says it is meant so)",
             stacklevel=3,
         )
+
+
+def note_rows_left_out(table: Table, kept: np.ndarray, names: Sequence[str]) -> None:
+    """Say how many rows the rules for missing cells leave out, and of which columns cells are missing.
+
+    Args:
+        kept: (N,) whether a row stays.
+        names: the columns that leave a row out where their cell is missing.
+    """
+    lost = int((~kept).sum())
+    if not lost:
+        return
+    counts = {name: sum(map(is_missing, table.column(name))) for name in names}
+    columns = listed([f"{name!r} {count}" for name, count in counts.items() if count], 5)
+    warnings.warn(
+        f"{table.path}: {lost} of {len(kept)} rows left out for a missing cell (data.missing); missing cells by "
+        f"column: {columns}",
+        stacklevel=4,
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from dlcourse.characters import canonical
 from dlcourse.data.bounds import check_size
 from dlcourse.data.cells import Notation, check_notation, listed
-from dlcourse.data.column_notes import note_row_numbers, note_zeros_and_ones
+from dlcourse.data.column_notes import note_row_numbers, note_rows_left_out, note_zeros_and_ones
 from dlcourse.data.dataset import DataSchema, Dataset
 from dlcourse.data.dates import DateOrder, DatePart, dates_of, describe_dates
 from dlcourse.data.encoder import Column, TableEncoder, column_of
@@ -34,7 +34,7 @@ class Csv:
     row out; ``mean`` and ``median`` put that of the training split (of categories: their shares, the most frequent
     one); ``category`` makes missing cells a category of their own, ``missing``; anything else is put itself; a text
     that is none of a column's categories becomes one more. Under a rule for all columns a row without a target is left
-    out.
+    out. A warning says how many rows are left out.
 
     A column of text whose cells look like numbers of another notation, amounts with a unit or dates, or are nearly all
     different, is refused with what to do about it, unless it is listed under ``categorical`` or ``dates``.
@@ -256,11 +256,12 @@ class Csv:
                 rows &= ~np.isnan(block[:, 0])
         if not rows.any():
             raise DataError(f"{table.path}: every row has a missing cell, so none is left")
+        note_rows_left_out(table, rows, [column.name for column in everything if missing.drops(column)])
         table = table.keep(np.flatnonzero(rows))
         encoded = np.concatenate(blocks, axis=1)[rows]
         for column, block in zip(everything, blocks, strict=True):
             if missing.refuses(column):
-                column.refuse_missing(table, block[rows])
+                column.refuse_missing(table, block[rows], target=column in targets)
         ends = -sum(target.width for target in targets)
         x, y = np.ascontiguousarray(encoded[:, :ends]), encoded[:, ends:]
         return x, y.copy() if targets[0].categories is None else y.argmax(axis=1).astype(np.int64)

@@ -63,15 +63,20 @@ class Column:
             block[missing] = np.nan
         return block if self.fill is None else np.where(np.isnan(block), self.fill, block)
 
-    def refuse_missing(self, table: Table, block: np.ndarray) -> None:
+    def refuse_missing(self, table: Table, block: np.ndarray, target: bool = False) -> None:
         """Raise DataError for the first missing cell (NaN) of the encoded column, and say how many there are."""
         rows = np.flatnonzero(np.isnan(block[:, 0]))
         if len(rows):
             others = f" (and in {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+            rules = f"drop, mean, median, {'category, ' if self.categories else ''}or {{{self.name}: value}}"
+            if target:
+                rules = (
+                    f"{{{self.name}: drop}} leaves such rows out, as any rule for all columns does (drop, mean, "
+                    f"median, category); {{{self.name}: value}} fills them"
+                )
             raise DataError(
                 f"{table.where(int(rows[0]))}: column {self.name!r} has a missing cell{others}; fill it, or give "
-                f"data.missing a rule: drop, mean, median, {'category, ' if self.categories else ''}or "
-                f"{{{self.name}: value}}"
+                f"data.missing a rule: {rules}"
             )
 
     def _unknown(self, cell: str) -> str:

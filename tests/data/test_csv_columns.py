@@ -95,6 +95,16 @@ class TestMissing:
             load(write(tmp_path, GAPS), features=["city"])
         with pytest.raises(DataError, match="'size' has a missing cell; fill it, .*mean, median, or {size"):
             load(write(tmp_path, GAPS), features=["size"])
+        with pytest.raises(
+            DataError, match="'y' has a missing cell; fill it, .*{y: drop} leaves such rows out, as any"
+        ):
+            load(write(tmp_path, "x,y\n1,2\n2,\n"), target="y")
+
+    @pytest.mark.parametrize("rule", ["drop", "mean", "median", {"y": "drop"}])
+    def test_rows_that_are_left_out_are_counted(self, tmp_path, rule):
+        path = write(tmp_path, "x,y\n1,2\n2,\n3,4\n5,NA\n")
+        with pytest.warns(UserWarning, match="2 of 4 rows left out for a missing cell .*: 'y' 2$"):
+            assert len(load(path, target="y", missing=rule).x) == 2
 
 
 def days(folder: Path, cells: list[str], parts=None, **more):
