@@ -1,4 +1,4 @@
-"""What PyTorch has under a name that is not here: where it is instead, for the message about that name.
+"""What PyTorch or scikit-learn has under a name that is not here: where it is instead, for the message about that name.
 
 One table for each place where such a name is looked up; :func:`missing` makes the error, with the advice or the nearest
 name that is there.
@@ -89,6 +89,22 @@ ADVICE: dict[str, dict[str, str]] = {
         "param_groups": _GROUPS,
         "add_param_group": "make the optimizer with all parameters: frozen ones (requires_grad=False) do not move",
         "minimize": "loss.backward(), then optimizer.step(); or dl.TrainStep(model, loss_fn, optimizer)",
+    },
+    "data": {
+        **dict.fromkeys("X_train x_train y_train x X y inputs targets data target".split(), "x, y = data.train"),
+        **dict.fromkeys("X_val x_val y_val".split(), "x, y = data.val"),
+        **dict.fromkeys("X_test x_test y_test".split(), "x, y = data.test"),
+        "classes": "data.class_names",
+        "target_names": "data.class_names; of several numbers data.dataset.target_names",
+        "shape": "data.in_shape",
+        "validation": "data.val",
+    },
+    "samples": {
+        **dict.fromkeys("x X data features".split(), "data.train.inputs; or x, y = data.train"),
+        **dict.fromkeys("y target labels".split(), "data.train.targets; or x, y = data.train"),
+        "shape": "data.train.inputs.shape",
+        "class_names": "data.class_names",
+        "feature_names": "data.feature_names",
     },
     "dl": {
         "utils": "dl.DataLoader(inputs, targets, batch_size=...) makes batches of arrays",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.rows import Rows, chunks
 from dlcourse.data.samples import Samples
 from dlcourse.errors import DataError
+from dlcourse.habits import missing
 
 Task = Literal["regression", "classification", "estimation"]
 
@@ -169,6 +170,14 @@ class Data:
                 "count"
             )
         return Samples(self.splits[name], self.normalizer, self.target_normalizer)
+
+    if not TYPE_CHECKING:  # a type checker knows what is there
+
+        def __getattr__(self, name: str) -> object:
+            """Only for what is not there: a split that was not asked for, and advice for names that others have."""
+            if name in ("train", "val", "test"):
+                return self._samples(name)
+            raise missing("data", name, f"'Data' object has no attribute {name!r}", self)
 
     def __iter__(self) -> Iterator[Samples]:
         """The splits that are there, in the order train, val, test: to be unpacked."""

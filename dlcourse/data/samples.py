@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer
+from dlcourse.errors import ArgumentTypeError
+from dlcourse.habits import missing
 
 if TYPE_CHECKING:
     from dlcourse.data.dataset import Split
@@ -15,7 +17,8 @@ __all__ = ["Samples"]
 
 
 class Samples:
-    """The inputs and targets of one split, as NumPy arrays: ``x, y = data.train``.
+    """The inputs and targets of one split, as NumPy arrays: ``x, y = data.train``; also ``data.train[0]`` and
+    ``data.train[1]``.
 
     Attributes:
         split: the raw samples, and which of the data set they are.
@@ -50,6 +53,21 @@ class Samples:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Inputs, then targets: to be unpacked."""
         return iter((self.inputs, self.targets))
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """The inputs by 0, the targets by 1, as of a pair."""
+        if index not in (0, 1):
+            raise ArgumentTypeError(
+                f"a split is a pair: [0] is its inputs, [1] its targets; got [{index!r}]. A sample is "
+                "data.train.inputs[i], data.train.targets[i]"
+            )
+        return self.targets if index else self.inputs
+
+    if not TYPE_CHECKING:  # a type checker knows what is there
+
+        def __getattr__(self, name: str) -> object:
+            """Only for what is not there: advice for names that others have."""
+            raise missing("samples", name, f"'Samples' object has no attribute {name!r}", self)
 
     def __repr__(self) -> str:
         x, y = self.split.x, self.split.y

@@ -195,3 +195,28 @@ def test_a_split_that_is_not_there() -> None:
     assert repr(dl.DataLoader(data.train, batch_size=200, shuffle=True)) == (
         "DataLoader(600 samples in 3 batches, batch_size=200, shuffle=True, drop_last=False)"
     )
+
+
+def test_a_split_is_a_pair() -> None:
+    data = dl.load_data("spirals")
+    x, y = data.train
+    assert data.train[0] is x and data.train[1] is y
+    with pytest.raises(TypeError, match=r"\[0\] is its inputs, \[1\] its targets; got \[2\]"):
+        data.train[2]
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("data.train.x", r"data\.train\.inputs; or x, y = data\.train"),
+        ("data.train.target", r"data\.train\.targets; or"),
+        ("data.X_train", "x, y = data.train"),
+        ("data.target_names", "data.class_names"),
+        ("data.feature_name", "did you mean 'feature_names'"),
+        ("dl.load_data('spirals', split={'val': 0.2}).test", "these data have no test split"),
+    ],
+)
+def test_other_names_of_arrays_have_advice(line: str, advice: str) -> None:
+    with pytest.raises(AttributeError, match=advice):
+        eval(line, {"dl": dl, "data": dl.load_data("spirals")})
+    assert not hasattr(dl.load_data("spirals").train, "nonsense")
