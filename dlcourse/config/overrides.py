@@ -1,7 +1,9 @@
 """Values laid over a config: ``model.hidden.0=64`` from the command line, ``{"model.degree": 3}`` from Python."""
 
 import copy
+import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,11 +18,18 @@ Overrides = Mapping[str, Any] | Sequence[str]
 _PATHS_AS_KEYS = {("sweep", "grid"), ("sweep", "zip"), ("sweep", "random", "space")}
 """Sections whose keys are themselves dotted paths."""
 
+_LONE_TEXTS = frozenset(",:;|-#*&!%@`>?]} \t")
+"""Characters that are no value of their own in YAML; alone after ``=`` they are text, as in ``data.delimiter=,``."""
+
+_UNREADABLE = tuple(",*%@`|>")
+"""What YAML reads no text from that begins with it."""
+
 
 def parse_overrides(overrides: Overrides) -> tuple[dict[str, Any], str]:
     """Overrides as a mapping of dotted paths to values, and what to call their source in a message.
 
-    A text is split at its first ``=``; what follows is read as the same YAML as in a file.
+    A text is split at its first ``=``; what follows is read as the same YAML as in a file. A lone mark that YAML
+    has another use for, such as a comma or a tab, is text.
 
     Raises:
         ConfigError: a text without ``=`` or with malformed YAML, or a value that no config holds; all at once.
@@ -44,12 +53,21 @@ def parse_overrides(overrides: Overrides) -> tuple[dict[str, Any], str]:
         if path in found:
             problems.append(Problem(path, "given twice", source))
         try:
-            found[path] = parse_yaml(value).data
+            found[path] = value if value in _LONE_TEXTS else parse_yaml(value).data
         except ConfigError as error:
-            problems += [Problem(path, f"{problem.message}, in {text!r}", source) for problem in error.problems]
+            quoted = _quoted(path, value)
+            problems += [Problem(path, f"{each.message}, in {text!r}{quoted}", source) for each in error.problems]
     if problems:
         raise ConfigError(problems)
     return found, source
+
+
+def _quoted(path: str, value: str) -> str:
+    """How a text that YAML cannot read is written on the command line; empty for what is hardly meant as one."""
+    if not value.startswith(_UNREADABLE):
+        return ""
+    as_text = json.dumps(value, ensure_ascii=False)
+    return f"; in quotes it is a text: {shlex.quote(f'{path}={as_text}')}"
 
 
 def is_override(text: str) -> bool:

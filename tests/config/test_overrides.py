@@ -1,5 +1,6 @@
 """Values laid over a config, from the command line and from Python."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -26,6 +27,11 @@ from tests.config.test_writer import VALUES, same
         ("model.tag=''", "model.tag", ""),
         ("model.tag=on", "model.tag", "on"),
         (" model.tag =x", "model.tag", "x"),
+        ("data.delimiter=,", "data.delimiter", ","),
+        ("data.delimiter=|", "data.delimiter", "|"),
+        ("data.delimiter=\t", "data.delimiter", "\t"),
+        ("data.thousands= ", "data.thousands", " "),
+        ("data.split=~", "data.split", None),
     ],
 )
 def test_one_text(text: str, path: str, value: Any) -> None:
@@ -50,6 +56,13 @@ def test_no_text_escapes(text: str) -> None:
         assert all("\n" not in str(problem) for problem in error.problems)
     else:
         assert list(parsed) == ["key"]
+
+
+def test_the_message_shows_the_quoting() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_overrides(["data.path=*it's.csv"])
+    shown = str(caught.value).partition("in quotes it is a text: ")[2]
+    assert parse_overrides(shlex.split(shown))[0] == {"data.path": "*it's.csv"}
 
 
 def test_texts_that_are_none() -> None:
