@@ -27,6 +27,7 @@ from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.markup import html_table
+from dlcourse.metrics.class_scores import ClassScores
 from dlcourse.metrics.of_target import MAX_TARGETS, for_each_target
 from dlcourse.models.base import Model
 from dlcourse.records.run import Event
@@ -171,6 +172,7 @@ class Experiment:
         """Warnings about what the config asks for, though it may."""
         yield from config_notes(self.config, self.total_steps)
         yield from _class_weights(self.loss, self.data)
+        yield from _second_class(self.metrics, self.data)
         own, targets = type(self.model), len(self.data.dataset.target_names)
         if targets > MAX_TARGETS:
             yield f"metrics are of all {targets} targets together: each is measured by itself of up to {MAX_TARGETS}"
@@ -434,6 +436,19 @@ def predict(
 def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]:
     """The unit of each metric by label, empty for one without."""
     return {label: metric_unit(metric.unit, target_unit) for label, metric in metrics.items()}
+
+
+def _second_class(metrics: Mapping[str, Any], data: Data) -> Iterator[str]:
+    """Which of two classes is measured where neither a class nor an average is asked for."""
+    names = data.dataset.class_names
+    found = [
+        label for label, each in metrics.items() if isinstance(each, ClassScores) and each.takes_second(len(names))
+    ]
+    if found:
+        yield (
+            f"{' and '.join(found)}: of the class {names[1]!r}, the second of two; label: {names[0]} measures the "
+            "other, average: macro the mean of both"
+        )
 
 
 def build_loss_and_metrics(

@@ -17,7 +17,8 @@ class AveragePrecision(ClassScores):
     it is NaN. As scikit-learn's ``average_precision_score``, which gives 0 for such a class.
 
     Args:
-        average: over the classes: macro, each counts alike; weighted, by how many samples are of it.
+        average: over the classes: macro, each counts alike; weighted, by how many samples are of it. Without it and
+            without a label: of two classes the second alone, of more macro.
         label: the name of a class, to measure that class alone, against all others.
     """
 

@@ -111,10 +111,10 @@ def class_index(label: str | int | None, names: tuple[str, ...], classes: int) -
     return known.index(str(label))
 
 
-def check_choice(average: Average, label: str | int | None, names: tuple[str, ...], classes: int) -> None:
+def check_choice(average: Average | None, label: str | int | None, names: tuple[str, ...], classes: int) -> None:
     """Raise UserError where there is no such class, or an average over classes is asked for as well."""
     class_index(label, names, classes)
-    if label is not None and average != "macro":
+    if label is not None and average not in (None, "macro"):
         raise UserError(
             f"label {label!r} measures that class alone, so there is no average: {average}; give one of them"
         )

@@ -17,20 +17,24 @@ class ClassScores(Metric):
     :meth:`reset`, a number for each sample and class.
 
     Args:
-        average: over the classes: ``macro``, each counts alike; ``weighted``, by how many samples are of it.
-        label: the name of a class: the metric of that class alone, against all others. Of two classes the second is
-            taken without it.
+        average: over the classes: ``macro``, each counts alike; ``weighted``, by how many samples are of it. Without
+            it and without a label: of two classes the second alone, of more ``macro``.
+        label: the name of a class: the metric of that class alone, against all others.
     """
 
     higher_is_better = True
     tasks = ("classification",)
 
-    def __init__(self, average: Average = "macro", label: str | int | None = None):
+    def __init__(self, average: Average | None = None, label: str | int | None = None):
         self.average, self.label = average, label
         super().__init__()
 
     def check_classes(self, classes: int) -> None:
         check_choice(self.average, self.label, self.class_names, classes)
+
+    def takes_second(self, classes: int) -> bool:
+        """Whether it measures the second of two classes, because neither a class nor an average is asked for."""
+        return classes == 2 and self.label is None and self.average is None
 
     def reset(self) -> None:
         self.scores: list[Array] = []
@@ -48,9 +52,10 @@ class ClassScores(Metric):
         scores = np.concatenate([to_host(each) for each in self.scores])
         labels = np.concatenate([to_host(each) for each in self.labels])
         classes = scores.shape[1]
-        if self.label is not None or classes == 2:
-            which = 1 if self.label is None else class_index(self.label, self.class_names, classes)
-            return self._of_class(scores, labels, which)
+        if self.takes_second(classes):
+            return self._of_class(scores, labels, 1)
+        if self.label is not None:
+            return self._of_class(scores, labels, class_index(self.label, self.class_names, classes))
         values = np.array([self._of_class(scores, labels, c) for c in range(classes)])
         weights = np.bincount(labels, minlength=classes) if self.average == "weighted" else np.ones(classes)
         there = np.isfinite(values) & (weights > 0)

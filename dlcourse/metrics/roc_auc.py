@@ -17,7 +17,8 @@ class ROCAUC(ClassScores):
     scikit-learn's ``roc_auc_score(multi_class="ovr")``; Hanley and McNeil 1982.
 
     Args:
-        average: over the classes: macro, each counts alike; weighted, by how many samples are of it.
+        average: over the classes: macro, each counts alike; weighted, by how many samples are of it. Without it and
+            without a label: of two classes the second alone, of more macro.
         label: the name of a class, to measure that class alone, against all others.
     """
 

@@ -68,7 +68,7 @@ def test_rankings_are_those_of_scikit_learn(sklearn, classes, whole):
     logits = np.round(logits) if whole else logits
     # Whole numbers: sums in one order, so that what ties ties for scikit-learn too.
     p = softmax(np.sort(logits, axis=1))[np.arange(90)[:, None], logits.argsort(axis=1).argsort(axis=1)]
-    for average in ("macro", "weighted"):
+    for average in (None,) if classes == 2 else ("macro", "weighted"):
         of_two = (labels, p[:, 1])
         of_all = (labels, np.round(p, 14) if whole and classes > 2 else p)
         if classes == 2:
@@ -84,6 +84,16 @@ def test_rankings_are_those_of_scikit_learn(sklearn, classes, whole):
         assert measure("roc_auc", logits, labels, label=c) == pytest.approx(sklearn.roc_auc_score(own, p[:, c]))
         expected = sklearn.average_precision_score(own, p[:, c])
         assert measure("average_precision", logits, labels, label=c) == pytest.approx(expected)
+
+
+def test_of_two_classes_the_second_unless_an_average_or_a_class_is_asked_for():
+    random = np.random.default_rng(0)
+    labels, logits = (np.arange(60) < 15).astype(int), random.normal(size=(60, 2))
+    of_each = [measure("average_precision", logits, labels, label=c) for c in (0, 1)]
+    assert measure("average_precision", logits, labels) == of_each[1] != of_each[0]
+    assert measure("average_precision", logits, labels, average="macro") == pytest.approx(np.mean(of_each))
+    weighted = np.average(of_each, weights=[45, 15])
+    assert measure("average_precision", logits, labels, average="weighted") == pytest.approx(weighted)
 
 
 def test_a_case_done_by_hand():
@@ -185,6 +195,15 @@ CONFIG = {
     "optimizer": {"name": "sgd", "lr": 0.1},
     "train": {"epochs": 2},
 }
+
+
+def test_a_run_says_which_of_two_classes_is_measured(tmp_path, capsys):
+    config = CONFIG | {"data": CONFIG["data"] | {"classes": 2}, "metrics": ["roc_auc", "average_precision", "f1"]}
+    result = dl.run(config, out=tmp_path, plots=False)
+    assert "roc_auc and average_precision: of the class 'arm 1', the second of two" in capsys.readouterr().out
+    assert set(result.metrics["test"]) == {"roc_auc", "average_precision", "f1"}
+    dl.run(config | {"metrics": [{"name": "roc_auc", "label": "arm 0"}]}, out=tmp_path, plots=False)
+    assert "the second of two" not in capsys.readouterr().out
 
 
 def test_a_config_names_them(tmp_path):
