@@ -30,7 +30,7 @@ def shorten_exponent(text: str) -> str:
 
 
 def format_value(value: Any, exact: bool = True) -> str:
-    """A value of a config: ``0.001``, ``true``, ``none``, ``128x64``, ``adam(lr=0.01)``; a fold by its number.
+    """A value of a config: ``0.001``, ``none``, ``128x64``, ``mse+r2``, ``adam(lr=0.01)``; a fold by its number.
 
     Args:
         exact: numbers with all their digits, so that two values have two texts; else six digits, ``1e-6``.
@@ -47,7 +47,8 @@ def format_value(value: Any, exact: bool = True) -> str:
         name = str(value.get("name", ""))
         return f"{name}({rest})" if rest else name
     if isinstance(value, list | tuple):
-        return "x".join(format_value(item, exact) for item in value) or "[]"
+        numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+        return ("x" if numbers else "+").join(format_value(item, exact) for item in value) or "[]"
     return str(value)
 
 

@@ -102,6 +102,7 @@ def test_units_take_the_targets_place() -> None:
         (None, "none"),
         (True, "true"),
         ([128, 64], "128x64"),
+        (["half_sse", {"name": "mse"}, "r2"], "half_sse+mse+r2"),
         ({"name": "adam", "lr": 0.01}, "adam(lr=0.01)"),
         ({"name": "relu"}, "relu"),
         ({"folds": 5, "fold": 2}, "2"),

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 HELP = "copy a config that comes with the program, or write a template of a component of your own"
 KINDS = ("layer", "model", "data", "metric", "loss", "optimizer")
@@ -9,7 +10,8 @@ KINDS = ("layer", "model", "data", "metric", "loss", "optimizer")
 PLUGIN = ("KIND", f"write a working component with its contract: {', '.join(KINDS)}")
 
 _SCHEMA = "dlcourse.schema.json"
-_SCHEMA_LINE = f"# yaml-language-server: $schema={_SCHEMA}\n"
+_ASSIGNMENT_SCHEMA = "dlcourse.assignment.schema.json"
+_SCHEMA_LINE = "# yaml-language-server: $schema={}\n"
 
 EXAMPLES = """\
 examples:
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    from dlcourse import config
     from dlcourse.commands import list as listing
     from dlcourse.errors import UserError
     from dlcourse.resources import configs_folder
@@ -44,20 +47,21 @@ def main(args: argparse.Namespace) -> int:
     if folder := _assignment(args.name):
         return _write_assignment(args, folder)
     source = _find(args.name)
-    target = _write(args, source.name, _SCHEMA_LINE.encode() + (configs_folder() / source).read_bytes())
+    target = _write(args, source.name, _SCHEMA_LINE.format(_SCHEMA).encode() + (configs_folder() / source).read_bytes())
     print(f"wrote {target}; to run it: dlcourse run {target}")
-    _write_schema(target.parent / _SCHEMA)
+    _write_schema(target.parent / _SCHEMA, config.json_schema(), "dlcourse schema")
     return 0
 
 
-def _write_schema(path: Path) -> None:
-    """Write the JSON Schema beside a config, unless the file of that name there is none of ours."""
+def _write_schema(path: Path, schema: dict[str, Any], command: str) -> None:
+    """Write the JSON Schema that a command prints beside a config or an assignment.
+
+    A file of that name that is none of ours stays.
+    """
     import json
 
-    from dlcourse.config import json_schema
     from dlcourse.records.writing import replacing
 
-    schema = json_schema()
     try:
         ours = json.loads(path.read_text(encoding="utf-8")).get("title") == schema["title"]
     except FileNotFoundError:
@@ -65,7 +69,7 @@ def _write_schema(path: Path) -> None:
     except (OSError, ValueError, AttributeError):
         ours = False
     if not ours:
-        print(f"{path} is no schema of ours, and stays; `dlcourse schema` prints the one that the first line names")
+        print(f"{path} is no schema of ours, and stays; `{command}` prints the one that the first line names")
         return
     with replacing(path) as file:
         file.write((json.dumps(schema, indent=2, ensure_ascii=False) + "\n").encode())
@@ -104,10 +108,14 @@ def _assignment(name: str) -> Path | None:
 def _write_assignment(args: argparse.Namespace, folder: Path) -> int:
     """What to start an assignment from; with ``--to FILE.yaml`` the assignment itself, to write one of one's own."""
     if args.to and Path(args.to).suffix in (".yaml", ".yml"):
+        from dlcourse.grading import assignment
+
         text = (folder / "assignment.yaml").read_text(encoding="utf-8")
         kept = [line for line in text.splitlines(keepends=True) if not line.startswith("starter:")]
-        target = _write(args, "assignment.yaml", "".join(kept).encode())
+        line = _SCHEMA_LINE.format(_ASSIGNMENT_SCHEMA)
+        target = _write(args, "assignment.yaml", "".join([line, *kept]).encode())
         print(f"wrote {target}; to check it: dlcourse validate {target}; its keys: dlcourse schema --assignment")
+        _write_schema(target.parent / _ASSIGNMENT_SCHEMA, assignment.json_schema(), "dlcourse schema --assignment")
         return 0
     name = f"{folder.name}.py" if not args.to or Path(args.to).is_dir() else Path(args.to).name
     text = (folder / "starter.py").read_text(encoding="utf-8")

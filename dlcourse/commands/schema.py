@@ -22,10 +22,9 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse import config
 
     if args.assignment:
-        from dlcourse.config.schema import section_json_schema
-        from dlcourse.grading.assignment import AssignmentOptions
+        from dlcourse.grading import assignment
 
-        schema = section_json_schema(AssignmentOptions, "dlcourse assignment")
+        schema = assignment.json_schema()
     else:
         schema = config.json_schema()
     print(json.dumps(schema, indent=2, ensure_ascii=False))

@@ -1,10 +1,12 @@
 """``dlcourse validate CONFIG ...``: everything that can be checked at once.
 
 Data that are drawn, such as spirals, are drawn, and small files are read; what these data and the model ask of each
-other is checked as before a run. Large files are not read, and a file that is not there is no mistake of the config.
+other is checked as before a run. Large files are not read. A file that is not there is no mistake of the config; a note
+names it.
 """
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 HELP = "check configs without running them"
@@ -60,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
             print(error, file=sys.stderr, flush=True)
         else:
             print(f"{path}: ok")
-            for note in config_notes(checked.data, steps):
+            for note in (*_missing_files(checked.data["data"]), *config_notes(checked.data, steps)):
                 print(f"{path}: note: {note}")
     return ConfigError.exit_code if wrong else 0
 
@@ -74,6 +76,18 @@ def _check_data(config: Any) -> int | None:
 
     with backend.use("cpu") as cpu:
         return Experiment.from_config(config, cpu).total_steps
+
+
+def _missing_files(section: dict[str, Any]) -> Iterator[str]:
+    """A note for each data file that a run would not find."""
+    from dlcourse.data.files import MissingDataError, find
+
+    for key in ("path", "test_path"):
+        if isinstance(name := section.get(key), str):
+            try:
+                find(name, folders=True)
+            except MissingDataError as error:
+                yield f"data.{key}: {error}; what only the data show is not checked"
 
 
 def _quick(section: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from dlcourse.config.check import check_section
 from dlcourse.config.config import data_section
 from dlcourse.config.locations import located
 from dlcourse.config.reader import parse_yaml
+from dlcourse.config.schema import section_json_schema
 from dlcourse.data.synthetic import Synthetic
 from dlcourse.errors import ConfigError, DlcourseError, Problem
 from dlcourse.grading.arguments import make_arguments
@@ -220,6 +221,11 @@ def find_assignment(name: str) -> Path:
         return own[name]
     meant = registry.did_you_mean(name, own)
     raise ConfigError(f"{name}: no such file{meant}; with the program come: {', '.join(own)}")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of an assignment, for editors."""
+    return section_json_schema(AssignmentOptions, "dlcourse assignment")
 
 
 def load_assignment(path: str | Path) -> Assignment:

@@ -92,6 +92,10 @@ class Wrong(Exception):
     """A case does not hold; the message says what was expected and what came."""
 
 
+class NoValue(Wrong):
+    """The submission gave no value to judge: it has no such function, raised, ended, or took too long."""
+
+
 def grade_submission(
     assignment: Assignment, submission: str | Path, say: Callable[[CaseResult], None] = lambda result: None
 ) -> Grade:
@@ -126,7 +130,7 @@ def _grade(assignment: Assignment, case: dict[str, Any], submission: Path) -> Ca
     def request(message: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         answers.append(ask(submission, message, arrays, seconds, memory))
         if answers[-1].error:
-            raise Wrong(answers[-1].error)
+            raise NoValue(answers[-1].error)
         return answers[-1].arrays
 
     status: Literal["passed", "failed"] = "failed"
@@ -134,6 +138,8 @@ def _grade(assignment: Assignment, case: dict[str, Any], submission: Path) -> Ca
         with looking_in(str(assignment.path.absolute().parent)):  # for data files beside it
             output = _JUDGES[kind](case[kind], request, answers)
         status = "passed"
+    except NoValue as missing:  # the case's hint is about a wrong value
+        output = str(missing)
     except Wrong as wrong:
         output = str(wrong) + (f"\n{case['hint']}" if case["hint"] else "")
     took = sum(answer.seconds for answer in answers)
@@ -175,7 +181,9 @@ def _call(case: dict[str, Any], request: Request, calls: list[dict[str, Any]], k
 def _output(found: dict[str, np.ndarray], path: Any, function: str) -> np.ndarray:
     there = [name.removeprefix("0.") for name in found if name.startswith("0.")]
     if f"0.{path}" not in found:
-        raise Wrong(f"{function} returns no output {path}; it returns: {', '.join(there)}")
+        if there == ["0"]:
+            raise NoValue(f"{function} returns one value; expected a tuple or a dictionary that has output {path} too")
+        raise NoValue(f"{function} returns no output {path}; it returns: {', '.join(there)}")
     array = found[f"0.{path}"]
     if not np.isfinite(array.astype(np.float64)).all():
         raise Wrong(f"output {path} of {function} holds numbers that are not finite")

@@ -41,3 +41,10 @@ def test_a_quick_trial_of_a_long_config_says_nothing_of_its_warm_up(tmp_path, ca
     optimizer = {"name": "sgd", "lr": 0.1, "schedule": {"name": "cosine", "warmup": 5}}
     dl.run(NET | {"optimizer": optimizer}, out=tmp_path, fast_dev_run=True)
     assert "warmup" not in capsys.readouterr().out
+
+
+def test_validate_names_a_data_file_that_is_not_there(tmp_path, capsys) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(json.dumps(NET | {"data": {"name": "csv", "path": "nofile.csv", "target": "y"}}))
+    main(["validate", str(path)])
+    assert "note: data.path: no data file" in capsys.readouterr().out

@@ -154,6 +154,7 @@ WRONG = {
     "no such function": ("def doubel(x):\n    return 2 * x\n", "no function 'double' (did you mean 'doubel'?)"),
     "raises": ("def double(x):\n    return x.nothing\n", "line 2, in double: return x.nothing"),
     "no Python": ("def double(x:\n", "line 1: SyntaxError"),
+    "one output": ("def double(x):\n    return 2 * x\n", "double returns one value; expected a tuple"),
     "another shape": ("def double(x):\n    return 2 * x[:1]\n", "expected the shape (2,), came (1,)"),
 }
 
@@ -161,9 +162,12 @@ WRONG = {
 @pytest.mark.parametrize("fault", WRONG)
 def test_what_is_wrong_is_said(fault: str, place: Path, here: None) -> None:
     code, message = WRONG[fault]
-    result = one(code)
+    changes = {"x: [1.0, 2.0]}": "x: [1.0, 2.0]}, output: 1"} if fault == "one output" else {}
+    result = one(code, **changes)
     assert (result.score, result.status) == (0, "failed")
     assert message in result.output
+    no_value = {"an object that equals all", "returns nothing", "no such function", "raises", "no Python", "one output"}
+    assert ("twice each number" in result.output) == (fault not in no_value)
 
 
 @pytest.mark.parametrize("cheat", CHEATS)
@@ -303,6 +307,8 @@ def test_an_assignment_of_one_s_own_begins_with_a_copy(place: Path, capsys: pyte
     capsys.readouterr()
     assert main(["schema", "--assignment"]) == 0
     schema = json.loads(capsys.readouterr().out)
+    name = Path("mine.yaml").read_text().partition("\n")[0].removeprefix("# yaml-language-server: $schema=")
+    assert json.loads(Path(name).read_text()) == schema
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.validate(parse_yaml(Path("mine.yaml").read_text(), "mine.yaml").data, schema)
     with pytest.raises(jsonschema.ValidationError, match="pionts"):

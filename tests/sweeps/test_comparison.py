@@ -147,7 +147,8 @@ def test_a_table_of_folds_says_that_they_can_be_averaged(make, tmp_path, capsys)
     folder = run_sweep(make(sweep={"kfold": 3}), out=tmp_path / "runs", plots=False, quiet=True).folder
     table = tmp_path / "t.csv"
     assert main(["compare", str(folder), "--to", str(table)]) == 0
-    assert "--average makes one line of them" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "--average makes one line of them" in said.err and f"wrote {table}" in said.out
     assert len(table.read_text().splitlines()) == 1 + 3
     assert main(["compare", str(folder), "--to", str(table), "--average"]) == 0
     (row,) = csv.DictReader(io.StringIO(table.read_text()))
