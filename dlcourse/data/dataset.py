@@ -16,6 +16,7 @@ from dlcourse.data.rows import Rows, chunks
 from dlcourse.data.samples import Samples
 from dlcourse.errors import DataError
 from dlcourse.habits import missing
+from dlcourse.markup import html_table
 
 Task = Literal["regression", "classification", "estimation"]
 
@@ -188,6 +189,15 @@ class Data:
         counts = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         inputs = f"inputs {tuple(self.in_shape)} {self.dataset.x.dtype}"
         return f"Data({self.name}{': ' if self.name else ''}{self.task}{classes}; {counts}; {inputs})"
+
+    def _repr_html_(self) -> str:
+        """The splits as a table, for a notebook."""
+        shapes = (self.in_shape, self.dataset.y.shape[1:])
+        rows = [
+            [name, *(" x ".join(map(str, (len(split), *shape))) for shape in shapes)]
+            for name, split in self.splits.items()
+        ]
+        return html_table(["", "inputs", "targets"], rows, [repr(self)])
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import LossMetric, evaluate, outputs
 from dlcourse.training.input_spec import InputSpec, class_counts
-from dlcourse.training.run_history import RunHistory
+from dlcourse.training.run_history import NamedMetrics, RunHistory
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
 
@@ -75,6 +75,10 @@ class Result:
     advice: list[str] = field(default_factory=list)
     baseline: dict[str, float] = field(default_factory=dict)
     experiment: "Experiment | None" = None
+
+    def __post_init__(self) -> None:
+        by_split = NamedMetrics({split: NamedMetrics(values) for split, values in self.metrics.items()})
+        object.__setattr__(self, "metrics", by_split)
 
     def __repr__(self) -> str:
         found = "; ".join(

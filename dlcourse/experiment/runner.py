@@ -4,15 +4,24 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from dlcourse import backend, registry
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
+from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
 from dlcourse.data.files import looking_in
-from dlcourse.errors import DamagedFileError, DivergenceError, DlcourseError, Interrupted, UserError, named
+from dlcourse.errors import (
+    ArgumentTypeError,
+    DamagedFileError,
+    DivergenceError,
+    DlcourseError,
+    Interrupted,
+    UserError,
+    named,
+)
 from dlcourse.experiment import sanity_checks
 from dlcourse.experiment.components import code_of, kept_config
 from dlcourse.experiment.experiment import Experiment, Result
@@ -81,6 +90,7 @@ def run(
     fast_dev_run: bool = False,
     profile: bool = False,
     allow_code: bool = False,
+    **more: Any,
 ) -> Result:
     """Train what a config says, evaluate it on every split, and write it all to a new folder.
 
@@ -101,6 +111,7 @@ def run(
         allow_code: import the files that the config's ``plugins`` names; those that changed since are imported anew.
     Raises:
         UserError: the config, or a file it names, is wrong.
+        ArgumentTypeError: a setting of the config was given by name; it belongs into ``overrides``.
         DeviceError: the device is not there.
         DivergenceError: the loss became infinite or NaN; the last good checkpoint stays.
         Interrupted: SIGINT or SIGTERM; a checkpoint was written.
@@ -116,11 +127,23 @@ def run(
         >>> 0 <= result.metrics["train"]["accuracy"] <= 1
         True
     """
+    for setting, value in more.items():
+        raise ArgumentTypeError(f"run takes no {setting!r}; {_as_override(setting, value)}")
     options = Options(device, quiet, plots, profile)
     if allow_code:
         registry.reload_changed_plugins()
     with registry.allowing_code(allow_code):
         return _run(config, options, overrides, out, name, folder, resume, overfit_batch, fast_dev_run)
+
+
+def _as_override(name: str, value: Any) -> str:
+    """How to write a setting of a config that was given as a keyword."""
+    sections = {"": ExperimentOptions, "train.": TrainOptions, "data.": DataOptions}
+    homes = (section for section, cls in sections.items() if name in {each.name for each in fields(cls)})
+    home = next(homes, "optimizer." if name == "lr" else None)
+    if home is None:
+        return "settings of the config are given by their paths, as in overrides={'train.epochs': 3}"
+    return f"write overrides={{'{home}{name}': {value!r}}}"
 
 
 def _run(

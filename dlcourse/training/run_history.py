@@ -8,18 +8,37 @@ from typing import Any, overload
 import numpy as np
 
 from dlcourse.errors import UserError
+from dlcourse.markup import html_table
 from dlcourse.records.run import Event
-from dlcourse.text import SPLITS
+from dlcourse.text import SPLITS, format_number
 
-__all__ = ["RunHistory", "UnknownColumnError"]
+__all__ = ["NamedMetrics", "RunHistory", "UnknownColumnError"]
 
 _TRAIN = ("loss", "lr", "step", "epoch", "samples", "seconds")
 
 
 class UnknownColumnError(UserError, KeyError):
-    """No event has that column; names the nearest and all that there are."""
+    """Nothing has that name; says the nearest one and all that there are."""
 
     __str__ = Exception.__str__  # KeyError would put the message in quotes
+
+
+def _unknown(owner: str, key: object, names: Iterable[str]) -> UnknownColumnError:
+    there = list(names)
+    near = difflib.get_close_matches(str(key), there, n=1, cutoff=0.5)
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    return UnknownColumnError(f"{owner} no {key!r}{guess}; it has: {', '.join(there) or 'none'}")
+
+
+class NamedMetrics(dict[str, Any]):
+    """A result's metrics by name.
+
+    Raises:
+        UnknownColumnError: there is no such name.
+    """
+
+    def __missing__(self, key: object) -> Any:
+        raise _unknown("this result has", key, self)
 
 
 class RunHistory(list[Event]):
@@ -67,10 +86,7 @@ class RunHistory(list[Event]):
 
     def _column(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         if key not in self.keys():
-            near = difflib.get_close_matches(key, self.keys(), n=1, cutoff=0.5)
-            guess = f" (did you mean {near[0]!r}?)" if near else ""
-            there = ", ".join(self.keys()) or "none"
-            raise UnknownColumnError(f"this history has no {key!r}{guess}; it has: {there}")
+            raise _unknown("this history has", key, self.keys())
         if key in _TRAIN:
             pairs: list[tuple[Any, Any]] = [(event["step"], event.get(key)) for event in self._of("train")]
         else:
@@ -106,6 +122,16 @@ class RunHistory(list[Event]):
                 row |= {f"{split}.{label}": value for label, value in metrics.items()}
             rows.append(row)
         return pandas.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        """Each column's range as a table, for a notebook."""
+        rows = []
+        for name in self.keys():
+            values = self[name]
+            known = values[np.isfinite(values)]
+            found = (known[0], known.min(), known.max(), known[-1]) if len(known) else (None,) * 4
+            rows.append([name, str(len(values)), *(format_number(value) for value in found)])
+        return html_table(["", "values", "first", "lowest", "highest", "last"], rows, [repr(self)])
 
     def __repr__(self) -> str:
         last = self[-1].get("step", 0) if self else 0

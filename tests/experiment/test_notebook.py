@@ -153,6 +153,34 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     assert "% of the training, " in lines[0] and "samples/s, about " in lines[0] and "loss " in lines[0]
 
 
+def test_a_wrong_name_of_a_metric_has_the_nearest(result: Result) -> None:
+    with pytest.raises(KeyError, match=r"^this result has no 'acc' \(did you mean 'accuracy'\?\); it has: accuracy"):
+        result.metrics["test"]["acc"]
+    with pytest.raises(UnknownColumnError, match="no 'validation'.*it has: train, val, test"):
+        result.metrics["validation"]
+    assert result.metrics["test"].get("acc") is None
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ({"epochs": 3}, r"write overrides=\{'train.epochs': 3\}"),
+        ({"seed": 1}, r"write overrides=\{'seed': 1\}"),
+        ({"lr": 0.1}, r"write overrides=\{'optimizer.lr': 0.1\}"),
+        ({"hidden": [3]}, "run takes no 'hidden'; settings of the config are given by their paths"),
+    ],
+)
+def test_a_setting_given_to_run_says_where_it_belongs(given: dict, advice: str) -> None:
+    with pytest.raises(TypeError, match=advice):
+        dl.run(CONFIG, **given)
+
+
+def test_history_and_data_have_a_page(result: Result) -> None:
+    assert {"loss", "val.accuracy", "first", "lowest"} <= set(Markup(result.history._repr_html_()).texts)
+    assert {"train", "600 x 2", "600"} <= set(Markup(dl.load_data("spirals")._repr_html_()).texts)
+    assert Markup(RunHistory()._repr_html_()).texts
+
+
 def test_an_empty_history() -> None:
     assert repr(RunHistory()) == "RunHistory(0 events to step 0; columns none)"
     with pytest.raises(UnknownColumnError, match="it has: none"):
