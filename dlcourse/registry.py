@@ -35,21 +35,39 @@ C = TypeVar("C", bound=type)
 
 @dataclass(frozen=True)
 class Kind:
-    """A family of components: their package, what they are, and what the program supplies to their constructors."""
+    """A family of components: their package, what they are, and what the program supplies to their constructors.
+
+    Attributes:
+        bases: classes by their full names, one of which a component derives from; empty: any class will do.
+        made: an attribute that the constructor of the first of them sets, without which an instance cannot be used.
+    """
 
     package: str
     summary: str
     supplied: tuple[str, ...] = ()
+    bases: tuple[str, ...] = ()
+    made: str = ""
 
 
 KINDS: dict[str, Kind] = {
     "data": Kind("dlcourse.data", "data sets"),
-    "model": Kind("dlcourse.models", "models", supplied=("in_shape", "out_features")),
-    "loss": Kind("dlcourse.nn", "losses, what training minimizes"),
-    "optimizer": Kind("dlcourse.optim", "optimizers and closed-form solvers", supplied=("params",)),
-    "schedule": Kind("dlcourse.optim", "learning-rate schedules, under optimizer.schedule", supplied=("total_steps",)),
-    "metric": Kind("dlcourse.metrics", "metrics, what is measured"),
-    "logging": Kind("dlcourse.training.loggers", "loggers, where a run's numbers go too", supplied=("path", "history")),
+    "model": Kind("dlcourse.models", "models", ("in_shape", "out_features"), bases=("dlcourse.models.Model",)),
+    "loss": Kind("dlcourse.nn", "losses, what training minimizes", bases=("dlcourse.nn.Loss",)),
+    "optimizer": Kind(
+        "dlcourse.optim",
+        "optimizers and closed-form solvers",
+        ("params",),
+        bases=("dlcourse.optim.Optimizer", "dlcourse.optim.closed_form.Solver"),
+        made="flat",
+    ),
+    "schedule": Kind("dlcourse.optim", "learning-rate schedules, under optimizer.schedule", ("total_steps",)),
+    "metric": Kind("dlcourse.metrics", "metrics, what is measured", bases=("dlcourse.metrics.base.Metric",)),
+    "logging": Kind(
+        "dlcourse.training.loggers",
+        "loggers, where a run's numbers go too",
+        ("path", "history"),
+        bases=("dlcourse.training.callback.Callback",),
+    ),
 }
 
 _components: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
@@ -167,6 +185,21 @@ def lookup(kind: str, name: str) -> Any:
     return components[name]
 
 
+def check_base(kind: str, name: str) -> None:
+    """Raise UserError unless the class of a component derives from the base class of its kind."""
+    bases, cls = KINDS[kind].bases, lookup(kind, name)
+    if bases and not any(issubclass(cls, _class_named(base)) for base in bases):
+        what = {"logging": "logger"}.get(kind, kind)
+        article = "an" if what[0] in "aeiou" else "a"
+        raise UserError(f"{article} {what} derives from {bases[0]}; {cls.__qualname__} does not")
+
+
+def _class_named(full_name: str) -> type:
+    module, _, name = full_name.rpartition(".")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
 def parameters(kind: str, name: str) -> list[inspect.Parameter]:
     """What a config can say of a component: its constructor's parameters but those that the program supplies.
 
@@ -216,12 +249,14 @@ def build(kind: str, spec: Mapping[str, Any], **supplied: Any) -> Any:
 
     Raises:
         UnknownComponentError: no such component.
-        UserError: a parameter is unknown or missing.
+        UserError: a parameter is unknown or missing, or the class lacks the base class of its kind or does not call
+            the constructor of that.
     """
     if "name" not in spec:
         raise UserError(f"a {kind} needs a name: {dict(spec)}")
     name = spec["name"]
     cls = lookup(kind, name)
+    check_base(kind, name)
     own = {parameter.name: parameter for parameter in parameters(kind, name)}
     arguments = {}
     for key, value in spec.items():
@@ -238,7 +273,19 @@ def build(kind: str, spec: Mapping[str, Any], **supplied: Any) -> Any:
     if unexpected:
         raise TypeError(f"the program supplies {KINDS[kind].supplied} to a {kind}, not {sorted(unexpected)}")
     accepted = inspect.signature(cls).parameters if supplied else ()
-    return cls(**{key: value for key, value in supplied.items() if key in accepted}, **arguments)
+    made = cls(**{key: value for key, value in supplied.items() if key in accepted}, **arguments)
+    _check_made(kind, made)
+    return made
+
+
+def _check_made(kind: str, made: Any) -> None:
+    needed = KINDS[kind].made
+    if not needed or needed in vars(made):
+        return
+    base = _class_named(KINDS[kind].bases[0])
+    if isinstance(made, base):
+        signature = ", ".join(list(inspect.signature(base).parameters)[:2])
+        raise UserError(f"{type(made).__qualname__}.__init__ has to call super().__init__({signature})")
 
 
 def _as_annotated(value: Any, annotation: Any) -> Any:

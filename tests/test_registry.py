@@ -8,11 +8,12 @@ import pytest
 
 from dlcourse import config, registry
 from dlcourse.errors import UserError
+from dlcourse.models import Model
 from dlcourse.registry import KINDS, UnknownComponentError, build, load_plugin, lookup, nearest, register
 from dlcourse.types import Count
 
 
-class Thing:
+class Thing(Model):
     """A thing."""
 
     def __init__(
@@ -116,9 +117,9 @@ def test_own_parameters() -> None:
 
 PLUGIN = """\
 from dlcourse.registry import register
-
+from dlcourse.models import Model
 @register("model", "own_model")
-class Own:
+class Own(Model):
     '''A model of one's own.'''
 
     def __init__(self, in_shape, out_features, depth: int = 3):

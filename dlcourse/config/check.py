@@ -142,6 +142,11 @@ class _Checker:
             valid = f"{hint}valid: {', '.join(registry.names(kind))}; {registry.OWN_FILE}"
             self.report((*path, "name"), f"no {kind} {name!r} ({valid})")
             return None
+        try:
+            registry.check_base(kind, name)
+        except UserError as error:
+            self.report((*path, "name"), str(error))
+            return None
         before = len(self.findings)
         resolved = {"name": name, **self.section(component_schema(kind, name), spec, path, also=("name",))}
         if len(self.findings) == before and not registry.KINDS[kind].supplied:

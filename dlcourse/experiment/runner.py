@@ -28,6 +28,7 @@ from dlcourse.experiment.experiment import Experiment, Result
 from dlcourse.experiment.identity import check_config, extend, same_experiment
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.training_run import Run, first_result
+from dlcourse.records.run import RunState
 from dlcourse.signals import handle_termination
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
 from dlcourse.training.checkpoints import file_format
@@ -199,8 +200,20 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
             log = Log(folder.log, options.quiet)
             if not first_batches:
                 log(f"run folder: {folder.path}")
-            training = Run(experiment, folder, log, identity, config.overrides, options.profile)
+            with _failure_recorded(folder, result):
+                training = Run(experiment, folder, log, identity, config.overrides, options.profile)
             return _finish(training, options, temporary=first_batches)
+
+
+@contextlib.contextmanager
+def _failure_recorded(folder: RunFolder, result: RunState) -> Iterator[None]:
+    """Inside the ``with`` block an error leaves the status ``failed`` in a new folder, which said ``running``."""
+    try:
+        yield
+    except Exception as error:
+        with contextlib.suppress(DlcourseError):
+            folder.write_result({**result, "status": "failed", "error": named(error)})
+        raise
 
 
 def smoke_test(config: Config, options: Options) -> Result:

@@ -126,15 +126,8 @@ class Run:
         Raises:
             DivergenceError, Interrupted, OutOfMemoryError, DlcourseError: ``result.json`` says what happened.
         """
-        if self._found is not None:
-            self.store.restart_from(self._found)
-        for note in self.experiment.notes():
-            self.log(f"note: {note}")
-        for line in self.experiment.initial:
-            self.log(line)
-        self._write_result("running")
-        memory.start_counting()
         try:
+            self._begin()
             with self.log.warnings():
                 self.trainer.run()
                 if self.trainer.stop_reason:
@@ -152,6 +145,16 @@ class Run:
             raise full from error
         self.log.settle()
         self._report(weights)  # Whatever happens from here on, the run is done.
+
+    def _begin(self) -> None:
+        if self._found is not None:
+            self.store.restart_from(self._found)
+        for note in self.experiment.notes():
+            self.log(f"note: {note}")
+        for line in self.experiment.initial:
+            self.log(line)
+        self._write_result("running")
+        memory.start_counting()
 
     def _finalize(self) -> str:
         """Evaluate, and write the results; which weights they are of, in words."""
