@@ -19,6 +19,7 @@ from dlcourse.data import Data, Loader, Split, prepare
 from dlcourse.data.dataset import DataSchema
 from dlcourse.data.files import looking_in
 from dlcourse.data.preparation import COMMON
+from dlcourse.data.samples import Samples
 from dlcourse.errors import (
     ChangedDataError,
     ConfigError,
@@ -77,16 +78,25 @@ class TrainedModel(stored.StoredModel):
         targets = self.inputs.target_normalizer
         return Loader(subset, self.normalizer, self.backend, self.dtype, batch_size, 0, shuffle=False, targets=targets)
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def predict(self, x: np.ndarray | Samples) -> np.ndarray:
         """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host.
 
+        A classification's outputs are logits (N, K): ``argmax(axis=1)`` gives the classes, softmax over the last axis
+        the probabilities. A csv file is for ``dlcourse predict RUN file.csv``.
+
+        Args:
+            x: inputs as the data's files have them, for the run's own normalization is applied here; or a split of
+                ``dl.load_data``, of which the raw inputs are taken. A warning says where numbers look normalized
+                already.
         Raises:
             UserError: the inputs are not as the model takes them; or too large for the numbers it computes with.
         """
+        x = np.asarray(x.split.x if isinstance(x, Samples) else x)
         if not self.inputs.tokens:
-            x = self.inputs.checked(np.asarray(x))
-            if (note := self.inputs.other_scale(x)) is not None:
-                warnings.warn(note, stacklevel=2)
+            x = self.inputs.checked(x)
+            for note in (self.inputs.other_scale(x), self.inputs.normalized_before(x, self.normalizer)):
+                if note is not None:
+                    warnings.warn(note, stacklevel=2)
         with np.errstate(over="ignore", invalid="ignore"):
             targets = self.inputs.target_normalizer
             found = predict(self.model, x, self.normalizer, self.backend, self.dtype, targets)

@@ -14,7 +14,7 @@ from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.image_file import Fit
 from dlcourse.data.long_table import SeriesColumns
-from dlcourse.data.normalizer import TargetNormalizer
+from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.npz import open_npz
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
@@ -188,6 +188,20 @@ class InputSpec:
         return (
             f"the largest value of these inputs is {found:g}, in training it was {self.largest:g}; the model takes "
             "them as they were there: pixels of 0..1 are others than pixels of 0..255"
+        )
+
+    def normalized_before(self, x: np.ndarray, normalizer: Normalizer) -> str | None:
+        """A sentence where inputs lie in the range of the normalized training split, and most not in its own."""
+        if normalizer.identity or not self.low:
+            return None
+        low, high = np.array(self.low), np.array(self.high)
+        raw = ((x >= low) & (x <= high)).mean()
+        low, high = normalizer.apply(low), normalizer.apply(high)
+        if raw >= 0.5 or ((x >= low - 0.01) & (x <= high + 0.01)).mean() < 0.9:
+            return None
+        return (
+            f"{1 - raw:.0%} of these numbers lie outside the range of the training data, and they look as if they were "
+            "normalized already; the run's own normalization is applied to them: give inputs as the files have them"
         )
 
     def expected(self) -> str:

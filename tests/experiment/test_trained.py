@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from safetensors import safe_open
 
 from dlcourse.cli import main
+from dlcourse.data import load_data
 from dlcourse.errors import CheckpointError, ConfigError, UserError
 from dlcourse.experiment import evaluate_run, load_run, run
 from dlcourse.experiment.trained import units
@@ -109,6 +111,16 @@ def test_predicting_needs_no_data_file(tmp_path: Path, capsys) -> None:
     assert out == "rent = 800 euros\n" and "size = 900 lies outside 500..539 m^2" in err
     assert main(["predict", str(folder), "900"]) == 2
     assert "expected 2 values: size [m^2], city (A|B)" in capsys.readouterr().err
+
+
+def test_inputs_are_not_normalized_twice(line: Path) -> None:
+    trained, data = load_run(line), load_data(LINE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = trained.predict(data.splits["test"].x)
+        np.testing.assert_array_equal(trained.predict(data.test), expected)
+    with pytest.warns(UserWarning, match="look as if they were normalized already.*give inputs as the files have them"):
+        trained.predict(data.test.inputs)
 
 
 def test_predicting_a_class_with_probabilities(net: Path, capsys) -> None:
