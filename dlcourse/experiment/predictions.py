@@ -175,8 +175,9 @@ def as_csv(trained: TrainedModel, answers: Sequence[Answer], top: int | None = N
 def _class_cells(
     inputs: InputSpec, model: Model, outputs: Sequence[np.ndarray], top: int | None
 ) -> tuple[list[str], list[list[Any]]]:
-    names, what = inputs.class_names, model.confidence.replace(" ", "_")
-    confidences = model.confidences(np.stack(outputs)) if outputs else np.empty((0, len(names)))
+    what = model.confidence.replace(" ", "_")
+    confidences = model.confidences(np.stack(outputs)) if outputs else np.empty((0, len(inputs.class_names)))
+    names = _output_names(inputs, confidences.shape[1])
     order = np.argsort(-confidences, axis=1, kind="stable")
     if top is None:
         header = ["prediction", *(f"{what}_{name}" for name in names)]
@@ -214,9 +215,15 @@ def _value(inputs: InputSpec, row: np.ndarray) -> str:
 
 def _class(inputs: InputSpec, row: np.ndarray, what: str, top: int) -> str:
     """``cat (probability 0.93; dog 0.05, ship 0.02)``, what the model is surest of first."""
-    order = np.argsort(-row, kind="stable")
-    others = ", ".join(f"{inputs.class_names[i]} {row[i]:.4f}" for i in order[1:top])
-    return f"{inputs.class_names[order[0]]} ({what} {row[order[0]]:.4f}{'; ' if others else ''}{others})"
+    order, names = np.argsort(-row, kind="stable"), _output_names(inputs, len(row))
+    others = ", ".join(f"{names[i]} {row[i]:.4f}" for i in order[1:top])
+    return f"{names[order[0]]} ({what} {row[order[0]]:.4f}{'; ' if others else ''}{others})"
+
+
+def _output_names(inputs: InputSpec, width: int) -> list[str]:
+    """The classes, then ``no class (output 3)`` for each output that a model has beyond them."""
+    classes = inputs.class_names
+    return [*classes, *(f"no class (output {i})" for i in range(len(classes), width))]
 
 
 def continue_text(

@@ -74,3 +74,14 @@ def test_more_outputs_than_classes_are_said(files: Path, capsys, command: list[s
 def test_fewer_outputs_than_classes_are_refused(files: Path, capsys) -> None:
     assert main(["run", "own.yaml", "model.width=2", "--no-plots", "--plugin", "own.py"]) == 2
     assert "labels are in 0..1, got 0..2: the model has 2 outputs" in capsys.readouterr().err
+
+
+def test_outputs_beyond_the_classes_are_named_in_a_prediction(files: Path, capsys) -> None:
+    assert main(["run", "own.yaml", "model.width=5", "--no-plots", "--plugin", "own.py"]) == 0
+    (folder,) = Path("runs/own").iterdir()
+    capsys.readouterr()
+    assert main(["predict", str(folder), "0.1,0.2", "--plugin", "own.py"]) == 0
+    told = capsys.readouterr().out
+    assert "no class (output 3)" in told and "no class (output 4)" in told
+    assert main(["predict", str(folder), "0.1,0.2", "--plugin", "own.py", "--out", "-"]) == 0
+    assert "probability_no class (output 4)" in capsys.readouterr().out.splitlines()[0]
