@@ -102,6 +102,24 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise CheckpointError(f"{path}: not a readable safetensors or npz file ({error})") from error
 
 
+def load_texts(path: str | os.PathLike) -> dict[str, str]:
+    """The texts that :func:`encode` put beside the arrays of a file that :func:`load` reads; empty for none.
+
+    Raises:
+        OSError, ValueError: it is no such file.
+    """
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            return {name: str(array) for name, array in arrays.items() if array.dtype.kind == "U"}
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        length = int.from_bytes(file.read(8), "little")
+        return tensorfile.layout(file.read(length), size - 8 - length)[0]
+
+
 def _arrays_of(archive: Any) -> dict[str, np.ndarray]:
     arrays = {name: archive[name] for name in archive.files}
     for name, array in arrays.items():

@@ -164,6 +164,7 @@ class Experiment:
             experiment.initial += initial_weights.normalization_notes(
                 source, data.normalizer, data.target_normalizer is not None
             )
+            experiment.initial += initial_weights.feature_notes(source, data.dataset.feature_names)
         experiment.initial += initial_weights.freeze(model, config["train"]["freeze"])
         return experiment
 

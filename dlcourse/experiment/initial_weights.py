@@ -1,6 +1,7 @@
 """Weights to begin from: those of a run or a file, parts of them new, parts of them frozen (transfer learning)."""
 
 import fnmatch
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +28,14 @@ class Source:
         name: what they are, in words.
         normalized: whether the inputs that they were trained with were shifted or scaled; None: it is not known.
         scaled_targets: the same of the targets of a regression.
+        feature_names: of the inputs that they were trained with; empty: they had none, or they are not known.
     """
 
     arrays: Mapping[str, np.ndarray]
     name: str
     normalized: bool | None = None
     scaled_targets: bool | None = None
+    feature_names: Sequence[str] = ()
 
 
 def named_by(train: Mapping[str, Any]) -> Source | None:
@@ -62,7 +65,7 @@ def _run(path: Path, name: str) -> Source:
     run = stored.load(path, "cpu")
     words = f"{name} (step {run.source.state['step']})"
     scaled = None if run.inputs.task != "regression" else run.inputs.target_normalizer is not None
-    return Source(run.model.state_dict(), words, _normalizes(run.normalizer), scaled)
+    return Source(run.model.state_dict(), words, _normalizes(run.normalizer), scaled, run.inputs.feature_names)
 
 
 def _file(path: Path, name: str) -> Source:
@@ -73,7 +76,16 @@ def _file(path: Path, name: str) -> Source:
     normalized = _normalizes(Normalizer.from_state_dict(inputs)) if len(inputs) == 2 else None
     scaled = bool([arrays.pop(each) for each in list(arrays) if each.startswith("target_normalizer.")]) or None
     weights = {each: array for each, array in arrays.items() if array.dtype.kind != "U"}
-    return Source(weights, name, normalized, scaled)
+    return Source(weights, name, normalized, scaled, _features_of(path))
+
+
+def _features_of(path: Path) -> Sequence[str]:
+    """The names of the features that a file of ``dlcourse export`` tells; none for another file."""
+    try:
+        told = json.loads(serialize.load_texts(path).get("inputs", "{}"))
+        return [str(name) for name in told["feature_names"]]
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _normalizes(normalizer: Normalizer) -> bool:
@@ -183,6 +195,23 @@ def normalization_notes(source: Source, normalizer: Normalizer, scaled_targets: 
             f"note: train.init_from: {source.name} was trained with {what} {was}, and here they come {now}: its {why} "
             f"(data.normalize{'_target' if what == 'targets' else ''})"
         )
+
+
+def feature_notes(source: Source, names: Sequence[str]) -> Iterator[str]:
+    """A warning where as many features come here as these weights were trained with, and others or in another order.
+
+    Args:
+        names: of the features here.
+    """
+    there = list(source.feature_names)
+    if not there or len(there) != len(names) or there == list(names):
+        return
+    what = "these features in another order" if sorted(there) == sorted(names) else "other features"
+    pairs = [f"{was!r} (here {now!r})" for was, now in zip(there, names, strict=True) if was != now]
+    yield (
+        f"note: train.init_from: {source.name} was trained with {what}: {_listed(pairs)}; each weight goes to the "
+        "feature at its place"
+    )
 
 
 def _matched(key: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:

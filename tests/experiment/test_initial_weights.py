@@ -138,6 +138,27 @@ def test_other_normalization_is_noted(source: Path, tmp_path: Path) -> None:
     assert "trained with inputs as they are, and here they come normalized" in (found.folder / "log.txt").read_text()
 
 
+@pytest.mark.parametrize("suffix", ["", "safetensors", "npz"])
+def test_other_features_are_noted(tmp_path: Path, suffix: str) -> None:
+    def config(features: list[str]) -> dict[str, Any]:
+        data = {"name": "csv", "path": str(tmp_path / "flats.csv"), "target": "rent", "features": features}
+        of = {"data": data, "model": "linear", "loss": "mse", "optimizer": {"name": "sgd", "lr": 1e-3}}
+        return {**of, "name": "flats", "device": "cpu", "train": {"epochs": 1}}
+
+    (tmp_path / "flats.csv").write_text("a,b,c,rent\n" + "".join(f"{i},{i % 3},{i % 5},{i % 7}\n" for i in range(12)))
+    weights = go(config(["a", "b"]), tmp_path).folder
+    if suffix:
+        load_run(weights).export(tmp_path / f"weights.{suffix}")
+        weights = tmp_path / f"weights.{suffix}"
+    for features, note in (
+        (["a", "b"], None),
+        (["a", "c"], "was trained with other features: 'b' (here 'c')"),
+        (["b", "a"], "was trained with these features in another order: 'a' (here 'b'), 'b' (here 'a')"),
+    ):
+        log = (go(config(features), tmp_path, init_from=str(weights)).folder / "log.txt").read_text()
+        assert note in log if note else "was trained with" not in log
+
+
 def test_a_closed_form_has_no_use_for_it() -> None:
     config = {"data": "westwood_rent", "model": "linear", "optimizer": "least_squares", "train": {"freeze": ["weight"]}}
     with pytest.raises(ConfigError, match=r"train.freeze: has no effect with the optimizer least_squares"):
