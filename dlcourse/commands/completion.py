@@ -85,6 +85,10 @@ def _candidates(before: list[str], word: str) -> Iterable[str]:
         return []
     if before[-1] == "--device":
         return ["auto", "cpu", "cuda", "cuda:0"]
+    if before[-1] == "--plugin":
+        from dlcourse.commands.init import KINDS
+
+        return [*(KINDS if command == "init" else ()), *_files("*.py")]
     parser = _parser(command)
     if word.startswith("-"):
         return [option for action in parser._actions for option in action.option_strings]
@@ -101,12 +105,28 @@ def _candidates(before: list[str], word: str) -> Iterable[str]:
         from dlcourse import registry
 
         return [*registry.names("data"), "fetch", "info"]
-    if command == "grade" or not names or names[0] not in ("CONFIG", "CONFIG|FILE.py", "NAME"):
-        return []
     given = [each for each in before[1:] if not each.startswith("-")]
+    if command == "grade":
+        return _files("*.py") if given else [*_assignments(), *_files("*.yaml")]
+    if not names or names[0] not in ("CONFIG", "CONFIG|FILE.py", "NAME"):
+        return []
     if "=" in word or given and names[-1] == "key=value":
         return _overrides(word, given)
-    return [*_configs(word), *(str(path) for path in Path().glob("*.yaml"))]
+    found = [*_configs(word), *_files("*.yaml")]
+    if command == "init":
+        found += _assignments()
+    return found + _files("*.py") if "FILE.py" in names[0] else found
+
+
+def _files(pattern: str) -> list[str]:
+    return [str(path) for path in Path().glob(pattern)]
+
+
+def _assignments() -> list[str]:
+    """The names of the shipped assignments."""
+    from dlcourse.resources import ASSIGNMENTS, configs_folder
+
+    return [path.parent.name for path in (configs_folder() / ASSIGNMENTS).glob("*/assignment.yaml")]
 
 
 def _commands() -> list[str]:

@@ -213,7 +213,7 @@ def _checked(config: Config, overrides: Overrides, data: dict[str, Any] | None =
         data, findings = _check(given)
         if data.get("sweep"):
             findings += check_sweep(given, data["sweep"], findings, _check, tried)
-        _refuse(findings, locations)
+        _refuse([_with_sweep(finding, values) for finding in findings], locations)
     data, given = (_with_files_beside(each, config.path) for each in (data, given))
     return Config(data, given, config.path, config.text, {**config.overrides, **values}, locations, tried)
 
@@ -252,6 +252,16 @@ def _laid_over(
     except ConfigError as error:
         raise ConfigError([Problem(p.path, p.message, source) for p in error.problems]) from None
     return given, values, with_source(locations, paths, source)
+
+
+def _with_sweep(finding: Finding, values: Mapping[str, Any]) -> Finding:
+    """A finding that a list was laid over where one value belongs, with the key that tries each of the list."""
+    path = dotted(finding.path)
+    value = values.get(path)
+    if not isinstance(value, list) or finding.path[0] == "sweep" or f"got {show(value)}" not in finding.message:
+        return finding
+    each = ",".join(item if isinstance(item, str) else json.dumps(item, default=str) for item in value)
+    return replace(finding, message=f"{finding.message} (to try each value: sweep.grid.{path}=[{each}])")
 
 
 def _replace_duration(given: dict[str, Any], values: Mapping[str, Any]) -> None:

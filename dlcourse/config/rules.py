@@ -72,6 +72,14 @@ def config_notes(config: Mapping[str, Any], total_steps: int | None = None) -> I
     yield from _chosen_by_test(config)
     yield from _endless_warmup(config, total_steps or config["train"]["steps"])
     yield from _scaled_loss(config)
+    yield from _more_than_one_step(config)
+
+
+def _more_than_one_step(config: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("epochs", "steps"):
+        if (config["train"][key] or 1) > 1 and _is_closed_form(config):
+            name = config["optimizer"]["name"]
+            yield f"train.{key}: {config['train'][key]} has no effect: the optimizer {name} solves in one step"
 
 
 def _scaled_loss(config: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run.mkdir(parents=True)
     (run / "result.json").touch()
     (tmp_path / "mine.yaml").touch()
+    (tmp_path / "my_model.py").touch()
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("dlcourse report runs/spi", "runs/spirals/20260101T000000Z-1a2b3c"),
         ("dlcourse list tr", "train"),
         ("dlcourse data fe", "fetch"),
+        ("dlcourse init --plugin o", "optimizer"),
+        ("dlcourse run --plugin my", "my_model.py"),
+        ("dlcourse init soft", "softmax_two_layer"),
+        ("dlcourse grade s", "softmax_two_layer"),
+        ("dlcourse grade softmax_two_layer my", "my_model.py"),
+        ("dlcourse check my_", "my_model.py"),
     ],
 )
 def test_a_word_is_completed(line: str, word: str) -> None:

@@ -114,6 +114,11 @@ def test_paths_within_a_sweep(given: dict[str, Any]) -> None:
         ("train.epochs.x=1", "command line: train.epochs.x: train.epochs is 5, which has no keys"),
         ("model.hiden=[1]", "command line: model.hiden: unknown key of model t_net (did you mean 'hidden'?"),
         ("model.hidden.0=0", "command line: model.hidden.0: expected a whole number of at least 1, got 0"),
+        (
+            "optimizer.lr=[0.1,1]",
+            "command line: optimizer.lr: expected a number, got [0.1, 1] "
+            "(to try each value: sweep.grid.optimizer.lr=[0.1,1])",
+        ),
         ("optimizer.lr='1'", "command line: optimizer.lr: expected a number, got '1', which is text"),
         ("x=1", "command line: x: unknown key (valid: name, "),
         ("=1", "command line: expected key=value"),

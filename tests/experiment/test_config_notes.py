@@ -48,3 +48,9 @@ def test_validate_names_a_data_file_that_is_not_there(tmp_path, capsys) -> None:
     path.write_text(json.dumps(NET | {"data": {"name": "csv", "path": "nofile.csv", "target": "y"}}))
     main(["validate", str(path)])
     assert "note: data.path: no data file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("train", "noted"), [("epochs=2", True), ("steps=3", True), ("epochs=1", False)])
+def test_epochs_of_a_closed_form_are_said_to_have_no_effect(capsys, train: str, noted: bool) -> None:
+    assert main(["validate", "rent_line", f"train.{train}"]) == 0
+    assert ("has no effect: the optimizer" in capsys.readouterr().out) == noted
