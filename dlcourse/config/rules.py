@@ -56,10 +56,20 @@ def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
     for path, kind, spec in specs:
         if not spec:
             continue
-        tasks = getattr(registry.lookup(kind, spec["name"]), "tasks", (task,))  # a plugin's need not say
+        cls = registry.lookup(kind, spec["name"])
+        tasks = getattr(cls, "tasks", (task,))  # a plugin's need not say
         if task not in tasks:
-            yield Finding(path, f"{spec['name']} is for {' and '.join(tasks)}, the data are for {task}{hint}")
+            mend = _own_tasks(cls, task) or hint
+            yield Finding(path, f"{spec['name']} is for {' and '.join(tasks)}, the data are for {task}{mend}")
             hint = ""  # once is enough
+
+
+def _own_tasks(cls: type, task: str) -> str:
+    """What a class of a plugin has to say to be for a task, where it has its tasks from a class of this program."""
+    own = [each for each in cls.__mro__ if not each.__module__.startswith("dlcourse.")]
+    if not cls.__module__.startswith("dlcourse.") and not any("tasks" in vars(each) for each in own):
+        return f'; where it is for {task}, say so in {cls.__qualname__}: tasks = ("{task}",)'
+    return ""
 
 
 def config_notes(config: Mapping[str, Any], total_steps: int | None = None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Components of one's own that lack their base class, or do not call its constructor, are refused in one line."""
+"""Components of one's own that do not say or do what their base class asks for are refused in one line."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import yaml
 from dlcourse.cli import main
 
 PLUGIN = """
+from dlcourse.metrics.base import Metric
 from dlcourse.models import Model
 from dlcourse.nn import Module
 from dlcourse.optim import Optimizer
@@ -21,6 +22,10 @@ class Bare(Module):
 @register("metric", "t_bare")
 class BareMetric:
     tasks = ("classification",)
+
+@register("metric", "t_untold")
+class Untold(Metric):
+    def values(self, outputs, targets): return outputs.argmax(axis=1) == targets
 
 @register("loss", "t_bare")
 class BareLoss: pass
@@ -67,10 +72,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("metrics=[t_bare]", "a metric derives from dlcourse.metrics.base.Metric; BareMetric does not"),
         ("loss=t_bare", "a loss derives from dlcourse.nn.Loss; BareLoss does not"),
         ("optimizer.name=t_bare", "an optimizer derives from dlcourse.optim.Optimizer; BareOptimizer does not"),
+        ("metrics=[t_untold]", "the data are for classification; where it is for classification"),
+        ("metrics=[t_untold]", 'say so in Untold: tasks = ("classification",)'),
         ("optimizer.name=t_no_super", "NoSuper.__init__ has to call super().__init__(params, lr)"),
     ],
 )
-def test_a_component_without_its_base_is_refused(capsys: pytest.CaptureFixture, override: str, said: str) -> None:
+def test_a_component_that_is_none_is_refused(capsys: pytest.CaptureFixture, override: str, said: str) -> None:
     assert main(["run", "own.yaml", override, "--no-plots", "--plugin", "bare.py"]) == 2
     told = capsys.readouterr().err
     assert said in told and "Traceback" not in told and not Path("runs").exists()
