@@ -82,7 +82,8 @@ class TrainedModel(stored.StoredModel):
         """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host.
 
         A classification's outputs are logits (N, K): ``argmax(axis=1)`` gives the classes, softmax over the last axis
-        the probabilities. A csv file is for ``dlcourse predict RUN file.csv``.
+        the probabilities. Of a csv file: ``run.predict(run.inputs.read("file.csv"))``, or ``dlcourse predict RUN
+        file.csv``.
 
         Args:
             x: inputs as the data's files have them, for the run's own normalization is applied here; or a split of

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.data import image_file
+from dlcourse.data.cells import listed
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
 from dlcourse.data.image_file import Fit
@@ -228,6 +229,16 @@ class InputSpec:
                 cells.append(f"{column.name} [{units[column.name]}]" if units.get(column.name) else column.name)
         return f"{len(cells)} value{'s' * (len(cells) != 1)}: {', '.join(cells)}"
 
+    def _expected_array(self) -> str:
+        """What an array of inputs is: of a table, a number for each category."""
+        if self.encoder is None or len(self.in_shape) != 1:
+            return self.expected()
+        count, names = self.in_shape[0], listed(self.feature_names, 12)
+        return (
+            f"{count} number{'s' * (count != 1)} a row, shape (N, {count}): {names}; cells as a text, or a csv file: "
+            "`dlcourse predict RUN file.csv`, or run.predict(run.inputs.read('file.csv'))"
+        )
+
     def _expected_series(self) -> str:
         """A file with series of T steps."""
         shape = f"an npz file with x of shape (N, {', '.join(map(str, self.in_shape))})"
@@ -326,7 +337,7 @@ class InputSpec:
             turned = len(self.in_shape) == 3 and x.shape[1:] == (self.in_shape[2], *self.in_shape[:2])
             hint = "; PyTorch's layout? x.transpose(0, 2, 3, 1) turns it" if turned else ""
             raise UserError(
-                f"{source}: got inputs of shape {x.shape[1:]} ({x.dtype}), expected {self.expected()}{hint}"
+                f"{source}: got inputs of shape {x.shape[1:]} ({x.dtype}), expected {self._expected_array()}{hint}"
             )
         if not len(x):
             raise UserError(f"{source}: holds no samples")

@@ -52,6 +52,14 @@ def test_what_does_not_fit_names_what_is_expected(flats: InputSpec, given: str) 
         flats.read(given)
 
 
+@pytest.mark.parametrize("x", [np.array([[600.0, 1]]), np.array(["600", "B"]), np.array("new.csv"), np.ones(4)])
+def test_an_array_has_a_number_for_each_category(flats: InputSpec, x: np.ndarray) -> None:
+    with pytest.raises(UserError) as caught:
+        flats.checked(x)
+    assert r"expected 4 numbers a row, shape (N, 4): size, city=A, city=B, city=C; " in str(caught.value)
+    assert "`dlcourse predict RUN file.csv`" in str(caught.value)
+
+
 def test_files(flats: InputSpec, tmp_path: Path) -> None:
     table = tmp_path / "new.csv"
     table.write_text("city,size\nA,500\nC,700\n")
