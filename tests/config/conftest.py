@@ -9,6 +9,11 @@ from annotated_types import Ge, MaxLen
 
 from dlcourse import registry
 from dlcourse.errors import ConfigError
+from dlcourse.metrics.base import Metric
+from dlcourse.models import Model
+from dlcourse.nn import Loss
+from dlcourse.optim import Optimizer
+from dlcourse.optim.closed_form import Solver
 from dlcourse.types import Count, Fraction, NonNegative, Positive, Probability
 
 
@@ -32,7 +37,7 @@ class Cloud:
             raise ConfigError(f"data.noise: at most the number of samples, got {self.noise:g}")
 
 
-class Net:
+class Net(Model):
     """A net.
 
     Args:
@@ -55,14 +60,14 @@ class Net:
         self.hidden = hidden
 
 
-class Cost:
+class Cost(Loss):
     """A loss."""
 
     def __init__(self, smoothing: Fraction = 0.0, weights: dict[str, float | bool] | None = None):
         self.smoothing = smoothing
 
 
-class Descent:
+class Descent(Optimizer):
     """An optimizer."""
 
     closed_form = False
@@ -71,7 +76,7 @@ class Descent:
         self.lr = lr
 
 
-class Solve:
+class Solve(Solver):
     """A closed form."""
 
     closed_form = True
@@ -87,7 +92,7 @@ class Ramp:
         self.warmup = warmup
 
 
-class Distance:
+class Distance(Metric):
     """A metric."""
 
     higher_is_better = False
