@@ -15,7 +15,7 @@ _IDLE |= {"init_from": None, "reinit": [], "freeze": [], "watch": False}
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
     """What is wrong between the keys of a config that is filled in, as far as its sections are right.
 
-    Also fills in ``train.epochs`` where neither epochs nor steps are given.
+    Also fills in ``train.epochs`` where neither epochs nor steps are given, and calls watched metrics by their labels.
 
     Args:
         config: with defaults; sections that were wrong are missing.
@@ -130,9 +130,8 @@ def _task(data: Mapping[str, Any]) -> str | None:
 
 
 def metric_labels(specs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each metric is called in results: its name, with its parameters where two share a name."""
-    names = [spec["name"] for spec in specs]
-    return [spec["name"] if names.count(spec["name"]) == 1 else f"{spec['name']}({_settings(spec)})" for spec in specs]
+    """What each metric is called in results: its name, with those of its parameters that differ from the default."""
+    return [_label(spec["name"], _changed(spec)) for spec in specs]
 
 
 def metric_facts(label: str, unit: str | None = None) -> dict[str, Any]:
@@ -162,8 +161,30 @@ def choosing_metric(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config["train"]["best"] or config["train"]["early_stopping"] or first
 
 
-def _settings(spec: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in spec.items() if key != "name" and value is not None)
+def _label(name: str, settings: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{name}({shown})" if shown else name
+
+
+def _given(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key != "name" and value is not None}
+
+
+def _changed(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that differ from the default; of one class there is no average."""
+    usual = {each.name: each.default for each in registry.parameters("metric", spec["name"])}
+    changed = {key: value for key, value in _given(spec).items() if value != usual.get(key)}
+    if "label" in changed:
+        changed.pop("average", None)
+    return changed
+
+
+def _other_names(specs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The labels of metrics by what else says which is meant: all of its parameters, or the name alone, if it is the
+    only one of that name."""
+    names, labels = [spec["name"] for spec in specs], metric_labels(specs)
+    found = {_label(spec["name"], _given(spec)): label for spec, label in zip(specs, labels, strict=True)}
+    return found | {name: label for name, label in zip(names, labels, strict=True) if names.count(name) == 1}
 
 
 def _duration(train: dict[str, Any]) -> Iterator[Finding]:
@@ -217,6 +238,7 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
         watched = train.get(section) or {}
         section_path = ("train", section)
         if "metrics" in config and "metric" in watched:
+            watched["metric"] = _as_labeled(watched["metric"], config["metrics"])
             known = metric_labels(config["metrics"])
             known += [f"{label}[{target}]" for label in known for target in _targets(data)]
             known = known if config.get("loss", "") is None else ["loss", *known]
@@ -231,6 +253,13 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
                 (*section_path, "split"),
                 "there is no validation split: give data.split.val or data.kfold, or say split: train",
             )
+
+
+def _as_labeled(metric: str, specs: Sequence[Mapping[str, Any]]) -> str:
+    """A watched metric, or that of one target of several, by its label."""
+    labels, others = metric_labels(specs), _other_names(specs)
+    own, bracket, target = metric.partition("[") if metric.endswith("]") else (metric, "", "")
+    return metric if own in labels else f"{others.get(own, own)}{bracket}{target}"
 
 
 def _targets(data: Mapping[str, Any]) -> Sequence[str]:

@@ -67,12 +67,35 @@ def test_the_watched_metric_is_measured(given: dict[str, Any], section: str) -> 
 def test_a_metric_with_parameters_is_watched_by_its_label(given: dict[str, Any]) -> None:
     given["metrics"] = [{"name": "t_distance", "order": 1}, {"name": "t_distance", "order": 2}]
     given["train"]["best"] = {"metric": "t_distance(order=1)"}
-    assert config.metric_labels(config.from_mapping(given).data["metrics"]) == [
-        "t_distance(order=1)",
-        "t_distance(order=2)",
-    ]
+    labels = ["t_distance(order=1)", "t_distance"]  # 2 is the default
+    assert config.metric_labels(config.from_mapping(given).data["metrics"]) == labels
+    for metric, label in [(labels[0], labels[0]), ("t_distance", labels[1]), ("t_distance(order=2)", labels[1])]:
+        given["train"]["best"] = {"metric": metric}
+        assert config.from_mapping(given).data["train"]["best"]["metric"] == label
+    given["metrics"] = [{"name": "t_distance", "order": 1}]
     given["train"]["best"] = {"metric": "t_distance"}
+    assert config.from_mapping(given).data["train"]["best"]["metric"] == labels[0]
+    given["train"]["best"] = {"metric": "t_distance(order=3)"}
     assert list(problems(given)) == ["train.best.metric"]
+
+
+def test_the_label_of_a_metric_says_what_was_changed() -> None:
+    specs = [
+        {"name": "f1", "average": "macro", "label": 1},
+        {"name": "f1", "average": "macro", "label": None},
+        {"name": "precision", "average": "weighted", "label": None},
+        {"name": "average_precision", "average": "macro", "label": None},
+        {"name": "top_k", "k": 2},
+        {"name": "accuracy"},
+    ]
+    assert config.metric_labels(specs) == [
+        "f1(label=1)",
+        "f1",
+        "precision(average=weighted)",
+        "average_precision(average=macro)",
+        "top_k(k=2)",
+        "accuracy",
+    ]
 
 
 def test_title_unit_and_direction_come_from_the_metric() -> None:

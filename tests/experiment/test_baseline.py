@@ -49,7 +49,7 @@ def test_the_most_frequent_class_stands_beside_a_classifier(rare, tmp_path, caps
     assert baseline["metrics"]["accuracy"] == 0.75
     assert baseline["metrics"]["balanced_accuracy"] == baseline["metrics"]["roc_auc"] == 0.5
     assert baseline["metrics"]["cross_entropy"] == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))
-    assert baseline["metrics"]["f1"] == 0
+    assert baseline["metrics"]["f1(label=cat)"] == 0
     assert result.baseline == baseline["metrics"]
     assert "baseline (test)" in said
     assert "always 'dog', the most frequent class of the training split" in said

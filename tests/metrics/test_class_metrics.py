@@ -216,7 +216,7 @@ def test_a_config_names_them(tmp_path):
     watched = {"metric": "balanced_accuracy", "patience": 1}
     config = CONFIG | {"metrics": metrics, "train": {"epochs": 2, "early_stopping": watched}}
     result = dl.run(config, out=tmp_path, quiet=True, plots=False)
-    assert {"f1(average=weighted)", "balanced_accuracy", "roc_auc"} <= set(result.metrics["test"])
+    assert {"f1(average=weighted)", "balanced_accuracy", "roc_auc(label=arm 1)"} <= set(result.metrics["test"])
     with pytest.raises(ConfigError, match=r"metrics\.0: there is no class 'arm 9'"):
         dl.run(CONFIG | {"metrics": [{"name": "recall", "label": "arm 9"}]}, out=tmp_path, quiet=True)
     with pytest.raises(ConfigError, match=r"metrics\.0\.average"):

@@ -88,7 +88,7 @@ def _turn(evidence: Evidence) -> str | None:
         if best >= len(val) - 3:
             continue
         back, jitter = val[best] - last, float(np.std(np.diff(val[best:])))
-        luck = 3 * evidence.unsure("val", abs(val[best])) if label in _SHARES else 0.0
+        luck = 3 * evidence.unsure("val", abs(val[best])) if label.partition("(")[0] in _SHARES else 0.0
         if back > max(TURNED * way, 3 * jitter, luck) and np.mean(train[-2:]) > train[best]:
             return (
                 f"{label} on validation was best at epoch {format_number(epochs[best], 3)} "
