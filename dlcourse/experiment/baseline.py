@@ -135,7 +135,8 @@ def judge(experiment: Experiment, arrays: Mapping[str, np.ndarray]) -> Judgement
         all_of_it = len(y) == data.splits[split].y.size
         of = f"{split} split" if all_of_it else f"first {len(y):,} samples of the {split} split"
         table = f"classes of the {of}\n{class_table(names, *count_classes(outputs, y))}"
-    return Judgement(baseline.state(split, found, no_better(baseline, y, outputs, split)), table)
+    weighted = (experiment.config["loss"] or {}).get("class_weights") is not None
+    return Judgement(baseline.state(split, found, no_better(baseline, y, outputs, split, weighted)), table)
 
 
 def _judges(metric: Any) -> bool:
@@ -165,7 +166,7 @@ def baseline_of(data: Data, width: int) -> Baseline | None:
         return Baseline(np.concatenate([mean, *spread]), "the mean", False)
 
 
-def no_better(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str) -> str:
+def no_better(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str, weighted: bool = False) -> str:
     """A sentence where a model does no better than the baseline, as far as so many samples can tell; else empty.
 
     A classifier is no better if neither the samples that only one of both has right (McNemar) nor the mean of the
@@ -175,11 +176,13 @@ def no_better(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str
     Args:
         y: (N,) labels, or (N, K) targets.
         outputs: the model's, (N, C), or (N, K) or (N, 2 K).
+        weighted: the loss weighs the classes, which gives up accuracy for the rare ones: whatever the mean of the
+            recalls is above that of guessing speaks for the model.
     """
     if not len(y) or not np.isfinite(outputs).all():
         return ""
     if baseline.classes:
-        return _guesses(baseline, y, outputs, split)
+        return _guesses(baseline, y, outputs, split, weighted)
     width = y.shape[1]
     scale = np.maximum(((y - baseline.outputs[:width]) ** 2).mean(axis=0), np.finfo(float).tiny)
     own = ((y - outputs[:, :width]) ** 2 / scale).mean(axis=1)
@@ -194,7 +197,7 @@ def no_better(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str
     )
 
 
-def _guesses(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str) -> str:
+def _guesses(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str, weighted: bool) -> str:
     right, lucky = outputs.argmax(axis=1) == y, baseline.outputs.argmax() == y
     if right.all():
         return ""
@@ -205,7 +208,7 @@ def _guesses(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str)
     there = actual > 0
     recalls = recall_of(hits, predicted, actual)[there]
     error = np.sqrt((recalls * (1 - recalls) / actual[there]).sum()) / len(recalls)
-    if recalls.mean() - 1 / len(recalls) > max(_ERRORS * error, 1e-9):
+    if recalls.mean() - 1 / len(recalls) > max(0.0 if weighted else _ERRORS * error, 1e-9):
         return ""
     same = " (it does guess nothing else)" if only == lost == 0 and len(np.unique(outputs.argmax(axis=1))) == 1 else ""
     return (

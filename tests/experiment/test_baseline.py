@@ -151,9 +151,9 @@ def test_a_sweep_has_it_in_a_line(rare, tmp_path, capsys):
     assert "the most frequent class of the training split: accuracy 0.75" in html
 
 
-def says(y, outputs, **shares):
+def says(y, outputs, weighted=False, **shares):
     base = Baseline(np.log(np.array(list(shares.values()))), repr(max(shares, key=shares.get)), True)
-    return no_better(base, np.asarray(y), np.asarray(outputs, float), "test")
+    return no_better(base, np.asarray(y), np.asarray(outputs, float), "test", weighted)
 
 
 def test_what_is_within_noise():
@@ -169,6 +169,14 @@ def test_what_is_within_noise():
     assert says(y, random, no=0.9, yes=0.1)
     assert says(y[:3], exact[:3], no=0.9, yes=0.1) == ""  # three samples prove little, but all of them are right
     assert says(y[:0], exact[:0], no=0.9, yes=0.1) == ""
+
+
+def test_class_weights_give_up_accuracy_for_the_rare_class():
+    y = np.array([0] * 113 + [1] * 7)
+    outputs = np.eye(2)[np.array([0] * 97 + [1] * 16 + [1] * 3 + [0] * 4)]  # balanced accuracy 0.64
+    assert says(y, outputs, no=0.942, yes=0.058)  # seven samples prove little
+    assert says(y, outputs, weighted=True, no=0.942, yes=0.058) == ""
+    assert says(y, np.tile([1.0, 0.0], (120, 1)), weighted=True, no=0.942, yes=0.058)
 
 
 def test_a_class_that_training_never_saw_is_infinitely_unlikely():
