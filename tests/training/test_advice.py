@@ -64,6 +64,10 @@ LEARNED = {"accuracy": 0.95, "cross_entropy": 0.2}
         ([], [], {"mse": 1.0}, {"mse": 9.0}, {"guessing": None, "counts": {"val": 5}}),  # five samples are luck
         (["overfitting"], losses(GOOD), {"accuracy": 1.0}, {"accuracy": 0.34}, {}),
         (["overfitting"], losses(GOOD), {"error": 0.0}, {"error": 0.34}, {}),
+        # One class for all samples, which the validation split has less of: nothing that was learned by heart.
+        ([], [], {"accuracy": 0.611}, {"accuracy": 0.208}, {"guessing": Guessing(0.611, 0.9, 3)}),
+        ([], [], {"kappa": 0.0, "accuracy": 0.7}, {"accuracy": 0.2}, {}),
+        (["overfitting"], [], {"accuracy": 0.72}, {"accuracy": 0.208}, {"guessing": Guessing(0.611, 0.9, 3)}),
         (["overfitting"], [], {"mse": 0.1}, {"mse": 0.4}, {"guessing": None}),
         ([], [], {"mse": 0.1}, {"mse": 0.15}, {"guessing": None}),
         (["labels_look_shuffled"], losses(GOOD), {"accuracy": 1.0}, {"accuracy": 0.1}, {}),

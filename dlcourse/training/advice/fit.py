@@ -40,7 +40,7 @@ def labels_look_shuffled(evidence: Evidence) -> str | None:
 
 def overfitting(evidence: Evidence) -> str | None:
     """Far better on what it was trained on, or better and better there while validation gets worse."""
-    if evidence.counts.get("val", 0) < FEW:
+    if evidence.counts.get("val", 0) < FEW or _guesses_one_class(evidence):
         return None
     found = _gap(evidence) or _turn(evidence)
     if found is None:
@@ -50,6 +50,19 @@ def overfitting(evidence: Evidence) -> str | None:
     if not evidence.steps:  # a closed form
         mend = "a simpler model, a penalty (optimizer.ridge)"
     return f"{found}: overfitting. Try {mend}, or more data"
+
+
+def _guesses_one_class(evidence: Evidence) -> bool:
+    """Whether on the training data nothing is gained over one class for all samples, as far as was measured."""
+    if evidence.guessing is None:
+        return False
+    chance = {"kappa": 0.0, "balanced_accuracy": 1 / evidence.guessing.classes}
+    for label, of_one in chance.items():
+        value = evidence.final("train", label)
+        if np.isfinite(value):
+            return bool(value <= of_one + 1e-9)
+    right = evidence.accuracy("train")  # of NaN nothing is known
+    return bool(right <= evidence.guessing.accuracy + 1e-9) and not evidence.weighted
 
 
 def _gap(evidence: Evidence) -> str | None:
