@@ -42,15 +42,20 @@ class Metric:
             outputs: (N, K) predictions, or (N, C) logits; (N, T, C) for sequences, each element of which counts.
             targets: (N, K) floating point, or (N,) class labels; (N, T, K) or (N, T) for sequences.
         Raises:
-            ShapeError: the shapes do not belong together.
+            ShapeError: the shapes do not belong together, or :meth:`values` gives one number for the batch.
         """
         outputs, targets = as_rows(outputs, targets)
         values = self.values(outputs, targets)
+        if not getattr(values, "shape", ()):
+            raise ShapeError(
+                f"{type(self).__qualname__}.values has to return an array with a value for each sample, (N,), whose "
+                f"mean is the metric; of {len(targets)} samples it returned {_what(values)}"
+            )
         self.total = self.total + values.sum(dtype="float64")
         self.count += values.size
 
     def values(self, outputs: Array, targets: Array) -> Array:
-        """The elements whose mean is the metric."""
+        """The elements whose mean is the metric, such as one of each sample, (N,)."""
         raise NotImplementedError
 
     def compute(self) -> float:
@@ -73,6 +78,10 @@ class Metric:
             if vars(each).keys() & {"values", "update", "compute"}:
                 return False
         return False
+
+
+def _what(values: Any) -> str:
+    return "None: it lacks a return" if values is None else f"one {type(values).__name__}"
 
 
 class ResidualMetric(Metric):

@@ -27,6 +27,11 @@ class BareMetric:
 class Untold(Metric):
     def values(self, outputs, targets): return outputs.argmax(axis=1) == targets
 
+@register("metric", "t_mean")
+class Mean(Metric):
+    tasks = ("classification",)
+    def values(self, outputs, targets): return (outputs.argmax(axis=1) == targets).mean()
+
 @register("loss", "t_bare")
 class BareLoss: pass
 
@@ -89,3 +94,9 @@ def test_a_run_whose_optimizer_cannot_be_made_has_failed() -> None:
     (path,) = Path("runs").rglob("result.json")
     result = json.loads(path.read_text())
     assert (result["status"], result["error"]) == ("failed", "KeyError: 'odd'")
+
+
+def test_a_metric_of_one_number_a_batch_is_refused(capsys: pytest.CaptureFixture) -> None:
+    assert main(["run", "own.yaml", "metrics=[t_mean]", "--no-plots", "--plugin", "bare.py"]) == 2
+    told = capsys.readouterr().err
+    assert "Mean.values has to return an array with a value for each sample, (N,)" in told and "Traceback" not in told
