@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse import backend as backend
     from dlcourse import config as config
     from dlcourse import data as data
-    from dlcourse import functional as functional
     from dlcourse import metrics as metrics
     from dlcourse import models as models
     from dlcourse import nn as nn
@@ -66,12 +65,13 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.data import load_data as load_data
     from dlcourse.experiment import load_run as load_run
     from dlcourse.experiment import run as run
-    from dlcourse.functional import log_softmax as log_softmax
-    from dlcourse.functional import logdet as logdet
-    from dlcourse.functional import logsumexp as logsumexp
-    from dlcourse.functional import sigmoid as sigmoid
-    from dlcourse.functional import softmax as softmax
-    from dlcourse.functional import trace as trace
+    from dlcourse.nn import functional as functional
+    from dlcourse.nn.functional import log_softmax as log_softmax
+    from dlcourse.nn.functional import logdet as logdet
+    from dlcourse.nn.functional import logsumexp as logsumexp
+    from dlcourse.nn.functional import sigmoid as sigmoid
+    from dlcourse.nn.functional import softmax as softmax
+    from dlcourse.nn.functional import trace as trace
     from dlcourse.serialize import load as load
     from dlcourse.serialize import save as save
     from dlcourse.training.step import TrainStep as TrainStep
@@ -98,19 +98,20 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
         "backend.random": ("manual_seed",),
         "data": ("DataLoader", "load_data"),
         "experiment": ("load_run", "run"),
-        "functional": ("log_softmax", "logdet", "logsumexp", "sigmoid", "softmax", "trace"),
+        "nn.functional": ("log_softmax", "logdet", "logsumexp", "sigmoid", "softmax", "trace"),
         "serialize": ("load", "save"),
         "training.step": ("TrainStep",),
         "training.watch": ("inspect_step",),
     }
     _origins = {name: (home, name) for home, names in _HOMES.items() for name in names}
     _origins["device"] = ("backend.device", "use")
+    _origins["functional"] = ("nn.functional", None)
     _origins["cuda"] = ("backend.presence", None)
     for name in ("abs", "all", "any", "bool", "float", "int", "max", "min", "pow", "round", "sum"):
         _origins[name] = ("autograd.functions", f"{name}_")  # there it would hide Python's own
     del name
     _SUBPACKAGES = (
-        *("autograd", "backend", "config", "data", "functional", "metrics", "models", "nn", "optim", "plots"),
+        *("autograd", "backend", "config", "data", "metrics", "models", "nn", "optim", "plots"),
         *("registry", "sweeps", "training"),
     )
     __all__ = sorted([*_origins, *_SUBPACKAGES])

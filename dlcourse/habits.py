@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-__all__ = ["ADVICE", "OPTIONS", "advice", "missing"]
+__all__ = ["ADVICE", "OPTIONS", "advice", "missing", "refused_option"]
 
 _SCHEDULE = (
     "schedules are optim.StepSchedule, optim.CosineSchedule, ...: dl.TrainStep(..., schedule=...) or a config's "
@@ -146,7 +146,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "train": "dl.run(config), or dl.TrainStep(model, loss_fn, optimizer)",
     },
     "nn": {
-        "functional": "from dlcourse import functional as F",
         "utils": "optim.clip_grad_norm(parameters, max_norm)",
         "Conv1d": "dlcourse list model shows sequence models; nn.Conv2d with a kernel of (1, k) on (N, 1, T, C)",
         "Conv3d": "there is nn.Conv2d",
@@ -232,6 +231,11 @@ OPTIONS: dict[str, str] = {
     "reduce": "reduction='mean', 'sum' or 'none'",
 }
 """PyTorch's keywords of constructors that are not here: what to do."""
+
+
+def refused_option(owner: str, name: str) -> str:
+    """The message about one of PyTorch's keywords that a constructor or function does not have."""
+    return f"{owner} takes no {name!r}; {OPTIONS[name]}"
 
 
 def advice(place: str, name: str, names: Iterable[str] = ()) -> str:

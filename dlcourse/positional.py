@@ -4,7 +4,7 @@ import inspect
 from typing import Any, Self
 
 from dlcourse.errors import ArgumentTypeError
-from dlcourse.habits import OPTIONS
+from dlcourse.habits import OPTIONS, refused_option
 
 
 class PositionalCheck:
@@ -33,7 +33,7 @@ def _refuse_options(cls: Any, code: Any, options: dict[str, Any]) -> None:
     taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
     for name in options:
         if name in OPTIONS and name not in taken:
-            raise ArgumentTypeError(f"{_name(cls)} takes no {name!r}; {OPTIONS[name]}")
+            raise ArgumentTypeError(refused_option(_name(cls), name))
 
 
 def _message(cls: Any, given: int, limit: int) -> str:

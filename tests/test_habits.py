@@ -252,6 +252,10 @@ def test_a_line_about_a_module_works(line: str) -> None:
         ("optim.lr_scheduler.StepLR(opt, 10)", r"optim\.StepSchedule"),
         ("optim.Adamm", "did you mean 'Adam"),
         ("nn.ReLU(inplace=True)", "ReLU takes no 'inplace'; leave it out: operations never change their inputs"),
+        *(
+            (f"F.{name}(m.weight, inplace=True)", f"^{name} takes no 'inplace'; leave it out: operations never")
+            for name in ("relu", "leaky_relu", "elu", "silu", "dropout")
+        ),
         ("nn.Dropout(0.5, inplace=True)", "Dropout takes no 'inplace'; leave it out"),
         ("nn.LSTM(2, 3, batch_first=True)", r"LSTM takes no 'batch_first'; leave it out: sequences are \(N, T, D\)"),
         ("nn.Linear(2, 3, device='cpu')", "Linear takes no 'device'; leave it out"),
@@ -264,3 +268,12 @@ def test_what_is_out_of_place_has_advice(line: str, advice: str) -> None:
     with pytest.raises((AttributeError, TypeError), match=advice):
         eval(line, known)
     assert not hasattr(model, "nonsense") and not hasattr(nn, "nonsense")
+
+
+def test_functions_are_found_under_pytorchs_name() -> None:
+    import dlcourse.functional
+    import dlcourse.nn.functional as same
+    from dlcourse.nn import functional
+
+    assert same is functional is nn.functional is dlcourse.functional is F
+    assert F.relu(dl.tensor([-1.0, 2.0]), inplace=False).tolist() == [0, 2]

@@ -5,6 +5,7 @@ A new layer is a class in its family's file, named in that file's ``__all__``; a
 
 import inspect
 
+from dlcourse.nn import functional as functional
 from dlcourse.nn import init as init
 from dlcourse.nn.activation import *
 from dlcourse.nn.attention import *
@@ -19,7 +20,8 @@ from dlcourse.nn.norm import *
 from dlcourse.nn.recurrent import *
 from dlcourse.nn.summary import *
 
-__all__ = ["init", *(name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value))]
+__all__ = ["functional", "init"]
+__all__ += [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]
 
 
 def __getattr__(name: str) -> object:

@@ -12,6 +12,8 @@ from dlcourse.autograd import Function, Tensor, apply, elementwise
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
+from dlcourse.errors import ArgumentTypeError
+from dlcourse.habits import refused_option
 from dlcourse.nn.module import Module
 from dlcourse.ops.softmax import softmax
 
@@ -31,8 +33,10 @@ class Activation(Module):
     """Whether it tends to a constant on both sides, so that Xavier's weights suit it."""
 
 
-def relu(x: Tensor) -> Tensor:
+def relu(x: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
+    if inplace:
+        raise ArgumentTypeError(refused_option("relu", "inplace"))
     return apply(elementwise.ReLU(), x)
 
 
@@ -62,8 +66,10 @@ class LeakyReLUFunction(Function):
         return xp_of(dout).where(self.positive, dout, self.slope * dout if self.slope else dout.dtype.type(0))
 
 
-def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, else ``negative_slope`` x."""
+    if inplace:
+        raise ArgumentTypeError(refused_option("leaky_relu", "inplace"))
     return apply(LeakyReLUFunction(negative_slope), x)
 
 
@@ -100,8 +106,10 @@ class ELUFunction(Function):
         return xp.where(self.positive, dout, dout * (self.alpha * xp.exp(self.negative)))
 
 
-def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else ``alpha`` (e^x - 1)."""
+    if inplace:
+        raise ArgumentTypeError(refused_option("elu", "inplace"))
     return apply(ELUFunction(alpha), x)
 
 
@@ -185,8 +193,10 @@ class SiLUFunction(Function):
         return dout * (self.s * (1 + self.x * (1 - self.s)))
 
 
-def silu(x: Tensor) -> Tensor:
+def silu(x: Tensor, inplace: bool = False) -> Tensor:
     """x / (1 + e^-x)."""
+    if inplace:
+        raise ArgumentTypeError(refused_option("silu", "inplace"))
     return apply(SiLUFunction(), x)
 
 

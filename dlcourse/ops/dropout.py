@@ -4,6 +4,8 @@ from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend import random
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import dropout as kernels
+from dlcourse.errors import ArgumentTypeError
+from dlcourse.habits import refused_option
 
 __all__ = ["dropout"]
 
@@ -28,12 +30,15 @@ class Dropout(Function):
         return kernels.masked(dout, self.mask, self.scale)
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Set each element to zero with probability ``p`` and scale the rest by 1 / (1 - p); nothing when not training.
 
     Raises:
         ValueError: ``p`` is outside 0..1.
+        ArgumentTypeError: ``inplace`` is asked for: operations never change their inputs.
     """
+    if inplace:
+        raise ArgumentTypeError(refused_option("dropout", "inplace"))
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p is a probability, got {p}")
     if not training or p == 0:

@@ -1,0 +1,32 @@
+"""Every differentiable function by its name: ``from dlcourse import functional as F``, then ``F.relu(x)``.
+
+``import dlcourse.nn.functional as F`` is the same, as in PyTorch.
+
+The ``__all__`` of each family's file names its functions; an activation's stands beside its layer. Fused functions
+(``linear_relu``, ``add_relu``, ...) are not public: layers import them from ``dlcourse.ops``.
+"""
+
+from dlcourse.nn.activation import *
+from dlcourse.ops.algebra import *
+from dlcourse.ops.attention import *
+from dlcourse.ops.conv import *
+from dlcourse.ops.dropout import *
+from dlcourse.ops.embedding import *
+from dlcourse.ops.gaussian import *
+from dlcourse.ops.linear import *
+from dlcourse.ops.loss import *
+from dlcourse.ops.norm import *
+from dlcourse.ops.pool import *
+from dlcourse.ops.recurrent import *
+from dlcourse.ops.softmax import *
+
+__all__ = [name for name in dir() if name.islower() and not name.startswith("_")]
+
+
+def __getattr__(name: str) -> object:
+    """Only for what is not there: advice for names that PyTorch has."""
+    import sys
+
+    from dlcourse.habits import missing
+
+    raise missing("functional", name, f"module 'dlcourse.functional' has no attribute {name!r}", sys.modules[__name__])
