@@ -46,6 +46,8 @@ from dlcourse.training.trainer import Trainer
 EVALUATION_BATCH = 256
 """Samples that go through a model at once where no gradient is wanted, if training does not take more."""
 
+_LARGE_TARGET = 10.0  # mean size of targets from which they should be scaled
+
 _PAST_RATES = 1000  # learning rates of steps taken that are compared where a run is to become longer
 
 
@@ -365,6 +367,8 @@ class Experiment:
             begins_trained=self.train["init_from"] is not None,
             images=len(self.data.in_shape) == 3,
             weighted=(self.config["loss"] or {}).get("class_weights") is not None,
+            normalized=not self.data.normalizer.identity,
+            large_targets=_large_targets(self.data),
             status=status,
         )
 
@@ -492,6 +496,13 @@ def build_loss_and_metrics(
     if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
         metrics["loss"] = LossMetric(loss, targets)
     return loss, metrics
+
+
+def _large_targets(data: Data) -> bool:
+    """Whether a regression's targets are numbers that a net with usual weights is long in reaching."""
+    if data.task != "regression" or data.target_normalizer is not None:
+        return False
+    return bool(np.abs(data.splits["train"].y).mean() > _LARGE_TARGET)
 
 
 def _class_weights(loss: Any, data: Data) -> Iterator[str]:

@@ -113,6 +113,19 @@ def test_a_cost_that_falls_on_a_straight_line_is_seen_without_noise() -> None:
     assert found(evals("cross_entropy", train=2.3 * 0.5 ** np.arange(8))) == []
 
 
+@pytest.mark.parametrize(
+    ("facts", "named", "silent"),
+    [
+        ({}, "data.normalize)", "normalize_target"),
+        ({"normalized": True}, "optimizer.lr", "data.normalize"),
+        ({"normalized": True, "large_targets": True}, "data.normalize_target: standardize", "data.normalize)"),
+    ],
+)
+def test_what_is_not_scaled_yet_is_named(facts: dict, named: str, silent: str) -> None:
+    (advice,) = advise(Evidence(losses([1.0, 5.0, 1e9]), {}, status="diverged", **facts))
+    assert named in advice["text"] and silent not in advice["text"]
+
+
 def test_whatever_stands_in_the_files_no_rule_fails() -> None:
     odd = [{"event": "train", "step": 3}, {"event": "eval", "step": 1}, {"event": "watch", "step": 0, "layers": {}}]
     odd += [{"event": "watch", "step": 2, "layers": {"a": {"kind": "Linear", "gradient": None, "size": 0}}}]

@@ -51,6 +51,8 @@ class Evidence:
         begins_trained: whether the run began from trained weights.
         images: whether the inputs are images.
         weighted: whether the loss counts classes otherwise than accuracy does.
+        normalized: whether the inputs are.
+        large_targets: whether a regression's targets are large numbers that nothing scales.
         status: ``done`` or ``diverged``.
     """
 
@@ -63,6 +65,8 @@ class Evidence:
     begins_trained: bool = False
     images: bool = False
     weighted: bool = False
+    normalized: bool = False
+    large_targets: bool = False
     status: str = "done"
 
     @cached_property

@@ -36,7 +36,7 @@ def rate_too_high(evidence: Evidence) -> str | None:
     finite = np.isfinite(losses)
     steps, losses = steps[finite], losses[finite]
     if evidence.status == "diverged":
-        return _before_divergence(losses)
+        return _before_divergence(losses, evidence)
     if len(losses) < FEW_LINES:
         return None
     early = losses[: len(losses) // 5] if evidence.batch_size < FEW_SAMPLES else losses[:1]
@@ -60,7 +60,7 @@ def rate_too_high(evidence: Evidence) -> str | None:
     return None
 
 
-def _before_divergence(losses: np.ndarray) -> str | None:
+def _before_divergence(losses: np.ndarray, evidence: Evidence) -> str | None:
     if not len(losses):
         return None
     worst, first = float(losses.max()), float(losses[0])
@@ -68,9 +68,16 @@ def _before_divergence(losses: np.ndarray) -> str | None:
         f": the loss grew from {format_number(first, 3)} to {format_number(worst, 3)} before" if worst > first else ""
     )
     return (
-        f"training left all bounds{grew}. Steps that are too long overshoot further each time: try a tenth of "
-        "optimizer.lr, inputs that are normalized (data.normalize), or train.clip_norm"
+        f"training left all bounds{grew}. Steps that are too long overshoot further each time: try "
+        f"{_scaling(evidence)}a tenth of optimizer.lr, or train.clip_norm"
     )
+
+
+def _scaling(evidence: Evidence) -> str:
+    """What to scale, before anything else is tried."""
+    if evidence.large_targets:
+        return "targets that are scaled (data.normalize_target: standardize), "
+    return "" if evidence.normalized else "inputs that are normalized (data.normalize), "
 
 
 def rate_too_low(evidence: Evidence) -> str | None:
@@ -83,10 +90,11 @@ def rate_too_low(evidence: Evidence) -> str | None:
     what, first, middle, last = found
     if not 0 < first - last < SHORT_WAY * first or middle - last < STEADY * (first - last):
         return None
+    scaled = _scaling(evidence) if evidence.large_targets else ""
     return (
         f"{what} fell little and as fast at the end as at the start, from {format_number(first, 3)} to "
-        f"{format_number(last, 3)}: the rate is too low for so few steps. Try optimizer.lr ten times as high, or more "
-        "epochs"
+        f"{format_number(last, 3)}: the rate is too low for so few steps. Try {scaled}optimizer.lr ten times as high, "
+        "or more epochs"
     )
 
 
