@@ -512,7 +512,11 @@ def _class_weights(loss: Any, data: Data) -> Iterator[str]:
         return
     names = data.dataset.class_names
     shown = [f"{name!r} {weight:.4g}" for name, weight in zip(names, weights, strict=True)]
-    yield "class weights: " + ", ".join(shown[:20]) + (", ..." if len(shown) > 20 else "")
+    yield (
+        "class weights, scaled to a mean of 1 over the training split: "
+        + ", ".join(shown[:20])
+        + (", ..." if len(shown) > 20 else "")
+    )
     if loss.class_weights == "balanced" and (weights == 0).any():
         missing = ", ".join(repr(name) for name, weight in zip(names, weights, strict=True) if weight == 0)
         yield f"the training split has no sample of {missing}: weight 0, which the loss of other splits leaves out"

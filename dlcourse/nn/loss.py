@@ -53,7 +53,7 @@ class CrossEntropyLoss(Loss):
         label_smoothing: share of the target's probability that is spread over all classes evenly.
         class_weights: how much a sample of each class counts: numbers by the classes' names (1 for one that is left
             out) or in their order, or balanced, N / (C N_c) of N training samples of C classes, N_c of class c, so that
-            every class counts alike.
+            every class counts alike. Only their ratios count: they are scaled to a mean of 1 over the training split.
 
     The loss with weights w is 1/N sum_i w_(y_i) l_i, and w is scaled to a mean of 1 over the training split
     (:meth:`fit_classes`): there it is PyTorch's sum_i w_(y_i) l_i / sum_i w_(y_i), and batches make the whole. Without

@@ -107,7 +107,7 @@ def test_rare_classes_are_found(rare, tmp_path, capsys):
     balanced = run(rare, tmp_path)
     assert balanced.metrics["test"]["balanced_accuracy"] > 0.7
     said = capsys.readouterr().out
-    assert "note: class weights: 'cat' 10, 'dog' 0.5263" in said
+    assert "note: class weights, scaled to a mean of 1 over the training split: 'cat' 10, 'dog' 0.5263" in said
     # Right less often than by always guessing 'dog', and yet of use.
     assert "no better" not in said
     listed = run(rare, tmp_path, **{"loss.class_weights": [19, 1]})  # the ratio counts
