@@ -339,7 +339,8 @@ def test_plugins_come_first(file: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         registry.names(kind)
         monkeypatch.setitem(registry._components, kind, dict(registry._components[kind]))
     Path("own.py").write_text(
-        "from dlcourse.registry import register\n\n\n@register('metric', 'own_metric')\nclass Own:\n    'Mine.'\n"
+        "from dlcourse.metrics.base import Metric\nfrom dlcourse.registry import register\n\n\n"
+        "@register('metric', 'own_metric')\nclass Own(Metric):\n    'Mine.'\n"
     )
     file.write_text(POLYNOMIAL.replace("[mse]", "[own_metric]"))
     assert cli.main(["validate", "cubic.yaml"]) == 2

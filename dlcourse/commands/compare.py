@@ -76,10 +76,9 @@ def main(args: argparse.Namespace) -> int:
         print(comparison.as_text(records, shutil.get_terminal_size((120, 24)).columns, shown), flush=True)
     for note in notes:
         print(f"dlcourse: note: {note}", file=sys.stderr)
-    said = sys.stderr if "-" in (args.csv, *args.to) else sys.stdout  # which then holds the table alone
     for name, write in files:
         write_output(Path(name), write(records, shown).encode("utf-8", "replace"))
-        print(f"wrote {name}", file=said)
+        print(f"wrote {name}", file=sys.stderr)
     if kind:
         from dlcourse.plots.several import MAX_LINES, Line, draw_several
 
@@ -93,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"dlcourse: note: the plot shows the {MAX_LINES} {first} of {len(lines)} runs", file=sys.stderr)
         keys = [field.key for field in shown if field.kind == "metric"] if names else []
         write_output(Path(args.plot), draw_several(lines[:MAX_LINES], kind, keys, args.dpi))
-        print(f"wrote {args.plot}", file=said)
+        print(f"wrote {args.plot}", file=sys.stderr)
     return 0
 
 

@@ -169,7 +169,7 @@ def test_one_damaged_run_is_named_and_the_others_are_shown(tmp_path, capsys, nam
         ["c", "done", "7"],
         ["b", "damaged", "-"],
     ]
-    assert f"b is damaged: {path}: " in err and err.count("\n") == 1
+    assert f"b is damaged: {path}: " in err and err.count("\n") == 2
     rows = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
     assert [row["status"] for row in rows] == ["done", "done", "damaged"]
 

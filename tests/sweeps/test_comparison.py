@@ -148,11 +148,11 @@ def test_a_table_of_folds_says_that_they_can_be_averaged(make, tmp_path, capsys)
     table = tmp_path / "t.csv"
     assert main(["compare", str(folder), "--to", str(table)]) == 0
     said = capsys.readouterr()
-    assert "--average makes one line of them" in said.err and f"wrote {table}" in said.out
+    assert "--average makes one line of them" in said.err and f"wrote {table}" in said.err
     assert len(table.read_text().splitlines()) == 1 + 3
     assert main(["compare", str(folder), "--to", str(table), "--average"]) == 0
     (row,) = csv.DictReader(io.StringIO(table.read_text()))
-    assert row["val.mse.n"] == "3" and capsys.readouterr().err == ""
+    assert row["val.mse.n"] == "3" and capsys.readouterr().err == f"wrote {table}\n"
 
 
 def test_text_is_escaped():
