@@ -25,7 +25,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     blas.gemm(ones, ones)  # the handle's workspace comes first
     monkeypatch.setattr(fake_cupy._Memory, "most", 4 * 512 * 20)
     # An image's 15,000 points have arrays of their own; this is about batches.
-    monkeypatch.setattr("dlcourse.experiment.training_run.write_predictions", lambda *_: None)
+    monkeypatch.setattr("dlcourse.experiment.training_run.write_predictions", lambda *_: {})
 
 
 WIDE = changed(NET, model={"hidden": [512]}, train={"epochs": 2})
