@@ -13,7 +13,7 @@ from dlcourse.experiment.gradients import ParameterCheck, compare_gradients
 TOLERANCE = 1e-5
 """The largest relative error of a gradient; in float64 differences are good to about 1e-8."""
 
-ENTRIES, MOST_ENTRIES = 12, 240
+ENTRIES, MAX_ENTRIES = 12, 240
 """Elements of each array whose gradient is compared, and of all arrays together; of each at least 2."""
 
 
@@ -69,7 +69,7 @@ def gradients(
 
     def compare() -> str:
         tensors, loss = parts()
-        entries = max(2, min(ENTRIES, MOST_ENTRIES // max(1, len(tensors))))
+        entries = max(2, min(ENTRIES, MAX_ENTRIES // max(1, len(tensors))))
         found.extend(compare_gradients(tensors, loss, backend.current(), rng, entries, tolerance))
         return ""
 

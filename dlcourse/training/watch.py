@@ -98,7 +98,7 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
         raise ArgumentTypeError(f"inspect_step: expected a TrainStep, got a {type(train_step).__name__}")
     try:
         probe = copy.deepcopy(train_step)
-    except Exception as error:
+    except Exception as error:  # a copy runs code of the user's own, which may raise anything
         raise UserError(f"inspect_step needs a copy of the model, which cannot be made: {named(error)}") from error
     x, y = probe.batch_of(x, y)
     flat, model = probe.flat, cast(Module, probe.model)
