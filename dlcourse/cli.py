@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from dlcourse import __version__, commands
+from dlcourse import __version__, commands, plugins
 from dlcourse.characters import VisibleStream
 from dlcourse.errors import ConfigError, DlcourseError, Interrupted, UserError
-from dlcourse.registry import allowing_code, did_you_mean, load_plugin, plugins
+from dlcourse.registry import did_you_mean
 from dlcourse.signals import handle_termination
 from dlcourse.streams import failed, reason, show, silence
 
@@ -93,8 +93,10 @@ def _run_safely(argv: list[str]) -> int:
         if location is not None:
             return _fail(f"{location}: {type(error).__name__}: {error}", UserError.exit_code, show_traceback)
         blame = "this is an error in dlcourse itself; please report it with what stands above"
-        if plugins():
-            blame = f"an error in {', '.join(map(os.path.relpath, plugins()))} or in dlcourse: see what stands above"
+        if plugins.loaded():
+            blame = (
+                f"an error in {', '.join(map(os.path.relpath, plugins.loaded()))} or in dlcourse: see what stands above"
+            )
         return _fail(blame, 1, True)
 
 
@@ -137,8 +139,8 @@ def _run(argv: list[str]) -> int:
     args = parser.parse_all(rest)
     args.plugin = options.plugin + args.plugin
     for path in args.plugin if own_plugin is None else [each for each in args.plugin if each.endswith(".py")]:
-        load_plugin(path)
-    with allowing_code(options.allow_code or args.allow_code):
+        plugins.load(path)
+    with plugins.allowing_code(options.allow_code or args.allow_code):
         return command.main(args)
 
 
@@ -247,7 +249,7 @@ def _out_of_memory(error: Exception) -> bool:
 def _in_a_plugin(error: Exception) -> str | None:
     """``component file PATH, line N`` where a user's own file raised the error, or called what raised it."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename in plugins()]
+    own = [frame for frame in frames if frame.filename in plugins.loaded()]
     return f"component file {os.path.relpath(own[-1].filename)}, line {own[-1].lineno}" if own else None
 
 

@@ -11,20 +11,16 @@ The program itself supplies some parameters (``Kind.supplied``, here ``in_shape`
 the data); all others come from the config, so each has an annotation that holds its type and bounds.
 """
 
-import contextlib
 import difflib
 import functools
-import hashlib
 import importlib
 import importlib.util
 import inspect
 import pkgutil
 import sys
-import traceback
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from dlcourse.characters import odd_characters
@@ -70,7 +66,7 @@ KINDS: dict[str, Kind] = {
     ),
 }
 
-_components: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
+registered: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
 
 
 OWN_FILE = "one of your own comes from a file: --plugin FILE.py, or plugins: [FILE.py] in the config"
@@ -129,10 +125,10 @@ def register(kind: str, name: str) -> Callable[[C], C]:
         raise ValueError(f"no kind of component {kind!r}; the kinds are {', '.join(KINDS)}")
 
     def add(cls: C) -> C:
-        there = _components[kind].get(name)
+        there = registered[kind].get(name)
         if there is not None and (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
             raise UserError(f"{kind} {name!r} is registered twice: {_home(there)} and {_home(cls)}; rename one")
-        _components[kind][name] = cls
+        registered[kind][name] = cls
         return cls
 
     return add
@@ -141,11 +137,11 @@ def register(kind: str, name: str) -> Callable[[C], C]:
 def _home(cls: type) -> str:
     """Where a class is written: its module, or the file of a user's own."""
     module = sys.modules.get(cls.__module__)
-    own = cls.__module__.startswith(_PREFIX) and module is not None
+    own = cls.__module__.startswith(PLUGIN_PREFIX) and module is not None
     return f"{cls.__qualname__} of {module.__file__}" if own else f"{cls.__module__}.{cls.__qualname__}"  # type: ignore[union-attr]
 
 
-_PREFIX = "dlcourse_plugin_"
+PLUGIN_PREFIX = "dlcourse_plugin_"
 
 
 @functools.cache
@@ -162,7 +158,7 @@ def _of_kind(kind: str) -> dict[str, type]:
             f"no kind of component {kind!r}{did_you_mean(kind, KINDS)}; the kinds are {', '.join(KINDS)}"
         )
     _import_package(KINDS[kind].package)
-    return _components[kind]
+    return registered[kind]
 
 
 def names(kind: str) -> list[str]:
@@ -304,173 +300,3 @@ def _as_annotated(value: Any, annotation: Any) -> Any:
         each = [inner[0]] * len(value) if inner[1:] == (...,) else inner
         return tuple(_as_annotated(item, a) for item, a in zip(value, each, strict=True))
     return tuple(value) if annotation is tuple else value
-
-
-def load_plugin(path: str | Path) -> types.ModuleType:
-    """Import a user's own Python file, which registers components of its own.
-
-    A file is imported once, however often it is named, and so is its copy.
-
-    Raises:
-        UserError: the file is missing, raises, or takes a name that is taken.
-    """
-    path = Path(path).expanduser().resolve()
-    if not path.is_file():
-        raise UserError(f"plugin {path}: no such file")
-    module_name = _module_name(path)
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    same = _loaded_as(path)
-    if same is not None:
-        return same
-    for kind in KINDS:  # So that a name of ours is taken before the plugin can take it.
-        _of_kind(kind)
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"plugin {path}: not a Python file (its name must end in .py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    before = {kind: dict(components) for kind, components in _components.items()}
-    try:
-        # Not by the loader, which may take an older compiled file, and leaves one beside the source.
-        source = path.read_bytes()
-        vars(module)["__dlcourse_source__"] = source
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-        for kind, components in _components.items():
-            for name in components.keys() - before[kind].keys():
-                parameters(kind, name)
-    except BaseException as error:
-        del sys.modules[module_name]
-        _components.update(before)
-        if isinstance(error, UserError):
-            raise UserError(f"plugin {path}: {error}") from error
-        if isinstance(error, Exception | SystemExit):  # exit(0) in it would end the program as if all were well
-            raise UserError(f"plugin {path}: {_where(error, path)}{type(error).__name__}: {error}") from error
-        raise
-    return module
-
-
-def is_loaded(path: str | Path) -> bool:
-    """Whether :func:`load_plugin` has imported that file, or one of the same content."""
-    path = Path(path).expanduser().resolve()
-    return _module_name(path) in sys.modules or _loaded_as(path) is not None
-
-
-def _loaded_as(path: Path) -> types.ModuleType | None:
-    """The module that was imported from a file of the same content."""
-    modules = _plugin_modules()
-    try:
-        content = path.read_bytes() if modules else b""
-    except OSError:
-        return None
-    return next((module for module in modules if module.__dlcourse_source__ == content), None)
-
-
-_code_allowed = False
-
-
-def code_allowed() -> bool:
-    """Whether the files that a config or a run's folder names may be imported, see :func:`allowing_code`."""
-    return _code_allowed
-
-
-@contextlib.contextmanager
-def allowing_code(allowed: bool = True) -> Iterator[None]:
-    """Inside the ``with`` block ``plugins: [FILE.py]`` of a config is obeyed; what was allowed before stays so.
-
-    A config or a run's folder may have come from another person: what it names runs only where a person allows it.
-    """
-    global _code_allowed
-    before = _code_allowed
-    _code_allowed = before or allowed
-    try:
-        yield
-    finally:
-        _code_allowed = before
-
-
-def reload_changed_plugins() -> None:
-    """Import again the files whose content has changed since: what an editor beside a notebook expects.
-
-    Raises:
-        UserError: one cannot be imported any more; what it registered before stays.
-    """
-    for path, content in plugin_sources().items():
-        if path.is_file() and path.read_bytes() != content:
-            before = {kind: dict(components) for kind, components in _components.items()}
-            module = sys.modules.pop(_module_name(path))
-            _forget(module.__name__)
-            try:
-                load_plugin(path)
-            except BaseException:
-                sys.modules[module.__name__] = module
-                _components.update(before)
-                raise
-
-
-def plugins() -> list[str]:
-    """The files that :func:`load_plugin` has imported, in order: what another process has to load too."""
-    return list(map(str, plugin_sources()))
-
-
-def plugin_sources() -> dict[Path, bytes]:
-    """Those files, and what each held when it was imported."""
-    return {Path(str(module.__file__)): module.__dlcourse_source__ for module in _plugin_modules()}
-
-
-def _plugin_modules() -> list[types.ModuleType]:
-    return [module for name, module in list(sys.modules.items()) if name.startswith(_PREFIX)]
-
-
-@contextlib.contextmanager
-def plugin_for_now(path: Path) -> Iterator[None]:
-    """Inside the ``with`` block a file is imported.
-
-    Raises:
-        UserError: it cannot be imported.
-    """
-    module = load_plugin(path)
-    try:
-        yield
-    finally:
-        sys.modules.pop(module.__name__, None)
-        _forget(module.__name__)
-
-
-@contextlib.contextmanager
-def plugin_replaced(path: Path, other: Path) -> Iterator[None]:
-    """Inside the ``with`` block another file stands in for one that :func:`load_plugin` has imported.
-
-    Raises:
-        UserError: it cannot be imported.
-    """
-    name = _module_name(path)
-    module = sys.modules.pop(name)
-    before = {kind: dict(components) for kind, components in _components.items()}
-    _forget(name)
-    try:
-        load_plugin(other)
-        yield
-    finally:
-        sys.modules.pop(_module_name(other.resolve()), None)
-        sys.modules[name] = module
-        _components.update(before)
-
-
-def _forget(module_name: str) -> None:
-    """Take out what a module registered."""
-    for components in _components.values():
-        for each in [each for each, cls in components.items() if cls.__module__ == module_name]:
-            del components[each]
-
-
-def _module_name(path: Path) -> str:
-    return f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-
-
-def _where(error: BaseException, path: Path) -> str:
-    """``line N: `` of the last line of the plugin itself that an error passed through."""
-    if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: "
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"line {lines[-1]}: " if lines else ""

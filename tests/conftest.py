@@ -50,7 +50,7 @@ def no_plugins_left() -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.startswith("dlcourse_plugin_")]:
         del sys.modules[name]
-    for components in registry._components.values():
+    for components in registry.registered.values():
         for name in [name for name, cls in components.items() if cls.__module__.startswith("dlcourse_plugin_")]:
             del components[name]
 

@@ -15,9 +15,10 @@ LEAVES = {"characters", "errors", "habits", "markup", "types", "resources", "str
 
 MAY_IMPORT = {
     "registry": set(),
+    "plugins": {"registry"},
     "positional": set(),
     "signals": set(),
-    "config": {"registry"},
+    "config": {"plugins"},
     "records": set(),
     "backend": set(),
     "autograd": {"backend"},

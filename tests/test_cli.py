@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from dlcourse import __version__, cli, config, errors, registry
+from dlcourse import __version__, cli, config, errors, plugins, registry
 from dlcourse.resources import configs_folder
 from dlcourse.training.signals import Signals
 
@@ -337,7 +337,7 @@ def test_a_full_disk_is_one_line() -> None:
 def test_plugins_come_first(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for kind in registry.KINDS:
         registry.names(kind)
-        monkeypatch.setitem(registry._components, kind, dict(registry._components[kind]))
+        monkeypatch.setitem(registry.registered, kind, dict(registry.registered[kind]))
     Path("own.py").write_text(
         "from dlcourse.metrics.base import Metric\nfrom dlcourse.registry import register\n\n\n"
         "@register('metric', 'own_metric')\nclass Own(Metric):\n    'Mine.'\n"
@@ -355,7 +355,7 @@ def test_a_mistake_in_a_component_file_is_its_authors(
     for name in [name for name in sys.modules if name.startswith("dlcourse_plugin_")]:
         monkeypatch.delitem(sys.modules, name)
     Path("own.py").write_text("def forward(x):\n    return x.tahn()\n")
-    own = registry.load_plugin("own.py")
+    own = plugins.load("own.py")
     command(lambda args: own.forward(3))
     assert cli.main(["trial"]) == 2
     expected = "dlcourse: error: component file own.py, line 2: AttributeError: 'int' object has no attribute 'tahn'\n"

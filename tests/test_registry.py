@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dlcourse import config, registry
+from dlcourse import config, plugins, registry
 from dlcourse.errors import UserError
 from dlcourse.models import Model
-from dlcourse.registry import KINDS, UnknownComponentError, build, load_plugin, lookup, nearest, register
+from dlcourse.registry import KINDS, UnknownComponentError, build, lookup, nearest, register
 from dlcourse.types import Count
 
 
@@ -32,7 +32,7 @@ def as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
     for kind in KINDS:
         registry.names(kind)
-        monkeypatch.setitem(registry._components, kind, dict(registry._components[kind]))
+        monkeypatch.setitem(registry.registered, kind, dict(registry.registered[kind]))
 
 
 def test_register_and_look_up() -> None:
@@ -136,8 +136,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_plugin_is_a_component_like_any_other(plugin: Path) -> None:
-    module = load_plugin(plugin)
-    assert load_plugin(str(plugin)) is module, "it is imported once"
+    module = plugins.load(plugin)
+    assert plugins.load(str(plugin)) is module, "it is imported once"
     assert lookup("model", "own_model").__doc__ == "A model of one's own."
     assert build("model", {"name": "own_model", "depth": 5}, in_shape=(1,), out_features=1).depth == 5
     with pytest.raises(UserError, match="did you mean 'depth'"):
@@ -162,21 +162,21 @@ def test_a_plugin_is_a_component_like_any_other(plugin: Path) -> None:
 def test_plugins_that_are_wrong(plugin: Path, change: tuple[str, str], message: str) -> None:
     plugin.write_text(PLUGIN.replace(*change))
     with pytest.raises(UserError, match=message) as caught:
-        load_plugin(plugin)
+        plugins.load(plugin)
     assert str(caught.value).startswith(f"plugin {plugin}: ")
     assert "own_model" not in registry.names("model"), "nothing of it stays"
     plugin.write_text(PLUGIN)
-    load_plugin(plugin)
+    plugins.load(plugin)
 
 
 def test_plugins_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        load_plugin(tmp_path / "none.py")
+        plugins.load(tmp_path / "none.py")
     with pytest.raises(UserError, match="no such file"):
-        load_plugin(tmp_path)
+        plugins.load(tmp_path)
     (tmp_path / "plugin.txt").write_text(PLUGIN)
     with pytest.raises(UserError, match="its name must end in .py"):
-        load_plugin(tmp_path / "plugin.txt")
+        plugins.load(tmp_path / "plugin.txt")
 
 
 # --- all components that there are ------------------------------------------------------------------------------------

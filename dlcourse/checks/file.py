@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from dlcourse import registry
+from dlcourse import plugins, registry
 from dlcourse.autograd import Tensor
 from dlcourse.checks import examples
 from dlcourse.checks.arrays import TOLERANCE
@@ -44,7 +44,7 @@ def check_file(path: str | Path, tolerance: float = TOLERANCE) -> list[Outcome]:
     Raises:
         UserError: it cannot be imported, or there is nothing to check in it.
     """
-    module = registry.load_plugin(path)
+    module = plugins.load(path)
     file = Path(str(module.__file__))
     found = [(kind, name, cls) for kind in registry.KINDS for name, cls in _registered(module, kind).items()]
     known = [cls for _, _, cls in found]

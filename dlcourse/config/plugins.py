@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dlcourse import registry
+from dlcourse import plugins, registry
 from dlcourse.config.locations import Location, located
 from dlcourse.config.reader import Path as Keys
 from dlcourse.errors import ConfigError, Problem, UserError
@@ -43,24 +43,24 @@ def _find(name: str, config: Path | None) -> Path:
 
 def _problems(path: Path) -> Iterator[str]:
     try:
-        if registry.is_loaded(path):
+        if plugins.is_loaded(path):
             return
         there = path.is_file()
     except (OSError, ValueError):
         there = False
     if not there:
-        if any(Path(loaded).name == path.name for loaded in registry.plugins()):
+        if any(Path(loaded).name == path.name for loaded in plugins.loaded()):
             return  # named elsewhere by the command line, as of a sweep whose file was moved
         close = registry.nearest(path.name, [each.name for each in path.parent.glob("*.py")])
         meant = f" (did you mean {close!r}?)" if close else ""
         yield f"no such file: {path}{meant}; where it was moved, name it by --plugin"
-    elif not registry.code_allowed():
+    elif not plugins.code_allowed():
         yield (
             f"this config asks to run the Python file {path}; where you trust it, add --allow-code, or name it: "
             f"--plugin {path} (in Python: allow_code=True)"
         )
     else:
         try:
-            registry.load_plugin(path)
+            plugins.load(path)
         except UserError as error:
             yield str(error)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dlcourse import registry
+from dlcourse import plugins
 from dlcourse.config import Config
 from dlcourse.errors import DamagedFileError, UserError
 from dlcourse.records.run import Plugin
@@ -31,15 +31,15 @@ def code_of(folder: RunFolder, say: Say) -> Iterator[None]:
         UserError: a file is not loaded; says how to name it.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(registry.allowing_code(folder.path.resolve() in _trusted))
+        stack.enter_context(plugins.allowing_code(folder.path.resolve() in _trusted))
         for plugin in _plugins(folder, say):
             found = _allowed(folder, plugin)
             if found is not None:
-                stack.enter_context(registry.plugin_for_now(found))
+                stack.enter_context(plugins.loaded_for_now(found))
                 continue
             replacement = _replacement(folder, plugin, say)
             if replacement is not None:
-                stack.enter_context(registry.plugin_replaced(*replacement))
+                stack.enter_context(plugins.replaced(*replacement))
         yield
 
 
@@ -80,7 +80,7 @@ def kept_config(config: Config, plugins: Sequence[Plugin], folder: Path | None =
 
 def changed_files(folder: RunFolder) -> list[str]:
     """The component files of a run that are loaded, and are not as they were when it was made."""
-    now = {str(path): source_hash(content) for path, content in registry.plugin_sources().items()}
+    now = {str(path): source_hash(content) for path, content in plugins.sources().items()}
     then = {plugin["path"]: plugin["sha256"] for plugin in _plugins(folder, lambda text: None)}
     return [path for path in now if path in then and now[path] != then[path]]
 
@@ -95,9 +95,9 @@ def _plugins(folder: RunFolder, say: Say) -> list[Plugin]:
 
 def _allowed(folder: RunFolder, plugin: Plugin) -> Path | None:
     """Where code is allowed: the file to import for a plugin that is not loaded; None otherwise."""
-    sources = registry.plugin_sources()
+    sources = plugins.sources()
     original = Path(plugin["path"])
-    if not registry.code_allowed() or original in sources or plugin["sha256"] in map(source_hash, sources.values()):
+    if not plugins.code_allowed() or original in sources or plugin["sha256"] in map(source_hash, sources.values()):
         return None
     if any(path.name == original.name for path in sources):
         return None
@@ -106,7 +106,7 @@ def _allowed(folder: RunFolder, plugin: Plugin) -> Path | None:
 
 def _replacement(folder: RunFolder, plugin: Plugin, say: Say) -> tuple[Path, Path] | None:
     """The file that is loaded and the copy to use in its place; None to leave all as it is."""
-    sources = registry.plugin_sources()
+    sources = plugins.sources()
     if plugin["sha256"] in map(source_hash, sources.values()):
         return None
     copy, original = _copy(folder, plugin), Path(plugin["path"])
@@ -126,7 +126,7 @@ def _replacement(folder: RunFolder, plugin: Plugin, say: Say) -> tuple[Path, Pat
 
 
 def _or_allowed(copy: Path | None) -> str:
-    return "" if copy is None or registry.code_allowed() else "; or --allow-code, where you trust it"
+    return "" if copy is None or plugins.code_allowed() else "; or --allow-code, where you trust it"
 
 
 def _copy(folder: RunFolder, plugin: Plugin) -> Path | None:

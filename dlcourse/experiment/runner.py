@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dlcourse import backend, registry
+from dlcourse import backend, plugins
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
@@ -132,8 +132,8 @@ def run(
         raise ArgumentTypeError(f"run takes no {setting!r}; {_as_override(setting, value)}")
     options = Options(device, quiet, plots, profile)
     if allow_code:
-        registry.reload_changed_plugins()
-    with registry.allowing_code(allow_code):
+        plugins.reload_changed()
+    with plugins.allowing_code(allow_code):
         return _run(config, options, overrides, out, name, folder, resume, overfit_batch, fast_dev_run)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse import backend, registry, serialize
+from dlcourse import backend, plugins, serialize
 from dlcourse.backend import precision
 from dlcourse.config import Config
 from dlcourse.config.overrides import Overrides, parse_overrides
@@ -167,7 +167,7 @@ def load_run(
         >>> run.predict(np.zeros((2, 2))).shape, run.config["optimizer.lr"], run.history["train.accuracy"].shape
         ((2, 3), 0.1, (1,))
     """
-    with registry.allowing_code(allow_code):
+    with plugins.allowing_code(allow_code):
         found = stored.load(path, device, which)
     if allow_code:
         trust(found.folder)  # evaluate_run needs its metrics again

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse import registry
+from dlcourse import plugins, registry
 from dlcourse.grading.messages import frame, receive
 
 Arrays = dict[str, np.ndarray]
@@ -90,7 +90,7 @@ def _load(message: Mapping[str, Any], components: bool = False) -> Any:
     """
     path = message["submission"]
     if components:
-        return registry.load_plugin(path)
+        return plugins.load(path)
     module = types.ModuleType("submission")
     module.__file__ = path
     sys.modules[module.__name__] = module

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from dlcourse import registry
+from dlcourse import plugins
 from dlcourse.errors import DlcourseError, named
 from dlcourse.resources import cores
 from dlcourse.signals import SIGNALS
@@ -153,7 +153,7 @@ class Pool:
                 encoding="utf-8",
             )
             self._workers.add(process)
-        _send(process, {"plugins": registry.plugins()})
+        _send(process, {"plugins": plugins.loaded()})
         return process
 
     def _died(self, process: subprocess.Popen) -> dict[str, Any]:

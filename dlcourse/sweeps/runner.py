@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dlcourse import registry
+from dlcourse import plugins
 from dlcourse.backend import Backend
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
@@ -113,8 +113,8 @@ def run_sweep(
             raise UserError("sweep needs a config, or a sweep to resume")
         config = SweepFolder.open(resume).config
     if allow_code:
-        registry.reload_changed_plugins()
-    with registry.allowing_code(allow_code):
+        plugins.reload_changed()
+    with plugins.allowing_code(allow_code):
         resolved = resolve(os.fspath(config) if isinstance(config, os.PathLike) else config, overrides)
     resolved = resolved.named(name)
     if resolved.data["sweep"] is None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from dlcourse import registry
+from dlcourse import plugins
 from dlcourse.errors import Interrupted
 from dlcourse.signals import handle_termination, leave_with
 from dlcourse.sweeps.point import Task, execute
@@ -34,7 +34,7 @@ def main() -> None:
 
 def _work(answers: TextIO) -> None:
     for path in json.loads(sys.stdin.readline())["plugins"]:
-        registry.load_plugin(path)
+        plugins.load(path)
     busy = threading.Event()
     for task in _tasks(busy):
         busy.set()

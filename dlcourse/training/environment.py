@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dlcourse
-from dlcourse import registry
+from dlcourse import plugins
 from dlcourse.backend import determinism
 from dlcourse.errors import DamagedFileError
 from dlcourse.records.run import Plugin
@@ -63,7 +63,7 @@ def source_hash(content: bytes) -> str:
 
 def _plugins() -> list[tuple[Plugin, bytes]]:
     found: dict[str, tuple[Plugin, bytes]] = {}
-    for path, content in registry.plugin_sources().items():
+    for path, content in plugins.sources().items():
         name, count = path.name, 1
         while f"plugins/{name}" in found:
             count += 1

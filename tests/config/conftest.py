@@ -118,7 +118,7 @@ def components() -> Iterator[None]:
         for kind, classes in COMPONENTS.items():
             registry.names(kind)
             for name, cls in classes.items():
-                patch.setitem(registry._components[kind], name, cls)
+                patch.setitem(registry.registered[kind], name, cls)
         yield
 
 

@@ -260,7 +260,7 @@ def test_a_parameter_cannot_have_the_name_of_a_shared_key(
         def __init__(self, split: int = 3):
             self.split = split
 
-    monkeypatch.setitem(registry._components["data"], "t_clash", Clash)
+    monkeypatch.setitem(registry.registered["data"], "t_clash", Clash)
     with pytest.raises(UserError, match="'split' has the name of a key that every data has"):
         config.from_mapping(given | {"data": "t_clash"})
 

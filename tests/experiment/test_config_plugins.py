@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dlcourse as dl
-from dlcourse import config, registry
+from dlcourse import config, plugins
 from dlcourse.cli import main
 from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment import evaluate_run
@@ -53,7 +53,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def forget() -> None:
     """As a new process would: no file has been imported."""
     for name in [name for name in sys.modules if name.startswith("dlcourse_plugin_")]:
-        registry._forget(name)
+        plugins._forget(name)
         del sys.modules[name]
 
 
@@ -61,9 +61,9 @@ def test_a_config_runs_code_only_where_it_is_allowed(place: Path, capsys: pytest
     assert main(["validate", "my.yaml"]) == 2
     assert "my.yaml:2: plugins.0: this config asks to run the Python file" in (said := capsys.readouterr().err)
     assert "--allow-code" in said and "--plugin" in said and "allow_code=True" in said
-    assert not registry.plugins()
+    assert not plugins.loaded()
     assert main(["validate", "my.yaml", "--allow-code"]) == 0
-    assert not registry.code_allowed(), "for that command only"
+    assert not plugins.code_allowed(), "for that command only"
     forget()
     assert main(["validate", "my.yaml", "--plugin", "my_parts.py"]) == 0
 
@@ -87,7 +87,7 @@ def test_a_run_keeps_a_copy_and_goes_on_with_it(place: Path, capsys: pytest.Capt
     forget()
     trained = dl.load_run(moved, allow_code=True)
     assert trained.model.second.weight.shape == (3, 3)
-    assert "accuracy" in evaluate_run(trained)["train"] and not registry.plugins()
+    assert "accuracy" in evaluate_run(trained)["train"] and not plugins.loaded()
 
 
 def test_from_python_a_file_that_changed_is_imported_anew(place: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_sweep_in_processes_knows_them(place: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
-    ("plugins", "message"),
+    ("files", "message"),
     [
         ("[my_part.py]", "no such file: .*my_part.py .did you mean 'my_parts.py'"),
         ("{a: 1}", "expected a list"),
@@ -123,15 +123,15 @@ def test_a_sweep_in_processes_knows_them(place: Path, capsys: pytest.CaptureFixt
         ("[bad.py]", "line 1: ZeroDivisionError"),
     ],
 )
-def test_what_is_wrong_is_said(place: Path, plugins: str, message: str) -> None:
-    Path("my.yaml").write_text(CONFIG.replace("[my_parts.py]", plugins))
+def test_what_is_wrong_is_said(place: Path, files: str, message: str) -> None:
+    Path("my.yaml").write_text(CONFIG.replace("[my_parts.py]", files))
     Path("bad.py").write_text("1 / 0\n")
-    with registry.allowing_code(), pytest.raises(UserError, match=message):
+    with plugins.allowing_code(), pytest.raises(UserError, match=message):
         config.load("my.yaml")
 
 
 def test_one_name_by_itself_is_a_list_of_one(place: Path) -> None:
-    with registry.allowing_code():
+    with plugins.allowing_code():
         loaded = config.load("my.yaml", {"plugins": "my_parts.py"})
     assert loaded.data["plugins"] == [str(place / "my_parts.py")]
 
@@ -146,13 +146,13 @@ def test_a_file_that_was_moved_is_named_anew(place: Path, capsys: pytest.Capture
 
 def test_two_files_that_take_one_name_are_both_named(place: Path) -> None:
     Path("other.py").write_text(PARTS + "\n# not the same\n")
-    registry.load_plugin("other.py")
-    with registry.allowing_code(), pytest.raises(UserError, match="OwnNet of .*other.py and OwnNet of .*my_parts.py"):
+    plugins.load("other.py")
+    with plugins.allowing_code(), pytest.raises(UserError, match="OwnNet of .*other.py and OwnNet of .*my_parts.py"):
         config.load("my.yaml")
 
 
 def test_a_sweep_does_not_vary_the_files(place: Path) -> None:
-    with registry.allowing_code(), pytest.raises(UserError, match="cannot vary the files"):
+    with plugins.allowing_code(), pytest.raises(UserError, match="cannot vary the files"):
         config.load("my.yaml", {"sweep": {"grid": {"plugins": [["my_parts.py"], []]}}})
 
 

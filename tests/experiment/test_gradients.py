@@ -146,7 +146,7 @@ class Scaled(Model):
 def registered():
     register("model", "t_scalar")(Scaled)
     yield
-    del registry._components["model"]["t_scalar"]
+    del registry.registered["model"]["t_scalar"]
 
 
 def test_a_parameter_without_axes_is_checked_and_a_model_may_begin_with_flatten(

@@ -29,7 +29,7 @@ class Normed(Model):
 def registered() -> Iterator[None]:
     register("model", "t_normed")(Normed)
     yield
-    del registry._components["model"]["t_normed"]
+    del registry.registered["model"]["t_normed"]
 
 
 CONFIG = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcourse import registry
+from dlcourse import plugins
 from dlcourse.cli import main
 from dlcourse.config import shipped
 from dlcourse.config.reader import parse_yaml
@@ -268,7 +268,7 @@ def test_a_model_of_the_submission_is_trained_by_a_config(place: Path, here: Non
     there, learns = grade_submission(load_assignment("model.yaml"), "it.py").cases
     assert there.passed, there.output
     assert learns.passed, learns.output
-    registry._forget(registry.load_plugin("it.py").__name__)  # as a process of its own would not know it
+    plugins._forget(plugins.load("it.py").__name__)  # as a process of its own would not know it
     Path("other.py").write_text(OWN_MODEL.replace("return self.net(x)", "return 0 * self.net(x)"))
     _, learns = grade_submission(load_assignment("model.yaml"), "other.py").cases
     assert not learns.passed and "expected at least 0.8" in learns.output

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dlcourse import registry
+from dlcourse import plugins
 from dlcourse.errors import DlcourseError
 from dlcourse.sweeps import processes, run_sweep, worker
 from dlcourse.sweeps.processes import Pool, fair_share
@@ -71,7 +71,7 @@ def test_processes_give_the_same_numbers(make, tmp_path):
 def test_a_process_that_fails_or_dies_costs_one_point(make, tmp_path, capfd):
     plugin = tmp_path / "fragile.py"
     plugin.write_text(PLUGIN)
-    registry.load_plugin(plugin)
+    plugins.load(plugin)
     fates = ["fine", "refuse", "die", "fine too", "fine three"]
     swept = make(data={"name": "fragile", "split": {"val": 0.2}}, sweep={"grid": {"data.fate": fates}})
     result = run_sweep(swept, out=tmp_path / "runs", jobs=2, quiet=True, plots=False)

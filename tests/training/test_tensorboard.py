@@ -169,7 +169,7 @@ def test_a_logger_of_ones_own_is_one_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "steps_logger.py").write_text(LOGGER)
     (tmp_path / "a.yaml").write_text(json.dumps({**CONFIG, "plugins": ["steps_logger.py"], "logging": ["steps"]}))
-    monkeypatch.setitem(registry._components, "logging", dict(registry._components["logging"]))
+    monkeypatch.setitem(registry.registered, "logging", dict(registry.registered["logging"]))
     assert main(["check", "steps_logger.py"]) == 0
     assert "takes lines" in capsys.readouterr().out
     assert main(["run", "a.yaml", "--allow-code", "--quiet"]) == 0
