@@ -33,7 +33,8 @@ def _model(config: dict) -> str:
     from dlcourse.backend import precision, random
     from dlcourse.data import prepare
     from dlcourse.errors import UserError
-    from dlcourse.experiment.experiment import Experiment, build_model
+    from dlcourse.experiment.building import build_model
+    from dlcourse.experiment.experiment import Experiment
     from dlcourse.experiment.initial_weights import freeze
     from dlcourse.nn.summary import summarize
 

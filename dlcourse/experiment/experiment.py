@@ -6,7 +6,7 @@ experiment.evaluate()                       # {"train": {"mse": 0.1}, ...}
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,31 +15,30 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse import nn, registry
-from dlcourse.backend import Backend, get, memory, precision, random, use
-from dlcourse.config import Config, choosing_metric, metric_labels
+from dlcourse.backend import Backend, get, precision, random, use
+from dlcourse.config import Config, choosing_metric
 from dlcourse.config.config import config_hash, settings
 from dlcourse.config.rules import config_notes
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.normalizer import TargetNormalizer
-from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.errors import ConfigError
 from dlcourse.experiment import initial_weights
+from dlcourse.experiment.building import build_loss_and_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
-from dlcourse.markup import html_table
+from dlcourse.experiment.result import Result
 from dlcourse.metrics.class_scores import ClassScores
-from dlcourse.metrics.of_target import MAX_TARGETS, for_each_target
+from dlcourse.metrics.of_target import MAX_TARGETS
 from dlcourse.models.base import Model
 from dlcourse.records.run import Event
-from dlcourse.text import format_number, metric_unit
 from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.callback import Callback
 from dlcourse.training.checkpoints.content import RunIdentity, apply_ema
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
-from dlcourse.training.evaluation import LossMetric, evaluate, outputs
+from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.input_spec import InputSpec, class_counts
-from dlcourse.training.run_history import NamedMetrics, RunHistory
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
 
@@ -49,57 +48,6 @@ EVALUATION_BATCH = 256
 _LARGE_TARGET = 10.0  # mean size of targets from which they should be scaled
 
 _PAST_RATES = 1000  # learning rates of steps taken that are compared where a run is to become longer
-
-
-@dataclass(frozen=True, repr=False)
-class Result:
-    """What a run came to.
-
-    Attributes:
-        metrics: by split and label: ``result.metrics["test"]["half_sse"]``.
-        model: in evaluation mode, with the weights that the metrics are of.
-        folder: the run's folder; None where none was made.
-        history: the events of ``metrics.jsonl``, and its columns: ``result.history["loss"]``,
-            ``result.history["val.accuracy"]``, ``result.history.to_frame()``.
-        estimates: the model's fitted numbers.
-        status: ``done``.
-        advice: what the run's numbers say, in sentences, where something looks wrong.
-        baseline: what ignoring the inputs scores, by label, on the last split: ``result.baseline["accuracy"]``.
-        experiment: what was trained, of :func:`fit`; else None.
-    """
-
-    metrics: dict[str, dict[str, float]]
-    model: Any
-    folder: Path | None = None
-    history: RunHistory = field(default_factory=RunHistory)
-    estimates: dict[str, float] = field(default_factory=dict)
-    status: str = "done"
-    advice: list[str] = field(default_factory=list)
-    baseline: dict[str, float] = field(default_factory=dict)
-    experiment: "Experiment | None" = None
-
-    def __post_init__(self) -> None:
-        by_split = NamedMetrics({split: NamedMetrics(values) for split, values in self.metrics.items()})
-        object.__setattr__(self, "metrics", by_split)
-
-    def __repr__(self) -> str:
-        found = "; ".join(
-            f"{split} " + ", ".join(f"{label} {format_number(value)}" for label, value in values.items())
-            for split, values in self.metrics.items()
-        )
-        folder = "" if self.folder is None else f"; {self.folder}"
-        return f"Result({self.status}: {found or 'no metrics'}; {type(self.model).__name__}{folder})"
-
-    def _repr_html_(self) -> str:
-        """The metrics as a table, for a notebook."""
-        labels = list(dict.fromkeys(label for values in self.metrics.values() for label in values))
-        rows = [
-            [split, *(format_number(values.get(label)) for label in labels)] for split, values in self.metrics.items()
-        ]
-        if self.baseline:
-            rows.append(["baseline", *(format_number(self.baseline.get(label)) for label in labels)])
-        about = [self.status, type(self.model).__name__, *([] if self.folder is None else [str(self.folder)])]
-        return html_table(["", *labels], rows, [" · ".join(about), *self.advice])
 
 
 @dataclass
@@ -390,25 +338,6 @@ class Experiment:
         )
 
 
-def build_model(config: Mapping[str, Any], data: Data) -> Any:
-    """The model with its initial weights.
-
-    Raises:
-        ConfigError: its constructor refuses, or there is no memory for its weights, or for what training keeps of each.
-    """
-    try:
-        model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
-        model.every_step = data.every_step
-        count = sum(parameter.size for parameter in model.parameters())
-        # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.
-        memory.require(12 * count, f"training {count:,} parameters", on_device=True)
-    except ConfigError:
-        raise
-    except (UserError, ValueError) as error:
-        raise ConfigError([Problem("model", str(error))]) from error
-    return model
-
-
 @contextlib.contextmanager
 def _located(config: Config) -> Iterator[None]:
     """Add the file and line to config errors that only the data show, and to a missing file that it is not in the
@@ -442,11 +371,6 @@ def predict(
         return np.concatenate([backend.to_host(output) for _, output, _ in outputs(model, loader)])
 
 
-def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]:
-    """The unit of each metric by label, empty for one without."""
-    return {label: metric_unit(metric.unit, target_unit) for label, metric in metrics.items()}
-
-
 def _second_class(metrics: Mapping[str, Any], data: Data) -> Iterator[str]:
     """Which of two classes is measured where neither a class nor an average is asked for."""
     names = data.dataset.class_names
@@ -458,44 +382,6 @@ def _second_class(metrics: Mapping[str, Any], data: Data) -> Iterator[str]:
             f"{' and '.join(found)}: of the class {names[1]!r}, the second of two; label: {names[0]} measures the "
             "other, average: macro the mean of both"
         )
-
-
-def build_loss_and_metrics(
-    config: Mapping[str, Any],
-    targets: TargetNormalizer | None = None,
-    named: Sequence[tuple[str, str]] = (),
-    class_names: Sequence[str] = (),
-    counts: Sequence[int] | None = None,
-) -> tuple[Any, dict[str, Any]]:
-    """The loss that a resolved config names, or None, and what it measures, by label.
-
-    The loss is measured too where it is watched or nothing else is measured, if there is one.
-
-    Args:
-        targets: scales the targets of the loss, where training does.
-        named: name and unit of each of several targets, which are measured each by itself too.
-        class_names: of a classification, by which a metric may name a class.
-        counts: how many samples of each class the training split has, by which the loss may weight them.
-    """
-    loss = None if config["loss"] is None else registry.build("loss", config["loss"])
-    if counts is not None and isinstance(loss, nn.Loss):
-        try:
-            loss.fit_classes(np.asarray(counts), tuple(class_names))
-        except UserError as error:
-            raise ConfigError([Problem("loss", str(error))]) from error
-    specs = config["metrics"]
-    of_labels = dict(zip(metric_labels(specs), specs, strict=True))
-
-    def build(label: str) -> Any:
-        metric = registry.build("metric", of_labels[label])
-        metric.class_names = tuple(class_names)
-        return metric
-
-    metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
-    watched = [config["train"][section] for section in ("early_stopping", "best")]
-    if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
-        metrics["loss"] = LossMetric(loss, targets)
-    return loss, metrics
 
 
 def _large_targets(data: Data) -> bool:

@@ -24,8 +24,9 @@ from dlcourse.errors import (
 )
 from dlcourse.experiment import sanity_checks
 from dlcourse.experiment.components import code_of, kept_config
-from dlcourse.experiment.experiment import Experiment, Result
+from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_config, extend, same_experiment
+from dlcourse.experiment.result import Result
 from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.training_run import Run, first_result
 from dlcourse.records.run import RunState

@@ -8,7 +8,8 @@ import numpy as np
 from dlcourse import backend, nn
 from dlcourse.config import Config
 from dlcourse.errors import UserError
-from dlcourse.experiment.experiment import Experiment, Result
+from dlcourse.experiment.experiment import Experiment
+from dlcourse.experiment.result import Result
 from dlcourse.training.callback import Callback, Every
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.history import History

@@ -30,8 +30,9 @@ from dlcourse.errors import (
 )
 from dlcourse.experiment import stored
 from dlcourse.experiment.baseline import Baseline
+from dlcourse.experiment.building import build_loss_and_metrics, metric_units
 from dlcourse.experiment.components import code_of, trust
-from dlcourse.experiment.experiment import EVALUATION_BATCH, build_loss_and_metrics, metric_units, predict
+from dlcourse.experiment.experiment import EVALUATION_BATCH, predict
 from dlcourse.experiment.identity import check_data
 from dlcourse.markup import html_text
 from dlcourse.records.run import BaselineState

@@ -8,8 +8,10 @@ from dlcourse.backend import memory, tracing
 from dlcourse.config import metric_facts
 from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Interrupted, OutOfMemoryError, named
 from dlcourse.experiment.baseline import Judgement, judge
-from dlcourse.experiment.experiment import Experiment, Result, metric_units
+from dlcourse.experiment.building import metric_units
+from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_data
+from dlcourse.experiment.result import Result
 from dlcourse.records.run import AdviceFacts, BaselineState, RunState
 from dlcourse.training.advice.rules import advise
 from dlcourse.training.checkpoints.callback import Checkpointing

@@ -1,0 +1,78 @@
+"""Model, loss and metrics as a resolved config names them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dlcourse import nn, registry
+from dlcourse.backend import memory
+from dlcourse.config import metric_labels
+from dlcourse.data import Data
+from dlcourse.data.normalizer import TargetNormalizer
+from dlcourse.errors import ConfigError, Problem, UserError
+from dlcourse.metrics.of_target import for_each_target
+from dlcourse.text import metric_unit
+from dlcourse.training.evaluation import LossMetric
+
+
+def build_model(config: Mapping[str, Any], data: Data) -> Any:
+    """The model with its initial weights.
+
+    Raises:
+        ConfigError: its constructor refuses, or there is no memory for its weights, or for what training keeps of each.
+    """
+    try:
+        model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+        model.every_step = data.every_step
+        count = sum(parameter.size for parameter in model.parameters())
+        # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.
+        memory.require(12 * count, f"training {count:,} parameters", on_device=True)
+    except ConfigError:
+        raise
+    except (UserError, ValueError) as error:
+        raise ConfigError([Problem("model", str(error))]) from error
+    return model
+
+
+def build_loss_and_metrics(
+    config: Mapping[str, Any],
+    targets: TargetNormalizer | None = None,
+    named: Sequence[tuple[str, str]] = (),
+    class_names: Sequence[str] = (),
+    counts: Sequence[int] | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """The loss that a resolved config names, or None, and what it measures, by label.
+
+    The loss is measured too where it is watched or nothing else is measured, if there is one.
+
+    Args:
+        targets: scales the targets of the loss, where training does.
+        named: name and unit of each of several targets, which are measured each by itself too.
+        class_names: of a classification, by which a metric may name a class.
+        counts: how many samples of each class the training split has, by which the loss may weight them.
+    """
+    loss = None if config["loss"] is None else registry.build("loss", config["loss"])
+    if counts is not None and isinstance(loss, nn.Loss):
+        try:
+            loss.fit_classes(np.asarray(counts), tuple(class_names))
+        except UserError as error:
+            raise ConfigError([Problem("loss", str(error))]) from error
+    specs = config["metrics"]
+    of_labels = dict(zip(metric_labels(specs), specs, strict=True))
+
+    def build(label: str) -> Any:
+        metric = registry.build("metric", of_labels[label])
+        metric.class_names = tuple(class_names)
+        return metric
+
+    metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
+    watched = [config["train"][section] for section in ("early_stopping", "best")]
+    if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
+        metrics["loss"] = LossMetric(loss, targets)
+    return loss, metrics
+
+
+def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]:
+    """The unit of each metric by label, empty for one without."""
+    return {label: metric_unit(metric.unit, target_unit) for label, metric in metrics.items()}
