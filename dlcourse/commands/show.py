@@ -41,7 +41,7 @@ def _model(config: dict) -> str:
     with backend.use("cpu") as cpu:
         random.manual_seed(config["seed"])
         data = prepare(config["data"], config["seed"])
-        model = build_model(config, data)
+        model = build_model(config["model"], data)
         model.to(dtype=precision.dtype(config["precision"]))
         freeze(model, config["train"]["freeze"])
         samples, batch_size = len(data.splits["train"]), config["train"]["batch_size"]

@@ -119,6 +119,10 @@ class Config:
         except ConfigError as error:
             raise ConfigError([Problem("--name", problem.message) for problem in error.problems]) from None
 
+    def with_plugins(self, names: list[str]) -> "Config":
+        """This config with other names for the component files that it has."""
+        return replace(self, data={**self.data, "plugins": names}) if names else self
+
     def dump(self) -> str:
         """The resolved config as YAML, under the file's header comment; it reads back as the very same config."""
         lines = [f"# {line}".rstrip() for line in self.description.splitlines()]
@@ -209,7 +213,8 @@ def _checked(config: Config, overrides: Overrides, data: dict[str, Any] | None =
     given, values, locations = _laid_over(given, config.locations, overrides)
     tried: dict[str, dict[str, Any]] = {}
     if data is None:
-        given = load_plugins(given, config.path, locations)
+        if "plugins" in given:
+            given = {**given, "plugins": load_plugins(given["plugins"], config.path, locations)}
         data, findings = _check(given)
         if data.get("sweep"):
             findings += check_sweep(given, data["sweep"], findings, _check, tried)

@@ -10,26 +10,25 @@ from dlcourse.config.reader import Path as Keys
 from dlcourse.errors import ConfigError, Problem, UserError
 
 
-def load_plugins(given: dict[str, Any], config: Path | None, locations: Mapping[Keys, Location]) -> dict[str, Any]:
+def load_plugins(names: Any, config: Path | None, locations: Mapping[Keys, Location]) -> Any:
     """Import the files that a config names, before its components are looked up.
 
     Args:
-        given: the config as written.
+        names: ``plugins`` of the config as written.
         config: its file; a plugin is looked for beside it first, then in the current folder.
     Returns:
-        The config with absolute paths of these files, so that whatever is made of it still finds them.
+        The absolute paths of these files, so that whatever is made of the config still finds them.
     Raises:
         ConfigError: code is not allowed, or a file is missing or cannot be imported.
     """
-    names = given.get("plugins")
     names = [names] if isinstance(names, str) else names
     if not names or not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        return given  # nothing to import, or for the check to refuse
+        return names  # nothing to import, or for the check to refuse
     paths = [_find(name, config) for name in names]
     problems = [Problem(f"plugins.{i}", text) for i, path in enumerate(paths) for text in _problems(path)]
     if problems:
         raise ConfigError([located(problem, locations) for problem in problems])
-    return {**given, "plugins": [str(path) for path in paths]}
+    return [str(path) for path in paths]
 
 
 def _find(name: str, config: Path | None) -> Path:

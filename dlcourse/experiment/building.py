@@ -16,14 +16,14 @@ from dlcourse.text import metric_unit
 from dlcourse.training.evaluation import LossMetric
 
 
-def build_model(config: Mapping[str, Any], data: Data) -> Any:
-    """The model with its initial weights.
+def build_model(spec: Mapping[str, Any], data: Data) -> Any:
+    """The model that a config's ``model`` names, with its initial weights.
 
     Raises:
         ConfigError: its constructor refuses, or there is no memory for its weights, or for what training keeps of each.
     """
     try:
-        model = registry.build("model", config["model"], in_shape=data.in_shape, out_features=data.out_features)
+        model = registry.build("model", spec, in_shape=data.in_shape, out_features=data.out_features)
         model.every_step = data.every_step
         count = sum(parameter.size for parameter in model.parameters())
         # Optimizers hold the weights and the gradients in buffers of their own, and most of them one array more.
@@ -35,30 +35,40 @@ def build_model(config: Mapping[str, Any], data: Data) -> Any:
     return model
 
 
-def build_loss_and_metrics(
-    config: Mapping[str, Any],
-    targets: TargetNormalizer | None = None,
-    named: Sequence[tuple[str, str]] = (),
-    class_names: Sequence[str] = (),
-    counts: Sequence[int] | None = None,
-) -> tuple[Any, dict[str, Any]]:
-    """The loss that a resolved config names, or None, and what it measures, by label.
-
-    The loss is measured too where it is watched or nothing else is measured, if there is one.
+def build_loss(
+    spec: Mapping[str, Any] | None, class_names: Sequence[str] = (), counts: Sequence[int] | None = None
+) -> Any:
+    """The loss that a config's ``loss`` names, or None.
 
     Args:
-        targets: scales the targets of the loss, where training does.
-        named: name and unit of each of several targets, which are measured each by itself too.
-        class_names: of a classification, by which a metric may name a class.
+        class_names: of a classification.
         counts: how many samples of each class the training split has, by which the loss may weight them.
     """
-    loss = None if config["loss"] is None else registry.build("loss", config["loss"])
+    loss = None if spec is None else registry.build("loss", spec)
     if counts is not None and isinstance(loss, nn.Loss):
         try:
             loss.fit_classes(np.asarray(counts), tuple(class_names))
         except UserError as error:
             raise ConfigError([Problem("loss", str(error))]) from error
-    specs = config["metrics"]
+    return loss
+
+
+def build_metrics(
+    specs: Sequence[Mapping[str, Any]],
+    train: Mapping[str, Any],
+    loss: Any,
+    targets: TargetNormalizer | None = None,
+    named: Sequence[tuple[str, str]] = (),
+    class_names: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What a config's ``metrics`` name, by label; the loss too, where ``train`` watches it or nothing else is measured.
+
+    Args:
+        loss: of :func:`build_loss`.
+        targets: scales the targets of the loss, where training does.
+        named: name and unit of each of several targets, which are measured each by itself too.
+        class_names: of a classification, by which a metric may name a class.
+    """
     of_labels = dict(zip(metric_labels(specs), specs, strict=True))
 
     def build(label: str) -> Any:
@@ -67,10 +77,10 @@ def build_loss_and_metrics(
         return metric
 
     metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
-    watched = [config["train"][section] for section in ("early_stopping", "best")]
+    watched = [train[section] for section in ("early_stopping", "best")]
     if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
         metrics["loss"] = LossMetric(loss, targets)
-    return loss, metrics
+    return metrics
 
 
 def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]:

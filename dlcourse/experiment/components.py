@@ -7,12 +7,10 @@ named only where the run says that it was made from that very path; a file of th
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dlcourse import plugins
-from dlcourse.config import Config
 from dlcourse.errors import DamagedFileError, UserError
 from dlcourse.records.run import Plugin
 from dlcourse.training.environment import source_hash
@@ -51,16 +49,13 @@ def trust(folder: RunFolder) -> None:
     _trusted.add(folder.path.resolve())
 
 
-def kept_config(config: Config, plugins: Sequence[Plugin], folder: Path | None = None) -> Config:
-    """A run's config that names its own copies of the component files, by their place in its folder.
+def kept_copies(names: Iterable[str], plugins: Sequence[Plugin], folder: Path | None = None) -> list[str]:
+    """The component files that a config names, as a run names its own copies of them, by their place in its folder.
 
     Args:
         plugins: the files that were imported, and the copies.
-        folder: of the run, where the config names such copies already.
+        folder: of the run, where some names are of such copies already.
     """
-    names = config.data.get("plugins")
-    if not names:
-        return config
     copies = {plugin["path"]: plugin["copy"] for plugin in plugins}
     by_hash = {plugin["sha256"]: plugin["copy"] for plugin in plugins}
     root = None if folder is None else folder.resolve()
@@ -75,7 +70,7 @@ def kept_config(config: Config, plugins: Sequence[Plugin], folder: Path | None =
             return next((copy for place, copy in copies.items() if Path(place).name == path.name), name)
         return by_hash.get(source_hash(path.read_bytes()), name)  # another file of that content was imported
 
-    return replace(config, data={**config.data, "plugins": [copy_of(name) for name in names]})
+    return [copy_of(name) for name in names]
 
 
 def changed_files(folder: RunFolder) -> list[str]:

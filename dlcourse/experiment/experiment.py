@@ -25,7 +25,7 @@ from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError
 from dlcourse.experiment import initial_weights
-from dlcourse.experiment.building import build_loss_and_metrics, build_model
+from dlcourse.experiment.building import build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.experiment.result import Result
 from dlcourse.metrics.class_scores import ClassScores
@@ -94,15 +94,15 @@ class Experiment:
         counts = class_counts(data)
         if first_batches:
             data = _shortened(data, config["train"]["batch_size"])
-        model = build_model(config, data)
+        model = build_model(config["model"], data)
         dtype = precision.use(config["precision"])
         check_range(data, dtype)
         model.to(dtype=dtype)
         model.feature_names, model.target_scaling = data.dataset.feature_names, data.target_normalizer
         model.target_names = data.dataset.target_names
-        loss, metrics = build_loss_and_metrics(
-            config, data.target_normalizer, data.dataset.named_targets, data.dataset.class_names, counts
-        )
+        targets, named, classes = data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
+        loss = build_loss(config["loss"], classes, counts)
+        metrics = build_metrics(config["metrics"], config["train"], loss, targets, named, classes)
         experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory

@@ -23,7 +23,7 @@ from dlcourse.errors import (
     named,
 )
 from dlcourse.experiment import sanity_checks
-from dlcourse.experiment.components import code_of, kept_config
+from dlcourse.experiment.components import code_of, kept_copies
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_config, extend, same_experiment
 from dlcourse.experiment.result import Result
@@ -195,7 +195,7 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
         environment, files = describe(chosen.name)
         identity = experiment.identity(config.data)
         result = first_result(experiment, identity, config.overrides)
-        kept = kept_config(config, environment["plugins"])
+        kept = config.with_plugins(kept_copies(config.data["plugins"], environment["plugins"]))
         folder = RunFolder.create_at(path, kept.dump(), environment, result, files)
         with folder.lock():
             log = Log(folder.log, options.quiet)
@@ -279,7 +279,8 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
         if found is not None:
             training.restore(found)
         if extended:
-            kept = kept_config(replace(config, data=config.given), (), folder.path)
+            copies = kept_copies(config.given.get("plugins", ()), (), folder.path)
+            kept = replace(config, data=config.given).with_plugins(copies)
             write_bytes(folder.config, kept.dump().encode())
         log.write_to(folder.log)
         log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")

@@ -30,7 +30,7 @@ from dlcourse.errors import (
 )
 from dlcourse.experiment import stored
 from dlcourse.experiment.baseline import Baseline
-from dlcourse.experiment.building import build_loss_and_metrics, metric_units
+from dlcourse.experiment.building import build_loss, build_metrics, metric_units
 from dlcourse.experiment.components import code_of, trust
 from dlcourse.experiment.experiment import EVALUATION_BATCH, predict
 from dlcourse.experiment.identity import check_data
@@ -214,13 +214,7 @@ def measure_run(
         subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
         if split is not None and split not in subsets:
             raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
-        _, metrics = build_loss_and_metrics(
-            config.data,
-            trained.inputs.target_normalizer,
-            trained.inputs.named_targets,
-            trained.inputs.class_names,
-            trained.inputs.class_counts,
-        )
+        metrics = _metrics(trained)
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
             values = {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
@@ -247,8 +241,16 @@ def _schema(inputs: InputSpec) -> DataSchema:
 def units(trained: TrainedModel) -> dict[str, str]:
     """The unit of each of the run's metrics."""
     with code_of(trained.folder, _silent):
-        _, metrics = build_loss_and_metrics(trained.config.data, named=trained.inputs.named_targets)
-    return metric_units(metrics, trained.inputs.target_unit)
+        return metric_units(_metrics(trained), trained.inputs.target_unit)
+
+
+def _metrics(trained: TrainedModel) -> dict[str, Any]:
+    """What the run measures, by label."""
+    config, inputs = trained.config.data, trained.inputs
+    loss = build_loss(config["loss"], inputs.class_names, inputs.class_counts)
+    return build_metrics(
+        config["metrics"], config["train"], loss, inputs.target_normalizer, inputs.named_targets, inputs.class_names
+    )
 
 
 def _silent(text: str) -> None:
