@@ -196,7 +196,14 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
         identity = experiment.identity(config.data)
         result = first_result(experiment, identity, config.overrides)
         kept = config.with_plugins(kept_copies(config.data["plugins"], environment["plugins"]))
-        folder = RunFolder.create_at(path, kept.dump(), environment, result, files)
+        with RunFolder.making(path) as made:
+            write_bytes(made.config, kept.dump().encode())
+            made.write_environment(environment)
+            made.write_result(result)
+            for name, content in files.items():
+                (made.path / name).parent.mkdir(exist_ok=True)
+                write_bytes(made.path / name, content, durable=False)
+        folder = RunFolder(path)
         with folder.lock():
             log = Log(folder.log, options.quiet)
             if not first_batches:

@@ -17,7 +17,7 @@ from dlcourse.filesystem import lock
 from dlcourse.records.reading import parse_events, read
 from dlcourse.records.run import Environment, Event, RunState
 from dlcourse.records.writing import append, real_folder
-from dlcourse.training.atomic import remove_leftovers, reporting_write_errors, to_json, write_bytes, write_json
+from dlcourse.training.atomic import remove_leftovers, reporting_write_errors, to_json, write_json
 from dlcourse.training.shared import write_shared
 
 _HIDDEN = re.compile(r"\.(\d{8}T\d{6}Z-[0-9a-f]{6}|\d+-.+)\.(\d{1,9})")
@@ -88,36 +88,17 @@ class RunFolder:
         raise UserError(f"{path}: not a run folder (there is no config.yaml in it){hint}")
 
     @classmethod
-    def create_at(
-        cls,
-        path: str | os.PathLike,
-        config: str,
-        environment: Mapping[str, Any],
-        result: RunState | None = None,
-        files: Mapping[str, bytes] | None = None,
-    ) -> "RunFolder":
-        """Make a run folder that holds its config, its environment and what is given from the moment it can be seen.
+    @contextlib.contextmanager
+    def making(cls, path: str | os.PathLike) -> Iterator["RunFolder"]:
+        """``with RunFolder.making(path) as made:`` fills a new folder, which is at ``path`` after the block, whole.
 
-        Args:
-            result: the first ``result.json``.
-            files: further ones, by their path in the folder.
         Raises:
-            BusyError: there is something at ``path``.
-            UserError: nothing can be made there.
-            DlcourseError: the disk is full.
+            as :func:`made_whole`.
         """
-        folder = cls(path)
-        with made_whole(folder.path) as hidden:
+        with made_whole(Path(path)) as hidden:
             made = cls(hidden)
-            write_bytes(made.config, config.encode())
-            write_shared(hidden, made.environment.name, (to_json(environment, indent=2) + "\n").encode())
-            if result is not None:
-                made.write_result(result)
-            for name, content in (files or {}).items():
-                (hidden / name).parent.mkdir(exist_ok=True)
-                write_bytes(hidden / name, content, durable=False)
             made.checkpoints.mkdir()
-        return folder
+            yield made
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -149,6 +130,10 @@ class RunFolder:
             DamagedFileError: names the field that is wrong.
         """
         return self._read(self.result, RunState)
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Replace ``environment.json``, which points of a sweep share."""
+        write_shared(self.path, self.environment.name, (to_json(environment, indent=2) + "\n").encode())
 
     def read_environment(self) -> Environment:
         """What ``environment.json`` says; empty where there is none.

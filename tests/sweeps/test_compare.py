@@ -19,7 +19,10 @@ BASE = {"name": "x", "seed": 0, "data": {"name": "polynomial_curve"}, "model": {
 
 def make_run(path, degree=3, val=None, status="done", seed=0):
     config = {**BASE, "seed": seed, "model": {"name": "polynomial", "degree": degree}}
-    run = RunFolder.create_at(path, yaml.safe_dump(config, sort_keys=False), {})
+    with RunFolder.making(path) as made:
+        made.config.write_text(yaml.safe_dump(config, sort_keys=False))
+        made.write_environment({})
+    run = RunFolder(path)
     if status is not None:
         run.write_result({"status": status, "metrics": {"val": {"mse": val}} if val is not None else {}})
     return run

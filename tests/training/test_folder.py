@@ -13,8 +13,17 @@ from dlcourse.training.folder import RunFolder, fresh_path, made_whole, remove_u
 from .forks import dies_at
 
 
+def make(path: Path, config: str, environment: dict, result: dict | None = None) -> RunFolder:
+    with RunFolder.making(path) as made:
+        made.config.write_text(config)
+        made.write_environment(environment)
+        if result is not None:
+            made.write_result(result)
+    return RunFolder(path)
+
+
 def create(out: Path, name: str = "exp") -> RunFolder:
-    return RunFolder.create_at(fresh_path(out, name), "name: exp\n", {"python": "3"})
+    return make(fresh_path(out, name), "name: exp\n", {"python": "3"})
 
 
 def test_a_new_folder_has_a_time_and_an_id_and_no_second_one_is_the_same(tmp_path: Path) -> None:
@@ -37,11 +46,11 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     folder = create(tmp_path)
     with pytest.raises(UserError, match="never overwritten"):
-        RunFolder.create_at(folder.path, "other", {})
+        make(folder.path, "other", {})
     assert folder.config.read_text() == "name: exp\n"
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert RunFolder.create_at(empty, "config", {}).config.read_text() == "config"
+    assert make(empty, "config", {}).config.read_text() == "config"
 
 
 def test_where_nothing_can_be_made_it_is_the_users_to_mend(tmp_path: Path) -> None:
@@ -52,7 +61,7 @@ def test_where_nothing_can_be_made_it_is_the_users_to_mend(tmp_path: Path) -> No
 
 def test_a_folder_that_can_be_seen_is_complete_whenever_its_maker_dies(tmp_path: Path) -> None:
     moments = 0
-    while dies_at(moments, lambda n=moments: RunFolder.create_at(tmp_path / str(n), "name: exp\n", {"python": "3"})):
+    while dies_at(moments, lambda n=moments: make(tmp_path / str(n), "name: exp\n", {"python": "3"})):
         path = tmp_path / str(moments)
         if path.exists():
             assert RunFolder.open(path).read_environment() == {"python": "3"}
@@ -145,7 +154,7 @@ def test_two_that_make_the_same_folder(tmp_path: Path) -> None:
 
 def test_a_first_result_is_there_with_the_folder(tmp_path: Path) -> None:
     moments, started = 0, {"status": "running", "config_overrides": {"train.epochs": 2}}
-    while dies_at(moments, lambda n=moments: RunFolder.create_at(tmp_path / str(n), "name: exp\n", {}, started)):
+    while dies_at(moments, lambda n=moments: make(tmp_path / str(n), "name: exp\n", {}, started)):
         if (tmp_path / str(moments)).exists():
             assert RunFolder(tmp_path / str(moments)).read_result() == started
         moments += 1
