@@ -43,13 +43,14 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.autograd import is_grad_enabled as is_grad_enabled
     from dlcourse.autograd import no_grad as no_grad
     from dlcourse.autograd import set_grad_enabled as set_grad_enabled
+    from dlcourse.autograd.factories import *  # noqa: F403
+    from dlcourse.autograd.factories import bool_ as bool  # noqa: F401
+    from dlcourse.autograd.factories import float_ as float  # noqa: F401
+    from dlcourse.autograd.factories import int_ as int  # noqa: F401
     from dlcourse.autograd.functions import *  # noqa: F403
     from dlcourse.autograd.functions import abs_ as abs  # noqa: F401
     from dlcourse.autograd.functions import all_ as all  # noqa: F401
     from dlcourse.autograd.functions import any_ as any  # noqa: F401
-    from dlcourse.autograd.functions import bool_ as bool  # noqa: F401
-    from dlcourse.autograd.functions import float_ as float  # noqa: F401
-    from dlcourse.autograd.functions import int_ as int  # noqa: F401
     from dlcourse.autograd.functions import max_ as max  # noqa: F401
     from dlcourse.autograd.functions import min_ as min  # noqa: F401
     from dlcourse.autograd.functions import pow_ as pow  # noqa: F401
@@ -69,7 +70,6 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.nn.functional import log_softmax as log_softmax
     from dlcourse.nn.functional import logdet as logdet
     from dlcourse.nn.functional import logsumexp as logsumexp
-    from dlcourse.nn.functional import sigmoid as sigmoid
     from dlcourse.nn.functional import softmax as softmax
     from dlcourse.nn.functional import trace as trace
     from dlcourse.serialize import load as load
@@ -77,28 +77,33 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.training.step import TrainStep as TrainStep
     from dlcourse.training.watch import inspect_step as inspect_step
 else:  # the same names, each imported when it is first used: `dlcourse --help` should not wait for NumPy
+    _FACTORIES = (
+        "arange bernoulli double e empty empty_like eye float16 float32 float64 from_numpy full full_like half "
+        "inf int16 int32 int64 int8 linspace long multinomial nan normal ones ones_like pi rand rand_like randint "
+        "randn randn_like randperm uint8 zeros zeros_like "
+    )
     _FUNCTIONS = (
-        "add allclose amax amin arange argmax argmin argsort bernoulli bincount bmm cat ceil chunk clamp clip "
-        "clone concat concatenate cos cumsum diag diagonal div dot double e empty empty_like eq equal exp expm1 "
-        "eye flatten flip float16 float32 float64 floor from_numpy full full_like gather ge gt half hstack "
-        "index_select inf int16 int32 int64 int8 is_floating_point is_tensor isfinite isinf isnan le linspace log "
-        "log1p logical_and logical_not logical_or long lt masked_fill masked_select matmul maximum mean minimum "
-        "mm movedim mul multinomial mv nan ne neg nonzero norm normal numel ones ones_like outer permute pi prod "
-        "rand rand_like randint randn randn_like randperm reciprocal relu remainder reshape rsqrt sign sin sort "
-        "split sqrt square squeeze stack std sub t tanh tile topk transpose tril triu uint8 unbind unique "
-        "unsqueeze var vstack where zeros zeros_like "
+        "absolute acos acosh add allclose amax amin arccos arccosh arcsin arcsinh arctan arctanh argmax argmin "
+        "argsort asin asinh atan atanh bincount bmm cat ceil chunk clamp clip clone concat concatenate cos cosh "
+        "cumsum deg2rad diag diagonal div dot eq equal erf erfc exp exp2 expm1 fix flatten flip floor frac gather "
+        "ge gt hstack index_select is_floating_point is_tensor isfinite isinf isnan le log log10 log1p log2 "
+        "logical_and logical_not logical_or logit lt masked_fill masked_select matmul maximum mean minimum mm "
+        "movedim mul mv ne neg nonzero norm numel outer permute prod rad2deg reciprocal relu remainder reshape "
+        "rsqrt sigmoid sign sin sinc sinh sort split sqrt square squeeze stack std sub t tan tanh tile topk "
+        "transpose tril triu trunc unbind unique unsqueeze var vstack where "
     )
     _HOMES = {
         "autograd": (
             *("Function", "Parameter", "Tensor", "apply", "as_tensor", "enable_grad", "gradcheck", "is_grad_enabled"),
             *("inference_mode", "no_grad", "set_grad_enabled", "tensor"),
         ),
+        "autograd.factories": _FACTORIES.split(),
         "autograd.functions": _FUNCTIONS.split(),
         "backend.device": ("set_device", "synchronize"),
         "backend.random": ("manual_seed",),
         "data": ("DataLoader", "load_data"),
         "experiment": ("load_run", "run"),
-        "nn.functional": ("log_softmax", "logdet", "logsumexp", "sigmoid", "softmax", "trace"),
+        "nn.functional": ("log_softmax", "logdet", "logsumexp", "softmax", "trace"),
         "serialize": ("load", "save"),
         "training.step": ("TrainStep",),
         "training.watch": ("inspect_step",),
@@ -107,9 +112,10 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
     _origins["device"] = ("backend.device", "use")
     _origins["functional"] = ("nn.functional", None)
     _origins["cuda"] = ("backend.presence", None)
-    for name in ("abs", "all", "any", "bool", "float", "int", "max", "min", "pow", "round", "sum"):
-        _origins[name] = ("autograd.functions", f"{name}_")  # there it would hide Python's own
-    del name
+    for home, names in {"factories": "bool float int", "functions": "abs all any max min pow round sum"}.items():
+        for name in names.split():
+            _origins[name] = (f"autograd.{home}", f"{name}_")  # there it would hide Python's own
+    del home, names, name
     _SUBPACKAGES = (
         *("autograd", "backend", "config", "data", "metrics", "models", "nn", "optim", "plots"),
         *("registry", "sweeps", "training"),

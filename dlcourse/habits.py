@@ -25,7 +25,6 @@ _GROUPS = "a learning rate is read and set as optimizer.lr"
 
 ADVICE: dict[str, dict[str, str]] = {
     "tensor": {
-        "sigmoid": "F.sigmoid(x)",
         "softmax": "F.softmax(x, dim=...)",
         "log_softmax": "F.log_softmax(x, dim=...)",
         "logsumexp": "F.logsumexp(x, axis=...)",
@@ -38,7 +37,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "mode": "values, counts = x.unique(return_counts=True)",
         "quantile": _NUMPY.format("quantile"),
         "histc": _NUMPY.format("histogram"),
-        "erf": "F.gelu has it inside; scipy.special.erf computes it",
         "roll": "dl.cat([x[-n:], x[:-n]])",
         "nan_to_num": "x.masked_fill(x.isnan(), 0)",
         "lerp": "x + weight * (y - x)",

@@ -195,6 +195,65 @@ class Tanh(Function):
         return dout * (1 - self.y * self.y)
 
 
+class Sigmoid(Function):
+    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Both keep their digits where y is near 0, and dx also where it is near 1:
+    computed from s = e^-|x| / (1 + e^-|x|), the smaller of y and 1 - y.
+    """
+
+    compute_in_float32 = True
+    fractional = True
+
+    def forward(self, x: Array) -> Array:
+        self.smaller = _smaller(x)
+        return _logistic(x, self.smaller)
+
+    def backward(self, dout: Array) -> Array:
+        return dout * (self.smaller * (1 - self.smaller))
+
+
+def logistic(x: Array) -> Array:
+    """1 / (1 + e^-x) of an array, with all its digits also where it is near 0."""
+    return _logistic(x, _smaller(x))
+
+
+def _smaller(x: Array) -> Array:
+    """The smaller of s(x) and 1 - s(x): e^-|x| / (1 + e^-|x|), which cannot overflow."""
+    tail = xp_of(x).exp(-abs(x))
+    return tail / (1 + tail)
+
+
+def _logistic(x: Array, smaller: Array) -> Array:
+    """s(x) from :func:`_smaller`, which it is for x < 0, and 1 less it for others: |[x >= 0] - smaller|."""
+    return abs((x >= 0) - smaller)
+
+
+class Square(Function):
+    """y = x^2; dx = 2 dy x."""
+
+    compute_in_float32 = True
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return x * x
+
+    def backward(self, dout: Array) -> Array:
+        return 2 * dout * self.x
+
+
+class Reciprocal(Function):
+    """y = 1 / x; dx = -dy y^2."""
+
+    compute_in_float32 = True
+    fractional = True
+
+    def forward(self, x: Array) -> Array:
+        self.y = 1 / x
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        return -dout * (self.y * self.y)
+
+
 class Abs(Function):
     """y = |x|; dx = dy sign x, which is 0 at x = 0 and, as PyTorch has it, at NaN."""
 
@@ -297,44 +356,6 @@ class Copy(Function):
 
     def backward(self, dout: Array) -> Array:
         return dout
-
-
-class Smooth(Function):
-    """y = f(x) for one of NumPy's functions; dx = dy f'(x).
-
-    sin: cos x; cos: -sin x; log1p: 1 / (1 + x); expm1: e^x.
-    """
-
-    compute_in_float32 = True
-    fractional = True
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def forward(self, x: Array) -> Array:
-        self.x = x
-        return getattr(xp_of(x), self.name)(x)
-
-    def backward(self, dout: Array) -> Array:
-        xp, x = xp_of(dout), self.x
-        if self.name == "sin":
-            return dout * xp.cos(x)
-        if self.name == "cos":
-            return -dout * xp.sin(x)
-        return dout / (1 + x) if self.name == "log1p" else dout * xp.exp(x)
-
-
-class Steps(Function):
-    """y = f(x) for one of NumPy's functions that is constant in pieces (sign, floor, ceil, round); dx = 0."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def forward(self, x: Array) -> Array:
-        return x.copy() if x.dtype.kind in "iub" and self.name != "sign" else getattr(xp_of(x), self.name)(x)
-
-    def backward(self, dout: Array) -> Array:
-        return xp_of(dout).zeros_like(dout)
 
 
 class Remainder(Function):

@@ -84,8 +84,9 @@ class Function:
 
 
 def name_of(function: Function) -> str:
-    """The operation's name in an error message: its class's, without the word Function."""
-    return type(getattr(function, "function", function)).__name__.removesuffix("Function")
+    """The operation's name in an error message: its own, or its class's without the word Function."""
+    inner = getattr(function, "function", function)
+    return getattr(inner, "name", None) or type(inner).__name__.removesuffix("Function")
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:

@@ -1,232 +1,38 @@
-"""PyTorch's functions of the top level: ``dl.zeros``, ``dl.cat``, ``dl.exp``, ...
+"""PyTorch's functions of tensors: ``dl.cat``, ``dl.exp``, ``dl.einsum``, ...
 
 Where a tensor has a method of the same name, the function calls it: ``dl.exp(x)`` is ``x.exp()``, with all that the
 method's documentation says.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlcourse import backend
-from dlcourse.autograd import axes, promotion, shape
-from dlcourse.autograd.base import TensorBase, apply, new
+from dlcourse.autograd import axes, shape
+from dlcourse.autograd.base import TensorBase, apply
 from dlcourse.autograd.creation import as_tensor, of_one_type, paired, paired_tensors, tensor
 from dlcourse.autograd.elementwise import Maximum, Minimum, Where
 from dlcourse.autograd.numpy_functions import FUNCTIONS
 from dlcourse.autograd.tensor import Tensor
-from dlcourse.backend import random
-from dlcourse.backend.precision import as_dtype, is_floating
-from dlcourse.errors import ArgumentError, ArgumentTypeError
+from dlcourse.backend.precision import is_floating
 
 # Those that Python has too end in _ here, and have no such end in dl.
 # fmt: off
 __all__ = [
-    "abs_", "add", "all_", "allclose", "amax", "amin", "any_", "arange", "argmax", "argmin", "argsort", "bernoulli",
-    "bincount", "bmm", "bool_", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos",
-    "cumsum", "diag", "diagonal", "div", "dot", "double", "e", "empty", "empty_like", "eq", "equal", "exp", "expm1",
-    "eye", "flatten", "flip", "float16", "float32", "float64", "float_", "floor", "from_numpy", "full", "full_like",
-    "gather", "ge", "gt", "half", "hstack", "index_select", "inf", "int16", "int32", "int64", "int8", "int_",
-    "is_floating_point", "is_tensor", "isfinite", "isinf", "isnan", "le", "linspace", "log", "log1p", "logical_and",
-    "logical_not", "logical_or", "long", "lt", "masked_fill", "masked_select", "matmul", "max_", "maximum", "mean",
-    "min_", "minimum", "mm", "movedim", "mul", "multinomial", "mv", "nan", "ne", "neg", "nonzero", "norm", "normal",
-    "numel", "ones", "ones_like", "outer", "permute", "pi", "pow_", "prod", "rand", "rand_like", "randint", "randn",
-    "randn_like", "randperm", "reciprocal", "relu", "remainder", "reshape", "round_", "rsqrt", "sign", "sin",
-    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum_", "t", "tanh", "tile", "topk",
-    "transpose", "tril", "triu", "uint8", "unbind", "unique", "unsqueeze", "var", "vstack", "where", "zeros",
-    "zeros_like",
+    "abs_", "absolute", "acos", "acosh", "add", "all_", "allclose", "amax", "amin", "any_", "arccos", "arccosh",
+    "arcsin", "arcsinh", "arctan", "arctanh", "argmax", "argmin", "argsort", "asin", "asinh", "atan", "atanh",
+    "bincount", "bmm", "cat", "ceil", "chunk", "clamp", "clip", "clone", "concat", "concatenate", "cos", "cosh",
+    "cumsum", "deg2rad", "diag", "diagonal", "div", "dot", "eq", "equal", "erf", "erfc", "exp", "exp2", "expm1",
+    "fix", "flatten", "flip", "floor", "frac", "gather", "ge", "gt", "hstack", "index_select", "is_floating_point",
+    "is_tensor", "isfinite", "isinf", "isnan", "le", "log", "log10", "log1p", "log2", "logical_and", "logical_not",
+    "logical_or", "logit", "lt", "masked_fill", "masked_select", "matmul", "max_", "maximum", "mean", "min_",
+    "minimum", "mm", "movedim", "mul", "mv", "ne", "neg", "nonzero", "norm", "numel", "outer", "permute", "pow_",
+    "prod", "rad2deg", "reciprocal", "relu", "remainder", "reshape", "round_", "rsqrt", "sigmoid", "sign", "sin",
+    "sinc", "sinh", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum_", "t", "tan", "tanh",
+    "tile", "topk", "transpose", "tril", "triu", "trunc", "unbind", "unique", "unsqueeze", "var", "vstack", "where",
 ]
 # fmt: on
-
-# --- types ------------------------------------------------------------------------------------------------------------
-
-float16, float32, float64 = (np.dtype(f"float{bits}") for bits in (16, 32, 64))
-int8, int16, int32, int64 = (np.dtype(f"int{bits}") for bits in (8, 16, 32, 64))
-uint8 = np.dtype("uint8")
-half, double, long = float16, float64, int64
-pi, inf, nan, e = math.pi, math.inf, math.nan, math.e
-
-# --- new tensors ------------------------------------------------------------------------------------------------------
-
-
-def _sizes(name: str, given: tuple) -> tuple[Any, ...]:
-    """``zeros(2, 3)`` and ``zeros((2, 3))`` alike."""
-    sizes = given[0] if len(given) == 1 and isinstance(given[0], tuple | list) else given
-    for size in sizes:
-        if not isinstance(size, int | np.integer) or isinstance(size, np.bool_) or size < 0:
-            raise ArgumentTypeError(f"{name}: a length is a whole number of at least 0, got {size!r}")
-    return tuple(map(int, sizes))
-
-
-def _made(array: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
-    return tensor(array, dtype=dtype, device=None if device is None else str(device), requires_grad=requires_grad)
-
-
-def _full(sizes: tuple, value: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
-    kind = as_dtype(promotion.DEFAULT_DTYPE if dtype is None else dtype)
-    target = backend.current() if device is None else backend.get(str(device))
-    made = new(target.xp.full(sizes, value, dtype=kind))
-    return made.requires_grad_() if requires_grad else made
-
-
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of this shape, in float32 unless a type is given: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-    return _full(_sizes("zeros", size), 0, dtype, device, requires_grad)
-
-
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of this shape, in float32 unless a type is given."""
-    return _full(_sizes("ones", size), 1, dtype, device, requires_grad)
-
-
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape; its elements are zeros, so that nothing depends on chance."""
-    return _full(_sizes("empty", size), 0, dtype, device, requires_grad)
-
-
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """One number in a shape; its type is the number's unless given: float32, int64 or bool."""
-    shape_ = _sizes("full", (size,) if isinstance(size, int) else (tuple(size),))
-    if dtype is None:
-        dtype = "bool" if isinstance(fill_value, bool | np.bool_) else None
-        dtype = "int64" if dtype is None and isinstance(fill_value, int | np.integer) else dtype
-    return _full(shape_, fill_value, dtype, device, requires_grad)
-
-
-def _like(x: TensorBase, value: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
-    return _full(x.shape, value, x.dtype if dtype is None else dtype, x.device if device is None else device,
-                 requires_grad)  # fmt: skip
-
-
-def zeros_like(x: TensorBase, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of another tensor's shape, type and device."""
-    return _like(x, 0, dtype, device, requires_grad)
-
-
-def ones_like(x: TensorBase, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of another tensor's shape, type and device."""
-    return _like(x, 1, dtype, device, requires_grad)
-
-
-def full_like(x: TensorBase, fill_value: Any, *, dtype: Any = None, device: Any = None,
-              requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """One number in another tensor's shape, type and device."""
-    return _like(x, fill_value, dtype, device, requires_grad)
-
-
-empty_like = zeros_like
-
-
-def eye(n: Any, m: Any = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A matrix (n, m) with ones on its diagonal; square without m."""
-    kind = promotion.DEFAULT_DTYPE if dtype is None else dtype
-    return _made(np.eye(n, m, dtype=as_dtype(kind)), kind, device, requires_grad)
-
-
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
-           requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """start, start + step, ... below the end: int64 of whole numbers, else float32. One number alone is the end.
-
-    Raises:
-        ArgumentError: the step is 0, or leads away from the end.
-    """
-    start, end = (0, start) if end is None else (start, end)
-    if step == 0 or (end - start) * step < 0:
-        raise ArgumentError(f"arange: no step of {step} leads from {start} to {end}")
-    numbers = np.arange(start, end, step)
-    kind = (np.int64 if numbers.dtype.kind in "iu" else promotion.DEFAULT_DTYPE) if dtype is None else dtype
-    return _made(numbers, kind, device, requires_grad)
-
-
-def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """So many numbers at even distances, both ends included."""
-    kind = promotion.DEFAULT_DTYPE if dtype is None else dtype
-    return _made(np.linspace(start, end, steps), kind, device, requires_grad)
-
-
-def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor that shares an array's memory (on the CPU), as ``as_tensor``."""
-    if not isinstance(array, np.ndarray):
-        raise ArgumentTypeError(f"from_numpy: expected a NumPy array, got a {type(array).__name__}")
-    return as_tensor(array)
-
-
-# --- at random, by dl.manual_seed -------------------------------------------------------------------------------------
-
-
-def _drawn(numbers: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
-    kind = promotion.DEFAULT_DTYPE if dtype is None else dtype
-    return _made(numbers, kind, device, requires_grad)
-
-
-def randn(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Standard normal numbers."""
-    drawn = random.next_generator("randn").standard_normal(_sizes("randn", size))
-    return _drawn(drawn, dtype, device, requires_grad)
-
-
-def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Numbers drawn evenly from 0..1."""
-    return _drawn(random.next_generator("rand").uniform(size=_sizes("rand", size)), dtype, device, requires_grad)
-
-
-def randint(low: Any, high: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """Whole numbers from low (0 if left out) to below high: ``randint(10, (3,))`` or ``randint(0, 10, (3,))``."""
-    if size is None:
-        low, high, size = 0, low, high
-    if not isinstance(size, tuple | list) or not low < high:
-        raise ArgumentError(f"randint: expected low < high and a shape, got {low!r}, {high!r} and {size!r}")
-    drawn = random.next_generator("randint").integers(low, high, _sizes("randint", (tuple(size),)))
-    return _drawn(drawn, "int64" if dtype is None else dtype, device, False)
-
-
-def randperm(n: Any, *, device: Any = None) -> Tensor:
-    """The numbers 0..n-1 in random order."""
-    return _drawn(random.next_generator("randperm").permutation(n), "int64", device, False)
-
-
-def randn_like(x: TensorBase, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Standard normal numbers of another tensor's shape, type and device."""
-    return randn(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device, requires_grad=requires_grad)
-
-
-def rand_like(x: TensorBase, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Numbers from 0..1 of another tensor's shape, type and device."""
-    return rand(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device, requires_grad=requires_grad)
-
-
-def normal(mean: Any, std: Any, size: Any = None) -> Tensor:
-    """Normal numbers of a mean and a standard deviation, numbers or tensors; a shape where both are numbers."""
-    center, spread = (backend.to_host(one.data) if isinstance(one, TensorBase) else one for one in (mean, std))
-    shape_ = np.broadcast_shapes(np.shape(center), np.shape(spread)) if size is None else tuple(size)
-    drawn = random.next_generator("normal").standard_normal(shape_)
-    return _drawn(center + spread * drawn, None, None, False)
-
-
-def bernoulli(probabilities: TensorBase) -> Tensor:
-    """1 with each of these probabilities, else 0, in their type."""
-    drawn = random.next_generator("bernoulli").uniform(size=probabilities.shape)
-    return _drawn(drawn < backend.to_host(probabilities.data), probabilities.dtype, probabilities.device, False)
-
-
-def multinomial(weights: TensorBase, num_samples: Any, replacement: bool = False) -> Tensor:
-    """Indices drawn by weights (K,) or (N, K), which need not add up to 1: int64 (num_samples,) or (N, num_samples).
-
-    Raises:
-        ArgumentError: a weight is negative, or too few are above 0 to draw so many without replacement.
-    """
-    rows = np.atleast_2d(backend.to_host(weights.data)).astype(np.float64)
-    if (rows < 0).any() or not np.isfinite(rows).all() or not rows.sum(axis=1).all():
-        raise ArgumentError("multinomial: weights are at least 0, finite, and not all 0")
-    if not replacement and ((rows > 0).sum(axis=1) < num_samples).any():
-        raise ArgumentError(f"multinomial: {num_samples} draws without replacement need as many weights above 0")
-    generator = random.next_generator("multinomial")
-    drawn = [generator.choice(len(row), num_samples, bool(replacement), row / row.sum()) for row in rows]
-    return _drawn(np.stack(drawn).reshape(*weights.shape[:-1], num_samples), "int64", weights.device, False)
-
 
 # --- of several tensors -----------------------------------------------------------------------------------------------
 
@@ -291,6 +97,11 @@ def is_floating_point(x: TensorBase) -> bool:
 # --- a tensor's methods -----------------------------------------------------------------------------------------------
 
 
+def _of_methods(names: str) -> list[Callable[..., Any]]:
+    """The functions of these names."""
+    return [_of_method(name.removesuffix("_")) for name in names.split()]
+
+
 def _of_method(name: str) -> Callable[..., Any]:
     method = getattr(Tensor, name)
 
@@ -318,24 +129,28 @@ def _extreme(name: str) -> Callable[..., Any]:
 
 
 max_, min_ = _extreme("max"), _extreme("min")
-exp, log, sqrt, square, rsqrt = map(_of_method, ("exp", "log", "sqrt", "square", "rsqrt"))
-sin, cos, tanh, log1p, expm1, relu = map(_of_method, ("sin", "cos", "tanh", "log1p", "expm1", "relu"))
-sign, floor, ceil, reciprocal = map(_of_method, ("sign", "floor", "ceil", "reciprocal"))
-clamp, clip, norm, prod, cumsum = map(_of_method, ("clamp", "clip", "norm", "prod", "cumsum"))
-mean, std, var, argmax, argmin, amax, amin = map(_of_method, ("mean", "std", "var", "argmax", "argmin", "amax", "amin"))
-add, sub, mul, div, neg = map(_of_method, ("add", "sub", "mul", "div", "neg"))
-matmul, mm, bmm, mv, dot, outer = map(_of_method, ("matmul", "mm", "bmm", "mv", "dot", "outer"))
-eq, ne, lt, le, gt, ge = map(_of_method, ("eq", "ne", "lt", "le", "gt", "ge"))
-logical_and, logical_or, logical_not = map(_of_method, ("logical_and", "logical_or", "logical_not"))
-isnan, isinf, isfinite, equal, allclose = map(_of_method, ("isnan", "isinf", "isfinite", "equal", "allclose"))
-reshape, flatten, squeeze, unsqueeze = map(_of_method, ("reshape", "flatten", "squeeze", "unsqueeze"))
-transpose, permute, movedim, t = map(_of_method, ("transpose", "permute", "movedim", "t"))
-split, chunk, unbind, flip, tile = map(_of_method, ("split", "chunk", "unbind", "flip", "tile"))
-tril, triu, diag, diagonal = map(_of_method, ("tril", "triu", "diag", "diagonal"))
-gather, index_select, masked_select, masked_fill = map(
-    _of_method, ("gather", "index_select", "masked_select", "masked_fill")
-)
-sort, argsort, topk, unique, nonzero = map(_of_method, ("sort", "argsort", "topk", "unique", "nonzero"))
-bincount, clone, numel, remainder = map(_of_method, ("bincount", "clone", "numel", "remainder"))
-abs_, sum_, pow_, round_, all_, any_ = map(_of_method, ("abs", "sum", "pow", "round", "all", "any"))
-bool_, int_, float_ = np.dtype("bool"), int32, float32
+exp, log, sqrt, abs_, absolute, tanh, relu, sigmoid = _of_methods("exp log sqrt abs_ absolute tanh relu sigmoid")
+square, reciprocal, rsqrt, exp2, expm1 = _of_methods("square reciprocal rsqrt exp2 expm1")
+log1p, log2, log10, logit = _of_methods("log1p log2 log10 logit")
+sin, cos, tan, deg2rad, rad2deg = _of_methods("sin cos tan deg2rad rad2deg")
+asin, acos, atan, arcsin, arccos, arctan = _of_methods("asin acos atan arcsin arccos arctan")
+sinh, cosh, asinh, acosh, atanh = _of_methods("sinh cosh asinh acosh atanh")
+arcsinh, arccosh, arctanh = _of_methods("arcsinh arccosh arctanh")
+erf, erfc, sinc = _of_methods("erf erfc sinc")
+sign, floor, ceil, trunc, fix, round_, frac = _of_methods("sign floor ceil trunc fix round_ frac")
+clamp, clip, norm, prod, cumsum = _of_methods("clamp clip norm prod cumsum")
+sum_, mean, std, var = _of_methods("sum_ mean std var")
+argmax, argmin, amax, amin = _of_methods("argmax argmin amax amin")
+add, sub, mul, div, neg, pow_, remainder = _of_methods("add sub mul div neg pow_ remainder")
+matmul, mm, bmm, mv, dot, outer = _of_methods("matmul mm bmm mv dot outer")
+eq, ne, lt, le, gt, ge = _of_methods("eq ne lt le gt ge")
+logical_and, logical_or, logical_not = _of_methods("logical_and logical_or logical_not")
+isnan, isinf, isfinite, equal, allclose, all_, any_ = _of_methods("isnan isinf isfinite equal allclose all_ any_")
+reshape, flatten, squeeze, unsqueeze = _of_methods("reshape flatten squeeze unsqueeze")
+transpose, permute, movedim, t = _of_methods("transpose permute movedim t")
+split, chunk, unbind, flip, tile = _of_methods("split chunk unbind flip tile")
+tril, triu, diag, diagonal = _of_methods("tril triu diag diagonal")
+gather, index_select = _of_methods("gather index_select")
+masked_select, masked_fill = _of_methods("masked_select masked_fill")
+sort, argsort, topk, unique, nonzero = _of_methods("sort argsort topk unique nonzero")
+bincount, clone, numel = _of_methods("bincount clone numel")

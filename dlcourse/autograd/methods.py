@@ -9,6 +9,7 @@ from dlcourse.autograd.conversion import Conversion
 from dlcourse.autograd.creation import paired
 from dlcourse.autograd.selection import Selection
 from dlcourse.autograd.shaping import Shaping
+from dlcourse.autograd.unary import Unary
 from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Extremes(NamedTuple):
     indices: TensorBase
 
 
-class Methods(Shaping, Selection, Conversion):
+class Methods(Unary, Shaping, Selection, Conversion):
     """A tensor's functions."""
 
     __slots__ = ()
@@ -31,77 +32,7 @@ class Methods(Shaping, Selection, Conversion):
 
         def __mul__(self, other: Any) -> "Tensor": ...
 
-        def __rtruediv__(self, other: Any) -> "Tensor": ...
-
     # --- element by element -------------------------------------------------------------------------------------------
-
-    def exp(self) -> "Tensor":
-        """e to the power of each element."""
-        return apply(elementwise.Exp(), self)
-
-    def log(self) -> "Tensor":
-        """The natural logarithm of each element."""
-        return apply(elementwise.Log(), self)
-
-    def sqrt(self) -> "Tensor":
-        """The square root of each element."""
-        return apply(elementwise.Sqrt(), self)
-
-    def abs(self) -> "Tensor":
-        """The absolute value of each element."""
-        return apply(elementwise.Abs(), self)
-
-    def sin(self) -> "Tensor":
-        """The sine of each element, an angle in radians."""
-        return apply(elementwise.Smooth("sin"), self)
-
-    def cos(self) -> "Tensor":
-        """The cosine of each element, an angle in radians."""
-        return apply(elementwise.Smooth("cos"), self)
-
-    def log1p(self) -> "Tensor":
-        """log(1 + x) of each element, with all its digits near 0."""
-        return apply(elementwise.Smooth("log1p"), self)
-
-    def expm1(self) -> "Tensor":
-        """e^x - 1 of each element, with all its digits near 0."""
-        return apply(elementwise.Smooth("expm1"), self)
-
-    def tanh(self) -> "Tensor":
-        """The hyperbolic tangent of each element."""
-        return apply(elementwise.Tanh(), self)
-
-    def relu(self) -> "Tensor":
-        """max(x, 0) of each element."""
-        return apply(elementwise.ReLU(), self)
-
-    def square(self) -> "Tensor":
-        """The square of each element."""
-        return self * self
-
-    def reciprocal(self) -> "Tensor":
-        """1 / x of each element."""
-        return 1 / self
-
-    def rsqrt(self) -> "Tensor":
-        """1 / sqrt x of each element."""
-        return 1 / self.sqrt()
-
-    def sign(self) -> "Tensor":
-        """-1, 0 or 1 by the sign of each element; its gradient is 0."""
-        return apply(elementwise.Steps("sign"), self)
-
-    def floor(self) -> "Tensor":
-        """The largest whole number that is no larger than each element; its gradient is 0."""
-        return apply(elementwise.Steps("floor"), self)
-
-    def ceil(self) -> "Tensor":
-        """The smallest whole number that is no smaller than each element; its gradient is 0."""
-        return apply(elementwise.Steps("ceil"), self)
-
-    def round(self) -> "Tensor":
-        """The nearest whole number, of two the even one; its gradient is 0."""
-        return apply(elementwise.Steps("round"), self)
 
     def clamp(self, min: Any = None, max: Any = None) -> "Tensor":
         """As :meth:`clip`."""

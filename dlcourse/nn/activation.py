@@ -1,14 +1,15 @@
 """Activations (lecture 4; Goodfellow, Bengio & Courville, section 6.3), each in three steps, one below the other.
 
 A ``Function`` has the equation, the gradient and their passes over arrays; the function that ``dlcourse.functional``
-shows applies it to a tensor; the layer has what a config and the initial weights have to know. ReLU's and tanh's
-``Function``, which lower parts use too, are in ``autograd/elementwise.py``.
+shows applies it to a tensor; the layer has what a config and the initial weights have to know. The
+``Function`` of ReLU, tanh and the logistic function, which tensors have as methods, are in ``autograd/elementwise.py``.
 """
 
 from math import sqrt
 from typing import ClassVar
 
 from dlcourse.autograd import Function, Tensor, apply, elementwise
+from dlcourse.autograd.elementwise import logistic
 from dlcourse.autograd.function import xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
@@ -245,25 +246,9 @@ class Softplus(Activation):
         return softplus(x, self.beta, self.threshold)
 
 
-class SigmoidFunction(Function):
-    """y = 1 / (1 + e^-x); dx = dy y (1 - y). Both keep their digits where y is near 0, and dx also where it is near 1:
-    computed from s = e^-|x| / (1 + e^-|x|), the smaller of y and 1 - y.
-    """
-
-    compute_in_float32 = True
-    fractional = True
-
-    def forward(self, x: Array) -> Array:
-        self.smaller = _smaller(x)
-        return _logistic(x, self.smaller)
-
-    def backward(self, dout: Array) -> Array:
-        return dout * (self.smaller * (1 - self.smaller))
-
-
 def sigmoid(x: Tensor) -> Tensor:
     """1 / (1 + e^-x)."""
-    return apply(SigmoidFunction(), x)
+    return apply(elementwise.Sigmoid(), x)
 
 
 class Sigmoid(Activation):
@@ -302,22 +287,6 @@ class Softmax(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return softmax(x, self.axis)
-
-
-def logistic(x: Array) -> Array:
-    """1 / (1 + e^-x) of an array, with all its digits also where it is near 0."""
-    return _logistic(x, _smaller(x))
-
-
-def _smaller(x: Array) -> Array:
-    """The smaller of s(x) and 1 - s(x): e^-|x| / (1 + e^-|x|), which cannot overflow."""
-    tail = xp_of(x).exp(-abs(x))
-    return tail / (1 + tail)
-
-
-def _logistic(x: Array, smaller: Array) -> Array:
-    """s(x) from :func:`_smaller`, which it is for x < 0, and 1 less it for others: |[x >= 0] - smaller|."""
-    return abs((x >= 0) - smaller)
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {each.name: each for each in Activation.__subclasses__()}

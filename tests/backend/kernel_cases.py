@@ -600,11 +600,14 @@ CASES: dict[str, list[Maker]] = {
         lambda rng, dtype: (rng.normal(size=(5, 3)).astype(dtype), np.zeros(3, dtype)),
         lambda rng, dtype: (np.zeros((0, 3), dtype), None),
     ],
-    "normal_cdf": [
-        lambda rng, dtype: (np.linspace(-6, 6, 1001).astype(dtype),),
-        lambda rng, dtype: (np.array([0.0, -0.0, np.inf, -np.inf, 1e-30]).astype(dtype),),
-        lambda rng, dtype: (np.zeros((0, 3), dtype),),
-    ],
+    **{
+        name: [
+            lambda rng, dtype: (np.linspace(-6, 6, 1001).astype(dtype),),
+            lambda rng, dtype: (np.array([0.0, -0.0, np.inf, -np.inf, 1e-30]).astype(dtype),),
+            lambda rng, dtype: (np.zeros((0, 3), dtype),),
+        ]
+        for name in ("normal_cdf", "erf")
+    },
     "nearest": [
         *[
             _neighbors(*sizes, metric)

@@ -16,6 +16,7 @@ import pytest
 from dlcourse import functional as F
 from dlcourse import nn
 from dlcourse.autograd import Tensor
+from dlcourse.autograd.unary import FORMULAS
 from dlcourse.ops.conv import conv2d_relu
 from dlcourse.ops.linear import linear_gelu_tanh, linear_relu
 from dlcourse.ops.residual import add_relu, downsample_shortcut
@@ -66,6 +67,22 @@ def _torch_log_density(t: Any, x: Any, mean: Any, factor: Any) -> Any:
 def _torch_conv(t: Any, x: Any, weight: Any, bias: Any, **settings: Any) -> Any:
     y = t.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), bias, **settings)
     return y.permute(0, 2, 3, 1)
+
+
+DOMAINS = {
+    **dict.fromkeys(("rsqrt", "log1p", "log2", "log10"), (0.5, 2.0)),
+    **dict.fromkeys(("asin", "acos", "atanh"), (-0.9, 0.9)),
+    **{"acosh": (1.2, 3.0), "logit": (0.1, 0.9)},
+}
+"""Where a function of one number has a value and a moderate slope; -2..2 for the others."""
+
+
+def _inside(name: str) -> np.ndarray:
+    return np.random.default_rng(0).uniform(*DOMAINS.get(name, (-2.0, 2.0)), (3, 4))
+
+
+def _torch_function(name: str, t: Any, *inputs: Any) -> Any:
+    return getattr(t, name)(*inputs)
 
 
 def _torch_activation(name: str, t: Any, x: Any) -> Any:
@@ -198,11 +215,12 @@ CASES = [
     Case("prod-dim", lambda a: a.prod(dim=1, keepdim=True), ((2, 3, 4),), lambda t, a: a.prod(1, True)),
     Case("cumsum", lambda a: a.cumsum(dim=1), ((2, 3, 4),), lambda t, a: a.cumsum(1)),
     Case("amax", lambda a: a.amax(dim=(0, 2)), ((2, 3, 4),), lambda t, a: a.amax((0, 2))),
-    Case("sin", lambda a: a.sin(), ((3, 4),), lambda t, a: a.sin()),
-    Case("cos", lambda a: a.cos(), ((3, 4),), lambda t, a: a.cos()),
-    Case("log1p", lambda a: a.log1p(), ((3, 4),), lambda t, a: a.log1p(), positive=True),
-    Case("expm1", lambda a: a.expm1(), ((3, 4),), lambda t, a: a.expm1()),
-    Case("rsqrt", lambda a: a.rsqrt(), ((3, 4),), lambda t, a: a.rsqrt(), positive=True),
+    *(Case(name, getattr(Tensor, name), (_inside(name),), partial(_torch_function, name)) for name in FORMULAS),
+    Case("logit", lambda a: a.logit(), (_inside("logit"),), lambda t, a: a.logit()),
+    Case("logit-eps", lambda a: a.logit(0.2), ((3, 4),), lambda t, a: a.logit(0.2)),
+    Case("square", lambda a: a.square(), ((3, 4),), lambda t, a: a.square()),
+    Case("reciprocal", lambda a: a.reciprocal(), ((3, 4),), lambda t, a: a.reciprocal(), positive=True),
+    Case("frac", lambda a: a.frac(), ((3, 4),), lambda t, a: a.frac()),
     Case("steps", lambda a: a * a.sign() + a.floor(), ((3, 4),), lambda t, a: a * a.sign() + a.floor()),
     Case("remainder", lambda a, b: a % b, ((3, 4), (4,)), lambda t, a, b: a % b, positive=True),
     Case("clone", lambda a: 2 * a.clone(), ((3, 4),), lambda t, a: 2 * a.clone()),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import dlcourse as dl
 from dlcourse import functional as F
 from dlcourse import nn, optim
 from dlcourse.autograd import Tensor
@@ -57,6 +58,11 @@ def attention(*args: Any, dropout_p: float = 0.0, **kwargs: Any) -> Tensor:
     return called(F.scaled_dot_product_attention, args, {names.get(key, key): value for key, value in kwargs.items()})
 
 
+def by_name(names: str) -> dict[str, Callable]:
+    """Methods that bear PyTorch's names, as functions where ``dl`` has these."""
+    return {name: getattr(dl, name, None) or getattr(Tensor, name) for name in names.split()}
+
+
 OPERATORS: dict[str, Callable[..., Any]] = {
     # --- arithmetic and comparison --------------------------------------------------------------------------------
     "add": operator.add,
@@ -86,10 +92,6 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "mv": operator.matmul,
     "dot": operator.matmul,
     # --- element by element ---------------------------------------------------------------------------------------
-    "abs": Tensor.abs,
-    "exp": Tensor.exp,
-    "log": Tensor.log,
-    "sqrt": Tensor.sqrt,
     "clamp": Tensor.clip,
     "clamp_min": lambda x, min: x.clip(min=min),
     "clamp_max": lambda x, max: x.clip(max=max),
@@ -98,14 +100,16 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "max.binary": F.maximum,
     "min.binary": F.minimum,
     "where": lambda x, condition, other: F.where(condition, x, other),
-    "sigmoid": F.sigmoid,
-    "tanh": F.tanh,
     "double": lambda x: x.to(dtype="float64"),
     "float": lambda x: x.to(dtype="float32"),
     "half": lambda x: x.to(dtype="float16"),
     "long": lambda x: x.to(dtype="int64"),
     "int": lambda x: x.to(dtype="int32"),
     "bool": lambda x: x.to(dtype="bool"),
+    **by_name("abs exp log sqrt tanh sigmoid square reciprocal rsqrt exp2 expm1 log1p log2 log10 logit"),
+    **by_name("sin cos tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg erf erfc sinc"),
+    **by_name("sign floor ceil trunc round frac"),
+    **dict.fromkeys(("round.decimals_0", "round.decimals_3", "round.decimals_neg_3"), Tensor.round),
     # --- reductions -----------------------------------------------------------------------------------------------
     "sum": Tensor.sum,
     "mean": Tensor.mean,
@@ -181,17 +185,6 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "norm.inf": Tensor.norm,
     "norm.fro": Tensor.norm,
     "argmin": Tensor.argmin,
-    "sin": Tensor.sin,
-    "cos": Tensor.cos,
-    "log1p": Tensor.log1p,
-    "expm1": Tensor.expm1,
-    "square": Tensor.square,
-    "reciprocal": Tensor.reciprocal,
-    "rsqrt": Tensor.rsqrt,
-    "sign": Tensor.sign,
-    "floor": Tensor.floor,
-    "ceil": Tensor.ceil,
-    "round": Tensor.round,
     "remainder": Tensor.remainder,
     "outer": Tensor.outer,
     "logical_and": Tensor.logical_and,

@@ -5,7 +5,7 @@ import numpy as np
 from dlcourse.backend.cuda.program import grid_for_packs, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import activation as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import override, special
 
 THREADS = 256
 
@@ -69,3 +69,13 @@ def gelu(x: Array) -> Array:
 @override(kernels.gelu_grad, "cuda", half=True)
 def gelu_grad(dout: Array, x: Array) -> Array:
     return _elementwise("gelu_grad", dout, x)
+
+
+@override(special.normal_cdf, "cuda", half=True)
+def normal_cdf(x: Array) -> Array:
+    return _elementwise("normal_cdf", x)
+
+
+@override(special.erf, "cuda", half=True)
+def erf(x: Array) -> Array:
+    return _elementwise("error_function", x)

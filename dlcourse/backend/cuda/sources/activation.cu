@@ -41,6 +41,19 @@ __device__ inline float distribution(float x) { return normcdff(x); }
 __device__ inline double distribution(double x) { return normcdf(x); }
 
 template <class T>
+__device__ void normal_cdf(const T* x, T* y, long long n) {
+    map<1>([](real<T> v) { return distribution(v); }, n, y, x);
+}
+
+__device__ inline float error_function(float x) { return erff(x); }
+__device__ inline double error_function(double x) { return erf(x); }
+
+template <class T>
+__device__ void error_function(const T* x, T* y, long long n) {
+    map<1>([](real<T> v) { return error_function(v); }, n, y, x);
+}
+
+template <class T>
 __device__ void gelu(const T* x, T* y, long long n) {
     map<1>([](real<T> v) { return v * distribution(v); }, n, y, x);
 }
@@ -69,3 +82,5 @@ FOR_ALL_TYPES(gelu, (const T* __restrict__ x, T* __restrict__ y, long long n), (
 FOR_ALL_TYPES(gelu_grad,
     (const T* __restrict__ dout, const T* __restrict__ x, T* __restrict__ dx, long long n),
     (dout, x, dx, n))
+FOR_ALL_TYPES(normal_cdf, (const T* __restrict__ x, T* __restrict__ y, long long n), (x, y, n))
+FOR_ALL_TYPES(error_function, (const T* __restrict__ x, T* __restrict__ y, long long n), (x, y, n))
