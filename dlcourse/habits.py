@@ -17,7 +17,7 @@ _SCHEDULE = (
 )
 _LOGITS = "nn.CrossEntropyLoss() takes logits, here and in PyTorch: no softmax before it"
 _NUMPY = "write it with NumPy: np.{0}(x.detach().numpy())"
-_HOOK = "there are no hooks: compute in forward, or look at .grad after backward()"
+_LEAF = "module.register_full_backward_hook sees gradients on their way; of a leaf .grad has it after backward()"
 _PARALLEL = "`mpirun -n N dlcourse run CONFIG` trains on several processes"
 _FAST = "nothing to do: dl.TrainStep makes a step fast by itself"
 _AMP = "give a config precision: fp16 or bf16, or model.to(dtype='bfloat16'); dl.TrainStep scales the loss"
@@ -45,7 +45,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "scatter_add_": "np.add.at(x.numpy(), index, src)",
         "index_add_": "np.add.at(x.numpy(), index, src)",
         "stride": "x.data.strides, in bytes",
-        "register_hook": _HOOK,
+        "register_hook": _LEAF,
         "retain_grad": "ask for the gradient of a leaf, or make the tensor one: y = y.detach().requires_grad_()",
         "apply_": "compute with whole tensors, or x.data[...] = function(x.numpy())",
         "map_": "compute with whole tensors",
@@ -66,19 +66,15 @@ ADVICE: dict[str, dict[str, str]] = {
         "to_sparse": "all tensors are dense",
     },
     "module": {
-        "register_forward_hook": _HOOK,
-        "register_forward_pre_hook": _HOOK,
-        "register_full_backward_hook": _HOOK,
-        "register_backward_hook": _HOOK,
-        "register_parameter": "self.name = nn.Parameter(...)",
-        "register_module": "self.name = module",
-        "add_module": "self.name = module, or nn.ModuleList",
-        "get_parameter": "dict(model.named_parameters())[name]",
-        "get_submodule": "dict(model.named_modules())[name]",
-        "get_buffer": "dict(model.named_buffers())[name]",
+        "register_backward_hook": "module.register_full_backward_hook",
         "compile": _FAST,
         "share_memory": "sweeps run in processes by themselves: dlcourse sweep --jobs N",
         "to_empty": "model.to(device)",
+        "register_state_dict_pre_hook": "override state_dict",
+        "register_load_state_dict_pre_hook": "override load_state_dict",
+        "get_extra_state": "override state_dict and load_state_dict",
+        "set_submodule": "model.get_submodule(parent) and setattr",
+        "type": "module.to(dtype=...)",
         "fit": "dl.run(config) trains what a config says; a loop of one's own has dl.TrainStep",
         "predict": "model.eval()(x) under dl.no_grad(), or dl.load_run(folder).predict(x)",
         "summary": "print(model), or nn.summary(model, shape)",

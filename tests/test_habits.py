@@ -229,6 +229,8 @@ def test_random_tensors_follow_the_seed() -> None:
     m.apply(lambda layer: None) | list(m.children())[0].weight | list(m.named_children())[0][0]
     sum(p.numel() for p in m.parameters() if p.requires_grad) | next(m.parameters()).device | m.weight.size()
     nn.BatchNorm2d(3) | nn.BatchNorm1d(3) | nn.Softmax(dim=1)
+    m.register_forward_hook(print).remove() is None | m.get_parameter('weight') | m.get_submodule('') is m
+    m.register_parameter('gain', nn.Parameter(dl.ones(2))) is None | m.bfloat16().double() | m.state_dict(prefix='a.')
     m.weight.detach().numpy() | m.weight.requires_grad_(False) | m.zero_grad(set_to_none=True) is None
     """.replace("\n", " | ").split(" | "),
 )
@@ -241,7 +243,7 @@ def test_a_line_about_a_module_works(line: str) -> None:
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
-        ("m.register_forward_hook(print)", "there are no hooks"),
+        ("m.register_backward_hook(print)", r"module\.register_full_backward_hook"),
         ("m.paramaters()", "did you mean 'parameters'"),
         ("opt.param_groups[0]['lr']", r"optimizer\.lr"),
         ("nn.Conv3d(1, 2, 3)", r"there is nn\.Conv2d"),

@@ -22,12 +22,14 @@ _order = itertools.count()
 class Mode(threading.local):
     """What this thread records: ``recording``, graphs; ``counting``, changes in place between forward and backward.
 
-    ``loss_buffer`` is where the step's loss may be written, see :class:`at_once`.
+    ``loss_buffer`` is where the step's loss may be written, and ``outside`` is told of parameters that no optimizer
+    holds, see :class:`at_once`.
     """
 
     recording = True
     counting = True
     loss_buffer: Array | None = None
+    outside: Callable[[Any], None] | None = None
 
 
 mode = Mode()
@@ -91,18 +93,20 @@ class at_once:
 
     Args:
         loss_buffer: a zero-dimensional array where the first loss computed inside may be written, which saves a copy.
+        outside: called with each parameter that gets a gradient and lies in no optimizer's buffer.
     """
 
-    __slots__ = ("before", "loss_buffer")
+    __slots__ = ("before", "loss_buffer", "outside")
 
-    def __init__(self, loss_buffer: Array | None = None):
-        self.loss_buffer = loss_buffer
+    def __init__(self, loss_buffer: Array | None = None, outside: Callable[[Any], None] | None = None):
+        self.loss_buffer, self.outside = loss_buffer, outside
 
     def __enter__(self) -> None:
         self.before, mode.counting, mode.loss_buffer = mode.counting, False, self.loss_buffer
+        mode.outside = self.outside
 
     def __exit__(self, *_: Any) -> None:
-        mode.counting, mode.loss_buffer = self.before, None
+        mode.counting, mode.loss_buffer, mode.outside = self.before, None, None
 
 
 def take_loss_buffer(dtype: Any) -> Array | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from dlcourse import backend
+from dlcourse.autograd.graph import mode
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype, as_dtype, is_floating, is_half
@@ -156,6 +157,8 @@ class Parameter(Tensor):
     def accumulate(self, grad: Array) -> None:
         """Add to the gradient; the first one is copied, or already in place."""
         if self._flat is None:
+            if mode.outside is not None:
+                mode.outside(self)
             super().accumulate(grad)
             return
         if self._owner is not None:

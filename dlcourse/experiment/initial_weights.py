@@ -15,6 +15,7 @@ from dlcourse.data.files import MissingDataError, find
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import stored
 from dlcourse.nn import Module
+from dlcourse.training.checkpoints.content import weights_once
 
 _SHOWN = 6  # names in a message
 
@@ -105,11 +106,11 @@ def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]
     """
     former = getattr(model, "former_names", {})  # a plugin's may be no Model
     arrays = {former.get(name, name): array for name, array in source.arrays.items()}
-    names = list(model.state_dict())
+    names = list(weights_once(model))
     new = _matched("reinit", reinit, names)
     wanted = {name: array for name, array in arrays.items() if name in names and name not in new}
     model.resize_buffers(wanted)
-    state = model.state_dict()
+    state = weights_once(model)
     faults, unfit = _faults(state, wanted, new)
     if len(new) == len(names):
         raise ConfigError([Problem("train.reinit", f"leaves nothing to take from {source.name}")])

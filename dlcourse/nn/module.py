@@ -1,19 +1,22 @@
 """Module: parameters, buffers and other modules under one roof, with a forward pass."""
 
 import inspect
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor
+from dlcourse.autograd.base import array_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype, as_dtype, split_destination
-from dlcourse.errors import CheckpointError
+from dlcourse.errors import ArgumentError, CheckpointError
 from dlcourse.habits import missing
 from dlcourse.markup import html_text
+from dlcourse.nn import hooks
+from dlcourse.nn.hooks import Hooked
+from dlcourse.nn.tree import Tree
 from dlcourse.positional import PositionalCheck
 
 __all__ = ["Module", "Parameter"]
@@ -26,7 +29,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module(PositionalCheck):
+class Module(Tree, Hooked, PositionalCheck):
     """Base of layers and models.
 
     Attributes that are Parameters or Modules are found by themselves, also in lists, tuples and dicts of them, one in
@@ -38,14 +41,13 @@ class Module(PositionalCheck):
     training: bool = True
     _stays_in_eval: bool = False
     """Whether :meth:`train` leaves it in evaluation mode: what it holds is frozen."""
-    _buffer_names: tuple[str, ...] = ()
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """The output for these inputs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        return self.forward(*inputs, **options)
+        return self.forward(*inputs, **options) if self._hooks is None else hooks.call(self, inputs, options)
 
     def fused_with(self, following: "Module") -> Callable | None:
         """A call that does this module's and the following one's work in one pass, None where there is no such.
@@ -63,76 +65,16 @@ class Module(PositionalCheck):
         """
         return 0
 
-    # --- what is inside -----------------------------------------------------------------------------------------------
-
-    def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """The modules held directly, by the names of their attributes; members of a list are ``name.0``, ``name.1``,
-        those of a dict ``name.key``.
-
-        Raises:
-            TypeError: modules are in a set.
-        """
-        return _held(vars(self).items(), Module, "")
-
-    def children(self) -> Iterator["Module"]:
-        """The modules held directly."""
-        return (module for _, module in self.named_children())
-
-    def own_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """The parameters held directly, named as :meth:`named_children` names modules."""
-        return _held(vars(self).items(), Parameter, "")
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This module and all inside, depth first, with dotted names; each once."""
-        seen: set[int] = set()
-
-        def visit(module: Module, name: str) -> Iterator[tuple[str, Module]]:
-            if id(module) in seen:
-                return
-            seen.add(id(module))
-            yield name, module
-            for child_name, child in module.named_children():
-                yield from visit(child, f"{name}.{child_name}" if name else child_name)
-
-        yield from visit(self, prefix)
-
-    def modules(self) -> Iterator["Module"]:
-        """This module and all inside."""
-        return (module for _, module in self.named_modules())
-
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with dotted names; one that is shared comes once, under its first name."""
-        seen: set[int] = set()
-        for prefix, module in self.named_modules():
-            for name, value in module.own_parameters():
-                if id(value) not in seen:
-                    seen.add(id(value))
-                    yield (f"{prefix}.{name}" if prefix else name), value
-
-    def parameters(self) -> Iterator[Parameter]:
-        """All parameters, each once."""
-        return (parameter for _, parameter in self.named_parameters())
-
-    def register_buffer(self, name: str, array: Any) -> None:
-        """Make ``self.<name>`` an array that is saved, loaded and moved with the module, but not trained."""
-        if name not in self._buffer_names:
-            self._buffer_names = (*self._buffer_names, name)
-        setattr(self, name, backend.current().asarray(array))
-
-    def named_buffers(self) -> Iterator[tuple[str, Array]]:
-        """All buffers with dotted names."""
-        for prefix, module in self.named_modules():
-            for name in module._buffer_names:
-                yield (f"{prefix}.{name}" if prefix else name), getattr(module, name)
-
-    def buffers(self) -> Iterator[Array]:
-        """All buffers."""
-        return (array for _, array in self.named_buffers())
-
     # --- modes, gradients, moving -------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> "Module":
-        """Switch to training (dropout drops, batch statistics are taken); returns the module."""
+        """Switch to training (dropout drops, batch statistics are taken), with False to evaluation; returns the module.
+
+        Raises:
+            ValueError: ``mode`` is neither True nor False.
+        """
+        if not isinstance(mode, bool | np.bool_):
+            raise ArgumentError(f"train: expected True or False, got {mode!r}; a loop or dl.TrainStep trains the model")
         for module in self.modules():
             module.training = mode and not module._stays_in_eval
         return self
@@ -150,13 +92,6 @@ class Module(PositionalCheck):
         """Train all parameters, or with False freeze them; returns the module."""
         for parameter in self.parameters():
             parameter.requires_grad = requires_grad
-        return self
-
-    def apply(self, function: Callable[["Module"], Any]) -> "Module":
-        """Call a function with each module inside, the innermost first, and with this one last; returns the module."""
-        for child in list(self.children()):
-            child.apply(function)
-        function(self)
         return self
 
     def cpu(self) -> "Module":
@@ -183,6 +118,10 @@ class Module(PositionalCheck):
         """Cast to float16, see :meth:`to`; returns the module."""
         return self.to(dtype="float16")
 
+    def bfloat16(self) -> "Module":
+        """Cast to bfloat16, see :meth:`to`; returns the module."""
+        return self.to(dtype="bfloat16")
+
     def to(self, device: Any = None, dtype: Any = None, non_blocking: bool = False) -> "Module":
         """Move and cast all parameters and floating-point buffers; returns the module.
 
@@ -201,52 +140,81 @@ class Module(PositionalCheck):
         for parameter in self.parameters():
             parameter.convert(target, dtype)
         for module in self.modules():
-            for name in module._buffer_names:
-                setattr(module, name, _moved(getattr(module, name), target, dtype))
+            for name, value in list(module.own_buffers()):
+                moved = _moved(array_of(value), target, dtype)
+                setattr(module, name, Tensor(moved) if isinstance(value, Tensor) else moved)
         return self
 
     # --- state --------------------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and buffers on the host, by dotted name."""
-        state = {name: np.array(backend.to_host(p.master)) for name, p in self.named_parameters()}
-        state.update((name, np.array(backend.to_host(array))) for name, array in self.named_buffers())
+    def state_dict(
+        self, *, destination: dict[str, np.ndarray] | None = None, prefix: str = ""
+    ) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers on the host, by dotted name: of each module its parameters, its buffers,
+        and what is in the modules inside. What is shared is there under each of its names.
+
+        Args:
+            destination: a dict to put them into; a new one where it is left out.
+            prefix: before each name, as it is: one for a part ends with a dot.
+        """
+        state = {} if destination is None else destination
+        for name, value in self._stored().items():
+            array = value.master if isinstance(value, Parameter) else array_of(value)
+            state[f"{prefix}{name}"] = np.array(backend.to_host(array))
         return state
+
+    def other_names(self) -> set[str]:
+        """The names in a state of parameters and buffers that are there under an earlier name already."""
+        stored = self._stored()
+        first = {id(value): name for name, value in reversed(stored.items())}
+        return stored.keys() - first.values()
+
+    def _stored(self) -> dict[str, Any]:
+        """Parameters and buffers that are part of the state, by each of their names."""
+        stored: dict[str, Any] = {}
+        for path, module in self.named_modules(remove_duplicate=False):
+            for name, value in (*module.own_parameters(), *module.own_buffers(transient=False)):
+                stored[f"{path}.{name}" if path else name] = value
+        return stored
 
     def resize_buffers(self, state: Mapping[str, Any]) -> None:
         """Give buffers whose size comes from the data the size that they have in a state, before it is loaded."""
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy arrays or tensors into parameters and buffers, cast to their types; all is checked before any is copied.
 
         Args:
-            strict: every name has to be there, and no other.
+            strict: every name has to be there, and no other. Of what is shared one of its names is enough.
         Returns:
             ``missing_keys``, names of the model that are not in the state, and ``unexpected_keys``, those of the state
             that are not in the model: lists, empty where it is strict.
         Raises:
             CheckpointError: names are missing or unknown, or shapes differ; lists all of them.
         """
-        self.resize_buffers(state)
-        parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
-        expected = {name: p.shape for name, p in parameters.items()} | {n: b.shape for n, b in buffers.items()}
-        found = IncompatibleKeys([n for n in expected if n not in state], [n for n in state if n not in expected])
+        self.resize_buffers(state_dict)
+        stored = self._stored()
+        given = {id(value) for name, value in stored.items() if name in state_dict}
+        found = IncompatibleKeys(
+            [name for name, value in stored.items() if id(value) not in given],
+            [name for name in state_dict if name not in stored],
+        )
+        values = {name: array_of(value) for name, value in state_dict.items() if name in stored}
         faults = []
         if strict:
-            faults += [f"missing: {name} {expected[name]}" for name in found.missing_keys]
+            faults += [f"missing: {name} {stored[name].shape}" for name in found.missing_keys]
             faults += [f"unexpected: {name}" for name in found.unexpected_keys]
-        for name in expected.keys() & state.keys():
-            if tuple(state[name].shape) != expected[name]:
-                faults.append(f"shape of {name}: expected {expected[name]}, got {tuple(state[name].shape)}")
+        for name, value in values.items():
+            if tuple(value.shape) != stored[name].shape:
+                faults.append(f"shape of {name}: expected {stored[name].shape}, got {tuple(value.shape)}")
         if faults:
             raise CheckpointError("the state does not fit the model:\n  " + "\n  ".join(sorted(faults)))
-        for name in expected.keys() & state.keys():
-            value = state[name].data if isinstance(state[name], Tensor) else state[name]
-            if name in parameters:
-                target = parameters[name].master
-                parameters[name].assign(backend.of(target).asarray(value, dtype=target.dtype))
+        for name, value in values.items():
+            target = stored[name]
+            if isinstance(target, Parameter):
+                target.assign(backend.of(target.master).asarray(value, dtype=target.master.dtype))
             else:  # in place: a captured step goes on with these very arrays
-                buffers[name][...] = backend.of(buffers[name]).asarray(value, dtype=buffers[name].dtype)
+                array = array_of(target)
+                array[...] = backend.of(array).asarray(value, dtype=array.dtype)
         return found
 
     def extra_repr(self) -> str:
@@ -284,30 +252,14 @@ class Module(PositionalCheck):
 
 def runs(module: Module, forward: Callable) -> bool:
     """Whether a call of the module is a call of this very ``forward`` of its class: False for a subclass with a
-    ``forward`` or ``__call__`` of its own, and where ``module.forward`` was replaced."""
+    ``forward`` or ``__call__`` of its own, with hooks, and where ``module.forward`` was replaced."""
     kind = type(module)
-    return kind.forward is forward and kind.__call__ is Module.__call__ and "forward" not in vars(module)
-
-
-_IN_ORDER = list, tuple, deque
-
-
-def _held(items: Iterable[tuple[Any, Any]], kind: type, prefix: str) -> Iterator[tuple[str, Any]]:
-    """What is of that kind among named values, and in the lists, tuples and dicts among them."""
-    for name, value in items:
-        if isinstance(value, kind):
-            yield f"{prefix}{name}", value
-        elif isinstance(value, _IN_ORDER):
-            yield from _held(enumerate(value), kind, f"{prefix}{name}.")
-        elif isinstance(value, dict):
-            yield from _held(value.items(), kind, f"{prefix}{name}.")
-        elif isinstance(value, set | frozenset):
-            hidden = sorted(type(item).__name__ for item in value if isinstance(item, Module | Parameter))
-            if hidden:
-                raise TypeError(
-                    f"attribute {prefix}{name} is a set that holds {', '.join(hidden)}: a set has no order, so that "
-                    "they have no names; use a list, a dict, nn.ModuleList or nn.ModuleDict"
-                )
+    return (
+        module._hooks is None
+        and kind.forward is forward
+        and kind.__call__ is Module.__call__
+        and "forward" not in vars(module)
+    )
 
 
 def _moved(array: Array, target: backend.Backend | None, dtype: Any) -> Array:

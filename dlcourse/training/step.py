@@ -16,12 +16,13 @@ from dlcourse.backend.kernels.optim import average_step
 from dlcourse.backend.kernels.penalty import add_penalty
 from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ArgumentTypeError
+from dlcourse.nn import Module, hooks
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.clip import clip_grad_norm
 from dlcourse.training import reduction
 from dlcourse.training.host_state import HostState
 
-_CHANGING = "step stream base_lr schedule capture optimizer flat runner host_state".split()
+_CHANGING = "step stream base_lr schedule capture optimizer flat runner host_state outside".split()
 _OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat".split()
 """Attributes of a step and of an optimizer that a captured step does not take in, or that its key has otherwise."""
 
@@ -101,6 +102,7 @@ class TrainStep:
         self.base_lr = optimizer.lr
         self.flat = optimizer.flat
         self.flat.hold()
+        self.outside  # noqa: B018  # those of the model as it is now
         self._penalized = self.flat.mask(_weights(self.flat.parameters)) if l1 or l2 else None
         self.ema = ema
         self.capture = True
@@ -119,7 +121,7 @@ class TrainStep:
 
     def __getstate__(self) -> dict:
         """Without the way that steps are run and what is known of it, so that a copy finds its own."""
-        return {name: value for name, value in vars(self).items() if name not in ("runner", "host_state")}
+        return {name: value for name, value in vars(self).items() if name not in ("runner", "host_state", "outside")}
 
     @functools.cached_property
     def runner(self) -> capture.EagerRunner:
@@ -128,8 +130,9 @@ class TrainStep:
 
     @property
     def can_capture(self) -> bool:
-        """Whether :meth:`update` may be captured: not while the losses of microbatches are to be looked at."""
-        return self.capture and (self.accumulate == 1 or self._reduction is not None)
+        """Whether :meth:`update` may be captured: not while the losses of microbatches are to be looked at, and not
+        where the model has hooks, which run with each step."""
+        return self.capture and (self.accumulate == 1 or self._reduction is not None) and not hooks.are_in(self.model)
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step."""
@@ -174,12 +177,33 @@ class TrainStep:
     def take_gradient(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
         """The first part of :meth:`update`: the cost, and its gradient before it is clipped, penalties included."""
         self.optimizer.zero_grad()
-        with at_once(loss_buffer):
+        with at_once(loss_buffer, self._note_outside):
             loss = self._gradients(x, y)
         if self._penalized is not None:
             loss = loss + add_penalty(self.flat.gather_grad(), self.flat.data, self._penalized, self.l1, self.l2)
             self.flat.clear_absent()
         return loss
+
+    @functools.cached_property
+    def outside(self) -> dict[int, Parameter]:
+        """By identity, parameters that no optimizer holds and that may get a gradient: the model's when this was made,
+        and such as the loss may have."""
+        return {id(p): p for _, p in self._named_parameters() if p._flat is None}
+
+    def _named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        return self.model.named_parameters() if isinstance(self.model, Module) else iter(())
+
+    def _note_outside(self, parameter: Parameter) -> None:
+        """Refuse a parameter of the model that was not there when this was made: it would stay as it is."""
+        if id(parameter) in self.outside:
+            return
+        name = next((name for name, p in self._named_parameters() if p is parameter), None)
+        if name is not None:
+            raise RuntimeError(
+                f"TrainStep: {name} came into the model after the optimizer was made, which does not hold it: make "
+                "the optimizer and the TrainStep anew, or freeze it by requires_grad = False"
+            )
+        self.outside[id(parameter)] = parameter
 
     def apply_gradient(self) -> None:
         """The second part: clip, and let the optimizer move the weights."""

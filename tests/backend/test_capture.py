@@ -295,7 +295,7 @@ def slower_statistics(step: dl.TrainStep) -> None:
 
 
 def other_activation(step: dl.TrainStep) -> None:
-    step.model._modules[2] = nn.Tanh()
+    step.model[2] = nn.Tanh()
 
 
 def other_mask(step: dl.TrainStep) -> None:

@@ -143,3 +143,156 @@ def test_a_train_step_trains_what_is_in_a_dict(device: str) -> None:
     dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.5))(np.eye(3, dtype="f"), np.arange(3) % 2)
     assert all((array != before[name]).any() for name, array in model.state_dict().items())
     assert not model.eval().heads["two"][0].training
+
+
+SEQUENTIAL = {
+    "append": lambda s, new: s.append(new(1)).append(new(2)),
+    "extend": lambda s, new: s.extend([new(1), new(2)]),
+    "insert": lambda s, new: s.insert(1, new(1)).insert(-1, new(2)).insert(len(s), new(3)),
+    "assignment": lambda s, new: (s.__setitem__(0, new(1)), s.__setitem__(-1, new(2))),
+    "slice": lambda s, new: s[1:],
+    "slice backwards": lambda s, new: s[::-2],
+    "deletion": lambda s, new: s.__delitem__(1),
+    "deletion of a slice": lambda s, new: s.__delitem__(slice(0, 2)),
+    "pop": lambda s, new: s.pop(0),
+    "pop of a slice": lambda s, new: s.pop(slice(1, 3)),
+    "sum": lambda s, new: s + s[:1],
+    "longer in place": lambda s, new: s.__iadd__(s[:2]),
+    "times": lambda s, new: s * 2,
+    "times from the left": lambda s, new: 2 * s,
+    "attribute": lambda s, new: setattr(s, "extra", new(1)),
+    "attribute replaced": lambda s, new: setattr(s, "0", new(1)),
+    "attribute deleted": lambda s, new: delattr(s, "1"),
+    "add_module": lambda s, new: s.add_module("last", new(1)),
+}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("change", SEQUENTIAL)
+def test_a_sequential_changes_as_pytorchs(change: str, named: bool) -> None:
+    """The chain after it, and what the change gives: names in order, and the layers by their inputs' widths."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    if named and change in ("insert", "attribute replaced", "attribute deleted"):
+        pytest.skip("PyTorch has no such name, or fails")
+    found = []
+    for lib in (torch, dl):
+        layers = [lib.nn.Linear(width, 3) for width in (10, 11, 12, 13)]
+        pairs = collections.OrderedDict(zip("abcd", layers, strict=True))
+        chain = lib.nn.Sequential(pairs) if named else lib.nn.Sequential(*layers)
+        got = SEQUENTIAL[change](chain, lambda n, lib=lib: lib.nn.Linear(n, 3))
+        several = isinstance(got, lib.nn.Sequential)
+        facts = [[(name, each.in_features) for name, each in s.named_children()] for s in (chain, *[got] * several)]
+        found.append((facts, len(chain), list(chain.state_dict())))
+    assert found[0] == found[1]
+
+
+def test_a_sequential_is_indexed_and_refuses_as_pytorchs() -> None:
+    a, b = nn.Linear(3, 3), nn.ReLU()
+    chain = nn.Sequential(collections.OrderedDict([("first", a), ("then", b)]))
+    assert chain.first is a and chain[0] is a and chain[-1] is b and b in chain and list(chain) == [a, b]
+    assert list(reversed(list(chain))) == [b, a] and not hasattr(chain, "other")
+    np.testing.assert_array_equal(chain(np.eye(3, dtype="f")).numpy(), b(a(np.eye(3, dtype="f"))).numpy())
+    for index in (2, -3):
+        with pytest.raises(IndexError, match="the Sequential has 2 modules"):
+            chain[index]
+        with pytest.raises(IndexError, match="the Sequential has 2 modules"):
+            chain.insert(index * 2, a)
+    for wrong, text in (([a, b], r"got list: write Sequential\(\*modules\)"), (3, "takes modules, got int")):
+        with pytest.raises(TypeError, match=text):
+            nn.Sequential(wrong)
+        with pytest.raises(TypeError, match=text):
+            chain.append(wrong)
+        with pytest.raises(TypeError, match=text):
+            chain[0] = wrong
+    for change in (lambda: chain * 0, lambda: chain * 1.5):
+        with pytest.raises(ValueError, match="repeated a whole number of times"):
+            change()
+    with pytest.raises(TypeError):
+        chain + [a]
+    with pytest.raises(KeyError, match="without a dot"):
+        chain.add_module("a.b", a)
+    with pytest.raises(KeyError, match="has a 'append' already"):
+        chain.add_module("append", a)
+
+    class Block(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 2), nn.Tanh())
+            self.last = nn.Linear(2, 1)
+
+    assert Block()(np.eye(3, dtype="f")).shape == (3, 1)
+
+
+def test_lists_and_dicts_of_modules_and_parameters_do_what_pytorchs_do() -> None:
+    a, b, c = (nn.Linear(3, n) for n in (1, 2, 3))
+    held = nn.ModuleList([a, b])
+    held.extend(held)
+    assert list(held) == [a, b, a, b] and list(reversed(held)) == [b, a, b, a]
+    assert len(list(held.children())) == 2 and len(list(held.parameters())) == 4
+    assert isinstance(held.pop(slice(0, 2)), nn.ModuleList) and len(held) == 2
+    held.add_module("2", c)
+    assert held[2] is c and list(nn.ModuleList()) == list(nn.ModuleList(None)) == []
+    with pytest.raises(KeyError, match="an index as text, up to '3'"):
+        held.add_module("5", c)
+    with pytest.raises(IndexError):
+        held[9]
+    named = nn.ModuleDict({"a": a, "b": b})
+    assert named.a is a and list(reversed(named)) == ["b", "a"] and named.popitem() == ("b", b)
+    named.add_module("c", c)
+    named.update([("d", b)])
+    assert list(named) == ["a", "c", "d"] and list(named.clear() or named) == []
+    one, two = parameter(), parameter()
+    held = nn.ParameterDict({"one": one})
+    assert held.copy()["one"] is one and list(held | {"two": two}) == ["one", "two"] == list(
+        {"one": one} | held | {"two": two}
+    )
+    held |= {"two": two}
+    assert held.two is two and held.get("three") is None and held.setdefault("two", one) is two
+    assert held.popitem() == ("two", two)
+
+
+def test_tied_weights_have_all_their_names_in_a_state() -> None:
+    """As in PyTorch; a state with one of them, as files from before have it, is enough."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    state = model.state_dict()
+    assert list(state) == ["0.weight", "0.bias", "1.weight", "1.bias"] and model.other_names() == {"1.weight"}
+    assert model.load_state_dict(state) == ([], [])
+    del state["1.weight"]
+    assert model.load_state_dict({**state, "0.weight": np.ones((3, 3))}) == ([], [])
+    assert model[1].weight.numpy().all()
+    state["1.weight"] = state.pop("0.weight")
+    assert model.load_state_dict(state, strict=False) == ([], [])
+    assert [name for name, _ in model.named_parameters(remove_duplicate=False)].count("1.weight") == 1
+
+
+@pytest.mark.parametrize("change", ["append", "assign", "new"])
+def test_a_module_that_came_after_the_optimizer_is_refused_by_name(change: str, device: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
+    batch = np.eye(3, dtype="f"), np.arange(3) % 2
+    step(*batch)
+    if change == "append":
+        model.append(nn.Linear(2, 2))
+    elif change == "assign":
+        model[2] = nn.Linear(4, 2)
+    else:
+        model[1].register_parameter("slope", parameter())
+        model[1].forward = lambda x: F.relu(x) * model[1].slope.sum()
+    name = {"append": "3.bias|3.weight", "assign": "2.bias|2.weight", "new": "1.slope"}[change]
+    with pytest.raises(RuntimeError, match=rf"TrainStep: ({name}) came into the model after the optimizer was made"):
+        step(*batch)
+    model.requires_grad_(False)
+    model[0].requires_grad_()
+    step(*batch)
+    dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))(*batch)
+
+
+def test_parameters_that_are_no_concern_of_the_optimizer_stay_so() -> None:
+    """Those that were there before, and those of the loss."""
+    model, scale = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), parameter()
+    step = dl.TrainStep(
+        model, lambda y, t: F.cross_entropy(y * scale.mean(), t), optim.SGD(model[1].parameters(), lr=0.1)
+    )
+    for _ in range(2):
+        step(np.eye(3, dtype="f"), np.arange(3) % 2)
+    assert scale.grad is not None and model[0].weight.grad is not None

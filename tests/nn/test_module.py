@@ -223,3 +223,70 @@ def test_a_pair_without_one_pass_is_called_one_after_the_other(first, second) ->
     assert module.fused_with(second()) is None
     x = tensor(np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32"), requires_grad=True)
     np.testing.assert_array_equal(nn.Sequential(module, second())(x).numpy(), second()(module(x)).numpy())
+
+
+def test_parts_are_found_by_name(device: str) -> None:
+    net = Net()
+    assert net.get_submodule("") is net and net.get_submodule("body.0") is net.body[0]
+    assert net.get_submodule("heads.1") is net.heads[1]
+    assert net.get_parameter("heads.1.weight") is net.heads[1].weight and net.get_buffer("seen") is net.seen
+    for find, name, text in [
+        (net.get_submodule, "bodi.0", "no module 'bodi.0'; did you mean 'body.0'"),
+        (net.get_parameter, "body.0.wieght", "no parameter 'body.0.wieght'; did you mean 'body.0.weight'"),
+        (net.get_buffer, "x", "no buffer 'x'; there are 'seen'"),
+    ]:
+        with pytest.raises(AttributeError, match=text):
+            find(name)
+    assert [name for name, _ in net.named_parameters(prefix="net", recurse=False)] == ["net.scale"]
+    assert [name for name, _ in net.named_buffers("net")] == ["net.seen"] and len(list(net.parameters(False))) == 1
+    assert [name for name, _ in net.named_modules(prefix="net")][:2] == ["net", "net.body"]
+    order: list = []
+    assert net.apply(order.append) is net and order[0] is net.body[0] and order[-1] is net
+
+
+def test_names_that_are_computed_become_attributes() -> None:
+    net = Net()
+    net.add_module("tail", nn.ReLU())
+    net.register_module("none", None)
+    net.register_parameter("gain", Parameter(np.ones(2, "f")))
+    net.register_parameter("absent", None)
+    assert isinstance(net.tail, nn.ReLU) and net.none is net.absent is None
+    assert "gain" in net.state_dict() and "absent" not in net.state_dict()
+    for call, error, text in [
+        (lambda: net.add_module("a.b", nn.ReLU()), KeyError, "text without a dot"),
+        (lambda: net.add_module("forward", nn.ReLU()), KeyError, "has a 'forward' already"),
+        (lambda: net.add_module("x", 3), TypeError, "expected a module as 'x', got a int"),
+        (lambda: net.register_parameter("body", Parameter(np.ones(2, "f"))), KeyError, "'body' already, a Sequential"),
+        (lambda: net.register_parameter("x", np.ones(2)), TypeError, "expected a parameter as 'x', got a ndarray"),
+        (lambda: net.register_buffer("scale", np.ones(2)), KeyError, "'scale' already, a Parameter"),
+        (lambda: net.register_buffer("", np.ones(2)), KeyError, "text without a dot"),
+        (lambda: net.train(3), ValueError, "train: expected True or False, got 3"),
+    ]:
+        with pytest.raises(error, match=text):
+            call()
+
+
+def test_buffers_are_saved_or_not_and_stay_tensors(device: str) -> None:
+    net = Net()
+    net.register_buffer("mask", tensor(np.tril(np.ones((2, 2)))), persistent=False)
+    net.register_buffer("later", None)
+    net.register_buffer("mean", tensor(np.ones(2, "f")))
+    assert [name for name, _ in net.named_buffers()] == ["seen", "mask", "mean"]
+    assert "mask" not in net.state_dict() and net.mask.masked_fill(net.mask == 0, -1.0).tolist()[0] == [1, -1]
+    net.later = np.ones(2)
+    state = net.state_dict()
+    assert list(state)[:4] == ["scale", "seen", "later", "mean"] and isinstance(state["mean"], np.ndarray)
+    mean = net.mean.data
+    net.load_state_dict({**state, "mean": np.full(2, 7.0)})
+    assert net.mean.data is mean and net.mean.tolist() == [7, 7]
+    net.double()
+    assert isinstance(net.mask, Tensor) and net.mask.dtype == net.mean.dtype == net.seen.dtype == np.float64
+    net.register_buffer("mask", net.mask)  # again, and saved from now on
+    assert "mask" in net.state_dict()
+
+
+def test_a_state_with_a_prefix_is_a_part_of_a_larger_one() -> None:
+    net = Net()
+    state = {"other": np.zeros(1)}
+    assert net.state_dict(destination=state, prefix="net.") is state
+    assert list(state)[:3] == ["other", "net.scale", "net.seen"] and len(state) == 1 + len(net.state_dict())

@@ -38,7 +38,7 @@ class RunIdentity:
 
 def capture(trainer: Trainer, identity: RunIdentity) -> CheckpointContent:
     """The run as it stands: weights, buffers, optimizer, step, callbacks' states, normalizer; copies on the host."""
-    arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
+    arrays = {f"model.{name}": array for name, array in weights_once(trainer.model).items()}
     arrays.update((f"normalizer.{name}", array) for name, array in identity.normalizer.items())
     state = {
         "step": trainer.step,
@@ -52,6 +52,12 @@ def capture(trainer: Trainer, identity: RunIdentity) -> CheckpointContent:
         "callbacks": trainer.state_dict(),
     }
     return arrays, state
+
+
+def weights_once(model: Any) -> dict[str, np.ndarray]:
+    """The state of a model with what is shared under its first name alone."""
+    others = model.other_names()
+    return {name: array for name, array in model.state_dict().items() if name not in others}
 
 
 def _agree(before: Any, now: Any) -> bool:
@@ -103,7 +109,7 @@ def load_weights(model: Any, found: Checkpoint) -> None:
     former = getattr(model, "former_names", {})  # a plugin's may be no Model
     arrays = {former.get(name, name): array for name, array in found.group("model").items()}
     model.resize_buffers(arrays)
-    verify(model.state_dict(), arrays, found.path, "the model")
+    verify(weights_once(model), arrays, found.path, "the model")
     model.load_state_dict(arrays)
 
 

@@ -1,0 +1,252 @@
+"""Functions that are called with each forward and backward pass of a module: PyTorch's hooks."""
+
+import functools
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dlcourse.autograd import Function, Tensor, apply, is_grad_enabled
+from dlcourse.autograd import version as versions
+from dlcourse.autograd.base import array_of
+from dlcourse.autograd.function import xp_of
+from dlcourse.backend.device import Array
+from dlcourse.errors import ShapeError
+
+if TYPE_CHECKING:
+    from dlcourse.nn.module import Module
+
+_numbers = itertools.count()
+
+
+class Hook(NamedTuple):
+    """A function, and when it is called: "before" or "after" the forward pass, or the backward pass."""
+
+    when: str
+    function: Callable[..., Any]
+    with_kwargs: bool = False
+
+
+class RemovableHandle:
+    """What registering a hook gives: :meth:`remove` takes the hook away, and so does the end of a ``with`` block."""
+
+    def __init__(self, module: "Module", number: int):
+        self._module, self.id = weakref.ref(module), number
+
+    def remove(self) -> None:
+        """Take the hook away; a second time does nothing."""
+        module = self._module()
+        hooks = None if module is None else module._hooks
+        if hooks is not None and hooks.pop(self.id, None) is not None and not hooks:
+            del vars(module)["_hooks"]
+
+    def __enter__(self) -> "RemovableHandle":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+class Hooked:
+    """The part of a Module that registers hooks.
+
+    A module with hooks works by itself: nothing is fused with it, and a step of a model that has some is not recorded
+    on a GPU, since they have to run with each step.
+    """
+
+    _hooks: dict[int, Hook] | None = None
+    _ever_hooked = False
+    """Of the class: whether any module had a hook. Most programs have none, and need not look for them."""
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before each forward pass.
+
+        Args:
+            hook: gets the positional arguments as a tuple; what it returns, where that is not None, takes their place.
+            prepend: call it before the hooks that are there.
+            with_kwargs: call ``hook(module, args, kwargs)``, which returns None or ``(args, kwargs)``.
+        """
+        return _register(self, Hook("before forward", hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after each forward pass.
+
+        Args:
+            hook: what it returns, where that is not None, takes the output's place.
+            prepend: call it before the hooks that are there.
+            with_kwargs: call ``hook(module, args, kwargs, output)``.
+        Example:
+            >>> layer, shapes = nn.Linear(2, 3), []
+            >>> handle = layer.register_forward_hook(lambda module, args, output: shapes.append(output.shape))
+            >>> _ = layer(dl.zeros(4, 2))
+            >>> handle.remove()
+            >>> shapes
+            [(4, 3)]
+        """
+        return _register(self, Hook("after forward", hook, with_kwargs), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` when the gradients of the outputs are there, in each backward pass.
+
+        Args:
+            hook: gets a tuple, None for outputs without gradient; what it returns, where that is not None, takes its
+                place.
+            prepend: call it before the hooks that are there.
+        """
+        return _register(self, Hook("before backward", hook), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are there, in each backward
+        pass.
+
+        Inputs and outputs are those by position, and those in a tuple that ``forward`` gives. As in PyTorch, where no
+        input wants a gradient the hook is called with those of the outputs.
+
+        Args:
+            hook: gets two tuples, with None for what has no gradient; what it returns, where that is not None, takes
+                the place of ``grad_input``.
+            prepend: call it before the hooks that are there.
+        """
+        return _register(self, Hook("after backward", hook), prepend)
+
+
+def _register(module: Any, hook: Hook, prepend: bool) -> RemovableHandle:
+    if not callable(hook.function):
+        raise TypeError(f"a hook is a function, got a {type(hook.function).__name__}")
+    number = next(_numbers)
+    Hooked._ever_hooked = True
+    before = module._hooks or {}
+    module._hooks = {number: hook, **before} if prepend else {**before, number: hook}
+    return RemovableHandle(module, number)
+
+
+def are_in(model: Any) -> bool:
+    """Whether a model has hooks, itself or in it."""
+    return Hooked._ever_hooked and hasattr(model, "modules") and any(each._hooks for each in model.modules())
+
+
+def call(module: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """``module.forward(*inputs, **options)`` with the module's hooks."""
+    hooks = list(module._hooks.values())
+    for hook in _those(hooks, "before forward"):
+        inputs, options = _given(hook, module, inputs, options)
+    crossing = None
+    if is_grad_enabled() and any(hook.when.endswith("backward") for hook in hooks):
+        crossing = _Crossing(module, hooks, len(inputs))
+        inputs = crossing.mark(inputs, _Enter)
+    output = module.forward(*inputs, **options)
+    for hook in _those(hooks, "after forward"):
+        found = hook.function(module, inputs, *([options] if hook.with_kwargs else []), output)
+        output = output if found is None else found
+    if crossing is None:
+        return output
+    return crossing.mark(output, _Leave) if isinstance(output, tuple) else crossing.mark((output,), _Leave)[0]
+
+
+def _those(hooks: list[Hook], when: str) -> list[Hook]:
+    return [hook for hook in hooks if hook.when == when]
+
+
+def _given(hook: Hook, module: Any, inputs: tuple, options: dict) -> tuple[tuple, dict]:
+    """The arguments after a hook has seen them."""
+    if not hook.with_kwargs:
+        found = hook.function(module, inputs)
+        return (inputs if found is None else found if isinstance(found, tuple) else (found,)), options
+    found = hook.function(module, inputs, options)
+    if found is not None and not (isinstance(found, tuple) and len(found) == 2):
+        raise TypeError(f"a forward pre-hook with kwargs returns None or (args, kwargs), got {found!r}")
+    return (inputs, options) if found is None else found
+
+
+class _Crossing:
+    """One call of a module whose backward hooks are to be called.
+
+    Its inputs and outputs go through operations that change nothing, in whose backward passes the gradients are seen.
+    """
+
+    def __init__(self, module: Any, hooks: list[Hook], inputs: int):
+        self.module, self.inputs = module, inputs
+        self.before, self.after = (_those(hooks, f"{when} backward") for when in ("before", "after"))
+        self.grad_output: tuple[Tensor | None, ...] = ()
+        self.entered = False
+
+    def mark(self, values: tuple, kind: Any) -> tuple:
+        """The values, those that want a gradient having gone through the operation."""
+        at = [i for i, value in enumerate(values) if isinstance(value, Tensor) and value.requires_grad]
+        if not at:
+            return values
+        wanted = [values[i] for i in at]
+        marked = list(values)
+        for i, before, after in zip(at, wanted, apply(kind(self, at, len(values)), *wanted), strict=True):
+            after._version = versions.of_view(after.data, before)
+            marked[i] = after
+        return tuple(marked)
+
+
+class _Marked(Function):
+    """y = x for each of several x; dx = dy, 0 where y was not used, or what a hook puts in its place."""
+
+    def __init__(self, crossing: _Crossing, at: list[int], count: int):
+        self.crossing, self.at, self.count = crossing, at, count
+
+    def forward(self, *values: Array) -> tuple[Array, ...]:
+        self.blank = [functools.partial(xp_of(x).zeros, x.shape, x.dtype) for x in values]
+        return values
+
+    def tensors(self, grads: tuple[Array | None, ...]) -> tuple[Tensor | None, ...]:
+        """The gradients at their places among all values."""
+        known = dict(zip(self.at, grads, strict=True))
+        return tuple(None if known.get(i) is None else Tensor(known[i]) for i in range(self.count))
+
+    def arrays(self, tensors: tuple[Tensor | None, ...]) -> tuple[Array, ...]:
+        return tuple(
+            zeros() if tensors[i] is None else array_of(tensors[i])
+            for i, zeros in zip(self.at, self.blank, strict=True)
+        )
+
+
+class _Enter(_Marked):
+    """At the inputs."""
+
+    def __init__(self, crossing: _Crossing, at: list[int], count: int):
+        super().__init__(crossing, at, count)
+        crossing.entered = True
+
+    def backward(self, *grads: Array | None) -> tuple[Array, ...]:
+        crossing = self.crossing
+        used = (zeros() if grad is None else grad for grad, zeros in zip(grads, self.blank, strict=True))
+        found = self.tensors(tuple(used))
+        for hook in crossing.after:
+            found = _replaced(hook, found, crossing.module, found, crossing.grad_output)
+        return self.arrays(found)
+
+
+class _Leave(_Marked):
+    """At the outputs."""
+
+    def backward(self, *grads: Array | None) -> tuple[Array, ...]:
+        crossing, found = self.crossing, self.tensors(grads)
+        for hook in crossing.before:
+            found = _replaced(hook, found, crossing.module, found)
+        crossing.grad_output = found
+        if not crossing.entered:
+            nothing = (None,) * crossing.inputs
+            for hook in crossing.after:
+                _replaced(hook, nothing, crossing.module, nothing, found)
+        return self.arrays(found)
+
+
+def _replaced(hook: Hook, grads: tuple[Tensor | None, ...], *given: Any) -> tuple[Tensor | None, ...]:
+    """The gradients after a hook has seen them."""
+    found = hook.function(*given)
+    if found is None:
+        return grads
+    found = found if isinstance(found, tuple) else (found,)
+    shapes, expected = ([getattr(grad, "shape", None) for grad in each] for each in (found, grads))
+    if shapes != expected:
+        raise ShapeError(f"a backward hook returned gradients of shapes {shapes}, expected {expected}")
+    return found
