@@ -141,9 +141,7 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "nn": {
         "utils": "optim.clip_grad_norm(parameters, max_norm)",
-        "Conv1d": "dlcourse list model shows sequence models; nn.Conv2d with a kernel of (1, k) on (N, 1, T, C)",
         "Conv3d": "there is nn.Conv2d",
-        "ConvTranspose2d": "there is nn.Conv2d; F.broadcast_to and reshape enlarge an image",
         "AdaptiveAvgPool2d": "nn.GlobalAvgPool2d() is the one of size 1, and takes the two axes away",
         "AdaptiveMaxPool2d": "nn.MaxPool2d(kernel_size)",
         "InstanceNorm2d": "nn.GroupNorm(channels, channels)",
@@ -183,7 +181,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "normalize": "x / x.norm(dim=..., keepdim=True)",
         "cosine_similarity": "(a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))",
         "pairwise_distance": "(a - b).norm(dim=-1)",
-        "pad": "np.pad on the array, or F.concatenate with zeros; convolutions and pools have padding=",
         "interpolate": "x.reshape and F.broadcast_to repeat pixels; images of a run: data.size",
         "adaptive_avg_pool2d": "F.global_avg_pool2d(x)",
         "logsigmoid": "-F.softplus(-x)",

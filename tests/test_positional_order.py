@@ -19,7 +19,11 @@ DOCUMENTED = {
     "GRU": "input_size hidden_size num_layers bias batch_first dropout bidirectional",
     "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
     "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
-    "conv2d": "input weight bias stride padding dilation groups",
+    **dict.fromkeys(("conv1d", "conv2d"), "input weight bias stride padding dilation groups"),
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose2d"),
+        "input weight bias stride padding output_padding groups dilation",
+    ),
     "linear": "input weight bias",
     "gelu": "input",
     "softplus": "input beta threshold",

@@ -17,6 +17,7 @@ from dlcourse.nn.linear import *
 from dlcourse.nn.loss import *
 from dlcourse.nn.module import *
 from dlcourse.nn.norm import *
+from dlcourse.nn.pool import *
 from dlcourse.nn.recurrent import *
 from dlcourse.nn.summary import *
 

@@ -10,12 +10,14 @@ from dlcourse.nn.activation import *
 from dlcourse.ops.algebra import *
 from dlcourse.ops.attention import *
 from dlcourse.ops.conv import *
+from dlcourse.ops.conv_transpose import *
 from dlcourse.ops.dropout import *
 from dlcourse.ops.embedding import *
 from dlcourse.ops.gaussian import *
 from dlcourse.ops.linear import *
 from dlcourse.ops.loss import *
 from dlcourse.ops.norm import *
+from dlcourse.ops.pad import *
 from dlcourse.ops.pool import *
 from dlcourse.ops.recurrent import *
 from dlcourse.ops.softmax import *

@@ -1,15 +1,19 @@
-"""Convolution."""
+"""Convolution of images and of sequences."""
 
 import operator
+from typing import Any, Literal, get_args
 
-from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.conv import ConvGeometry, Pair
 from dlcourse.backend.kernels.linear import column_sums, relu_bias_grad
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
+from dlcourse.ops.pad import pad
 
-__all__ = ["conv2d"]
+__all__ = ["conv1d", "conv2d"]
+
+Padding = Literal["same", "valid"]
 
 
 class Conv2d(Function):
@@ -70,80 +74,195 @@ class Conv2dReLU(Conv2d):
         return *self.grads(dz.reshape(dout.shape)), dbias
 
 
+class OfSequences(Function):
+    """A convolution of sequences (N, T, C) by that of images (N, 1, T, C), the kernel (O, k, C) being (O, 1, k, C)."""
+
+    refuses_whole = True
+
+    def __init__(self, function: Function):
+        self.function = function
+
+    def forward(self, *inputs: Array) -> Array:
+        self.function.needs_input_grad = self.needs_input_grad
+        return self.function.forward(*map(_one_row, inputs))[:, 0]
+
+    def backward(self, dout: Array) -> tuple:
+        buffers = self.function.grad_buffers = tuple(map(_one_row, self.grad_buffers))
+        grads = self.function.backward(_one_row(dout))
+        return tuple(
+            given if grad is buffer else grad[:, 0] if grad.ndim == 4 else grad
+            for grad, buffer, given in zip(grads, buffers, self.grad_buffers, strict=True)
+        )
+
+
+def _one_row(array: Array | None) -> Array | None:
+    return array[:, None] if array is not None and array.ndim == 3 else array
+
+
 def conv2d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Pair = 1,
-    padding: int | Pair = 0,
+    padding: int | Pair | Padding = 0,
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
     """The convolution of images with a kernel; as ``torch.nn.functional.conv2d``, channels last.
 
     Args:
-        x: (N, H, W, C).
+        x: (N, H, W, C), or one image (H, W, C).
         weight: (O, kh, kw, C / groups).
         bias: (O,).
-        stride, padding, dilation: a number for both axes or (vertical, horizontal).
-        groups: channels fall into so many groups that do not see each other.
+        stride, dilation: a number for both axes or (vertical, horizontal).
+        padding: of zeros, a number for both axes or (vertical, horizontal); "valid" is none, and "same" as much as
+            makes the output as large as the input at stride 1, where it is odd one more at the end.
+        groups: channels fall into so many groups that do not see each other; with C groups it is depthwise.
     Raises:
         ShapeError: the shapes do not fit each other, or the kernel is larger than the padded image.
     """
-    function = Conv2d(_geometry("conv2d", x, weight, bias, stride, padding, dilation, groups))
+    return _convolution("conv2d", 2, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int] = 1,
+    padding: int | tuple[int] | Padding = 0,
+    dilation: int | tuple[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """The convolution of sequences with a kernel; as ``torch.nn.functional.conv1d``, channels last.
+
+    Args:
+        x: (N, T, C), or one sequence (T, C).
+        weight: (O, k, C / groups).
+        bias: (O,).
+        stride, padding, dilation, groups: as :func:`conv2d` has them, of the one axis T.
+    Raises:
+        ShapeError: the shapes do not fit each other, or the kernel is longer than the padded sequence.
+    """
+    return _convolution("conv1d", 1, x, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d_relu(*arguments: Any, **settings: Any) -> Tensor:
+    """max(convolution, 0) in one pass: what ``relu(conv2d(...))`` gives, with all arguments of :func:`conv2d`."""
+    return _convolution("conv2d_relu", 2, *arguments, **settings, relu=True)
+
+
+def conv1d_relu(*arguments: Any, **settings: Any) -> Tensor:
+    """max(convolution, 0) in one pass: what ``relu(conv1d(...))`` gives, with all arguments of :func:`conv1d`."""
+    return _convolution("conv1d_relu", 1, *arguments, **settings, relu=True)
+
+
+SHAPES = {1: ("(N, T, C)", "k"), 2: ("(N, H, W, C)", "kh, kw")}
+"""By the number of axes that a kernel moves along: the input, and the kernel's size."""
+
+
+def _convolution(
+    name: str,
+    axes: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    relu: bool = False,
+) -> Tensor:
+    """Once the settings and the shapes are seen to fit."""
+    if x.ndim == axes + 1:  # one sample, without the axis of the batch
+        one = as_tensor(x)[None]
+        return _convolution(name, axes, one, weight, bias, stride, padding, dilation, groups, relu=relu)[0]
+    images, kernel = SHAPES[axes]
+    if (
+        x.ndim != axes + 2
+        or weight.ndim != axes + 2
+        or x.shape[-1] != weight.shape[-1] * groups
+        or uneven(weight.shape[0], groups)
+    ):
+        raise ShapeError(
+            f"{name}: expected x {images} and weight (O, {kernel}, C / groups), "
+            f"got {x.shape}, {weight.shape}, {groups=}"
+        )
+    check_bias(name, bias, weight.shape[0])
+    steps, spread = sizes("stride", stride, axes), sizes("dilation", dilation, axes)
+    if isinstance(padding, str):
+        x, padding = _padded_by_name(name, x, weight.shape[1:-1], padding, steps, spread)
+    geometry = geometry_of(steps, sizes("padding", padding, axes, 0), spread, groups)
+    _, height, width, _ = as_image(weight.shape)
+    if min(geometry.out_size(as_image(x.shape), (height, width))) < 1:
+        raise ShapeError(f"{name}: the kernel {weight.shape[1:-1]} does not fit into {x.shape} with padding {padding}")
+    function = (Conv2dReLU if relu else Conv2d)(geometry)
+    return applied(function, axes, x, weight, bias)
+
+
+def _padded_by_name(
+    name: str, x: Tensor, kernel: tuple[int, ...], padding: str, stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[Tensor, tuple[int, ...]]:
+    """x, and the padding in numbers; where that is not the same on both sides, x has got the rest already."""
+    if padding not in get_args(Padding):
+        raise ArgumentError(f"{name}: padding is numbers, 'same' or 'valid', got {padding!r}")
+    if padding == "valid":
+        return x, (0,) * len(kernel)
+    if max(stride) > 1:
+        raise ArgumentError(f"{name}: padding='same' goes with stride 1, got {stride}; give the padding in numbers")
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    if any(length % 2 for length in reach):
+        rest = [width for length in reversed(reach) for width in (0, length % 2)]
+        x = pad(x, (0, 0, *rest))
+    return x, tuple(length // 2 for length in reach)
+
+
+def applied(function: Function, axes: int, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    function = function if axes == 2 else OfSequences(function)
     return apply(function, x, weight) if bias is None else apply(function, x, weight, bias)
 
 
-def conv2d_relu(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    """max(convolution, 0) in one pass: what ``relu(conv2d(...))`` gives, with the arguments of :func:`conv2d`."""
-    geometry = _geometry("conv2d_relu", x, weight, bias, stride, padding, dilation, groups)
-    return apply(Conv2dReLU(geometry), x, weight, bias)
-
-
-def _geometry(
-    name: str,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: int | Pair,
-    padding: int | Pair,
-    dilation: int | Pair,
-    groups: int,
+def geometry_of(
+    stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...], groups: int
 ) -> ConvGeometry:
-    """The settings as kernels take them, once they and the shapes are seen to fit."""
-    geometry = ConvGeometry(pair("stride", stride), pair("padding", padding, 0), pair("dilation", dilation), groups)
-    if x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[3] * groups or weight.shape[0] % groups:
-        raise ShapeError(
-            f"{name}: expected x (N, H, W, C) and weight (O, kh, kw, C / groups), "
-            f"got {x.shape}, {weight.shape}, {groups=}"
-        )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"{name}: expected bias {weight.shape[:1]}, one for each output channel, got {bias.shape}")
-    if min(geometry.out_size(x.shape, (weight.shape[1], weight.shape[2]))) < 1:
-        raise ShapeError(f"{name}: the kernel {weight.shape[1:3]} does not fit into {x.shape} with padding {padding}")
-    return geometry
+    """As kernels take it; a sequence is an image of one row."""
+    row = 2 - len(stride)
+    settings: tuple[Any, Any, Any] = (1,) * row + stride, (0,) * row + padding, (1,) * row + dilation
+    return ConvGeometry(*settings, groups)
 
 
-def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
-    """A number for both axes, or one for each.
+def as_image(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape if len(shape) == 4 else (shape[0], 1, *shape[1:])
+
+
+def uneven(channels: int, groups: int) -> bool:
+    return groups < 1 or channels % groups > 0
+
+
+def check_bias(name: str, bias: Tensor | None, outputs: int) -> None:
+    if bias is not None and bias.shape != (outputs,):
+        raise ShapeError(f"{name}: expected bias {(outputs,)}, one for each output channel, got {bias.shape}")
+
+
+def sizes(name: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
+    """A number for all axes, or one for each.
 
     Raises:
         ValueError: neither, or below ``least``.
     """
     try:
-        given = value if isinstance(value, tuple | list) else (value, value)
+        given = value if isinstance(value, tuple | list) else (value,) * axes
         # True is a number to Python: a flag in the place of a size would count as 1.
-        both = () if any(isinstance(v, bool) for v in given) else tuple(operator.index(v) for v in given)
+        each = () if any(isinstance(v, bool) for v in given) else tuple(operator.index(v) for v in given)
     except TypeError:
-        both = ()
-    if len(both) != 2 or min(both) < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, or two, got {value!r}")
-    return both
+        each = ()
+    if len(each) != axes or min(each) < least:
+        or_two = ", or two" if axes == 2 else ""
+        raise ValueError(f"{name}: expected a whole number of at least {least}{or_two}, got {value!r}")
+    return each
+
+
+def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
+    """A number for both axes, or one for each, see :func:`sizes`."""
+    height, width = sizes(name, value, 2, least)
+    return height, width

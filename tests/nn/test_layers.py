@@ -191,7 +191,10 @@ def module_cases() -> dict[str, tuple]:
         "LayerNorm": (nn.LayerNorm(6), sequence),
         "BatchNorm": (nn.BatchNorm(6), images),
         "Linear": (nn.Linear(6, 3), vectors),
+        "Conv1d": (nn.Conv1d(6, 3, 3, padding="same", padding_mode="circular"), sequence),
         "Conv2d": (nn.Conv2d(6, 3, 3), images),
+        "ConvTranspose1d": (nn.ConvTranspose1d(6, 3, 3), sequence),
+        "ConvTranspose2d": (nn.ConvTranspose2d(6, 3, 3, stride=2), images),
         "MaxPool2d": (nn.MaxPool2d(2), images),
         "AvgPool2d": (nn.AvgPool2d(2), images),
         "GlobalAvgPool2d": (nn.GlobalAvgPool2d(), images),
@@ -220,9 +223,13 @@ def test_a_module_takes_an_array_as_it_takes_a_tensor(name: str, training: bool)
     np.testing.assert_array_equal(results[0].numpy(), results[1].numpy())
 
 
+CONVOLUTION = {"in_channels": 12, "out_channels": 18, "kernel_size": 5, "stride": 2, "padding": 7, "dilation": 3} | {
+    "groups": 6,
+    "bias": False,
+}
 SETTINGS = {
-    "Conv2d": {"in_channels": 12, "out_channels": 18, "kernel_size": 5, "stride": 2, "padding": 7, "dilation": 3}
-    | {"groups": 6, "bias": False},
+    **dict.fromkeys(("Conv1d", "Conv2d"), CONVOLUTION | {"padding_mode": "reflect"}),
+    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d"), CONVOLUTION | {"output_padding": 1}),
     "MaxPool2d": {"kernel_size": 5, "stride": 3, "padding": 2},
     "BatchNorm": {"num_features": 7, "eps": 0.25, "momentum": 0.75},
     "LayerNorm": {"dim": 7, "eps": 0.25},

@@ -17,7 +17,7 @@ from dlcourse import functional as F
 from dlcourse import nn
 from dlcourse.autograd import Tensor
 from dlcourse.autograd.unary import FORMULAS
-from dlcourse.ops.conv import conv2d_relu
+from dlcourse.ops.conv import conv1d_relu, conv2d_relu
 from dlcourse.ops.linear import linear_gelu_tanh, linear_relu
 from dlcourse.ops.residual import add_relu, downsample_shortcut
 
@@ -64,9 +64,9 @@ def _torch_log_density(t: Any, x: Any, mean: Any, factor: Any) -> Any:
     return t.distributions.MultivariateNormal(mean, scale_tril=t.tril(factor), validate_args=False).log_prob(x)
 
 
-def _torch_conv(t: Any, x: Any, weight: Any, bias: Any, **settings: Any) -> Any:
-    y = t.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), bias, **settings)
-    return y.permute(0, 2, 3, 1)
+def _torch_conv(t: Any, x: Any, weight: Any, bias: Any, name: str = "conv2d", **settings: Any) -> Any:
+    y = getattr(t.nn.functional, name)(x.movedim(-1, 1), weight.movedim(-1, 1), bias, **settings)
+    return y.movedim(1, -1)
 
 
 DOMAINS = {
@@ -439,6 +439,63 @@ CASES = [
         lambda x, w, b: conv2d_relu(x, w, b, stride=(1, 2), padding=1),
         ((2, 6, 5, 3), (4, 3, 3, 3), (4,)),
         lambda t, x, w, b: _torch_conv(t, x, w, b, stride=(1, 2), padding=1).relu(),
+    ),
+    Case(
+        "conv2d-depthwise-same",
+        lambda x, w, b: F.conv2d(x, w, b, padding="same", dilation=(2, 1), groups=4),
+        ((2, 5, 6, 4), (8, 3, 4, 1), (8,)),
+        lambda t, x, w, b: _torch_conv(t, x, w, b, padding="same", dilation=(2, 1), groups=4),
+    ),
+    Case(
+        "conv1d",
+        lambda x, w, b: F.conv1d(x, w, b, stride=2, padding=1, dilation=2, groups=2),
+        ((2, 9, 4), (6, 3, 2), (6,)),
+        lambda t, x, w, b: _torch_conv(t, x, w, b, "conv1d", stride=2, padding=1, dilation=2, groups=2),
+    ),
+    Case(
+        "conv1d_relu",
+        lambda x, w, b: conv1d_relu(x, w, b, padding="same"),
+        ((2, 7, 4), (3, 4, 4), (3,)),
+        lambda t, x, w, b: _torch_conv(t, x, w, b, "conv1d", padding="same").relu(),
+    ),
+    *[
+        Case(
+            f"conv_transpose2d-{number}",
+            lambda x, w, *b, settings=settings: F.conv_transpose2d(x, w, *b, **settings),
+            ((2, 3, 4, 4), (4, 3, 2, 2), *([(2 * settings.get("groups", 1),)] if number else [])),
+            lambda t, x, w, b=None, settings=settings: _torch_conv(t, x, w, b, "conv_transpose2d", **settings),
+        )
+        for number, settings in enumerate(
+            [
+                {},
+                {"stride": 2, "padding": (1, 0), "output_padding": 1},
+                {"stride": (1, 3), "padding": 1, "dilation": 2, "groups": 2},
+                {"stride": (2, 1), "output_padding": (2, 2), "dilation": 3},
+            ]
+        )
+    ],
+    Case(
+        "conv_transpose1d",
+        lambda x, w, b: F.conv_transpose1d(x, w, b, 3, 1, 2, 2, 2),
+        ((2, 4, 4), (4, 3, 3), (6,)),
+        lambda t, x, w, b: _torch_conv(
+            t, x, w, b, "conv_transpose1d", stride=3, padding=1, output_padding=2, groups=2, dilation=2
+        ),
+    ),
+    *[
+        Case(
+            f"pad-{mode}",
+            lambda x, mode=mode: F.pad(x, (0, 0, 2, 1, 0, 3), mode),
+            ((2, 4, 5, 3),),
+            lambda t, x, mode=mode: t.nn.functional.pad(x.movedim(-1, 1), (2, 1, 0, 3), mode).movedim(1, -1),
+        )
+        for mode in ("constant", "reflect", "replicate", "circular")
+    ],
+    Case(
+        "pad-negative",
+        lambda x: F.pad(x, (2, -1, -1, 0), value=1.5),
+        ((2, 4, 5),),
+        lambda t, x: t.nn.functional.pad(x, (2, -1, -1, 0), value=1.5),
     ),
     Case("conv2d-empty", F.conv2d, ((0, 5, 6, 3), (4, 3, 3, 3), (4,)), lambda t, x, w, b: _torch_conv(t, x, w, b)),
     Case("max_pool2d", lambda x: F.max_pool2d(x, 2), ((2, 5, 4, 3),), lambda t, x: _torch_pool(t, "max_pool2d", x, 2)),

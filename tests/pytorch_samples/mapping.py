@@ -49,6 +49,23 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, **kwargs: Any) -> 
     return called(F.dropout, (x, p, training), kwargs)
 
 
+def pad_positions(x: Tensor, pad: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """By PyTorch's widths of all axes after the channels, which come last here."""
+    channels = x.ndim - len(pad) // 2 - 1
+    return called(F.pad, (x.movedim(channels, -1), (0, 0, *pad), *args), kwargs).movedim(-1, channels)
+
+
+def convolution(ours: Callable) -> Callable:
+    """Channels last, of a batch or of one sample; the kernel has as many axes as a batch."""
+
+    def call(x: Tensor, weight: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        channels = 1 - (weight.ndim - x.ndim)
+        y = called(ours, (x.movedim(channels, -1), weight.movedim(1, -1), *args), kwargs)
+        return y.movedim(-1, channels)
+
+    return call
+
+
 def attention(*args: Any, dropout_p: float = 0.0, **kwargs: Any) -> Tensor:
     if dropout_p:
         raise NotComparableError("other random numbers")
@@ -207,7 +224,15 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     # --- layers ---------------------------------------------------------------------------------------------------
     "nn.functional.linear": F.linear,
     "nn.functional.embedding": swapped(F.embedding),
-    "nn.functional.conv2d": turned(F.conv2d, last, last, back=first),
+    "nn.functional.conv1d": convolution(F.conv1d),
+    "nn.functional.conv2d": convolution(F.conv2d),
+    "nn.functional.conv_transpose1d": convolution(F.conv_transpose1d),
+    "nn.functional.conv_transpose2d": convolution(F.conv_transpose2d),
+    "nn.functional.pad.constant": F.pad,
+    "nn.functional.pad.reflect": pad_positions,
+    "nn.functional.pad.replicate": pad_positions,
+    "nn.functional.pad.replicate_negative": pad_positions,
+    "nn.functional.pad.circular": pad_positions,
     "nn.functional.max_pool2d": turned(F.max_pool2d, last, back=first),
     "nn.functional.avg_pool2d": turned(F.avg_pool2d, last, back=first),
     "nn.functional.layer_norm": F.layer_norm,
@@ -241,6 +266,15 @@ class Layer:
         return np.moveaxis(array, -1, 1) if self.kernels and array.ndim > 2 else array
 
 
+class Convolution(Layer):
+    """One of our convolutions, of a batch or of one sample."""
+
+    def call(self, module: nn.Module) -> Callable:
+        return lambda x, *args, **kwargs: convolution(lambda x, _, *rest, **options: module(x, *rest, **options))(
+            x, module.weight, *args, **kwargs
+        )
+
+
 def batch_first(ours: Callable) -> Callable:
     """Without ``batch_first``, which ours always are: the samples are single sequences, which have no such axis."""
 
@@ -255,7 +289,10 @@ def batch_first(ours: Callable) -> Callable:
 MODULES = {
     "nn.Linear": Layer(nn.Linear),
     "nn.Embedding": Layer(renamed(nn.Embedding, num_embeddings="num", embedding_dim="dim")),
-    "nn.Conv2d": Layer(nn.Conv2d, (last,), first, kernels=True),
+    **{
+        f"nn.{name}": Convolution(getattr(nn, name), kernels=True)
+        for name in ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
+    },
     "nn.AvgPool2d": Layer(nn.AvgPool2d, (last,), first),
     "nn.MaxPool2d": Layer(nn.MaxPool2d, (last,), first),
     "nn.BatchNorm1d": Layer(nn.BatchNorm, (last,), first),
