@@ -3,7 +3,7 @@
 import functools
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dlcourse.autograd import Function, Tensor, apply, is_grad_enabled
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from dlcourse.nn.module import Module
 
 _numbers = itertools.count()
+
+Grads = tuple[Tensor | None, ...]
+"""Gradients of inputs or outputs by place; None for what has none."""
 
 
 class Hook(NamedTuple):
@@ -137,14 +140,14 @@ def call(module: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     crossing = None
     if is_grad_enabled() and any(hook.when.endswith("backward") for hook in hooks):
         crossing = _Crossing(module, hooks, len(inputs))
-        inputs = crossing.mark(inputs, _Enter)
+        inputs = crossing.enter(inputs)
     output = module.forward(*inputs, **options)
     for hook in _those(hooks, "after forward"):
         found = hook.function(module, inputs, *([options] if hook.with_kwargs else []), output)
         output = output if found is None else found
     if crossing is None:
         return output
-    return crossing.mark(output, _Leave) if isinstance(output, tuple) else crossing.mark((output,), _Leave)[0]
+    return crossing.leave(output) if isinstance(output, tuple) else crossing.leave((output,))[0]
 
 
 def _those(hooks: list[Hook], when: str) -> list[Hook]:
@@ -171,76 +174,70 @@ class _Crossing:
     def __init__(self, module: Any, hooks: list[Hook], inputs: int):
         self.module, self.inputs = module, inputs
         self.before, self.after = (_those(hooks, f"{when} backward") for when in ("before", "after"))
-        self.grad_output: tuple[Tensor | None, ...] = ()
+        self.grad_output: Grads = ()
         self.entered = False
 
-    def mark(self, values: tuple, kind: Any) -> tuple:
-        """The values, those that want a gradient having gone through the operation."""
-        at = [i for i, value in enumerate(values) if isinstance(value, Tensor) and value.requires_grad]
-        if not at:
-            return values
-        wanted = [values[i] for i in at]
-        marked = list(values)
-        for i, before, after in zip(at, wanted, apply(kind(self, at, len(values)), *wanted), strict=True):
-            after._version = versions.of_view(after.data, before)
-            marked[i] = after
-        return tuple(marked)
+    def enter(self, inputs: tuple) -> tuple:
+        """The inputs, marked."""
+        marked = _marked(inputs, self._at_inputs)
+        self.entered = marked is not inputs
+        return marked
+
+    def leave(self, outputs: tuple) -> tuple:
+        """The outputs, marked."""
+        return _marked(outputs, self._at_outputs)
+
+    def _at_inputs(self, grads: Grads, blank: Grads) -> Grads:
+        found = tuple(zero if grad is None else grad for grad, zero in zip(grads, blank, strict=True))
+        for hook in self.after:
+            found = _replaced(hook, found, self.module, found, self.grad_output)
+        return found
+
+    def _at_outputs(self, grads: Grads, blank: Grads) -> Grads:
+        for hook in self.before:
+            grads = _replaced(hook, grads, self.module, grads)
+        self.grad_output = grads
+        if not self.entered:
+            nothing = (None,) * self.inputs
+            for hook in self.after:
+                _replaced(hook, nothing, self.module, nothing, grads)
+        return tuple(zero if grad is None else grad for grad, zero in zip(grads, blank, strict=True))
 
 
-class _Marked(Function):
+def _marked(values: tuple, see: Callable[[Grads, Grads], Grads]) -> tuple:
+    """The values, those that want a gradient having gone through :class:`Marked`; the same tuple where none does."""
+    at = [i for i, value in enumerate(values) if isinstance(value, Tensor) and value.requires_grad]
+    if not at:
+        return values
+    wanted, marked = [values[i] for i in at], list(values)
+    for i, before, after in zip(at, wanted, apply(Marked(at, len(values), see), *wanted), strict=True):
+        after._version = versions.of_view(after.data, before)
+        marked[i] = after
+    return tuple(marked)
+
+
+class Marked(Function):
     """y = x for each of several x; dx = dy, 0 where y was not used, or what a hook puts in its place."""
 
-    def __init__(self, crossing: _Crossing, at: list[int], count: int):
-        self.crossing, self.at, self.count = crossing, at, count
+    def __init__(self, at: list[int], count: int, see: Callable[[Grads, Grads], Grads]):
+        self.at, self.count, self.see = at, count, see
 
     def forward(self, *values: Array) -> tuple[Array, ...]:
         self.blank = [functools.partial(xp_of(x).zeros, x.shape, x.dtype) for x in values]
         return values
 
-    def tensors(self, grads: tuple[Array | None, ...]) -> tuple[Tensor | None, ...]:
-        """The gradients at their places among all values."""
-        known = dict(zip(self.at, grads, strict=True))
+    def backward(self, *grads: Array | None) -> tuple[Array, ...]:
+        blank = [make() if grad is None else grad for make, grad in zip(self.blank, grads, strict=True)]
+        found = self.see(self._placed(grads), self._placed(blank))
+        return tuple(array_of(found[i]) for i in self.at)
+
+    def _placed(self, arrays: Sequence[Array | None]) -> Grads:
+        """Gradients as tensors at their places among all values."""
+        known = dict(zip(self.at, arrays, strict=True))
         return tuple(None if known.get(i) is None else Tensor(known[i]) for i in range(self.count))
 
-    def arrays(self, tensors: tuple[Tensor | None, ...]) -> tuple[Array, ...]:
-        return tuple(
-            zeros() if tensors[i] is None else array_of(tensors[i])
-            for i, zeros in zip(self.at, self.blank, strict=True)
-        )
 
-
-class _Enter(_Marked):
-    """At the inputs."""
-
-    def __init__(self, crossing: _Crossing, at: list[int], count: int):
-        super().__init__(crossing, at, count)
-        crossing.entered = True
-
-    def backward(self, *grads: Array | None) -> tuple[Array, ...]:
-        crossing = self.crossing
-        used = (zeros() if grad is None else grad for grad, zeros in zip(grads, self.blank, strict=True))
-        found = self.tensors(tuple(used))
-        for hook in crossing.after:
-            found = _replaced(hook, found, crossing.module, found, crossing.grad_output)
-        return self.arrays(found)
-
-
-class _Leave(_Marked):
-    """At the outputs."""
-
-    def backward(self, *grads: Array | None) -> tuple[Array, ...]:
-        crossing, found = self.crossing, self.tensors(grads)
-        for hook in crossing.before:
-            found = _replaced(hook, found, crossing.module, found)
-        crossing.grad_output = found
-        if not crossing.entered:
-            nothing = (None,) * crossing.inputs
-            for hook in crossing.after:
-                _replaced(hook, nothing, crossing.module, nothing, found)
-        return self.arrays(found)
-
-
-def _replaced(hook: Hook, grads: tuple[Tensor | None, ...], *given: Any) -> tuple[Tensor | None, ...]:
+def _replaced(hook: Hook, grads: Grads, *given: Any) -> Grads:
     """The gradients after a hook has seen them."""
     found = hook.function(*given)
     if found is None:

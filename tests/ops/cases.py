@@ -112,6 +112,18 @@ def _unbound_slices(a: Any) -> Tensor:
     return first * second * third
 
 
+def _hooked(a: Any, b: Any) -> Tensor:
+    """a b through a module whose backward hooks see all and change nothing."""
+
+    class Product(nn.Module):
+        def forward(self, a: Any, b: Any) -> Tensor:
+            return a * b
+
+    module = Product()
+    module.register_full_backward_hook(lambda module, grad_input, grad_output: None)
+    return module(a, b)
+
+
 KEYS = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 1, 1, 1]], dtype=bool)[:, None, None, :]
 PLACES = np.array([[0, 2, 2, 1], [0, 0, 1, 1]])
 LABELS = np.array([2, 0, 1, 1, 2])
@@ -126,6 +138,7 @@ CASES = [
     Case("sub-broadcast", lambda a, b: a - b, ((3, 1), (1, 4)), lambda t, a, b: a - b),
     Case("sub-number", lambda a: (1 - a) - 2, ((3,),), lambda t, a: (1 - a) - 2),
     Case("mul-broadcast", lambda a, b: a * b, ((2, 3, 4), (3, 1)), lambda t, a, b: a * b),
+    Case("mul-hooked", _hooked, ((2, 3), (2, 3)), lambda t, a, b: a * b),
     Case("mul-same", lambda a: a * a, ((3, 4),), lambda t, a: a * a),
     Case("mul-number", lambda a: 3 * a * 0.5, ((3,),), lambda t, a: 3 * a * 0.5),
     Case("div-broadcast", lambda a, b: a / b, ((3, 4), (4,)), lambda t, a, b: a / b, positive=True),
