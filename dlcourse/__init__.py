@@ -134,3 +134,15 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
 
     def __dir__() -> list[str]:
         return [*__all__, *(name for name in globals() if name.startswith("__"))]
+
+    class _Absent:
+        """Asked last for a module: one of PyTorch's that is not here, as in ``from dlcourse.utils.data import ...``."""
+
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            if name.startswith("dlcourse."):
+                from dlcourse.habits import refuse_import
+
+                refuse_import(name)
+
+    sys.meta_path.append(_Absent)

@@ -5,11 +5,12 @@ name that is there.
 """
 
 import difflib
+import sys
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-__all__ = ["ADVICE", "OPTIONS", "advice", "missing", "refused_option"]
+__all__ = ["ADVICE", "OPTIONS", "advice", "missing", "refuse_import", "refused_option"]
 
 _SCHEDULE = (
     "schedules are optim.StepSchedule, optim.CosineSchedule, ...: dl.TrainStep(..., schedule=...) or a config's "
@@ -264,3 +265,19 @@ def missing(place: str, name: str, message: str, owner: Any) -> AttributeError:
         owner: what was asked for it: an object of a class, or a module.
     """
     return MissingError(place, name, message, owner if isinstance(owner, ModuleType) else type(owner))
+
+
+def refuse_import(module: str) -> None:
+    """For ``import`` of what is not there: an error with the advice, where there is advice.
+
+    Args:
+        module: ``dlcourse.utils``, or a name that was to be imported from a package: ``dlcourse.nn.Conv1d``.
+    Raises:
+        ModuleNotFoundError: without a ``name``, by which ``from dlcourse import utils`` would take it for its own.
+    """
+    parent, _, name = module.rpartition(".")
+    place = parent.removeprefix("dlcourse.").replace("dlcourse", "dl")
+    if place in ADVICE and not name.startswith("_"):
+        known = advice(place, name, dir(sys.modules.get(parent)))
+        if known:
+            raise ModuleNotFoundError(f"{parent} has no {name!r}{known}")

@@ -1,5 +1,6 @@
 """The lines that a person who knows PyTorch writes: they mean the same here, or the message says what to write."""
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -270,6 +271,27 @@ def test_what_is_out_of_place_has_advice(line: str, advice: str) -> None:
     with pytest.raises((AttributeError, TypeError), match=advice):
         eval(line, known)
     assert not hasattr(model, "nonsense") and not hasattr(nn, "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        (
+            "from dlcourse.utils.data import DataLoader, TensorDataset",
+            r"dlcourse has no 'utils'; here: dl\.DataLoader\(",
+        ),
+        ("import dlcourse.utils.data as data", r"here: dl\.DataLoader\("),
+        ("from dlcourse import utils", r"here: dl\.DataLoader\("),
+        ("from dlcourse import random_split", r"here: dl\.load_data\("),
+        ("from dlcourse.nn import Liner", "did you mean 'Linear'"),
+        ("from dlcourse.optimm import Adam", "did you mean 'optim'"),
+        ("from dlcourse.nonsense import Adam", "^No module named 'dlcourse.nonsense'$"),
+    ],
+)
+def test_what_cannot_be_imported_has_advice(line: str, advice: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match=advice):
+        exec(line)
+    assert importlib.util.find_spec("dlcourse.nonsense") is None
 
 
 def test_functions_are_found_under_pytorchs_name() -> None:
