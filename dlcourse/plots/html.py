@@ -78,21 +78,23 @@ def _run_context(view: RunView) -> dict[str, Any]:
         words = f"{split_word(str(best.get('split')))} {view.metric_name(str(best.get('metric')))}"
         label = f"best {words}, step {number(best.get('step'))}"
         figures.append((label, number(as_float(best.get("value")))))
-    log = view.text("log.txt").splitlines()[-_LOG_LINES:] if view.status != "done" else []
+    error, advice = str(result.get("error") or ""), list(view.advice.values())
+    log = view.text("log.txt").splitlines() if view.status != "done" else []
+    log = [line for line in log if not any(said in line for said in [error, *advice] if said)]
     classes = classes_table(view)
     return {
-        "error": str(result.get("error") or ""),
+        "error": error,
         "figures": [(label, value) for label, value in figures if value != "—"],
         "heading": "Metrics",
         "metrics": metrics_table(view),
         "weights": " ".join(filter(None, [_weights(result), _baseline(view)])),
         "conclusions": [_sentence(note)] if (note := str(view.baseline.get("note") or "")) else [],
         "tables": [] if classes is None else [(f"Classes, {split_word(view.report_split)}", classes)],
-        "advice": list(view.advice.values()),
+        "advice": advice,
         "estimates": [(name, number(as_float(value), 5)) for name, value in as_dict(result.get("estimates")).items()],
         "overrides": [(path, show_value(value)) for path, value in as_dict(result.get("config_overrides")).items()],
         "environment": _facts(view.environment),
-        "log": "\n".join(log),
+        "log": "\n".join(log[-_LOG_LINES:]),
         "sample": view.text("sample.txt")[:_SAMPLE],
     }
 

@@ -71,10 +71,8 @@ class DivergenceGuard(Callback):
 
 
 def diverged(trainer: Any, step: int, what: str) -> DivergenceError:
-    """The error to raise: says the step and what to try; carries ``step``."""
-    rate = "" if trainer.lr is None else f"a lower optimizer.lr (it was {trainer.lr:g} in the last step), "
-    error = DivergenceError(
-        f"training diverged at step {step}: {what}; try {rate}train.clip_norm, or normalized inputs (data.normalize)"
-    )
+    """The error to raise: says the step, and carries it; what to try is the advice of the run that ends by it."""
+    rate = "" if trainer.lr is None else f"; optimizer.lr was {trainer.lr:g} in the last step"
+    error = DivergenceError(f"training diverged at step {step}: {what}{rate}")
     error.step = step
     return error

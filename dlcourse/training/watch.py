@@ -5,6 +5,8 @@ import math
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
+
 from dlcourse import backend
 from dlcourse.autograd import Tensor
 from dlcourse.backend import tracing
@@ -80,9 +82,9 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
     Returns:
         By the name of each module with parameters of its own: their number ``size``, the norms of their ``gradient``
         (penalties included, before clipping) and of themselves, ``weight``, and by which part of that norm the update
-        moves them, ``ratio``. Of these modules and of activations the ``mean`` and the standard deviation ``std`` of
-        their outputs, of activations also the share of ``dead`` units: those with one and the same output for all
-        samples. ``kind`` is the class.
+        moves them, ``ratio`` (infinite where they are zero). Of these modules and of activations the ``mean`` and the
+        standard deviation ``std`` of their outputs, of activations also the share of ``dead`` units: those with one
+        and the same output for all samples. ``kind`` is the class.
     Raises:
         TypeError: it is no TrainStep.
         UserError: the model holds something that cannot be copied.
@@ -121,7 +123,8 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
         if own:
             found[name]["size"] = sum(place.stop - place.start for place in own)
             facts |= {"gradient": _norm(gradient, own), "weight": _norm(before, own)}
-            facts["ratio"] = _norm(flat.data - before, own) / facts["weight"]
+            with np.errstate(divide="ignore", invalid="ignore"):  # weights may be zero, as those of a linear model are
+                facts["ratio"] = _norm(flat.data - before, own) / facts["weight"]
         keys += [(name, fact) for fact in facts]
         numbers += facts.values()
     xp = backend.array_module(before)

@@ -143,6 +143,6 @@ def test_divergence_ends_with_4(tmp_path: Path) -> None:
     code, _, err = dlcourse("run", write(tmp_path, config), "--out", tmp_path, "--quiet")
     assert code == 4
     assert err.startswith("dlcourse: error: training diverged at step") and err.count("\n") == 1
-    assert "try a lower optimizer.lr" in err
+    assert err.count("a tenth of optimizer.lr") == 1
     last = only_run(tmp_path) / "checkpoints/last.safetensors"
     assert not last.exists() or all(np.isfinite(a).all() for a in read(last).arrays.values())

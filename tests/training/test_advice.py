@@ -80,6 +80,10 @@ LEARNED = {"accuracy": 0.95, "cross_entropy": 0.2}
         (["rate_too_high"], losses(np.linspace(2.3, 9, 100)), {"accuracy": 0.12}, None, {}),
         (["rate_too_high"], losses([*GOOD[:50], 30, 40, 20, *GOOD[53:]]), LEARNED, None, {}),
         ([], losses([*GOOD[:50], 30, *GOOD[51:]]), LEARNED, None, {}),  # one bad batch
+        (["rate_too_high"], losses([2.3, 700, 90, *(2.3 + 0.1 * NOISE[3:])]), {"accuracy": 0.1}, None, {}),
+        (["rate_too_high"], losses([*GOOD[:40], *(2.3 + 0.1 * NOISE[40:])]), {"accuracy": 0.1}, None, {}),
+        ([], losses(2.3 * np.exp(0.8 * NOISE)), {"accuracy": 0.3}, None, {}),  # heavy tails
+        (["rate_too_high"], [*losses([2.3, *[300] * 99]), *evals("mse", train=np.linspace(346, 248, 8))], {}, {}, {}),
         (["rate_too_high"], losses([2.3, 3, 1e5, 1e30, np.nan]), None, None, {"status": "diverged"}),
         (["rate_too_low"], losses(np.linspace(2.3, 2.1, 100)), {"accuracy": 0.3}, None, {}),
         ([], losses(np.linspace(2.3, 2.1, 100)), {"accuracy": 0.3}, None, {"begins_trained": True}),
@@ -153,6 +157,7 @@ SPIRALS: dict[str, Any] = {
         (None, {"optimizer": {"name": "adam", "lr": 0.003}}),
         ("dead_units", {"optimizer": {"name": "adam", "lr": 3.0}}),
         ("vanishing_gradients", {"model.hidden": [32] * 8, "model.activation": "sigmoid", "train.epochs": 5}),
+        ("rate_too_high", {"optimizer": {"name": "adam", "lr": 100.0}, "train.epochs": 60}),
         ("step_too_short", {"optimizer": {"name": "adam", "lr": 1e-6}, "metrics": ["accuracy"]}),
         ("rate_too_low", {"optimizer": {"name": "adam", "lr": 1e-6}}),
     ],
@@ -202,3 +207,5 @@ def test_a_run_that_diverged_has_its_report_and_every_step_around_it(tmp_path: P
     assert at[raised.value.step] is None and at[raised.value.step - 1] is not None
     page = (folder / "report.html").read_text()
     assert "Training diverges at step" in page and "Steps that are too long overshoot" in page
+    assert page.count("a tenth of optimizer.lr") == said.count("a tenth of optimizer.lr") == 1
+    assert "optimizer.lr" not in str(raised.value).replace("optimizer.lr was", "")

@@ -42,6 +42,15 @@ def lines(folder: Path) -> list[dict]:
     return [{key: value for key, value in event.items() if key != "seconds"} for event in events]
 
 
+@pytest.mark.filterwarnings("error")
+def test_weights_that_are_zero_are_moved_without_a_warning() -> None:
+    model = nn.Linear(3, 1)
+    model.weight.data[...] = model.bias.data[...] = 0.0
+    step = dl.TrainStep(model, F.mse_loss, optim.SGD(model.parameters(), lr=0.5))
+    facts = dl.inspect_step(step, np.ones((2, 3), "float32"), np.ones((2, 1), "float32"))["(model)"]
+    assert facts["weight"] == 0 and facts["ratio"] == float("inf")
+
+
 def test_the_numbers_are_those_of_the_next_update(device: str) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(6, 3)).astype("float32"), np.array([0, 1, 1, 0, 1, 0])

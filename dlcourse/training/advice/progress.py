@@ -19,6 +19,12 @@ ROSE = 1.5
 """The losses at the end over those at the start: where training did harm."""
 JUMPED = 3.0
 """Three losses in a row over the first ones: where training was thrown back."""
+LEAPT = 10.0
+"""One loss over the first ones, where the last are no better: heavy tails of the targets leave a batch below that."""
+GAINED = 0.1
+"""A fall by more than this part of the first loss is something to lose again."""
+LOST = 0.5
+"""The part of that fall which, lost again at the end, is no noise."""
 STEADY = 0.4
 """Share of the whole fall of the loss in the second half of the steps: half on a straight line; what approaches its
 end, as the loss of a well chosen rate does, leaves a quarter or less."""
@@ -31,7 +37,7 @@ RARE = 0.7
 
 
 def rate_too_high(evidence: Evidence) -> str | None:
-    """The loss ends above where it began, or is thrown back on its way."""
+    """The loss ends above where it began, is thrown back on its way, or loses again what it gained."""
     steps, losses = evidence.losses.T
     finite = np.isfinite(losses)
     steps, losses = steps[finite], losses[finite]
@@ -49,24 +55,56 @@ def rate_too_high(evidence: Evidence) -> str | None:
             f"the training loss rose, from {format_number(began, 3)} to {format_number(ended, 3)}: steps are too long. "
             "Try a tenth of optimizer.lr, or train.clip_norm"
         )
+    return (
+        _leapt(steps, losses, began, ended) or _thrown_back(steps, losses, began) or _lost_again(steps, losses, began)
+    )
+
+
+def _leapt(steps: np.ndarray, losses: np.ndarray, began: float, ended: float) -> str | None:
+    worst = int(losses.argmax())
+    if losses[worst] < LEAPT * began or ended < (1 - GAINED) * began:
+        return None
+    return (
+        f"the training loss leapt to {format_number(losses[worst], 3)} about step {int(steps[worst])}, from "
+        f"{format_number(began, 3)} at the start, and ends at {format_number(ended, 3)}: steps are too long. Try a "
+        "tenth of optimizer.lr, or train.clip_norm"
+    )
+
+
+def _thrown_back(steps: np.ndarray, losses: np.ndarray, began: float) -> str | None:
     lowest = np.minimum(np.minimum(losses[2:], losses[1:-1]), losses[:-2])
     worst = int(lowest.argmax())
-    if lowest[worst] > JUMPED * began:
-        return (
-            f"the training loss was thrown back to {format_number(lowest[worst], 3)} about step "
-            f"{int(steps[worst + 1])}, from {format_number(began, 3)} at the start: the rate is at its limit. Try a "
-            "lower optimizer.lr, a warm-up (optimizer.schedule), or train.clip_norm"
-        )
-    return None
-
-
-def _before_divergence(losses: np.ndarray, evidence: Evidence) -> str | None:
-    if not len(losses):
+    if lowest[worst] <= JUMPED * began:
         return None
-    worst, first = float(losses.max()), float(losses[0])
-    grew = (
-        f": the loss grew from {format_number(first, 3)} to {format_number(worst, 3)} before" if worst > first else ""
+    return (
+        f"the training loss was thrown back to {format_number(lowest[worst], 3)} about step {int(steps[worst + 1])}, "
+        f"from {format_number(began, 3)} at the start: the rate is at its limit. Try a lower optimizer.lr, a warm-up "
+        "(optimizer.schedule), or train.clip_norm"
     )
+
+
+def _lost_again(steps: np.ndarray, losses: np.ndarray, began: float) -> str | None:
+    part = max(FEW_LINES, len(losses) // 10)
+    if len(losses) < 2 * part:
+        return None
+    windows = np.lib.stride_tricks.sliding_window_view(losses, part)
+    means = windows.mean(axis=1)
+    best = int(means.argmin())
+    low, ended = float(means[best]), float(means[-1])
+    noise = max(windows[best].std(), windows[-1].std()) / np.sqrt(part)
+    if began - low < GAINED * began or ended - low < max(LOST * (began - low), 4 * noise):
+        return None
+    return (
+        f"the training loss was down at {format_number(low, 3)} about step {int(steps[best + part // 2])}, and is at "
+        f"{format_number(ended, 3)} at the end: steps are too long to stay there. Try a tenth of optimizer.lr, a "
+        "schedule that lowers it (optimizer.schedule), or train.clip_norm"
+    )
+
+
+def _before_divergence(losses: np.ndarray, evidence: Evidence) -> str:
+    grew = ""
+    if len(losses) and losses.max() > losses[0]:
+        grew = f": the loss grew from {format_number(losses[0], 3)} to {format_number(losses.max(), 3)} before"
     return (
         f"training left all bounds{grew}. Steps that are too long overshoot further each time: try "
         f"{_scaling(evidence)}a tenth of optimizer.lr, or train.clip_norm"
