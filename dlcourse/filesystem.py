@@ -7,11 +7,13 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTTY, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 """What the system says where there is no such thing, unlike a full disk or a broken one."""
 _NO_FOLDERS = _LACKING | {errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+PARTIAL = ".partial"
 _STREAMS = {Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd")}
 _noted: set[str] = set()
 
@@ -42,6 +44,56 @@ def write_in_place(path: Path, pieces: Iterable[bytes | memoryview]) -> bool:
     with open(path, "ab" if stream else "wb") as file:
         file.writelines(itertools.chain([first], pieces))
     return True
+
+
+@contextlib.contextmanager
+def replacing(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
+    """A file that takes the path's place at the end of the ``with`` block: whole or not at all.
+
+    No link is followed, neither at the path nor at the temporary name: a folder may come from another person.
+
+    Args:
+        durable: survive a power cut too, not only the death of the process.
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
+    partial = temporary(path)
+    try:
+        with _create(partial) as file:
+            yield file
+            if durable:
+                file.flush()
+                sync(file.fileno(), path)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def temporary(path: Path) -> Path:
+    """The hidden name, beside it, of what is to take the path's place.
+
+    Raises:
+        IsADirectoryError: the path has no name.
+    """
+    if not path.name:  # "." or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    return path.with_name(f".{path.name}{PARTIAL}")
+
+
+def _create(path: Path) -> BinaryIO:
+    """A new file; what had its name is removed first, and not what a link of that name points to."""
+
+    def new(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_EXCL | NO_FOLLOW, 0o666)
+
+    try:
+        return open(path, "wb", opener=new)
+    except FileExistsError:
+        path.unlink(missing_ok=True)
+        return open(path, "wb", opener=new)
 
 
 def lock(descriptor: int, path: Path, wait: bool = False) -> bool | None:

@@ -13,7 +13,7 @@ import numpy as np
 from dlcourse import backend, tensorfile
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ArgumentError, ArgumentTypeError, CheckpointError
-from dlcourse.filesystem import naming, sync, write_in_place
+from dlcourse.filesystem import naming, replacing, write_in_place
 
 
 def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -42,15 +42,8 @@ def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     with naming(path):
         if write_in_place(target, pieces):
             return
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with naming(path), open(partial, "wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            sync(file.fileno(), target)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with naming(path), replacing(target, durable=True) as file:
+        file.writelines(pieces)
 
 
 def file_format(path: str | os.PathLike) -> str:

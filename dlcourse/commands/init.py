@@ -60,7 +60,7 @@ def _write_schema(path: Path, schema: dict[str, Any], command: str) -> None:
     """
     import json
 
-    from dlcourse.records.writing import replacing
+    from dlcourse.filesystem import replacing
 
     try:
         ours = json.loads(path.read_text(encoding="utf-8")).get("title") == schema["title"]

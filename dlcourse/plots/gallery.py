@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from dlcourse.errors import DlcourseError, UserError, named
-from dlcourse.filesystem import naming
 from dlcourse.plots import figures
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView, is_run
-from dlcourse.plots.style import DPI, FORMATS, encode, save, styled
+from dlcourse.plots.style import DPI, FORMATS, save, styled
 from dlcourse.plots.sweep_view import SweepView
-from dlcourse.records.writing import real_folder, replacing
+from dlcourse.records.writing import real_folder
 
 log = logging.getLogger("dlcourse.plots")
 
@@ -161,11 +160,8 @@ def _draw(plot: Plot, view: RunView | SweepView, path: Path, kinds: Sequence[str
             return False
         with styled(dpi), np.errstate(all="ignore"):  # losses on their way to infinity overflow a scale too
             figure, caption = plot.draw(view)
-            save(figure, path, caption)
-            for kind in kinds:
-                other = path.with_suffix(f".{kind}")
-                with naming(other), replacing(other) as file:
-                    file.write(encode(figure, kind, caption))
+            for kind in ("png", *kinds):
+                save(figure, path.with_suffix(f".{kind}"), caption)
     except OSError as error:
         raise DlcourseError(f"{path}: cannot be written: {error.strerror}") from error
     except Exception as error:  # a plot is any code, a plugin's too, on whatever a run left

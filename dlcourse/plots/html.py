@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from dlcourse.errors import DlcourseError
+from dlcourse.filesystem import replacing
 from dlcourse.plots.gallery import draw_all, images, open_view
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
@@ -16,7 +17,6 @@ from dlcourse.plots.sweep_view import SweepView
 from dlcourse.plots.tables import classes_table, metrics_table, points_table, resample_table, settings_table
 from dlcourse.plots.text import number, seconds
 from dlcourse.records.run import Environment
-from dlcourse.records.writing import replacing
 from dlcourse.text import flatten, show_value
 
 _TEMPLATES = Path(__file__).parent / "templates"

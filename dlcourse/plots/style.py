@@ -19,8 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from dlcourse.filesystem import naming
-from dlcourse.records.writing import replacing
+from dlcourse.filesystem import naming, replacing
 
 DPI = 150
 FORMATS = ("svg", "pdf")
@@ -170,20 +169,20 @@ def _pictures(figure: Figure) -> str:
 
 
 def save(figure: Figure, path: Path, caption: str) -> None:
-    """Write a PNG, whole or not at all, that carries its title and caption and no date: equal input, equal bytes."""
-    metadata = {"Title": figure.get_label(), "Description": caption, "Software": None, "Pictures": _pictures(figure)}
+    """Write a file of the kind that its name says, whole or not at all, see :func:`encode`."""
     with naming(path), replacing(path) as file:
-        figure.savefig(file, format="png", metadata=metadata)
+        file.write(encode(figure, path.suffix.removeprefix("."), caption))
 
 
 def encode(figure: Figure, kind: str, caption: str) -> bytes:
-    """The figure as a file of a kind of :data:`FORMATS`, with its title and caption and without a date."""
+    """The figure as a PNG or a file of a kind of :data:`FORMATS`, with its title and caption and without a date: equal
+    input, equal bytes."""
     title = figure.get_label()
-    metadata = {
-        "png": {"Title": title, "Description": caption, "Software": None},
-        "svg": {"Title": title, "Description": caption, "Date": None, "Creator": None},
-        "pdf": {"Title": title, "Subject": caption, "CreationDate": None, "Creator": None, "Producer": None},
-    }
+    metadata = {"Title": title, "Description": caption, "Software": None, "Pictures": _pictures(figure)}
+    if kind == "svg":
+        metadata = {"Title": title, "Description": caption, "Date": None, "Creator": None}
+    elif kind == "pdf":
+        metadata = {"Title": title, "Subject": caption, "CreationDate": None, "Creator": None, "Producer": None}
     stream = io.BytesIO()
-    figure.savefig(stream, format=kind, metadata=metadata[kind])
+    figure.savefig(stream, format=kind, metadata=metadata)
     return stream.getvalue()

@@ -3,45 +3,14 @@
 A symbolic link in it, such as ``log.txt`` to a file of the user's own, would let a run write there.
 """
 
-import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from dlcourse.errors import UserError
-
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-
-
-def create(path: Path) -> BinaryIO:
-    """A new file; what had its name is removed first, and not what a link of that name points to.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    try:
-        return open(path, "wb", opener=_new)
-    except FileExistsError:
-        path.unlink(missing_ok=True)
-        return open(path, "wb", opener=_new)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the path's place at the end of the ``with`` block: whole or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with create(partial) as file:
-            yield file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+from dlcourse.filesystem import NO_FOLLOW
 
 
 def append(path: Path) -> BinaryIO:
@@ -65,12 +34,8 @@ def real_folder(path: Path) -> Path:
     return path
 
 
-def _new(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_EXCL | _NO_FOLLOW, 0o666)
-
-
 def _there(name: str, flags: int) -> int:
-    return os.open(name, flags | _NO_FOLLOW, 0o666)
+    return os.open(name, flags | NO_FOLLOW, 0o666)
 
 
 def _refuse(path: Path, allowed: Callable[[int], bool], expected: str) -> None:

@@ -1,7 +1,6 @@
 """Write a file whole or not at all: a reader, or a process killed at any moment, leaves the old file or the new one."""
 
 import contextlib
-import errno
 import json
 import math
 import os
@@ -12,10 +11,7 @@ from typing import Any, BinaryIO
 
 from dlcourse.characters import encodable
 from dlcourse.errors import DlcourseError
-from dlcourse.filesystem import sync, sync_folder, write_in_place
-from dlcourse.records.writing import create
-
-TEMPORARY = ".partial"
+from dlcourse.filesystem import PARTIAL, replacing, temporary, write_in_place
 
 
 @contextlib.contextmanager
@@ -32,28 +28,15 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 
 def write_by(write: Callable[[BinaryIO], Any], path: Path, durable: bool = True) -> None:
-    """Replace ``path`` by what ``write(file)`` writes: temporary name in the same folder, fsync, rename, fsync of the
-    folder.
+    """Replace ``path`` by what ``write(file)`` writes, see :func:`~dlcourse.filesystem.replacing`.
 
     Args:
         durable: survive a power cut too, not only the death of the process; False saves the waiting for the disk.
     Raises:
         DlcourseError: it cannot be written; what was there before still is.
     """
-    with reporting_write_errors(path):
-        temporary = _temporary(path)
-        try:
-            with create(temporary) as file:
-                write(file)
-                file.flush()
-                if durable:
-                    sync(file.fileno(), path)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        if durable:
-            sync_folder(path.parent)
+    with reporting_write_errors(path), replacing(path, durable) as file:
+        write(file)
 
 
 def write_bytes(path: Path, content: bytes, durable: bool = True) -> None:
@@ -110,25 +93,19 @@ def link(source: Path, path: Path) -> None:
     A file system without hard links gets a copy. Durable with the next :func:`write_bytes` in the folder.
     """
     with reporting_write_errors(path):
-        temporary = _temporary(path)
-        temporary.unlink(missing_ok=True)
+        partial = temporary(path)
+        partial.unlink(missing_ok=True)
         try:
-            os.link(source, temporary)
+            os.link(source, partial)
         except OSError:
             copy(source, path)
         else:
-            os.replace(temporary, path)
+            os.replace(partial, path)
             # Where both are names of one file already, POSIX lets rename do nothing and keep the temporary name.
-            temporary.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed process left behind; the caller holds the folder's lock."""
-    for path in folder.glob(f".*{TEMPORARY}"):
+    for path in folder.glob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    if not path.name:  # "." or "/"
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    return path.with_name(f".{path.name}{TEMPORARY}")

@@ -32,15 +32,15 @@ def outside(tmp_path: Path) -> Path:
 
 REPLACED = [
     "report.html",
-    "report.html.partial",
+    ".report.html.partial",
     "result.json",
     ".result.json.partial",
     ".config.yaml.partial",
     ".predictions.npz.partial",
     "predictions.npz",
     "plots/loss.png",
-    "plots/loss.png.partial",
-    "plots/residuals.png.partial",
+    "plots/.loss.png.partial",
+    "plots/.residuals.png.partial",
     "checkpoints/.last.safetensors.partial",
     "checkpoints/.previous.safetensors.partial",
     "checkpoints/.latest.json.partial",
@@ -72,8 +72,8 @@ def test_links_in_place_of_files_are_replaced(whole: Path, tmp_path: Path, outsi
     assert untouched(outside)
     assert not [path for path in copy.rglob("*") if path.is_symlink() and path.suffix != ".png"]
     put_link(copy / "report.html", outside)
-    put_link(copy / "report.html.partial", outside)
-    put_link(copy / "plots/loss.png.partial", outside)
+    put_link(copy / ".report.html.partial", outside)
+    put_link(copy / "plots/.loss.png.partial", outside)
     assert main(["report", str(copy)]) == 0
     assert untouched(outside)
 
