@@ -93,7 +93,8 @@ class _Checker:
             if key.name in given:
                 before = len(self.findings)
                 value = self.value(key, given[key.name], key_path)
-                if len(self.findings) == before or isinstance(value, dict):
+                sections = isinstance(value, list) and key.item is not None and key.item.options is not None
+                if len(self.findings) == before or isinstance(value, dict) or sections:
                     found[key.name] = value
             elif key.required:
                 meaning = f" ({key.description.rstrip('.')})" if key.description else ""

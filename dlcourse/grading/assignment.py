@@ -14,8 +14,9 @@ from dlcourse.config.locations import located
 from dlcourse.config.reader import parse_yaml
 from dlcourse.config.schema import section_json_schema
 from dlcourse.data.synthetic import Synthetic
-from dlcourse.errors import ConfigError, DlcourseError, Problem
+from dlcourse.errors import ConfigError, DlcourseError, Problem, UserError
 from dlcourse.grading.arguments import make_arguments
+from dlcourse.grading.signatures import misfits, of_parts, read_starter
 from dlcourse.resources import ASSIGNMENTS, configs_folder
 from dlcourse.types import Count, NonNegative, Positive, Seed
 
@@ -246,35 +247,49 @@ def load_assignment(path: str | Path) -> Assignment:
     if "assignment" not in document.data and "model" in document.data:
         raise ConfigError(f"{path}: is an experiment and no assignment, which begins with assignment: NAME")
     data, problems = check_section(AssignmentOptions, document.data)
-    if not problems:
-        problems = list(_problems(data, path))
+    problems += _problems(data, path, [problem.path for problem in problems])
     if problems:
-        raise ConfigError([located(problem, locations) for problem in problems])
+        found = [located(problem, locations) for problem in problems]
+        raise ConfigError(sorted(found, key=lambda problem: problem.line or 0))
     return Assignment(path, data)
 
 
-def _problems(data: dict[str, Any], path: Path) -> Iterator[Problem]:
-    """What a signature cannot say."""
-    if not data["cases"]:
+def _problems(data: dict[str, Any], path: Path, wrong: list[str]) -> Iterator[Problem]:
+    """What a signature cannot say, of all that is not wrong already.
+
+    Args:
+        wrong: where that is.
+    """
+    cases = [case or {} for case in data.get("cases") or []]
+    if cases == [] == wrong:
         yield Problem("cases", "expected at least one case")
-    names = [case["name"] for case in data["cases"]]
-    starter = data["starter"]
-    if starter is not None and not (path.parent / starter).is_file():
-        yield Problem("starter", f"there is no file {path.parent / starter}")
-    for number, case in enumerate(data["cases"]):
+    present = [
+        [kind for kind in KINDS if case.get(kind) is not None or _within(f"cases.{i}.{kind}", wrong)]
+        for i, case in enumerate(cases)
+    ]
+    sound = [[kind for kind in kinds if not _within(f"cases.{i}.{kind}", wrong)] for i, kinds in enumerate(present)]
+    signatures = of_parts(case["part"] for case, kinds in zip(cases, sound, strict=True) if "part" in kinds)
+    if data.get("starter") is not None:
+        try:
+            signatures |= read_starter(path.parent / data["starter"])
+        except UserError as error:
+            yield Problem("starter", str(error))
+    names = [case.get("name") for case in cases]
+    for number, case in enumerate(cases):
         at = f"cases.{number}"
-        if names.index(case["name"]) != number:
+        if names[number] is not None and names.index(names[number]) != number:
             yield Problem(f"{at}.name", f"two cases are called {case['name']!r}")
-        kinds = [kind for kind in KINDS if case[kind] is not None]
-        if len(kinds) != 1:
-            yield Problem(at, f"expected exactly one of {', '.join(KINDS)}, got {', '.join(kinds) or 'none'}")
-            continue
-        for where, text in _CHECKS[kinds[0]](case[kinds[0]]):
-            yield Problem(f"{at}.{kinds[0]}{where}", text)
+        if len(present[number]) != 1 and at not in wrong:
+            came = ", ".join(present[number]) or "none"
+            yield Problem(at, f"expected exactly one of {', '.join(KINDS)}, got {came}")
+        for kind in sound[number] if len(present[number]) == 1 else ():
+            checked = _CHECKS[kind](case[kind]) if kind in _CHECKS else ()
+            for where, text in [*checked, *misfits(kind, case[kind], signatures)]:
+                yield Problem(f"{at}.{kind}{where}", text)
 
 
-def _check_part(part: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    return iter(())
+def _within(section: str, wrong: list[str]) -> bool:
+    return any(f"{each}.".startswith(f"{section}.") for each in wrong)
 
 
 def _check_arguments(case: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -335,7 +350,7 @@ def _check_figure(figure: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield ".data.split", "expected a test split, such as {test: 0.3}"  # files may bring one
 
 
-_CHECKS = {"part": _check_part, "value": _check_value, "gradient": _check_gradient, "figure": _check_figure}
+_CHECKS = {"value": _check_value, "gradient": _check_gradient, "figure": _check_figure}
 
 
 def data_of(figure: dict[str, Any]) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def _describe(message: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any
 def _call(message: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
     """The outputs of a function, for each call; one argument's element may differ from call to call."""
     function = _function(_load(message), message["function"])
+    _require_parameters(function, message["function"], {**arrays, **message["plain"]})
     found: Arrays = {}
     for number, change in enumerate(message["calls"]):
         arguments = {name: array.copy() for name, array in arrays.items()}
@@ -137,6 +138,18 @@ def _call(message: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any], A
             outputs = {path: outputs[path] for path in message["keep"] if path in outputs}
         found |= {f"{number}.{path}": array for path, array in outputs.items()}
     return {}, found
+
+
+def _require_parameters(function: Callable, name: str, arguments: Mapping[str, Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # one of NumPy's, perhaps
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError:
+        takes = f"{name} takes ({', '.join(signature.parameters)})"
+        raise TypeError(f"{takes}; the case gives it: {', '.join(arguments) or 'nothing'}") from None
 
 
 def flat_outputs(value: Any) -> Arrays:

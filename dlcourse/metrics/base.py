@@ -46,13 +46,19 @@ class Metric:
         """
         outputs, targets = as_rows(outputs, targets)
         values = self.values(outputs, targets)
-        if not getattr(values, "shape", ()):
+        if not getattr(values, "shape", ()) or values.size == 1 < len(targets) and self._is_one(outputs, targets):
             raise ShapeError(
                 f"{type(self).__qualname__}.values has to return an array with a value for each sample, (N,), whose "
                 f"mean is the metric; of {len(targets)} samples it returned {_what(values)}"
             )
         self.total = self.total + values.sum(dtype="float64")
         self.count += values.size
+
+    def _is_one(self, outputs: Array, targets: Array) -> bool:
+        """Whether :meth:`values` gives one value whatever the batch: of one that looks at some samples only, each
+        sample twice gives two."""
+        xp = array_module(outputs)
+        return self.values(xp.concatenate([outputs, outputs]), xp.concatenate([targets, targets])).size == 1
 
     def values(self, outputs: Array, targets: Array) -> Array:
         """The elements whose mean is the metric, such as one of each sample, (N,)."""
@@ -81,7 +87,8 @@ class Metric:
 
 
 def _what(values: Any) -> str:
-    return "None: it lacks a return" if values is None else f"one {type(values).__name__}"
+    one = f"an array of the shape {values.shape}" if getattr(values, "shape", ()) else f"one {type(values).__name__}"
+    return "None: it lacks a return" if values is None else one
 
 
 class ResidualMetric(Metric):

@@ -154,6 +154,7 @@ WRONG = {
     "no such function": ("def doubel(x):\n    return 2 * x\n", "no function 'double' (did you mean 'doubel'?)"),
     "raises": ("def double(x):\n    return x.nothing\n", "line 2, in double: return x.nothing"),
     "no Python": ("def double(x:\n", "line 1: SyntaxError"),
+    "another parameter": ("def double(y):\n    return 2 * y\n", "double takes (y); the case gives it: x"),
     "one output": ("def double(x):\n    return 2 * x\n", "double returns one value; expected a tuple"),
     "another shape": ("def double(x):\n    return 2 * x[:1]\n", "expected the shape (2,), came (1,)"),
 }
@@ -167,6 +168,7 @@ def test_what_is_wrong_is_said(fault: str, place: Path, here: None) -> None:
     assert (result.score, result.status) == (0, "failed")
     assert message in result.output
     no_value = {"an object that equals all", "returns nothing", "no such function", "raises", "no Python", "one output"}
+    no_value.add("another parameter")
     assert ("twice each number" in result.output) == (fault not in no_value)
 
 
@@ -277,7 +279,7 @@ def test_a_model_of_the_submission_is_trained_by_a_config(place: Path, here: Non
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("points: 3", "points: many", r"one.yaml:5: cases.0.points: expected a number"),
+        ("points: 3", "points: many", r"one.yaml:6: cases.0.points: expected a number"),
         ("    hint", "    hnit", r"hnit"),
         ("value:", "gradient:", r"cases.0.gradient"),
         ("x: [1.0, 2.0]", "x: {normel: [2]}", r"cases.0.value.arguments.x: expected one of normal, uniform"),
@@ -292,13 +294,37 @@ def test_a_model_of_the_submission_is_trained_by_a_config(place: Path, here: Non
             r"with_respect_to.x: a gradient needs an array of floating point",
         ),
         ("assignment: one", "assignment: one\nstarter: none.py", r"starter: there is no file"),
+        ("x: [1.0, 2.0]", "y: [1.0, 2.0]", r"one.yaml:\d+: cases.0.value.arguments: double takes \(x\), got y"),
+        ("cases:", "cases:\n  - {name: there, part: {name: double, parameters: [z]}}", r"\(x\) in the starter, got z"),
+        ("value: {function: double, arguments: {x: [1.0, 2.0]}, expected: [2.0, 4.0]}",
+            "figure: {function: double, data: {name: spirals, split: {test: 0.3}}, metric: accuracy, at_least: 0.9}",
+            r"cases.0.figure.function: double takes \(x\), and is called with three"),
     ],
 )  # fmt: skip
 def test_a_wrong_assignment_is_said(old: str, new: str, message: str, place: Path) -> None:
     assert old in ONE
-    Path("one.yaml").write_text(ONE.replace(old, new))
+    Path("starter.py").write_text(DOUBLE)
+    text = ONE if "starter" in new else ONE.replace("cases", "starter: starter.py\ncases")
+    Path("one.yaml").write_text(text.replace(old, new))
     with pytest.raises(ConfigError, match=message):
         load_assignment("one.yaml")
+
+
+def test_all_that_is_wrong_with_an_assignment_comes_in_one_round(place: Path) -> None:
+    text = ONE.replace("points: 3", "points: many").replace("x: [1.0, 2.0]", "x: {normel: [2]}")
+    text += "  - {name: doubled, value: {function: double, arguments: {z: 1.0}}}\n  - {name: empty}\n"
+    text += "  - {name: there, part: {name: double, parameters: [x]}}\n  - {name: half, value: {function: double}}\n"
+    Path("one.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_assignment("one.yaml")
+    assert [each.path for each in caught.value.problems] == [
+        "cases.0.points",
+        "cases.0.value.arguments.x",
+        "cases.1.name",
+        "cases.1.value.arguments",
+        "cases.2",
+        "cases.4.value.arguments",
+    ]
 
 
 def test_an_assignment_of_one_s_own_begins_with_a_copy(place: Path, capsys: pytest.CaptureFixture) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dlcourse import backend, registry
 from dlcourse.errors import ShapeError, UserError
-from dlcourse.metrics import confusion_matrix
+from dlcourse.metrics import Metric, confusion_matrix
 
 REGRESSION = ["mse", "half_sse", "rmse", "mae", "r2"]
 OF_CLASSES = ["precision", "recall", "f1", "balanced_accuracy", "kappa", "roc_auc", "average_precision"]
@@ -233,3 +233,20 @@ def test_a_metric_of_its_own_values_does_not_take_many() -> None:
             return np.minimum(super().values(outputs, targets), 1.0)
 
     assert not Capped.takes_many()
+
+
+def test_one_value_a_batch_is_no_value_a_sample() -> None:
+    class Mean(Metric):
+        def values(self, outputs, targets):
+            return np.array([(outputs.argmax(axis=1) == targets).mean()])
+
+    class OfLastClass(Metric):
+        def values(self, outputs, targets):
+            return (outputs.argmax(axis=1) == targets)[targets == 2]
+
+    outputs, targets = np.eye(3, dtype="float32"), np.array([0, 1, 2])
+    with pytest.raises(ShapeError, match=r"of 3 samples it returned an array of the shape \(1,\)"):
+        Mean().update(outputs, targets)
+    metric = OfLastClass()
+    metric.update(outputs, targets)
+    assert metric.compute() == 1.0
