@@ -51,15 +51,7 @@ class Arrays:
     def load(self, seed: int) -> Dataset:
         """Read the file; the seed changes nothing."""
         path = find(self.path)
-        with open_npz(path) as archive:
-            names = [name for name in _NAMES if name in archive.members]
-            if lacking := [name for name in ("x", "y") if name not in names]:
-                there = listed(archive.members) or "nothing"
-                raise DataError(f"{path} has no array {lacking[0]!r}; it holds {there}")
-            arrays = archive.read(names)
-            _note_unread(path, (name for name in archive.members if name not in names))
-        if ("x_test" in arrays) != ("y_test" in arrays):
-            raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
+        arrays = read_arrays(path)
         inputs = [_inputs(path, name, arrays[name]) for name in ("x", "x_test") if name in arrays]
         x = inputs[0]
         _note_layout(path, x)
@@ -103,6 +95,27 @@ class Arrays:
         """
         names = schema.class_names or None
         return replace(self, task="classification" if names else "regression", class_names=names).load(0)
+
+
+def read_arrays(path: Path, without_y: bool = False, hint: str = "") -> dict[str, np.ndarray]:
+    """The arrays x and y of a file, and x_test and y_test where it has these.
+
+    Args:
+        without_y: x alone is enough.
+        hint: what to say where there is no y.
+    Raises:
+        DataError: an array is not there, or the file is damaged.
+    """
+    with open_npz(path) as archive:
+        names = [name for name in _NAMES if name in archive.members]
+        if lacking := [name for name in ("x", "y") if name not in names and not (name == "y" and without_y)]:
+            there = listed(archive.members) or "nothing"
+            raise DataError(f"{path} has no array {lacking[0]!r}; it holds {there}{hint if lacking[0] == 'y' else ''}")
+        arrays = archive.read(names)
+        _note_unread(path, (name for name in archive.members if name not in names))
+    if "y" in arrays and ("x_test" in arrays) != ("y_test" in arrays):
+        raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
+    return arrays
 
 
 def _note_layout(path: Path, x: np.ndarray) -> None:

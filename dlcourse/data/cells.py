@@ -1,7 +1,7 @@
 """Cells of text: which are empty, which are numbers in what notation, and which are equal."""
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -96,6 +96,8 @@ PLAIN = Notation()
 
 def check_notation(decimal: str, thousands: str | None, delimiter: str) -> None:
     """Raise ConfigError unless the keys of a data set can be a notation of numbers."""
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ConfigError(f"data.delimiter: expected one character, got {delimiter!r}")
     if decimal not in (".", ","):
         raise ConfigError(f"data.decimal: expected '.' or ',', got {decimal!r}")
     if thousands is None:
@@ -107,6 +109,17 @@ def check_notation(decimal: str, thousands: str | None, delimiter: str) -> None:
         raise ConfigError(f"data.thousands: {thousands!r} is data.decimal too; perhaps data.decimal: {other!r}")
     if thousands == delimiter == " ":
         raise ConfigError("data.thousands: a space is data.delimiter too")
+
+
+def canonical_names(data_set: object, *keys: str) -> None:
+    """Bring names of columns, those in these attributes, into the form in which a table has them."""
+    for key in keys:
+        value = getattr(data_set, key)
+        if isinstance(value, Mapping):
+            value = {canonical(name): each for name, each in value.items()}
+        elif value is not None:
+            value = canonical(value) if isinstance(value, str) else tuple(map(canonical, value))
+        object.__setattr__(data_set, key, value)
 
 
 def identity(cell: str, notation: Notation = PLAIN) -> Hashable:

@@ -1,7 +1,6 @@
 """One's own data from a file of delimited text."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,11 +8,11 @@ import numpy as np
 
 from dlcourse.characters import canonical
 from dlcourse.data.bounds import check_size
-from dlcourse.data.cells import Notation, check_notation, listed
+from dlcourse.data.cells import Notation, canonical_names, check_notation, listed
 from dlcourse.data.column_notes import note_row_numbers, note_rows_left_out, note_zeros_and_ones
 from dlcourse.data.dataset import DataSchema, Dataset
 from dlcourse.data.dates import DateOrder, DatePart, dates_of, describe_dates
-from dlcourse.data.encoder import Column, TableEncoder, column_of
+from dlcourse.data.encoder import Column, TableEncoder, column_of, describe_columns
 from dlcourse.data.files import find
 from dlcourse.data.missing import ForAll, MissingRules
 from dlcourse.data.table import Table, read_table
@@ -82,10 +81,8 @@ class Csv:
     date_order: DateOrder | None = None
 
     def __post_init__(self) -> None:
-        self._canonical_names()
+        canonical_names(self, "target", "features", "categorical", "where", "missing", "units", "exclude", "dates")
         check_notation(self.decimal, self.thousands, self.delimiter)
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
-            raise ConfigError(f"data.delimiter: expected one character, got {self.delimiter!r}")
         if not self._targets:
             raise ConfigError("data.target: name the column to predict, or several")
         for key in ("features", "exclude", "dates"):
@@ -108,16 +105,6 @@ class Csv:
     @property
     def _targets(self) -> tuple[str, ...]:
         return (self.target,) if isinstance(self.target, str) else self.target
-
-    def _canonical_names(self) -> None:
-        """Names of columns in the form in which the table has them."""
-        for key in ("target", "features", "categorical", "where", "missing", "units", "exclude", "dates"):
-            value = getattr(self, key)
-            if isinstance(value, Mapping):
-                value = {canonical(name): each for name, each in value.items()}
-            elif value is not None:
-                value = canonical(value) if isinstance(value, str) else tuple(map(canonical, value))
-            object.__setattr__(self, key, value)
 
     @property
     def _notation(self) -> Notation:
@@ -172,28 +159,15 @@ class Csv:
 
     def _dataset(self, table: Table, columns: list[Column], targets: list[Column]) -> Dataset:
         x, y = self._arrays(table, columns, targets)
-        units = {name: (self.units or {}).get(name, "") for name in table.header}
         statistics = tuple(map(self._missing.statistic, columns))
-        of_targets = [units[name] for name in self._targets]
-        several = len(targets) > 1
-        for name in self.units or ():
-            table.position(name)
         return Dataset(
             x=x,
             y=y,
-            task="regression" if targets[0].categories is None else "classification",
-            feature_names=tuple(name for column in columns for name in column.feature_names),
-            feature_units=tuple(units[column.name] for column in columns for _ in range(column.width)),
-            target_name=", ".join(self._targets),
-            target_unit=of_targets[0] if len(set(of_targets)) == 1 else "",
-            target_names=self._targets if several else (),
-            target_units=tuple(of_targets) if several else (),
-            class_names=targets[0].categories or (),
+            **describe_columns(table, columns, targets, self.units),
             test=self._arrays(self._read(self.test_path), columns, targets) if self.test_path else None,
             encoder=TableEncoder(tuple(columns), table.delimiter, self.decimal, self.thousands),
             fill_missing=any(statistics),
             fill_with=statistics,
-            source=str(table.path),
         )
 
     def _read(self, path: str) -> Table:

@@ -85,6 +85,34 @@ class Column:
         return f"column {self.name!r} has {cell!r}, which the data to train with never had; {there}"
 
 
+def describe_columns(
+    table: Table, columns: Sequence[Column], targets: Sequence[Column], units: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Task, names and units of the columns of a table, as a :class:`~dlcourse.data.dataset.Dataset` takes them.
+
+    Args:
+        units: of some of the columns.
+    Raises:
+        DataError: one of these is not in the table.
+    """
+    units = units or {}
+    for name in units:
+        table.position(name)
+    names, of_targets = ([target.name for target in targets], [units.get(target.name, "") for target in targets])
+    several, classes = len(targets) > 1, targets[0].categories
+    return {
+        "task": "regression" if classes is None else "classification",
+        "feature_names": tuple(name for column in columns for name in column.feature_names),
+        "feature_units": tuple(units.get(column.name, "") for column in columns for _ in range(column.width)),
+        "target_name": ", ".join(names),
+        "target_unit": of_targets[0] if len(set(of_targets)) == 1 else "",
+        "target_names": tuple(names) if several else (),
+        "target_units": tuple(of_targets) if several else (),
+        "class_names": classes or (),
+        "source": str(table.path),
+    }
+
+
 @dataclass(frozen=True)
 class TableEncoder:
     """Turns rows of cells into rows of x; made from the file that a model is trained with, used on new inputs.

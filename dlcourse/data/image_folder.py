@@ -3,7 +3,7 @@
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -131,17 +131,17 @@ class ImageFolder:
         place = str(folders.path.resolve()), self.size, self.fit, self.color
         home = cache_folder() / "image_folder" / digest(place)
         key = digest((_VERSION, [(entry.name, entry.size, entry.times) for entry in files]))
-        found = _load(home, key)
+        decoded = Decoded(home, {}, key)
+        found = _load(decoded)
         if found is None:
-            with Decoded(home, {}, key).lock():
-                found = _load(home, key)  # another process may have been at it meanwhile
+            with decoded.lock():
+                found = _load(decoded)  # another process may have been at it meanwhile
                 if found is None:
                     images, left_out = self._decode(folders, files)
-                    decoded = Decoded(home, {}, key)
                     manifest = {"path": place[0], "shape": images.shape, "left_out": left_out}
                     decoded.save({"x": images}, {_MANIFEST: json.dumps(manifest)})
                     decoded.remove_others()
-                    found = _load(home, key)
+                    found = _load(decoded)
         if found is None:
             raise DlcourseError(f"{home} was written but cannot be read back")
         return found
@@ -160,7 +160,7 @@ class ImageFolder:
             check_size(folders.path, count * int(np.prod(shape)), what, folders.bytes)
             images, row = np.empty((count, *shape), dtype=np.uint8), 0
             readable = [entry for entry in files if entry.name not in left_out]
-            decode = partial(_decode_file, folders.path, shape=shape, fit=self._fit)
+            decode = partial(_or_why_not, read_image, folders.path, shape=shape, fit=self._fit)
             on_terminal = sys.stderr is not None and sys.stderr.isatty()
             for entry, image in tqdm(
                 _mapped(pool, decode, readable), str(folders.path), count, unit="image", disable=not on_terminal
@@ -175,7 +175,7 @@ class ImageFolder:
     def _shape(self, path: Path, files: list[ImageEntry], left_out: dict[str, str], pool: ThreadPoolExecutor) -> Shape:
         """(H, W, C) of the images to be, by the files' headers; files without one are left out."""
         headers = {}
-        for entry, found in _mapped(pool, partial(_header, path), files):
+        for entry, found in _mapped(pool, partial(_or_why_not, read_header, path), files):
             if isinstance(found, str):
                 left_out[entry.name] = found
             else:
@@ -190,14 +190,14 @@ class ImageFolder:
         return height, width, CHANNELS[color]
 
 
-def _load(home: Path, key: str) -> tuple[np.ndarray, dict[str, str]] | None:
+def _load(decoded: Decoded) -> tuple[np.ndarray, dict[str, str]] | None:
     """What was decoded before; None where it is not there, or not whole."""
     try:
-        manifest = json.loads((Decoded(home, {}, key).folder / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((decoded.folder / _MANIFEST).read_text(encoding="utf-8"))
         shape, left_out = tuple(map(int, manifest["shape"])), dict(manifest["left_out"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    arrays = Decoded(home, {"x": (shape, "u1")}, key).load()
+    arrays = replace(decoded, layout={"x": (shape, "u1")}).load()
     return None if arrays is None else (arrays["x"], left_out)
 
 
@@ -208,18 +208,10 @@ def _mapped(pool: ThreadPoolExecutor, function: Any, files: list[ImageEntry]) ->
         yield from zip(some, pool.map(function, some), strict=True)
 
 
-def _header(path: Path, entry: ImageEntry) -> ImageHeader | str:
-    """The header of a file, or why it has none."""
+def _or_why_not(read: Callable[..., Any], path: Path, entry: ImageEntry, **settings: Any) -> Any:
+    """What ``read`` makes of a file, or why it makes nothing."""
     try:
-        return read_header(path / entry.name)
-    except DataError as error:
-        return str(error)
-
-
-def _decode_file(path: Path, entry: ImageEntry, shape: Shape, fit: Fit) -> np.ndarray | str:
-    """The image of a file, or why there is none."""
-    try:
-        return read_image(path / entry.name, shape, fit)
+        return read(path / entry.name, **settings)
     except DataError as error:
         return str(error)
 

@@ -7,14 +7,13 @@ from typing import Literal
 import numpy as np
 
 from dlcourse.characters import canonical
-from dlcourse.data.arrays import read_targets
+from dlcourse.data.arrays import read_arrays, read_targets
 from dlcourse.data.bounds import check_size
-from dlcourse.data.cells import Notation, check_notation, listed
+from dlcourse.data.cells import Notation, canonical_names, check_notation, listed
 from dlcourse.data.dataset import DataSchema, Dataset
-from dlcourse.data.encoder import Column, TableEncoder, column_of
+from dlcourse.data.encoder import Column, TableEncoder, column_of, describe_columns
 from dlcourse.data.files import find
 from dlcourse.data.long_table import SeriesColumns
-from dlcourse.data.npz import open_npz
 from dlcourse.data.table import Table, read_table
 from dlcourse.errors import ConfigError, DataError
 from dlcourse.registry import register
@@ -77,19 +76,13 @@ class Series:
     decimal: Literal[".", ","] = "."
 
     def __post_init__(self) -> None:
-        for key in _OF_A_TABLE:
-            value = getattr(self, key)
-            if value is not None:
-                value = canonical(value) if isinstance(value, str) else tuple(map(canonical, value))
-                object.__setattr__(self, key, value)
+        canonical_names(self, *_OF_A_TABLE)
         if self.horizon and self.per == "series":
             raise ConfigError("data.horizon: later targets are targets at every step; leave data.per out")
         if self._of_arrays:
             if given := [key for key in _OF_A_TABLE if getattr(self, key) is not None]:
                 raise ConfigError(f"data.{given[0]}: names columns of a csv file, and {self.path} holds arrays")
             return
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
-            raise ConfigError(f"data.delimiter: expected one character, got {self.delimiter!r}")
         check_notation(self.decimal, None, self.delimiter)
         if not self._targets:
             raise ConfigError("data.target: name the column to predict, or several")
@@ -163,30 +156,17 @@ class Series:
         width = sum(column.width for column in (*columns, *targets))
         check_size(table.path, 8 * len(table.rows) * width, f"{len(table.rows)} rows of {width} numbers")
         inputs, y = _numbers(table, columns), _numbers(table, targets)
-        classes = targets[0].categories
-        if classes is not None:
+        if targets[0].categories is not None:
             y = y.argmax(axis=1).astype(np.int64)
         groups = SeriesColumns(self.id, self.time).rows(table)
         per_step = self._per_step(table, groups, y)
         rows, later = self._windows(table.path, groups, per_step)
-        units = {name: (self.units or {}).get(name, "") for name in table.header}
-        for name in self.units or ():
-            table.position(name)
-        of_targets, several = [units[target.name] for target in targets], len(targets) > 1
         return Dataset(
             x=inputs[rows],
             y=y[later],
-            task="regression" if classes is None else "classification",
-            feature_names=tuple(name for column in columns for name in column.feature_names),
-            feature_units=tuple(units[column.name] for column in columns for _ in range(column.width)),
-            target_name=", ".join(self._targets),
-            target_unit=of_targets[0] if len(set(of_targets)) == 1 else "",
-            target_names=self._targets if several else (),
-            target_units=tuple(of_targets) if several else (),
-            class_names=classes or (),
+            **describe_columns(table, columns, targets, self.units),
             encoder=TableEncoder(tuple(columns), table.delimiter, self.decimal),
             series=SeriesColumns(self.id, self.time, rows.shape[1]),
-            source=str(table.path),
         )
 
     def _per_step(self, table: Table, groups: dict[str, np.ndarray], y: np.ndarray) -> bool:
@@ -246,17 +226,7 @@ class Series:
 
     def _arrays(self) -> Dataset:
         path = find(self.path)
-        with open_npz(path) as archive:
-            names = [name for name in ("x", "y", "x_test", "y_test") if name in archive.members]
-            if "x" not in names or ("y" not in names and not self.horizon):
-                lacking = "x" if "x" not in names else "y"
-                ahead = "; data.horizon: 1 forecasts x itself" if lacking == "y" else ""
-                raise DataError(
-                    f"{path} has no array {lacking!r}; it holds {listed(archive.members) or 'nothing'}{ahead}"
-                )
-            arrays = archive.read(names)
-        if "y" in arrays and ("x_test" in arrays) != ("y_test" in arrays):
-            raise DataError(f"{path}: x_test and y_test go together, only one of them is there")
+        arrays = read_arrays(path, bool(self.horizon), "; data.horizon: 1 forecasts x itself")
         inputs = [_steps(path, name, arrays[name]) for name in ("x", "x_test") if name in arrays]
         if len({x.shape[2] for x in inputs}) > 1:
             raise DataError(f"{path}: x has {inputs[0].shape[2]} features, x_test {inputs[1].shape[2]}")

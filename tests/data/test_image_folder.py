@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,10 +193,13 @@ def test_one_class_is_refused() -> None:
 def test_files_are_decoded_once_until_one_changes(monkeypatch) -> None:
     fill("pics", {"a": [picture(1)], "b": [picture(2)]})
     decoded: list[str] = []
-    own = image_folder._decode_file
-    monkeypatch.setattr(
-        image_folder, "_decode_file", lambda path, entry, **how: decoded.append(entry.name) or own(path, entry, **how)
-    )
+    own = image_folder.read_image
+
+    def read_image(path: Path, **how: Any) -> np.ndarray:
+        decoded.append(f"{path.parent.name}/{path.name}")
+        return own(path, **how)
+
+    monkeypatch.setattr(image_folder, "read_image", read_image)
     for _ in range(2):
         silently()
     assert sorted(decoded) == ["a/0.png", "b/0.png"]
