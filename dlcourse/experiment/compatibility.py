@@ -63,11 +63,7 @@ def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: 
     """
     if type(model).__module__.startswith("dlcourse."):
         return
-    name, training = config["model"]["name"], model.training
-    model.eval()
-    with no_grad():
-        output = model(Tensor(one_sample()))
-    model.train(training)
+    name, output = config["model"]["name"], _output(model, one_sample())
     if not isinstance(output, Tensor):
         came = "None: it lacks a return" if output is None else f"a {type(output).__name__}"
         raise ConfigError([Problem("model", f"{name}.forward has to return a tensor of outputs, and returned {came}")])
@@ -77,6 +73,16 @@ def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: 
             f"the model {name} has {width} outputs, and the data {data.out_features} classes: out_features tells it",
             stacklevel=2,
         )
+
+
+def _output(model: Any, sample: Any) -> Any:
+    """What the model makes of a sample (1, ...) in evaluation mode."""
+    training = model.training
+    model.eval()
+    with no_grad():
+        output = model(Tensor(sample))
+    model.train(training)
+    return output
 
 
 def check_range(data: Data, dtype: np.dtype) -> None:
@@ -154,11 +160,7 @@ def _steps(
             fits = f"{config['optimizer']['name']} fits one target a series"
             yield Problem("optimizer.name", f"{fits}, and these data have a target at every step; take sgd, adam, ...")
         return
-    training = model.training
-    model.eval()
-    with no_grad():
-        output = model(Tensor(one_sample()))
-    model.train(training)
+    output = _output(model, one_sample())
     at_steps = isinstance(output, Tensor) and output.ndim == 3
     if not isinstance(output, Tensor) or at_steps == data.every_step:
         return

@@ -221,7 +221,7 @@ def _matched(key: str, patterns: Sequence[str], names: Sequence[str]) -> set[str
     for pattern in patterns:
         matched = [name for name in names if any(fnmatch.fnmatchcase(name, p) for p in (pattern, f"{pattern}.*"))]
         if not matched:
-            modules = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+            modules = _modules(names)
             hint = registry.hint(pattern, [*modules, *names])
             there = f"{hint}the model has {_listed(modules, 20)}"
             raise ConfigError([Problem(f"train.{key}", f"{pattern!r} matches no parameter ({there})")])

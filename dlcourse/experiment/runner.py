@@ -135,7 +135,24 @@ def run(
     if allow_code:
         plugins.reload_changed()
     with plugins.allowing_code(allow_code):
-        return _run(config, options, overrides, out, name, folder, resume, overfit_batch, fast_dev_run)
+        if resume is not None:
+            if name is not None or folder is not None or overfit_batch or fast_dev_run:
+                raise UserError("resume goes on with a run as it is: no other name, no other folder, no trial mode")
+            return resume_run(resume, None if config is None else resolve(config), overrides, options)
+        if config is None:
+            raise UserError("run needs a config, or a run to resume")
+        resolved = resolve(config, overrides).named(name)
+        if resolved.data["sweep"] is not None:
+            raise UserError("this config has a sweep: run it with dlcourse.sweeps.run_sweep, or `dlcourse sweep`")
+        if overfit_batch:
+            if options.profile:
+                raise UserError("overfit_batch asks whether a model can learn, and keeps nothing: profile a run")
+            log = Log(None, options.quiet)
+            with options.computing(resolved, log) as chosen:
+                return sanity_checks.overfit_batch(resolved, chosen, log)
+        if fast_dev_run:
+            return smoke_test(resolved, options)
+        return new_run(resolved, fresh_path(out, resolved.data["name"]) if folder is None else folder, options)
 
 
 def _as_override(name: str, value: Any) -> str:
@@ -146,37 +163,6 @@ def _as_override(name: str, value: Any) -> str:
     if home is None:
         return "settings of the config are given by their paths, as in overrides={'train.epochs': 3}"
     return f"write overrides={{'{home}{name}': {value!r}}}"
-
-
-def _run(
-    config: ConfigSource | None,
-    options: Options,
-    overrides: Overrides,
-    out: str | os.PathLike,
-    name: str | None,
-    folder: str | os.PathLike | None,
-    resume: str | os.PathLike | None,
-    overfit_batch: bool,
-    fast_dev_run: bool,
-) -> Result:
-    if resume is not None:
-        if name is not None or folder is not None or overfit_batch or fast_dev_run:
-            raise UserError("resume goes on with a run as it is: no other name, no other folder, no trial mode")
-        return resume_run(resume, None if config is None else resolve(config), overrides, options)
-    if config is None:
-        raise UserError("run needs a config, or a run to resume")
-    resolved = resolve(config, overrides).named(name)
-    if resolved.data["sweep"] is not None:
-        raise UserError("this config has a sweep: run it with dlcourse.sweeps.run_sweep, or `dlcourse sweep`")
-    if overfit_batch:
-        if options.profile:
-            raise UserError("overfit_batch asks whether a model can learn, and keeps nothing: profile a run")
-        log = Log(None, options.quiet)
-        with options.computing(resolved, log) as chosen:
-            return sanity_checks.overfit_batch(resolved, chosen, log)
-    if fast_dev_run:
-        return smoke_test(resolved, options)
-    return new_run(resolved, fresh_path(out, resolved.data["name"]) if folder is None else folder, options)
 
 
 def new_run(config: Config, path: str | os.PathLike, options: Options, first_batches: bool = False) -> Result:

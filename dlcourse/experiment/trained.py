@@ -205,7 +205,8 @@ def measure_run(
         section = dict(config.data["data"])
         if split == "all":
             section |= {"split": {"train": None, "val": 0, "test": 0}, "kfold": None, "stratify": False}
-        found = prepare(section, config.data["seed"], _schema(trained.inputs))
+        schema = DataSchema(trained.inputs.encoder, tuple(trained.inputs.class_names))
+        found = prepare(section, config.data["seed"], schema)
         if _source(config) == _source(trained.config):  # the same file is not other data because of another limit
             again = split == "all" or config is not trained.config
             own = prepare(trained.config.data["data"], config.data["seed"]) if again else found
@@ -232,10 +233,6 @@ def _baseline(
         return None
     split, found = measured[-1], Baseline.of_state(state, trained.inputs.task == "classification")
     return found.state(split, found.measure(subsets[split].y, metrics), "")
-
-
-def _schema(inputs: InputSpec) -> DataSchema:
-    return DataSchema(inputs.encoder, tuple(inputs.class_names))
 
 
 def units(trained: TrainedModel) -> dict[str, str]:

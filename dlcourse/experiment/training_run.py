@@ -271,7 +271,7 @@ class Run:
         around = [(at, loss) for at, loss in guard.recent if abs(at - step) <= guard.around]
         for at, loss in around:
             lr = self.trainer.train_step.lr_at(at - 1)
-            self.history.record_at(self.trainer, "divergence", at, loss=loss, lr=lr)
+            self.history.record(self.trainer, "divergence", at, loss=loss, lr=lr)
         near = [f"{at}: {loss:.4g}" for at, loss in around if step - 8 <= at <= step + 2]
         if near:
             self.log(f"loss by step: {', '.join(near)}")

@@ -13,9 +13,9 @@ from dlcourse.plots.gallery import draw_all, images, open_view
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
-from dlcourse.plots.sweep_view import SweepView
-from dlcourse.plots.tables import classes_table, metrics_table, points_table, resample_table, settings_table
-from dlcourse.plots.text import number, seconds
+from dlcourse.plots.sweep_view import Setting, SweepView
+from dlcourse.plots.tables import classes_table, measured_table, metrics_table, resample_table
+from dlcourse.plots.text import capital, number, seconds
 from dlcourse.records.run import Environment
 from dlcourse.text import flatten, show_value
 
@@ -88,7 +88,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "heading": "Metrics",
         "metrics": metrics_table(view),
         "weights": " ".join(filter(None, [_weights(result), _baseline(view)])),
-        "conclusions": [_sentence(note)] if (note := str(view.baseline.get("note") or "")) else [],
+        "conclusions": [f"{capital(note)}."] if (note := str(view.baseline.get("note") or "")) else [],
         "tables": [] if classes is None else [(f"Classes, {split_word(view.report_split)}", classes)],
         "advice": advice,
         "estimates": [(name, number(as_float(value), 5)) for name, value in as_dict(result.get("estimates")).items()],
@@ -110,10 +110,6 @@ def _baseline(view: RunView) -> str:
     return f"Baseline: {words}." if words and as_dict(view.baseline.get("metrics")) else ""
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
-
-
 def _sweep_context(view: SweepView) -> dict[str, Any]:
     done = sum(point.status == "done" for point in view.points)
     spent = [point.seconds for point in view.points if isinstance(point.seconds, int | float)]
@@ -124,8 +120,8 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
     repeated = bool(view.outcome.get("groups"))
     example = view.example
     resampled = resample_table(view)
-    settings = settings_table(view) if view.settings else None
-    tables = [("Every point", points_table(view))] if repeated else []
+    settings = measured_table(view, view.settings) if view.settings else None
+    tables = [("Every point", measured_table(view, list(map(Setting.of, view.points))))] if repeated else []
     if resampled and settings:
         # What the sweep is for comes first; a setting's own metrics are of one training set only.
         tables = [("Each setting once, on the training set of the config's own seed", settings), *tables]

@@ -13,7 +13,7 @@ from dlcourse.errors import UserError
 from dlcourse.plots import layout, style
 from dlcourse.plots.curves import decimate, scale_y, smooth, whole_ticks
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.text import label, number
+from dlcourse.plots.text import capital, label, number
 
 MAX_LINES = 16
 MAX_PANELS = 6
@@ -143,14 +143,9 @@ def _finish(axes: Axes, lines: Sequence[Line], key: str, drawn: Sequence[np.ndar
     split, _, metric = key.partition(".")
     higher = key != "loss" and view.higher_is_better(metric)
     scale_y(axes, drawn, held=not higher)
-    axes.set(
-        xlabel=unit, ylabel="training loss" if key == "loss" else f"{style.split_word(split)} {_named(view, metric)}"
-    )
+    measured = "training loss" if key == "loss" else f"{style.split_word(split)} {view.metric_label(metric)}"
+    axes.set(xlabel=unit, ylabel=measured)
     whole_ticks(axes)
-
-
-def _named(view: RunView, metric: str) -> str:
-    return view.metric_label(metric)
 
 
 def _title(lines: Sequence[Line], keys: Sequence[str]) -> str:
@@ -162,7 +157,7 @@ def _title(lines: Sequence[Line], keys: Sequence[str]) -> str:
     view = next(run for line in lines for run in line.runs)
     words = "training loss" if key == "loss" else f"{style.split_word(split)} {view.metric_name(metric)}"
     if len(last) < 2:
-        return f"{words[0].upper()}{words[1:]} over training"
+        return f"{capital(words)} over training"
     higher = key != "loss" and view.higher_is_better(metric)
     choose: Callable = max if higher else min
     value, best = choose(last, key=lambda pair: pair[0])

@@ -75,17 +75,8 @@ def classes_table(view: RunView) -> Table | None:
     return Table([], heads, rows, [""] * len(rows))
 
 
-def settings_table(view: SweepView) -> Table:
-    """What is compared, with every metric of every split; means and standard errors where settings are repeated."""
-    return _measured(view, view.settings)
-
-
-def points_table(view: SweepView) -> Table:
-    """Every run of a sweep."""
-    return _measured(view, [Setting.of(point) for point in view.points])
-
-
-def _measured(view: SweepView, settings: Sequence[Setting]) -> Table:
+def measured_table(view: SweepView, settings: Sequence[Setting]) -> Table:
+    """Settings with every metric of every split; means and standard errors where they are repeated."""
     columns = metric_keys((setting.mean for setting in view.settings), view.metrics)
     repeated = any(setting.n > 1 for setting in settings)
     varied, rows = _varied(settings)

@@ -16,8 +16,8 @@ from dlcourse.errors import ConfigError, DamagedFileError, UserError
 from dlcourse.records.check import Wrong, check
 from dlcourse.records.reading import read
 from dlcourse.records.sweep import PointState
-from dlcourse.sweeps.conclusions import status_of_all
-from dlcourse.sweeps.statistics import Summary, summarize
+from dlcourse.sweeps.conclusions import status_of_all, summaries
+from dlcourse.sweeps.statistics import Summary
 from dlcourse.text import canonical, differing_paths, flat_metrics, flatten, metric_keys
 from dlcourse.training.folder import RunFolder
 
@@ -119,22 +119,17 @@ def _mean(group: Sequence[Record]) -> Record:
     first = group[0]
     if len(group) == 1:
         return first
-    values: dict[str, list[float]] = {}
-    for record in group:
-        for key, value in record.metrics.items():
-            found = values.setdefault(key, [])
-            if record.status == "done" and value is not None:
-                found.append(value)
-    summaries = {key: summarize(each) for key, each in values.items() if each}
+    found = summaries([record.metrics for record in group if record.status == "done"])
+    keys = dict.fromkeys(key for record in group for key in record.metrics)
     return replace(
         first,
         status=status_of_all([record.status for record in group]),
         config={path: value for path, value in first.config.items() if not _repeats(path) or path == "name"},
-        metrics={key: summaries[key].mean if key in summaries else None for key in values},
+        metrics={key: found[key].mean if key in found else None for key in keys},
         label=_common_label([record.label for record in group]),
         facts=_common_facts([record.facts for record in group]),
         folders=tuple(folder for record in group for folder in record.folders),
-        summaries=summaries,
+        summaries=found,
     )
 
 

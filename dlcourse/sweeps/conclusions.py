@@ -1,6 +1,6 @@
 """The conclusions of a sweep: means over folds, the best setting by validation, the simplest one that is as good."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +50,17 @@ class Candidate:
 
     def summaries(self) -> dict[str, Summary]:
         """Mean and standard error of each metric over the repetitions that came to their end."""
-        values: dict[str, list[float]] = {}
-        for point in self.points:
-            for key, value in point.metrics.items():
-                if point.status == "done" and value is not None:
-                    values.setdefault(key, []).append(value)
-        return {key: summarize(each) for key, each in values.items()}
+        return summaries([point.metrics for point in self.points if point.status == "done"])
+
+
+def summaries(metrics: Iterable[Mapping[str, float | None]]) -> dict[str, Summary]:
+    """Mean and standard error of each metric over repetitions, where it is a number."""
+    values: dict[str, list[float]] = {}
+    for each in metrics:
+        for key, value in each.items():
+            if value is not None:
+                values.setdefault(key, []).append(value)
+    return {key: summarize(found) for key, found in values.items()}
 
 
 def candidates(points: Sequence[PointState]) -> list[Candidate]:

@@ -108,19 +108,16 @@ class History(Callback):
         self._write(lines)
         self.loss = values[-1]
 
-    def record(self, trainer: Any, event: str, **values: Any) -> None:
-        """Write one line: where the run stands, and these values; None for those that are infinite or NaN.
+    def record(self, trainer: Any, event: str, step: int | None = None, **values: Any) -> None:
+        """Write one line: where the run stands, or stood at an earlier step, and these values; None for those that are
+        infinite or NaN.
 
         Raises:
             DlcourseError: the line cannot be written.
         """
-        self.record_at(trainer, event, trainer.step, **values)
-
-    def record_at(self, trainer: Any, event: str, step: int, **values: Any) -> None:
-        """The same of an earlier step."""
         self._write([self._line(trainer, event, step, **values)])
 
-    def _line(self, trainer: Any, event: str, step: int, **values: Any) -> Event:
+    def _line(self, trainer: Any, event: str, step: int | None, **values: Any) -> Event:
         line: Any = {"event": event, **trainer.position(step), "seconds": round(self.seconds, 4), **values}
         return line
 

@@ -27,6 +27,8 @@ class Checkpointing(Callback):
         history: its lines are brought to the disk before a checkpoint counts them.
         best: says which step was the best; None: no best is kept.
         every: steps between checkpoints; None: by time.
+    Attributes:
+        saved: the step of the last checkpoint; None while there is none.
     """
 
     SHARE = 50  # training time between two saves, in durations of a save
@@ -43,16 +45,11 @@ class Checkpointing(Callback):
         self.store, self.capture, self.history, self.best, self.every = store, capture, history, best, every
         self.due = Every(every) if every else Whenever()
         self._pending: CheckpointContent | None = None
-        self._saved: int | None = None
+        self.saved: int | None = None
         self._saved_best: int | None = None
 
-    @property
-    def saved(self) -> int | None:
-        """The step of the last checkpoint; None while there is none."""
-        return self._saved
-
     def start(self, trainer: Any) -> None:
-        self._saved = trainer.step or None  # a run that goes on stands at its last checkpoint
+        self.saved = trainer.step or None  # a run that goes on stands at its last checkpoint
         self._next = time.perf_counter() + self.MIN_SECONDS
 
     def after_step(self, trainer: Any) -> None:
@@ -79,14 +76,14 @@ class Checkpointing(Callback):
             OutOfMemoryError: there is no memory for it; the last checkpoint stays.
             DlcourseError: it cannot be written.
         """
-        if self._saved == trainer.step:
+        if self.saved == trainer.step:
             return
         try:
             self._save(trainer)
         except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
             if not out_of_memory(error):
                 raise
-            last = "there is none before it" if self._saved is None else f"that of step {self._saved} is intact"
+            last = "there is none before it" if self.saved is None else f"that of step {self.saved} is intact"
             reason = (str(error).splitlines() or ["there is no more"])[0]
             when = f"while the checkpoint of step {trainer.step} was written"
             raise OutOfMemoryError(f"out of memory {when}: {reason}; {last}") from error
@@ -97,7 +94,7 @@ class Checkpointing(Callback):
         content = best if best is not None and best[1]["step"] == trainer.step else self._capture(trainer)
         self.history.sync()
         self.store.save(content, best)
-        self._pending, self._saved = None, trainer.step
+        self._pending, self.saved = None, trainer.step
         self._saved_best = best[1]["step"] if best is not None else self._saved_best
         ended = time.perf_counter()
         self._next = ended + max(self.MIN_SECONDS, self.SHARE * (ended - began))
