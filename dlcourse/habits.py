@@ -22,7 +22,6 @@ _LEAF = "module.register_full_backward_hook sees gradients on their way; of a le
 _PARALLEL = "`mpirun -n N dlcourse run CONFIG` trains on several processes"
 _FAST = "nothing to do: dl.TrainStep makes a step fast by itself"
 _AMP = "give a config precision: fp16 or bf16, or model.to(dtype='bfloat16'); dl.TrainStep scales the loss"
-_GROUPS = "a learning rate is read and set as optimizer.lr"
 
 ADVICE: dict[str, dict[str, str]] = {
     "tensor": {
@@ -81,8 +80,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "summary": "print(model), or nn.summary(model, shape)",
     },
     "optimizer": {
-        "param_groups": _GROUPS,
-        "add_param_group": "make the optimizer with all parameters: frozen ones (requires_grad=False) do not move",
         "minimize": "loss.backward(), then optimizer.step(); or dl.TrainStep(model, loss_fn, optimizer)",
     },
     "data": {
@@ -192,10 +189,6 @@ ADVICE: dict[str, dict[str, str]] = {
     "optim": {
         "lr_scheduler": _SCHEDULE,
         "LBFGS": "optimizer: {name: least_squares} solves linear models; else optim.Adam",
-        "Adadelta": "optim.RMSprop or optim.Adam",
-        "Adamax": "optim.Adam",
-        "NAdam": "optim.Adam",
-        "RAdam": "optim.Adam",
         "clip_grad_norm_": "optim.clip_grad_norm(parameters, max_norm)",
     },
     "init": {
@@ -212,11 +205,9 @@ OPTIONS: dict[str, str] = {
     "device": "leave it out: layers are made on the current device, dl.set_device(...); model.to(device) moves them",
     "dtype": "leave it out, and cast the model: model.to(dtype='float64')",
     "padding_mode": "leave it out: padding is by zeros",
-    "amsgrad": "leave it out: it is not offered",
     "foreach": "leave it out: all weights are one array",
     "fused": "leave it out: all weights are one array, in one pass",
     "capturable": "leave it out: dl.TrainStep captures steps by itself",
-    "maximize": "leave it out, and minimize -loss",
     "differentiable": "leave it out: it is not offered",
     "padding_idx": "leave it out: losses have ignore_index",
     "size_average": "reduction='mean', 'sum' or 'none'",

@@ -12,7 +12,12 @@ class PositionalCheck:
 
     Too many arguments by position raise ArgumentTypeError, a TypeError, with the names of those that are taken by
     position and of those that are keyword-only; Python's own message has only their number.
+
+    Attributes:
+        keeps_arguments: whether a new object has what it was made with as ``_arguments``, before its constructor runs.
     """
+
+    keeps_arguments = False
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         code = getattr(cls.__init__, "__code__", None)
@@ -23,7 +28,10 @@ class PositionalCheck:
             _refuse_options(cls, code, options)
         if options and cls.__init__ is object.__init__:
             raise ArgumentTypeError(f"{_name(cls)} takes no arguments, got {', '.join(options)}")
-        return super().__new__(cls)
+        made = super().__new__(cls)
+        if cls.keeps_arguments:
+            vars(made)["_arguments"] = args, options
+        return made
 
 
 def _refuse_options(cls: Any, code: Any, options: dict[str, Any]) -> None:

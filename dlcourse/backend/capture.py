@@ -22,15 +22,15 @@ class Step(Protocol):
     stream: random.Stream
     """Of which training its draws are."""
     optimizer: Any
-    """Has ``lr`` and ``steps``, the only other numbers that change from step to step."""
+    """Has ``rates`` and ``steps``, the only other numbers that change from step to step."""
     model: Any
 
     @property
     def can_capture(self) -> bool:
         """Whether its updates may be captured."""
 
-    def lr_at(self, step: int) -> float:
-        """The learning rate of a step."""
+    def rates_at(self, step: int) -> list[float]:
+        """The learning rates of a step, one for each of the optimizer's groups."""
 
     def begin(self) -> None:
         """Set what changes from step to step: the learning rate, and the step that random draws depend on."""

@@ -22,6 +22,9 @@ from dlcourse.errors import ArgumentError, DeviceError
 Array = Any
 """``numpy.ndarray`` or ``cupy.ndarray``."""
 
+CACHED_BYTES = 1 << 18
+"""Of an array that is computed with piece by piece, so that it stays in cache with what lies between."""
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -60,6 +63,11 @@ class Backend:
     def free_bytes(self) -> int:
         """Bytes of the device's own memory that are free; 0 on a CPU, which has none."""
         return 0
+
+    def cached_parts(self, size: int, itemsize: int) -> list[slice]:
+        """Slices of a flat array for several operations over each; a CPU's stay in its cache."""
+        length = CACHED_BYTES // itemsize
+        return [slice(start, min(start + length, size)) for start in range(0, size, length)]
 
     def double_buffer(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """What brings batches of that shape here while others are computed with; None on a CPU, where they are."""

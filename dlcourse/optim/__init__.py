@@ -6,12 +6,17 @@ Each file's ``__all__`` names what it makes public; a new file has its line here
 import inspect
 
 from dlcourse.optim.adam import *
+from dlcourse.optim.adam_family import *
 from dlcourse.optim.adaptive import *
+from dlcourse.optim.asgd import *
 from dlcourse.optim.base import *
 from dlcourse.optim.clip import *
 from dlcourse.optim.closed_form import *
+from dlcourse.optim.groups import *
+from dlcourse.optim.muon import *
 from dlcourse.optim.schedules import *
 from dlcourse.optim.sgd import *
+from dlcourse.optim.sign import *
 
 __all__ = [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]
 

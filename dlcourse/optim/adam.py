@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from dlcourse.autograd import Parameter
-from dlcourse.backend.device import Array
+from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import optim as kernels
-from dlcourse.optim.base import Optimizer, require, require_non_negative
+from dlcourse.optim.base import Optimizer
+from dlcourse.optim.require import require_betas, require_non_negative
 from dlcourse.registry import register
 from dlcourse.types import NonNegative, Probability
 
@@ -21,7 +22,8 @@ class Adam(Optimizer):
     w <- w - lr m' / (sqrt(v') + eps),  m' = m / (1 - beta1^t),  v' = v / (1 - beta2^t)
 
     with the step number t from 1. The weight decay is the L2 penalty's, coupled through the moments; see
-    :class:`AdamW` for the other kind.
+    :class:`AdamW` for the other kind. With ``amsgrad`` (Reddi, Kale & Kumar 2018) v' is the largest v so far,
+    corrected.
 
     Args:
         params: the parameters to change.
@@ -29,6 +31,8 @@ class Adam(Optimizer):
         betas: how much of the first and of the second moment stays.
         eps: keeps the divisor from 0; outside the root.
         weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
+        amsgrad: divide by the largest second moment so far.
+        maximize: go up the gradient instead of down.
     Raises:
         ValueError: an argument is negative, or a beta is not in [0, 1).
     Example:
@@ -51,17 +55,41 @@ class Adam(Optimizer):
         betas: tuple[Probability, Probability] = (0.9, 0.999),
         eps: NonNegative = 1e-8,
         weight_decay: NonNegative = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ):
-        beta1, beta2 = map(float, betas)
-        require(0 <= beta1 < 1 and 0 <= beta2 < 1, f"betas have to lie in [0, 1), got {tuple(betas)}")
+        betas = require_betas(betas)
         require_non_negative(eps=eps, weight_decay=weight_decay)
-        super().__init__(params, lr, state=("exp_avg", "exp_avg_sq"))
-        self.betas, self.eps, self.weight_decay = (beta1, beta2), eps, weight_decay
+        moments = "exp_avg", "exp_avg_sq"
+        super().__init__(params, lr, state=(*moments, "max_exp_avg_sq") if amsgrad else moments)
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.amsgrad, self.maximize = amsgrad, maximize
+        self.elementwise, self.skips_overflow = amsgrad, not amsgrad
 
     def update(self, weight: Array, grad: Array) -> None:
+        if self.amsgrad:
+            self._update_amsgrad(weight, grad)
+            return
         settings = kernels.AdamSettings(*self.betas, self.eps, self.weight_decay, self.decoupled)
         moments = self.state["exp_avg"], self.state["exp_avg_sq"]
         kernels.adam_step(weight, grad, *moments, self.steps, self.lr, settings, self.flat.scaler)
+
+    def _update_amsgrad(self, weight: Array, grad: Array) -> None:
+        (beta1, beta2), step, xp = self.betas, self.step_number, array_module(weight)
+        mean, square, largest = (self.state[name] for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
+        if self.decoupled:
+            self.shrink(weight)
+        else:
+            grad = self.decayed(weight, grad)
+        mean += (1 - beta1) * (grad - mean)
+        square *= beta2
+        square += (1 - beta2) * (grad * grad)
+        xp.maximum(largest, square, out=largest)
+        size = xp.sqrt(largest)
+        size *= self.coefficient((1 - beta2**step) ** -0.5)
+        size += self.eps
+        weight -= self.lr * (self.coefficient(1 / (1 - beta1**step)) * (mean / size))
 
 
 @register("optimizer", "adamw")
@@ -76,6 +104,8 @@ class AdamW(Adam):
         betas: how much of the first and of the second moment stays.
         eps: keeps the divisor from 0; outside the root.
         weight_decay: share of the weight that goes each step, divided by lr.
+        amsgrad: divide by the largest second moment so far.
+        maximize: go up the gradient instead of down.
     Raises:
         ValueError: an argument is negative, or a beta is not in [0, 1).
     """
@@ -89,5 +119,8 @@ class AdamW(Adam):
         betas: tuple[Probability, Probability] = (0.9, 0.999),
         eps: NonNegative = 1e-8,
         weight_decay: NonNegative = 0.01,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ):
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

@@ -6,7 +6,7 @@ from dlcourse import backend
 from dlcourse.autograd import FlatParameters, Parameter, Tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
-from dlcourse.optim.base import require
+from dlcourse.optim.require import require
 
 __all__ = ["clip_grad_norm"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend.linalg import RankDeficientWarning, cancellation, least_squares
 from dlcourse.errors import UserError
-from dlcourse.optim.base import require
+from dlcourse.optim.require import require
 from dlcourse.registry import register
 from dlcourse.text import call_text
 from dlcourse.types import NonNegative

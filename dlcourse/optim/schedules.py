@@ -12,7 +12,7 @@ The units are updates (batches), not epochs; an epoch has ceil(samples / batch_s
 
 from math import cos, pi
 
-from dlcourse.optim.base import require, require_non_negative
+from dlcourse.optim.require import require, require_non_negative
 from dlcourse.registry import register
 from dlcourse.text import call_text
 from dlcourse.types import Count, Fraction, NonNegativeInt, Positive

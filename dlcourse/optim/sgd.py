@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dlcourse.autograd import Parameter
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
-from dlcourse.optim.base import Optimizer, require, require_non_negative
+from dlcourse.optim.base import Optimizer
+from dlcourse.optim.require import require, require_non_negative
 from dlcourse.registry import register
 from dlcourse.types import NonNegative
 
@@ -16,17 +17,20 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """g = dL/dw + weight_decay w;  v <- momentum v + g;  w <- w - lr v, or with Nesterov  w <- w - lr (g + momentum v).
 
-    PyTorch's form (``torch.optim.SGD`` without dampening): the learning rate multiplies the velocity. Sutskever et al.
-    2013 put it inside the velocity, which differs where the learning rate changes.
+    Equal to ``torch.optim.SGD``: the learning rate multiplies the velocity. Sutskever et al. 2013 put it inside the
+    velocity, which differs where the learning rate changes. With dampening, v <- momentum v + (1 - dampening) g from
+    the second step on.
 
     Args:
         params: the parameters to change.
         lr: learning rate.
         momentum: share of the velocity that stays; 0 keeps no velocity.
-        nesterov: look ahead by the momentum (Nesterov 1983); needs momentum.
+        dampening: share of the gradient that does not enter the velocity.
         weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
+        nesterov: look ahead by the momentum (Nesterov 1983); needs momentum, and no dampening.
+        maximize: go up the gradient instead of down.
     Raises:
-        ValueError: an argument is negative, or ``nesterov`` comes without momentum.
+        ValueError: an argument is negative, or ``nesterov`` comes without momentum or with dampening.
     Example:
         >>> w = nn.Parameter(np.array([1.0, 2.0], "float32"))
         >>> optimizer = optim.SGD([w], lr=0.25)
@@ -43,16 +47,30 @@ class SGD(Optimizer):
         params: Iterable[Parameter],
         lr: NonNegative,
         momentum: NonNegative = 0.0,
-        *,
-        nesterov: bool = False,
+        dampening: float = 0.0,
         weight_decay: NonNegative = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ):
         require_non_negative(momentum=momentum, weight_decay=weight_decay)
-        require(not nesterov or momentum > 0, "nesterov needs a momentum above 0")
+        require(not nesterov or (momentum > 0 and not dampening), "nesterov needs a momentum above 0 and no dampening")
         super().__init__(params, lr, state=("velocity",) if momentum else ())
-        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
+        self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
+        self.weight_decay, self.maximize = weight_decay, maximize
+        self.elementwise = bool(momentum and dampening)
+        self.skips_overflow = not self.elementwise
 
     def update(self, weight: Array, grad: Array) -> None:
+        if self.elementwise:
+            self._update_dampened(weight, grad)
+            return
         velocity = self.state.get("velocity")
         settings = kernels.SGDSettings(self.momentum, self.nesterov, self.weight_decay)
         kernels.sgd_step(weight, grad, velocity, self.lr, settings, self.flat.scaler)
+
+    def _update_dampened(self, weight: Array, grad: Array) -> None:
+        velocity = self.state["velocity"]
+        velocity *= self.momentum
+        velocity += self.coefficient(1 - self.dampening * (self.step_number > 1)) * self.decayed(weight, grad)
+        weight -= self.lr * velocity

@@ -22,8 +22,8 @@ from dlcourse.optim.clip import clip_grad_norm
 from dlcourse.training import reduction
 from dlcourse.training.host_state import HostState
 
-_CHANGING = "step stream base_lr schedule capture optimizer flat runner host_state outside".split()
-_OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat".split()
+_CHANGING = "step stream base_rates schedule capture optimizer flat runner host_state outside".split()
+_OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat members group stretch".split()
 """Attributes of a step and of an optimizer that a captured step does not take in, or that its key has otherwise."""
 
 
@@ -99,7 +99,7 @@ class TrainStep:
         self.schedule, self.clip_norm, self.accumulate, self.l1, self.l2 = schedule, clip_norm, accumulate, l1, l2
         self.step = 0
         self.stream = random.new_stream()
-        self.base_lr = optimizer.lr
+        self.base_rates: list[float] = list(optimizer.rates)
         self.flat = optimizer.flat
         self.flat.hold()
         self.outside  # noqa: B018  # those of the model as it is now
@@ -134,13 +134,20 @@ class TrainStep:
         where the model has hooks, which run with each step."""
         return self.capture and (self.accumulate == 1 or self._reduction is not None) and not hooks.are_in(self.model)
 
+    def rates_at(self, step: int) -> list[float]:
+        """The learning rates of a step, one for each of the optimizer's groups."""
+        if self.schedule is None:
+            return self.optimizer.rates
+        factor = self.schedule.factor(step)
+        return [rate * factor for rate in self.base_rates]
+
     def lr_at(self, step: int) -> float:
-        """The learning rate of a step."""
-        return self.optimizer.lr if self.schedule is None else self.base_lr * self.schedule.factor(step)
+        """The learning rate of a step; of several groups that of the first."""
+        return self.rates_at(step)[0]
 
     def begin(self) -> None:
         """Set the learning rate of the next step, and the step that random draws depend on."""
-        self.optimizer.lr = self.lr_at(self.step)
+        self.optimizer.rates = self.rates_at(self.step)
         random.begin_step(self.step, self.stream)
 
     def settings(self) -> tuple:
@@ -150,7 +157,10 @@ class TrainStep:
     @functools.cached_property
     def host_state(self) -> HostState:
         """What model, loss, optimizer and the step itself hold, but for what changes from step to step."""
-        return HostState((self, _CHANGING), (self.optimizer, _OPTIMIZER_CHANGING), but=self.flat.parameters)
+        optimizers = dict.fromkeys((self.optimizer, *self.optimizer.members))
+        return HostState(
+            (self, _CHANGING), *((each, _OPTIMIZER_CHANGING) for each in optimizers), but=self.flat.parameters
+        )
 
     def update(self, x: Array, y: Array, loss_buffer: Array | None = None) -> Array:
         """One update with a batch on the device: what :attr:`runner` runs, on a GPU captured and replayed.
@@ -308,12 +318,13 @@ class TrainStep:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
         held = {"ema": self._average, "scaler": self.flat.scaler}
         arrays = {name: backend.to_host(array).copy() for name, array in held.items() if array is not None}
-        numbers = {"step": self.step, "base_lr": self.base_lr, "stream": list(self.stream)}
+        numbers = {"step": self.step, "base_lr": list(self.base_rates), "stream": list(self.stream)}
         return {**numbers, "optimizer": self.optimizer.state_dict(), "arrays": arrays}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a state that :meth:`state_dict` gave; the model's own state is loaded apart."""
-        self.step, self.base_lr = int(state["step"]), float(state["base_lr"])
+        rates = state["base_lr"]
+        self.step, self.base_rates = int(state["step"]), list(rates) if isinstance(rates, list) else [float(rates)]
         self.stream = tuple(state.get("stream", self.stream))
         self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:

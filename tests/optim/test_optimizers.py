@@ -1,6 +1,8 @@
 """Every optimizer step for step against PyTorch's, and what all optimizers have in common."""
 
+import contextlib
 import tracemalloc
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -25,6 +27,31 @@ PEERS = {
     "adagrad": (optim.Adagrad, "Adagrad", {}),
     "adagrad-decay": (optim.Adagrad, "Adagrad", {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.1}),
     "rmsprop": (optim.RMSprop, "RMSprop", {}),
+    "adadelta": (optim.Adadelta, "Adadelta", {}),
+    "adadelta-decay": (optim.Adadelta, "Adadelta", {"rho": 0.8, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}),
+    "adagrad-lr-decay": (
+        optim.Adagrad,
+        "Adagrad",
+        {"lr_decay": 0.1, "initial_accumulator_value": 0.3, "maximize": True},
+    ),
+    "adam-amsgrad": (optim.Adam, "Adam", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.1}),
+    "adam-maximize": (optim.Adam, "Adam", {"lr": 0.01, "maximize": True}),
+    "adamw-amsgrad": (optim.AdamW, "AdamW", {"lr": 0.01, "amsgrad": True, "maximize": True}),
+    "adamax": (optim.Adamax, "Adamax", {"weight_decay": 0.1}),
+    "asgd": (optim.ASGD, "ASGD", {"lr": 0.01, "lambd": 0.1, "t0": 3.0, "weight_decay": 0.1}),
+    "dampening": (optim.SGD, "SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.05}),
+    "lion": (optim.Lion, None, {"lr": 0.01, "weight_decay": 0.1}),
+    "nadam": (optim.NAdam, "NAdam", {"lr": 0.01, "weight_decay": 0.1}),
+    "nadam-decoupled": (optim.NAdam, "NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "radam": (optim.RAdam, "RAdam", {"lr": 0.01, "weight_decay": 0.1}),
+    "radam-decoupled": (
+        optim.RAdam,
+        "RAdam",
+        {"betas": (0.8, 0.9), "weight_decay": 0.1, "decoupled_weight_decay": True},
+    ),
+    "rmsprop-centered": (optim.RMSprop, "RMSprop", {"centered": True, "momentum": 0.8, "weight_decay": 0.1}),
+    "rprop": (optim.Rprop, "Rprop", {"etas": (0.4, 1.3), "step_sizes": (1e-3, 0.5)}),
+    "sgd-maximize": (optim.SGD, "SGD", {"lr": 0.1, "momentum": 0.9, "maximize": True}),
     "rmsprop-momentum": (optim.RMSprop, "RMSprop", {"lr": 0.01, "alpha": 0.9, "momentum": 0.8, "weight_decay": 0.1}),
 }
 EACH = pytest.mark.parametrize("name", PEERS)
@@ -33,6 +60,16 @@ EACH = pytest.mark.parametrize("name", PEERS)
 def parameters(dtype: type = np.float32) -> list[Parameter]:
     rng = np.random.default_rng(0)
     return [Parameter(backend.current().asarray(rng.normal(size=s), dtype=dtype)) for s in SHAPES]
+
+
+@contextlib.contextmanager
+def numbers_of(dtype: type) -> Iterator[None]:
+    """PyTorch's NAdam and ASGD keep some numbers in the default type."""
+    import torch
+
+    torch.set_default_dtype({np.float64: torch.float64, np.float32: torch.float32}[dtype])
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def gradients(step: int) -> list[np.ndarray]:
@@ -58,7 +95,8 @@ def test_thirty_steps_are_pytorchs(name: str, dtype: type, device: str) -> None:
     params = parameters(dtype)
     peers = [torch.tensor(p.numpy().copy(), requires_grad=True) for p in params]
     settings = {"lr": 0.01, **settings}
-    optimizer, peer = ours(params, **settings), getattr(torch.optim, theirs)(peers, **settings)
+    with numbers_of(dtype):
+        optimizer, peer = ours(params, **settings), getattr(torch.optim, theirs)(peers, **settings)
     start = optimizer.lr
     # Both round each step; thirty steps of a few roundings each.
     tolerance = {np.float64: 1e-13, np.float32: 4e-6}[dtype]
@@ -68,7 +106,8 @@ def test_thirty_steps_are_pytorchs(name: str, dtype: type, device: str) -> None:
             p.grad = grad
             q.grad = torch.tensor(grad.astype(dtype))
         optimizer.step()
-        peer.step()
+        with numbers_of(dtype):
+            peer.step()
         for p, q in zip(params, peers, strict=True):
             np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=tolerance, atol=tolerance)
 

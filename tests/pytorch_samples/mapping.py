@@ -321,6 +321,7 @@ OPTIMIZERS = {
     "AdamW": optim.AdamW,
     "Adagrad": optim.Adagrad,
     "RMSprop": optim.RMSprop,
+    **{name: getattr(optim, name) for name in ("Adadelta", "Adamax", "ASGD", "NAdam", "RAdam", "Rprop")},
 }
 
 LENIENT = {
@@ -336,6 +337,7 @@ LENIENT = {
 INCOMPARABLE = {
     "nn.functional.one_hot": "takes whole numbers, and its samples are asked for with a fraction",
     "zero_": "changes its tensor, without a graph",
+    "Muon": "takes matrices alone in PyTorch too, and the samples' net has biases; tests/optim/test_muon.py compares",
     "nn.GaussianNLLLoss": "takes means and logarithms of standard deviations in one array, PyTorch variances apart",
 }
 """What has a name of PyTorch's and another meaning, which its docstring says."""

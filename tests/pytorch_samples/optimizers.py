@@ -35,6 +35,7 @@ def run(info: Any, sample: Any) -> str:
     start = _start()
     theirs = {name: torch.tensor(array, requires_grad=True) for name, array in start.items()}
     x, y = (torch.tensor(array) for array in _data())
+    torch.set_default_dtype(torch.float64)  # in which NAdam and ASGD keep their numbers; float32 else
     optimizer = info.optim_cls(theirs.values(), **sample.kwargs)
     ours = {name: dl.Parameter(array.copy()) for name, array in start.items()}
     own = called(OPTIMIZERS[info.optim_cls.__name__], (ours.values(),), Sample().ours(sample.kwargs))
@@ -45,6 +46,7 @@ def run(info: Any, sample: Any) -> str:
             hidden = 1 / (1 + (-(inputs @ w["weight"] + w["bias"])).exp())
             ((hidden @ w["out"] - targets) ** 2).mean().backward()
             step.step()
+    torch.set_default_dtype(torch.float32)
     for name in start:
         close(name, ours[name].numpy(), theirs[name].detach().numpy())
     return "equal"

@@ -84,7 +84,9 @@ def test_a_loaded_state_is_what_the_model_computes_with(half: str, device: str) 
         np.testing.assert_array_equal(backend.to_host(ours.master), backend.to_host(theirs.master))
 
 
-@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.Adagrad, optim.RMSprop])
+@pytest.mark.parametrize(
+    "make", [getattr(optim, name) for name in "SGD Adam Adagrad RMSprop Adadelta NAdam RAdam Lion Rprop".split()]
+)
 def test_a_step_that_overflows_changes_nothing_but_the_scale(make: type, device: str) -> None:
     step = stepping("fp16", make)
     step.model.eval()

@@ -27,6 +27,9 @@ class CudaBackend(Backend):
     def free_bytes(self) -> int:
         return self.xp.cuda.Device(self.index).mem_info[0]
 
+    def cached_parts(self, size: int, itemsize: int) -> list[slice]:
+        return [slice(0, size)]
+
     def double_buffer(self, shape: tuple[int, ...], dtype: np.dtype) -> staging.DoubleBuffer:
         return staging.DoubleBuffer(self, shape, dtype)
 

@@ -53,10 +53,10 @@ class _Graph:
     losses: Array
     """(k,), of the steps that are one launch."""
     rates: Array
-    """(k,), their learning rates."""
+    """(k, groups), their learning rates."""
     counter: Array
     """The number of the first of them; the launch moves it on by k."""
-    rates_now: list[float]
+    rates_now: list[list[float]]
     next_step: int
     """What the counter holds."""
     read: list[Array]
@@ -201,23 +201,24 @@ class CapturedSteps(EagerRunner):
     ) -> _Graph | None:
         """Capture the next steps without running them; None, with a warning, where something in them is refused."""
         optimizer, xp, settings = step.optimizer, self.xp, step.settings()
-        lr, steps, now = float(optimizer.lr), int(optimizer.steps), int(step.step)
+        rates_before, steps, now = [float(lr) for lr in optimizer.rates], int(optimizer.steps), int(step.step)
         skipped_steps = dict(optimizer.skipped_steps)
         if self.graphs:  # what the steps before took of the common pool is wanted here now
             xp.get_default_memory_pool().free_all_blocks(stream=self.stream)
-        graph, numbers = None, optimizer.flat.data.dtype
+        graph, numbers, groups = None, optimizer.flat.data.dtype, range(len(rates_before))
         try:
             # No phase begins while a step is captured, and what listens to phases would wait for the device.
             with self.side.allocating(), tracing.listening_to_phases(None), no_garbage_collection():
                 inputs, losses = make_inputs(), xp.empty(count, dtype=numbers)
-                rates, counter = xp.full(count, lr, dtype=numbers), xp.full((), now - count, dtype=np.int64)
+                rates = xp.asarray([rates_before] * count, dtype=numbers)
+                counter = xp.full((), now - count, dtype=np.int64)
                 counter += count  # compiles what the graph moves it on with
                 self.device.synchronize()
                 with self.stream:
                     self.stream.begin_capture()
                     try:
                         for i in range(count):
-                            optimizer.lr = rates[i : i + 1].reshape(())
+                            optimizer.rates = [rates[i, group : group + 1].reshape(()) for group in groups]
                             optimizer.steps = DeviceCounter(counter, steps - now + i)
                             random.begin_step(DeviceCounter(counter, i), step.stream)
                             if write is not None:
@@ -239,17 +240,17 @@ class CapturedSteps(EagerRunner):
             _say(f"{type(first).__name__}: {first}".splitlines()[0])
             return None
         finally:
-            optimizer.lr, optimizer.steps, optimizer.skipped_steps = lr, steps, skipped_steps
+            optimizer.rates, optimizer.steps, optimizer.skipped_steps = rates_before, steps, skipped_steps
             random.begin_step(now)
         self.graphs[key] = _Graph(
-            kind, graph, inputs, losses, rates, counter, [lr] * count, now, step.host_state.arrays
+            kind, graph, inputs, losses, rates, counter, [rates_before] * count, now, step.host_state.arrays
         )
         return self.graphs[key]
 
     def _replay(self, captured: _Graph, step: Step) -> Array:
         """Run the captured steps; returns their costs."""
         optimizer, count = step.optimizer, len(captured.losses)
-        rates = [step.lr_at(step.step + i) for i in range(count)]
+        rates = [step.rates_at(step.step + i) for i in range(count)]
         if rates != captured.rates_now:
             captured.rates[...] = self.xp.asarray(rates, dtype=captured.rates.dtype)
             captured.rates_now = rates
@@ -257,7 +258,7 @@ class CapturedSteps(EagerRunner):
             captured.counter.fill(step.step)
         captured.graph.launch()
         optimizer.count_recorded(count)
-        optimizer.lr = rates[-1]
+        optimizer.rates = rates[-1]
         step.step += count
         captured.next_step = step.step
         return captured.losses.copy()  # the next replay writes over it

@@ -1,0 +1,83 @@
+"""Parameter groups: parts of the parameters with settings of their own."""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+from dlcourse.optim.require import require
+from dlcourse.registry import did_you_mean
+
+__all__ = ["ParamGroup"]
+
+_PLAIN = bool, int, float, str, tuple, list, type(None)
+
+
+class ParamGroup(MutableMapping[str, Any]):
+    """One of an optimizer's groups, as ``optimizer.param_groups`` gives it: "params" and its settings by name.
+
+    What is set holds from the next step on. Names of one's own, such as "initial_lr", are kept beside the settings.
+
+    Raises:
+        ValueError: a setting is out of its range, a name is nearly one of a setting, or "params" is set.
+    """
+
+    def __init__(self, member: Any):
+        self._member = member
+        self.extra: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "params":
+            return list(self._member.params)
+        settings = self._member.settings
+        return settings[name] if name in settings else self.extra[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        settings = self._member.settings
+        require(name != "params", "the parameters of a group are fixed; optimizer.add_param_group adds further ones")
+        if name == "lr":
+            rate = float(value.item() if hasattr(value, "item") else value)
+            require(0 <= rate < float("inf"), f"lr has to be a finite number of at least 0, got {rate}")
+            vars(self._member)["lr"] = rate
+        elif name in settings:
+            self._member.configure(**{name: value})
+        else:
+            near = did_you_mean(name, settings)
+            require(not near, f"a parameter group of {type(self._member).__name__} has no setting {name!r}{near}")
+            self.extra[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        require(name in self.extra, f"a parameter group keeps its settings, and {name!r}")
+        del self.extra[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("params", *self._member.settings, *self.extra))
+
+    def __len__(self) -> int:
+        return 1 + len(self._member.settings) + len(self.extra)
+
+    def __repr__(self) -> str:
+        shown = {name: value for name, value in self.items() if name != "params"}
+        return f"ParamGroup({len(self._member.params)} parameters, {shown})"
+
+    def saved(self) -> dict[str, Any]:
+        """The settings as plain values; "params" are places in the buffer."""
+        found = {name: value for name, value in self.items() if isinstance(value, _PLAIN) and name != "params"}
+        return {**found, "params": list(self._member.places)}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Take over what :meth:`saved` gave."""
+        own = self._member.settings
+        given = {name: tuple(v) if isinstance(own.get(name), tuple) else v for name, v in saved.items()}
+        changed = {name: v for name, v in given.items() if name in own and own[name] != v}
+        self.extra |= {name: v for name, v in given.items() if name not in own and name != "params"}
+        if changed:
+            self._member.configure(**changed)
+
+
+def groups_in(params: list[Any]) -> list[Mapping[str, Any]] | None:
+    """The parameter groups, or None where these are parameters."""
+    if not params or not isinstance(params[0], Mapping):
+        return None
+    for each in params:
+        sound = isinstance(each, Mapping) and "params" in each
+        require(sound, "a parameter group is {'params': ..., 'lr': ..., ...}, and all are groups or none is")
+    return params

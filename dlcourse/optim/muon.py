@@ -1,0 +1,101 @@
+"""Muon: momentum whose matrices are made orthogonal."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from dlcourse.autograd import Parameter
+from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.kernels.linear import matmul
+from dlcourse.optim.base import Optimizer
+from dlcourse.optim.require import require, require_non_negative
+from dlcourse.registry import register
+from dlcourse.types import Count, NonNegative
+
+__all__ = ["Muon"]
+
+
+@register("optimizer", "muon")
+class Muon(Optimizer):
+    """Muon (Jordan et al. 2024), for matrices: ``torch.optim.Muon``, whose products round to bfloat16; these do not.
+
+    B <- momentum B + (1 - momentum) g;  U = B, or with Nesterov  momentum B + (1 - momentum) g
+    w <- (1 - lr weight_decay) w - lr' O,  O = NS(U)
+
+    NS(U), about the orthogonal matrix next to U, is the Newton-Schulz iteration from X = U / max(|U|, eps),
+    ``ns_steps`` times:  A = X X^T;  X <- a X + (b A + c A A) X.  lr' = lr max(1, rows / columns)^(1/2), or with
+    "match_rms_adamw" 0.2 lr max(rows, columns)^(1/2), which has steps of AdamW's size.
+
+    What is no matrix (biases, gains, filters) needs another optimizer: parameters in groups, see
+    :class:`~dlcourse.optim.Optimizer`, in a config ``optimizer.groups``.
+
+    Args:
+        params: matrices.
+        lr: learning rate.
+        weight_decay: share of the weight that goes each step, divided by lr.
+        momentum: share of the momentum that stays.
+        nesterov: look ahead by the momentum.
+        ns_coefficients: a, b and c of the iteration.
+        eps: the least norm that is divided by.
+        ns_steps: how many iterations.
+        adjust_lr_fn: how the rate depends on a matrix's shape.
+    Raises:
+        ValueError: a parameter is no matrix, or an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: NonNegative = 1e-3,
+        weight_decay: NonNegative = 0.1,
+        momentum: NonNegative = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: NonNegative = 1e-7,
+        ns_steps: Count = 5,
+        adjust_lr_fn: Literal["original", "match_rms_adamw"] | None = None,
+    ):
+        require_non_negative(weight_decay=weight_decay, momentum=momentum, eps=eps)
+        require(len(ns_coefficients) == 3, f"ns_coefficients has to be three numbers, got {ns_coefficients}")
+        require(1 <= ns_steps < 100, f"ns_steps has to lie between 1 and 99, got {ns_steps}")
+        known = None, "original", "match_rms_adamw"
+        require(adjust_lr_fn in known, f"adjust_lr_fn has to be one of {known}, got {adjust_lr_fn!r}")
+        super().__init__(params, lr, state=("momentum_buffer",))
+        self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
+        self.ns_coefficients, self.eps, self.ns_steps = tuple(ns_coefficients), eps, ns_steps
+        self.adjust_lr_fn = adjust_lr_fn
+        for member in self.members:
+            other = [p.shape for p in member.params if p.ndim != 2] if isinstance(member, Muon) else []
+            require(
+                not other,
+                f"Muon takes matrices, they have to have two axes, got shapes {', '.join(map(str, other[:5]))}; "
+                "give those to another optimizer, in a group of their own",
+            )
+
+    def update(self, weight: Array, grad: Array) -> None:
+        buffer = self.state["momentum_buffer"]
+        buffer += (1 - self.momentum) * (grad - buffer)
+        direction = grad + self.momentum * (buffer - grad) if self.nesterov else buffer
+        self.shrink(weight)
+        start, stop = self.stretch.start, self.stretch.stop
+        for index in self.places:
+            place = self.flat.slice_of(index)
+            if start <= place.start and place.stop <= stop and place.start < place.stop:
+                own, shape = slice(place.start - start, place.stop - start), self.flat.parameters[index].shape
+                step = self.orthogonal(direction[own].reshape(shape))
+                weight[own] -= self.lr * (self._factor(*shape) * step.reshape(-1))
+
+    def orthogonal(self, matrix: Array) -> Array:
+        """NS of a matrix."""
+        a, b, c = self.ns_coefficients
+        tall, xp = matrix.shape[0] > matrix.shape[1], array_module(matrix)
+        x = matrix.T if tall else matrix
+        x = x / xp.maximum(xp.sqrt((x * x).sum()), self.eps).astype(x.dtype)
+        for _ in range(self.ns_steps):
+            square = matmul(x, x.T)
+            x = a * x + matmul(b * square + c * matmul(square, square), x)
+        return x.T if tall else x
+
+    def _factor(self, rows: int, columns: int) -> float:
+        if self.adjust_lr_fn == "match_rms_adamw":
+            return float(0.2 * max(rows, columns) ** 0.5)
+        return float(max(1.0, rows / columns) ** 0.5)
