@@ -76,6 +76,17 @@ def test_a_frozen_parameter_with_a_gradient_from_before_stays() -> None:
     np.testing.assert_array_equal(params[1].numpy(), before)
 
 
+class WithUnused(nn.Module):
+    """Layers one after another, and a part that takes no part in the output."""
+
+    def __init__(self, *layers: nn.Module, unused: nn.Module):
+        super().__init__()
+        self.body, self.unused = nn.Sequential(*layers), unused
+
+    def forward(self, x):
+        return self.body(x)
+
+
 SETTINGS = [{}, {"l1": 0.1, "l2": 0.1}, {"clip_norm": 0.1, "l2": 0.1}, {"ema": 0.9}, {"accumulate": 3, "l2": 0.1}]
 
 
@@ -83,20 +94,19 @@ SETTINGS = [{}, {"l1": 0.1, "l2": 0.1}, {"clip_norm": 0.1, "l2": 0.1}, {"ema": 0
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_a_train_step_leaves_what_is_frozen_or_without_gradient(name: str, settings: dict, device: str) -> None:
     kind, _, options = PEERS[name]
-    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
-    model.unused = nn.Linear(2, 2)
+    model = WithUnused(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3), unused=nn.Linear(2, 2))
     step = dl.TrainStep(model, F.cross_entropy, kind(model.parameters(), **{"lr": 0.1, **options}), **settings)
     x, y = np.random.default_rng(0).normal(size=(6, 4)).astype("f"), np.arange(6) % 3
     step(x, y)
     states = []
     for frozen in (True, True, False):
-        model[0].weight.requires_grad = not frozen
+        model.body[0].weight.requires_grad = not frozen
         before = model.state_dict()
         step(x, y)
         after = model.state_dict()
         states.append({key for key, array in after.items() if (array != before[key]).any()})
-    moving = {"0.bias", "2.weight", "2.bias"}
-    assert states == [moving, moving, moving | {"0.weight"}]
+    moving = {"body.0.bias", "body.2.weight", "body.2.bias"}
+    assert states == [moving, moving, moving | {"body.0.weight"}]
     assert model.unused.weight.grad is None
 
 
@@ -108,11 +118,12 @@ def test_the_norm_that_is_clipped_and_the_penalty_leave_out_what_has_no_gradient
         for p in model.parameters():
             p.data[...] = 0.5
         if frozen:
-            model.far = nn.Linear(3, 3)
-            model.far.weight.data[...] = 1e6
+            far = nn.Linear(3, 3)
+            far.weight.data[...] = 1e6
+            model = WithUnused(*model, unused=far)
         step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=1.0), clip_norm=0.01, l2=0.1)
         step(np.eye(3, dtype="f"), np.array([0, 1, 1]))
-        made.append(model[1].weight.numpy().copy())
+        made.append((model.body if frozen else model)[1].weight.numpy().copy())
     np.testing.assert_allclose(*made, rtol=1e-6)
 
 
