@@ -150,8 +150,8 @@ class Own(nn.Module):
             "nn.MultiHeadAttention takes 2 positional arguments (dim, heads), got 3; keyword-only: causal=, dropout=",
         ),
         (
-            lambda: optim.Lion([nn.Linear(1, 1).weight], 0.1, (0.9, 0.99), 0.0, True),
-            "optim.Lion takes 4 positional arguments (params, lr, betas, weight_decay), got 5; keyword-only: ",
+            lambda: optim.SGD([nn.Linear(1, 1).weight], 0.1, 0.9, 0),
+            "optim.SGD takes 3 positional arguments (params, lr, momentum), got 4; keyword-only: nesterov=, ",
         ),
         (lambda: nn.CrossEntropyLoss(None), "nn.CrossEntropyLoss takes 0 positional arguments, got 1; keyword-only: "),
         (lambda: nn.Dropout(0.5, True), "nn.Dropout takes 1 positional argument (p), got 2"),

@@ -25,9 +25,9 @@ class SGD(Optimizer):
         params: the parameters to change.
         lr: learning rate.
         momentum: share of the velocity that stays; 0 keeps no velocity.
-        dampening: share of the gradient that does not enter the velocity.
-        weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
         nesterov: look ahead by the momentum (Nesterov 1983); needs momentum, and no dampening.
+        weight_decay: coefficient of the penalty weight_decay / 2 |w|^2.
+        dampening: share of the gradient that does not enter the velocity.
         maximize: go up the gradient instead of down.
     Raises:
         ValueError: an argument is negative, or ``nesterov`` comes without momentum or with dampening.
@@ -47,10 +47,10 @@ class SGD(Optimizer):
         params: Iterable[Parameter],
         lr: NonNegative,
         momentum: NonNegative = 0.0,
-        dampening: float = 0.0,
-        weight_decay: NonNegative = 0.0,
-        nesterov: bool = False,
         *,
+        nesterov: bool = False,
+        weight_decay: NonNegative = 0.0,
+        dampening: float = 0.0,
         maximize: bool = False,
     ):
         require_non_negative(momentum=momentum, weight_decay=weight_decay)
