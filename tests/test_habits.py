@@ -248,7 +248,7 @@ def test_a_line_about_a_module_works(line: str) -> None:
         ("m.paramaters()", "did you mean 'parameters'"),
         ("nn.Conv3d(1, 2, 3)", r"there is nn\.Conv2d"),
         ("nn.Liner(2, 3)", "did you mean 'Linear'"),
-        ("nn.AdaptiveAvgPool2d(1)", r"nn\.GlobalAvgPool2d"),
+        ("nn.Conv3d(1, 1, 3)", r"nn\.Conv2d"),
         ("F.nll_loss", r"F\.cross_entropy takes logits"),
         ("F.crossentropy", "did you mean 'cross_entropy'"),
         ("optim.lr_scheduler.StepLR(opt, 10)", r"optim\.StepSchedule"),

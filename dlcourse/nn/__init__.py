@@ -17,8 +17,10 @@ from dlcourse.nn.linear import *
 from dlcourse.nn.loss import *
 from dlcourse.nn.module import *
 from dlcourse.nn.norm import *
+from dlcourse.nn.padding import *
 from dlcourse.nn.pool import *
 from dlcourse.nn.recurrent import *
+from dlcourse.nn.resize import *
 from dlcourse.nn.summary import *
 
 __all__ = ["functional", "init"]

@@ -7,20 +7,17 @@ from typing import Any, ClassVar, Literal, get_args
 
 from dlcourse.autograd import Parameter, Tensor
 from dlcourse.backend import random
-from dlcourse.backend.kernels.conv import Pair
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.activation import ReLU
 from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
-from dlcourse.ops.conv import Padding, conv1d, conv1d_relu, conv2d, conv2d_relu, sizes
+from dlcourse.ops.conv import Padding, Sizes, conv1d, conv1d_relu, conv2d, conv2d_relu, sizes
 from dlcourse.ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from dlcourse.ops.pad import pad
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-One = int | tuple[int]
-Two = int | Pair
 
 
 class Convolution(Module):
@@ -143,10 +140,10 @@ class Conv2d(_Conv):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Two,
-        stride: Two = 1,
-        padding: Two | Padding = 0,
-        dilation: Two = 1,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | Padding = 0,
+        dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
         padding_mode: PaddingMode = "zeros",
@@ -171,10 +168,10 @@ class Conv1d(_Conv):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: One,
-        stride: One = 1,
-        padding: One | Padding = 0,
-        dilation: One = 1,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | Padding = 0,
+        dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
         padding_mode: PaddingMode = "zeros",
@@ -259,13 +256,13 @@ class ConvTranspose2d(_ConvTranspose):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Two,
-        stride: Two = 1,
-        padding: Two = 0,
-        output_padding: Two = 0,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
         groups: int = 1,
         bias: bool = True,
-        dilation: Two = 1,
+        dilation: Sizes = 1,
     ):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation
@@ -282,13 +279,13 @@ class ConvTranspose1d(_ConvTranspose):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: One,
-        stride: One = 1,
-        padding: One = 0,
-        output_padding: One = 0,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
         groups: int = 1,
         bias: bool = True,
-        dilation: One = 1,
+        dilation: Sizes = 1,
     ):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation

@@ -7,6 +7,7 @@ The ``__all__`` of each family's file names its functions; an activation's stand
 """
 
 from dlcourse.nn.activation import *
+from dlcourse.ops.adaptive_pool import *
 from dlcourse.ops.algebra import *
 from dlcourse.ops.attention import *
 from dlcourse.ops.conv import *
@@ -19,7 +20,9 @@ from dlcourse.ops.loss import *
 from dlcourse.ops.norm import *
 from dlcourse.ops.pad import *
 from dlcourse.ops.pool import *
+from dlcourse.ops.rearrange import *
 from dlcourse.ops.recurrent import *
+from dlcourse.ops.resample import *
 from dlcourse.ops.softmax import *
 
 __all__ = [name for name in dir() if name.islower() and not name.startswith("_")]

@@ -6,13 +6,15 @@ from typing import Any, Literal, get_args
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
-from dlcourse.backend.kernels.conv import ConvGeometry, Pair
+from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.linear import column_sums, relu_bias_grad
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.pad import pad
 
 __all__ = ["conv1d", "conv2d"]
 
+Sizes = int | tuple[int, ...]
+"""A number for all axes, or one for each."""
 Padding = Literal["same", "valid"]
 
 
@@ -103,9 +105,9 @@ def conv2d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair | Padding = 0,
-    dilation: int | Pair = 1,
+    stride: Sizes = 1,
+    padding: Sizes | Padding = 0,
+    dilation: Sizes = 1,
     groups: int = 1,
 ) -> Tensor:
     """The convolution of images with a kernel; as ``torch.nn.functional.conv2d``, channels last.
@@ -128,9 +130,9 @@ def conv1d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | tuple[int] = 1,
-    padding: int | tuple[int] | Padding = 0,
-    dilation: int | tuple[int] = 1,
+    stride: Sizes = 1,
+    padding: Sizes | Padding = 0,
+    dilation: Sizes = 1,
     groups: int = 1,
 ) -> Tensor:
     """The convolution of sequences with a kernel; as ``torch.nn.functional.conv1d``, channels last.
@@ -244,8 +246,8 @@ def check_bias(name: str, bias: Tensor | None, outputs: int) -> None:
         raise ShapeError(f"{name}: expected bias {(outputs,)}, one for each output channel, got {bias.shape}")
 
 
-def sizes(name: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
-    """A number for all axes, or one for each.
+def sizes(name: str, value: Any, axes: int, least: int | None = 1) -> tuple[int, ...]:
+    """A number for all axes, or one for each; negative ones too where ``least`` is None.
 
     Raises:
         ValueError: neither, or below ``least``.
@@ -256,13 +258,8 @@ def sizes(name: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
         each = () if any(isinstance(v, bool) for v in given) else tuple(operator.index(v) for v in given)
     except TypeError:
         each = ()
-    if len(each) != axes or min(each) < least:
-        or_two = ", or two" if axes == 2 else ""
-        raise ValueError(f"{name}: expected a whole number of at least {least}{or_two}, got {value!r}")
+    if len(each) != axes or (least is not None and min(each) < least):
+        number = "a whole number" if least is None else f"a whole number of at least {least}"
+        several = {1: "", 2: ", or two", 4: ", or four"}[axes]
+        raise ValueError(f"{name}: expected {number}{several}, got {value!r}")
     return each
-
-
-def pair(name: str, value: int | Pair, least: int = 1) -> Pair:
-    """A number for both axes, or one for each, see :func:`sizes`."""
-    height, width = sizes(name, value, 2, least)
-    return height, width

@@ -5,10 +5,10 @@ from typing import Any
 from dlcourse.autograd import Function, Tensor, as_tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
-from dlcourse.backend.kernels.conv import ConvGeometry, Pair
+from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.linear import column_sums
 from dlcourse.errors import ArgumentError, ShapeError
-from dlcourse.ops.conv import SHAPES, applied, as_image, check_bias, geometry_of, sizes, uneven
+from dlcourse.ops.conv import SHAPES, Sizes, applied, as_image, check_bias, geometry_of, sizes, uneven
 from dlcourse.ops.pad import pad
 
 __all__ = ["conv_transpose1d", "conv_transpose2d"]
@@ -54,11 +54,11 @@ def conv_transpose2d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    output_padding: int | Pair = 0,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
     groups: int = 1,
-    dilation: int | Pair = 1,
+    dilation: Sizes = 1,
 ) -> Tensor:
     """The transposed convolution of images, which makes them larger; as ``torch.nn.functional.conv_transpose2d``,
     channels last.
@@ -82,11 +82,11 @@ def conv_transpose1d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | tuple[int] = 1,
-    padding: int | tuple[int] = 0,
-    output_padding: int | tuple[int] = 0,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
     groups: int = 1,
-    dilation: int | tuple[int] = 1,
+    dilation: Sizes = 1,
 ) -> Tensor:
     """The transposed convolution of sequences (N, T, C) with a kernel (C, k, O / groups); as
     ``torch.nn.functional.conv_transpose1d``, channels last. The arguments are those of :func:`conv_transpose2d`, of the

@@ -187,6 +187,8 @@ POOLS = [
     (2, 8, 9, 4, (2, 1), (3, 2), (0, 0)),  # gaps between the windows
 ]
 
+WITH_GAPS = (2, 9, 8, 4, (3, 2), (2, 1), (1, 1), (2, 3))
+
 
 def _pool(case: tuple, grad: bool, place: bool) -> Maker:
     n, h, w, channels, *settings = case
@@ -624,11 +626,11 @@ CASES: dict[str, list[Maker]] = {
     "conv2d_input_grad": [_conv("input", case) for case in IMAGES],
     "conv2d_weight_grad": [_conv("weight", case, into) for case in IMAGES for into in (False, True)],
     "max_pool2d": [
-        *(_pool(case, grad=False, place=False) for case in POOLS),
+        *(_pool(case, grad=False, place=False) for case in [*POOLS, WITH_GAPS]),
         *(_pool_of_no_numbers(case, grad=False) for case in POOLS),
     ],
     "max_pool2d_grad": [
-        *(_pool(case, grad=True, place=True) for case in POOLS),
+        *(_pool(case, grad=True, place=True) for case in [*POOLS, WITH_GAPS]),
         *(_pool_of_no_numbers(case, grad=True) for case in POOLS),
     ],
     "avg_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],

@@ -197,6 +197,15 @@ def module_cases() -> dict[str, tuple]:
         "ConvTranspose2d": (nn.ConvTranspose2d(6, 3, 3, stride=2), images),
         "MaxPool2d": (nn.MaxPool2d(2), images),
         "AvgPool2d": (nn.AvgPool2d(2), images),
+        "MaxPool1d": (nn.MaxPool1d(3, 2, ceil_mode=True), sequence),
+        "AvgPool1d": (nn.AvgPool1d(3, 2, ceil_mode=True), sequence),
+        "AdaptiveAvgPool2d": (nn.AdaptiveAvgPool2d(3), images),
+        "AdaptiveMaxPool2d": (nn.AdaptiveMaxPool2d(3), images),
+        "Upsample": (nn.Upsample(scale_factor=1.5, mode="bilinear"), images),
+        "PixelUnshuffle": (nn.PixelUnshuffle(2), images),
+        "Unfold": (nn.Unfold(3), images),
+        "ReflectionPad2d": (nn.ReflectionPad2d((1, 2, 3, 4)), images),
+        "ConstantPad1d": (nn.ConstantPad1d(1, 0.5), sequence),
         "GlobalAvgPool2d": (nn.GlobalAvgPool2d(), images),
         "RNN": (nn.RNN(6, 3, 2, bidirectional=True, dropout=0.1), sequence),
         "LSTM": (nn.LSTM(6, 3, 2, bidirectional=True), sequence),
@@ -227,10 +236,25 @@ CONVOLUTION = {"in_channels": 12, "out_channels": 18, "kernel_size": 5, "stride"
     "groups": 6,
     "bias": False,
 }
+WINDOW = {"kernel_size": 5, "stride": 3, "padding": 2, "ceil_mode": True}
+PATCHES = {"kernel_size": 5, "dilation": 3, "padding": 2, "stride": 4}
+PADS = ("Circular", "Reflection", "Replication", "Zero")
 SETTINGS = {
     **dict.fromkeys(("Conv1d", "Conv2d"), CONVOLUTION | {"padding_mode": "reflect"}),
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d"), CONVOLUTION | {"output_padding": 1}),
-    "MaxPool2d": {"kernel_size": 5, "stride": 3, "padding": 2},
+    **dict.fromkeys(("AvgPool1d", "AvgPool2d"), WINDOW | {"count_include_pad": False}),
+    **dict.fromkeys(("MaxPool1d", "MaxPool2d"), WINDOW | {"dilation": 4, "return_indices": True}),
+    "AvgPool2d": WINDOW | {"count_include_pad": False, "divisor_override": 9},
+    **{f"AdaptiveAvgPool{axes}d": {"output_size": 7} for axes in (1, 2)},
+    **{f"AdaptiveMaxPool{axes}d": {"output_size": 7, "return_indices": True} for axes in (1, 2)},
+    **{f"{kind}Pad{axes}d": {"padding": 7} for kind in PADS for axes in (1, 2)},
+    **{f"ConstantPad{axes}d": {"padding": 7, "value": 0.25} for axes in (1, 2)},
+    "Upsample": {"size": 7, "scale_factor": 3, "mode": "bilinear", "align_corners": True}
+    | {"recompute_scale_factor": True},
+    "PixelShuffle": {"upscale_factor": 3},
+    "PixelUnshuffle": {"downscale_factor": 3},
+    "Unfold": PATCHES,
+    "Fold": PATCHES | {"output_size": 9},
     "BatchNorm": {"num_features": 7, "eps": 0.25, "momentum": 0.75},
     "LayerNorm": {"dim": 7, "eps": 0.25},
     "GroupNorm": {"num_groups": 3, "num_channels": 9, "eps": 0.25},
@@ -279,7 +303,7 @@ def test_a_repr_shows_every_setting() -> None:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or name in CONTAINERS:
             continue
         parameters = inspect.signature(cls).parameters
-        settings = SETTINGS.get({"AvgPool2d": "MaxPool2d", "GRU": "LSTM"}.get(name, cls.__name__), {})
+        settings = SETTINGS.get({"GRU": "LSTM"}.get(name, cls.__name__), {})
         assert set(settings) == set(parameters), f"{name}: a value for each of {list(parameters)}"
         shown = repr(cls(**settings)).split("\n")[0]
         missing = [key for key, value in settings.items() if str(value) not in shown]

@@ -92,7 +92,7 @@ def _torch_activation(name: str, t: Any, x: Any) -> Any:
 
 
 def _torch_pool(t: Any, name: str, x: Any, *settings: Any, **options: Any) -> Any:
-    return getattr(t.nn.functional, name)(x.permute(0, 3, 1, 2), *settings, **options).permute(0, 2, 3, 1)
+    return getattr(t.nn.functional, name)(x.movedim(-1, 1), *settings, **options).movedim(1, -1)
 
 
 def _torch_recurrent(t: Any, name: str, inputs: tuple, cell: bool = False, **options: Any) -> Any:
@@ -524,6 +524,92 @@ CASES = [
         lambda x: F.avg_pool2d(x, (3, 2), stride=2, padding=1),
         ((2, 6, 5, 3),),
         lambda t, x: _torch_pool(t, "avg_pool2d", x, (3, 2), stride=2, padding=1),
+    ),
+    Case(
+        "max_pool2d-dilated-ceil",
+        lambda x: F.max_pool2d(x, (3, 2), 2, 1, (2, 1), ceil_mode=True),
+        ((2, 9, 6, 3),),
+        lambda t, x: _torch_pool(t, "max_pool2d", x, (3, 2), 2, 1, (2, 1), ceil_mode=True),
+    ),
+    Case(
+        "avg_pool2d-ceil",
+        lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+        ((2, 6, 5, 3),),
+        lambda t, x: _torch_pool(t, "avg_pool2d", x, 3, 2, 1, ceil_mode=True),
+    ),
+    Case(
+        "avg_pool2d-without-padding",
+        lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+        ((2, 6, 5, 3),),
+        lambda t, x: _torch_pool(t, "avg_pool2d", x, 3, 2, 1, count_include_pad=False),
+    ),
+    Case(
+        "max_pool1d",
+        lambda x: F.max_pool1d(x, 3, 2, 1, 2, ceil_mode=True),
+        ((2, 9, 3),),
+        lambda t, x: _torch_pool(t, "max_pool1d", x, 3, 2, 1, 2, ceil_mode=True),
+    ),
+    Case(
+        "avg_pool1d",
+        lambda x: F.avg_pool1d(x, 3, 2, 1, True, False),
+        ((2, 6, 3),),
+        lambda t, x: _torch_pool(t, "avg_pool1d", x, 3, 2, 1, True, False),
+    ),
+    *[
+        Case(
+            f"adaptive_{kind}_pool{axes}d-{size}",
+            lambda x, kind=kind, axes=axes, size=size: getattr(F, f"adaptive_{kind}_pool{axes}d")(x, size),
+            ((2, *(6, 5)[:axes], 3),),
+            lambda t, x, kind=kind, axes=axes, size=size: _torch_pool(t, f"adaptive_{kind}_pool{axes}d", x, size),
+        )
+        for kind in ("avg", "max")
+        for axes, size in [(1, 4), (2, 1), (2, (3, 5)), (2, (4, 7)), (2, (None, 2))]
+    ],
+    *[
+        Case(
+            f"interpolate-{number}-{settings.get('mode', 'nearest')}",
+            lambda x, settings=settings: F.interpolate(x, **settings),
+            ((2, *(4, 5)[: 1 if settings.get("mode") == "linear" else 2], 3),),
+            lambda t, x, settings=settings: t.nn.functional.interpolate(x.movedim(-1, 1), **settings).movedim(1, -1),
+        )
+        for number, settings in enumerate(
+            [
+                {"scale_factor": 2},
+                {"size": (7, 3)},
+                {"size": 7, "mode": "nearest-exact"},
+                {"scale_factor": 2.3, "mode": "linear"},
+                {"size": 7, "mode": "linear", "align_corners": True},
+                {"scale_factor": (2, 0.6), "mode": "bilinear"},
+                {"scale_factor": 2.3, "mode": "bilinear", "recompute_scale_factor": True},
+                {"size": (9, 1), "mode": "bilinear", "align_corners": True},
+                {"size": (9, 4), "mode": "bicubic"},
+                {"size": (3, 7), "mode": "area"},
+            ]
+        )
+    ],
+    Case(
+        "pixel_shuffle",
+        lambda x: F.pixel_shuffle(x, 2),
+        ((2, 3, 4, 8),),
+        lambda t, x: t.nn.functional.pixel_shuffle(x.movedim(-1, 1), 2).movedim(1, -1),
+    ),
+    Case(
+        "pixel_unshuffle",
+        lambda x: F.pixel_unshuffle(x, 2),
+        ((2, 4, 6, 3),),
+        lambda t, x: t.nn.functional.pixel_unshuffle(x.movedim(-1, 1), 2).movedim(1, -1),
+    ),
+    Case(
+        "unfold",
+        lambda x: F.unfold(x, (3, 2), (1, 2), 1, 2),
+        ((2, 5, 6, 3),),
+        lambda t, x: t.nn.functional.unfold(x.movedim(-1, 1), (3, 2), (1, 2), 1, 2).movedim(1, -1),
+    ),
+    Case(
+        "fold",
+        lambda x: F.fold(x, (5, 6), (3, 2), (1, 2), 1, 2),
+        ((2, 9, 18),),
+        lambda t, x: t.nn.functional.fold(x.movedim(-1, 1), (5, 6), (3, 2), (1, 2), 1, 2).movedim(1, -1),
     ),
     Case("global_avg_pool2d", F.global_avg_pool2d, ((2, 5, 4, 3),), lambda t, x: x.mean((1, 2))),
     Case("add_relu", add_relu, ((3, 4), (3, 4)), lambda t, a, b: t.relu(a + b)),

@@ -29,6 +29,21 @@ def first(x: Tensor) -> Tensor:
     return x if x.ndim < 3 else x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
+def firsts(results: Any) -> Any:
+    """Of one result or of several."""
+    return tuple(map(first, results)) if isinstance(results, tuple) else first(results)
+
+
+def last_of_image(x: Tensor) -> Tensor:
+    """(..., C, H, W) -> (..., H, W, C)."""
+    return x.movedim(-3, -1)
+
+
+def first_of_image(x: Tensor) -> Tensor:
+    """(..., H, W, C) -> (..., C, H, W)."""
+    return x.movedim(-1, -3)
+
+
 def last_of_probabilities(labels: Tensor) -> Tensor:
     return last(labels) if labels.dtype.kind == "f" else labels
 
@@ -233,8 +248,22 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "nn.functional.pad.replicate": pad_positions,
     "nn.functional.pad.replicate_negative": pad_positions,
     "nn.functional.pad.circular": pad_positions,
-    "nn.functional.max_pool2d": turned(F.max_pool2d, last, back=first),
-    "nn.functional.avg_pool2d": turned(F.avg_pool2d, last, back=first),
+    **{
+        f"nn.functional.{name}": turned(getattr(F, name), last, back=firsts)
+        for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")
+        for name in (f"{kind}1d", f"{kind}2d")
+    },
+    **{
+        f"nn.functional.interpolate.{mode}": turned(F.interpolate, last, back=first)
+        for mode in ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "area")
+    },
+    "nn.functional.upsample_nearest": turned(F.interpolate, last, back=first),
+    "nn.functional.upsample_bilinear": turned(
+        lambda x, size=None, scale_factor=None: F.interpolate(x, size, scale_factor, "bilinear", True), last, back=first
+    ),
+    "nn.functional.pixel_shuffle": turned(F.pixel_shuffle, last_of_image, back=first_of_image),
+    "nn.functional.pixel_unshuffle": turned(F.pixel_unshuffle, last_of_image, back=first_of_image),
+    "nn.functional.unfold": turned(F.unfold, last, back=first),
     "nn.functional.layer_norm": F.layer_norm,
     "nn.functional.group_norm": turned(F.group_norm, last, back=first),
     "nn.functional.batch_norm": turned(F.batch_norm, last, back=first),
@@ -293,8 +322,14 @@ MODULES = {
         f"nn.{name}": Convolution(getattr(nn, name), kernels=True)
         for name in ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d")
     },
-    "nn.AvgPool2d": Layer(nn.AvgPool2d, (last,), first),
-    "nn.MaxPool2d": Layer(nn.MaxPool2d, (last,), first),
+    **{
+        f"nn.{name}{axes}d": Layer(getattr(nn, f"{name}{axes}d"), (last,), firsts)
+        for name in (
+            *("AvgPool", "MaxPool", "AdaptiveAvgPool", "AdaptiveMaxPool"),
+            *("CircularPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "ZeroPad"),
+        )
+        for axes in (1, 2)
+    },
     "nn.BatchNorm1d": Layer(nn.BatchNorm, (last,), first),
     "nn.BatchNorm2d": Layer(nn.BatchNorm, (last,), first),
     "nn.BatchNorm3d": Layer(nn.BatchNorm, (last,), first),

@@ -19,14 +19,14 @@ BLOCK_BYTES = 1 << 18
 
 @override(kernels.max_pool2d, "cpu")
 def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
-    shape, (window, stride, padding) = geometry.out_shape(x.shape), geometry
+    shape, (window, stride, padding, dilation) = geometry.out_shape(x.shape), geometry
     kind = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
     y, argmax = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=kind)
 
     def find(part: slice) -> None:
         top, at = y[part], argmax[part]
         larger, step = scratch("pool", top.shape, np.dtype(bool)), scratch("pool-step", top.shape, kind)
-        views = taps(pad(x[part], padding, -np.inf), top.shape, window, stride)
+        views = taps(pad(x[part], padding, -np.inf), top.shape, window, stride, dilation)
         for number, (_, _, view) in enumerate(views):
             if number == 0:
                 top[...] = view
@@ -61,7 +61,7 @@ def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGe
 
 @override(kernels.avg_pool2d, "cpu")
 def avg_pool2d(x: Array, geometry: PoolGeometry) -> Array:
-    shape, (window, stride, padding) = geometry.out_shape(x.shape), geometry
+    shape, (window, stride, padding, _) = geometry.out_shape(x.shape), geometry
     y = np.empty(shape, dtype=x.dtype)
 
     def mean(part: slice) -> None:
@@ -87,11 +87,12 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Arra
 
 def _spread(shares: Callable, dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     """dx: each place of the windows gets what ``shares(its number, images, buffer)`` gives."""
-    (_, h, w, channels), (window, stride, padding) = x_shape, geometry
+    (_, h, w, channels), (window, stride, padding, dilation) = x_shape, geometry
     dx = np.empty(x_shape, dtype=dout.dtype)
     # Windows side by side that cover everything write each element once; else shares are added up, from zeros.
     once = (
         window == stride
+        and dilation == (1, 1)
         and padding == (0, 0)
         and (h, w) == tuple(size * s for size, s in zip(dout.shape[1:3], stride, strict=True))
     )
@@ -103,7 +104,7 @@ def _spread(shares: Callable, dout: Array, x_shape: tuple, geometry: PoolGeometr
             target = scratch("pool-padded", wide, dout.dtype) if padding != (0, 0) else target
             target.fill(0)
         share = scratch("pool-share", dout[part].shape, dout.dtype)
-        for number, (_, _, view) in enumerate(taps(target, dout[part].shape, window, stride)):
+        for number, (_, _, view) in enumerate(taps(target, dout[part].shape, window, stride, dilation)):
             if once:
                 view[...] = shares(number, part, share)
             else:

@@ -86,4 +86,5 @@ def _largest_image(x_shape: tuple, geometry: PoolGeometry) -> int:
 
 
 def _fits(x_shape: tuple, geometry: PoolGeometry) -> bool:
-    return _largest_image(x_shape, geometry) <= MAX_ELEMENTS
+    """Windows without gaps, and images that places of 32 bits reach."""
+    return geometry.dilation == (1, 1) and _largest_image(x_shape, geometry) <= MAX_ELEMENTS

@@ -15,10 +15,12 @@ class PoolGeometry(NamedTuple):
     window: Pair
     stride: Pair
     padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    """How far the window's places are apart; only the maximum has windows with gaps."""
 
     def out_shape(self, x_shape: tuple) -> tuple[int, int, int, int]:
         """(N, H', W', C) of the result, for images (N, H, W, C)."""
-        size = ConvGeometry(self.stride, self.padding).out_size(x_shape, self.window)
+        size = ConvGeometry(self.stride, self.padding, self.dilation).out_size(x_shape, self.window)
         return (x_shape[0], *size, x_shape[3])
 
 
@@ -31,11 +33,11 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
 
     Places are bytes where they fit (windows of up to 256), else int32.
     """
-    xp, shape, (window, stride, padding) = array_module(x), geometry.out_shape(x.shape), geometry
+    xp, shape, (window, stride, padding, dilation) = array_module(x), geometry.out_shape(x.shape), geometry
     y = xp.full(shape, -xp.inf, dtype=x.dtype)
     argmax = xp.zeros(shape, dtype=xp.uint8 if window[0] * window[1] <= 256 else xp.int32)
     argmax[...] = xp.asarray(_first_argmax(shape[1:3], geometry))[..., None]
-    for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride):
+    for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride, dilation):
         larger = (view > y) | xp.isnan(view)
         argmax = xp.where(larger, argmax.dtype.type(i * window[1] + j), argmax)
         y = xp.where(larger, view, y)
@@ -45,9 +47,9 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
 @kernel
 def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     """dx: each window sends dy to the place that held its largest element."""
-    xp, (window, stride, padding) = array_module(dout), geometry
+    xp, (window, stride, padding, dilation) = array_module(dout), geometry
     padded = _padded_zeros(dout, x_shape, padding)
-    for i, j, view in taps(padded, dout.shape, window, stride):
+    for i, j, view in taps(padded, dout.shape, window, stride, dilation):
         view += xp.where(argmax == i * window[1] + j, dout, 0)
     return _inner(padded, x_shape, padding)
 
@@ -55,7 +57,7 @@ def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGe
 @kernel
 def avg_pool2d(x: Array, geometry: PoolGeometry) -> Array:
     """The mean of each window; padding counts as zeros."""
-    xp, shape, (window, stride, padding) = array_module(x), geometry.out_shape(x.shape), geometry
+    xp, shape, (window, stride, padding, _) = array_module(x), geometry.out_shape(x.shape), geometry
     y = xp.zeros(shape, dtype=x.dtype)
     for _, _, view in taps(pad(x, padding), shape, window, stride):
         y += view
@@ -66,7 +68,7 @@ def avg_pool2d(x: Array, geometry: PoolGeometry) -> Array:
 @kernel
 def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     """dx: each window sends dy / (kh kw) to all its positions."""
-    window, stride, padding = geometry
+    window, stride, padding, _ = geometry
     padded = _padded_zeros(dout, x_shape, padding)
     share = dout * (1 / (window[0] * window[1]))
     for _, _, view in taps(padded, dout.shape, window, stride):
@@ -76,9 +78,10 @@ def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Arra
 
 def _first_argmax(out: Pair, geometry: PoolGeometry) -> np.ndarray:
     """For each window (H', W') the number of the first of its positions that is in the image and not in the padding."""
-    window, stride, padding = geometry
+    window, *settings = geometry
     rows, columns = (
-        np.maximum(edge - step * np.arange(length), 0) for length, step, edge in zip(out, stride, padding, strict=True)
+        -(-np.maximum(edge - step * np.arange(length), 0) // apart)
+        for length, step, edge, apart in zip(out, *settings, strict=True)
     )
     return rows[:, None] * window[1] + columns
 
