@@ -11,7 +11,7 @@ from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.cpu.sums import row_sums
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
-from dlcourse.backend.kernels import linear
+from dlcourse.backend.kernels import linear, require
 from dlcourse.backend.kernels.grad_buffers import copy_into
 
 ALGORITHMS = {"relu from y": 0x100, "gelu_tanh": 0x2B, "gelu": 0x31}
@@ -136,7 +136,7 @@ def gelu_grad(dout: Array, x: Array) -> Array:
 
 def _activated(name: str, x: Array) -> Array:
     """y of the activation."""
-    onednn.require(x.size >= MIN_SIZE and onednn.suits(x))
+    require(x.size >= MIN_SIZE and onednn.suits(x))
     compute = _forward(name, x.size)
     y = np.empty(x.shape, dtype=x.dtype)
     compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y})
@@ -145,7 +145,7 @@ def _activated(name: str, x: Array) -> Array:
 
 def _gradient(name: str, dout: Array, x: Array) -> Array:
     """dx of the activation, from its input; ``relu from y`` wants its output in that place."""
-    onednn.require(x.size >= MIN_SIZE and onednn.suits(dout, x))
+    require(x.size >= MIN_SIZE and onednn.suits(dout, x))
     compute = _backward(name, x.size)
     dx = np.empty(x.shape, dtype=x.dtype)
     known = onednn.DST if name == "relu from y" else onednn.SRC
@@ -156,7 +156,7 @@ def _gradient(name: str, dout: Array, x: Array) -> Array:
 
 def _chained(build: Callable, operands: dict[int, Array]) -> Array:
     first = operands[onednn.SRC]
-    onednn.require(onednn.suits(*operands.values()))
+    require(onednn.suits(*operands.values()))
     compute = build(first.size)
     y = np.empty(first.shape, dtype=first.dtype)
     arrays = {which: np.ascontiguousarray(array) for which, array in operands.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import conv as kernels
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.grad_buffers import takes
 
@@ -120,7 +121,7 @@ def _weight_grad(*shape: Any) -> Callable:
 
 @onednn.override(kernels.conv2d)
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
-    onednn.require(onednn.suits(x, weight))
+    require(onednn.suits(x, weight))
     compute = _forward(bias is not None, x.shape, weight.shape, geometry)
     y = np.empty((len(x), *geometry.out_size(x.shape, weight.shape[1:3]), len(weight)), dtype=x.dtype)
     bias = None if bias is None else np.ascontiguousarray(bias, dtype=x.dtype)
@@ -130,7 +131,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) 
 
 @onednn.override(kernels.conv2d_input_grad)
 def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
-    onednn.require(onednn.suits(dout, weight))
+    require(onednn.suits(dout, weight))
     compute = _input_grad(tuple(x_shape), weight.shape, geometry)
     dx = np.empty(x_shape, dtype=dout.dtype)
     compute(np.ascontiguousarray(dout), np.ascontiguousarray(weight), dx)
@@ -139,7 +140,7 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
 
 @onednn.override(kernels.conv2d_weight_grad)
 def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
-    onednn.require(onednn.suits(dout, x) and takes(out, dout.dtype))
+    require(onednn.suits(dout, x) and takes(out, dout.dtype))
     compute = _weight_grad(x.shape, tuple(weight_shape), geometry)
     dweight = np.empty(weight_shape, dtype=dout.dtype) if out is None else out
     compute(np.ascontiguousarray(dout), np.ascontiguousarray(x), dweight)

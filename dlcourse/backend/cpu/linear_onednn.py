@@ -14,6 +14,7 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import linear as kernels
+from dlcourse.backend.kernels import require
 
 MIN_WORK = 1 << 16
 """Multiplications below which the call costs more than it saves."""
@@ -44,7 +45,7 @@ def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     operands = {onednn.SRC: x, onednn.WEIGHTS: weight} | ({} if bias is None else {onednn.BIAS: bias})
     if not onednn.suits(*operands.values()) or x.strides[1] != 4 or x.strides[0] < 4 * inner:
         return NotImplemented
-    onednn.require(bias is None or bias.flags.c_contiguous)
+    require(bias is None or bias.flags.c_contiguous)
     compute = _affine(rows, inner, columns, x.strides[0] // 4, bias is not None)
     y = np.empty((rows, columns), dtype=np.float32)
     compute(operands | {onednn.DST: y})

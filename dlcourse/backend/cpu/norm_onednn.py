@@ -13,6 +13,7 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.norm import copy_into_buffers, moments
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import Unsupported, require
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels.activation import add
 from dlcourse.backend.kernels.norm import RunningStats
@@ -44,7 +45,7 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
     forward = onednn.describe(f"{name}_forward", onednn.FORWARD_TRAINING, array, array, *more, c_float(eps), flags)
     signs = onednn.queried(forward, onednn.QUERY_WORKSPACE) if relu else None
     if signs is not None and onednn.size(signs) * 8 != shape[0] * shape[1]:
-        raise onednn.Unsupported("signs are not kept as bits")
+        raise Unsupported("signs are not kept as bits")
     affine = onednn.strided((shape[1],), (1,))
     if not backward:
         return forward, array, statistic, affine, signs
@@ -92,12 +93,12 @@ def _batch_norm(
     x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None, relu: bool
 ) -> tuple[Array, Array, Array, Array]:
     """As :func:`dlcourse.backend.cpu.norm.batch_norm_relu`; without ``relu`` no ReLU, and no bits."""
-    onednn.require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
+    require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
     compute = _forward(x.shape, float(eps), True, relu)
     x = np.ascontiguousarray(x)
     mean, variance, inverse = moments(x, eps)
     # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
-    onednn.require(not relu or all(np.isfinite(array).all() for array in (mean, variance, weight, bias)))
+    require(not relu or all(np.isfinite(array).all() for array in (mean, variance, weight, bias)))
     y, positive = np.empty_like(x), np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
     arrays = {onednn.SRC: x, onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
@@ -109,7 +110,7 @@ def _batch_norm(
 
 @onednn.override(kernels.layer_norm)
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    onednn.require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
+    require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
     compute = _forward(x.shape, float(eps), False, False)
     y, mean = np.empty(x.shape, dtype=x.dtype), np.empty(len(x), dtype=x.dtype)
     variance = np.empty_like(mean)
@@ -148,7 +149,7 @@ def _gradient(
     over_rows: bool,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """dx, dw and db; ``positive`` are the bits that the forward pass with a ReLU gave."""
-    onednn.require(x.size >= MIN_SIZE and onednn.suits(dout, x, weight, mean, inverse))
+    require(x.size >= MIN_SIZE and onednn.suits(dout, x, weight, mean, inverse))
     compute = _backward(x.shape, over_rows, positive is not None)
     dx = np.empty(x.shape, dtype=x.dtype)
     dweight, dbias = np.empty(x.shape[1], dtype=x.dtype), np.empty(x.shape[1], dtype=x.dtype)

@@ -22,6 +22,7 @@ import numpy as np
 
 from dlcourse.backend import kernels
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import Unsupported
 
 PACKAGE = "onednn-cpu-gomp"
 DISABLE = "DLCOURSE_ONEDNN"
@@ -61,10 +62,6 @@ def _once(make: Callable[[], Any]) -> Callable[[], Any]:
 
 class _Argument(ctypes.Structure):
     _fields_ = [("which", c_int), ("memory", c_void_p)]
-
-
-class Unsupported(Exception):
-    """oneDNN has no implementation for these shapes and settings, or refused them."""
 
 
 _forked = False
@@ -361,24 +358,7 @@ def built_once(build: Callable) -> Callable:
 
 def override(of: kernels.Kernel) -> Callable[[Callable], Callable]:
     """Declare an override by oneDNN, tried before the NumPy one; it declines where a builder has nothing."""
-
-    def declare(function: Callable) -> Callable:
-        @functools.wraps(function)
-        def call(*args: Any) -> Any:
-            try:
-                return function(*args)
-            except Unsupported:
-                return NotImplemented
-
-        return kernels.override(of, "cpu", priority=1)(call)
-
-    return declare
-
-
-def require(condition: bool) -> None:
-    """Raise :class:`Unsupported` where the condition does not hold: an override declines."""
-    if not condition:
-        raise Unsupported
+    return lambda function: kernels.override(of, "cpu", priority=1)(kernels.declining(function))
 
 
 def suits(*arrays: Array) -> bool:

@@ -13,6 +13,7 @@ from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.optim import corrected
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.optim import AdamSettings
 from dlcourse.backend.kernels.scaling import counted, skips
 
@@ -59,7 +60,7 @@ def adam_step(
     if weight.size < MIN_SIZE or not shrink or (weight_decay and not decoupled):
         return NotImplemented
     arrays = weight, grad, exp_avg, exp_avg_sq
-    onednn.require(onednn.suits(*arrays) and all(array.flags.c_contiguous for array in arrays))
+    require(onednn.suits(*arrays) and all(array.flags.c_contiguous for array in arrays))
     mean, square, move = _passes(weight.size, beta1, beta2)
     if skips(scaler):
         return None

@@ -13,6 +13,7 @@ import numpy as np
 from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels import Unsupported, require
 from dlcourse.backend.kernels import pool as kernels
 from dlcourse.backend.kernels.pool import PoolGeometry
 
@@ -35,7 +36,7 @@ class _Geometry:
         self.forward = onednn.describe("pooling_forward", onednn.FORWARD_TRAINING, MAX, self.x, self.y, *self.steps)
         self.argmax = onednn.queried(self.forward, onednn.QUERY_WORKSPACE)
         if onednn.size(self.argmax) != math.prod(y_shape):
-            raise onednn.Unsupported("places are not kept one byte each")
+            raise Unsupported("places are not kept one byte each")
 
 
 @onednn.built_once
@@ -53,9 +54,9 @@ def _backward(*settings: Any) -> Callable:
 
 @onednn.override(kernels.max_pool2d)
 def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
-    onednn.require(onednn.suits(x))
+    require(onednn.suits(x))
     compute = _forward(x.shape, geometry)
-    onednn.require(finite(x))  # of NaN and infinities oneDNN leaves out the first and makes -3.4e38 of -inf
+    require(finite(x))  # of NaN and infinities oneDNN leaves out the first and makes -3.4e38 of -inf
     y = np.empty(geometry.out_shape(x.shape), dtype=x.dtype)
     argmax = np.empty(y.shape, dtype=np.uint8)
     compute({onednn.SRC: np.ascontiguousarray(x), onednn.DST: y, onednn.WORKSPACE: argmax})
@@ -64,7 +65,7 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
 
 @onednn.override(kernels.max_pool2d_grad)
 def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
-    onednn.require(onednn.suits(dout) and argmax.dtype == np.uint8)
+    require(onednn.suits(dout) and argmax.dtype == np.uint8)
     compute = _backward(tuple(x_shape), geometry)
     dx = np.empty(x_shape, dtype=dout.dtype)
     arrays = {onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.WORKSPACE: np.ascontiguousarray(argmax)}

@@ -13,10 +13,10 @@ import numpy as np
 
 from dlcourse.backend import precision
 from dlcourse.backend.cuda import attention_products, autotune
-from dlcourse.backend.cuda.program import NULL, program, type_suffix
+from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import attention as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.precision import accumulation_dtype
 
 SIDE, THREADS = 64, 256
@@ -48,12 +48,12 @@ class Saved:
         self.y, self.log_sums = y, log_sums
 
 
-@override(kernels.attention, "cuda", half=True, priority=1)
+@override(kernels.attention, half=True, priority=1)
 def attention(
     q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
 ) -> tuple[Array, Any]:
-    if not attention_products.takes(q, k, v, dropout_mask) or not _is_faster(q, k, v, mask, causal, dropout_mask):
-        return NotImplemented
+    attention_products.require_kernels(q, k, v, dropout_mask)
+    require(_is_faster(q, k, v, mask, causal, dropout_mask))
     return _attention(q, k, v, mask, causal, dropout_mask)
 
 
@@ -72,12 +72,11 @@ def _attention(
     return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
 
 
-@override(kernels.attention_grad, "cuda", half=True, priority=1)
+@override(kernels.attention_grad, half=True, priority=1)
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
-    if not isinstance(saved, Saved):
-        return NotImplemented
+    require(isinstance(saved, Saved))
     dout = dout.astype(q.dtype, copy=False)
     xp = array_module(q)
     given = q, k, v
@@ -111,7 +110,7 @@ def _layout(*arrays: Array) -> list[np.int64]:
     return [np.int64(distance // array.itemsize) for array in arrays for distance in array.strides[:3]]
 
 
-def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Array | np.uint64, tuple]:
+def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Array | None, tuple]:
     """The mask, as it lies: repeated along an axis it is not written out. And what all kernels end with."""
     n, heads, steps, width = q.shape
     keys, strides = k.shape[2], (0,) * 4
@@ -119,11 +118,11 @@ def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Arr
         strides = array_module(q).broadcast_to(mask, (n, heads, steps, keys)).strides
     sizes = heads, steps, keys, width, causal
     settings = *map(np.int64, strides), *map(np.int32, sizes), accumulation_dtype(q.dtype).type(width**-0.5)
-    return NULL if mask is None else mask, settings
+    return mask, settings
 
 
-def _factors(dropout_mask: Array | None) -> Array | np.uint64:
-    return NULL if dropout_mask is None else array_module(dropout_mask).ascontiguousarray(dropout_mask)
+def _factors(dropout_mask: Array | None) -> Array | None:
+    return None if dropout_mask is None else array_module(dropout_mask).ascontiguousarray(dropout_mask)
 
 
 def _scores(q: Array, k: Array, causal: bool) -> int:

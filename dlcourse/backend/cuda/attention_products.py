@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import NULL, program, type_suffix
+from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import attention as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.layout import as_stacked_view
 from dlcourse.backend.precision import accumulation_dtype
 
@@ -27,43 +27,40 @@ class Saved:
         self.p, self.operands = p, operands
 
 
-@override(kernels.attention, "cuda", half=True)
+@override(kernels.attention, half=True)
 def attention(
     q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
 ) -> tuple[Array, Any]:
-    if not takes(q, k, v, dropout_mask):
-        return NotImplemented
-    name, xp = type_suffix(q, k, v), array_module(q)
+    name, xp = require_kernels(q, k, v, dropout_mask), array_module(q)
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
     joint = as_stacked_view((q, k, v))
     parts = (q, k, v) if joint is None else xp.ascontiguousarray(joint)  # one copy instead of three
     q, k, v = operands = tuple(_batch(part) for part in parts)
     scores = gemm(q, k.swapaxes(1, 2), dtype=accumulation_dtype(q.dtype))
     p = scores if scores.dtype == q.dtype else xp.empty(scores.shape, dtype=q.dtype)
-    rows, visible, added = p.size // keys, NULL, NULL
+    rows, visible, added = p.size // keys, None, None
     if mask is not None and mask.dtype == bool:
         visible = xp.ascontiguousarray(xp.broadcast_to(mask, shape)).astype(np.uint8)
     elif mask is not None:
         added = xp.ascontiguousarray(xp.broadcast_to(mask.astype(scores.dtype, copy=False), shape))
     settings = np.int64(rows), np.int32(steps), np.int32(keys), scores.dtype.type(q.shape[2] ** -0.5), np.int32(causal)
-    factors, used = (NULL, NULL) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
+    factors, used = (None, None) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
     _rows(f"attention_softmax_{name}", rows, (scores, p, visible, added, factors, used, *settings))
     y = gemm(p if dropout_mask is None else used, v)
     return y.reshape(*shape[:3], v.shape[2]), Saved(p, operands)
 
 
-def takes(q: Array, k: Array, v: Array, dropout_mask: Array | None) -> bool:
-    """Whether there are kernels for the types, and something to do."""
-    factors = dropout_mask is None or dropout_mask.dtype == accumulation_dtype(q.dtype)
-    return type_suffix(q, k, v) is not None and q.size > 0 and k.size > 0 and factors
+def require_kernels(q: Array, k: Array, v: Array, dropout_mask: Array | None) -> str:
+    """How the kernels for these arrays end; declines where there are none, or nothing to do."""
+    require(dropout_mask is None or dropout_mask.dtype == accumulation_dtype(q.dtype))
+    return type_suffix(q, k, v)
 
 
-@override(kernels.attention_grad, "cuda", half=True)
+@override(kernels.attention_grad, half=True)
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
-    if not isinstance(saved, Saved):
-        return NotImplemented
+    require(isinstance(saved, Saved))
     dout = dout.astype(q.dtype, copy=False)
     name, xp, p = type_suffix(dout, q, k, v), array_module(q), saved.p
     dy, keys = _batch(dout), p.shape[2]
@@ -71,7 +68,7 @@ def attention_grad(
     dp = gemm(dy, own_v.swapaxes(1, 2), dtype=accumulation_dtype(q.dtype))
     ds = dp if dp.dtype == q.dtype else xp.empty(dp.shape, dtype=q.dtype)
     used: Any
-    factors, used = (NULL, NULL) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
+    factors, used = (None, None) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
     rows, scale = ds.size // keys, dp.dtype.type(q.shape[3] ** -0.5)
     _rows(f"attention_softmax_grad_{name}", rows, (dp, ds, p, factors, used, np.int64(rows), np.int32(keys), scale))
     dq, dk, dv = _together(q, k, v)

@@ -13,10 +13,10 @@ import numpy as np
 from dlcourse.backend.cuda import conv_tiles
 from dlcourse.backend.cuda.blas import gemm
 from dlcourse.backend.cuda.linear import product_relu
-from dlcourse.backend.cuda.program import program, type_suffix
+from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.conv import ConvGeometry, Pair
 from dlcourse.backend.kernels.grad_buffers import copy_into, takes
 from dlcourse.backend.precision import accumulation_dtype
@@ -32,12 +32,12 @@ MAX_COUNT = 2**30
 """Elements of an image, of the patches of a row of the result, and places of a result: they are counted in 32 bits."""
 
 
-@override(kernels.conv2d, "cuda", half=True, priority=1)
+@override(kernels.conv2d, half=True, priority=1)
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
     return _forward(x, weight, bias, geometry, relu=False)
 
 
-@override(kernels.conv2d_relu, "cuda", half=True, priority=1)
+@override(kernels.conv2d_relu, half=True, priority=1)
 def conv2d_relu(x: Array, weight: Array, bias: Array, geometry: ConvGeometry) -> Array:
     return _forward(x, weight, bias, geometry, relu=True)
 
@@ -46,10 +46,9 @@ def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry
     """y, after a ReLU where that is wanted."""
     xp, kernel = array_module(x), weight.shape[1:3]
     size = geometry.out_size(x.shape, kernel)
-    arrays = (x, weight) if bias is None else (x, weight, bias)
-    if not _suits(x.shape, (len(x), *size, len(weight)), weight.shape, len(weight), geometry, *arrays):
-        return NotImplemented
-    y = xp.empty((len(x), *size, len(weight)), dtype=x.dtype)
+    out_shape = len(x), *size, len(weight)
+    _require_patches(x.shape, out_shape, weight.shape, len(weight), geometry, x, weight, bias)
+    y = xp.empty(out_shape, dtype=x.dtype)
     matrix = xp.ascontiguousarray(weight).reshape(len(weight), -1)
     for part in _parts(len(x), size, matrix.shape[1], x.itemsize):
         rows = _patches(x[part], size, kernel, geometry)
@@ -61,10 +60,9 @@ def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry
     return y
 
 
-@override(kernels.conv2d_input_grad, "cuda", half=True, priority=1)
+@override(kernels.conv2d_input_grad, half=True, priority=1)
 def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
-    if not _suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry, dout, weight):
-        return NotImplemented
+    _require_patches(x_shape, dout.shape, weight.shape, x_shape[3], geometry, dout, weight)
     stride, padding, dilation, _ = geometry
     xp, kernel = array_module(dout), weight.shape[1:3]
     edge = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True))
@@ -81,11 +79,10 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
     return dx
 
 
-@override(kernels.conv2d_weight_grad, "cuda", half=True, priority=1)
+@override(kernels.conv2d_weight_grad, half=True, priority=1)
 def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
-    suits = _suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x)
-    if not suits or not takes(out, dout.dtype):
-        return NotImplemented
+    _require_patches(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x)
+    require(takes(out, dout.dtype))
     xp, kernel, size = array_module(dout), weight_shape[1:3], dout.shape[1:3]
     dout, columns = xp.ascontiguousarray(dout), math.prod(weight_shape[1:])
     parts = list(_parts(len(x), size, columns, x.itemsize))
@@ -98,17 +95,15 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
     return dweight if dweight is out else copy_into(dweight.astype(dout.dtype, copy=False), out)
 
 
-def _suits(
-    x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, geometry: ConvGeometry, *arrays: Array
-) -> bool:
-    """Whether patches are the way, and not the kernels of ``conv_tiles``."""
-    if type_suffix(*arrays[:2]) is None or min(*x_shape, *out_shape) < 1 or geometry.groups > 1:
-        return False
+def _require_patches(
+    x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, geometry: ConvGeometry, *arrays: Array | None
+) -> None:
+    """Decline where patches are not the way, or the kernels of ``conv_tiles`` are."""
+    require(not conv_tiles.suits(x_shape, out_shape, weight_shape, width, geometry, *arrays))
     # What the kernels count along the two axes of their grids.
     counts = math.prod(x_shape[1:]), out_shape[2] * math.prod(weight_shape[1:3]) * x_shape[3], math.prod(out_shape[1:3])
-    if max(counts) >= MAX_COUNT or sum(weight_shape[1:3]) > conv_tiles.MAX_SIDES:
-        return False
-    return not conv_tiles.suits(x_shape, out_shape, weight_shape, width, geometry, *arrays)
+    fits = max(counts) < MAX_COUNT and sum(weight_shape[1:3]) <= conv_tiles.MAX_SIDES
+    require(geometry.groups == 1 and min(*x_shape, *out_shape) > 0 and fits)
 
 
 def _patches(x: Array, size: Pair, kernel: Pair, geometry: ConvGeometry) -> Array:

@@ -9,8 +9,9 @@ from dlcourse.backend import precision
 from dlcourse.backend.cuda import autotune, cudnn
 from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.cudnn import FORWARD, INPUT_GRAD, WEIGHT_GRAD
+from dlcourse.backend.cuda.program import override
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import Kernel, override
+from dlcourse.backend.kernels import Kernel, require
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.grad_buffers import copy_into, takes
@@ -21,12 +22,12 @@ TF32_ERROR = 4e-3
 for float32 those of sums of some 100,000 terms in another order, for TF32 those of both factors to 10 bits."""
 
 
-@override(kernels.conv2d, "cuda", half=True, priority=2)
+@override(kernels.conv2d, half=True, priority=2)
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
     return _forward(kernels.conv2d, conv2d, x, weight, bias, geometry, relu=False)
 
 
-@override(kernels.conv2d_relu, "cuda", half=True, priority=2)
+@override(kernels.conv2d_relu, half=True, priority=2)
 def conv2d_relu(x: Array, weight: Array, bias: Array, geometry: ConvGeometry) -> Array:
     return _forward(kernels.conv2d_relu, conv2d_relu, x, weight, bias, geometry, relu=True)
 
@@ -39,13 +40,13 @@ def _forward(
     return _fastest(of, ours, (x, weight, bias, geometry), FORWARD, sizes, bias, relu)
 
 
-@override(kernels.conv2d_input_grad, "cuda", half=True, priority=2)
+@override(kernels.conv2d_input_grad, half=True, priority=2)
 def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
     sizes = tuple(x_shape), weight.shape, dout.shape
     return _fastest(kernels.conv2d_input_grad, conv2d_input_grad, (dout, weight, x_shape, geometry), INPUT_GRAD, sizes)
 
 
-@override(kernels.conv2d_weight_grad, "cuda", half=True, priority=2)
+@override(kernels.conv2d_weight_grad, half=True, priority=2)
 def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
     sizes = x.shape, tuple(weight_shape), dout.shape
     # Measured with arrays of their own: the ways are compared, and the destination holds one result.
@@ -63,7 +64,7 @@ def _fastest(
     relu: bool = False,
     out: Array | None = None,
 ) -> Array:
-    """cuDNN's result where it is faster than our own kernels, else NotImplemented.
+    """cuDNN's result; declines where it is not faster than our own kernels.
 
     Args:
         of, ours: the kernel, and the override of it that asks.
@@ -74,8 +75,7 @@ def _fastest(
         out: where the result is written, if given.
     """
     first, second, _, geometry, *_ = arguments
-    if not _suits(sizes, first, second, bias) or not cudnn.available():
-        return NotImplemented
+    require(_suits(sizes, first, second, bias) and cudnn.available())
     dtype = first.dtype.name
     tf32 = dtype == "float32" and precision.tensor_float()
     plan = first.device.id, which, sizes, *geometry, dtype, tf32
@@ -86,7 +86,8 @@ def _fastest(
         return _candidates(which, plan, sizes, first, second, bias, relu, target)
 
     name = autotune.choose(key, lambda: of.without(ours)(*arguments), candidates, error)
-    return NotImplemented if name == autotune.DEFAULT else candidates(out)[name]()
+    require(name != autotune.DEFAULT)
+    return candidates(out)[name]()
 
 
 def _suits(sizes: tuple, *arrays: Array | None) -> bool:

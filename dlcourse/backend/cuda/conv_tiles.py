@@ -7,15 +7,14 @@ until it is measured. The weight's gradient is summed in parts, added in order.
 
 import functools
 import math
-from typing import Any
 
 import numpy as np
 
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import NULL, TYPES, program, type_suffix
+from dlcourse.backend.cuda.program import TYPES, override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.grad_buffers import takes
 
@@ -35,35 +34,32 @@ MIN_ROWS = 256
 """Of a part of the weight's gradient."""
 
 
-@override(kernels.conv2d, "cuda")
+@override(kernels.conv2d)
 def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) -> Array:
     return _forward(x, weight, bias, geometry, relu=False)
 
 
-@override(kernels.conv2d_relu, "cuda")
+@override(kernels.conv2d_relu)
 def conv2d_relu(x: Array, weight: Array, bias: Array, geometry: ConvGeometry) -> Array:
     return _forward(x, weight, bias, geometry, relu=True)
 
 
 def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry, relu: bool) -> Array:
     out_shape = len(x), *geometry.out_size(x.shape, weight.shape[1:3]), len(weight)
-    arrays = (x, weight) if bias is None else (x, weight, bias)
-    if not suits(x.shape, out_shape, weight.shape, len(weight), geometry, *arrays):
-        return NotImplemented
+    require(suits(x.shape, out_shape, weight.shape, len(weight), geometry, x, weight, bias))
     xp = array_module(x)
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
     y = xp.empty(out_shape, dtype=x.dtype)
-    shift = NULL if bias is None else xp.ascontiguousarray(bias)
+    shift = None if bias is None else xp.ascontiguousarray(bias)
     positions, width, last = y.size // len(weight), len(weight), (np.int32(relu),)
     shapes = x.shape, weight.shape, out_shape
     _launch("conv_forward", (x, weight, shift, y), shapes, geometry, positions, width, x, rest=last)
     return y
 
 
-@override(kernels.conv2d_input_grad, "cuda")
+@override(kernels.conv2d_input_grad)
 def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
-    if not suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry, dout, weight):
-        return NotImplemented
+    require(suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry, dout, weight))
     xp = array_module(dout)
     dout, weight = xp.ascontiguousarray(dout), xp.ascontiguousarray(weight)
     dx = xp.empty(x_shape, dtype=dout.dtype)
@@ -72,11 +68,9 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
     return dx
 
 
-@override(kernels.conv2d_weight_grad, "cuda")
+@override(kernels.conv2d_weight_grad)
 def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
-    suiting = suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x)
-    if not suiting or not takes(out, dout.dtype):
-        return NotImplemented
+    require(suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x) and takes(out, dout.dtype))
     xp = array_module(dout)
     dout, x = xp.ascontiguousarray(dout), xp.ascontiguousarray(x)
     outputs, depth = weight_shape[0], math.prod(weight_shape[1:])
@@ -86,8 +80,8 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
     parts = max(1, min(BLOCKS // tiles, rows // MIN_ROWS))
     each = -(-rows // parts)
     parts = -(-rows // each)
-    partial: Any = NULL if parts == 1 else xp.empty((parts, *weight_shape), dtype=dout.dtype)
-    arrived = NULL if parts == 1 else block_counters(xp)
+    partial = None if parts == 1 else xp.empty((parts, *weight_shape), dtype=dout.dtype)
+    arrived = None if parts == 1 else block_counters(xp)
     shapes, cut = (x.shape, weight_shape, dout.shape), (np.int32(parts), np.int32(each))
     arrays = dout, x, partial, arrived, dweight
     _launch("conv_weight_grad", arrays, shapes, geometry, depth, outputs, x, parts, cut)
@@ -95,7 +89,7 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
 
 
 def suits(
-    x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, geometry: ConvGeometry, *arrays: Array
+    x_shape: tuple, out_shape: tuple, weight_shape: tuple, width: int, geometry: ConvGeometry, *arrays: Array | None
 ) -> bool:
     """Whether the kernels take it and are the better way: the product's width is small, or in groups."""
     if type_suffix(*arrays) not in TYPES.values() or min(*x_shape, *out_shape) < 1:

@@ -5,14 +5,14 @@ import math
 import numpy as np
 
 from dlcourse.backend.cuda.images import MAX_SIZE, affine, threads_for
-from dlcourse.backend.cuda.program import NULL, program, step_number, type_suffix
+from dlcourse.backend.cuda.program import override, program, step_number, type_suffix
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import device_batch as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.images import ImageSettings
 
 
-@override(kernels.device_batch, "cuda", half=True)
+@override(kernels.device_batch, half=True)
 def device_batch(
     samples: Array,
     targets: Array,
@@ -30,12 +30,11 @@ def device_batch(
     words, odd = y.nbytes // 2 // max(1, len(y)), (x.nbytes | y.nbytes) % 2
     plain = settings.shift is None and key is None and kind == "same"
     dense = [_dense_rows(a) if plain or a is targets else a.flags.c_contiguous for a in arrays]
-    if kind is None or targets.dtype != y.dtype or odd or not all(dense) or math.prod(x.shape[1:]) > MAX_SIZE:
-        return NotImplemented
-    if not len(x):
-        return
     launch, count, size = program("device_batch").launch, len(x), math.prod(x.shape[1:])
-    choice = NULL if order is None else order, *step_number(step), np.int64(steps_per_epoch)
+    require(kind is not None and targets.dtype == y.dtype and not odd and all(dense) and size <= MAX_SIZE)
+    if not count:
+        return
+    choice = order, *step_number(step), np.int64(steps_per_epoch)
     if plain:
         sizes = np.int32(x.nbytes // 2 // count), np.int32(words)
         given = (samples, targets, *choice, x, y, *sizes, _row_stride(samples), _row_stride(targets))

@@ -2,35 +2,29 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import grid_for, grid_for_packs, program, type_suffix
+from dlcourse.backend.cuda.program import override, packs_of, program, type_suffix
 from dlcourse.backend.cuda.random import drawn_at
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import dropout as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.precision import accumulation_dtype
 
-THREADS = 256
 
-
-@override(kernels.dropout, "cuda", half=True)
+@override(kernels.dropout, half=True)
 def dropout(x: Array, threshold: int, scale: float, key: kernels.Key) -> tuple[Array, Array]:
-    name, xp = type_suffix(x), array_module(x)
-    if name is None or not x.size:
-        return NotImplemented
+    suffix, xp = type_suffix(x), array_module(x)
     x = xp.ascontiguousarray(x)
     y, mask = xp.empty_like(x), xp.empty(x.shape, dtype=bool)
     settings = np.int64(x.size), np.uint64(threshold), accumulation_dtype(x.dtype).type(scale)
-    grid = grid_for(-(-x.size // 8), THREADS)
-    program("random").launch(f"dropout_{name}", grid, (THREADS,), (x, y, mask, *settings, *drawn_at(*key)))
+    program("random").launch_over(-(-x.size // 8), f"dropout_{suffix}", x, y, mask, *settings, *drawn_at(*key))
     return y, mask
 
 
-@override(kernels.masked, "cuda", half=True)
+@override(kernels.masked, half=True)
 def masked(x: Array, mask: Array, scale: float) -> Array:
-    name, xp = type_suffix(x), array_module(x)
-    if name is None or not x.size or mask.shape != x.shape or mask.dtype != bool:
-        return NotImplemented
+    suffix, xp = type_suffix(x), array_module(x)
+    require(mask.shape == x.shape and mask.dtype == bool)
     y, arrays = xp.empty(x.shape, dtype=x.dtype), map(xp.ascontiguousarray, (x, mask))
     settings = np.int64(x.size), accumulation_dtype(x.dtype).type(scale)
-    program("random").launch(f"masked_{name}", grid_for_packs(x, THREADS), (THREADS,), (*arrays, y, *settings))
+    program("random").launch_over(packs_of(x), f"masked_{suffix}", *arrays, y, *settings)
     return y

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import grid_for, program, type_suffix
+from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import embedding as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.precision import accumulation_dtype
 
 SEGMENT = 256
@@ -16,11 +16,10 @@ MAX_READS = 1 << 28
 """Indices read by all blocks, beyond which sorting them, as the reference does, is less work."""
 
 
-@override(kernels.embedding_grad, "cuda", half=True)
+@override(kernels.embedding_grad, half=True)
 def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     name, count = type_suffix(dout), len(indices)
-    if name is None or not dout.size or not rows or count * rows > MAX_READS:
-        return NotImplemented
+    require(0 < count * rows <= MAX_READS)
     xp = array_module(dout)
     dout, indices = xp.ascontiguousarray(dout), xp.ascontiguousarray(indices.astype(xp.int64, copy=False))
     width = dout.shape[1]
@@ -31,10 +30,10 @@ def embedding_grad(dout: Array, indices: Array, rows: int) -> Array:
     adding = accumulation_dtype(dout.dtype)
     alone = segments == 1 and adding == dout.dtype  # the first kernel's sums are the result, not parts of it
     parts = grad if alone else xp.empty((segments, rows, width), dtype=adding)
-    launch, threads = program("embedding").launch, min(256, -(-width // 32) * 32)
+    family, threads = program("embedding"), min(256, -(-width // 32) * 32)
     sizes = np.int64(count), np.int32(width), np.int32(rows), np.int64(segment)
-    launch(f"embedding_parts_{name}", (rows, segments), (threads,), (dout, indices, parts, *sizes))
+    family.launch(f"embedding_parts_{name}", (rows, segments), (threads,), (dout, indices, parts, *sizes))
     if not alone:
         whole = np.int64(grad.size), np.int32(segments)
-        launch(f"embedding_total_{name}", grid_for(grad.size), (256,), (parts, grad, *whole))
+        family.launch_over(grad.size, f"embedding_total_{name}", parts, grad, *whole)
     return grad

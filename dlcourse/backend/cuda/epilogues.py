@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda.blas import Epilogue, NotSupported, Plan, planned
-from dlcourse.backend.cuda.program import type_suffix
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import activation
+from dlcourse.backend.kernels import activation, require
 
 GELU_DISTANCE = 8
 """The leading dimension of GELU's second matrix is a multiple of so many elements."""
@@ -25,12 +24,12 @@ def relu(x: Array, weight: Array, bias: Array, y: Array) -> bool:
 
 
 def gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
-    """GELU(z) in its tanh form and z = x W^T + b, or NotImplemented."""
-    if len(weight) % GELU_DISTANCE:
-        return NotImplemented
+    """GELU(z) in its tanh form and z = x W^T + b; declines where that cannot be done."""
+    require(len(weight) % GELU_DISTANCE == 0)
     xp = array_module(x)
     y, z = (xp.empty((len(x), len(weight)), dtype=x.dtype) for _ in range(2))
-    return (y, z) if _activated(x, weight, bias, y, Epilogue.GELU_AUX_BIAS, z) else NotImplemented
+    require(_activated(x, weight, bias, y, Epilogue.GELU_AUX_BIAS, z))
+    return y, z
 
 
 def weight_and_bias_grad(dy: Array, x: Array, dweight: Array, dbias: Array) -> bool:
@@ -59,14 +58,9 @@ def _activated(x: Array, weight: Array, bias: Array, y: Array, epilogue: Epilogu
 
 
 def _suits(*arrays: Array) -> bool:
-    """float64 has no epilogues; a vector's elements lie together."""
-    vectors = (array for array in arrays if array.ndim == 1)
-    return (
-        arrays[0].dtype != np.float64
-        and type_suffix(*arrays) is not None
-        and all(array.size for array in arrays)
-        and all(vector.flags.c_contiguous for vector in vectors)
-    )
+    """float64 has no epilogues; a vector's elements lie together, and there is something in each array."""
+    whole = all(array.size and (array.ndim > 1 or array.flags.c_contiguous) for array in arrays)
+    return whole and arrays[0].dtype != np.float64
 
 
 _seen: dict[tuple, bool] = {}

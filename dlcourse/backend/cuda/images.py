@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import NULL, program, type_suffix
+from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import images as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.images import ImageSettings
 from dlcourse.backend.precision import accumulation_dtype
 
@@ -16,18 +16,15 @@ MAX_SIZE = 2**31 - 2**14
 """Elements of a sample, which the kernels count in 32 bits, some of each thread's ahead."""
 
 
-@override(kernels.image_batch, "cuda", half=True)
+@override(kernels.image_batch, half=True)
 def image_batch(images: Array, rows: Array | None, words: Array | None, settings: ImageSettings, out: Array) -> None:
     name, size = type_suffix(out), math.prod(out.shape[1:])
     kind = "bytes" if images.dtype == np.uint8 else "same" if images.dtype == out.dtype else None
-    if name is None or kind is None or not out.size or not out.flags.c_contiguous or not images.flags.c_contiguous:
-        return NotImplemented
-    if size > MAX_SIZE:
-        return NotImplemented
+    require(kind is not None and out.flags.c_contiguous and images.flags.c_contiguous and size <= MAX_SIZE)
     xp = array_module(out)
     period, (shift, scale) = affine(settings, out, words is not None)
-    rows = NULL if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))
-    arrays = images, rows, shift, scale, NULL if words is None else words, out
+    rows = None if rows is None else xp.ascontiguousarray(rows.astype(xp.int64, copy=False))
+    arrays = images, rows, shift, scale, words, out
     height, width, channels = out.shape[1:] if words is not None else (1, 1, 1)
     numbers = map(np.int32, (size, period, height, width, channels, *settings[2:]))
     program("images").launch(f"image_batch_{kind}_{name}", (len(out),), threads_for(size, 4), (*arrays, *numbers))
@@ -44,7 +41,7 @@ def affine(settings: ImageSettings, out: Array, augmented: bool) -> tuple[int, t
     Those of augmented images repeat every element, every pixel or never.
     """
     if settings.shift is None:
-        return 1, (NULL, NULL)
+        return 1, (None, None)
     pair = [_period(array, out) for array in settings[:2]]
     if pair[0].size != pair[1].size or (augmented and pair[0].size not in (1, out.shape[-1])):
         pair = [_whole(array, out) for array in settings[:2]]

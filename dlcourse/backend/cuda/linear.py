@@ -4,17 +4,15 @@ The sums over rows that a bias's gradient is come from the product of the weight
 takes a gradient through an activation.
 """
 
-from typing import Any
-
 import numpy as np
 
 from dlcourse.backend.cuda import blas, epilogues
 from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import NULL, program, type_suffix
+from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import linear as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.precision import accumulation_dtype
 
 THREADS, EACH = 256, 4
@@ -24,24 +22,22 @@ PARTS = 528
 the last block's sum over them longer."""
 
 
-@override(kernels.affine, "cuda", half=True)
+@override(kernels.affine, half=True)
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
-    if type_suffix(x, weight) is None:
-        return NotImplemented
+    _require_one_type(x, weight)
     return blas.gemm(x, weight.T, bias=bias)
 
 
-@override(kernels.product, "cuda", half=True)
+@override(kernels.product, half=True)
 def product(a: Array, b: Array, out: Array | None) -> Array:
-    if type_suffix(a, b) is None:
-        return NotImplemented
+    _require_one_type(a, b)
     return blas.gemm(a, b, out)
 
 
-@override(kernels.matmul, "cuda", half=True)
+@override(kernels.matmul, half=True)
 def matmul(a: Array, b: Array) -> Array:
-    if type_suffix(a, b) is None or a.ndim != b.ndim or a.ndim < 2 or a.shape[:-2] != b.shape[:-2]:
-        return NotImplemented
+    _require_one_type(a, b)
+    require(a.ndim == b.ndim >= 2 and a.shape[:-2] == b.shape[:-2])
     if a.ndim < 4:
         return blas.gemm(a, b)
     xp = array_module(a)
@@ -49,20 +45,15 @@ def matmul(a: Array, b: Array) -> Array:
     return blas.gemm(*flat).reshape(*a.shape[:-1], b.shape[-1])
 
 
-@override(kernels.column_sums, "cuda", half=True)
+@override(kernels.column_sums, half=True)
 def column_sums(x: Array, out: Array | None) -> Array:
-    name, xp = type_suffix(x), array_module(x)
-    if name is None or not x.size or (out is not None and out.dtype != x.dtype):
-        return NotImplemented
-    return _summed("column_sums", (xp.ascontiguousarray(x),), out)
+    return _summed("column_sums", (array_module(x).ascontiguousarray(x),), out)
 
 
-@override(kernels.affine_relu, "cuda", half=True)
+@override(kernels.affine_relu, half=True)
 def affine_relu(x: Array, weight: Array, bias: Array) -> Array:
-    name, xp = type_suffix(x, weight, bias), array_module(x)
-    if name is None:
-        return NotImplemented
-    return product_relu(x, weight, bias, xp.empty((len(x), len(weight)), dtype=x.dtype))
+    _require_one_type(x, weight, bias)
+    return product_relu(x, weight, bias, array_module(x).empty((len(x), len(weight)), dtype=x.dtype))
 
 
 def product_relu(x: Array, weight: Array, bias: Array, y: Array) -> Array:
@@ -72,35 +63,38 @@ def product_relu(x: Array, weight: Array, bias: Array, y: Array) -> Array:
     return relu_in_place(blas.gemm(x, weight.T, y, bias=bias))
 
 
-@override(kernels.affine_gelu_tanh, "cuda", half=True)
+@override(kernels.affine_gelu_tanh, half=True)
 def affine_gelu_tanh(x: Array, weight: Array, bias: Array) -> tuple[Array, Array]:
     return epilogues.gelu_tanh(x, weight, bias)
 
 
-@override(kernels.relu_bias_grad, "cuda", half=True)
+@override(kernels.relu_bias_grad, half=True)
 def relu_bias_grad(dout: Array, y: Array, out: Array | None) -> tuple[Array, Array]:
     return _through("relu_bias_grad", dout, y, out)
 
 
-@override(kernels.gelu_tanh_bias_grad, "cuda", half=True)
+@override(kernels.gelu_tanh_bias_grad, half=True)
 def gelu_tanh_bias_grad(dout: Array, z: Array, out: Array | None) -> tuple[Array, Array]:
     return _through("gelu_tanh_bias_grad", dout, z, out)
 
 
-@override(kernels.weight_and_bias_grad, "cuda", half=True)
+@override(kernels.weight_and_bias_grad, half=True)
 def weight_and_bias_grad(dout: Array, x: Array, grad_buffers: tuple) -> tuple[Array, Array]:
-    if type_suffix(dout, x) is None:
-        return NotImplemented
+    _require_one_type(dout, x, *grad_buffers)
     (dweight, dbias), xp = grad_buffers, array_module(dout)
     dweight = xp.empty((dout.shape[1], x.shape[1]), dtype=x.dtype) if dweight is None else dweight
     dbias = xp.empty(dout.shape[1], dtype=x.dtype) if dbias is None else dbias
-    return (dweight, dbias) if epilogues.weight_and_bias_grad(dout, x, dweight, dbias) else NotImplemented
+    require(epilogues.weight_and_bias_grad(dout, x, dweight, dbias))
+    return dweight, dbias
+
+
+def _require_one_type(first: Array, *others: Array | None) -> None:
+    """Decline what cuBLASLt does not multiply."""
+    require(first.dtype.name in blas.REAL and all(each is None or each.dtype == first.dtype for each in others))
 
 
 def _through(kernel: str, dout: Array, other: Array, out: Array | None) -> tuple[Array, Array]:
     """dz and its column sums, by the kernel of that name."""
-    if type_suffix(dout, other) is None or not dout.size or (out is not None and out.dtype != dout.dtype):
-        return NotImplemented
     xp = array_module(dout)
     dout, other = xp.ascontiguousarray(dout), xp.ascontiguousarray(other)
     dz = xp.empty_like(dout)
@@ -109,13 +103,14 @@ def _through(kernel: str, dout: Array, other: Array, out: Array | None) -> tuple
 
 def _summed(kernel: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
     """Column sums by a kernel of ``linear.cu`` over matrices row-major, all of one shape."""
+    suffix = type_suffix(*arrays, out)
     (rows, columns), dtype, xp = arrays[0].shape, arrays[0].dtype, array_module(arrays[0])
     out = xp.empty(columns, dtype=dtype) if out is None else out
     lanes = min(32, 1 << (-(-columns // EACH) - 1).bit_length())
     across, groups = -(-columns // (EACH * lanes)), THREADS // lanes
     parts = max(1, min(PARTS // across, rows // (4 * groups)))
-    partial: Any = NULL if parts == 1 else xp.empty((parts, across, lanes, EACH), dtype=accumulation_dtype(dtype))
-    arrived = NULL if parts == 1 else block_counters(xp)
+    partial = None if parts == 1 else xp.empty((parts, across, lanes, EACH), dtype=accumulation_dtype(dtype))
+    arrived = None if parts == 1 else block_counters(xp)
     arguments = *arrays, partial, arrived, out, np.int64(rows), np.int32(columns)
-    program("linear").launch(f"{kernel}_{type_suffix(*arrays)}", (across, parts), (lanes, groups), arguments)
+    program("linear").launch(f"{kernel}_{suffix}", (across, parts), (lanes, groups), arguments)
     return out

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import BLOCKS, NULL, grid_for, program, type_suffix
+from dlcourse.backend.cuda.program import BLOCKS, THREADS, override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
-from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.norm import RunningStats
 from dlcourse.backend.precision import accumulation_dtype
 
-THREADS, WARPS = 256, 8
+WARPS = 8
 """Of a block that has columns: as ``columns.cuh`` has it."""
 
 PARTS = 264
@@ -29,63 +29,48 @@ WIDE_ROW = 1024
 """Columns beyond which a row of layer norm gets a block instead of a warp."""
 
 
-@override(kernels.batch_norm, "cuda", half=True)
+@override(kernels.batch_norm, half=True)
 def batch_norm(
     x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
 ) -> tuple[Array, Array, Array]:
-    name = type_suffix(x, weight, bias)
-    if name is None or not x.size:
-        return NotImplemented
-    return _batch_norm(name, x, weight, bias, None, eps, running, relu=False)
+    return _batch_norm(x, weight, bias, None, eps, running, relu=False)
 
 
-@override(kernels.batch_norm_relu, "cuda", half=True)
+@override(kernels.batch_norm_relu, half=True)
 def batch_norm_relu(
     x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
 ) -> tuple[Array, Array, Array, Array]:
-    name = type_suffix(x, weight, bias)
-    if name is None or not x.size:
-        return NotImplemented
     bits = array_module(x).empty((x.size + 7) // 8, dtype=np.uint8)
     whole_bytes = x.shape[1] % 8 == 0
-    made = _batch_norm(name, x, weight, bias, None, eps, running, relu=True, bits=bits if whole_bytes else NULL)
+    made = _batch_norm(x, weight, bias, None, eps, running, relu=True, bits=bits if whole_bytes else None)
     if not whole_bytes:
-        arguments = made[0], bits, np.int64(x.size)
-        program("norm").launch(f"pack_positive_{name}", grid_for(bits.size), (THREADS,), arguments)
+        program("norm").launch_over(bits.size, f"pack_positive_{type_suffix(x)}", made[0], bits, np.int64(x.size))
     return *made, bits
 
 
-@override(kernels.batch_norm_add_relu, "cuda", half=True)
+@override(kernels.batch_norm_add_relu, half=True)
 def batch_norm_add_relu(
     x: Array, weight: Array, bias: Array, residual: Array, eps: float, running: RunningStats | None
 ) -> tuple[Array, Array, Array]:
-    name = type_suffix(x, weight, bias, residual)
-    if name is None or not x.size or residual.shape != x.shape:
-        return NotImplemented
-    return _batch_norm(name, x, weight, bias, residual, eps, running, relu=True)
+    require(residual.shape == x.shape)
+    return _batch_norm(x, weight, bias, residual, eps, running, relu=True)
 
 
-@override(kernels.batch_norm_grad, "cuda", half=True)
+@override(kernels.batch_norm_grad, half=True)
 def batch_norm_grad(
     dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    name = _name(dout, x, weight, mean, inverse)
-    if name is None or not dout.size:
-        return NotImplemented
-    return _batch_norm_grad(name, dout, x, weight, mean, inverse, grad_buffers)[:3]
+    return _batch_norm_grad(dout, x, weight, mean, inverse, grad_buffers)[:3]
 
 
-@override(kernels.batch_norm_relu_grad, "cuda", half=True)
+@override(kernels.batch_norm_relu_grad, half=True)
 def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    name = _name(dout, x, weight, mean, inverse)
-    if name is None or not dout.size:
-        return NotImplemented
-    return _batch_norm_grad(name, dout, x, weight, mean, inverse, grad_buffers, positive)[:3]
+    return _batch_norm_grad(dout, x, weight, mean, inverse, grad_buffers, positive)[:3]
 
 
-@override(kernels.batch_norm_add_relu_grad, "cuda", half=True)
+@override(kernels.batch_norm_add_relu_grad, half=True)
 def batch_norm_add_relu_grad(
     dout: Array,
     more: Array | None,
@@ -96,14 +81,11 @@ def batch_norm_add_relu_grad(
     inverse: Array,
     grad_buffers: tuple,
 ) -> tuple[Array, Array, Array, Array]:
-    name, alike = _name(dout, x, weight, mean, inverse), [array for array in (y, more) if array is not None]
-    if name is None or not dout.size or any(a.dtype != x.dtype or a.shape != x.shape for a in alike):
-        return NotImplemented
-    return _batch_norm_grad(name, dout, x, weight, mean, inverse, grad_buffers, NULL, y, more)
+    require(y.shape == x.shape and (more is None or more.shape == x.shape))
+    return _batch_norm_grad(dout, x, weight, mean, inverse, grad_buffers, None, y, more)
 
 
 def _batch_norm(
-    name: str,
     x: Array,
     weight: Array,
     bias: Array,
@@ -111,9 +93,9 @@ def _batch_norm(
     eps: float,
     running: RunningStats | None,
     relu: bool,
-    bits: Any = NULL,
+    bits: Array | None = None,
 ) -> tuple[Array, Array, Array]:
-    xp = array_module(x)
+    name, xp = type_suffix(x, weight, bias, residual), array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
     statistic = accumulation_dtype(x.dtype)
@@ -121,9 +103,7 @@ def _batch_norm(
     wide = _wide(x)
     width, grid = _columns_plan(rows, columns, wide)
     partial, sizes = xp.empty((2, grid[1], columns), dtype=np.float64), (np.int64(rows), np.int32(columns))
-    to_mean: Any = NULL
-    to_var: Any = NULL
-    momentum, correction = 0.0, 0.0
+    to_mean, to_var, momentum, correction = None, None, 0.0, 0.0
     if running is not None and all(a.dtype == statistic and a.flags.c_contiguous for a in running[:2]):
         (to_mean, to_var, momentum, correction), running = running, None
     arrays = x, partial, block_counters(xp), mean, inverse, to_mean, to_var
@@ -131,8 +111,8 @@ def _batch_norm(
     _launch(f"batch_norm_statistics_{name}", grid, (*arrays, *numbers), WARPS * 2 * width * partial.itemsize)
     if running is not None:
         running.update(mean, inverse, eps)
-    added = NULL if residual is None else xp.ascontiguousarray(residual)
-    wide = _wide(x, *(() if residual is None else (added,)))
+    added = None if residual is None else xp.ascontiguousarray(residual)
+    wide = _wide(x, added)
     width, grid = _columns_plan(rows, columns, wide, BLOCKS)
     numbers = *sizes, np.int32(width), np.int32(relu), np.int32(wide)
     _launch(f"batch_norm_apply_{name}", grid, (x, weight, bias, mean, inverse, added, y, bits, *numbers), 0)
@@ -140,24 +120,22 @@ def _batch_norm(
 
 
 def _batch_norm_grad(
-    name: str,
     dout: Array,
     x: Array,
     weight: Array,
     mean: Array,
     inverse: Array,
     grad_buffers: tuple,
-    bits: Any = NULL,
+    bits: Array | None = None,
     y: Array | None = None,
     more: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """The gradients and dz. With ``bits`` dz is dy where they are set, with ``y`` where that is positive, else dy."""
-    xp = array_module(x)
+    name, xp = _name(dout, x, weight, mean, inverse, more, y), array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
-    others = [array if array is None else xp.ascontiguousarray(array) for array in (more, y)]
-    wide = _wide(dout, x, *(array for array in others if array is not None))
-    after, open_ = (NULL if array is None else array for array in others)
-    dz: Any = NULL if y is None else xp.empty_like(x)
+    after, open_ = (array if array is None else xp.ascontiguousarray(array) for array in (more, y))
+    wide = _wide(dout, x, after, open_)
+    dz: Any = None if y is None else xp.empty_like(x)
     rows, columns = x.shape
     width, grid = _columns_plan(rows, columns, wide)
     dx, (dweight, dbias) = xp.empty_like(x), _places(weight, grad_buffers)
@@ -169,17 +147,14 @@ def _batch_norm_grad(
     _launch(f"batch_norm_grad_sums_{name}", grid, (*arrays, *numbers), WARPS * 2 * width * partial.itemsize)
     width, grid = _columns_plan(rows, columns, wide, BLOCKS)
     numbers = *sizes, np.int32(width), np.int32(wide)
-    arrived, bits = (dout, bits) if y is None else (dz, NULL)
+    arrived, bits = (dout, bits) if y is None else (dz, None)
     _launch(f"batch_norm_grad_apply_{name}", grid, (arrived, bits, x, weight, mean, inverse, means, dx, *numbers), 0)
     return dx, dweight, dbias, dz
 
 
-@override(kernels.layer_norm, "cuda", half=True)
+@override(kernels.layer_norm, half=True)
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
-    name = type_suffix(x, weight, bias)
-    if name is None or not x.size:
-        return NotImplemented
-    xp = array_module(x)
+    name, xp = type_suffix(x, weight, bias), array_module(x)
     x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
     rows, columns = x.shape
     y = xp.empty_like(x)
@@ -191,19 +166,17 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
     return y, mean, inverse
 
 
-@override(kernels.layer_norm_grad, "cuda", half=True)
+@override(kernels.layer_norm_grad, half=True)
 def layer_norm_grad(
     dout: Array, more: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    name = _name(dout, x, weight, mean, inverse)
-    if name is None or not dout.size or (more is not None and (more.dtype, more.shape) != (x.dtype, x.shape)):
-        return NotImplemented
-    xp = array_module(x)
+    require(more is None or more.shape == x.shape)
+    name, xp = _name(dout, x, weight, mean, inverse, more), array_module(x)
     dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
     rows, columns = x.shape
     results = xp.empty_like(x), *_places(weight, grad_buffers)
-    added: Any = NULL if more is None else xp.ascontiguousarray(more)
-    if held := _held(dout, x, results[0], *(() if more is None else (added,))):
+    added = None if more is None else xp.ascontiguousarray(more)
+    if held := _held(dout, x, results[0], added):
         _layer_norm_grad_held(name, (dout, added, x, weight, mean, inverse), results, held)
         return results
     dx, dweight, dbias = results
@@ -235,16 +208,17 @@ def _places(weight: Array, grad_buffers: tuple) -> tuple[Array, ...]:
     return tuple(array_module(weight).empty_like(weight) if place is None else place for place in grad_buffers)
 
 
-def _name(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array) -> str | None:
+def _name(dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, *others: Array | None) -> str:
     """:func:`type_suffix`, where the statistics have the type that such numbers are added up in."""
-    alike = mean.dtype == inverse.dtype == accumulation_dtype(x.dtype)
-    return type_suffix(dout, x, weight) if alike else None
+    require(mean.dtype == inverse.dtype == accumulation_dtype(x.dtype))
+    return type_suffix(dout, x, weight, *others)
 
 
-def _wide(*arrays: Array) -> bool:
+def _wide(first: Array, *others: Array | None) -> bool:
     """Whether four neighbors of a row can be read at once in each of these contiguous matrices."""
-    together = min(16, 4 * arrays[0].itemsize)
-    return arrays[0].shape[1] % 4 == 0 and not any(array.data.ptr % together for array in arrays)
+    together = min(16, 4 * first.itemsize)
+    arrays = first, *(array for array in others if array is not None)
+    return first.shape[1] % 4 == 0 and not any(array.data.ptr % together for array in arrays)
 
 
 def _columns_plan(rows: int, columns: int, wide: bool, blocks: int = PARTS) -> tuple[int, tuple[int, int]]:
@@ -260,10 +234,10 @@ def _columns_plan(rows: int, columns: int, wide: bool, blocks: int = PARTS) -> t
     return width, (across, max(1, min(blocks // across, rows // (4 * each))))
 
 
-def _held(*arrays: Array) -> int:
+def _held(first: Array, *others: Array | None) -> int:
     """The packs that a lane has where a warp holds a row of these matrices in registers, 0 where it cannot."""
-    columns = arrays[0].shape[1]
-    return 0 if columns > 512 or not _wide(*arrays) else 1 if columns <= 128 else 4
+    columns = first.shape[1]
+    return 0 if columns > 512 or not _wide(first, *others) else 1 if columns <= 128 else 4
 
 
 def _rows_plan(rows: int, columns: int, itemsize: int) -> tuple[tuple[int], tuple[int, int], int]:

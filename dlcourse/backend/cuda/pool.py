@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import divisor, grid_for, packable, program, type_suffix
+from dlcourse.backend.cuda.program import divisor, override, packable, program, type_suffix
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import pool as kernels
+from dlcourse.backend.kernels import require
 from dlcourse.backend.kernels.pool import PoolGeometry
 
-THREADS = 256
 EACH = 4
 """Channels of a thread, as ``pool.cu`` has it."""
 MAX_ELEMENTS = 2**31 - 1
@@ -16,43 +15,41 @@ MAX_ELEMENTS = 2**31 - 1
 HALVING = PoolGeometry((2, 2), (2, 2))
 
 
-@override(kernels.max_pool2d, "cuda", half=True)
+@override(kernels.max_pool2d, half=True)
 def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     name, xp, (rows, columns) = type_suffix(x), array_module(x), geometry.window
-    if name is None or not x.size or rows * columns > 256 or not _fits(x.shape, geometry):
-        return NotImplemented
+    require(rows * columns <= 256)
+    _require_fitting(x.shape, geometry)
     shape = geometry.out_shape(x.shape)
     y, argmax = xp.empty(shape, dtype=x.dtype), xp.empty(shape, dtype=np.uint8)
     _launch("max_pool", name, (xp.ascontiguousarray(x), y, argmax), x.shape, geometry)
     return y, argmax
 
 
-@override(kernels.max_pool2d_grad, "cuda", half=True)
+@override(kernels.max_pool2d_grad, half=True)
 def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     name, xp = type_suffix(dout), array_module(dout)
-    if name is None or not dout.size or argmax.dtype != np.uint8 or not _fits(x_shape, geometry):
-        return NotImplemented
+    require(argmax.dtype == np.uint8)
+    _require_fitting(x_shape, geometry)
     dx = xp.empty(x_shape, dtype=dout.dtype)
     arrays = xp.ascontiguousarray(dout), xp.ascontiguousarray(argmax), dx
     _launch("max_pool_grad", name, arrays, x_shape, geometry)
     return dx
 
 
-@override(kernels.avg_pool2d, "cuda", half=True)
+@override(kernels.avg_pool2d, half=True)
 def avg_pool2d(x: Array, geometry: PoolGeometry) -> Array:
     name, xp = type_suffix(x), array_module(x)
-    if name is None or not x.size or not _fits(x.shape, geometry):
-        return NotImplemented
+    _require_fitting(x.shape, geometry)
     y = xp.empty(geometry.out_shape(x.shape), dtype=x.dtype)
     _launch("avg_pool", name, (xp.ascontiguousarray(x), y), x.shape, geometry)
     return y
 
 
-@override(kernels.avg_pool2d_grad, "cuda", half=True)
+@override(kernels.avg_pool2d_grad, half=True)
 def avg_pool2d_grad(dout: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
     name, xp = type_suffix(dout), array_module(dout)
-    if name is None or not dout.size or not _fits(x_shape, geometry):
-        return NotImplemented
+    _require_fitting(x_shape, geometry)
     dx = xp.empty(x_shape, dtype=dout.dtype)
     _launch("avg_pool_grad", name, (xp.ascontiguousarray(dout), dx), x_shape, geometry)
     return dx
@@ -76,7 +73,7 @@ def _launch(kernel: str, suffix: str, arrays: tuple[Array, ...], x_shape: tuple,
         window = () if halving else (*map(np.int32, (*geometry.window, *geometry.stride, *geometry.padding)),)
         strides = () if halving else (*map(divisor, geometry.stride),)
         arguments = *some, *numbers, *divisors, *window, *strides
-        program("pool").launch(name, grid_for(count // each, THREADS), (THREADS,), arguments)
+        program("pool").launch_over(count // each, name, *arguments)
 
 
 def _largest_image(x_shape: tuple, geometry: PoolGeometry) -> int:
@@ -85,6 +82,6 @@ def _largest_image(x_shape: tuple, geometry: PoolGeometry) -> int:
     return max(size[0] * size[1], (x_shape[1] + 1) * (x_shape[2] + 1)) * channels
 
 
-def _fits(x_shape: tuple, geometry: PoolGeometry) -> bool:
+def _require_fitting(x_shape: tuple, geometry: PoolGeometry) -> None:
     """Windows without gaps, and images that places of 32 bits reach."""
-    return geometry.dilation == (1, 1) and _largest_image(x_shape, geometry) <= MAX_ELEMENTS
+    require(geometry.dilation == (1, 1) and _largest_image(x_shape, geometry) <= MAX_ELEMENTS)

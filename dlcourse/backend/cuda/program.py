@@ -8,12 +8,13 @@ here waits for the device, and all of it may happen while a stream is being capt
 
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import tracing
+from dlcourse.backend import kernels, tracing
 from dlcourse.backend.device import Array
 from dlcourse.backend.device_counter import DeviceCounter
 
@@ -27,6 +28,12 @@ HALVES = {"float16": "half", "bfloat16": "bfloat16"}
 
 NULL = np.uint64(0)
 """The argument for a pointer that may be null."""
+
+THREADS = 256
+"""Of a block of a kernel whose threads stride over a count."""
+
+BLOCKS = 8 * 132
+"""Such blocks that the 132 multiprocessors of an H100 or H200 hold at a time. A smaller GPU takes turns."""
 
 
 class Program:
@@ -58,8 +65,8 @@ class Program:
         Args:
             name: of the kernel.
             grid, block: their sizes along x, y, z.
-            args: contiguous arrays of the device, any strides for pointers declared ``strided``, and NumPy scalars
-                of exactly the type that the kernel declares.
+            args: contiguous arrays of the device, any strides for pointers declared ``strided``, None for a null
+                pointer, and NumPy scalars of exactly the type that the kernel declares.
             shared: bytes of dynamic shared memory.
             flops: floating-point operations, where a profile should know them.
         Raises:
@@ -68,12 +75,17 @@ class Program:
         for arg in args:
             if isinstance(arg, int | float) and not isinstance(arg, np.generic):
                 raise TypeError(f"{name}: {arg!r} has no size; wrap it as np.int32, np.int64, np.float32 or np.float64")
+        args = tuple(NULL if arg is None else arg for arg in args)
         function = self._function(name)
         if tracing.listener is None:
             function(grid, block, args, shared_mem=shared)
         else:
             call = functools.partial(function, grid, block, args, shared_mem=shared)
             tracing.listener(call, name, tracing.nbytes(args), flops)
+
+    def launch_over(self, count: int, name: str, *args: Any) -> None:
+        """Queue a kernel whose threads stride over ``count`` things; the arguments are those of :meth:`launch`."""
+        self.launch(name, (blocks_for(count),), (THREADS,), args)
 
     def load(self) -> None:
         """Compile and load it now, not at its first launch."""
@@ -108,31 +120,37 @@ def families() -> list[str]:
     return sorted(path.stem for path in SOURCES.glob("*.cu"))
 
 
-def type_suffix(*arrays: Array) -> str | None:
-    """How the kernels for these arrays' common type end; None where types differ or have no kernels."""
-    first = arrays[0].dtype
-    if any(array.dtype != first for array in arrays):
-        return None
-    return TYPES.get(first.name) or HALVES.get(first.name)
+def override(of: kernels.Kernel, half: bool = False, priority: int = 0) -> Callable[[Callable], Callable]:
+    """Declare an override for CUDA, which declines by :func:`~dlcourse.backend.kernels.require` too."""
+    return lambda function: kernels.override(of, "cuda", half, priority)(kernels.declining(function))
+
+
+def type_suffix(*arrays: Array | None) -> str:
+    """How the kernels for the common type of these arrays end; None among them does not count.
+
+    Raises:
+        Unsupported: types differ or have no kernels, or an array holds nothing.
+    """
+    there: list[Array] = [array for array in arrays if array is not None]
+    suffix = (TYPES | HALVES).get(there[0].dtype.name)
+    if suffix is None or not all(array.size and array.dtype == there[0].dtype for array in there):
+        raise kernels.Unsupported
+    return suffix
 
 
 def step_number(step: Any) -> tuple[Any, np.int64]:
-    """A step number as the kernels take it: a counter of the device, null where there is none, and what to add."""
-    return (step.counter, np.int64(step.ahead)) if isinstance(step, DeviceCounter) else (NULL, np.int64(step))
+    """A step number as the kernels take it: a counter of the device, None where there is none, and what to add."""
+    return (step.counter, np.int64(step.ahead)) if isinstance(step, DeviceCounter) else (None, np.int64(step))
 
 
-BLOCKS = 8 * 132
-"""Blocks of 256 threads that the 132 multiprocessors of an H100 or H200 hold at a time. A smaller GPU takes turns."""
+def blocks_for(count: int) -> int:
+    """The blocks of a kernel whose threads stride over ``count`` things."""
+    return max(1, min(BLOCKS, -(-count // THREADS)))
 
 
-def grid_for(count: int, threads: int = 256, max_blocks: int = BLOCKS) -> tuple[int]:
-    """The grid for ``count`` elements in blocks of ``threads``, each thread striding on over the rest."""
-    return (max(1, min(max_blocks, -(-count // threads))),)
-
-
-def grid_for_packs(array: Array, threads: int = 256) -> tuple[int]:
-    """The grid for a kernel that has 16 bytes of the array a thread (``sources/packs.cuh``)."""
-    return grid_for(-(-array.size * array.itemsize // 16), threads)
+def packs_of(array: Array) -> int:
+    """The count of a kernel that has 16 bytes of the array a thread (``sources/packs.cuh``)."""
+    return -(-array.size * array.itemsize // 16)
 
 
 def divisor(by: int) -> np.uint64:

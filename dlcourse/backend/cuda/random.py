@@ -4,21 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import grid_for, program, step_number
+from dlcourse.backend.cuda.program import override, program, step_number
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import random as kernels
 
-THREADS = 256
 
-
-@override(kernels.philox_bits, "cuda")
+@override(kernels.philox_bits)
 def philox_bits(out: Array, seed: int, purpose: int, draw: int, step: int) -> None:
-    if not out.size:
-        return
-    grid = grid_for(-(-out.size // 8), THREADS)
-    arguments = out, np.int64(out.size), *drawn_at(seed, purpose, draw, step)
-    program("random").launch("philox_bits_uint", grid, (THREADS,), arguments)
+    if out.size:
+        arguments = out, np.int64(out.size), *drawn_at(seed, purpose, draw, step)
+        program("random").launch_over(-(-out.size // 8), "philox_bits_uint", *arguments)
 
 
 def drawn_at(seed: int, purpose: int, draw: int, step: Any) -> tuple:

@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import NULL, program, type_suffix
+from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import recurrent as kernels
 from dlcourse.backend.kernels.linear import column_sums
 
 THREADS = 128
 
 
-@override(kernels.rnn, "cuda")
+@override(kernels.rnn)
 def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
     name = type_suffix(projected, h0, weight)
-    if name is None or not projected.size:
-        return NotImplemented
     xp = array_module(projected)
     projected, h0, weight = map(xp.ascontiguousarray, (projected, h0, weight))
     hidden, a, h = xp.empty_like(projected), xp.empty_like(h0), xp.empty_like(h0)
@@ -31,11 +28,9 @@ def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
     return hidden
 
 
-@override(kernels.rnn_grad, "cuda")
+@override(kernels.rnn_grad)
 def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[Array, Array]:
     name = type_suffix(dhidden, hidden, weight)
-    if name is None or not dhidden.size:
-        return NotImplemented
     xp = array_module(dhidden)
     dhidden, hidden, weight = map(xp.ascontiguousarray, (dhidden, hidden, weight))
     n, steps, size = dhidden.shape
@@ -46,13 +41,11 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
     return da, dh
 
 
-@override(kernels.lstm_layer, "cuda")
+@override(kernels.lstm_layer)
 def lstm_layer(
     x: Array, h0: Array, c0: Array, weight_ih: Array, weight_hh: Array, bias: Array
 ) -> tuple[Array, Array, Any]:
     name = type_suffix(x, h0, c0, weight_ih, weight_hh, bias)
-    if name is None or not x.size or not h0.size:
-        return NotImplemented
     xp = array_module(x)
     (n, steps, width), size, dtype = x.shape, h0.shape[1], x.dtype
     projected = gemm(x.reshape(-1, width), weight_ih.T, bias=bias)
@@ -66,18 +59,17 @@ def lstm_layer(
     return hidden, last, kernels.Saved(cells, gates)
 
 
-@override(kernels.lstm_layer_grad, "cuda")
+@override(kernels.lstm_layer_grad)
 def lstm_layer_grad(
     dhidden: Array, dcell: Array | None, inputs: tuple, hidden: Array, saved: Any, grad_buffers: tuple
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
-    name = type_suffix(dhidden, hidden, *inputs, *(() if dcell is None else (dcell,)))
-    if name is None or not dhidden.size or not inputs[0].size:
-        return NotImplemented
+    name = type_suffix(dhidden, dcell, hidden, *inputs)
     xp = array_module(dhidden)
     x, h0, c0, weight_ih, weight, _ = inputs
     h0, c0, weight = map(xp.ascontiguousarray, (h0, c0, weight))
-    arrays = [xp.ascontiguousarray(array) for array in (dhidden, hidden, saved.cells, saved.gates)]
-    arrays.insert(1, NULL if dcell is None else xp.ascontiguousarray(dcell))
+    dcell = None if dcell is None else xp.ascontiguousarray(dcell)
+    dhidden, *rest = map(xp.ascontiguousarray, (dhidden, hidden, saved.cells, saved.gates))
+    arrays = dhidden, dcell, *rest
     da, d = xp.empty_like(arrays[-1]), xp.empty((len(c0), 4 * c0.shape[1]), dtype=c0.dtype)
     dh, dc, earlier = xp.empty_like(h0), xp.empty_like(c0), xp.empty_like(arrays[0])
     for t in reversed(range(dhidden.shape[1])):
@@ -88,11 +80,9 @@ def lstm_layer_grad(
     return gemm(rows, weight_ih).reshape(x.shape), dh, dc, *dweights, column_sums(rows, grad_buffers[2])
 
 
-@override(kernels.gru, "cuda")
+@override(kernels.gru)
 def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array, Array, Array]:
     name = type_suffix(projected, h0, weight, bias)
-    if name is None or not projected.size:
-        return NotImplemented
     xp = array_module(projected)
     projected, h0, weight, bias = map(xp.ascontiguousarray, (projected, h0, weight, bias))
     n, steps, size = len(projected), projected.shape[1], h0.shape[1]
@@ -104,13 +94,11 @@ def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array,
     return hidden, gates, inner
 
 
-@override(kernels.gru_grad, "cuda")
+@override(kernels.gru_grad)
 def gru_grad(
     dhidden: Array, hidden: Array, gates: Array, inner: Array, h0: Array, weight: Array
 ) -> tuple[Array, Array, Array]:
     name = type_suffix(dhidden, hidden, gates, inner, h0, weight)
-    if name is None or not dhidden.size:
-        return NotImplemented
     xp = array_module(dhidden)
     dhidden, hidden, gates, inner, h0, weight = map(xp.ascontiguousarray, (dhidden, hidden, gates, inner, h0, weight))
     n, steps, size = dhidden.shape

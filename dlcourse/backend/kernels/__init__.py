@@ -3,9 +3,9 @@
 A **reference** is plain array code that anyone can read, valid for NumPy and CuPy arrays: it is the specification. An
 **override** in ``backend/cpu`` or ``backend/cuda`` has the same name and signature and is faster on that device. A
 call tries the overrides of the device on which its first argument lies, in order. One that does not suit the arguments
-returns ``NotImplemented`` before it has written anything, as Python's own operators do; the reference comes last and
-takes all. Every override is tested against its reference (``tests/backend/test_kernels.py``); a kernel without cases
-fails there.
+returns ``NotImplemented`` before it has written anything, as Python's own operators do, or raises :class:`Unsupported`
+where :func:`declining` catches it; the reference comes last and takes all. Every override is tested against its
+reference (``tests/backend/test_kernels.py``); a kernel without cases fails there.
 
     @kernel                                            # backend/kernels/activation.py
     def relu(x): ...
@@ -137,6 +137,29 @@ def override(of: Kernel, kind: str, half: bool = False, priority: int = 0) -> Ca
         return function
 
     return declare
+
+
+class Unsupported(Exception):
+    """An override of :func:`declining` does not suit its arguments."""
+
+
+def require(condition: bool) -> None:
+    """Raise :class:`Unsupported` where the condition does not hold: an override declines."""
+    if not condition:
+        raise Unsupported
+
+
+def declining(function: Callable) -> Callable:
+    """A function that returns NotImplemented where the given one raises :class:`Unsupported`."""
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        try:
+            return function(*args)
+        except Unsupported:
+            return NotImplemented
+
+    return call
 
 
 def all_kernels() -> Iterator[Kernel]:
