@@ -1,7 +1,7 @@
 """Activations and sums by oneDNN: one pass, vectorized, on all threads."""
 
 from collections.abc import Callable
-from ctypes import c_float, c_void_p
+from ctypes import c_void_p
 
 import numpy as np
 
@@ -22,9 +22,8 @@ TAIL = -1.5
 
 
 def _describe_forward(name: str, layout: c_void_p) -> c_void_p:
-    return onednn.describe(
-        "eltwise_forward", onednn.FORWARD_TRAINING, ALGORITHMS[name], layout, layout, c_float(0), c_float(0)
-    )
+    settings = onednn.FORWARD_TRAINING, ALGORITHMS[name]
+    return onednn.describe("eltwise_forward", *settings, layout, layout, 0.0, 0.0)
 
 
 @onednn.built_once
@@ -36,18 +35,14 @@ def _forward(name: str, count: int) -> Callable:
 @onednn.built_once
 def _backward(name: str, count: int) -> Callable:
     layout = onednn.strided((count,), (1,))
-    descriptor = onednn.describe(
-        "eltwise_backward",
-        ALGORITHMS[name],
-        layout,
-        layout,
-        layout,
-        c_float(0),
-        c_float(0),
-        _describe_forward(name, layout),
-    )
-    known = onednn.DST if name == "relu from y" else onednn.SRC
-    return onednn.Primitive(descriptor, dict.fromkeys((known, onednn.DIFF_DST, onednn.DIFF_SRC), layout))
+    settings = ALGORITHMS[name], layout, layout, layout, 0.0, 0.0
+    descriptor = onednn.describe("eltwise_backward", *settings, _describe_forward(name, layout))
+    return onednn.Primitive(descriptor, dict.fromkeys((_known(name), onednn.DIFF_DST, onednn.DIFF_SRC), layout))
+
+
+def _known(name: str) -> int:
+    """What a gradient is computed from besides dy: the activation's input, or its output."""
+    return onednn.DST if name == "relu from y" else onednn.SRC
 
 
 # oneDNN's own ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong. These chains let
@@ -148,9 +143,7 @@ def _gradient(name: str, dout: Array, x: Array) -> Array:
     require(x.size >= MIN_SIZE and onednn.suits(dout, x))
     compute = _backward(name, x.size)
     dx = np.empty(x.shape, dtype=x.dtype)
-    known = onednn.DST if name == "relu from y" else onednn.SRC
-    arrays = {known: np.ascontiguousarray(x), onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.DIFF_SRC: dx}
-    compute(arrays)
+    compute({_known(name): np.ascontiguousarray(x), onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.DIFF_SRC: dx})
     return dx
 
 

@@ -37,86 +37,39 @@ class _Geometry:
                 (height, width), stride, (kh, kw), dilation, x[1:3], padding, strict=True
             )
         ]
-        self.steps = tuple(
-            onednn.dims(pair) for pair in (stride, (dilation[0] - 1, dilation[1] - 1), padding, tuple(reach))
-        )
+        self.steps = stride, (dilation[0] - 1, dilation[1] - 1), padding, tuple(reach)
 
     def describe_forward(self, bias: bool) -> c_void_p:
-        return onednn.describe(
-            "convolution_forward",
-            onednn.FORWARD_TRAINING,
-            CONVOLUTION_DIRECT,
-            self.x,
-            self.any_weight,
-            self.bias if bias else None,
-            self.y,
-            *self.steps,
-        )
+        arrays = self.x, self.any_weight, self.bias if bias else None, self.y
+        settings = onednn.FORWARD_TRAINING, CONVOLUTION_DIRECT
+        return onednn.describe("convolution_forward", *settings, *arrays, *self.steps)
 
 
 @onednn.built_once
 def _forward(bias: bool, *shape: Any) -> Callable:
     of = _Geometry(*shape)
     descriptor = of.describe_forward(bias)
-    inner = onednn.queried(descriptor, onednn.QUERY_WEIGHTS)
-    reorder = onednn.Reorder(of.weight, inner, inward=True)
-    layouts = {onednn.SRC: of.x, onednn.WEIGHTS: inner, onednn.DST: of.y}
-    primitive = onednn.Primitive(descriptor, layouts | ({onednn.BIAS: of.bias} if bias else {}))
-
-    def compute(x: Array, weight: Array, bias: Array | None, y: Array) -> None:
-        with onednn.lock:
-            arrays = {onednn.SRC: x, onednn.WEIGHTS: reorder.enter(weight), onednn.DST: y}
-            primitive(arrays if bias is None else arrays | {onednn.BIAS: bias})
-
-    return compute
+    layouts = {onednn.SRC: of.x, onednn.WEIGHTS: of.weight, onednn.DST: of.y} | ({onednn.BIAS: of.bias} if bias else {})
+    return onednn.Reordering(descriptor, layouts, {onednn.WEIGHTS: onednn.queried(descriptor, onednn.QUERY_WEIGHTS)})
 
 
 @onednn.built_once
 def _input_grad(*shape: Any) -> Callable:
     of = _Geometry(*shape)
-    descriptor = onednn.describe(
-        "convolution_backward_data",
-        CONVOLUTION_DIRECT,
-        of.x,
-        of.any_weight,
-        of.y,
-        *of.steps,
-        of.describe_forward(False),
-    )
-    inner = onednn.queried(descriptor, onednn.QUERY_WEIGHTS)
-    reorder = onednn.Reorder(of.weight, inner, inward=True)
-    primitive = onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.WEIGHTS: inner, onednn.DIFF_SRC: of.x})
-
-    def compute(dout: Array, weight: Array, dx: Array) -> None:
-        with onednn.lock:
-            primitive({onednn.DIFF_DST: dout, onednn.WEIGHTS: reorder.enter(weight), onednn.DIFF_SRC: dx})
-
-    return compute
+    arrays, forward = (of.x, of.any_weight, of.y), of.describe_forward(False)
+    descriptor = onednn.describe("convolution_backward_data", CONVOLUTION_DIRECT, *arrays, *of.steps, forward)
+    layouts = {onednn.DIFF_DST: of.y, onednn.WEIGHTS: of.weight, onednn.DIFF_SRC: of.x}
+    return onednn.Reordering(descriptor, layouts, {onednn.WEIGHTS: onednn.queried(descriptor, onednn.QUERY_WEIGHTS)})
 
 
 @onednn.built_once
 def _weight_grad(*shape: Any) -> Callable:
     of = _Geometry(*shape)
-    descriptor = onednn.describe(
-        "convolution_backward_weights",
-        CONVOLUTION_DIRECT,
-        of.x,
-        of.any_weight,
-        None,
-        of.y,
-        *of.steps,
-        of.describe_forward(False),
-    )
-    inner = onednn.queried(descriptor, onednn.QUERY_DIFF_WEIGHTS)
-    reorder = onednn.Reorder(of.weight, inner, inward=False)
-    primitive = onednn.Primitive(descriptor, {onednn.DIFF_DST: of.y, onednn.SRC: of.x, onednn.DIFF_WEIGHTS: inner})
-
-    def compute(dout: Array, x: Array, dweight: Array) -> None:
-        with onednn.lock:
-            primitive({onednn.DIFF_DST: dout, onednn.SRC: x, onednn.DIFF_WEIGHTS: reorder.place(dweight)})
-            reorder.leave(dweight)
-
-    return compute
+    arrays, forward = (of.x, of.any_weight, None, of.y), of.describe_forward(False)
+    descriptor = onednn.describe("convolution_backward_weights", CONVOLUTION_DIRECT, *arrays, *of.steps, forward)
+    layouts = {onednn.DIFF_DST: of.y, onednn.SRC: of.x, onednn.DIFF_WEIGHTS: of.weight}
+    inner = {onednn.DIFF_WEIGHTS: onednn.queried(descriptor, onednn.QUERY_DIFF_WEIGHTS)}
+    return onednn.Reordering(descriptor, layouts, inner, results=inner)
 
 
 @onednn.override(kernels.conv2d)
@@ -124,8 +77,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry) 
     require(onednn.suits(x, weight))
     compute = _forward(bias is not None, x.shape, weight.shape, geometry)
     y = np.empty((len(x), *geometry.out_size(x.shape, weight.shape[1:3]), len(weight)), dtype=x.dtype)
-    bias = None if bias is None else np.ascontiguousarray(bias, dtype=x.dtype)
-    compute(np.ascontiguousarray(x), np.ascontiguousarray(weight), bias, y)
+    arrays = {onednn.SRC: np.ascontiguousarray(x), onednn.WEIGHTS: np.ascontiguousarray(weight), onednn.DST: y}
+    compute(arrays if bias is None else arrays | {onednn.BIAS: np.ascontiguousarray(bias, dtype=x.dtype)})
     return y
 
 
@@ -134,7 +87,8 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
     require(onednn.suits(dout, weight))
     compute = _input_grad(tuple(x_shape), weight.shape, geometry)
     dx = np.empty(x_shape, dtype=dout.dtype)
-    compute(np.ascontiguousarray(dout), np.ascontiguousarray(weight), dx)
+    arrays = {onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.WEIGHTS: np.ascontiguousarray(weight)}
+    compute(arrays | {onednn.DIFF_SRC: dx})
     return dx
 
 
@@ -143,5 +97,6 @@ def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: Con
     require(onednn.suits(dout, x) and takes(out, dout.dtype))
     compute = _weight_grad(x.shape, tuple(weight_shape), geometry)
     dweight = np.empty(weight_shape, dtype=dout.dtype) if out is None else out
-    compute(np.ascontiguousarray(dout), np.ascontiguousarray(x), dweight)
+    arrays = {onednn.DIFF_DST: np.ascontiguousarray(dout), onednn.SRC: np.ascontiguousarray(x)}
+    compute(arrays | {onednn.DIFF_WEIGHTS: dweight})
     return dweight

@@ -6,7 +6,7 @@ wrong in the fourth digit and, where the mean is large, leaves nothing of the va
 
 import math
 from collections.abc import Callable
-from ctypes import c_float, c_uint
+from ctypes import c_uint
 
 import numpy as np
 
@@ -42,16 +42,15 @@ def _describe(shape: tuple, eps: float, over_rows: bool, relu: bool, backward: b
     name = "batch_normalization" if over_rows else "layer_normalization"
     more = () if over_rows else (statistic,)
     flags = c_uint(AFFINE | (RELU if relu else 0) | (GIVEN if over_rows and not backward else 0))
-    forward = onednn.describe(f"{name}_forward", onednn.FORWARD_TRAINING, array, array, *more, c_float(eps), flags)
+    forward = onednn.describe(f"{name}_forward", onednn.FORWARD_TRAINING, array, array, *more, eps, flags)
     signs = onednn.queried(forward, onednn.QUERY_WORKSPACE) if relu else None
     if signs is not None and onednn.size(signs) * 8 != shape[0] * shape[1]:
         raise Unsupported("signs are not kept as bits")
     affine = onednn.strided((shape[1],), (1,))
     if not backward:
         return forward, array, statistic, affine, signs
-    descriptor = onednn.describe(
-        f"{name}_backward", onednn.BACKWARD, array, array, array, *more, c_float(eps), flags, forward
-    )
+    arrays = array, array, array, *more
+    descriptor = onednn.describe(f"{name}_backward", onednn.BACKWARD, *arrays, eps, flags, forward)
     return descriptor, array, statistic, affine, signs
 
 

@@ -13,7 +13,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_void_p
 from importlib import metadata
 from typing import Any
@@ -43,7 +43,7 @@ USER_SCRATCHPAD = 1
 
 lock = threading.RLock()
 """Held while a primitive runs: its memory objects and the scratchpad serve one call at a time, and one call uses all
-threads anyway. Where more has to stay as it is, such as the buffer of a :class:`Reorder`, it is held for longer."""
+threads anyway. Where more has to stay as it is, such as the buffers of a :class:`Reordering`, it is held for longer."""
 
 
 def _once(make: Callable[[], Any]) -> Callable[[], Any]:
@@ -146,12 +146,17 @@ def check(status: int) -> None:
         raise Unsupported(f"status {status}")
 
 
+def _made(function: str, *arguments: object) -> c_void_p:
+    """What the library's function of that name makes of these arguments, given back through its first one."""
+    made = c_void_p()
+    check(getattr(library(), f"dnnl_{function}")(byref(made), *arguments))
+    return made
+
+
 @_once
 def _engine_and_stream() -> tuple[c_void_p, c_void_p]:
-    engine, stream = c_void_p(), c_void_p()
-    check(library().dnnl_engine_create(byref(engine), 1, ctypes.c_size_t(0)))
-    check(library().dnnl_stream_create(byref(stream), engine, 1))
-    return engine, stream
+    engine = _made("engine_create", 1, ctypes.c_size_t(0))
+    return engine, _made("stream_create", engine, 1)
 
 
 def engine() -> c_void_p:
@@ -159,20 +164,17 @@ def engine() -> c_void_p:
     return _engine_and_stream()[0]
 
 
-def dims(values: tuple[int, ...]) -> Array:
+def _dims(values: tuple[int, ...]) -> Array:
     """Sizes as the C array that every call takes."""
     return (c_int64 * len(values))(*values)
 
 
 def strided(shape: tuple[int, ...], strides: tuple[int, ...] | None) -> c_void_p:
     """A float32 memory descriptor with these strides, counted in elements; None leaves the layout to oneDNN."""
-    made = c_void_p()
-    create = library()
+    sizes = len(shape), _dims(shape), FLOAT32
     if strides is None:
-        check(create.dnnl_memory_desc_create_with_tag(byref(made), len(shape), dims(shape), FLOAT32, ANY_TAG))
-    else:
-        check(create.dnnl_memory_desc_create_with_strides(byref(made), len(shape), dims(shape), FLOAT32, dims(strides)))
-    return made
+        return _made("memory_desc_create_with_tag", *sizes, ANY_TAG)
+    return _made("memory_desc_create_with_strides", *sizes, _dims(strides))
 
 
 def images(shape: tuple[int, ...]) -> c_void_p:
@@ -192,8 +194,7 @@ def _attributes(operations: Sequence[tuple]) -> c_void_p:
     The library's own scratchpad belongs to the thread that made the primitive. Run by another thread, a primitive
     would write over whatever lies behind that thread's smaller one, or nowhere.
     """
-    chain, made = c_void_p(), c_void_p()
-    check(library().dnnl_post_ops_create(byref(chain)))
+    chain = _made("post_ops_create")
     for kind, *settings in operations:
         if kind == "eltwise":
             algorithm, alpha, beta = settings
@@ -202,7 +203,7 @@ def _attributes(operations: Sequence[tuple]) -> c_void_p:
             check(library().dnnl_post_ops_append_binary(chain, *settings))
         else:
             check(library().dnnl_post_ops_append_sum(chain, c_float(*settings), 0, 0))
-    check(library().dnnl_primitive_attr_create(byref(made)))
+    made = _made("primitive_attr_create")
     check(library().dnnl_primitive_attr_set_post_ops(made, chain))
     check(library().dnnl_primitive_attr_set_scratchpad_mode(made, USER_SCRATCHPAD))
     check(library().dnnl_post_ops_destroy(chain))
@@ -214,17 +215,16 @@ def describe(function: str, *arguments: object, after: Sequence[tuple] = ()) -> 
 
     Args:
         arguments: the function's, without the engine, which comes first (a reorder names two), and without the
-            attributes, which come last.
+            attributes, which come last. A float is a C float, a tuple an array of sizes.
         after: operations on the result, one after another in the same pass over memory: ``("eltwise", algorithm,
             alpha, beta)``, ``("binary", algorithm, layout of the second operand)`` or ``("sum", scale)``, which adds
             scale times what the destination held.
     Raises:
         Unsupported: there is none, or only oneDNN's own reference, plain loops that anything here beats.
     """
-    made, name = c_void_p(), c_char_p()
-    create = getattr(library(), f"dnnl_{function}_primitive_desc_create")
     engines = () if function == "reorder" else (engine(),)
-    check(create(byref(made), *engines, *arguments, _attributes(after)))
+    in_c = map(_in_c, arguments)
+    made, name = _made(f"{function}_primitive_desc_create", *engines, *in_c, _attributes(after)), c_char_p()
     check(library().dnnl_primitive_desc_query(made, QUERY_IMPLEMENTATION, 0, byref(name)))
     implementation = name.value or b""
     # The reference of an LSTM is made of fast products.
@@ -233,9 +233,15 @@ def describe(function: str, *arguments: object, after: Sequence[tuple] = ()) -> 
     return made
 
 
-def queried(descriptor: c_void_p, what: int) -> c_void_p:
+def _in_c(argument: Any) -> Any:
+    if isinstance(argument, tuple):
+        return _dims(argument)
+    return c_float(argument) if isinstance(argument, float) else argument
+
+
+def queried(descriptor: c_void_p, what: int, index: int = 0) -> c_void_p:
     """A memory descriptor that oneDNN chose; it belongs to the primitive descriptor."""
-    return c_void_p(library().dnnl_primitive_desc_query_md(descriptor, what, 0))
+    return c_void_p(library().dnnl_primitive_desc_query_md(descriptor, what, index))
 
 
 def size(layout: c_void_p) -> int:
@@ -261,16 +267,13 @@ class Primitive:
     """
 
     def __init__(self, descriptor: c_void_p, layouts: Mapping[int, c_void_p]):
-        self.handle = c_void_p()
-        check(library().dnnl_primitive_create(byref(self.handle), descriptor))
+        self.handle = _made("primitive_create", descriptor)
         scratchpad = queried(descriptor, QUERY_SCRATCHPAD)
         self.scratchpad_bytes = size(scratchpad)
         layouts = {**layouts, SCRATCHPAD: scratchpad} if self.scratchpad_bytes else layouts
-        self.memories = {}
-        for which, layout in layouts.items():
-            memory = c_void_p()
-            check(library().dnnl_memory_create(byref(memory), layout, engine(), c_void_p(0)))
-            self.memories[which] = memory
+        self.memories = {
+            which: _made("memory_create", layout, engine(), c_void_p(0)) for which, layout in layouts.items()
+        }
         self.arguments = (_Argument * len(layouts))(
             *(_Argument(which, memory) for which, memory in self.memories.items())
         )
@@ -305,32 +308,47 @@ def elementwise(count: int, algorithm: int, second: str, *after: tuple) -> Primi
     return Primitive(descriptor, {SRC: array, SRC_1: layouts[second], DST: array} | others)
 
 
-class Reorder:
-    """Copies between two layouts of one logical array; the inner one's bytes are kept here."""
+class Reordering(Primitive):
+    """A primitive some of whose arrays it wants in layouts of its own; their bytes are kept here.
 
-    def __init__(self, plain: c_void_p, inner: c_void_p, inward: bool):
-        self.inward = inward
-        self.same = bool(library().dnnl_memory_desc_equal(plain, inner))
-        if self.same:
-            return
-        self.buffer = np.empty(size(inner), dtype=np.uint8)
-        source, target = (plain, inner) if inward else (inner, plain)
-        self.copy = Primitive(describe("reorder", source, engine(), target, engine()), {SRC: source, DST: target})
+    Args:
+        layouts: of all arrays, as they are given.
+        inner: its own layouts of some of them.
+        results: those of ``inner`` that it writes to; the others it reads.
+        adds: it adds to its results.
+    """
 
-    def enter(self, array: Array) -> Array:
-        """The array in the inner layout, the primitive's input."""
-        if not self.same:
-            self.copy({SRC: array, DST: self.buffer})
-        return array if self.same else self.buffer
+    def __init__(
+        self,
+        descriptor: c_void_p,
+        layouts: Mapping[int, c_void_p],
+        inner: Mapping[int, c_void_p],
+        results: Collection[int] = (),
+        adds: bool = False,
+    ):
+        super().__init__(descriptor, {**layouts, **inner})
+        self.adds = adds
+        self.buffers: dict[int, Array] = {}
+        self.enter: dict[int, Primitive] = {}
+        self.leave: dict[int, Primitive] = {}
+        for which, layout in inner.items():
+            if library().dnnl_memory_desc_equal(layouts[which], layout):
+                continue
+            self.buffers[which] = np.empty(size(layout), dtype=np.uint8)
+            outward = which in results
+            source, target = (layout, layouts[which]) if outward else (layouts[which], layout)
+            copy = Primitive(describe("reorder", source, engine(), target, engine()), {SRC: source, DST: target})
+            (self.leave if outward else self.enter)[which] = copy
 
-    def place(self, array: Array) -> Array:
-        """Where the primitive writes what :meth:`leave` then brings into ``array``."""
-        return array if self.same else self.buffer
-
-    def leave(self, array: Array) -> None:
-        """Bring the primitive's output into ``array``."""
-        if not self.same:
-            self.copy({SRC: self.buffer, DST: array})
+    def __call__(self, arrays: Mapping[int, Array]) -> None:
+        with lock:
+            for which, copy in self.enter.items():
+                copy({SRC: arrays[which], DST: self.buffers[which]})
+            for which in self.leave if self.adds else ():
+                self.buffers[which].fill(0)
+            super().__call__({**arrays, **self.buffers})
+            for which, copy in self.leave.items():
+                copy({SRC: self.buffers[which], DST: arrays[which]})
 
 
 def built_once(build: Callable) -> Callable:

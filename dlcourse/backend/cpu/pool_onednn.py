@@ -25,14 +25,14 @@ class _Geometry:
         y_shape, (window, stride, padding, dilation) = geometry.out_shape(shape), geometry
         self.x, self.y = onednn.images(shape), onednn.images(y_shape)
         # What the last window reaches beyond the image on the far side.
-        reach = (
+        reach = tuple(
             max(0, (count - 1) * s + d * (k - 1) + 1 - length - p)
             for count, s, d, k, length, p in zip(
                 y_shape[1:3], stride, dilation, window, shape[1:3], padding, strict=True
             )
         )
         gaps = dilation[0] - 1, dilation[1] - 1
-        self.steps = tuple(onednn.dims(pair) for pair in (stride, window, gaps, padding, tuple(reach)))
+        self.steps = stride, window, gaps, padding, reach
         self.forward = onednn.describe("pooling_forward", onednn.FORWARD_TRAINING, MAX, self.x, self.y, *self.steps)
         self.argmax = onednn.queried(self.forward, onednn.QUERY_WORKSPACE)
         if onednn.size(self.argmax) != math.prod(y_shape):

@@ -35,31 +35,21 @@ class Layer:
             onednn.strided((1, 1, inner, 4, size), (4 * size * inner, 4 * size * inner, 1, size * inner, inner))
             for inner in (width, size)
         ]
-        ends = bias, y, state, state
-        forward = onednn.describe(
-            "lstm_forward", onednn.FORWARD_TRAINING, FORWARDS,
-            x, state, state, *free, None, None, *ends, FLAGS,
-        )  # fmt: skip
-        backward = onednn.describe(
-            "lstm_backward", onednn.BACKWARD, FORWARDS,
-            x, state, state, *free, None, None, *ends, x, state, state, *free, None, None, *ends, FLAGS, forward,
-        )  # fmt: skip
+        # x, h0 and c0; the two weights; no peepholes and no projection; b, hidden states, last h and c.
+        described = x, state, state, *free, None, None, bias, y, state, state
+        settings = onednn.FORWARD_TRAINING, FORWARDS
+        forward = onednn.describe("lstm_forward", *settings, *described, FLAGS)
+        settings = onednn.BACKWARD, FORWARDS
+        backward = onednn.describe("lstm_backward", *settings, *described, *described, FLAGS, forward)
         self.workspace = onednn.queried(forward, onednn.QUERY_WORKSPACE)
-        layouts = dict(zip((SRC, SRC_STATE, SRC_CELL, BIAS, DST, DST_STATE, DST_CELL),
-                           (x, state, state, bias, y, state, state), strict=True))  # fmt: skip
+        places = SRC, SRC_STATE, SRC_CELL, WEIGHT, WEIGHT_STATE, BIAS, DST, DST_STATE, DST_CELL
+        layouts = dict(zip(places, (x, state, state, *plain, bias, y, state, state), strict=True))
+        diffs = {DIFF + which: layout for which, layout in layouts.items()}
         layouts[onednn.WORKSPACE] = self.workspace
-        diffs = {DIFF + which: layout for which, layout in layouts.items() if which != onednn.WORKSPACE}
-        inner = [[_weights(of, what, i) for i in range(2)] for of, what in (
-            (forward, onednn.QUERY_WEIGHTS), (backward, onednn.QUERY_WEIGHTS), (backward, onednn.QUERY_DIFF_WEIGHTS)
-        )]  # fmt: skip
-        self.enter_forward, self.enter_backward = (
-            [onednn.Reorder(p, i, inward=True) for p, i in zip(plain, of, strict=True)] for of in inner[:2]
-        )
-        self.leave = [onednn.Reorder(p, i, inward=False) for p, i in zip(plain, inner[2], strict=True)]
-        names = WEIGHT, WEIGHT_STATE
-        self.forward = onednn.Primitive(forward, layouts | dict(zip(names, inner[0], strict=True)))
-        weights = zip((*names, DIFF + WEIGHT, DIFF + WEIGHT_STATE), (*inner[1], *inner[2]), strict=True)
-        self.backward = onednn.Primitive(backward, layouts | diffs | dict(weights))
+        self.forward = onednn.Reordering(forward, layouts, _weights(forward, onednn.QUERY_WEIGHTS))
+        inner = _weights(backward, onednn.QUERY_WEIGHTS)
+        results = {DIFF + which: of for which, of in _weights(backward, onednn.QUERY_DIFF_WEIGHTS).items()}
+        self.backward = onednn.Reordering(backward, layouts | diffs, inner | results, results, adds=True)
 
 
 class Saved:
@@ -82,15 +72,13 @@ def lstm_layer(
     if n * steps * weight_hh.size < MIN_SIZE or not onednn.suits(x, h0, c0, weight_ih, weight_hh, bias):
         return NotImplemented
     layer = _layer(n, steps, width, size)
-    arrays = {SRC: _by_steps(x), SRC_STATE: h0, SRC_CELL: c0, BIAS: bias}
+    arrays = {SRC: _by_steps(x), SRC_STATE: h0, SRC_CELL: c0, WEIGHT: weight_ih, WEIGHT_STATE: weight_hh, BIAS: bias}
     arrays = {which: np.ascontiguousarray(array) for which, array in arrays.items()}
     arrays |= {DST: np.empty((steps, n, size), np.float32)}
     arrays |= {which: np.empty((n, size), np.float32) for which in (DST_STATE, DST_CELL)}
     arrays[onednn.WORKSPACE] = np.empty(onednn.size(layer.workspace), np.uint8)
-    with onednn.lock:
-        weights = _entered(layer.enter_forward, weight_ih, weight_hh)
-        layer.forward(arrays | weights)
-    return _by_sequences(arrays[DST]), arrays[DST_CELL], Saved(layer, arrays)
+    layer.forward(arrays)
+    return _by_steps(arrays[DST]), arrays[DST_CELL], Saved(layer, arrays)
 
 
 @onednn.override(kernels.lstm_layer_grad)
@@ -99,47 +87,29 @@ def lstm_layer_grad(
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     if not isinstance(saved, Saved):  # another implementation's forward pass
         return NotImplemented
-    layer, (weight_ih, weight_hh) = saved.layer, inputs[3:5]
-    n, steps, width, size = layer.shape
+    n, steps, width, size = saved.layer.shape
     # The layer's last state is a slice of its output here: no gradient comes to it by itself.
     diffs = {DST: _by_steps(dhidden), DST_STATE: np.zeros((n, size), np.float32)}
     diffs[DST_CELL] = np.zeros((n, size), np.float32) if dcell is None else np.ascontiguousarray(dcell)
-    # oneDNN adds to the gradients of weights and bias.
     shapes = {SRC: (steps, n, width), SRC_STATE: (n, size), SRC_CELL: (n, size), BIAS: (4 * size,)}
     diffs |= {which: np.zeros(shape, np.float32) for which, shape in shapes.items()}
-    given = zip(grad_buffers[:2], (weight_ih, weight_hh), strict=True)
-    dweights = [np.empty(w.shape, np.float32) if to is None else to for to, w in given]
-    with onednn.lock:
-        weights = _entered(layer.enter_backward, weight_ih, weight_hh)
-        places = [reorder.place(dweight) for reorder, dweight in zip(layer.leave, dweights, strict=True)]
-        for place in places:
-            place.fill(0)
-        weights |= {DIFF + WEIGHT: places[0], DIFF + WEIGHT_STATE: places[1]}
-        layer.backward(saved.arrays | {DIFF + which: array for which, array in diffs.items()} | weights)
-        for reorder, dweight in zip(layer.leave, dweights, strict=True):
-            reorder.leave(dweight)
-    dbias = copy_into(diffs[BIAS], grad_buffers[2])
-    return _by_sequences(diffs[SRC]), diffs[SRC_STATE], diffs[SRC_CELL], *dweights, dbias
+    for which, weight, to in zip((WEIGHT, WEIGHT_STATE), inputs[3:5], grad_buffers[:2], strict=True):
+        diffs[which] = np.empty(weight.shape, np.float32) if to is None else to
+        diffs[which].fill(0)  # oneDNN adds to the gradients of weights and bias
+    saved.layer.backward(saved.arrays | {DIFF + which: array for which, array in diffs.items()})
+    dweights, dbias = (diffs[WEIGHT], diffs[WEIGHT_STATE]), copy_into(diffs[BIAS], grad_buffers[2])
+    return _by_steps(diffs[SRC]), diffs[SRC_STATE], diffs[SRC_CELL], *dweights, dbias
 
 
 def _dense(*shape: int) -> c_void_p:
     return onednn.strided(shape, tuple(int(np.prod(shape[i + 1 :])) for i in range(len(shape))))
 
 
-def _weights(descriptor: c_void_p, what: int, index: int) -> c_void_p:
-    return c_void_p(onednn.library().dnnl_primitive_desc_query_md(descriptor, what, index))
-
-
-def _entered(reorders: list[onednn.Reorder], weight_ih: Array, weight_hh: Array) -> dict[int, Array]:
-    return {
-        which: reorder.enter(np.ascontiguousarray(weight))
-        for which, reorder, weight in zip((WEIGHT, WEIGHT_STATE), reorders, (weight_ih, weight_hh), strict=True)
-    }
+def _weights(descriptor: c_void_p, what: int) -> dict[int, c_void_p]:
+    """The layouts that oneDNN chose for the two weights."""
+    return {which: onednn.queried(descriptor, what, index) for index, which in enumerate((WEIGHT, WEIGHT_STATE))}
 
 
 def _by_steps(x: Array) -> Array:
     """(N, T, D) as a contiguous (T, N, D), and so back."""
     return np.ascontiguousarray(x.swapaxes(0, 1))
-
-
-_by_sequences = _by_steps
