@@ -20,6 +20,7 @@ _LOGITS = "nn.CrossEntropyLoss() takes logits, here and in PyTorch: no softmax b
 _NUMPY = "write it with NumPy: np.{0}(x.detach().numpy())"
 _LEAF = "module.register_full_backward_hook sees gradients on their way; of a leaf .grad has it after backward()"
 _PARALLEL = "`mpirun -n N dlcourse run CONFIG` trains on several processes"
+_LENGTHS = "no packing: output, h_n = rnn(x, lengths=lengths) with padded sequences x (N, T, D), as pad_sequence makes"
 _FAST = "nothing to do: dl.TrainStep makes a step fast by itself"
 _AMP = "give a config precision: fp16 or bf16, or model.to(dtype='bfloat16'); dl.TrainStep scales the loss"
 
@@ -138,7 +139,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "train": "dl.run(config), or dl.TrainStep(model, loss_fn, optimizer)",
     },
     "nn": {
-        "utils": "optim.clip_grad_norm(parameters, max_norm)",
         "Conv3d": "there is nn.Conv2d",
         "InstanceNorm2d": "nn.GroupNorm(channels, channels)",
         "LogSoftmax": f"F.log_softmax(x, dim=...); {_LOGITS}",
@@ -151,9 +151,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "KLDivLoss": "F.cross_entropy(logits, probabilities) differs from it by a constant",
         "MultiheadAttention": "nn.MultiHeadAttention(dim, heads, causal=...), called with x alone",
         "TransformerEncoderLayer": "the model gpt (dlcourse list model), or nn.MultiHeadAttention and nn.LayerNorm",
-        "LSTMCell": "nn.LSTM on a sequence of one step, with its state",
-        "GRUCell": "nn.GRU on a sequence of one step, with its state",
-        "RNNCell": "nn.RNN on a sequence of one step, with its state",
         "Dropout1d": "nn.Dropout(p)",
         "Dropout2d": "nn.Dropout(p)",
         "Unflatten": "x.unflatten(dim, sizes)",
@@ -162,6 +159,21 @@ ADVICE: dict[str, dict[str, str]] = {
         "SELU": "nn.ELU()",
         "PReLU": "nn.LeakyReLU(negative_slope)",
         "Tensor": "dl.Tensor",
+    },
+    "nn.utils": {
+        "clip_grad_norm_": "optim.clip_grad_norm(parameters, max_norm)",
+        "clip_grad_norm": "optim.clip_grad_norm(parameters, max_norm)",
+        "weight_norm": "it is not offered",
+        "spectral_norm": "it is not offered",
+        "parametrizations": "they are not offered",
+        "prune": "weight.data *= mask, after each step",
+    },
+    "nn.utils.rnn": {
+        "pack_padded_sequence": _LENGTHS,
+        "pad_packed_sequence": _LENGTHS,
+        "pack_sequence": _LENGTHS,
+        "unpack_sequence": _LENGTHS,
+        "PackedSequence": _LENGTHS,
     },
     "functional": {
         "relu_": "x = F.relu(x)",
@@ -198,6 +210,7 @@ OPTIONS: dict[str, str] = {
     "batch_first": "leave it out: sequences are (N, T, D) always, as with PyTorch's batch_first=True",
     "device": "leave it out: layers are made on the current device, dl.set_device(...); model.to(device) moves them",
     "dtype": "leave it out, and cast the model: model.to(dtype='float64')",
+    "proj_size": "leave it out, and put nn.Linear(hidden_size, proj_size) behind the layer",
     "padding_mode": "leave it out: padding is by zeros",
     "foreach": "leave it out: all weights are one array",
     "fused": "leave it out: all weights are one array, in one pass",

@@ -7,6 +7,7 @@ import inspect
 
 from dlcourse.nn import functional as functional
 from dlcourse.nn import init as init
+from dlcourse.nn import utils as utils
 from dlcourse.nn.activation import *
 from dlcourse.nn.attention import *
 from dlcourse.nn.container import *
@@ -20,10 +21,11 @@ from dlcourse.nn.norm import *
 from dlcourse.nn.padding import *
 from dlcourse.nn.pool import *
 from dlcourse.nn.recurrent import *
+from dlcourse.nn.recurrent_cell import *
 from dlcourse.nn.resize import *
 from dlcourse.nn.summary import *
 
-__all__ = ["functional", "init"]
+__all__ = ["functional", "init", "utils"]
 __all__ += [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]
 
 

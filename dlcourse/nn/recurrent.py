@@ -7,6 +7,7 @@ from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
 from dlcourse.errors import ShapeError
+from dlcourse.nn.lengths import Lengths
 from dlcourse.nn.module import Module
 from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops import recurrent as ops
@@ -22,6 +23,10 @@ class Recurrent(Module):
     Parameters are named as PyTorch's: ``weight_ih_l0`` (G H, D), ``weight_hh_l0`` (G H, H), ``bias_ih_l0`` and
     ``bias_hh_l0`` (G H,), then ``_l1`` ...; those of the backward direction end in ``_reverse``. All start uniform in
     +-1 / sqrt(H).
+
+    Sequences of different lengths come padded to one, with ``lengths=``: outputs behind the end of a sequence are 0,
+    its last states are those after its own last step, and what stands in the padding changes nothing. PyTorch has
+    these results by ``pack_padded_sequence`` and ``pad_packed_sequence``. ``nn.utils.rnn.pad_sequence`` pads.
 
     Args:
         input_size: D.
@@ -52,54 +57,57 @@ class Recurrent(Module):
             raise ValueError(f"{type(self).__name__}: got {input_size=}, {hidden_size=}, {num_layers=}, {dropout=}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.bidirectional, self.dropout = bias, bidirectional, dropout
-        bound = 1 / math.sqrt(hidden_size)
         rng = random.next_generator("init/recurrent")
-        rows = self.gates * hidden_size
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * len(self._directions())
             for end in self._directions():
-                shapes = {"weight_ih": (rows, width), "weight_hh": (rows, hidden_size)}
-                biases = {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
-                for name, shape in {**shapes, **biases}.items():
-                    values = rng.uniform(-bound, bound, shape).astype("float32")
-                    setattr(self, f"{name}_l{layer}{end}", Parameter(values))
+                draw_weights(self, f"_l{layer}{end}", self.gates, width, hidden_size, bias, rng)
 
-    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def cell(
+        self, x: Tensor, states: list[Tensor], weights: list[Tensor], lengths: Lengths | None
+    ) -> tuple[Tensor, list[Tensor]]:
         """One layer in one direction: outputs (N, T, H) and the last states."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Any]:
-        output, (h_n,) = self.run(x, [h0])
+    def forward(self, x: Tensor, h0: Tensor | None = None, *, lengths: Any = None) -> tuple[Tensor, Any]:
+        output, (h_n,) = self.run(x, [h0], lengths)
         return output, h_n
 
-    def run(self, x: Tensor, states: list[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
+    def run(self, x: Tensor, states: list[Tensor | None], counts: Any = None) -> tuple[Tensor, list[Tensor]]:
         """All layers: outputs, and each state's last values (layers x directions, N, H).
 
         Args:
             x: (N, T, D), or one sequence (T, D): then nothing has the axis N.
             states: initial states, (layers x directions, N, H) each, or None for zeros.
+            counts: the lengths of the sequences (N,), or None where all have T steps.
         Raises:
-            ShapeError: x is not (N, T, D) or (T, D), or a state has another shape or type.
+            ShapeError: x is not (N, T, D) or (T, D), a state has another shape or type, or lengths are none.
         """
         x = as_tensor(x)
         if x.ndim == 2:
+            if counts is not None:
+                raise ShapeError(f"{type(self).__name__}: lengths are those of a batch (N, T, D), got x {x.shape}")
             output, ends = self.run(x[None], [None if state is None else _of_one(state) for state in states])
             return output[0], [end[:, 0] for end in ends]
         states = [self._checked(x, state) for state in states]
+        lengths = None if counts is None else Lengths(type(self).__name__, counts, x)
+        x = x if lengths is None else lengths.hide(x)
         nothing: Any = self._zeros(x) if any(state is None for state in states) else None
         lasts: list[list[Tensor]] = []
         for layer in range(self.num_layers):
             outputs = []
             for direction, end in enumerate(self._directions()):
-                weights = self._weights(f"_l{layer}{end}", x)
+                weights = weights_of(self, f"_l{layer}{end}")
                 index = layer * len(self._directions()) + direction
                 first = [nothing if state is None else state[index] for state in states]
-                output, last = self.cell(x[:, ::-1] if direction else x, first, weights)
-                outputs.append(output[:, ::-1] if direction else output)
+                turn = _turned if direction else _as_it_is
+                output, last = self.cell(turn(x, lengths), first, weights, lengths)
+                outputs.append(turn(output, lengths))
                 lasts.append(last)
             x = concatenate(outputs, axis=2) if len(outputs) > 1 else outputs[0]
             if self.dropout and layer + 1 < self.num_layers:
                 x = dropout(x, self.dropout, self.training)
+        x = x if lengths is None else lengths.hide(x)
         # What stands in `output` is copied, so that a change of the one is none of the other; of one layer no more.
         return x, [
             stack(list(ends)) if len(ends) > 1 or not kind else ends[0][None]
@@ -125,14 +133,6 @@ class Recurrent(Module):
     def _directions(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
 
-    def _weights(self, end: str, x: Tensor) -> list[Tensor]:
-        """Weights and biases of one layer and direction; zeros where there is no bias."""
-        weights = [getattr(self, f"{name}{end}") for name in ("weight_ih", "weight_hh")]
-        if self.bias:
-            return weights + [getattr(self, f"{name}{end}") for name in ("bias_ih", "bias_hh")]
-        nothing = Tensor(backend.array_module(x.data).zeros(len(weights[0]), dtype=weights[0].dtype))
-        return [*weights, nothing, nothing]
-
     def _zeros(self, x: Tensor) -> Tensor:
         xp = backend.array_module(x.data)
         return Tensor(xp.zeros((len(x), self.hidden_size), dtype=x.dtype))
@@ -150,9 +150,53 @@ def _of_one(state: Tensor) -> Tensor:
     return state[:, None]
 
 
-def _last(output: Tensor, first: Tensor) -> Tensor:
+def draw_weights(layer: Module, end: str, gates: int, width: int, size: int, bias: bool, rng: Any) -> None:
+    """Give a layer the weights and biases of one recurrence, uniform in +-1 / sqrt(H); their names get that end."""
+    rows, bound = gates * size, 1 / math.sqrt(size)
+    shapes = {"weight_ih": (rows, width), "weight_hh": (rows, size)}
+    biases = {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
+    for name, shape in {**shapes, **biases}.items():
+        setattr(layer, f"{name}{end}", Parameter(rng.uniform(-bound, bound, shape).astype("float32")))
+
+
+def weights_of(layer: Any, end: str) -> list[Tensor]:
+    """Weights and biases of the names with that end; zeros where there is no bias."""
+    weights = [getattr(layer, f"{name}{end}") for name in ("weight_ih", "weight_hh")]
+    if layer.bias:
+        return weights + [getattr(layer, f"{name}{end}") for name in ("bias_ih", "bias_hh")]
+    nothing = Tensor(backend.array_module(weights[0].data).zeros(len(weights[0]), dtype=weights[0].dtype))
+    return [*weights, nothing, nothing]
+
+
+def _as_it_is(x: Tensor, lengths: Lengths | None) -> Tensor:
+    return x
+
+
+def _turned(x: Tensor, lengths: Lengths | None) -> Tensor:
+    """The sequences backwards."""
+    return x[:, ::-1] if lengths is None else lengths.reverse(x)
+
+
+def _last(output: Tensor, first: Tensor, lengths: Lengths | None) -> Tensor:
     """The state after the last step, (N, H): of a sequence without steps the one before it."""
+    if lengths is not None:
+        return lengths.last(output)
     return output[:, -1] if output.shape[1] else first
+
+
+PUSH = 3e4
+"""What decides the value of a gate or a ReLU whatever else is added to it, in 16 bits too."""
+
+
+def _pushed(x: Tensor, weights: list[Tensor], lengths: Lengths | None, *pushes: float) -> tuple[Tensor, list[Tensor]]:
+    """x with one number more, 1 in the padding, and weights that add a push to each gate there."""
+    if lengths is None:
+        return x, weights
+    weight, *rest = weights
+    xp = backend.array_module(x.data)
+    flag = Tensor(lengths.padding.astype(x.dtype))
+    column = xp.repeat(xp.asarray(pushes, dtype=weight.dtype), len(weight) // len(pushes))[:, None]
+    return concatenate([x, flag], axis=2), [concatenate([weight, Tensor(column)], axis=1), *rest]
 
 
 class RNN(Recurrent):
@@ -177,10 +221,14 @@ class RNN(Recurrent):
             raise ValueError(f"RNN: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
 
-    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def cell(
+        self, x: Tensor, states: list[Tensor], weights: list[Tensor], lengths: Lengths | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        if self.nonlinearity == "relu":  # which could grow beyond all bounds in the padding
+            x, weights = _pushed(x, weights, lengths, -PUSH)
         weight_ih, weight_hh, bias_ih, bias_hh = weights
         output = ops.rnn(x, states[0], weight_ih, weight_hh, bias_ih, bias_hh, self.nonlinearity)
-        return output, [_last(output, states[0])]
+        return output, [_last(output, states[0], lengths)]
 
 
 class LSTM(Recurrent):
@@ -198,16 +246,21 @@ class LSTM(Recurrent):
     gates = 4
 
     def forward(  # type: ignore[override]  # its state is a pair
-        self, x: Tensor, states: tuple[Tensor, Tensor] | None = None
+        self, x: Tensor, states: tuple[Tensor, Tensor] | None = None, *, lengths: Any = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if states is not None and not (isinstance(states, tuple | list) and len(states) == 2):
             raise ShapeError(f"LSTM: expected the states as a pair (h0, c0), got {type(states).__name__}")
-        output, (h_n, c_n) = self.run(x, list(states) if states is not None else [None, None])
+        output, (h_n, c_n) = self.run(x, list(states) if states is not None else [None, None], lengths)
         return output, (h_n, c_n)
 
-    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def cell(
+        self, x: Tensor, states: list[Tensor], weights: list[Tensor], lengths: Lengths | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        # In the padding input gates are shut and forget gates open: the cell after T steps is that after the last step
+        # of the sequence, and its gradient goes there as it is.
+        x, weights = _pushed(x, weights, lengths, -PUSH, PUSH, 0, 0)
         output, last_cell = ops.lstm(x, *states, *weights)
-        return output, [_last(output, states[0]), last_cell]
+        return output, [_last(output, states[0], lengths), last_cell]
 
 
 class GRU(Recurrent):
@@ -218,6 +271,8 @@ class GRU(Recurrent):
 
     gates = 3
 
-    def cell(self, x: Tensor, states: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def cell(
+        self, x: Tensor, states: list[Tensor], weights: list[Tensor], lengths: Lengths | None
+    ) -> tuple[Tensor, list[Tensor]]:
         output = ops.gru(x, *states, *weights)
-        return output, [_last(output, states[0])]
+        return output, [_last(output, states[0], lengths)]

@@ -108,6 +108,25 @@ class GRU(Recurrent):
         return dx, dh0, *rest
 
 
+class ReorderSteps(Function):
+    """y_t = x_(i(t)) in each sequence, i a permutation that is its own inverse: dx_t = dy_(i(t)). x is (N, T, D), the
+    index (N, T)."""
+
+    def __init__(self, index: Array):
+        self.index = index
+
+    def forward(self, x: Array) -> Array:
+        return x[xp_of(x).arange(len(x))[:, None], self.index]
+
+    def backward(self, dout: Array) -> Array:
+        return self.forward(dout)
+
+
+def reorder_steps(x: Tensor, index: Array) -> Tensor:
+    """The steps of each sequence of x (N, T, D) in the order of an index (N, T), where twice is as before."""
+    return apply(ReorderSteps(index), x)
+
+
 def rnn(
     x: Tensor,
     h0: Tensor,

@@ -210,6 +210,9 @@ def module_cases() -> dict[str, tuple]:
         "RNN": (nn.RNN(6, 3, 2, bidirectional=True, dropout=0.1), sequence),
         "LSTM": (nn.LSTM(6, 3, 2, bidirectional=True), sequence),
         "GRU": (nn.GRU(6, 3), sequence),
+        "GRUCell": (nn.GRUCell(6, 3), vectors),
+        "LSTMCell": (nn.LSTMCell(6, 3), vectors),
+        "RNNCell": (nn.RNNCell(6, 3), vectors),
         "MultiHeadAttention": (nn.MultiHeadAttention(6, 2), sequence),
         "Embedding": (nn.Embedding(5, 3), np.array([[1, 2], [3, 4]])),
         "Softmax": (nn.Softmax(), vectors),
@@ -263,6 +266,8 @@ SETTINGS = {
     | {"bias": False, "dropout": 0.25},
     "LSTM": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "bidirectional": True}
     | {"bias": False, "dropout": 0.25},
+    "RNNCell": {"input_size": 7, "hidden_size": 9, "bias": False, "nonlinearity": "relu"},
+    "LSTMCell": {"input_size": 7, "hidden_size": 9, "bias": False},
     "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
     "Embedding": {"num": 7, "dim": 9},
     "Softplus": {"beta": 0.5, "threshold": 25.0},
@@ -303,7 +308,7 @@ def test_a_repr_shows_every_setting() -> None:
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or name in CONTAINERS:
             continue
         parameters = inspect.signature(cls).parameters
-        settings = SETTINGS.get({"GRU": "LSTM"}.get(name, cls.__name__), {})
+        settings = SETTINGS.get({"GRU": "LSTM", "GRUCell": "LSTMCell"}.get(name, cls.__name__), {})
         assert set(settings) == set(parameters), f"{name}: a value for each of {list(parameters)}"
         shown = repr(cls(**settings)).split("\n")[0]
         missing = [key for key, value in settings.items() if str(value) not in shown]

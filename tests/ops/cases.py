@@ -19,6 +19,7 @@ from dlcourse.autograd import Tensor
 from dlcourse.autograd.unary import FORMULAS
 from dlcourse.ops.conv import conv1d_relu, conv2d_relu
 from dlcourse.ops.linear import linear_gelu_tanh, linear_relu
+from dlcourse.ops.recurrent import reorder_steps
 from dlcourse.ops.residual import add_relu, downsample_shortcut
 
 Shape = tuple[int, ...]
@@ -110,6 +111,9 @@ def _torch_recurrent(t: Any, name: str, inputs: tuple, cell: bool = False, **opt
 def _unbound_slices(a: Any) -> Tensor:
     first, second, third = F.unbind(a)
     return first * second * third
+
+
+BACKWARDS = np.array([[2, 1, 0, 3, 4], [0, 1, 2, 3, 4]])
 
 
 def _hooked(a: Any, b: Any) -> Tensor:
@@ -685,6 +689,12 @@ CASES = [
         lambda w: F.embedding(np.array([[3, 0, 3], [1, 3, 0]]), w),
         ((4, 5),),
         lambda t, w: t.nn.functional.embedding(t.tensor([[3, 0, 3], [1, 3, 0]]), w),
+    ),
+    Case(
+        "reorder_steps",
+        lambda a: reorder_steps(a, BACKWARDS),
+        ((2, 5, 3),),
+        lambda t, a: t.stack([a[0, BACKWARDS[0]], a[1]]),
     ),
     Case(
         "rnn",

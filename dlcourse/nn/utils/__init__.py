@@ -1,0 +1,16 @@
+"""Helpers for parameters and gradients by PyTorch's names: ``nn.utils.parameters_to_vector``, ``nn.utils.rnn`` ..."""
+
+from dlcourse.nn.utils import rnn as rnn
+from dlcourse.nn.utils.vector import parameters_to_vector as parameters_to_vector
+from dlcourse.nn.utils.vector import vector_to_parameters as vector_to_parameters
+
+__all__ = ["parameters_to_vector", "rnn", "vector_to_parameters"]
+
+
+def __getattr__(name: str) -> object:
+    """Only for what is not there: advice for names that PyTorch has."""
+    import sys
+
+    from dlcourse.habits import missing
+
+    raise missing("nn.utils", name, f"module 'dlcourse.nn.utils' has no attribute {name!r}", sys.modules[__name__])
