@@ -116,8 +116,8 @@ def test_data_beside_a_config_in_a_folder_whose_name_no_config_holds(tmp_path, m
     (place / "d.csv").write_text("a,b,c\n" + "1,2,A\n2,1,B\n" * 20)
     (place / "e.yaml").write_text(CONFIG)
     assert cli.main(["run", f"{BYTES}/e.yaml"]) == 2
-    said = capsys.readouterr().err
-    assert "data.path: 'd.csv' lies beside the config" in said and "run from that folder" in said
+    message = capsys.readouterr().err
+    assert "data.path: 'd.csv' lies beside the config" in message and "run from that folder" in message
     assert not (tmp_path / "runs").exists()
     monkeypatch.chdir(place)
     assert cli.main(["run", "e.yaml", "--quiet"]) == 0
@@ -146,6 +146,6 @@ def test_arguments_that_are_not_utf_8_end_in_one_line(arguments, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "e.yaml").write_text(CONFIG)
     assert cli.main(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("dlcourse: error: ") and said.count("\n") == 1
-    said.encode()
+    message = capsys.readouterr().err
+    assert message.startswith("dlcourse: error: ") and message.count("\n") == 1
+    message.encode()

@@ -584,6 +584,6 @@ def test_validate_takes_changes_as_run_does(tmp_path, monkeypatch, capsys) -> No
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", "rent_line"]) == 0
     assert cli.main(["validate", "rent_line.yaml", "seed=3"]) == 0
-    for change, said in (("seed=-1", "seed: expected a whole number of at least 0"), ("train.ema=1", "below 1")):
+    for change, messages in (("seed=-1", "seed: expected a whole number of at least 0"), ("train.ema=1", "below 1")):
         assert cli.main(["validate", "rent_line.yaml", change]) == 2
-        assert said in capsys.readouterr().err
+        assert messages in capsys.readouterr().err

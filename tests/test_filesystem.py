@@ -1,4 +1,4 @@
-"""File systems without locks, without fsync, without hard links: said once, and gone on."""
+"""File systems without locks, without fsync, without hard links: one note, and the work goes on."""
 
 import errno
 import fcntl
@@ -43,15 +43,17 @@ def train(tmp_path: Path, capsys) -> tuple[int, str]:
     return code, capsys.readouterr().err
 
 
-def lacks(what: str, said: str) -> bool:
-    return said.count(f"its file system has no {what}") == 1 and said.count("dlcourse: note:") == said.count("\n")
+def lacks(what: str, message: str) -> bool:
+    return message.count(f"its file system has no {what}") == 1 and message.count("dlcourse: note:") == message.count(
+        "\n"
+    )
 
 
 @pytest.mark.parametrize("code", LACKING)
 def test_without_locks(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse(code))
-    done, said = train(tmp_path, capsys)
-    assert done == 0 and lacks("locks", said) and str(tmp_path) in said
+    done, message = train(tmp_path, capsys)
+    assert done == 0 and lacks("locks", message) and str(tmp_path) in message
     run = only_run(tmp_path / "runs")
     hidden = run.parent / f".{run.name}.999999999"  # cannot be known to be abandoned
     hidden.mkdir()
@@ -63,15 +65,15 @@ def test_without_locks(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
 @pytest.mark.parametrize("code", [*LACKING, errno.EBADF])
 def test_folders_that_refuse_fsync(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(os, "fsync", refuse(code, is_folder, os.fsync))
-    done, said = train(tmp_path, capsys)
-    assert done == 0 and lacks("fsync of folders", said)
+    done, message = train(tmp_path, capsys)
+    assert done == 0 and lacks("fsync of folders", message)
 
 
 @pytest.mark.parametrize("code", LACKING)
 def test_nothing_takes_fsync(code: int, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(os, "fsync", refuse(code))
-    done, said = train(tmp_path, capsys)
-    assert done == 0 and lacks("fsync of files", said) and "no fsync of folders" in said
+    done, message = train(tmp_path, capsys)
+    assert done == 0 and lacks("fsync of files", message) and "no fsync of folders" in message
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS])
@@ -83,7 +85,7 @@ def test_without_hard_links_the_previous_checkpoint_is_a_copy(code: int, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "code", "told"),
+    ("module", "name", "code", "warned"),
     [
         (os, "fsync", errno.EIO, "last.safetensors: Input/output error"),
         (os, "fsync", errno.ENOSPC, "No space left on device"),
@@ -92,16 +94,16 @@ def test_without_hard_links_the_previous_checkpoint_is_a_copy(code: int, tmp_pat
     ],
 )
 def test_what_is_broken_is_one_line_that_names_the_file(
-    module, name: str, code: int, told: str, tmp_path: Path, monkeypatch, capsys
+    module, name: str, code: int, warned: str, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     def large(descriptor: int) -> bool:
         return not is_folder(descriptor) and "checkpoints" in os.readlink(f"/proc/self/fd/{descriptor}")
 
     when = large if name == "fsync" else lambda *_: True
     monkeypatch.setattr(module, name, refuse(code, when, getattr(module, name)))
-    done, said = train(tmp_path, capsys)
-    assert done == 1 and said.count("\n") == 1
-    assert said.startswith(f"dlcourse: error: cannot write {tmp_path}") and told in said
+    done, message = train(tmp_path, capsys)
+    assert done == 1 and message.count("\n") == 1
+    assert message.startswith(f"dlcourse: error: cannot write {tmp_path}") and warned in message
 
 
 def test_a_write_that_fails_names_its_file(tmp_path: Path, capsys) -> None:
@@ -129,9 +131,9 @@ def test_memory_that_runs_out_in_a_checkpoint_leaves_the_one_before(tmp_path: Pa
     monkeypatch.setattr(tensorfile, "pieces", pieces)
     config = changed(NET, train={"epochs": 2, "checkpoint_every": 3, "best": None}, optimizer={"schedule": None})
     code = cli.main(["run", str(write(tmp_path, config)), "--out", str(tmp_path / "runs"), "--quiet", "--no-plots"])
-    said, run = capsys.readouterr().err, only_run(tmp_path / "runs")
-    assert code == 1 and said.count("\n") == 1 and "that of step" in said and "is intact" in said
-    assert said.startswith("dlcourse: error: out of memory while the checkpoint of step")
+    message, run = capsys.readouterr().err, only_run(tmp_path / "runs")
+    assert code == 1 and message.count("\n") == 1 and "that of step" in message and "is intact" in message
+    assert message.startswith("dlcourse: error: out of memory while the checkpoint of step")
     assert file_format.read(run / "checkpoints" / "last.safetensors").state["step"] in (3, 6)
     assert not list((run / "checkpoints").glob(".*"))
     assert json.loads((run / "result.json").read_text())["status"] == "failed"

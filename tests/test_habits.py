@@ -1,4 +1,4 @@
-"""The lines that a person who knows PyTorch writes: they mean the same here, or the message says what to write."""
+"""The lines that a person that knows PyTorch writes: they mean the same here, or the message says what to write."""
 
 import importlib.util
 from typing import Any

@@ -62,8 +62,8 @@ def start(installed: Path, folder: Path, *arguments: str) -> subprocess.Complete
 @needs_tools
 def test_the_wheel_holds_every_file_of_the_package_and_every_config(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    kept = {".py", ".typed", ".html", ".jinja", ".j2", ".css", ".cu", ".cuh", ".h", ".yaml", ".json"}
-    package = [path for path in (ROOT / "dlcourse").rglob("*") if path.suffix in kept]
+    saved = {".py", ".typed", ".html", ".jinja", ".j2", ".css", ".cu", ".cuh", ".h", ".yaml", ".json"}
+    package = [path for path in (ROOT / "dlcourse").rglob("*") if path.suffix in saved]
     configs = [path for path in (ROOT / "configs").rglob("*") if path.suffix in (".yaml", ".py")]
     assert len(package) > 50 and len(configs) > 5
     missing = {str(path.relative_to(ROOT)) for path in package} - names

@@ -227,16 +227,16 @@ def test_a_failing_venv_is_one_line(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "messages"),
     [
         ("No matching distribution found for numpy>=2.0", "No matching distribution found for numpy>=2.0"),
         ("NewConnectionError(x): [Errno -3] Temporary failure in name resolution", "is this machine online?"),
     ],
 )
-def test_a_failing_install_says_why_names_the_log_and_is_done_again(clone: Clone, message: str, said: str) -> None:
+def test_a_failing_install_says_why_names_the_log_and_is_done_again(clone: Clone, message: str, messages: str) -> None:
     done = clone.start("run", CONFIG, FAKE_PIP_FAILS="--editable", FAKE_PIP_MESSAGE=message)
     assert done.returncode == 1 and done.stdout == ""
-    assert f"the installation failed: {said}" in done.stderr.replace("the package index cannot be reached; ", "")
+    assert f"the installation failed: {messages}" in done.stderr.replace("the package index cannot be reached; ", "")
     log = clone.root / ".venv" / "install.log"
     assert str(log) in done.stderr and message in log.read_text()
     clone.calls()
@@ -306,10 +306,10 @@ def test_an_interrupted_set_up_starts_over(clone: Clone, stage: str, stop: signa
     until((clone.root / signs[stage]).exists)
     time.sleep(0.1)
     os.killpg(process.pid, stop)
-    _, said = process.communicate(timeout=20)
+    _, messages = process.communicate(timeout=20)
     assert process.returncode != 0
     if stop == signal.SIGINT:
-        assert "interrupted; the next start goes on" in said and "Traceback" not in said
+        assert "interrupted; the next start goes on" in messages and "Traceback" not in messages
     clone.calls()
     assert clone.start("run", CONFIG).returncode == 0
     assert clone.calls()[:2] == ["venv", f"pip --editable {clone.root}"]

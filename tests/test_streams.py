@@ -55,8 +55,8 @@ def test_nothing_can_be_said_anywhere_and_the_run_is_done(tmp_path: Path) -> Non
 def test_a_command_whose_output_is_all_there_is_fails() -> None:
     with FULL.open("w") as full:
         done = run("list", stdout=full, stderr=subprocess.PIPE)
-    said = "dlcourse: error: standard output: No space left on device\n"
-    assert (done.returncode, done.stderr) == (1, said)
+    message = "dlcourse: error: standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_a_terminal_that_is_gone_and_the_run_is_done(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_log_that_fails_after_the_results_are_written_leaves_them(tmp_path: Pa
 
 
 def test_an_error_after_the_results_are_written_leaves_them(tmp_path: Path, monkeypatch, capsys) -> None:
-    def fail(self: Run, said: str) -> None:
+    def fail(self: Run, message: str) -> None:
         raise RuntimeError("odd")
 
     monkeypatch.setattr(Run, "_report", fail)

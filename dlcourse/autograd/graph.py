@@ -22,7 +22,7 @@ _order = itertools.count()
 class Mode(threading.local):
     """What this thread records: ``recording``, graphs; ``counting``, changes in place between forward and backward.
 
-    ``loss_buffer`` is where the step's loss may be written, and ``outside`` is told of parameters that no optimizer
+    ``loss_buffer`` is where the step's loss may be written, and ``outside`` gets parameters that no optimizer
     holds, see :class:`at_once`.
     """
 

@@ -202,9 +202,9 @@ class Prod(Reduction):
         xp, x = xp_of(dout), self.x
         if not x.ndim:
             return dout
-        kept = tuple(i for i in range(x.ndim) if i not in self.axes)
-        order = (*kept, *self.axes)
-        rows = x.transpose(order).reshape(*(x.shape[i] for i in kept), self.count)
+        remaining = tuple(i for i in range(x.ndim) if i not in self.axes)
+        order = (*remaining, *self.axes)
+        rows = x.transpose(order).reshape(*(x.shape[i] for i in remaining), self.count)
         before, after = xp.ones_like(rows), xp.ones_like(rows)
         before[..., 1:] = xp.cumprod(rows[..., :-1], axis=-1)
         after[..., :-1] = xp.cumprod(rows[..., :0:-1], axis=-1)[..., ::-1]

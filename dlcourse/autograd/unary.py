@@ -42,12 +42,12 @@ class Formula(Function):
 
     def forward(self, x: Array) -> Array:
         y = self.value(xp_of(x), x)
-        self.kept = x if self.keeps == "x" else y
+        self.saved = x if self.keeps == "x" else y
         return y
 
     def backward(self, dout: Array) -> Array:
         xp = xp_of(dout)
-        return xp.where(dout == 0, dout, dout * self.slope(xp, self.kept).astype(dout.dtype, copy=False))
+        return xp.where(dout == 0, dout, dout * self.slope(xp, self.saved).astype(dout.dtype, copy=False))
 
 
 class Steps(Function):

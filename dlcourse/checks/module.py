@@ -216,10 +216,10 @@ def samples_apart(subject: Subject) -> str:
     """Raise Failure where in evaluation a sample's output depends on the others of its batch."""
     module, x = subject.make(dtype=np.float64).eval(), subject.inputs(dtype=np.float64)
     pairs = zip(subject.outputs(module, x), subject.outputs(module, x[1:2]), strict=True)
-    kept = [(output, one) for output, one in pairs if output.ndim and output.shape[0] == SAMPLES]
-    if not kept:
+    batched = [(output, one) for output, one in pairs if output.ndim and output.shape[0] == SAMPLES]
+    if not batched:
         raise NotHere("the first axis of the output is not that of the samples")
-    whole, alone = zip(*kept, strict=True)
+    whole, alone = zip(*batched, strict=True)
     far = furthest([output.data[1:2] for output in whole], alone)
     size = max(1.0, max(float(np.abs(host(output)).max(initial=0.0)) for output in whole))
     hint = "nothing of the other samples of a batch may count in eval()"

@@ -29,9 +29,9 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"device": device.name, **dataclasses.asdict(found), "gemm_share": found.gemm_share}))
         return 0
-    median, least, most = found.milliseconds
+    median, low, high = found.milliseconds
     rows = [
-        ["a step", f"{median:.3f} ms", f"median of {found.steps}; {least:.3f} to {most:.3f}"],
+        ["a step", f"{median:.3f} ms", f"median of {found.steps}; {low:.3f} to {high:.3f}"],
         ["samples a second", f"{1e3 * found.samples / median:,.0f}", f"batches of {found.samples}, on {device.name}"],
         ["loader", f"{100 * found.loader_share:.1f} %", "of that time, waiting for the batch"],
         *([f"  {phase}", f"{spent:.3f} ms", ""] for phase, spent in found.phases.items()),

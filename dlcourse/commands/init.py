@@ -111,9 +111,9 @@ def _write_assignment(args: argparse.Namespace, folder: Path) -> int:
         from dlcourse.grading import assignment
 
         text = (folder / "assignment.yaml").read_text(encoding="utf-8")
-        kept = [line for line in text.splitlines(keepends=True) if not line.startswith("starter:")]
+        others = [line for line in text.splitlines(keepends=True) if not line.startswith("starter:")]
         line = _SCHEMA_LINE.format(_ASSIGNMENT_SCHEMA)
-        target = _write(args, "assignment.yaml", "".join([line, *kept]).encode())
+        target = _write(args, "assignment.yaml", "".join([line, *others]).encode())
         print(f"wrote {target}; to check it: dlcourse validate {target}; its keys: dlcourse schema --assignment")
         _write_schema(target.parent / _ASSIGNMENT_SCHEMA, assignment.json_schema(), "dlcourse schema --assignment")
         return 0

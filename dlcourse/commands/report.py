@@ -8,7 +8,7 @@ EXAMPLES = """\
 examples:
   dlcourse report RUN                       plots/*.png and report.html
   dlcourse report RUN --format pdf          plots/*.pdf too, for a paper; or svg
-  dlcourse compare RUN RUN --plot two.pdf   the curves of several runs in one picture
+  dlcourse compare RUN RUN --plot two.pdf   the curves of several runs in one figure
 """
 
 

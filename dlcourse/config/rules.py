@@ -59,8 +59,8 @@ def task_mismatches(config: Mapping[str, Any], task: str) -> Iterator[Finding]:
         cls = registry.lookup(kind, spec["name"])
         tasks = getattr(cls, "tasks", (task,))  # a plugin's need not say
         if task not in tasks:
-            mend = _own_tasks(cls, task) or hint
-            yield Finding(path, f"{spec['name']} is for {' and '.join(tasks)}, the data are for {task}{mend}")
+            fix = _own_tasks(cls, task) or hint
+            yield Finding(path, f"{spec['name']} is for {' and '.join(tasks)}, the data are for {task}{fix}")
             hint = ""  # once is enough
 
 

@@ -47,20 +47,20 @@ def note_zeros_and_ones(table: Table, name: str) -> None:
         )
 
 
-def note_rows_left_out(table: Table, kept: np.ndarray, names: Sequence[str]) -> None:
+def note_rows_left_out(table: Table, stays: np.ndarray, names: Sequence[str]) -> None:
     """Say how many rows the rules for missing cells leave out, and of which columns cells are missing.
 
     Args:
-        kept: (N,) whether a row stays.
+        stays: (N,) whether a row stays.
         names: the columns that leave a row out where their cell is missing.
     """
-    lost = int((~kept).sum())
+    lost = int((~stays).sum())
     if not lost:
         return
     counts = {name: sum(map(is_missing, table.column(name))) for name in names}
     columns = listed([f"{name!r} {count}" for name, count in counts.items() if count], 5)
     warnings.warn(
-        f"{table.path}: {lost} of {len(kept)} rows left out for a missing cell (data.missing); missing cells by "
+        f"{table.path}: {lost} of {len(stays)} rows left out for a missing cell (data.missing); missing cells by "
         f"column: {columns}",
         stacklevel=4,
     )

@@ -110,10 +110,10 @@ def check_range(data: Data, dtype: np.dtype) -> None:
             end, column = np.unravel_index(int(scaled.argmax()), scaled.shape)
             name = names[column] if column < len(names) else names[0]
             key = "normalize" if array is subset.x else "normalize_target" if data.task == "regression" else ""
-            mend = f" or data.{key}: standardize" if key else ""
+            fix = f" or data.{key}: standardize" if key else ""
             raise DataError(
                 f"{name!r} is {ends[end, column]:g} in the {split} split, and {dtype} holds at most {largest:.4g}; "
-                f"precision: float64{mend} may help"
+                f"precision: float64{fix} may help"
             )
 
 

@@ -49,7 +49,7 @@ def trust(folder: RunFolder) -> None:
     _trusted.add(folder.path.resolve())
 
 
-def kept_copies(names: Iterable[str], plugins: Sequence[Plugin], folder: Path | None = None) -> list[str]:
+def run_copies(names: Iterable[str], plugins: Sequence[Plugin], folder: Path | None = None) -> list[str]:
     """The component files that a config names, as a run names its own copies of them, by their place in its folder.
 
     Args:

@@ -37,7 +37,7 @@ def check_config(config: Mapping[str, Any], state: Mapping[str, Any], run: Path)
     )
 
 
-def check_data(data: Data, state: Mapping[str, Any], run: Path, mend: str) -> None:
+def check_data(data: Data, state: Mapping[str, Any], run: Path, fix: str) -> None:
     """Check that data are those that a checkpoint was trained on.
 
     Args:
@@ -54,7 +54,7 @@ def check_data(data: Data, state: Mapping[str, Any], run: Path, mend: str) -> No
     if found:
         source = f" ({data.dataset.source})" if data.dataset.source else ""
         changes = f"{run}: the data{source} changed since this run was trained: {'; '.join(found)}"
-        raise ChangedDataError(f"{changes}; {mend}")
+        raise ChangedDataError(f"{changes}; {fix}")
 
 
 def _shown(values: Mapping[str, Any], path: str) -> str:

@@ -83,8 +83,8 @@ def _file(path: Path, name: str) -> Source:
 def _features_of(path: Path) -> Sequence[str]:
     """The names of the features that a file of ``dlcourse export`` tells; none for another file."""
     try:
-        told = json.loads(serialize.load_texts(path).get("inputs", "{}"))
-        return [str(name) for name in told["feature_names"]]
+        facts = json.loads(serialize.load_texts(path).get("inputs", "{}"))
+        return [str(name) for name in facts["feature_names"]]
     except (ValueError, KeyError, TypeError):
         return ()
 
@@ -118,8 +118,8 @@ def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]
         unused = _listed([name for name in arrays if name not in state])
         hint = f"; it has {unused}, which the model lacks" if unused else ""
         some = len(unfit) < len(state) - len(new)
-        mend = f"; train.reinit: [{', '.join(_modules(unfit))}] gives these new initial weights" if some else ""
-        raise _problem(f"{source.name} does not fit the model: {'; '.join(faults)}{hint}{mend}")
+        fix = f"; train.reinit: [{', '.join(_modules(unfit))}] gives these new initial weights" if some else ""
+        raise _problem(f"{source.name} does not fit the model: {'; '.join(faults)}{hint}{fix}")
     model.load_state_dict(wanted, strict=False)
     lines = [f"initial weights: {len(wanted)} of {len(names)} arrays from {source.name}"]
     if new:
@@ -234,9 +234,9 @@ def _modules(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
 
 
-def _listed(names: Sequence[str], most: int = _SHOWN) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _listed(names: Sequence[str], max_shown: int = _SHOWN) -> str:
+    more = f" and {len(names) - max_shown} more" if len(names) > max_shown else ""
+    return ", ".join(names[:max_shown]) + more
 
 
 def _problem(message: str) -> ConfigError:

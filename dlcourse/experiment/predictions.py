@@ -52,12 +52,12 @@ def read_and_answer(trained: TrainedModel, given: Sequence[str]) -> tuple[list[A
     """
     tables: list[np.ndarray] = []
 
-    def kept() -> Iterator[NewInputs]:
+    def noted() -> Iterator[NewInputs]:
         for entry in read_all(trained.inputs, given):
             tables.extend([entry.x] if trained.inputs.low else [])
             yield entry
 
-    found = list(answer_all(trained, kept(), lone=len(given) == 1 and not os.path.isdir(given[0])))
+    found = list(answer_all(trained, noted(), lone=len(given) == 1 and not os.path.isdir(given[0])))
     return found, trained.inputs.outside(np.concatenate(tables)) if tables else []
 
 

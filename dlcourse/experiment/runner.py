@@ -23,7 +23,7 @@ from dlcourse.errors import (
     named,
 )
 from dlcourse.experiment import sanity_checks
-from dlcourse.experiment.components import code_of, kept_copies
+from dlcourse.experiment.components import code_of, run_copies
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_config, extend, same_experiment
 from dlcourse.experiment.result import Result
@@ -181,9 +181,9 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
         environment, files = describe(chosen.name)
         identity = experiment.identity(config.data)
         result = first_result(experiment, identity, config.overrides)
-        kept = config.with_plugins(kept_copies(config.data["plugins"], environment["plugins"]))
+        recorded = config.with_plugins(run_copies(config.data["plugins"], environment["plugins"]))
         with RunFolder.making(path) as made:
-            write_bytes(made.config, kept.dump().encode())
+            write_bytes(made.config, recorded.dump().encode())
             made.write_environment(environment)
             made.write_result(result)
             for name, content in files.items():
@@ -201,7 +201,7 @@ def new_run(config: Config, path: str | os.PathLike, options: Options, first_bat
 
 @contextlib.contextmanager
 def _failure_recorded(folder: RunFolder, result: RunState) -> Iterator[None]:
-    """Inside the ``with`` block an error leaves the status ``failed`` in a new folder, which said ``running``."""
+    """Inside the ``with`` block an error leaves the status ``failed`` in a new folder, where it was ``running``."""
     try:
         yield
     except Exception as error:
@@ -272,9 +272,9 @@ def _go_on(folder: RunFolder, given: Path | None, config: Config, extended: bool
         if found is not None:
             training.restore(found)
         if extended:
-            copies = kept_copies(config.given.get("plugins", ()), (), folder.path)
-            kept = replace(config, data=config.given).with_plugins(copies)
-            write_bytes(folder.config, kept.dump().encode())
+            copies = run_copies(config.given.get("plugins", ()), (), folder.path)
+            recorded = replace(config, data=config.given).with_plugins(copies)
+            write_bytes(folder.config, recorded.dump().encode())
         log.write_to(folder.log)
         log(f"run folder: {folder.path}, going on from step {found.state['step'] if found else 0}")
         return _finish(training, options)

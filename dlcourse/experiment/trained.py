@@ -268,16 +268,16 @@ def _source(config: Config) -> dict[str, Any]:
 
 
 def _check_unchanged(data: Data, trained: TrainedModel, allowed: bool) -> None:
-    mend = (
+    fix = (
         "restore the data; or measure them as they are now, where each split may hold samples that the model was "
         "trained on: --allow-changed-data; or measure all of another file: data.path=FILE"
     )
     try:
-        check_data(data, trained.source.state, trained.folder.path, mend)
+        check_data(data, trained.source.state, trained.folder.path, fix)
     except ChangedDataError as error:
         if not allowed:
             raise
-        warnings.warn(str(error).rpartition(f"; {mend}")[0], stacklevel=3)
+        warnings.warn(str(error).rpartition(f"; {fix}")[0], stacklevel=3)
 
 
 def _joined(subsets: Mapping[str, Split]) -> Split:

@@ -240,13 +240,13 @@ class Run:
         size, saved = self.experiment.loader.batch_size, self.checkpointing.saved
         intact = "no checkpoint was written yet" if saved is None else f"the last checkpoint (step {saved}) is intact"
         if self.experiment.closed_form:
-            mend = "a closed form takes all samples at once: data.limit takes fewer"
+            fix = "a closed form takes all samples at once: data.limit takes fewer"
         else:
-            mend = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
+            fix = "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
         reason = (str(error).splitlines() or ["there is no more"])[0]
         steps = self.trainer.step
         where = f"after {steps} step{'' if steps == 1 else 's'} with batches of {size} samples"
-        return OutOfMemoryError(f"out of memory {where}: {reason}; {intact}; {mend}")
+        return OutOfMemoryError(f"out of memory {where}: {reason}; {intact}; {fix}")
 
     def _fail(self, error: BaseException) -> None:
         """Record what ended the run; where even that cannot be written the error itself matters more."""

@@ -22,17 +22,17 @@ def frame(message: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = 
     return len(body).to_bytes(8, "big") + body
 
 
-def receive(read: Callable[[int], bytes], most: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def receive(read: Callable[[int], bytes], max_bytes: int = MAX_BYTES) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The next message and its arrays.
 
     Args:
         read: gives exactly so many bytes.
-        most: bytes that a frame may have.
+        max_bytes: bytes that a frame may have.
     Raises:
         ValueError: what comes is no frame.
     """
     size = int.from_bytes(read(8), "big")
-    if not 8 <= size <= most:
+    if not 8 <= size <= max_bytes:
         raise ValueError(f"a frame of {size} bytes")
     file = io.BytesIO(read(size))
     length = int.from_bytes(file.read(8), "little")

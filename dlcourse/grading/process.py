@@ -113,14 +113,14 @@ def _ask(place: Path, request: bytes, token: str, seconds: float) -> "tuple[Answ
 
 
 def _start(place: Path, requests: int, answers: int) -> subprocess.Popen:
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
+    allowed = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     home = {"HOME": str(place), "TMPDIR": str(place), "MPLBACKEND": "agg", "PYTHONDONTWRITEBYTECODE": "1"}
     paths = [path for path in sys.path if path and Path(path).is_dir()]
     return subprocess.Popen(
         [sys.executable, "-I", "-c", _BOOT, str(requests), str(answers), *paths],
         cwd=place,
-        env={**kept, **threads, **home},
+        env={**allowed, **threads, **home},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -225,19 +225,19 @@ class _Printed:
     """Reads what a process prints, so that it never waits, and keeps the beginning."""
 
     def __init__(self, source: BinaryIO):
-        self.kept, self.lost = bytearray(), False
+        self.output, self.lost = bytearray(), False
         self.thread = threading.Thread(target=self._read, args=(source,), daemon=True)
         self.thread.start()
 
     def _read(self, source: BinaryIO) -> None:
         with contextlib.suppress(OSError, ValueError):
             while piece := os.read(source.fileno(), 1 << 16):
-                room = KEPT_OUTPUT - len(self.kept)
-                self.kept += piece[: max(0, room)]
+                room = KEPT_OUTPUT - len(self.output)
+                self.output += piece[: max(0, room)]
                 self.lost = self.lost or len(piece) > room
         source.close()
 
     def text(self) -> str:
         """What was printed; asked when the process is gone."""
         self.thread.join(timeout=2)
-        return self.kept.decode("utf-8", "replace") + ("..." if self.lost else "")
+        return self.output.decode("utf-8", "replace") + ("..." if self.lost else "")

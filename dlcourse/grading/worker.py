@@ -28,7 +28,7 @@ def main(requests: int, answers: int) -> None:
     for descriptor in (requests, answers):
         os.set_inheritable(descriptor, False)
     with os.fdopen(requests, "rb") as source:
-        message, arrays = receive(source.read, most=1 << 40)
+        message, arrays = receive(source.read, max_bytes=1 << 40)
     token = message.pop("token")
     _write(answers, frame({"token": token, "ready": True}))
     _limit(message.pop("seconds"), message.pop("memory"))

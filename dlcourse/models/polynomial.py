@@ -123,9 +123,9 @@ class PolynomialModel(FeatureModel):
         (sets, rows, features), outputs = x["train"].shape, y.shape[2]
         predicted = {split: np.zeros((*each.shape[:2], outputs, len(specs))) for split, each in x.items()}
         sound = np.zeros((sets, len(specs)), dtype=bool)
-        most = 30 if ridge else (rows - 1) // features
+        max_degree = 30 if ridge else (rows - 1) // features
         for basis in dict.fromkeys(spec["basis"] for spec in specs):
-            chosen = [i for i, spec in enumerate(specs) if spec["basis"] == basis and spec["degree"] <= most]
+            chosen = [i for i, spec in enumerate(specs) if spec["basis"] == basis and spec["degree"] <= max_degree]
             if not chosen:
                 continue
             degrees = np.array([specs[i]["degree"] for i in chosen])

@@ -214,18 +214,20 @@ class _ConvTranspose(Convolution):
     def _missing(self, x_shape: tuple[int, ...], wanted: Sequence[int]) -> tuple[int, ...]:
         """The output padding that makes the output so large: its positions, or its whole shape."""
         positions = tuple(wanted)[1:-1] if len(wanted) == self.axes + 2 else tuple(wanted)
-        least = [
+        smallest = [
             (length - 1) * s - 2 * p + d * (k - 1) + 1
             for length, s, p, d, k in zip(
                 x_shape[1:-1], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
             )
         ]
         if len(positions) != self.axes or not all(
-            low <= size < low + s for size, low, s in zip(positions, least, self.stride, strict=True)
+            low <= size < low + s for size, low, s in zip(positions, smallest, self.stride, strict=True)
         ):
-            most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
-            raise ShapeError(f"{type(self).__name__}: output_size is between {least} and {most}, got {tuple(wanted)}")
-        return tuple(size - low for size, low in zip(positions, least, strict=True))
+            largest = [low + s - 1 for low, s in zip(smallest, self.stride, strict=True)]
+            raise ShapeError(
+                f"{type(self).__name__}: output_size is between {smallest} and {largest}, got {tuple(wanted)}"
+            )
+        return tuple(size - low for size, low in zip(positions, smallest, strict=True))
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         return 2 * math.prod(in_shape) * math.prod(self.weight.shape[1:])

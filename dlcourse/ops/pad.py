@@ -29,22 +29,22 @@ class Pad(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        self.kept = tuple(
+        self.remaining = tuple(
             slice(max(0, -before), length - max(0, -after))
             for (before, after), length in zip(self.widths, x.shape, strict=True)
         )
         grown = [(max(0, before), max(0, after)) for before, after in self.widths]
         given: dict[str, Any] = {"constant_values": self.value} if self.mode == "constant" else {}
-        return array_module(x).pad(x[self.kept], grown, _NUMPY[self.mode], **given)
+        return array_module(x).pad(x[self.remaining], grown, _NUMPY[self.mode], **given)
 
     def backward(self, dout: Array) -> Array:
-        inner = [kept.stop - kept.start for kept in self.kept]
+        inner = [remaining.stop - remaining.start for remaining in self.remaining]
         for axis, ((before, after), length) in enumerate(zip(self.widths, inner, strict=True)):
             dout = self._fold(dout, axis, max(0, before), max(0, after), length)
         if dout.shape == self.shape:
             return dout
         dx = array_module(dout).zeros(self.shape, dtype=dout.dtype)
-        dx[self.kept] = dout
+        dx[self.remaining] = dout
         return dx
 
     def _fold(self, dout: Array, axis: int, before: int, after: int, length: int) -> Array:
@@ -122,9 +122,11 @@ def _pairs(pad: Sequence[int]) -> list[tuple[int, int]]:
 def _check_width(x: Tensor, mode: Mode, length: int, width: tuple[int, int]) -> None:
     if width == (0, 0):
         return
-    kept = length + sum(min(0, each) for each in width)
-    if kept < (mode != "constant"):
+    remaining = length + sum(min(0, each) for each in width)
+    if remaining < (mode != "constant"):
         raise ShapeError(f"pad: {width} leaves nothing of an axis of {length}, of {x.shape}")
-    most = {"reflect": kept - 1, "circular": kept}.get(mode)
-    if most is not None and max(width) > most:
-        raise ShapeError(f"pad: mode={mode!r} adds at most {most} to an axis of {kept}, got {width} for {x.shape}")
+    limit = {"reflect": remaining - 1, "circular": remaining}.get(mode)
+    if limit is not None and max(width) > limit:
+        raise ShapeError(
+            f"pad: mode={mode!r} adds at most {limit} to an axis of {remaining}, got {width} for {x.shape}"
+        )

@@ -37,7 +37,7 @@ class PlotFile:
     caption: str
     width: int
     height: int
-    pictures: tuple[tuple[int, int, int, int], ...] | None = None
+    photographs: tuple[tuple[int, int, int, int], ...] | None = None
     """Left, top, right and bottom of the photographs in it; None where another program drew it."""
 
     @property
@@ -54,7 +54,7 @@ class PlotFile:
     def dark(self) -> str:
         """The file for a dark page, in base 64, where a filter on the whole of it would turn photographs to negatives;
         else empty."""
-        if not self.pictures:
+        if not self.photographs:
             return ""
         from PIL import Image
 
@@ -62,7 +62,7 @@ class PlotFile:
         with Image.open(self.path) as image:
             light = np.asarray(image.convert("RGB"))
         dark = darkened(light)
-        for left, top, right, bottom in self.pictures:
+        for left, top, right, bottom in self.photographs:
             inside = np.s_[max(top, 0) : bottom, max(left, 0) : right]
             dark[inside] = light[inside]
         stream = io.BytesIO()

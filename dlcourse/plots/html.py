@@ -80,7 +80,7 @@ def _run_context(view: RunView) -> dict[str, Any]:
         figures.append((label, number(as_float(best.get("value")))))
     error, advice = str(result.get("error") or ""), list(view.advice.values())
     log = view.text("log.txt").splitlines() if view.status != "done" else []
-    log = [line for line in log if not any(said in line for said in [error, *advice] if said)]
+    log = [line for line in log if not any(message in line for message in [error, *advice] if message)]
     classes = classes_table(view)
     return {
         "error": error,

@@ -153,7 +153,7 @@ def shared_legend(figure: Figure, axes: Axes) -> None:
 
 
 def _enlarge_points(legend: Legend) -> None:
-    """Show points in a legend at a size that can be told apart, however small the many in the image are."""
+    """Show points in a legend at a size that can be distinguished, however small the many in the image are."""
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_sizes([28])

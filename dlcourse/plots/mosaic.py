@@ -57,6 +57,6 @@ class Mosaic:
         return column * (1 + GAP) + (self._apart if column else 0), row * self._down
 
     def _label(self, label: str, x: float, y: float) -> None:
-        most = int((1 + GAP) * self._inches / _LETTER)
-        text = "\n".join(clip(line, most) for line in label.split("\n"))
+        max_letters = int((1 + GAP) * self._inches / _LETTER)
+        text = "\n".join(clip(line, max_letters) for line in label.split("\n"))
         self.axes.text(x, y, text, ha="center", va="top", fontsize=_POINTS, linespacing=1.1)

@@ -1,4 +1,4 @@
-"""The curves of several runs in one picture: the training loss, and each metric over training."""
+"""The curves of several runs in one figure: the training loss, and each metric over training."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def kind_of(path: Path) -> str:
 
 
 def draw_several(lines: Sequence[Line], kind: str, keys: Sequence[str] = (), dpi: int = style.DPI) -> bytes:
-    """The picture as a file.
+    """The figure as a file.
 
     Args:
         lines: at most ``MAX_LINES``.

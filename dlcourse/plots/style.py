@@ -153,15 +153,17 @@ def line_colors(count: int, *, ramp: bool) -> list[Any]:
     return [class_look(index)[0] for index in range(count)]
 
 
-def _pictures(figure: Figure) -> str:
+def _photographs(figure: Figure) -> str:
     """The boxes of photographs and the like, ``left,top,right,bottom`` in pixels of the PNG; a dark page inverts all
     around them, but not these."""
     drawn = [image for axes in figure.axes for image in axes.images]
-    pictures = [image for image in drawn if np.asarray(image.get_array()).ndim == 3 or image.get_cmap().name == "gray"]
-    if pictures:
+    photographs = [
+        image for image in drawn if np.asarray(image.get_array()).ndim == 3 or image.get_cmap().name == "gray"
+    ]
+    if photographs:
         figure.draw_without_rendering()  # which lays out the figure: only then is known where anything is
     boxes = set()
-    for image in pictures:
+    for image in photographs:
         (left, bottom), (right, top) = np.rint(image.get_window_extent().get_points()).astype(int)
         height = round(figure.bbox.height)
         boxes.add(f"{left},{height - top},{right},{height - bottom}")
@@ -178,7 +180,7 @@ def encode(figure: Figure, kind: str, caption: str) -> bytes:
     """The figure as a PNG or a file of a kind of :data:`FORMATS`, with its title and caption and without a date: equal
     input, equal bytes."""
     title = figure.get_label()
-    metadata = {"Title": title, "Description": caption, "Software": None, "Pictures": _pictures(figure)}
+    metadata = {"Title": title, "Description": caption, "Software": None, "Pictures": _photographs(figure)}
     if kind == "svg":
         metadata = {"Title": title, "Description": caption, "Date": None, "Creator": None}
     elif kind == "pdf":

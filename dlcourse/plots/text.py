@@ -69,9 +69,9 @@ def with_unit(value: float, unit: str) -> str:
     return f"{number(value, 3)} {unit}".rstrip()
 
 
-def clip(text: str, most: int = 24) -> str:
+def clip(text: str, max_length: int = 24) -> str:
     """The text, cut to so many characters."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
 
 
 def capital(text: str) -> str:

@@ -87,7 +87,7 @@ class Decomposition:
 
     Attributes:
         bias2: squared distance of the mean prediction from the true curve.
-        bias2_se: its standard error; a bias2 below it cannot be told from 0. None for two training sets.
+        bias2_se: its standard error; a bias2 below it cannot be distinguished from 0. None for two training sets.
         variance: spread of the predictions about their mean.
         noise: variance of the targets about the curve; no model gets below it.
         expected: bias2 + variance + noise.

@@ -24,16 +24,16 @@ def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
     """
     training, targets = model.training, getattr(loader, "targets", None)
     model.eval()
-    most = None
+    max_samples = None
     try:
         with no_grad():
             for x, y in loader.batches():
                 start = 0
                 while start < len(x):
-                    chunk = slice(start, len(x) if most is None else start + most)
+                    chunk = slice(start, len(x) if max_samples is None else start + max_samples)
                     output = _output(model, x[chunk])
                     if output is None:
-                        most = -(-len(x[chunk]) // 2)
+                        max_samples = -(-len(x[chunk]) // 2)
                         continue
                     if targets is None:
                         yield x[chunk], output, y[chunk]

@@ -54,9 +54,9 @@ class Profile(Callback):
         recorder = tracing.recorder(step.flat.data) if timed else None
         if recorder is not None:
             # Of a short run no more than half.
-            most = (trainer.total_steps - self._first_step - WARM_UP + 1) // 2
+            half = (trainer.total_steps - self._first_step - WARM_UP + 1) // 2
             first = self._first_step + WARM_UP
-            chosen = range(first, first + min(MAX_RECORDED_STEPS, max(most, 0)))
+            chosen = range(first, first + min(MAX_RECORDED_STEPS, max(half, 0)))
             self._launches = step.runner = _LaunchRunner(recorder, chosen)
         self._listening.enter_context(tracing.listening_to_phases(self.phase))
         self._began = time.perf_counter()

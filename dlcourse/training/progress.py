@@ -67,7 +67,7 @@ class Lines:
         self._next = self._began + FIRST_LINE
 
     def set_postfix_str(self, words: str, refresh: bool = False) -> None:
-        """What is to be said beside the numbers."""
+        """Words to show beside the numbers."""
         self._words = words
 
     def update(self, samples: int) -> None:
@@ -85,4 +85,4 @@ class Lines:
         show(f"{share:.0%} of the training, {rate:,.0f} samples/s, about {remaining} left{words}", sys.stderr)
 
     def close(self) -> None:
-        """Nothing is left to be said."""
+        """Nothing is left to show."""

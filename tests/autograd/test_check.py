@@ -73,7 +73,7 @@ def test_a_random_net_with_kinks_passes_and_a_wrong_one_does_not(monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("fn", "said"),
+    ("fn", "message"),
     [
         (lambda x: x.sum().item(), "got a float, which has no gradient"),
         (lambda x: None, "got None: it lacks a return"),
@@ -81,8 +81,8 @@ def test_a_random_net_with_kinks_passes_and_a_wrong_one_does_not(monkeypatch: py
         (lambda x: (), "got an empty tuple"),
     ],
 )
-def test_a_function_that_returns_no_tensor_is_refused(fn, said) -> None:
-    with pytest.raises(TypeError, match=f"gradcheck: expected fn to return a tensor or a tuple of them, {said}"):
+def test_a_function_that_returns_no_tensor_is_refused(fn, message) -> None:
+    with pytest.raises(TypeError, match=f"gradcheck: expected fn to return a tensor or a tuple of them, {message}"):
         dl.gradcheck(fn, np.ones(3))
 
 

@@ -346,8 +346,8 @@ def _attention(
             hidden = np.where(rng.random((t, s)) < 0.7, 0, -np.inf)
             hidden[-1] = -np.inf
             mask = (rng.normal(size=(heads, t, s)) + hidden).astype(dtype)
-        kept = ((rng.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
-        arguments = q, k, v, mask, causal, kept
+        saved = ((rng.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
+        arguments = q, k, v, mask, causal, saved
         if not grad:
             return arguments
         return rng.normal(size=(n, heads, t, d)).astype(dtype), *arguments, Saved(attention, slice(1, 7))

@@ -1,4 +1,4 @@
-"""A captured step is the step: the weights of eager steps, whatever changes in between; what is refused is said."""
+"""A captured step is the step: the weights of eager steps, whatever changes in between; a refusal says why."""
 
 import signal
 import warnings
@@ -94,9 +94,9 @@ def test_a_loaded_state_and_another_batch_size_go_on_right(device: str) -> None:
         step.capture, place = captured, backend.current()
         x, y = place.asarray(x), place.asarray(y)
         losses = [step(x, y).item() for _ in range(4)]
-        kept, weights = step.state_dict(), model.state_dict()
+        saved, weights = step.state_dict(), model.state_dict()
         losses += [step(x[:4], y[:4]).item() for _ in range(4)]
-        step.load_state_dict(kept)
+        step.load_state_dict(saved)
         model.load_state_dict({key: backend.to_host(a) for key, a in weights.items()})
         step.optimizer.lr = 1e-3
         return losses + [step(x, y).item() for _ in range(2)]
@@ -164,9 +164,9 @@ def test_what_cannot_be_recorded_runs_call_by_call_and_is_said_once(device: str)
     x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
     model = nn.Linear(20, 4)
     step = dl.TrainStep(model, reading, optim.SGD(model.parameters(), lr=0.1))
-    with pytest.warns(UserWarning, match="eagerly.*could not be captured") as said:
+    with pytest.warns(UserWarning, match="eagerly.*could not be captured") as message:
         losses = [step(x, y).item() for _ in range(5)]
-    assert len(said) == 1 and losses[4] < losses[0] and step.optimizer.steps == 5
+    assert len(message) == 1 and losses[4] < losses[0] and step.optimizer.steps == 5
 
 
 @on_gpu
@@ -245,13 +245,13 @@ def test_a_kind_of_step_that_is_not_taken_any_more_makes_room(device: str, monke
     model = nn.Sequential(nn.Linear(20, 4), nn.Dropout(0.5))
     step = dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.1))
     x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
-    kept = []
+    saved = []
     for epoch in range(4):
         model[1].p = 0.1 * epoch
         for _ in range(8):
             step(x, y)
-        kept.append(len(step.runner.graphs))
-    assert kept == [1, 2, 2, 2] and max(each.next_step for each in step.runner.graphs.values()) == step.step == 32
+        saved.append(len(step.runner.graphs))
+    assert saved == [1, 2, 2, 2] and max(each.next_step for each in step.runner.graphs.values()) == step.step == 32
 
 
 @on_gpu
@@ -422,9 +422,9 @@ def test_state_that_is_replaced_at_each_step_is_said_and_goes_on_right(device: s
     def nothing(step: dl.TrainStep) -> None:
         pass
 
-    with pytest.warns(UserWarning, match=r"eagerly.*Averaging\.average changes with each step") as said:
+    with pytest.warns(UserWarning, match=r"eagerly.*Averaging\.average changes with each step") as message:
         captured, step = steps_with(Averaging, True, nothing)
-    assert len(said) == 1 and not step.runner.graphs
+    assert len(message) == 1 and not step.runner.graphs
     assert captured == steps_with(Averaging, False, nothing)[0]
 
 
@@ -440,9 +440,9 @@ def test_so_it_is_with_batches_made_on_the_device(device: str) -> None:
         step.capture = captured
         return [step.runner.advance(step, loader, 1)[0].item() for _ in range(graph.MAX_TRIED + 10)], step
 
-    with pytest.warns(UserWarning, match="Averaging.average changes with each step") as said:
+    with pytest.warns(UserWarning, match="Averaging.average changes with each step") as message:
         losses, step = run(True)
-    assert len(said) == 1 and step.runner.refused and len(step.runner.settings) == graph.MAX_TRIED
+    assert len(message) == 1 and step.runner.refused and len(step.runner.settings) == graph.MAX_TRIED
     assert losses == run(False)[0]
 
 

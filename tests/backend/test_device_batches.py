@@ -131,10 +131,10 @@ def test_a_run_of_several_steps_a_launch_is_the_run(count, numbers, device, tmp_
     captured = run(config, device=device, folder=tmp_path / "captured", quiet=True, plots=False)
     assert captured.metrics == plain.metrics
 
-    def told(result: object) -> list:
+    def warned(result: object) -> list:
         return [{key: value for key, value in event.items() if key != "seconds"} for event in result.history]
 
-    assert told(captured) == told(plain)
+    assert warned(captured) == warned(plain)
     for name, array in plain.model.state_dict().items():
         np.testing.assert_array_equal(captured.model.state_dict()[name], array)
     assert max(launches) == count
@@ -180,17 +180,17 @@ def test_lines_up_to_where_training_diverged_are_written(device, tmp_path, monke
 
     config = {**CNN, "data": {"name": "spirals", "samples": 4800}, "model": {"name": "mlp", "hidden": [4]}}
     config |= {"optimizer": {"name": "sgd", "lr": 1e4}, "train": {"log_every": 4, "batch_size": 16, "l2": 1e-3}}
-    told, said = [], []
+    warned, message = [], []
     for name, switch in (("plain", "0"), ("captured", "1")):
         monkeypatch.setenv(capture.SWITCH, switch)
         monkeypatch.setattr(graph, "MULTI_STEP", ((1e9, 32),))
         with pytest.raises(DivergenceError) as raised:
             run(config, device=device, folder=tmp_path / name, quiet=True, plots=False)
-        said.append(str(raised.value))
+        message.append(str(raised.value))
         lines = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
-        told.append([{key: value for key, value in line.items() if key != "seconds"} for line in lines])
-    eager, captured = told
-    assert said[0] == said[1] and len(eager) > 2 and captured[: len(eager)] == eager
+        warned.append([{key: value for key, value in line.items() if key != "seconds"} for line in lines])
+    eager, captured = warned
+    assert message[0] == message[1] and len(eager) > 2 and captured[: len(eager)] == eager
     assert {line["event"] for line in captured[len(eager) :]} <= {"divergence"}  # more steps after it, seen later
 
 

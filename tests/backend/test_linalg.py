@@ -129,11 +129,11 @@ def test_float32_is_solved_in_float64() -> None:
 
 def test_inputs_stay_as_they_are() -> None:
     design, targets = problem()
-    kept = design.copy(), targets.copy()
+    saved = design.copy(), targets.copy()
     for method in ("qr", "svd"):
         least_squares(design, targets, 0.1, np.arange(5) < 4, method)
-    np.testing.assert_array_equal(design, kept[0])
-    np.testing.assert_array_equal(targets, kept[1])
+    np.testing.assert_array_equal(design, saved[0])
+    np.testing.assert_array_equal(targets, saved[1])
 
 
 def test_shapes_that_do_not_fit() -> None:

@@ -34,10 +34,10 @@ def test_a_device_s_pools_are_counted_while_their_owners_live(device: str) -> No
     assert (before is None) == (device == "cpu")
     memory.count_pool(owner, Pool())
     if before is not None:
-        kept = backend.current().xp.ones(1 << 18, dtype=np.float32)
-        assert memory.peaks()["device"] >= before + (1 << 40) + kept.nbytes
+        saved = backend.current().xp.ones(1 << 18, dtype=np.float32)
+        assert memory.peaks()["device"] >= before + (1 << 40) + saved.nbytes
         del owner
-        assert before + kept.nbytes <= memory.peaks()["device"] < 1 << 40
+        assert before + saved.nbytes <= memory.peaks()["device"] < 1 << 40
 
 
 def test_sizes_are_said_in_the_unit_that_fits() -> None:

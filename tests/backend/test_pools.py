@@ -23,17 +23,17 @@ def xp(device: str) -> Any:
 
 
 def test_a_full_device_takes_no_memory_from_recorded_steps(xp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list = []
-    pool = pools.graph_pool(xp, kept)
+    saved: list = []
+    pool = pools.graph_pool(xp, saved)
     with xp.cuda.using_allocator(pool.malloc):
         xp.empty(1000, dtype=np.uint8)
-        block = weakref.ref(kept[0])
+        block = weakref.ref(saved[0])
         monkeypatch.setattr(xp.cuda.Memory, "most", 10)
         with pytest.raises(MemoryError):
             xp.empty(2000, dtype=np.uint8)
         assert pool.total_bytes() == 0, "the stand-in's pool should have given back what it had, as CuPy's does"
     assert block() is not None
-    kept.clear()
+    saved.clear()
     assert block() is None
 
 

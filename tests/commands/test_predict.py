@@ -89,7 +89,7 @@ def test_a_folder_of_tables(flats, here, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["50,Delhi", "--top", "0"], "expected a number of classes of at least 1"),
         (["50,Delhi", "--out", "x.txt"], "give a name that ends in .csv"),
@@ -100,11 +100,11 @@ def test_a_folder_of_tables(flats, here, capsys):
         (["empty"], "holds no file that the model takes (.csv, .npz, .tsv)"),
     ],
 )
-def test_wrong_arguments(flats, here, capsys, arguments, said):
+def test_wrong_arguments(flats, here, capsys, arguments, message):
     (here / "empty").mkdir()
     before = (here / "new.csv").read_text()
     assert main(["predict", str(flats), *arguments]) == 2
-    assert said is None or said in capsys.readouterr().err
+    assert message is None or message in capsys.readouterr().err
     assert (here / "new.csv").read_text() == before
 
 

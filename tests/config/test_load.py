@@ -211,7 +211,7 @@ def test_round_trip(file: Path, **values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "place", "said"),
+    ("old", "new", "place", "messages"),
     [
         ("target:", "tar\u200bget:", "data.tar\u200bget", "U+200B ZERO WIDTH SPACE; did you mean 'target'"),
         ("model:", "\u00a0model:", "\u00a0model", "U+00A0 NO-BREAK SPACE; did you mean 'model'"),
@@ -221,13 +221,15 @@ def test_round_trip(file: Path, **values: Any) -> None:
         ("method: qr", "method: qr\ufeff", "optimizer.method", "U+FEFF ZERO WIDTH NO-BREAK SPACE; did you mean 'qr'"),
     ],
 )
-def test_characters_that_cannot_be_seen_are_named(tmp_path: Path, old: str, new: str, place: str, said: str) -> None:
+def test_characters_that_cannot_be_seen_are_named(
+    tmp_path: Path, old: str, new: str, place: str, messages: str
+) -> None:
     text = "data: {name: csv, path: flats.csv, target: rent}\nmodel: linear\nloss: half_sse\n"
     text += "optimizer: {name: least_squares, ridge: 5, method: qr}\n"
     (tmp_path / "odd.yaml").write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(ConfigError) as raised:
         config.load(tmp_path / "odd.yaml")
-    (problem,) = [problem for problem in raised.value.problems if said in problem.message]
+    (problem,) = [problem for problem in raised.value.problems if messages in problem.message]
     assert problem.path == place
 
 

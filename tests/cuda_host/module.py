@@ -179,12 +179,12 @@ def _pointer(name: str, kind: str, arg: Any) -> Any:
         if isinstance(arg, np.uint64):  # a null pointer
             return ctypes.c_void_p(int(arg))
         host = arg.host
-        strided = _STRIDED.match(plain)  # an array that the kernel is told the strides of
+        strided = _STRIDED.match(plain)  # an array whose strides the kernel gets
         target = SIZES.get(strided[1] if strided else plain.rstrip("* "))
         if target is not None and host.dtype.name != target and not (target == "uint8" and host.dtype == bool):
             raise TypeError(f"{name}: an array of {host.dtype} for {kind}")
-        told = strided or "void" in plain  # through void the kernel is told too
-        if not told and not host.flags.c_contiguous:
+        any_strides = strided or "void" in plain  # void: the kernel gets them too
+        if not any_strides and not host.flags.c_contiguous:
             raise TypeError(f"{name}: an array that is not contiguous for {kind}")
         return ctypes.c_void_p(host.ctypes.data)
     target = np.dtype(SIZES[plain])

@@ -23,7 +23,7 @@ IDX_SAMPLES = {"train": 6, "test": 3}
 
 
 def published(content: bytes) -> Checksum:
-    """What these bytes are told by."""
+    """What these bytes are recognized by."""
     return Checksum(len(content), hashlib.md5(content).hexdigest())
 
 

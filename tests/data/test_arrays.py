@@ -242,7 +242,7 @@ def test_few_samples_have_the_classes_that_a_model_knows(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("y", "y_test", "said"),
+    ("y", "y_test", "messages"),
     [
         ([1, 2, 3, 1], None, "the label 0, and it counts among the 4 classes all the same; labels that count from 1"),
         ([0, 4, 1, 0], None, "the labels 2, 3, and they count among the 5 classes"),
@@ -250,10 +250,10 @@ def test_few_samples_have_the_classes_that_a_model_knows(tmp_path) -> None:
         (["a", "b", "b", "a"], ["c"], "the label c, and it counts among the 3 classes all the same$"),
     ],
 )
-def test_classes_without_a_sample_to_train_with_are_said(tmp_path, y, y_test, said):
+def test_classes_without_a_sample_to_train_with_are_said(tmp_path, y, y_test, messages):
     test = {} if y_test is None else {"x_test": np.ones((1, 1)), "y_test": np.array(y_test)}
     path = save(tmp_path, x=np.ones((8, 1)), y=np.array([*y, *y]), **test)
-    with pytest.warns(UserWarning, match=said):
+    with pytest.warns(UserWarning, match=messages):
         load(path)
 
 

@@ -155,8 +155,8 @@ class TestDates:
         np.testing.assert_allclose(data.x, [[0, 1, 1, 0], [0, -1, -1, 0]], atol=1e-12)
 
     def test_what_is_not_stated_is_said(self, tmp_path):
-        said = r"column 'day' holds dates \(year, month, day; 2024-01-01 to 2024-02-03\), .* are month, day, day_of"
-        with pytest.warns(UserWarning, match=said):
+        messages = r"column 'day' holds dates \(year, month, day; 2024-01-01 to 2024-02-03\), .* are month, day, day_of"
+        with pytest.warns(UserWarning, match=messages):
             data = days(tmp_path, ["2024-01-01", "2024-02-03"])
         np.testing.assert_array_equal(data.x, [[1, 1, 0], [2, 3, 5]])
 
@@ -269,19 +269,19 @@ class TestLabels:
         assert load(path, task="regression").task == "regression"
 
     @pytest.mark.parametrize(
-        ("words", "model", "said"),
+        ("words", "model", "messages"),
         [
             ("01", "softmax", "the target's whole numbers are classes, say data.task: classification"),
             (("no", "yes"), "linear", "a target of texts is one of classes"),
         ],
     )
-    def test_what_does_not_fit_names_the_task(self, tmp_path, capsys, words, model, said):
+    def test_what_does_not_fit_names_the_task(self, tmp_path, capsys, words, model, messages):
         rows = "".join(f"{i * 7 % 11},{words[i % 2]}\n" for i in range(40))
         path, loss = write(tmp_path, "size,rent\n" + rows), "mse" if model == "linear" else "cross_entropy"
         lines = [f"data: {{name: csv, path: {path}, target: rent}}", f"model: {model}", f"loss: {loss}"]
         (tmp_path / "c.yaml").write_text("\n".join([*lines, "optimizer: {name: sgd, lr: 0.1}\n"]))
         assert main(["validate", str(tmp_path / "c.yaml")]) == 2
-        assert said in capsys.readouterr().err
+        assert messages in capsys.readouterr().err
 
 
 class TestSeveralTargets:

@@ -1,4 +1,4 @@
-"""csv files: columns become features, and everything that can be wrong is said with the file and the row."""
+"""csv files: columns become features, and everything that can be wrong is reported with the file and the row."""
 
 import os
 from dataclasses import asdict
@@ -274,7 +274,7 @@ def column(folder: Path, cells: list[str], rows: int | None = None, **parameters
 
 class TestNumbersOfAnotherKind:
     @pytest.mark.parametrize(
-        ("cells", "sample", "mend"),
+        ("cells", "sample", "fix"),
         [
             (["51,4", "48,2", "60,0"], "51,4", "decimal comma. data.decimal: ','"),
             (["51", "48,2", "60"], "48,2", "decimal comma. data.decimal: ','"),
@@ -297,10 +297,10 @@ class TestNumbersOfAnotherKind:
             (["1.2.2024", "3.4.2024"], "1.2.2024", "a date or a time"),
         ],
     )
-    def test_they_are_named_with_what_to_do(self, tmp_path, cells, sample, mend):
+    def test_they_are_named_with_what_to_do(self, tmp_path, cells, sample, fix):
         import re
 
-        message = f"row .: column 'size' has {re.escape(repr(sample))}.*{mend}.*categorical"
+        message = f"row .: column 'size' has {re.escape(repr(sample))}.*{fix}.*categorical"
         with pytest.raises(DataError, match=message):
             column(tmp_path, cells, 2 * len(cells))
         if len(set(cells)) == len(cells):

@@ -18,7 +18,7 @@ def _labels(loader: dl.DataLoader) -> list[int]:
 
 
 def test_a_notebooks_first_cells(device: str) -> None:
-    """Load, loop, measure: what a person who knows PyTorch types first."""
+    """Load, loop, measure: what a person that knows PyTorch types first."""
     data = dl.load_data("spirals", samples=200, split={"test": 0.25}, normalize="standardize")
     model = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, data.out_features))
     optimizer = optim.Adam(model.parameters(), lr=0.02)
@@ -130,9 +130,9 @@ def test_a_batch_is_the_users_own() -> None:
     for batch, labels in loader:
         batch.data *= 0
         labels.data += 9
-    kept = next(iter(loader))
-    assert kept[0].numpy().min() == 1
-    assert kept[1].tolist() == list(range(6))
+    saved = next(iter(loader))
+    assert saved[0].numpy().min() == 1
+    assert saved[1].tolist() == list(range(6))
     np.testing.assert_array_equal(x, 1)
 
 

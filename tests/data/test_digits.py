@@ -1,4 +1,4 @@
-"""scikit-learn's digits, and what is said without scikit-learn."""
+"""scikit-learn's digits, and the message without scikit-learn."""
 
 import importlib.util
 

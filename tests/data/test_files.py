@@ -1,4 +1,4 @@
-"""Where data files are looked for, and what is said where there is none."""
+"""Where data files are looked for, and the message where there is none."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Folders of image files: what is decoded how, what is left out and said, when it is decoded anew, and a whole run."""
+"""Folders of image files: how they are decoded, and when anew; what is left out; a whole run."""
 
 import os
 import warnings
@@ -26,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def picture(value: int | tuple = 0, size: tuple[int, int] = (4, 3), mode: str | None = None) -> Image.Image:
+def make_image(value: int | tuple = 0, size: tuple[int, int] = (4, 3), mode: str | None = None) -> Image.Image:
     """Of one color, (height, width)."""
     return Image.new(mode or ("L" if isinstance(value, int) else "RGB"), size[::-1], value)
 
@@ -49,7 +49,7 @@ def silently(path: str = "pics", **parameters):
 
 
 def test_folders_are_classes_and_every_class_is_spread_over_the_samples() -> None:
-    fill("pics", {"dog": [picture(100)] * 4, "cat": [picture(200)] * 2})
+    fill("pics", {"dog": [make_image(100)] * 4, "cat": [make_image(200)] * 2})
     data = silently()
     assert data.x.dtype == np.uint8 and data.x.shape == (6, 4, 3, 1) and isinstance(data.x, np.memmap)
     assert data.class_names == ("cat", "dog") and data.y.tolist() == [1, 0, 1, 1, 0, 1]
@@ -59,24 +59,24 @@ def test_folders_are_classes_and_every_class_is_spread_over_the_samples() -> Non
 
 
 def test_numbers_are_classes_in_their_own_order() -> None:
-    fill("pics", {name: [picture()] for name in ("10", "2", "1")})
+    fill("pics", {name: [make_image()] for name in ("10", "2", "1")})
     assert silently().class_names == ("1", "2", "10")
 
 
 @pytest.mark.parametrize(
     ("image", "shape", "expected"),
     [
-        (picture(7), (4, 3, 1), 7),
-        (picture(7), (4, 3, 3), (7, 7, 7)),
-        (picture(7), (4, 3, 4), (7, 7, 7, 255)),
-        (picture(RED), (4, 3, 1), 76),  # 0.299 of 255
-        (picture((255, 0, 0, 0), mode="RGBA"), (4, 3, 3), WHITE),
-        (picture((255, 0, 0, 0), mode="RGBA"), (4, 3, 1), 255),
-        (picture((255, 0, 0, 102), mode="RGBA"), (4, 3, 3), (255, 153, 153)),
-        (picture((255, 0, 0, 0), mode="RGBA"), (4, 3, 4), (255, 0, 0, 0)),
-        (picture((9, 0), mode="LA"), (4, 3, 1), 255),
-        (picture(1, mode="1"), (4, 3, 1), 255),
-        (picture(RED).quantize(4), (4, 3, 3), RED),
+        (make_image(7), (4, 3, 1), 7),
+        (make_image(7), (4, 3, 3), (7, 7, 7)),
+        (make_image(7), (4, 3, 4), (7, 7, 7, 255)),
+        (make_image(RED), (4, 3, 1), 76),  # 0.299 of 255
+        (make_image((255, 0, 0, 0), mode="RGBA"), (4, 3, 3), WHITE),
+        (make_image((255, 0, 0, 0), mode="RGBA"), (4, 3, 1), 255),
+        (make_image((255, 0, 0, 102), mode="RGBA"), (4, 3, 3), (255, 153, 153)),
+        (make_image((255, 0, 0, 0), mode="RGBA"), (4, 3, 4), (255, 0, 0, 0)),
+        (make_image((9, 0), mode="LA"), (4, 3, 1), 255),
+        (make_image(1, mode="1"), (4, 3, 1), 255),
+        (make_image(RED).quantize(4), (4, 3, 3), RED),
         (Image.fromarray(np.full((4, 3), 65535, np.uint16)), (4, 3, 1), 255),
         (Image.fromarray(np.full((4, 3), 257 * 90, np.uint16)), (4, 3, 3), (90, 90, 90)),
     ],
@@ -111,7 +111,7 @@ def test_a_resize_averages_and_a_crop_takes_the_middle(here) -> None:
 
 
 def test_sizes_that_differ_need_one_to_be_given() -> None:
-    fill("pics", {"a": [picture(1)], "b": [picture(2, (6, 5))]})
+    fill("pics", {"a": [make_image(1)], "b": [make_image(2, (6, 5))]})
     with pytest.raises(DataError, match=r"a/0.png has 4 x 3 pixels, b/0.png 6 x 5; data.size: 3 brings all to one"):
         load()
     assert silently(size=8).x.shape == (2, 8, 8, 1)
@@ -121,7 +121,7 @@ def test_sizes_that_differ_need_one_to_be_given() -> None:
 
 
 def test_folders_of_splits_are_the_splits() -> None:
-    images = {"a": [picture(1)] * 4, "b": [picture(2)] * 4}
+    images = {"a": [make_image(1)] * 4, "b": [make_image(2)] * 4}
     for part in ("train", "Validation", "test"):
         fill(f"pics/{part}", images)
     section = {"name": "image_folder", "path": "pics"}
@@ -138,18 +138,18 @@ def test_folders_of_splits_are_the_splits() -> None:
 
 def test_a_part_of_the_splits_may_be_made() -> None:
     for part in ("train", "test"):
-        fill(f"pics/{part}", {"a": [picture(1)] * 4, "b": [picture(2)] * 4})
+        fill(f"pics/{part}", {"a": [make_image(1)] * 4, "b": [make_image(2)] * 4})
     data = prepare({"name": "image_folder", "path": "pics", "split": {"val": 0.25}}, 0)
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 6, "val": 2, "test": 8}
 
 
 def test_a_class_may_be_called_train() -> None:
-    fill("pics", {"train": [picture(1)], "car": [picture(2)]})
+    fill("pics", {"train": [make_image(1)], "car": [make_image(2)]})
     assert silently().class_names == ("car", "train")
 
 
 def test_what_is_left_out_is_named_and_what_is_hidden_is_not() -> None:
-    fill("pics", {"a": [picture(WHITE, (32, 32))] * 3, "b": [picture(RED, (32, 32))], "empty": []})
+    fill("pics", {"a": [make_image(WHITE, (32, 32))] * 3, "b": [make_image(RED, (32, 32))], "empty": []})
     Path("pics/a/1.png").write_bytes(Path("pics/a/0.png").read_bytes()[:60])
     Path("pics/b/no.jpg").write_text("<html>")
     Path("pics/b/notes.txt").write_text("")
@@ -157,12 +157,14 @@ def test_what_is_left_out_is_named_and_what_is_hidden_is_not() -> None:
     for hidden in ("pics/.DS_Store", "pics/a/.x.png", "pics/a/Thumbs.db"):
         Path(hidden).write_text("")
     for _ in range(2):  # decoded, and from the cache
-        with pytest.warns(UserWarning) as told:
+        with pytest.warns(UserWarning) as warned:
             data = load()
-        assert len(told) == 1 and str(told[0].message).startswith(
+        assert len(warned) == 1 and str(warned[0].message).startswith(
             "pics: left out: 2 files no readable image: a/1.png ("
         )
-        assert "b/no.jpg (no image); 3 no image file of a class: b/link.png, b/notes.txt, empty" in str(told[0].message)
+        assert "b/no.jpg (no image); 3 no image file of a class: b/link.png, b/notes.txt, empty" in str(
+            warned[0].message
+        )
         assert data.y.tolist() == [1, 0, 0] or sorted(data.y) == [0, 0, 1]
         assert ((data.x[:, 0, 0] == RED).all(axis=1) == (data.y == 1)).all()
 
@@ -171,10 +173,10 @@ def test_what_is_left_out_is_named_and_what_is_hidden_is_not() -> None:
     ("make", "message"),
     [
         (lambda: fill("pics", {"a": []}), "pics holds no image of a class; expected a folder for each class"),
-        (lambda: fill("pics", {".": [picture(1)] * 2}), "pics holds 2 images but no folders; expected a folder for"),
+        (lambda: fill("pics", {".": [make_image(1)] * 2}), "pics holds 2 images but no folders; expected a folder for"),
         (lambda: Path("pics").write_text("x"), "pics is a file, expected a folder with a folder of images for each"),
         (lambda: None, "no data file"),
-        (lambda: fill("pics/train", {".": [picture(1)]}), "pics/train holds 1 images but no folders"),
+        (lambda: fill("pics/train", {".": [make_image(1)]}), "pics/train holds 1 images but no folders"),
         (lambda: (fill("pics", {"a": []}), Path("pics/a/0.png").write_text("x")), r"no readable image: .*a/0.png"),
     ],
 )
@@ -185,13 +187,13 @@ def test_a_folder_of_another_kind_is_refused(make, message) -> None:
 
 
 def test_one_class_is_refused() -> None:
-    fill("pics", {"a": [picture(1)] * 4})
+    fill("pics", {"a": [make_image(1)] * 4})
     with pytest.raises(DataError, match="the target has one class only"):
         prepare({"name": "image_folder", "path": "pics"}, 0)
 
 
 def test_files_are_decoded_once_until_one_changes(monkeypatch) -> None:
-    fill("pics", {"a": [picture(1)], "b": [picture(2)]})
+    fill("pics", {"a": [make_image(1)], "b": [make_image(2)]})
     decoded: list[str] = []
     own = image_folder.read_image
 
@@ -206,7 +208,7 @@ def test_files_are_decoded_once_until_one_changes(monkeypatch) -> None:
     silently(color="rgb")  # other settings lie elsewhere
     silently()
     assert len(decoded) == 4
-    picture(9).save("pics/a/0.png")
+    make_image(9).save("pics/a/0.png")
     os.utime("pics/a/0.png", (1, 1))
     assert set(silently().x.reshape(-1).tolist()) == {2, 9}
     assert len(decoded) == 6
@@ -214,7 +216,7 @@ def test_files_are_decoded_once_until_one_changes(monkeypatch) -> None:
 
 
 def test_too_many_pixels_are_refused(monkeypatch) -> None:
-    fill("pics", {"a": [picture(1)], "b": [picture(2)]})
+    fill("pics", {"a": [make_image(1)], "b": [make_image(2)]})
     monkeypatch.setenv("DLCOURSE_MAX_GIB", "0.001")
     with pytest.raises(DataError, match="2 images of 4000 x 4000 x 1 would take"):
         load(size=4000)
@@ -224,7 +226,7 @@ def test_a_run_is_trained_evaluated_and_asked_about_files(here, capsys) -> None:
     random = np.random.default_rng(0)
     for part, count in (("train", 12), ("val", 4)):
         shades = {"dark": random.integers(0, 90, count), "light": random.integers(160, 250, count)}
-        fill(f"pics/{part}", {name: [picture(int(v), (9, 8)) for v in values] for name, values in shades.items()})
+        fill(f"pics/{part}", {name: [make_image(int(v), (9, 8)) for v in values] for name, values in shades.items()})
     config = {
         "name": "pics",
         "device": "cpu",
@@ -239,15 +241,15 @@ def test_a_run_is_trained_evaluated_and_asked_about_files(here, capsys) -> None:
     assert result.metrics["val"]["accuracy"] == 1.0
     trained = load_run(result.folder)
     assert evaluate_run(trained)["val"]["accuracy"] == 1.0
-    fill("more", {"light": [picture(240, (20, 10))] * 2})  # labels are by name
-    fill("more", {"dark": [picture(10, (20, 10))]})
+    fill("more", {"light": [make_image(240, (20, 10))] * 2})  # labels are by name
+    fill("more", {"dark": [make_image(10, (20, 10))]})
     assert evaluate_run(trained, data=["data.path=more"])["all"]["accuracy"] == 1.0
-    fill("more", {"dim": [picture(10)]})
+    fill("more", {"dim": [make_image(10)]})
     with pytest.raises(DataError, match="more: 'dim' is none of the model's classes dark, light"):
         evaluate_run(trained, data=["data.path=more"])
 
     assert InputSpec.from_json(trained.inputs.to_json()) == trained.inputs
-    picture((240, 240, 240), (50, 20)).save("new.webp")
+    make_image((240, 240, 240), (50, 20)).save("new.webp")
     assert cli.main(["predict", str(result.folder), "new.webp"]) == 0
     assert capsys.readouterr().out.startswith("light (probability ")
     stored = prepare(config["data"], 0).splits["val"].x[0]

@@ -54,7 +54,7 @@ def test_batches_are_those_of_a_set_on_the_device(kind: str, shuffle: bool, devi
 def test_a_buffer_is_not_overwritten_while_its_batch_may_be_read(device: str) -> None:
     from dlcourse.backend.cuda.staging import DoubleBuffer
 
-    said: list[str] = []
+    message: list[str] = []
 
     class Told:
         """An event that records what waits for it."""
@@ -63,19 +63,19 @@ def test_a_buffer_is_not_overwritten_while_its_batch_may_be_read(device: str) ->
             self.name, self.at = name, 0
 
         def record(self, stream: object = None) -> None:
-            said.append(f"record {self.name}")
+            message.append(f"record {self.name}")
 
         def synchronize(self) -> None:
-            said.append(f"host waits {self.name}")
+            message.append(f"host waits {self.name}")
 
     buffer = DoubleBuffer(backend.current(), (4, 2), np.dtype("float32"))
     buffer._copied, buffer._used = ([Told(f"{what}{i}") for i in range(2)] for what in ("copied", "used"))
     for stream in (buffer._stream,):
-        stream.wait_event = lambda event: said.append(f"copy waits {event.name}")
+        stream.wait_event = lambda event: message.append(f"copy waits {event.name}")
     batches = [buffer.put(np.full((3, 2), i)) for i in range(2)]
     buffer.done(batches[0])
     batches.append(buffer.put(np.full((2, 2), 2)))
-    assert said == [
+    assert message == [
         *("copy waits used0", "record copied0"),
         *("copy waits used1", "record copied1"),
         "record used0",

@@ -252,9 +252,9 @@ def test_batches_made_in_the_background_are_the_same(in_the_background, monkeypa
 
 def test_a_batch_that_is_kept_stays_as_it_is(in_the_background):
     it = image_loader(augment=AUGMENT)
-    kept = [it.batch(step)[0] for step in range(8)]
+    saved = [it.batch(step)[0] for step in range(8)]
     again = image_loader(augment=AUGMENT)
-    for step, x in enumerate(kept):
+    for step, x in enumerate(saved):
         np.testing.assert_array_equal(x, again.batch(step)[0])
 
 

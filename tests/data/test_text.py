@@ -30,14 +30,14 @@ def loader(found: Data, batch_size: int = 4, seed: int = 0, split: str = "train"
     return Loader(found.splits[split], found.normalizer, backend.get("cpu"), "float32", batch_size, seed, shuffle)
 
 
-def said(found: Data, tokens: np.ndarray) -> str:
+def message(found: Data, tokens: np.ndarray) -> str:
     return decode(tokens.reshape(-1), list(found.dataset.class_names))
 
 
 def test_parts_follow_one_another_and_windows_stay_within(path: str) -> None:
     found = data(path, split={"val": 0.2, "test": 0.1})
     assert list(found.splits) == ["train", "val", "test"]
-    stretches = [said(found, subset.tokens) for subset in found.splits.values()]
+    stretches = [message(found, subset.tokens) for subset in found.splits.values()]
     assert "".join(stretches) == TEXT
     assert [len(stretch) for stretch in stretches] == [
         len(TEXT) - round(0.2 * len(TEXT)) - round(0.1 * len(TEXT)), round(0.2 * len(TEXT)), round(0.1 * len(TEXT))
@@ -46,10 +46,13 @@ def test_parts_follow_one_another_and_windows_stay_within(path: str) -> None:
         windows, context = subset.x.shape
         assert subset.y.shape == (windows, context) and context == 8
         # Side by side from the start, and each target the character after: the last one is still the split's own.
-        assert said(found, subset.x) == stretch[: windows * 8] and said(found, subset.y) == stretch[1 : windows * 8 + 1]
+        assert (
+            message(found, subset.x) == stretch[: windows * 8]
+            and message(found, subset.y) == stretch[1 : windows * 8 + 1]
+        )
         assert len(stretch) - windows * 8 <= (16 if stretch is stretches[0] else 8)
         for row in (0, windows - 1):
-            assert said(found, subset.x[row]) == TEXT[subset.index[row] : subset.index[row] + 8]
+            assert message(found, subset.x[row]) == TEXT[subset.index[row] : subset.index[row] + 8]
 
 
 def test_sizes_of_input_and_output_come_from_the_text(path: str) -> None:
@@ -68,9 +71,9 @@ def test_a_training_batch_is_windows_of_the_training_part(path: str, context: in
     train = TEXT[: len(found.splits["train"].tokens)]
     assert x.dtype == y.dtype == np.int64 and x.shape == y.shape and x.shape[1] == context
     for inputs, targets in zip(x, y, strict=True):
-        window = said(found, inputs) + said(found, targets[-1:])
+        window = message(found, inputs) + message(found, targets[-1:])
         assert window in train
-        assert said(found, targets) == window[1:]
+        assert message(found, targets) == window[1:]
     again = loader(found, batch, seed)
     again.batch(step + 3)
     np.testing.assert_array_equal(again.batch(step)[0], x)
@@ -112,17 +115,17 @@ def test_the_vocabulary_is_the_training_parts(tmp_path: Path) -> None:
         data(path, 2, split={"val": 5})
     marked = data(path, 2, split={"val": 5}, min_count=1)
     assert marked.dataset.class_names == ("a", "b", "c", "<unk>")
-    assert said(marked, marked.splits["val"].tokens) == "ab<unk>ab"
+    assert message(marked, marked.splits["val"].tokens) == "ab<unk>ab"
     rare = data(path, 2, split={"val": 5}, min_count=2)
     assert rare.dataset.class_names == ("a", "b", "<unk>")
-    assert said(rare, rare.splits["train"].tokens) == "abababababababcabab".replace("c", "<unk>")
+    assert message(rare, rare.splits["train"].tokens) == "abababababababcabab".replace("c", "<unk>")
 
 
 def test_limits_count_windows(path: str) -> None:
     found = data(path, split={"val": 0.3}, limit={"train": 5, "val": 2})
     assert [len(subset) for subset in found.splits.values()] == [5, 2]
     it = loader(found, 2)
-    assert said(found, np.concatenate([it.batch(step)[0] for step in range(30)])).count("\n")
+    assert message(found, np.concatenate([it.batch(step)[0] for step in range(30)])).count("\n")
     assert len(found.splits["train"].tokens) <= 6 * 8
 
 

@@ -67,10 +67,10 @@ def lines(run: Path) -> list[dict[str, Any]]:
 def same_run(one: Path, other: Path) -> None:
     """Assert that two runs ended bit for bit alike: checkpoints, log, results, predictions."""
     assert lines(one) == lines(other)
-    kept = [{path.name for path in (run / "checkpoints").glob("*.safetensors")} - {"previous.safetensors"}
+    saved = [{path.name for path in (run / "checkpoints").glob("*.safetensors")} - {"previous.safetensors"}
             for run in (one, other)]  # fmt: skip
-    assert kept[0] == kept[1] and "last.safetensors" in kept[0]
-    for name in kept[0]:
+    assert saved[0] == saved[1] and "last.safetensors" in saved[0]
+    for name in saved[0]:
         assert (one / "checkpoints" / name).read_bytes() == (other / "checkpoints" / name).read_bytes(), name
     results = [json.loads((run / "result.json").read_text()) for run in (one, other)]
     for result in results:

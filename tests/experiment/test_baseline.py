@@ -43,7 +43,7 @@ def run(config, tmp_path, capsys, **overrides):
 
 
 def test_the_most_frequent_class_stands_beside_a_classifier(rare, tmp_path, capsys):
-    result, baseline, said = run(rare, tmp_path, capsys)
+    result, baseline, message = run(rare, tmp_path, capsys)
     assert baseline["split"] == "test"
     assert baseline["guess"] == "'dog'"
     assert baseline["metrics"]["accuracy"] == 0.75
@@ -51,10 +51,10 @@ def test_the_most_frequent_class_stands_beside_a_classifier(rare, tmp_path, caps
     assert baseline["metrics"]["cross_entropy"] == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))
     assert baseline["metrics"]["f1(label=cat)"] == 0
     assert result.baseline == baseline["metrics"]
-    assert "baseline (test)" in said
-    assert "always 'dog', the most frequent class of the training split" in said
-    assert "no better" not in said
-    assert [line.split()[:2] for line in said.splitlines() if line.startswith(("dog", "cat"))] == [
+    assert "baseline (test)" in message
+    assert "always 'dog', the most frequent class of the training split" in message
+    assert "no better" not in message
+    assert [line.split()[:2] for line in message.splitlines() if line.startswith(("dog", "cat"))] == [
         ["cat", "15"],
         ["dog", "45"],
     ]
@@ -64,9 +64,9 @@ def test_the_most_frequent_class_stands_beside_a_classifier(rare, tmp_path, caps
 
 def test_a_model_that_learned_nothing_is_told_so(rare, tmp_path, capsys):
     rare["data"]["features"] = ["nothing"]
-    _, baseline, said = run(rare, tmp_path, capsys)
+    _, baseline, message = run(rare, tmp_path, capsys)
     assert "no better than always guessing 'dog'" in baseline["note"]
-    assert f"note: {baseline['note']}" in said
+    assert f"note: {baseline['note']}" in message
 
 
 def test_the_report_says_it_too(rare, tmp_path):
@@ -86,10 +86,10 @@ def test_the_mean_stands_beside_a_regression(tmp_path, capsys):
         "loss": "mse",
         "metrics": ["rmse", "r2"],
     }
-    _, baseline, said = run(config, tmp_path, capsys)
+    _, baseline, message = run(config, tmp_path, capsys)
     assert baseline["words"] == "always the mean of the training targets"
     assert baseline["metrics"]["r2"] <= 0
-    assert "no better" not in said
+    assert "no better" not in message
     far = {"optimizer": {"name": "sgd", "lr": 1e-12}, "train.steps": 1, "data.normalize": "standardize"}
     _, baseline, _ = run(config, tmp_path, capsys, **far)
     assert "no better than always guessing the mean" in baseline["note"]
@@ -115,9 +115,9 @@ def test_a_metric_that_cannot_judge_it_is_left_out(rare, tmp_path, capsys, monke
 
     monkeypatch.setattr(registry.lookup("metric", "error"), "values", refuse)
     rare["metrics"] = ["error", "accuracy"]
-    _, baseline, said = run(rare, tmp_path, capsys, **{"train.epochs": 1})
+    _, baseline, message = run(rare, tmp_path, capsys, **{"train.epochs": 1})
     assert list(baseline["metrics"]) == ["accuracy"]
-    assert "baseline (test)" in said
+    assert "baseline (test)" in message
 
 
 def test_a_text_is_set_beside_the_frequencies_of_its_characters(tmp_path, capsys):
@@ -138,9 +138,9 @@ def test_a_sweep_has_it_in_a_line(rare, tmp_path, capsys):
     rare["sweep"] = {"grid": {"data.features": [["x"], ["nothing"]]}}
     rare["data"]["split"] = {"train": 60, "val": 60, "test": 0}
     run_sweep(rare, out=tmp_path / "runs", plots=False)
-    said = capsys.readouterr().out
-    assert "baseline (val): accuracy 0.75, balanced_accuracy 0.5, roc_auc 0.5, " in said
-    assert "no better" not in said.split("baseline (val)")[-1]
+    message = capsys.readouterr().out
+    assert "baseline (val): accuracy 0.75, balanced_accuracy 0.5, roc_auc 0.5, " in message
+    assert "no better" not in message.split("baseline (val)")[-1]
     del rare["sweep"]["grid"]["data.features"]
     rare["data"]["features"] = ["nothing"]
     rare["sweep"]["grid"]["optimizer.lr"] = [0.1, 1.0]

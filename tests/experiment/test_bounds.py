@@ -24,7 +24,7 @@ BASE = {
 
 
 @pytest.mark.parametrize(
-    ("sections", "told"),
+    ("sections", "message"),
     [
         ({"data": {"name": "spirals", "samples": 10**12}}, "data.samples: 1,000,000,000,000 samples would take 72"),
         ({"data": {"name": "spirals", "samples": 10**15}}, "data.samples: expected a whole number of at most 1e+12"),
@@ -43,10 +43,10 @@ BASE = {
         ({"train": {"log_every": 10**15}}, "train.log_every: expected a whole number of at most 1e+12"),
     ],
 )
-def test_what_no_memory_holds_is_refused_before_the_folder(tmp_path, sections, told) -> None:
+def test_what_no_memory_holds_is_refused_before_the_folder(tmp_path, sections, message) -> None:
     with pytest.raises(ConfigError) as caught:
         dl.run(BASE | sections, out=tmp_path, quiet=True)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -73,7 +73,7 @@ GRID = {"seed": list(range(100)), "train.steps": list(range(1, 101)), "optimizer
 
 
 @pytest.mark.parametrize(
-    ("sweep", "told"),
+    ("sweep", "message"),
     [
         ({"grid": GRID}, "sweep: 1,000,000 points: 100 (seed) x 100 (train.steps) x 100 (optimizer.lr); a sweep has"),
         ({"random": {"samples": 10**9, "space": {"seed": [1]}}}, "sweep.random.samples: expected a whole number of at"),
@@ -82,12 +82,12 @@ GRID = {"seed": list(range(100)), "train.steps": list(range(1, 101)), "optimizer
         ({"kfold": 10**4, "zip": {"seed": list(range(50))}}, "sweep: 500,000 points: 50 (seed) x 10,000 (data.kfold)"),
     ],
 )
-def test_points_are_counted_before_they_are_made(tmp_path, sweep, told) -> None:
+def test_points_are_counted_before_they_are_made(tmp_path, sweep, message) -> None:
     began = time.monotonic()
     for dry_run in (True, False):
         with pytest.raises(ConfigError) as caught:
             run_sweep(BASE | {"sweep": sweep}, out=tmp_path, dry_run=dry_run, quiet=True)
-        assert told in str(caught.value)
+        assert message in str(caught.value)
     assert time.monotonic() - began < 20 and not list(tmp_path.iterdir())
 
 

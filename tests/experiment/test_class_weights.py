@@ -106,10 +106,10 @@ def test_rare_classes_are_found(rare, tmp_path, capsys):
     assert plain["balanced_accuracy"] < 0.6
     balanced = run(rare, tmp_path)
     assert balanced.metrics["test"]["balanced_accuracy"] > 0.7
-    said = capsys.readouterr().out
-    assert "note: class weights, scaled to a mean of 1 over the training split: 'cat' 10, 'dog' 0.5263" in said
+    messages = capsys.readouterr().out
+    assert "note: class weights, scaled to a mean of 1 over the training split: 'cat' 10, 'dog' 0.5263" in messages
     # Right less often than by always guessing 'dog', and yet of use.
-    assert "no better" not in said
+    assert "no better" not in messages
     listed = run(rare, tmp_path, **{"loss.class_weights": [19, 1]})  # the ratio counts
     assert listed.metrics["test"] == pytest.approx(balanced.metrics["test"])
     named = run(rare, tmp_path, **{"loss.class_weights": {"cat": 19}})

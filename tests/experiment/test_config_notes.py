@@ -33,8 +33,8 @@ def test_a_warm_up_that_never_ends_is_said(tmp_path, capsys, warmup: int, train:
     path.write_text(json.dumps(config))
     for command in (["validate", str(path)], ["run", str(path), "--no-plots", "--out", str(tmp_path / "runs")]):
         assert main(command) == 0
-        said = capsys.readouterr().out
-        assert ("optimizer.schedule.warmup" in said) == (noted is not None) and (noted or "") in said
+        message = capsys.readouterr().out
+        assert ("optimizer.schedule.warmup" in message) == (noted is not None) and (noted or "") in message
 
 
 def test_a_quick_trial_of_a_long_config_says_nothing_of_its_warm_up(tmp_path, capsys) -> None:

@@ -59,8 +59,8 @@ def forget() -> None:
 
 def test_a_config_runs_code_only_where_it_is_allowed(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["validate", "my.yaml"]) == 2
-    assert "my.yaml:2: plugins.0: this config asks to run the Python file" in (said := capsys.readouterr().err)
-    assert "--allow-code" in said and "--plugin" in said and "allow_code=True" in said
+    assert "my.yaml:2: plugins.0: this config asks to run the Python file" in (messages := capsys.readouterr().err)
+    assert "--allow-code" in messages and "--plugin" in messages and "allow_code=True" in messages
     assert not plugins.loaded()
     assert main(["validate", "my.yaml", "--allow-code"]) == 0
     assert not plugins.code_allowed(), "for that command only"

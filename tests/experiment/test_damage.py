@@ -84,11 +84,11 @@ def test_with_a_damaged_history_the_whole_checkpoint_is_gone_on_from(copy: Path,
     assert main(["run", "--resume", str(copy), "--no-plots", "train.epochs=5"]) == 0
     out = capsys.readouterr().out
     assert f"{log}: " in out and "are damaged or missing and are dropped" in out
-    kept = lines(copy)
-    assert [line["step"] for line in kept] == sorted(line["step"] for line in kept)
-    assert kept[-1]["event"] == "final" and kept[-1]["epoch"] == 5
+    saved = lines(copy)
+    assert [line["step"] for line in saved] == sorted(line["step"] for line in saved)
+    assert saved[-1]["event"] == "final" and saved[-1]["epoch"] == 5
     known = [json.dumps(line) for line in lines(whole)]
-    assert all(json.dumps(line) in known for line in kept if line["step"] < 20), "what is kept is what was"
+    assert all(json.dumps(line) in known for line in saved if line["step"] < 20), "what is kept is what was"
 
 
 STATE = ["step", "seed", "config", "data", "train_step", "callbacks"]

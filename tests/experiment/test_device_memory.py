@@ -77,8 +77,8 @@ def test_the_peak_counts_the_graphs_own_pool(device: str, tmp_path: Path, monkey
 
     peak()  # the first run on a device takes a workspace that later ones find there
     whole = peak()
-    said = r"^peak memory: device [0-9.]+ [MG]iB, host [0-9.]+ [MG]iB$"
-    assert re.search(said, capsys.readouterr().out, re.MULTILINE)
+    message = r"^peak memory: device [0-9.]+ [MG]iB, host [0-9.]+ [MG]iB$"
+    assert re.search(message, capsys.readouterr().out, re.MULTILINE)
     # How many steps are one launch follows the clock, and with it a block or two of 512 bytes for their losses.
     assert abs(peak() - whole) <= 1024, "what an earlier run held was counted again"
     monkeypatch.setattr("dlcourse.backend.memory.count_pool", lambda owner, pool: None)

@@ -1,4 +1,4 @@
-"""Runs on images, from the config to what is said of a new one."""
+"""Runs on images, from the config to the answer for a new one."""
 
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def test_images_on_another_scale_are_noted(classifier: Path, tmp_path: Path, cap
     trained = load_run(classifier)
     test = prepare(trained.config.data["data"], 5).splits["test"]
     x = np.asarray(test.x)
-    said = "the largest value of these inputs is 1, in training it was 255"
+    message = "the largest value of these inputs is 1, in training it was 255"
     for name, images, noted in (("same", x, False), ("small", x / 255, True), ("dark", x // 8, False)):
         path = str(tmp_path / f"{name}.npz")
         np.savez(path, x=images, y=test.y)
@@ -98,7 +98,7 @@ def test_images_on_another_scale_are_noted(classifier: Path, tmp_path: Path, cap
         for command in (["evaluate", str(classifier), *other], ["predict", str(classifier), path[:-4] + "_x.npz"]):
             assert main(command) == 0
             found = capsys.readouterr().err
-            assert found.count("the largest value") == noted and (said in found) == noted, (name, command, found)
+            assert found.count("the largest value") == noted and (message in found) == noted, (name, command, found)
     with pytest.warns(UserWarning, match="the largest value of these inputs is 1, in"):
         trained.predict(x / 255)
 

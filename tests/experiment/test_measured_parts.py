@@ -63,7 +63,10 @@ def test_validate_and_a_sweep_say_that_the_test_part_chooses(tmp_path, capsys) -
     config = CONFIG | {"train": {"best": {"metric": "mse", "split": "test"}}}
     (tmp_path / "c.yaml").write_text(json.dumps(config))
     assert main(["validate", str(tmp_path / "c.yaml")]) == 0
-    assert "ok\n" in (said := capsys.readouterr().out) and "note: train.best chooses the best weights by the te" in said
+    assert (
+        "ok\n" in (message := capsys.readouterr().out)
+        and "note: train.best chooses the best weights by the te" in message
+    )
     swept = run_sweep(config | {"sweep": {"grid": {"optimizer.ridge": [0.0, 1.0]}}}, out=tmp_path, plots=False)
     assert swept.best["split"] == "test" and swept.best["value"] == min(p.metrics["test.mse"] for p in swept.points)
     assert "note: the test split has chosen" in capsys.readouterr().out

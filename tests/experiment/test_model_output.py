@@ -53,15 +53,15 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("command", [["run", "own.yaml", "--no-plots"], ["validate", "own.yaml"]])
 @pytest.mark.parametrize(
-    ("how", "said"), [("nothing", "None: it lacks a return"), ("tuple", "a tuple"), ("array", "a ndarray")]
+    ("how", "message"), [("nothing", "None: it lacks a return"), ("tuple", "a tuple"), ("array", "a ndarray")]
 )
 def test_a_model_that_returns_no_tensor_is_refused(
-    files: Path, capsys, command: list[str], how: str, said: str
+    files: Path, capsys, command: list[str], how: str, message: str
 ) -> None:
     assert main([*command, f"model.how={how}", "--plugin", "own.py"]) == 2
-    told = capsys.readouterr().err
-    assert f"model: t_own.forward has to return a tensor of outputs, and returned {said}" in told
-    assert "Traceback" not in told and not (files / "runs").exists()
+    warned = capsys.readouterr().err
+    assert f"model: t_own.forward has to return a tensor of outputs, and returned {message}" in warned
+    assert "Traceback" not in warned and not (files / "runs").exists()
 
 
 @pytest.mark.parametrize("command", [["run", "own.yaml", "--no-plots"], ["validate", "own.yaml"]])
@@ -81,7 +81,7 @@ def test_outputs_beyond_the_classes_are_named_in_a_prediction(files: Path, capsy
     (folder,) = Path("runs/own").iterdir()
     capsys.readouterr()
     assert main(["predict", str(folder), "0.1,0.2", "--plugin", "own.py"]) == 0
-    told = capsys.readouterr().out
-    assert "no class (output 3)" in told and "no class (output 4)" in told
+    warned = capsys.readouterr().out
+    assert "no class (output 3)" in warned and "no class (output 4)" in warned
     assert main(["predict", str(folder), "0.1,0.2", "--plugin", "own.py", "--out", "-"]) == 0
     assert "probability_no class (output 4)" in capsys.readouterr().out.splitlines()[0]

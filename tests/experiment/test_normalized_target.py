@@ -59,8 +59,8 @@ def test_a_net_learns_it_and_everything_is_in_dollars(flats: Path, tmp_path: Pat
     trained = load_run(result.folder)
     assert trained.predict(np.array([[60.0, 2]])) == pytest.approx(1.122e6, rel=0.02)
     assert main(["predict", str(result.folder), "60,2"]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("rent = 1.1") and said.endswith("dollars\n")
+    messages = capsys.readouterr().out
+    assert messages.startswith("rent = 1.1") and messages.endswith("dollars\n")
     assert evaluate_run(trained) == result.metrics
     assert main(["evaluate", str(result.folder)]) == 0 and "rmse [dollars]" in capsys.readouterr().out
     assert "of the standardized target" in Loss().draw(RunView(result.folder))[1]
@@ -161,8 +161,8 @@ def test_weights_of_another_unit_are_said(flats: Path, tmp_path: Path, capsys) -
     before = go(config(flats, train={"epochs": 1}), tmp_path).folder
     given = config(flats, data={"normalize_target": "none"}, train={"epochs": 1, "init_from": str(before)})
     run(given, out=tmp_path, plots=False)
-    said = "was trained with targets normalized, and here they come as they are"
-    assert said in capsys.readouterr().out
+    messages = "was trained with targets normalized, and here they come as they are"
+    assert messages in capsys.readouterr().out
     file = tmp_path / "weights.npz"
     assert (
         main(["export", str(before), "--to", str(file)]) == 0 and "target_normalizer.scale" in capsys.readouterr().out
@@ -170,13 +170,13 @@ def test_weights_of_another_unit_are_said(flats: Path, tmp_path: Path, capsys) -
     with np.load(file) as arrays:
         assert arrays["target_normalizer.shift"] == pytest.approx(load_run(before).inputs.target_shift)
     run(changed(given, train={"init_from": str(file)}), out=tmp_path, plots=False)
-    assert said in (out := capsys.readouterr().out) and "not used" not in out
+    assert messages in (out := capsys.readouterr().out) and "not used" not in out
 
 
 def test_overfitting_a_batch_is_judged_in_the_targets_unit(flats: Path, tmp_path: Path, capsys) -> None:
     found = run(config(flats, optimizer={"lr": 0.03}), overfit_batch=True)
-    assert "memorized the first batch (16 samples)" in (said := capsys.readouterr().out)
-    assert "of a spread of" in said and 100 < found.metrics["train"]["rmse"] < 20_000
+    assert "memorized the first batch (16 samples)" in (messages := capsys.readouterr().out)
+    assert "of a spread of" in messages and 100 < found.metrics["train"]["rmse"] < 20_000
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("model={name: t_bare}", "model.name: a model derives from dlcourse.models.Model; Bare does not"),
         ("metrics=[t_bare]", "a metric derives from dlcourse.metrics.base.Metric; BareMetric does not"),
@@ -82,10 +82,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("optimizer.name=t_no_super", "NoSuper.__init__ has to call super().__init__(params, lr)"),
     ],
 )
-def test_a_component_that_is_none_is_refused(capsys: pytest.CaptureFixture, override: str, said: str) -> None:
+def test_a_component_that_is_none_is_refused(capsys: pytest.CaptureFixture, override: str, message: str) -> None:
     assert main(["run", "own.yaml", override, "--no-plots", "--plugin", "bare.py"]) == 2
-    told = capsys.readouterr().err
-    assert said in told and "Traceback" not in told and not Path("runs").exists()
+    warned = capsys.readouterr().err
+    assert message in warned and "Traceback" not in warned and not Path("runs").exists()
 
 
 def test_a_run_whose_optimizer_cannot_be_made_has_failed() -> None:
@@ -98,5 +98,7 @@ def test_a_run_whose_optimizer_cannot_be_made_has_failed() -> None:
 
 def test_a_metric_of_one_number_a_batch_is_refused(capsys: pytest.CaptureFixture) -> None:
     assert main(["run", "own.yaml", "metrics=[t_mean]", "--no-plots", "--plugin", "bare.py"]) == 2
-    told = capsys.readouterr().err
-    assert "Mean.values has to return an array with a value for each sample, (N,)" in told and "Traceback" not in told
+    warned = capsys.readouterr().err
+    assert (
+        "Mean.values has to return an array with a value for each sample, (N,)" in warned and "Traceback" not in warned
+    )

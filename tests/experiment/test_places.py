@@ -48,7 +48,7 @@ ZIP = "sweep:\n  zip:\n    seed: [1, 2]\n    data.split.test:\n      [0.1, 100]\
 
 
 @pytest.mark.parametrize(
-    ("text", "overrides", "told"),
+    ("text", "overrides", "warned"),
     [
         # found when the data are there
         (change("train: 30", "train: 300"), [], "c.yaml:11: data.split: asks for 320 samples, but there are 60"),
@@ -79,9 +79,9 @@ ZIP = "sweep:\n  zip:\n    seed: [1, 2]\n    data.split.test:\n      [0.1, 100]\
         (CONFIG + RANDOM, [], "c.yaml:32: sweep.random.samples: the space has only 2 distinct settings"),
     ],
 )  # fmt: skip
-def test_the_line_is_the_right_one(text, overrides, told, tmp_path, monkeypatch, capsys) -> None:
+def test_the_line_is_the_right_one(text, overrides, warned, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text(text)
     assert main(["run", "c.yaml", "--no-plots", *overrides]) in (1, 2)
-    said = capsys.readouterr().err
-    assert told in said and "Traceback" not in said
+    message = capsys.readouterr().err
+    assert warned in message and "Traceback" not in message

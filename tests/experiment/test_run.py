@@ -239,15 +239,15 @@ def test_out_of_memory_says_the_batch_and_what_is_left(tmp_path: Path, monkeypat
     monkeypatch.setattr(TrainStep, "update", too_large)
     config = write(tmp_path, changed(NET, train={"checkpoint_every": 1}))
     assert main(["run", str(config), "--out", str(tmp_path), "--quiet"]) == 1
-    kept = "the last checkpoint (step 2) is intact" if when else "no checkpoint was written yet"
-    said = (
-        f"out of memory after {when} steps with batches of 16 samples: Unable to allocate 12 bytes; {kept}; "
+    saved = "the last checkpoint (step 2) is intact" if when else "no checkpoint was written yet"
+    message = (
+        f"out of memory after {when} steps with batches of 16 samples: Unable to allocate 12 bytes; {saved}; "
         "lower train.batch_size, or raise train.accumulate, which cuts a batch into parts"
     )
-    assert capsys.readouterr().err == f"dlcourse: error: {said}\n"
+    assert capsys.readouterr().err == f"dlcourse: error: {message}\n"
     (path,) = (tmp_path / "net").iterdir()
     result = RunFolder(path).read_result()
-    assert (result["status"], result["error"]) == ("failed", said)
+    assert (result["status"], result["error"]) == ("failed", message)
     if when:
         assert read(path / "checkpoints/last.safetensors").state["step"] == 2
 
@@ -341,7 +341,7 @@ SAMPLES = {"name": "gaussian_samples"}
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         (changed(NET, loss="mse"), "loss.name: mse is for regression, the data are for classification"),
         (changed(NET, loss="half_sse"), "loss.name: half_sse is for regression"),
@@ -360,11 +360,11 @@ SAMPLES = {"name": "gaussian_samples"}
     ],
 )
 def test_parts_that_are_not_for_these_data_are_named_before_the_folder(
-    tmp_path: Path, capsys, config: dict, said: str
+    tmp_path: Path, capsys, config: dict, message: str
 ) -> None:
     out = tmp_path / "runs"
     assert main(["run", str(write(tmp_path, config)), "--out", str(out)]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 

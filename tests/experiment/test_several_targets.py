@@ -39,8 +39,8 @@ def go(config: dict[str, Any], out: Path) -> Any:
 
 def test_each_has_its_metrics(flats: Path, tmp_path: Path, capsys) -> None:
     result = run(config(flats), out=tmp_path / "runs")
-    said = capsys.readouterr().out
-    assert "rmse[rent] [euros]" in said and "rmse[heat] [MWh]" in said and "\nrmse  " in said
+    message = capsys.readouterr().out
+    assert "rmse[rent] [euros]" in message and "rmse[heat] [MWh]" in message and "\nrmse  " in message
     found = result.metrics["test"]
     assert list(found) == ["r2", "r2[rent]", "r2[heat]", "rmse", "rmse[rent]", "rmse[heat]"]
     assert found["r2"] == pytest.approx((found["r2[rent]"] + found["r2[heat]"]) / 2)
@@ -94,8 +94,11 @@ def test_a_batch_is_judged_by_each_target(flats: Path, capsys) -> None:
     given = config(flats, data={"normalize_target": "standardize"}, train={"batch_size": 8})
     given |= {"model": {"name": "mlp", "hidden": [64]}, "optimizer": {"name": "adam", "lr": 0.03}}
     run(given, overfit_batch=True)
-    said = capsys.readouterr().out
-    assert "\nmemorized the first batch" in said and "of a spread of 1, in standard deviations of each target" in said
+    message = capsys.readouterr().out
+    assert (
+        "\nmemorized the first batch" in message
+        and "of a spread of 1, in standard deviations of each target" in message
+    )
 
 
 def test_labels_of_targets_are_words() -> None:

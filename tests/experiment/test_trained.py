@@ -177,9 +177,9 @@ def test_checkpoints_of_another_model_are_refused_with_a_list(net: Path, tmp_pat
     path.write_bytes(encode(arrays, found.state))
     with pytest.raises(CheckpointError) as caught:
         load_run(folder)
-    said = str(caught.value)
-    assert "missing: layers.1.bias (16,) float32" in said and "extra: extra (16,)" in said
-    assert "differs: layers.4.weight: expected (16, 16) float32, got (3, 16) float32" in said
+    messages = str(caught.value)
+    assert "missing: layers.1.bias (16,) float32" in messages and "extra: extra (16,)" in messages
+    assert "differs: layers.4.weight: expected (16, 16) float32, got (3, 16) float32" in messages
     path.write_bytes(b"damaged")
     assert main(["evaluate", str(folder)]) == 2
     assert main(["evaluate", str(folder), "--checkpoint", "last"]) == 0
@@ -217,17 +217,17 @@ def test_runs_with_components_of_ones_own_ask_for_the_file(tmp_path: Path, capsy
     copy = folder / "plugins/mine.py"
     assert recorded["copy"] == "plugins/mine.py" and copy.read_bytes() == plugin.read_bytes()
     assert main(["predict", str(folder), "1000"]) == 2
-    said = capsys.readouterr().err
-    assert f"name it again: --plugin {plugin}, or as the run keeps it: --plugin {copy}" in said
+    messages = capsys.readouterr().err
+    assert f"name it again: --plugin {plugin}, or as the run keeps it: --plugin {copy}" in messages
     code, before, err = dlcourse("predict", folder, "1000", "--plugin", plugin)
     assert code == 0 and "changed" not in err
-    # Another meaning, and another signature: the old run goes by its copy, which is said.
+    # Another meaning, and another signature: the old run goes by its copy, and a note says so.
     changed_text = plugin.read_text().replace("int):", "int, more: int):")
     plugin.write_text(changed_text + "\n    def forward(self, x):\n        1 / 0\n")
     for arguments in (["predict", folder, "1000"], ["evaluate", folder], ["run", "--resume", folder, "--no-plots"]):
         code, out, err = dlcourse(*arguments, "--plugin", plugin)
-        said = f"{plugin} was changed since this run was made with it; the run's own copy is used: {copy}"
-        assert code == 0 and said in out + err and out.count(said) + err.count(said) == 1, err
+        messages = f"{plugin} was changed since this run was made with it; the run's own copy is used: {copy}"
+        assert code == 0 and messages in out + err and out.count(messages) + err.count(messages) == 1, err
     assert dlcourse("predict", folder, "1000", "--plugin", plugin)[1] == before
     assert dlcourse("predict", folder, "1000", "--plugin", copy)[:2] == (0, before)
     # A file of that name elsewhere is not the one that the run was made from: no code of the run is run for it.
@@ -249,9 +249,13 @@ def test_where_a_checkpoint_is_damaged_the_others_are_named(tmp_path: Path) -> N
     (folder / "checkpoints/last.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError) as caught:
         load_run(folder)
-    said = str(caught.value)
-    assert "last.safetensors: damaged" in said and "--checkpoint best" in said and "--checkpoint last" not in said
-    assert f"of step 100: {folder}/checkpoints/previous.safetensors" in said and f"--resume {folder}" in said
+    messages = str(caught.value)
+    assert (
+        "last.safetensors: damaged" in messages
+        and "--checkpoint best" in messages
+        and "--checkpoint last" not in messages
+    )
+    assert f"of step 100: {folder}/checkpoints/previous.safetensors" in messages and f"--resume {folder}" in messages
     assert load_run(folder, which="best").source.state["step"]
 
 
@@ -281,7 +285,7 @@ def test_data_that_changed_since_are_refused_unless_allowed(own, arguments: list
     error = capsys.readouterr().err
     assert "train had 24 samples, now 25" in error and "--allow-changed-data" in error and str(data) in error
     assert main(["evaluate", str(folder), *arguments, "--allow-changed-data"]) == 0
-    assert "dlcourse: note: " in (said := capsys.readouterr().err) and "train had 24 samples, now 25" in said
+    assert "dlcourse: note: " in (messages := capsys.readouterr().err) and "train had 24 samples, now 25" in messages
     table(data, 40)
     assert main(["evaluate", str(folder), *arguments]) == 0
     assert capsys.readouterr().out == before
@@ -296,7 +300,7 @@ def test_other_data_and_new_inputs_are_no_changed_data(own, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "messages"),
     [
         ("seed: 20", "seed: 21", "seed is 21, trained with 20"),
         ("train: 0.6", "train: 0.5", "data.split.train is 0.5, trained with 0.6"),
@@ -305,17 +309,17 @@ def test_other_data_and_new_inputs_are_no_changed_data(own, tmp_path: Path) -> N
     ],
     ids=["seed", "split", "metrics", "lr"],
 )
-def test_every_reader_of_a_run_finds_a_config_that_was_changed(own, capsys, old: str, new: str, said: str) -> None:
+def test_every_reader_of_a_run_finds_a_config_that_was_changed(own, capsys, old: str, new: str, messages: str) -> None:
     folder, _ = own
     file = folder / "config.yaml"
     text = file.read_text()
-    if not said:
-        old, new, said = "name: accuracy", "name: cross_entropy", "metrics is "
+    if not messages:
+        old, new, messages = "name: accuracy", "name: cross_entropy", "metrics is "
     assert old in text
     file.write_text(text.replace(old, new))
     for arguments in (["evaluate"], ["predict", "0.1,0.2"], ["export", "--to", str(folder / "x.npz")]):
         assert main([arguments[0], str(folder), *arguments[1:]]) == 2
-        assert f"{file}: was changed" in (error := capsys.readouterr().err) and said in error
+        assert f"{file}: was changed" in (error := capsys.readouterr().err) and messages in error
     assert main(["run", "--resume", str(folder)]) == 2
     assert main(["report", str(folder)]) == 0
     assert "config.yaml was changed after the run" in (folder / "report.html").read_text()

@@ -120,12 +120,12 @@ def test_a_part_has_its_limit_and_what_was_left_before_it(start, lib, monkeypatc
 
 def test_each_part_reports_when_it_ends(start, capsys) -> None:
     start({"table": (TABLE, 30), "fails": (FAILS, 30)}, True)
-    said = capsys.readouterr().out.splitlines()
-    begins = [index for index, line in enumerate(said) if line.startswith("===")]
-    assert said[begins[0] + 2 : begins[1]] == ["| a |", "| 1 |"]
-    assert said[begins[1] + 2 : begins[2]] == ["    a: 1", "    b: 2"]
-    assert said[begins[2]] == "=== summary" and said[begins[2] + 1].startswith("table         passed")
-    assert "s, planned   1  fine" in said[begins[0] + 1] == said[begins[2] + 1]
+    message = capsys.readouterr().out.splitlines()
+    begins = [index for index, line in enumerate(message) if line.startswith("===")]
+    assert message[begins[0] + 2 : begins[1]] == ["| a |", "| 1 |"]
+    assert message[begins[1] + 2 : begins[2]] == ["    a: 1", "    b: 2"]
+    assert message[begins[2]] == "=== summary" and message[begins[2] + 1].startswith("table         passed")
+    assert "s, planned   1  fine" in message[begins[0] + 1] == message[begins[2] + 1]
 
 
 def test_what_a_part_has_found_lies_there_while_it_runs(lib, gone, tmp_path, monkeypatch) -> None:
@@ -175,8 +175,8 @@ def test_only_some_parts(start) -> None:
 def test_what_the_package_lacks_is_said_first(lib, start, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(lib("gpu_check"), "missing", lambda: ["pydantic", "annotated-types"])
     start({"only": (f"def check(task):\n    return {SEEN}\n", 30)}, True)
-    said = capsys.readouterr().out
-    assert said.index("missing here: pydantic, annotated-types.") < said.index("=== only")
+    message = capsys.readouterr().out
+    assert message.index("missing here: pydantic, annotated-types.") < message.index("=== only")
     documentation = lib("gpu_check").__doc__
     assert all(name in documentation for name in ("pydantic", *lib("gpu.packages").BELOW))
 
@@ -193,8 +193,8 @@ def test_short_calls_end_at_once_where_something_is_missing(
     monkeypatch.setattr(check.signal, "signal", lambda *_: None)
     monkeypatch.setattr("sys.argv", ["gpu_check", call])
     assert check.main() == code
-    said = capsys.readouterr().out
-    assert said.startswith("missing here: pydantic." if absent else "no usable GPU: no driver")
+    message = capsys.readouterr().out
+    assert message.startswith("missing here: pydantic." if absent else "no usable GPU: no driver")
 
 
 def test_why_there_is_no_gpu(lib, monkeypatch, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_parity_runs_on_both_devices_in_both_precisions(lib, task, stand_in, mon
 def test_parity_asks_a_cpu_only_for_what_its_reference_lacks(lib, task, monkeypatch) -> None:
     parity = only(lib, monkeypatch, "gpu.parity", SOFTMAX)
     losses, asked = [1.0] * parity.STEPS, []
-    monkeypatch.setattr(parity.reference, "kept", lambda kind, sources: {"softmax in float32": losses})
+    monkeypatch.setattr(parity.reference, "saved", lambda kind, sources: {"softmax in float32": losses})
 
     def trained(task, groups, limit):
         asked.extend(list(group) for group in groups)
@@ -162,33 +162,33 @@ STALE = "scripts/lib/gpu/reference.json does not fit the code any more: scripts/
 def test_a_reference_fits_what_it_was_computed_from(lib, tmp_path: Path) -> None:
     reference, file = lib("gpu.reference"), tmp_path / "reference.json"
     sources = {"a": "one", "b": "two"}
-    assert reference.kept("parity", sources, file) == {}
+    assert reference.saved("parity", sources, file) == {}
     reference.keep("parity", sources, {"a": [1.0, 2.5], "b": [float("nan")]}, file)
     reference.keep("configs", sources, {"a": {"mse": 1.0}}, file)
-    assert reference.kept("configs", sources, file) == {"a": {"mse": 1.0}}
-    assert reference.kept("parity", sources | {"b": "three", "c": "four"}, file) == {"a": [1.0, 2.5]}
+    assert reference.saved("configs", sources, file) == {"a": {"mse": 1.0}}
+    assert reference.saved("parity", sources | {"b": "three", "c": "four"}, file) == {"a": [1.0, 2.5]}
 
 
 def test_the_reference_is_of_these_configs(lib, tmp_path: Path) -> None:
     """Those that need files which are not everywhere are in it, too, where it was written."""
     parity, configs, reference = lib("gpu.parity"), lib("gpu.configs"), lib("gpu.reference")
     made = parity.configs(tmp_path)
-    assert set(reference.kept("parity", parity.sources(made, str(tmp_path)))) == set(made), STALE
-    assert set(reference.kept("configs", configs.sources())) == set(configs.sources()), STALE
+    assert set(reference.saved("parity", parity.sources(made, str(tmp_path)))) == set(made), STALE
+    assert set(reference.saved("configs", configs.sources())) == set(configs.sources()), STALE
 
 
 def test_the_code_still_gives_the_reference(lib, tmp_path: Path) -> None:
     """The first losses of each net, before the schedules depend on how many steps there are, and two configs."""
     parity, configs, reference = lib("gpu.parity"), lib("gpu.configs"), lib("gpu.reference")
     made = parity.configs(tmp_path)
-    expected = reference.kept("parity", parity.sources(made, str(tmp_path)))
+    expected = reference.saved("parity", parity.sources(made, str(tmp_path)))
     for label, config in made.items():
         if config["precision"] == "float64":
             short = config | {"train": config["train"] | {"steps": 4, "evaluate": []}}
             result = dlcourse.run(short, device="cpu", folder=tmp_path / label, quiet=True, plots=False)
             losses = [line["loss"] for line in result.history if line["event"] == "train"]
             assert losses == pytest.approx(expected[label][:4], rel=1e-9), STALE
-    for name, found in reference.kept("configs", configs.sources()).items():
+    for name, found in reference.saved("configs", configs.sources()).items():
         if name.endswith(("polynomial_overfitting.yaml", "spirals.yaml")):
             config = resolve(ROOT / name, {"sweep": None})
             result = dlcourse.run(config, device="cpu", quiet=True, plots=False, fast_dev_run=True)
@@ -250,7 +250,7 @@ def test_a_config_that_is_off_is_named_and_one_without_files_left_out(lib, task,
         return found | {path: {"left_out": "no file"} for path in paths if "cifar" in path}
 
     monkeypatch.setattr(configs, "one_step", one_step)
-    monkeypatch.setattr(configs.reference, "kept", lambda kind, sources: {})
+    monkeypatch.setattr(configs.reference, "saved", lambda kind, sources: {})
     outcome = configs.check(task(True))
     assert outcome["status"] == "failed"
     assert outcome["failures"] == ["configs/02_machine_learning/rent_line.yaml: mse: CPU 1.0, GPU 2.0"]
@@ -347,7 +347,7 @@ def test_the_sanitizer_is_found_on_path_and_runs_the_kernels_tests(lib, task, tm
 
 
 def test_the_sanitizer_is_not_asked_for_in_vain(lib) -> None:
-    """What it is told to run are tests that there are."""
+    """What it runs are tests that there are."""
     processes, part = lib("processes"), lib("gpu.sanitizer")
     command = ["-m", "pytest", "-q", "--collect-only", "--device=cpu", part.TESTS, "-k", part.CHOSEN]
     done = processes.run(processes.python(*command), 60, quiet=True, cwd=ROOT)

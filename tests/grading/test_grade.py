@@ -84,11 +84,11 @@ def test_what_is_wrong_costs_its_own_points(place: Path, here: None, capsys: pyt
     wrong = RIGHT.replace("p.T @ x / len(x)", "p.T @ x").replace("range(1500)", "range(1)")
     Path("wrong.py").write_text(wrong.replace("scores - scores.max(axis=1, keepdims=True)", "scores"))
     assert main(["grade", "softmax_two_layer", "wrong.py"]) == 1
-    said = capsys.readouterr().out
-    assert "9 of 20 points" in said
-    assert "gradient by weight[" in said and "differences" in said
-    assert "numbers that are not finite" in said and "take each row's maximum off" in said
-    assert "expected at least 0.95 (tolerance 0.01)" in said
+    messages = capsys.readouterr().out
+    assert "9 of 20 points" in messages
+    assert "gradient by weight[" in messages and "differences" in messages
+    assert "numbers that are not finite" in messages and "take each row's maximum off" in messages
+    assert "expected at least 0.95 (tolerance 0.01)" in messages
 
 
 def test_the_starter_is_written_and_gets_no_points_for_nothing(
@@ -97,8 +97,8 @@ def test_the_starter_is_written_and_gets_no_points_for_nothing(
     assert main(["init", "softmax_two_layer"]) == 0
     assert "dlcourse grade softmax_two_layer softmax_two_layer.py" in Path("softmax_two_layer.py").read_text()
     assert main(["grade", "softmax_two_layer", "softmax_two_layer.py"]) == 1
-    said = capsys.readouterr().out
-    assert "1 of 20 points" in said and "line 25, in softmax_loss: raise NotImplementedError" in said
+    messages = capsys.readouterr().out
+    assert "1 of 20 points" in messages and "line 25, in softmax_loss: raise NotImplementedError" in messages
 
 
 ENDLESS = "while True:\n    pass\n"
@@ -352,7 +352,7 @@ def test_an_assignment_is_no_experiment(place: Path, capsys: pytest.CaptureFixtu
     path = find_assignment("softmax_two_layer")
     assert not [each for each in shipped() if "assignment" in str(each)]
     assert main(["list", "configs"]) == 0
-    assert "softmax_two_layer" in (said := capsys.readouterr().out) and "assignment, for dlcourse grade" in said
+    assert "softmax_two_layer" in (messages := capsys.readouterr().out) and "assignment, for dlcourse grade" in messages
     assert main(["validate", str(path)]) == 0
     assert "ok, an assignment: 6 cases, 20 points" in capsys.readouterr().out
     assert main(["run", str(path)]) == 2

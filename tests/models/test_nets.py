@@ -87,13 +87,13 @@ def test_tied_weights_are_one_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: models.ResNet((32, 32, 3), 10, depth=9), "depth is 6 n"),
         (lambda: models.CNN((32, 32, 3), 10, channels=[8], hidden=[], kernel_size=4), "kernel_size is odd"),
         (lambda: models.GPT((16,), 20, width=128, heads=3), "dim 128 does not fall into 3 heads"),
     ],
 )
-def test_sizes_that_do_not_go_together_are_the_configs_mistake_and_not_the_programs(make, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_sizes_that_do_not_go_together_are_the_configs_mistake_and_not_the_programs(make, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         make()

@@ -76,7 +76,7 @@ def test_not_causal_a_convolution_looks_to_both_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: models.Conv1D((9, 3), 2, channels=[]), "needs at least one number in channels"),
         (lambda: models.Conv1D((9, 3), 2, channels=[4], kernel_size=2, causal=False), "kernel_size is odd"),
@@ -85,6 +85,6 @@ def test_not_causal_a_convolution_looks_to_both_sides() -> None:
         (lambda: models.RNNModel((8, 8, 3), 2), "rnn: an input is a sequence"),
     ],
 )
-def test_sizes_that_do_not_fit(make, said: str) -> None:
-    with pytest.raises((UserError, ShapeError), match=said):
+def test_sizes_that_do_not_fit(make, message: str) -> None:
+    with pytest.raises((UserError, ShapeError), match=message):
         make()

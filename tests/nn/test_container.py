@@ -119,13 +119,13 @@ def test_a_module_dict_is_a_dict() -> None:
 
 def test_what_does_not_fit_is_returned_where_it_need_not() -> None:
     layer = linear()
-    kept = layer.bias.numpy().copy()
+    saved = layer.bias.numpy().copy()
     found = layer.load_state_dict({"weight": np.zeros((3, 3)), "extra": np.zeros(1)}, strict=False)
     assert found.missing_keys == ["bias"] and found.unexpected_keys == ["extra"]
     missing, unexpected = found
     assert (missing, unexpected) == (["bias"], ["extra"])
     assert not layer.weight.numpy().any()
-    np.testing.assert_array_equal(layer.bias.numpy(), kept)
+    np.testing.assert_array_equal(layer.bias.numpy(), saved)
     assert layer.load_state_dict(layer.state_dict()) == ([], [])
 
 

@@ -38,7 +38,7 @@ def same(ours: Any, theirs: Any) -> None:
 
 
 class Log:
-    """Hooks that write down what they get, and give back what they are told to."""
+    """Hooks that write down what they get, and give back what they are asked for."""
 
     def __init__(self) -> None:
         self.lines: list = []

@@ -83,8 +83,8 @@ def test_inputs_come_back_unmodified(case: Case, device: str) -> None:
     before = [t.numpy().copy() for t in inputs]
     out = case.run(*inputs)
     out.backward(np.ones(out.shape))
-    for t, kept in zip(inputs, before, strict=True):
-        np.testing.assert_array_equal(t.numpy(), kept)
+    for t, saved in zip(inputs, before, strict=True):
+        np.testing.assert_array_equal(t.numpy(), saved)
 
 
 @ALL

@@ -36,11 +36,11 @@ def test_norm_and_gradients_are_pytorchs(flat: bool, max_norm: float, device: st
 def test_a_part_of_an_optimizers_parameters_stays_in_its_buffer(device: str) -> None:
     params = with_gradients(flat=False)
     optimizer = optim.SGD(params, lr=1.0)
-    kept = params[0].grad.numpy().copy()
+    saved = params[0].grad.numpy().copy()
     norm = optim.clip_grad_norm(params[1:], 0.1)
     joined = np.concatenate([p.grad.numpy().ravel() for p in params[1:]])
     assert np.linalg.norm(joined) == pytest.approx(0.1, rel=1e-4) and norm.item() > 0.1
-    np.testing.assert_array_equal(params[0].grad.numpy(), kept)
+    np.testing.assert_array_equal(params[0].grad.numpy(), saved)
     optimizer.step()
     np.testing.assert_allclose(params[1].numpy(), -params[1].grad.numpy())
 

@@ -85,8 +85,8 @@ def test_a_log_scale_of_a_color_bar_is_labeled_without_mathematics(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "warned"),
     [(1e-3, "10⁻³"), (1.0, "10⁰"), (1e12, "10¹²"), (20.0, "20"), (0.0, "0"), (-5.0, "-5"), (1e-300, "10⁻³⁰⁰")],
 )
-def test_powers_of_ten(value: float, told: str) -> None:
-    assert power_of_ten(value) == told
+def test_powers_of_ten(value: float, warned: str) -> None:
+    assert power_of_ten(value) == warned

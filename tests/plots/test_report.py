@@ -116,7 +116,7 @@ def test_dark_and_light(tmp_path: Path) -> None:
 
 
 def test_pictures_on_a_dark_page(tmp_path: Path) -> None:
-    """A drawing is turned dark by a filter; of a picture with photographs only what is around them."""
+    """A drawing is turned dark by a filter; of an image with photographs only what is around them."""
     with style.styled():
         figure, axes = style.subplots(4, 3)
         photo = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
@@ -127,12 +127,12 @@ def test_pictures_on_a_dark_page(tmp_path: Path) -> None:
         axes.plot([1, 2])
         style.save(drawing, tmp_path / "run" / "plots" / "line.png", "")
     Image.new("RGB", (9, 9)).save(tmp_path / "run" / "plots" / "of_another_program.png")
-    line, other, picture = images(tmp_path / "run")
-    assert (line.pictures, line.dark) == ((), "") and (other.pictures, other.dark) == (None, "")
-    assert len(picture.pictures) == 1
-    left, top, right, bottom = picture.pictures[0]
-    light = np.asarray(Image.open(picture.path).convert("RGB"))
-    dark = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.dark))))
+    line, other, image = images(tmp_path / "run")
+    assert (line.photographs, line.dark) == ((), "") and (other.photographs, other.dark) == (None, "")
+    assert len(image.photographs) == 1
+    left, top, right, bottom = image.photographs[0]
+    light = np.asarray(Image.open(image.path).convert("RGB"))
+    dark = np.asarray(Image.open(io.BytesIO(base64.b64decode(image.dark))))
     np.testing.assert_array_equal(dark[top:bottom, left:right], light[top:bottom, left:right])
     inner = light[top + 4 : bottom - 4, left + 4 : right - 4].reshape(-1, 3)
     assert len(np.unique(inner, axis=0)) >= 64  # it is the photograph

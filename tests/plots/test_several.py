@@ -1,4 +1,4 @@
-"""Curves of several runs in one picture; plots as svg and pdf."""
+"""Curves of several runs in one figure; plots as svg and pdf."""
 
 import json
 from pathlib import Path
@@ -68,17 +68,17 @@ def test_lines_are_means_over_seeds_or_each_run(sweep, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--plot", "x.gif"], "expected a name that ends in .png, .svg, .pdf"),
         (["--plot", "x.png", "--dpi", "0"], "expected 20 to 1200"),
         (["--plot", "x.png", "--columns", "test.accuracy"], "no run has a curve of test.accuracy"),
     ],
 )
-def test_mistakes(sweep, tmp_path, monkeypatch, capsys, options, said):
+def test_mistakes(sweep, tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
     assert main(["compare", str(sweep), *options]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

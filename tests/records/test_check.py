@@ -111,8 +111,8 @@ def test_a_file_that_is_damaged_is_one_line(tmp_path: Path, content: bytes, mess
     path.write_bytes(content)
     with pytest.raises(DamagedFileError) as caught:
         read(path, Environment)
-    said = str(caught.value)
-    assert said.startswith(f"{path}: damaged: ") and message in said and "\n" not in said
+    messages = str(caught.value)
+    assert messages.startswith(f"{path}: damaged: ") and message in messages and "\n" not in messages
 
 
 def test_a_file_that_is_not_there_and_one_that_cannot_be_read(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_draws_follow_their_distribution():
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "output"),
     [
         ({"grid": {"model.degree": [1, 2, 1]}}, "sweep.grid.model.degree: lists 1 twice"),
         ({"zip": {"a": [1, 2], "b": [1]}}, "sweep.zip: the lists move together and must be equally long: a has 2"),
@@ -93,8 +93,8 @@ def test_draws_follow_their_distribution():
         ({"random": {"samples": 2, "space": {"a": {"low": 0.5, "high": 2, "int": True}}}}, "whole number beside int"),
     ],
 )
-def test_mistakes(section, said):
-    assert any(said in message for message in messages(section))
+def test_mistakes(section, output):
+    assert any(output in message for message in messages(section))
 
 
 def test_all_mistakes_at_once():

@@ -24,10 +24,10 @@ def only_folder(tmp_path):
 @pytest.mark.parametrize("command", ["sweep", "run"])
 def test_table_best_and_report(command, path, tmp_path, capsys):
     assert main([command, path]) == 0
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     folder = only_folder(tmp_path)
-    assert "best by validation mse: model.degree=" in said
-    assert f"report: runs/small/{folder.name}/report.html" in said
+    assert "best by validation mse: model.degree=" in message
+    assert f"report: runs/small/{folder.name}/report.html" in message
     assert any((folder / "plots").glob("*.png"))
 
 
@@ -60,7 +60,7 @@ def test_run_takes_the_options_of_a_sweep_for_a_sweep_only(path, tmp_path, capsy
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["sweep=null"], "has no sweep section"),
         (["sweep.grid.model.degre=[1]"], "did you mean 'degree'"),
@@ -68,10 +68,10 @@ def test_run_takes_the_options_of_a_sweep_for_a_sweep_only(path, tmp_path, capsy
         (["--resume", "nowhere"], "nowhere: no such folder"),
     ],
 )
-def test_mistakes_end_in_one_line(arguments, said, path, capsys):
+def test_mistakes_end_in_one_line(arguments, message, path, capsys):
     assert main(["sweep", path, *arguments]) == 2
     captured = capsys.readouterr().err
-    assert said in captured and "Traceback" not in captured
+    assert message in captured and "Traceback" not in captured
 
 
 def test_a_resumed_sweep_takes_key_value_as_a_run_does(path, tmp_path, capsys):
@@ -82,8 +82,8 @@ def test_a_resumed_sweep_takes_key_value_as_a_run_does(path, tmp_path, capsys):
     assert "2 of 2 points are finished already" in capsys.readouterr().out
     assert main(["sweep", "--resume", str(Path(folder).parent), "--no-plots", "--quiet"]) == 0  # it holds no other
     assert main(["sweep", "--resume", folder, "data.samples=61", "train.batch_size=7"]) == 2
-    said = capsys.readouterr().err
-    assert "was started with another config: " in said and "data.samples: " in said and ", now 61" in said
+    message = capsys.readouterr().err
+    assert "was started with another config: " in message and "data.samples: " in message and ", now 61" in message
 
 
 def test_a_config_whose_name_holds_an_equals_sign_is_a_file(path, tmp_path, capsys):

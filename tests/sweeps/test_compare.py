@@ -191,14 +191,14 @@ def test_a_damaged_sweep_and_a_damaged_point_are_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("points", {}, "points: expected a list"),
         ("config", 3, "config: expected a mapping"),
         ("points", None, "a list"),
     ],
 )
-def test_a_sweep_without_its_points_is_damaged_as_a_whole(tmp_path, capsys, key, value, said):
+def test_a_sweep_without_its_points_is_damaged_as_a_whole(tmp_path, capsys, key, value, message):
     make_sweep(tmp_path / "one", ["done", "done"])
     make_sweep(tmp_path / "two", ["done", "done"])
     state = tmp_path / "two/sweep.json"
@@ -206,7 +206,7 @@ def test_a_sweep_without_its_points_is_damaged_as_a_whole(tmp_path, capsys, key,
     assert main(["compare", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert [line.split()[1] for line in out.splitlines()[2:]] == ["done", "done", "damaged"]
-    assert "two is damaged" in err and said in err
+    assert "two is damaged" in err and message in err
 
 
 def test_what_the_table_does_not_need_of_a_sweep_may_be_damaged(tmp_path, capsys):

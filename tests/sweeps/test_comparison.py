@@ -87,7 +87,7 @@ def test_a_sweep_with_seeds_is_resumed_though_its_file_knows_no_newer_key(sweep,
 
 
 @pytest.mark.parametrize(
-    ("seeds", "said"),
+    ("seeds", "message"),
     [
         ("1", "sweep.seeds: expected a whole number of at least 2 or a list, got 1"),
         ("x", "sweep.seeds: expected a whole number or a list, got 'x'"),
@@ -96,9 +96,9 @@ def test_a_sweep_with_seeds_is_resumed_though_its_file_knows_no_newer_key(sweep,
         ("3 sweep.grid.seed=[1,2]", "seed is varied by grid already"),
     ],
 )
-def test_wrong_seeds(sweep, capsys, seeds, said):
+def test_wrong_seeds(sweep, capsys, seeds, message):
     assert main(["sweep", "small.yaml", "--dry-run", *f"sweep.seeds={seeds}".split()]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_compare_averages_the_seeds(sweep, capsys):
@@ -147,8 +147,8 @@ def test_a_table_of_folds_says_that_they_can_be_averaged(make, tmp_path, capsys)
     folder = run_sweep(make(sweep={"kfold": 3}), out=tmp_path / "runs", plots=False, quiet=True).folder
     table = tmp_path / "t.csv"
     assert main(["compare", str(folder), "--to", str(table)]) == 0
-    said = capsys.readouterr()
-    assert "--average makes one line of them" in said.err and f"wrote {table}" in said.err
+    message = capsys.readouterr()
+    assert "--average makes one line of them" in message.err and f"wrote {table}" in message.err
     assert len(table.read_text().splitlines()) == 1 + 3
     assert main(["compare", str(folder), "--to", str(table), "--average"]) == 0
     (row,) = csv.DictReader(io.StringIO(table.read_text()))
@@ -171,7 +171,7 @@ def test_text_is_escaped():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--to", "x.xlsx"], "expected a name that ends in .csv, .md, .tex, or - to print CSV"),
         (["--to", "x"], "expected a name that ends in"),
@@ -182,9 +182,9 @@ def test_text_is_escaped():
         (["--columns", "split.val"], None),
     ],
 )
-def test_wrong_options_of_compare(sweep, capsys, options, said):
-    assert main(["compare", "runs", *options]) == (0 if said is None else 2)
-    assert said is None or said in capsys.readouterr().err
+def test_wrong_options_of_compare(sweep, capsys, options, message):
+    assert main(["compare", "runs", *options]) == (0 if message is None else 2)
+    assert message is None or message in capsys.readouterr().err
 
 
 def test_columns_of_facts_and_of_every_split(sweep):

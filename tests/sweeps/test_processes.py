@@ -64,8 +64,8 @@ def test_processes_give_the_same_numbers(make, tmp_path):
     assert [each.metrics for each in there.points] == [each.metrics for each in here.points]
     assert there.resample == here.resample
     for one, other in zip(here.points, there.points, strict=True):
-        told = [(result.folder / p.folder / "config.yaml").read_text() for result, p in ((here, one), (there, other))]
-        assert told[0] == told[1]
+        warned = [(result.folder / p.folder / "config.yaml").read_text() for result, p in ((here, one), (there, other))]
+        assert warned[0] == warned[1]
 
 
 def test_a_process_that_fails_or_dies_costs_one_point(make, tmp_path, capfd):
@@ -140,9 +140,9 @@ def test_a_signal_saves_every_point_and_resuming_is_exact(whole, tmp_path, optio
     process = start(tmp_path, *options)
     folder = wait_for_training(tmp_path, process, points=len([each for each in statuses if each == "interrupted"]))
     process.send_signal(signum)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == code, said
-    assert f"--resume {folder}" in said and "Traceback" not in said
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == code, message
+    assert f"--resume {folder}" in message and "Traceback" not in message
     state = json.loads((folder / "sweep.json").read_text())
     assert [each["status"] for each in state["points"]] == statuses
     assert (folder / "points" / "000-lr=0.01" / "checkpoints" / "last.safetensors").is_file()
@@ -162,9 +162,9 @@ def test_a_cluster_signals_every_process_of_a_job_and_more_than_once(whole, tmp_
             with contextlib.suppress(ProcessLookupError):  # it may have ended by the signal before
                 os.kill(pid, number)
         time.sleep(0.1)  # signals that come together have no order: the system may give them to different threads
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in said, said
-    assert f"--resume {folder}" in said
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in message, message
+    assert f"--resume {folder}" in message
     state = json.loads((folder / "sweep.json").read_text())
     assert [each["status"] for each in state["points"]] == ["interrupted", "interrupted"]
     assert len(list(folder.glob("points/*/checkpoints/last.safetensors"))) == 2
@@ -194,7 +194,7 @@ def run_with(make, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "warned"),
     [
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files"),
         (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "Cannot allocate memory"),
@@ -202,7 +202,7 @@ def run_with(make, tmp_path, capfd):
         (ValueError("embedded null byte"), "ValueError: embedded null byte"),
     ],
 )
-def test_a_process_that_cannot_be_started_once_fails_its_point_alone(error, told, make, tmp_path, monkeypatch, capfd):
+def test_a_process_that_cannot_be_started_once_fails_its_point_alone(error, warned, make, tmp_path, monkeypatch, capfd):
     started, real = [], subprocess.Popen
 
     def refuse_once(*args, **settings):
@@ -214,18 +214,18 @@ def test_a_process_that_cannot_be_started_once_fails_its_point_alone(error, told
         return real(*args, **settings)
 
     monkeypatch.setattr(subprocess, "Popen", refuse_once)
-    result, said = run_with(make, tmp_path, capfd)
+    result, message = run_with(make, tmp_path, capfd)
     assert sorted(each.status for each in result.points) == ["done", "done", "done", "failed"]
-    assert f"no process could be started for it: {told}" in said and "Traceback" not in said
-    assert "1 of 4 points failed:" in said
+    assert f"no process could be started for it: {warned}" in message and "Traceback" not in message
+    assert "1 of 4 points failed:" in message
 
 
 def test_an_interpreter_that_cannot_be_executed_fails_every_point(make, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text("no program")
-    result, said = run_with(make, tmp_path, capfd)
+    result, message = run_with(make, tmp_path, capfd)
     assert {each.status for each in result.points} == {"failed"} and result.best is None
-    assert said.count("Permission denied") == 8  # each at once and at the end
+    assert message.count("Permission denied") == 8  # each at once and at the end
 
 
 def test_an_answer_that_is_no_json_fails_its_point(make, tmp_path, monkeypatch, capfd):
@@ -239,9 +239,9 @@ def test_an_answer_that_is_no_json_fails_its_point(make, tmp_path, monkeypatch, 
         return ask(process, content)
 
     monkeypatch.setattr(processes, "_ask", garbled)
-    result, said = run_with(make, tmp_path, capfd)
+    result, message = run_with(make, tmp_path, capfd)
     assert sorted(each.status for each in result.points) == ["done", "done", "done", "failed"]
-    assert "its process could not be talked to: ValueError: Expecting value" in said
+    assert "its process could not be talked to: ValueError: Expecting value" in message
 
 
 def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
@@ -282,8 +282,8 @@ def test_a_plugin_that_changed_between_two_sittings_of_a_sweep_is_said(make, tmp
     (folder,) = (tmp_path / "runs/small").iterdir()
     shutil.rmtree(folder / "points/001-samples=31")
     plugin.write_text(plugin.read_text() + "# edited\n")
-    code, said, err = dlcourse("sweep", "--resume", folder, "--no-plots", "--jobs", 2, "--plugin", plugin)
-    assert code == 0 and f"{plugin} was changed since point 000-samples=30 was run" in said, err
+    code, message, err = dlcourse("sweep", "--resume", folder, "--no-plots", "--jobs", 2, "--plugin", plugin)
+    assert code == 0 and f"{plugin} was changed since point 000-samples=30 was run" in message, err
 
 
 def test_a_process_whose_orders_cannot_be_read_ends():

@@ -43,9 +43,9 @@ def test_every_point_is_a_run_of_its_own(make, tmp_path, capsys):
         assert {f"{split}.{name}": splits[split][name] for split in splits for name in splits[split]} == each.metrics
         assert not run.plots.exists() or not any(run.plots.iterdir())
     assert (result.folder / "report.html").is_file()
-    said = capsys.readouterr().out
-    assert f"sweep folder: {result.folder}" in said and "report: " in said
-    assert "best by validation mse: model.degree=" in said
+    message = capsys.readouterr().out
+    assert f"sweep folder: {result.folder}" in message and "report: " in message
+    assert "best by validation mse: model.degree=" in message
 
 
 def test_a_point_gives_the_numbers_of_the_same_run_by_itself(make, tmp_path):
@@ -64,8 +64,8 @@ def test_the_best_is_the_least_validation_error(make, tmp_path):
     result = quietly(make(), tmp_path)
     least = min(result.points, key=lambda each: each.metrics["val.mse"])
     assert result.best["overrides"] == least.overrides
-    told = result.best["metric"], result.best["split"], result.best["value"]
-    assert told == ("mse", "val", least.metrics["val.mse"])
+    warned = result.best["metric"], result.best["split"], result.best["value"]
+    assert warned == ("mse", "val", least.metrics["val.mse"])
     by_r2 = make(train={"best": {"metric": "r2", "split": "train"}}, sweep={"grid": {"optimizer.ridge": [0.0, 10.0]}})
     assert quietly(by_r2, tmp_path).best["overrides"] == {"optimizer.ridge": 0.0}
 
@@ -147,17 +147,17 @@ def test_a_failed_point_is_said_twice_and_stops_nothing(make, tmp_path, capsys, 
     result = run_sweep(make(), out=tmp_path, plots=False)
     assert [each.status for each in result.points] == ["done", "failed", "done"]
     assert result.exit_code == 1 and state_of(result)["status"] == "failed"
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "point 001-degree=3 failed: the file is gone"
-    assert said[1:3] == ["1 of 3 points failed:", "  001-degree=3: the file is gone"]
-    assert f"--resume {result.folder}" in said[3]
+    message = capsys.readouterr().err.splitlines()
+    assert message[0] == "point 001-degree=3 failed: the file is gone"
+    assert message[1:3] == ["1 of 3 points failed:", "  001-degree=3: the file is gone"]
+    assert f"--resume {result.folder}" in message[3]
 
 
 def test_an_error_of_ours_shows_where_once(make, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(point, "run", lambda *_, **__: 1 // 0)
     result = quietly(make(), tmp_path)
-    said = capsys.readouterr().err
-    assert said.count("Traceback") == 1 and said.count("ZeroDivisionError: integer division") == 1 + 3 + 3
+    message = capsys.readouterr().err
+    assert message.count("Traceback") == 1 and message.count("ZeroDivisionError: integer division") == 1 + 3 + 3
     assert {each.status for each in result.points} == {"failed"}
 
 
@@ -165,13 +165,13 @@ def test_resume_keeps_what_is_finished_and_runs_the_rest(make, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         fail_at(patch, 3, UserError("the file is gone"))
         first = quietly(make(), tmp_path)
-    kept = (first.folder / "points" / "000-degree=1" / "result.json").stat().st_mtime_ns
+    saved = (first.folder / "points" / "000-degree=1" / "result.json").stat().st_mtime_ns
     capsys.readouterr()
     second = run_sweep(make(), resume=first.folder, plots=False)
     assert "2 of 3 points are finished already" in capsys.readouterr().out
     assert second.folder == first.folder and second.exit_code == 0
     assert [each.status for each in second.points] == ["done"] * 3
-    assert (first.folder / "points" / "000-degree=1" / "result.json").stat().st_mtime_ns == kept
+    assert (first.folder / "points" / "000-degree=1" / "result.json").stat().st_mtime_ns == saved
     fresh = quietly(make(), tmp_path)
     assert [each.metrics for each in second.points] == [each.metrics for each in fresh.points]
 
@@ -301,8 +301,8 @@ def test_values_that_do_not_go_together_name_their_points(make):
     swept = make(sweep={"grid": {"train.epochs": [1, 2], "train.steps": [None, 5]}})
     with pytest.raises(ConfigError) as caught:
         expand(config.from_mapping(swept))
-    said = [str(problem) for problem in caught.value.problems]
-    assert len(said) == 2 and "point 001-epochs=1-steps=5: train.steps: epochs and steps exclude" in said[0]
+    message = [str(problem) for problem in caught.value.problems]
+    assert len(message) == 2 and "point 001-epochs=1-steps=5: train.steps: epochs and steps exclude" in message[0]
 
 
 def test_a_sweep_that_measures_nothing_says_so(make, tmp_path, capsys):

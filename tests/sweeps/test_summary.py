@@ -82,18 +82,18 @@ def test_the_least_expected_error_is_named(state):
     assert summary.conclusion(state)[-1] == "least expected error (bias² + variance + noise): model.degree=3  (1)"
 
 
-@pytest.mark.parametrize(("seeds", "said"), [((0, 0, 1), "model.degree=1  (2.5)"), ((0, 1, 2), "")])
-def test_the_least_expected_error_is_of_a_setting_and_not_of_its_repetitions(state, seeds, said):
+@pytest.mark.parametrize(("seeds", "message"), [((0, 0, 1), "model.degree=1  (2.5)"), ((0, 1, 2), "")])
+def test_the_least_expected_error_is_of_a_setting_and_not_of_its_repetitions(state, seeds, message):
     """Three points of one degree each, or of one degree alone: seeds repeat a setting."""
     terms = {"bias2": 0.0, "variance": 0.0, "noise": 0.0, "mse": 0.0, "fits": 2}
-    degrees = (1, 2, 1) if said else (1, 1, 1)
+    degrees = (1, 2, 1) if message else (1, 1, 1)
     for point, degree, seed in zip(state.points, degrees, seeds, strict=True):
         point.overrides = {"model.degree": degree, "seed": seed}
     rows = [{"id": point.id, **terms, "expected": value} for point, value in zip(state.points, (4, 3, 1), strict=True)]
     state.resample = {"task": "regression", "resamples": 2, "points": rows}
     conclude(state)
     lines = [line for line in summary.conclusion(state) if line.startswith("least expected")]
-    assert lines == ([f"least expected error (bias² + variance + noise): {said}"] if said else [])
+    assert lines == ([f"least expected error (bias² + variance + noise): {message}"] if message else [])
 
 
 def test_failures_come_once_more(state):

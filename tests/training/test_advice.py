@@ -1,4 +1,4 @@
-"""What is wrong with a run is named once, in plain words; of a sound run nothing is said."""
+"""What is wrong with a run is named once, in plain words; of a sound run there is no advice."""
 
 import math
 from pathlib import Path
@@ -196,8 +196,8 @@ def test_a_run_that_diverged_has_its_report_and_every_step_around_it(tmp_path: P
     with pytest.raises(DivergenceError) as raised:
         dl.run(config, out=tmp_path)
     (folder,) = (tmp_path / "rent").iterdir()
-    said = capsys.readouterr().out
-    assert f"report: {folder / 'report.html'}" in said and "loss by step: " in said
+    message = capsys.readouterr().out
+    assert f"report: {folder / 'report.html'}" in message and "loss by step: " in message
     around = [event for event in RunFolder.open(folder).read_history() if event["event"] == "divergence"]
     steps = [event["step"] for event in around]
     assert steps == list(range(steps[0], steps[-1] + 1)) and raised.value.step in steps
@@ -207,5 +207,5 @@ def test_a_run_that_diverged_has_its_report_and_every_step_around_it(tmp_path: P
     assert at[raised.value.step] is None and at[raised.value.step - 1] is not None
     page = (folder / "report.html").read_text()
     assert "Training diverges at step" in page and "Steps that are too long overshoot" in page
-    assert page.count("a tenth of optimizer.lr") == said.count("a tenth of optimizer.lr") == 1
+    assert page.count("a tenth of optimizer.lr") == message.count("a tenth of optimizer.lr") == 1
     assert "optimizer.lr" not in str(raised.value).replace("optimizer.lr was", "")

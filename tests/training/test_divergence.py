@@ -29,8 +29,8 @@ def test_the_very_step_is_named_though_not_every_one_is_looked_at(capacity: int)
     bad = first_bad_step()
     assert bad < 100
     run = trainer(500, [DivergenceGuard(capacity), Reads()], lr=1e3)
-    said = rf"diverged at step {bad}: the loss is (inf|nan); optimizer.lr was 1000"
-    with pytest.raises(DivergenceError, match=said):
+    message = rf"diverged at step {bad}: the loss is (inf|nan); optimizer.lr was 1000"
+    with pytest.raises(DivergenceError, match=message):
         run.run()
     assert run.step == min(100, -(-bad // capacity) * capacity)
 

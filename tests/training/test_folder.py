@@ -126,15 +126,15 @@ def test_a_history_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_half_made_is_swept_up(tmp_path: Path) -> None:
     stamp, dead = "20260101T000000Z-0a1b2c", 999_999_999
     gone = [tmp_path / f"exp/.{stamp}.{dead}", tmp_path / f"exp/.003-degree=4.{dead}"]
-    kept = [tmp_path / f"exp/.{stamp}.{os.getppid()}", tmp_path / "exp/.backup.1", tmp_path / f"exp/{stamp}"]
+    saved = [tmp_path / f"exp/.{stamp}.{os.getppid()}", tmp_path / "exp/.backup.1", tmp_path / f"exp/{stamp}"]
     other_host = tmp_path / f"exp/.{stamp.replace('a', 'b')}.{dead}"
-    for place in (*gone, *kept, other_host):
+    for place in (*gone, *saved, other_host):
         place.mkdir(parents=True)
         (place / "config.yaml").write_text("name: exp\n")
     (other_host / ".lock").write_text("another-machine")
     create(tmp_path)
     assert not any(place.exists() for place in gone)
-    assert all(place.exists() for place in (*kept, other_host))
+    assert all(place.exists() for place in (*saved, other_host))
 
 
 def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path, monkeypatch) -> None:

@@ -91,11 +91,11 @@ def test_a_step_that_overflows_changes_nothing_but_the_scale(make: type, device:
     step = stepping("fp16", make)
     step.model.eval()
     step(*samples())
-    kept = backend.to_host(step.flat.data).copy()
+    saved = backend.to_host(step.flat.data).copy()
     state = {name: backend.to_host(a).copy() for name, a in step.optimizer.state.items()}
     step.flat.scaler[scaling.SCALE] = 2.0**40
     step(*samples())
-    np.testing.assert_array_equal(backend.to_host(step.flat.data), kept)
+    np.testing.assert_array_equal(backend.to_host(step.flat.data), saved)
     for name, array in step.optimizer.state.items():
         np.testing.assert_array_equal(backend.to_host(array), state[name])
     assert backend.to_host(step.flat.scaler).tolist() == [2.0**39, 0, 0, 1]
@@ -118,14 +118,14 @@ def test_an_optimizer_that_knows_no_scale_skips_too(device: str) -> None:
     step = stepping("fp16", Signs)
     step.model.eval()
     step(*samples())
-    kept = [backend.to_host(array).copy() for array in (step.flat.data, step.optimizer.state["velocity"])]
+    saved = [backend.to_host(array).copy() for array in (step.flat.data, step.optimizer.state["velocity"])]
     step.flat.scaler[scaling.SCALE] = 2.0**40
     step(*samples())
-    for array, before in zip((step.flat.data, step.optimizer.state["velocity"]), kept, strict=True):
+    for array, before in zip((step.flat.data, step.optimizer.state["velocity"]), saved, strict=True):
         np.testing.assert_array_equal(backend.to_host(array), before)
     step.flat.scaler[scaling.SCALE] = scaling.FIRST_SCALE
     step(*samples())
-    assert np.abs(backend.to_host(step.flat.data) - kept[0]).max() > 0.01
+    assert np.abs(backend.to_host(step.flat.data) - saved[0]).max() > 0.01
 
 
 def test_adam_does_not_count_a_step_that_was_skipped(device: str) -> None:
@@ -265,14 +265,14 @@ def test_a_run_says_how_many_steps_its_loss_scale_cost(precision: str, steps: in
         pytest.importorskip("ml_dtypes")
     config = {**RENT, "precision": precision, "train": {"batch_size": "full", "steps": steps}}
     run(config, device="cpu", out=tmp_path, plots=False)
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("loss scale: ")]
+    message = [line for line in capsys.readouterr().out.splitlines() if line.startswith("loss scale: ")]
     if precision != "fp16":
-        assert not said
+        assert not message
         return
-    skipped = int(said[0].split(" in ")[1].split(" of ")[0])
+    skipped = int(message[0].split(" in ")[1].split(" of ")[0])
     assert 10 < skipped < 20  # rents of thousands of dollars, summed, times 65536
-    assert said[0].startswith(f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps")
-    assert ("precision: bf16" in said[0]) == (steps == 20)
+    assert message[0].startswith(f"loss scale: the gradient overflowed float16 in {skipped} of {steps} steps")
+    assert ("precision: bf16" in message[0]) == (steps == 20)
 
 
 def test_a_loss_that_float16_cannot_bear_says_what_can(tmp_path) -> None:
@@ -280,10 +280,10 @@ def test_a_loss_that_float16_cannot_bear_says_what_can(tmp_path) -> None:
     from dlcourse.experiment import run
 
     rate = {"name": "sgd", "lr": 1e30}
-    for name, said in (("fp16", True), ("float32", False)):
+    for name, message in (("fp16", True), ("float32", False)):
         with pytest.raises(DivergenceError, match="training diverged at step") as caught:
             run({**CNN, "precision": name, "optimizer": rate}, device="cpu", out=tmp_path, quiet=True, plots=False)
-        assert ("precision: bf16 has the range of float32" in str(caught.value)) == said
+        assert ("precision: bf16 has the range of float32" in str(caught.value)) == message
 
 
 def test_bf16_says_which_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,8 +94,8 @@ def test_files(flats: InputSpec, tmp_path: Path) -> None:
 
 def test_outside_the_training_range(flats: InputSpec) -> None:
     assert flats.outside(flats.read("600,B")) == []
-    (said,) = flats.outside(flats.read("2000,B"))
-    assert said == "size = 2000 lies outside 500..790 m^2, where the model was trained"
+    (messages,) = flats.outside(flats.read("2000,B"))
+    assert messages == "size = 2000 lies outside 500..790 m^2, where the model was trained"
 
 
 def test_images(images: InputSpec, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_it_stops_the_loop() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_metric_that_is_never_a_number_is_said(value: float) -> None:
-    said = feed(EarlyStopping("m", "val", value != value, patience=2), [value] * 3).stop_reason
-    assert "val m was no finite number in any of 2 evaluations" in said and "None" not in said
+    message = feed(EarlyStopping("m", "val", value != value, patience=2), [value] * 3).stop_reason
+    assert "val m was no finite number in any of 2 evaluations" in message and "None" not in message
     late = feed(EarlyStopping("m", "val", True, patience=2), [float("nan"), 0.5, float("nan"), float("nan")])
     assert "was not better than 0.5 (step 20) in 2 evaluations" in late.stop_reason

@@ -268,14 +268,14 @@ def test_nothing_listens_outside_the_block() -> None:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_step_says_its_phases_in_order(accumulate: int, device: str) -> None:
-    model, loader, said = nn.Linear(FEATURES, CLASSES), _Loader(), []
+    model, loader, message = nn.Linear(FEATURES, CLASSES), _Loader(), []
     step = TrainStep(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), accumulate=accumulate)
     step.capture = False
-    with tracing.listening_to_phases(said.append):
+    with tracing.listening_to_phases(message.append):
         step.runner.advance(step, loader, 1)
-    assert said == ["data", None, *["forward", "forward", "backward"] * accumulate, "optimizer", None]
+    assert message == ["data", None, *["forward", "forward", "backward"] * accumulate, "optimizer", None]
     step.runner.advance(step, loader, 1)
-    assert len(said) == 4 + 3 * accumulate and tracing.phase_listener is None
+    assert len(message) == 4 + 3 * accumulate and tracing.phase_listener is None
 
 
 def test_a_profile_leaves_what_it_times_as_it_is() -> None:

@@ -243,12 +243,12 @@ def test_members_of_an_ensemble_have_weights_and_masks_of_their_own(device: str)
         if build_late:
             models.append(build())
             steps.append(dl.TrainStep(models[2], F.cross_entropy, optim.SGD(models[2].parameters(), lr=0.1)))
-        kept = steps[1].state_dict(), models[1].state_dict()
+        stored = steps[1].state_dict(), models[1].state_dict()
         steps[1](*batch())
         twin = copy.deepcopy(models[0])
         other = dl.TrainStep(twin, F.cross_entropy, optim.SGD(twin.parameters(), lr=0.1))
-        other.load_state_dict(kept[0])
-        twin.load_state_dict(kept[1])
+        other.load_state_dict(stored[0])
+        twin.load_state_dict(stored[1])
         other(*batch())
         np.testing.assert_array_equal(weights(twin), weights(models[1]))
         return [weights(model) for model in models]
@@ -292,17 +292,17 @@ def test_what_is_no_optimizer_is_refused(optimizer: object) -> None:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize(
-    ("loss_fn", "said"),
+    ("loss_fn", "message"),
     [
         (lambda outputs, labels: F.cross_entropy(outputs, labels).item(), "returned a float, which has no gradient"),
         (lambda outputs, labels: outputs.numpy().sum(), "returned a float32, which has no gradient"),
         (lambda outputs, labels: None, "returned None: it lacks a return"),
     ],
 )
-def test_a_loss_that_is_no_tensor_is_refused(accumulate: int, loss_fn: object, said: str) -> None:
+def test_a_loss_that_is_no_tensor_is_refused(accumulate: int, loss_fn: object, message: str) -> None:
     model = net()
     step = dl.TrainStep(model, loss_fn, optim.SGD(model.parameters(), lr=0.1), accumulate=accumulate)
-    with pytest.raises(TypeError, match=f"expected the loss as a tensor; <lambda> {said}"):
+    with pytest.raises(TypeError, match=f"expected the loss as a tensor; <lambda> {message}"):
         step(*batch())
 
 

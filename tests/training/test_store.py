@@ -23,7 +23,7 @@ def saved(folder: Path, *steps: int) -> CheckpointStore:
 
 
 def nothing_said(text: str) -> None:
-    raise AssertionError(f"said: {text}")
+    raise AssertionError(f"reported: {text}")
 
 
 def test_newest_is_the_last_one_saved_and_the_one_before_it_is_kept(tmp_path: Path) -> None:
@@ -73,10 +73,12 @@ def test_a_damaged_last_one_is_said_and_the_previous_one_is_taken(tmp_path: Path
     whole = path.read_bytes()
     flipped = bytes([*whole[:-5], whole[-5] ^ 4, *whole[-4:]])
     path.write_bytes({"truncated": whole[:-100], "flipped": flipped, "empty": b""}[damage])
-    said: list[str] = []
-    found = store.newest(said.append)
+    message: list[str] = []
+    found = store.newest(message.append)
     assert found.state["step"] == 1
-    assert len(said) == 1 and "last.safetensors: damaged" in said[0] and "previous.safetensors, step 1" in said[0]
+    assert (
+        len(message) == 1 and "last.safetensors: damaged" in message[0] and "previous.safetensors, step 1" in message[0]
+    )
     store.restart_from(found)
     assert store.newest(nothing_said).state["step"] == 1
 

@@ -71,13 +71,13 @@ def test_a_resumed_run_goes_on_without_duplicates(tmp_path):
 def test_what_was_written_after_the_checkpoint_of_a_killed_run_is_dropped(tmp_path):
     pytest.importorskip("tensorboard")
     folder = run(config=CONFIG, overrides={"train.steps": 7}, out=tmp_path).folder
-    kept = tmp_path / "checkpoints"
-    shutil.copytree(folder / "checkpoints", kept)
+    saved = tmp_path / "checkpoints"
+    shutil.copytree(folder / "checkpoints", saved)
     run(resume=folder, overrides={"train.steps": 12})
     before = read_back(folder)
     # As if killed: the files know steps 8 to 12, the last checkpoint is of step 7.
     shutil.rmtree(folder / "checkpoints")
-    shutil.copytree(kept, folder / "checkpoints")
+    shutil.copytree(saved, folder / "checkpoints")
     (folder / "result.json").write_text(
         json.dumps({**json.loads((folder / "result.json").read_text()), "status": "running"})
     )
@@ -124,7 +124,7 @@ def test_without_the_package_nothing_begins(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("[tensorbord]", "no logging 'tensorbord' (did you mean 'tensorboard'?"),
         ("[tensorboard,tensorboard]", "tensorboard stands here twice"),
@@ -132,11 +132,11 @@ def test_without_the_package_nothing_begins(tmp_path, monkeypatch, capsys):
         ("[{name: tensorboard, folder: x}]", "unknown key"),
     ],
 )
-def test_mistakes(tmp_path, monkeypatch, capsys, value, said):
+def test_mistakes(tmp_path, monkeypatch, capsys, value, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text(json.dumps(CONFIG))
     assert main(["validate", "a.yaml", f"logging={value}"]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_it_is_listed(capsys):

@@ -25,7 +25,7 @@ def attention(
     if mask is not None:
         mask = np.broadcast_to(mask, p.shape)
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         scores = p[part]
         np.matmul(q[part], k[part].swapaxes(-1, -2), out=scores)
         scores *= q.shape[3] ** -0.5
@@ -45,7 +45,7 @@ def attention(
             scores = np.multiply(scores, dropout_mask[part], out=scratch("attention", scores.shape, q.dtype))
         np.matmul(scores, v[part], out=y[part])
 
-    threads.run(some, _pieces(p), blas=True)
+    threads.run(chunk, _pieces(p), blas=True)
     return y, kernels.Weights(p)
 
 
@@ -55,7 +55,7 @@ def attention_grad(
 ) -> tuple[Array, Array, Array]:
     p, (dq, dk, dv) = saved.p, grad_places(q, k, v)
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         weights, ds = p[part], scratch("attention", p[part].shape, q.dtype)
         if dropout_mask is not None:
             used = np.multiply(weights, dropout_mask[part], out=scratch("attention-kept", weights.shape, q.dtype))
@@ -71,7 +71,7 @@ def attention_grad(
         np.matmul(ds, k[part], out=dq[part])
         np.matmul(ds.swapaxes(-1, -2), q[part], out=dk[part])
 
-    threads.run(some, _pieces(p), blas=True)
+    threads.run(chunk, _pieces(p), blas=True)
     return dq, dk, dv
 
 

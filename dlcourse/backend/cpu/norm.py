@@ -110,7 +110,7 @@ def _batch_norm_grad(
     dout, x = np.ascontiguousarray(dout), np.ascontiguousarray(x)
     blocks, width = _blocks(x), x.shape[1]
 
-    def arriving(part: slice) -> Array:
+    def masked_dy(part: slice) -> Array:
         """dy, nothing where the ReLU let nothing through."""
         if positive is None:
             return dout[part]
@@ -122,7 +122,7 @@ def _batch_norm_grad(
     def add(index: int) -> None:
         part = x[blocks[index]]
         centered = np.subtract(part, mean, out=scratch("norm", part.shape, x.dtype))
-        dy = arriving(blocks[index])
+        dy = masked_dy(blocks[index])
         sums[index, 0] = _ones(len(part), x.dtype) @ dy
         sums[index, 1] = np.einsum("ij,ij->j", centered, dy)
 
@@ -139,7 +139,7 @@ def _batch_norm_grad(
         target = np.subtract(x[part], mean, out=dx[part])
         target *= slope
         target += level
-        scaled = np.multiply(arriving(part), scale, out=scratch("norm", target.shape, x.dtype))
+        scaled = np.multiply(masked_dy(part), scale, out=scratch("norm", target.shape, x.dtype))
         target += scaled
 
     threads.run(spread, blocks)

@@ -65,12 +65,12 @@ def adam_step(
     if skips(scaler):
         return None
     scale, floor = corrected(counted(step, scaler), lr, settings)
-    share, zero, root, factor, kept = np.array([1 - beta1, 0, floor, -scale / shrink, shrink], np.float32)[:, None]
+    share, zero, root, factor, remaining = np.array([1 - beta1, 0, floor, -scale / shrink, shrink], np.float32)[:, None]
     mean({onednn.SRC: grad, onednn.SRC_1: share, onednn.DST: exp_avg})
     square({onednn.SRC: grad, onednn.SRC_1: grad, onednn.DST: exp_avg_sq})
     operand = onednn.post_operand
     move(
         {onednn.SRC: exp_avg_sq, onednn.SRC_1: zero, onednn.DST: weight}
-        | {operand(1): root, operand(3): exp_avg, operand(4): factor, operand(6): kept}
+        | {operand(1): root, operand(3): exp_avg, operand(4): factor, operand(6): remaining}
     )
     return None

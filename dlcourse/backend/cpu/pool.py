@@ -47,13 +47,13 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
 
 @override(kernels.max_pool2d_grad, "cpu")
 def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
-    arriving, bits = np.ascontiguousarray(dout), f"i{dout.itemsize}"
+    incoming, bits = np.ascontiguousarray(dout), f"i{dout.itemsize}"
 
     def spread(number: int, part: slice, share: Array) -> Array:
         chosen = scratch("pool", share.shape, np.dtype(bool))
         np.equal(argmax[part], number, out=chosen)
         # As whole numbers, whose product with 0 is 0: an infinite dy stays at its place.
-        np.multiply(arriving[part].view(bits), chosen, out=share.view(bits))
+        np.multiply(incoming[part].view(bits), chosen, out=share.view(bits))
         return share
 
     return _spread(spread, dout, x_shape, geometry)

@@ -25,7 +25,7 @@ def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, 
     hidden, cells = (np.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
     gates = np.empty_like(projected, order="C")
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         h, before = h0[part], c0[part]
         a = scratch("lstm-a", (len(h), 4 * size), projected.dtype)
         buffer = scratch("lstm", (len(h), size), projected.dtype)
@@ -46,7 +46,7 @@ def lstm(projected: Array, h0: Array, c0: Array, weight: Array) -> tuple[Array, 
             h = np.multiply(o, buffer, out=scratch("lstm-h", (len(c), size), projected.dtype))
             hidden[part, t] = h
 
-    _by_sequences(some, n, steps * weight.size)
+    _by_sequences(chunk, n, steps * weight.size)
     return hidden, cells, gates
 
 
@@ -57,7 +57,7 @@ def lstm_grad(
     n, steps, size = dhidden.shape
     da, dh0, dc0 = np.empty_like(gates), np.zeros_like(c0), dcell.copy()
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         dh, dc = np.ascontiguousarray(dh0[part]), np.ascontiguousarray(dc0[part])
         d = scratch("lstm-a", (len(dh), 4 * size), gates.dtype)
         squashed, buffer = (scratch(name, dh.shape, gates.dtype) for name in ("lstm", "lstm-c"))
@@ -88,7 +88,7 @@ def lstm_grad(
             dc *= f
         dh0[part], dc0[part] = dh, dc
 
-    _by_sequences(some, n, steps * weight.size)
+    _by_sequences(chunk, n, steps * weight.size)
     return da, dh0, dc0
 
 
@@ -98,7 +98,7 @@ def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array,
     hidden, inner = (np.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
     gates = np.empty_like(projected, order="C")
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         h = scratch("gru-h", (part.stop - part.start, size), projected.dtype)
         h[...] = h0[part]
         b = scratch("gru-b", (len(h), 3 * size), projected.dtype)
@@ -119,7 +119,7 @@ def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array,
             h += new
             hidden[part, t] = h
 
-    _by_sequences(some, n, steps * weight.size)
+    _by_sequences(chunk, n, steps * weight.size)
     return hidden, gates, inner
 
 
@@ -130,7 +130,7 @@ def gru_grad(
     n, steps, size = dhidden.shape
     da, db, dh0 = np.empty_like(gates), np.empty_like(gates), np.zeros_like(h0)
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         dh = np.ascontiguousarray(dh0[part])
         d = scratch("gru-b", (len(dh), 3 * size), gates.dtype)
         buffer = scratch("gru-n", dh.shape, gates.dtype)
@@ -160,7 +160,7 @@ def gru_grad(
             dh += buffer
         dh0[part] = dh
 
-    _by_sequences(some, n, steps * weight.size)
+    _by_sequences(chunk, n, steps * weight.size)
     return da, db, dh0
 
 
@@ -168,7 +168,7 @@ def gru_grad(
 def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
     hidden = np.empty_like(projected, order="C")
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         h = np.array(h0[part], order="C")
         a = scratch("rnn-a", h.shape, projected.dtype)
         for t in range(projected.shape[1]):
@@ -177,7 +177,7 @@ def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
             np.maximum(a, 0, out=h) if relu else np.tanh(a, out=h)
             hidden[part, t] = h
 
-    _by_sequences(some, len(projected), projected.shape[1] * weight.size)
+    _by_sequences(chunk, len(projected), projected.shape[1] * weight.size)
     return hidden
 
 
@@ -186,7 +186,7 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
     n, steps, size = dhidden.shape
     da, dh0 = np.empty_like(dhidden, order="C"), np.zeros((n, size), dtype=dhidden.dtype)
 
-    def some(part: slice) -> None:
+    def chunk(part: slice) -> None:
         dh = np.ascontiguousarray(dh0[part])
         slope = scratch("rnn-a", dh.shape, dhidden.dtype)
         for t in reversed(range(steps)):
@@ -202,7 +202,7 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
             np.matmul(slope, weight, out=dh)
         dh0[part] = dh
 
-    _by_sequences(some, n, steps * weight.size)
+    _by_sequences(chunk, n, steps * weight.size)
     return da, dh0
 
 

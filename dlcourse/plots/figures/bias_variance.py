@@ -113,8 +113,8 @@ class Resamples(Plot):
     """Fits on many training sets over the true curve, one panel for each of some settings."""
 
     kind, name, order = "sweep", "resampled_fits", 122
-    most_panels = 6
-    most_lines = 60
+    max_panels = 6
+    max_lines = 60
 
     def applies(self, view: SweepView) -> bool:
         return bool(self._points(view))
@@ -123,7 +123,7 @@ class Resamples(Plot):
         pairs = resampled_points(view, "regression")
         fitting = [(point, record) for point, record in pairs if view.resampled_fits(point) is not None]
         best = min(fitting, key=lambda pair: as_float(pair[1].get("expected")), default=None)
-        return spread(fitting, self.most_panels, best)
+        return spread(fitting, self.max_panels, best)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown = self._points(view)
@@ -145,7 +145,7 @@ class Resamples(Plot):
         return figure, "Thin: fits on training sets drawn anew; thick: their mean; dashed: the true curve."
 
     def _panel(self, axes: MplAxes, x: np.ndarray, outputs: np.ndarray, curve: np.ndarray) -> np.ndarray:
-        lines = axes.plot(x, outputs[: self.most_lines].T, color=style.FIT, lw=0.6, alpha=0.3)
+        lines = axes.plot(x, outputs[: self.max_lines].T, color=style.FIT, lw=0.6, alpha=0.3)
         lines[0].set_label("one training set")
         axes.plot(x, outputs.mean(axis=0), color=style.MARK, lw=2.4, label="mean of the fits")
         axes.plot(x, curve, color=style.TRUTH, lw=1.6, ls=style.DASHES, label="true curve")
@@ -154,11 +154,11 @@ class Resamples(Plot):
     def _title(self, view: SweepView, shown: Pairs) -> str:
         if len(shown) == 1:
             return "Fits on many training sets: how far they scatter, and where their mean lies"
-        most = max(shown, key=lambda pair: as_float(pair[1].get("variance")))
+        widest = max(shown, key=lambda pair: as_float(pair[1].get("variance")))
         off = max(shown, key=lambda pair: as_float(pair[1].get("bias2")))
-        if most is off:
-            return f"Over many training sets {view.label(most[0].overrides)} misses and scatters most"
+        if widest is off:
+            return f"Over many training sets {view.label(widest[0].overrides)} misses and scatters most"
         return (
             f"Over many training sets {view.label(off[0].overrides)} misses the curve most, "
-            f"{view.label(most[0].overrides)} scatters most"
+            f"{view.label(widest[0].overrides)} scatters most"
         )

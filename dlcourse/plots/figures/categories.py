@@ -16,10 +16,10 @@ class Categories(Plot):
     """One row for each value of the only axis, one mark for each split."""
 
     kind, name, order = "sweep", "categories", 118
-    most_rows = 30
+    max_rows = 30
 
     def applies(self, view: SweepView) -> bool:
-        if len(view.axes) != 1 or view.axes[0].numeric or len(view.settings) > self.most_rows:
+        if len(view.axes) != 1 or view.axes[0].numeric or len(view.settings) > self.max_rows:
             return False
         return any(np.isfinite(view.values(split)).any() for split in SPLITS)
 
@@ -57,7 +57,7 @@ class Effects(Plot):
     """The selected metric against each axis in turn, all settings as points: random search, or three axes and more."""
 
     kind, name, order = "sweep", "effects", 119
-    most_panels = 9
+    max_panels = 9
 
     def applies(self, view: SweepView) -> bool:
         if len(view.axes) < 2 or two_axes(view) is not None:
@@ -65,7 +65,7 @@ class Effects(Plot):
         return bool(np.isfinite(view.selected_values).sum() > 1)
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        shown = view.axes[: self.most_panels]
+        shown = view.axes[: self.max_panels]
         values = view.selected_values
         figure, cells = layout.panels(len(shown), height=3.0, sharey=True)
         best = view.chosen("best")

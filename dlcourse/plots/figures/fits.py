@@ -13,7 +13,7 @@ from dlcourse.plots.text import named, number
 
 class Fits(Plot):
     kind, name, order = "sweep", "fits", 150
-    most_panels = 6
+    max_panels = 6
 
     def applies(self, view: SweepView) -> bool:
         return len(view.settings) > 1 and len(self._shown(view)) > 1
@@ -23,7 +23,7 @@ class Fits(Plot):
         settings = ordered(axis, view.settings) if axis else list(view.settings)
         # The first point stands for its repetitions; a folder is read only if it may be shown.
         candidates = [s for s in settings if s.points and s.points[0].status == "done"]
-        chosen = spread(candidates, self.most_panels, view.chosen("best"))
+        chosen = spread(candidates, self.max_panels, view.chosen("best"))
         pairs = [(setting, view.run(setting.points[0])) for setting in chosen]
         return [(setting, run) for setting, run in pairs if has_curve(run)]
 

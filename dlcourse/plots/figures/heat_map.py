@@ -37,11 +37,11 @@ def title_of_best(view: SweepView) -> str:
 
 class HeatMap(Plot):
     kind, name, order = "sweep", "heat_map", 114
-    most_cells = 400
+    max_cells = 400
 
     def applies(self, view: SweepView) -> bool:
         pair = two_axes(view)
-        if LearningCurve().applies(view) or pair is None or len(pair[0].values) * len(pair[1].values) > self.most_cells:
+        if LearningCurve().applies(view) or pair is None or len(pair[0].values) * len(pair[1].values) > self.max_cells:
             return False
         return bool(np.isfinite(view.selected_values).sum() > 1)
 
@@ -100,7 +100,7 @@ class Families(Plot):
     """The selected metric along a numeric axis, one line for each value of the other one."""
 
     kind, name, order = "sweep", "families", 116
-    most_lines = 8
+    max_lines = 8
 
     def applies(self, view: SweepView) -> bool:
         return self._axes(view) is not None and HeatMap().applies(view)
@@ -111,7 +111,7 @@ class Families(Plot):
         if pair is None:
             return None
         for lines, across in (pair, pair[::-1]):
-            if across.numeric and len(across.values) >= 3 and len(lines.values) <= self.most_lines:
+            if across.numeric and len(across.values) >= 3 and len(lines.values) <= self.max_lines:
                 return across, lines
         return None
 

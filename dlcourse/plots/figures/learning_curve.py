@@ -15,13 +15,13 @@ class LearningCurve(Plot):
     """Error against the number of training samples; one panel for each value of a second axis, if there is one."""
 
     kind, name, order = "sweep", "learning_curve", 112
-    most_panels = 4
+    max_panels = 4
 
     def applies(self, view: SweepView) -> bool:
         samples, other = self._axes(view)
         if samples is None or not samples.numeric or len(view.axes) > 2:
             return False
-        return measured_twice(view) and (other is None or len(other.values) <= self.most_panels)
+        return measured_twice(view) and (other is None or len(other.values) <= self.max_panels)
 
     def _axes(self, view: SweepView) -> tuple[Axis | None, Axis | None]:
         samples = next((axis for axis in view.axes if axis.path in SAMPLE_PATHS), None)

@@ -28,14 +28,14 @@ def best_of(values: np.ndarray, higher: bool) -> int:
 
 class MetricCurves(Plot):
     kind, name, order = "run", "metrics", 42
-    most = 6
+    max_panels = 6
 
     def applies(self, view: RunView) -> bool:
         return any(curves_of(view, metric) for metric in view.history.metric_names())
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         every = {metric: curves_of(view, metric) for metric in view.history.metric_names()}
-        shown = dict([(metric, curves) for metric, curves in every.items() if curves][: self.most])
+        shown = dict([(metric, curves) for metric, curves in every.items() if curves][: self.max_panels])
         per_epoch = view.history.steps_per_epoch() or 1.0
         figure, cells = layout.panels(len(shown), height=3.0 if len(shown) > 1 else 3.6)
         for axes, (metric, curves) in zip(cells, shown.items(), strict=True):

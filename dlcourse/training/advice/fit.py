@@ -46,10 +46,10 @@ def overfitting(evidence: Evidence) -> str | None:
     if found is None:
         return None
     more = "data.augment, " if evidence.images else ""
-    mend = f"{more}train.l2 or weight decay, dropout, a smaller model, train.early_stopping"
+    fix = f"{more}train.l2 or weight decay, dropout, a smaller model, train.early_stopping"
     if not evidence.steps:  # a closed form
-        mend = "a simpler model, a penalty (optimizer.ridge)"
-    return f"{found}: overfitting. Try {mend}, or more data"
+        fix = "a simpler model, a penalty (optimizer.ridge)"
+    return f"{found}: overfitting. Try {fix}, or more data"
 
 
 def _guesses_one_class(evidence: Evidence) -> bool:

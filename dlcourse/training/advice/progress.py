@@ -169,15 +169,15 @@ def learns_nothing(evidence: Evidence) -> str | None:
     if evidence.steps < FEW_STEPS or evidence.status != "done":
         return None
     guessing, right = evidence.guessing, evidence.accuracy("train")
-    mend = "Try --overfit-batch: if one batch cannot be learned either, look at optimizer.lr, data.normalize, the loss"
+    fix = "Try --overfit-batch: if one batch cannot be learned either, look at optimizer.lr, data.normalize, the loss"
     if guessing is not None and (evidence.weighted or guessing.accuracy > RARE):
-        return _learns_no_class(evidence, guessing, mend)
+        return _learns_no_class(evidence, guessing, fix)
     if guessing is not None and np.isfinite(right):
         if right > guessing.accuracy + LITTLE + 2 * evidence.unsure("train", guessing.accuracy):
             return None
         return (
             f"accuracy on the training data is {format_number(right, 3)}, and always guessing the commonest class "
-            f"gives {format_number(guessing.accuracy, 3)}: nothing was learned. {mend}"
+            f"gives {format_number(guessing.accuracy, 3)}: nothing was learned. {fix}"
         )
     nats = evidence.final("train", "cross_entropy")
     if guessing is not None and np.isfinite(nats):
@@ -185,23 +185,23 @@ def learns_nothing(evidence: Evidence) -> str | None:
             return None
         return (
             f"cross-entropy on the training data is {format_number(nats, 3)}, and guessing by the classes' shares "
-            f"gives {format_number(guessing.cross_entropy, 3)}: nothing was learned. {mend}"
+            f"gives {format_number(guessing.cross_entropy, 3)}: nothing was learned. {fix}"
         )
     explained = evidence.final("train", "r2")
     if explained <= LITTLE:  # never of NaN
         return (
             f"r2 on the training data is {format_number(explained, 3)}: the model says no more than the targets' mean. "
-            f"{mend}, data.normalize_target"
+            f"{fix}, data.normalize_target"
         )
     return None
 
 
-def _learns_no_class(evidence: Evidence, guessing: Guessing, mend: str) -> str | None:
+def _learns_no_class(evidence: Evidence, guessing: Guessing, fix: str) -> str | None:
     """Where most samples are of one class, accuracy and likelihood say little: each class has to count alike."""
     right, chance = evidence.final("train", "balanced_accuracy"), 1 / guessing.classes
     if not right <= chance + LITTLE:  # also of NaN
         return None
     return (
         f"balanced accuracy on the training data is {format_number(right, 3)}, and {format_number(chance, 3)} is what "
-        f"guessing gives: nothing was learned. {mend}"
+        f"guessing gives: nothing was learned. {fix}"
     )

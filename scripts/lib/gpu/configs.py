@@ -20,7 +20,7 @@ def check(task: Task) -> Outcome:
     texts = sources()
     on_gpu = one_step(task, "cuda", list(texts))
     there = [name for name in texts if "left_out" not in on_gpu[name]]
-    on_cpu = reference.kept("configs", {name: texts[name] for name in there})
+    on_cpu = reference.saved("configs", {name: texts[name] for name in there})
     if missing := [name for name in there if name not in on_cpu]:
         on_cpu |= one_step(task, "cpu", missing)
     failures, late, worst = [], [], 0.0
@@ -50,7 +50,7 @@ def keep_reference(task: Task) -> str | None:
     found = {name: each for name, each in one_step(task, "cpu", list(texts)).items() if "left_out" not in each}
     if wrong := [f"{name}: {each['error']}" for name, each in found.items() if "error" in each]:
         return wrong[0]
-    reference.keep("configs", texts, reference.kept("configs", texts) | found)
+    reference.keep("configs", texts, reference.saved("configs", texts) | found)
     return None
 
 

@@ -99,7 +99,7 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return found + [name for name, digest in one["weights"].items() if other["weights"].get(name) != digest]
 
 
-def first(names: Sequence[str], most: int = 4) -> str:
+def first(names: Sequence[str], max_shown: int = 4) -> str:
     """The first of many, in words."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    more = f" and {len(names) - max_shown} more" if len(names) > max_shown else ""
+    return ", ".join(names[:max_shown]) + more

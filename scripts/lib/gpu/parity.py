@@ -36,7 +36,7 @@ def check(task: Task) -> Outcome:
     worst, done = dict.fromkeys(LIMITS, 0.0), 0
     with tempfile.TemporaryDirectory() as folder:
         made = configs(Path(folder))
-        expected = reference.kept("parity", sources(made, folder))
+        expected = reference.saved("parity", sources(made, folder))
         groups = [
             {(label, device): {"config": made[label], "device": device} for device in devices}
             for label in made

@@ -12,7 +12,7 @@ from typing import Any
 FILE = Path(__file__).with_name("reference.json")
 
 
-def kept(kind: str, sources: dict[str, str], file: Path = FILE) -> dict[str, Any]:
+def saved(kind: str, sources: dict[str, str], file: Path = FILE) -> dict[str, Any]:
     """The entries of a kind ("parity", "configs"), by name, that were computed from these sources."""
     entries = json.loads(file.read_text()).get(kind, {}) if file.exists() else {}
     fitting = {name: entries[name] for name, source in sources.items() if name in entries}

@@ -107,7 +107,7 @@ def _divisions(code: list[Instruction]) -> int:
 def in_flight(code: list[Instruction]) -> int:
     """The most loads of global memory that nothing has waited for yet, along the code."""
     waiting: list[set[int]] = []
-    most = 0
+    max_waiting = 0
     for instruction in code:
         registers = [int(each) for each in _REGISTER.findall(instruction.get("operands", ""))]
         result = _name(instruction) not in _WITHOUT_RESULT
@@ -116,8 +116,8 @@ def in_flight(code: list[Instruction]) -> int:
         if _name(instruction) in ("LDG", "LD") and registers:
             first = registers[0]
             waiting.append(set(range(first, first + max(1, _width(instruction) // 4))))
-            most = max(most, len(waiting))
-    return most
+            max_waiting = max(max_waiting, len(waiting))
+    return max_waiting
 
 
 def _multiplies_and_adds(instruction: Instruction) -> bool:

@@ -39,8 +39,8 @@ def loops(code: list[dict[str, Any]]) -> list[Loop]:
         inner = set().union(*(other for at, other in bodies.items() if at != head and at in body and other < body))
         depth = 1 + sum(1 for at, other in bodies.items() if at != head and body < other)
         whole, own = (
-            [number for block in sorted(kept) for number in range(starts[block], starts[block + 1])]
-            for kept in (body, body - inner)
+            [number for block in sorted(saved) for number in range(starts[block], starts[block + 1])]
+            for saved in (body, body - inner)
         )
         found.append(Loop(whole, own, depth))
     return found

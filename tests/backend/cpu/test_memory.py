@@ -28,7 +28,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 10)
 """
 
 
-@pytest.mark.skipif(not memory.disable_malloc_trim(), reason="no glibc here, whose allocator can be told to keep pages")
+@pytest.mark.skipif(not memory.disable_malloc_trim(), reason="no glibc here, whose allocator can keep pages")
 def test_a_steady_step_faults_no_pages_in() -> None:
     """One 4 MB activation from fresh memory would be 1,000 pages of 4 KB, or two of 2 MB for each of its users."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300)

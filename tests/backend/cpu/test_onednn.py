@@ -178,8 +178,8 @@ def test_lstm_both_ways_with_destinations() -> None:
     n, steps, width, size = 32, 16, 24, 64
     shapes = (n, steps, width), (n, size), (n, size), (4 * size, width), (4 * size, size), (4 * size,)
     inputs = [(0.3 * rng.normal(size=shape)).astype(np.float32) for shape in shapes]
-    hidden, cell, kept = recurrent.lstm_layer(*inputs)
-    assert isinstance(kept, recurrent_onednn.Saved)
+    hidden, cell, saved = recurrent.lstm_layer(*inputs)
+    assert isinstance(saved, recurrent_onednn.Saved)
     exact = [array.astype(np.float64) for array in inputs]
     expected_hidden, expected_cell, exact_kept = recurrent.lstm_layer.reference(*exact)
     np.testing.assert_allclose(hidden, expected_hidden, rtol=1e-5, atol=1e-5)
@@ -187,7 +187,7 @@ def test_lstm_both_ways_with_destinations() -> None:
     douts = [rng.normal(size=array.shape).astype(np.float32) for array in (hidden, cell)]
     for _ in range(2):  # twice: nothing is added to what an earlier call left
         places = tuple(np.full(shape, np.nan, np.float32) for shape in shapes[3:])
-        grads = recurrent.lstm_layer_grad(*douts, tuple(inputs), hidden, kept, places)
+        grads = recurrent.lstm_layer_grad(*douts, tuple(inputs), hidden, saved, places)
         assert all(grad is place for grad, place in zip(grads[3:], places, strict=True))
         theirs = recurrent.lstm_layer_grad.reference(*douts, tuple(exact), expected_hidden, exact_kept, (None,) * 3)
         for ours, other in zip(grads, theirs, strict=True):

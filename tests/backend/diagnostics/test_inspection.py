@@ -132,11 +132,11 @@ CTK = f"{probe._python()} -m pip install 'cupy-cuda12x[ctk]'"
 
 
 def test_the_steps_come_in_the_order_that_they_build_up(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
-    said = checked(monkeypatch, tmp_path, capsys)
+    message = checked(monkeypatch, tmp_path, capsys)
     order = ["CuPy", "device", "NVRTC", "cuBLAS", "CUDA headers", "kernel", "GEMM", "cuDNN"]
-    assert list(said)[2:] == order  # behind the driver and its device
-    assert all(said[name].startswith("ok: ") for name in order[:-1])
-    assert said["device"] == "ok: 1 found; 60.0 of 80.0 GiB free on cuda:0"
+    assert list(message)[2:] == order  # behind the driver and its device
+    assert all(message[name].startswith("ok: ") for name in order[:-1])
+    assert message["device"] == "ok: 1 found; 60.0 of 80.0 GiB free on cuda:0"
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def test_each_lack_has_its_command_and_what_needs_it_waits(
     with_gpu, libraries, monkeypatch, tmp_path, capsys, without: str, step: str, why: str, waits: dict[str, str]
 ) -> None:
     libraries[without] = None
-    said = checked(monkeypatch, tmp_path, capsys)
-    assert said[step].startswith(f"failed: {why}") and said[step].endswith(f"; {CTK}")
+    message = checked(monkeypatch, tmp_path, capsys)
+    assert message[step].startswith(f"failed: {why}") and message[step].endswith(f"; {CTK}")
     for later, lacking in waits.items():
-        assert said[later] == f"skipped: waits for {lacking}"
-    assert [name for name, line in said.items() if line.startswith("failed")] == [step]
+        assert message[later] == f"skipped: waits for {lacking}"
+    assert [name for name, line in message.items() if line.startswith("failed")] == [step]
 
 
 def test_a_folder_without_the_header_is_not_the_headers(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
@@ -165,10 +165,10 @@ def test_a_folder_without_the_header_is_not_the_headers(with_gpu, libraries, mon
 
 def test_all_libraries_that_are_missing_are_said_at_once(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
     libraries.update(nvrtc=None, cublasLt=None, headers=None)
-    said = checked(monkeypatch, tmp_path, capsys)
-    assert [name for name, line in said.items() if line.endswith(CTK)] == ["NVRTC", "cuBLAS", "CUDA headers"]
-    assert said["kernel"] == "skipped: waits for NVRTC and CUDA headers"
-    assert said["GEMM"] == "skipped: waits for kernel and cuBLAS"
+    message = checked(monkeypatch, tmp_path, capsys)
+    assert [name for name, line in message.items() if line.endswith(CTK)] == ["NVRTC", "cuBLAS", "CUDA headers"]
+    assert message["kernel"] == "skipped: waits for NVRTC and CUDA headers"
+    assert message["GEMM"] == "skipped: waits for kernel and cuBLAS"
 
 
 def test_a_kernel_whose_headers_cannot_be_opened_is_mended_by_them(
@@ -178,16 +178,16 @@ def test_a_kernel_whose_headers_cannot_be_opened_is_mended_by_them(
         raise CompileException('carray.cuh(6): catastrophic error: cannot open source file "vector_types.h"')
 
     monkeypatch.setitem(cuda_check.STEPS, "kernel", broken)
-    said = checked(monkeypatch, tmp_path, capsys)
-    assert "vector_types.h" in said["kernel"] and said["kernel"].endswith(f"; {CTK}")
-    assert said["GEMM"] == "skipped: waits for kernel"
+    message = checked(monkeypatch, tmp_path, capsys)
+    assert "vector_types.h" in message["kernel"] and message["kernel"].endswith(f"; {CTK}")
+    assert message["GEMM"] == "skipped: waits for kernel"
 
 
 def test_a_device_that_cupy_cannot_use_holds_up_the_kernel(with_gpu, libraries, monkeypatch, tmp_path, capsys) -> None:
     libraries["device"] = False
-    said = checked(monkeypatch, tmp_path, capsys)
-    assert said["device"].startswith("failed: RuntimeError: cudaErrorNoDevice")
-    assert said["kernel"] == "skipped: waits for device" and said["cuBLAS"].startswith("ok")
+    message = checked(monkeypatch, tmp_path, capsys)
+    assert message["device"].startswith("failed: RuntimeError: cudaErrorNoDevice")
+    assert message["kernel"] == "skipped: waits for device" and message["cuBLAS"].startswith("ok")
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_steps_whose_needs_failed_are_not_tried(monkeypatch, capsys) -> None:
     steps = {"CuPy": lambda: "there", "device": broken, "kernel": lambda: pytest.fail("tried")}
     monkeypatch.setattr(cuda_check, "STEPS", steps)
     cuda_check.main()
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert said == [
+    message = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert message == [
         {"step": "CuPy"},
         {"step": "CuPy", "ok": True, "detail": "there"},
         {"step": "device"},

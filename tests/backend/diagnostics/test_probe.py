@@ -16,7 +16,7 @@ H100 = driver.Gpu("NVIDIA H100", 80 << 30, (9, 0))
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator:
-    """``machine(...)``: the probe's answer where the driver, its GPUs and CuPy are as told."""
+    """``machine(...)``: the probe's answer where the driver, its GPUs and CuPy are as given."""
 
     def build(
         cuda: tuple[int, int] | None = None,

@@ -49,8 +49,8 @@ def test_the_path_goes_before_the_data_folder_and_that_before_the_cache(cifar, o
     named = cifar.write(tmp_path / "named")
     data = cifar.write(tmp_path / "data" / "cifar-10-batches-bin", cifar.binary).parent
     (own_cache / "cifar10").mkdir(parents=True)
-    kept = tar(own_cache / "cifar10" / "cifar-10-python.tar.gz", cifar.files)
-    assert cifar.collection.open().source == kept
+    saved = tar(own_cache / "cifar10" / "cifar-10-python.tar.gz", cifar.files)
+    assert cifar.collection.open().source == saved
     monkeypatch.setenv("DLCOURSE_DATA", str(data))
     assert cifar.collection.open().source == data / "cifar-10-batches-bin"
     assert cifar.collection.open(str(named)).source == named
