@@ -93,12 +93,24 @@ def _check(status: int) -> None:
         raise error
 
 
+def _made(what: str, *arguments: Any) -> c_void_p:
+    """What ``cublasLt<what>Create`` makes of these arguments."""
+    made = c_void_p()
+    _check(getattr(library(), f"cublasLt{what}Create")(byref(made), *arguments))
+    return made
+
+
+def _set(what: str, made: c_void_p, attribute: int, value: Any) -> None:
+    """Set an attribute of something made, to a C value."""
+    function = getattr(library(), f"cublasLt{what}SetAttribute")
+    _check(function(made, attribute, byref(value), c_size_t(ctypes.sizeof(value))))
+
+
 class _Handle:
     """One device's handle, and the workspace that lives as long as any captured graph may use it."""
 
     def __init__(self, xp: Any):
-        self.handle = c_void_p()
-        _check(library().cublasLtCreate(byref(self.handle)))
+        self.handle = _made("")
         hopper = int(xp.cuda.Device().compute_capability) >= 90
         with persistent(xp):
             self.workspace = xp.empty(HOPPER_WORKSPACE if hopper else WORKSPACE, dtype=np.uint8)
@@ -212,8 +224,7 @@ class Plan:
         double = dtype == np.float64
         compute = COMPUTE_64F if double else COMPUTE_TF32 if tf32 and dtype == np.float32 else COMPUTE_32F
         self.number = c_double if double else c_float
-        self.description = c_void_p()
-        _check(library().cublasLtMatmulDescCreate(byref(self.description), compute, 1 if double else 0))
+        self.description = _made("MatmulDesc", compute, 1 if double else 0)
         # column-major the product is out^T = b^T a^T: b comes first, and a row-major matrix is already transposed.
         self._set(TRANSPOSE_A, c_int32(int(b[2])))
         self._set(TRANSPOSE_B, c_int32(int(a[2])))
@@ -229,30 +240,24 @@ class Plan:
         self.kernel = dtypes, epilogue, tuple(self.algorithm.algorithm)
 
     def _set(self, attribute: int, value: Any) -> None:
-        size = c_size_t(ctypes.sizeof(value))
-        _check(library().cublasLtMatmulDescSetAttribute(self.description, attribute, byref(value), size))
+        _set("MatmulDesc", self.description, attribute, value)
 
     def _layout(self, dtype: np.dtype, layout: tuple) -> c_void_p:
         rows, columns, column_major, leading_dimension, batches, stride = layout
         height, width = (rows, columns) if column_major else (columns, rows)
-        made = c_void_p()
         sizes = c_uint64(height), c_uint64(width), c_int64(leading_dimension)
-        _check(library().cublasLtMatrixLayoutCreate(byref(made), REAL[dtype.name], *sizes))
+        made = _made("MatrixLayout", REAL[dtype.name], *sizes)
         if batches > 1:
-            for attribute, value in ((BATCH_COUNT, c_int32(batches)), (BATCH_STRIDE, c_int64(stride))):
-                size = c_size_t(ctypes.sizeof(value))
-                _check(library().cublasLtMatrixLayoutSetAttribute(made, attribute, byref(value), size))
+            _set("MatrixLayout", made, BATCH_COUNT, c_int32(batches))
+            _set("MatrixLayout", made, BATCH_STRIDE, c_int64(stride))
         return made
 
     def _choose(self, alignments: tuple[int, int, int]) -> _Heuristic:
-        preference = c_void_p()
-        _check(library().cublasLtMatmulPreferenceCreate(byref(preference)))
-        settings: list[tuple[int, Any]] = [(MAX_WORKSPACE, c_uint64(self.handle.workspace.size))]
+        preference = _made("MatmulPreference")
+        _set("MatmulPreference", preference, MAX_WORKSPACE, c_uint64(self.handle.workspace.size))
         first, second, out = alignments
-        settings += zip(MIN_ALIGNMENT, map(c_uint32, (first, second, out, out)), strict=True)
-        for which, value in settings:
-            size = c_size_t(ctypes.sizeof(value))
-            _check(library().cublasLtMatmulPreferenceSetAttribute(preference, which, byref(value), size))
+        for which, alignment in zip(MIN_ALIGNMENT, (first, second, out, out), strict=True):
+            _set("MatmulPreference", preference, which, c_uint32(alignment))
         found, chosen = c_int(0), _Heuristic()
         *factors, result = self.layouts
         status = library().cublasLtMatmulAlgoGetHeuristic(

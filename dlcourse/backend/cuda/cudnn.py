@@ -111,12 +111,17 @@ def _check(status: int) -> None:
         raise CudnnError(f"cuDNN: status {status}")
 
 
+def _made(function: str) -> c_void_p:
+    """What the library's function of that name makes."""
+    made = c_void_p()
+    _check(getattr(library(), function)(byref(made)))
+    return made
+
+
 @functools.cache
 def _handle(device: int) -> c_void_p:
     """Of the current device, which has that number. Made once: it brings memory of its own on the device."""
-    made = c_void_p()
-    _check(library().cudnnCreate(byref(made)))
-    return made
+    return _made("cudnnCreate")
 
 
 class Convolution:
@@ -150,8 +155,7 @@ class Convolution:
         x, weight, out = sizes
         made = {"x": _tensor(x, kind), "weight": _filter(weight, kind), "out": _tensor(out, kind)}
         self.first, self.second, self.result = (made[name] for name in OPERANDS[which])
-        self.settings = c_void_p()
-        _check(library().cudnnCreateConvolutionDescriptor(byref(self.settings)))
+        self.settings = _made("cudnnCreateConvolutionDescriptor")
         pairs = *padding, *stride, *dilation
         _check(library().cudnnSetConvolution2dDescriptor(self.settings, *pairs, CROSS_CORRELATION, FLOAT))
         math = TENSOR_OP_MATH if dtype != "float32" else DEFAULT_MATH if tf32 else FMA_MATH
@@ -237,8 +241,7 @@ def aligned(array: Array) -> bool:
 def _tensor(shape: tuple[int, ...], kind: int) -> c_void_p:
     """Of images (N, H, W, C) that lie together; cuDNN counts their axes as N, C, H, W."""
     n, h, w, c = shape
-    made = c_void_p()
-    _check(library().cudnnCreateTensorDescriptor(byref(made)))
+    made = _made("cudnnCreateTensorDescriptor")
     _check(library().cudnnSetTensor4dDescriptorEx(made, kind, n, c, h, w, h * w * c, 1, w * c, c))
     return made
 
@@ -246,7 +249,6 @@ def _tensor(shape: tuple[int, ...], kind: int) -> c_void_p:
 def _filter(shape: tuple[int, ...], kind: int) -> c_void_p:
     """Of a weight (O, kh, kw, C / groups) that lies together; cuDNN counts its axes as O, C, kh, kw."""
     outputs, height, width, inputs = shape
-    made = c_void_p()
-    _check(library().cudnnCreateFilterDescriptor(byref(made)))
+    made = _made("cudnnCreateFilterDescriptor")
     _check(library().cudnnSetFilter4dDescriptor(made, kind, NHWC, outputs, inputs, height, width))
     return made
