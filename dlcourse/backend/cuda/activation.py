@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import override, packs_of, program, type_suffix
+from dlcourse.backend.cuda.program import contiguous, override, packs_of, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import Kernel, require, special
 from dlcourse.backend.kernels import activation as kernels
@@ -19,7 +19,7 @@ def _elementwise(of: Kernel, name: str) -> None:
         suffix, first, xp = type_suffix(*arrays), arrays[0], array_module(arrays[0])
         require(all(array.shape == first.shape for array in arrays))
         y = xp.empty(first.shape, dtype=first.dtype)
-        arguments = *map(xp.ascontiguousarray, arrays), y, np.int64(first.size)
+        arguments = *contiguous(*arrays), y, np.int64(first.size)
         program("activation").launch_over(packs_of(first), f"{name}_{suffix}", *arguments)
         return y
 

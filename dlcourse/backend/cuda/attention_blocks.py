@@ -13,7 +13,7 @@ import numpy as np
 
 from dlcourse.backend import precision
 from dlcourse.backend.cuda import attention_products, autotune
-from dlcourse.backend.cuda.program import override, program, type_suffix
+from dlcourse.backend.cuda.program import contiguous, override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import require
@@ -66,7 +66,7 @@ def _attention(
     y = xp.empty((n, steps, heads, width), dtype=q.dtype)
     log_sums = xp.empty(q.shape[:3], dtype=accumulation_dtype(q.dtype))
     visible, settings = _settings(q, k, mask, causal)
-    arrays = q, k, v, visible, _factors(dropout_mask), y, log_sums
+    arrays = q, k, v, visible, *contiguous(dropout_mask), y, log_sums
     flops = 4 * _scores(q, k, causal) * width
     _launch("attention_forward", q, steps, (*arrays, *_layout(q, k, v), *settings), flops)
     return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
@@ -89,7 +89,7 @@ def attention_grad(
         dq, dk, dv = (xp.empty((n, x.shape[2], heads, width), x.dtype).transpose(0, 2, 1, 3) for x in given)
     row_sums = xp.empty_like(saved.log_sums)
     visible, settings = _settings(q, k, mask, causal)
-    read = q, k, v, visible, _factors(dropout_mask), dout
+    read = q, k, v, visible, *contiguous(dropout_mask), dout
     apart = np.int64(dq.strides[2] // dq.itemsize)
     rest = apart, *_layout(q, k, v, dout), *settings
     flops = 2 * _scores(q, k, causal) * width  # of one product; they make the scores again
@@ -119,10 +119,6 @@ def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Arr
     sizes = heads, steps, keys, width, causal
     settings = *map(np.int64, strides), *map(np.int32, sizes), accumulation_dtype(q.dtype).type(width**-0.5)
     return mask, settings
-
-
-def _factors(dropout_mask: Array | None) -> Array | None:
-    return None if dropout_mask is None else array_module(dropout_mask).ascontiguousarray(dropout_mask)
 
 
 def _scores(q: Array, k: Array, causal: bool) -> int:

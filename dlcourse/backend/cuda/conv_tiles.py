@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import TYPES, override, program, type_suffix
+from dlcourse.backend.cuda.program import TYPES, contiguous, override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import conv as kernels
 from dlcourse.backend.kernels import require
@@ -48,9 +48,8 @@ def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry
     out_shape = len(x), *geometry.out_size(x.shape, weight.shape[1:3]), len(weight)
     require(suits(x.shape, out_shape, weight.shape, len(weight), geometry, x, weight, bias))
     xp = array_module(x)
-    x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
+    x, weight, shift = contiguous(x, weight, bias)
     y = xp.empty(out_shape, dtype=x.dtype)
-    shift = None if bias is None else xp.ascontiguousarray(bias)
     positions, width, last = y.size // len(weight), len(weight), (np.int32(relu),)
     shapes = x.shape, weight.shape, out_shape
     _launch("conv_forward", (x, weight, shift, y), shapes, geometry, positions, width, x, rest=last)
@@ -61,7 +60,7 @@ def _forward(x: Array, weight: Array, bias: Array | None, geometry: ConvGeometry
 def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: ConvGeometry) -> Array:
     require(suits(x_shape, dout.shape, weight.shape, x_shape[3], geometry, dout, weight))
     xp = array_module(dout)
-    dout, weight = xp.ascontiguousarray(dout), xp.ascontiguousarray(weight)
+    dout, weight = contiguous(dout, weight)
     dx = xp.empty(x_shape, dtype=dout.dtype)
     shapes = x_shape, weight.shape, dout.shape
     _launch("conv_input_grad", (dout, weight, dx), shapes, geometry, math.prod(x_shape[:3]), x_shape[3], dout)
@@ -72,7 +71,7 @@ def conv2d_input_grad(dout: Array, weight: Array, x_shape: tuple, geometry: Conv
 def conv2d_weight_grad(dout: Array, x: Array, weight_shape: tuple, geometry: ConvGeometry, out: Array | None) -> Array:
     require(suits(x.shape, dout.shape, weight_shape, weight_shape[0], geometry, dout, x) and takes(out, dout.dtype))
     xp = array_module(dout)
-    dout, x = xp.ascontiguousarray(dout), xp.ascontiguousarray(x)
+    dout, x = contiguous(dout, x)
     outputs, depth = weight_shape[0], math.prod(weight_shape[1:])
     dweight = xp.empty(weight_shape, dtype=dout.dtype) if out is None else out
     rows = dout.size // outputs

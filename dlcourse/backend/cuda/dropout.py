@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import override, packs_of, program, type_suffix
+from dlcourse.backend.cuda.program import contiguous, override, packs_of, program, type_suffix
 from dlcourse.backend.cuda.random import drawn_at
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import dropout as kernels
@@ -24,7 +24,7 @@ def dropout(x: Array, threshold: int, scale: float, key: kernels.Key) -> tuple[A
 def masked(x: Array, mask: Array, scale: float) -> Array:
     suffix, xp = type_suffix(x), array_module(x)
     require(mask.shape == x.shape and mask.dtype == bool)
-    y, arrays = xp.empty(x.shape, dtype=x.dtype), map(xp.ascontiguousarray, (x, mask))
+    y, arrays = xp.empty(x.shape, dtype=x.dtype), contiguous(x, mask)
     settings = np.int64(x.size), accumulation_dtype(x.dtype).type(scale)
     program("random").launch_over(packs_of(x), f"masked_{suffix}", *arrays, y, *settings)
     return y

@@ -9,7 +9,7 @@ import numpy as np
 from dlcourse.backend.cuda import blas, epilogues
 from dlcourse.backend.cuda.activation import relu_in_place
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import override, program, type_suffix
+from dlcourse.backend.cuda.program import contiguous, override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import linear as kernels
 from dlcourse.backend.kernels import require
@@ -47,7 +47,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 @override(kernels.column_sums, half=True)
 def column_sums(x: Array, out: Array | None) -> Array:
-    return _summed("column_sums", (array_module(x).ascontiguousarray(x),), out)
+    return _summed("column_sums", contiguous(x), out)
 
 
 @override(kernels.affine_relu, half=True)
@@ -95,13 +95,12 @@ def _require_one_type(first: Array, *others: Array | None) -> None:
 
 def _through(kernel: str, dout: Array, other: Array, out: Array | None) -> tuple[Array, Array]:
     """dz and its column sums, by the kernel of that name."""
-    xp = array_module(dout)
-    dout, other = xp.ascontiguousarray(dout), xp.ascontiguousarray(other)
-    dz = xp.empty_like(dout)
-    return dz, _summed(kernel, (dout, other, dz), out)
+    dout, other = contiguous(dout, other)
+    dz = array_module(dout).empty_like(dout)
+    return dz, _summed(kernel, [dout, other, dz], out)
 
 
-def _summed(kernel: str, arrays: tuple[Array, ...], out: Array | None) -> Array:
+def _summed(kernel: str, arrays: list[Array], out: Array | None) -> Array:
     """Column sums by a kernel of ``linear.cu`` over matrices row-major, all of one shape."""
     suffix = type_suffix(*arrays, out)
     (rows, columns), dtype, xp = arrays[0].shape, arrays[0].dtype, array_module(arrays[0])

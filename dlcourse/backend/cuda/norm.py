@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda.block_counters import block_counters
-from dlcourse.backend.cuda.program import BLOCKS, THREADS, override, program, type_suffix
+from dlcourse.backend.cuda.program import BLOCKS, THREADS, contiguous, override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import require
@@ -96,7 +96,7 @@ def _batch_norm(
     bits: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     name, xp = type_suffix(x, weight, bias, residual), array_module(x)
-    x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
+    x, weight, bias, added = contiguous(x, weight, bias, residual)
     rows, columns = x.shape
     statistic = accumulation_dtype(x.dtype)
     y, (mean, inverse) = xp.empty_like(x), (xp.empty(columns, dtype=statistic) for _ in range(2))
@@ -111,7 +111,6 @@ def _batch_norm(
     _launch(f"batch_norm_statistics_{name}", grid, (*arrays, *numbers), WARPS * 2 * width * partial.itemsize)
     if running is not None:
         running.update(mean, inverse, eps)
-    added = None if residual is None else xp.ascontiguousarray(residual)
     wide = _wide(x, added)
     width, grid = _columns_plan(rows, columns, wide, BLOCKS)
     numbers = *sizes, np.int32(width), np.int32(relu), np.int32(wide)
@@ -132,8 +131,7 @@ def _batch_norm_grad(
 ) -> tuple[Array, Array, Array, Array]:
     """The gradients and dz. With ``bits`` dz is dy where they are set, with ``y`` where that is positive, else dy."""
     name, xp = _name(dout, x, weight, mean, inverse, more, y), array_module(x)
-    dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
-    after, open_ = (array if array is None else xp.ascontiguousarray(array) for array in (more, y))
+    dout, x, weight, mean, inverse, after, open_ = contiguous(dout, x, weight, mean, inverse, more, y)
     wide = _wide(dout, x, after, open_)
     dz: Any = None if y is None else xp.empty_like(x)
     rows, columns = x.shape
@@ -155,7 +153,7 @@ def _batch_norm_grad(
 @override(kernels.layer_norm, half=True)
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
     name, xp = type_suffix(x, weight, bias), array_module(x)
-    x, weight, bias = map(xp.ascontiguousarray, (x, weight, bias))
+    x, weight, bias = contiguous(x, weight, bias)
     rows, columns = x.shape
     y = xp.empty_like(x)
     mean, inverse = (xp.empty((rows, 1), dtype=accumulation_dtype(x.dtype)) for _ in range(2))
@@ -172,10 +170,9 @@ def layer_norm_grad(
 ) -> tuple[Array, Array, Array]:
     require(more is None or more.shape == x.shape)
     name, xp = _name(dout, x, weight, mean, inverse, more), array_module(x)
-    dout, x, weight, mean, inverse = map(xp.ascontiguousarray, (dout, x, weight, mean, inverse))
+    dout, x, weight, mean, inverse, added = contiguous(dout, x, weight, mean, inverse, more)
     rows, columns = x.shape
     results = xp.empty_like(x), *_places(weight, grad_buffers)
-    added = None if more is None else xp.ascontiguousarray(more)
     if held := _held(dout, x, results[0], added):
         _layer_norm_grad_held(name, (dout, added, x, weight, mean, inverse), results, held)
         return results

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlcourse.backend.cuda.program import divisor, override, packable, program, type_suffix
+from dlcourse.backend.cuda.program import contiguous, divisor, override, packable, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import pool as kernels
 from dlcourse.backend.kernels import require
@@ -32,8 +32,7 @@ def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGe
     require(argmax.dtype == np.uint8)
     _require_fitting(x_shape, geometry)
     dx = xp.empty(x_shape, dtype=dout.dtype)
-    arrays = xp.ascontiguousarray(dout), xp.ascontiguousarray(argmax), dx
-    _launch("max_pool_grad", name, arrays, x_shape, geometry)
+    _launch("max_pool_grad", name, (*contiguous(dout, argmax), dx), x_shape, geometry)
     return dx
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import kernels, tracing
-from dlcourse.backend.device import Array
+from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.device_counter import DeviceCounter
 
 SOURCES = Path(__file__).parent / "sources"
@@ -136,6 +136,11 @@ def type_suffix(*arrays: Array | None) -> str:
     if suffix is None or not all(array.size and array.dtype == there[0].dtype for array in there):
         raise kernels.Unsupported
     return suffix
+
+
+def contiguous(*arrays: Array | None) -> list[Any]:
+    """The arrays, each copied where its elements do not lie together; None stays None."""
+    return [None if array is None else array_module(array).ascontiguousarray(array) for array in arrays]
 
 
 def step_number(step: Any) -> tuple[Any, np.int64]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.cuda.blas import gemm
-from dlcourse.backend.cuda.program import override, program, type_suffix
+from dlcourse.backend.cuda.program import contiguous, override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import recurrent as kernels
 from dlcourse.backend.kernels.linear import column_sums
@@ -20,7 +20,7 @@ THREADS = 128
 def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
     name = type_suffix(projected, h0, weight)
     xp = array_module(projected)
-    projected, h0, weight = map(xp.ascontiguousarray, (projected, h0, weight))
+    projected, h0, weight = contiguous(projected, h0, weight)
     hidden, a, h = xp.empty_like(projected), xp.empty_like(h0), xp.empty_like(h0)
     for t in range(projected.shape[1]):
         gemm(h if t else h0, weight.T, out=a)
@@ -32,7 +32,7 @@ def rnn(projected: Array, h0: Array, weight: Array, relu: bool) -> Array:
 def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[Array, Array]:
     name = type_suffix(dhidden, hidden, weight)
     xp = array_module(dhidden)
-    dhidden, hidden, weight = map(xp.ascontiguousarray, (dhidden, hidden, weight))
+    dhidden, hidden, weight = contiguous(dhidden, hidden, weight)
     n, steps, size = dhidden.shape
     da, dh, d = xp.empty_like(dhidden), xp.zeros((n, size), dhidden.dtype), xp.empty((n, size), dhidden.dtype)
     for t in reversed(range(steps)):
@@ -49,7 +49,7 @@ def lstm_layer(
     xp = array_module(x)
     (n, steps, width), size, dtype = x.shape, h0.shape[1], x.dtype
     projected = gemm(x.reshape(-1, width), weight_ih.T, bias=bias)
-    h0, c0, weight = map(xp.ascontiguousarray, (h0, c0, weight_hh))
+    h0, c0, weight = contiguous(h0, c0, weight_hh)
     hidden, cells = (xp.empty((n, steps, size), dtype=dtype) for _ in range(2))
     last, h = xp.empty_like(c0), xp.empty_like(h0)
     gates, a = xp.empty((n, steps, 4 * size), dtype=dtype), xp.empty((n, 4 * size), dtype=dtype)
@@ -66,10 +66,8 @@ def lstm_layer_grad(
     name = type_suffix(dhidden, dcell, hidden, *inputs)
     xp = array_module(dhidden)
     x, h0, c0, weight_ih, weight, _ = inputs
-    h0, c0, weight = map(xp.ascontiguousarray, (h0, c0, weight))
-    dcell = None if dcell is None else xp.ascontiguousarray(dcell)
-    dhidden, *rest = map(xp.ascontiguousarray, (dhidden, hidden, saved.cells, saved.gates))
-    arrays = dhidden, dcell, *rest
+    h0, c0, weight = contiguous(h0, c0, weight)
+    arrays = contiguous(dhidden, dcell, hidden, saved.cells, saved.gates)
     da, d = xp.empty_like(arrays[-1]), xp.empty((len(c0), 4 * c0.shape[1]), dtype=c0.dtype)
     dh, dc, earlier = xp.empty_like(h0), xp.empty_like(c0), xp.empty_like(arrays[0])
     for t in reversed(range(dhidden.shape[1])):
@@ -84,7 +82,7 @@ def lstm_layer_grad(
 def gru(projected: Array, h0: Array, weight: Array, bias: Array) -> tuple[Array, Array, Array]:
     name = type_suffix(projected, h0, weight, bias)
     xp = array_module(projected)
-    projected, h0, weight, bias = map(xp.ascontiguousarray, (projected, h0, weight, bias))
+    projected, h0, weight, bias = contiguous(projected, h0, weight, bias)
     n, steps, size = len(projected), projected.shape[1], h0.shape[1]
     hidden, inner = (xp.empty((n, steps, size), dtype=projected.dtype) for _ in range(2))
     gates, b, h = xp.empty_like(projected), xp.empty((n, 3 * size), projected.dtype), xp.empty_like(h0)
@@ -100,7 +98,7 @@ def gru_grad(
 ) -> tuple[Array, Array, Array]:
     name = type_suffix(dhidden, hidden, gates, inner, h0, weight)
     xp = array_module(dhidden)
-    dhidden, hidden, gates, inner, h0, weight = map(xp.ascontiguousarray, (dhidden, hidden, gates, inner, h0, weight))
+    dhidden, hidden, gates, inner, h0, weight = contiguous(dhidden, hidden, gates, inner, h0, weight)
     n, steps, size = dhidden.shape
     da, db, dh = xp.empty_like(gates), xp.empty_like(gates), xp.zeros_like(h0)
     d = xp.empty((n, 3 * size), dtype=gates.dtype)
