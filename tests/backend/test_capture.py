@@ -191,25 +191,35 @@ def test_a_signal_while_a_step_is_recorded_is_no_refusal(device: str) -> None:
     assert len(step.runner.graphs) == 1
 
 
+class WithUnused(nn.Module):
+    """Layers one after another, and a part that takes no part in the output."""
+
+    def __init__(self, *layers: nn.Module, unused: nn.Module):
+        super().__init__()
+        self.body, self.unused = nn.Sequential(*layers), unused
+
+    def forward(self, x):
+        return self.body(x)
+
+
 @on_gpu
 def test_recorded_steps_follow_what_is_frozen_taken_and_looked_at(device: str) -> None:
     """Frozen and freed on the way, with Adam's own count; stepped by another optimizer between; gradients looked at."""
 
     def run(captured: bool) -> list:
         random.manual_seed(1)
-        model = nn.Sequential(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4))
-        model.unused = nn.Linear(2, 2)
+        model = WithUnused(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4), unused=nn.Linear(2, 2))
         step = dl.TrainStep(model, F.cross_entropy, optim.AdamW(model.parameters(), lr=0.1), l2=0.1, clip_norm=0.5)
         step.capture = captured
         x, y = (backend.current().asarray(a) for a in nets()["softmax"][1:3])
         found, taken = [], []
         for index in range(24):
-            model[0].weight.requires_grad = not 6 <= index < 12
+            model.body[0].weight.requires_grad = not 6 <= index < 12
             if index == 18:
-                other = optim.SGD([model[0].weight], lr=0.5)
+                other = optim.SGD([model.body[0].weight], lr=0.5)
                 other.step()
             step(x, y)
-            grads = [p.grad for p in (model[0].weight, model[2].bias) if p.grad is not None]
+            grads = [p.grad for p in (model.body[0].weight, model.body[2].bias) if p.grad is not None]
             taken += [(grad, grad.numpy().copy()) for grad in grads]
             found += [p.numpy().copy() for p in model.parameters()]
         assert not captured or step.runner.graphs
