@@ -510,6 +510,10 @@ def test_show_prints_a_config_that_runs_again(file: Path, capsys: pytest.Capture
     assert "# parameters        6, 24 B" in printed
     assert cli.main(["show", "cubic.yaml", "--config-only"]) == 0
     assert "PolynomialModel" not in capsys.readouterr().out
+    Path("run").mkdir()
+    Path("again.yaml").rename("run/config.yaml")
+    assert cli.main(["show", "run"]) == 0  # of a run's folder its config
+    assert capsys.readouterr().out == printed
 
 
 def test_show_of_a_model_that_keeps_its_samples(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,8 +59,8 @@ def main(args: argparse.Namespace) -> int:
     kind = _plot_kind(args)
     records = compare.collect(args.folders)
     notes = [f"{each.label} is {each.status}: {each.problem}" for each in records if each.problem]
-    every, records = len(records), compare.averaged(records, args.average)
-    if (args.to or kind) and args.average is None and len(compare.averaged(records, True)) < every:
+    collected, records = records, compare.averaged(records, args.average)
+    if (args.to or kind) and args.average is None and len(compare.averaged(collected, True)) < len(records):
         notes.append(
             "some of these runs differ in seed or fold alone: --average makes one line of them, with its spread"
         )

@@ -7,19 +7,23 @@ EXAMPLES = """\
 examples:
   dlcourse show experiment.yaml
   dlcourse show experiment.yaml model.hidden=[64,64] > bigger.yaml     the output is itself a config
+  dlcourse show runs/experiment/20260102T030405Z-1f2e3d                that of a run
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", metavar="CONFIG", help="the file")
+    parser.add_argument("config", metavar="CONFIG", help="the file, or the folder of a run or sweep")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="other values, such as train.epochs=2")
     parser.add_argument("--config-only", action="store_true", help="without the model, for which the data are loaded")
 
 
 def main(args: argparse.Namespace) -> int:
+    import os
+
     from dlcourse import config
 
-    resolved = config.load(args.config, args.overrides)
+    own = os.path.join(args.config, "config.yaml")
+    resolved = config.load(own if os.path.isfile(own) else args.config, args.overrides)
     print(resolved.dump(), end="", flush=True)
     if not args.config_only:
         table = _model(resolved.data)

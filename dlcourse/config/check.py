@@ -84,7 +84,9 @@ class _Checker:
         """The section's keys with their values or defaults, but those that are wrong; keys in ``also`` are skipped."""
         valid = [*also, *shape.keys]
         for name in given:
-            if name not in valid:
+            if name not in valid and path == ("sweep",) and "." in name:
+                self.report((*path, name), f"unknown key; to try several values: sweep: {{grid: {{{name}: [...]}}}}")
+            elif name not in valid:
                 self.report((*path, name), unknown_key(name, valid, shape.title), unknown_key=True)
         found = {}
         for key in shape.keys.values():

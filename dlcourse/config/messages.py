@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
@@ -123,7 +123,8 @@ def _message(errors: list[ErrorDetails], value: Any, annotation: Any, path: Path
             return f"expected {max(short) + 1} entries, got {len(value)}"
         return "required, but missing"
     wanted = " or ".join(dict.fromkeys(_expected(error) for error in errors))
-    return f"expected {wanted}, got {show(value)}{_hint(errors, value)}"
+    mend = _hint(errors, value) or (_as_mapping(value, annotation) if "mapping" in wanted else "")
+    return f"expected {wanted}, got {show(value)}{mend}"
 
 
 SAME = {
@@ -180,6 +181,15 @@ def _hint(errors: list[ErrorDetails], value: Any) -> str:
     return ""
 
 
+def _as_mapping(value: Any, annotation: Any) -> str:
+    """What to write where a mapping with keys of its own is expected, as its class shows it."""
+    if isinstance(value, Mapping):
+        return ""
+    if value is None:
+        return ": what belongs to it stands below it, indented"
+    return next((f": write {each.EXAMPLE}" for each in _dataclasses(annotation) if hasattr(each, "EXAMPLE")), "")
+
+
 def _reads_as_number(text: str) -> bool:
     try:
         return isinstance(parse_scalar(text), int | float)
@@ -189,6 +199,11 @@ def _reads_as_number(text: str) -> bool:
 
 def _fields(annotation: Any) -> list[str]:
     """The fields of all dataclasses in a type."""
+    return [field.name for each in _dataclasses(annotation) for field in dataclasses.fields(each)]
+
+
+def _dataclasses(annotation: Any) -> Iterator[type[Any]]:
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return [field.name for field in dataclasses.fields(annotation)]
-    return [name for inner in get_args(annotation) for name in _fields(inner)]
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _dataclasses(inner)

@@ -50,6 +50,9 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
+_TIGHT_KEY = re.compile(r"([A-Za-z_][\w.]*):([^\s:/\\].*)")
+"""A key whose colon no space follows."""
+
 _HINTS = {
     "cannot start any token": "put text that starts with it in quotes",
     "mapping values are not allowed": "a second ': ' in one value; put text that holds it in quotes",
@@ -118,7 +121,8 @@ def parse_yaml(text: str, file: str = "") -> Document:
         pass
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        builder.report((), _explain(error, _character(text, mark)), mark)
+        line, message = _explain(error, text.splitlines(), mark)
+        builder.problems.append(Problem("", message, file, line))
     except yaml.YAMLError as error:
         builder.report((), " ".join(str(error).split()), None)
     if builder.problems:
@@ -206,6 +210,8 @@ class _Builder:
                 self.report(path, f"duplicate key; the first is in line {self.lines[path]}", event.start_mark)
             return
         value: Any = event.value
+        if not value and event.implicit[0] and self.stack and (found := _TIGHT_KEY.fullmatch(self.stack[-1].key or "")):
+            self.report(self.path(), _without_space(found), event.start_mark)
         if event.implicit[0]:  # Plain: neither quoted nor a block of text.
             try:
                 value = parse_scalar(value)
@@ -248,20 +254,58 @@ class _Builder:
         self.lines.setdefault(path, line)
 
 
-def _character(text: str, mark: Any) -> str:
-    """The character at a mark; PyYAML's two parsers agree on line and column, not on the wording."""
-    lines = text.splitlines()
-    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
-    return line[mark.column : mark.column + 1] if line else ""
+def _without_space(found: re.Match[str]) -> str:
+    return f"a space is missing after the colon: write {found[1]}: {found[2]}"
 
 
-def _explain(error: yaml.MarkedYAMLError, character: str) -> str:
+def _explain(error: yaml.MarkedYAMLError, lines: list[str], mark: Any) -> tuple[int | None, str]:
+    """The line and a message; PyYAML's two parsers agree on line and column, not on the wording."""
+    at = -1 if mark is None else mark.line
+    this = lines[at] if 0 <= at < len(lines) else ""
+    character = this[mark.column : mark.column + 1] if this else ""
+    line = None if mark is None else _line(mark)
     if character == "\t":
-        return "a tab; YAML indents with spaces"
+        return line, "a tab; YAML indents with spaces"
+    for near, end in ((at, mark.column + 1 if mark else 0), (at - 1, None)):
+        # A key without its space is a text, which the next line or bracket shows to be wrong.
+        if 0 <= near < len(lines) and (found := _tight_key(lines[near], end)):
+            return near + 1, _without_space(found)
     problem = error.problem or error.context or "malformed"
+    if message := _misindented(lines, at) if "block" in (error.context or "") or "mapping values" in problem else "":
+        return line, message
+    if "flow" in (error.context or "") and error.context_mark is not None:
+        start = error.context_mark
+        opened = lines[start.line][start.column : start.column + 1] if start.line < len(lines) else "bracket"
+        return line, f"the {opened!r} of line {_line(start)} is not closed, or a comma is missing"
     problem = problem.replace("found character that", f"found character {character!r} that")
     for text, hint in _HINTS.items():
         if text in problem:
-            return f"{problem} ({hint})"
+            return line, f"{problem} ({hint})"
     context = f", {error.context}" if error.context and error.context != problem else ""
-    return f"{problem}{context}"
+    return line, f"{problem}{context}"
+
+
+def _tight_key(line: str, end: int | None) -> re.Match[str] | None:
+    """The last key of a line that begins before ``end`` and has no space behind its colon."""
+    starts = [0, *(found.end() for found in re.finditer("[{,]", line[:end]))]
+    parts = [re.split(r"[,}]| #", line[start:])[0].strip() for start in reversed(starts)]
+    return next(filter(None, map(_TIGHT_KEY.fullmatch, parts)), None)
+
+
+def _misindented(lines: list[str], at: int) -> str:
+    """What is wrong with the place where a line begins; empty where it begins as one above it."""
+    if not 0 <= at < len(lines):
+        return ""
+    depths: list[int] = []  # those of the mappings that are open there, the innermost first
+    for line in reversed(lines[:at]):
+        depth = len(line) - len(line.lstrip())
+        if line.strip() and not line.lstrip().startswith("#") and (not depths or depth < depths[-1]):
+            depths.append(depth)
+    own = len(lines[at]) - len(lines[at].lstrip())
+    if not depths or own in depths:
+        return ""
+    known = " or ".join(map(str, sorted(depths)))
+    return (
+        f"begins after {own} space{'' if own == 1 else 's'}, and the lines above after {known}: keys that belong "
+        "together stand in one column"
+    )

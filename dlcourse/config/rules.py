@@ -223,8 +223,9 @@ def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _twice(section: str, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    named = metric_labels(specs) if section == "metrics" else specs  # label: 1 and label: "1" are one class
     for i, spec in enumerate(specs):
-        if spec in specs[:i]:
+        if named[i] in named[:i]:
             yield Finding((section, i), f"{spec['name']} stands here twice")
 
 

@@ -6,7 +6,7 @@ A dataclass's signature is the section's schema, defaults and bounds, and its do
 
 import typing
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le, MinLen
 from pydantic import Field
@@ -39,6 +39,8 @@ class SplitSizes:
         test: test split, looked at once.
     """
 
+    EXAMPLE: ClassVar[str] = "{val: 0.1, test: 0.1}"
+
     train: Share | None = None
     val: Share = 0
     test: Share = 0
@@ -52,6 +54,8 @@ class Folds:
         folds: how many.
         fold: which one validates, from 0.
     """
+
+    EXAMPLE: ClassVar[str] = "{folds: 5, fold: 0}"
 
     folds: Annotated[int, Ge(2)]
     fold: NonNegativeInt = 0
@@ -67,6 +71,8 @@ class Limit:
         test: of the test split.
     """
 
+    EXAMPLE: ClassVar[str] = "{train: 1000}"
+
     train: Count | None = None
     val: Count | None = None
     test: Count | None = None
@@ -81,6 +87,8 @@ class Augment:
         crop: move by up to so many pixels each way: a random crop of the image padded by so many.
         cutout: blank a square of so many pixels a side about a random position.
     """
+
+    EXAMPLE: ClassVar[str] = "{flip: true, crop: 4}"
 
     flip: bool = False
     crop: NonNegativeInt = 0
@@ -142,6 +150,8 @@ class EarlyStopping:
         min_delta: only a change of more than this counts as an improvement.
     """
 
+    EXAMPLE: ClassVar[str] = "{metric: loss, patience: 5}"
+
     metric: str
     patience: Count
     split: SplitName = "val"
@@ -156,6 +166,8 @@ class BestOptions:
         metric: one of ``metrics``, or loss.
         split: the split it is measured on.
     """
+
+    EXAMPLE: ClassVar[str] = "{metric: loss, split: val}"
 
     metric: str
     split: SplitName = "val"

@@ -1,6 +1,6 @@
 """What a model that ignores its inputs scores: always the most frequent class, or the mean, of the training split."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +136,16 @@ def judge(experiment: Experiment, arrays: Mapping[str, np.ndarray]) -> Judgement
         of = f"{split} split" if all_of_it else f"first {len(y):,} samples of the {split} split"
         table = f"classes of the {of}\n{class_table(names, *count_classes(outputs, y))}"
     weighted = (experiment.config["loss"] or {}).get("class_weights") is not None
-    return Judgement(baseline.state(split, found, no_better(baseline, y, outputs, split, weighted)), table)
+    state = baseline.state(split, found, no_better(baseline, y, outputs, split, weighted))
+    if unseen := _unseen(baseline, data.splits[split].y, names) if np.inf in found.values() else "":
+        state["words"] += f"; it gives no share to {unseen}, which the training split lacks: inf"
+    return Judgement(state, table)
+
+
+def _unseen(baseline: Baseline, y: np.ndarray, names: Sequence[str]) -> str:
+    """A class among these labels that the training split does not have."""
+    known = np.flatnonzero(np.isfinite(baseline.outputs))
+    return next((repr(names[each]) for each in np.setdiff1d(y, known)), "") if baseline.classes else ""
 
 
 def _judges(metric: Any) -> bool:
@@ -211,7 +220,8 @@ def _guesses(baseline: Baseline, y: np.ndarray, outputs: np.ndarray, split: str,
     if recalls.mean() - 1 / len(recalls) > max(0.0 if weighted else _ERRORS * error, 1e-9):
         return ""
     same = " (it does guess nothing else)" if only == lost == 0 and len(np.unique(outputs.argmax(axis=1))) == 1 else ""
+    few = f"; {len(y)} samples are too few to tell" if right.mean() > lucky.mean() else ""
     return (
         f"no better than always guessing {baseline.guess}{same}: {right.mean():.3g} of the {split} samples are right, "
-        f"{lucky.mean():.3g} by that guess"
+        f"{lucky.mean():.3g} by that guess{few}"
     )

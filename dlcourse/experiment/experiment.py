@@ -23,7 +23,7 @@ from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.normalizer import TargetNormalizer
-from dlcourse.errors import ConfigError
+from dlcourse.errors import ConfigError, DataError, Problem
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.building import build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
@@ -340,13 +340,16 @@ class Experiment:
 
 @contextlib.contextmanager
 def _located(config: Config) -> Iterator[None]:
-    """Add the file and line to config errors that only the data show, and to a missing file that it is not in the
-    config's folder either."""
+    """Add the file and line to errors that only the data show, and to a missing file that it is not in the config's
+    folder either."""
     try:
         yield
-    except MissingDataError as error:
+    except DataError as error:
         beside = None if config.path is None else config.path.absolute().parent
-        raise error if beside in (None, Path.cwd()) else MissingDataError(f"{error}; nor is it in {beside}") from None
+        elsewhere = isinstance(error, MissingDataError) and beside not in (None, Path.cwd())
+        message = f"{error}; nor is it in {beside}" if elsewhere else str(error)
+        (problem,) = config.locate(ConfigError([Problem("data", message)])).problems
+        raise type(error)(str(problem) if problem.line else message) from error
     except ConfigError as error:
         raise config.locate(error) from error
 

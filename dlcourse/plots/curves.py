@@ -7,7 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from dlcourse.plots.reading import as_dict
+from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import number, power_of_ten
+
+FEW = 60
+"""Values up to which a curve is drawn as it is."""
 
 
 def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarray, np.ndarray]:
@@ -32,15 +37,23 @@ def decimate(x: np.ndarray, y: np.ndarray, limit: int = 2000) -> tuple[np.ndarra
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Centered moving mean over ``window`` values, narrower at the ends; NaN does not count."""
-    finite = np.isfinite(values)
+    """Moving mean over ``window`` values: centered; at the start narrower, so that it begins with the first value, and
+    at the end over the last ones, so that no single batch decides where it ends. NaN does not count."""
+    finite, size = np.isfinite(values), len(values)
     total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
     count = np.concatenate([[0], np.cumsum(finite)])
-    index = np.arange(len(values))
-    reach = np.minimum(np.minimum(index, len(values) - 1 - index), window // 2)
-    low, high = index - reach, index + reach + 1
+    index, half = np.arange(size), window // 2
+    ending = index >= size - half
+    low = np.where(ending, np.maximum(size - 1 - 2 * half, 0), np.maximum(index - half, 0))
+    high = np.where(ending, size, np.minimum(index + half, 2 * index) + 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (total[high] - total[low]) / (count[high] - count[low])
+
+
+def loss_curve(run: RunView) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and the training loss, as a moving mean where it has many values; few are left as they are."""
+    steps, loss = run.history.losses(as_dict(run.config.get("train")).get("batch_size"))
+    return steps, smooth(loss, max(5, len(loss) // 40)) if len(loss) > FEW else loss
 
 
 def wants_log(values: Iterable[np.ndarray], ratio: float = 30.0) -> bool:
@@ -110,8 +123,14 @@ def cap(axes: Axes, values: Iterable[np.ndarray], decades: float = 3.5) -> None:
         return
     axes.set_ylim(positive.min() / 2, positive.min() * 10**decades)
     label_log(axes.yaxis, *axes.get_ylim())
-    note = f"↑ up to {number(positive.max(), 2)}"
-    axes.text(0.99, 0.98, note, transform=axes.transAxes, ha="right", va="top", fontsize=8.5, color="#6E6E6E")
+    _say_how_far(axes, float(positive.max()))
+
+
+def _say_how_far(axes: Axes, value: float, left: bool = False) -> None:
+    """Note the largest value at the end of an axis that does not show it."""
+    x, side = (0.06, "left") if left else (0.99, "right")
+    note = f"↑ up to {number(value, 3)}"
+    axes.text(x, 0.98, note, transform=axes.transAxes, ha=side, va="top", fontsize=8.5, color="#6E6E6E")
 
 
 def whole_ticks(axes: Axes) -> None:
@@ -137,3 +156,4 @@ def hold(axes: Axes, values: Iterable[np.ndarray], share: float = 98.0, ratio: f
     low, high = np.percentile(finite, [100 - share, share])
     if finite.max() - low > ratio * (high - low) > 0:
         axes.set_ylim(top=high + 0.5 * (high - low))
+        _say_how_far(axes, float(finite.max()), left=True)

@@ -22,6 +22,8 @@ from dlcourse.text import flatten, show_value
 _TEMPLATES = Path(__file__).parent / "templates"
 _LOG_LINES = 30
 _SAMPLE = 5000  # characters
+_ADVISED, _NAMED = 200, 3
+"""Points of a sweep whose advice is read, and those that a sentence names."""
 _NOTHING: dict[str, Any] = {
     "error": "",
     "weights": "",
@@ -131,10 +133,24 @@ def _sweep_context(view: SweepView) -> dict[str, Any]:
         "heading": resampled[0] if resampled else "Settings",
         "metrics": resampled[1] if resampled else settings,
         "conclusions": [] if resampled else _conclusions(view),
+        "advice": _advice(view),
         "tables": tables,
         "failures": failures,
         "environment": _facts(environment),
     }
+
+
+def _advice(view: SweepView) -> list[str]:
+    """What the rules found in the first points, each rule once: at which points, and its sentence about the first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for point in view.points[:_ADVISED]:
+        for rule, text in view.run(point).advice.items():
+            found.setdefault(rule, []).append((point.id, text))
+    return [
+        f"{', '.join(name for name, _ in said[:_NAMED])}"
+        f"{f' and {len(said) - _NAMED} more points' if len(said) > _NAMED else ''}: {said[0][1]}"
+        for said in found.values()
+    ]
 
 
 def _conclusions(view: SweepView) -> list[str]:
@@ -152,6 +168,7 @@ def _conclusions(view: SweepView) -> list[str]:
     if simplest is not None and simplest.overrides:
         own = "the best itself" if simplest is best else view.label(simplest.overrides)
         found.append(f"Simplest within one standard error of the best: {own}.")
+    found += [_sentence(str(remark)) for remark in view.outcome.get("remarks") or []]
     points = best.points[:1] if best is not None else ()
     return [*found, *(sentence for point in points for sentence in _baseline_sentences(view.run(point)))]
 

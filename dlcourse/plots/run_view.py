@@ -250,6 +250,14 @@ class History:
         """One value of every training line."""
         return np.array([as_float(event.get(key)) for event in self.train])
 
+    def losses(self, batch_size: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Steps and training losses, without those of an epoch's last batch where that is less than half a batch."""
+        steps, losses, epochs = self.column("step"), self.column("loss"), self.column("epoch")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = np.round(self.column("samples") / epochs) % as_float(batch_size)
+        small = (epochs % 1 == 0) & (left > 0) & (left < as_float(batch_size) / 2)
+        return (steps[~small], losses[~small]) if not small.all() else (steps, losses)
+
     def metric_names(self) -> list[str]:
         """All metrics of the evaluation lines, in the order in which they came."""
         names = (name for event in self.evals for values in as_dict(event.get("metrics")).values() for name in values)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dlcourse.errors import UserError
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, scale_y, smooth, whole_ticks
+from dlcourse.plots.curves import decimate, loss_curve, scale_y, whole_ticks
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.text import capital, label, number
 
@@ -48,8 +48,7 @@ class Line:
 
 def _curve(view: RunView, key: str) -> Curve:
     if key == "loss":
-        loss = view.history.column("loss")
-        return view.history.column("step"), smooth(loss, max(1, len(loss) // 40))
+        return loss_curve(view)
     split, _, metric = key.partition(".")
     return view.history.metric(split, metric)
 

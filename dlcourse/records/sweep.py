@@ -119,6 +119,7 @@ class SweepState:
     one_standard_error: Choice | None = None
     resample: ResampleState | None = None
     metric_facts: dict[str, MetricFacts] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dlcourse import registry
 from dlcourse.errors import UserError
 from dlcourse.sweeps.compare import DAMAGED, Record, differences
 from dlcourse.sweeps.formats import latex, markdown
-from dlcourse.sweeps.table import Column, render
+from dlcourse.sweeps.table import Column, render, spans
 from dlcourse.text import SPLITS, csv_text, format_number, format_value, metric_keys, short_paths
 
 _FACTS = ("parameters", "steps", "epochs", "seconds")
@@ -138,8 +138,8 @@ def labels(records: Sequence[Record]) -> list[str]:
 
 
 def as_text(records: Sequence[Record], width: int, shown: Sequence[Field] | None = None) -> str:
-    """The table as text: one line a run, or one column a run where the lines do not fit into ``width`` and that is
-    narrower: for few runs that differ in much."""
+    """The table as text: one line a run; where that does not fit into ``width``, one column a run, for few runs that
+    differ in much; where that does not fit either, columns one below the other in blocks, each with the runs' names."""
     shown = fields(records) if shown is None else shown
     found = columns(records, shown)
     text = render(found)
@@ -148,7 +148,19 @@ def as_text(records: Sequence[Record], width: int, shown: Sequence[Field] | None
     rows = [f"{column.group} {column.name}".strip() for column in found[1:]]
     turned = [Column("", rows, left=True)]
     turned += [Column(record.label, [c.cells[i] for c in found[1:]]) for i, record in enumerate(records)]
-    return min(text, render(turned), key=_width)
+    across = render(turned)
+    return across if _width(across) <= width else "\n\n".join(map(render, _blocks(found, width)))
+
+
+def _blocks(found: Sequence[Column], width: int) -> list[list[Column]]:
+    """The columns in parts that fit into ``width``, each behind the first column; those of one metric stay together."""
+    blocks = [[found[0]]]
+    for start, stop in spans(found)[1:]:
+        group = list(found[start:stop])
+        if len(blocks[-1]) > 1 and _width(render([*blocks[-1], *group])) > width:
+            blocks.append([found[0]])
+        blocks[-1] += group
+    return blocks
 
 
 def _width(text: str) -> int:

@@ -1,10 +1,11 @@
 """The conclusions of a sweep: means over folds, the best setting by validation, the simplest one that is as good."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlcourse.records.sweep import REPEATS, Choice, GroupState, PointState
+from dlcourse.records.sweep import REPEATS, AxisState, Choice, GroupState, PointState
 from dlcourse.sweeps.expansion import without
 from dlcourse.sweeps.statistics import Summary, best_index, one_standard_error, summarize
 from dlcourse.text import canonical, format_value
@@ -147,6 +148,42 @@ def choice_record(candidate: Candidate, selection: Selection) -> Choice:
         "se": summary.se,
         "n": summary.n,
     }
+
+
+def remarks(
+    settings: Sequence[Candidate], best: int | None, selection: Selection, axes: Sequence[AxisState]
+) -> list[str]:
+    """What the best setting leaves open: others that are as good, and axes at whose end it lies."""
+    if best is None or len(settings) < 2:
+        return []
+    means = [each.summaries().get(selection.key) if each.complete else None for each in settings]
+    value = settings[best].summaries()[selection.key].mean
+    equal = [each for each, found in zip(settings, means, strict=True) if found and math.isclose(found.mean, value)]
+    others = [each for each in equal if each is not settings[best]]
+    found = []
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        found.append(f"as good as the best: {setting_words(others[0].overrides)}{more}; of equals the first is named")
+    for axis in axes:
+        path = axis["path"]
+        values = sorted({number for each in axis["values"] if (number := _one_number(each)) is not None})
+        if axis["kind"] not in ("grid", "zip") or path.startswith("data.") or len(values) < _TRIED:
+            continue
+        for end, which in ((values[0], "least"), (values[-1], "largest")):
+            there = all(_one_number(each.overrides.get(path)) == end for each in equal)
+            if there and (which == "largest" or end > (1 if isinstance(end, int) else 0)):  # often there is none below
+                found.append(f"the {which} {path} that was tried, {format_value(end)}, is best: try beyond it")
+    return found
+
+
+def _one_number(value: Any) -> int | float | None:
+    """A number, alone or in a list, as the widths of one hidden layer; None for anything else."""
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+_TRIED = 3
+"""Of fewer values each is an end."""
 
 
 def setting_words(overrides: Mapping[str, Any]) -> str:

@@ -13,7 +13,15 @@ from dlcourse.errors import ChangedDataError, ConfigError, DamagedFileError, Use
 from dlcourse.experiment.components import changed_files
 from dlcourse.records.sweep import AxisState, PointState, SweepState
 from dlcourse.sweeps.axes import Axis, axes
-from dlcourse.sweeps.conclusions import Selection, candidates, choice_record, choose, group_records, has_repeats
+from dlcourse.sweeps.conclusions import (
+    Selection,
+    candidates,
+    choice_record,
+    choose,
+    group_records,
+    has_repeats,
+    remarks,
+)
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place, known_result
 from dlcourse.sweeps.point import Start
@@ -166,6 +174,7 @@ def conclude(state: SweepState) -> None:
     state.groups = group_records(settings) if has_repeats(state.points) else []
     state.best = None if best is None else choice_record(settings[best], selection)
     state.one_standard_error = None if simplest is None else choice_record(settings[simplest], selection)
+    state.remarks = remarks(settings, best, selection, state.axes)
     state.status = "done" if all(point.status in FINISHED for point in state.points) else "failed"
 
 

@@ -146,6 +146,7 @@ def conclusion(state: SweepState) -> list[str]:
     lines = describe_choice(state.best, state.one_standard_error, selection)
     if lines and len(state.points) > 1 and selection.split == "test":
         lines.append("note: the test split has chosen, which spoils it: its numbers are too good for new data")
+    lines += [f"note: {remark}" for remark in state.remarks if state.resample is None]
     measured = {key for point in state.points for key in point.metrics}
     if state.resample is not None:
         lines += _least_expected(state)

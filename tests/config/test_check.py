@@ -133,7 +133,9 @@ CASES = [
     ("model.bounds", [[0, 1], [0]], ("model.bounds.1", "expected 2 entries, got 1")),
     # sections
     ("train", 3, "expected a mapping, got 3"),
-    ("data.split", "all", "expected a mapping, got 'all'"),
+    ("data.split", "all", "expected a mapping, got 'all': write {val: 0.1, test: 0.1}"),
+    ("train.early_stopping", True, "expected a mapping, got true: write {metric: loss, patience: 5}"),
+    ("train", None, "expected a mapping, got nothing: what belongs to it stands below it, indented"),
     ("data.kfold", {}, ("data.kfold.folds", "required, but missing (how many)")),
     ("metrics", "t_distance", "expected a list, got 't_distance'"),
     # components

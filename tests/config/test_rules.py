@@ -192,3 +192,15 @@ def test_what_is_not_for_these_data_is_found_before_they_are_loaded(sections, pa
 def test_data_that_do_not_say_what_they_are_for_are_judged_when_loaded() -> None:
     data = {"name": "csv", "path": "x.csv", "target": "y"}
     config.from_mapping({"data": data, "model": "linear", "loss": "mse", "optimizer": "least_squares"})
+
+
+def test_a_class_by_its_number_and_by_its_name_is_one_metric(given: dict[str, Any]) -> None:
+    given["metrics"] = [{"name": "t_distance", "order": 3}, "t_distance"]
+    config.from_mapping(given)
+    labels = [{"name": "f1", "label": 1}, {"name": "f1", "label": "1"}]
+    assert problems({**given, "metrics": labels})["metrics.1"] == "f1 stands here twice"
+
+
+def test_values_to_try_without_a_grid(given: dict[str, Any]) -> None:
+    message = "unknown key; to try several values: sweep: {grid: {optimizer.lr: [...]}}"
+    assert problems({**given, "sweep": {"optimizer.lr": [0.1, 0.2]}})["sweep.optimizer.lr"] == message

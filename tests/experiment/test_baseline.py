@@ -7,7 +7,7 @@ import pytest
 
 import dlcourse as dl
 from dlcourse import cli, registry
-from dlcourse.experiment.baseline import Baseline, no_better
+from dlcourse.experiment.baseline import Baseline, _unseen, no_better
 from dlcourse.plots import report
 from dlcourse.sweeps import run_sweep
 
@@ -165,6 +165,8 @@ def test_what_is_within_noise():
     rare_found = exact.copy()
     rare_found[:20] = [0, 1]
     assert says(y, rare_found, no=0.9, yes=0.1) == ""
+    few = says([0] * 10 + [1] * 6, np.eye(2)[[0] * 9 + [1] * 4 + [0] * 3], no=0.6, yes=0.4)
+    assert few.endswith("0.75 of the test samples are right, 0.625 by that guess; 16 samples are too few to tell")
     random = np.random.default_rng(0).normal(size=(100, 2))
     assert says(y, random, no=0.9, yes=0.1)
     assert says(y[:3], exact[:3], no=0.9, yes=0.1) == ""  # three samples prove little, but all of them are right
@@ -185,4 +187,5 @@ def test_a_class_that_training_never_saw_is_infinitely_unlikely():
     np.testing.assert_array_equal(again.outputs, base.outputs)
     metrics = {name: registry.build("metric", {"name": name}) for name in ("accuracy", "cross_entropy", "roc_auc")}
     found = base.measure(np.array([0, 0, 1]), metrics)
+    assert _unseen(base, np.array([0, 1]), ("a", "b")) == "'b'" and _unseen(base, np.array([0]), ("a", "b")) == ""
     assert found == {"accuracy": pytest.approx(2 / 3), "cross_entropy": np.inf, "roc_auc": 0.5}

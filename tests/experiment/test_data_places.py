@@ -73,3 +73,9 @@ def test_the_points_of_a_sweep_too(project: Path, jobs: int) -> None:
     (project / "sweep.yaml").write_text(text)
     (project / "more.csv").write_text("size,rent\n" + "".join(f"{i},{i}\n" for i in range(12)))
     assert run_sweep(project / "sweep.yaml", plots=False, quiet=True, jobs=jobs).status == "done"
+
+
+def test_what_is_wrong_in_a_file_is_said_with_the_configs_line(project: Path) -> None:
+    (project / "flats.csv").write_text("size,rent\n1,2\n2,none\nlarge,3\n")
+    with pytest.raises(DataError, match=r"flats\.yaml:1: data: .*flats\.csv, row 4: "):
+        go(project / "flats.yaml")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dlcourse.plots.curves import decimate, geometric, smooth, span, wants_log
+from dlcourse.plots.run_view import History
 
 
 def test_thinning_keeps_every_spike_and_the_order() -> None:
@@ -25,9 +26,10 @@ def test_short_curves_are_left_alone() -> None:
 
 def test_moving_mean_is_centered_and_leaves_out_nan() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
-    np.testing.assert_allclose(smooth(values, 3), [1.0, 1.5, 3.0, 4.5, 5.0])
+    np.testing.assert_allclose(smooth(values, 3), [1.0, 1.5, 3.0, 4.5, 4.5])
     line = np.arange(50.0)
-    np.testing.assert_allclose(smooth(line, 9), line)  # no shift, not even at the ends
+    np.testing.assert_allclose(smooth(line, 9)[:-4], line[:-4])  # no shift, not even at the start
+    np.testing.assert_allclose(smooth(line, 9)[-4:], 45)  # the end is the mean of the last window
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,14 @@ def test_span_ignores_what_is_not_finite() -> None:
     assert span([np.array([np.nan])]) is None
     low, high = span([np.array([3.0])])
     assert low < 3 < high
+
+
+def test_the_small_last_batch_of_an_epoch_is_no_part_of_a_curve() -> None:
+    rows = [(1, 0.1, 10, 2.0), (10, 1.0, 95, 9.0), (15, 1.5, 145, 1.0), (20, 2.0, 190, 0.1)]
+    names = ("step", "epoch", "samples", "loss")
+    history = History([{"event": "train", **dict(zip(names, row, strict=True))} for row in rows])
+    assert history.losses(10)[1].tolist() == [2.0, 9.0, 1.0, 0.1]  # half a batch counts
+    assert history.losses(20)[1].tolist() == [2.0, 9.0, 1.0, 0.1]
+    assert history.losses(12)[1].tolist() == [2.0, 9.0, 1.0, 0.1]
+    assert history.losses(19)[0].tolist() == [1, 10, 15, 20]  # no small one
+    assert history.losses(31)[0].tolist() == [1, 15] and history.losses("full")[0].tolist() == [1, 10, 15, 20]

@@ -244,6 +244,19 @@ def test_a_sweep_shows_its_table_with_the_best_row_and_links(tmp_path: Path) -> 
     assert "9 of 9 done" in page.text
 
 
+def test_a_sweep_says_what_looks_wrong_in_its_points_and_what_the_best_leaves_open(tmp_path: Path) -> None:
+    degree_sweep(tmp_path)
+    for index in range(5):
+        file = tmp_path / "points" / f"{index:03d}" / "result.json"
+        advice = [{"rule": "overfitting", "text": f"point {index} overfits."}]
+        file.write_text(json.dumps({**json.loads(file.read_text()), "advice": advice}))
+    state = json.loads((tmp_path / "sweep.json").read_text())
+    (tmp_path / "sweep.json").write_text(json.dumps({**state, "remarks": ["the largest lr is best: try beyond it"]}))
+    page = Page(plots.report(tmp_path))
+    assert "000, 001, 002 and 2 more points: point 0 overfits." in page.text and "point 1 overfits" not in page.text
+    assert "The largest lr is best: try beyond it." in page.text
+
+
 def test_folds_have_means_standard_errors_and_every_point(tmp_path: Path) -> None:
     page = Page(plots.report(fold_sweep(tmp_path)))
     assert re.search(

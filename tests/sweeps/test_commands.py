@@ -98,7 +98,8 @@ def test_key_value_alone_is_no_config(command, path, capsys):
     assert f"{command} needs a config" in capsys.readouterr().err
 
 
-def test_compare(path, tmp_path, capsys):
+def test_compare(path, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     main(["sweep", path, "--quiet", "--no-plots"])
     main(["sweep", path, "--quiet", "--no-plots", "--name", "again", "data.samples=80"])
     capsys.readouterr()

@@ -82,7 +82,7 @@ def test_parents_and_sweeps_are_opened(tmp_path):
 def test_few_runs_that_differ_in_much_stand_in_columns(tmp_path):
     make_run(tmp_path / "a", degree=3, val=0.5)
     make_run(tmp_path / "b", degree=5, val=0.25, seed=4)
-    text = comparison.as_text(compare.collect([tmp_path / "a", tmp_path / "b"]), width=20)
+    text = comparison.as_text(compare.collect([tmp_path / "a", tmp_path / "b"]), width=26)
     assert text.splitlines() == [
         "              a     b",
         "  status   done  done",
@@ -90,6 +90,14 @@ def test_few_runs_that_differ_in_much_stand_in_columns(tmp_path):
         "  degree      3     5",
         "  mse val   0.5  0.25",
     ]
+
+
+def test_more_columns_than_fit_stand_in_blocks(tmp_path):
+    for name in "abcde":
+        make_run(tmp_path / name, val=0.5, seed=ord(name))
+    lines = comparison.as_text(compare.collect([tmp_path]), width=20).splitlines()
+    assert [line.split() for line in lines if "run" in line] == [["run", "status", "seed"], ["run", "val"]]
+    assert sum(line.split()[:1] == ["c"] for line in lines) == 2 and "mse" in lines[7]
 
 
 def test_sort_best_first_missing_last(tmp_path):

@@ -153,6 +153,9 @@ def test_a_table_of_folds_says_that_they_can_be_averaged(make, tmp_path, capsys)
     assert main(["compare", str(folder), "--to", str(table), "--average"]) == 0
     (row,) = csv.DictReader(io.StringIO(table.read_text()))
     assert row["val.mse.n"] == "3" and capsys.readouterr().err == f"wrote {table}\n"
+    seeds = run_sweep(make(sweep={"seeds": 2}), out=tmp_path / "seeds", plots=False, quiet=True).folder
+    assert main(["compare", str(seeds), "--to", str(table)]) == 0  # averaged as it is
+    assert "--average" not in capsys.readouterr().err
 
 
 def test_text_is_escaped():

@@ -40,7 +40,7 @@ class Confusion(Plot):
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         names = [view.class_name(index) for index in range(classes)]
         figure, axes = style.subplots(height=min(6.4, 3.4 + 0.28 * classes))
-        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")  # cells fill the figure
         size = 10 if classes <= 6 else 8 if classes <= 12 else 6.5
         for (row, column), count in np.ndenumerate(matrix):
             if count:

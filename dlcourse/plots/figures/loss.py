@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import cap, decimate, scale_y, smooth, whole_ticks
+from dlcourse.plots.curves import FEW, cap, decimate, loss_curve, scale_y, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
@@ -47,13 +47,13 @@ class Loss(Plot):
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
         steps, loss = view.history.column("step"), view.history.column("loss")
-        noisy = len(loss) > 60
+        noisy = len(loss) > FEW
         look = style.SPLITS["train"]
         figure, axes = style.subplots()
-        mean = smooth(loss, max(5, len(loss) // 40)) if noisy else loss
+        mean_steps, mean = loss_curve(view)
         if noisy:
             axes.plot(*decimate(steps, loss), color=style.tint(look.color, 0.4), lw=0.8, label="one batch")
-            axes.plot(*decimate(steps, mean), color=look.color, label="moving mean")
+            axes.plot(*decimate(mean_steps, mean), color=look.color, label="moving mean")
         else:
             marker = look.marker if len(loss) <= 30 else ""
             axes.plot(steps, loss, color=look.color, marker=marker, label="training loss")

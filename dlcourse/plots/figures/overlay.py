@@ -1,10 +1,9 @@
 """The learning curves of all settings over one another: training loss and the metric that decides."""
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, scale_y, smooth, whole_ticks
+from dlcourse.plots.curves import decimate, loss_curve, scale_y, whole_ticks
 from dlcourse.plots.figures.error_curve import ordered
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
@@ -13,11 +12,6 @@ from dlcourse.plots.text import axis_name, label
 from dlcourse.text import show_value
 
 MAX_LINES = 10
-
-
-def _loss(run: RunView) -> tuple[np.ndarray, np.ndarray]:
-    loss = run.history.column("loss")
-    return run.history.column("step"), smooth(loss, max(1, len(loss) // 40))
 
 
 class Overlay(Plot):
@@ -53,7 +47,7 @@ class Overlay(Plot):
                 per_epoch = max(per_epoch, rate)
                 look = {"color": color, "ls": dash, "lw": 1.5, "alpha": 1 if len(setting.points) == 1 else 0.6}
                 label = _label(view, setting) if index == 0 else "_"
-                steps, loss = _loss(run)
+                steps, loss = loss_curve(run)
                 left.plot(*decimate(steps / (rate or 1), loss), label=label, **look)
                 steps, measured = run.history.metric(split, metric)
                 right.plot(*decimate(steps / (rate or 1), measured), **look)
