@@ -273,7 +273,7 @@ def _explain(error: yaml.MarkedYAMLError, lines: list[str], mark: Any) -> tuple[
     problem = error.problem or error.context or "malformed"
     if message := _misindented(lines, at) if "block" in (error.context or "") or "mapping values" in problem else "":
         return line, message
-    if "flow" in (error.context or "") and error.context_mark is not None:
+    if "flow" in (error.context or "") and "expect" in problem and error.context_mark is not None:
         start = error.context_mark
         opened = lines[start.line][start.column : start.column + 1] if start.line < len(lines) else "bracket"
         return line, f"the {opened!r} of line {_line(start)} is not closed, or a comma is missing"

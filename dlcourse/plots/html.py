@@ -168,7 +168,7 @@ def _conclusions(view: SweepView) -> list[str]:
     if simplest is not None and simplest.overrides:
         own = "the best itself" if simplest is best else view.label(simplest.overrides)
         found.append(f"Simplest within one standard error of the best: {own}.")
-    found += [_sentence(str(remark)) for remark in view.outcome.get("remarks") or []]
+    found += [f"{capital(str(remark))}." for remark in view.outcome.get("remarks") or []]
     points = best.points[:1] if best is not None else ()
     return [*found, *(sentence for point in points for sentence in _baseline_sentences(view.run(point)))]
 
