@@ -25,7 +25,7 @@ ROWS = 4096
 """Of a layer's outputs so many vectors, evenly spread, give mean and spread: all of a convolution's would take as long
 as a step."""
 _OFTEN = 512
-"""Steps until which there are two looks, at evaluations, each time that their number doubles; then one in 128."""
+"""Steps until which there is one look, at an evaluation, each time that their number doubles; then one in 256."""
 
 
 class Watch(Callback):
@@ -33,7 +33,7 @@ class Watch(Callback):
     :func:`inspect_step`.
 
     It looks at a copy of the training step, always with the first training batch, so that training goes on exactly as
-    without it. An evaluation that comes within 128 steps of the last look is passed over, which keeps the share of the
+    without it. An evaluation that comes within 256 steps of the last look is passed over, which keeps the share of the
     time below 3 %: a look takes 1.3 (a convolutional net) to 3.5 steps (a tiny one). Early in training looks are
     closer.
 
@@ -69,8 +69,8 @@ class Watch(Callback):
 
 def _looks_until(step: int) -> int:
     if step < _OFTEN:
-        return int(2 * math.log2(step)) + 1 if step else 0
-    return 15 + step // 128
+        return int(math.log2(step)) + 1 if step else 0
+    return 8 + step // 256
 
 
 def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, Any]]:

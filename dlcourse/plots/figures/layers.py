@@ -1,7 +1,7 @@
 """What ``train.watch`` saw of each layer in the course of training."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,13 +28,14 @@ def _of_weights(facts: Mapping[str, Any], key: str) -> float:
     return float("nan") if other else as_float(facts.get(key))
 
 
-PANELS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], float], bool], ...] = (
-    ("gradient", "gradient of a weight (root mean square)", _mean_gradient, True),
-    ("update", "update / weights (norms)", lambda facts: _of_weights(facts, "ratio"), True),
-    ("outputs", "standard deviation of outputs", lambda facts: _of_weights(facts, "std"), True),
-    ("dead units", "share of units that never change", lambda facts: as_float(facts.get("dead")), False),
+PANELS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], float], Literal["log", "linear", "share"]], ...] = (
+    ("gradient", "gradient of a weight (root mean square)", _mean_gradient, "log"),
+    ("update", "update / weights (norms)", lambda facts: _of_weights(facts, "ratio"), "log"),
+    ("spread of outputs", "standard deviation of outputs", lambda facts: _of_weights(facts, "std"), "log"),
+    ("mean of outputs", "mean of outputs", lambda facts: _of_weights(facts, "mean"), "linear"),
+    ("dead units", "share of units that never change", lambda facts: as_float(facts.get("dead")), "share"),
 )
-"""Title, label of the y axis, value, and whether it needs a log scale."""
+"""Title, label of the y axis, value, and its scale."""
 
 
 class Layers(Plot):
@@ -48,9 +49,9 @@ class Layers(Plot):
         looks: list[Look] = [as_dict(event.get("layers")) for event in view.history.watch]
         shown = [each for each in PANELS if len(_curves(looks, each[2]))]
         figure, cells = layout.panels(len(shown), columns=2, height=3.1)
-        for axes, (title, label, value, logarithmic) in zip(cells, shown, strict=True):
+        for axes, (title, label, value, scale) in zip(cells, shown, strict=True):
             layout.panel_title(axes, title)
-            _panel(axes, steps, _curves(looks, value), logarithmic)
+            _panel(axes, steps, _curves(looks, value), scale)
             axes.set(xlabel="step", ylabel=label)
             whole_ticks(axes)
         layout.headline(figure, _title(looks))
@@ -67,16 +68,16 @@ def _curves(looks: list[Look], value: Callable[[Mapping[str, Any]], float]) -> d
     return {name: values for name, values in curves.items() if np.isfinite(values).any()}
 
 
-def _panel(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray], logarithmic: bool) -> None:
+def _panel(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray], scale: str) -> None:
     names = list(curves)
     if len(names) > _SHOWN:
         names = [names[i] for i in np.linspace(0, len(names) - 1, _SHOWN).round().astype(int)]
     for name, color in zip(names, style.line_colors(len(names), ramp=True), strict=True):
-        values = np.where(curves[name] > 0, curves[name], np.nan) if logarithmic else curves[name]
+        values = np.where(curves[name] > 0, curves[name], np.nan) if scale == "log" else curves[name]
         axes.plot(steps, values, color=color, marker="o" if len(steps) <= 25 else "", ms=3, label=name)
-    if logarithmic and any((curves[name] > 0).any() for name in names):
+    if scale == "log" and any((curves[name] > 0).any() for name in names):
         log_y(axes)
-    elif not logarithmic:
+    elif scale == "share":
         axes.set_ylim(-0.03, 1.03)
     axes.legend(fontsize=7.5, loc="best")
 
