@@ -56,6 +56,8 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.autograd.functions import pow_ as pow  # noqa: F401
     from dlcourse.autograd.functions import round_ as round  # noqa: F401
     from dlcourse.autograd.functions import sum_ as sum  # noqa: F401
+    from dlcourse.autograd.joining import *  # noqa: F403
+    from dlcourse.autograd.products import *  # noqa: F403
     from dlcourse.autograd.tensor import tensor as tensor
     from dlcourse.backend import presence as cuda  # noqa: F401
     from dlcourse.backend.device import set_device as set_device
@@ -79,18 +81,33 @@ if TYPE_CHECKING:  # what an editor and a type checker read
 else:  # the same names, each imported when it is first used: `dlcourse --help` should not wait for NumPy
     _FACTORIES = (
         "arange bernoulli double e empty empty_like eye float16 float32 float64 from_numpy full full_like half "
-        "inf int16 int32 int64 int8 linspace long multinomial nan normal ones ones_like pi rand rand_like randint "
-        "randn randn_like randperm uint8 zeros zeros_like "
+        "inf int16 int32 int64 int8 linspace logspace long multinomial nan normal ones ones_like pi rand "
+        "rand_like randint randint_like randn randn_like randperm scalar_tensor tril_indices triu_indices uint8 "
+        "zeros zeros_like "
     )
+    _JOINING = (
+        "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cat "
+        "column_stack combinations concat concatenate dstack hstack meshgrid row_stack stack vstack "
+    )
+    _PRODUCTS = "cdist einsum kron tensordot "
     _FUNCTIONS = (
-        "absolute acos acosh add allclose amax amin arccos arccosh arcsin arcsinh arctan arctanh argmax argmin "
-        "argsort asin asinh atan atanh bincount bmm cat ceil chunk clamp clip clone concat concatenate cos cosh "
-        "cumsum deg2rad diag diagonal div dot eq equal erf erfc exp exp2 expm1 fix flatten flip floor frac gather "
-        "ge gt hstack index_select is_floating_point is_tensor isfinite isinf isnan le log log10 log1p log2 "
-        "logical_and logical_not logical_or logit lt masked_fill masked_select matmul maximum mean minimum mm "
-        "movedim mul mv ne neg nonzero norm numel outer permute prod rad2deg reciprocal relu remainder reshape "
-        "rsqrt sigmoid sign sin sinc sinh sort split sqrt square squeeze stack std sub t tan tanh tile topk "
-        "transpose tril triu trunc unbind unique unsqueeze var vstack where "
+        "absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr adjoint allclose amax amin aminmax "
+        "arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort argwhere asin asinh atan "
+        "atan2 atanh baddbmm bincount bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_to bucketize "
+        "ceil chunk clamp clamp_max clamp_min clip clone copysign cos cosh count_nonzero cross cummax cummin "
+        "cumprod cumsum deg2rad diag diag_embed diagflat diagonal diagonal_scatter diff dist div divide dot "
+        "dsplit eq equal erf erfc exp exp2 expm1 finfo fix flatten flip fliplr flipud floor floor_divide fmax "
+        "fmin fmod frac gather ge ger greater greater_equal gt hsplit hypot iinfo index_add index_copy index_fill "
+        "index_put index_select inner is_floating_point is_tensor isclose isfinite isin isinf isnan isneginf "
+        "isposinf kthvalue le lerp less less_equal log log10 log1p log2 logaddexp logaddexp2 logcumsumexp "
+        "logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter masked_select matmul "
+        "maximum mean median minimum mm moveaxis movedim msort mul multiply mv nan_to_num nanmean nanmedian "
+        "nansum narrow ne neg negative nonzero norm not_equal numel outer permute prod quantile rad2deg ravel "
+        "reciprocal relu remainder repeat_interleave reshape roll rot90 rsqrt scatter scatter_add searchsorted "
+        "select select_scatter sigmoid sign signbit sin sinc sinh slice_scatter sort split sqrt square squeeze "
+        "std std_mean sub subtract swapaxes swapdims t take take_along_dim tan tanh tensor_split tile topk "
+        "transpose tril triu true_divide trunc unbind unflatten unique unique_consecutive unsqueeze var var_mean "
+        "vdot vsplit where xlogy "
     )
     _HOMES = {
         "autograd": (
@@ -99,6 +116,8 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
         ),
         "autograd.factories": _FACTORIES.split(),
         "autograd.functions": _FUNCTIONS.split(),
+        "autograd.joining": _JOINING.split(),
+        "autograd.products": _PRODUCTS.split(),
         "backend.device": ("set_device", "synchronize"),
         "backend.random": ("manual_seed",),
         "data": ("DataLoader", "load_data"),

@@ -10,6 +10,7 @@ import dlcourse as dl
 from dlcourse import functional as F
 from dlcourse import nn, optim
 from dlcourse.errors import ArgumentError, DlcourseError
+from dlcourse.habits import ADVICE
 
 SAME = """
 x.size()                    | x.size(0)               | x.size(-1)              | x.dim()
@@ -291,6 +292,13 @@ def test_what_cannot_be_imported_has_advice(line: str, advice: str) -> None:
     with pytest.raises(ModuleNotFoundError, match=advice):
         exec(line)
     assert importlib.util.find_spec("dlcourse.nonsense") is None
+
+
+def test_there_is_no_advice_about_what_is_there() -> None:
+    places = {"tensor": dl.Tensor, "module": nn.Module, "optimizer": optim.SGD}
+    places |= {"dl": dl, "nn": nn, "functional": F, "optim": optim, "init": nn.init}
+    stale = [f"{place}.{name}" for place, owner in places.items() for name in ADVICE[place] if hasattr(owner, name)]
+    assert not stale
 
 
 def test_functions_are_found_under_pytorchs_name() -> None:

@@ -64,8 +64,8 @@ class TensorBase:
     def detach(self) -> "Tensor":
         """The same values outside the graph, sharing memory."""
         detached = new(self.data)
-        if self._node is None and self._version is None:
-            self._version = versions.Version()
+        if self._version is None:
+            self._version = versions.Version(counted=self._node is None)
         detached._version = self._version
         return detached
 

@@ -181,14 +181,26 @@ class Conversion(TensorBase):
 
         return tensor(data, dtype=self.dtype, device=str(self.device), requires_grad=requires_grad)
 
-    def new_zeros(self, *shape: Any) -> "Tensor":
-        """Zeros of this type and on this device."""
-        return self._filled(shape, "zeros")
+    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> "Tensor":
+        """Zeros, of this type and on this device unless others are given."""
+        return self._filled(size, 0, dtype, device, requires_grad)
 
-    def new_ones(self, *shape: Any) -> "Tensor":
-        """Ones of this type and on this device."""
-        return self._filled(shape, "ones")
+    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> "Tensor":
+        """Ones, of this type and on this device unless others are given."""
+        return self._filled(size, 1, dtype, device, requires_grad)
 
-    def _filled(self, shape: tuple, name: str) -> "Tensor":
-        sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        return new(getattr(backend.of(self.data).xp, name)(tuple(sizes), dtype=as_dtype(self.dtype)))
+    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> "Tensor":
+        """A tensor of this type and on this device; its elements are zeros, so that nothing depends on chance."""
+        return self._filled(size, 0, dtype, device, requires_grad)
+
+    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+                 requires_grad: Any = False) -> "Tensor":  # fmt: skip
+        """One number in a shape, of this type and on this device."""
+        return self._filled((size,), fill_value, dtype, device, requires_grad)
+
+    def _filled(self, size: tuple, value: Any, dtype: Any, device: Any, requires_grad: Any) -> "Tensor":
+        sizes = size[0] if len(size) == 1 and isinstance(size[0], tuple | list) else size
+        target = backend.of(self.data) if device is None else backend.get(str(device))
+        kind = as_dtype(self.dtype if dtype is None else dtype)
+        made = new(target.xp.full(tuple(sizes), value, dtype=kind))
+        return made.requires_grad_() if requires_grad else made

@@ -18,9 +18,10 @@ from dlcourse.errors import ArgumentError, ArgumentTypeError
 # fmt: off
 __all__ = [
     "arange", "bernoulli", "bool_", "double", "e", "empty", "empty_like", "eye", "float16", "float32", "float64",
-    "float_", "from_numpy", "full", "full_like", "half", "inf", "int16", "int32", "int64", "int8", "int_", "linspace",
-    "long", "multinomial", "nan", "normal", "ones", "ones_like", "pi", "rand", "rand_like", "randint", "randn",
-    "randn_like", "randperm", "uint8", "zeros", "zeros_like",
+    "float_", "from_numpy", "full", "full_like", "half", "inf", "int16", "int32", "int64", "int8", "int_",
+    "linspace", "logspace", "long", "multinomial", "nan", "normal", "ones", "ones_like", "pi", "rand", "rand_like",
+    "randint", "randint_like", "randn", "randn_like", "randperm", "scalar_tensor", "tril_indices", "triu_indices",
+    "uint8", "zeros", "zeros_like",
 ]
 # fmt: on
 
@@ -117,7 +118,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     Raises:
         ArgumentError: the step is 0, or leads away from the end.
     """
-    start, end = (0, start) if end is None else (start, end)
+    start, end, step = map(_number, (0, start, step) if end is None else (start, end, step))
     if step == 0 or (end - start) * step < 0:
         raise ArgumentError(f"arange: no step of {step} leads from {start} to {end}")
     numbers = np.arange(start, end, step)
@@ -129,7 +130,39 @@ def linspace(start: Any, end: Any, steps: Any, *, dtype: Any = None, device: Any
              requires_grad: bool = False) -> Tensor:  # fmt: skip
     """So many numbers at even distances, both ends included."""
     kind = promotion.DEFAULT_DTYPE if dtype is None else dtype
-    return _made(np.linspace(start, end, steps), kind, device, requires_grad)
+    return _made(np.linspace(_number(start), _number(end), steps), kind, device, requires_grad)
+
+
+def logspace(start: Any, end: Any, steps: Any, base: float = 10.0, *, dtype: Any = None, device: Any = None,
+             requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """``base`` to the power of so many numbers at even distances, both ends included."""
+    kind = promotion.DEFAULT_DTYPE if dtype is None else dtype
+    exponents = np.linspace(_number(start), _number(end), steps)
+    return _made(np.power(float(base), exponents), kind, device, requires_grad)
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A number as a tensor without axes, in float32 unless a type is given."""
+    return _full((), s, dtype, device, requires_grad)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None) -> Tensor:
+    """The rows and columns (2, n) of the elements on and below a diagonal of a matrix (row, col)."""
+    return _made(np.stack(np.tril_indices(row, offset, col)), dtype, device, False)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = "int64", device: Any = None) -> Tensor:
+    """The rows and columns (2, n) of the elements on and above a diagonal of a matrix (row, col)."""
+    return _made(np.stack(np.triu_indices(row, offset, col)), dtype, device, False)
+
+
+def _number(value: Any) -> Any:
+    """A number, or the only element of a tensor."""
+    if not isinstance(value, TensorBase):
+        return value
+    if value.data.size != 1:
+        raise ArgumentTypeError(f"expected a number, got a tensor of shape {value.shape}")
+    return value.data.item()
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -181,6 +214,12 @@ def randn_like(x: TensorBase, *, dtype: Any = None, requires_grad: bool = False)
 def rand_like(x: TensorBase, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Numbers from 0..1 of another tensor's shape, type and device."""
     return rand(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device, requires_grad=requires_grad)
+
+
+def randint_like(x: TensorBase, low: Any, high: Any = None, *, dtype: Any = None) -> Tensor:
+    """Whole numbers from low (0 if left out) to below high, of another tensor's shape, type and device."""
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device)
 
 
 def normal(mean: Any, std: Any, size: Any = None) -> Tensor:

@@ -150,9 +150,9 @@ class Node:
                 "backward through a graph that is gone: it was used by an earlier backward; "
                 "pass retain_graph=True there to walk it twice"
             )
-        for version, count, array in self.inputs:
-            if version.count != count:
-                versions.check(function, version, array)
+        for changes, count, array in self.inputs:
+            if changes.count != count:
+                versions.check(function, changes, array)
         function.grad_buffers = _grad_buffers(parents)
         dins = function.backward(*douts)
         if not isinstance(dins, tuple):

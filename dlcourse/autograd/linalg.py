@@ -43,17 +43,18 @@ class MatMul(Function):
 
 
 class Trace(Function):
-    """y = tr A = sum_i A_ii of a square matrix; dA = dy I."""
+    """y = tr A = sum_i A_ii of a matrix; dA = dy I."""
 
     compute_in_float32 = True
 
     def forward(self, a: Array) -> Array:
-        _check_square("trace", a)
-        self.size = a.shape[0]
+        if a.ndim != 2:
+            raise ShapeError(f"trace: expected a matrix (N, M), got {a.shape}")
+        self.shape = a.shape
         return xp_of(a).trace(a)
 
     def backward(self, dout: Array) -> Array:
-        return dout * xp_of(dout).eye(self.size, dtype=dout.dtype)
+        return dout * xp_of(dout).eye(*self.shape, dtype=dout.dtype)
 
 
 class LogDet(Function):

@@ -1,23 +1,37 @@
 """A tensor's operators by PyTorch's names: ``x.add(y)`` is ``x + y``, ``x.add_(y)`` changes x in place."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import elementwise
-from dlcourse.autograd.base import apply, array_of, new
+from dlcourse.autograd.base import apply, array_of, check_devices, new
 from dlcourse.autograd.creation import paired
-from dlcourse.autograd.methods import Methods, clip
 from dlcourse.autograd.operators import Operators
+from dlcourse.autograd.pairs import Pairs
 from dlcourse.backend import random
-from dlcourse.errors import ArgumentTypeError, ShapeError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
 
 
-class NamedOperators(Operators, Methods):
+def _in_place(name: str) -> Callable[..., Any]:
+    """``x.name_(...)``: x becomes ``x.name(...)``, and is what is returned."""
+
+    def method(self: Any, *args: Any, **options: Any) -> Any:
+        compute = getattr(self, name)
+        return self._written(f"{name}_", lambda given: compute(*given, **options), args)
+
+    method.__name__ = f"{name}_"
+    method.__qualname__ = f"Tensor.{name}_"
+    method.__doc__ = f"x <- :meth:`x.{name}(...) <{name}>`; returns this tensor. Errors as :meth:`copy_` has them."
+    return method
+
+
+class NamedOperators(Pairs):
     """The operators again, as methods."""
 
     __slots__ = ()
@@ -36,7 +50,7 @@ class NamedOperators(Operators, Methods):
         """x y, element by element."""
         return self * other
 
-    def div(self, other: Any) -> "Tensor":
+    def true_divide(self, other: Any) -> "Tensor":
         """x / y, element by element."""
         return self / other
 
@@ -47,6 +61,12 @@ class NamedOperators(Operators, Methods):
     def neg(self) -> "Tensor":
         """-x."""
         return -self
+
+    subtract, multiply, negative = sub, mul, neg
+
+    def positive(self) -> Self:
+        """The tensor itself."""
+        return self
 
     def remainder(self, other: Any) -> "Tensor":
         """x % y, element by element, of the sign of y."""
@@ -88,6 +108,8 @@ class NamedOperators(Operators, Methods):
             raise ShapeError(f"outer: expected vectors, got shapes {self.shape} and {np.shape(array_of(other))}")
         return self.reshape(-1, 1) * other
 
+    vdot, ger = dot, outer
+
     # --- comparison ---------------------------------------------------------------------------------------------------
 
     def eq(self, other: Any) -> "Tensor":
@@ -114,64 +136,89 @@ class NamedOperators(Operators, Methods):
         """x >= y, element by element."""
         return self >= other
 
+    not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
     def logical_and(self, other: Any) -> "Tensor":
         """Whether both are true or not 0."""
-        return new(backend.array_module(self.data).logical_and(self.data, _several("logical_and", other)))
+        return self._truth("logical_and", other)
 
     def logical_or(self, other: Any) -> "Tensor":
         """Whether one is true or not 0."""
-        return new(backend.array_module(self.data).logical_or(self.data, _several("logical_or", other)))
+        return self._truth("logical_or", other)
+
+    def logical_xor(self, other: Any) -> "Tensor":
+        """Whether one is true or not 0, and the other is not."""
+        return self._truth("logical_xor", other)
 
     def logical_not(self) -> "Tensor":
         """Whether it is false or 0."""
-        return new(backend.array_module(self.data).logical_not(self.data))
+        return new(self.data == 0)
 
-    # --- in place: of a leaf under no_grad, or of what needs no gradient ----------------------------------------------
+    def _truth(self, name: str, other: Any) -> "Tensor":
+        if not hasattr(other, "dtype"):
+            raise ArgumentTypeError(f"{name}: expected a tensor, got {other!r}; compare it first, as in x > 0")
+        check_devices(name, [self.data, array_of(other)])
+        xp = backend.array_module(self.data)
+        return new(xp.asarray(getattr(xp, name)(self.data, array_of(other))))
 
-    def add_(self, other: Any, *, alpha: float = 1) -> Self:
-        """x <- x + alpha y; returns this tensor. Errors as :meth:`copy_` has them, here and below."""
-        return self._written("add_", lambda y: self.add(y, alpha=alpha), other)
+    def bitwise_and(self, other: Any) -> "Tensor":
+        """x & y of booleans or whole numbers."""
+        return self & other
 
-    def sub_(self, other: Any, *, alpha: float = 1) -> Self:
-        """x <- x - alpha y; returns this tensor."""
-        return self._written("sub_", lambda y: self.sub(y, alpha=alpha), other)
+    def bitwise_or(self, other: Any) -> "Tensor":
+        """x | y of booleans or whole numbers."""
+        return self | other
 
-    def mul_(self, other: Any) -> Self:
-        """x <- x y; returns this tensor."""
-        return self._written("mul_", self.__mul__, other)
+    def bitwise_xor(self, other: Any) -> "Tensor":
+        """x ^ y of booleans or whole numbers."""
+        return self ^ other
 
-    def div_(self, other: Any) -> Self:
-        """x <- x / y; returns this tensor."""
-        return self._written("div_", self.__truediv__, other)
+    def bitwise_not(self) -> "Tensor":
+        """~x of booleans or whole numbers."""
+        return ~self
 
-    def clamp_(self, min: Any = None, max: Any = None) -> Self:
-        """x <- x between the bounds; returns this tensor."""
-        return self._written("clamp_", lambda bounds: clip(self, *bounds), (min, max))
+    # --- in place, see copy_ ------------------------------------------------------------------------------------------
 
-    def masked_fill_(self, mask: Any, value: Any) -> Self:
-        """x <- this number where the mask holds; returns this tensor."""
-        return self._written("masked_fill_", lambda number: self.masked_fill(mask, number), value)
-
-    def scatter_(self, dim: int, index: Any, src: Any) -> Self:
-        """x[index[i][j]][j] <- src[i][j] along ``dim`` = 0, and so on; ``src`` may be a number. Returns this tensor."""
-        return self._written("scatter_", lambda values: _scattered(self, dim, index, values), src)
+    add_, sub_, mul_, div_ = (_in_place(name) for name in ("add", "sub", "mul", "div"))
+    pow_, neg_, remainder_, lerp_ = (_in_place(name) for name in ("pow", "neg", "remainder", "lerp"))
+    addcmul_, addcdiv_, addmm_ = (_in_place(name) for name in ("addcmul", "addcdiv", "addmm"))
+    exp_, log_, sqrt_, rsqrt_, square_ = (_in_place(name) for name in ("exp", "log", "sqrt", "rsqrt", "square"))
+    abs_, reciprocal_, sign_, round_ = (_in_place(name) for name in ("abs", "reciprocal", "sign", "round"))
+    floor_, ceil_, trunc_ = (_in_place(name) for name in ("floor", "ceil", "trunc"))
+    sin_, cos_, tanh_, sigmoid_, relu_ = (_in_place(name) for name in ("sin", "cos", "tanh", "sigmoid", "relu"))
+    clamp_, clip_, tril_, triu_ = (_in_place(name) for name in ("clamp", "clip", "tril", "triu"))
+    masked_fill_, masked_scatter_ = (_in_place(name) for name in ("masked_fill", "masked_scatter"))
+    scatter_, scatter_add_, put_ = (_in_place(name) for name in ("scatter", "scatter_add", "put"))
+    index_add_, index_copy_, index_fill_ = (_in_place(name) for name in ("index_add", "index_copy", "index_fill"))
+    index_put_, cumsum_, cumprod_ = (_in_place(name) for name in ("index_put", "cumsum", "cumprod"))
 
     def normal_(self, mean: float = 0.0, std: float = 1.0) -> Self:
         """Draw each element from a normal distribution; returns this tensor."""
-        drawn = random.next_generator("normal_").normal(mean, std, self.shape)
-        return self._written("normal_", self._broadcast, drawn)
+        return self.copy_(random.next_generator("normal_").normal(mean, std, self.shape))
 
     def uniform_(self, from_: float = 0.0, to: float = 1.0) -> Self:
         """Draw each element evenly from a range; returns this tensor."""
-        drawn = random.next_generator("uniform_").uniform(from_, to, self.shape)
-        return self._written("uniform_", self._broadcast, drawn)
+        return self.copy_(random.next_generator("uniform_").uniform(from_, to, self.shape))
 
+    def bernoulli_(self, p: Any = 0.5) -> Self:
+        """Make each element 1 with this probability, a number or a tensor of them, else 0; returns this tensor."""
+        drawn = random.next_generator("bernoulli_").uniform(size=self.shape)
+        return self.copy_(drawn < backend.to_host(array_of(p)))
 
-def _several(name: str, other: Any) -> Any:
-    """Another tensor's array, or an array."""
-    if not hasattr(other, "dtype"):
-        raise ArgumentTypeError(f"{name}: expected a tensor, got {other!r}; compare it first, as in x > 0")
-    return array_of(other)
+    def exponential_(self, lambd: float = 1.0) -> Self:
+        """Draw each element from an exponential distribution of mean 1 / lambd; returns this tensor."""
+        return self.copy_(random.next_generator("exponential_").exponential(1 / lambd, self.shape))
+
+    def random_(self, from_: int = 0, to: int | None = None) -> Self:
+        """Draw whole numbers from a range without its end, ``random_(10)`` from 0..9; returns this tensor.
+
+        Raises:
+            ArgumentError: the range is empty.
+        """
+        low, high = (0, from_) if to is None else (from_, to)
+        if not low < high:
+            raise ArgumentError(f"random_: expected a range, got {low}..{high}")
+        return self.copy_(random.next_generator("random_").integers(low, high, self.shape))
 
 
 def _product(name: str, a: Operators, b: Any, axes: tuple[int, int], what: str) -> "Tensor":
@@ -179,18 +226,3 @@ def _product(name: str, a: Operators, b: Any, axes: tuple[int, int], what: str) 
     if (len(shapes[0]), len(shapes[1])) != axes:
         raise ShapeError(f"{name}: expected {what}, got shapes {shapes[0]} and {shapes[1]}; x @ y takes others too")
     return a @ b
-
-
-def _scattered(x: Any, dim: int, index: Any, values: Any) -> "Tensor":
-    found, places = x.data.copy(), backend.of(x.data).asarray(array_of(index))
-    if places.dtype.kind not in "iu" or places.ndim != x.ndim:
-        raise ShapeError(f"scatter_: expected an index of whole numbers with {x.ndim} axes, got {places.dtype} "
-                         f"{places.shape}")  # fmt: skip
-    grids: list[Any] = list(np.indices(places.shape, sparse=True)) if places.ndim else []
-    grids = [backend.of(x.data).asarray(grid) for grid in grids]
-    grids[dim] = places
-    given = array_of(values)
-    if hasattr(given, "dtype") and given.ndim:
-        given = given[tuple(slice(0, n) for n in places.shape)]
-    found[tuple(grids)] = given
-    return new(found)

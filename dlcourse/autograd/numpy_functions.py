@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlcourse.autograd import axes, elementwise, shape
+from dlcourse.autograd import axes, elementwise, joining
 from dlcourse.autograd.base import TensorBase, apply
-from dlcourse.autograd.creation import of_one_type, paired, paired_tensors
+from dlcourse.autograd.creation import paired, paired_tensors
 from dlcourse.autograd.graph import is_grad_enabled
 from dlcourse.autograd.methods import clip
 from dlcourse.errors import ShapeError
@@ -49,14 +49,8 @@ UFUNCS: dict[np.ufunc, Callable] = {
 }
 
 
-def _concatenate(arrays: Any, axis: int = 0) -> "Tensor":
-    alike = of_one_type("concatenate", map(_array, arrays))
-    return apply(shape.Concatenate(axes.single("concatenate", alike[0].shape, axis)), *alike)
-
-
-def _stack(arrays: Any, axis: int = 0) -> "Tensor":
-    alike = of_one_type("stack", map(_array, arrays))
-    return apply(shape.Stack(axes.single("stack", (1, *alike[0].shape), axis)), *alike)
+def _stacked(join: Callable) -> Callable:
+    return lambda tup: join([_array(one) for one in tup])
 
 
 def _array(value: Any) -> Any:
@@ -104,21 +98,6 @@ def _split(a: Any, indices_or_sections: Any, axis: int = 0) -> "list[Tensor]":
     return [a[(*before, slice(rows[0], rows[-1] + 1) if len(rows) else slice(0, 0))] for rows in chunks]
 
 
-def _atleast(count: int, arrays: Any) -> list[Any]:
-    """The arrays with axes of length 1 before theirs, until they have so many."""
-    raised = map(_array, arrays)
-    return [one.reshape((*(1,) * (count - one.ndim), *one.shape)) if one.ndim < count else one for one in raised]
-
-
-def _hstack(tup: Any) -> "Tensor":
-    arrays = _atleast(1, tup)
-    return _concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1)
-
-
-def _column_stack(tup: Any) -> "Tensor":
-    return _concatenate([one.reshape((-1, 1)) if one.ndim < 2 else one for one in map(_array, tup)], 1)
-
-
 FUNCTIONS: dict[Callable, Callable] = {
     np.sum: lambda a, axis=None, keepdims=False: a.sum(axis, keepdims),
     np.mean: lambda a, axis=None, keepdims=False: a.mean(axis, keepdims),
@@ -136,12 +115,12 @@ FUNCTIONS: dict[Callable, Callable] = {
     np.squeeze: _squeeze,
     np.expand_dims: _expand_dims,
     np.split: _split,
-    np.vstack: lambda tup: _concatenate(_atleast(2, tup)),
-    np.hstack: _hstack,
-    np.column_stack: _column_stack,
+    np.vstack: _stacked(joining.vstack),
+    np.hstack: _stacked(joining.hstack),
+    np.column_stack: _stacked(joining.column_stack),
     np.dot: _dot,
-    np.concatenate: _concatenate,
-    np.stack: _stack,
+    np.concatenate: lambda arrays, axis=0: joining.cat([_array(one) for one in arrays], axis),
+    np.stack: lambda arrays, axis=0: joining.stack([_array(one) for one in arrays], axis),
     np.where: _where,
 }
 

@@ -1,4 +1,4 @@
-"""Operators on tensors: arithmetic, changes in place, comparison, indexing."""
+"""Operators on tensors: arithmetic, comparison, indexing."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self
@@ -7,17 +7,17 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import elementwise, linalg, shape
-from dlcourse.autograd.base import TensorBase, apply, array_of, check_devices, new
+from dlcourse.autograd.base import apply, array_of, check_devices, new
 from dlcourse.autograd.creation import as_tensor, paired
-from dlcourse.autograd.graph import mode, no_grad
-from dlcourse.backend.device import Array
-from dlcourse.errors import ArgumentTypeError, ShapeError
+from dlcourse.autograd.graph import mode
+from dlcourse.autograd.in_place import InPlace
+from dlcourse.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
 
 
-class Operators(TensorBase):
+class Operators(InPlace):
     """A tensor's operators."""
 
     __slots__ = ()
@@ -115,89 +115,6 @@ class Operators(TensorBase):
                 )
         found = compute(self.data, other)
         return new(np.asarray(found) if isinstance(found, np.generic) else found)
-
-    # --- in place -----------------------------------------------------------------------------------------------------
-
-    def copy_(self, source: Any) -> Self:
-        """Copy values in, broadcast to this shape and cast to this type; returns this tensor.
-
-        Raises:
-            RuntimeError: this tensor belongs to a graph, or would while operations are recorded.
-            ShapeError: the values do not fit.
-        """
-        return self._written("copy_", self._broadcast, source)
-
-    def _broadcast(self, source: Any) -> "Tensor":
-        array = backend.of(self.data).asarray(array_of(source), dtype=self.dtype)
-        try:
-            return new(backend.array_module(array).broadcast_to(array, self.shape))
-        except ValueError:
-            return new(array)  # whose shape is then refused
-
-    def fill_(self, value: float) -> Self:
-        """Make all elements this number; returns this tensor."""
-        return self.copy_(value)
-
-    def zero_(self) -> Self:
-        """Make all elements 0; returns this tensor."""
-        return self.copy_(0)
-
-    def __iadd__(self, other: Any) -> Self:
-        return self._changed("+=", self.__add__, other)
-
-    def __isub__(self, other: Any) -> Self:
-        return self._changed("-=", self.__sub__, other)
-
-    def __imul__(self, other: Any) -> Self:
-        return self._changed("*=", self.__mul__, other)
-
-    def __itruediv__(self, other: Any) -> Self:
-        return self._changed("/=", self.__truediv__, other)
-
-    def _changed(self, name: str, compute: Callable, other: Any) -> Self:
-        """In place for a leaf that requires a gradient, as ``w -= lr * w.grad`` under ``no_grad`` means it; of any
-        other tensor a new one, so that no array that it shares is changed."""
-        return self._written(name, compute, other) if self._node is None and self.requires_grad else compute(other)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        """``x[index] = value`` in place, for tensors whose gradient is not wanted, or inside ``no_grad``.
-
-        Raises:
-            RuntimeError: this tensor belongs to a graph, or would while operations are recorded.
-            ShapeError: the value does not fit.
-        """
-        parts = index if isinstance(index, tuple) else (index,)
-        plain = tuple(self._index_item(part) for part in parts)
-        self._written("x[...] = ...", lambda given: self._replaced(plain, given), value)
-
-    def _replaced(self, index: tuple, value: Any) -> "Tensor":
-        values = self.data.copy()
-        given = array_of(value)
-        if not isinstance(given, int | float):
-            given = backend.of(self.data).asarray(given)
-        try:
-            values[index] = given
-        except ValueError as error:
-            raise ShapeError(f"x[...] = ...: {error}, in a tensor of shape {self.shape}") from error
-        return new(values)
-
-    def _written(self, name: str, compute: Callable, other: Any) -> Self:
-        if self._node is not None or (mode.recording and self.requires_grad):
-            raise RuntimeError(
-                f"{name} would change a tensor in place whose gradient is wanted: write it inside `with dl.no_grad():` "
-                "to update a weight, or make a new tensor, as by w = w + 1"
-            )
-        with no_grad():
-            values = compute(other).data
-        if values.shape != self.shape:
-            raise ShapeError(f"{name}: values of shape {values.shape} do not fit a tensor of shape {self.shape}")
-        self._write(values)
-        if self._version is not None:
-            self._version.change(name)
-        return self
-
-    def _write(self, values: Array) -> None:
-        self.data[...] = values
 
     # --- comparison: boolean tensors without a graph ------------------------------------------------------------------
 

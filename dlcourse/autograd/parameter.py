@@ -92,8 +92,15 @@ class Parameter(Tensor):
     def _changed(self, name: str, compute: Callable, other: Any) -> Self:
         return self._written(name, compute, other)
 
+    _may_become = False
+
     def _write(self, values: Array) -> None:
         self._copy_in(values)
+
+    def _assign(self, index: tuple, values: Any) -> None:
+        changed = self.data.copy()
+        changed[index] = values
+        self._copy_in(changed)
 
     def convert(self, target: backend.Backend | None, dtype: Any) -> None:
         """Move to another device and another floating-point type, out of any flat buffer; the gradient is dropped.

@@ -1,5 +1,6 @@
 """A tensor's methods that choose, order and replace elements, by PyTorch's names."""
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from dlcourse import backend
 from dlcourse.autograd import axes, elementwise, promotion, shape
 from dlcourse.autograd.base import TensorBase, apply, array_of, new
 from dlcourse.autograd.creation import as_tensor, paired_tensors
+from dlcourse.autograd.shaping import Shaping
 from dlcourse.errors import ArgumentError, ArgumentTypeError, AxisError, ShapeError
 
 if TYPE_CHECKING:
@@ -21,16 +23,10 @@ class Ordered(NamedTuple):
     indices: TensorBase
 
 
-class Selection(TensorBase):
+class Selection(Shaping):
     """Choice of elements; gradients go to those that were chosen."""
 
     __slots__ = ()
-
-    if TYPE_CHECKING:
-
-        def __getitem__(self, index: Any) -> "Tensor": ...
-
-        def reshape(self, *new_shape: Any) -> "Tensor": ...
 
     def gather(self, dim: int, index: Any) -> "Tensor":
         """y[i][j] = x[index[i][j]][j] along ``dim`` = 0, and so on: of the shape of ``index``.
@@ -65,13 +61,17 @@ class Selection(TensorBase):
     def _along(self, index: Any, position: int) -> "Tensor":
         if not self.ndim:
             return self.reshape(1)[index.reshape(-1)].reshape(())
+        return self[self._grids(index, position)]
+
+    def _grids(self, index: Any, position: int) -> tuple:
+        """The places of all elements of an index along an axis, as an index of the whole."""
         xp = backend.array_module(index)
         grids: list[Any] = []
         for i, length in enumerate(index.shape):
             sides = [1] * index.ndim
             sides[i] = length
             grids.append(index if i == position else xp.arange(length).reshape(sides))
-        return self[tuple(grids)]
+        return tuple(grids)
 
     def index_select(self, dim: int, index: Any) -> "Tensor":
         """The rows of these numbers along an axis."""
@@ -128,6 +128,10 @@ class Selection(TensorBase):
         order = self._order("sort", dim, descending)
         return Ordered(self._along(order, axes.single("sort", self.shape, dim)), new(order))
 
+    def msort(self) -> "Tensor":
+        """The elements in order along the first axis."""
+        return self.sort(0).values
+
     def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
         """The k largest (or smallest) elements along an axis, in order, and their places.
 
@@ -180,6 +184,23 @@ class Selection(TensorBase):
         """Whether each element is neither infinite nor NaN."""
         return new(backend.array_module(self.data).isfinite(self.data))
 
+    def isposinf(self) -> "Tensor":
+        """Whether each element is +infinity."""
+        return new(self.data == math.inf)
+
+    def isneginf(self) -> "Tensor":
+        """Whether each element is -infinity."""
+        return new(self.data == -math.inf)
+
+    def signbit(self) -> "Tensor":
+        """Whether each element has a minus sign, also -0."""
+        xp = backend.array_module(self.data)
+        return new(xp.signbit(self.data) if self.dtype.kind == "f" else self.data < 0)
+
+    def argwhere(self) -> "Tensor":
+        """Where the elements are that are not 0, (n, ndim)."""
+        return self.nonzero()
+
     def nonzero(self, *, as_tuple: bool = False) -> Any:
         """Where the elements are that are not 0: (n, ndim), or a tensor an axis."""
         found = self.data.reshape(1).nonzero() if not self.ndim else self.data.nonzero()
@@ -188,23 +209,50 @@ class Selection(TensorBase):
         xp = backend.array_module(self.data)
         return new(xp.stack(found, axis=1) if self.ndim else xp.zeros((len(found[0]), 0), np.int64))
 
-    def unique(self, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
-        """The different elements in order, as a vector; on request where each is in it, and how often it was there."""
+    def unique(self, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+               dim: int | None = None) -> Any:  # fmt: skip
+        """The different elements in order, as a vector, or along an axis its different slices; on request where each is
+        among them, and how often it was there."""
+        axis = None if dim is None else axes.single("unique", self.shape, dim)
         found = backend.array_module(self.data).unique(
-            self.data, return_inverse=return_inverse, return_counts=return_counts
+            self.data, return_inverse=return_inverse, return_counts=return_counts, axis=axis if self.ndim else None
         )
         if not isinstance(found, tuple):
             return new(found)
         several = list(found)
         if return_inverse:
-            several[1] = several[1].reshape(self.shape)
+            several[1] = several[1].reshape(self.shape if axis is None else -1)
         return tuple(new(one) for one in several)
 
-    def bincount(self, minlength: int = 0) -> "Tensor":
-        """How often each whole number from 0 on is there."""
+    def unique_consecutive(self, return_inverse: bool = False, return_counts: bool = False,
+                           dim: int | None = None) -> Any:  # fmt: skip
+        """Of each run of equal elements, row by row, or of equal slices along an axis, one; on request the run of each,
+        and how long each is."""
+        xp = backend.array_module(self.data)
+        axis = 0 if dim is None else axes.single("unique_consecutive", self.shape, dim)
+        x = self.data.reshape(-1) if dim is None or not self.ndim else xp.moveaxis(self.data, axis, 0)
+        differ = (x[1:] != x[:-1]).any(axis=tuple(range(1, x.ndim)))
+        starts = xp.concatenate([xp.ones(min(1, len(x)), dtype=bool), differ])
+        found = [new(xp.moveaxis(x[starts], 0, axis))]
+        if return_inverse:
+            found.append(new((xp.cumsum(starts) - 1).reshape(self.shape if dim is None else -1)))
+        if return_counts:
+            found.append(new(xp.diff(xp.append(xp.flatnonzero(starts), len(x)))))
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def bincount(self, weights: Any = None, minlength: int = 0) -> "Tensor":
+        """How often each whole number from 0 on is there, or the sum of the weights that go with it.
+
+        Raises:
+            ShapeError: this is no vector of whole numbers, or there is not a weight for each.
+        """
         if self.ndim != 1 or self.dtype.kind not in "iub":
             raise ShapeError(f"bincount: expected a vector of whole numbers, got {self.dtype} of shape {self.shape}")
-        return new(backend.array_module(self.data).bincount(self.data, minlength=minlength))
+        given = None if weights is None else backend.of(self.data).asarray(array_of(weights))
+        if given is not None and given.shape != self.shape:
+            raise ShapeError(f"bincount: expected a weight for each of {self.shape[0]} numbers, got {given.shape}")
+        found = backend.array_module(self.data).bincount(self.data, given, minlength)
+        return new(found.astype(np.float32) if given is not None and given.dtype == np.float32 else found)
 
     def equal(self, other: TensorBase) -> bool:
         """Whether shape and elements are the same."""

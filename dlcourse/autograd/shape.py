@@ -1,11 +1,14 @@
 """Operations that move elements without computing: reshape, transpose, index, join."""
 
+import itertools
 from typing import Any
 
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.scatter import scatter_add
 from dlcourse.backend.layout import as_stacked_view
+from dlcourse.backend.precision import is_floating
+from dlcourse.errors import ShapeError
 
 
 class Reshape(Function):
@@ -65,6 +68,75 @@ class GetItem(Function):
         return dx
 
 
+class SetItem(Function):
+    """y = x but for y[index] = v; dx = dy but for 0 there, dv = dy[index], summed over what was broadcast.
+
+    Args:
+        in_place: x's own memory becomes y.
+        whole: v has the shape of what it replaces.
+    """
+
+    def __init__(self, index: Any, in_place: bool = False, whole: bool = False):
+        self.index, self.in_place, self.whole = index, in_place, whole
+
+    def forward(self, x: Array, v: Array) -> Array:
+        self.shape = v.shape
+        if self.whole and x[self.index].shape != v.shape:
+            raise ShapeError(f"expected values of shape {x[self.index].shape}, got {v.shape}")
+        y = x if self.in_place else x.copy()
+        y[self.index] = v
+        return y
+
+    def backward(self, dout: Array) -> tuple:
+        dx = dv = None
+        if self.needs_input_grad[0]:
+            dx = dout.copy()
+            dx[self.index] = 0
+        if self.needs_input_grad[1]:
+            dv = _gathered(dout, self.index, self.shape)
+        return dx, dv
+
+
+class AddItem(Function):
+    """y = x with v added at y[index], all that comes to one place in turn; dx = dy, dv = dy[index]."""
+
+    def __init__(self, index: Any):
+        self.index = index
+
+    def forward(self, x: Array, v: Array) -> Array:
+        self.shape = v.shape
+        xp = xp_of(x)
+        if is_floating(x.dtype):
+            return x + scatter_add(xp.broadcast_to(v, x[self.index].shape), self.index, x.shape)
+        y = x.copy()
+        xp.add.at(y, self.index, v)
+        return y
+
+    def backward(self, dout: Array) -> tuple:
+        return dout, _gathered(dout, self.index, self.shape) if self.needs_input_grad[1] else None
+
+
+def _gathered(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """The gradient of what was broadcast to the places of an index."""
+    found = dout[index]
+    surplus = max(0, len(shape) - found.ndim)  # axes of length 1 in front
+    return unbroadcast(found, shape[surplus:]).reshape(shape)
+
+
+class Roll(Function):
+    """y is x moved on by so many places along axes, around the end; dx is dy moved back."""
+
+    def __init__(self, shifts: tuple[int, ...], axes: tuple[int, ...]):
+        self.shifts, self.axes = shifts, axes
+
+    def forward(self, x: Array) -> Array:
+        return xp_of(x).roll(x, self.shifts, self.axes) if self.axes and x.size else x.copy()
+
+    def backward(self, dout: Array) -> Array:
+        back = tuple(-shift for shift in self.shifts)
+        return xp_of(dout).roll(dout, back, self.axes) if self.axes and dout.size else dout
+
+
 class Concatenate(Function):
     """y joins the inputs along an existing axis; each gets its own slice of dy."""
 
@@ -111,6 +183,30 @@ class Unbind(Function):
         dx = xp.empty(self.shape, dtype=self.dtype)
         for position, dout in enumerate(douts):
             dx[position] = 0 if dout is None else dout
+        return dx
+
+
+class Split(Function):
+    """y_0, y_1, ... are pieces of x, of these lengths along an axis; dx joins their gradients."""
+
+    view = True
+
+    def __init__(self, sizes: list[int], axis: int):
+        self.sizes, self.axis = sizes, axis
+
+    def forward(self, x: Array) -> tuple:
+        self.shape, self.dtype = x.shape, x.dtype
+        return tuple(x[place] for place in self._places())
+
+    def _places(self) -> list[tuple]:
+        before, ends = (slice(None),) * self.axis, list(itertools.accumulate(self.sizes))
+        return [(*before, slice(end - size, end)) for size, end in zip(self.sizes, ends, strict=True)]
+
+    def backward(self, *douts: Array | None) -> Array:
+        xp = xp_of(*(dout for dout in douts if dout is not None))
+        dx = xp.empty(self.shape, dtype=self.dtype)
+        for place, dout in zip(self._places(), douts, strict=True):
+            dx[place] = 0 if dout is None else dout
         return dx
 
 

@@ -21,11 +21,44 @@ class Shaping(TensorBase):
 
         def __getitem__(self, index: Any) -> "Tensor": ...
 
-        def __mul__(self, other: Any) -> "Tensor": ...
+    def reshape(self, *new_shape: Any) -> "Tensor":
+        """The elements, row by row, in another shape; one length may be -1."""
+        return apply(shape.Reshape(_flat_arguments(new_shape)), self)
 
-        def reshape(self, *new_shape: Any) -> "Tensor": ...
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "Tensor":
+        """The axes from ``start_dim`` to ``end_dim``, both included, as one.
 
-        def transpose(self, *order: Any) -> "Tensor": ...
+        Raises:
+            ShapeError: there is no such axis, or the first comes after the last.
+        """
+        first, last = (axes.single("flatten", self.shape, one) for one in (start_dim, end_dim))
+        if first > last:
+            raise ShapeError(f"flatten: the first axis comes after the last, got {start_dim} and {end_dim}")
+        length = math.prod(self.shape[first : last + 1])
+        return self.reshape(*self.shape[:first], length, *self.shape[last + 1 :])
+
+    def transpose(self, *order: Any) -> "Tensor":
+        """Two axes swapped, as ``torch.transpose``; or all in the order that is given, reversed without one.
+
+        Args:
+            order: two whole numbers swap these axes, of a tensor of any shape; three or more, or a tuple, name all axes
+                in their new order, as in NumPy. A tuple of two is the order of a matrix's axes: ``(0, 1)`` changes
+                nothing.
+        Raises:
+            AxisError: an axis is not there or named twice, or an order does not name all.
+        """
+        if len(order) == 2 and not isinstance(order[0], tuple | list):
+            first, second = (axes.single("transpose", self.shape, axis) for axis in order)
+            positions = list(range(self.ndim))
+            if positions:
+                positions[first], positions[second] = second, first
+            return apply(shape.Transpose(tuple(positions)), self)
+        return apply(shape.Transpose(axes.order("transpose", self.shape, _flat_arguments(order))), self)
+
+    @property
+    def T(self) -> "Tensor":
+        """The axes in reverse."""
+        return self.transpose()
 
     def view(self, *new_shape: Any) -> "Tensor":
         """As :meth:`reshape`: where the elements do not lie so that a view is possible, they are copied."""
@@ -73,12 +106,24 @@ class Shaping(TensorBase):
         """Two axes swapped."""
         return self.transpose(axis0, axis1)
 
-    def movedim(self, source: int, destination: int) -> "Tensor":
-        """One axis elsewhere, the others in their order."""
-        start, end = (axes.single("movedim", self.shape, one) for one in (source, destination))
-        order = [position for position in range(self.ndim) if position != start]
-        order.insert(end, start)
+    def movedim(self, source: Any, destination: Any) -> "Tensor":
+        """An axis elsewhere, or several in two tuples; the others in their order.
+
+        Raises:
+            AxisError: an axis is not there or named twice, or there is not one place for each.
+        """
+        starts, ends = (
+            [axes.single("movedim", self.shape, axis) for axis in (one if isinstance(one, tuple | list) else (one,))]
+            for one in (source, destination)
+        )
+        if len({*starts}) != len(starts) or len({*ends}) != len(ends) or len(starts) != len(ends):
+            raise AxisError(f"movedim: expected a place for each axis, got {source!r} and {destination!r}")
+        order = [position for position in range(self.ndim) if position not in starts]
+        for end, start in sorted(zip(ends, starts, strict=True)):
+            order.insert(end, start)
         return self.transpose(tuple(order)) if self.ndim else self.reshape(())
+
+    moveaxis = movedim
 
     def t(self) -> "Tensor":
         """A matrix transposed; a vector or a number as it is.
@@ -109,6 +154,10 @@ class Shaping(TensorBase):
             raise ShapeError(f"expand: a tensor of shape {self.shape} does not go to {tuple(wanted)}")
         full = tuple(self.shape[i - new] if size == -1 else size for i, size in enumerate(wanted))
         return apply(shape.BroadcastTo(full), self)
+
+    def broadcast_to(self, size: Any) -> "Tensor":
+        """Repeated to a larger shape, as NumPy broadcasts."""
+        return self.expand(tuple(size))
 
     def expand_as(self, other: TensorBase) -> "Tensor":
         """Repeated to another tensor's shape."""
@@ -166,9 +215,9 @@ class Shaping(TensorBase):
             sizes = list(split_size)
             if sum(sizes) != length or any(size < 0 for size in sizes):
                 raise ShapeError(f"split: lengths {sizes} of an axis of length {length}")
-        ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-        before = (slice(None),) * position
-        return tuple(self[(*before, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True))
+        return apply(shape.Split(sizes, position), self)
+
+    split_with_sizes = split
 
     def chunk(self, chunks: int, dim: int = 0) -> "tuple[Tensor, ...]":
         """About so many pieces of equal length along an axis, the last may be shorter."""
@@ -182,8 +231,9 @@ class Shaping(TensorBase):
         position = axes.single("unbind", self.shape, dim)
         if not self.ndim:
             raise ShapeError("unbind: expected a tensor with an axis, got shape ()")
-        before = (slice(None),) * position
-        return tuple(self[(*before, i)] for i in range(self.shape[position]))
+        if not self.shape[position]:
+            return ()
+        return apply(shape.Unbind(), self.movedim(position, 0) if position else self)
 
     def tril(self, diagonal: int = 0) -> "Tensor":
         """Matrices with zeros above the diagonal, or above the one ``diagonal`` places to its right."""
@@ -223,3 +273,10 @@ class Shaping(TensorBase):
         places = xp.clip(xp.arange(width) + min(diagonal, 0), 0, max(0, len(self.data) - 1))
         rows = self[places].reshape(width, 1) if len(self.data) else self.reshape(0, 1).sum() * ones
         return apply(shape.Kept(ones), apply(shape.BroadcastTo((width, width)), rows))
+
+
+def _flat_arguments(arguments: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(arguments) == 1 and isinstance(arguments[0], tuple | list):
+        return tuple(arguments[0])
+    return arguments

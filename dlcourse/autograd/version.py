@@ -5,6 +5,7 @@ views share the count, and backward compares it with what it was in the forward 
 counted.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,25 +13,60 @@ from dlcourse.autograd.function import name_of
 from dlcourse.backend import address
 from dlcourse.backend.device import Array
 
-Seen = tuple["Version", int, Array]
+Seen = tuple["Changes", int, Array]
 """An input of an operation: whose changes are counted, how many there were, and its array."""
 
 
-class Version:
-    """How often the memory of a tensor and its views was changed in place, and by what last."""
+class Changes:
+    """How often some memory was changed in place, and by what last."""
 
     __slots__ = ("count", "what")
 
     def __init__(self) -> None:
         self.count, self.what = 0, ""
 
+
+class Version:
+    """What a tensor and its views share: the changes of their memory.
+
+    Attributes:
+        changes: what a graph looks at.
+        counted: whether there can be any: the memory of a result that has a graph never changes, see :mod:`.in_place`.
+    """
+
+    __slots__ = ("changes", "counted")
+
+    def __init__(self, counted: bool = True) -> None:
+        self.changes, self.counted = Changes(), counted
+
     def __reduce__(self) -> tuple:
-        return Version, ()  # a copy of a tensor has memory of its own
+        return Version, (self.counted,)  # a copy of a tensor has memory of its own
 
     def change(self, what: str) -> None:
         """Count a change."""
-        self.count += 1
-        self.what = what
+        self.changes.count += 1
+        self.changes.what = what
+
+
+def references(x: Any, name: str) -> int:
+    """How many hold what ``x.name`` holds, counted as :data:`ALONE` is."""
+    return sys.getrefcount(getattr(x, name))
+
+
+def is_shared(x: Any) -> bool:
+    """Whether another tensor that is alive shares this tensor's memory: a view of it, or what it is a view of."""
+    return x._version is not None and references(x, "_version") > ALONE
+
+
+class _Holder:
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held = Changes()
+
+
+ALONE = references(_Holder(), "held")
+"""What :func:`references` says where nothing else holds it; Python's versions count differently."""
 
 
 def seen(inputs: Sequence[Any], arrays: Sequence[Array]) -> list[Seen]:
@@ -43,7 +79,9 @@ def seen(inputs: Sequence[Any], arrays: Sequence[Array]) -> list[Seen]:
                 if x._node is not None:
                     continue
                 version = x._version = Version()
-            found.append((version, version.count, array))
+            elif not version.counted:
+                continue
+            found.append((version.changes, version.changes.count, array))
     return found
 
 
@@ -52,12 +90,12 @@ def of_view(value: Array, x: Any) -> Version | None:
     array = x.data
     if value.base is None and value is not array:
         return None
-    if x._version is None and x._node is None:
-        x._version = Version()
+    if x._version is None:
+        x._version = Version(counted=x._node is None)
     return x._version
 
 
-def check(function: Any, version: Version, array: Array) -> None:
+def check(function: Any, changes: Changes, array: Array) -> None:
     """Raise where the function saved that array, which has changed since.
 
     Raises:
@@ -66,7 +104,7 @@ def check(function: Any, version: Version, array: Array) -> None:
     if any(_overlap(array, saved) for saved in _arrays(vars(function).values())):
         raise RuntimeError(
             f"backward: an input of {name_of(function)} of shape {array.shape} was changed in place, by "
-            f"{version.what}, after the forward pass that saved it: the gradient would be wrong. Call backward before "
+            f"{changes.what}, after the forward pass that saved it: the gradient would be wrong. Call backward before "
             "the change, or compute the loss anew after it"
         )
 

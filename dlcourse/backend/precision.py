@@ -82,6 +82,11 @@ def is_floating(kind: np.dtype) -> bool:
     return kind.kind == "f" or is_half(kind)
 
 
+def largest(kind: np.dtype) -> float:
+    """The largest number of a floating-point type."""
+    return float(np.finfo(kind).max) if kind.kind == "f" else (2 - 2.0**-7) * 2.0**127
+
+
 def accumulation_dtype(kind: np.dtype) -> np.dtype:
     """The type in which numbers of that type are summed and stored: float32 for those of 16 bits, else itself."""
     return np.dtype(np.float32) if is_half(kind) else np.dtype(kind)

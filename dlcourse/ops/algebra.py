@@ -55,7 +55,7 @@ def matmul(a: Tensor, b: Any) -> Tensor:
 
 
 def trace(a: Tensor) -> Tensor:
-    """The sum of the diagonal of a square matrix."""
+    """The sum of the diagonal of a matrix."""
     return apply(linalg.Trace(), a)
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import dlcourse as dl
 from dlcourse import functional as F
 from dlcourse import nn
 from dlcourse.autograd import Tensor
+from dlcourse.autograd.pairs import PAIR_FORMULAS
 from dlcourse.autograd.unary import FORMULAS
 from dlcourse.ops.conv import conv1d_relu, conv2d_relu
 from dlcourse.ops.linear import linear_gelu_tanh, linear_relu
@@ -108,6 +110,15 @@ def _torch_recurrent(t: Any, name: str, inputs: tuple, cell: bool = False, **opt
     return last[1][0] + 0 * output.sum() if cell else output
 
 
+def _written(a: Any, v: Any) -> Any:
+    """x[i] = v, a part at a time, in either library; one value is written over."""
+    x = 2 * a
+    x[1] = 0.5
+    x[:, 1:3] = v
+    x[0, 1] = a[2, 2]
+    return x
+
+
 def _unbound_slices(a: Any) -> Tensor:
     first, second, third = F.unbind(a)
     return first * second * third
@@ -130,6 +141,7 @@ def _hooked(a: Any, b: Any) -> Tensor:
 
 KEYS = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 1, 1, 1]], dtype=bool)[:, None, None, :]
 PLACES = np.array([[0, 2, 2, 1], [0, 0, 1, 1]])
+APART = np.array([[0, 2, 2, 1], [2, 0, 1, 0]])
 LABELS = np.array([2, 0, 1, 1, 2])
 FLAGS = np.array([[True, False, True], [False, False, True]])
 
@@ -253,6 +265,51 @@ CASES = [
     Case("sort", lambda a: a.sort(dim=0, descending=True)[0], ((3, 4),), lambda t, a: a.sort(0, descending=True)[0]),
     Case("topk", lambda a: a.topk(2, dim=1).values, ((3, 4),), lambda t, a: a.topk(2, 1).values),
     Case("masked_fill", lambda a: a.masked_fill(FLAGS, 3.0), ((2, 3),), lambda t, a: a.masked_fill(t.tensor(FLAGS), 3)),
+    *(
+        Case(name, getattr(Tensor, name), ((3, 4), (4,)), partial(_torch_function, name), positive=True)
+        for name in PAIR_FORMULAS
+    ),
+    Case("lerp", lambda a, b: a.lerp(b, 0.3), ((3, 4), (4,)), lambda t, a, b: a.lerp(b.expand(3, 4), 0.3)),
+    Case("cross", lambda a, b: a.cross(b, dim=-1), ((4, 3), (4, 3)), lambda t, a, b: a.cross(b, dim=-1)),
+    Case(
+        "addmm",
+        lambda x, a, b: x.addmm(a, b, beta=0.5, alpha=2),
+        ((4,), (3, 2), (2, 4)),
+        lambda t, x, a, b: x.addmm(a, b, beta=0.5, alpha=2),
+    ),
+    Case("cumprod", lambda a: a.cumprod(1), ((2, 5, 3),), lambda t, a: a.cumprod(1)),
+    Case("cumprod-zeros", lambda a: a.cumprod(0), (np.array([2.0, 0.0, 3.0, 0.0, 5.0]),), lambda t, a: a.cumprod(0)),
+    Case("logcumsumexp", lambda a: a.logcumsumexp(-1), ((3, 5),), lambda t, a: a.logcumsumexp(-1)),
+    Case("cummax", lambda a: a.cummax(1).values, ((3, 5),), lambda t, a: a.cummax(1).values),
+    Case("median", lambda a: a.median(dim=1).values, ((3, 4),), lambda t, a: a.median(1).values),
+    Case("quantile", lambda a: a.quantile(0.3, dim=1), ((3, 4),), lambda t, a: a.quantile(0.3, dim=1)),
+    Case("diff", lambda a: a.diff(2), ((3, 5),), lambda t, a: a.diff(2)),
+    Case("nansum", lambda a: a.nansum(0), ((3, 5),), lambda t, a: a.nansum(0)),
+    Case("roll", lambda a: a.roll((1, -2), (0, 1)), ((3, 4),), lambda t, a: a.roll((1, -2), (0, 1))),
+    Case("rot90", lambda a: a.rot90(), ((3, 4),), lambda t, a: a.rot90()),
+    Case("repeat_interleave", lambda a: a.repeat_interleave(2, 1), ((3, 4),), lambda t, a: a.repeat_interleave(2, 1)),
+    Case("unfold", lambda a: a.unfold(1, 3, 2), ((2, 7),), lambda t, a: a.unfold(1, 3, 2)),
+    Case("diag_embed", lambda a: a.diag_embed(1), ((2, 3),), lambda t, a: a.diag_embed(1)),
+    Case("chunk", lambda a: a.chunk(3, 1)[0] * a.chunk(3, 1)[2], ((2, 6),), lambda t, a: a[:, :2] * a[:, 4:]),
+    Case("set-item", _written, ((3, 4), (2,)), lambda t, a, v: _written(a, v)),
+    Case(
+        "scatter",
+        lambda a, v: a.scatter(0, APART, v),
+        ((3, 4), (2, 4)),
+        lambda t, a, v: a.scatter(0, t.as_tensor(APART), v),
+    ),
+    Case(
+        "scatter_add",
+        lambda a, v: a.scatter_add(0, PLACES, v),
+        ((3, 4), (2, 4)),
+        lambda t, a, v: a.scatter_add(0, t.as_tensor(PLACES), v),
+    ),
+    Case(
+        "index_add",
+        lambda a, v: a.index_add(0, np.array([1, 1]), v),
+        ((3, 4), (2, 4)),
+        lambda t, a, v: a.index_add(0, t.tensor([1, 1]), v),
+    ),
     # --- products and matrices ------------------------------------------------------------------------------------
     Case("matmul", lambda a, b: a @ b, ((3, 4), (4, 2)), lambda t, a, b: a @ b),
     Case("matmul-vectors", lambda a, b: a @ b, ((4,), (4,)), lambda t, a, b: a @ b),
@@ -279,6 +336,33 @@ CASES = [
         lambda t, x, w, b: t.nn.functional.gelu(t.nn.functional.linear(x, w, b), approximate="tanh"),
     ),
     Case("linear-empty", F.linear, ((0, 4), (2, 4), (2,)), lambda t, x, w, b: t.nn.functional.linear(x, w, b)),
+    Case(
+        "einsum",
+        lambda a, b, c: dl.einsum("bij,bkj,k->ib", a, b, c),
+        ((2, 3, 4), (2, 5, 4), (5,)),
+        lambda t, a, b, c: t.einsum("bij,bkj,k->ib", a, b, c),
+    ),
+    Case("einsum-diagonal", lambda a: dl.einsum("ii->i", a), ((3, 3),), lambda t, a: t.einsum("ii->i", a)),
+    Case(
+        "einsum-ellipsis",
+        lambda a, b: dl.einsum("...ij,...jk", a, b),
+        ((2, 3, 4), (4, 5)),
+        lambda t, a, b: t.einsum("...ij,...jk", a, b),
+    ),
+    Case(
+        "tensordot",
+        lambda a, b: dl.tensordot(a, b, ([1], [0])),
+        ((3, 4), (4, 2)),
+        lambda t, a, b: t.tensordot(a, b, ([1], [0])),
+    ),
+    Case("kron", dl.kron, ((2, 3), (3, 2)), lambda t, a, b: t.kron(a, b)),
+    Case("cdist", dl.cdist, ((2, 5, 3), (4, 3)), lambda t, a, b: t.cdist(a, b)),
+    Case(
+        "cdist-product",
+        lambda a, b: dl.cdist(a, b, 2.0, "use_mm_for_euclid_dist"),
+        ((5, 3), (4, 3)),
+        lambda t, a, b: t.cdist(a, b, compute_mode="use_mm_for_euclid_dist"),
+    ),
     Case("trace", F.trace, ((3, 3),), lambda t, a: t.trace(a)),
     Case("logdet", F.logdet, (_spd(3),), lambda t, a: t.logdet(a)),
     Case("solve", F.solve, (_spd(3), (3, 2)), lambda t, a, b: t.linalg.solve(a, b)),

@@ -1,0 +1,183 @@
+"""Changes of a tensor in place: ``x[i] = v``, ``copy_``, ``+=``.
+
+Where no gradient is wanted they change the memory, and a graph that saved it notices (:mod:`.version`). Where one is
+wanted the tensor becomes the result of an operation, in memory of its own: what was saved before stays as it was.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import shape, version
+from dlcourse.autograd.base import TensorBase, apply, array_of, new
+from dlcourse.autograd.creation import as_tensor
+from dlcourse.autograd.graph import at_once, mode, no_grad
+from dlcourse.backend.device import Array
+from dlcourse.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from dlcourse.autograd.tensor import Tensor
+
+
+class InPlace(TensorBase):
+    """What changes a tensor."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __add__(self, other: Any) -> "Tensor": ...
+
+        def __sub__(self, other: Any) -> "Tensor": ...
+
+        def __mul__(self, other: Any) -> "Tensor": ...
+
+        def __truediv__(self, other: Any) -> "Tensor": ...
+
+        def _index_item(self, part: Any) -> Any: ...
+
+    def copy_(self, source: Any) -> Self:
+        """Copy values in, broadcast to this shape and cast to this type; returns this tensor.
+
+        Where ``source`` or this tensor needs a gradient the copy is differentiable, here and in all that changes a
+        tensor: the tensor is from then on the result, and an array that it was made of keeps its values.
+
+        Raises:
+            RuntimeError: this tensor is a leaf that requires a gradient while operations are recorded, belongs to a
+                graph while they are not, or shares its memory with another tensor where a gradient is wanted.
+            ShapeError: the values do not fit.
+        """
+        return self._written("copy_", self._broadcast, source)
+
+    def _broadcast(self, source: Any) -> "Tensor":
+        if isinstance(source, TensorBase) and source.requires_grad:
+            given = source.to(device=str(self.device), dtype=self.dtype)
+            return apply(shape.BroadcastTo(self.shape), given) if _fits(given.shape, self.shape) else given
+        array = backend.of(self.data).asarray(array_of(source), dtype=self.dtype)
+        fits = _fits(array.shape, self.shape)  # one that does not is refused by its shape
+        return new(backend.array_module(array).broadcast_to(array, self.shape) if fits else array)
+
+    def fill_(self, value: Any) -> Self:
+        """Make all elements this number; returns this tensor."""
+        return self._written("fill_", self._broadcast, value)
+
+    def zero_(self) -> Self:
+        """Make all elements 0; returns this tensor."""
+        return self._written("zero_", self._broadcast, 0)
+
+    def __iadd__(self, other: Any) -> Self:
+        return self._changed("+=", self.__add__, other)
+
+    def __isub__(self, other: Any) -> Self:
+        return self._changed("-=", self.__sub__, other)
+
+    def __imul__(self, other: Any) -> Self:
+        return self._changed("*=", self.__mul__, other)
+
+    def __itruediv__(self, other: Any) -> Self:
+        return self._changed("/=", self.__truediv__, other)
+
+    def _changed(self, name: str, compute: Callable, other: Any) -> Self:
+        """In place for a leaf that requires a gradient, as ``w -= lr * w.grad`` under ``no_grad`` means it; of any
+        other tensor a new one, so that no array that it shares is changed."""
+        return self._written(name, compute, other) if self._node is None and self.requires_grad else compute(other)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """``x[index] = value`` in place; differentiable where x or the value needs a gradient.
+
+        Raises:
+            RuntimeError: as :meth:`copy_` has it.
+            ShapeError: the value does not fit.
+        """
+        parts = index if isinstance(index, tuple) else (index,)
+        plain = tuple(self._index_item(part) for part in parts)
+        if not isinstance(value, TensorBase | int | float | np.generic):
+            value = new(backend.of(self.data).asarray(value))
+        try:
+            if self._wants_gradient("x[...] = ...", value):
+                self._become("x[...] = ...", self._replaced(plain, value))
+            else:
+                self._assign(plain, array_of(value))
+                self._note("x[...] = ...")
+        except ValueError as error:
+            raise ShapeError(f"x[...] = ...: {error}, in a tensor of shape {self.shape}") from error
+        except OverflowError as error:
+            raise ArgumentError(f"x[...] = ...: {error}; see x.to(dtype=...)") from error
+
+    def _replaced(self, index: tuple, value: Any) -> "Tensor":
+        """The tensor with these elements replaced; in its own memory where nothing else holds that."""
+        alone = self.data.base is None and version.references(self, "data") == version.ALONE
+        before = new(self.data, self.requires_grad)
+        before._node, before._index = self._node, self._index
+        values = as_tensor(value, like=self)
+        values = values if values.dtype == self.dtype else values.to(dtype=self.dtype)
+        with at_once():  # the operation saves nothing that could change
+            return apply(shape.SetItem(index, in_place=alone), before, values)
+
+    def _written(self, name: str, compute: Callable, other: Any) -> Self:
+        if self._wants_gradient(name, other):
+            return self._become(name, compute(other))
+        with no_grad():
+            values = compute(other).data
+        self._check_shape(name, values)
+        self._write(values)
+        self._note(name)
+        return self
+
+    def _wants_gradient(self, name: str, other: Any) -> bool:
+        """Whether the change is to be differentiable.
+
+        Raises:
+            RuntimeError: it cannot be.
+        """
+        several = other if isinstance(other, tuple | list) else (other,)
+        given = any(isinstance(one, TensorBase) and one.requires_grad for one in several)
+        if mode.recording and (self._node is not None or (given and not self.requires_grad and self._may_become)):
+            if version.is_shared(self):
+                raise RuntimeError(
+                    f"{name} would change a tensor that shares its memory with another (one is a view of the other), "
+                    "where a gradient is wanted: make a copy first, as by x = x.clone()"
+                )
+            return True
+        if self._node is not None or (mode.recording and (self.requires_grad or given)):
+            raise RuntimeError(
+                f"{name} would change a tensor in place whose gradient is wanted: write it inside `with dl.no_grad():` "
+                "to update a weight, or make a new tensor, as by w = w + 1"
+            )
+        return False
+
+    _may_become = True
+    """Whether the tensor may become the result of an operation; a parameter may not."""
+
+    def _become(self, name: str, result: TensorBase) -> Self:
+        """Be from now on what was computed, for all who hold this tensor."""
+        self._check_shape(name, result.data)
+        result = result if result.dtype == self.dtype else result.to(dtype=self.dtype)
+        self.data, self.requires_grad, self._version = result.data, result.requires_grad, None
+        self._node, self._index = result._node, result._index
+        return self
+
+    def _check_shape(self, name: str, values: Array) -> None:
+        if values.shape != self.shape:
+            raise ShapeError(f"{name}: values of shape {values.shape} do not fit a tensor of shape {self.shape}")
+
+    def _write(self, values: Array) -> None:
+        self.data[...] = values
+
+    def _assign(self, index: tuple, values: Any) -> None:
+        self.data[index] = values
+
+    def _note(self, name: str) -> None:
+        """Count a change of the memory."""
+        if self._version is not None:
+            self._version.change(name)
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether an array of the one shape broadcasts to the other."""
+    try:
+        return np.broadcast_shapes(given, wanted) == wanted
+    except ValueError:
+        return False

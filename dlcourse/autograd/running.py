@@ -1,0 +1,96 @@
+"""Running products and extremes along an axis, in log2(n) passes over the whole array.
+
+The passes are Hillis and Steele's ("Data parallel algorithms", CACM 29, 1986): the pass of distance d = 1, 2, 4, ...
+joins each element's result with that of d places before.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dlcourse.autograd.function import Function, xp_of
+from dlcourse.backend.device import Array
+from dlcourse.backend.precision import is_floating
+
+
+def accumulated(x: Array, axis: int, join: Callable[[Array, Array], Array]) -> Array:
+    """y_i = join(...join(x_1, x_2)..., x_i) along an axis, of a function whose order of joining is free."""
+    y = x.copy()
+    rows = xp_of(x).moveaxis(y, axis, 0)  # a view
+    distance = 1
+    while distance < len(rows):
+        rows[distance:] = join(rows[:-distance], rows[distance:])
+        distance *= 2
+    return y
+
+
+def extreme_places(choice: str, x: Array, axis: int) -> Array:
+    """Where the largest ("maximum") or smallest ("minimum") of the elements up to each is, the last of equal ones; NaN
+    is beyond both."""
+    xp = xp_of(x)
+    so_far = accumulated(x, axis, getattr(xp, choice))
+    sides = [1] * x.ndim
+    sides[axis] = -1
+    places = xp.arange(x.shape[axis]).reshape(sides)
+    return accumulated(xp.where((x == so_far) | (x != x), places, 0), axis, xp.maximum)
+
+
+class CumProd(Function):
+    """y_i = x_1 ... x_i along an axis; dx_i = y_(i-1) g_i with g_i = dy_i + x_(i+1) g_(i+1): right beside zeros too."""
+
+    compute_in_float32 = True
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        kind = x.dtype if is_floating(x.dtype) else np.dtype(np.int64)
+        self.y = xp_of(x).cumprod(x, axis=self.axis, dtype=kind) if x.ndim else x.astype(kind)
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        if not dout.ndim or not dout.size:
+            return dout
+        xp = xp_of(dout)
+        x, y = (xp.moveaxis(one, self.axis, 0) for one in (self.x, self.y))
+        total = xp.moveaxis(dout, self.axis, 0).copy()
+        factor = xp.concatenate([x[1:], xp.zeros_like(x[:1])])
+        distance = 1
+        while distance < len(total):  # total_i sums dy_i ... dy_(i+d-1), factor_i is x_(i+1) ... x_(i+d)
+            total[:-distance] += factor[:-distance] * total[distance:]
+            factor[:-distance] = factor[:-distance] * factor[distance:]
+            distance *= 2
+        total[1:] *= y[:-1]
+        return xp.moveaxis(total, 0, self.axis)
+
+
+class LogCumSumExp(Function):
+    """y_i = log(e^(x_1) + ... + e^(x_i)) along an axis; dx_i = e^(x_i) sum_(k >= i) dy_k e^(-y_k).
+
+    The gradient's sums are of logarithms too, those of positive and of negative dy apart, so that nothing overflows.
+    """
+
+    compute_in_float32 = True
+    fractional = True
+
+    def __init__(self, axis: int):
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        self.y = accumulated(x, self.axis, xp_of(x).logaddexp) if x.ndim else x.copy()
+        return self.y
+
+    def backward(self, dout: Array) -> Array:
+        if not dout.ndim:
+            return dout
+        xp = xp_of(dout)
+
+        def part(weights: Any) -> Array:
+            with np.errstate(divide="ignore"):  # log 0: what has no weight
+                logarithms = xp.flip(xp.log(weights) - self.y, self.axis)
+            return xp.exp(xp.flip(accumulated(logarithms, self.axis, xp.logaddexp), self.axis) + self.x)
+
+        return part(xp.maximum(dout, 0)) - part(xp.maximum(-dout, 0))

@@ -1,0 +1,231 @@
+"""A tensor's methods that make fewer numbers of many, beside sums, means and extremes; and running ones."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dlcourse.autograd import axes, elementwise, reduce, running, softmax
+from dlcourse.autograd.base import TensorBase, apply, new
+from dlcourse.autograd.creation import as_tensor
+from dlcourse.autograd.function import Function
+from dlcourse.autograd.reductions import Reductions
+from dlcourse.autograd.selection import Ordered, Selection
+from dlcourse.autograd.shape import Concatenate
+from dlcourse.backend import array_module
+from dlcourse.backend.precision import is_floating
+from dlcourse.errors import ArgumentError, ShapeError
+
+if TYPE_CHECKING:
+    from dlcourse.autograd.tensor import Tensor
+
+
+class Range(NamedTuple):
+    """The smallest and the largest elements, as PyTorch's ``aminmax`` gives them."""
+
+    min: TensorBase
+    max: TensorBase
+
+
+class Statistics(Reductions, Selection):
+    """Sums of other kinds, order statistics, running sums and products."""
+
+    __slots__ = ()
+
+    # --- of exponentials ----------------------------------------------------------------------------------------------
+
+    def softmax(self, dim: int | None = None, dtype: Any = None, *, axis: int | None = None) -> "Tensor":
+        """e^x / sum e^x along an axis, in another type where one is given."""
+        return apply(softmax.Softmax(axes.single("softmax", self.shape, axis, dim)), self._in(dtype))
+
+    def log_softmax(self, dim: int | None = None, dtype: Any = None, *, axis: int | None = None) -> "Tensor":
+        """log softmax(x) along an axis, without overflow or log 0, in another type where one is given."""
+        position = axes.single("log_softmax", self.shape, axis, dim)
+        return apply(softmax.LogSoftmax(position), self._in(dtype))
+
+    def logsumexp(self, dim: axes.Several = None, keepdim: bool = False, *, axis: axes.Several = None,
+                  keepdims: bool = False) -> "Tensor":  # fmt: skip
+        """log sum e^x along the axes, without overflow."""
+        if dim is None and axis is None:
+            raise ArgumentError("logsumexp: expected the axes to sum over, dim=...")
+        over = axes.several("logsumexp", self.shape, axis, dim)
+        return apply(softmax.LogSumExp(over, keepdim or keepdims), self)
+
+    def _in(self, dtype: Any) -> TensorBase:
+        return self if dtype is None else self.to(dtype=dtype)
+
+    # --- moments ------------------------------------------------------------------------------------------------------
+
+    def var_mean(self, axis: Any = None, **options: Any) -> "tuple[Tensor, Tensor]":
+        """The variance and the mean; arguments as :meth:`var` has them."""
+        return self.var(axis, **options), self._mean_beside(axis, options)
+
+    def std_mean(self, axis: Any = None, **options: Any) -> "tuple[Tensor, Tensor]":
+        """The standard deviation and the mean; arguments as :meth:`std` has them."""
+        return self.std(axis, **options), self._mean_beside(axis, options)
+
+    def _mean_beside(self, axis: Any, options: dict) -> "Tensor":
+        return self.mean(axis, **{name: options[name] for name in ("dim", "keepdim", "keepdims") if name in options})
+
+    def nansum(self, axis: Any = None, **options: Any) -> "Tensor":
+        """The sum of those that are numbers; arguments as :meth:`sum` has them."""
+        return self._or_zero().sum(axis, **options)
+
+    def nanmean(self, axis: Any = None, **options: Any) -> "Tensor":
+        """The mean of those that are numbers; arguments as :meth:`mean` has them."""
+        counts = new((self.data == self.data).astype(self.dtype)).sum(axis, **options)
+        return self._or_zero().sum(axis, **options) / counts
+
+    def _or_zero(self) -> "Tensor":
+        return apply(elementwise.Where(self.data == self.data), self, as_tensor(0, like=self))
+
+    def count_nonzero(self, dim: axes.Several = None, *, axis: axes.Several = None) -> "Tensor":
+        """How many elements are not 0, along the axes or of all; without a gradient."""
+        over = axes.several("count_nonzero", self.shape, axis, dim)
+        return new(array_module(self.data).asarray((self.data != 0).sum(axis=over)))
+
+    def aminmax(self, *, dim: int | None = None, keepdim: bool = False, axis: int | None = None) -> Range:
+        """The smallest and the largest element, along an axis or of all: ``min`` and ``max`` of a named tuple."""
+        over = None if dim is None and axis is None else axes.single("aminmax", self.shape, axis, dim)
+        return Range(self.amin(over, keepdim), self.amax(over, keepdim))
+
+    # --- in order -----------------------------------------------------------------------------------------------------
+
+    def median(self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
+        """The element in the middle, the lower of two; along an axis ``values`` and ``indices`` of a named tuple.
+
+        It is NaN where an element is, as in PyTorch; NumPy's is the mean of the two in the middle.
+        """
+        return self._ranked("median", dim, keepdim, axis, lambda length, numbers: (length - 1) // 2)
+
+    def nanmedian(self, dim: int | None = None, keepdim: bool = False, *, axis: int | None = None) -> Any:
+        """The one in the middle of those that are numbers; as :meth:`median` else."""
+        return self._ranked("nanmedian", dim, keepdim, axis, lambda length, numbers: (numbers - 1) // 2)
+
+    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+        """The k-th smallest element along an axis, counted from 1, and its place.
+
+        Raises:
+            ArgumentError: there are not so many.
+        """
+        length = self.shape[axes.single("kthvalue", self.shape, dim)] if self.ndim else 1
+        if not 1 <= k <= length:
+            raise ArgumentError(f"kthvalue: expected k in 1..{length}, the length of the axis, got {k}")
+        return self._ranked("kthvalue", dim, keepdim, None, lambda length, numbers: 0 * numbers + k - 1)
+
+    def _ranked(self, name: str, dim: Any, keepdim: bool, axis: Any, rank: Any) -> Any:
+        """The element of that rank along an axis, or of all; ``rank`` of the length and of how many are numbers."""
+        if dim is None and axis is None:
+            if not self.data.size:
+                raise ShapeError(f"{name}: expected at least one element, got a tensor of shape {self.shape}")
+            return self.reshape(-1)._ranked(name, 0, False, None, rank).values
+        position = axes.single(name, self.shape, axis, dim)
+        x = self if self.ndim else self.reshape(1)
+        length = x.shape[position]
+        if not length:
+            raise ShapeError(f"{name}: there is nothing to choose from along axis {position} of {self.shape}")
+        xp = array_module(x.data)
+        order = x._order(name, position, False)
+        missing = (x.data != x.data).sum(axis=position, keepdims=True)
+        place = xp.asarray(rank(length, length - missing)) + 0 * missing
+        if name == "median":
+            place = xp.where(missing > 0, length - missing, place)  # the first NaN, which come last
+        index = xp.take_along_axis(order, xp.maximum(place, 0), position)
+        values, indices = x._along(index, position), new(index)
+        if not self.ndim or not keepdim:
+            shape = () if not self.ndim else tuple(n for i, n in enumerate(self.shape) if i != position)
+            values, indices = values.reshape(shape), new(index.reshape(shape))
+        return Ordered(values, indices)
+
+    def quantile(self, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
+                 axis: int | None = None) -> "Tensor":  # fmt: skip
+        """The value below which a share q of the elements lies, along an axis or of all; of several q one a row.
+
+        Args:
+            q: a number in 0..1, or a vector of them.
+            interpolation: between the two nearest: "linear", "lower", "higher", "nearest" or "midpoint".
+        Raises:
+            ArgumentError: q or the interpolation is none of these.
+        """
+        shares = as_tensor(q, like=self)
+        if shares.ndim > 1 or not is_floating(self.dtype):
+            raise ArgumentError(f"quantile: expected a number or a vector q and a fraction, got {shares.shape}")
+        if interpolation not in _BETWEEN:
+            raise ArgumentError(f"quantile: interpolation is one of {', '.join(_BETWEEN)}, got {interpolation!r}")
+        whole = not self.ndim or (dim is None and axis is None)
+        x = self.reshape(-1) if whole else self
+        position = 0 if whole else axes.single("quantile", x.shape, axis, dim)
+        if not x.shape[position]:
+            raise ShapeError(f"quantile: there is nothing to choose from in a tensor of shape {self.shape}")
+        xp = array_module(x.data)
+        if xp is np and not ((shares.data >= 0) & (shares.data <= 1)).all():
+            raise ArgumentError(f"quantile: q is in 0..1, got {q!r}")
+        places = shares.reshape(-1) * (x.shape[position] - 1)
+        below, above = places.detach().floor(), places.detach().ceil()
+        ordered = x.sort(position).values
+        low, high = (ordered.index_select(position, one.to(dtype="int64")) for one in (below, above))
+        weights = _BETWEEN[interpolation](places, below).reshape(
+            tuple(-1 if i == position else 1 for i in range(x.ndim))
+        )
+        found = low + weights * (high - low)
+        unknown = (x.data != x.data).any(axis=position, keepdims=True)
+        found = found.masked_fill(unknown, math.nan).movedim(position, 0)
+        kept = (1,) * self.ndim if whole else tuple(1 if i == position else n for i, n in enumerate(x.shape))
+        lengths = kept if keepdim else found.shape[1:]
+        return found.reshape((*(shares.shape if shares.ndim else ()), *lengths))
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def cumprod(self, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> "Tensor":
+        """The products of the elements up to each, along an axis."""
+        return self._run("cumprod", running.CumProd, dim, axis, dtype)
+
+    def cumsum(self, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> "Tensor":
+        """The sums of the elements up to each, along an axis."""
+        return self._run("cumsum", reduce.CumSum, dim, axis, dtype)
+
+    def logcumsumexp(self, dim: int | None = None, *, axis: int | None = None) -> "Tensor":
+        """The logarithms of the sums of e^x of the elements up to each, along an axis, without overflow."""
+        return self._run("logcumsumexp", running.LogCumSumExp, dim, axis, None)
+
+    def _run(self, name: str, function: type[Function], dim: Any, axis: Any, dtype: Any) -> "Tensor":
+        return apply(function(axes.single(name, self.shape, axis, dim)), self._in(dtype))  # type: ignore[call-arg]
+
+    def cummax(self, dim: int | None = None, *, axis: int | None = None) -> Ordered:
+        """The largest of the elements up to each, along an axis, and its place, the last where several reach it."""
+        return self._extreme_so_far("cummax", "maximum", dim, axis)
+
+    def cummin(self, dim: int | None = None, *, axis: int | None = None) -> Ordered:
+        """The smallest of the elements up to each, along an axis, and its place, the last where several reach it."""
+        return self._extreme_so_far("cummin", "minimum", dim, axis)
+
+    def _extreme_so_far(self, name: str, choice: str, dim: Any, axis: Any) -> Ordered:
+        position = axes.single(name, self.shape, axis, dim)
+        x = self if self.ndim else self.reshape(1)
+        indices = running.extreme_places(choice, x.data, position)
+        return Ordered(x._along(indices, position).reshape(self.shape), new(indices.reshape(self.shape)))
+
+    def diff(self, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> "Tensor":
+        """x_(i+1) - x_i along an axis, n times; tensors to put before and behind are joined to x first."""
+        position = axes.single("diff", self.shape, dim)
+        if not self.ndim or n < 0:
+            raise ShapeError(f"diff: expected a tensor with an axis and n of at least 0, got {self.shape} and {n}")
+        if not n:
+            return apply(elementwise.Copy(), self)
+        parts = [one for one in (prepend, self, append) if one is not None]
+        x: Any = apply(Concatenate(position), *parts) if len(parts) > 1 else self
+        for _ in range(min(n, x.shape[position])):
+            length = x.shape[position]
+            x = x.narrow(position, 1, max(0, length - 1)) - x.narrow(position, 0, max(0, length - 1))
+        return x
+
+
+_BETWEEN: dict[str, Callable] = {
+    "linear": lambda place, below: place - below,
+    "lower": lambda place, below: 0 * below,
+    "higher": lambda place, below: 0 * below + 1,
+    "nearest": lambda place, below: place.detach().round() - below,
+    "midpoint": lambda place, below: 0 * below + 0.5,
+}
+"""How far from the lower of the two nearest elements to the upper one, by the kind of interpolation."""
