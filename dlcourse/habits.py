@@ -136,7 +136,6 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "nn": {
         "Conv3d": "there is nn.Conv2d",
-        "InstanceNorm2d": "nn.GroupNorm(channels, channels)",
         "LogSoftmax": f"F.log_softmax(x, dim=...); {_LOGITS}",
         "NLLLoss": _LOGITS,
         "BCELoss": "two classes are nn.CrossEntropyLoss() with two logits",

@@ -15,6 +15,7 @@ from dlcourse.ops.conv_transpose import *
 from dlcourse.ops.dropout import *
 from dlcourse.ops.embedding import *
 from dlcourse.ops.gaussian import *
+from dlcourse.ops.group_norm import *
 from dlcourse.ops.linear import *
 from dlcourse.ops.loss import *
 from dlcourse.ops.norm import *
@@ -23,6 +24,7 @@ from dlcourse.ops.pool import *
 from dlcourse.ops.rearrange import *
 from dlcourse.ops.recurrent import *
 from dlcourse.ops.resample import *
+from dlcourse.ops.rms_norm import *
 from dlcourse.ops.softmax import *
 
 __all__ = [name for name in dir() if name.islower() and not name.startswith("_")]

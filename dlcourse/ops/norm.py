@@ -1,4 +1,4 @@
-"""Normalization over the batch, over the channels of each sample, and over groups of channels."""
+"""Normalization over the batch, and over the last axes of each sample."""
 
 import functools
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from dlcourse.backend.kernels.activation import add
 from dlcourse.errors import ShapeError
 from dlcourse.ops.residual import add_relu
 
-__all__ = ["batch_norm", "group_norm", "layer_norm"]
+__all__ = ["batch_norm", "layer_norm"]
 
 
 class Norm(Function):
@@ -130,7 +130,7 @@ def batch_norm(
     promotion.refuse_whole("batch_norm", [x])
     channels = x.shape[-1:] if x.ndim > 1 else None
     mean, variance = (None if given is None else as_tensor(given) for given in (running_mean, running_var))
-    weight, bias = _affine(x, channels, weight, bias)
+    weight, bias = affine(x, channels, weight, bias)
     if any(given is not None and given.shape != channels for given in (weight, bias, mean, variance)):
         shapes = [given.shape for given in (x, mean, variance, weight, bias) if given is not None]
         raise ShapeError(f"batch_norm: expected x (..., C) and for all else (C,), got {', '.join(map(str, shapes))}")
@@ -169,7 +169,7 @@ def _normalized_by(
     return apply(elementwise.ReLU(), y) if relu else y
 
 
-def _affine(
+def affine(
     x: Tensor, shape: tuple[int, ...] | None, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias, ones and zeros where there are none."""
@@ -197,14 +197,8 @@ def layer_norm(
         ShapeError: the shapes do not fit.
     """
     x = as_tensor(x)
-    shape = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
-    if not shape or not all(isinstance(length, int | np.integer) for length in shape):
-        raise ShapeError(
-            f"layer_norm: normalized_shape is the lengths of the last axes, such as {x.shape[-1:]}, got "
-            f"{type(normalized_shape).__name__}; the order is layer_norm(x, normalized_shape, weight, bias)"
-        )
-    shape = tuple(shape)
-    weight, bias = _affine(x, shape, weight, bias)
+    shape = last_axes("layer_norm", x, normalized_shape)
+    weight, bias = affine(x, shape, weight, bias)
     if x.shape[-len(shape) :] != shape or weight.shape != shape or bias.shape != shape:
         raise ShapeError(
             f"layer_norm: expected x (..., {', '.join(map(str, shape))}), weight and bias {shape}, "
@@ -216,35 +210,16 @@ def layer_norm(
     return apply(LayerNorm(eps), rows, weight.reshape(-1), bias.reshape(-1)).reshape(x.shape)
 
 
-def group_norm(
-    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
-) -> Tensor:
-    """Normalize groups of channels of each sample together; as ``torch.nn.functional.group_norm``, channels last.
+def last_axes(name: str, x: Tensor, normalized_shape: Any) -> tuple[int, ...]:
+    """The lengths of the last axes, given as a number or several.
 
-    y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/M) over the M = P C / G numbers of a sample's group: P positions
-    and C / G neighboring channels. The gradient is that of layer norm over these numbers. (Wu & He 2018.)
-
-    Args:
-        x: (N, ..., C).
-        num_groups: G, which divides C.
-        weight, bias: (C,); ones and zeros if left out.
-        eps: added to the variance.
     Raises:
-        ShapeError: the shapes do not fit.
+        ShapeError: they are no whole numbers.
     """
-    x = as_tensor(x)
-    promotion.refuse_whole("group_norm", [x])
-    channels = x.shape[-1] if x.ndim else 0
-    weight, bias = _affine(x, (channels,), weight, bias)
-    if x.ndim < 2 or num_groups < 1 or channels % num_groups or {weight.shape, bias.shape} != {(channels,)}:
+    shape = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+    if not shape or not all(isinstance(length, int | np.integer) for length in shape):
         raise ShapeError(
-            f"group_norm: expected x (N, ..., C) with C a multiple of {num_groups}, weight and bias (C,), "
-            f"got {x.shape}, {weight.shape}, {bias.shape}"
+            f"{name}: normalized_shape is the lengths of the last axes, such as {x.shape[-1:]}, got "
+            f"{type(normalized_shape).__name__}; the order is {name}(x, normalized_shape, weight, ...)"
         )
-    n, positions = x.shape[0], x.size // max(1, x.shape[0] * channels)
-    width = channels // num_groups
-    # One row a sample and group: (N, positions, G, C/G) -> (N G, positions C/G).
-    rows = x.reshape(n, positions, num_groups, width).transpose(0, 2, 1, 3).reshape(n * num_groups, positions * width)
-    centered = rows - rows.mean(axis=1, keepdims=True)
-    normal = centered / ((centered * centered).mean(axis=1, keepdims=True) + eps).sqrt()
-    return normal.reshape(n, num_groups, positions, width).transpose(0, 2, 1, 3).reshape(x.shape) * weight + bias
+    return tuple(shape)

@@ -166,7 +166,8 @@ def _max_pool(
 def _places(argmax: Array, width: int, geometry: PoolGeometry) -> Array:
     """The places h W + w in the image, given those in the window."""
     xp, (window, *settings) = array_module(argmax), geometry
-    inside = divmod(argmax.astype(np.int64), window[1])
+    number = argmax.astype(np.int64)
+    inside = number // window[1], number % window[1]
     rows, columns = (
         xp.arange(length, dtype=np.int64) * s - p + d * place.swapaxes(axis, 3)
         for axis, length, place, s, p, d in zip((1, 2), argmax.shape[1:3], inside, *settings, strict=True)

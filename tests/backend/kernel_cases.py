@@ -16,6 +16,7 @@ from dlcourse.backend import precision
 from dlcourse.backend.kernels import Kernel, recurrent
 from dlcourse.backend.kernels.attention import attention
 from dlcourse.backend.kernels.conv import ConvGeometry
+from dlcourse.backend.kernels.group_norm import group_norm
 from dlcourse.backend.kernels.images import WORDS, ImageSettings
 from dlcourse.backend.kernels.neighbors import METRICS
 from dlcourse.backend.kernels.norm import RunningStats, pack
@@ -276,6 +277,33 @@ def _residual_norm_grad(rows: int, width: int, twice: bool) -> Maker:
 
     return make
 
+
+def _rms_norm(rows: int, width: int, grad: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, x = (rng.normal(size=(rows, width)).astype(dtype) for _ in range(2))
+        weight = rng.normal(size=width).astype(dtype)
+        if not grad:
+            return x, weight, 1e-6
+        inverse = (1 / np.sqrt((x * x).mean(axis=1, keepdims=True) + 1e-6)).astype(dtype)
+        return dout, x, weight, inverse, None if width % 2 else np.zeros(width, dtype)
+
+    return make
+
+
+def _group_norm(shape: tuple[int, int, int], groups: int, grad: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, x = rng.normal(size=shape).astype(dtype), (3 + 2 * rng.normal(size=shape)).astype(dtype)
+        weight, bias = (rng.normal(size=shape[2]).astype(dtype) for _ in range(2))
+        if not grad:
+            return x, weight, bias, groups, 1e-5
+        _, mean, inverse = group_norm.reference(x, weight, bias, groups, 1e-5)
+        into = (None, None) if groups % 2 else (np.zeros(shape[2], dtype), np.zeros(shape[2], dtype))
+        return dout, x, weight, mean, inverse, into
+
+    return make
+
+
+GROUPS = [((3, 5, 6), 2), ((2, 900, 8), 8), ((1, 1, 4), 1), ((0, 3, 4), 2), ((700, 1, 12), 3), ((2, 40, 33), 1)]
 
 NORM_SIZES = [(2, 1), (7, 5), (5000, 33), (64, 300), (9001, 16), (300, 72)]
 
@@ -645,6 +673,14 @@ CASES: dict[str, list[Maker]] = {
     ],
     "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
     "layer_norm_grad": [_layer_norm_grad(*size, more) for size in [*NORM_SIZES, (3, 33_000)] for more in (False, True)],
+    **{
+        name: [_rms_norm(*size, grad) for size in [*NORM_SIZES, (0, 4)]]
+        for name, grad in (("rms_norm", False), ("rms_norm_grad", True))
+    },
+    **{
+        name: [_group_norm(*case, grad) for case in GROUPS]
+        for name, grad in (("group_norm", False), ("group_norm_grad", True))
+    },
     "image_batch": [
         *[
             _images((9, 5, 7, 3), normalized, rows, *how)

@@ -767,6 +767,25 @@ CASES = [
         ((2, 3, 4, 6), (6,), (6,)),
         lambda t, x, w, b: t.nn.functional.group_norm(x.permute(0, 3, 1, 2), 2, w, b).permute(0, 2, 3, 1),
     ),
+    Case(
+        "instance_norm",
+        lambda x, w, b: F.instance_norm(x, weight=w, bias=b, eps=1e-3),
+        ((2, 3, 4, 5), (5,), (5,)),
+        lambda t, x, w, b: t.nn.functional.instance_norm(x.movedim(-1, 1), weight=w, bias=b, eps=1e-3).movedim(1, -1),
+    ),
+    Case(
+        "rms_norm",
+        lambda x, w: F.rms_norm(x, w.shape, w, 1e-3),
+        ((2, 3, 5), (5,)),
+        lambda t, x, w: t.nn.functional.rms_norm(x, (5,), w, 1e-3),
+    ),
+    Case("rms_norm-axes", lambda x: F.rms_norm(x, (3, 5)), ((2, 3, 5),), lambda t, x: t.rms_norm(x, (3, 5))),
+    Case(
+        "local_response_norm",
+        lambda x: F.local_response_norm(x, 4, 0.5, 0.6, 1.5),
+        ((2, 3, 3, 6),),
+        lambda t, x: t.nn.functional.local_response_norm(x.movedim(-1, 1), 4, 0.5, 0.6, 1.5).movedim(1, -1),
+    ),
     # --- sequences ------------------------------------------------------------------------------------------------
     Case(
         "embedding",

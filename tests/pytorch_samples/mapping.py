@@ -198,6 +198,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "nn.functional.pixel_unshuffle": turned(F.pixel_unshuffle, last_of_image, back=first_of_image),
     "nn.functional.unfold": turned(F.unfold, last, back=first),
     "nn.functional.layer_norm": F.layer_norm,
+    "nn.functional.rms_norm": F.rms_norm,
+    "nn.functional.instance_norm": turned(F.instance_norm, last, back=first),
+    "nn.functional.local_response_norm": turned(F.local_response_norm, last, back=first),
     "nn.functional.group_norm": turned(F.group_norm, last, back=first),
     "nn.functional.batch_norm": turned(F.batch_norm, last, back=first),
     "nn.functional.batch_norm.without_cudnn": turned(F.batch_norm, last, back=first),
@@ -263,9 +266,12 @@ MODULES = {
         )
         for axes in (1, 2)
     },
-    "nn.BatchNorm1d": Layer(nn.BatchNorm, (last,), first),
-    "nn.BatchNorm2d": Layer(nn.BatchNorm, (last,), first),
     "nn.BatchNorm3d": Layer(nn.BatchNorm, (last,), first),
+    **{
+        f"nn.{name}": Layer(getattr(nn, name), (last,), first)
+        for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d", "LocalResponseNorm")
+    },
+    "nn.RMSNorm": Layer(nn.RMSNorm),
     "nn.GroupNorm": Layer(nn.GroupNorm, (last,), first),
     "nn.LayerNorm": Layer(nn.LayerNorm),
     "nn.MultiheadAttention": Layer(batch_first(renamed(nn.MultiHeadAttention, embed_dim="dim", num_heads="heads"))),
