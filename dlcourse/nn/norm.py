@@ -55,7 +55,9 @@ class _ChannelNorm(Norm):
     axes: ClassVar[tuple[int, ...]] = ()
     """The numbers of axes that x may have; any where empty."""
 
-    def __init__(self, num_features: int, eps: float, momentum: float, affine: bool, track_running_stats: bool):
+    def __init__(
+        self, num_features: int, eps: float, momentum: float, affine: bool, track_running_stats: bool, bias: bool
+    ):
         super().__init__()
         name = type(self).__name__
         check_sizes(name, num_features=num_features)
@@ -67,7 +69,7 @@ class _ChannelNorm(Norm):
             raise ArgumentError(f"{name}: got {num_features=}, {eps=}, {momentum=}")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self._make_affine(num_features, affine, affine)
+        self._make_affine(num_features, affine, affine and bias)
         if track_running_stats:
             self.register_buffer("running_mean", np.zeros(num_features, dtype="float32"))
             self.register_buffer("running_var", np.ones(num_features, dtype="float32"))
@@ -96,6 +98,7 @@ class BatchNorm(_ChannelNorm):
         momentum: the share of a new batch in the running averages.
         affine: whether w and b are there.
         track_running_stats: whether there are running averages; without them evaluation normalizes by the batch too.
+        bias: whether b is there, if w is.
     Example:
         >>> norm = nn.BatchNorm(1)
         >>> norm(dl.tensor([[1.0], [3.0]])).numpy().round(3).tolist()
@@ -113,8 +116,10 @@ class BatchNorm(_ChannelNorm):
         momentum: float = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
     def forward(self, x: Tensor, relu: bool = False, residual: Tensor | None = None) -> Tensor:
         self._check(x)
@@ -148,6 +153,7 @@ class InstanceNorm2d(_ChannelNorm):
         momentum: the share of a new batch in the running averages.
         affine: whether w and b are there.
         track_running_stats: whether there are running averages, by which evaluation normalizes then.
+        bias: whether b is there, if w is.
     """
 
     axes = (4,)
@@ -159,8 +165,10 @@ class InstanceNorm2d(_ChannelNorm):
         momentum: float = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        *,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
@@ -245,15 +253,18 @@ class GroupNorm(Norm):
         num_channels: C.
         eps: added to the variance.
         affine: whether a weight and a bias for each channel are there.
+        bias: whether the bias is there, if the weight is.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True):
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
+    ):
         super().__init__()
         check_sizes("GroupNorm", num_groups=num_groups, num_channels=num_channels)
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm: {num_channels} channels do not fall into {num_groups} groups")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        self._make_affine(num_channels, affine, affine)
+        self._make_affine(num_channels, affine, affine and bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return group_norm(x, self.num_groups, self.weight, self.bias, self.eps)

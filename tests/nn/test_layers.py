@@ -264,11 +264,12 @@ SETTINGS = {
     "Fold": PATCHES | {"output_size": 9},
     **dict.fromkeys(
         ("BatchNorm", "BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d"),
-        {"num_features": 7, "eps": 0.25, "momentum": 0.75, "affine": False, "track_running_stats": False},
+        {"num_features": 7, "eps": 0.25, "momentum": 0.75, "affine": False, "track_running_stats": False}
+        | {"bias": False},
     ),
     "LayerNorm": {"normalized_shape": 7, "eps": 0.25, "elementwise_affine": False, "bias": False},
     "RMSNorm": {"normalized_shape": 7, "eps": 0.25, "elementwise_affine": False},
-    "GroupNorm": {"num_groups": 3, "num_channels": 9, "eps": 0.25, "affine": False},
+    "GroupNorm": {"num_groups": 3, "num_channels": 9, "eps": 0.25, "affine": False, "bias": False},
     "LocalResponseNorm": {"size": 5, "alpha": 0.25, "beta": 0.125, "k": 2.0},
     "Linear": {"in_features": 7, "out_features": 9, "bias": False},
     "RNN": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "nonlinearity": "relu", "bidirectional": True}

@@ -26,7 +26,7 @@ def group_norm(x: Array, weight: Array, bias: Array, groups: int, eps: float) ->
         rough = _by_group(_over_positions(x[part]), groups) / count
         np.subtract(x[part], _by_channel(rough, x), out=target)
         rest = _by_group(_over_positions(target), groups) / count
-        squares = _by_group(np.einsum("npc,npc->nc", target, target), groups)
+        squares = _by_group(_over_positions(_product(target, target)), groups)
         mean[part] = rough + rest
         inverse[part] = 1 / np.sqrt(squares / count - rest * rest + eps)
         scale = _by_channel(inverse[part], x) * weight
@@ -47,16 +47,17 @@ def group_norm_grad(
     def spread(index: int) -> None:
         part = blocks[index]
         dy, target, scale = dout[part], dx[part], _by_channel(inverse[part], x)
-        xhat = np.subtract(x[part], _by_channel(mean[part], x), out=scratch("norm", target.shape, x.dtype))
-        xhat *= scale
-        products, totals = np.einsum("npc,npc->nc", dy, xhat), _over_positions(dy)
+        centered = np.subtract(x[part], _by_channel(mean[part], x), out=scratch("norm", target.shape, x.dtype))
+        totals = _over_positions(dy)
+        products = _over_positions(np.multiply(dy, centered, out=target)) * scale[:, 0]
         sums[index] = products.sum(axis=0), totals.sum(axis=0)
         level, slope = (
             _by_channel((_by_group(each * weight, groups) * share).astype(x.dtype), x) for each in (totals, products)
         )
+        # dx = (g - level - xhat slope) scale, as dy a - (x - mean) b - c for each channel.
         np.multiply(dy, weight * scale, out=target)
-        xhat *= slope * scale
-        target -= xhat
+        centered *= slope * scale * scale
+        target -= centered
         target -= level * scale
 
     threads.run(spread, range(len(blocks)), blas=True)
@@ -67,6 +68,10 @@ def group_norm_grad(
 def _over_positions(x: Array) -> Array:
     """(n, P, C) -> (n, C)."""
     return np.matmul(np.ones(x.shape[1], dtype=x.dtype), x)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return np.multiply(a, b, out=scratch("norm", a.shape, a.dtype))
 
 
 def _by_group(sums: Array, groups: int) -> Array:
