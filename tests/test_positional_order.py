@@ -99,7 +99,7 @@ SAME = [
     {"target", "labels", "targets"},
     {"dim", "axis", "dims"},
     {"keepdim", "keepdims"},
-    {"dim", "embed_dim", "embedding_dim"},
+    {"dim", "normalized_shape", "embed_dim", "embedding_dim"},
     {"num", "num_embeddings"},
     {"heads", "num_heads"},
     {"query", "q"},

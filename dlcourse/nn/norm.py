@@ -187,7 +187,7 @@ class LayerNorm(Norm):
     """y = w (x - mu) / sqrt(var + eps) + b over the last axes of each sample. (Ba, Kiros & Hinton 2016.)
 
     Args:
-        normalized_shape: length of the last axis, or the lengths of the last axes.
+        dim: length of the last axis, or the lengths of the last axes; PyTorch's ``normalized_shape``.
         eps: added to the variance.
         elementwise_affine: whether w and b are there.
         bias: whether b is there, if w is.
@@ -195,18 +195,18 @@ class LayerNorm(Norm):
 
     def __init__(
         self,
-        normalized_shape: int | tuple[int, ...],
+        dim: int | tuple[int, ...],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
     ):
         super().__init__()
-        self.normalized_shape, self.eps = _lengths("LayerNorm", normalized_shape), eps
+        self.dim, self.eps = _lengths("LayerNorm", "dim", dim), eps
         self.elementwise_affine = elementwise_affine
-        self._make_affine(self.normalized_shape, elementwise_affine, elementwise_affine and bias)
+        self._make_affine(self.dim, elementwise_affine, elementwise_affine and bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return layer_norm(x, self.dim, self.weight, self.bias, self.eps)
 
 
 class RMSNorm(Norm):
@@ -228,7 +228,7 @@ class RMSNorm(Norm):
         self, normalized_shape: int | tuple[int, ...], eps: float | None = None, elementwise_affine: bool = True
     ):
         super().__init__()
-        self.normalized_shape, self.eps = _lengths("RMSNorm", normalized_shape), eps
+        self.normalized_shape, self.eps = _lengths("RMSNorm", "normalized_shape", normalized_shape), eps
         self.elementwise_affine = elementwise_affine
         self._make_affine(self.normalized_shape, elementwise_affine, False)
 
@@ -236,12 +236,12 @@ class RMSNorm(Norm):
         return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
-def _lengths(layer: str, normalized_shape: Any) -> tuple[int, ...]:
-    given = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+def _lengths(layer: str, name: str, value: Any) -> tuple[int, ...]:
+    given = value if isinstance(value, tuple | list) else (value,)
     for length in given:
-        check_sizes(layer, normalized_shape=length)
+        check_sizes(layer, **{name: length})
     if not given or min(given) < 1:
-        raise ArgumentError(f"{layer}: normalized_shape is lengths of at least 1, got {normalized_shape!r}")
+        raise ArgumentError(f"{layer}: {name} is lengths of at least 1, got {value!r}")
     return tuple(given)
 
 

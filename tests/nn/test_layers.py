@@ -267,7 +267,7 @@ SETTINGS = {
         {"num_features": 7, "eps": 0.25, "momentum": 0.75, "affine": False, "track_running_stats": False}
         | {"bias": False},
     ),
-    "LayerNorm": {"normalized_shape": 7, "eps": 0.25, "elementwise_affine": False, "bias": False},
+    "LayerNorm": {"dim": 7, "eps": 0.25, "elementwise_affine": False, "bias": False},
     "RMSNorm": {"normalized_shape": 7, "eps": 0.25, "elementwise_affine": False},
     "GroupNorm": {"num_groups": 3, "num_channels": 9, "eps": 0.25, "affine": False, "bias": False},
     "LocalResponseNorm": {"size": 5, "alpha": 0.25, "beta": 0.125, "k": 2.0},
