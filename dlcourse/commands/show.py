@@ -40,6 +40,7 @@ def _model(config: dict) -> str:
     from dlcourse.experiment.building import build_model
     from dlcourse.experiment.experiment import Experiment
     from dlcourse.experiment.initial_weights import freeze
+    from dlcourse.experiment.optimizer import described
     from dlcourse.nn.summary import summarize
 
     with backend.use("cpu") as cpu:
@@ -52,8 +53,9 @@ def _model(config: dict) -> str:
         batch_size = samples if batch_size == "full" else min(batch_size, samples)
         experiment = Experiment(config, cpu, data, model, None, {})
         sample = experiment.one_sample()
+        groups = "".join(f"\n{line}" for line in described(config["optimizer"], dict(model.named_parameters())))
         try:
-            return summarize(model, sample).table(batch_size)
+            return summarize(model, sample).table(batch_size) + groups
         except UserError:
             # A model that keeps its training samples, such as nearest neighbors, computes nothing before it has them.
             experiment.train_step()(*experiment.loader.batch(0))

@@ -107,7 +107,11 @@ class _Checker:
 
     def value(self, key: Key, value: Any, path: Path) -> Any:
         if key.options and isinstance(value, Mapping):
-            return self.section(section_schema(key.options), value, path)
+            found = self.section(section_schema(key.options), value, path)
+            only_given = getattr(key.options, "only_given", False)
+            return {name: each for name, each in found.items() if each is not None} if only_given else found
+        if key.item and key.item.options and isinstance(value, list):
+            return [self.value(key.item, each, (*path, i)) for i, each in enumerate(value)]
         try:
             return self.finish(key.validate(value), path)
         except ValidationError as error:

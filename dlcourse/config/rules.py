@@ -29,6 +29,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _twice("logging", config.get("logging", []))
     yield from _watched(config, has_folds)
     yield from _closed_form(config)
+    yield from _groups(config.get("optimizer") or {})
     task = _task(config.get("data", {}))
     if task is not None:
         yield from task_mismatches(config, task)
@@ -273,6 +274,22 @@ def _is_closed_form(config: Mapping[str, Any]) -> bool:
     return bool(getattr(registry.lookup("optimizer", config["optimizer"]["name"]), "closed_form", False))
 
 
+def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:
+    for i, group in enumerate(optimizer.get("groups") or ()):
+        path: Path = ("optimizer", "groups", i)
+        other = (group or {}).get("optimizer")
+        if other is None:
+            continue
+        for key in ("schedule", "groups"):
+            if other.get(key) is not None:
+                yield Finding((*path, "optimizer", key), "stands once, under optimizer itself; leave it out here")
+        own = [key for key in group if key not in ("match", "ndim", "optimizer")]
+        if own:
+            yield Finding((*path, own[0]), "this group has an optimizer of its own: put it there")
+        if getattr(registry.lookup("optimizer", other["name"]), "closed_form", False):
+            yield Finding((*path, "optimizer", "name"), f"{other['name']} solves in one step, and here steps are taken")
+
+
 def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
     if "optimizer" not in config or not _is_closed_form(config):
         return
@@ -280,8 +297,9 @@ def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
     if config.get("precision") in ("fp16", "bf16"):
         yield Finding(("precision",), f"{name} solves for the weights, which 16 bits cannot; take float32 or float64")
     why = f"has no effect with the optimizer {name}, which solves in one step; leave it out"
-    if config["optimizer"].get("schedule") is not None:
-        yield Finding(("optimizer", "schedule"), why)
+    for key in ("schedule", "groups"):
+        if config["optimizer"].get(key) is not None:
+            yield Finding(("optimizer", key), why)
     if config.get("data", {}).get("augment") is not None:
         yield Finding(("data", "augment"), why)
     if (config.get("loss") or {}).get("class_weights") is not None:

@@ -8,7 +8,7 @@ import math
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass, replace
 from functools import cache, cached_property
 from os import PathLike, fspath
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -17,7 +17,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 
 from dlcourse import registry
 from dlcourse.characters import encodable, visible
-from dlcourse.config.sections import OPTIONS
+from dlcourse.config.sections import OPTIONS, OptimizerGroup
 from dlcourse.errors import ConfigError, Problem, UserError
 
 # Strict: "1" is not 1, true is not 1, 1 is fine for 1.0. JSON mode, in which a list is fine for a tuple.
@@ -60,8 +60,9 @@ class Key:
 
     @cached_property
     def item(self) -> "Key | None":
-        """The key of a list's items, each of which can be checked by itself."""
-        inner = get_args(self.annotation) if get_origin(self.annotation) is list else ()
+        """The key of a list's items, each of which can be checked by itself; also where null may stand instead."""
+        lists = [branch for branch in _branches(self.annotation) if get_origin(branch) is list]
+        inner = get_args(lists[0]) if len(lists) == 1 else ()
         return Key("", inner[0], inspect.Parameter.empty, "") if inner else None
 
     @cached_property
@@ -86,6 +87,12 @@ def _takes_list(annotation: Any) -> bool:
         branches = [branch for branch in inner if branch is not type(None)]
         return len(branches) == 1 and _takes_list(branches[0])
     return origin is list or (origin is tuple and inner[1:] == (...,))
+
+
+def _branches(annotation: Any) -> list[Any]:
+    """What may stand there but null."""
+    united = get_origin(annotation) in (Union, types.UnionType)
+    return [branch for branch in get_args(annotation) if branch is not type(None)] if united else [annotation]
 
 
 def _options_class(annotation: Any) -> type | None:
@@ -126,10 +133,24 @@ def component_schema(kind: str, name: str) -> SectionSchema:
 def _component_shape(kind: str, name: str, cls: type) -> SectionSchema:
     own = _keys(cls, registry.parameters(kind, name))
     shared = section_schema(OPTIONS[kind]).keys if kind in OPTIONS else {}
+    if "groups" in shared:
+        groups = replace(shared["groups"], annotation=list[_group_of(name, own)] | None)  # type: ignore[misc]
+        shared = {**shared, "groups": groups}
     taken = sorted(set(own) & {"name", *shared})
     if taken:
         raise UserError(f"{kind} {name!r}: its parameter {taken[0]!r} has the name of a key that every {kind} has")
     return SectionSchema(f"{kind} {name}", summary(cls), {**own, **shared})
+
+
+def _group_of(name: str, keys: Mapping[str, Key]) -> type:
+    """A group of an optimizer's parameters: :class:`OptimizerGroup` with the optimizer's own keys, all optional."""
+    taken = inspect.signature(OptimizerGroup).parameters
+    fields = [(key.name, key.annotation | None, None) for key in keys.values() if key.name not in taken]
+    about = "".join(f"\n    {key.name}: {key.description}" for key in keys.values() if key.description)
+    doc = f"{summary(OptimizerGroup)}.\n\nArgs:{about}\n"
+    return make_dataclass(
+        f"{name}_group", fields, bases=(OptimizerGroup,), frozen=True, namespace={"__doc__": doc, "only_given": True}
+    )
 
 
 def _keys(cls: type, parameters: Any) -> dict[str, Key]:

@@ -125,14 +125,32 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
+class OptimizerGroup:
+    """Parameters with other settings: keys of the optimizer that stand here hold for them.
+
+    Args:
+        match: names of parameters or of modules; * stands for any characters. One that several groups match is in the
+            first.
+        ndim: of those only the parameters with so many axes, such as 2 for matrices.
+        optimizer: another optimizer for them.
+    """
+
+    match: str | Annotated[list[str], MinLen(1)]
+    ndim: NonNegativeInt | None = None
+    optimizer: Annotated[Any, Component("optimizer")] | None = None
+
+
+@dataclass(frozen=True)
 class OptimizerOptions:
     """Keys that every optimizer has beside its own.
 
     Args:
         schedule: what multiplies the learning rate as the steps go by; constant if left out.
+        groups: parts of the model that are trained with other settings, or by another optimizer.
     """
 
     schedule: Annotated[Any, Component("schedule")] | None = None
+    groups: list[OptimizerGroup] | None = None
 
 
 OPTIONS: dict[str, type] = {"data": DataOptions, "optimizer": OptimizerOptions}

@@ -13,6 +13,7 @@ from dlcourse.config.reader import dotted
 from dlcourse.config.rules import task_mismatches
 from dlcourse.data import Data
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
+from dlcourse.experiment.optimizer import build_optimizer
 from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
 from dlcourse.training.step import microbatch_size
@@ -37,7 +38,7 @@ def check_compatible(
         ConfigError: all problems at once.
     """
     train, optimizer = config["train"], registry.lookup("optimizer", config["optimizer"]["name"])
-    problems = [*_watched(train, data), *_refusals(config["optimizer"], total_steps)]
+    problems = [*_watched(train, data), *_refusals(config["optimizer"], model, total_steps)]
     mismatches = [Problem(dotted(found.path), found.message) for found in task_mismatches(config, data.task)]
     # What cannot be fitted at all needs no second message about how.
     mismatches = mismatches or [*_inputs(config["model"]["name"], data, model)]
@@ -125,17 +126,17 @@ def _watched(train: Mapping[str, Any], data: Data) -> Iterator[Problem]:
             yield Problem(f"train.{section}.split", f"there is no {watched['split']} split, only: {known}")
 
 
-def _refusals(spec: Mapping[str, Any], total_steps: int) -> Iterator[Problem]:
-    """What the constructors of optimizer and schedule refuse, tried with one parameter."""
-    own = {key: value for key, value in spec.items() if key != "schedule"}
-    tried: list[tuple[str, str, Mapping[str, Any], dict[str, Any]]] = [
-        ("optimizer", "optimizer", own, {"params": [Parameter(np.zeros(1, "float32"))]})
-    ]
-    if spec.get("schedule") is not None:
-        tried.append(("optimizer.schedule", "schedule", spec["schedule"], {"total_steps": total_steps}))
-    for path, kind, each, supplied in tried:
+def _refusals(spec: Mapping[str, Any], model: Any, total_steps: int) -> Iterator[Problem]:
+    """What the constructors of optimizer and schedule refuse, tried with small parameters of the model's names."""
+    small = {name: Parameter(np.zeros((1,) * p.ndim, "float32")) for name, p in model.named_parameters()}
+    small = small or {"weight": Parameter(np.zeros(1, "float32"))}
+    tried: list[tuple[str, Callable[[], Any]]] = [("optimizer", lambda: build_optimizer(spec, small))]
+    schedule = spec.get("schedule")
+    if schedule is not None:
+        tried.append(("optimizer.schedule", lambda: registry.build("schedule", schedule, total_steps=total_steps)))
+    for path, build in tried:
         try:
-            registry.build(kind, each, **supplied)
+            build()
         except ConfigError as error:
             yield from error.problems
         except (UserError, ValueError) as error:

@@ -27,6 +27,7 @@ from dlcourse.errors import ConfigError, DataError, Problem
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.building import build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
+from dlcourse.experiment.optimizer import build_optimizer
 from dlcourse.experiment.result import Result
 from dlcourse.metrics.class_scores import ClassScores
 from dlcourse.metrics.of_target import MAX_TARGETS
@@ -220,8 +221,7 @@ class Experiment:
 
     def train_step(self) -> TrainStep | ClosedFormStep:
         """A new step with a new optimizer."""
-        spec = {key: value for key, value in self.config["optimizer"].items() if key != "schedule"}
-        optimizer = registry.build("optimizer", spec, params=list(self.model.parameters()))
+        optimizer = build_optimizer(self.config["optimizer"], dict(self.model.named_parameters()))
         if self.closed_form:
             return ClosedFormStep(self.model, self.loss, optimizer)
         schedule = self.schedule(self.total_steps)

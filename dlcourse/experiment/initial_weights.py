@@ -107,7 +107,7 @@ def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]
     former = getattr(model, "former_names", {})  # a plugin's may be no Model
     arrays = {former.get(name, name): array for name, array in source.arrays.items()}
     names = list(weights_once(model))
-    new = _matched("reinit", reinit, names)
+    new = matching("train.reinit", reinit, names)
     wanted = {name: array for name, array in arrays.items() if name in names and name not in new}
     model.resize_buffers(wanted)
     state = weights_once(model)
@@ -115,7 +115,7 @@ def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]
     if len(new) == len(names):
         raise ConfigError([Problem("train.reinit", f"leaves nothing to take from {source.name}")])
     if faults:
-        unused = _listed([name for name in arrays if name not in state])
+        unused = listed([name for name in arrays if name not in state])
         hint = f"; it has {unused}, which the model lacks" if unused else ""
         some = len(unfit) < len(state) - len(new)
         fix = f"; train.reinit: [{', '.join(_modules(unfit))}] gives these new initial weights" if some else ""
@@ -123,10 +123,10 @@ def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]
     model.load_state_dict(wanted, strict=False)
     lines = [f"initial weights: {len(wanted)} of {len(names)} arrays from {source.name}"]
     if new:
-        lines.append(f"  new: {_listed([f'{name} {state[name].shape}' for name in names if name in new])}")
+        lines.append(f"  new: {listed([f'{name} {state[name].shape}' for name in names if name in new])}")
     rest = [f"{name} {array.shape}" for name, array in arrays.items() if name not in state]
     if rest:
-        lines.append(f"  not used, as the model has no such: {_listed(rest)}")
+        lines.append(f"  not used, as the model has no such: {listed(rest)}")
     return lines
 
 
@@ -168,7 +168,7 @@ def freeze(model: Module, patterns: Sequence[str]) -> list[str]:
     if not patterns:
         return []
     parameters, buffers = dict(model.named_parameters()), [name for name, _ in model.named_buffers()]
-    chosen = _matched("freeze", patterns, [*parameters, *buffers])
+    chosen = matching("train.freeze", patterns, [*parameters, *buffers])
     frozen = [name for name in parameters if name in chosen]
     if len(frozen) == len(parameters):
         raise ConfigError([Problem("train.freeze", "freezes every parameter: nothing is left to train")])
@@ -180,7 +180,7 @@ def freeze(model: Module, patterns: Sequence[str]) -> list[str]:
     model.train(model.training)
     numbers = sum(parameters[name].size for name in frozen)
     total = sum(p.size for p in parameters.values())
-    return [f"frozen: {numbers:,} of {total:,} parameters: {_listed(frozen)}"]
+    return [f"frozen: {numbers:,} of {total:,} parameters: {listed(frozen)}"]
 
 
 def normalization_notes(source: Source, normalizer: Normalizer, scaled_targets: bool = False) -> Iterator[str]:
@@ -210,21 +210,27 @@ def feature_notes(source: Source, names: Sequence[str]) -> Iterator[str]:
     what = "these features in another order" if sorted(there) == sorted(names) else "other features"
     pairs = [f"{was!r} (here {now!r})" for was, now in zip(there, names, strict=True) if was != now]
     yield (
-        f"note: train.init_from: {source.name} was trained with {what}: {_listed(pairs)}; each weight goes to the "
+        f"note: train.init_from: {source.name} was trained with {what}: {listed(pairs)}; each weight goes to the "
         "feature at its place"
     )
 
 
-def _matched(key: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:
-    """The names that match a pattern, or lie in a module that does."""
+def matching(path: str, patterns: Sequence[str], names: Sequence[str]) -> set[str]:
+    """The names that match a pattern, or lie in a module that does.
+
+    Args:
+        path: of the patterns in the config, for the error.
+    Raises:
+        ConfigError: a pattern matches nothing.
+    """
     found: set[str] = set()
     for pattern in patterns:
         matched = [name for name in names if any(fnmatch.fnmatchcase(name, p) for p in (pattern, f"{pattern}.*"))]
         if not matched:
             modules = _modules(names)
             hint = registry.hint(pattern, [*modules, *names])
-            there = f"{hint}the model has {_listed(modules, 20)}"
-            raise ConfigError([Problem(f"train.{key}", f"{pattern!r} matches no parameter ({there})")])
+            there = f"{hint}the model has {listed(modules, 20)}"
+            raise ConfigError([Problem(path, f"{pattern!r} matches no parameter ({there})")])
         found.update(matched)
     return found
 
@@ -234,7 +240,7 @@ def _modules(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
 
 
-def _listed(names: Sequence[str], max_shown: int = _SHOWN) -> str:
+def listed(names: Sequence[str], max_shown: int = _SHOWN) -> str:
     more = f" and {len(names) - max_shown} more" if len(names) > max_shown else ""
     return ", ".join(names[:max_shown]) + more
 

@@ -62,7 +62,7 @@ class Optimizer(PositionalCheck):
     flat: FlatParameters
     places: range
     """Of this member's parameters in ``flat.parameters``."""
-    params: list[Parameter]
+    parameters: list[Parameter]
     stretch: slice
     """The part of the buffer that :meth:`update` is called for."""
 
@@ -70,6 +70,8 @@ class Optimizer(PositionalCheck):
     skips_overflow = False
     elementwise = False
     maximize = False
+    only_ndim: int | None = None
+    """How many axes its parameters have to have; None where any will do."""
     keeps_arguments = True
 
     def __init__(self, params: Iterable[Any], lr: float, state: Iterable[str] | Mapping[str, float] = ()):
@@ -87,6 +89,12 @@ class Optimizer(PositionalCheck):
         vars(self)["lr"] = float(lr)
         if groups is None:
             self._lay_out([params])
+            other = [p.ndim for p in params if self.only_ndim not in (None, p.ndim)]
+            require(
+                not other,
+                f"{type(self).__name__} takes parameters with {self.only_ndim} axes, got some "
+                f"with {', '.join(map(str, other[:5]))}; give those to another optimizer, in a group of their own",
+            )
             self._add_state()
         else:
             self.members = [self._member(each) for each in groups]
@@ -127,7 +135,7 @@ class Optimizer(PositionalCheck):
         for i, member in enumerate(self.members):
             member.flat = self.flat
             member.places = range(owners.index(i), len(owners) - owners[::-1].index(i)) if i in owners else range(0)
-            member.params = list(dict.fromkeys(groups[i]))
+            member.parameters = list(dict.fromkeys(groups[i]))
             member.stretch = member.span
 
     @property
@@ -188,10 +196,10 @@ class Optimizer(PositionalCheck):
         held = {id(p) for p in before.all_parameters}
         self.members.append(self._member(param_group))
         new = self.members[-1]
-        if any(id(p) in held for p in new.params):
+        if any(id(p) in held for p in new.parameters):
             self.members.pop()
             raise ArgumentError("a parameter is in more than one group")
-        self._lay_out([member.params for member in self.members])
+        self._lay_out([member.parameters for member in self.members])
         self.flat.scaler = before.scaler
         if self.steps:
             self.skipped_steps |= dict.fromkeys(new.places, self.steps)
@@ -406,7 +414,7 @@ class Optimizer(PositionalCheck):
         self.skipped_steps = {index: n for index, n in enumerate(state.get("skipped_steps", ())) if n}
 
 
-_NO_SETTINGS = set("flat group members places params stretch state steps skipped skipped_steps".split())
+_NO_SETTINGS = set("flat group members places parameters stretch state steps skipped skipped_steps".split())
 """Attributes of an optimizer that are no settings, nor made of them."""
 
 

@@ -26,7 +26,7 @@ class ParamGroup(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name == "params":
-            return list(self._member.params)
+            return list(self._member.parameters)
         settings = self._member.settings
         return settings[name] if name in settings else self.extra[name]
 
@@ -56,7 +56,7 @@ class ParamGroup(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         shown = {name: value for name, value in self.items() if name != "params"}
-        return f"ParamGroup({len(self._member.params)} parameters, {shown})"
+        return f"ParamGroup({len(self._member.parameters)} parameters, {shown})"
 
     def saved(self) -> dict[str, Any]:
         """The settings as plain values; "params" are places in the buffer."""

@@ -42,6 +42,8 @@ class Muon(Optimizer):
         ValueError: a parameter is no matrix, or an argument is out of its range.
     """
 
+    only_ndim = 2
+
     def __init__(
         self,
         params: Iterable[Parameter],
@@ -63,13 +65,6 @@ class Muon(Optimizer):
         self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
         self.ns_coefficients, self.eps, self.ns_steps = tuple(ns_coefficients), eps, ns_steps
         self.adjust_lr_fn = adjust_lr_fn
-        for member in self.members:
-            other = [p.shape for p in member.params if p.ndim != 2] if isinstance(member, Muon) else []
-            require(
-                not other,
-                f"Muon takes matrices, they have to have two axes, got shapes {', '.join(map(str, other[:5]))}; "
-                "give those to another optimizer, in a group of their own",
-            )
 
     def update(self, weight: Array, grad: Array) -> None:
         buffer = self.state["momentum_buffer"]

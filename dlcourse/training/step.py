@@ -319,7 +319,14 @@ class TrainStep:
         held = {"ema": self._average, "scaler": self.flat.scaler}
         arrays = {name: backend.to_host(array).copy() for name, array in held.items() if array is not None}
         numbers = {"step": self.step, "base_lr": list(self.base_rates), "stream": list(self.stream)}
-        return {**numbers, "optimizer": self.optimizer.state_dict(), "arrays": arrays}
+        return {**numbers, **self._layout(), "optimizer": self.optimizer.state_dict(), "arrays": arrays}
+
+    def _layout(self) -> dict[str, list[int]]:
+        """Where the groups put the model's parameters in another order: the place in the model of each."""
+        if len(self.optimizer.members) == 1 or not isinstance(self.model, Module):
+            return {}
+        places = {id(p): i for i, p in enumerate(self.model.parameters())}
+        return {"layout": [places.get(id(p), -1) for p in self.flat.all_parameters]}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a state that :meth:`state_dict` gave; the model's own state is loaded apart."""

@@ -58,6 +58,7 @@ def test_defaults_are_filled_in(given: dict[str, Any]) -> None:
         "momentum": 0.0,
         "nesterov": False,
         "schedule": {"name": "t_ramp", "warmup": 3},
+        "groups": None,
     }
     assert resolved["metrics"] == [{"name": "t_distance", "order": 2}]
     assert list(resolved["train"]) == [field.name for field in fields(TrainOptions)]
@@ -191,7 +192,10 @@ def test_not_finite_from_python(given: dict[str, Any], value: float) -> None:
             "unknown key of data t_cloud (did you mean 'noise'? valid: name, samples, center, noise, split, ",
         ),
         ("data.split.tst", "unknown key (did you mean 'test'? valid: train, val, test)"),
-        ("optimizer.learning", "unknown key of optimizer t_descent (valid: name, lr, momentum, nesterov, schedule)"),
+        (
+            "optimizer.learning",
+            "unknown key of optimizer t_descent (valid: name, lr, momentum, nesterov, schedule, groups)",
+        ),
         ("model.in_shape", "unknown key of model t_net (valid: name, hidden, activation, "),
         ("train.early", "unknown key (did you mean 'early_stopping'? valid: "),
     ],

@@ -57,7 +57,7 @@ def test_zip_goes_side_by_side(given: dict[str, Any]) -> None:
     (problem,) = problems(given, zip=fitting)
     assert problem == (
         "sweep.zip.optimizer.name.0: optimizer.name='t_solve', optimizer.lr=0.1: optimizer.lr: "
-        "unknown key of optimizer t_solve (valid: name, ridge, schedule)"
+        "unknown key of optimizer t_solve (valid: name, ridge, schedule, groups)"
     )
 
 

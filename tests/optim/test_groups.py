@@ -97,7 +97,10 @@ def test_a_group_is_written_to_and_checked() -> None:
         (lambda a, b: optim.SGD([{"params": [a], "lr": -1}], lr=1.0), "lr has to"),
         (lambda a, b: optim.SGD([{"params": [], "lr": 1}], lr=1.0), "at least one"),
         (lambda a, b: optim.SGD([{"params": [a], "optimizer": "adam"}], lr=1.0), "optimizer is a class"),
-        (lambda a, b: optim.SGD([{"params": [a, b], "optimizer": optim.Muon}], lr=1.0), "Muon takes matrices"),
+        (
+            lambda a, b: optim.SGD([{"params": [a, b], "optimizer": optim.Muon}], lr=1.0),
+            "Muon takes parameters with 2 axes",
+        ),
     ],
 )
 def test_wrong_groups_are_refused(make, word: str) -> None:

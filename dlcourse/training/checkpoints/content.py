@@ -122,7 +122,9 @@ def load_evaluated(model: Any, found: Checkpoint) -> None:
     load_weights(model, found)
     average = found.arrays.get("train_step.arrays.ema")
     if average is not None:
-        flat = FlatParameters.of(model.parameters())
+        parameters = list(model.parameters())
+        layout = found.state["train_step"].get("layout", range(len(parameters)))
+        flat = FlatParameters.of([parameters[i] for i in layout])
         verify({"ema": backend.to_host(flat.data)}, {"ema": average}, found.path, "the model")
         flat.data[...] = backend.of(flat.data).asarray(average)
         flat.refresh_half_weights()

@@ -1,0 +1,90 @@
+"""The optimizer that a config names, with its parameter groups by the parameters' names."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlcourse import registry
+from dlcourse.autograd import Parameter
+from dlcourse.errors import ConfigError, Problem
+from dlcourse.experiment.initial_weights import listed, matching
+from dlcourse.text import call_text
+
+_OWN = {"match", "ndim", "optimizer"}
+"""Keys of a group that are no settings."""
+
+
+def build_optimizer(spec: Mapping[str, Any], named: Mapping[str, Parameter]) -> Any:
+    """The optimizer over these parameters.
+
+    Args:
+        spec: the config's ``optimizer`` section, resolved.
+        named: the parameters by name.
+    Raises:
+        ConfigError: a group matches nothing.
+        UserError, ValueError: a setting is refused.
+    """
+    groups = parts(spec, named)
+    for i, (group, names) in enumerate(groups):
+        _check_axes(f"optimizer.groups.{i - 1}" if i else "optimizer", group.get("optimizer") or spec, names, named)
+    params: list[Any] = list(named.values())
+    if spec.get("groups"):
+        params = [{"params": [named[name] for name in names], **_settings(group)} for group, names in groups if names]
+    return registry.build("optimizer", registry.own_parameters("optimizer", spec), params=params)
+
+
+def parts(spec: Mapping[str, Any], named: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:
+    """The groups, each with the names of its parameters; first, without settings, what no group takes.
+
+    A parameter belongs to the first group that matches it.
+
+    Raises:
+        ConfigError: a group matches nothing.
+    """
+    rest, found = list(named), []
+    for i, group in enumerate(spec.get("groups") or ()):
+        path, ndim = f"optimizer.groups.{i}.match", group.get("ndim")
+        patterns = [group["match"]] if isinstance(group["match"], str) else group["match"]
+        matched = matching(path, patterns, list(named))
+        fitting = [name for name in named if name in matched and ndim in (None, named[name].ndim)]
+        if not fitting:
+            axes = {name: named[name].ndim for name in named if name in matched}
+            raise ConfigError([Problem(path, f"of what it matches nothing has {ndim} axes; the axes are {axes}")])
+        chosen = [name for name in fitting if name in rest]
+        if not chosen:
+            why = f"all that it matches ({listed(fitting)}) is in groups before it; a parameter is in the first"
+            raise ConfigError([Problem(path, why)])
+        rest = [name for name in rest if name not in chosen]
+        found.append((group, chosen))
+    return [({}, rest), *found]
+
+
+def described(spec: Mapping[str, Any], named: Mapping[str, Parameter]) -> Iterator[str]:
+    """A line for each group: its optimizer with the settings, and what is in it; nothing where there are no groups."""
+    if not spec.get("groups"):
+        return
+    optimizer = build_optimizer(spec, named)
+    yield "parameter groups:"
+    filled = [names for _, names in parts(spec, named) if names]
+    for member, names in zip(optimizer.members, filled, strict=True):
+        numbers = sum(named[name].size for name in names)
+        yield f"  {call_text(member)}: {numbers:,} parameters: {listed(names, 8)}"
+
+
+def _check_axes(path: str, spec: Mapping[str, Any], names: list[str], named: Mapping[str, Parameter]) -> None:
+    """Raise ConfigError, with the names, where an optimizer gets what is not for it, such as Muon a bias."""
+    ndim = registry.lookup("optimizer", spec["name"]).only_ndim
+    other = [name for name in names if ndim not in (None, named[name].ndim)]
+    if other:
+        mend = (
+            f"match only others (ndim: {ndim})" if path != "optimizer" else "give those to others by optimizer.groups"
+        )
+        takes = "matrices, parameters with 2 axes" if ndim == 2 else f"parameters with {ndim} axes"
+        raise ConfigError([Problem(path, f"{spec['name']} takes {takes}, and not {listed(other)}; {mend}")])
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    other = group.get("optimizer")
+    if other is None:
+        return {name: value for name, value in group.items() if name not in _OWN}
+    own = registry.own_parameters("optimizer", other)
+    return {"optimizer": registry.lookup("optimizer", own.pop("name")), **own}
