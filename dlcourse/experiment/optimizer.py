@@ -72,7 +72,7 @@ def described(spec: Mapping[str, Any], named: Mapping[str, Parameter]) -> Iterat
 
 def _check_axes(path: str, spec: Mapping[str, Any], names: list[str], named: Mapping[str, Parameter]) -> None:
     """Raise ConfigError, with the names, where an optimizer gets what is not for it, such as Muon a bias."""
-    ndim = registry.lookup("optimizer", spec["name"]).only_ndim
+    ndim = getattr(registry.lookup("optimizer", spec["name"]), "only_ndim", None)
     other = [name for name in names if ndim not in (None, named[name].ndim)]
     if other:
         mend = (
