@@ -64,6 +64,15 @@ def outside(slope: float, below: float, above: float) -> float:
     return max(lowest - slope, slope - highest, 0.0) if lowest == lowest and highest == highest else np.nan
 
 
+def unsteady(first: float, again: float) -> str:
+    """What is wrong with a function of which differences say nothing, as it gives another value when asked again."""
+    if np.isclose(first, again, rtol=1e-9, atol=1e-9, equal_nan=True):
+        return ""
+    return (
+        f"computed twice from the same inputs it is {first:.6g}, then {again:.6g}: it changes them, or draws at random"
+    )
+
+
 def gradcheck(
     fn: Callable[..., Any],
     inputs: Any,
@@ -85,7 +94,7 @@ def gradcheck(
         atol, rtol: a pair passes when |analytic - numeric| <= atol + rtol |numeric|.
         raise_exception: raise where they differ, else print and return False.
     Raises:
-        GradcheckError: they differ; the message holds both numbers.
+        GradcheckError: they differ; the message holds both numbers. Or ``fn`` gives another value when called again.
         ValueError: no input is of floating point.
         TypeError: ``fn`` returns no tensor.
     Example:
@@ -113,6 +122,9 @@ def gradcheck(
     result = scalar()
     if result.requires_grad:
         result.backward()
+    told = unsteady(result.item(), value())
+    if told:
+        return _differs(f"gradcheck: no difference of this function says anything: {told}", raise_exception)
     for index, t in enumerate(tensors):
         if not t.requires_grad:
             continue
@@ -124,11 +136,15 @@ def gradcheck(
             wrong[at] = not _at_a_kink(value, t.data, at, float(analytic[at]), (eps, eps / 10), (atol, rtol))
         if wrong.any():
             message = _explain(index, analytic, numeric, np.where(np.isnan(error), np.inf, error), wrong)
-            if raise_exception:
-                raise GradcheckError(message)
-            print(message)
-            return False
+            return _differs(message, raise_exception)
     return True
+
+
+def _differs(message: str, raise_exception: bool) -> bool:
+    if raise_exception:
+        raise GradcheckError(message)
+    print(message)
+    return False
 
 
 def _require_tensors(outputs: Sequence[Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor, no_grad
-from dlcourse.autograd.check import one_sided, outside
+from dlcourse.autograd.check import one_sided, outside, unsteady
 from dlcourse.backend import random
 from dlcourse.config import Config
 from dlcourse.errors import UserError
@@ -94,6 +94,8 @@ def compare_gradients(
         device: the current one.
         rng: chooses elements and points.
         entries, tolerance: see :func:`check_gradients`.
+    Raises:
+        UserError: the loss is another one when it is computed again.
     """
     point = _Point(parameters, loss, device, rng, tolerance)
     point.move(0.01)
@@ -157,6 +159,8 @@ class _Point:
         if now.requires_grad:
             now.backward()
         self.here = self.value()
+        if told := unsteady(now.item(), self.here):
+            raise UserError(f"no difference of the loss says anything: {told}")
         self.exact = {
             name: np.zeros(p.shape) if p.grad is None else p.grad.numpy() for name, p in self.parameters.items()
         }

@@ -94,3 +94,14 @@ def test_the_message_names_the_input_by_its_number() -> None:
     wrong = Faulty(lambda x: x * x, lambda x: 3 * x)
     with pytest.raises(GradcheckError, match=r"gradcheck: input 1 of shape \(2, 2\): 4 of 4 elements differ"):
         dl.gradcheck(lambda a, b: a.sum() + apply(wrong, b), [np.ones(3), np.ones((2, 2))])
+
+
+@pytest.mark.parametrize("change", [lambda x: x.data.__iadd__(1), lambda x: x.numpy().__iadd__(np.random.rand())])
+def test_a_function_that_is_another_each_time_is_no_case_of_a_kink(change: Callable) -> None:
+    def wrong(x: dl.Tensor) -> dl.Tensor:
+        change(x)
+        return apply(Faulty(lambda x: x * x, lambda x: 7 * x), x)
+
+    with pytest.raises(GradcheckError, match=r"computed twice .* it changes them, or draws at random"):
+        dl.gradcheck(wrong, np.ones(3))
+    assert not dl.gradcheck(wrong, np.ones(3), raise_exception=False)

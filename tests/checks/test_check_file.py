@@ -50,7 +50,7 @@ X = "x * self.s"
 FAULTS = {
     "a term of dx is missing": ("layer", "(self.s + self.a * slope)", "self.s", "gradient of the input"),
     "no gradient of a": ("layer", "return dx, da", "return dx, None", "every parameter gets a gradient"),
-    "no gradient of x": ("layer", "return dx, da", "return None, da", "gradient of the input"),
+    "no gradient of x": ("layer", "return dx, da", "return None, da", "gradient, float64"),
     "x is changed": ("layer", f"return {X}", f"x *= self.s\n        return {X}", "inputs unmodified"),
     "float64 inside": ("layer", f"return {X}", f"return {X} * np.ones(1)", "dtype"),
     "draws without a seed": ("layer", f"return {X}", f"return {X} + np.random.rand()", "same seed, same result"),
@@ -132,6 +132,16 @@ def test_a_kink_is_no_error(place: Path, capsys: pytest.CaptureFixture) -> None:
     wrong = next(line for line in lines if "Wrong" in line and "gradient of the input" in line)
     assert " ok " in steep and "at a kink, where any slope between both sides is right" in steep
     assert "WRONG" in wrong and "and no kink" in wrong
+
+
+def test_no_difference_is_taken_of_what_changes_its_input(place: Path) -> None:
+    Path("adds.py").write_text(
+        "from dlcourse import nn\nclass Adds(nn.Module):\n"
+        "    def forward(self, x):\n        x.data[...] += 1\n        return x * x.detach()\n"
+    )
+    outcomes = {each.what: each for each in check_file("adds.py")}
+    assert outcomes["gradient, float64"].passed is False and "gradient of the input" not in outcomes
+    assert "it changes them, or draws at random" in outcomes["gradient, float64"].figure
 
 
 @pytest.mark.parametrize(
