@@ -30,6 +30,9 @@ from dlcourse.streams import failed, reason, show, silence
 
 _INTERRUPTED = 130
 
+_DEVICES = {"--gpu": "cuda", "--cuda": "cuda", "--cpu": "cpu"}
+"""Options of other programs."""
+
 _NUMBERS = re.compile(r"-([^-a-zA-Z]|(inf|nan)[^a-z]*$)", re.IGNORECASE)
 """How an argument begins that is no option, though it begins with a dash: all options here begin with a letter."""
 
@@ -195,6 +198,8 @@ class _Parser(argparse.ArgumentParser):
             if self._looks_like_an_option(word) and word.partition("=")[0] not in self._option_string_actions:
                 hint = "" if word.startswith("--") else "; behind -- it is no option"
                 close = did_you_mean(word.partition("=")[0], self._option_string_actions)
+                if word in _DEVICES and "--device" in self._option_string_actions:
+                    close = f" (did you mean '--device {_DEVICES[word]}'?)"
                 meant = self._as_override(word, options) or close or self._as_override(word, options, nearly=True)
                 self.error(f"no option {word!r}{meant}{hint}")
         # What is behind -- gets a character in front that no argument has, as argparse forgets there what it has seen.

@@ -104,9 +104,10 @@ class DataOptions:
         kfold: cross-validation instead of a fixed validation split.
         stratify: keep the classes' shares equal in all splits.
         limit: at most so many samples of each split.
-        normalize: shift and scale the inputs by statistics of the training split, of each feature, or of each channel
-            of images: to mean 0 and standard deviation 1 (standardize) or to the range 0 to 1 (minmax). per_pixel
-            does as standardize for each pixel and channel; mean_image subtracts the mean of each, no more.
+        normalize: shift and scale the inputs by statistics of the training split, of each feature (those of categories
+            stay 0 and 1), or of each channel of images: to mean 0 and standard deviation 1 (standardize) or to the
+            range 0 to 1 (minmax). per_pixel does as standardize for each pixel and channel; mean_image subtracts the
+            mean of each, no more.
         normalize_target: shift and scale the targets of a regression, each to mean 0 and standard deviation 1 over the
             training split, for the model to learn; metrics, plots and predictions are in the targets' own units, the
             loss is that of the scaled ones.

@@ -85,6 +85,13 @@ class Dataset:
         """The splits besides x and y that the data set brings, by name."""
         return {name: own for name, own in (("val", self.val), ("test", self.test)) if own is not None}
 
+    @property
+    def of_categories(self) -> np.ndarray | None:
+        """Which features, (D,), are the zeros and ones of a column of categories; None where none are."""
+        columns = self.encoder.columns if self.encoder else ()
+        flags = [each.categories is not None for each in columns for _ in range(each.width)]
+        return np.array(flags) if any(flags) and len(flags) == self.x.shape[-1] else None
+
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or self.tokens:
             return

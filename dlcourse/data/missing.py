@@ -114,7 +114,7 @@ class MissingRules:
         if column.categories is None:
             raise ConfigError(
                 f"data.missing: category makes one more of a column's categories, and {name!r} holds "
-                f"{'dates' if column.dates else 'numbers'}; give it another rule: {{{name}: median, ...: category}}"
+                f"{'dates' if column.dates else 'numbers'}; give it another rule: {{{name}: median}}, and others theirs"
             )
         categories = column.categories if MISSING in column.categories else (*column.categories, MISSING)
         return _one_hot(column, categories, categories.index(MISSING))

@@ -25,12 +25,16 @@ class Normalizer:
         self.identity = not self.shift.any() and bool((self.scale == 1).all())
 
     @classmethod
-    def fit(cls, x: np.ndarray | Rows, kind: Kind = "standardize") -> Self:
+    def fit(cls, x: np.ndarray | Rows, kind: Kind = "standardize", keep: np.ndarray | None = None) -> Self:
         """Find shift and scale, for each feature or channel: (D,) or (C,), or for each pixel: (H, W, C).
 
         ``standardize``: mean and standard deviation. ``per_pixel``: the same for each pixel. ``mean_image``: the mean
         of each pixel, and 1. ``minmax``: smallest value and range. ``none``: 0 and 1. What is the same in every sample
         is shifted to zero and not scaled.
+
+        Args:
+            keep: (D,) true for features that stay as they are, as the zeros and ones of categories: scaled, that of a
+                rare one would be hundreds, and a net that met it three times would be off by as much.
         """
         if kind == "none":
             return cls(np.zeros(x.shape[-1]), np.ones(x.shape[-1]))
@@ -39,7 +43,8 @@ class Normalizer:
             return cls(moments.mean, np.ones_like(moments.mean))
         shift, scale = (moments.low, moments.high - moments.low) if kind == "minmax" else (moments.mean, moments.std)
         constant = (moments.low == moments.high) | (scale == 0)
-        return cls(np.where(constant, moments.low, shift), np.where(constant, 1.0, scale))
+        found = cls(np.where(constant, moments.low, shift), np.where(constant, 1.0, scale))
+        return found if keep is None else cls(np.where(keep, 0.0, found.shift), np.where(keep, 1.0, found.scale))
 
     def apply(self, x: Any, dtype: Any = np.float64) -> Any:
         """Normalize a host or device array; the result is new, of the given floating-point type.

@@ -45,7 +45,7 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
     for name, rows in index.items():
         x, y = dataset.own_splits.get(name, (dataset.x, dataset.y))
         splits[name] = Split(_rows(x, rows), np.asarray(y[rows]), rows)
-    normalizer = Normalizer.fit(splits["train"].x, options.normalize)
+    normalizer = Normalizer.fit(splits["train"].x, options.normalize, dataset.of_categories)
     targets = _target_normalizer(dataset, splits["train"].y, options)
     return Data(dataset, splits, normalizer, options.augment, targets, section["name"])
 

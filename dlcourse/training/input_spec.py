@@ -258,7 +258,8 @@ class InputSpec:
         cells = _split(given, separator)
         blank = [column for column, cell in zip(encoder.columns, cells, strict=False) if not cell]
         if len(cells) != len(encoder.columns) or any(column.fill is None for column in blank):
-            raise UserError(f"input {shown!r}: got {len(cells)}, expected {self.expected()}{no_file}")
+            together = "; with commas between they are one input" if len(cells) == 1 and not no_file else ""
+            raise UserError(f"input {shown!r}: got {len(cells)}, expected {self.expected()}{no_file}{together}")
         try:
             x = encoder.encode({column.name: cell for column, cell in zip(encoder.columns, cells, strict=True)})
         except DataError as error:

@@ -69,9 +69,10 @@ class TestMissing:
         assert data.feature_names == ("size", "city=Agra", "city=Delhi", "city=missing")
         np.testing.assert_array_equal(data.x[:, 1:].argmax(axis=1), [1, 0, 2, 1, 1])
         np.testing.assert_array_equal(data.encoder.encode({"size": 1, "city": ""}), [[1, 0, 0, 1]])
+        assert data.of_categories.tolist() == [False, True, True, True]  # these are not normalized
         one = load(path, features=["city"], missing="category")
         assert one.feature_names == data.feature_names[1:] and one.y[:, 0].tolist() == [1, 2, 3, 6, 7]
-        with pytest.raises(ConfigError, match="'size' holds numbers; give it another rule: {size: median"):
+        with pytest.raises(ConfigError, match="'size' holds numbers; give it another rule: {size: median}, and"):
             load(path, missing="category")
 
     def test_columns_without_a_rule_have_none_for_new_inputs(self, tmp_path):

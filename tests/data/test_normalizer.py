@@ -140,3 +140,12 @@ def test_numbers_of_any_size_come_to_a_deviation_of_1(size, dtype):
     x = np.random.default_rng(0).normal(size=(50, 2)) * [size, 1]
     z = Normalizer.fit(x, "standardize").apply(x, dtype)
     np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-6)
+
+
+def test_zeros_and_ones_of_categories_stay():
+    """Of three in a thousand, the ones would be 18 deviations from the mean."""
+    x = np.zeros((1000, 2))
+    x[:, 0], x[:3, 1] = np.arange(1000), 1
+    kept = Normalizer.fit(x, "standardize", np.array([False, True]))
+    assert kept.shift.tolist() == [499.5, 0] and kept.scale[1] == 1
+    assert Normalizer.fit(x, "standardize").apply(x).max() > 18
