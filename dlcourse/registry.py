@@ -196,6 +196,11 @@ def _class_named(full_name: str) -> type:
     return found
 
 
+def name_of(kind: str, cls: type) -> str:
+    """The name by which a config knows a component of that kind; of another class its own."""
+    return next((name for name, each in registered[kind].items() if each is cls), cls.__name__)
+
+
 def parameters(kind: str, name: str) -> list[inspect.Parameter]:
     """What a config can say of a component: its constructor's parameters but those that the program supplies.
 

@@ -2,56 +2,59 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from dlcourse import nn, registry
-from dlcourse.autograd import Parameter, Tensor, no_grad
+from dlcourse.autograd import Tensor, no_grad
+from dlcourse.config.check import Finding
 from dlcourse.config.reader import dotted
-from dlcourse.config.rules import task_mismatches
 from dlcourse.data import Data
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
-from dlcourse.experiment.optimizer import build_optimizer
 from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
 from dlcourse.training.step import microbatch_size
 
 
 def check_compatible(
-    config: Mapping[str, Any],
+    train: Mapping[str, Any],
     data: Data,
     model: Any,
+    optimizer: Any,
     metrics: Mapping[str, Any],
-    total_steps: int,
     one_sample: Callable[[], Any],
+    *,
+    mismatches: Iterable[Finding],
+    refusals: Iterable[Problem],
 ) -> None:
     """Find before training what would else be found after it: what a config asks of data that are not like that.
 
     Args:
-        config: resolved.
+        train: the config's section.
+        optimizer: its class.
         metrics: by label; ``loss`` may be among them.
-        total_steps: the length of the training.
         one_sample: gives a training sample as the model takes it, (1, ...); called where it matters.
+        mismatches: of :func:`~dlcourse.config.rules.task_mismatches`.
+        refusals: of :func:`~dlcourse.experiment.optimizer.refusals`.
     Raises:
         ConfigError: all problems at once.
     """
-    train, optimizer = config["train"], registry.lookup("optimizer", config["optimizer"]["name"])
-    problems = [*_watched(train, data), *_refusals(config["optimizer"], model, total_steps)]
-    mismatches = [Problem(dotted(found.path), found.message) for found in task_mismatches(config, data.task)]
+    problems = [*_watched(train, data), *refusals]
+    unfit = [Problem(dotted(found.path), found.message) for found in mismatches]
     # What cannot be fitted at all needs no second message about how.
-    mismatches = mismatches or [*_inputs(config["model"]["name"], data, model)]
-    problems += mismatches or [*_solvable(config, optimizer, model), *_classes(data, metrics)]
+    unfit = unfit or [*_inputs(data, model)]
+    problems += unfit or [*_solvable(optimizer, model), *_classes(data, metrics)]
     if not problems and len(data.in_shape) == 2 and not data.dataset.tokens:
-        problems += _steps(config, optimizer.closed_form, data, model, one_sample)
+        problems += _steps(optimizer, data, model, one_sample)
     if not problems and not optimizer.closed_form:
         problems += _lone_values(model, train, len(data.splits["train"]), one_sample)
     if problems:
         raise ConfigError(problems)
 
 
-def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: Callable[[], Any]) -> None:
+def check_output(data: Data, model: Any, one_sample: Callable[[], Any]) -> None:
     """Check what a model that is none of this program's makes of a sample; call it with the model adapted.
 
     More outputs than classes are legal, as in PyTorch, and a warning says so: the classes beyond those of the data are
@@ -64,7 +67,7 @@ def check_output(config: Mapping[str, Any], data: Data, model: Any, one_sample: 
     """
     if type(model).__module__.startswith("dlcourse."):
         return
-    name, output = config["model"]["name"], _output(model, one_sample())
+    name, output = registry.name_of("model", type(model)), _output(model, one_sample())
     if not isinstance(output, Tensor):
         came = "None: it lacks a return" if output is None else f"a {type(output).__name__}"
         raise ConfigError([Problem("model", f"{name}.forward has to return a tensor of outputs, and returned {came}")])
@@ -126,24 +129,8 @@ def _watched(train: Mapping[str, Any], data: Data) -> Iterator[Problem]:
             yield Problem(f"train.{section}.split", f"there is no {watched['split']} split, only: {known}")
 
 
-def _refusals(spec: Mapping[str, Any], model: Any, total_steps: int) -> Iterator[Problem]:
-    """What the constructors of optimizer and schedule refuse, tried with small parameters of the model's names."""
-    small = {name: Parameter(np.zeros((1,) * p.ndim, "float32")) for name, p in model.named_parameters()}
-    small = small or {"weight": Parameter(np.zeros(1, "float32"))}
-    tried: list[tuple[str, Callable[[], Any]]] = [("optimizer", lambda: build_optimizer(spec, small))]
-    schedule = spec.get("schedule")
-    if schedule is not None:
-        tried.append(("optimizer.schedule", lambda: registry.build("schedule", schedule, total_steps=total_steps)))
-    for path, build in tried:
-        try:
-            build()
-        except ConfigError as error:
-            yield from error.problems
-        except (UserError, ValueError) as error:
-            yield Problem(path, str(error))
-
-
-def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:
+def _inputs(data: Data, model: Any) -> Iterator[Problem]:
+    name = registry.name_of("model", type(model))
     takes_tokens = getattr(model, "takes_tokens", None)
     if takes_tokens and not data.dataset.tokens:
         yield Problem("model.name", f"{name} looks up the tokens of a text, and the inputs of these data are numbers")
@@ -151,21 +138,18 @@ def _inputs(name: str, data: Data, model: Any) -> Iterator[Problem]:
         yield Problem("model.name", f"{name} takes numbers, and the inputs of these data are the tokens of a text")
 
 
-def _steps(
-    config: Mapping[str, Any], closed_form: bool, data: Data, model: Any, one_sample: Callable[[], Any]
-) -> Iterator[Problem]:
+def _steps(optimizer: Any, data: Data, model: Any, one_sample: Callable[[], Any]) -> Iterator[Problem]:
     """A model of sequences has to have an output at every step where the data have a target there, and else one."""
-    name = config["model"]["name"]
-    if closed_form:  # the model may have no outputs before it
+    if optimizer.closed_form:  # the model may have no outputs before it
         if data.every_step:
-            fits = f"{config['optimizer']['name']} fits one target a series"
+            fits = f"{registry.name_of('optimizer', optimizer)} fits one target a series"
             yield Problem("optimizer.name", f"{fits}, and these data have a target at every step; take sgd, adam, ...")
         return
     output = _output(model, one_sample())
     at_steps = isinstance(output, Tensor) and output.ndim == 3
     if not isinstance(output, Tensor) or at_steps == data.every_step:
         return
-    has = ("one output a series", "an output at every step")[at_steps]
+    name, has = registry.name_of("model", type(model)), ("one output a series", "an output at every step")[at_steps]
     wants = ("one target a series", "a target at every step")[data.every_step]
     yield Problem("model.name", f"{name} has {has}, and these data have {wants}; rnn, lstm, gru and conv1d do both")
 
@@ -182,8 +166,8 @@ def _classes(data: Data, metrics: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(f"metrics.{i}", str(error))
 
 
-def _solvable(config: Mapping[str, Any], optimizer: Any, model: Any) -> Iterator[Problem]:
-    name, named = config["optimizer"]["name"], config["model"]["name"]
+def _solvable(optimizer: Any, model: Any) -> Iterator[Problem]:
+    name, named = registry.name_of("optimizer", optimizer), registry.name_of("model", type(model))
     if not optimizer.closed_form:
         if next(iter(model.parameters()), None) is None:
             yield Problem(

@@ -18,7 +18,7 @@ from dlcourse import nn, registry
 from dlcourse.backend import Backend, get, precision, random, use
 from dlcourse.config import Config, choosing_metric
 from dlcourse.config.config import config_hash, settings
-from dlcourse.config.rules import config_notes
+from dlcourse.config.rules import config_notes, task_mismatches
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
@@ -27,7 +27,7 @@ from dlcourse.errors import ConfigError, DataError, Problem
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.building import build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
-from dlcourse.experiment.optimizer import build_optimizer
+from dlcourse.experiment.optimizer import build_optimizer, refusals
 from dlcourse.experiment.result import Result
 from dlcourse.metrics.class_scores import ClassScores
 from dlcourse.metrics.of_target import MAX_TARGETS
@@ -105,11 +105,21 @@ class Experiment:
         loss = build_loss(config["loss"], classes, counts)
         metrics = build_metrics(config["metrics"], config["train"], loss, targets, named, classes)
         experiment = cls(config, backend, data, model, loss, metrics)
-        check_compatible(config, data, model, experiment.metrics, experiment.total_steps, experiment.one_sample)
+        optimizer = registry.lookup("optimizer", config["optimizer"]["name"])
+        check_compatible(
+            config["train"],
+            data,
+            model,
+            optimizer,
+            metrics,
+            experiment.one_sample,
+            mismatches=task_mismatches(config, data.task),
+            refusals=refusals(config["optimizer"], model, experiment.total_steps),
+        )
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
             model.adapt(*experiment.loader.in_batches_of(experiment.loader.samples).batch(0))
         if not experiment.closed_form:
-            check_output(config, data, model, experiment.one_sample)
+            check_output(data, model, experiment.one_sample)
         if source is not None:
             experiment.initial += initial_weights.load_into(model, source, config["train"]["reinit"])
             experiment.initial += initial_weights.normalization_notes(

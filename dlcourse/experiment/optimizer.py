@@ -1,11 +1,13 @@
 """The optimizer that a config names, with its parameter groups by the parameters' names."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from dlcourse import registry
 from dlcourse.autograd import Parameter
-from dlcourse.errors import ConfigError, Problem
+from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment.initial_weights import listed, matching
 from dlcourse.text import call_text
 
@@ -56,6 +58,23 @@ def parts(spec: Mapping[str, Any], named: Mapping[str, Any]) -> list[tuple[Mappi
         rest = [name for name in rest if name not in chosen]
         found.append((group, chosen))
     return [({}, rest), *found]
+
+
+def refusals(spec: Mapping[str, Any], model: Any, total_steps: int) -> Iterator[Problem]:
+    """What the constructors of optimizer and schedule refuse, tried with small parameters of the model's names."""
+    small = {name: Parameter(np.zeros((1,) * p.ndim, "float32")) for name, p in model.named_parameters()}
+    small = small or {"weight": Parameter(np.zeros(1, "float32"))}
+    tried: list[tuple[str, Callable[[], Any]]] = [("optimizer", lambda: build_optimizer(spec, small))]
+    schedule = spec.get("schedule")
+    if schedule is not None:
+        tried.append(("optimizer.schedule", lambda: registry.build("schedule", schedule, total_steps=total_steps)))
+    for path, build in tried:
+        try:
+            build()
+        except ConfigError as error:
+            yield from error.problems
+        except (UserError, ValueError) as error:
+            yield Problem(path, str(error))
 
 
 def described(spec: Mapping[str, Any], named: Mapping[str, Parameter]) -> Iterator[str]:

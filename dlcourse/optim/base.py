@@ -76,7 +76,8 @@ class Optimizer(PositionalCheck):
 
     def __init__(self, params: Iterable[Any], lr: float, state: Iterable[str] | Mapping[str, float] = ()):
         self._given = self._settings_given()
-        require(0 <= lr < float("inf"), f"lr has to be a finite number of at least 0, got {lr}")
+        if not 0 <= lr < float("inf"):
+            raise ArgumentError(f"lr has to be a finite number of at least 0, got {lr}")
         params = list(params)
         groups = groups_in(params)
         self.group = ParamGroup(self)
