@@ -22,6 +22,9 @@ DOCUMENTED = {
     **dict.fromkeys(("max_pool1d", "max_pool2d"), "input kernel_size stride padding dilation ceil_mode return_indices"),
     "adaptive_avg_pool1d": "input output_size",
     **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), "input output_size return_indices"),
+    "bilinear": "input1 input2 weight bias",
+    "cosine_similarity": "x1 x2 dim eps",
+    "pairwise_distance": "x1 x2 p eps keepdim",
     "pixel_shuffle": "input upscale_factor",
     "pixel_unshuffle": "input downscale_factor",
     **dict.fromkeys(("conv1d", "conv2d"), "input weight bias stride padding dilation groups"),
@@ -89,6 +92,8 @@ DOCUMENTED = {
 
 SAME = [
     {"input", "x", "logits", "outputs", "indices", "tensors", "a", "probabilities", "weights"},
+    {"x1", "input1"},
+    {"x2", "input2"},
     {"array", "ndarray"},
     {"labels", "tensor"},
     {"orig_func", "function"},

@@ -12,6 +12,7 @@ from dlcourse.nn.activation import *
 from dlcourse.nn.attention import *
 from dlcourse.nn.container import *
 from dlcourse.nn.conv import *
+from dlcourse.nn.distance import *
 from dlcourse.nn.dropout import *
 from dlcourse.nn.embedding import *
 from dlcourse.nn.linear import *

@@ -10,8 +10,10 @@ from dlcourse.nn.activation import *
 from dlcourse.ops.adaptive_pool import *
 from dlcourse.ops.algebra import *
 from dlcourse.ops.attention import *
+from dlcourse.ops.bilinear import *
 from dlcourse.ops.conv import *
 from dlcourse.ops.conv_transpose import *
+from dlcourse.ops.distance import *
 from dlcourse.ops.dropout import *
 from dlcourse.ops.embedding import *
 from dlcourse.ops.gaussian import *

@@ -11,9 +11,10 @@ from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import GELU, ReLU
 from dlcourse.nn.module import Module, runs
 from dlcourse.nn.sizes import check_sizes
+from dlcourse.ops.bilinear import bilinear
 from dlcourse.ops.linear import linear, linear_gelu_tanh, linear_relu
 
-__all__ = ["Flatten", "Identity", "Linear"]
+__all__ = ["Bilinear", "Flatten", "Identity", "Linear", "Unflatten"]
 
 
 class Linear(Module):
@@ -65,11 +66,68 @@ class Linear(Module):
         return 2 * math.prod(in_shape) * self.out_features
 
 
+class Bilinear(Module):
+    """y_o = sum_ij x1_i w_oij x2_j + b_o: x1 (..., in1), x2 (..., in2) -> (..., out).
+
+    Weight (out, in1, in2) and bias start uniform in +-1 / sqrt(in1), PyTorch's default.
+
+    Args:
+        in1_features, in2_features: lengths of the inputs' last axes.
+        out_features: length of the output's.
+        bias: whether b is there.
+    """
+
+    def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True):
+        super().__init__()
+        sizes = {"in1_features": in1_features, "in2_features": in2_features, "out_features": out_features}
+        check_sizes("Bilinear", **sizes)
+        if min(sizes.values()) < 1:
+            raise ArgumentError(f"Bilinear: sizes are at least 1, got {sizes}")
+        self.in1_features, self.in2_features, self.out_features = sizes.values()
+        bound, rng = 1 / math.sqrt(in1_features), random.next_generator("init/bilinear")
+        shape = out_features, in1_features, in2_features
+        self.weight = Parameter(rng.uniform(-bound, bound, shape).astype("float32"))
+        self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype("float32")) if bias else None
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return bilinear(x1, x2, self.weight, self.bias)
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        return 2 * math.prod(in_shape[:-1]) * self.weight.data.size + 2 * math.prod(out_shape) * self.in2_features
+
+
 class Flatten(Module):
-    """All axes but the first as one: (N, H, W, C) -> (N, H W C)."""
+    """Some axes as one, all but the first if nothing else is said: (N, H, W, C) -> (N, H W C).
+
+    Args:
+        start_dim, end_dim: the first and the last of these axes.
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return as_tensor(x).flatten(1)
+        return as_tensor(x).flatten(self.start_dim, self.end_dim)
+
+
+class Unflatten(Module):
+    """One axis as several.
+
+    Args:
+        dim: the axis.
+        unflattened_size: their lengths, one of which may be -1.
+    Example:
+        >>> nn.Unflatten(1, (4, 4, 2))(dl.tensor(np.zeros((5, 32), "float32"))).shape
+        (5, 4, 4, 2)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]):
+        super().__init__()
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return as_tensor(x).unflatten(self.dim, self.unflattened_size)
 
 
 class Identity(Module):

@@ -26,25 +26,34 @@ class AdaptiveMaxPool2d(Function):
         self.size = size
 
     def forward(self, x: Array) -> Array:
-        xp, (n, h, w, c) = array_module(x), x.shape
+        xp, (_, h, w, _) = array_module(x), x.shape
         self.shape = x.shape
         rows, columns = (_places(length, to) for length, to in zip((h, w), self.size, strict=True))
-        y = xp.full((n, *self.size, c), -xp.inf, dtype=x.dtype)
-        self.place = xp.zeros(y.shape, dtype=np.int64)
-        for row in rows.T:
-            line = x[:, xp.asarray(row)]
-            for column in columns.T:
-                value = line[:, :, xp.asarray(column)]
-                larger = (value > y) | xp.isnan(value)
-                flat = xp.asarray(row[:, None] * w + column)[:, :, None]
-                self.place = xp.where(larger, flat, self.place)
-                y = xp.where(larger, value, y)
+        of_rows, columns_at = _largest(x, 2, columns)
+        y, rows_at = _largest(of_rows, 1, rows)
+        columns_at = xp.take_along_axis(columns_at, rows_at, axis=1)
+        self.place = rows_at.astype(np.int64) * w + columns_at
         return y
 
     def backward(self, dout: Array) -> Array:
         xp, (n, h, w, c) = array_module(dout), self.shape
         index = xp.arange(n)[:, None, None, None], self.place, xp.arange(c)
         return scatter_add(dout, index, (n, h * w, c)).reshape(self.shape)
+
+
+def _largest(x: Array, axis: int, sources: np.ndarray) -> tuple[Array, Array]:
+    """The largest element of each cell along one axis, and where on the axis the first such one is; of NaN the last."""
+    xp = array_module(x)
+    y = xp.take(x, xp.asarray(sources[:, 0]), axis=axis)
+    number = xp.zeros(y.shape, dtype=np.int32)
+    for k, source in enumerate(sources.T[1:], 1):
+        value = xp.take(x, xp.asarray(source), axis=axis)
+        larger = (value > y) | xp.isnan(value)
+        number = xp.maximum(number, larger * np.int32(k))  # numbers only grow
+        y = xp.maximum(y, value)
+    first = xp.asarray(sources[:, 0], dtype=np.int32)
+    number += first.reshape(-1, *(1,) * (x.ndim - axis - 1))
+    return y, number
 
 
 def _places(length: int, to: int) -> np.ndarray:

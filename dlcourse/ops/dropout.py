@@ -1,13 +1,18 @@
 """Dropout with masks that are a function of (seed, draw, step)."""
 
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
-from dlcourse.backend import random
+from dlcourse.backend import array_module, random
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import dropout as kernels
-from dlcourse.errors import ArgumentTypeError
+from dlcourse.backend.kernels.select import selected
+from dlcourse.errors import ArgumentTypeError, ShapeError
 from dlcourse.habits import refused_option
+from dlcourse.ops.conv import SHAPES
 
-__all__ = ["dropout"]
+__all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "feature_alpha_dropout"]
+
+ALPHA = 1.7580993408473766
+"""SELU's scale times its alpha: minus its least value."""
 
 
 class Dropout(Function):
@@ -44,3 +49,79 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
     if not training or p == 0:
         return as_tensor(x)
     return apply(Dropout(p), x)
+
+
+class AlphaDropout(Function):
+    """y = a (m x - alpha (1 - m)) + a alpha p, each m 0 with probability p, else 1; dx = a m dy.
+
+    With alpha = 1.7581 (the product of SELU's two numbers) and a = 1 / sqrt((1 - p) (1 + p alpha^2)) mean 0 and
+    variance 1 stay. (Klambauer et al. 2017.) With alpha = 0 and a = 1 / (1 - p) it is :class:`Dropout`.
+
+    Args:
+        shared: one m for each channel of a sample, the same at all positions. (Tompson et al. 2015.)
+    """
+
+    refuses_whole = True
+    compute_in_float32 = True
+
+    def __init__(self, p: float, alpha: float, shared: bool):
+        self.p, self.alpha, self.shared = p, alpha, shared
+
+    def forward(self, x: Array) -> Array:
+        shape = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]) if self.shared else x.shape
+        ones = array_module(x).ones(shape, dtype=x.dtype)
+        threshold = round((1 - self.p) * 2**32)
+        _, mask = kernels.dropout(ones, threshold, 1.0, random.next_key("dropout"))
+        if self.p == 1:
+            scale = 0.0
+        elif self.alpha:
+            scale = ((1 - self.p) * (1 + self.p * self.alpha**2)) ** -0.5
+        else:
+            scale = 1 / (1 - self.p)
+        self.factor = mask * x.dtype.type(scale)
+        y = x * self.factor  # a product: a NaN that is dropped stays one, so that a net that has diverged says so
+        if self.alpha:
+            y += (mask + x.dtype.type(self.p - 1)) * x.dtype.type(self.alpha * scale)
+        return y
+
+    def backward(self, dout: Array) -> Array:
+        return selected(dout * self.factor, self.factor != 0)
+
+
+def dropout1d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Set whole channels of a sequence (N, T, C) to zero with probability ``p`` and scale the rest by 1 / (1 - p); as
+    ``torch.nn.functional.dropout1d``, channels last."""
+    return _drop("dropout1d", x, p, training, inplace, 0.0, shared=True, layout=SHAPES[1][0])
+
+
+def dropout2d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Set whole channels of an image (N, H, W, C) to zero with probability ``p`` and scale the rest by 1 / (1 - p); as
+    ``torch.nn.functional.dropout2d``, channels last."""
+    return _drop("dropout2d", x, p, training, inplace, 0.0, shared=True, layout=SHAPES[2][0])
+
+
+def alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Set elements to SELU's least value with probability ``p``, so that mean 0 and variance 1 stay; as
+    ``torch.nn.functional.alpha_dropout``."""
+    return _drop("alpha_dropout", x, p, training, inplace, ALPHA, shared=False)
+
+
+def feature_alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """:func:`alpha_dropout` of whole channels of (N, ..., C); as ``torch.nn.functional.feature_alpha_dropout``."""
+    return _drop("feature_alpha_dropout", x, p, training, inplace, ALPHA, shared=True)
+
+
+def _drop(
+    name: str, x: Tensor, p: float, training: bool, inplace: bool, alpha: float, shared: bool, layout: str = ""
+) -> Tensor:
+    if inplace:
+        raise ArgumentTypeError(refused_option(name, "inplace"))
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: p is a probability, got {p}")
+    x = as_tensor(x)
+    drawn = training and p > 0
+    if (layout and x.ndim != layout.count(",") + 1) or (drawn and shared and x.ndim < 2):
+        raise ShapeError(f"{name}: expected x {layout or '(N, ..., C)'}, got {x.shape}")
+    if not drawn:
+        return x
+    return apply(AlphaDropout(p, alpha, shared), x)

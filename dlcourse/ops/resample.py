@@ -1,38 +1,24 @@
 """Images and sequences of another size: interpolation, and sums over cells of unequal size."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels import pool as kernels
-from dlcourse.backend.kernels.linear import matmul
-from dlcourse.backend.kernels.pool import PoolGeometry
+from dlcourse.backend.kernels import resample as kernels
+from dlcourse.backend.kernels.pool import PoolGeometry, avg_pool2d
+from dlcourse.backend.kernels.resample import Taps
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.conv import sizes
 
 __all__ = ["interpolate"]
 
 Mode = Literal["nearest", "nearest-exact", "linear", "bilinear", "bicubic", "area"]
-
-
-class Taps(NamedTuple):
-    """What each element along an axis is made of: elements of the input, and their weights, both (out, taps)."""
-
-    source: np.ndarray
-    weight: np.ndarray
-    length: int
-    """Of the input."""
-
-    def matrix(self) -> np.ndarray:
-        """The same as a matrix (out, length)."""
-        made = np.zeros((len(self.source), self.length))
-        np.add.at(made, (np.arange(len(self.source))[:, None], self.source), self.weight)
-        return made
 
 
 class Resample(Function):
@@ -48,30 +34,13 @@ class Resample(Function):
 
     def forward(self, x: Array) -> Array:
         for axis, taps in self.taps:
-            x = _weighted(x, axis, taps)
+            x = kernels.resample(x, axis, taps)
         return x
 
     def backward(self, dout: Array) -> Array:
         for axis, taps in reversed(self.taps):
-            matrix = array_module(dout).asarray(taps.matrix().T, dtype=dout.dtype)
-            before, length, after = math.prod(dout.shape[:axis]), dout.shape[axis], math.prod(dout.shape[axis + 1 :])
-            product = matmul(matrix, dout.reshape(before, length, after))
-            dout = product.reshape(*dout.shape[:axis], taps.length, *dout.shape[axis + 1 :])
+            dout = kernels.resample_grad(dout, axis, taps)
         return dout
-
-
-def _weighted(x: Array, axis: int, taps: Taps) -> Array:
-    xp = array_module(x)
-    total = None
-    for index, weight in zip(taps.source.T, taps.weight.T, strict=True):
-        share = xp.take(x, xp.asarray(index), axis=axis)
-        if not (weight == 1).all():
-            share *= xp.asarray(weight, dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
-        if total is None:
-            total = share
-        else:
-            total += share
-    return total
 
 
 class Enlarge(Function):
@@ -89,7 +58,7 @@ class Enlarge(Function):
         return wide.reshape(n, h * fh, w * fw, c)
 
     def backward(self, dout: Array) -> Array:
-        dx = kernels.avg_pool2d(dout, self.geometry)
+        dx = avg_pool2d(dout, self.geometry)
         dx *= math.prod(self.geometry.window)
         return dx
 
@@ -177,12 +146,18 @@ def _sizes(
     return out, list(given)
 
 
+def _taps(source: np.ndarray, weight: np.ndarray, length: int) -> Taps:
+    """Of arrays (out, taps)."""
+    return Taps(tuple(map(tuple, source.T.tolist())), tuple(map(tuple, weight.T.tolist())), length)
+
+
+@functools.lru_cache(maxsize=64)
 def cells(length: int, to: int) -> Taps:
     """Means over cells that cover the axis, from floor(i L / L') up to ceil((i + 1) L / L')."""
     start, end = cell_bounds(length, to)
     place = start[:, None] + np.arange((end - start).max())
     inside = place < end[:, None]
-    return Taps(np.minimum(place, end[:, None] - 1), inside / (end - start)[:, None], length)
+    return _taps(np.minimum(place, end[:, None] - 1), inside / (end - start)[:, None], length)
 
 
 def cell_bounds(length: int, to: int) -> tuple[np.ndarray, np.ndarray]:
@@ -191,17 +166,19 @@ def cell_bounds(length: int, to: int) -> tuple[np.ndarray, np.ndarray]:
     return number * length // to, -(-(number + 1) * length // to)
 
 
+@functools.lru_cache(maxsize=64)
 def _nearest(length: int, to: int, scale: float, align_corners: bool) -> Taps:
     return _one(length, np.arange(to, dtype=np.float32) * np.float32(1 / scale))
 
 
+@functools.lru_cache(maxsize=64)
 def _nearest_exact(length: int, to: int, scale: float, align_corners: bool) -> Taps:
     return _one(length, (np.arange(to, dtype=np.float32) + np.float32(0.5)) * np.float32(1 / scale))
 
 
 def _one(length: int, place: np.ndarray) -> Taps:
     index = np.minimum(np.floor(place).astype(np.int64), length - 1)[:, None]
-    return Taps(index, np.ones(index.shape), length)
+    return _taps(index, np.ones(index.shape), length)
 
 
 def _place(length: int, to: int, scale: float, align_corners: bool) -> np.ndarray:
@@ -210,14 +187,16 @@ def _place(length: int, to: int, scale: float, align_corners: bool) -> np.ndarra
     return (np.arange(to) + 0.5) / scale - 0.5
 
 
+@functools.lru_cache(maxsize=64)
 def _linear(length: int, to: int, scale: float, align_corners: bool) -> Taps:
     place = np.maximum(_place(length, to, scale, align_corners), 0)
     low = np.minimum(place.astype(np.int64), length - 1)
     high = np.minimum(low + 1, length - 1)
     share = np.clip(place - low, 0, 1)
-    return Taps(np.stack([low, high], 1), np.stack([1 - share, share], 1), length)
+    return _taps(np.stack([low, high], 1), np.stack([1 - share, share], 1), length)
 
 
+@functools.lru_cache(maxsize=64)
 def _cubic(length: int, to: int, scale: float, align_corners: bool) -> Taps:
     """Keys' kernel with a = -3/4, on the four elements around."""
     place = _place(length, to, scale, align_corners)
@@ -227,7 +206,7 @@ def _cubic(length: int, to: int, scale: float, align_corners: bool) -> Taps:
     near = ((a + 2) * away - (a + 3)) * away**2 + 1
     far = ((away - 5) * away + 8) * away * a - 4 * a
     index = low.astype(np.int64)[:, None] + np.arange(-1, 3)
-    return Taps(np.clip(index, 0, length - 1), np.where(away <= 1, near, far), length)
+    return _taps(np.clip(index, 0, length - 1), np.where(away <= 1, near, far), length)
 
 
 _MODES: dict[str, Callable[[int, int, float, bool], Taps]] = {

@@ -22,6 +22,7 @@ from dlcourse.backend.kernels.neighbors import METRICS
 from dlcourse.backend.kernels.norm import RunningStats, pack
 from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
 from dlcourse.backend.kernels.pool import PoolGeometry, max_pool2d
+from dlcourse.backend.kernels.resample import Taps
 
 Maker = Callable[[np.random.Generator, type], tuple]
 
@@ -519,6 +520,24 @@ def _tokens(rng: np.random.Generator, dtype: type) -> tuple:
     return samples, targets, order, 2, 4, None, ImageSettings(), np.zeros((3, 5), int), np.zeros((3, 5), int)
 
 
+def _resample(shape: tuple[int, ...], axis: int, taps: Taps, grad: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        size = (*shape[:axis], len(taps.source[0]) if grad else taps.length, *shape[axis + 1 :])
+        return rng.normal(size=size).astype(dtype), axis, taps
+
+    return make
+
+
+RESAMPLED = [
+    (
+        (3, 5, 4, 2),
+        1,
+        Taps(((0, 0, 1, 4, 3), (1, 0, 2, 4, 4)), ((0.5, 1.0, 0.25, 0.75, 1.0), (0.5, 0.0, 0.75, 0.25, 0.5)), 5),
+    ),
+    ((2, 3, 7, 5), 2, Taps(((6, 0, 0, 2),), ((1.0, 1.0, 1.0, 1.0),), 7)),
+    ((0, 3, 4), 1, Taps(((2, 0), (1, 1)), ((0.5, 1.0), (0.5, 2.0)), 3)),
+]
+
 CASES: dict[str, list[Maker]] = {
     "device_batch": [
         _device_batch((23, 5, 7, 3), 4, raw, normalized, how, ordered)
@@ -680,6 +699,10 @@ CASES: dict[str, list[Maker]] = {
     **{
         name: [_group_norm(*case, grad) for case in GROUPS]
         for name, grad in (("group_norm", False), ("group_norm_grad", True))
+    },
+    **{
+        name: [_resample(*case, grad) for case in RESAMPLED]
+        for name, grad in (("resample", False), ("resample_grad", True))
     },
     "image_batch": [
         *[

@@ -186,6 +186,9 @@ def module_cases() -> dict[str, tuple]:
         "Flatten": (nn.Flatten(), images),
         "Identity": (nn.Identity(), vectors),
         "Dropout": (nn.Dropout(0.5), vectors),
+        "Dropout2d": (nn.Dropout2d(0.5), images),
+        "AlphaDropout": (nn.AlphaDropout(0.5), vectors),
+        "Unflatten": (nn.Unflatten(1, (2, -1)), vectors),
         "Dropout of all": (nn.Dropout(1.0), vectors),
         "GroupNorm": (nn.GroupNorm(2, 6), images),
         "LayerNorm": (nn.LayerNorm(6), sequence),
@@ -245,6 +248,7 @@ CONVOLUTION = {"in_channels": 12, "out_channels": 18, "kernel_size": 5, "stride"
 }
 WINDOW = {"kernel_size": 5, "stride": 3, "padding": 2, "ceil_mode": True}
 PATCHES = {"kernel_size": 5, "dilation": 3, "padding": 2, "stride": 4}
+DROPOUTS = (("", ""), ("", "1d"), ("", "2d"), ("Alpha", ""), ("FeatureAlpha", ""))
 PADS = ("Circular", "Reflection", "Replication", "Zero")
 SETTINGS = {
     **dict.fromkeys(("Conv1d", "Conv2d"), CONVOLUTION | {"padding_mode": "reflect"}),
@@ -281,7 +285,12 @@ SETTINGS = {
     "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
     "Embedding": {"num": 7, "dim": 9},
     "Softplus": {"beta": 0.5, "threshold": 25.0},
-    "Dropout": {"p": 0.25},
+    **{f"{kind}Dropout{axes}": {"p": 0.25} for kind, axes in DROPOUTS},
+    "Flatten": {"start_dim": 2, "end_dim": 3},
+    "Unflatten": {"dim": 2, "unflattened_size": (3, 5)},
+    "Bilinear": {"in1_features": 7, "in2_features": 8, "out_features": 9, "bias": False},
+    "CosineSimilarity": {"dim": 2, "eps": 0.25},
+    "PairwiseDistance": {"p": 3.0, "eps": 0.25, "keepdim": True},
     "LeakyReLU": {"negative_slope": 0.25},
     "ELU": {"alpha": 0.25},
     "GELU": {"approximate": "tanh"},

@@ -688,7 +688,7 @@ CASES = [
         lambda t, x: t.nn.functional.pixel_unshuffle(x.movedim(-1, 1), 2).movedim(1, -1),
     ),
     Case(
-        "unfold",
+        "unfold-images",
         lambda x: F.unfold(x, (3, 2), (1, 2), 1, 2),
         ((2, 5, 6, 3),),
         lambda t, x: t.nn.functional.unfold(x.movedim(-1, 1), (3, 2), (1, 2), 1, 2).movedim(1, -1),
@@ -785,6 +785,28 @@ CASES = [
         lambda x: F.local_response_norm(x, 4, 0.5, 0.6, 1.5),
         ((2, 3, 3, 6),),
         lambda t, x: t.nn.functional.local_response_norm(x.movedim(-1, 1), 4, 0.5, 0.6, 1.5).movedim(1, -1),
+    ),
+    # --- dropout of everything, distances --------------------------------------------------------------------------
+    Case("dropout2d-all", lambda x: F.dropout2d(x, 1.0), ((2, 3, 3, 4),), lambda t, x: 0 * x),
+    Case("alpha_dropout-all", lambda x: F.alpha_dropout(x, 1.0, True), ((3, 4),), lambda t, x: 0 * x),
+    Case(
+        "cosine_similarity",
+        lambda a, b: F.cosine_similarity(a, b, dim=-1),
+        ((2, 3, 4), (3, 4)),
+        lambda t, a, b: t.cosine_similarity(a, b, dim=-1),
+    ),
+    Case(
+        "pairwise_distance",
+        lambda a, b: F.pairwise_distance(a, b, 3.0, keepdim=True),
+        ((3, 4), (1, 4)),
+        lambda t, a, b: t.nn.functional.pairwise_distance(a, b, 3.0, keepdim=True),
+    ),
+    Case("normalize", F.normalize, ((3, 4),), lambda t, x: t.nn.functional.normalize(x)),
+    Case(
+        "bilinear",
+        F.bilinear,
+        ((2, 3, 4), (2, 3, 5), (6, 4, 5), (6,)),
+        lambda t, *inputs: t.nn.functional.bilinear(*inputs),
     ),
     # --- sequences ------------------------------------------------------------------------------------------------
     Case(

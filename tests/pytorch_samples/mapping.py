@@ -58,10 +58,15 @@ def renamed(ours: Callable, **names: str) -> Callable:
     return lambda *args, **kwargs: called(ours, args, {names.get(key, key): value for key, value in kwargs.items()})
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True, **kwargs: Any) -> Tensor:
-    if training and 0 < p < 1:
-        raise NotComparableError("other random numbers")
-    return called(F.dropout, (x, p, training), kwargs)
+def of_random(ours: Callable, default_p: float, default_training: bool) -> Callable:
+    """A dropout, where nothing is drawn."""
+
+    def call(x: Tensor, p: float = default_p, training: bool = default_training, **kwargs: Any) -> Tensor:
+        if training and 0 < p < 1:
+            raise NotComparableError("other random numbers")
+        return called(ours, (x, p, training), kwargs)
+
+    return call
 
 
 def pad_positions(x: Tensor, pad: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -204,7 +209,15 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "nn.functional.group_norm": turned(F.group_norm, last, back=first),
     "nn.functional.batch_norm": turned(F.batch_norm, last, back=first),
     "nn.functional.batch_norm.without_cudnn": turned(F.batch_norm, last, back=first),
-    "nn.functional.dropout": dropout,
+    "nn.functional.dropout": of_random(F.dropout, 0.5, True),
+    "nn.functional.dropout2d": of_random(turned(F.dropout2d, last, back=first), 0.5, True),
+    "nn.functional.alpha_dropout": of_random(F.alpha_dropout, 0.5, False),
+    "nn.functional.feature_alpha_dropout.with_train": of_random(F.feature_alpha_dropout, 0.5, False),
+    "nn.functional.feature_alpha_dropout.without_train": of_random(F.feature_alpha_dropout, 0.5, False),
+    "nn.functional.cosine_similarity": F.cosine_similarity,
+    "nn.functional.pairwise_distance": F.pairwise_distance,
+    "nn.functional.normalize": F.normalize,
+    "nn.functional.bilinear": F.bilinear,
     "nn.functional.scaled_dot_product_attention": attention,
 }
 
@@ -272,6 +285,7 @@ MODULES = {
         for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d", "LocalResponseNorm")
     },
     "nn.RMSNorm": Layer(nn.RMSNorm),
+    "nn.Bilinear": Layer(nn.Bilinear),
     "nn.GroupNorm": Layer(nn.GroupNorm, (last,), first),
     "nn.LayerNorm": Layer(nn.LayerNorm),
     "nn.MultiheadAttention": Layer(batch_first(renamed(nn.MultiHeadAttention, embed_dim="dim", num_heads="heads"))),
