@@ -71,21 +71,23 @@ class AlphaDropout(Function):
         shape = (x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1]) if self.shared else x.shape
         ones = array_module(x).ones(shape, dtype=x.dtype)
         threshold = round((1 - self.p) * 2**32)
-        _, mask = kernels.dropout(ones, threshold, 1.0, random.next_key("dropout"))
+        _, self.mask = kernels.dropout(ones, threshold, 1.0, random.next_key("dropout"))
         if self.p == 1:
             scale = 0.0
         elif self.alpha:
             scale = ((1 - self.p) * (1 + self.p * self.alpha**2)) ** -0.5
         else:
             scale = 1 / (1 - self.p)
-        self.factor = mask * x.dtype.type(scale)
-        y = x * self.factor  # a product: a NaN that is dropped stays one, so that a net that has diverged says so
+        self.scale = x.dtype.type(scale)
+        y = x * (
+            self.mask * self.scale
+        )  # a product: a NaN that is dropped stays one, so that a net that has diverged says so
         if self.alpha:
-            y += (mask + x.dtype.type(self.p - 1)) * x.dtype.type(self.alpha * scale)
+            y += (self.mask + x.dtype.type(self.p - 1)) * x.dtype.type(self.alpha * scale)
         return y
 
     def backward(self, dout: Array) -> Array:
-        return selected(dout * self.factor, self.factor != 0)
+        return selected(dout * self.scale, self.mask)
 
 
 def dropout1d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
