@@ -39,6 +39,11 @@ def shipped() -> list[Path]:
     return [path for path in found if path.parts[0] != ASSIGNMENTS]
 
 
+def shipped_assignments() -> dict[str, Path]:
+    """The assignments that come with the program, by name."""
+    return {path.parent.name: path for path in sorted(configs_folder().glob(f"{ASSIGNMENTS}/*/assignment.yaml"))}
+
+
 def is_assignment(path: str | os.PathLike) -> bool:
     """Whether a YAML file is an assignment, and no experiment."""
     try:

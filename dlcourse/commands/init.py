@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse import config
     from dlcourse.commands import list as listing
     from dlcourse.errors import UserError
-    from dlcourse.resources import configs_folder
+    from dlcourse.resources import configs_folder, shipped_assignments
 
     kinds = [each for each in args.plugin if not each.endswith(".py")]
     if kinds:
@@ -44,8 +44,8 @@ def main(args: argparse.Namespace) -> int:
             raise UserError("say which config to copy; `dlcourse init` alone shows them")
         listing.main(argparse.Namespace(kind=listing.CONFIGS, verbose=False))
         return 0
-    if folder := _assignment(args.name):
-        return _write_assignment(args, folder)
+    if found := shipped_assignments().get(args.name):
+        return _write_assignment(args, found.parent)
     source = _find(args.name)
     target = _write(args, source.name, _SCHEMA_LINE.format(_SCHEMA).encode() + (configs_folder() / source).read_bytes())
     print(f"wrote {target}; to run it: dlcourse run {target}")
@@ -97,14 +97,6 @@ def _write_template(args: argparse.Namespace, kinds: list[str]) -> int:
     return 0
 
 
-def _assignment(name: str) -> Path | None:
-    """The folder of an assignment that comes with the program, where one has that name."""
-    from dlcourse.resources import ASSIGNMENTS, configs_folder
-
-    folder = configs_folder() / ASSIGNMENTS / name
-    return folder if name.isidentifier() and (folder / "assignment.yaml").is_file() else None
-
-
 def _write_assignment(args: argparse.Namespace, folder: Path) -> int:
     """What to start an assignment from; with ``--to FILE.yaml`` the assignment itself, to write one of one's own."""
     if args.to and Path(args.to).suffix in (".yaml", ".yml"):
@@ -146,7 +138,7 @@ def _find(name: str) -> Path:
     """The shipped config of that name, relative to the configs' folder."""
     from dlcourse.errors import UserError
     from dlcourse.registry import nearest
-    from dlcourse.resources import named, shipped
+    from dlcourse.resources import named, shipped, shipped_assignments
 
     found = named(name)
     if len(found) == 1:
@@ -154,6 +146,7 @@ def _find(name: str) -> Path:
     if found:
         raise UserError(f"{len(found)} configs have that name: {', '.join(map(str, found))}; say the folder too")
     wanted, stems = Path(name).with_suffix(""), [path.with_suffix("") for path in shipped()]
-    close = nearest(wanted.as_posix(), map(str, stems)) or nearest(wanted.name, [stem.name for stem in stems])
+    close = nearest(wanted.as_posix(), map(str, stems))
+    close = close or nearest(wanted.name, [*(stem.name for stem in stems), *shipped_assignments()])
     meant = f" (did you mean {close!r}?)" if close else ""
     raise UserError(f"no config {name!r} comes with the program{meant}; `dlcourse list configs` shows all")

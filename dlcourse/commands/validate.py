@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse.config.overrides import is_override
     from dlcourse.config.rules import config_notes
     from dlcourse.errors import ConfigError, UserError
-    from dlcourse.resources import is_assignment
+    from dlcourse.resources import is_assignment, shipped_assignments
 
     changes = [text for text in args.configs if is_override(text)]
     paths = [text for text in args.configs if not is_override(text)]
@@ -41,10 +41,10 @@ def main(args: argparse.Namespace) -> int:
     for path in paths:
         steps = None
         try:
-            if is_assignment(path):
-                from dlcourse.grading.assignment import load_assignment
+            if is_assignment(path) or path in shipped_assignments():
+                from dlcourse.grading.assignment import find_assignment, load_assignment
 
-                assignment = load_assignment(path)
+                assignment = load_assignment(find_assignment(path))
                 count, points = len(assignment.cases), assignment.max_score
                 print(f"{path}: ok, an assignment: {count} cases, {points:g} points")
                 continue

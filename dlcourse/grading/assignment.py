@@ -17,7 +17,7 @@ from dlcourse.data.synthetic import Synthetic
 from dlcourse.errors import ConfigError, DlcourseError, Problem, UserError
 from dlcourse.grading.arguments import make_arguments
 from dlcourse.grading.signatures import misfits, of_parts, read_starter
-from dlcourse.resources import ASSIGNMENTS, configs_folder
+from dlcourse.resources import shipped_assignments
 from dlcourse.types import Count, NonNegative, Positive, Seed
 
 Visibility = Literal["visible", "hidden", "after_due_date", "after_published"]
@@ -198,11 +198,6 @@ class Assignment:
         """Seconds and MiB of a case."""
         own = self.data["limits"]
         return case["seconds"] or own["seconds"], case["memory"] or own["memory"]
-
-
-def shipped_assignments() -> dict[str, Path]:
-    """The assignments that come with the program, by name."""
-    return {path.parent.name: path for path in sorted(configs_folder().glob(f"{ASSIGNMENTS}/*/assignment.yaml"))}
 
 
 def find_assignment(name: str) -> Path:

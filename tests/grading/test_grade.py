@@ -357,8 +357,11 @@ def test_an_assignment_is_no_experiment(place: Path, capsys: pytest.CaptureFixtu
     assert "ok, an assignment: 6 cases, 20 points" in capsys.readouterr().out
     assert main(["run", str(path)]) == 2
     assert "dlcourse grade" in capsys.readouterr().err
+    assert main(["validate", "softmax_two_layer"]) == 0
+    assert "softmax_two_layer: ok" in capsys.readouterr().out
     assert main(["init", "spirals"]) == 0
     for arguments, message in (
+        (["init", "softmax_two_layr"], "did you mean 'softmax_two_layer'"),
         (["grade", "softmax_two", "it.py"], "did you mean 'softmax_two_layer'"),
         (["grade", "one.yaml", "none.py"], "none.py: no such file"),
         (["grade", "it.py", "one.yaml"], "expected an assignment first"),
