@@ -12,10 +12,6 @@ from typing import Any
 
 __all__ = ["ADVICE", "OPTIONS", "advice", "missing", "refuse_import", "refused_option"]
 
-_SCHEDULE = (
-    "schedules are optim.StepSchedule, optim.CosineSchedule, ...: dl.TrainStep(..., schedule=...) or a config's "
-    "optimizer.schedule; by hand, optimizer.lr = ..."
-)
 _LOGITS = "nn.CrossEntropyLoss() takes logits, here and in PyTorch: no softmax before it"
 _NUMPY = "write it with NumPy: np.{0}(x.detach().numpy())"
 _LEAF = "module.register_full_backward_hook sees gradients on their way; of a leaf .grad has it after backward()"
@@ -153,7 +149,6 @@ ADVICE: dict[str, dict[str, str]] = {
         "Tensor": "dl.Tensor",
     },
     "nn.utils": {
-        "clip_grad_norm_": "optim.clip_grad_norm(parameters, max_norm)",
         "clip_grad_norm": "optim.clip_grad_norm(parameters, max_norm)",
         "weight_norm": "it is not offered",
         "spectral_norm": "it is not offered",
@@ -181,9 +176,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "cat": "F.concatenate, or dl.cat",
     },
     "optim": {
-        "lr_scheduler": _SCHEDULE,
         "LBFGS": "optimizer: {name: least_squares} solves linear models; else optim.Adam",
-        "clip_grad_norm_": "optim.clip_grad_norm(parameters, max_norm)",
     },
     "init": {
         "trunc_normal_": "init.normal_(tensor, std=...), then tensor.clamp_(-2 * std, 2 * std)",

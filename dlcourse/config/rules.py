@@ -8,8 +8,8 @@ from dlcourse.config.check import Finding
 from dlcourse.config.reader import Path
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
-_IDLE: dict[str, Any] = {"clip_norm": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None, "early_stopping": None}
-_IDLE |= {"init_from": None, "reinit": [], "freeze": [], "watch": False}
+_IDLE: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None}
+_IDLE |= {"early_stopping": None, "init_from": None, "reinit": [], "freeze": [], "watch": False}
 
 
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
@@ -236,9 +236,10 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
     if train.get("early_stopping") and train.get("eval_every") == 0:
         yield Finding(("train", "eval_every"), "0 evaluates at the end only: nothing to stop early by")
     has_val = has_folds or bool(data.get("kfold")) or bool(data.get("split", {}).get("val", True))
-    for section in ("early_stopping", "best"):
-        watched = train.get(section) or {}
-        section_path = ("train", section)
+    schedule = (config.get("optimizer") or {}).get("schedule") or {}
+    if "metric" in schedule and train.get("eval_every") == 0:
+        yield Finding(("train", "eval_every"), f"0 evaluates at the end only: {schedule['name']} sees nothing before")
+    for section_path, watched in watched_by(config):
         if "metrics" in config and "metric" in watched:
             watched["metric"] = _as_labeled(watched["metric"], config["metrics"])
             known = metric_labels(config["metrics"])
@@ -255,6 +256,14 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
                 (*section_path, "split"),
                 "there is no validation split: give data.split.val or data.kfold, or say split: train",
             )
+
+
+def watched_by(config: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """What decides by a metric of some split: early stopping, the best, a schedule; each with its path."""
+    train, optimizer = config.get("train") or {}, config.get("optimizer") or {}
+    found: list[tuple[Path, Any]] = [(("train", section), train.get(section)) for section in ("early_stopping", "best")]
+    found.append((("optimizer", "schedule"), optimizer.get("schedule")))
+    yield from ((path, each) for path, each in found if each and "metric" in each)
 
 
 def _as_labeled(metric: str, specs: Sequence[Mapping[str, Any]]) -> str:

@@ -209,6 +209,7 @@ class TrainOptions:
         early_stopping: stop when a metric no longer improves.
         best: which checkpoint is the best one; the first metric on the validation split if left out.
         clip_norm: scale the gradient down to this norm where it is longer.
+        clip_value: bring each element of the gradient to at most this size, before its norm is clipped.
         l1: weight of the penalty sum |w| over weights, not biases; part of the cost.
         l2: weight of the penalty 1/2 sum w^2 over weights, not biases; part of the cost.
         accumulate: cut a batch into so many microbatches, one after another, to save memory; the update is the same.
@@ -231,6 +232,7 @@ class TrainOptions:
     early_stopping: EarlyStopping | None = None
     best: BestOptions | None = None
     clip_norm: Positive | None = None
+    clip_value: Positive | None = None
     l1: NonNegative = 0.0
     l2: NonNegative = 0.0
     accumulate: Count = 1

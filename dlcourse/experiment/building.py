@@ -8,6 +8,7 @@ import numpy as np
 from dlcourse import nn, registry
 from dlcourse.backend import memory
 from dlcourse.config import metric_labels
+from dlcourse.config.rules import watched_by
 from dlcourse.data import Data
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
@@ -54,21 +55,22 @@ def build_loss(
 
 
 def build_metrics(
-    specs: Sequence[Mapping[str, Any]],
-    train: Mapping[str, Any],
+    config: Mapping[str, Any],
     loss: Any,
     targets: TargetNormalizer | None = None,
     named: Sequence[tuple[str, str]] = (),
     class_names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What a config's ``metrics`` name, by label; the loss too, where ``train`` watches it or nothing else is measured.
+    """What a config's ``metrics`` name, by label; the loss too, where it decides something or is all that is measured.
 
     Args:
+        config: resolved; also its ``train`` and ``optimizer`` count.
         loss: of :func:`build_loss`.
         targets: scales the targets of the loss, where training does.
         named: name and unit of each of several targets, which are measured each by itself too.
         class_names: of a classification, by which a metric may name a class.
     """
+    specs = config["metrics"]
     of_labels = dict(zip(metric_labels(specs), specs, strict=True))
 
     def build(label: str) -> Any:
@@ -77,8 +79,7 @@ def build_metrics(
         return metric
 
     metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
-    watched = [train[section] for section in ("early_stopping", "best")]
-    if loss is not None and (not metrics or any(each and each["metric"] == "loss" for each in watched)):
+    if loss is not None and (not metrics or any(each["metric"] == "loss" for _, each in watched_by(config))):
         metrics["loss"] = LossMetric(loss, targets)
     return metrics
 

@@ -10,7 +10,7 @@ import numpy as np
 from dlcourse import nn, registry
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.config.check import Finding
-from dlcourse.config.reader import dotted
+from dlcourse.config.reader import Path, dotted
 from dlcourse.data import Data
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.models.base import Model
@@ -26,6 +26,7 @@ def check_compatible(
     metrics: Mapping[str, Any],
     one_sample: Callable[[], Any],
     *,
+    watched: Iterable[tuple[Path, Mapping[str, Any]]],
     mismatches: Iterable[Finding],
     refusals: Iterable[Problem],
 ) -> None:
@@ -36,12 +37,13 @@ def check_compatible(
         optimizer: its class.
         metrics: by label; ``loss`` may be among them.
         one_sample: gives a training sample as the model takes it, (1, ...); called where it matters.
+        watched: of :func:`~dlcourse.config.rules.watched_by`.
         mismatches: of :func:`~dlcourse.config.rules.task_mismatches`.
         refusals: of :func:`~dlcourse.experiment.optimizer.refusals`.
     Raises:
         ConfigError: all problems at once.
     """
-    problems = [*_watched(train, data), *refusals]
+    problems = [*_watched(watched, data), *refusals]
     unfit = [Problem(dotted(found.path), found.message) for found in mismatches]
     # What cannot be fitted at all needs no second message about how.
     unfit = unfit or [*_inputs(data, model)]
@@ -121,12 +123,11 @@ def check_range(data: Data, dtype: np.dtype) -> None:
             )
 
 
-def _watched(train: Mapping[str, Any], data: Data) -> Iterator[Problem]:
-    for section in ("early_stopping", "best"):
-        watched = train[section]
-        if watched is not None and watched["split"] not in data.splits:
+def _watched(watched: Iterable[tuple[Path, Mapping[str, Any]]], data: Data) -> Iterator[Problem]:
+    for path, each in watched:
+        if each.get("split", "train") not in data.splits:
             known = ", ".join(data.splits)
-            yield Problem(f"train.{section}.split", f"there is no {watched['split']} split, only: {known}")
+            yield Problem(dotted((*path, "split")), f"there is no {each['split']} split, only: {known}")
 
 
 def _inputs(data: Data, model: Any) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from dlcourse import nn, registry
 from dlcourse.backend import Backend, get, precision, random, use
 from dlcourse.config import Config, choosing_metric
 from dlcourse.config.config import config_hash, settings
-from dlcourse.config.rules import config_notes, task_mismatches
+from dlcourse.config.rules import config_notes, task_mismatches, watched_by
 from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
@@ -103,7 +103,7 @@ class Experiment:
         model.target_names = data.dataset.target_names
         targets, named, classes = data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
         loss = build_loss(config["loss"], classes, counts)
-        metrics = build_metrics(config["metrics"], config["train"], loss, targets, named, classes)
+        metrics = build_metrics(config, loss, targets, named, classes)
         experiment = cls(config, backend, data, model, loss, metrics)
         optimizer = registry.lookup("optimizer", config["optimizer"]["name"])
         check_compatible(
@@ -113,6 +113,7 @@ class Experiment:
             optimizer,
             metrics,
             experiment.one_sample,
+            watched=watched_by(config),
             mismatches=task_mismatches(config, data.task),
             refusals=refusals(config["optimizer"], model, experiment.total_steps),
         )
@@ -216,17 +217,20 @@ class Experiment:
         return self.train["steps"] or (self.train["epochs"] or 1) * self.loader.steps_per_epoch
 
     def watch(self, section: str) -> Mapping[str, Any] | None:
-        """Metric and split of ``train.early_stopping`` or ``train.best``; of the best by default what
-        :func:`~dlcourse.config.rules.choosing_metric` says, if that split is there."""
-        if section == "early_stopping":
-            return self.train[section]
+        """Metric and split of ``train.early_stopping``, ``train.best`` or ``optimizer.schedule``.
+
+        Of the best by default what :func:`~dlcourse.config.rules.choosing_metric` says, if that split is there.
+        """
+        if section != "best":
+            return next((each for path, each in watched_by(self.config) if path[-1] == section), None)
         chosen = choosing_metric(self.config)
         return chosen if chosen["metric"] in self.metrics and chosen["split"] in self.loaders else None
 
     @property
     def watched_loaders(self) -> dict[str, Loader]:
         """Those of the splits that are measured during training: train, val, and any that something is chosen by."""
-        chosen_by = {watched["split"] for section in ("early_stopping", "best") if (watched := self.watch(section))}
+        sections = "early_stopping", "best", "schedule"
+        chosen_by = {watched["split"] for section in sections if (watched := self.watch(section))}
         return {split: each for split, each in self.loaders.items() if split in {"train", "val"} | chosen_by}
 
     def train_step(self) -> TrainStep | ClosedFormStep:
@@ -234,8 +238,10 @@ class Experiment:
         optimizer = build_optimizer(self.config["optimizer"], dict(self.model.named_parameters()))
         if self.closed_form:
             return ClosedFormStep(self.model, self.loss, optimizer)
-        schedule = self.schedule(self.total_steps)
-        settings = {key: self.train[key] for key in ("clip_norm", "accumulate", "l1", "l2", "ema")}
+        schedule, watched = self.schedule(self.total_steps), self.watch("schedule")
+        if watched and watched["metric"] in self.metrics:
+            schedule.measured_by(self.metrics[watched["metric"]])
+        settings = {key: self.train[key] for key in ("clip_norm", "clip_value", "accumulate", "l1", "l2", "ema")}
         return TrainStep(self.model, self.loss, optimizer, schedule=schedule, **settings)
 
     def schedule(self, total_steps: int) -> Any:

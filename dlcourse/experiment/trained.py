@@ -245,9 +245,7 @@ def _metrics(trained: TrainedModel) -> dict[str, Any]:
     """What the run measures, by label."""
     config, inputs = trained.config.data, trained.inputs
     loss = build_loss(config["loss"], inputs.class_names, inputs.class_counts)
-    return build_metrics(
-        config["metrics"], config["train"], loss, inputs.target_normalizer, inputs.named_targets, inputs.class_names
-    )
+    return build_metrics(config, loss, inputs.target_normalizer, inputs.named_targets, inputs.class_names)
 
 
 def _silent(text: str) -> None:

@@ -23,7 +23,7 @@ from dlcourse.training.evaluation import Evaluation
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.history import History
 from dlcourse.training.log import Log
-from dlcourse.training.monitor import BestTracker, EarlyStopping
+from dlcourse.training.monitor import BestTracker, EarlyStopping, ScheduleWatch
 from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
@@ -88,6 +88,7 @@ class Run:
                 Watch(train["eval_every"], self.history) if train["watch"] else None,
                 self.best,
                 self.stopping,
+                ScheduleWatch(log) if experiment.watch("schedule") else None,
                 self.checkpointing,
                 Progress(self.history, log.quiet),
                 self.profile,

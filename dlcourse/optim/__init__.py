@@ -5,6 +5,7 @@ Each file's ``__all__`` names what it makes public; a new file has its line here
 
 import inspect
 
+from dlcourse.optim import lr_scheduler as lr_scheduler
 from dlcourse.optim.adam import *
 from dlcourse.optim.adam_family import *
 from dlcourse.optim.adaptive import *
@@ -12,8 +13,11 @@ from dlcourse.optim.asgd import *
 from dlcourse.optim.base import *
 from dlcourse.optim.clip import *
 from dlcourse.optim.closed_form import *
+from dlcourse.optim.cycles import *
 from dlcourse.optim.groups import *
 from dlcourse.optim.muon import *
+from dlcourse.optim.plateau import *
+from dlcourse.optim.ramps import *
 from dlcourse.optim.schedules import *
 from dlcourse.optim.sgd import *
 from dlcourse.optim.sign import *

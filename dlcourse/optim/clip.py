@@ -8,7 +8,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import optim as kernels
 from dlcourse.optim.require import require
 
-__all__ = ["clip_grad_norm"]
+__all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_"]
 
 
 def clip_grad_norm(params: Iterable[Parameter] | FlatParameters, max_norm: float) -> Tensor:
@@ -60,3 +60,40 @@ def _clip_apart(params: list[Parameter], max_norm: float) -> Array:
         grad[...] = joined[start : start + grad.size].reshape(grad.shape)
         start += grad.size
     return norm
+
+
+clip_grad_norm_ = clip_grad_norm
+"""PyTorch's name."""
+
+
+def clip_grad_value_(params: Iterable[Parameter] | FlatParameters, clip_value: float) -> None:
+    """Bring each element of the gradients to the range from -clip_value to clip_value, in place.
+
+    g <- max(-c, min(g, c)), as ``torch.nn.utils.clip_grad_value_``. For all the parameters of one optimizer it is one
+    operation on the flat buffer.
+
+    Args:
+        params: parameters, or an optimizer's flat buffer.
+        clip_value: above 0.
+    Raises:
+        ValueError: ``clip_value`` is not above 0.
+    Example:
+        >>> w = nn.Parameter(np.array([3.0, -0.5], "float32"))
+        >>> (w * w / 2).sum().backward()
+        >>> optim.clip_grad_value_([w], clip_value=1.0)
+        >>> w.grad.tolist()
+        [1.0, -0.5]
+    """
+    require(clip_value > 0, f"clip_value has to be above 0, got {clip_value}")
+    params = params if isinstance(params, FlatParameters) else list(params)
+    flat = params if isinstance(params, FlatParameters) else FlatParameters.holding(params)
+    if flat is not None:
+        _limit(flat.gather_grad(), clip_value)
+        flat.spread()
+        return
+    for grad in [p.grad.data for p in params if p.grad is not None]:  # type: ignore[union-attr]
+        _limit(grad, clip_value)
+
+
+def _limit(grad: Array, most: float) -> None:
+    backend.array_module(grad).clip(grad, -most, most, out=grad)

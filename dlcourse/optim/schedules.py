@@ -22,7 +22,6 @@ __all__ = [
     "CosineSchedule",
     "ExponentialSchedule",
     "MultiStepSchedule",
-    "OneCycleSchedule",
     "Schedule",
     "StepSchedule",
 ]
@@ -161,46 +160,3 @@ class CosineSchedule(Schedule):
 
     def after_warmup(self, step: int) -> float:
         return self.final + (1 - self.final) * (1 + cos(pi * min(step / self.length, 1.0))) / 2
-
-
-@register("schedule", "one_cycle")
-class OneCycleSchedule(Schedule):
-    """Up from 1 / div_factor to 1, then down to 1 / (div_factor final_div_factor), both along half a cosine.
-
-    ``torch.optim.lr_scheduler.OneCycleLR`` (Smith & Topin 2018) with max_lr = the optimizer's lr: its peak is update
-    pct_start K - 1 and its last value update K - 1, of the K updates after the warm-up.
-
-    Args:
-        total_steps: updates in the whole training.
-        pct_start: share of the updates spent going up.
-        div_factor: the peak divided by the first learning rate.
-        final_div_factor: the first learning rate divided by the last.
-        warmup: updates of linear growth before the cycle, from near 0 to its first value.
-    """
-
-    def __init__(
-        self,
-        total_steps: Count,
-        pct_start: Fraction = 0.3,
-        div_factor: Positive = 25.0,
-        final_div_factor: Positive = 1e4,
-        warmup: NonNegativeInt = 0,
-    ):
-        super().__init__(total_steps, warmup)
-        require(0 <= pct_start <= 1, f"pct_start has to lie in [0, 1], got {pct_start}")
-        require(div_factor > 0, f"div_factor has to be above 0, got {div_factor}")
-        require(final_div_factor > 0, f"final_div_factor has to be above 0, got {final_div_factor}")
-        self.peak = max(pct_start * self.length - 1, 0.0)
-        self.first = 1 / div_factor
-        self.last = self.first / final_div_factor
-
-    def after_warmup(self, step: int) -> float:
-        if step < self.peak:
-            return _half_cosine(self.first, 1.0, step / self.peak)
-        fall = self.length - 1 - self.peak
-        return _half_cosine(1.0, self.last, min((step - self.peak) / fall, 1.0) if fall > 0 else 0.0)
-
-
-def _half_cosine(start: float, end: float, share: float) -> float:
-    """From start (share 0) to end (share 1) along half a cosine."""
-    return end + (start - end) * (1 + cos(pi * share)) / 2

@@ -1,5 +1,6 @@
 """Watch a metric: the best evaluation so far, and early stopping."""
 
+from collections.abc import Callable
 from typing import Any
 
 from dlcourse.training.callback import Callback
@@ -77,3 +78,24 @@ class EarlyStopping(BestTracker):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.waited = state["waited"]
+
+
+class ScheduleWatch(Callback):
+    """Tells a schedule that watches a metric, such as ``plateau``, each evaluation.
+
+    Args:
+        say: called with a line where the rate falls.
+    """
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say = say
+
+    def after_evaluation(self, trainer: Any) -> None:
+        schedule = trainer.train_step.schedule
+        before = schedule.factor(trainer.step)
+        if schedule.observe(trainer.metrics[schedule.split][schedule.metric], trainer.step):
+            now = schedule.factor(trainer.step)
+            self.say(
+                f"step {trainer.step}: {schedule.split} {schedule.metric} no longer improves; the learning rate falls "
+                f"from {before:.3g} to {now:.3g} of optimizer.lr"
+            )

@@ -18,7 +18,7 @@ from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ArgumentTypeError
 from dlcourse.nn import Module, hooks
 from dlcourse.optim.base import Optimizer
-from dlcourse.optim.clip import clip_grad_norm
+from dlcourse.optim.clip import clip_grad_norm, clip_grad_value_
 from dlcourse.training import reduction
 from dlcourse.training.host_state import HostState
 
@@ -53,6 +53,7 @@ class TrainStep:
         optimizer: an optimizer over the model's parameters.
         schedule: ``schedule.factor(step)`` times the optimizer's initial rate is the rate of that step.
         clip_norm: the largest Euclidean norm of the whole gradient; a longer one is scaled down.
+        clip_value: the largest absolute value of an element of the gradient; before the norm is clipped.
         accumulate: the number of microbatches of a batch, one after another, to save memory; the update is the same,
             but that batch normalization takes its statistics, and dropout its masks, microbatch by microbatch.
         l1, l2: strengths of the penalties.
@@ -80,23 +81,25 @@ class TrainStep:
         *,
         schedule: Any = None,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
         accumulate: int = 1,
         l1: float = 0.0,
         l2: float = 0.0,
         ema: float | None = None,
     ):
-        sound = accumulate >= 1 and l1 >= 0 and l2 >= 0 and (clip_norm is None or clip_norm > 0)
+        sound = accumulate >= 1 and l1 >= 0 and l2 >= 0 and all(c is None or c > 0 for c in (clip_norm, clip_value))
         if not sound or (ema is not None and not 0 <= ema < 1):
             raise ValueError(
-                "TrainStep: accumulate is at least 1, clip_norm above 0, l1 and l2 are not negative, ema is at least 0 "
-                "and below 1"
+                "TrainStep: accumulate is at least 1, clip_norm and clip_value above 0, l1 and l2 are not negative, "
+                "ema is at least 0 and below 1"
             )
         if not isinstance(optimizer, Optimizer):
             came = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
             wanted = "expected an optimizer, such as optim.SGD(model.parameters(), lr=0.1)"
             raise ArgumentTypeError(f"TrainStep: {wanted}, got {came}")
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
-        self.schedule, self.clip_norm, self.accumulate, self.l1, self.l2 = schedule, clip_norm, accumulate, l1, l2
+        self.schedule, self.accumulate, self.l1, self.l2 = schedule, accumulate, l1, l2
+        self.clip_norm, self.clip_value = clip_norm, clip_value
         self.step = 0
         self.stream = random.new_stream()
         self.base_rates: list[float] = list(optimizer.rates)
@@ -217,6 +220,8 @@ class TrainStep:
 
     def apply_gradient(self) -> None:
         """The second part: clip, and let the optimizer move the weights."""
+        if self.clip_value is not None:
+            clip_grad_value_(self.flat, self.clip_value)
         if self.clip_norm is not None:
             clip_grad_norm(self.flat, self.clip_norm)
         tracing.phase("optimizer")
@@ -317,9 +322,10 @@ class TrainStep:
     def state_dict(self) -> dict:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
         held = {"ema": self._average, "scaler": self.flat.scaler}
+        watching = {} if not hasattr(self.schedule, "observe") else {"schedule": self.schedule.state_dict()}
         arrays = {name: backend.to_host(array).copy() for name, array in held.items() if array is not None}
         numbers = {"step": self.step, "base_lr": list(self.base_rates), "stream": list(self.stream)}
-        return {**numbers, **self._layout(), "optimizer": self.optimizer.state_dict(), "arrays": arrays}
+        return {**numbers, **watching, **self._layout(), "optimizer": self.optimizer.state_dict(), "arrays": arrays}
 
     def _layout(self) -> dict[str, list[int]]:
         """Where the groups put the model's parameters in another order: the place in the model of each."""
@@ -334,6 +340,8 @@ class TrainStep:
         self.step, self.base_rates = int(state["step"]), list(rates) if isinstance(rates, list) else [float(rates)]
         self.stream = tuple(state.get("stream", self.stream))
         self.optimizer.load_state_dict(state["optimizer"])
+        if "schedule" in state and hasattr(self.schedule, "observe"):
+            self.schedule.load_state_dict(state["schedule"])
         if self._average is not None:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])
         # The state of a step at full precision has no scale: a model that goes on in float16 begins with the first.

@@ -69,3 +69,18 @@ def test_a_norm_that_is_not_above_zero_is_refused(max_norm: float) -> None:
         optim.clip_grad_norm(with_gradients(flat=True), max_norm)
     with pytest.raises(ValueError, match="at least one parameter"):
         optim.clip_grad_norm([], 1.0)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_values_are_clipped_as_pytorchs(flat: bool, device: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    params = with_gradients(flat)
+    peers = [torch.zeros(s, requires_grad=True) for s in SHAPES]
+    for p, q in zip(params, peers, strict=True):
+        q.grad = torch.tensor(p.grad.numpy().copy())
+    optim.clip_grad_value_(params, 0.7)
+    torch.nn.utils.clip_grad_value_(peers, 0.7)
+    for p, q in zip(params, peers, strict=True):
+        np.testing.assert_array_equal(p.grad.numpy(), q.grad.numpy())
+    with pytest.raises(ValueError, match="clip_value"):
+        optim.clip_grad_value_(params, 0.0)

@@ -26,6 +26,27 @@ PEERS = {
             o, 0.5, n, pct_start=0.4, div_factor=10, final_div_factor=100, cycle_momentum=False
         ),
     ),
+    "one_cycle_linear": (
+        optim.OneCycleSchedule,
+        {"anneal_strategy": "linear", "three_phase": True},
+        lambda s, o, n: s.OneCycleLR(o, 0.5, n, anneal_strategy="linear", three_phase=True, cycle_momentum=False),
+    ),
+    "linear": (
+        optim.LinearSchedule,
+        {"start": 0.5, "final": 0.1},
+        lambda s, o, n: s.LinearLR(o, 0.5, 0.1, total_iters=n),
+    ),
+    "polynomial": (optim.PolynomialSchedule, {"power": 2.0}, lambda s, o, n: s.PolynomialLR(o, n, 2.0)),
+    "warm_restarts": (
+        optim.WarmRestartsSchedule,
+        {"period": 5, "period_mult": 2, "final": 0.1},
+        lambda s, o, n: s.CosineAnnealingWarmRestarts(o, 5, 2, eta_min=0.05),
+    ),
+    "cyclic": (
+        optim.CyclicSchedule,
+        {"low": 0.2, "step_size_up": 4, "step_size_down": 7, "mode": "triangular2"},
+        lambda s, o, n: s.CyclicLR(o, 0.1, 0.5, 4, 7, "triangular2", cycle_momentum=False),
+    ),
 }
 EACH = pytest.mark.parametrize("name", PEERS)
 
@@ -107,6 +128,15 @@ def test_a_training_of_one_step(name: str) -> None:
         (optim.CosineSchedule, {"total_steps": 5, "final": 1.5}),
         (optim.OneCycleSchedule, {"total_steps": 5, "pct_start": 2.0}),
         (optim.OneCycleSchedule, {"total_steps": 5, "div_factor": 0.0}),
+        (optim.OneCycleSchedule, {"total_steps": 5, "anneal_strategy": "no"}),
+        (optim.LinearSchedule, {"total_steps": 5, "start": -1.0}),
+        (optim.PolynomialSchedule, {"total_steps": 5, "power": -1.0}),
+        (optim.WarmRestartsSchedule, {"total_steps": 5, "period": 0}),
+        (optim.CyclicSchedule, {"total_steps": 5, "low": 2.0}),
+        (optim.CyclicSchedule, {"total_steps": 5, "mode": "square"}),
+        (optim.RangeTestSchedule, {"total_steps": 5, "first": 2.0, "last": 1.0}),
+        (optim.PlateauSchedule, {"total_steps": 5, "factor": 1.0}),
+        (optim.PlateauSchedule, {"total_steps": 5, "patience": -1}),
     ],
 )
 def test_settings_out_of_range_are_refused(kind: type, settings: dict) -> None:
@@ -116,5 +146,35 @@ def test_settings_out_of_range_are_refused(kind: type, settings: dict) -> None:
 
 def test_a_config_builds_each() -> None:
     for name, (kind, settings, _) in PEERS.items():
-        built = registry.build("schedule", {"name": name, **settings, "warmup": 3}, total_steps=TOTAL)
+        built = registry.build(
+            "schedule", {"name": name.removesuffix("_linear"), **settings, "warmup": 3}, total_steps=TOTAL
+        )
         assert type(built) is kind and built.factor(20) == kind(TOTAL, **settings, warmup=3).factor(20)
+
+
+def test_the_range_test_grows_by_the_same_factor_each_step() -> None:
+    schedule = optim.RangeTestSchedule(50, first=1e-6, last=10.0)
+    rates = [schedule.factor(k) for k in range(50)]
+    ratios = [b / a for a, b in zip(rates, rates[1:], strict=False)]
+    assert rates[0] == pytest.approx(1e-6) and rates[-1] == pytest.approx(10)
+    assert ratios == pytest.approx([ratios[0]] * 49)
+
+
+@pytest.mark.parametrize("settings", [{}, {"mode": "max", "threshold_mode": "abs"}, {"cooldown": 3, "threshold": 0.1}])
+def test_a_plateau_falls_where_pytorchs_does(settings: dict) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    values = [5.0, 4.0, 4.0, 3.9, 3.95, 3.9, 3.9, 3.9, -1.0, -1.0, -0.99, float("nan"), -1.0, -1.05, 7.0, 7.0, 7.0, 7.0]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    peer = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, **settings)
+    schedule = optim.PlateauSchedule(100, factor=0.5, patience=1, warmup=2, **settings)
+    for epoch, value in enumerate(values, 1):
+        peer.step(value)
+        schedule.observe(value, 2 + epoch)
+        assert schedule.factor(2 + epoch) == optimizer.param_groups[0]["lr"]
+        if epoch == 9:
+            state, schedule = (
+                schedule.state_dict(),
+                optim.PlateauSchedule(100, factor=0.5, patience=1, warmup=2, **settings),
+            )
+            schedule.load_state_dict(state)
+    assert len(schedule.drops) >= 2
