@@ -11,7 +11,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import functional, models, nn, ops, optim
 
-EXPORTED_MODULES = {"functional", "init", "utils"}
+EXPORTED_MODULES = {"functional", "init", "lr_scheduler", "swa_utils", "utils"}
 """Modules that a package exports whole, as ``torch.nn.init`` is: their names are not the package's own."""
 
 
