@@ -92,6 +92,11 @@ def test_few_runs_that_differ_in_much_stand_in_columns(tmp_path):
     ]
 
 
+def test_names_and_lists_of_metrics_are_no_difference():
+    configs = [{"name": each, "metrics": [each], "seed": 1} for each in "ab"]
+    assert compare.differences([*configs, {**configs[0], "seed": 2}]) == ["seed"]
+
+
 def test_more_columns_than_fit_stand_in_blocks(tmp_path):
     for name in "abcde":
         make_run(tmp_path / name, val=0.5, seed=ord(name))
