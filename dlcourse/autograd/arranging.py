@@ -194,9 +194,9 @@ class Arranging(Reductions):
         """:meth:`tensor_split` along the third axis."""
         return self._split_evenly("dsplit", indices_or_sections, 2, 3)
 
-    def _split_evenly(self, name: str, given: Any, dim: int, least: int) -> "tuple[Tensor, ...]":
-        if self.ndim < least:
-            raise ShapeError(f"{name}: expected a tensor of at least {least} axes, got shape {self.shape}")
+    def _split_evenly(self, name: str, given: Any, dim: int, minimum: int) -> "tuple[Tensor, ...]":
+        if self.ndim < minimum:
+            raise ShapeError(f"{name}: expected a tensor of at least {minimum} axes, got shape {self.shape}")
         if isinstance(given, int) and (given < 1 or self.shape[dim] % given):
             raise ShapeError(f"{name}: {given} equal pieces of an axis of length {self.shape[dim]} are not there")
         return self.tensor_split(given, dim)
@@ -221,7 +221,7 @@ class Arranging(Reductions):
             rows = (self.sum() * 0).expand(*lead, width, 1)
         else:
             rows = self[(..., places)].unsqueeze(-1)
-        matrices = apply(shape.Kept(flags), apply(shape.BroadcastTo((*lead, width, width)), rows))
+        matrices = apply(shape.Masked(flags), apply(shape.BroadcastTo((*lead, width, width)), rows))
         order = [i for i in range(len(lead))]
         order.insert(first, len(lead))
         order.insert(second, len(lead) + 1)

@@ -122,9 +122,9 @@ def gradcheck(
     result = scalar()
     if result.requires_grad:
         result.backward()
-    told = unsteady(result.item(), value())
-    if told:
-        return _differs(f"gradcheck: no difference of this function says anything: {told}", raise_exception)
+    why = unsteady(result.item(), value())
+    if why:
+        return _differs(f"gradcheck: no difference of this function says anything: {why}", raise_exception)
     for index, t in enumerate(tensors):
         if not t.requires_grad:
             continue

@@ -46,8 +46,8 @@ class Methods(Statistics, Scattering, Arranging, Conversion):
         """NaN replaced by a number, infinities by others, if left out the largest and smallest of the type."""
         if not is_floating(self.dtype):
             return self.clone()
-        most = largest(self.dtype)
-        bounds = (most if posinf is None else posinf), (-most if neginf is None else neginf)
+        limit = largest(self.dtype)
+        bounds = (limit if posinf is None else posinf), (-limit if neginf is None else neginf)
         x, infinity = self.masked_fill(self.isnan(), nan), math.inf
         return x.masked_fill(self == infinity, bounds[0]).masked_fill(self == -infinity, bounds[1])
 

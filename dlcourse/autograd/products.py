@@ -164,11 +164,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
         b = b.sum(j, keepdims=True) if a.shape[i] == 1 and b.shape[j] != 1 else b
     if [a.shape[i] for i in first] != [b.shape[i] for i in second]:
         raise ShapeError(f"tensordot: axes {first} of {a.shape} and {second} of {b.shape} have different lengths")
-    kept = [i for i in range(a.ndim) if i not in first], [i for i in range(b.ndim) if i not in second]
+    remaining = [i for i in range(a.ndim) if i not in first], [i for i in range(b.ndim) if i not in second]
     inner = math.prod(a.shape[i] for i in first)
-    left = a.permute((*kept[0], *first)).reshape(math.prod(a.shape[i] for i in kept[0]), inner)
-    right = b.permute((*second, *kept[1])).reshape(inner, math.prod(b.shape[i] for i in kept[1]))
-    return (left @ right).reshape((*(a.shape[i] for i in kept[0]), *(b.shape[i] for i in kept[1])))
+    left = a.permute((*remaining[0], *first)).reshape(math.prod(a.shape[i] for i in remaining[0]), inner)
+    right = b.permute((*second, *remaining[1])).reshape(inner, math.prod(b.shape[i] for i in remaining[1]))
+    return (left @ right).reshape((*(a.shape[i] for i in remaining[0]), *(b.shape[i] for i in remaining[1])))
 
 
 def kron(a: Any, b: Any) -> Tensor:

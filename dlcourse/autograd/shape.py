@@ -226,7 +226,7 @@ class BroadcastTo(Function):
         return unbroadcast(dout, self.source)
 
 
-class Kept(Function):
+class Masked(Function):
     """y = x where a mask holds, else 0; dx is dy there, else 0."""
 
     def __init__(self, mask: Array):

@@ -247,7 +247,7 @@ class Shaping(TensorBase):
         if self.ndim < 2:
             raise ShapeError(f"{name}: expected matrices, got shape {self.shape}")
         ones = getattr(array_module(self.data), name)(array_module(self.data).ones(self.shape[-2:], bool), diagonal)
-        return apply(shape.Kept(ones), self)
+        return apply(shape.Masked(ones), self)
 
     def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> "Tensor":
         """The elements whose places along two axes differ by ``offset``, as the last axis."""
@@ -272,7 +272,7 @@ class Shaping(TensorBase):
         ones = xp.eye(width, k=diagonal, dtype=bool)
         places = xp.clip(xp.arange(width) + min(diagonal, 0), 0, max(0, len(self.data) - 1))
         rows = self[places].reshape(width, 1) if len(self.data) else self.reshape(0, 1).sum() * ones
-        return apply(shape.Kept(ones), apply(shape.BroadcastTo((width, width)), rows))
+        return apply(shape.Masked(ones), apply(shape.BroadcastTo((width, width)), rows))
 
 
 def _flat_arguments(arguments: tuple) -> tuple[int, ...]:

@@ -171,8 +171,8 @@ class Statistics(Reductions, Selection):
         found = low + weights * (high - low)
         unknown = (x.data != x.data).any(axis=position, keepdims=True)
         found = found.masked_fill(unknown, math.nan).movedim(position, 0)
-        kept = (1,) * self.ndim if whole else tuple(1 if i == position else n for i, n in enumerate(x.shape))
-        lengths = kept if keepdim else found.shape[1:]
+        remaining = (1,) * self.ndim if whole else tuple(1 if i == position else n for i, n in enumerate(x.shape))
+        lengths = remaining if keepdim else found.shape[1:]
         return found.reshape((*(shares.shape if shares.ndim else ()), *lengths))
 
     # --- running ------------------------------------------------------------------------------------------------------

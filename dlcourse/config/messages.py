@@ -123,8 +123,8 @@ def _message(errors: list[ErrorDetails], value: Any, annotation: Any, path: Path
             return f"expected {max(short) + 1} entries, got {len(value)}"
         return "required, but missing"
     wanted = " or ".join(dict.fromkeys(_expected(error) for error in errors))
-    mend = _hint(errors, value) or (_as_mapping(value, annotation) if "mapping" in wanted else "")
-    return f"expected {wanted}, got {show(value)}{mend}"
+    fix = _hint(errors, value) or (_as_mapping(value, annotation) if "mapping" in wanted else "")
+    return f"expected {wanted}, got {show(value)}{fix}"
 
 
 SAME = {

@@ -159,8 +159,8 @@ class _Point:
         if now.requires_grad:
             now.backward()
         self.here = self.value()
-        if told := unsteady(now.item(), self.here):
-            raise UserError(f"no difference of the loss says anything: {told}")
+        if why := unsteady(now.item(), self.here):
+            raise UserError(f"no difference of the loss says anything: {why}")
         self.exact = {
             name: np.zeros(p.shape) if p.grad is None else p.grad.numpy() for name, p in self.parameters.items()
         }

@@ -94,11 +94,9 @@ def _check_axes(path: str, spec: Mapping[str, Any], names: list[str], named: Map
     ndim = getattr(registry.lookup("optimizer", spec["name"]), "only_ndim", None)
     other = [name for name in names if ndim not in (None, named[name].ndim)]
     if other:
-        mend = (
-            f"match only others (ndim: {ndim})" if path != "optimizer" else "give those to others by optimizer.groups"
-        )
+        fix = f"match only others (ndim: {ndim})" if path != "optimizer" else "give those to others by optimizer.groups"
         takes = "matrices, parameters with 2 axes" if ndim == 2 else f"parameters with {ndim} axes"
-        raise ConfigError([Problem(path, f"{spec['name']} takes {takes}, and not {listed(other)}; {mend}")])
+        raise ConfigError([Problem(path, f"{spec['name']} takes {takes}, and not {listed(other)}; {fix}")])
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:

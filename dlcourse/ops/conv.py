@@ -246,7 +246,7 @@ def check_bias(name: str, bias: Tensor | None, outputs: int) -> None:
         raise ShapeError(f"{name}: expected bias {(outputs,)}, one for each output channel, got {bias.shape}")
 
 
-def sizes(name: str, value: Any, axes: int, least: int | None = 1) -> tuple[int, ...]:
+def sizes(name: str, value: Any, axes: int, minimum: int | None = 1) -> tuple[int, ...]:
     """A number for all axes, or one for each; negative ones too where ``least`` is None.
 
     Raises:
@@ -258,8 +258,8 @@ def sizes(name: str, value: Any, axes: int, least: int | None = 1) -> tuple[int,
         each = () if any(isinstance(v, bool) for v in given) else tuple(operator.index(v) for v in given)
     except TypeError:
         each = ()
-    if len(each) != axes or (least is not None and min(each) < least):
-        number = "a whole number" if least is None else f"a whole number of at least {least}"
+    if len(each) != axes or (minimum is not None and min(each) < minimum):
+        number = "a whole number" if minimum is None else f"a whole number of at least {minimum}"
         several = {1: "", 2: ", or two", 4: ", or four"}[axes]
         raise ValueError(f"{name}: expected {number}{several}, got {value!r}")
     return each

@@ -147,9 +147,9 @@ def _advice(view: SweepView) -> list[str]:
         for rule, text in view.run(point).advice.items():
             found.setdefault(rule, []).append((point.id, text))
     return [
-        f"{', '.join(name for name, _ in said[:_NAMED])}"
-        f"{f' and {len(said) - _NAMED} more points' if len(said) > _NAMED else ''}: {said[0][1]}"
-        for said in found.values()
+        f"{', '.join(name for name, _ in pairs[:_NAMED])}"
+        f"{f' and {len(pairs) - _NAMED} more points' if len(pairs) > _NAMED else ''}: {pairs[0][1]}"
+        for pairs in found.values()
     ]
 
 

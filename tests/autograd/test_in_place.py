@@ -135,10 +135,10 @@ def test_writing_part_by_part_copies_nothing() -> None:
     for i in range(3):
         out[i] = (i + 1) * w
     assert address(out.data) == place
-    kept = out * out
+    saved = out * out
     out[0] = w
     assert address(out.data) != place
-    kept.sum().backward()
+    saved.sum().backward()
     assert w.grad.tolist() == [28, 28]
 
 

@@ -86,9 +86,9 @@ def test_what_declines_leaves_it_to_the_next_and_the_reference_comes_last() -> N
     made = Kernel(double)
     for name, priority, limit in [("last", 0, 2), ("first", 2, 0), ("second", 1, 1)]:
 
-        def double(x, limit: int, name=name, most=limit):
+        def double(x, limit: int, name=name, maximum=limit):
             tried.append(name)
-            return 2 * x if limit <= most else NotImplemented
+            return 2 * x if limit <= maximum else NotImplemented
 
         double.__signature__ = made.signature
         override(made, "cpu", priority=priority)(double)

@@ -48,8 +48,8 @@ def test_a_loop_is_what_leads_back_to_its_start() -> None:
         ("LDG.E.128 R4,[R8.64]\nLDG.E R2,[R8.64+16]\nFADD R3,R7,R7\nLDG.E R2,[R8.64+20]", 2),
     ],
 )
-def test_a_load_is_in_flight_until_its_number_is_needed(text: str, most: int) -> None:
-    assert in_flight(code(text)) == most
+def test_a_load_is_in_flight_until_its_number_is_needed(text: str, limit: int) -> None:
+    assert in_flight(code(text)) == limit
 
 
 @needs_tools

@@ -18,8 +18,8 @@ def write(tmp_path, text: str) -> str:
 def test_the_parts_and_the_bound_are_those_of_a_step(tmp_path, capsys: pytest.CaptureFixture) -> None:
     assert main(["bench", write(tmp_path, CONFIG), "--seconds", "0.1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    median, least, most = found["milliseconds"]
-    assert 0 < least <= median <= most
+    median, minimum, limit = found["milliseconds"]
+    assert 0 < minimum <= median <= limit
     assert {"data", "forward", "backward", "optimizer"} <= set(found["phases"])
     # 2 x 16 and 16 x 3 weights, a multiplication and an addition each, 32 samples, three passes
     assert found["gflops"] == pytest.approx(3 * 32 * 2 * (2 * 16 + 16 * 3) / 1e9)

@@ -146,6 +146,6 @@ def test_zeros_and_ones_of_categories_stay():
     """Of three in a thousand, the ones would be 18 deviations from the mean."""
     x = np.zeros((1000, 2))
     x[:, 0], x[:3, 1] = np.arange(1000), 1
-    kept = Normalizer.fit(x, "standardize", np.array([False, True]))
-    assert kept.shift.tolist() == [499.5, 0] and kept.scale[1] == 1
+    saved = Normalizer.fit(x, "standardize", np.array([False, True]))
+    assert saved.shift.tolist() == [499.5, 0] and saved.scale[1] == 1
     assert Normalizer.fit(x, "standardize").apply(x).max() > 18

@@ -45,8 +45,8 @@ EXACT: dict[str, tuple[Callable, Callable, Callable, float]] = {
 @pytest.mark.parametrize("name", EXACT)
 def test_tails_keep_their_digits(name: str, repeats: int, dtype: str, device: str) -> None:
     """Relative to the value itself, wherever it is; ``many``: from some size on a library takes over."""
-    compute, value, slope, least = EXACT[name]
-    points = X[(X >= least) & (X <= (0 if name == "log sigmoid" else -least))].astype(dtype)
+    compute, value, slope, smallest = EXACT[name]
+    points = X[(X >= smallest) & (X <= (0 if name == "log sigmoid" else -smallest))].astype(dtype)
     x = tensor(np.tile(points, repeats), requires_grad=True)
     y = compute(x)
     y.sum().backward()

@@ -42,11 +42,11 @@ def table(name: str) -> list:
     return found
 
 
-def spread(samples: Iterable, most: int = MAX_SAMPLES) -> tuple[list, int]:
+def spread(samples: Iterable, limit: int = MAX_SAMPLES) -> tuple[list, int]:
     """At most so many of the samples, evenly taken; and how many were left out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         everything = list(samples)
-    step = -(-len(everything) // most) or 1
+    step = -(-len(everything) // limit) or 1
     taken = everything[::step]
     return taken, len(everything) - len(taken)

@@ -118,23 +118,27 @@ def axis(path, values, kind="grid"):
     return {"kind": kind, "path": path, "label": path, "values": values}
 
 
-def said(path, values, found, kind="grid"):
+def message(path, values, found, kind="grid"):
     pairs = zip(values, found, strict=True)
     settings = candidates([point(i, {path: value}, each) for i, (value, each) in enumerate(pairs)])
     return remarks(settings, choose(settings, BY_MSE)[0], BY_MSE, [axis(path, values, kind)])
 
 
 def test_what_the_best_leaves_open():
-    assert said("optimizer.lr", [0.1, 0.2, 0.3], [3, 1, 2]) == []
-    assert said("optimizer.lr", [0.2, 0.3, 0.1], [3, 1, 2]) == [
+    assert message("optimizer.lr", [0.1, 0.2, 0.3], [3, 1, 2]) == []
+    assert message("optimizer.lr", [0.2, 0.3, 0.1], [3, 1, 2]) == [
         "the largest optimizer.lr that was tried, 0.3, is best: try beyond it"
     ]
-    assert said("model.hidden", [[16], [32], [64]], [1, 2, 3])[0].startswith(
+    assert message("model.hidden", [[16], [32], [64]], [1, 2, 3])[0].startswith(
         "the least model.hidden that was tried, 16"
     )
     for path, values in [("model.k", [1, 2, 3]), ("train.l2", [0.0, 0.1, 0.2]), ("data.noise", [0.1, 0.2, 0.3])]:
-        assert said(path, values, [1, 2, 3]) == []  # none below it, or nothing to choose
-    assert said("optimizer.lr", [0.1, 0.2], [1, 2]) == said("optimizer.lr", [0.1, 0.2, 0.3], [1, 2, 3], "random") == []
-    assert said("optimizer.lr", [0.1, 0.2, 0.3], [1, 1, 1]) == [
+        assert message(path, values, [1, 2, 3]) == []  # none below it, or nothing to choose
+    assert (
+        message("optimizer.lr", [0.1, 0.2], [1, 2])
+        == message("optimizer.lr", [0.1, 0.2, 0.3], [1, 2, 3], "random")
+        == []
+    )
+    assert message("optimizer.lr", [0.1, 0.2, 0.3], [1, 1, 1]) == [
         "as good as the best: optimizer.lr=0.2 and 1 more; of equals the first is named"
     ]

@@ -62,10 +62,10 @@ def test_a_point_can_be_run_again_from_its_config(make, tmp_path):
 
 def test_the_best_is_the_least_validation_error(make, tmp_path):
     result = quietly(make(), tmp_path)
-    least = min(result.points, key=lambda each: each.metrics["val.mse"])
-    assert result.best["overrides"] == least.overrides
+    minimum = min(result.points, key=lambda each: each.metrics["val.mse"])
+    assert result.best["overrides"] == minimum.overrides
     warned = result.best["metric"], result.best["split"], result.best["value"]
-    assert warned == ("mse", "val", least.metrics["val.mse"])
+    assert warned == ("mse", "val", minimum.metrics["val.mse"])
     by_r2 = make(train={"best": {"metric": "r2", "split": "train"}}, sweep={"grid": {"optimizer.ridge": [0.0, 10.0]}})
     assert quietly(by_r2, tmp_path).best["overrides"] == {"optimizer.ridge": 0.0}
 

@@ -29,12 +29,12 @@ def test_evaluation_turns_dropout_off_and_training_on_again() -> None:
 class Large(nn.Linear):
     """Takes so many samples at a time, and no more."""
 
-    most = 3
+    limit = 3
     tried: list[int]
 
     def forward(self, x):
         self.tried.append(len(x.data))
-        if len(x.data) > self.most:
+        if len(x.data) > self.limit:
             raise MemoryError
         return super().forward(x)
 
@@ -52,7 +52,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
 
 def test_a_single_sample_that_does_not_fit_is_an_error() -> None:
     model = Large(1, 1)
-    model.most, model.tried = 0, []
+    model.limit, model.tried = 0, []
     with pytest.raises(MemoryError):
         list(outputs(model, loader(part(10), 6)))
     assert model.tried == [6, 3, 2, 1] and model.training

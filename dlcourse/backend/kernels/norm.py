@@ -79,8 +79,8 @@ def batch_norm_relu_grad(
     dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
     """dx (M, C), dw (C,), db (C,): the gradient of :func:`batch_norm` with dy only where the ReLU let it through."""
-    arriving = selected.reference(dout, unpack(positive, dout.shape) != 0)
-    return batch_norm_grad.reference(arriving, x, weight, mean, inverse, grad_buffers)
+    masked_dy = selected.reference(dout, unpack(positive, dout.shape) != 0)
+    return batch_norm_grad.reference(masked_dy, x, weight, mean, inverse, grad_buffers)
 
 
 @kernel(writes=("running",), float32_outputs=(1, 2))

@@ -32,8 +32,8 @@ def rnn_grad(dhidden: Array, hidden: Array, weight: Array, relu: bool) -> tuple[
     da, dh = xp.empty_like(dhidden), xp.zeros_like(dhidden[:, 0])
     for t in reversed(range(dhidden.shape[1])):
         h = hidden[:, t]
-        arriving = dhidden[:, t] + dh
-        da[:, t] = selected.reference(arriving, h > 0) if relu else arriving * (1 - h * h)
+        masked_dy = dhidden[:, t] + dh
+        da[:, t] = selected.reference(masked_dy, h > 0) if relu else masked_dy * (1 - h * h)
         dh = matmul(da[:, t], weight)
     return da, dh
 

@@ -99,14 +99,14 @@ def _title(axis: Axis, x: np.ndarray, terms: dict[str, np.ndarray]) -> str:
         return f"Bias and variance against {word}"
     at = int(np.nanargmin(total))
     bias, variance = np.nan_to_num(terms["bias2"]), np.nan_to_num(terms["variance"])
-    least = f"the expected error is least at {word} {show_value(int(x[at]) if axis.whole else float(x[at]))}"
+    minimum = f"the expected error is least at {word} {show_value(int(x[at]) if axis.whole else float(x[at]))}"
     if bias[at] < bias[0] and variance[-1] > variance[at]:
-        return f"Bias falls, then variance grows: {least}"
+        return f"Bias falls, then variance grows: {minimum}"
     if variance[at] < variance[0] and bias[-1] > bias[at]:
-        return f"Variance falls, then bias grows: {least}"
+        return f"Variance falls, then bias grows: {minimum}"
     if variance[-1] < variance[0]:
         return f"With {word} variance falls from {number(variance[0], 2)} to {number(variance[-1], 2)}"
-    return capital(least)
+    return capital(minimum)
 
 
 class Resamples(Plot):
