@@ -322,6 +322,8 @@ def test_a_title_says_what_matters(tmp_path: Path) -> None:
     assert over["loss"] == "Training loss falls from 2 to 0.5; validation does not follow"
     nothing = titles(run("nothing", 0.1, 0.1, advice=advice("learns_nothing")))
     assert nothing["metrics"] == "Nothing was learned: training accuracy 0.1, validation 0.1"
+    long = titles(run("long", 0.3, 0.3, advice=advice("rate_too_high")))
+    assert long["loss"] == "Steps are too long: training loss from 2 down to 0.5, at the end 0.5"
     bad = titles(run("bad", 0.3, 0.2, status="diverged"))
     assert bad["metrics"] == "Validation accuracy was best, 0.2, at epoch 4; then training diverges"
 

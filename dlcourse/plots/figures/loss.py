@@ -78,6 +78,10 @@ def _title(view: RunView, mean: np.ndarray) -> str:
     first, last = mean[finite][0], mean[finite][-1]
     if view.status == "diverged" or not np.isfinite(view.history.column("loss")[-1]):
         return f"Training diverges: the loss leaves {number(np.nanmin(mean), 3)} and does not come back"
+    if "rate_too_high" in view.advice:
+        highest, lowest = np.nanmax(view.history.column("loss")), np.nanmin(mean)
+        way = f"up to {number(highest, 3)}" if highest > 2 * first else f"down to {number(lowest, 3)}"
+        return f"Steps are too long: training loss from {number(first, 3)} {way}, at the end {number(last, 3)}"
     if abs(last - first) < 0.02 * abs(first):
         return f"Training loss stays at {number(last, 3)}"
     verb = "falls" if last < first else "rises"
