@@ -25,6 +25,7 @@ from dlcourse.nn.recurrent import *
 from dlcourse.nn.recurrent_cell import *
 from dlcourse.nn.resize import *
 from dlcourse.nn.summary import *
+from dlcourse.nn.transformer import *
 
 __all__ = ["functional", "init", "utils"]
 __all__ += [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]

@@ -5,6 +5,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, as_tensor
 from dlcourse.backend import random
@@ -13,17 +15,191 @@ from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
 from dlcourse.nn.sizes import check_sizes
-from dlcourse.ops.attention import on_device, scaled_dot_product_attention
+from dlcourse.ops.attention import attend, on_device
 from dlcourse.ops.linear import linear, unbind
 
-__all__ = ["MultiHeadAttention"]
+__all__ = ["MultiHeadAttention", "MultiheadAttention"]
 
 
-class MultiHeadAttention(Module):
-    """softmax(Q K^T / sqrt(d)) V in each of ``heads`` subspaces of width d = dim / heads, joined and projected.
+class MultiheadAttention(Module):
+    """softmax(Q K^T / sqrt(d)) V in each of ``num_heads`` subspaces of width d = embed_dim / num_heads, joined and
+    projected: ``torch.nn.MultiheadAttention`` with ``batch_first=True``, which is the only layout here.
 
-    (N, T, dim) -> (N, T, dim). Q, K and V of a sequence are one product with ``in_proj_weight`` (3 dim, dim), as in
-    ``torch.nn.MultiheadAttention``, whose names and initial distributions these are. (Vaswani et al. 2017.)
+    Sequences are (N, T, embed_dim), or (T, embed_dim) without a batch. Q, K and V of one sequence are one product with
+    ``in_proj_weight`` (3 embed_dim, embed_dim). (Vaswani et al. 2017.)
+
+    Args:
+        embed_dim: width of the queries and of the output, a multiple of ``num_heads``.
+        num_heads: number of heads.
+        dropout: probability of dropping an attention weight in training.
+        bias: whether the projections have biases.
+        kdim, vdim: widths of keys and values where they are others; the weights are then ``q_proj_weight``,
+            ``k_proj_weight`` and ``v_proj_weight``.
+    Example:
+        >>> attention, x = nn.MultiheadAttention(embed_dim=8, num_heads=2), dl.ones(4, 5, 8)
+        >>> output, weights = attention(x, x, x)
+        >>> output.shape, weights.shape
+        ((4, 5, 8), (4, 5, 5))
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        *,
+        kdim: int | None = None,
+        vdim: int | None = None,
+    ):
+        super().__init__()
+        kdim, vdim = (embed_dim if width is None else width for width in (kdim, vdim))
+        self._make(embed_dim, num_heads, dropout, bias, kdim, vdim)
+
+    def _make(self, dim: int, heads: int, dropout: float, bias: bool, kdim: int, vdim: int) -> None:
+        name = type(self).__name__
+        check_sizes(name, **dict(zip(self._sizes, (dim, heads), strict=True)), kdim=kdim, vdim=vdim)
+        if heads < 1 or dim < 1 or dim % heads:
+            raise ArgumentError(f"{name}: {self._sizes[0]} {dim} does not fall into {heads} heads")
+        if min(kdim, vdim) < 1 or not isinstance(bias, bool):
+            raise ArgumentError(f"{name}: expected kdim and vdim of at least 1, got {kdim=}, {vdim=}, {bias=}")
+        if not 0 <= dropout <= 1:
+            raise ArgumentError(f"{name}: dropout is a probability, got {dropout}")
+        self.embed_dim, self.num_heads, self.dropout, self.kdim, self.vdim = dim, heads, dropout, kdim, vdim
+        self.in_proj_weight: Any = None
+        self.q_proj_weight: Any = None
+        self.k_proj_weight: Any = None
+        self.v_proj_weight: Any = None
+        rng = random.next_generator("init/attention")
+        if kdim == vdim == dim:
+            self.in_proj_weight = _glorot(rng, 3 * dim, dim)
+        else:
+            self.q_proj_weight, self.k_proj_weight, self.v_proj_weight = (
+                _glorot(rng, dim, width) for width in (dim, kdim, vdim)
+            )
+        self.in_proj_bias = Parameter(np.zeros(3 * dim, "float32")) if bias else None
+        self.out_proj = Linear(dim, dim, bias=bias)
+        if self.out_proj.bias is not None:
+            self.out_proj.bias.data[...] = 0
+
+    _sizes = "embed_dim", "num_heads"
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend from each position of a sequence to those of another, or the same.
+
+        In masks booleans are True where a key is **hidden** (the function ``scaled_dot_product_attention`` has it the
+        other way round, as in PyTorch), floats are added to the scores. A query that sees no key gets the output's bias
+        alone (PyTorch's gets NaN).
+
+        Args:
+            query: (N, T, embed_dim).
+            key, value: (N, S, kdim) and (N, S, vdim).
+            key_padding_mask: (N, S), True where a position is padding that no query may look at.
+            need_weights: return the weights too; without them it is faster.
+            attn_mask: (T, S), (N num_heads, T, S) or what broadcasts to (N, num_heads, T, S), by query and key; a float
+                tensor that requires a gradient gets it.
+            average_attn_weights: return the mean of the heads' weights, (N, T, S), else (N, num_heads, T, S).
+            is_causal: query t sees keys up to t, of those that the masks leave. (PyTorch wants a mask beside it.)
+        Returns:
+            The output (N, T, embed_dim), and the weights after dropout, or None.
+        Raises:
+            ShapeError: the shapes do not fit, or a mask is of whole numbers, which could mean either.
+        """
+        same = query is key is value
+        q, k, v = (as_tensor(x) for x in (query, key, value))
+        if q.ndim == k.ndim == v.ndim == 2:
+            padding = None if key_padding_mask is None else on_device(q, key_padding_mask)[None]
+            x = q[None]
+            others = (x, x) if same else (k[None], v[None])
+            y, weights = self.forward(x, *others, padding, need_weights, attn_mask, average_attn_weights, is_causal)
+            return y[0], None if weights is None else weights[0]
+        self._check(q, k, v)
+        (n, t, _), s = q.shape, k.shape[1]
+        by_head = self._projected(q, k, v, same)
+        mask = self._mask(q, (n, self.num_heads, t, s), key_padding_mask, attn_mask)
+        drop = self.dropout if self.training else 0.0
+        y, weights = attend(*by_head, mask, first=is_causal, dropout=drop, weights=need_weights)
+        output = self.out_proj(y.transpose(0, 2, 1, 3).reshape(n, t, self.embed_dim))
+        return output, weights if weights is None or not average_attn_weights else weights.mean(axis=1)
+
+    def _check(self, q: Tensor, k: Tensor, v: Tensor) -> None:
+        name, widths = type(self).__name__, (self.embed_dim, self.kdim, self.vdim)
+        shapes = [x.shape for x in (q, k, v)]
+        fits = all(x.ndim == 3 and x.shape[2] == width for x, width in zip((q, k, v), widths, strict=True))
+        if not fits or k.shape[:2] != v.shape[:2] or len(q) != len(k):
+            raise ShapeError(
+                f"{name}: expected query (N, T, {widths[0]}), key (N, S, {widths[1]}) and value (N, S, {widths[2]}), "
+                f"got {', '.join(map(str, shapes))}"
+            )
+
+    def _projected(self, q: Tensor, k: Tensor, v: Tensor, same: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Q, K and V by head, (N, heads, steps, d)."""
+        heads, width = self.num_heads, self.embed_dim // self.num_heads
+        if same and self.in_proj_weight is not None:
+            # (N, T, 3, heads, d) -> (3, N, heads, T, d)
+            joined = linear(q, self.in_proj_weight, self.in_proj_bias).reshape(*q.shape[:2], 3, heads, width)
+            first, second, third = unbind(joined.transpose(2, 0, 3, 1, 4))
+            return first, second, third
+        if self.in_proj_weight is not None:
+            weights = unbind(self.in_proj_weight.reshape(3, self.embed_dim, self.embed_dim))
+        else:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        biases: tuple = (None,) * 3
+        if self.in_proj_bias is not None:
+            biases = unbind(self.in_proj_bias.reshape(3, self.embed_dim))
+        first, second, third = (
+            linear(x, weight, bias).reshape(*x.shape[:2], heads, width).transpose(0, 2, 1, 3)
+            for x, weight, bias in zip((q, k, v), weights, biases, strict=True)
+        )
+        return first, second, third
+
+    _padding_name = "key_padding_mask"
+
+    def _mask(self, x: Tensor, scores: tuple[int, ...], padding_mask: Any, attn_mask: Any) -> Tensor | None:
+        """Both masks as the one that ``attend`` takes, (N or 1, heads or 1, T or 1, S)."""
+        (n, _, t, s), name = scores, type(self).__name__
+        masks = []
+        if padding_mask is not None:
+            masks.append(self._hiding(self._padding_name, x, padding_mask))
+            if masks[0].shape != (n, s):
+                raise ShapeError(f"{name}: expected {self._padding_name} {(n, s)}, got {masks[0].shape}")
+            masks[0] = masks[0].reshape(n, 1, 1, s)
+        if attn_mask is not None:
+            mask = self._hiding("attn_mask", x, attn_mask)
+            shapes = (t, s), (n * self.num_heads, t, s)
+            if mask.ndim != 4 and mask.shape not in shapes:
+                raise ShapeError(f"{name}: expected attn_mask {shapes[0]} or {shapes[1]}, got {mask.shape}")
+            masks.append(mask.reshape(scores) if mask.ndim == 3 else mask)
+        if all(mask.dtype == bool for mask in masks):
+            return Tensor(~functools.reduce(operator.or_, (mask.data for mask in masks))) if masks else None
+        return functools.reduce(operator.add, (_added(x, mask) for mask in masks))
+
+    def _hiding(self, name: str, x: Tensor, mask: Any) -> Tensor:
+        mask = on_device(x, mask)
+        if mask.dtype != bool and not is_floating(mask.dtype):
+            raise ShapeError(
+                f"{type(self).__name__}: {name} is booleans, True where a key is hidden, or floats that are added to "
+                f"the scores, got {mask.dtype}; use {name}.astype(bool)"
+            )
+        return mask
+
+    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
+        *n, t, dim = in_shape
+        return math.prod(n) * (2 * t * 3 * dim * dim + 4 * t * t * dim)
+
+
+class MultiHeadAttention(MultiheadAttention):
+    """:class:`MultiheadAttention` within one sequence, (N, T, dim) -> (N, T, dim), which gives the output alone.
 
     Args:
         dim: width of the sequence, a multiple of ``heads``.
@@ -37,79 +213,32 @@ class MultiHeadAttention(Module):
     """
 
     def __init__(self, dim: int, heads: int, *, causal: bool = False, dropout: float = 0.0):
-        super().__init__()
-        check_sizes("MultiHeadAttention", dim=dim, heads=heads)
-        if heads < 1 or dim % heads:
-            raise ArgumentError(f"MultiHeadAttention: dim {dim} does not fall into {heads} heads")
-        self.dim, self.heads, self.causal, self.dropout = dim, heads, causal, dropout
-        bound = math.sqrt(6 / (4 * dim))  # Glorot's for the (3 dim, dim) matrix as a whole
-        values = random.next_generator("init/attention").uniform(-bound, bound, (3 * dim, dim))
-        self.in_proj_weight = Parameter(values.astype("float32"))
-        self.in_proj_bias = Parameter(0 * values[:, 0].astype("float32"))
-        self.out_proj = Linear(dim, dim)
-        if self.out_proj.bias is not None:
-            self.out_proj.bias.data[...] = 0
+        self._make(dim, heads, dropout, True, dim, dim)
+        self.dim, self.heads, self.causal = dim, heads, causal
 
-    def forward(self, x: Tensor, *, padding_mask: Any = None, attn_mask: Any = None) -> Tensor:
+    _sizes = "dim", "heads"
+    _padding_name = "padding_mask"
+
+    def forward(  # type: ignore[override]  # of one sequence
+        self, x: Tensor, *, padding_mask: Any = None, attn_mask: Any = None
+    ) -> Tensor:
         """Attend within x (N, T, dim).
 
-        Both masks are those of ``torch.nn.MultiheadAttention``: booleans are True where a key is **hidden** (the
-        function ``scaled_dot_product_attention`` has it the other way round, as in PyTorch), floats are added to the
-        scores. A query that sees no key gets the output's bias alone.
-
         Args:
-            padding_mask: (N, T), True where a position is padding that no query may look at (PyTorch's
-                ``key_padding_mask``).
-            attn_mask: (T, T), (N heads, T, T) or what broadcasts to (N, heads, T, T), by query and key; a float tensor
-                that requires a gradient gets it.
+            padding_mask: (N, T), True where a position is padding that no query may look at.
+            attn_mask: (T, T), (N heads, T, T) or what broadcasts to (N, heads, T, T), by query and key.
         Raises:
             ShapeError: the shapes do not fit, or a mask is of whole numbers, which could mean either.
         """
         x = as_tensor(x)
         if x.ndim != 3 or x.shape[2] != self.dim:
             raise ShapeError(f"MultiHeadAttention: expected x (N, T, {self.dim}), got {x.shape}")
-        n, t, _ = x.shape
-        width = self.dim // self.heads
-        # (N, T, 3, heads, d) -> (3, N, heads, T, d)
-        qkv = linear(x, self.in_proj_weight, self.in_proj_bias).reshape(n, t, 3, self.heads, width)
-        q, k, v = unbind(qkv.transpose(2, 0, 3, 1, 4))
-        mask = self._mask(x, padding_mask, attn_mask)
-        drop = self.dropout if self.training else 0.0
-        y = scaled_dot_product_attention(q, k, v, mask, causal=self.causal, dropout=drop)
-        return self.out_proj(y.transpose(0, 2, 1, 3).reshape(n, t, self.dim))
-
-    def _mask(self, x: Tensor, padding_mask: Any, attn_mask: Any) -> Tensor | None:
-        """Both masks as the one that ``scaled_dot_product_attention`` takes, (N or 1, heads or 1, T or 1, T)."""
-        n, t, _ = x.shape
-        masks = []
-        if padding_mask is not None:
-            masks.append(_hiding("padding_mask", x, padding_mask))
-            if masks[0].shape != (n, t):
-                raise ShapeError(f"MultiHeadAttention: expected padding_mask {(n, t)}, got {masks[0].shape}")
-            masks[0] = masks[0].reshape(n, 1, 1, t)
-        if attn_mask is not None:
-            mask = _hiding("attn_mask", x, attn_mask)
-            shapes = (t, t), (n * self.heads, t, t)
-            if mask.ndim != 4 and mask.shape not in shapes:
-                raise ShapeError(f"MultiHeadAttention: expected attn_mask {shapes[0]} or {shapes[1]}, got {mask.shape}")
-            masks.append(mask.reshape(n, self.heads, t, t) if mask.ndim == 3 else mask)
-        if all(mask.dtype == bool for mask in masks):
-            return Tensor(~functools.reduce(operator.or_, (mask.data for mask in masks))) if masks else None
-        return functools.reduce(operator.add, (_added(x, mask) for mask in masks))
-
-    def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
-        n, t, dim = in_shape
-        return 2 * n * t * 3 * dim * dim + 4 * n * t * t * dim
+        return super().forward(x, x, x, padding_mask, False, attn_mask, is_causal=self.causal)[0]
 
 
-def _hiding(name: str, x: Tensor, mask: Any) -> Tensor:
-    mask = on_device(x, mask)
-    if mask.dtype != bool and not is_floating(mask.dtype):
-        raise ShapeError(
-            f"MultiHeadAttention: {name} is booleans, True where a key is hidden, or floats that are added to the "
-            f"scores, got {mask.dtype}; use {name}.astype(bool)"
-        )
-    return mask
+def _glorot(rng: Any, rows: int, columns: int) -> Parameter:
+    bound = math.sqrt(6 / (rows + columns))
+    return Parameter(rng.uniform(-bound, bound, (rows, columns)).astype("float32"))
 
 
 def _added(x: Tensor, mask: Tensor) -> Tensor:

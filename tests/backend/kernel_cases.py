@@ -737,6 +737,7 @@ CASES: dict[str, list[Maker]] = {
     "gru": [_recurrent("gru", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
     "gru_grad": [_recurrent_grad("gru", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
     "attention": [_attention(*case, grad=False) for case in ATTENTION],
+    "attention_with_weights": [_attention(*case, grad=False) for case in ATTENTION],
     "attention_grad": [_attention(*case, grad=True) for case in ATTENTION],
     "add_penalty": [_penalty(0.0, 0.1), _penalty(0.1, 0.0), _penalty(0.1, 0.2)],
     "sgd_step": [

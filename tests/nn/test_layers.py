@@ -250,6 +250,9 @@ WINDOW = {"kernel_size": 5, "stride": 3, "padding": 2, "ceil_mode": True}
 PATCHES = {"kernel_size": 5, "dilation": 3, "padding": 2, "stride": 4}
 DROPOUTS = (("", ""), ("", "1d"), ("", "2d"), ("Alpha", ""), ("FeatureAlpha", ""))
 PADS = ("Circular", "Reflection", "Replication", "Zero")
+TRANSFORMER = {"d_model": 8, "nhead": 4, "dim_feedforward": 7, "dropout": 0.25, "activation": "gelu"} | {
+    "layer_norm_eps": 0.125, "norm_first": True, "bias": False
+}  # fmt: skip
 SETTINGS = {
     **dict.fromkeys(("Conv1d", "Conv2d"), CONVOLUTION | {"padding_mode": "reflect"}),
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d"), CONVOLUTION | {"output_padding": 1}),
@@ -282,6 +285,9 @@ SETTINGS = {
     | {"bias": False, "dropout": 0.25},
     "RNNCell": {"input_size": 7, "hidden_size": 9, "bias": False, "nonlinearity": "relu"},
     "LSTMCell": {"input_size": 7, "hidden_size": 9, "bias": False},
+    "MultiheadAttention": {"embed_dim": 12, "num_heads": 4, "dropout": 0.25, "bias": False, "kdim": 7, "vdim": 9},
+    "TransformerEncoderLayer": TRANSFORMER,
+    "TransformerDecoderLayer": TRANSFORMER,
     "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
     "Embedding": {"num": 7, "dim": 9},
     "Softplus": {"beta": 0.5, "threshold": 25.0},
@@ -319,7 +325,10 @@ def test_a_size_is_a_whole_number(make, size: object) -> None:
         make(size)
 
 
-CONTAINERS = ("Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential")
+CONTAINERS = (
+    *("Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"),
+    *("Transformer", "TransformerDecoder", "TransformerEncoder"),  # their layers show them
+)
 
 
 def test_a_repr_shows_every_setting() -> None:

@@ -19,6 +19,7 @@ from dlcourse import nn
 from dlcourse.autograd import Tensor
 from dlcourse.autograd.pairs import PAIR_FORMULAS
 from dlcourse.autograd.unary import FORMULAS
+from dlcourse.ops.attention import attend
 from dlcourse.ops.conv import conv1d_relu, conv2d_relu
 from dlcourse.ops.linear import linear_gelu_tanh, linear_relu
 from dlcourse.ops.recurrent import reorder_steps
@@ -122,6 +123,15 @@ def _written(a: Any, v: Any) -> Any:
 def _unbound_slices(a: Any) -> Tensor:
     first, second, third = F.unbind(a)
     return first * second * third
+
+
+def _with_weights(y: Tensor, weights: Tensor) -> Tensor:
+    return y.sum(axis=3) + (weights * weights).sum(axis=3)
+
+
+def _torch_with_weights(t: Any, q: Any, k: Any, v: Any, bias: Any) -> Any:
+    weights = t.softmax(q @ k.mT * q.shape[-1] ** -0.5 + bias, -1)
+    return (weights @ v).sum(3) + (weights * weights).sum(3)
 
 
 BACKWARDS = np.array([[2, 1, 0, 3, 4], [0, 1, 2, 3, 4]])
@@ -865,7 +875,7 @@ CASES = [
     ),
     Case(
         "attention-mask",
-        lambda *qkv: F.scaled_dot_product_attention(*qkv, mask=KEYS),
+        lambda *qkv: F.scaled_dot_product_attention(*qkv, attn_mask=KEYS),
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),
         lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv, attn_mask=t.as_tensor(KEYS)),
     ),
@@ -877,18 +887,36 @@ CASES = [
     ),
     Case(
         "attention-bias-dropout",
-        lambda *qkvb: _same_draw(lambda: F.scaled_dot_product_attention(*qkvb, causal=True, dropout=0.3)),
+        lambda *qkvb: _same_draw(lambda: F.scaled_dot_product_attention(*qkvb, causal=True, dropout_p=0.3)),
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5), (4, 6)),
     ),
     Case(
         "attention-one-head",
-        lambda *qkv: F.scaled_dot_product_attention(*qkv, mask=KEYS[:, 0]),
+        lambda *qkv: F.scaled_dot_product_attention(*qkv, attn_mask=KEYS[:, 0]),
         ((2, 4, 5), (2, 6, 5), (2, 6, 5)),
         lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv, attn_mask=t.as_tensor(KEYS[:, 0])),
     ),
     Case(
+        "attention-other-width",
+        lambda *qkv: F.scaled_dot_product_attention(*qkv, is_causal=True, scale=0.4),
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 7)),
+        lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv, is_causal=True, scale=0.4),
+    ),
+    Case(
+        "attention-weights",
+        lambda *qkv: _with_weights(*attend(*qkv, causal=True, weights=True)),
+        ((2, 3, 4, 5), (2, 3, 4, 5), (2, 3, 4, 5)),
+        lambda t, *qkv: _torch_with_weights(t, *qkv, t.full((4, 4), -t.inf, dtype=qkv[0].dtype).triu(1)),
+    ),
+    Case(
+        "attention-weights-bias",
+        lambda *qkvb: _with_weights(*attend(*qkvb, weights=True)),
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5), (3, 4, 6)),
+        _torch_with_weights,
+    ),
+    Case(
         "attention-dropout",
-        lambda *qkv: _same_draw(lambda: F.scaled_dot_product_attention(*qkv, dropout=0.3)),
+        lambda *qkv: _same_draw(lambda: F.scaled_dot_product_attention(*qkv, dropout_p=0.3)),
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),
     ),
     # --- random: the gradient check redraws the same mask, being at the same place in the sequence ------------------

@@ -5,6 +5,7 @@ turns the inputs and the result by our own ``transpose``, through which the grad
 an argument that ours lacks counts as not offered. :data:`INCOMPARABLE` says why a name of both cannot be compared.
 """
 
+import functools
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,10 +90,7 @@ def convolution(ours: Callable) -> Callable:
 def attention(*args: Any, dropout_p: float = 0.0, **kwargs: Any) -> Tensor:
     if dropout_p:
         raise NotComparableError("other random numbers")
-    if kwargs.get("is_causal") and args[0].shape[-2] != args[1].shape[-2]:
-        raise NotComparableError("ours lets the last query see the last key, as its docstring says")
-    names = {"attn_mask": "mask", "is_causal": "causal"}
-    return called(F.scaled_dot_product_attention, args, {names.get(key, key): value for key, value in kwargs.items()})
+    return called(F.scaled_dot_product_attention, args, kwargs)
 
 
 def by_name(names: str) -> dict[str, Callable]:
@@ -259,9 +257,44 @@ def batch_first(ours: Callable) -> Callable:
     def make(*args: Any, batch_first: bool = False, proj_size: int = 0, **kwargs: Any) -> nn.Module:
         if not isinstance(batch_first, bool) or proj_size:
             raise NotOfferedError("batch_first that is no bool" if proj_size == 0 else "proj_size")
+        for name in ("add_bias_kv", "add_zero_attn"):
+            if kwargs.pop(name, False):
+                raise NotOfferedError(name)
         return called(ours, args, kwargs)
 
     return make
+
+
+def transformer(ours: Callable) -> Callable:
+    """Without ``batch_first``; single sequences have no such axis, and (2, 3, 4) has one of either kind."""
+
+    def make(*args: Any, batch_first: bool = False, **kwargs: Any) -> nn.Module:
+        theirs = {torch_function("gelu"): "gelu", torch_function("relu"): "relu"}
+        args = tuple(theirs.get(arg, arg) if callable(arg) else arg for arg in args)
+        made = called(ours, args, kwargs)
+        made.forward = _in_layout(made.forward, batch_first)
+        return made
+
+    return make
+
+
+def torch_function(name: str) -> Callable:
+    import torch
+
+    return getattr(torch.nn.functional, name)
+
+
+def _in_layout(forward: Callable, batch_first: bool) -> Callable:
+    """Called with (T, N, D) where PyTorch's is."""
+
+    @functools.wraps(forward)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        turn = not batch_first and args[0].ndim == 3
+        args = tuple(arg.transpose(1, 0, 2) if turn else arg for arg in args)
+        result = forward(*args, **kwargs)
+        return result.transpose(1, 0, 2) if turn else result
+
+    return call
 
 
 MODULES = {
@@ -288,7 +321,10 @@ MODULES = {
     "nn.Bilinear": Layer(nn.Bilinear),
     "nn.GroupNorm": Layer(nn.GroupNorm, (last,), first),
     "nn.LayerNorm": Layer(nn.LayerNorm),
-    "nn.MultiheadAttention": Layer(batch_first(renamed(nn.MultiHeadAttention, embed_dim="dim", num_heads="heads"))),
+    "nn.MultiheadAttention": Layer(batch_first(nn.MultiheadAttention)),
+    "nn.TransformerEncoderLayer": Layer(transformer(nn.TransformerEncoderLayer)),
+    "nn.TransformerDecoderLayer": Layer(transformer(nn.TransformerDecoderLayer)),
+    "nn.Transformer": Layer(transformer(nn.Transformer)),
     "nn.RNN": Layer(batch_first(nn.RNN)),
     "nn.LSTM": Layer(batch_first(nn.LSTM)),
     "nn.GRU": Layer(batch_first(nn.GRU)),
@@ -327,6 +363,7 @@ LENIENT = {
 """What we take and PyTorch refuses, on purpose: a part of PyTorch's message."""
 
 INCOMPARABLE = {
+    "nn.TransformerEncoder": "its samples are made with a layer of PyTorch's; nn.Transformer's samples go through it",
     "nn.functional.one_hot": "takes whole numbers, and its samples are asked for with a fraction",
     "zero_": "changes its tensor, without a graph",
     "Muon": "takes matrices alone in PyTorch too, and the samples' net has biases; tests/optim/test_muon.py compares",

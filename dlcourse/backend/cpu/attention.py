@@ -49,6 +49,13 @@ def attention(
     return y, kernels.Weights(p)
 
 
+@override(kernels.attention_with_weights, "cpu")
+def attention_with_weights(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
+    return attention(q, k, v, mask, causal, dropout_mask)  # which keeps them
+
+
 @override(kernels.attention_grad, "cpu")
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any

@@ -87,6 +87,13 @@ def attention(
     return y, kernels.Weights(p)
 
 
+@onednn.override(kernels.attention_with_weights)
+def attention_with_weights(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
+    return attention(q, k, v, mask, causal, dropout_mask)
+
+
 @onednn.override(kernels.attention_grad)
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any

@@ -46,6 +46,14 @@ def attention(
 
 
 @kernel
+def attention_with_weights(
+    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
+) -> tuple[Array, Any]:
+    """:func:`attention` that keeps P: its second result is :class:`Weights`."""
+    return attention.reference(q, k, v, mask, causal, dropout_mask)
+
+
+@kernel
 def attention_grad(
     dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
 ) -> tuple[Array, Array, Array]:
