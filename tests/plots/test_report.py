@@ -165,6 +165,8 @@ def test_on_a_phone_on_a_dark_page_and_printed(tmp_path: Path) -> None:
         page.open(report.as_uri())
         page.wait("document.images.length > 0 && document.images[0].complete", True)
         assert page.value("document.documentElement.scrollWidth <= innerWidth")
+        table = "document.querySelector('.scroll')"
+        assert page.value(f"{table}.scrollWidth <= {table}.clientWidth")  # every split is in sight
         assert page.value(filtered) == "none"
         page.emulate(1200, 900, dark=True)
         assert page.value(filtered) == "invert(0.9) hue-rotate(180deg)"
