@@ -177,9 +177,9 @@ ADVICE: dict[str, dict[str, str]] = {
         "LBFGS": "optimizer: {name: least_squares} solves linear models; else optim.Adam",
     },
     "init": {
-        "trunc_normal_": "init.normal_(tensor, std=...), then tensor.clamp_(-2 * std, 2 * std)",
-        "dirac_": "init.eye_ for matrices",
-        "sparse_": "init.normal_(tensor, std=...)",
+        **dict.fromkeys(("glorot_uniform", "glorot_normal"), "init.xavier_uniform, init.xavier_normal"),
+        **dict.fromkeys(("he_uniform", "he_normal"), "init.kaiming_uniform, init.kaiming_normal"),
+        "truncated_normal": "init.trunc_normal",
     },
 }
 """By where the name is looked up, then by name: what to write instead."""

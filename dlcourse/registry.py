@@ -48,6 +48,11 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "data": Kind("dlcourse.data", "data sets"),
     "model": Kind("dlcourse.models", "models", ("in_shape", "out_features"), bases=("dlcourse.models.Model",)),
+    "init": Kind(
+        "dlcourse.nn",
+        "initializers, how a model's weights are drawn, under model.init",
+        bases=("dlcourse.nn.Initializer",),
+    ),
     "loss": Kind("dlcourse.nn", "losses, what training minimizes", bases=("dlcourse.nn.Loss",)),
     "optimizer": Kind(
         "dlcourse.optim",

@@ -10,7 +10,18 @@ import dlcourse
 
 ROOT = Path(dlcourse.__file__).parent
 
-LEAVES = {"characters", "errors", "habits", "markup", "types", "resources", "streams", "filesystem", "text"}
+LEAVES = {
+    "characters",
+    "component",
+    "errors",
+    "habits",
+    "markup",
+    "types",
+    "resources",
+    "streams",
+    "filesystem",
+    "text",
+}
 """Import nothing of ours; everyone may import them."""
 
 MAY_IMPORT = {

@@ -9,8 +9,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from dlcourse import plugins, registry
 from dlcourse.autograd import Tensor
+from dlcourse.backend import random, to_host
 from dlcourse.checks import examples
 from dlcourse.checks.arrays import TOLERANCE
 from dlcourse.checks.judges import check_loss, check_metric, tasks_of
@@ -252,9 +255,29 @@ def _check_logging(checks: Checks, kind: str, name: str, cls: type, tolerance: f
     checks.run("takes lines", take_lines)
 
 
+def _check_init(checks: Checks, kind: str, name: str, cls: type, tolerance: float) -> None:
+    initializer = registry.build(kind, _spec(kind, name, cls))
+    shape = (6, 4)
+
+    def draws_by_the_seed() -> str:
+        def weights() -> np.ndarray:
+            random.manual_seed(0)
+            return to_host(initializer(shape))
+
+        first = weights()
+        if first.shape != shape or not np.isfinite(first).all():
+            raise Failure(f"expected finite weights {shape}, got {first.shape}: {first.ravel()[:4]}")
+        if not np.array_equal(first, weights()):
+            raise Failure("the same seed gave other weights: draw by nn.init")
+        return "finite weights of the shape asked for, the same again from the same seed"
+
+    checks.run("draws by the seed", draws_by_the_seed)
+
+
 _KINDS: dict[str, Callable[[Checks, str, str, Any, float], None]] = {
     "data": _check_data,
     "model": _check_model,
+    "init": _check_init,
     "loss": _check_loss,
     "metric": _check_metric,
     "optimizer": _check_optimizer,

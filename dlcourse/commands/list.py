@@ -127,7 +127,8 @@ def _words(schema: dict) -> str:
     if "items" in schema:
         return f"list of {_words(schema['items'])}"
     if "x-component" in schema:
-        return f"a {schema['x-component']}"
+        kind = schema["x-component"]
+        return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
     kinds = {"integer": "whole number", "boolean": "true | false", "string": "text", "object": "mapping"}
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     kind = schema.get("const", schema.get("type", "mapping" if "$ref" in schema else "anything"))

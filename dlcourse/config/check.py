@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dlcourse import registry
-from dlcourse.config.component import ComponentSpec
+from dlcourse.component import ComponentSpec
 from dlcourse.config.locations import with_path
 from dlcourse.config.messages import explain, show, unknown_key
 from dlcourse.config.reader import MAX_PROBLEMS, Path, dotted

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Le, MinLen
 from pydantic import Field
 
-from dlcourse.config.component import Component
+from dlcourse.component import Component
 from dlcourse.types import Count, Fraction, NonNegative, NonNegativeInt, Positive, Probability, Seed
 
 SplitName = Literal["train", "val", "test"]

@@ -1,15 +1,15 @@
 """The multilayer perceptron: linear layers with an activation between them (lectures 4 and 5)."""
 
-from math import sqrt
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
+from dlcourse.component import Component
 from dlcourse.models.base import Model, Scaling, templates
-from dlcourse.nn import init as initializers
 from dlcourse.nn.activation import ACTIVATIONS
+from dlcourse.nn.initializer import initializer
 from dlcourse.registry import register
 from dlcourse.types import Count, Probability
 
@@ -33,11 +33,9 @@ class MLP(Model):
         hidden: widths of the hidden layers; none makes it linear.
         activation: what follows each hidden layer.
         dropout: probability of dropping a hidden unit in training.
-        init: how weights are drawn. ``kaiming``, ``xavier`` and ``lecun`` are normal with variance g^2 / fan_in,
-            2 g^2 / (fan_in + fan_out) and 1 / fan_in, g the gain of the activation that follows (1 after the last
-            layer); ``orthogonal`` is g times an orthogonal matrix. ``auto`` takes what was made for the activation:
-            ``xavier`` for sigmoid and tanh, ``kaiming`` for the others. Biases start at 0. ``default`` leaves all as
-            ``nn.Linear`` draws it, which is PyTorch's way.
+        init: how weights are drawn, a name or ``{name: normal, std: 0.01}``; biases start at 0. ``auto`` takes what
+            was made for the activation: ``xavier`` for sigmoid and tanh, ``kaiming`` for the others. ``default``
+            leaves weights and biases as ``nn.Linear`` draws them, which is PyTorch's way.
     """
 
     def __init__(
@@ -47,19 +45,19 @@ class MLP(Model):
         hidden: list[Count],
         activation: ActivationName = "relu",
         dropout: Probability = 0.0,
-        init: Literal["auto", "kaiming", "xavier", "lecun", "orthogonal", "default"] = "auto",
+        init: Annotated[Any, Component("init")] = "auto",
     ):
         super().__init__(in_shape, out_features)
         widths = [self.in_features, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
-        follows = ACTIVATIONS[activation]
-        if init == "auto":
-            init = "xavier" if follows.saturates else "kaiming"
+        follows, fill = ACTIVATIONS[activation], initializer(init).fill
         for fan_in, width in zip(widths[:-1], widths[1:], strict=True):
-            layers += [_linear(fan_in, width, init, follows.gain), follows()]
+            layers += [nn.Linear(fan_in, width), follows()]
+            fill(layers[-2], follows.gain, follows.saturates)
             if dropout:
                 layers.append(nn.Dropout(dropout))
-        layers.append(_linear(widths[-1], self.out_features, init, 1.0))
+        layers.append(nn.Linear(widths[-1], self.out_features))
+        fill(layers[-1], saturates=follows.saturates)
         self.layers = nn.Sequential(*layers)
 
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
@@ -76,22 +74,3 @@ class MLP(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))
-
-
-def _linear(fan_in: int, width: int, scheme: str, gain: float) -> nn.Linear:
-    """A linear layer, its weights drawn by the scheme; ``gain`` is that of the activation that follows."""
-    layer = nn.Linear(fan_in, width)
-    if scheme == "default":
-        return layer
-    shape = layer.weight.shape
-    if scheme == "kaiming":
-        layer.weight.data = initializers.normal(shape, 0.0, gain / sqrt(max(fan_in, 1)))
-    elif scheme == "xavier":
-        layer.weight.data = initializers.xavier_normal(shape, gain)
-    elif scheme == "lecun":
-        layer.weight.data = initializers.lecun_normal(shape)
-    else:
-        layer.weight.data = initializers.orthogonal(shape, gain)
-    if layer.bias is not None:
-        layer.bias.data = initializers.zeros((width,))
-    return layer

@@ -15,6 +15,7 @@ from dlcourse.nn.conv import *
 from dlcourse.nn.distance import *
 from dlcourse.nn.dropout import *
 from dlcourse.nn.embedding import *
+from dlcourse.nn.initializer import *
 from dlcourse.nn.linear import *
 from dlcourse.nn.loss import *
 from dlcourse.nn.module import *

@@ -298,3 +298,17 @@ def test_our_own_components_hold_to_it(kind: str, name: str) -> None:
     """Otherwise a check asks for what nothing needs, or one of ours is wrong."""
     wrong = [outcome for outcome in check_component(kind, name, Path("ours")) if outcome.passed is False]
     assert not wrong, wrong
+
+
+def test_an_initializer_is_checked(place: Path) -> None:
+    text = (
+        "import numpy as np\nfrom dlcourse.nn import Initializer, init\nfrom dlcourse.registry import register\n\n\n"
+        "@register('init', 'my_init')\nclass Mine(Initializer):\n    'Mine.'\n\n"
+        "    def __call__(self, shape, gain=1.0, saturates=False):\n        return {}\n"
+    )
+    found = {}
+    for name, drawn in {"a": "init.normal(shape)", "b": "np.random.rand(*shape)", "c": "init.normal((3,))"}.items():
+        Path(f"{name}.py").write_text(text.format(drawn).replace("my_init", f"my_{name}"))
+        (found[name],) = check_file(f"{name}.py")
+    assert [found[name].passed for name in "abc"] == [True, False, False]
+    assert "draw by nn.init" in found["b"].figure and "expected finite weights (6, 4)" in found["c"].figure

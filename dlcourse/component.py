@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic_core import core_schema
+if TYPE_CHECKING:
+    from pydantic_core import core_schema
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Component:
 
     kind: str
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable) -> "core_schema.CoreSchema":
+        from pydantic_core import core_schema
+
         given = core_schema.union_schema(
             [core_schema.str_schema(), core_schema.dict_schema()],
             custom_error_type="component",
@@ -33,5 +36,5 @@ class Component:
         )
         return core_schema.no_info_after_validator_function(partial(ComponentSpec, self.kind), given)
 
-    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Callable) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: "core_schema.CoreSchema", handler: Callable) -> dict[str, Any]:
         return {"x-component": self.kind}  # ``dlcourse schema`` puts the reference there.
