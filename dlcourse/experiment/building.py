@@ -1,6 +1,6 @@
 """Model, loss and metrics as a resolved config names them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from dlcourse import nn, registry
 from dlcourse.backend import memory
 from dlcourse.config import metric_labels
-from dlcourse.config.rules import watched_by
 from dlcourse.data import Data
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
@@ -55,7 +54,8 @@ def build_loss(
 
 
 def build_metrics(
-    config: Mapping[str, Any],
+    specs: Sequence[Mapping[str, Any]],
+    deciding: Collection[str],
     loss: Any,
     targets: TargetNormalizer | None = None,
     named: Sequence[tuple[str, str]] = (),
@@ -64,13 +64,13 @@ def build_metrics(
     """What a config's ``metrics`` name, by label; the loss too, where it decides something or is all that is measured.
 
     Args:
-        config: resolved; also its ``train`` and ``optimizer`` count.
+        specs: the config's ``metrics``.
+        deciding: labels of those by which something is decided, see :func:`~dlcourse.config.rules.watched_by`.
         loss: of :func:`build_loss`.
         targets: scales the targets of the loss, where training does.
         named: name and unit of each of several targets, which are measured each by itself too.
         class_names: of a classification, by which a metric may name a class.
     """
-    specs = config["metrics"]
     of_labels = dict(zip(metric_labels(specs), specs, strict=True))
 
     def build(label: str) -> Any:
@@ -79,7 +79,7 @@ def build_metrics(
         return metric
 
     metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
-    if loss is not None and (not metrics or any(each["metric"] == "loss" for _, each in watched_by(config))):
+    if loss is not None and (not metrics or "loss" in deciding):
         metrics["loss"] = LossMetric(loss, targets)
     return metrics
 

@@ -103,14 +103,14 @@ class Experiment:
         model.target_names = data.dataset.target_names
         targets, named, classes = data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
         loss = build_loss(config["loss"], classes, counts)
-        metrics = build_metrics(config, loss, targets, named, classes)
+        deciding = {watched["metric"] for _, watched in watched_by(config)}
+        metrics = build_metrics(config["metrics"], deciding, loss, targets, named, classes)
         experiment = cls(config, backend, data, model, loss, metrics)
-        optimizer = registry.lookup("optimizer", config["optimizer"]["name"])
         check_compatible(
             config["train"],
             data,
             model,
-            optimizer,
+            experiment.optimizer,
             metrics,
             experiment.one_sample,
             watched=watched_by(config),
@@ -173,15 +173,19 @@ class Experiment:
         return precision.dtype(self.config["precision"])
 
     @cached_property
+    def optimizer(self) -> Any:
+        """The class of the optimizer."""
+        return registry.lookup("optimizer", self.config["optimizer"]["name"])
+
+    @cached_property
     def closed_form(self) -> bool:
         """Whether the optimizer solves instead of stepping."""
-        return registry.lookup("optimizer", self.config["optimizer"]["name"]).closed_form
+        return self.optimizer.closed_form
 
     @cached_property
     def solved_in(self) -> np.dtype:
         """The floating-point type of the training batches: the run's, or a wider one that a closed form needs."""
-        optimizer = registry.lookup("optimizer", self.config["optimizer"]["name"])
-        wide = self.closed_form and optimizer.wants_float64(self.model)
+        wide = self.closed_form and self.optimizer.wants_float64(self.model)
         return np.dtype(np.float64) if wide else self.dtype
 
     @cached_property

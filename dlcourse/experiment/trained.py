@@ -15,6 +15,7 @@ from dlcourse import backend, plugins, serialize
 from dlcourse.backend import precision
 from dlcourse.config import Config
 from dlcourse.config.overrides import Overrides, parse_overrides
+from dlcourse.config.rules import watched_by
 from dlcourse.data import Data, Loader, Split, prepare
 from dlcourse.data.dataset import DataSchema
 from dlcourse.data.files import looking_in
@@ -245,7 +246,9 @@ def _metrics(trained: TrainedModel) -> dict[str, Any]:
     """What the run measures, by label."""
     config, inputs = trained.config.data, trained.inputs
     loss = build_loss(config["loss"], inputs.class_names, inputs.class_counts)
-    return build_metrics(config, loss, inputs.target_normalizer, inputs.named_targets, inputs.class_names)
+    deciding = {watched["metric"] for _, watched in watched_by(config)}
+    targets, named, classes = inputs.target_normalizer, inputs.named_targets, inputs.class_names
+    return build_metrics(config["metrics"], deciding, loss, targets, named, classes)
 
 
 def _silent(text: str) -> None:
