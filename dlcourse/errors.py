@@ -93,6 +93,16 @@ class DivergenceError(DlcourseError):
     exit_code = 4
     step: int | None = None
     """The step in which it happened, where that is known."""
+    advice: str = ""
+    """What to try, in a run whose log does not say it aloud."""
+
+    @property
+    def facts(self) -> str:
+        """What happened, without the advice."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return f"{self.facts}. {self.advice[:1].upper()}{self.advice[1:]}" if self.advice else self.facts
 
 
 class OutOfMemoryError(DlcourseError):

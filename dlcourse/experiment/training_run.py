@@ -261,8 +261,8 @@ class Run:
         with contextlib.suppress(DlcourseError):
             if isinstance(error, DivergenceError) and error.step is not None:
                 self._show_divergence(error.step)
-                if self.log.quiet and self.advice:  # or it would not be heard
-                    error.args = (f"{message}. {self.advice[0]['text']}",)
+                if self.log.quiet and self.advice:
+                    error.advice = self.advice[0]["text"]
         with contextlib.suppress(DlcourseError):
             self._write_result(status, error=message, **diverged)
 

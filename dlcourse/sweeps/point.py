@@ -95,7 +95,7 @@ def execute(task: Task) -> dict[str, Any]:
         if task.resampling is not None:
             outcome["resample"] = _resample(task, task.resampling)
     except DivergenceError as error:
-        outcome |= {"status": "diverged", "error": str(error)}
+        outcome |= {"status": "diverged", "error": error.facts}  # a sweep names the advice once for all its points
     except Exception as error:  # a point that fails does not stop the others, whatever is wrong with it
         outcome |= {"status": "failed", "error": named(error)}
         if not isinstance(error, DlcourseError):
