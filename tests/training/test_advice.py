@@ -91,6 +91,7 @@ LEARNED = {"accuracy": 0.95, "cross_entropy": 0.2}
         ([], [look(1, 1, dead=0.5)], LEARNED, None, {}),
         (["vanishing_gradients"], [look(1e-5, 1e-3, 1e-1)], LEARNED, None, {}),
         (["exploding_gradients"], [look(1e5, 1e3, 1e1)], LEARNED, None, {}),
+        (["exploding_gradients"], [look(1e5, 1e3, 1), *losses(np.linspace(2.3, 2.1, 100))], LEARNED, None, {}),
         (["exploding_gradients"], [look(1, 1), look(1, 1), look(900, 1)], LEARNED, None, {}),
         ([], [look(0.01, 0.1, 1)], LEARNED, None, {}),
         (["step_too_long"], [look(1, 1, ratio=0.3)] * 5, LEARNED, None, {}),

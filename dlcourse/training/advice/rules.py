@@ -25,14 +25,17 @@ class Rule:
     unless: tuple[str, ...] = ()
 
 
+_TOO_FAR = ("rate_too_high", "step_too_long", "exploding_gradients")
+"""Where one of them holds, a higher rate is no help."""
+
 RULES = (
     Rule("rate_too_high", "lectures 3 and 7", progress.rate_too_high),
     Rule("step_too_long", "lectures 5 and 7", layers.step_too_long, unless=("rate_too_high",)),
     Rule("dead_units", "lectures 4 and 5", layers.dead_units),
     Rule("vanishing_gradients", "lecture 5", layers.vanishing_gradients),
     Rule("exploding_gradients", "lectures 5 and 11", layers.exploding_gradients, unless=("rate_too_high",)),
-    Rule("rate_too_low", "lectures 3 and 7", progress.rate_too_low, unless=("rate_too_high", "step_too_long")),
-    Rule("step_too_short", "lectures 5 and 7", layers.step_too_short, unless=("rate_too_high", "rate_too_low")),
+    Rule("rate_too_low", "lectures 3 and 7", progress.rate_too_low, unless=_TOO_FAR),
+    Rule("step_too_short", "lectures 5 and 7", layers.step_too_short, unless=(*_TOO_FAR, "rate_too_low")),
     Rule(
         "learns_nothing",
         "lecture 5",
