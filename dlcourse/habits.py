@@ -173,9 +173,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "glu": "a * F.sigmoid(b) of the two halves: a, b = x.chunk(2, dim=-1)",
         "cat": "F.concatenate, or dl.cat",
     },
-    "optim": {
-        "LBFGS": "optimizer: {name: least_squares} solves linear models; else optim.Adam",
-    },
+    "optim": {},
     "init": {
         **dict.fromkeys(("glorot_uniform", "glorot_normal"), "init.xavier_uniform, init.xavier_normal"),
         **dict.fromkeys(("he_uniform", "he_normal"), "init.kaiming_uniform, init.kaiming_normal"),

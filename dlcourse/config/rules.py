@@ -30,6 +30,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _watched(config, has_folds)
     yield from _closed_form(config)
     yield from _groups(config.get("optimizer") or {})
+    yield from _searching(config)
     task = _task(config.get("data", {}))
     if task is not None:
         yield from task_mismatches(config, task)
@@ -84,6 +85,7 @@ def config_notes(config: Mapping[str, Any], total_steps: int | None = None) -> I
     yield from _endless_warmup(config, total_steps or config["train"]["steps"])
     yield from _scaled_loss(config)
     yield from _more_than_one_step(config)
+    yield from _search_in_minibatches(config)
 
 
 def _more_than_one_step(config: Mapping[str, Any]) -> Iterator[str]:
@@ -91,6 +93,15 @@ def _more_than_one_step(config: Mapping[str, Any]) -> Iterator[str]:
         if (config["train"][key] or 1) > 1 and _is_closed_form(config):
             name = config["optimizer"]["name"]
             yield f"train.{key}: {config['train'][key]} has no effect: the optimizer {name} solves in one step"
+
+
+def _search_in_minibatches(config: Mapping[str, Any]) -> Iterator[str]:
+    name, size = config["optimizer"]["name"], config["train"]["batch_size"]
+    if size != "full" and getattr(registry.lookup("optimizer", name), "needs_closure", False):
+        yield (
+            f"train.batch_size: {size}: {name} is a method for full batches: what it learns of one batch misleads it "
+            "in the next; take batch_size: full"
+        )
 
 
 def _scaled_loss(config: Mapping[str, Any]) -> Iterator[str]:
@@ -281,6 +292,23 @@ def _targets(data: Mapping[str, Any]) -> Sequence[str]:
 
 def _is_closed_form(config: Mapping[str, Any]) -> bool:
     return bool(getattr(registry.lookup("optimizer", config["optimizer"]["name"]), "closed_form", False))
+
+
+def _searching(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """An optimizer that evaluates the cost several times in a step wants the cost itself, as exactly as it can be."""
+    optimizer, train = config.get("optimizer") or {}, config.get("train") or {}
+    if "name" not in optimizer or not getattr(registry.lookup("optimizer", optimizer["name"]), "needs_closure", False):
+        return
+    name = optimizer["name"]
+    if config.get("precision") in ("fp16", "bf16"):
+        yield Finding(("precision",), f"16 bits are too coarse for the search of {name}; take float32 or float64")
+    for key in ("clip_norm", "clip_value"):
+        if train.get(key) is not None:
+            yield Finding(
+                ("train", key), f"{name} searches along the cost, whose gradient is not clipped; leave it out"
+            )
+    if optimizer.get("groups"):
+        yield Finding(("optimizer", "groups"), f"{name} takes one step of all weights together; leave them out")
 
 
 def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:

@@ -15,10 +15,12 @@ from dlcourse.optim.clip import *
 from dlcourse.optim.closed_form import *
 from dlcourse.optim.cycles import *
 from dlcourse.optim.groups import *
+from dlcourse.optim.lbfgs import *
 from dlcourse.optim.muon import *
 from dlcourse.optim.plateau import *
 from dlcourse.optim.ramps import *
 from dlcourse.optim.schedules import *
+from dlcourse.optim.second_order import *
 from dlcourse.optim.sgd import *
 from dlcourse.optim.sign import *
 

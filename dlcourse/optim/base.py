@@ -72,6 +72,8 @@ class Optimizer(PositionalCheck):
     maximize = False
     only_ndim: int | None = None
     """How many axes its parameters have to have; None where any will do."""
+    needs_closure = False
+    """Whether :meth:`step` evaluates the cost itself, several times: nothing can be captured."""
     keeps_arguments = True
 
     def __init__(self, params: Iterable[Any], lr: float, state: Iterable[str] | Mapping[str, float] = ()):
@@ -85,6 +87,8 @@ class Optimizer(PositionalCheck):
         self.steps = 0
         self.skipped_steps: dict[int, int] = {}
         self.skipped: tuple[int, ...] = ()
+        self.numbers: dict[str, Any] = {}
+        """What lasts from step to step besides arrays, by name."""
         self.initial_state = dict(state) if isinstance(state, Mapping) else dict.fromkeys(state, 0.0)
         self.state: dict[str, Array] = {}
         vars(self)["lr"] = float(lr)
@@ -378,6 +382,8 @@ class Optimizer(PositionalCheck):
         arrays = {name: backend.to_host(array).copy() for name, array in self._arrays().items()}
         groups = [member.group.saved() for member in self.members]
         state = {"steps": self.steps, "arrays": arrays, "param_groups": groups}
+        if self.numbers:
+            state["numbers"] = dict(self.numbers)
         if self.skipped_steps:
             state["skipped_steps"] = [self.skipped_steps.get(index, 0) for index in range(len(self.flat.parameters))]
         return state
@@ -412,10 +418,11 @@ class Optimizer(PositionalCheck):
         for name, array in arrays.items():
             own[name][...] = backend.of(self.flat.data).asarray(array)
         self.steps = int(state["steps"])
+        self.numbers |= state.get("numbers", {})
         self.skipped_steps = {index: n for index, n in enumerate(state.get("skipped_steps", ())) if n}
 
 
-_NO_SETTINGS = set("flat group members places parameters stretch state steps skipped skipped_steps".split())
+_NO_SETTINGS = set("flat group members places parameters stretch numbers state steps skipped skipped_steps".split())
 """Attributes of an optimizer that are no settings, nor made of them."""
 
 

@@ -15,7 +15,7 @@ from dlcourse.backend.kernels import scaling
 from dlcourse.backend.kernels.optim import average_step
 from dlcourse.backend.kernels.penalty import add_penalty
 from dlcourse.backend.precision import is_floating
-from dlcourse.errors import ArgumentTypeError
+from dlcourse.errors import ArgumentError, ArgumentTypeError
 from dlcourse.nn import Module, hooks
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.clip import clip_grad_norm, clip_grad_value_
@@ -23,7 +23,7 @@ from dlcourse.training import reduction
 from dlcourse.training.host_state import HostState
 
 _CHANGING = "step stream base_rates schedule capture optimizer flat runner host_state outside".split()
-_OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat members group stretch".split()
+_OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat members group stretch numbers".split()
 """Attributes of a step and of an optimizer that a captured step does not take in, or that its key has otherwise."""
 
 
@@ -100,6 +100,9 @@ class TrainStep:
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.accumulate, self.l1, self.l2 = schedule, accumulate, l1, l2
         self.clip_norm, self.clip_value = clip_norm, clip_value
+        if optimizer.needs_closure and (clip_norm is not None or clip_value is not None):
+            name = type(optimizer).__name__
+            raise ArgumentError(f"TrainStep: {name} searches along the cost, whose gradient is not to be clipped")
         self.step = 0
         self.stream = random.new_stream()
         self.base_rates: list[float] = list(optimizer.rates)
@@ -134,7 +137,9 @@ class TrainStep:
     @property
     def can_capture(self) -> bool:
         """Whether :meth:`update` may be captured: not while the losses of microbatches are to be looked at, and not
-        where the model has hooks, which run with each step."""
+        where the model has hooks, which run with each step, nor an optimizer that looks at values."""
+        if self.optimizer.needs_closure:
+            return False
         return self.capture and (self.accumulate == 1 or self._reduction is not None) and not hooks.are_in(self.model)
 
     def rates_at(self, step: int) -> list[float]:
@@ -173,8 +178,11 @@ class TrainStep:
         Numbers that change from step to step are the optimizer's ``lr`` and ``steps`` and the step that random draws
         depend on, and :meth:`settings`, no others: whatever else Python decides here is decided once.
         """
-        loss = self.take_gradient(x, y, loss_buffer)
-        self.apply_gradient()
+        if self.optimizer.needs_closure:
+            loss = self.apply_gradient(x, y)
+        else:
+            loss = self.take_gradient(x, y, loss_buffer)
+            self.apply_gradient(x, y)
         if len(self.flat.absent) == len(self.flat.parameters):
             raise RuntimeError(
                 "TrainStep: no parameter of the optimizer received a gradient from this loss; give the optimizer the "
@@ -218,8 +226,20 @@ class TrainStep:
             )
         self.outside[id(parameter)] = parameter
 
-    def apply_gradient(self) -> None:
-        """The second part: clip, and let the optimizer move the weights."""
+    def apply_gradient(self, x: Array, y: Array) -> Any:
+        """The second part: clip, and let the optimizer move the weights; one with a closure takes the gradient itself.
+
+        Returns:
+            The cost before the step, where the optimizer took it.
+        """
+
+        def closure() -> Array:
+            random.begin_step(self.step, self.stream)  # the same masks at each evaluation
+            return self.take_gradient(x, y)
+
+        if self.optimizer.needs_closure:
+            tracing.phase("optimizer")
+            return self.optimizer.step(closure)
         if self.clip_value is not None:
             clip_grad_value_(self.flat, self.clip_value)
         if self.clip_norm is not None:
@@ -227,6 +247,7 @@ class TrainStep:
         tracing.phase("optimizer")
         self.optimizer.step()
         tracing.phase(None)
+        return None
 
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the microbatches; returns the loss as an array."""

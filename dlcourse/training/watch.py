@@ -111,7 +111,7 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
     with noting_calls(watched.values(), partial(_note, outputs)):
         probe.take_gradient(x, y)
     gradient = flat.gather_grad().copy()
-    probe.apply_gradient()
+    probe.apply_gradient(x, y)
     places = {id(p): flat.slice_of(i) for i, p in enumerate(flat.parameters)}
     found: dict[str, dict[str, Any]] = {}
     numbers: list[Array] = []
