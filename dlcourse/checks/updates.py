@@ -128,7 +128,8 @@ def _round_trip(make: Callable[[list[Parameter]], Any]) -> str:
 def _frozen(make: Callable[[list[Parameter]], Any]) -> str:
     parameters = _parameters()
     optimizer = make(parameters)
-    _step(parameters, optimizer)
+    if not optimizer.needs_closure:  # which may be at the minimum after it
+        _step(parameters, optimizer)
     parameters[0].requires_grad = False
     before = [host(each) for each in parameters]
     _step(parameters, optimizer)
