@@ -147,7 +147,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "Tensor": "dl.Tensor",
     },
     "nn.utils": {
-        "clip_grad_norm": "optim.clip_grad_norm(parameters, max_norm)",
+        "clip_grad_norm": "nn.utils.clip_grad_norm_(parameters, max_norm)",
         "weight_norm": "it is not offered",
         "spectral_norm": "it is not offered",
         "parametrizations": "they are not offered",

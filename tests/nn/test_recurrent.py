@@ -187,19 +187,3 @@ def test_sequences_are_padded_and_back_as_pytorchs() -> None:
     np.testing.assert_allclose(mine[0].grad.numpy(), 2 * arrays[0])
     for back, a in zip(nn.utils.rnn.unpad_sequence(padded, LENGTHS), arrays, strict=True):
         np.testing.assert_array_equal(back.numpy(), a)
-
-
-def test_parameters_go_into_a_vector_and_back(device: str) -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
-    vector = nn.utils.parameters_to_vector(model.parameters())
-    expected = np.concatenate([p.numpy().ravel() for p in model.parameters()])
-    np.testing.assert_array_equal(vector.numpy(), expected)
-    (vector * vector).sum().backward()
-    np.testing.assert_allclose(model[0].weight.grad.numpy(), 2 * model[0].weight.numpy())
-    step = dl.optim.SGD(model.parameters(), lr=0.1)
-    nn.utils.vector_to_parameters(vector * 2, model.parameters())
-    np.testing.assert_array_equal(nn.utils.parameters_to_vector(model.parameters()).numpy(), 2 * expected)
-    np.testing.assert_array_equal(step.flat.data if device == "cpu" else 2 * expected, 2 * expected)
-    half = nn.Linear(2, 1).to(dtype="bfloat16")
-    nn.utils.vector_to_parameters(dl.ones(3) / 3, half.parameters())
-    assert half.weight.master[0, 0] == np.float32(1 / 3)

@@ -1,10 +1,12 @@
 """Helpers for parameters and gradients by PyTorch's names: ``nn.utils.parameters_to_vector``, ``nn.utils.rnn`` ..."""
 
+from dlcourse.autograd.clip import clip_grad_norm_ as clip_grad_norm_
+from dlcourse.autograd.clip import clip_grad_value_ as clip_grad_value_
 from dlcourse.nn.utils import rnn as rnn
 from dlcourse.nn.utils.vector import parameters_to_vector as parameters_to_vector
 from dlcourse.nn.utils.vector import vector_to_parameters as vector_to_parameters
 
-__all__ = ["parameters_to_vector", "rnn", "vector_to_parameters"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "rnn", "vector_to_parameters"]
 
 
 def __getattr__(name: str) -> object:
