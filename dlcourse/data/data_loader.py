@@ -14,6 +14,7 @@ from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.preparation import check_augment
 from dlcourse.data.samples import Samples
 from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
+from dlcourse.registry import did_you_mean
 
 __all__ = ["DataLoader"]
 
@@ -81,7 +82,8 @@ class DataLoader:
         **more: Any,
     ):
         for name in more:
-            why = f"; leave it out: {_NOT_HERE[name]}" if name in _NOT_HERE else ""
+            taken = ("batch_size", "shuffle", "drop_last", "seed", "dtype", "augment")
+            why = f"; leave it out: {_NOT_HERE[name]}" if name in _NOT_HERE else did_you_mean(name, taken)
             raise ArgumentTypeError(f"DataLoader takes no {name!r}{why}")
         self.dataset, self._has_targets = _samples(inputs, targets)
         _check_batch_size(batch_size)

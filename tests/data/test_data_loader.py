@@ -170,7 +170,7 @@ def test_augmented_images_differ_from_epoch_to_epoch() -> None:
         (lambda x: dl.DataLoader(x, batch_size=0), "batch_size is a whole number of at least 1, or 'full', got 0"),
         (lambda x: dl.DataLoader(x, batch_size=2.0), "got 2.0"),
         (lambda x: dl.DataLoader(x, num_workers=4), "takes no 'num_workers'; leave it out: samples lie in memory"),
-        (lambda x: dl.DataLoader(x, batchsize=4), "takes no 'batchsize'"),
+        (lambda x: dl.DataLoader(x, batchsize=4), r"takes no 'batchsize' \(did you mean 'batch_size'\?\)"),
         (lambda x: dl.DataLoader(x, dtype="int64"), "floating-point type"),
         (lambda x: dl.DataLoader(x, augment={"flip": True}), "needs images"),
         (lambda x: dl.load_data("spirls"), "did you mean 'spirals'"),
