@@ -6,6 +6,7 @@ Each file's ``__all__`` names what it makes public; a new file has its line here
 import inspect
 
 from dlcourse.optim import lr_scheduler as lr_scheduler
+from dlcourse.optim import swa_utils as swa_utils
 from dlcourse.optim.adam import *
 from dlcourse.optim.adam_family import *
 from dlcourse.optim.adaptive import *
