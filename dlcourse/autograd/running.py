@@ -1,39 +1,24 @@
-"""Running products and extremes along an axis, in log2(n) passes over the whole array.
+"""Running products, extremes and sums of exponentials along an axis."""
 
-The passes are Hillis and Steele's ("Data parallel algorithms", CACM 29, 1986): the pass of distance d = 1, 2, 4, ...
-joins each element's result with that of d places before.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dlcourse.autograd.function import Function, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.running import accumulated
 from dlcourse.backend.precision import is_floating
-
-
-def accumulated(x: Array, axis: int, join: Callable[[Array, Array], Array]) -> Array:
-    """y_i = join(...join(x_1, x_2)..., x_i) along an axis, of a function whose order of joining is free."""
-    y = x.copy()
-    rows = xp_of(x).moveaxis(y, axis, 0)  # a view
-    distance = 1
-    while distance < len(rows):
-        rows[distance:] = join(rows[:-distance], rows[distance:])
-        distance *= 2
-    return y
 
 
 def extreme_places(choice: str, x: Array, axis: int) -> Array:
     """Where the largest ("maximum") or smallest ("minimum") of the elements up to each is, the last of equal ones; NaN
     is beyond both."""
     xp = xp_of(x)
-    so_far = accumulated(x, axis, getattr(xp, choice))
+    so_far = accumulated(x, axis, choice)
     sides = [1] * x.ndim
     sides[axis] = -1
     places = xp.arange(x.shape[axis]).reshape(sides)
-    return accumulated(xp.where((x == so_far) | (x != x), places, 0), axis, xp.maximum)
+    return accumulated(xp.where((x == so_far) | (x != x), places, 0), axis, "maximum")
 
 
 class CumProd(Function):
@@ -57,7 +42,7 @@ class CumProd(Function):
         x, y = (xp.moveaxis(one, self.axis, 0) for one in (self.x, self.y))
         total = xp.moveaxis(dout, self.axis, 0).copy()
         factor = xp.concatenate([x[1:], xp.zeros_like(x[:1])])
-        distance = 1
+        distance = 1  # in passes as those of kernels.running
         while distance < len(total):  # total_i sums dy_i ... dy_(i+d-1), factor_i is x_(i+1) ... x_(i+d)
             total[:-distance] += factor[:-distance] * total[distance:]
             factor[:-distance] = factor[:-distance] * factor[distance:]
@@ -80,7 +65,7 @@ class LogCumSumExp(Function):
 
     def forward(self, x: Array) -> Array:
         self.x = x
-        self.y = accumulated(x, self.axis, xp_of(x).logaddexp) if x.ndim else x.copy()
+        self.y = accumulated(x, self.axis, "logaddexp") if x.ndim else x.copy()
         return self.y
 
     def backward(self, dout: Array) -> Array:
@@ -91,6 +76,6 @@ class LogCumSumExp(Function):
         def part(weights: Any) -> Array:
             with np.errstate(divide="ignore"):  # log 0: what has no weight
                 logarithms = xp.flip(xp.log(weights) - self.y, self.axis)
-            return xp.exp(xp.flip(accumulated(logarithms, self.axis, xp.logaddexp), self.axis) + self.x)
+            return xp.exp(xp.flip(accumulated(logarithms, self.axis, "logaddexp"), self.axis) + self.x)
 
         return part(xp.maximum(dout, 0)) - part(xp.maximum(-dout, 0))

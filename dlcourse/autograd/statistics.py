@@ -126,11 +126,14 @@ class Statistics(Reductions, Selection):
         if not length:
             raise ShapeError(f"{name}: there is nothing to choose from along axis {position} of {self.shape}")
         xp = array_module(x.data)
-        order = x._order(name, position, False)
         missing = (x.data != x.data).sum(axis=position, keepdims=True)
         place = xp.asarray(rank(length, length - missing)) + 0 * missing
         if name == "median":
             place = xp.where(missing > 0, length - missing, place)  # the first NaN, which come last
+        # The rank of nanmedian differs from row to row: only a whole order has it.
+        order = x._order(name, position, False) if name == "nanmedian" else x._parted(position, rank(length, length))
+        if name == "median":
+            order = xp.where(missing > 0, xp.argmax(x.data != x.data, axis=position, keepdims=True), order)
         index = xp.take_along_axis(order, xp.maximum(place, 0), position)
         values, indices = x._along(index, position), new(index)
         if not self.ndim or not keepdim:

@@ -721,7 +721,19 @@ CASES: dict[str, list[Maker]] = {
         lambda rng, dtype: (rng.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),
         lambda rng, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), 4),
     ],
+    "accumulated": [
+        lambda rng, dtype, shape=shape, axis=axis, join=join: (rng.normal(size=shape).astype(dtype), axis, join)
+        for shape, axis in [((7,), 0), ((5, 33), 1), ((9, 4, 3), 0), ((0, 3), 0), ((1, 3), 0)]
+        for join in ("maximum", "minimum", "logaddexp")
+    ],
     "scatter_add": [
+        lambda rng, dtype: (rng.normal(size=(50, 40)).astype(dtype), rng.integers(-9, 9, 50), (9, 40)),
+        lambda rng, dtype: (
+            rng.normal(size=(50, 3)).astype(dtype),
+            (rng.integers(0, 4, (50, 1)), rng.integers(-5, 5, 3)),
+            (4, 5),
+        ),
+        lambda rng, dtype: (np.zeros((0, 3), dtype), np.zeros(0, dtype=int), (4, 3)),
         lambda rng, dtype: (rng.normal(size=(500, 7)).astype(dtype), rng.integers(-9, 9, 500), (9, 7)),
         lambda rng, dtype: (rng.normal(size=3).astype(dtype), np.array([[True, False], [True, True]]), (2, 2)),
         lambda rng, dtype: (rng.normal(size=(5, 2)).astype(dtype), (slice(None), [3, 3]), (5, 4)),

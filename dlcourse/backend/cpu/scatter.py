@@ -1,5 +1,6 @@
-"""Sums at indexed positions by NumPy's ``add.at``, which goes through them in order and needs no sorting."""
+"""Sums at indexed positions: whole rows by the embedding's gradient, single numbers by counting with weights."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,21 @@ import numpy as np
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import scatter as kernels
+from dlcourse.backend.kernels.embedding import embedding_grad
+
+_MIN_WIDTH = 16
+"""From this width on rows are sorted and added as such: 1000 rows of 1000 in 2 ms, by ``add.at`` in 30."""
 
 
 @override(kernels.scatter_add, "cpu")
 def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    total = np.zeros(shape, dtype=dout.dtype)
-    np.add.at(total, index, dout)
-    return total
+    found = kernels.indexed_rows(index, shape, np)
+    if found is None:
+        total = np.zeros(shape, dtype=dout.dtype)
+        np.add.at(total, index, dout)
+        return total
+    rows, count, width = found
+    if width >= _MIN_WIDTH:
+        return embedding_grad(dout.reshape(rows.size, width), rows, count).reshape(shape)
+    places = rows if width == 1 else (rows[:, None] * width + np.arange(width)).reshape(-1)
+    return np.bincount(places, dout.reshape(-1), math.prod(shape)).astype(dout.dtype).reshape(shape)

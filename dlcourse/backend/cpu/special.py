@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from dlcourse.backend.cpu.activation import by_pieces
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels import special as kernels
@@ -29,10 +30,11 @@ def normal_cdf(x: Array) -> Array:
     return np.abs((x >= 0) - tail).astype(np.float32)  # the tail for x < 0, 1 less it for others
 
 
-@override(kernels.erf, "cpu")
-def erf(x: Array) -> Array:
+@by_pieces(kernels.erf)
+def erf(x: Array, y: Array) -> None:
     if x.dtype != np.float32:
-        return np.asarray(_erf(x), dtype=x.dtype)
+        y[...] = _erf(x)
+        return
     size = np.abs(x, dtype=np.float64)
     near = np.minimum(size, 1)
     square = near * near
@@ -41,7 +43,7 @@ def erf(x: Array) -> Array:
         series *= square
         series += coefficient
     series *= near
-    return np.copysign(np.where(size < 1, series, 1 - _erfc_of_sizes(size)), x).astype(np.float32)
+    y[...] = np.copysign(np.where(size < 1, series, 1 - _erfc_of_sizes(size)), x)
 
 
 def _erfc_of_sizes(size: Array) -> Array:

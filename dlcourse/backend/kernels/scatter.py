@@ -21,3 +21,20 @@ def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
     size = math.prod(shape)
     positions = xp.arange(size).reshape(shape)[index]
     return embedding_grad(dout.reshape(-1, 1), positions.reshape(-1), size).reshape(shape)
+
+
+def indexed_rows(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[Array, int, int] | None:
+    """The rows that an index of whole numbers names in the array seen as a matrix: the indexed axes by all the others.
+
+    Returns:
+        The row numbers, how many rows there are, and their width; None for masks, slices and lists.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    if not parts or not all(getattr(part, "dtype", None) is not None and part.dtype.kind in "iu" for part in parts):
+        return None
+    if any(array_module(part) is not xp for part in parts):
+        return None
+    rows: Any = 0
+    for part, size in zip(parts, shape[: len(parts)], strict=True):
+        rows = rows * size + xp.where(part < 0, part + size, part)
+    return rows.reshape(-1), math.prod(shape[: len(parts)]), math.prod(shape[len(parts) :])
