@@ -31,6 +31,7 @@ NAMES = {
     **{f"optim.{name}": getattr(optim, name) for name in ("Adam", "CosineSchedule", "SGD", "clip_grad_norm")},
     "data.Loader": data.Loader,
     "Tensor.std": dl.Tensor.std,
+    "dl.einsum": dl.einsum,
 }
 
 

@@ -37,6 +37,8 @@ v.outer(v)                  | x @ v                   | x % 2                   
 (x > 0) & (x < 1)           | (x > 0)|(x < -1)      | ~(x > 0)                | (x > 0) ^ (x < 1)
 x.masked_fill(x > 0, 9.0)   | x[x > 0]                | x.gather(1, i)          | x.index_select(1, y)
 x.chunk(2, dim=0)           | x.split(1, dim=1)       | x.unbind(0)             | x.tril()
+x.sort(axis=0)              | x.squeeze(axis=0)       | x.unsqueeze(axis=1)     | x.topk(1, axis=1)
+x.gather(axis=1, index=i)   | x.chunk(3, axis=1)      | x.argsort(axis=0)       | t.flip(x, dims=(0,))
 x.isnan().any()             | x.isfinite().all()      | x.nonzero()             | y.bincount()
 x.add_(1)                   | x.mul_(2).sub_(1)       | x.zero_()               | x.fill_(3)
 x.requires_grad_().requires_grad | x.is_leaf          | x.is_floating_point()   | x.element_size()

@@ -23,6 +23,7 @@ class Arranging(Reductions):
 
     # --- turned -------------------------------------------------------------------------------------------------------
 
+    @axes.also_axis
     def roll(self, shifts: Any, dims: Any = None) -> "Tensor":
         """Moved on by so many places along axes, what leaves at the end comes back in front; without axes all elements
         row by row.
@@ -89,6 +90,7 @@ class Arranging(Reductions):
 
     # --- repeated -----------------------------------------------------------------------------------------------------
 
+    @axes.also_axis
     def repeat_interleave(self, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> "Tensor":
         """Each element so many times one after the other, along an axis or of all row by row: ``np.repeat``.
 
@@ -118,6 +120,7 @@ class Arranging(Reductions):
 
     # --- cut out ------------------------------------------------------------------------------------------------------
 
+    @axes.also_axis
     def narrow(self, dim: int, start: Any, length: int) -> "Tensor":
         """So many slices along an axis, from one on.
 
@@ -135,6 +138,7 @@ class Arranging(Reductions):
             raise AxisError(f"narrow: {length} slices from {start} on are not there along axis {dim} of {self.shape}")
         return self[(*(slice(None),) * position, slice(first, first + length))]
 
+    @axes.also_axis
     def select(self, dim: int, index: int) -> "Tensor":
         """One slice along an axis, which goes.
 
@@ -164,6 +168,7 @@ class Arranging(Reductions):
         found = windows.transpose((*last, position + 1))
         return found if self.ndim else found.reshape(size)
 
+    @axes.also_axis
     def tensor_split(self, indices_or_sections: Any, dim: int = 0) -> "tuple[Tensor, ...]":
         """So many pieces along an axis, the first ones longer by 1 where it does not go; or cut before these places."""
         position = axes.single("tensor_split", self.shape, dim)

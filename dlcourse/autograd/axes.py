@@ -1,12 +1,15 @@
 """Axes as arguments: NumPy's ``axis`` and ``keepdims``, PyTorch's ``dim`` and ``keepdim``, and a clear word where one
 is not there."""
 
+import functools
 import operator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dlcourse.errors import ArgumentError, ArgumentTypeError, AxisError
+
+Method = TypeVar("Method", bound=Any)
 
 Several = int | tuple[int, ...] | list[int] | None
 """Axes as an argument."""
@@ -68,6 +71,19 @@ def order(name: str, shape: tuple[int, ...], given: tuple) -> tuple[int, ...] | 
 def keeps_dims(keepdims: bool, keepdim: bool | None) -> bool:
     """Whether reduced axes stay with length 1, by either name."""
     return bool(keepdims if keepdim is None else keepdim)
+
+
+def also_axis(method: Method) -> Method:
+    """A method with PyTorch's ``dim`` (or ``dims``) that takes NumPy's ``axis`` in its place."""
+    name = "dims" if "dims" in method.__code__.co_varnames else "dim"
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        if "axis" in options:
+            options[name] = _either(method.__name__, options.pop("axis"), options.get(name))
+        return method(self, *args, **options)
+
+    return call  # type: ignore[return-value]
 
 
 def refuse_positional(name: str, positional: tuple) -> Any:

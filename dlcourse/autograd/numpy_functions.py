@@ -13,13 +13,34 @@ import numpy as np
 
 from dlcourse.autograd import axes, elementwise, joining
 from dlcourse.autograd.base import TensorBase, apply
-from dlcourse.autograd.creation import paired, paired_tensors
+from dlcourse.autograd.creation import as_tensor, paired, paired_tensors
 from dlcourse.autograd.graph import is_grad_enabled
 from dlcourse.autograd.methods import clip
 from dlcourse.errors import ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
+
+_ONE: dict[Any, str] = {
+    function: function.__name__.replace("arc", "a")
+    for function in (
+        *(np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.sqrt, np.sin, np.cos, np.tan, np.tanh),
+        *(np.arcsin, np.arccos, np.arctan, np.sinh, np.cosh, np.arcsinh, np.arccosh, np.arctanh),
+        *(np.sign, np.floor, np.ceil, np.trunc, np.deg2rad, np.rad2deg),
+    )
+}
+_ONE |= {np.rint: "round", np.degrees: "rad2deg", np.radians: "deg2rad"}
+_TWO: dict[Any, str] = {np.arctan2: "atan2", np.remainder: "remainder"}
+_TWO |= {
+    each: each.__name__ for each in (np.hypot, np.logaddexp, np.logaddexp2, np.fmod, np.fmax, np.fmin, np.copysign)
+}
+
+
+def _pair(name: str, a: Any, b: Any) -> "Tensor":
+    """A tensor's method of two numbers, the first of which may be an array or a number."""
+    first = a if isinstance(a, TensorBase) else as_tensor(a, like=b)
+    return getattr(first, name)(b)
+
 
 UFUNCS: dict[np.ufunc, Callable] = {
     np.add: lambda a, b: apply(elementwise.Add(), *paired(a, b)),
@@ -36,10 +57,8 @@ UFUNCS: dict[np.ufunc, Callable] = {
     np.fabs: abs,
     np.square: lambda x: x * x,
     np.reciprocal: lambda x: 1 / x,
-    np.exp: lambda x: x.exp(),
-    np.log: lambda x: x.log(),
-    np.sqrt: lambda x: x.sqrt(),
-    np.tanh: lambda x: apply(elementwise.Tanh(), x),
+    **{function: lambda x, name=name: getattr(x, name)() for function, name in _ONE.items()},
+    **{function: lambda a, b, name=name: _pair(name, a, b) for function, name in _TWO.items()},
     np.equal: lambda a, b: a == b if isinstance(a, TensorBase) else b == a,
     np.not_equal: lambda a, b: a != b if isinstance(a, TensorBase) else b != a,
     np.less: lambda a, b: a < b if isinstance(a, TensorBase) else b > a,
@@ -114,6 +133,24 @@ FUNCTIONS: dict[Callable, Callable] = {
     np.swapaxes: lambda a, axis1, axis2: a.transpose(axis1, axis2),
     np.squeeze: _squeeze,
     np.expand_dims: _expand_dims,
+    np.prod: lambda a, axis=None, keepdims=False: a.prod(axis, keepdims),
+    np.cumsum: lambda a, axis=None: a.reshape(-1).cumsum(0) if axis is None else a.cumsum(axis),
+    np.cumprod: lambda a, axis=None: a.reshape(-1).cumprod(0) if axis is None else a.cumprod(axis),
+    np.diff: lambda a, n=1, axis=-1: a.diff(n, axis),
+    np.sort: lambda a, axis=-1: a.reshape(-1).sort(0).values if axis is None else a.sort(axis).values,
+    np.flip: lambda m, axis=None: m.flip(tuple(range(m.ndim)) if axis is None else axis),
+    np.roll: lambda a, shift, axis=None: a.roll(shift, axis),
+    np.moveaxis: lambda a, source, destination: a.movedim(source, destination),
+    np.tile: lambda A, reps: A.tile(reps if isinstance(reps, tuple | list) else (reps,)),
+    np.repeat: lambda a, repeats, axis=None: a.repeat_interleave(repeats, axis),
+    np.tril: lambda m, k=0: m.tril(k),
+    np.triu: lambda m, k=0: m.triu(k),
+    np.diag: lambda v, k=0: v.diag(k),
+    np.trace: lambda a: a.trace(),
+    np.outer: lambda a, b: _pair("outer", a, b),
+    np.take_along_axis: lambda arr, indices, axis=-1: arr.take_along_dim(indices, axis),
+    np.broadcast_to: lambda array, shape: array.expand(shape),
+    np.round: lambda a, decimals=0: a.round(decimals=decimals),
     np.split: _split,
     np.vstack: _stacked(joining.vstack),
     np.hstack: _stacked(joining.hstack),

@@ -7,7 +7,7 @@ The derivatives are those of DLMF, chapter 4 (https://dlmf.nist.gov/4).
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dlcourse.autograd import elementwise
+from dlcourse.autograd import axes, elementwise
 from dlcourse.autograd.base import TensorBase, apply, array_of, new
 from dlcourse.autograd.creation import as_tensor, paired
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
@@ -216,6 +216,7 @@ class Pairs(Operators, Methods):
         scaled = _times(alpha, product)
         return scaled + _times(beta, self) if beta else scaled  # not 0 x, which would be NaN where x is infinite
 
+    @axes.also_axis
     def cross(self, other: Any, dim: int | None = None) -> "Tensor":
         """The vector product a x b of vectors of three elements along an axis, the first of length 3 if left out.
 

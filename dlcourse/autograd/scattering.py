@@ -23,6 +23,7 @@ class Scattering(Selection):
 
     __slots__ = ()
 
+    @axes.also_axis
     def scatter(self, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None,
                 ) -> "Tensor":  # fmt: skip
         """x with x[index[i][j]][j] = src[i][j] along ``dim`` = 0, and so on; ``src`` or ``value`` may be a number.
@@ -36,6 +37,7 @@ class Scattering(Selection):
         places, given = self._scattered("scatter", dim, index, value if src is None else src)
         return self._with(places, given)
 
+    @axes.also_axis
     def scatter_add(self, dim: int, index: Any, src: Any) -> "Tensor":
         """x with src[i][j] added to x[index[i][j]][j] along ``dim`` = 0, and so on; all that come to one place add up.
 
@@ -45,15 +47,18 @@ class Scattering(Selection):
         places, given = self._scattered("scatter_add", dim, index, src)
         return self._with(places, given, add=True)
 
+    @axes.also_axis
     def index_add(self, dim: int, index: Any, source: Any, *, alpha: float = 1) -> "Tensor":
         """x with alpha source's slice i added to its slice index[i] along an axis."""
         places, given = self._slices("index_add", dim, index, source)
         return self._with(places, given if alpha == 1 else alpha * given, add=True)
 
+    @axes.also_axis
     def index_copy(self, dim: int, index: Any, source: Any) -> "Tensor":
         """x with source's slice i in the place of its slice index[i] along an axis."""
         return self._with(*self._slices("index_copy", dim, index, source))
 
+    @axes.also_axis
     def index_fill(self, dim: int, index: Any, value: Any) -> "Tensor":
         """x with a number in the slices of these places along an axis."""
         places, _ = self._slices("index_fill", dim, index, None)
@@ -102,11 +107,13 @@ class Scattering(Selection):
         found = array_module(found).where(found < 0, found + flat.shape[0], found)
         return flat._with((flat._inside("put", found, 0),), given, add=accumulate).reshape(self.shape)
 
+    @axes.also_axis
     def select_scatter(self, src: Any, dim: int, index: int) -> "Tensor":
         """x with its slice of that number along an axis replaced."""
         position = axes.single("select_scatter", self.shape, dim)
         return self._with((*(slice(None),) * position, int(index)), self._source("select_scatter", src), whole=True)
 
+    @axes.also_axis
     def slice_scatter(self, src: Any, dim: int = 0, start: int | None = None, end: int | None = None,
                       step: int = 1) -> "Tensor":  # fmt: skip
         """x with its slices from start to end along an axis replaced."""

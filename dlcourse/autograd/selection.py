@@ -32,6 +32,7 @@ class Selection(Shaping):
 
     __slots__ = ()
 
+    @axes.also_axis
     def gather(self, dim: int, index: Any) -> "Tensor":
         """y[i][j] = x[index[i][j]][j] along ``dim`` = 0, and so on: of the shape of ``index``.
 
@@ -46,6 +47,7 @@ class Selection(Shaping):
             raise ShapeError(f"gather: an index of shape {found.shape} is longer than a tensor of shape {self.shape}")
         return self._along(self._inside("gather", found, position), position)
 
+    @axes.also_axis
     def take_along_dim(self, indices: Any, dim: int | None = None) -> "Tensor":
         """As ``np.take_along_axis``: the index broadcasts along the other axes; without ``dim`` of all elements."""
         found = self._whole("take_along_dim", indices)
@@ -77,6 +79,7 @@ class Selection(Shaping):
             grids.append(index if i == position else xp.arange(length).reshape(sides))
         return tuple(grids)
 
+    @axes.also_axis
     def index_select(self, dim: int, index: Any) -> "Tensor":
         """The rows of these numbers along an axis."""
         position = axes.single("index_select", self.shape, dim)
@@ -123,10 +126,12 @@ class Selection(Shaping):
 
     # --- in order -----------------------------------------------------------------------------------------------------
 
+    @axes.also_axis
     def argsort(self, dim: int = -1, descending: bool = False, *, stable: bool = False) -> "Tensor":
         """The places of the elements in order along an axis, equal ones in theirs; without a gradient."""
         return new(self._order("argsort", dim, descending))
 
+    @axes.also_axis
     def sort(self, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
         """The elements in order along an axis, and their places: ``values, indices = x.sort()``."""
         order = self._order("sort", dim, descending)
@@ -136,6 +141,7 @@ class Selection(Shaping):
         """The elements in order along the first axis."""
         return self.sort(0).values
 
+    @axes.also_axis
     def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
         """The k largest (or smallest) elements along an axis, in order, and their places.
 
@@ -225,6 +231,7 @@ class Selection(Shaping):
         xp = backend.array_module(self.data)
         return new(xp.stack(found, axis=1) if self.ndim else xp.zeros((len(found[0]), 0), np.int64))
 
+    @axes.also_axis
     def unique(self, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
                dim: int | None = None) -> Any:  # fmt: skip
         """The different elements in order, as a vector, or along an axis its different slices; on request where each is
@@ -240,6 +247,7 @@ class Selection(Shaping):
             several[1] = several[1].reshape(self.shape if axis is None else -1)
         return tuple(new(one) for one in several)
 
+    @axes.also_axis
     def unique_consecutive(self, return_inverse: bool = False, return_counts: bool = False,
                            dim: int | None = None) -> Any:  # fmt: skip
         """Of each run of equal elements, row by row, or of equal slices along an axis, one; on request the run of each,

@@ -72,11 +72,13 @@ class Shaping(TensorBase):
         """The elements in another tensor's shape."""
         return self.reshape(other.shape)
 
+    @axes.also_axis
     def unsqueeze(self, dim: int) -> "Tensor":
         """With a new axis of length 1 at ``dim``, -1 for the end."""
         position = axes.single("unsqueeze", (1, *self.shape), dim)
         return self.reshape((*self.shape[:position], 1, *self.shape[position:]))
 
+    @axes.also_axis
     def squeeze(self, dim: axes.Several = None) -> "Tensor":
         """Without the axes of length 1, all of them or those named; one that is longer stays, as in PyTorch."""
         named = axes.several("squeeze", self.shape, None, dim)
@@ -85,6 +87,7 @@ class Shaping(TensorBase):
             over = range(self.ndim) if dim is None else ()
         return self.reshape(tuple(size for i, size in enumerate(self.shape) if i not in over or size != 1))
 
+    @axes.also_axis
     def unflatten(self, dim: int, sizes: Any) -> "Tensor":
         """With one axis in several of these lengths, one of which may be -1."""
         position = axes.single("unflatten", self.shape, dim)
@@ -186,6 +189,7 @@ class Shaping(TensorBase):
         times = repeats[0] if len(repeats) == 1 and isinstance(repeats[0], tuple | list) else repeats
         return self.repeat((1,) * (self.ndim - len(times)) + tuple(times))
 
+    @axes.also_axis
     def flip(self, *axis: Any, dims: Any = None) -> "Tensor":
         """In reverse along these axes."""
         axis = axis if dims is None else (dims,)
@@ -197,6 +201,7 @@ class Shaping(TensorBase):
             return self.reshape(())
         return self[tuple(slice(None, None, -1 if i in positions else 1) for i in range(self.ndim))]
 
+    @axes.also_axis
     def split(self, split_size: Any, dim: int = 0) -> "tuple[Tensor, ...]":
         """Pieces of so many rows along an axis, the last with what is left; or of the lengths in a list.
 
@@ -219,6 +224,7 @@ class Shaping(TensorBase):
 
     split_with_sizes = split
 
+    @axes.also_axis
     def chunk(self, chunks: int, dim: int = 0) -> "tuple[Tensor, ...]":
         """About so many pieces of equal length along an axis, the last may be shorter."""
         position = axes.single("chunk", self.shape, dim)
@@ -226,6 +232,7 @@ class Shaping(TensorBase):
             raise ShapeError(f"chunk: expected a tensor with an axis and at least 1 piece, got {self.shape}, {chunks}")
         return self.split(max(1, -(-self.shape[position] // chunks)), dim)
 
+    @axes.also_axis
     def unbind(self, dim: int = 0) -> "tuple[Tensor, ...]":
         """The slices along an axis, which goes."""
         position = axes.single("unbind", self.shape, dim)

@@ -103,6 +103,7 @@ class Statistics(Reductions, Selection):
         """The one in the middle of those that are numbers; as :meth:`median` else."""
         return self._ranked("nanmedian", dim, keepdim, axis, lambda length, numbers: (numbers - 1) // 2)
 
+    @axes.also_axis
     def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> Any:
         """The k-th smallest element along an axis, counted from 1, and its place.
 
@@ -209,6 +210,7 @@ class Statistics(Reductions, Selection):
         indices = running.extreme_places(choice, x.data, position)
         return Ordered(x._along(indices, position).reshape(self.shape), new(indices.reshape(self.shape)))
 
+    @axes.also_axis
     def diff(self, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> "Tensor":
         """x_(i+1) - x_i along an axis, n times; tensors to put before and behind are joined to x first."""
         position = axes.single("diff", self.shape, dim)
