@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.autograd import gradcheck as gradcheck
     from dlcourse.autograd import inference_mode as inference_mode
     from dlcourse.autograd import is_grad_enabled as is_grad_enabled
+    from dlcourse.autograd import linalg_functions as linalg  # noqa: F401
     from dlcourse.autograd import no_grad as no_grad
     from dlcourse.autograd import set_grad_enabled as set_grad_enabled
     from dlcourse.autograd.factories import *  # noqa: F403
@@ -131,6 +132,7 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
     _origins["device"] = ("backend.device", "use")
     _origins["functional"] = ("nn.functional", None)
     _origins["cuda"] = ("backend.presence", None)
+    _origins["linalg"] = ("autograd.linalg_functions", None)
     for home, names in {"factories": "bool float int", "functions": "abs all any max min pow round sum"}.items():
         for name in names.split():
             _origins[name] = (f"autograd.{home}", f"{name}_")  # there it would hide Python's own

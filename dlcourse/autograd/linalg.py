@@ -83,20 +83,23 @@ class LogDet(Function):
 
 
 class Solve(Function):
-    """X = A^-1 B for a square A and a matrix B; dB = A^-T dX, dA = -dB X^T."""
+    """X = A^-1 B for square matrices A (..., N, N) and matrices B (..., N, K); dB = A^-T dX, dA = -dB X^T."""
 
     compute_in_float32 = True
 
     def forward(self, a: Array, b: Array) -> Array:
-        _check_square("solve", a)
-        if b.ndim != 2 or b.shape[0] != a.shape[0]:
-            raise ShapeError(f"solve: expected b of shape ({a.shape[0]}, K) for a {a.shape}, got {b.shape}")
-        self.a, self.x = a, xp_of(a).linalg.solve(a, b)
+        if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+            raise ShapeError(f"solve: expected square matrices (..., N, N), got {a.shape}")
+        if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
+            raise ShapeError(f"solve: expected b of shape ({a.shape[-1]}, K) for a {a.shape}, got {b.shape}")
+        self.shapes, self.a = (a.shape, b.shape), a
+        self.x = xp_of(a).linalg.solve(a, b)
         return self.x
 
     def backward(self, dout: Array) -> tuple:
-        db = xp_of(dout).linalg.solve(self.a.T, dout)
-        return (-db @ self.x.T if self.needs_input_grad[0] else None), db
+        db = xp_of(dout).linalg.solve(self.a.swapaxes(-1, -2), dout)
+        da = unbroadcast(-db @ self.x.swapaxes(-1, -2), self.shapes[0]) if self.needs_input_grad[0] else None
+        return da, unbroadcast(db, self.shapes[1])
 
 
 def _check_square(name: str, a: Array) -> None:

@@ -226,6 +226,7 @@ class Pairs(Operators, Methods):
         if dim is None:
             dim = next((i for i, n in enumerate(self.shape) if n == 3), None)
         other = as_tensor(other, like=self)
+        dim = None if dim is None else axes.single("cross", self.shape, dim)
         if dim is None or self.ndim != other.ndim or self.shape[dim] != 3 or other.shape[dim] != 3:
             raise ShapeError(f"cross: expected vectors of 3 elements along dim, got {self.shape} and {other.shape}")
         a, b = self, other

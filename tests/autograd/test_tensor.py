@@ -295,7 +295,7 @@ def test_one_number_is_formatted(device: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "here"),
-    [("det", "F.logdet"), ("svd", "write it with NumPy: np.linalg.svd"), ("detach_", "x = x.detach")],
+    [("det", "dl.linalg.det"), ("svd", "dl.linalg.svd"), ("detach_", "x = x.detach")],
 )
 def test_pytorchs_names_lead_to_those_that_are_here(name: str, here: str) -> None:
     with pytest.raises(AttributeError, match=f"no attribute '{name}'; here: {here}"):

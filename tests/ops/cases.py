@@ -111,6 +111,22 @@ def _torch_recurrent(t: Any, name: str, inputs: tuple, cell: bool = False, **opt
     return last[1][0] + 0 * output.sum() if cell else output
 
 
+def _by_eigenvectors(a: Any, linalg: Any = dl.linalg) -> Any:
+    """Of a symmetric matrix; not by the signs of the vectors, which are free."""
+    values, vectors = linalg.eigh(a + a.mT)
+    return values + (vectors**2).cumsum(1).sum(0) * vectors[1].abs()
+
+
+def _by_singular_vectors(a: Any, linalg: Any = dl.linalg) -> Any:
+    u, s, vh = linalg.svd(a, full_matrices=False)
+    return s + (u**3).sum(-2).abs() + (vh**3).sum(-1).abs()
+
+
+def _torch_qr(t: Any, a: Any) -> Any:
+    q, r = t.linalg.qr(a)
+    return q @ r.abs()
+
+
 def _written(a: Any, v: Any) -> Any:
     """x[i] = v, a part at a time, in either library; one value is written over."""
     x = 2 * a
@@ -298,7 +314,7 @@ CASES = [
     Case("roll", lambda a: a.roll((1, -2), (0, 1)), ((3, 4),), lambda t, a: a.roll((1, -2), (0, 1))),
     Case("rot90", lambda a: a.rot90(), ((3, 4),), lambda t, a: a.rot90()),
     Case("repeat_interleave", lambda a: a.repeat_interleave(2, 1), ((3, 4),), lambda t, a: a.repeat_interleave(2, 1)),
-    Case("unfold", lambda a: a.unfold(1, 3, 2), ((2, 7),), lambda t, a: a.unfold(1, 3, 2)),
+    Case("unfold-windows", lambda a: a.unfold(1, 3, 2), ((2, 7),), lambda t, a: a.unfold(1, 3, 2)),
     Case("diag_embed", lambda a: a.diag_embed(1), ((2, 3),), lambda t, a: a.diag_embed(1)),
     Case("chunk", lambda a: a.chunk(3, 1)[0] * a.chunk(3, 1)[2], ((2, 6),), lambda t, a: a[:, :2] * a[:, 4:]),
     Case("set-item", _written, ((3, 4), (2,)), lambda t, a, v: _written(a, v)),
@@ -374,6 +390,23 @@ CASES = [
         lambda t, a, b: t.cdist(a, b, compute_mode="use_mm_for_euclid_dist"),
     ),
     Case("trace", F.trace, ((3, 3),), lambda t, a: t.trace(a)),
+    Case("inv", dl.linalg.inv, (np.stack([_spd(3), _spd(4)[:3, :3]]),), lambda t, a: t.linalg.inv(a)),
+    Case("det", dl.linalg.det, ((2, 3, 3),), lambda t, a: t.linalg.det(a)),
+    Case("det-singular", dl.linalg.det, (np.arange(9.0).reshape(3, 3),)),  # PyTorch gives a gradient of 0
+    Case("slogdet", lambda a: dl.linalg.slogdet(a).logabsdet, ((3, 3),), lambda t, a: t.linalg.slogdet(a)[1]),
+    Case(
+        "cholesky",
+        lambda a: dl.linalg.cholesky(a @ a.mT + 3 * dl.eye(3, dtype=a.dtype)),
+        ((2, 3, 3),),
+        lambda t, a: t.linalg.cholesky(a @ a.mT + 3 * t.eye(3, dtype=a.dtype)),
+    ),
+    Case("eigh", _by_eigenvectors, ((4, 4),), lambda t, a: _by_eigenvectors(a, t.linalg)),
+    Case("svd", _by_singular_vectors, ((5, 3),), lambda t, a: _by_singular_vectors(a, t.linalg)),
+    Case("svd-wide", _by_singular_vectors, ((2, 3, 5),), lambda t, a: _by_singular_vectors(a, t.linalg)),
+    Case("qr", lambda a: dl.linalg.qr(a).Q @ dl.linalg.qr(a).R.abs(), ((5, 3),), _torch_qr),
+    Case("pinv", dl.linalg.pinv, ((5, 3),), lambda t, a: t.linalg.pinv(a)),
+    Case("norm-nuc", lambda a: dl.linalg.norm(a, "nuc"), ((4, 3),), lambda t, a: t.linalg.norm(a, "nuc")),
+    Case("solve-batch", dl.linalg.solve, (_spd(3), (2, 3, 2)), lambda t, a, b: t.linalg.solve(a, b)),
     Case("logdet", F.logdet, (_spd(3),), lambda t, a: t.logdet(a)),
     Case("solve", F.solve, (_spd(3), (3, 2)), lambda t, a, b: t.linalg.solve(a, b)),
     # --- the derivatives of lecture 2 -----------------------------------------------------------------------------

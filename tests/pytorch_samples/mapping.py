@@ -167,7 +167,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     **by_name("new_zeros new_ones new_full"),
     # --- matrices -------------------------------------------------------------------------------------------------
     "logdet": F.logdet,
-    "linalg.solve": F.solve,
+    **{f"linalg.{name}": getattr(dl.linalg, name) for name in set(dl.linalg.__all__) - {"eigh", "svd"}},
+    "linalg.norm.subgradients_at_zero": dl.linalg.norm,
     # --- softmax, activations, losses -----------------------------------------------------------------------------
     "nn.functional.mse_loss": F.mse_loss,
     "nn.functional.silu.complex": F.silu,
@@ -364,6 +365,7 @@ LENIENT = {
 
 INCOMPARABLE = {
     "nn.TransformerEncoder": "its samples are made with a layer of PyTorch's; nn.Transformer's samples go through it",
+    **dict.fromkeys(("linalg.eigh", "linalg.svd"), "gives vectors, whose signs are free"),
     "nn.functional.one_hot": "takes whole numbers, and its samples are asked for with a fraction",
     "zero_": "changes its tensor, without a graph",
     "Muon": "takes matrices alone in PyTorch too, and the samples' net has biases; tests/optim/test_muon.py compares",
