@@ -155,12 +155,17 @@ def multi_dot(tensors: Any) -> Tensor:
     return reduce(lambda a, b: a @ b, several)
 
 
-def matrix_rank(A: Any, *, rtol: float | None = None) -> Tensor:
-    """How many singular values are above ``rtol`` times the largest, if left out what rounding makes."""
-    s = svdvals(as_tensor(A).detach()).data
-    xp, a = array_module(s), as_tensor(A)
-    share = max(a.shape[-2:]) * float(xp.finfo(s.dtype).eps) if rtol is None else rtol
-    return new(xp.asarray((s > share * s.max(axis=-1, keepdims=True)).sum(axis=-1)))
+def matrix_rank(A: Any, *, atol: Any = None, rtol: Any = None) -> Tensor:
+    """How many singular values are above ``atol`` and above ``rtol`` times the largest; the latter, if both are left
+    out, is what rounding makes. Each is a number or a tensor of one for each matrix."""
+    a = as_tensor(A).detach()
+    s = svdvals(a).data
+    xp = array_module(s)
+    if rtol is None:
+        rtol = max(a.shape[-2:]) * float(xp.finfo(s.dtype).eps) if atol is None else 0.0
+    least, share = (as_tensor(one, like=a).data[..., None] for one in (0.0 if atol is None else atol, rtol))
+    largest = s.max(axis=-1, keepdims=True) if s.size else s
+    return new(xp.asarray((s > xp.maximum(least, share * largest)).sum(axis=-1)))
 
 
 def cond(A: Any, p: Any = None) -> Tensor:

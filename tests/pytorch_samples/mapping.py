@@ -169,6 +169,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "logdet": F.logdet,
     **{f"linalg.{name}": getattr(dl.linalg, name) for name in set(dl.linalg.__all__) - {"eigh", "svd"}},
     "linalg.norm.subgradients_at_zero": dl.linalg.norm,
+    "linalg.matrix_rank.hermitian": dl.linalg.matrix_rank,
+    "linalg.lstsq.grad_oriented": dl.linalg.lstsq,
+    "linalg.pinv.hermitian": dl.linalg.pinv,
+    "linalg.pinv.singular": lambda a, b: dl.linalg.pinv(a @ b.mT),
     # --- softmax, activations, losses -----------------------------------------------------------------------------
     "nn.functional.mse_loss": F.mse_loss,
     "nn.functional.silu.complex": F.silu,
