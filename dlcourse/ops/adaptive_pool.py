@@ -7,6 +7,7 @@ import numpy as np
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.constants import constant
 from dlcourse.backend.kernels.scatter import scatter_add
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.conv import sizes
@@ -44,14 +45,14 @@ class AdaptiveMaxPool2d(Function):
 def _largest(x: Array, axis: int, sources: np.ndarray) -> tuple[Array, Array]:
     """The largest element of each cell along one axis, and where on the axis the first such one is; of NaN the last."""
     xp = array_module(x)
-    y = xp.take(x, xp.asarray(sources[:, 0]), axis=axis)
+    y = xp.take(x, constant(sources[:, 0], x), axis=axis)
     number = xp.zeros(y.shape, dtype=np.int32)
     for k, source in enumerate(sources.T[1:], 1):
-        value = xp.take(x, xp.asarray(source), axis=axis)
+        value = xp.take(x, constant(source, x), axis=axis)
         larger = (value > y) | xp.isnan(value)
         number = xp.maximum(number, larger * np.int32(k))  # numbers only grow
         y = xp.maximum(y, value)
-    first = xp.asarray(sources[:, 0], dtype=np.int32)
+    first = constant(sources[:, 0], x, np.int32)
     number += first.reshape(-1, *(1,) * (x.ndim - axis - 1))
     return y, number
 

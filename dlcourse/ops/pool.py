@@ -8,6 +8,7 @@ from dlcourse.autograd import Function, Tensor, apply, as_tensor
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import pool as kernels
+from dlcourse.backend.kernels.constants import constant
 from dlcourse.backend.kernels.conv import Pair
 from dlcourse.backend.kernels.pool import PoolGeometry
 from dlcourse.errors import ArgumentError, ShapeError
@@ -59,7 +60,7 @@ class AvgPool2d(Pool2d):
 
     def _scaled(self, array: Array) -> Array:
         if self.factor is not None:
-            array *= array_module(array).asarray(self.factor, dtype=array.dtype)
+            array *= constant(self.factor, array, array.dtype)
         return array
 
 

@@ -27,7 +27,23 @@ def nets() -> dict[str, tuple]:
     tokens, following = rng.integers(0, 7, (2, 3, 5))
     labels = rng.integers(0, 4, 6)
     dropping = [nn.Linear(20, 16), nn.GELU("tanh"), nn.Dropout(0.5), nn.Linear(16, 4)]
+    resized = [
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+        nn.Upsample(scale_factor=1.5, mode="bilinear"),
+        nn.Dropout2d(0.5),
+        nn.AdaptiveMaxPool2d((7, 5)),
+        nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2),
+        nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        nn.MaxPool2d(2, 1, dilation=2),
+        nn.GroupNorm(2, 6),
+        nn.AdaptiveAvgPool2d(4),
+        nn.RMSNorm(6),
+        nn.Flatten(),
+        nn.Linear(96, 4),
+    ]
     return {
+        "resized images": (lambda: nn.Sequential(*resized), images, labels, F.cross_entropy),
         "softmax": (lambda: models.SoftmaxModel((20,), 4), rows, labels, F.cross_entropy),
         "mlp with dropout": (lambda: nn.Sequential(*dropping), rows, labels, F.cross_entropy),
         "regression": (lambda: nn.Sequential(nn.Linear(20, 4)), rows, rows[:, :4], F.mse_loss),

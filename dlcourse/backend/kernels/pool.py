@@ -6,6 +6,7 @@ import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.constants import constant
 from dlcourse.backend.kernels.conv import ConvGeometry, Pair, pad, taps
 
 
@@ -36,7 +37,7 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     xp, shape, (window, stride, padding, dilation) = array_module(x), geometry.out_shape(x.shape), geometry
     y = xp.full(shape, -xp.inf, dtype=x.dtype)
     argmax = xp.zeros(shape, dtype=xp.uint8 if window[0] * window[1] <= 256 else xp.int32)
-    argmax[...] = xp.asarray(_first_argmax(shape[1:3], geometry))[..., None]
+    argmax[...] = constant(_first_argmax(shape[1:3], geometry), x)[..., None]
     for i, j, view in taps(pad(x, padding, -xp.inf), shape, window, stride, dilation):
         larger = (view > y) | xp.isnan(view)
         argmax = xp.where(larger, argmax.dtype.type(i * window[1] + j), argmax)

@@ -8,6 +8,7 @@ import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.constants import constant
 from dlcourse.backend.kernels.linear import matmul
 
 
@@ -39,9 +40,9 @@ def resample(x: Array, axis: int, taps: Taps) -> Array:
     """y[.., i, ..] = sum_k weight[k][i] x[.., source[k][i], ..] along the axis."""
     xp, total = array_module(x), None
     for source, weight in zip(taps.source, taps.weight, strict=True):
-        share = xp.take(x, xp.asarray(source), axis=axis)
+        share = xp.take(x, constant(source, x, np.int64), axis=axis)
         if set(weight) != {1.0}:
-            share *= xp.asarray(weight, dtype=x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
+            share *= constant(weight, x, x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
         if total is None:
             total = share
         else:
@@ -52,12 +53,12 @@ def resample(x: Array, axis: int, taps: Taps) -> Array:
 @kernel
 def resample_grad(dout: Array, axis: int, taps: Taps) -> Array:
     """dx: the transposed matrix of the weights times dy, along the axis."""
-    transposed = array_module(dout).asarray(matrix(taps).T, dtype=dout.dtype)
-    return along(transposed, dout, axis)
+    return along(constant(matrix(taps).T, dout, dout.dtype), dout, axis)
 
 
 def along(factor: Array, x: Array, axis: int) -> Array:
     """A matrix times x along an axis."""
     before, after = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-    product = matmul(factor, x.reshape(before, x.shape[axis], after))
+    several = array_module(x).broadcast_to(factor, (before, *factor.shape))  # products of as many as there are
+    product = matmul(several, x.reshape(before, x.shape[axis], after))
     return product.reshape(*x.shape[:axis], len(factor), *x.shape[axis + 1 :])
