@@ -68,7 +68,8 @@ def pair_formula(name: str, doc: str, value: Callable, *slopes: Callable, fracti
 
 def _share(xp: Any, first: Any, second: Any) -> Any:
     """Of the gradient of the larger of two: 1, 0, or half where they are equal or the second is no number."""
-    return xp.where(first > second, 1.0, xp.where(first == second, 0.5, xp.where(second != second, 1.0, 0.0)))
+    alone = xp.asarray(second != second)  # of a Python number no array
+    return (first > second) + 0.5 * xp.asarray(first == second) + 1.0 * alone
 
 
 def _times(factor: float, x: Any) -> Any:

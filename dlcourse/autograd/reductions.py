@@ -25,17 +25,17 @@ class Reductions(Unary, Shaping):
 
     __slots__ = ()
 
-    def sum(
-        self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
-    ) -> "Tensor":
-        """The sum over the axes, over all without any."""
-        return apply(reduce.Sum(axes.several("sum", self.shape, axis, dim), axes.keeps_dims(keepdims, keepdim)), self)
+    def sum(self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None,
+            keepdim: bool | None = None, dtype: Any = None) -> "Tensor":  # fmt: skip
+        """The sum over the axes, over all without any, in another type where one is given."""
+        over = axes.several("sum", self.shape, axis, dim)
+        return apply(reduce.Sum(over, axes.keeps_dims(keepdims, keepdim)), self._in(dtype))
 
-    def mean(
-        self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None, keepdim: bool | None = None
-    ) -> "Tensor":
-        """The mean over the axes, over all without any."""
-        return apply(reduce.Mean(axes.several("mean", self.shape, axis, dim), axes.keeps_dims(keepdims, keepdim)), self)
+    def mean(self, axis: reduce.Axis = None, keepdims: bool = False, *, dim: reduce.Axis = None,
+            keepdim: bool | None = None, dtype: Any = None) -> "Tensor":  # fmt: skip
+        """The mean over the axes, over all without any, in another type where one is given."""
+        over = axes.several("mean", self.shape, axis, dim)
+        return apply(reduce.Mean(over, axes.keeps_dims(keepdims, keepdim)), self._in(dtype))
 
     def max(self, *positional: Any, axis: reduce.Axis = None, keepdims: bool = False, dim: Any = None,
             keepdim: bool | None = None) -> Any:  # fmt: skip
@@ -119,10 +119,11 @@ class Reductions(Unary, Shaping):
         return apply(reduce.Extreme("min", over, axes.keeps_dims(keepdims, keepdim)), self)
 
     def prod(self, axis: int | None = None, keepdims: bool = False, *, dim: int | None = None,
-             keepdim: bool | None = None) -> "Tensor":  # fmt: skip
-        """The product along an axis, of all elements without one."""
+             keepdim: bool | None = None, dtype: Any = None) -> "Tensor":  # fmt: skip
+        """The product along an axis, of all elements without one, in another type where one is given."""
         over = None if axis is None and dim is None else axes.single("prod", self.shape, axis, dim)
-        return apply(reduce.Prod(over if self.ndim else None, axes.keeps_dims(keepdims, keepdim)), self)
+        function = reduce.Prod(over if self.ndim else None, axes.keeps_dims(keepdims, keepdim))
+        return apply(function, self._in(dtype))
 
     def norm(self, p: Any = 2, dim: reduce.Axis = None, keepdim: bool = False, *, axis: reduce.Axis = None,
              keepdims: bool = False, dtype: Any = None) -> "Tensor":  # fmt: skip
@@ -133,7 +134,7 @@ class Reductions(Unary, Shaping):
             ArgumentError: p is none of these.
         """
         over, keep = axes.several("norm", self.shape, axis, dim), keepdim or keepdims
-        x = self if dtype is None else self.to(dtype=dtype)
+        x: Any = self._in(dtype)
         if p in (2, "fro", None):
             return apply(reduce.Norm2(over, keep), x)
         if isinstance(p, str):
@@ -155,6 +156,9 @@ class Reductions(Unary, Shaping):
                keepdim: bool | None = None) -> "Tensor":  # fmt: skip
         """The index of the smallest element, the first where several reach it; without a gradient."""
         return self._index_of("min", axis, dim, axes.keeps_dims(keepdims, keepdim))
+
+    def _in(self, dtype: Any) -> TensorBase:
+        return self if dtype is None else self.to(dtype=dtype)
 
     def _index_of(self, name: str, axis: int | None, dim: int | None, keepdims: bool) -> "Tensor":
         if axis is None and dim is None:

@@ -3,6 +3,8 @@
 import itertools
 from typing import Any
 
+import numpy as np
+
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.scatter import scatter_add
@@ -108,9 +110,10 @@ class AddItem(Function):
         xp = xp_of(x)
         if is_floating(x.dtype):
             return x + scatter_add(xp.broadcast_to(v, x[self.index].shape), self.index, x.shape)
-        y = x.copy()
-        xp.add.at(y, self.index, v)
-        return y
+        # As words without sign, which CuPy adds at places and which wrap to the same bits.
+        y = x.astype(np.int64)
+        xp.add.at(y.view(np.uint64), self.index, v.astype(np.int64).view(np.uint64))
+        return y.astype(x.dtype)
 
     def backward(self, dout: Array) -> tuple:
         return dout, _gathered(dout, self.index, self.shape) if self.needs_input_grad[1] else None

@@ -52,9 +52,6 @@ class Statistics(Reductions, Selection):
         over = axes.several("logsumexp", self.shape, axis, dim)
         return apply(softmax.LogSumExp(over, keepdim or keepdims), self)
 
-    def _in(self, dtype: Any) -> TensorBase:
-        return self if dtype is None else self.to(dtype=dtype)
-
     # --- moments ------------------------------------------------------------------------------------------------------
 
     def var_mean(self, axis: Any = None, **options: Any) -> "tuple[Tensor, Tensor]":

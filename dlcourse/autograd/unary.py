@@ -53,6 +53,8 @@ class Formula(Function):
 class Steps(Function):
     """y = f(x) for one of NumPy's functions that is constant in pieces (sign, floor, ceil, round, trunc); dx = 0."""
 
+    compute_in_float32 = True
+
     def __init__(self, name: str, *settings: Any):
         self.name, self.settings = name, settings
 

@@ -25,6 +25,8 @@ x.cumsum(1)                | y.cumsum(0)                | y.cumprod(0)          
 x.roll(1)                  | x.roll((1, 1), (0, 1))     | x.moveaxis(0, 1)           | t.moveaxis(x, 0, -1)
 x.norm(p=1, dim=1)         | x.norm(0)                  | t.dist(x, x + 1)           | x.trace()
 x.argmax(dim=0, keepdim=True) | t.nanmean(x)            | x.quantile(0.5)            | t.kthvalue(x, 1)
+t.scatter_add(y, 0, y // 2, y) | y.index_add(0, t.tensor([1, 1]), y[1:]) | y.index_fill(0, t.tensor([0]), -1)
+t.fmax(x, x * 0)           | x.sum(dtype=t.float64)     | y.mean(dtype=t.float32)    | t.prod(y, 0, dtype=t.float64)
 t.logsumexp(x, 1)          | x.softmax(-1)              | x.log_softmax(dim=0)       | x.logsumexp(dim=(0, 1))
 """
 
