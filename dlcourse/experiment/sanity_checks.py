@@ -1,6 +1,6 @@
 """Two quick checks of an experiment: overfit one batch, and a smoke test of every part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,16 @@ def one_step(config: Config) -> Config:
     return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None})
 
 
+def _without_decay(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A group of parameters, or its optimizer, without weight decay."""
+    found = dict(group)
+    if "weight_decay" in found:
+        found["weight_decay"] = 0.0
+    if found.get("optimizer"):
+        found["optimizer"] = _without_decay(found["optimizer"])
+    return found
+
+
 def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     """Learn the first training batch by heart: always that batch, judged on it too, nothing dropped, nothing penalized.
 
@@ -52,9 +62,11 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     """
     if config.data["loss"] is None:
         raise UserError("nothing to memorize: this config has no loss")
-    overrides = {
+    overrides: dict[str, Any] = {
         f"{section}.{key}": value for (section, key), value in _NO_REGULARIZATION.items() if key in config.data[section]
     }
+    if config.data["optimizer"].get("groups"):
+        overrides["optimizer.groups"] = [_without_decay(group) for group in config.data["optimizer"]["groups"]]
     experiment = Experiment.from_config(config.apply_overrides(overrides), device)
     if experiment.data.task == "estimation":
         raise UserError("nothing to memorize: these data are samples for an estimator")

@@ -77,13 +77,13 @@ class Optimizer(PositionalCheck):
     keeps_arguments = True
 
     def __init__(self, params: Iterable[Any], lr: float, state: Iterable[str] | Mapping[str, float] = ()):
+        self.members: list[Optimizer] = [self]
         self._given = self._settings_given()
         if not 0 <= lr < float("inf"):
             raise ArgumentError(f"lr has to be a finite number of at least 0, got {lr}")
         params = list(params)
         groups = groups_in(params)
         self.group = ParamGroup(self)
-        self.members: list[Optimizer] = [self]
         self.steps = 0
         self.skipped_steps: dict[int, int] = {}
         self.skipped: tuple[int, ...] = ()
@@ -160,8 +160,7 @@ class Optimizer(PositionalCheck):
     @property
     def lr(self) -> Any:
         """The learning rate of the next step; of several groups that of the first."""
-        first = self.members[0] if "members" in vars(self) else self
-        return vars(first)["lr"]
+        return vars(self.members[0])["lr"]
 
     @lr.setter
     def lr(self, value: Any) -> None:

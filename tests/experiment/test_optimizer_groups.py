@@ -109,3 +109,10 @@ def test_show_lists_the_groups() -> None:
     assert "parameter groups:" in text
     assert "AdamW(lr=0.01, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0" in text
     assert "Muon(lr=0.02" in text and "35 parameters: layers.1.weight, layers.3.weight" in text
+
+
+def test_one_batch_is_learned_by_heart_without_the_groups_decay(tmp_path) -> None:
+    groups = [{"match": "*.bias", "weight_decay": 5.0}, {"match": "*", "optimizer": {"name": "muon", "lr": 0.05}}]
+    given = {**BASE, "optimizer": {"name": "adamw", "lr": 0.02, "groups": [groups[0], {**groups[1], "ndim": 2}]}}
+    result = dl.run(given, out=tmp_path, quiet=True, device="cpu", overfit_batch=True)
+    assert result.metrics

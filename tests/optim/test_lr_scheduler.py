@@ -1,5 +1,6 @@
 """PyTorch's schedulers by hand: the rate of each group after each step, and what a state brings back."""
 
+import inspect
 import warnings
 
 import numpy as np
@@ -147,3 +148,13 @@ def test_a_cycle_that_is_over_says_so() -> None:
         scheduler.step()
     with pytest.raises(ValueError, match="3 steps"):
         scheduler.step()
+
+
+@pytest.mark.parametrize("name", [name for name in optim.lr_scheduler.__all__ if name != "LRScheduler"])
+def test_arguments_and_defaults_are_pytorchs(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    ours, theirs = (
+        {p.name: p.default for p in inspect.signature(getattr(module, name)).parameters.values()}
+        for module in (optim.lr_scheduler, torch.optim.lr_scheduler)
+    )
+    assert list(ours) == list(theirs) and ours == theirs
