@@ -7,6 +7,7 @@ import numpy as np
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.component import Component
+from dlcourse.errors import ArgumentError
 from dlcourse.models.base import Model, Scaling, templates
 from dlcourse.nn.activation import ACTIVATIONS
 from dlcourse.nn.initializer import initializer
@@ -25,17 +26,24 @@ else:
 
 @register("model", "mlp")
 class MLP(Model):
-    """Linear - activation - dropout for each hidden layer, then Linear: (N, *in_shape) -> (N, out_features).
+    """Linear - [norm] - activation - [dropout] for each hidden layer, then Linear: (N, *in_shape) -> (N, out_features).
 
     Args:
         in_shape: shape of one input; images are flattened, nothing is scaled.
         out_features: number of classes, or width of the target.
         hidden: widths of the hidden layers; none makes it linear.
         activation: what follows each hidden layer.
-        dropout: probability of dropping a hidden unit in training.
+        dropout: probability of dropping a hidden unit in training, one for all hidden layers or a list with one for
+            each.
         init: how weights are drawn, a name or ``{name: normal, std: 0.01}``; biases start at 0. ``auto`` takes what
             was made for the activation: ``xavier`` for sigmoid and tanh, ``kaiming`` for the others. ``default``
             leaves weights and biases as ``nn.Linear`` draws them, which is PyTorch's way.
+        batch_norm: whether each hidden layer is normalized over the batch before its activation (Ioffe & Szegedy
+            2015); it has no bias then.
+        layer_norm: whether each hidden layer is normalized over its units before its activation (Ba, Kiros & Hinton
+            2016).
+    Raises:
+        ValueError: both normalizations are wanted, or ``dropout`` is a list of another length than ``hidden``.
     """
 
     def __init__(
@@ -44,18 +52,24 @@ class MLP(Model):
         out_features: int,
         hidden: list[Count],
         activation: ActivationName = "relu",
-        dropout: Probability = 0.0,
+        dropout: Probability | list[Probability] = 0.0,
         init: Annotated[Any, Component("init")] = "auto",
+        batch_norm: bool = False,
+        layer_norm: bool = False,
     ):
         super().__init__(in_shape, out_features)
+        if batch_norm and layer_norm:
+            raise ArgumentError("mlp: batch_norm and layer_norm cannot both be true; choose one")
+        norm = nn.BatchNorm if batch_norm else nn.LayerNorm if layer_norm else None
         widths = [self.in_features, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
         follows, fill = ACTIVATIONS[activation], initializer(init).fill
-        for fan_in, width in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Linear(fan_in, width), follows()]
-            fill(layers[-2], follows.gain, follows.saturates)
-            if dropout:
-                layers.append(nn.Dropout(dropout))
+        for fan_in, width, p in zip(widths[:-1], hidden, _for_each(hidden, dropout), strict=True):
+            layers.append(nn.Linear(fan_in, width, bias=not batch_norm))
+            fill(layers[-1], follows.gain, follows.saturates)
+            layers += [norm(width)] if norm else []
+            layers.append(follows())
+            layers += [nn.Dropout(p)] if p else []
         layers.append(nn.Linear(widths[-1], self.out_features))
         fill(layers[-1], saturates=follows.saturates)
         self.layers = nn.Sequential(*layers)
@@ -74,3 +88,15 @@ class MLP(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))
+
+
+def _for_each(hidden: list[Count], dropout: Probability | list[Probability]) -> list[Probability]:
+    """The probability of each hidden layer."""
+    if not isinstance(dropout, list | tuple):
+        return [dropout] * len(hidden)
+    if len(dropout) != len(hidden):
+        raise ArgumentError(
+            f"mlp: dropout is one number or a list with one for each of the {len(hidden)} hidden layers, got "
+            f"{len(dropout)}: {dropout}"
+        )
+    return list(dropout)

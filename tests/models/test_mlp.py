@@ -1,15 +1,18 @@
 """The multilayer perceptron: its layers, its first weights, its use of randomness."""
 
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
+import dlcourse as dl
 from dlcourse import backend, models, nn, optim, registry
 from dlcourse import functional as F
 from dlcourse.autograd import gradcheck, tensor
 from dlcourse.backend import random
 from dlcourse.models.mlp import ACTIVATIONS
+from dlcourse.sweeps import run_sweep
 from dlcourse.training.step import TrainStep
 
 
@@ -20,6 +23,68 @@ def test_layers_in_order() -> None:
     assert kinds == [nn.Flatten, *block, *block, nn.Linear]
     assert [p.shape for p in model.parameters()] == [(7, 48), (7,), (5, 7), (5,), (10, 5), (10,)]
     assert nn.Dropout not in {type(layer) for layer in models.MLP((2,), 1, [3]).layers}
+
+
+def test_normalization_and_dropout_of_each_layer() -> None:
+    model = models.MLP((3,), 2, hidden=[7, 5], batch_norm=True, dropout=[0.0, 0.5])
+    block = [nn.Linear, nn.BatchNorm, nn.ReLU]
+    assert [type(layer) for layer in model.layers] == [nn.Flatten, *block, *block, nn.Dropout, nn.Linear]
+    assert [p.shape for p in model.parameters()] == [(7, 3), (7,), (7,), (5, 7), (5,), (5,), (2, 5), (2,)]
+    model = models.MLP((3,), 2, hidden=[7], layer_norm=True, dropout=(0.25,))
+    assert [type(layer) for layer in model.layers][2:5] == [nn.LayerNorm, nn.ReLU, nn.Dropout]
+    assert model.layers[1].bias is not None and model.layers[4].p == 0.25
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_norm": True, "layer_norm": True}, "choose one"),
+        ({"dropout": [0.5]}, r"one for each of the 2 hidden layers, got 1: \[0.5\]"),
+        ({"dropout": []}, "got 0"),
+    ],
+)
+def test_refuses(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        models.MLP((3,), 2, hidden=[7, 5], **settings)
+
+
+@pytest.mark.parametrize("norm", ["batch_norm", "layer_norm"])
+def test_normalized_as_pytorch(norm: str) -> None:
+    torch = pytest.importorskip("torch")
+    model = models.MLP((6,), 3, hidden=[5, 4], activation="tanh", init={"name": "normal", "std": 0.3}, **{norm: True})
+    make = {"batch_norm": torch.nn.BatchNorm1d, "layer_norm": torch.nn.LayerNorm}[norm]
+    layers = []
+    for fan_in, width in ((6, 5), (5, 4)):
+        layers += [torch.nn.Linear(fan_in, width, bias=norm != "batch_norm"), make(width), torch.nn.Tanh()]
+    peer = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Linear(4, 3))
+    peer.load_state_dict(
+        {key.removeprefix("layers."): torch.tensor(value.copy()) for key, value in model.state_dict().items()},
+        strict=False,  # PyTorch's counts the batches
+    )
+    x = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
+    for mode in ("train", "eval"):
+        expected = getattr(peer, mode)()(torch.tensor(x)).detach().numpy()
+        np.testing.assert_allclose(getattr(model, mode)()(tensor(x)).numpy(), expected, atol=1e-6)
+
+
+def test_a_sweep_takes_the_scale_of_the_first_weights(tmp_path: Path) -> None:
+    model = {"name": "mlp", "hidden": [8, 4], "init": {"name": "normal", "std": 0.1}, "dropout": 0.0}
+    axes = {"model.init.std": [0.01, 1.0], "model.dropout": [0.1, [0.0, 0.2]], "model.batch_norm": [False, True]}
+    given = {
+        "data": {"name": "spirals", "samples": 60},
+        "model": model,
+        "loss": "cross_entropy",
+        "optimizer": {"name": "sgd", "lr": 0.0},
+        "train": {"steps": 1, "batch_size": 20},
+        "sweep": {"grid": axes},
+    }
+    result = run_sweep(given, out=tmp_path, quiet=True, plots=False, device="cpu")
+    assert [point.status for point in result.points] == ["done"] * 8
+    spread = {}
+    for point in result.points:
+        trained = dl.load_run(result.folder / point.folder)
+        spread.setdefault(point.overrides["model.init.std"], []).append(trained.model.layers[1].weight.numpy().std())
+    assert max(spread[0.01]) < 0.02 and min(spread[1.0]) > 0.5
 
 
 def test_without_hidden_layers_it_is_linear() -> None:
