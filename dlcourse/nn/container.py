@@ -150,8 +150,8 @@ class Sequential(Module):
     # As in PyTorch, its modules are attributes by their names, and a module that becomes an attribute joins the chain.
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Module):
-            self._modules[name] = value
+        if isinstance(value, Module) or name in self._modules:
+            self._modules[name] = self._checked(value)
         else:
             super().__setattr__(name, value)
 

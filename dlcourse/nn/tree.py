@@ -21,6 +21,14 @@ class Tree:
     _transient: tuple[str, ...] = ()
     """Those of the buffers that are no part of the state."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter | None):
+            raise ArgumentTypeError(
+                f"{type(self).__name__}.{name} is a parameter, which a {type(value).__name__} cannot replace: it would "
+                f"not be trained. Assign nn.Parameter(value); or change its values, as in {name}.data = value"
+            )
+        super().__setattr__(name, value)
+
     # --- modules ------------------------------------------------------------------------------------------------------
 
     def held_modules(self) -> Iterator[tuple[str, "Module"]]:

@@ -209,6 +209,8 @@ def test_a_sequential_is_indexed_and_refuses_as_pytorchs() -> None:
             change()
     with pytest.raises(TypeError):
         chain + [a]
+    with pytest.raises(TypeError, match="takes modules, got NoneType"):
+        chain.first = None
     with pytest.raises(KeyError, match="without a dot"):
         chain.add_module("a.b", a)
     with pytest.raises(KeyError, match="has a 'append' already"):

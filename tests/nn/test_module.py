@@ -290,3 +290,19 @@ def test_a_state_with_a_prefix_is_a_part_of_a_larger_one() -> None:
     state = {"other": np.zeros(1)}
     assert net.state_dict(destination=state, prefix="net.") is state
     assert list(state)[:3] == ["other", "net.scale", "net.seen"] and len(state) == 1 + len(net.state_dict())
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 3), "f"), Tensor(np.zeros((2, 3), "f")), 3])
+def test_what_is_no_parameter_does_not_take_the_place_of_one(value: object) -> None:
+    """It would not be trained; PyTorch refuses it too."""
+    layer = nn.Linear(3, 2)
+    with pytest.raises(
+        TypeError, match=r"Linear.weight is a parameter, which a \w+ cannot replace.*nn.Parameter\(value\)"
+    ):
+        layer.weight = value
+    layer.weight = Parameter(np.zeros((2, 3), "f"))
+    layer.bias = None
+    layer.bias = 3
+    del layer.weight
+    layer.weight = value
+    assert not list(layer.parameters())
