@@ -285,6 +285,7 @@ def test_what_is_out_of_place_has_advice(line: str, advice: str) -> None:
         ("from dlcourse import utils", r"here: dl\.DataLoader\("),
         ("from dlcourse import random_split", r"here: dl\.load_data\("),
         ("from dlcourse.nn import Liner", "did you mean 'Linear'"),
+        ("from dlcourse.nn.utils.rnn import pack_padded_sequence", r"output, h_n = rnn\(x, lengths=lengths\)"),
         ("from dlcourse.optimm import Adam", "did you mean 'optim'"),
         ("from dlcourse.nonsense import Adam", "^No module named 'dlcourse.nonsense'$"),
     ],
