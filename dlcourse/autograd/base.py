@@ -14,7 +14,7 @@ from dlcourse.autograd.function import Function, InFloat32, name_of
 from dlcourse.autograd.graph import Node, mode, walk_back
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.half import FULL, half_among
-from dlcourse.errors import ArgumentError, ShapeError
+from dlcourse.errors import ArgumentError, DlcourseError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -159,7 +159,7 @@ def apply(function: Function, *inputs: Any) -> Any:
     function.needs_input_grad = tuple(needs)
     try:
         value = function.forward(*arrays)
-    except ShapeError:
+    except DlcourseError:
         raise
     except ValueError as error:
         raise ShapeError(f"{_described(function, arrays, 'shape')} do not fit: {error}") from error

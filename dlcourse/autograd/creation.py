@@ -111,6 +111,8 @@ def of_one_type(name: str, given: Iterable[Any]) -> "list[Tensor]":
         ArgumentTypeError: one is neither a tensor nor an array.
         ShapeError: there is none.
     """
+    if isinstance(given, TensorBase):
+        raise ArgumentTypeError(f"{name}: expected a list of tensors, got one of shape {given.shape}")
     given = list(given)
     strange = next((one for one in given if not hasattr(one, "dtype")), None)
     if strange is not None:

@@ -15,7 +15,7 @@ from dlcourse.autograd.elementwise import Maximum, Minimum, Where
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend import array_module
 from dlcourse.backend.precision import as_dtype, is_floating
-from dlcourse.errors import ArgumentError, ShapeError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 # Those that Python has too end in _ here, and have no such end in dl.
 # fmt: off
@@ -53,6 +53,8 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     flags = as_tensor(condition)
     if a is None and b is None:
         return flags.nonzero(as_tuple=True)
+    if a is None or b is None:
+        raise ArgumentTypeError("where: expected what to take where the condition holds and where not, got one of them")
     if isinstance(a, int | float) and isinstance(b, int | float):
         a, b = (tensor(one, device=str(flags.device)) for one in (a, b))
     return apply(Where(flags._flags("where", flags)), *paired_tensors(a, b))

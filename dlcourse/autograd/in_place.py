@@ -15,7 +15,8 @@ from dlcourse.autograd.base import TensorBase, apply, array_of, new
 from dlcourse.autograd.creation import as_tensor
 from dlcourse.autograd.graph import at_once, mode, no_grad
 from dlcourse.backend.device import Array
-from dlcourse.errors import ArgumentError, ShapeError
+from dlcourse.backend.precision import is_floating
+from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -94,7 +95,10 @@ class InPlace(TensorBase):
         parts = index if isinstance(index, tuple) else (index,)
         plain = tuple(self._index_item(part) for part in parts)
         if not isinstance(value, TensorBase | int | float | np.generic):
-            value = new(backend.of(self.data).asarray(value))
+            value = backend.of(self.data).asarray(value)
+            if value.dtype.kind not in "biu" and not is_floating(value.dtype):
+                raise ArgumentTypeError(f"x[...] = ...: expected numbers, got elements of type {value.dtype}")
+            value = new(value)
         try:
             if self._wants_gradient("x[...] = ...", value):
                 self._become("x[...] = ...", self._replaced(plain, value))

@@ -150,8 +150,10 @@ class Statistics(Reductions, Selection):
             ArgumentError: q or the interpolation is none of these.
         """
         shares = as_tensor(q, like=self)
-        if shares.ndim > 1 or not is_floating(self.dtype):
-            raise ArgumentError(f"quantile: expected a number or a vector q and a fraction, got {shares.shape}")
+        if not is_floating(self.dtype):
+            raise ArgumentError(f"quantile: expected numbers with a fraction, got {self.dtype}; see x.float()")
+        if shares.ndim > 1:
+            raise ArgumentError(f"quantile: expected q to be a number or a vector, got shape {shares.shape}")
         if interpolation not in _BETWEEN:
             raise ArgumentError(f"quantile: interpolation is one of {', '.join(_BETWEEN)}, got {interpolation!r}")
         whole = not self.ndim or (dim is None and axis is None)

@@ -5,7 +5,7 @@ from typing import Any
 from dlcourse import backend
 from dlcourse.autograd import Tensor, apply, as_tensor, elementwise, linalg, paired, shape, tensor
 from dlcourse.autograd.creation import paired_tensors
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentTypeError, ShapeError
 
 __all__ = ["broadcast_to", "logdet", "matmul", "maximum", "minimum", "solve", "trace", "where"]
 
@@ -31,6 +31,8 @@ def where(condition: Any, a: Any = None, b: Any = None) -> Any:
     """
     if a is None and b is None:
         return as_tensor(condition).nonzero(as_tuple=True)
+    if a is None or b is None:
+        raise ArgumentTypeError("where: expected what to take where the condition holds and where not, got one of them")
     if isinstance(a, int | float) and isinstance(b, int | float):
         a, b = tensor([a, b], device=condition.device if isinstance(condition, Tensor) else None)
     first, second = paired_tensors(a, b)  # a number as it is would make float64 beside bfloat16, and 255 of -1

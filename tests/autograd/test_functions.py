@@ -82,6 +82,12 @@ def test_a_line_means_what_it_means_in_pytorch(line: str, device: str) -> None:
         (lambda x: x & 1, ArgumentTypeError, "booleans and whole numbers"),
         (lambda x: dl.searchsorted(x, x.T), ShapeError, "do not go with"),
         (lambda x: x.repeat_interleave(-1), ArgumentError, "at least 0"),
+        (lambda x: dl.cat(x), ArgumentTypeError, "a list of tensors, got one"),
+        (lambda x: dl.where(x > 0, x), ArgumentTypeError, "got one of them"),
+        (lambda x: x.long().quantile(0.5), ArgumentError, "with a fraction, got int64"),
+        (lambda x: dl.linalg.inv(dl.zeros(2, 2)), ArgumentError, "^inv: singular matrix, of matrices of shape"),
+        (lambda x: dl.linalg.cholesky(-dl.eye(2)), ArgumentError, "^cholesky: matrix is not positive definite"),
+        (lambda x: dl.linalg.svd(dl.ones(2, 3, requires_grad=True)), ShapeError, "write full_matrices=False"),
         (lambda x: dl.linspace(x, 1, 3), ArgumentTypeError, "expected a number"),
     ],
 )

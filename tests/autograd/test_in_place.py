@@ -147,6 +147,7 @@ def test_writing_part_by_part_copies_nothing() -> None:
     [
         (lambda x: x.__setitem__(0, dl.ones(4)), ShapeError, "in a tensor of shape"),
         (lambda x: x.__setitem__(7, 1.0), IndexError, "out of bounds"),
+        (lambda x: x.__setitem__(0, None), ArgumentTypeError, "expected numbers, got elements of type object"),
         (lambda x: x.byte().__setitem__(0, 300), ArgumentError, "out of bounds for uint8"),
         (lambda x: x.add_(dl.ones(5, 3)), ShapeError, r"add_: .*\(5, 3\)"),
         (lambda x: x.copy_(dl.ones(4)), ShapeError, r"copy_: .*\(4,\)"),
