@@ -11,7 +11,7 @@ from dlcourse.errors import CheckpointError, ConfigError
 
 SETTINGS = [
     {"line_search_fn": "strong_wolfe"},
-    {"lr": 0.02},
+    {"lr": 0.02, "max_iter": 10},
     {"line_search_fn": "strong_wolfe", "history_size": 3, "max_iter": 4},
     {"line_search_fn": "strong_wolfe", "lr": 30.0, "max_iter": 5},
     {"lr": 0.01, "history_size": 2, "max_iter": 6, "max_eval": 3},
