@@ -372,6 +372,7 @@ INCOMPARABLE = {
     **dict.fromkeys(("linalg.eigh", "linalg.svd"), "gives vectors, whose signs are free"),
     "nn.functional.one_hot": "takes whole numbers, and its samples are asked for with a fraction",
     "zero_": "changes its tensor, without a graph",
+    "LBFGS": "takes a closure, which the samples do not give it; tests/optim compares its steps",
     "Muon": "takes matrices alone in PyTorch too, and the samples' net has biases; tests/optim/test_muon.py compares",
     **dict.fromkeys(
         (
