@@ -109,7 +109,8 @@ def test_reprs_are_short(result: Result) -> None:
     assert repr(Result({}, nn.Linear(2, 3))) == "Result(done: no metrics; Linear)"
     optimizer = optim.SGD(nn.Linear(2, 3).parameters(), lr=0.1, momentum=0.9)
     assert repr(optimizer) == (
-        "SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0; 9 parameters, 0 steps taken)"
+        "SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0, dampening=0.0, maximize=False; 9 parameters, "
+        "0 steps taken)"
     )
     assert repr(optim.CosineSchedule(100, warmup=5)) == "CosineSchedule(total_steps=100, final=0.0, warmup=5)"
     assert repr(optim.LeastSquares(ridge=0.5)).startswith("LeastSquares(")
