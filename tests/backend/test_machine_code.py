@@ -41,7 +41,7 @@ def test_a_loop_is_what_leads_back_to_its_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "most"),
+    ("text", "limit"),
     [
         ("LDG.E R1,[R8.64]\nSTG.E [R10.64],R1\nLDG.E R2,[R8.64+4]\nSTG.E [R10.64+4],R2", 1),
         ("LDG.E R1,[R8.64]\nLDG.E R2,[R8.64+4]\nSTG.E [R10.64],R1\nSTG.E [R10.64+4],R2", 2),
