@@ -1,8 +1,7 @@
 """Normalization over the batch, and over the last axes of each sample."""
 
 import functools
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -17,85 +16,61 @@ from dlcourse.ops.residual import add_relu
 __all__ = ["batch_norm", "layer_norm"]
 
 
-class Norm(Function):
-    """What both normalizations share: rows (M, C) go to a kernel, and what it saves goes to its gradient's."""
-
-    refuses_whole = True
-    normalize: ClassVar[Callable]
-    gradient: ClassVar[Callable]
-
-    def __init__(self, *settings: Any):
-        self.settings = settings
-
-    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
-        y, self.mean, self.inverse, *self.rest = self.normalize(self.x, weight, bias, *self.settings)
-        return y.reshape(x.shape)
-
-    def backward(self, dout: Array) -> tuple:
-        rows = dout.reshape(self.x.shape)
-        known = self.x, self.weight, self.mean, self.inverse
-        dx, dweight, dbias = self.gradient(rows, *self.rest, *known, self.grad_buffers[1:])
-        return dx.reshape(dout.shape), dweight, dbias
-
-
-class BatchNorm(Norm):
+class BatchNorm(Function):
     """y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/M) over all axes but the last.
 
     With xhat = (x - mu) / sqrt(var + eps): db = sum dy, dw = sum dy xhat,
     dx = w / sqrt(var + eps) (dy - db / M - xhat dw / M). Shapes: x (..., C), w and b (C,).
     (Lecture 7; Ioffe & Szegedy 2015.)
-    """
 
-    normalize, gradient = kernels.batch_norm, kernels.batch_norm_grad
-
-
-class BatchNormReLU(BatchNorm):
-    """y = max(batch norm of x, 0) in one pass; the gradient is :class:`BatchNorm`'s for dy where y > 0, else 0."""
-
-    normalize, gradient = kernels.batch_norm_relu, kernels.batch_norm_relu_grad
-
-
-class BatchNormAddReLU(Function):
-    """y = max(batch norm of x + r, 0), the end of a residual block in one pass.
-
-    With dz = dy where y > 0, else 0: dr = dz, the other gradients are :class:`BatchNorm`'s of dz. Shapes: r, y as x.
+    With a ReLU in the same pass y = max(the above, 0); with a residual r of x's shape too, the end of a residual block,
+    y = max(the above + r, 0). With dz = dy where y > 0, else 0: dr = dz, and the other gradients are those above of dz.
     """
 
     refuses_whole = True
-    adds_gradients = True
 
-    def __init__(self, eps: float, running: kernels.RunningStats | None):
-        self.eps, self.running = eps, running
+    def __init__(self, eps: float, running: kernels.RunningStats | None, relu: bool):
+        self.settings = eps, running, relu
 
-    def forward(self, x: Array, weight: Array, bias: Array, residual: Array) -> Array:
-        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
-        given = self.x, weight, bias, residual.reshape(self.x.shape), self.eps, self.running
-        self.y, self.mean, self.inverse = kernels.batch_norm_add_relu(*given)
-        return self.y.reshape(x.shape)
+    def forward(self, x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
+        rows = x.reshape(-1, x.shape[-1])
+        added = None if residual is None else residual.reshape(rows.shape)
+        y, mean, inverse, bits = kernels.batch_norm(rows, weight, bias, added, *self.settings)
+        self.saved = kernels.BatchNormSaved(rows, weight, mean, inverse, bits, None if residual is None else y)
+        self.adds_gradients = residual is not None
+        return y.reshape(x.shape)
 
     def backward(self, dout: Array | tuple[Array, ...]) -> tuple:
         douts = dout if isinstance(dout, tuple) else (dout,)
-        shape, (first, *more) = douts[0].shape, (each.reshape(self.x.shape) for each in douts)
+        shape, (first, *more) = douts[0].shape, (each.reshape(self.saved.x.shape) for each in douts)
         rest = functools.reduce(add, more) if more else None
-        known = self.y, self.x, self.weight, self.mean, self.inverse, self.grad_buffers[1:3]
-        dx, dweight, dbias, dz = kernels.batch_norm_add_relu_grad(first, rest, *known)
-        return dx.reshape(shape), dweight, dbias, dz.reshape(shape)
+        dx, dweight, dbias, dz = kernels.batch_norm_grad(first, rest, self.saved, self.grad_buffers[1:3])
+        return dx.reshape(shape), dweight, dbias, *(() if dz is None else (dz.reshape(shape),))
 
 
-class LayerNorm(Norm):
+class LayerNorm(Function):
     """y = w (x - mu) / sqrt(var + eps) + b, mu and var (1/D) over the last axis of each sample.
 
     With xhat = (x - mu) / sqrt(var + eps) and g = dy w: dx = (g - mean g - xhat mean(g xhat)) / sqrt(var + eps),
     dw = sum dy xhat, db = sum dy. Shapes: x (..., D), w and b (D,). (Ba, Kiros & Hinton 2016.)
     """
 
-    normalize = kernels.layer_norm
+    refuses_whole = True
     adds_earlier_grad = True
 
-    def gradient(self, dout: Array, *known: Any) -> tuple:
-        earlier = None if self.earlier_grad is None else self.earlier_grad.reshape(dout.shape)
-        return kernels.layer_norm_grad(dout, earlier, *known)
+    def __init__(self, eps: float):
+        self.eps = eps
+
+    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
+        self.x, self.weight = x.reshape(-1, x.shape[-1]), weight
+        y, self.mean, self.inverse = kernels.layer_norm(self.x, weight, bias, self.eps)
+        return y.reshape(x.shape)
+
+    def backward(self, dout: Array) -> tuple:
+        earlier = None if self.earlier_grad is None else self.earlier_grad.reshape(self.x.shape)
+        known = earlier, self.x, self.weight, self.mean, self.inverse, self.grad_buffers[1:]
+        dx, dweight, dbias = kernels.layer_norm_grad(dout.reshape(self.x.shape), *known)
+        return dx.reshape(dout.shape), dweight, dbias
 
 
 def batch_norm(
@@ -144,9 +119,7 @@ def batch_norm(
     running = None
     if mean is not None and variance is not None:
         running = kernels.RunningStats(mean.data, variance.data, momentum, count / (count - 1))
-    if residual is not None:
-        return apply(BatchNormAddReLU(eps, running), x, weight, bias, residual)
-    return apply((BatchNormReLU if relu else BatchNorm)(eps, running), x, weight, bias)
+    return apply(BatchNorm(eps, running, relu), x, weight, bias, *([] if residual is None else [residual]))
 
 
 def _normalized_by(

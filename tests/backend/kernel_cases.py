@@ -19,7 +19,7 @@ from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.group_norm import group_norm
 from dlcourse.backend.kernels.images import WORDS, ImageSettings
 from dlcourse.backend.kernels.neighbors import METRICS
-from dlcourse.backend.kernels.norm import RunningStats, pack
+from dlcourse.backend.kernels.norm import BatchNormSaved, RunningStats, pack
 from dlcourse.backend.kernels.optim import AdamSettings, RMSpropSettings, SGDSettings
 from dlcourse.backend.kernels.pool import PoolGeometry, max_pool2d
 from dlcourse.backend.kernels.resample import Taps
@@ -225,35 +225,44 @@ def _pool_of_no_numbers(case: tuple, grad: bool) -> Maker:
     return make
 
 
-def _norm(rows: int, width: int, axis: int, grad: bool) -> Maker:
+def _norm(rows: int, width: int) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         x = (3 + 2 * rng.normal(size=(rows, width))).astype(dtype)
-        weight, bias = (rng.normal(size=width).astype(dtype) for _ in range(2))
-        if not grad and axis == 0:
-            return x, weight, bias, 1e-5, _running(rng, width, dtype)
-        if not grad:
-            return x, weight, bias, 1e-5
+        return x, *(rng.normal(size=width).astype(dtype) for _ in range(2)), 1e-5
+
+    return make
+
+
+def _norm_grad(rows: int, width: int, axis: int, more: bool) -> Maker:
+    """The gradient, what is added to it, the forward pass' x, weight, mean and 1 / sqrt(var + eps), and buffers."""
+
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        x, weight, _, eps = _norm(rows, width)(rng, dtype)
         mean = x.mean(axis=axis, keepdims=axis == 1)
-        inverse = 1 / np.sqrt(x.var(axis=axis, keepdims=axis == 1) + 1e-5)
+        inverse = 1 / np.sqrt(x.var(axis=axis, keepdims=axis == 1) + eps)
         statistics = mean.astype(dtype), inverse.astype(dtype)
         into = (None, None) if width % 2 else (np.zeros(width, dtype), np.zeros(width, dtype))
-        return rng.normal(size=(rows, width)).astype(dtype), x, weight, *statistics, into
+        dout, other = (rng.normal(size=(rows, width)).astype(dtype) for _ in range(2))
+        return dout, other if more else None, x, weight, *statistics, into
 
     return make
 
 
-def _layer_norm_grad(rows: int, width: int, more: bool) -> Maker:
+def _batch_norm(rows: int, width: int, relu: bool, residual: bool = False) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
-        dout, *rest = _norm(rows, width, 1, grad=True)(rng, dtype)
-        return dout, rng.normal(size=dout.shape).astype(dtype) if more else None, *rest
+        x, weight, bias, eps = _norm(rows, width)(rng, dtype)
+        added = rng.normal(size=x.shape).astype(dtype) if residual else None
+        return x, weight, bias, added, eps, _running(rng, width, dtype), relu
 
     return make
 
 
-def _norm_relu_grad(rows: int, width: int) -> Maker:
+def _batch_norm_grad(rows: int, width: int, relu: bool, residual: bool = False, more: bool = False) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
-        dout, *rest = _norm(rows, width, 0, grad=True)(rng, dtype)
-        return dout, pack(rng.normal(size=(rows, width)) > 0), *rest
+        dout, other, *known, into = _norm_grad(rows, width, 0, more)(rng, dtype)
+        y = np.maximum(rng.normal(size=dout.shape), 0).astype(dtype)
+        bits = pack(y > 0) if relu and not residual else None
+        return dout, other, BatchNormSaved(*known, bits, y if residual else None), into
 
     return make
 
@@ -262,23 +271,6 @@ def _running(rng: np.random.Generator, width: int, dtype: type) -> RunningStats 
     """None of some widths, and one of another type of others."""
     mean, var = (np.abs(rng.normal(1, 0.2, width)).astype(np.float32 if width == 5 else dtype) for _ in range(2))
     return None if width == 33 else RunningStats(mean, var, 0.1, 33 / 32)
-
-
-def _residual_norm(rows: int, width: int) -> Maker:
-    def make(rng: np.random.Generator, dtype: type) -> tuple:
-        x, weight, bias, *rest = _norm(rows, width, 0, grad=False)(rng, dtype)
-        return x, weight, bias, rng.normal(size=x.shape).astype(dtype), *rest
-
-    return make
-
-
-def _residual_norm_grad(rows: int, width: int, twice: bool) -> Maker:
-    def make(rng: np.random.Generator, dtype: type) -> tuple:
-        dout, *rest = _norm(rows, width, 0, grad=True)(rng, dtype)
-        y, more = (rng.normal(size=dout.shape).astype(dtype) for _ in range(2))
-        return dout, more if twice else None, np.maximum(y, 0), *rest
-
-    return make
 
 
 def _rms_norm(rows: int, width: int, grad: bool) -> Maker:
@@ -684,16 +676,20 @@ CASES: dict[str, list[Maker]] = {
     ],
     "avg_pool2d": [_pool(case, grad=False, place=False) for case in POOLS],
     "avg_pool2d_grad": [_pool(case, grad=True, place=False) for case in POOLS],
-    "batch_norm": [_norm(*size, 0, grad=False) for size in NORM_SIZES],
-    "batch_norm_grad": [_norm(*size, 0, grad=True) for size in NORM_SIZES],
-    "batch_norm_relu": [_norm(*size, 0, grad=False) for size in [*NORM_SIZES, (4096, 16)]],
-    "batch_norm_relu_grad": [_norm_relu_grad(*size) for size in [*NORM_SIZES, (4096, 16)]],
-    "batch_norm_add_relu": [_residual_norm(rows, width) for rows, width in NORM_SIZES],
-    "batch_norm_add_relu_grad": [
-        _residual_norm_grad(rows, width, twice) for rows, width in NORM_SIZES for twice in (False, True)
+    "batch_norm": [
+        *[_batch_norm(*size, *how) for size in NORM_SIZES for how in [(False,), (True,), (True, True)]],
+        _batch_norm(4096, 16, True),
     ],
-    "layer_norm": [_norm(*size, 1, grad=False) for size in NORM_SIZES],
-    "layer_norm_grad": [_layer_norm_grad(*size, more) for size in [*NORM_SIZES, (3, 33_000)] for more in (False, True)],
+    "batch_norm_grad": [
+        *[
+            _batch_norm_grad(*size, *how)
+            for size in NORM_SIZES
+            for how in [(False,), (True,), (True, True), (True, True, True), (True, False, True)]
+        ],
+        _batch_norm_grad(4096, 16, True),
+    ],
+    "layer_norm": [_norm(*size) for size in NORM_SIZES],
+    "layer_norm_grad": [_norm_grad(*size, 1, more) for size in [*NORM_SIZES, (3, 33_000)] for more in (False, True)],
     **{
         name: [_rms_norm(*size, grad) for size in [*NORM_SIZES, (0, 4)]]
         for name, grad in (("rms_norm", False), ("rms_norm_grad", True))

@@ -141,7 +141,7 @@ def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
         if name in ("mean", "inverse", "running"):
             return value
         if isinstance(value, tuple):
-            return _same_kind(value, map(each, value))
+            return _same_kind(value, map(each, value, getattr(value, "_fields", [""] * len(value))))
         return value.astype(half) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
 
     return tuple(each(value, name) for value, name in zip(argument, names, strict=False))

@@ -17,7 +17,7 @@ from dlcourse.backend.kernels import override
 from dlcourse.backend.kernels.activation import add as plus
 from dlcourse.backend.kernels.activation import add_relu, relu_grad
 from dlcourse.backend.kernels.grad_buffers import copy_into
-from dlcourse.backend.kernels.norm import RunningStats
+from dlcourse.backend.kernels.norm import BatchNormSaved, RunningStats
 
 BLOCK_BYTES = 1 << 18
 WIDE = 1024
@@ -26,47 +26,28 @@ WIDE = 1024
 
 @override(kernels.batch_norm, "cpu")
 def batch_norm(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, running, relu=False)[:3]
-
-
-@override(kernels.batch_norm_relu, "cpu")
-def batch_norm_relu(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, running, relu=True)
-
-
-@override(kernels.batch_norm_add_relu, "cpu")
-def batch_norm_add_relu(
-    x: Array, weight: Array, bias: Array, residual: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array]:
-    y, mean, inverse = kernels.batch_norm(x, weight, bias, eps, running)
-    return add_relu(y, residual), mean, inverse
-
-
-def _batch_norm(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None, relu: bool
-) -> tuple[Array, Array, Array, Array]:
-    """y, mean, 1 / sqrt(var + eps), and where y > 0 as bits (empty without ``relu``)."""
+    x: Array, weight: Array, bias: Array, residual: Array | None, eps: float, running: RunningStats | None, relu: bool
+) -> tuple[Array, Array, Array, Array | None]:
+    if residual is not None:
+        y, mean, inverse, _ = kernels.batch_norm(x, weight, bias, None, eps, running, False)
+        return add_relu(y, residual), mean, inverse, None
     x = np.ascontiguousarray(x)
     mean, _, inverse = moments(x, eps)
     y, scale = np.empty_like(x), inverse * weight
-    positive = np.empty(-(-x.size // 8) if relu else 0, dtype=np.uint8)
+    bits = np.empty(-(-x.size // 8), dtype=np.uint8) if relu else None
 
     def normalize(part: slice) -> None:
         target = np.subtract(x[part], mean, out=y[part])
         target *= scale
         target += bias
-        if relu:
+        if bits is not None:
             np.maximum(target, 0, out=target)
-            positive[_bytes(part, x.shape[1])] = np.packbits(target.reshape(-1) > 0, bitorder="little")
+            bits[_bytes(part, x.shape[1])] = np.packbits(target.reshape(-1) > 0, bitorder="little")
 
     threads.run(normalize, _blocks(x))
     if running is not None:
         running.update(mean, inverse, eps)
-    return y, mean, inverse, positive
+    return y, mean, inverse, bits
 
 
 def moments(x: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -77,44 +58,22 @@ def moments(x: Array, eps: float) -> tuple[Array, Array, Array]:
 
 @override(kernels.batch_norm_grad, "cpu")
 def batch_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    return copy_into_buffers(_batch_norm_grad(dout, None, x, weight, mean, inverse), grad_buffers)
-
-
-@override(kernels.batch_norm_relu_grad, "cpu")
-def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    return copy_into_buffers(_batch_norm_grad(dout, positive, x, weight, mean, inverse), grad_buffers)
-
-
-@override(kernels.batch_norm_add_relu_grad, "cpu")
-def batch_norm_add_relu_grad(
-    dout: Array,
-    more: Array | None,
-    y: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    inverse: Array,
-    grad_buffers: tuple,
-) -> tuple[Array, Array, Array, Array]:
-    dz = relu_grad(dout if more is None else plus(dout, more), y)
-    return *kernels.batch_norm_grad(dz, x, weight, mean, inverse, grad_buffers), dz
-
-
-def _batch_norm_grad(
-    dout: Array, positive: Array | None, x: Array, weight: Array, mean: Array, inverse: Array
-) -> tuple[Array, Array, Array]:
+    dout: Array, more: Array | None, saved: BatchNormSaved, grad_buffers: tuple
+) -> tuple[Array, Array, Array, Array | None]:
+    x, weight, mean, inverse, bits, y = saved
+    if more is not None:
+        dout = plus(dout, more)
+    if more is not None or y is not None:  # then on with what is fastest for the rest
+        dz = dout if y is None else relu_grad(dout, y)
+        return *kernels.batch_norm_grad(dz, None, saved._replace(y=None), grad_buffers)[:3], None if y is None else dz
     dout, x = np.ascontiguousarray(dout), np.ascontiguousarray(x)
     blocks, width = _blocks(x), x.shape[1]
 
     def masked_dy(part: slice) -> Array:
         """dy, nothing where the ReLU let nothing through."""
-        if positive is None:
+        if bits is None:
             return dout[part]
-        open_ = np.unpackbits(positive[_bytes(part, width)], bitorder="little")[: x[part].size]
+        open_ = np.unpackbits(bits[_bytes(part, width)], bitorder="little")[: x[part].size]
         return select(dout[part], open_.reshape(-1, width), scratch("norm-dy", x[part].shape, x.dtype))
 
     sums = np.empty((len(blocks), 2, x.shape[1]), dtype=x.dtype)
@@ -143,7 +102,7 @@ def _batch_norm_grad(
         target += scaled
 
     threads.run(spread, blocks)
-    return dx, dweight.astype(x.dtype), dbias.astype(x.dtype)
+    return *copy_into_buffers((dx, dweight.astype(x.dtype), dbias.astype(x.dtype)), grad_buffers), None
 
 
 @override(kernels.layer_norm, "cpu")

@@ -16,7 +16,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import Unsupported, require
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels.activation import add
-from dlcourse.backend.kernels.norm import RunningStats
+from dlcourse.backend.kernels.norm import BatchNormSaved, RunningStats
 
 GIVEN, AFFINE, RELU = 1, 2 | 4, 8
 """Flags: statistics are given; with a scale and a shift; with a ReLU on the result, whose signs are kept as bits."""
@@ -76,35 +76,21 @@ def _backward(shape: tuple, over_rows: bool, relu: bool) -> Callable:
 
 @onednn.override(kernels.batch_norm)
 def batch_norm(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, running, relu=False)[:3]
-
-
-@onednn.override(kernels.batch_norm_relu)
-def batch_norm_relu(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array, Array]:
-    return _batch_norm(x, weight, bias, eps, running, relu=True)
-
-
-def _batch_norm(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None, relu: bool
-) -> tuple[Array, Array, Array, Array]:
-    """As :func:`dlcourse.backend.cpu.norm.batch_norm_relu`; without ``relu`` no ReLU, and no bits."""
-    require(x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
+    x: Array, weight: Array, bias: Array, residual: Array | None, eps: float, running: RunningStats | None, relu: bool
+) -> tuple[Array, Array, Array, Array | None]:
+    require(residual is None and x.size >= MIN_SIZE and onednn.suits(x, weight, bias))
     compute = _forward(x.shape, float(eps), True, relu)
     x = np.ascontiguousarray(x)
     mean, variance, inverse = moments(x, eps)
     # oneDNN's ReLU makes 0 of NaN, and a net that has diverged would go on as if nothing were wrong.
     require(not relu or all(np.isfinite(array).all() for array in (mean, variance, weight, bias)))
-    y, positive = np.empty_like(x), np.empty(x.size // 8 if relu else 0, dtype=np.uint8)
+    y, bits = np.empty_like(x), np.empty(x.size // 8, dtype=np.uint8) if relu else None
     arrays = {onednn.SRC: x, onednn.DST: y, onednn.MEAN: mean, onednn.VARIANCE: variance}
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.SHIFT: np.ascontiguousarray(bias)}
-    compute(arrays | ({onednn.WORKSPACE: positive} if relu else {}))
+    compute(arrays | ({onednn.WORKSPACE: bits} if relu else {}))
     if running is not None:
         running.update(mean, inverse, eps)
-    return y, mean, inverse, positive
+    return y, mean, inverse, bits
 
 
 @onednn.override(kernels.layer_norm)
@@ -123,33 +109,25 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array,
 
 @onednn.override(kernels.batch_norm_grad)
 def batch_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    return _gradient(dout, None, x, weight, mean, inverse, grad_buffers, over_rows=True)
-
-
-@onednn.override(kernels.batch_norm_relu_grad)
-def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    return _gradient(dout, positive, x, weight, mean, inverse, grad_buffers, over_rows=True)
+    dout: Array, more: Array | None, saved: BatchNormSaved, grad_buffers: tuple
+) -> tuple[Array, Array, Array, Array | None]:
+    require(more is None and saved.y is None)
+    return *_gradient(dout, saved, grad_buffers, over_rows=True), None
 
 
 @onednn.override(kernels.layer_norm_grad)
 def layer_norm_grad(
     dout: Array, more: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    dx, dweight, dbias = _gradient(dout, None, x, weight, mean, inverse, grad_buffers, over_rows=False)
+    dx, dweight, dbias = _gradient(dout, BatchNormSaved(x, weight, mean, inverse), grad_buffers, over_rows=False)
     return dx if more is None else add(dx, more), dweight, dbias
 
 
-def _gradient(
-    dout: Array, positive: Array | None, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple,
-    over_rows: bool,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """dx, dw and db; ``positive`` are the bits that the forward pass with a ReLU gave."""
+def _gradient(dout: Array, saved: BatchNormSaved, grad_buffers: tuple, over_rows: bool) -> tuple[Array, Array, Array]:
+    """dx, dw and db."""
+    x, weight, mean, inverse, bits, _ = saved
     require(x.size >= MIN_SIZE and onednn.suits(dout, x, weight, mean, inverse))
-    compute = _backward(x.shape, over_rows, positive is not None)
+    compute = _backward(x.shape, over_rows, bits is not None)
     dx = np.empty(x.shape, dtype=x.dtype)
     dweight, dbias = np.empty(x.shape[1], dtype=x.dtype), np.empty(x.shape[1], dtype=x.dtype)
     variance = np.ascontiguousarray(1 / (inverse * inverse)).reshape(-1)
@@ -158,7 +136,7 @@ def _gradient(
     arrays |= {onednn.SCALE: np.ascontiguousarray(weight), onednn.DIFF_SCALE: dweight, onednn.DIFF_SHIFT: dbias}
     if not over_rows:
         arrays[onednn.SHIFT] = arrays[onednn.SCALE]
-    if positive is not None:
-        arrays[onednn.WORKSPACE] = positive
+    if bits is not None:
+        arrays[onednn.WORKSPACE] = bits
     compute(arrays)
     return copy_into_buffers((dx, dweight, dbias), grad_buffers)

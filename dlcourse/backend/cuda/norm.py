@@ -13,7 +13,7 @@ from dlcourse.backend.cuda.program import BLOCKS, THREADS, contiguous, override,
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import norm as kernels
 from dlcourse.backend.kernels import require
-from dlcourse.backend.kernels.norm import RunningStats
+from dlcourse.backend.kernels.norm import BatchNormSaved, RunningStats
 from dlcourse.backend.precision import accumulation_dtype
 
 WARPS = 8
@@ -31,70 +31,9 @@ WIDE_ROW = 1024
 
 @override(kernels.batch_norm, half=True)
 def batch_norm(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array]:
-    return _batch_norm(x, weight, bias, None, eps, running, relu=False)
-
-
-@override(kernels.batch_norm_relu, half=True)
-def batch_norm_relu(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array, Array]:
-    bits = array_module(x).empty((x.size + 7) // 8, dtype=np.uint8)
-    whole_bytes = x.shape[1] % 8 == 0
-    made = _batch_norm(x, weight, bias, None, eps, running, relu=True, bits=bits if whole_bytes else None)
-    if not whole_bytes:
-        program("norm").launch_over(bits.size, f"pack_positive_{type_suffix(x)}", made[0], bits, np.int64(x.size))
-    return *made, bits
-
-
-@override(kernels.batch_norm_add_relu, half=True)
-def batch_norm_add_relu(
-    x: Array, weight: Array, bias: Array, residual: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array]:
-    require(residual.shape == x.shape)
-    return _batch_norm(x, weight, bias, residual, eps, running, relu=True)
-
-
-@override(kernels.batch_norm_grad, half=True)
-def batch_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    return _batch_norm_grad(dout, x, weight, mean, inverse, grad_buffers)[:3]
-
-
-@override(kernels.batch_norm_relu_grad, half=True)
-def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    return _batch_norm_grad(dout, x, weight, mean, inverse, grad_buffers, positive)[:3]
-
-
-@override(kernels.batch_norm_add_relu_grad, half=True)
-def batch_norm_add_relu_grad(
-    dout: Array,
-    more: Array | None,
-    y: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    inverse: Array,
-    grad_buffers: tuple,
-) -> tuple[Array, Array, Array, Array]:
-    require(y.shape == x.shape and (more is None or more.shape == x.shape))
-    return _batch_norm_grad(dout, x, weight, mean, inverse, grad_buffers, None, y, more)
-
-
-def _batch_norm(
-    x: Array,
-    weight: Array,
-    bias: Array,
-    residual: Array | None,
-    eps: float,
-    running: RunningStats | None,
-    relu: bool,
-    bits: Array | None = None,
-) -> tuple[Array, Array, Array]:
+    x: Array, weight: Array, bias: Array, residual: Array | None, eps: float, running: RunningStats | None, relu: bool
+) -> tuple[Array, Array, Array, Array | None]:
+    require(residual is None or residual.shape == x.shape)
     name, xp = type_suffix(x, weight, bias, residual), array_module(x)
     x, weight, bias, added = contiguous(x, weight, bias, residual)
     rows, columns = x.shape
@@ -113,23 +52,23 @@ def _batch_norm(
         running.update(mean, inverse, eps)
     wide = _wide(x, added)
     width, grid = _columns_plan(rows, columns, wide, BLOCKS)
+    bits = xp.empty((x.size + 7) // 8, dtype=np.uint8) if relu and residual is None else None
+    whole_bytes = columns % 8 == 0
     numbers = *sizes, np.int32(width), np.int32(relu), np.int32(wide)
-    _launch(f"batch_norm_apply_{name}", grid, (x, weight, bias, mean, inverse, added, y, bits, *numbers), 0)
-    return y, mean, inverse
+    result = y, bits if whole_bytes else None
+    _launch(f"batch_norm_apply_{name}", grid, (x, weight, bias, mean, inverse, added, *result, *numbers), 0)
+    if bits is not None and not whole_bytes:
+        program("norm").launch_over(bits.size, f"pack_positive_{name}", y, bits, np.int64(x.size))
+    return y, mean, inverse, bits
 
 
-def _batch_norm_grad(
-    dout: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    inverse: Array,
-    grad_buffers: tuple,
-    bits: Array | None = None,
-    y: Array | None = None,
-    more: Array | None = None,
-) -> tuple[Array, Array, Array, Array]:
-    """The gradients and dz. With ``bits`` dz is dy where they are set, with ``y`` where that is positive, else dy."""
+@override(kernels.batch_norm_grad, half=True)
+def batch_norm_grad(
+    dout: Array, more: Array | None, saved: BatchNormSaved, grad_buffers: tuple
+) -> tuple[Array, Array, Array, Array | None]:
+    x, weight, mean, inverse, bits, y = saved
+    require(y is None or y.shape == x.shape)
+    require(more is None or (y is not None and more.shape == x.shape))
     name, xp = _name(dout, x, weight, mean, inverse, more, y), array_module(x)
     dout, x, weight, mean, inverse, after, open_ = contiguous(dout, x, weight, mean, inverse, more, y)
     wide = _wide(dout, x, after, open_)

@@ -35,81 +35,69 @@ class RunningStats(NamedTuple):
             running += self.momentum * value
 
 
+class BatchNormSaved(NamedTuple):
+    """What :func:`batch_norm_grad` needs of the forward pass.
+
+    Attributes:
+        bits: where a ReLU let y through, see :func:`pack`; None without one, or where ``y`` says it.
+        y: the result, where a residual was added before the ReLU, else None.
+    """
+
+    x: Array
+    weight: Array
+    mean: Array
+    inverse: Array
+    bits: Array | None = None
+    y: Array | None = None
+
+
 @kernel(writes=("running",), float32_outputs=(1, 2))
 def batch_norm(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array]:
-    """Normalize each column of x (M, C) by its own mean and variance (1/M): y, mean (C,), 1 / sqrt(var + eps) (C,).
+    x: Array, weight: Array, bias: Array, residual: Array | None, eps: float, running: RunningStats | None, relu: bool
+) -> tuple[Array, Array, Array, Array | None]:
+    """Normalize each column of x (M, C) by its own mean and variance (1/M), and go on in the same pass.
 
-    Both are summed up in float64: in float32 sums of a hundred thousand terms are right to three digits. The running
-    averages, where there are any, follow.
+    Mean and variance are summed up in float64: in float32 sums of a hundred thousand terms are right to three digits.
+    The running averages, where there are any, follow.
+
+    Args:
+        residual: added to the result, (M, C), before a ReLU, which then has to be there.
+        relu: y = max(result, 0).
+    Returns:
+        y, mean (C,), 1 / sqrt(var + eps) (C,), and with ``relu`` but no residual where y > 0, see :func:`pack`.
     """
     xp = array_module(x)
     mean = x.mean(axis=0, dtype=np.float64).astype(x.dtype)
     inverse = (1 / xp.sqrt(x.var(axis=0, dtype=np.float64) + eps)).astype(x.dtype)
     if running is not None:
         running.update(mean, inverse, eps)
-    return (x - mean) * (inverse * weight) + bias, mean, inverse
+    y = (x - mean) * (inverse * weight) + bias
+    y = y if residual is None else y + residual
+    y = xp.maximum(y, 0) if relu else y
+    return y, mean, inverse, pack(y > 0) if relu and residual is None else None
 
 
 @kernel(writes=("grad_buffers",))
 def batch_norm_grad(
-    dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    """dx (M, C), dw (C,), db (C,); the last two into ``grad_buffers`` where that holds arrays and not None."""
-    xhat = (x - mean) * inverse
-    dbias = dout.sum(axis=0, dtype=np.float64).astype(x.dtype)
-    dweight = (dout * xhat).sum(axis=0, dtype=np.float64).astype(x.dtype)
-    dx = (inverse * weight) * (dout - dbias / len(x) - xhat * (dweight / len(x)))
-    return dx, copy_into(dweight, grad_buffers[0]), copy_into(dbias, grad_buffers[1])
-
-
-@kernel(writes=("running",), float32_outputs=(1, 2))
-def batch_norm_relu(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array, Array]:
-    """ReLU of :func:`batch_norm`: y, mean, 1 / sqrt(var + eps), and where y > 0, see :func:`pack`."""
-    y, mean, inverse = batch_norm.reference(x, weight, bias, eps, running)
-    y = array_module(x).maximum(y, 0)
-    return y, mean, inverse, pack(y > 0)
-
-
-@kernel(writes=("grad_buffers",))
-def batch_norm_relu_grad(
-    dout: Array, positive: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
-) -> tuple[Array, Array, Array]:
-    """dx (M, C), dw (C,), db (C,): the gradient of :func:`batch_norm` with dy only where the ReLU let it through."""
-    masked_dy = selected.reference(dout, unpack(positive, dout.shape) != 0)
-    return batch_norm_grad.reference(masked_dy, x, weight, mean, inverse, grad_buffers)
-
-
-@kernel(writes=("running",), float32_outputs=(1, 2))
-def batch_norm_add_relu(
-    x: Array, weight: Array, bias: Array, residual: Array, eps: float, running: RunningStats | None
-) -> tuple[Array, Array, Array]:
-    """y = max(batch norm of x + residual (M, C), 0), mean and 1 / sqrt(var + eps)."""
-    y, mean, inverse = batch_norm.reference(x, weight, bias, eps, running)
-    return array_module(x).maximum(y + residual, 0), mean, inverse
-
-
-@kernel(writes=("grad_buffers",))
-def batch_norm_add_relu_grad(
-    dout: Array,
-    more: Array | None,
-    y: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    inverse: Array,
-    grad_buffers: tuple,
-) -> tuple[Array, Array, Array, Array]:
-    """dx (M, C), dw (C,), db (C,), and the residual's dz (M, C): dy where y > 0, else 0.
+    dout: Array, more: Array | None, saved: BatchNormSaved, grad_buffers: tuple
+) -> tuple[Array, Array, Array, Array | None]:
+    """dx (M, C), dw (C,), db (C,) of dz: dy where a ReLU let y through; and, with ``saved.y``, dz, the residual's.
 
     Args:
         more: the rest of dy, still to be added, where y was used twice.
+        grad_buffers: where dw and db go, if these are arrays and not None.
     """
-    dz = selected.reference(dout if more is None else dout + more, y > 0)
-    return *batch_norm_grad.reference(dz, x, weight, mean, inverse, grad_buffers), dz
+    x, weight, mean, inverse, bits, y = saved
+    dz = dout if more is None else dout + more
+    if y is not None:
+        dz = selected.reference(dz, y > 0)
+    elif bits is not None:
+        dz = selected.reference(dz, unpack(bits, dout.shape) != 0)
+    xhat = (x - mean) * inverse
+    dbias = dz.sum(axis=0, dtype=np.float64).astype(x.dtype)
+    dweight = (dz * xhat).sum(axis=0, dtype=np.float64).astype(x.dtype)
+    dx = (inverse * weight) * (dz - dbias / len(x) - xhat * (dweight / len(x)))
+    return dx, copy_into(dweight, grad_buffers[0]), copy_into(dbias, grad_buffers[1]), None if y is None else dz
 
 
 def pack(positive: Array) -> Array:

@@ -84,7 +84,7 @@ def test_what_does_not_suit_is_left_to_numpy() -> None:
     assert conv_onednn.conv2d(x[:0].astype(np.float32), weight.astype(np.float32), None, GEOMETRY) is NotImplemented
     assert activation_onednn.gelu(x.reshape(-1)) is NotImplemented
     assert norm_onednn.layer_norm(x.reshape(-1, 3), weight[0, 0, 0], weight[0, 0, 0], 1e-5) is NotImplemented
-    assert norm_onednn.batch_norm(x.reshape(-1, 3), *[weight[0, 0, 0]] * 2, 1e-5, None) is NotImplemented
+    assert norm_onednn.batch_norm(x.reshape(-1, 3), *[weight[0, 0, 0]] * 2, None, 1e-5, None, False) is NotImplemented
 
 
 def test_inputs_that_are_views_are_read_as_they_are() -> None:
@@ -123,7 +123,7 @@ from dlcourse.backend.kernels import activation, conv, norm, recurrent
 x, w = np.ones((8, 32, 32, 8), "f"), np.ones((8, 3, 3, 8), "f")
 def step():
     y = conv.conv2d(x, w, None, conv.ConvGeometry(padding=(1, 1)))
-    return norm.batch_norm(y.reshape(-1, 8), np.ones(8, "f"), np.ones(8, "f"), 1e-5, None)[0]
+    return norm.batch_norm(y.reshape(-1, 8), np.ones(8, "f"), np.ones(8, "f"), None, 1e-5, None, False)[0]
 expected = step()
 child = os.fork()
 if child == 0:
@@ -140,7 +140,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_statistic_far_from_zero_keeps_its_digits() -> None:
     x = (1e3 + np.random.default_rng(0).normal(size=(20_000, 4))).astype(np.float32)
     ones = np.ones(4, dtype=np.float32)
-    y, mean, inverse = norm.batch_norm(x, ones, 0 * ones, 1e-5, None)
+    y, mean, inverse, _ = norm.batch_norm(x, ones, 0 * ones, None, 1e-5, None, False)
     exact = x.astype(np.float64)
     np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(inverse, 1 / exact.std(axis=0), rtol=1e-3)
@@ -157,7 +157,7 @@ def test_relu_hides_no_nan(size: int) -> None:
         np.testing.assert_array_equal(activation.add_relu(a, b), np.maximum(a + b, 0))
     rows = np.random.default_rng(0).normal(size=(size * 16, 1)).astype(np.float32).reshape(-1, 16)
     rows[0, 0] = np.nan
-    y = norm.batch_norm_relu(rows, np.ones(16, np.float32), np.zeros(16, np.float32), 1e-5, None)[0]
+    y = norm.batch_norm(rows, np.ones(16, np.float32), np.zeros(16, np.float32), None, 1e-5, None, True)[0]
     assert np.isnan(y[:, 0]).all() and np.isfinite(y[:, 1:]).all()
 
 
@@ -167,7 +167,7 @@ def test_the_signs_lie_as_the_reference_packs_them(shape: tuple) -> None:
     """So either implementation can go on from the other's."""
     rng = np.random.default_rng(0)
     x, weight, bias = (rng.normal(size=s).astype(np.float32) for s in (shape, shape[1:], shape[1:]))
-    y, _, _, positive = norm_onednn.batch_norm_relu(x, weight, bias, 1e-5, None)
+    y, _, _, positive = norm_onednn.batch_norm(x, weight, bias, None, 1e-5, None, True)
     np.testing.assert_array_equal(positive, norm.pack(y > 0))
 
 
