@@ -24,7 +24,7 @@ class Attention(Function):
 
     refuses_whole = True
 
-    attend = kernels.attention
+    keep_weights = False
 
     def __init__(self, mask: Array, causal: bool, dropout: float):
         self.mask, self.causal, self.dropout = mask, causal, dropout
@@ -36,37 +36,43 @@ class Attention(Function):
             drawn = backend.random.bernoulli(shape, 1 - self.dropout, "dropout", backend.of(q))
             dropout_mask = drawn.astype(accumulation_dtype(q.dtype))
             dropout_mask *= 1 / (1 - self.dropout) if self.dropout < 1 else 0
-        self.q, self.k, self.v, self.dropout_mask = q, k, v, dropout_mask
-        y, self.saved = self.attend(q, k, v, self.mask, self.causal, dropout_mask)
+        self.q, self.k, self.v = q, k, v
+        self.settings = kernels.AttentionSettings(self.mask, self.causal, dropout_mask, self.keep_weights)
+        y, self.saved = kernels.attention(q, k, v, self.settings)
         return y
 
     def backward(self, dout: Array) -> tuple:
-        return kernels.attention_grad(
-            dout, self.q, self.k, self.v, self.mask, self.causal, self.dropout_mask, self.saved
-        )
+        return kernels.attention_grad(dout, self.q, self.k, self.v, self.settings, self.saved)
 
 
 class WeightedAttention(Attention):
-    """Y = W V and the weights W = P M themselves, with the dropout mask M; the bias B, a mask of floats, may learn.
+    """Y = W V, and with ``give`` the weights W = P M themselves, with the dropout mask M, P = softmax(S + B).
 
-    dP = M (dY V^T + dW), and with it as in :class:`Attention` and :class:`BiasedAttention`.
+    The bias B, a mask of floats that broadcasts, may learn: dP = M (dY V^T + dW), dS = P (dP - rowsum(dP P)), and dB is
+    dS summed over the axes along which B was repeated; the rest as in :class:`Attention`.
     """
 
     compute_in_float32 = True
-    attend = kernels.attention_with_weights
+    keep_weights = True
+
+    def __init__(self, mask: Array, causal: bool, dropout: float, give: bool):
+        super().__init__(mask, causal, dropout)
+        self.give = give
 
     def forward(self, q: Array, k: Array, v: Array, *bias: Array) -> Any:
         if bias:
             (self.mask,) = bias
         y = super().forward(q, k, v)
-        p = self.saved.p
-        return y, p.copy() if self.dropout_mask is None else p * self.dropout_mask
+        if not self.give:
+            return y
+        p, factors = self.saved.p, self.settings.dropout_mask
+        return y, p.copy() if factors is None else p * factors
 
-    def backward(self, dout: Array | None, dweights: Array | None) -> tuple:  # type: ignore[override]
+    def backward(self, dout: Array | None, dweights: Array | None = None) -> tuple:
         biased = len(self.needs_input_grad) > 3
         if dweights is None and not biased:
             return super().backward(dout)
-        p, factors = self.saved.p, 1 if self.dropout_mask is None else self.dropout_mask
+        p, factors = self.saved.p, 1 if self.settings.dropout_mask is None else self.settings.dropout_mask
         dv, dp = xp_of(p).zeros_like(self.v), 0 if dweights is None else dweights
         if dout is not None:
             dv, dp = (p * factors).swapaxes(-1, -2) @ dout, dp + dout @ self.v.swapaxes(-1, -2)
@@ -75,24 +81,6 @@ class WeightedAttention(Attention):
         dbias = (unbroadcast(ds, self.mask.shape).astype(self.mask.dtype, copy=False),) if biased else ()
         ds = ds * self.q.shape[3] ** -0.5
         return ds @ self.k, ds.swapaxes(-1, -2) @ self.q, dv, *dbias
-
-
-class BiasedAttention(Attention):
-    """Y = softmax(Q K^T / sqrt(d) + B where visible) V for a B that broadcasts and learns: dB = P (dP - rowsum(dP P)),
-    summed over the axes along which B was repeated. Both passes are the reference's, which keeps P."""
-
-    def __init__(self, causal: bool, dropout: float):
-        super().__init__(None, causal, dropout)
-
-    def forward(self, q: Array, k: Array, v: Array, bias: Array) -> Array:  # type: ignore[override]  # one input more
-        self.mask, self.attend = bias, kernels.attention.reference
-        return super().forward(q, k, v)
-
-    def backward(self, dout: Array) -> tuple:
-        dbias = kernels.attention_scores_grad(dout, self.v, self.dropout_mask, self.saved)
-        known = self.q, self.k, self.v, self.mask, self.causal, self.dropout_mask, self.saved
-        grads = kernels.attention_grad.reference(dout, *known)
-        return *grads, unbroadcast(dbias, self.mask.shape).astype(self.mask.dtype, copy=False)
 
 
 def scaled_dot_product_attention(
@@ -184,14 +172,14 @@ def attend(
         xp = backend.array_module(q.data)
         below = xp.tri(*scores[2:], dtype=bool)
         mask = Tensor(below) if mask is None else _both(mask, below)
+    array, bias = None, []
     if mask is not None and mask.requires_grad and is_grad_enabled():
-        learning = WeightedAttention(None, causal, dropout) if weights else BiasedAttention(causal, dropout)
-        found = apply(learning, q, k, v, mask)
-        return found if weights else (found, None)
-    array = None
-    if mask is not None:
+        bias = [mask]
+    elif mask is not None:
         array = mask.data if mask.dtype == bool else mask.data.astype(accumulation_dtype(q.dtype), copy=False)
-    found = apply((WeightedAttention if weights else Attention)(array, causal, dropout), q, k, v)
+    settings = array, causal, dropout
+    attention = WeightedAttention(*settings, weights) if bias or weights else Attention(*settings)
+    found = apply(attention, q, k, v, *bias)
     return found if weights else (found, None)
 
 

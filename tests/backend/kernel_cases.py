@@ -14,7 +14,7 @@ import numpy as np
 
 from dlcourse.backend import precision
 from dlcourse.backend.kernels import Kernel, recurrent
-from dlcourse.backend.kernels.attention import attention
+from dlcourse.backend.kernels.attention import AttentionSettings, attention
 from dlcourse.backend.kernels.conv import ConvGeometry
 from dlcourse.backend.kernels.group_norm import group_norm
 from dlcourse.backend.kernels.images import WORDS, ImageSettings
@@ -359,7 +359,16 @@ def _lstm_layer_grad(*settings: int) -> Maker:
 
 
 def _attention(
-    n: int, heads: int, t: int, s: int, d: int, masked: bool | str, causal: bool, drop: bool, grad: bool
+    n: int,
+    heads: int,
+    t: int,
+    s: int,
+    d: int,
+    masked: bool | str,
+    causal: bool,
+    drop: bool,
+    grad: bool,
+    keep_weights: bool = False,
 ) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         q = rng.normal(size=(n, heads, t, d)).astype(dtype)
@@ -370,10 +379,10 @@ def _attention(
             hidden[-1] = -np.inf
             mask = (rng.normal(size=(heads, t, s)) + hidden).astype(dtype)
         saved = ((rng.random((n, heads, t, s)) < 0.8) / 0.8).astype(dtype) if drop else None
-        arguments = q, k, v, mask, causal, saved
+        arguments = q, k, v, AttentionSettings(mask, causal, saved, keep_weights)
         if not grad:
             return arguments
-        return rng.normal(size=(n, heads, t, d)).astype(dtype), *arguments, Saved(attention, slice(1, 7))
+        return rng.normal(size=(n, heads, t, d)).astype(dtype), *arguments, Saved(attention, slice(1, 5))
 
     return make
 
@@ -746,8 +755,7 @@ CASES: dict[str, list[Maker]] = {
     "lstm_grad": [_recurrent_grad("lstm", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
     "gru": [_recurrent("gru", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
     "gru_grad": [_recurrent_grad("gru", *size) for size in [(3, 7, 5), (1, 1, 1), (17, 9, 33)]],
-    "attention": [_attention(*case, grad=False) for case in ATTENTION],
-    "attention_with_weights": [_attention(*case, grad=False) for case in ATTENTION],
+    "attention": [_attention(*case, grad=False, keep_weights=keep) for case in ATTENTION for keep in (False, True)],
     "attention_grad": [_attention(*case, grad=True) for case in ATTENTION],
     "add_penalty": [_penalty(0.0, 0.1), _penalty(0.1, 0.0), _penalty(0.1, 0.2)],
     "sgd_step": [

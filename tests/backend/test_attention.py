@@ -7,7 +7,7 @@ import pytest
 
 from dlcourse import backend
 from dlcourse.backend import determinism
-from dlcourse.backend.kernels.attention import attention, attention_grad
+from dlcourse.backend.kernels.attention import AttentionSettings, attention, attention_grad
 from dlcourse.backend.layout import as_stacked_view
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
@@ -28,14 +28,14 @@ def projected(dtype: str = "float32", steps: int = STEPS, seed: int = 0) -> tupl
 
 def both(q: object, k: object, v: object, dy: object, mask: object = None, causal: bool = True) -> list:
     """y, dQ, dK and dV."""
-    y, saved = attention(q, k, v, mask, causal, None)
-    return [y, *attention_grad(dy, q, k, v, mask, causal, None, saved)]
+    y, saved = attention(q, k, v, AttentionSettings(mask, causal))
+    return [y, *attention_grad(dy, q, k, v, AttentionSettings(mask, causal), saved)]
 
 
 def expected(*arrays: object, mask: np.ndarray | None = None, causal: bool = True) -> list[np.ndarray]:
     q, k, v, dy = (backend.to_host(array).astype(np.float64) for array in arrays)
-    y, saved = attention.reference(q, k, v, mask, causal, None)
-    return [y, *attention_grad.reference(dy, q, k, v, mask, causal, None, saved)]
+    y, saved = attention.reference(q, k, v, AttentionSettings(mask, causal))
+    return [y, *attention_grad.reference(dy, q, k, v, AttentionSettings(mask, causal), saved)]
 
 
 def same(ours: list, theirs: list, **tolerance: float) -> None:
@@ -89,7 +89,7 @@ def test_a_mask_is_read_as_it_lies_for_every_shape_that_broadcasts(device: str) 
 def test_a_mask_is_not_written_out(device: str) -> None:
     q, k, v, _ = projected()
     mask = backend.current().asarray(np.ones((N, 1, 1, STEPS), bool))
-    assert launched(lambda: attention(q, k, v, mask, False, None)) == ["attention_forward_32_float"]
+    assert launched(lambda: attention(q, k, v, AttentionSettings(mask))) == ["attention_forward_32_float"]
 
 
 @counted
@@ -121,7 +121,7 @@ def test_rows_without_keys_are_zeros_and_no_number_stays_in_its_row(device: str)
 def test_large_scores_do_not_overflow(device: str) -> None:
     q, k, v, dy = projected()
     arrays = 300 * q, 300 * k, v, dy
-    y, saved = attention(*arrays[:3], None, False, None)
+    y, saved = attention(*arrays[:3], AttentionSettings())
     same([y], expected(*arrays, causal=False)[:1], rtol=1e-3, atol=1e-3)
     assert all(np.isfinite(backend.to_host(grad)).all() for grad in both(*arrays, causal=False))
 
@@ -149,7 +149,7 @@ def test_both_ways_serve_and_the_gradient_follows_the_forward_pass(
     if dtype == "bfloat16":
         dtype = pytest.importorskip("ml_dtypes").bfloat16
     arrays = projected(dtype, steps=9)
-    attention(*arrays[:3], None, True, None)
+    attention(*arrays[:3], AttentionSettings(causal=True))
     ((key, choice),) = measured.items()
     assert set(choice.milliseconds) == {"own", "products"} and not choice.left_out
     measured[key].name = way
@@ -176,7 +176,7 @@ def test_nothing_is_measured_where_it_is_clear_or_not_allowed(
     from dlcourse.backend.cuda import attention_blocks as overrides
 
     q, k, v, dy = projected()
-    assert launched(lambda: attention(q, k, v, None, True, None)) == ["attention_forward_32_float"]
+    assert launched(lambda: attention(q, k, v, AttentionSettings(causal=True))) == ["attention_forward_32_float"]
     monkeypatch.setattr(overrides, "MAX_WEIGHTS", 1 << 10)
     both(q, k, v, dy)
     monkeypatch.setattr(overrides, "MAX_WEIGHTS", 1 << 28)

@@ -138,7 +138,7 @@ def _halved(argument: object, half: np.dtype, of: Kernel) -> object:
     names = list(of.signature.parameters)
 
     def each(value: object, name: str = "") -> object:
-        if name in ("mean", "inverse", "running"):
+        if name in ("mean", "inverse", "running", "dropout_mask"):
             return value
         if isinstance(value, tuple):
             return _same_kind(value, map(each, value, getattr(value, "_fields", [""] * len(value))))

@@ -13,14 +13,14 @@ from dlcourse.backend.cpu.memory import scratch
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import override
+from dlcourse.backend.kernels.attention import AttentionSettings
 
 PIECE_BYTES = 1 << 18
 
 
 @override(kernels.attention, "cpu")
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
-) -> tuple[Array, Any]:
+def attention(q: Array, k: Array, v: Array, settings: AttentionSettings) -> tuple[Array, Any]:
+    mask, causal, dropout_mask, _ = settings
     y, p, hidden = places(q, k, v, causal)
     if mask is not None:
         mask = np.broadcast_to(mask, p.shape)
@@ -49,18 +49,11 @@ def attention(
     return y, kernels.Weights(p)
 
 
-@override(kernels.attention_with_weights, "cpu")
-def attention_with_weights(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
-) -> tuple[Array, Any]:
-    return attention(q, k, v, mask, causal, dropout_mask)  # which keeps them
-
-
 @override(kernels.attention_grad, "cpu")
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, settings: AttentionSettings, saved: Any
 ) -> tuple[Array, Array, Array]:
-    p, (dq, dk, dv) = saved.p, grad_places(q, k, v)
+    p, (dq, dk, dv), dropout_mask = saved.p, grad_places(q, k, v), settings.dropout_mask
 
     def chunk(part: slice) -> None:
         weights, ds = p[part], scratch("attention", p[part].shape, q.dtype)

@@ -15,6 +15,7 @@ from dlcourse.backend.cpu import onednn
 from dlcourse.backend.cpu.attention import grad_places, places
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import attention as kernels
+from dlcourse.backend.kernels.attention import AttentionSettings
 
 SOFTMAX = 0x30000
 MIN_SIZE = 1 << 14
@@ -69,9 +70,8 @@ def _softmax_grad(rows: int, keys: int) -> Callable:
 
 
 @onednn.override(kernels.attention)
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
-) -> tuple[Array, Any]:
+def attention(q: Array, k: Array, v: Array, settings: AttentionSettings) -> tuple[Array, Any]:
+    mask, causal, dropout_mask, _ = settings
     rows, steps, keys = math.prod(q.shape[:3]), q.shape[2], k.shape[2]
     # Where there are more queries than keys the first ones see none.
     if rows * keys < MIN_SIZE or mask is not None or (causal and steps > keys) or not onednn.suits(q, k, v):
@@ -87,18 +87,11 @@ def attention(
     return y, kernels.Weights(p)
 
 
-@onednn.override(kernels.attention_with_weights)
-def attention_with_weights(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
-) -> tuple[Array, Any]:
-    return attention(q, k, v, mask, causal, dropout_mask)
-
-
 @onednn.override(kernels.attention_grad)
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, settings: AttentionSettings, saved: Any
 ) -> tuple[Array, Array, Array]:
-    p, scale = saved.p, q.shape[-1] ** -0.5
+    p, scale, dropout_mask = saved.p, q.shape[-1] ** -0.5, settings.dropout_mask
     if p.size < MIN_SIZE or not onednn.suits(dout, q, k, v, p) or not p.flags.c_contiguous:
         return NotImplemented
     compute = _softmax_grad(p.size // p.shape[-1], p.shape[-1])

@@ -17,6 +17,7 @@ from dlcourse.backend.cuda.program import contiguous, override, program, type_su
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import require
+from dlcourse.backend.kernels.attention import AttentionSettings
 from dlcourse.backend.precision import accumulation_dtype
 
 SIDE, THREADS = 64, 256
@@ -49,32 +50,27 @@ class Saved:
 
 
 @override(kernels.attention, half=True, priority=1)
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
-) -> tuple[Array, Any]:
-    attention_products.require_kernels(q, k, v, dropout_mask)
-    require(_is_faster(q, k, v, mask, causal, dropout_mask))
-    return _attention(q, k, v, mask, causal, dropout_mask)
+def attention(q: Array, k: Array, v: Array, settings: AttentionSettings) -> tuple[Array, Any]:
+    attention_products.require_kernels(q, k, v, settings)
+    require(_is_faster(q, k, v, settings))
+    return _attention(q, k, v, settings)
 
 
-def _attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
-) -> tuple[Array, Saved]:
+def _attention(q: Array, k: Array, v: Array, settings: AttentionSettings) -> tuple[Array, Saved]:
     xp = array_module(q)
     q, k, v = map(_readable, (q, k, v))
     n, heads, steps, width = q.shape
     y = xp.empty((n, steps, heads, width), dtype=q.dtype)
     log_sums = xp.empty(q.shape[:3], dtype=accumulation_dtype(q.dtype))
-    visible, settings = _settings(q, k, mask, causal)
-    arrays = q, k, v, visible, *contiguous(dropout_mask), y, log_sums
-    flops = 4 * _scores(q, k, causal) * width
-    _launch("attention_forward", q, steps, (*arrays, *_layout(q, k, v), *settings), flops)
+    arrays = q, k, v, settings.mask, *contiguous(settings.dropout_mask), y, log_sums
+    flops = 4 * _scores(q, k, settings.causal) * width
+    _launch("attention_forward", q, steps, (*arrays, *_layout(q, k, v), *_numbers(q, k, settings)), flops)
     return y.transpose(0, 2, 1, 3), Saved(y, log_sums)
 
 
 @override(kernels.attention_grad, half=True, priority=1)
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, settings: AttentionSettings, saved: Any
 ) -> tuple[Array, Array, Array]:
     require(isinstance(saved, Saved))
     dout = dout.astype(q.dtype, copy=False)
@@ -88,11 +84,10 @@ def attention_grad(
     else:
         dq, dk, dv = (xp.empty((n, x.shape[2], heads, width), x.dtype).transpose(0, 2, 1, 3) for x in given)
     row_sums = xp.empty_like(saved.log_sums)
-    visible, settings = _settings(q, k, mask, causal)
-    read = q, k, v, visible, *contiguous(dropout_mask), dout
+    read = q, k, v, settings.mask, *contiguous(settings.dropout_mask), dout
     apart = np.int64(dq.strides[2] // dq.itemsize)
-    rest = apart, *_layout(q, k, v, dout), *settings
-    flops = 2 * _scores(q, k, causal) * width  # of one product; they make the scores again
+    rest = apart, *_layout(q, k, v, dout), *_numbers(q, k, settings)
+    flops = 2 * _scores(q, k, settings.causal) * width  # of one product; they make the scores again
     _launch("attention_queries_grad", q, steps, (*read, saved.y, saved.log_sums, row_sums, dq, *rest), 3 * flops)
     _launch("attention_keys_grad", q, keys, (*read, saved.log_sums, row_sums, dk, dv, *rest), 4 * flops)
     return dq, dk, dv
@@ -110,15 +105,14 @@ def _layout(*arrays: Array) -> list[np.int64]:
     return [np.int64(distance // array.itemsize) for array in arrays for distance in array.strides[:3]]
 
 
-def _settings(q: Array, k: Array, mask: Array | None, causal: bool) -> tuple[Array | None, tuple]:
-    """The mask, as it lies: repeated along an axis it is not written out. And what all kernels end with."""
+def _numbers(q: Array, k: Array, settings: AttentionSettings) -> tuple:
+    """What all kernels end with. The mask is read as it lies: repeated along an axis it is not written out."""
     n, heads, steps, width = q.shape
     keys, strides = k.shape[2], (0,) * 4
-    if mask is not None:
-        strides = array_module(q).broadcast_to(mask, (n, heads, steps, keys)).strides
-    sizes = heads, steps, keys, width, causal
-    settings = *map(np.int64, strides), *map(np.int32, sizes), accumulation_dtype(q.dtype).type(width**-0.5)
-    return mask, settings
+    if settings.mask is not None:
+        strides = array_module(q).broadcast_to(settings.mask, (n, heads, steps, keys)).strides
+    sizes = heads, steps, keys, width, settings.causal
+    return *map(np.int64, strides), *map(np.int32, sizes), accumulation_dtype(q.dtype).type(width**-0.5)
 
 
 def _scores(q: Array, k: Array, causal: bool) -> int:
@@ -142,8 +136,9 @@ def _launch(kernel: str, q: Array, rows: int, arguments: tuple, flops: int) -> N
     launch(f"{kernel}_{width}_{name}", grid, (THREADS,), arguments, shared=shared, flops=flops)
 
 
-def _is_faster(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None) -> bool:
+def _is_faster(q: Array, k: Array, v: Array, settings: AttentionSettings) -> bool:
     """Measured once for each setting, forward and gradient in one, where it is not clear beforehand."""
+    mask, causal, dropout_mask, _ = settings
     if not _suits(q, k, v) or (mask is not None and mask.dtype != bool):
         return False
     scores = math.prod(q.shape[:3]) * k.shape[2]
@@ -151,12 +146,12 @@ def _is_faster(q: Array, k: Array, v: Array, mask: Array | None, causal: bool, d
         return True
 
     def own() -> Array:
-        y, saved = _attention(q, k, v, mask, causal, dropout_mask)
-        return attention_grad(y, q, k, v, mask, causal, dropout_mask, saved)[0]
+        y, saved = _attention(q, k, v, settings)
+        return attention_grad(y, q, k, v, settings, saved)[0]
 
     def products() -> Array:
-        y, saved = attention_products.attention(q, k, v, mask, causal, dropout_mask)
-        return attention_products.attention_grad(y, q, k, v, mask, causal, dropout_mask, saved)[0]
+        y, saved = attention_products.attention(q, k, v, settings)
+        return attention_products.attention_grad(y, q, k, v, settings, saved)[0]
 
     dtype = q.dtype.name
     tf32 = dtype == "float32" and precision.tensor_float()

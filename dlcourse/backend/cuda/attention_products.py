@@ -13,6 +13,7 @@ from dlcourse.backend.cuda.program import override, program, type_suffix
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import attention as kernels
 from dlcourse.backend.kernels import require
+from dlcourse.backend.kernels.attention import AttentionSettings
 from dlcourse.backend.layout import as_stacked_view
 from dlcourse.backend.precision import accumulation_dtype
 
@@ -28,10 +29,8 @@ class Saved:
 
 
 @override(kernels.attention, half=True)
-def attention(
-    q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None
-) -> tuple[Array, Any]:
-    name, xp = require_kernels(q, k, v, dropout_mask), array_module(q)
+def attention(q: Array, k: Array, v: Array, settings: AttentionSettings) -> tuple[Array, Any]:
+    name, xp, (mask, causal, dropout_mask, _) = require_kernels(q, k, v, settings), array_module(q), settings
     shape, steps, keys = (*q.shape[:3], k.shape[2]), q.shape[2], k.shape[2]
     joint = as_stacked_view((q, k, v))
     parts = (q, k, v) if joint is None else xp.ascontiguousarray(joint)  # one copy instead of three
@@ -43,24 +42,26 @@ def attention(
         visible = xp.ascontiguousarray(xp.broadcast_to(mask, shape)).astype(np.uint8)
     elif mask is not None:
         added = xp.ascontiguousarray(xp.broadcast_to(mask.astype(scores.dtype, copy=False), shape))
-    settings = np.int64(rows), np.int32(steps), np.int32(keys), scores.dtype.type(q.shape[2] ** -0.5), np.int32(causal)
+    numbers = np.int64(rows), np.int32(steps), np.int32(keys), scores.dtype.type(q.shape[2] ** -0.5), np.int32(causal)
     factors, used = (None, None) if dropout_mask is None else (xp.ascontiguousarray(dropout_mask), xp.empty_like(p))
-    _rows(f"attention_softmax_{name}", rows, (scores, p, visible, added, factors, used, *settings))
+    _rows(f"attention_softmax_{name}", rows, (scores, p, visible, added, factors, used, *numbers))
     y = gemm(p if dropout_mask is None else used, v)
     return y.reshape(*shape[:3], v.shape[2]), Saved(p, operands)
 
 
-def require_kernels(q: Array, k: Array, v: Array, dropout_mask: Array | None) -> str:
+def require_kernels(q: Array, k: Array, v: Array, settings: AttentionSettings) -> str:
     """How the kernels for these arrays end; declines where there are none, or nothing to do."""
-    require(dropout_mask is None or dropout_mask.dtype == accumulation_dtype(q.dtype))
+    factors = settings.dropout_mask
+    require(not settings.keep_weights and (factors is None or factors.dtype == accumulation_dtype(q.dtype)))
     return type_suffix(q, k, v)
 
 
 @override(kernels.attention_grad, half=True)
 def attention_grad(
-    dout: Array, q: Array, k: Array, v: Array, mask: Array | None, causal: bool, dropout_mask: Array | None, saved: Any
+    dout: Array, q: Array, k: Array, v: Array, settings: AttentionSettings, saved: Any
 ) -> tuple[Array, Array, Array]:
     require(isinstance(saved, Saved))
+    dropout_mask = settings.dropout_mask
     dout = dout.astype(q.dtype, copy=False)
     name, xp, p = type_suffix(dout, q, k, v), array_module(q), saved.p
     dy, keys = _batch(dout), p.shape[2]
