@@ -91,7 +91,7 @@ DOCUMENTED = {
 }
 
 SAME = [
-    {"input", "x", "logits", "outputs", "indices", "tensors", "a", "probabilities", "weights"},
+    {"input", "x", "logits", "log_p", "scores", "outputs", "indices", "tensors", "a", "probabilities", "weights"},
     {"x1", "input1"},
     {"x2", "input2"},
     {"array", "ndarray"},
@@ -183,7 +183,7 @@ class Own(nn.Module):
             lambda: optim.SGD([nn.Linear(1, 1).weight], 0.1, 0.9, 0),
             "optim.SGD takes 3 positional arguments (params, lr, momentum), got 4; keyword-only: nesterov=, ",
         ),
-        (lambda: nn.CrossEntropyLoss(None), "nn.CrossEntropyLoss takes 0 positional arguments, got 1; keyword-only: "),
+        (lambda: nn.MSELoss(None), "nn.MSELoss takes 0 positional arguments, got 1; keyword-only: reduction="),
         (lambda: nn.Dropout(0.5, True), "nn.Dropout takes 1 positional argument (p), got 2"),
         (lambda: nn.ReLU(True), "nn.ReLU takes no arguments, got 1"),
         (lambda: nn.ReLU(inplace=True), "nn.ReLU takes no 'inplace'; leave it out: "),

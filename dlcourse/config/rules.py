@@ -339,8 +339,9 @@ def _closed_form(config: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(("optimizer", key), why)
     if config.get("data", {}).get("augment") is not None:
         yield Finding(("data", "augment"), why)
-    if (config.get("loss") or {}).get("class_weights") is not None:
-        yield Finding(("loss", "class_weights"), why)
+    for key in ("class_weights", "weight"):
+        if (config.get("loss") or {}).get(key) is not None:
+            yield Finding(("loss", key), why)
     for key, idle in _IDLE.items():
         if config.get("train", {}).get(key, idle) != idle:
             yield Finding(("train", key), why)

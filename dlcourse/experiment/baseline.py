@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse import nn
 from dlcourse.backend import get, use
 from dlcourse.data import Data
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.metrics.class_counts import count_classes, recall_of
-from dlcourse.nn import CrossEntropyLoss, GaussianNLLLoss, HalfSSELoss, MSELoss
 from dlcourse.records.run import BaselineState
 from dlcourse.text import SPLITS
 from dlcourse.training.evaluation import LossMetric
@@ -135,7 +135,7 @@ def judge(experiment: Experiment, arrays: Mapping[str, np.ndarray]) -> Judgement
         all_of_it = len(y) == data.splits[split].y.size
         of = f"{split} split" if all_of_it else f"first {len(y):,} samples of the {split} split"
         table = f"classes of the {of}\n{class_table(names, *count_classes(outputs, y))}"
-    weighted = (experiment.config["loss"] or {}).get("class_weights") is not None
+    weighted = getattr(experiment.loss, "class_weights", None) is not None
     state = baseline.state(split, found, no_better(baseline, y, outputs, split, weighted))
     if unseen := _unseen(baseline, data.splits[split].y, names) if np.inf in found.values() else "":
         state["words"] += f"; it gives no share to {unseen}, which the training split lacks: inf"
@@ -148,11 +148,18 @@ def _unseen(baseline: Baseline, y: np.ndarray, names: Sequence[str]) -> str:
     return next((repr(names[each]) for each in np.setdiff1d(y, known)), "") if baseline.classes else ""
 
 
+_PLAIN = (nn.CrossEntropyLoss, nn.GaussianLikelihoodLoss, nn.HalfSSELoss, nn.MSELoss) + (
+    nn.L1Loss,
+    nn.SmoothL1Loss,
+    nn.HuberLoss,
+)
+"""Losses to which a mean, or the logarithms of the classes' shares, are outputs like any other."""
+
+
 def _judges(metric: Any) -> bool:
     """Whether the baseline's outputs mean to a metric what the model's do: not to the loss of a support vector machine,
     or one of a plugin's."""
-    plain = (CrossEntropyLoss, GaussianNLLLoss, HalfSSELoss, MSELoss)
-    return not isinstance(metric, LossMetric) or type(metric.loss_fn) in plain
+    return not isinstance(metric, LossMetric) or type(metric.loss_fn) in _PLAIN
 
 
 def baseline_of(data: Data, width: int) -> Baseline | None:

@@ -36,20 +36,27 @@ def build_model(spec: Mapping[str, Any], data: Data) -> Any:
 
 
 def build_loss(
-    spec: Mapping[str, Any] | None, class_names: Sequence[str] = (), counts: Sequence[int] | None = None
+    spec: Mapping[str, Any] | None,
+    class_names: Sequence[str] = (),
+    counts: Sequence[int] | None = None,
+    data: Data | None = None,
 ) -> Any:
     """The loss that a config's ``loss`` names, or None.
 
     Args:
         class_names: of a classification.
         counts: how many samples of each class the training split has, by which the loss may weight them.
+        data: whose training targets the loss may look at.
     """
     loss = None if spec is None else registry.build("loss", spec)
-    if counts is not None and isinstance(loss, nn.Loss):
-        try:
+    try:
+        if counts is not None and isinstance(loss, nn.Loss):
             loss.fit_classes(np.asarray(counts), tuple(class_names))
-        except UserError as error:
-            raise ConfigError([Problem("loss", str(error))]) from error
+        if data is not None and isinstance(loss, nn.Loss) and data.task in loss.tasks:
+            targets, normalizer = data.splits["train"].y, data.target_normalizer
+            loss.check_targets(targets if normalizer is None else normalizer.apply(targets))
+    except UserError as error:
+        raise ConfigError([Problem("loss", str(error))]) from error
     return loss
 
 

@@ -102,7 +102,7 @@ class Experiment:
         model.feature_names, model.target_scaling = data.dataset.feature_names, data.target_normalizer
         model.target_names = data.dataset.target_names
         targets, named, classes = data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
-        loss = build_loss(config["loss"], classes, counts)
+        loss = build_loss(config["loss"], classes, counts, data)
         deciding = {watched["metric"] for _, watched in watched_by(config)}
         metrics = build_metrics(config["metrics"], deciding, loss, targets, named, classes)
         experiment = cls(config, backend, data, model, loss, metrics)
@@ -334,7 +334,7 @@ class Experiment:
             stops_early=self.train["early_stopping"] is not None,
             begins_trained=self.train["init_from"] is not None,
             images=len(self.data.in_shape) == 3,
-            weighted=(self.config["loss"] or {}).get("class_weights") is not None,
+            weighted=getattr(self.loss, "class_weights", None) is not None,
             normalized=not self.data.normalizer.identity,
             large_targets=_large_targets(self.data),
             status=status,

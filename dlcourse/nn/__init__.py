@@ -18,9 +18,11 @@ from dlcourse.nn.embedding import *
 from dlcourse.nn.initializer import *
 from dlcourse.nn.linear import *
 from dlcourse.nn.loss import *
+from dlcourse.nn.margin_loss import *
 from dlcourse.nn.module import *
 from dlcourse.nn.norm import *
 from dlcourse.nn.padding import *
+from dlcourse.nn.pointwise_loss import *
 from dlcourse.nn.pool import *
 from dlcourse.nn.recurrent import *
 from dlcourse.nn.recurrent_cell import *

@@ -13,6 +13,7 @@ from dlcourse.ops.attention import *
 from dlcourse.ops.bilinear import *
 from dlcourse.ops.conv import *
 from dlcourse.ops.conv_transpose import *
+from dlcourse.ops.ctc import *
 from dlcourse.ops.distance import *
 from dlcourse.ops.dropout import *
 from dlcourse.ops.embedding import *
@@ -20,8 +21,10 @@ from dlcourse.ops.gaussian import *
 from dlcourse.ops.group_norm import *
 from dlcourse.ops.linear import *
 from dlcourse.ops.loss import *
+from dlcourse.ops.margin_loss import *
 from dlcourse.ops.norm import *
 from dlcourse.ops.pad import *
+from dlcourse.ops.pointwise_loss import *
 from dlcourse.ops.pool import *
 from dlcourse.ops.rearrange import *
 from dlcourse.ops.recurrent import *

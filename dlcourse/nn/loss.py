@@ -12,12 +12,12 @@ from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.errors import ArgumentError, UserError
 from dlcourse.nn.module import Module
 from dlcourse.ops import loss
-from dlcourse.ops.loss import Reduction
-from dlcourse.ops.reduction import check_reduction
+from dlcourse.ops.ctc import ctc_loss
+from dlcourse.ops.reduction import Reduction, check_reduction
 from dlcourse.registry import register
 from dlcourse.types import Fraction, NonNegative
 
-__all__ = ["CrossEntropyLoss", "GaussianNLLLoss", "HalfSSELoss", "Loss", "MSELoss", "MulticlassHingeLoss"]
+__all__ = ["CTCLoss", "CrossEntropyLoss", "GaussianLikelihoodLoss", "Loss", "MulticlassHingeLoss", "NLLLoss"]
 
 
 class Loss(Module):
@@ -30,8 +30,28 @@ class Loss(Module):
 
     reduction: Reduction = "mean"
     tasks: ClassVar[tuple[str, ...]] = ("regression", "classification")
+
     of_its_batch: bool = False
     """Whether the mean is over weights that depend on the batch, so that parts of a batch do not make the whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._placed: dict[str, tuple] = {}
+
+    def constant(self, name: str, like: Tensor) -> Array | None:
+        """An attribute that holds numbers, as an array where ``like`` is, in the type of its sums; to a GPU it is
+        copied once. None is None."""
+        value = getattr(self, name)
+        if value is None:
+            return None
+        place, dtype = backend.of(like.data), accumulation_dtype(like.dtype)
+        array = value.data if isinstance(value, Tensor) else value
+        if place.is_host:
+            return place.asarray(array, dtype=dtype)
+        kept = self._placed.get(name)
+        if kept is None or kept[:2] != (place, dtype) or kept[2] is not value:
+            kept = self._placed[name] = place, dtype, value, place.asarray(array, dtype=dtype)
+        return kept[3]
 
     def fit_classes(self, counts: np.ndarray, names: Sequence[str] = ()) -> None:
         """Take in how many samples of each class the training split has.
@@ -43,12 +63,26 @@ class Loss(Module):
             UserError: its settings do not go with such data.
         """
 
+    def count(self, targets: Any) -> Any:
+        """How many of these targets the mean is over: a number, or an array of one on their device."""
+        return len(targets)
+
+    def check_targets(self, targets: np.ndarray) -> None:
+        """Look at the targets of the training split, as the loss will see them.
+
+        Raises:
+            UserError: it is not meant for such numbers.
+        """
+
 
 @register("loss", "cross_entropy")
 class CrossEntropyLoss(Loss):
     """The mean of -log softmax(logits) at the labels: the likelihood of a categorical model.
 
     Args:
+        weight: class_weights by PyTorch's name, numbers in the classes' order.
+        ignore_index: a label that does not count, in sum and mean. None of them by default, where PyTorch leaves out
+            -100.
         reduction: the mean over the samples or their sum; in Python also "none", a loss for each.
         label_smoothing: share of the target's probability that is spread over all classes evenly.
         class_weights: how much a sample of each class counts: numbers by the classes' names (1 for one that is left
@@ -64,22 +98,27 @@ class CrossEntropyLoss(Loss):
 
     def __init__(
         self,
+        weight: tuple[NonNegative, ...] | None = None,
         *,
+        ignore_index: int | None = None,
         reduction: Literal["mean", "sum"] = "mean",
         label_smoothing: Fraction = 0.0,
         class_weights: Literal["balanced"] | tuple[NonNegative, ...] | dict[str | int, NonNegative] | None = None,
     ):
         super().__init__()
         check_reduction("CrossEntropyLoss", reduction)
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        self.reduction, self.label_smoothing, self.ignore_index = reduction, label_smoothing, ignore_index
+        if weight is not None:
+            if class_weights is not None:
+                raise ArgumentError("CrossEntropyLoss: weight and class_weights are one thing; give one of them")
+            class_weights = weight
         if isinstance(class_weights, str) and class_weights != "balanced":
             raise ArgumentError(f"CrossEntropyLoss: class_weights is 'balanced' or numbers, got {class_weights!r}")
         if class_weights is not None and not isinstance(class_weights, str | dict):
-            class_weights = tuple(float(weight) for weight in class_weights)
-        self.class_weights = class_weights
-        self.of_its_batch = class_weights is not None and reduction == "mean"
+            class_weights = _numbers(class_weights)
+        self.class_weights, self.weight = class_weights, weight if weight is None else class_weights
+        self.of_its_batch = reduction == "mean" and not (class_weights is None and ignore_index is None)
         self._weights: np.ndarray | None = None
-        self._placed: tuple[Any, Array] | None = None
 
     def fit_classes(self, counts: np.ndarray, names: Sequence[str] = ()) -> None:
         if self.class_weights is None:
@@ -97,7 +136,8 @@ class CrossEntropyLoss(Loss):
             if not weights @ counts > 0:
                 raise UserError("class_weights: no class of the training split has a weight above 0")
             weights = weights * (counts.sum() / (weights @ counts))
-        self._weights, self._placed, self.of_its_batch = weights, None, False
+        self._weights = weights
+        self.of_its_batch = self.ignore_index is not None and self.reduction == "mean"
 
     @property
     def weights(self) -> np.ndarray | None:
@@ -106,33 +146,31 @@ class CrossEntropyLoss(Loss):
         return self._weights
 
     def forward(self, logits: Tensor, labels: Any) -> Tensor:
-        smoothing = self.label_smoothing
-        if self.class_weights is None:
-            return loss.cross_entropy(logits, labels, reduction=self.reduction, label_smoothing=smoothing)
-        if self._weights is None:
-            if isinstance(self.class_weights, str | dict):
-                raise UserError(
-                    f"CrossEntropyLoss: class_weights={self.class_weights!r} needs to know the classes, and how many "
-                    "samples of each there are: loss.fit_classes(np.bincount(labels), names)"
-                )
-            weight: Any = self.class_weights
-            return loss.cross_entropy(
-                logits, labels, weight=weight, reduction=self.reduction, label_smoothing=smoothing
+        if self._weights is None and isinstance(self.class_weights, str | dict):
+            raise UserError(
+                f"CrossEntropyLoss: class_weights={self.class_weights!r} needs to know the classes, and how many "
+                "samples of each there are: loss.fit_classes(np.bincount(labels), names)"
             )
-        weight = self._on_device_of(logits)
-        if self.reduction != "mean":
-            return loss.cross_entropy(
-                logits, labels, weight=weight, reduction=self.reduction, label_smoothing=smoothing
-            )
-        total = loss.cross_entropy(logits, labels, weight=weight, reduction="sum", label_smoothing=smoothing)
-        return total / (logits.size // logits.shape[-1] or float("nan"))
+        weight = self.constant("class_weights" if self._weights is None else "_weights", logits)
+        over_all = self._weights is not None and self.reduction == "mean" and self.ignore_index is None
+        found = loss.cross_entropy(
+            logits,
+            labels,
+            weight=weight,
+            ignore_index=self.ignore_index,
+            reduction="sum" if over_all else self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+        return found / (logits.size // logits.shape[-1] or float("nan")) if over_all else found
 
-    def _on_device_of(self, logits: Tensor) -> Array:
-        """The weights where the logits are, copied there once."""
-        place = backend.of(logits.data)
-        if self._placed is None or self._placed[0] is not place:
-            self._placed = place, place.asarray(self._weights, dtype=accumulation_dtype(logits.dtype))
-        return self._placed[1]
+    def count(self, targets: Any) -> Any:
+        return len(targets) if self.ignore_index is None else (targets != self.ignore_index).sum()
+
+
+def _numbers(weights: Any) -> tuple[float, ...]:
+    """Weights from a list, an array or a tensor on any device."""
+    array = backend.to_host(weights.data if isinstance(weights, Tensor) else weights)
+    return tuple(float(weight) for weight in array)
 
 
 def _in_order(weights: dict[str | int, float], names: Sequence[str]) -> list[float]:
@@ -161,41 +199,59 @@ class MulticlassHingeLoss(Loss):
         return loss.multiclass_hinge(scores, labels, self.margin)
 
 
-@register("loss", "mse")
-class MSELoss(Loss):
-    """The mean squared error, over all elements.
-
-    Args:
-        reduction: the mean over the elements or their sum; in Python also "none", the square of each.
-    """
-
-    tasks = ("regression",)
-
-    def __init__(self, *, reduction: Literal["mean", "sum"] = "mean"):
-        super().__init__()
-        check_reduction("MSELoss", reduction)
-        self.reduction = reduction
-
-    def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return loss.mse_loss(outputs, targets, reduction=self.reduction)
-
-
-@register("loss", "half_sse")
-class HalfSSELoss(Loss):
-    """Half the sum of squared errors, lecture 2's cost 1/2 sum (y - theta^T x)^2; its gradient grows with the batch."""
-
-    reduction = "sum"
-    tasks = ("regression",)
-
-    def forward(self, outputs: Tensor, targets: Any) -> Tensor:
-        return loss.half_sse(outputs, targets)
-
-
 @register("loss", "gaussian_nll")
-class GaussianNLLLoss(Loss):
-    """The mean negative log-likelihood under normal distributions; outputs are means and log standard deviations."""
+class GaussianLikelihoodLoss(Loss):
+    """The mean negative log-likelihood under normal distributions; outputs are means and log standard deviations.
+
+    ``nn.GaussianNLLLoss`` is PyTorch's, of means and variances apart.
+    """
 
     tasks = ("regression", "estimation")
 
     def forward(self, outputs: Tensor, targets: Any) -> Tensor:
         return loss.gaussian_nll(outputs, targets)
+
+
+class NLLLoss(Loss):
+    """-w_y log p_y of log-probabilities (..., C), as log_softmax gives them, at the labels y.
+
+    Args:
+        weight: (C,), how much each class counts; the mean is then over the weights of the labels.
+        ignore_index: a label that does not count.
+        reduction: "mean", "sum" or "none".
+    """
+
+    tasks = ("classification",)
+
+    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: Reduction = "mean"):
+        super().__init__()
+        check_reduction("NLLLoss", reduction)
+        self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction
+        self.of_its_batch = reduction == "mean" and weight is not None
+
+    def forward(self, log_p: Tensor, labels: Any) -> Tensor:
+        return loss.nll_loss(
+            log_p, labels, self.constant("weight", log_p), ignore_index=self.ignore_index, reduction=self.reduction
+        )
+
+
+class CTCLoss(Loss):
+    """-log of the probability of label sequences over all alignments; see :func:`~dlcourse.functional.ctc_loss`.
+
+    Args:
+        blank: the class that stands for no label.
+        reduction: "mean" divides each loss by the number of its labels before the mean over the samples.
+        zero_infinity: count the loss of a sample with too few steps as 0.
+    """
+
+    tasks = ()
+
+    def __init__(self, blank: int = 0, reduction: Reduction = "mean", zero_infinity: bool = False):
+        super().__init__()
+        check_reduction("CTCLoss", reduction)
+        self.blank, self.reduction, self.zero_infinity = blank, reduction, zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
+        )

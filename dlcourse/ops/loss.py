@@ -1,25 +1,21 @@
 """Losses: a scalar from predictions and targets. Labels are whole numbers; other targets may need a gradient too."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from dlcourse import backend
 from dlcourse.autograd import Function, Tensor, apply, as_tensor, promotion
 from dlcourse.autograd.function import xp_of
 from dlcourse.autograd.graph import take_loss_buffer
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.loss import softmax_cross_entropy
 from dlcourse.backend.kernels.select import selected
-from dlcourse.backend.kernels.sums import sum_of_squares
 from dlcourse.backend.precision import is_floating
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops import reduction as reductions
+from dlcourse.ops.reduction import Reduction
+from dlcourse.ops.targets import adds_up_by, in_type_of, labels_of
 
-__all__ = ["cross_entropy", "gaussian_nll", "half_sse", "mse_loss", "multiclass_hinge"]
-
-Reduction = Literal["mean", "sum", "none"]
+__all__ = ["cross_entropy", "gaussian_nll", "multiclass_hinge", "nll_loss"]
 
 
 class CrossEntropy(Function):
@@ -48,30 +44,6 @@ class CrossEntropy(Function):
 
     def backward(self, dout: Array | None) -> Array:
         return (self.grad if dout is None else self.grad * dout).reshape(self.shape)
-
-
-class SquaredError(Function):
-    """L = w sum (y^ - y)^2; dy^ = 2 w (y^ - y), dy = -dy^, with w = 1/n for the mean and 1/2 for half the sum.
-
-    The mean of nothing is NaN, as PyTorch has it. (Lecture 2.)
-    """
-
-    refuses_whole = True
-    compute_in_float32 = True
-    is_loss = True
-
-    def __init__(self, mean: bool):
-        self.mean = mean
-
-    def forward(self, outputs: Array, targets: Array) -> Array:
-        xp = xp_of(outputs)
-        self.difference = outputs - targets
-        self.weight = 0.5 if not self.mean else 1 / outputs.size if outputs.size else math.nan
-        return xp.asarray(self.weight * sum_of_squares(self.difference), dtype=outputs.dtype)
-
-    def backward(self, dout: Array | None) -> tuple:
-        grad = self.difference * (2 * self.weight * (1 if dout is None else dout))
-        return grad, -grad if self.needs_input_grad[1] else None
 
 
 class GaussianNLL(Function):
@@ -129,6 +101,7 @@ class MulticlassHinge(Function):
         return selected(grad * (dout / max(1, len(grad))), grad != 0)
 
 
+@adds_up_by("mean")
 def cross_entropy(
     logits: Tensor,
     labels: Any,
@@ -162,45 +135,48 @@ def cross_entropy(
     promotion.refuse_whole("cross_entropy", [logits])
     given = getattr(labels, "dtype", None)
     if given is not None and is_floating(given) and labels.ndim == logits.ndim:
+        if ignore_index is not None and ignore_index >= 0:
+            raise ArgumentError("cross_entropy: ignore_index is for labels, and the targets are probabilities")
         return reductions.of_probabilities(logits, labels, weight, reduction, label_smoothing)
     if weight is not None or ignore_index is not None or reduction != "mean":
-        labels = _labels("cross_entropy", logits, labels, ignore_index)
+        labels = labels_of("cross_entropy", logits, labels, ignore_index)
         return reductions.of_labels(logits, labels, weight, ignore_index, reduction, label_smoothing)
-    return apply(CrossEntropy(_labels("cross_entropy", logits, labels), float(label_smoothing)), logits)
+    return apply(CrossEntropy(labels_of("cross_entropy", logits, labels), float(label_smoothing)), logits)
 
 
+@adds_up_by("mean")
+def nll_loss(
+    log_p: Tensor, labels: Any, weight: Any = None, *, ignore_index: int = -100, reduction: Reduction = "mean"
+) -> Tensor:
+    """-w_y log p_y of the labels y: the cross-entropy, of log-probabilities as log_softmax gives them.
+
+    Args:
+        log_p: (..., C), classes last.
+        labels: (...,) integers in 0..C-1, an array or tensor.
+        weight: (C,), how much each class counts; the mean is then over the weights of the labels.
+        ignore_index: a label that does not count.
+        reduction: "mean", "sum", or "none": a loss for each label.
+    Raises:
+        ShapeError: the shapes do not fit, labels are no integers, or one is outside the classes.
+        ArgumentError: ``reduction`` is none of the three.
+    """
+    reductions.check_reduction("nll_loss", reduction)
+    log_p = as_tensor(log_p)
+    promotion.refuse_whole("nll_loss", [log_p])
+    labels = labels_of("nll_loss", log_p, labels, ignore_index)
+    return reductions.of_log_probabilities(log_p, labels, weight, ignore_index, reduction)
+
+
+@adds_up_by("mean")
 def multiclass_hinge(scores: Tensor, labels: Any, margin: float = 1.0) -> Tensor:
     """The mean over the batch of the summed margin violations of a linear SVM's scores (N, C) and labels (N,).
 
     Unlike ``torch.nn.MultiMarginLoss`` the sum is not divided by C, as the course has it.
     """
-    return apply(MulticlassHinge(_labels("multiclass_hinge", scores, labels), margin), scores)
+    return apply(MulticlassHinge(labels_of("multiclass_hinge", scores, labels), margin), scores)
 
 
-def mse_loss(outputs: Tensor, targets: Any, *, reduction: Reduction = "mean") -> Tensor:
-    """The mean over all elements of (outputs - targets)^2, their sum, or all of them ("none").
-
-    Both are of one shape (a mismatch never broadcasts). A tensor that needs a gradient gets it as target too.
-
-    Raises:
-        ShapeError: the shapes differ.
-        ValueError: ``reduction`` is none of the three.
-    """
-    reductions.check_reduction("mse_loss", reduction)
-    outputs, targets = _of_one_shape("mse_loss", outputs, targets)
-    if reduction == "mean":
-        return apply(SquaredError(mean=True), outputs, targets)
-    return reductions.reduced((outputs - targets) ** 2, reduction, None)
-
-
-def half_sse(outputs: Tensor, targets: Any) -> Tensor:
-    """1/2 sum (outputs - targets)^2 over all elements, the lecture's cost; both of one shape.
-
-    A tensor that needs a gradient gets it as target too.
-    """
-    return apply(SquaredError(mean=False), *_of_one_shape("half_sse", outputs, targets))
-
-
+@adds_up_by("mean")
 def gaussian_nll(outputs: Tensor, targets: Any) -> Tensor:
     """The mean negative log-likelihood of targets (N, K) under normal distributions.
 
@@ -212,55 +188,7 @@ def gaussian_nll(outputs: Tensor, targets: Any) -> Tensor:
     """
     outputs = as_tensor(outputs)
     promotion.refuse_whole("gaussian_nll", [outputs])
-    targets = _targets(outputs, targets)
+    targets = in_type_of(outputs, targets)
     if outputs.ndim != 2 or targets.ndim != 2 or outputs.shape != (targets.shape[0], 2 * targets.shape[1]):
         raise ShapeError(f"gaussian_nll: targets {targets.shape} need outputs (N, 2K), got {outputs.shape}")
     return apply(GaussianNLL(), outputs, targets)
-
-
-def _on_device(outputs: Tensor, targets: Any) -> Array:
-    array = targets.data if isinstance(targets, Tensor) else targets
-    return array if type(array) is type(outputs.data) else backend.of(outputs.data).asarray(array)
-
-
-def _targets(outputs: Tensor, targets: Any) -> Any:
-    """Targets on the outputs' device in their type: an array, or a tensor where that needs a gradient."""
-    if isinstance(targets, Tensor) and targets.requires_grad:
-        return targets if targets.dtype == outputs.dtype else targets.to(dtype=outputs.dtype)
-    return _on_device(outputs, targets).astype(outputs.dtype, copy=False)
-
-
-def _of_one_shape(name: str, outputs: Any, targets: Any) -> tuple[Tensor, Any]:
-    outputs = as_tensor(outputs)
-    promotion.refuse_whole(name, [outputs])
-    targets = _targets(outputs, targets)
-    if targets.shape != outputs.shape:
-        raise ShapeError(f"{name}: outputs {outputs.shape} and targets {targets.shape} have to have one shape")
-    return outputs, targets
-
-
-def _labels(name: str, logits: Tensor, labels: Any, ignored: int | None = None) -> Array:
-    array = _on_device(logits, labels)
-    if array.dtype.kind not in "iu":
-        raise ShapeError(f"{name}: labels are integers, got {array.dtype}")
-    if logits.ndim < 1 or array.shape != logits.shape[:-1]:
-        raise ShapeError(f"{name}: logits {logits.shape} need labels {logits.shape[:-1]}, got {array.shape}")
-    # Negative labels would index from the end without a word. On a GPU the check would wait for the device at each
-    # step; there the data layer has checked the labels when it read them, and the loss of one that is wrong is NaN.
-    known = array if ignored is None else array[array != ignored]
-    if isinstance(known, np.ndarray) and known.size and (known.min() < 0 or known.max() >= logits.shape[-1]):
-        raise ShapeError(
-            f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {known.min()}..{known.max()}: the model has "
-            f"{logits.shape[-1]} outputs, one for each class"
-        )
-    return array
-
-
-def _reduce_by(reduction: str, *losses: Any) -> None:
-    """Say how the losses of two batches make that of both, as nn.Loss has it."""
-    for loss in losses:
-        loss.reduction = reduction
-
-
-_reduce_by("mean", cross_entropy, gaussian_nll, mse_loss, multiclass_hinge)
-_reduce_by("sum", half_sse)

@@ -2,7 +2,9 @@
 probabilities as targets."""
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import Tensor, as_tensor
@@ -15,18 +17,23 @@ from dlcourse.ops.softmax import log_softmax
 
 __all__: list[str] = []
 
-REDUCTIONS = ("mean", "sum", "none")
+Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS = get_args(Reduction)
 
 
-def check_reduction(name: str, reduction: str) -> None:
-    """Raise ArgumentError where the reduction is none that a loss has."""
-    if reduction not in REDUCTIONS:
-        raise ArgumentError(f"{name}: reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+def check_reduction(name: str, reduction: str, *others: str) -> None:
+    """Raise ArgumentError where the reduction is none that a loss has, nor one of the others that this one has."""
+    if reduction not in (*REDUCTIONS, *others):
+        known = ", ".join(map(repr, (*others, *REDUCTIONS[:-1])))
+        raise ArgumentError(f"{name}: reduction is {known} or 'none', got {reduction!r}")
 
 
 def reduced(losses: Tensor, reduction: str, count: Any) -> Tensor:
-    """The losses as they are, their sum, or their sum over ``count``."""
-    return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.sum() / count
+    """The losses as they are, their sum, or their sum over ``count``: NaN where that is 0."""
+    if reduction != "mean":
+        return losses if reduction == "none" else losses.sum()
+    with np.errstate(invalid="ignore"):
+        return losses.sum() / count
 
 
 def of_labels(
@@ -36,13 +43,20 @@ def of_labels(
 
     The mean is over the weights of the labels that count: sum_i l_i / sum_i w_(y_i).
     """
-    xp, kind = xp_of(labels), logits.dtype
-    logits = logits.to(dtype=accumulation_dtype(kind))
-    classes, shape = logits.shape[-1], labels.shape
-    log_p, labels = log_softmax(logits).reshape(-1, classes), labels.reshape(-1)
+    kind = logits.dtype
+    log_p = log_softmax(logits.to(dtype=accumulation_dtype(kind)))
+    return of_log_probabilities(log_p, labels, weight, ignore_index, reduction, label_smoothing).to(dtype=kind)
+
+
+def of_log_probabilities(
+    log_p: Tensor, labels: Array, weight: Any, ignore_index: int | None, reduction: str, label_smoothing: float = 0.0
+) -> Tensor:
+    """:func:`of_labels` of log_softmax(logits)."""
+    xp, classes, shape = xp_of(labels), log_p.shape[-1], labels.shape
+    log_p, labels = log_p.reshape(-1, classes), labels.reshape(-1)
     counted = xp.ones(labels.shape, dtype=bool) if ignore_index is None else labels != ignore_index
     chosen = xp.where(counted, labels, 0)
-    weights = _weights(logits, weight)
+    weights = _weights(log_p, weight)
     share = weights[chosen] * counted
     losses = -log_p[xp.arange(len(chosen)), chosen] * Tensor(share)
     if label_smoothing:
@@ -50,7 +64,7 @@ def of_labels(
         losses = (1 - label_smoothing) * losses + label_smoothing / classes * even
     if ignore_index is not None:
         losses = where(Tensor(counted), losses, 0.0)
-    return reduced(losses.reshape(shape), reduction, Tensor(share.sum())).to(dtype=kind)
+    return reduced(losses.reshape(shape), reduction, Tensor(share.sum()))
 
 
 def of_probabilities(logits: Tensor, targets: Any, weight: Any, reduction: str, label_smoothing: float) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dlcourse.autograd import Tensor, no_grad
-from dlcourse.backend import memory, tracing
+from dlcourse.backend import array_module, memory, tracing
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.data.normalizer import TargetNormalizer
@@ -81,9 +81,11 @@ class LossMetric(Metric):
     def update(self, outputs: Any, targets: Any) -> None:
         if self.targets is not None:
             outputs, targets = self.targets.scaled(outputs), self.targets.scaled(targets)
-        share = 1 if self.loss_fn.reduction == "sum" else len(targets)
-        self.total = self.total + self.loss_fn(Tensor(outputs), targets).data.astype("float64") * share
-        self.count += len(targets)
+        count = getattr(self.loss_fn, "count", len)(targets)
+        found = self.loss_fn(Tensor(outputs), targets).data.astype("float64")
+        if self.loss_fn.reduction != "sum":
+            found = found * count if isinstance(count, int) else array_module(found).where(count, found * count, 0)
+        self.total, self.count = self.total + found, self.count + count
 
     def finish(self, total: Any, count: int) -> Any:
         return total if self.loss_fn.reduction == "sum" else total / count

@@ -17,8 +17,9 @@ def declared(loss_fn: Any) -> str | None:
     """
     if getattr(loss_fn, "of_its_batch", False):
         raise ArgumentError(
-            "TrainStep(accumulate=...): with class_weights the mean is over the weights of a batch, so microbatches do "
-            "not make the batch. loss.fit_classes(np.bincount(labels)) scales them once for all; or take accumulate=1"
+            "TrainStep(accumulate=...): with class_weights or ignore_index the mean is over the weights of a batch, so "
+            "microbatches do not make the batch. loss.fit_classes(np.bincount(labels)) scales class_weights once for "
+            "all; or take reduction='sum' or accumulate=1"
         )
     reduction = getattr(loss_fn, "reduction", None)
     return reduction if reduction in ("mean", "sum") else None

@@ -285,6 +285,16 @@ def _rms_norm(rows: int, width: int, grad: bool) -> Maker:
     return make
 
 
+def _ctc(count: int, steps: int, classes: int, longest: int, grad: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        log_p = rng.normal(size=(count, steps, classes)).astype(dtype)
+        log_p -= np.log(np.exp(log_p).sum(axis=2, keepdims=True))
+        labels, lengths = rng.integers(1, classes, (count, longest)), rng.integers(0, longest + 1, count)
+        return log_p, labels, rng.integers(1, steps + 1, count), lengths, 0, grad
+
+    return make
+
+
 def _group_norm(shape: tuple[int, int, int], groups: int, grad: bool) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         dout, x = rng.normal(size=shape).astype(dtype), (3 + 2 * rng.normal(size=shape)).astype(dtype)
@@ -711,6 +721,7 @@ CASES: dict[str, list[Maker]] = {
         name: [_resample(*case, grad) for case in RESAMPLED]
         for name, grad in (("resample", False), ("resample_grad", True))
     },
+    "ctc": [_ctc(*size, grad) for size in ((7, 9, 5, 3), (1, 1, 2, 0), (3, 40, 6, 11)) for grad in (False, True)],
     "image_batch": [
         *[
             _images((9, 5, 7, 3), normalized, rows, *how)

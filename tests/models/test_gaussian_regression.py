@@ -42,7 +42,7 @@ def test_gradient_descent_on_the_likelihood_comes_to_the_same(device: str) -> No
     solved, x, y = prepared(area, rent)
     optim.ClosedForm().solve(solved, x, y)
     trained, x, y = prepared(area, rent)
-    step = TrainStep(trained, nn.GaussianNLLLoss(), optim.SGD(trained.parameters(), lr=0.02, momentum=0.9))
+    step = TrainStep(trained, nn.GaussianLikelihoodLoss(), optim.SGD(trained.parameters(), lr=0.02, momentum=0.9))
     for _ in range(800):
         step(x, y)
     assert trained.estimates() == pytest.approx(solved.estimates(), rel=1e-8)
@@ -51,7 +51,7 @@ def test_gradient_descent_on_the_likelihood_comes_to_the_same(device: str) -> No
 def test_no_other_parameters_have_a_larger_likelihood() -> None:
     model, x, y = prepared(*rents())
     optim.ClosedForm().solve(model, x, y)
-    loss = nn.GaussianNLLLoss()
+    loss = nn.GaussianLikelihoodLoss()
     best = loss(model(x), y)
     best.backward()
     assert all(np.abs(p.grad.numpy()).max() < 1e-12 for p in model.parameters())

@@ -301,8 +301,24 @@ SETTINGS = {
     "ELU": {"alpha": 0.25},
     "GELU": {"approximate": "tanh"},
     "Softmax": {"axis": -2, "dim": -2},
-    "CrossEntropyLoss": {"reduction": "sum", "label_smoothing": 0.25, "class_weights": (1.0, 2.0)},
-    "MSELoss": {"reduction": "sum"},
+    "CrossEntropyLoss": {"weight": None, "ignore_index": 7, "reduction": "sum", "label_smoothing": 0.25}
+    | {"class_weights": (1.0, 2.0)},
+    **dict.fromkeys(("MSELoss", "L1Loss", "SoftMarginLoss", "MultiLabelMarginLoss"), {"reduction": "sum"}),
+    **dict.fromkeys(
+        ("HingeEmbeddingLoss", "MarginRankingLoss", "CosineEmbeddingLoss"), {"margin": 0.25, "reduction": "sum"}
+    ),
+    "NLLLoss": {"weight": (2.0, 1.0), "ignore_index": 7, "reduction": "sum"},
+    "CTCLoss": {"blank": 3, "reduction": "sum", "zero_infinity": True},
+    "SmoothL1Loss": {"reduction": "sum", "beta": 0.25},
+    "HuberLoss": {"reduction": "sum", "delta": 0.25},
+    **dict.fromkeys(("BCELoss", "MultiLabelSoftMarginLoss"), {"weight": (2.0, 1.0), "reduction": "sum"}),
+    "BCEWithLogitsLoss": {"weight": (2.0, 1.0), "reduction": "sum", "pos_weight": (3.0, 4.0)},
+    "KLDivLoss": {"reduction": "batchmean", "log_target": True},
+    "PoissonNLLLoss": {"log_input": False, "full": True, "eps": 0.25, "reduction": "sum"},
+    "GaussianNLLLoss": {"full": True, "eps": 0.25, "reduction": "sum"},
+    "TripletMarginLoss": {"margin": 0.25, "p": 3.5, "eps": 0.125, "swap": True, "reduction": "sum"},
+    "TripletMarginWithDistanceLoss": {"distance_function": None, "margin": 0.25, "swap": True} | {"reduction": "sum"},
+    "MultiMarginLoss": {"p": 2, "margin": 0.25, "weight": (2.0, 1.0), "reduction": "sum"},
     "MulticlassHingeLoss": {"margin": 0.25},
 }
 
@@ -339,7 +355,7 @@ def test_a_repr_shows_every_setting() -> None:
         settings = SETTINGS.get({"GRU": "LSTM", "GRUCell": "LSTMCell"}.get(name, cls.__name__), {})
         assert set(settings) == set(parameters), f"{name}: a value for each of {list(parameters)}"
         shown = repr(cls(**settings)).split("\n")[0]
-        missing = [key for key, value in settings.items() if str(value) not in shown]
+        missing = [key for key, value in settings.items() if value is not None and str(value) not in shown]
         assert not missing, f"{shown} does not show {missing}"
 
 

@@ -95,6 +95,22 @@ def _torch_activation(name: str, t: Any, x: Any) -> Any:
     return getattr(t.nn.functional, name)(x)
 
 
+def _loss(name: str, settings: dict, *inputs: Any) -> Tensor:
+    rest = {key: value for key, value in settings.items() if key != "target"}
+    return getattr(F, name)(*inputs, *([settings["target"]] if "target" in settings else []), **rest)
+
+
+def _torch_loss(name: str, settings: dict, t: Any, *inputs: Any) -> Any:
+    def given(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        return t.tensor(value if value.dtype.kind == "i" else value.astype(str(inputs[0].dtype).split(".")[1]))
+
+    rest = {key: given(value) for key, value in settings.items() if key != "target"}
+    target = [given(settings["target"])] if "target" in settings else []
+    return getattr(t.nn.functional, name)(*inputs, *target, **rest)
+
+
 def _torch_pool(t: Any, name: str, x: Any, *settings: Any, **options: Any) -> Any:
     return getattr(t.nn.functional, name)(x.movedim(-1, 1), *settings, **options).movedim(1, -1)
 
@@ -170,6 +186,42 @@ PLACES = np.array([[0, 2, 2, 1], [0, 0, 1, 1]])
 APART = np.array([[0, 2, 2, 1], [2, 0, 1, 0]])
 LABELS = np.array([2, 0, 1, 1, 2])
 FLAGS = np.array([[True, False, True], [False, False, True]])
+
+PROBABILITIES = np.random.default_rng(2).uniform(0.1, 0.9, (2, 4, 3))
+SIGNS = np.array([[1.0, -1.0, 1.0], [-1.0, -1.0, 1.0], [1.0, 1.0, -1.0], [-1.0, 1.0, 1.0]])
+CLASSES = np.array([2, 0, 1, 1])
+TEXTS = np.array([[0, 2, 0], [0, 0, 0], [3, 3, 0]])
+VECTORS = (4, 3)
+LOSSES: list[tuple[str, tuple, dict]] = [
+    *((name, (VECTORS, VECTORS), {}) for name in ("l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")),
+    *((name, (VECTORS, VECTORS), {"weight": PROBABILITIES[0]}) for name in ("mse_loss", "huber_loss")),
+    ("smooth_l1_loss", (VECTORS, VECTORS), {"beta": 0.3}),
+    ("huber_loss", (VECTORS, VECTORS), {"delta": 0.6}),
+    ("binary_cross_entropy", (PROBABILITIES[0], PROBABILITIES[1]), {"weight": SIGNS[0] + 2}),
+    ("binary_cross_entropy_with_logits", (VECTORS, PROBABILITIES[0]), {}),
+    (
+        "binary_cross_entropy_with_logits",
+        (VECTORS, PROBABILITIES[0]),
+        {"weight": SIGNS + 2, "pos_weight": SIGNS[0] + 3},
+    ),
+    ("kl_div", (VECTORS, PROBABILITIES[0]), {}),
+    ("kl_div", (VECTORS, VECTORS), {"log_target": True}),
+    ("poisson_nll_loss", (PROBABILITIES[0], 3 * PROBABILITIES[1]), {"log_input": False, "full": True}),
+    ("gaussian_nll_loss", (VECTORS, VECTORS, PROBABILITIES[0]), {}),
+    ("gaussian_nll_loss", (VECTORS, VECTORS, PROBABILITIES[0, :, 0]), {"full": True, "eps": 1e-3}),
+    ("soft_margin_loss", (VECTORS,), {"target": SIGNS}),
+    ("hinge_embedding_loss", (VECTORS,), {"target": SIGNS}),
+    ("margin_ranking_loss", (VECTORS, (4, 1)), {"target": SIGNS, "margin": 0.3}),
+    ("cosine_embedding_loss", (VECTORS, VECTORS), {"target": SIGNS[:, 0], "margin": -0.3}),
+    ("triplet_margin_loss", (VECTORS, VECTORS, VECTORS), {"p": 1.5, "swap": True}),
+    ("triplet_margin_with_distance_loss", (VECTORS, VECTORS, VECTORS), {"margin": 2.0}),
+    ("multi_margin_loss", (VECTORS,), {"target": CLASSES, "p": 2, "margin": 0.7, "weight": SIGNS[0] + 2}),
+    ("multi_margin_loss", (VECTORS,), {"target": CLASSES}),
+    ("multilabel_margin_loss", (VECTORS,), {"target": np.array([[2, 0, -1], [-1, 1, 0], [1, -1, 1], [0, 1, 2]])}),
+    ("multilabel_soft_margin_loss", (VECTORS,), {"target": PROBABILITIES[0], "weight": SIGNS[0] + 2}),
+    ("nll_loss", (VECTORS,), {"target": CLASSES, "weight": SIGNS[0] + 2, "ignore_index": 0}),
+]
+"""Name, inputs that want a gradient, and settings, arrays among them; ``target`` is what comes behind the inputs."""
 
 CASES = [
     # --- arithmetic with broadcasting -----------------------------------------------------------------------------
@@ -523,6 +575,36 @@ CASES = [
             lambda t, y, x, reduction=reduction: t.nn.functional.mse_loss(y, x, reduction=reduction),
         )
         for reduction in ("sum", "none")
+    ],
+    *[
+        Case(
+            f"{name}-{number}-{reduction}",
+            partial(_loss, name, {**settings, "reduction": reduction}),
+            inputs,
+            partial(_torch_loss, name, {**settings, "reduction": reduction}),
+        )
+        for number, (name, inputs, settings) in enumerate(LOSSES)
+        for reduction in ("mean", "none")
+    ],
+    Case(
+        "kl_div-batchmean",
+        lambda x, y: F.kl_div(x, y, reduction="batchmean"),
+        ((3, 4), (3, 4)),
+        lambda t, x, y: t.nn.functional.kl_div(x, y, reduction="batchmean"),
+        positive=True,
+    ),
+    *[
+        Case(
+            f"ctc_loss-{reduction}",
+            lambda z, reduction=reduction: F.ctc_loss(
+                F.log_softmax(z), TEXTS, [5, 4, 5], [2, 0, 3], 1, reduction, zero_infinity=True
+            ),
+            ((3, 5, 4),),
+            lambda t, z, reduction=reduction: t.nn.functional.ctc_loss(
+                z.log_softmax(-1).transpose(0, 1), t.tensor(TEXTS), (5, 4, 5), (2, 0, 3), 1, reduction, True
+            ),
+        )
+        for reduction in ("mean", "sum", "none")
     ],
     Case("half_sse", lambda y: F.half_sse(y, np.ones((3, 2))), ((3, 2),), lambda t, y: 0.5 * ((y - 1) ** 2).sum()),
     Case(

@@ -49,6 +49,17 @@ def last_of_probabilities(labels: Tensor) -> Tensor:
     return last(labels) if labels.dtype.kind == "f" else labels
 
 
+def triplets(*args: Any, distance_function: Any = None, **kwargs: Any) -> Tensor:
+    """By our distance in place of PyTorch's module."""
+    ours = distance_function and F.pairwise_distance
+    return called(F.triplet_margin_with_distance_loss, args, {**kwargs, "distance_function": ours})
+
+
+def batch_first_of_steps(x: Tensor) -> Tensor:
+    """(T, N, C) -> (N, T, C)."""
+    return x.transpose(1, 0, 2) if x.ndim == 3 else x
+
+
 def swapped(ours: Callable) -> Callable:
     """With its first two arguments in the other order."""
     return lambda a, b, *args, **kwargs: called(ours, (b, a, *args), kwargs)
@@ -174,7 +185,18 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "linalg.pinv.hermitian": dl.linalg.pinv,
     "linalg.pinv.singular": lambda a, b: dl.linalg.pinv(a @ b.mT),
     # --- softmax, activations, losses -----------------------------------------------------------------------------
-    "nn.functional.mse_loss": F.mse_loss,
+    **{
+        f"nn.functional.{name}": getattr(F, name)
+        for name in (
+            *("l1_loss", "smooth_l1_loss", "huber_loss", "mse_loss", "binary_cross_entropy", "kl_div"),
+            *("binary_cross_entropy_with_logits", "poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss"),
+            *("hinge_embedding_loss", "margin_ranking_loss", "cosine_embedding_loss", "triplet_margin_loss"),
+            *("multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss"),
+        )
+    },
+    "nn.functional.triplet_margin_with_distance_loss": triplets,
+    "nn.functional.nll_loss": turned(F.nll_loss, last),
+    "nn.functional.ctc_loss": turned(F.ctc_loss, batch_first_of_steps),
     "nn.functional.silu.complex": F.silu,
     "nn.functional.cross_entropy": turned(F.cross_entropy, last, last_of_probabilities),
     # --- layers ---------------------------------------------------------------------------------------------------
@@ -338,7 +360,16 @@ MODULES = {
     "nn.GRUCell": Layer(nn.GRUCell),
     "nn.Softmax": Layer(nn.Softmax),
     "nn.CrossEntropyLoss": Layer(nn.CrossEntropyLoss, (last, last_of_probabilities)),
-    "nn.MSELoss": Layer(nn.MSELoss),
+    "nn.NLLLoss": Layer(nn.NLLLoss, (last,)),
+    "nn.CTCLoss": Layer(nn.CTCLoss, (batch_first_of_steps,)),
+    **{
+        f"nn.{name}": Layer(getattr(nn, name))
+        for name in (
+            *("L1Loss", "SmoothL1Loss", "HuberLoss", "MSELoss", "BCELoss", "BCEWithLogitsLoss", "KLDivLoss"),
+            *("PoissonNLLLoss", "GaussianNLLLoss", "SoftMarginLoss", "HingeEmbeddingLoss", "MarginRankingLoss"),
+            *("CosineEmbeddingLoss", "MultiMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss"),
+        )
+    },
 }
 
 ACTIVATIONS = {f"nn.functional.{name}": getattr(F, name) for name in nn.ACTIVATIONS if name not in OPERATORS}
@@ -407,6 +438,5 @@ INCOMPARABLE = {
     **dict.fromkeys(("empty", "empty_like", "new_empty"), "is of zeros, PyTorch's of whatever lies there"),
     "bfloat16": "NumPy reads none of PyTorch's",
     "bmm.triton_optimized": "is another name of bmm",
-    "nn.GaussianNLLLoss": "takes means and logarithms of standard deviations in one array, PyTorch variances apart",
 }
 """What has a name of PyTorch's and another meaning, which its docstring says."""

@@ -1,7 +1,7 @@
 import numpy as np
 
 from dlcourse.models.linear import LinearModel
-from dlcourse.nn.loss import HalfSSELoss
+from dlcourse.nn import HalfSSELoss
 from dlcourse.optim.closed_form import LeastSquares
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.trainer import Trainer

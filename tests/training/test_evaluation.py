@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dlcourse import nn
-from dlcourse.nn.loss import HalfSSELoss, MSELoss
+from dlcourse.nn import HalfSSELoss, MSELoss
 from dlcourse.training.evaluation import LossMetric, evaluate, outputs
 
 from .tiny import METRICS, loader, part

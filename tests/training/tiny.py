@@ -7,7 +7,7 @@ import numpy as np
 from dlcourse import backend, nn, optim
 from dlcourse.data import Loader, Normalizer, Split
 from dlcourse.metrics.squares import MeanSquaredError
-from dlcourse.nn.loss import MSELoss
+from dlcourse.nn import MSELoss
 from dlcourse.training.callback import Callback
 from dlcourse.training.step import TrainStep
 from dlcourse.training.trainer import Trainer
