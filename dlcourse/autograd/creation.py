@@ -84,6 +84,8 @@ def paired(first: Any, second: Any) -> tuple[Any, Any]:
     if isinstance(second, np.generic):
         second = second.item()
     if isinstance(second, int | float):
+        if type(second) not in (int, float, bool):  # as x.size: NumPy takes a subclass of int for an int64
+            second = int(second) if isinstance(second, int) else float(second)
         kind = promotion.beside_number(first.data.dtype, second)
         return (first if kind == first.data.dtype else first.to(dtype=kind)), second
     second = as_tensor(second, like=first)

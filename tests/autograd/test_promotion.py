@@ -1,5 +1,7 @@
 """Which type a result has: PyTorch's rules, in both orders of the operands."""
 
+import enum
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,12 @@ def test_whole_numbers_become_float32_where_the_result_has_a_fraction(device: st
 
 def test_a_number_is_compared_in_the_tensors_type(device: str) -> None:
     assert (tensor([0.1]) == 0.1).tolist() == (tensor([0.1]) == np.float64(0.1)).tolist() == [True]
+
+
+def test_a_number_of_a_subclass_is_a_number() -> None:
+    class Level(enum.IntEnum):
+        LOW = 2
+
+    x = tensor(np.ones(4, "float32"))
+    for number in (x.size, Level.LOW):
+        assert {each.dtype for each in (x / number, number * x, x.sum() - number)} == {np.dtype("float32")}
