@@ -6,7 +6,7 @@ HELP = "measure a trained model on its splits, or on other data"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one")
+    parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one; or an ensemble's")
     parser.add_argument(
         "data",
         nargs="*",
@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
 
     trained = load_run(args.run, args.device, args.checkpoint)
     metrics, beside = measure_run(trained, args.split, args.data, args.allow_changed_data)
-    print(f"{trained.source.path}, step {trained.source.state['step']}")
+    print(trained.where)
     named = units(trained)
     print(
         metric_table(metrics, named, beside)

@@ -21,6 +21,7 @@ SECTIONS = {
     "limit": "data.limit",
     "augment": "data.augment",
     "sweep": "sweep",
+    "ensemble": "ensemble",
 }
 """Sections of keys, which are no components, and where they stand."""
 

@@ -6,7 +6,7 @@ HELP = "ask a trained model about new inputs, or let it continue a text"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one")
+    parser.add_argument("run", metavar="RUN", help="a run folder, or a checkpoint in one; or an ensemble's")
     parser.add_argument(
         "input",
         nargs="+",

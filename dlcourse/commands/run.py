@@ -57,8 +57,8 @@ def main(args: argparse.Namespace) -> int:
         if config.data["sweep"] is not None:
             if not (args.overfit_batch or args.fast_dev_run or args.profile):
                 return run_points(config, args)
-            print("this config has a sweep; this looks at its base alone")
-            config = config.apply_overrides({"sweep": None})
+            print("this config has a sweep or an ensemble; this looks at its base alone")
+            config = config.without_sweep()
     if args.jobs is not None or args.dry_run:
         raise UserError("--jobs and --dry-run are for the points of a sweep, and this is a single run")
     modes = {"overfit_batch": args.overfit_batch, "fast_dev_run": args.fast_dev_run, "profile": args.profile}

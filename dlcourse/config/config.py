@@ -94,9 +94,9 @@ class Config:
         return _checked(self, overrides) if overrides else self
 
     def without_sweep(self) -> "Config":
-        """This config without its ``sweep`` section."""
-        given = {key: value for key, value in self.given.items() if key != "sweep"}
-        return replace(self, given=given, data={**self.data, "sweep": None})
+        """This config without what makes many runs of it, its ``sweep`` and ``ensemble``."""
+        given = {key: value for key, value in self.given.items() if key not in ("sweep", "ensemble")}
+        return replace(self, given=given, data={**self.data, "sweep": None, "ensemble": None})
 
     def at(self, setting: dict[str, Any]) -> "Config":
         """This config, which is :meth:`without_sweep`, at a setting of the sweep: values by dotted path.

@@ -1,11 +1,13 @@
 """Checks between keys, which no single section's signature can hold."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dlcourse import registry
 from dlcourse.config.check import Finding
 from dlcourse.config.reader import Path
+from dlcourse.config.sections import EnsembleOptions, SweepOptions
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None}
@@ -15,7 +17,8 @@ _IDLE |= {"early_stopping": None, "init_from": None, "reinit": [], "freeze": [],
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
     """What is wrong between the keys of a config that is filled in, as far as its sections are right.
 
-    Also fills in ``train.epochs`` where neither epochs nor steps are given, and calls watched metrics by their labels.
+    Also fills in ``train.epochs`` where neither epochs nor steps are given, writes ``ensemble: 5`` out, which is a
+    sweep over its members, and calls watched metrics by their labels.
 
     Args:
         config: with defaults; sections that were wrong are missing.
@@ -31,6 +34,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _closed_form(config)
     yield from _groups(config.get("optimizer") or {})
     yield from _searching(config)
+    yield from _ensemble(config)
     task = _task(config.get("data", {}))
     if task is not None:
         yield from task_mismatches(config, task)
@@ -232,6 +236,28 @@ def _split(data: Mapping[str, Any]) -> Iterator[Finding]:
 def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
     if config.get("loss", "") is None and "optimizer" in config and not _is_closed_form(config):
         yield Finding(("loss",), f"required, but missing (valid: {', '.join(registry.names('loss'))})")
+
+
+def _ensemble(config: dict[str, Any]) -> Iterator[Finding]:
+    if not config.get("ensemble"):
+        return
+    if isinstance(config["ensemble"], int):
+        config["ensemble"] = asdict(EnsembleOptions(config["ensemble"]))
+    bagging = config["ensemble"].get("bagging", True)
+    config["sweep"] = sweep = config.get("sweep") or asdict(SweepOptions())
+    data = config.get("data", {})
+    for key in ("seeds", "kfold", "resample"):
+        if sweep.get(key):
+            yield Finding(("sweep", key), "does not combine with ensemble; grid, zip and random do")
+    if _task(data) == "estimation":
+        yield Finding(("ensemble",), "averages predictions, and estimates are none; sweep.resample shows their spread")
+    if bagging and data.get("bootstrap") is not None:
+        yield Finding(
+            ("data", "bootstrap"), "ensemble.bagging draws the members' samples itself; leave one of them out"
+        )
+    if not bagging and "optimizer" in config and _is_closed_form(config):
+        name = config["optimizer"]["name"]
+        yield Finding(("ensemble",), f"{name} leaves nothing to chance: all members would be one model; bagging: true")
 
 
 def _twice(section: str, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """JSON Schema (draft 2020-12) of a whole config, for editors: completion, descriptions and errors while one types."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 from dlcourse import registry
 from dlcourse.config.section_schema import Key, SectionSchema, arguments, component_schema, section_schema
@@ -49,7 +50,8 @@ def _key(key: Key, prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
             definitions[name] = _section(section_schema(key.options), name, definitions)
         schema: dict[str, Any] = {"$ref": f"#/$defs/{name}"}
         if key.annotation is not key.options:
-            schema = {"anyOf": [schema, {"type": "null"}]}
+            others = [replace(key, annotation=each) for each in get_args(key.annotation) if each is not key.options]
+            schema = {"anyOf": [schema, *(other.adapter.json_schema()["items"] for other in others)]}
     else:
         whole = key.adapter.json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
         for name, definition in whole.get("$defs", {}).items():

@@ -39,7 +39,7 @@ class Key:
 
     @property
     def options(self) -> type | None:
-        """The options dataclass whose section goes here, also where null may stand instead."""
+        """The options dataclass whose section goes here, also where null or a number may stand instead."""
         return _options_class(self.annotation)
 
     @property
@@ -99,8 +99,8 @@ def _options_class(annotation: Any) -> type | None:
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         return annotation
     if get_origin(annotation) in (Union, types.UnionType):
-        inner = [branch for branch in get_args(annotation) if branch is not type(None)]
-        return _options_class(inner[0]) if len(inner) == 1 else None
+        found = [cls for branch in get_args(annotation) if (cls := _options_class(branch))]
+        return found[0] if len(found) == 1 else None
     return None
 
 

@@ -112,6 +112,8 @@ class DataOptions:
             training split, for the model to learn; metrics, plots and predictions are in the targets' own units, the
             loss is that of the scaled ones.
         augment: vary the images of each training step at random.
+        bootstrap: train on as many samples as the training split has, drawn from it with replacement by this seed, as
+            bagging does; what is measured, and statistics for normalizing, are those of the whole split.
         shuffle: deal the samples out in random order, by the seed; false keeps the order of the file.
     """
 
@@ -122,6 +124,7 @@ class DataOptions:
     normalize: Literal["none", "standardize", "per_pixel", "mean_image", "minmax"] = "none"
     normalize_target: Literal["none", "standardize"] = "none"
     augment: Augment | None = None
+    bootstrap: Seed | None = None
     shuffle: bool = True
 
 
@@ -200,6 +203,8 @@ class TrainOptions:
         epochs: passes over the training split; 1 if steps is left out too. A closed form takes one step whatever stands
             here.
         steps: updates, instead of epochs.
+        seed: decides initial weights, the order of the samples, augmentation and dropout, where data and their split
+            are to stay as they are; the config's seed if left out.
         batch_size: samples in an update; full for the whole training split.
         drop_last: leave out the last batch of an epoch where it is not full; other samples each time.
         eval_every: evaluate after so many epochs; 0 for only at the end.
@@ -223,6 +228,7 @@ class TrainOptions:
 
     epochs: Count | None = None
     steps: Count | None = None
+    seed: Seed | None = None
     batch_size: Count | Literal["full"] = 32
     drop_last: bool = False
     eval_every: NonNegativeInt = 1
@@ -263,6 +269,7 @@ class Range:
 MAX_POINTS = 100_000
 """Points of a sweep: at a tenth of a second each, hours; more is a slip."""
 MAX_RESAMPLES = 100_000
+MAX_MEMBERS = 1_000
 
 Values = Annotated[list[Any], MinLen(1)]
 """What a sweep tries."""
@@ -302,6 +309,21 @@ class SweepOptions:
     resample: Annotated[int, Ge(2), Le(MAX_RESAMPLES)] | None = None
 
 
+@dataclass(frozen=True)
+class EnsembleOptions:
+    """Several models of one config, whose probabilities (outputs in a regression) are averaged.
+
+    Args:
+        size: how many; the k-th is trained with train.seed = seed + k, on the same split.
+        bagging: train each on a resample of its own of the training split, drawn with replacement (Breiman 1996).
+    """
+
+    EXAMPLE: ClassVar[str] = "{size: 5, bagging: true}"
+
+    size: Annotated[int, Ge(2), Le(MAX_MEMBERS)]
+    bagging: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExperimentOptions:
     """A whole config.
@@ -321,6 +343,8 @@ class ExperimentOptions:
         train: how long, in which batches, and when to stop.
         metrics: what is measured on each split; the loss if there are none.
         logging: where the numbers of a run go beside its metrics.jsonl, such as [tensorboard].
+        ensemble: how many models of this config to train and average, as a number or {size: 5, bagging: true}; each
+            setting of a grid has its own.
         sweep: many runs of this config, which differ in what stands here.
     """
 
@@ -336,6 +360,7 @@ class ExperimentOptions:
     train: TrainOptions = TrainOptions()
     metrics: list[Annotated[Any, Component("metric")]] = ()  # type: ignore[assignment]  # a dataclass takes no []
     logging: list[Annotated[Any, Component("logging")]] = ()  # type: ignore[assignment]
+    ensemble: Annotated[int, Ge(2), Le(MAX_MEMBERS)] | EnsembleOptions | None = None
     sweep: SweepOptions | None = None
 
 

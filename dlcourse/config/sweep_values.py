@@ -29,12 +29,12 @@ def check_sweep(
         check: fills in a config, and finds what is wrong with it.
         tried: gets the configs that are right, filled in, by :func:`setting_key`.
     """
-    base = {key: value for key, value in given.items() if key != "sweep"}
+    base = {key: value for key, value in given.items() if key not in ("sweep", "ensemble")}
     known = set(known)
     reported = set()
     for location, setting in _trials(sweep):
-        if any(path == "sweep" or path.startswith("sweep.") for path in setting):
-            yield Finding(location, "a sweep cannot vary its own section")
+        if any(path.split(".")[0] in ("sweep", "ensemble") for path in setting):
+            yield Finding(location, "a sweep cannot vary its own section, nor how many models are averaged")
             continue
         if "plugins" in setting:
             yield Finding(location, "a sweep cannot vary the files: name all of them under plugins, and vary the names")

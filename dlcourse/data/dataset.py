@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dlcourse.backend.random import generator
 from dlcourse.config.sections import Augment
 from dlcourse.data.encoder import Column, TableEncoder
 from dlcourse.data.image_file import Fit
@@ -154,6 +155,20 @@ class Data:
     have raw ones."""
     name: str = ""
     """The data set's."""
+    bootstrap: int | None = None
+    """The seed by which the samples to train on are drawn from the training split; None: all of them."""
+
+    @cached_property
+    def to_train_on(self) -> Split:
+        """The training split, or as many samples of it drawn with replacement."""
+        split = self.splits["train"]
+        if self.bootstrap is None:
+            return split
+        drawn = np.sort(generator(self.bootstrap, "data bootstrap").integers(len(split), size=len(split)))
+        of_images = isinstance(split.x, Rows) or split.x.ndim > 2 or split.on_disk
+        base = split.x if isinstance(split.x, Rows) else Rows(split.x, np.arange(len(split)))
+        x = Rows(base.array, base.index[drawn]) if of_images else split.x[drawn]
+        return Split(x, split.y[drawn], split.index[drawn])
 
     @cached_property
     def train(self) -> Samples:

@@ -47,7 +47,7 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
         splits[name] = Split(_rows(x, rows), np.asarray(y[rows]), rows)
     normalizer = Normalizer.fit(splits["train"].x, options.normalize, dataset.of_categories)
     targets = _target_normalizer(dataset, splits["train"].y, options)
-    return Data(dataset, splits, normalizer, options.augment, targets, section["name"])
+    return Data(dataset, splits, normalizer, options.augment, targets, section["name"], options.bootstrap)
 
 
 def _options(section: Mapping[str, Any]) -> DataOptions:
@@ -67,6 +67,7 @@ def _sequence(named: Any, options: DataOptions) -> Data:
         "normalize": options.normalize != "none",
         "normalize_target": options.normalize_target != "none",
         "augment": options.augment,
+        "bootstrap": options.bootstrap is not None,
     }
     if wrong := [key for key, given in refused.items() if given]:
         raise ConfigError(f"data.{wrong[0]}: has no meaning for a sequence of tokens; leave the key out")

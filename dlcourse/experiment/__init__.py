@@ -6,8 +6,9 @@ trained = load_run(result.folder)           # to evaluate and to predict
 """
 
 from dlcourse.experiment.experiment import Experiment, fit
+from dlcourse.experiment.loading import load_run
 from dlcourse.experiment.result import Result
 from dlcourse.experiment.runner import Options, resume_run, run
-from dlcourse.experiment.trained import TrainedModel, evaluate_run, load_run
+from dlcourse.experiment.trained import TrainedModel, evaluate_run
 
 __all__ = ["Experiment", "Options", "Result", "TrainedModel", "evaluate_run", "fit", "load_run", "resume_run", "run"]

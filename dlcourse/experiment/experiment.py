@@ -90,7 +90,7 @@ class Experiment:
             with _located(config):
                 return cls.from_config(config.data, backend, first_batches, goes_on)
         source = None if goes_on else initial_weights.named_by(config["train"])
-        random.manual_seed(config["seed"])
+        random.manual_seed(training_seed(config))
         data = prepare(config["data"], config["seed"])
         counts = class_counts(data)
         if first_batches:
@@ -159,7 +159,7 @@ class Experiment:
         """
         inputs, normalizer = InputSpec.of(self.data).to_json(), self.data.normalizer.state_dict()
         return RunIdentity(
-            self.config["seed"], config_hash(given), settings(given), self.fingerprint, inputs, normalizer
+            training_seed(self.config), config_hash(given), settings(given), self.fingerprint, inputs, normalizer
         )
 
     @property
@@ -200,7 +200,7 @@ class Experiment:
         """By split, for evaluation: in the data's order, in batches of a size that suits it."""
         size = max(self.loader.batch_size, EVALUATION_BATCH)
         wanted = [split for split in self.data.splits if split in self.train["evaluate"]]
-        same = self.solved_in == self.dtype
+        same = self.solved_in == self.dtype and self.data.bootstrap is None
         return {
             split: self.loader.in_batches_of(size)
             if split == "train" and same
@@ -352,10 +352,17 @@ class Experiment:
     def _loader(
         self, split: str, batch_size: int | Literal["full"], dtype: np.dtype, shuffle: bool = False, **more: Any
     ) -> Loader:
-        subset, seed, targets = self.data.splits[split], self.config["seed"], self.data.target_normalizer
+        subset = self.data.to_train_on if shuffle else self.data.splits[split]
+        seed, targets = training_seed(self.config), self.data.target_normalizer
         return Loader(
             subset, self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, targets=targets, **more
         )
+
+
+def training_seed(config: Mapping[str, Any]) -> int:
+    """What decides all that is random in the training itself: ``train.seed``, or the config's ``seed``."""
+    own = config["train"].get("seed")
+    return config["seed"] if own is None else own
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ from dlcourse.experiment import sanity_checks
 from dlcourse.experiment.components import code_of, run_copies
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_config, extend, same_experiment
+from dlcourse.experiment.loading import load_run
 from dlcourse.experiment.result import Result
-from dlcourse.experiment.trained import load_run
 from dlcourse.experiment.training_run import Run, first_result
 from dlcourse.records.run import RunState
 from dlcourse.signals import handle_termination

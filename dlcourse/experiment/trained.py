@@ -1,7 +1,6 @@
 """Load the model of a run: evaluate it on any data, ask it for predictions, export its weights."""
 
 import json
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse import backend, plugins, serialize
+from dlcourse import backend, serialize
 from dlcourse.backend import precision
 from dlcourse.config import Config
 from dlcourse.config.overrides import Overrides, parse_overrides
@@ -32,7 +31,7 @@ from dlcourse.errors import (
 from dlcourse.experiment import stored
 from dlcourse.experiment.baseline import Baseline
 from dlcourse.experiment.building import build_loss, build_metrics, metric_units
-from dlcourse.experiment.components import code_of, trust
+from dlcourse.experiment.components import code_of
 from dlcourse.experiment.experiment import EVALUATION_BATCH, predict
 from dlcourse.experiment.identity import check_data
 from dlcourse.markup import html_text
@@ -60,6 +59,11 @@ class TrainedModel(stored.StoredModel):
     def metrics(self) -> dict[str, dict[str, float | None]]:
         """What the run measured at its end, by split and label; empty for one that has not ended."""
         return dict(self.folder.read_result().get("metrics", {}))
+
+    @property
+    def where(self) -> str:
+        """Which weights these are, in words."""
+        return f"{self.source.path}, step {self.source.state['step']}"
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.inputs.in_shape))
@@ -146,36 +150,6 @@ def _is_a_runs_own(path: Path) -> bool:
     return (folder / "latest.json").exists() or (path.name == "predictions.npz" and (folder / "config.yaml").exists())
 
 
-def load_run(
-    path: str | os.PathLike, device: str | None = None, which: str | None = None, allow_code: bool = False
-) -> TrainedModel:
-    """Load the model of a run.
-
-    Args:
-        path: a run folder, or a checkpoint in one.
-        device: instead of the config's.
-        which: ``best`` or ``last``, which a closed form's best is too; by default those weights that the run's metrics
-            are of.
-        allow_code: import the run's own copies of the component files that it was made with.
-    Raises:
-        UserError: there is no run, or its checkpoint is missing, damaged, or does not fit, or its ``config.yaml`` was
-            changed.
-        DeviceError: the device is not there.
-    Example:
-        >>> config = {"data": {"name": "spirals"}, "model": "softmax", "loss": "cross_entropy", "metrics": ["accuracy"]}
-        >>> config |= {"optimizer": {"name": "sgd", "lr": 0.1}, "name": "arms"}
-        >>> result = dl.run(config, device="cpu", quiet=True, plots=False)
-        >>> run = dl.load_run(result.folder)
-        >>> run.predict(np.zeros((2, 2))).shape, run.config["optimizer.lr"], run.history["train.accuracy"].shape
-        ((2, 3), 0.1, (1,))
-    """
-    with plugins.allowing_code(allow_code):
-        found = stored.load(path, device, which)
-    if allow_code:
-        trust(found.folder)  # evaluate_run needs its metrics again
-    return TrainedModel(**vars(found))
-
-
 def evaluate_run(
     trained: TrainedModel, split: str | None = None, data: Overrides = (), allow_changed_data: bool = False
 ) -> dict[str, dict[str, float]]:
@@ -216,7 +190,7 @@ def measure_run(
         subsets = {"all": _joined(found.splits)} if split == "all" else found.splits
         if split is not None and split not in subsets:
             raise UserError(f"there is no {split} split in this run; there are: {', '.join(subsets)}, all")
-        metrics = _metrics(trained)
+        metrics = metrics_of(trained)
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
             values = {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
@@ -239,10 +213,10 @@ def _baseline(
 def units(trained: TrainedModel) -> dict[str, str]:
     """The unit of each of the run's metrics."""
     with code_of(trained.folder, _silent):
-        return metric_units(_metrics(trained), trained.inputs.target_unit)
+        return metric_units(metrics_of(trained), trained.inputs.target_unit)
 
 
-def _metrics(trained: TrainedModel) -> dict[str, Any]:
+def metrics_of(trained: TrainedModel) -> dict[str, Any]:
     """What the run measures, by label."""
     config, inputs = trained.config.data, trained.inputs
     loss = build_loss(config["loss"], inputs.class_names, inputs.class_counts)

@@ -58,6 +58,16 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Ensemble:
+    """The average of the models of a setting; ``growing[k]`` has the metrics of that of the first k + 1."""
+
+    overrides: dict[str, Any]
+    points: list[str]
+    metrics: dict[str, float]
+    growing: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
 class Axis:
     """A path that varies over the settings, with its values in their first order."""
 
@@ -254,6 +264,19 @@ class SweepView(Folder):
     def target_unit(self) -> str:
         return self.example.target_unit if self.example else ""
 
+    @cached_property
+    def ensembles(self) -> list[Ensemble]:
+        """Those of the settings, where the sweep made such."""
+        return [
+            Ensemble(each["overrides"], each["points"], _numbers(each["metrics"]), [*map(_numbers, each["growing"])])
+            for each in self.outcome.get("ensembles") or ()
+        ]
+
+    def metric_at(self, identity: str, split: str) -> float:
+        """The metric of the images at a point; NaN where it is missing."""
+        point = self.point(identity)
+        return np.nan if point is None else point.metrics.get(f"{split}.{self.shown_metric}", np.nan)
+
     @property
     def resample(self) -> dict[str, Any]:
         return as_dict(self.outcome.get("resample"))
@@ -291,6 +314,10 @@ def _in_words(path: str, value: Any) -> str:
     """``degree 3``, ``200 training samples``."""
     words = (show_value(value), axis_name(path))
     return " ".join(words if path in SAMPLE_PATHS else words[::-1])
+
+
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    return {key: as_float(value) for key, value in metrics.items()}
 
 
 def spread(items: Sequence[Any], count: int, keep: Any = None) -> list[Any]:

@@ -15,7 +15,7 @@ PointStatus = Literal["pending", "running", "done", "diverged", "failed", "inter
 SweepStatus = Literal["running", "done", "failed", "interrupted"]
 
 
-REPEATS = ("data.kfold", "data.kfold.fold", "seed")
+REPEATS = ("data.kfold", "data.kfold.fold", "seed", "train.seed", "data.bootstrap")
 """Paths that repeat an experiment and do not change it; the points that differ in these alone form a group."""
 
 
@@ -84,6 +84,15 @@ class ResampleState(TypedDict):
     points: list[Resampled]
 
 
+class EnsembleState(TypedDict):
+    """The average of the models of one setting; ``growing[k]`` has the metrics of that of the first k + 1."""
+
+    overrides: dict[str, Any]
+    points: list[str]
+    metrics: dict[str, float | None]
+    growing: list[dict[str, float | None]]
+
+
 @dataclass
 class PointState:
     """One point; ``folder`` is a run folder within the sweep's."""
@@ -118,6 +127,7 @@ class SweepState:
     best: Choice | None = None
     one_standard_error: Choice | None = None
     resample: ResampleState | None = None
+    ensembles: list[EnsembleState] = field(default_factory=list)
     metric_facts: dict[str, MetricFacts] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 

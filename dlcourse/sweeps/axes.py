@@ -26,7 +26,7 @@ class Axis:
     """Settings that exclude one another.
 
     Attributes:
-        kind: "grid", "zip", "random", "seeds" or "kfold".
+        kind: "grid", "zip", "random", "seeds", "kfold" or "ensemble".
         paths: the config's dotted paths that a setting gives values to.
         settings: one tuple a setting, with one value for each path, of the types that the file has.
     """
@@ -36,12 +36,18 @@ class Axis:
     settings: tuple[tuple[Any, ...], ...]
 
 
-def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
-    """The axes of a resolved ``sweep`` section, in the order grid, zip, random, seeds, kfold.
+def axes_of(config: Mapping[str, Any]) -> list[Axis]:
+    """The axes of a resolved config's ``sweep``, and the members of its ``ensemble``; see :func:`axes`."""
+    return axes(config["sweep"], config["seed"], _members(config))
+
+
+def axes(section: Mapping[str, Any], seed: int, members: Axis | None = None) -> list[Axis]:
+    """The axes of a resolved ``sweep`` section, in the order grid, zip, random, seeds, kfold, members.
 
     Args:
         section: as :class:`~dlcourse.config.sections.SweepOptions` describes it.
         seed: the config's: of the random draws, and the first of the seeds.
+        members: of an ensemble.
     Raises:
         ConfigError: an axis lists a value twice or names a path that another one names too; the lists of ``zip`` differ
             in length; a random range is empty or the space has fewer settings than ``samples``; ``resample`` is
@@ -57,11 +63,13 @@ def axes(section: Mapping[str, Any], seed: int) -> list[Axis]:
         found.append(Axis("kfold", ("data.kfold",), tuple(({"folds": folds, "fold": i},) for i in range(folds))))
         if section.get("resample"):
             problems.append(Problem("sweep.resample", "draws new training sets, so it does not combine with kfold"))
+    found += [members] if members else []
     owners: dict[str, str] = {}
     for axis in found:
+        where = "ensemble" if axis is members else f"sweep.{axis.kind}"
         for path in axis.paths:
             if path in owners:
-                problems.append(Problem(f"sweep.{axis.kind}", f"{path} is varied by {owners[path]} already"))
+                problems.append(Problem(where, f"{path} is varied by {owners[path]} already"))
             if path == "sweep" or path.startswith("sweep."):
                 problems.append(Problem(f"sweep.{axis.kind}", "a sweep cannot vary its own section"))
             if path in _DRAWN_ANEW and section.get("resample"):
@@ -128,6 +136,17 @@ def _seeds(wanted: int | Sequence[int] | None, seed: int, problems: list[Problem
     settings = [(each,) for each in (range(seed, seed + wanted) if isinstance(wanted, int) else wanted)]
     _check_distinct("sweep.seeds", settings, problems)
     return [Axis("seeds", ("seed",), tuple(settings))]
+
+
+def _members(config: Mapping[str, Any]) -> Axis | None:
+    """The seeds of an ensemble's models, and with bagging those of their samples."""
+    if not config.get("ensemble"):
+        return None
+    own = config["train"]["seed"]
+    first = config["seed"] if own is None else own
+    size, bagging = config["ensemble"]["size"], config["ensemble"]["bagging"]
+    paths = ("train.seed", "data.bootstrap") if bagging else ("train.seed",)
+    return Axis("ensemble", paths, tuple((first + k,) * len(paths) for k in range(size)))
 
 
 def draw(spec: Any, u: float) -> Any:

@@ -25,7 +25,7 @@ _OF_A_RUN = ("config.yaml", "environment.json", "result.json", "metrics.jsonl", 
 _FACTS = {"parameters": "parameters", "steps": "step", "epochs": "epoch", "seconds": "seconds"}
 """What is known of a run beside its metrics, and its name in ``result.json``."""
 _MEASURED = ("steps", "epochs", "seconds")
-_REPEATS = ("data.kfold.fold", "seed")
+_REPEATS = ("data.kfold.fold", "seed", "train.seed", "data.bootstrap")
 DAMAGED, CHANGED = "damaged", "changed"
 
 

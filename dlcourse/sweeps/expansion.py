@@ -8,7 +8,7 @@ from typing import Any
 
 from dlcourse.config import Config
 from dlcourse.errors import ConfigError, Problem
-from dlcourse.sweeps.axes import Axis, axes
+from dlcourse.sweeps.axes import Axis, axes_of
 from dlcourse.text import format_value, short_paths
 
 _MAX_PROBLEMS = 20  # of those that show only where values meet; one cause can spoil a thousand points
@@ -39,7 +39,7 @@ def expand(config: Config) -> list[Point]:
             the same experiment; names the points.
     """
     try:
-        found = axes(config.data["sweep"], config.data["seed"])
+        found = axes_of(config.data)
     except ConfigError as error:
         raise config.locate(error) from error
     combinations, base = product(found), config.without_sweep()
@@ -88,6 +88,7 @@ def _locations(config: Config, point: Config, overrides: Mapping[str, Any]) -> d
     found = dict(point.locations)
     for path in overrides:
         homes = [("sweep", *kind, path) for kind in (("grid",), ("zip",), ("random", "space"))]
+        homes += [("ensemble",)] if path in ("train.seed", "data.bootstrap") else []
         homes += [("sweep", "seeds")] if path == "seed" else [("sweep", "kfold")] if path == "data.kfold" else []
         here = next((config.locations[home] for home in homes if home in config.locations), None)
         for place in found:

@@ -17,9 +17,9 @@ from dlcourse.config.overrides import Overrides
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, Interrupted, UserError
 from dlcourse.experiment.runner import ConfigSource, Options, draw
-from dlcourse.records.sweep import Choice, GroupState, PointState, ResampleState, SweepState
+from dlcourse.records.sweep import Choice, EnsembleState, GroupState, PointState, ResampleState, SweepState
 from dlcourse.streams import show
-from dlcourse.sweeps import resample, stacked, summary
+from dlcourse.sweeps import ensemble, resample, stacked, summary
 from dlcourse.sweeps.conclusions import Selection
 from dlcourse.sweeps.expansion import Point, expand
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder
@@ -47,6 +47,7 @@ class SweepResult:
         best: the best setting by validation, or None.
         one_standard_error: the simplest setting within one standard error of the best, or None.
         resample: bias, variance and noise, or None.
+        ensembles: the average of the models of each setting, where the config has an ``ensemble``.
     """
 
     folder: Path | None
@@ -56,6 +57,7 @@ class SweepResult:
     best: Choice | None
     one_standard_error: Choice | None
     resample: ResampleState | None
+    ensembles: list[EnsembleState]
 
     @property
     def exit_code(self) -> int:
@@ -146,7 +148,7 @@ def run_sweep(
             if finished:
                 log(f"{finished} of {len(points)} points are finished already")
             _run_points(folder, state, todo, jobs, log)
-            _finish(folder, state, resampling, log, plots)
+            _finish(folder, state, resampling, log, plots, device)
     return _result(folder.path, state, state.status)
 
 
@@ -227,9 +229,13 @@ def _run_points(folder: SweepFolder, state: SweepState, todo: list[_Todo], jobs:
         progress.close()
 
 
-def _finish(folder: SweepFolder, state: SweepState, resampling: Resampling | None, log: Log, plots: bool) -> None:
+def _finish(
+    folder: SweepFolder, state: SweepState, resampling: Resampling | None, log: Log, plots: bool, device: str | None
+) -> None:
     """Conclude, write tables and arrays, draw, and say it all."""
     conclude(state)
+    if state.config["ensemble"]:
+        state.ensembles = ensemble.measured(folder, state, device)
     folder.write(state)
     write_bytes(folder.table, summary.points_csv(state).encode())
     if state.groups:
@@ -265,4 +271,5 @@ def _gather(folder: SweepFolder, state: SweepState, x: np.ndarray) -> dict[str, 
 
 
 def _result(folder: Path | None, state: SweepState, status: str) -> SweepResult:
-    return SweepResult(folder, status, state.points, state.groups, state.best, state.one_standard_error, state.resample)
+    chosen = state.best, state.one_standard_error
+    return SweepResult(folder, status, state.points, state.groups, *chosen, state.resample, state.ensembles)

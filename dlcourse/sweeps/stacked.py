@@ -56,6 +56,7 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
         return "sweep.resample: its fits run one by one; an axis data.seed with kfold draws training sets that stack"
     unwanted = {
         "data.augment": data["augment"],
+        "data.bootstrap": data["bootstrap"] is not None,
         "logging": config["logging"],
         **{f"train.{key}": train[key] for key in ("l2", "l1", "ema")},
     }

@@ -12,7 +12,7 @@ from dlcourse.data.preparation import COMMON
 from dlcourse.errors import ChangedDataError, ConfigError, DamagedFileError, UserError
 from dlcourse.experiment.components import changed_files
 from dlcourse.records.sweep import AxisState, PointState, SweepState
-from dlcourse.sweeps.axes import Axis, axes
+from dlcourse.sweeps.axes import Axis, axes_of
 from dlcourse.sweeps.conclusions import (
     Selection,
     candidates,
@@ -45,7 +45,7 @@ def new_state(config: Config, points: Sequence[Point]) -> SweepState:
     return SweepState(
         name=config.data["name"],
         config=config.data,
-        axes=_axis_records(axes(config.data["sweep"], config.data["seed"])),
+        axes=_axis_records(axes_of(config.data)),
         metrics=labels,
         select={"metric": metric, "split": chosen_by["split"], "higher_is_better": direction},
         metric_facts=facts,

@@ -1,12 +1,20 @@
 """A sweep as text: its points before they run; the table, the conclusions and the CSV files at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlcourse.config import Config
-from dlcourse.records.sweep import PointState, SweepState
-from dlcourse.sweeps.conclusions import Selection, candidates, describe_choice, setting_words, status_of_all
+from dlcourse.records.sweep import EnsembleState, PointState, SweepState
+from dlcourse.sweeps.conclusions import (
+    SPLIT_NAMES,
+    Selection,
+    candidates,
+    describe_choice,
+    setting_words,
+    status_of_all,
+    summaries,
+)
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import FINISHED, known_result
 from dlcourse.sweeps.table import Column, metric_columns, render
@@ -56,7 +64,7 @@ def tables(state: SweepState, width: int) -> list[str]:
     found = []
     measured = any(point.metrics for point in state.points)
     if measured or any(point.status != "done" for point in state.points):
-        found.append(table(state, width))
+        found.append(ensemble_table(state, width) if state.ensembles else table(state, width))
     if state.resample is not None:
         found.append(resample_table(state))
     return found
@@ -84,14 +92,7 @@ def table(state: SweepState, width: int) -> str:
     measured = metric_columns([row["metrics"] for row in rows], state.metrics, spread)
     settings = [canonical(row["overrides"]) for row in rows]
     best = settings.index(canonical(state.best["overrides"])) if state.best else None
-    by_column = sorted(dict.fromkeys(column.group for column in measured), key=lambda m: m != state.select["metric"])
-    left_out: list[str] = []
-    while True:
-        shown = [column for column in measured if column.group not in left_out]
-        text = render([*columns, *shown], best if len(rows) > 1 else None, "best")
-        if len(left_out) >= len(by_column) - 1 or max(map(len, text.splitlines())) <= width:
-            break
-        left_out.insert(0, by_column[-1 - len(left_out)])
+    text, left_out = _fitted(columns, measured, state, width, best if len(rows) > 1 else None, "best")
     notes = ["mean ± standard error"] if "±" in text else []
     if notes and (seeds := state.config["sweep"].get("seeds")):
         count = seeds if isinstance(seeds, int) else len(seeds)
@@ -100,6 +101,42 @@ def table(state: SweepState, width: int) -> str:
     notes += [f"no number in some repetitions, which the mean leaves out: {', '.join(partial)}"] if partial else []
     notes += [f"{', '.join(left_out)}: in table.csv"] if left_out else []
     return f"{text}\n  ({'; '.join(notes)})" if notes else text
+
+
+def ensemble_table(state: SweepState, width: int) -> str:
+    """Each model of each ensemble, their mean, and the ensemble."""
+    by_id = {point.id: point for point in state.points}
+    names: list[str] = []
+    rows: list[Mapping[str, float | None]] = []
+    settings: list[dict[str, Any]] = []
+    for each in state.ensembles:
+        models = [by_id[point].metrics for point in each["points"]]
+        mean = {key: found.mean for key, found in summaries(models).items()}
+        names += [*each["points"], f"mean of {len(models)}", f"ensemble of {len(models)}"]
+        rows += [*models, mean, each["metrics"]]
+        settings += [each["overrides"]] * (len(models) + 2)
+    columns = [*_axis_columns(settings), Column("model", names, left=True)]
+    text, left_out = _fitted(columns, metric_columns(rows, state.metrics), state, width)
+    return f"{text}\n  ({', '.join(left_out)}: in table.csv)" if left_out else text
+
+
+def _fitted(
+    columns: list[Column],
+    measured: list[Column],
+    state: SweepState,
+    width: int,
+    mark: int | None = None,
+    note: str = "",
+) -> tuple[str, list[str]]:
+    """A table with as many of the metrics as fit, and the names of the others."""
+    by_column = sorted(dict.fromkeys(column.group for column in measured), key=lambda m: m != state.select["metric"])
+    left_out: list[str] = []
+    while True:
+        shown = [column for column in measured if column.group not in left_out]
+        text = render([*columns, *shown], mark, note)
+        if len(left_out) >= len(by_column) - 1 or max(map(len, text.splitlines())) <= width:
+            return text, left_out
+        left_out.insert(0, by_column[-1 - len(left_out)])
 
 
 def _partial_means(state: SweepState) -> list[str]:
@@ -143,7 +180,9 @@ def resample_table(state: SweepState) -> str:
 def conclusion(state: SweepState) -> list[str]:
     """The best setting in words, or why there is none; of a resampled regression that of the least expected error."""
     selection = Selection(**state.select)
-    lines = describe_choice(state.best, state.one_standard_error, selection)
+    alone = len(state.ensembles) == 1
+    lines = [] if alone else describe_choice(state.best, state.one_standard_error, selection)
+    lines += [line for each in state.ensembles for line in ensemble_gain(each, state)]
     if lines and len(state.points) > 1 and selection.split == "test":
         lines.append("note: the test split has chosen, which spoils it: its numbers are too good for new data")
     lines += [f"note: {remark}" for remark in state.remarks if state.resample is None]
@@ -160,6 +199,23 @@ def conclusion(state: SweepState) -> list[str]:
     elif measured and state.best is None and all(point.metrics.get(selection.key) is None for point in state.points):
         lines.append(f"no best point is named: {selection.words} is a finite number at no point; watch another metric")
     return lines
+
+
+def ensemble_gain(ensemble: EnsembleState, state: SweepState) -> Iterator[str]:
+    """What an ensemble gains over its models, on the validation and the test split."""
+    by_id = {point.id: point.metrics for point in state.points}
+    found = summaries([by_id[point] for point in ensemble["points"]])
+    metric, better = state.select["metric"], 1 if state.select["higher_is_better"] else -1
+    for split in ("val", "test"):
+        value, models = ensemble["metrics"].get(f"{split}.{metric}"), found.get(f"{split}.{metric}")
+        if value is not None and models is not None:
+            gain = better * (value - models.mean)
+            words = f"{abs(gain):.2g} {'better' if gain >= 0 else 'worse'}"
+            of = f"{setting_words(ensemble['overrides'])}: " if ensemble["overrides"] else ""
+            yield (
+                f"{of}ensemble of {len(ensemble['points'])}: {SPLIT_NAMES[split]} {metric} {value:.4g}, its models "
+                f"{models.mean:.4g} on average: {words}"
+            )
 
 
 def baseline(state: SweepState, folder: Path) -> list[str]:

@@ -11,9 +11,9 @@ import dlcourse as dl
 from dlcourse import backend
 from dlcourse.config import from_mapping
 from dlcourse.errors import ConfigError
+from dlcourse.experiment import load_run
 from dlcourse.experiment.gradients import check_gradients
 from dlcourse.experiment.initial_weights import freeze
-from dlcourse.experiment.trained import load_run
 from dlcourse.nn import BatchNorm, Linear, Sequential
 from dlcourse.sweeps import run_sweep
 

@@ -13,7 +13,7 @@ from dlcourse import backend, nn, optim
 from dlcourse import functional as F
 from dlcourse.config import from_mapping
 from dlcourse.errors import ConfigError, UserError
-from dlcourse.experiment.trained import load_run
+from dlcourse.experiment import load_run
 from dlcourse.training.watch import _looks_until
 
 NET: dict[str, Any] = {
