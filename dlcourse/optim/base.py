@@ -11,10 +11,11 @@ from dlcourse import backend
 from dlcourse.autograd import FlatParameters, Parameter, enable_grad
 from dlcourse.backend.device import Array
 from dlcourse.backend.device_counter import DeviceCounter
-from dlcourse.backend.kernels.scaling import OVERFLOW, SKIPPED
+from dlcourse.backend.kernels.scaling import SKIPPED
 from dlcourse.errors import ArgumentError, CheckpointError
 from dlcourse.habits import missing
 from dlcourse.optim.groups import ParamGroup, groups_in
+from dlcourse.optim.member_update import update_member, update_unless_overflow
 from dlcourse.optim.require import require
 from dlcourse.positional import PositionalCheck
 from dlcourse.registry import did_you_mean
@@ -270,9 +271,9 @@ class Optimizer(PositionalCheck):
             self.skipped_steps[index] = self.skipped_steps.get(index, 0) + 1
         for member in self.members:
             if scaler is None or member.skips_overflow:
-                self._update(member, grad)
+                update_member(self, member, grad)
             else:
-                self._update_or_not(member, grad, scaler)
+                update_unless_overflow(self, member, grad, scaler)
         self.flat.refresh_half_weights(scaler)
         self.flat.mark_changed("an optimizer's step", self.skipped)
         return loss
@@ -281,48 +282,6 @@ class Optimizer(PositionalCheck):
     def _evaluated(closure: Callable[[], Any]) -> Any:
         with enable_grad():
             return closure()
-
-    def _update(self, member: "Optimizer", grad: Array) -> None:
-        """:meth:`update` of one group, for all at once or for those that move."""
-        if not (self.skipped_steps or member.elementwise or member.maximize or member is not self):
-            self.update(self.flat.data, grad)
-            return
-        state, steps, span, weight = member.state, self.steps, member.span, self.flat.data
-        stretches = self._stretches(member.places) if self.skipped_steps else [(span, 0)]
-        whole = grad[span]
-        if member.maximize:
-            backend.array_module(grad).negative(whole, out=whole)
-        try:
-            for place, skipped in stretches:
-                member.steps = steps - skipped
-                for piece in _pieces(place, weight) if member.elementwise else [place]:
-                    own = slice(piece.start - span.start, piece.stop - span.start)
-                    member.stretch, member.state = piece, {name: array[own] for name, array in state.items()}
-                    member.update(weight[piece], grad[piece])
-        finally:
-            member.state, member.steps, member.stretch = state, steps, span
-            if member.maximize:
-                backend.array_module(grad).negative(whole, out=whole)
-
-    def _stretches(self, places: range) -> list[tuple[slice, int]]:
-        """The longest parts of the buffer whose parameters all move, with as many steps skipped, and that number.
-
-        Args:
-            places: of the parameters that count.
-        """
-        found: list[tuple[slice, int]] = []
-        skipped, open_ended = set(self.skipped), False
-        for index in places:
-            if index in skipped:
-                open_ended = False
-                continue
-            stretch = self.flat.slice_of(index)
-            steps = self.skipped_steps.get(index, 0) if self.flat.scaler is None else 0
-            if open_ended and found[-1][1] == steps:
-                stretch = slice(found.pop()[0].start, stretch.stop)
-            found.append((stretch, steps))
-            open_ended = True
-        return found
 
     def count_recorded(self, steps: int) -> None:
         """Count steps that were taken without :meth:`step`, by replaying recorded ones like the last."""
@@ -335,16 +294,6 @@ class Optimizer(PositionalCheck):
     def progress(self) -> tuple:
         """Which parameters the last step skipped, and how often others were skipped: a captured step fixes both."""
         return self.skipped, tuple((i, n) for i, n in self.skipped_steps.items() if i not in self.skipped)
-
-    def _update_or_not(self, member: "Optimizer", grad: Array, scaler: Array) -> None:
-        """Update, and take it back where the gradient overflowed; nothing is read from the device."""
-        changed = [self.flat.data[member.span], *member.state.values()]
-        saved = [array.copy() for array in changed]
-        with np.errstate(all="ignore"):  # of what is taken back
-            self._update(member, grad)
-        xp = backend.array_module(grad)
-        for array, before in zip(changed, saved, strict=True):
-            array[...] = xp.where(scaler[OVERFLOW] > 0, before, array)
 
     @property
     def step_number(self) -> Any:
@@ -432,9 +381,3 @@ def _check_settings(kind: Any, settings: Mapping[str, Any]) -> None:
     for name in settings:
         valid = f"{did_you_mean(name, known)}; it has: {', '.join(known)}"
         require(name in known, f"a parameter group of {kind.__name__} has no setting {name!r}{valid}")
-
-
-def _pieces(place: slice, weight: Array) -> list[slice]:
-    """A stretch in parts that stay in a CPU's cache."""
-    parts = backend.of(weight).cached_parts(place.stop - place.start, weight.itemsize)
-    return [slice(place.start + part.start, place.start + part.stop) for part in parts]
