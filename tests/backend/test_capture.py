@@ -376,7 +376,12 @@ def test_what_a_captured_step_took_in_is_followed_where_it_changes(
     assert len(step.runner.graphs) == 2
 
 
-SCHEDULES = {"step": {"step_size": 2}, "multi_step": {"milestones": [2, 6]}, "exponential": {"gamma": 0.9}}
+SCHEDULES = {
+    "step": {"step_size": 2},
+    "multi_step": {"milestones": [2, 6]},
+    "exponential": {"gamma": 0.9},
+    "warm_restarts": {"period": 3},
+}
 
 
 @on_gpu
