@@ -220,6 +220,11 @@ class Experiment:
             return 1
         return self.train["steps"] or (self.train["epochs"] or 1) * self.loader.steps_per_epoch
 
+    @property
+    def traced(self) -> bool:
+        """Whether the model shows where training stands."""
+        return getattr(type(self.model), "trace", Model.trace) is not Model.trace
+
     def watch(self, section: str) -> Mapping[str, Any] | None:
         """Metric and split of ``train.early_stopping``, ``train.best`` or ``optimizer.schedule``.
 
@@ -337,6 +342,7 @@ class Experiment:
             weighted=getattr(self.loss, "class_weights", None) is not None,
             normalized=not self.data.normalizer.identity,
             large_targets=_large_targets(self.data),
+            tests_rates=(self.config["optimizer"].get("schedule") or {}).get("name") == "range_test",
             status=status,
         )
 

@@ -30,6 +30,7 @@ from dlcourse.training.progress import Progress
 from dlcourse.training.run_history import RunHistory
 from dlcourse.training.signals import Signals
 from dlcourse.training.summary import estimate_lines, metric_table
+from dlcourse.training.trace import Trace
 from dlcourse.training.trainer import Trainer
 from dlcourse.training.watch import Watch
 
@@ -84,6 +85,7 @@ class Run:
             [
                 self.history,
                 *experiment.loggers(folder.path, self.history),
+                Trace(train["log_every"], self.history) if experiment.traced else None,
                 self.evaluation,
                 Watch(train["eval_every"], self.history) if train["watch"] else None,
                 self.best,

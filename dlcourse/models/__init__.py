@@ -21,6 +21,7 @@ from dlcourse.models.recurrent import *
 from dlcourse.models.resnet import *
 from dlcourse.models.sequence import *
 from dlcourse.models.softmax import *
+from dlcourse.models.surface import *
 from dlcourse.models.svm import *
 from dlcourse.models.vgg import *
 

@@ -108,6 +108,10 @@ class Model(Module):
         """
         return {}
 
+    def trace(self) -> list[float]:
+        """A few numbers that show where training stands, recorded at log points; none are where this is the base's."""
+        return []
+
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
         """Arrays that a plot of this model shows beside its outputs, in the data's own units."""
         return {}

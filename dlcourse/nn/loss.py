@@ -17,7 +17,15 @@ from dlcourse.ops.reduction import Reduction, check_reduction
 from dlcourse.registry import register
 from dlcourse.types import Fraction, NonNegative
 
-__all__ = ["CTCLoss", "CrossEntropyLoss", "GaussianLikelihoodLoss", "Loss", "MulticlassHingeLoss", "NLLLoss"]
+__all__ = [
+    "CTCLoss",
+    "CrossEntropyLoss",
+    "GaussianLikelihoodLoss",
+    "Loss",
+    "MeanLoss",
+    "MulticlassHingeLoss",
+    "NLLLoss",
+]
 
 
 class Loss(Module):
@@ -255,3 +263,13 @@ class CTCLoss(Loss):
         return ctc_loss(
             log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
         )
+
+
+@register("loss", "mean")
+class MeanLoss(Loss):
+    """The mean of the outputs, whatever the targets: for a model whose output is the cost itself, such as surface."""
+
+    tasks = ("regression", "estimation")
+
+    def forward(self, outputs: Tensor, targets: Any) -> Tensor:
+        return outputs.mean()

@@ -244,6 +244,7 @@ class History:
         self.evals = _by_step(event for event in events if event.get("event") == "eval")
         self.divergence = _by_step(event for event in events if event.get("event") == "divergence")
         self.watch = _by_step(event for event in events if event.get("event") == "watch")
+        self.trace = _by_step(event for event in events if event.get("event") == "trace")
         self.final: Mapping[str, Any] = next((event for event in reversed(events) if event.get("event") == "final"), {})
 
     def column(self, key: str) -> np.ndarray:
@@ -257,6 +258,14 @@ class History:
             left = np.round(self.column("samples") / epochs) % as_float(batch_size)
         small = (epochs % 1 == 0) & (left > 0) & (left < as_float(batch_size) / 2)
         return (steps[~small], losses[~small]) if not small.all() else (steps, losses)
+
+    def path(self) -> tuple[np.ndarray, np.ndarray]:
+        """Steps (M,) and the points (M, D) at which the model was then; M = 0 where none were recorded."""
+        width = max((len(event.get("point") or ()) for event in self.trace), default=0)
+        points = [[as_float(each) for each in event.get("point") or ()] for event in self.trace]
+        kept = [(event, point) for event, point in zip(self.trace, points, strict=True) if len(point) == width > 0]
+        steps = np.array([as_float(event.get("step")) for event, _ in kept])
+        return steps, np.array([point for _, point in kept], dtype=float).reshape(len(kept), width)
 
     def metric_names(self) -> list[str]:
         """All metrics of the evaluation lines, in the order in which they came."""

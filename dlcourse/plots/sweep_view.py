@@ -14,7 +14,7 @@ from dlcourse.plots.style import split_word
 from dlcourse.plots.text import SAMPLE_PATHS, axis_name
 from dlcourse.records.check import sound
 from dlcourse.records.sweep import REPEATS, PointState, SweepFile
-from dlcourse.text import canonical, leading_comment, show_value
+from dlcourse.text import canonical, differing_paths, leading_comment, show_value
 
 T = TypeVar("T")
 
@@ -88,6 +88,15 @@ class Axis:
     def in_order(self) -> list[Any]:
         """The values, numbers by size."""
         return sorted(self.values) if self.numeric else list(self.values)
+
+    def brief(self, value: Any) -> str:
+        """A value as a legend has it: of a component its name, and of its settings those that tell it from others of
+        that name."""
+        if not isinstance(value, dict) or "name" not in value:
+            return show_value(value)
+        namesakes = [each for each in self.values if isinstance(each, dict) and each.get("name") == value["name"]]
+        telling = differing_paths(namesakes)
+        return show_value({key: each for key, each in value.items() if key == "name" or key in telling})
 
     @cached_property
     def _places(self) -> dict[str, int]:

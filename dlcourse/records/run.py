@@ -118,6 +118,7 @@ class Event(TypedDict):
     lr: NotRequired[float | None]
     metrics: NotRequired[Metrics]
     layers: NotRequired[dict[str, LayerFacts]]
+    point: NotRequired[list[float | None]]
 
 
 class PredictionFacts(TypedDict):

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from dlcourse.plots.figures.surface_paths import Convergence, theory
 from dlcourse.plots.gallery import open_view, plots
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.style import styled
+from dlcourse.plots.sweep_view import Axis
 from tests.plots import folders
 from tests.plots.folders import CLASSIFICATION, REGRESSION, RENT, write_run
 
@@ -143,6 +145,43 @@ def watched(path: Path) -> Path:
     return write_run(path, model="{name: mlp}", events=events)
 
 
+def range_test(path: Path) -> Path:
+    events = folders.training_events(lr=lambda done: 1e-4 * 1e5**done)
+    write_run(path, model="{name: mlp}", events=events)
+    with (path / "config.yaml").open("a") as file:
+        file.write("optimizer: {name: sgd, lr: 1, schedule: {name: range_test}}\n")
+    return path
+
+
+def surface(path: Path, lr: float = 0.5, condition: int = 4) -> Path:
+    """Gradient descent in a bowl."""
+    shrink = 1 - lr * np.array([1 / condition, 1.0])
+    events = [
+        {"event": "trace", "step": step, "epoch": step, "point": list(np.array([-2.5, 1.5]) * shrink**step)}
+        for step in range(50)
+    ]
+    a = np.linspace(-3, 3, 20)
+    arrays = {
+        "surface_axes": np.stack([a, a]),
+        "surface_values": a**2 / condition + a[:, None] ** 2,
+        "surface_minima": np.zeros((1, 2)),
+        "surface_curvatures": np.array([1 / condition, 1.0]),
+    }
+    write_run(path, model=f"{{name: surface, function: bowl, condition: {condition}}}", arrays=arrays, events=events)
+    with (path / "config.yaml").open("a") as file:
+        file.write(f"optimizer: {{name: sgd, lr: {lr}}}\n")
+    return path
+
+
+def surfaces(path: Path) -> Path:
+    points: list[dict] = []
+    for condition in (1, 4):
+        for lr in (0.5, 1.0):
+            surface(path / "points" / f"{len(points):03d}", lr, condition)
+            points.append({"overrides": {"model.condition": condition, "optimizer.lr": lr}, "metrics": {}})
+    return folders.write_sweep(path, points, metrics=[])
+
+
 def heat(path: Path) -> Path:
     return folders.grid_sweep(path, {"optimizer.lr": [1e-4, 1e-3, 1e-2, 0.1, 1.0], "model.width": [16, 32, 64]})
 
@@ -197,6 +236,9 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     diverged: ["loss"],
     diverged_step_by_step: ["divergence"],
     watched: ["layers"],
+    range_test: ["range_test", "loss", "metrics", "learning_rate"],
+    surface: ["path"],
+    surfaces: ["paths", "convergence"],
     folders.degree_sweep: ["error_curve", "fits"],
     folders.fold_sweep: ["error_curve"],
     folders.learning_sweep: ["learning_curve"],
@@ -334,3 +376,35 @@ def test_a_confusion_matrix_of_one_answer_says_so(tmp_path: Path) -> None:
         tmp_path, arrays={"test_y": y, "test_output": np.tile([0.0, 2.0, 1.0], (30, 1))}, facts=CLASSIFICATION
     )
     assert titles(always)["confusion"].startswith("Every one of 30 test samples is called ")
+
+
+def test_rates_down_a_bowl_are_those_of_theory(tmp_path: Path) -> None:
+    figure, _ = Convergence().draw(open_view(surfaces(tmp_path / "sweep")))
+    rates = dict(line.split(": ") for line in (each.get_text() for each in figure.axes[0].get_legend().get_texts()))
+    assert rates == {
+        "condition 1, 0.5": "0.5, theory 0.5",
+        "condition 1, 1": "0, theory 0",
+        "condition 4, 0.5": "0.875, theory 0.875",
+        "condition 4, 1": "0.75, theory 0.75",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({"lr": 2 / 1.1}, 9 / 11),
+        ({"lr": 4 / (1 + 0.1**0.5) ** 2, "momentum": (1 - 2 / (10**0.5 + 1)) ** 2}, 1 - 2 / (10**0.5 + 1)),
+        ({"lr": 0.5, "momentum": 0.5, "nesterov": True}, max(np.abs(np.roots([1, -1.425, 0.475])))),
+        ({"lr": 1.0, "weight_decay": 0.1}, None),
+        ({"name": "adam"}, None),
+    ],
+)
+def test_theory_of_gradient_descent(settings: dict, rate: float | None) -> None:
+    found = theory({"name": "sgd", **settings}, np.array([0.1, 1.0]))
+    assert found == (None if rate is None else pytest.approx(rate, abs=1e-6))
+
+
+def test_a_legend_tells_components_apart_by_what_differs() -> None:
+    plain, heavy, other = {"name": "sgd", "lr": 0.1}, {"name": "sgd", "lr": 0.1, "momentum": 0.9}, {"name": "adam"}
+    axis = Axis("optimizer", (plain, heavy, other | {"lr": 1e-3}, 3))
+    assert [axis.brief(each) for each in axis.values] == ["sgd", "sgd(momentum=0.9)", "adam", "3"]

@@ -210,3 +210,9 @@ def test_a_run_that_diverged_has_its_report_and_every_step_around_it(tmp_path: P
     assert "Training diverges at step" in page and "Steps that are too long overshoot" in page
     assert page.count("a tenth of optimizer.lr") == message.count("a tenth of optimizer.lr") == 1
     assert "optimizer.lr" not in str(raised.value).replace("optimizer.lr was", "")
+
+
+def test_a_range_test_gets_no_advice() -> None:
+    rising = losses(np.linspace(1, 5, 40))
+    assert found(rising) == ["rate_too_high"]
+    assert found(rising, tests_rates=True) == []

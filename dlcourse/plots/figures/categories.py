@@ -25,7 +25,7 @@ class Categories(Plot):
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         axis = view.axes[0]
-        names = [clip(show_value(setting.overrides.get(axis.path)), 32) for setting in view.settings]
+        names = [clip(axis.brief(setting.overrides.get(axis.path)), 32) for setting in view.settings]
         figure, axes = style.subplots(height=max(3.0, 1.9 + 0.36 * len(names)))
         rows = np.arange(len(names))[::-1]
         drawn = {split: values for split in SPLITS if np.isfinite(values := view.values(split)).any()}

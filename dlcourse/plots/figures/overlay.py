@@ -9,9 +9,9 @@ from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import Setting, SweepView, spread
 from dlcourse.plots.text import axis_name, label
-from dlcourse.text import show_value
 
-MAX_LINES = 10
+MAX_LINES, MAX_SHADES = 16, 10
+"""Lines that differ in color and dash, and shades of one ramp, that can be told apart."""
 
 
 class Overlay(Plot):
@@ -30,7 +30,7 @@ class Overlay(Plot):
     def _shown(self, view: SweepView) -> list[Setting]:
         axis = view.numeric_axis
         settings = ordered(axis, view.settings) if axis else view.settings
-        return spread(settings, MAX_LINES, view.chosen("best"))
+        return spread(settings, MAX_SHADES if axis else MAX_LINES, view.chosen("best"))
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown, in_order = self._shown(view), view.numeric_axis is not None
@@ -71,7 +71,7 @@ class Overlay(Plot):
 def _label(view: SweepView, setting: Setting) -> str:
     """The setting's values; the axis is named above them if there is only one."""
     if len(view.axes) == 1:
-        return label(show_value(setting.overrides[view.axes[0].path]))
+        return label(view.axes[0].brief(setting.overrides[view.axes[0].path]))
     return view.label(setting.overrides)
 
 

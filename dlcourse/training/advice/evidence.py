@@ -53,6 +53,7 @@ class Evidence:
         weighted: whether the loss counts classes otherwise than accuracy does.
         normalized: whether the inputs are.
         large_targets: whether a regression's targets are large numbers that nothing scales.
+        tests_rates: whether the rate went through all sizes on purpose, as in a range test.
         status: ``done`` or ``diverged``.
     """
 
@@ -67,6 +68,7 @@ class Evidence:
     weighted: bool = False
     normalized: bool = False
     large_targets: bool = False
+    tests_rates: bool = False
     status: str = "done"
 
     @cached_property
