@@ -172,7 +172,8 @@ class SweepView(Folder):
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
-        """The paths with more than one value among the settings; of those that ``zip`` moves in step, only one."""
+        """The paths with more than one value among the settings; of those that ``zip`` moves in step, only
+        one: ``name``, which names whole settings, or else one of numbers."""
         kinds = {str(each.get("path")): str(each.get("kind", "grid")) for each in self.outcome.get("axes") or ()}
         paths = list(dict.fromkeys(path for setting in self.settings for path in setting.overrides))
         found = []
@@ -181,7 +182,8 @@ class SweepView(Folder):
             if len(values) > 1 and path not in REPEATS:
                 found.append(Axis(path, tuple(values.values()), kinds.get(path, "grid")))
         zipped = [axis for axis in found if axis.kind == "zip"]
-        leader = next((axis for axis in zipped if axis.numeric), zipped[0] if zipped else None)
+        first = [axis for axis in zipped if axis.path == "name"] + [axis for axis in zipped if axis.numeric] + zipped
+        leader = first[0] if first else None
         return tuple(axis for axis in found if axis.kind != "zip" or axis is leader)
 
     @property

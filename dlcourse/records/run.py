@@ -5,6 +5,11 @@ from typing import Any, Literal, NotRequired, TypedDict
 Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 Metrics = dict[str, dict[str, float | None]]
 """By split and label; None stands for a number that was infinite or NaN."""
+WEIGHT_SIZES = tuple(10 ** (k / 10) for k in range(-60, 11))
+"""The sizes |w| of which ``predictions.npz`` of a sweep's point says how large a share of the weights is below them."""
+NEAR_ZERO = 1e-3
+"""One of them: a weight below it is called near 0."""
+
 Fingerprint = dict[str, dict[str, Any]]
 """By split, see ``dlcourse/data/fingerprint.py``."""
 

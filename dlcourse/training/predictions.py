@@ -11,7 +11,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.data.dataset import Data
-from dlcourse.records.run import PredictionFacts
+from dlcourse.records.run import WEIGHT_SIZES, PredictionFacts
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.evaluation import outputs
@@ -57,6 +57,8 @@ def write_predictions(
         arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(image_arrays(data, arrays, model))
+    if of_a_sweep(folder.path):
+        arrays.update(_weights_below(model))
     everything = arrays
     common = {name: arrays[name] for name in arrays if name.endswith(_OF_THE_DATA)}
     if of_a_sweep(folder.path) and sum(array.nbytes for array in common.values()) >= MIN_SHARED_BYTES:
@@ -101,6 +103,16 @@ def _split_arrays(split: str, subset: Any, model: Any, loader: Any) -> dict[str,
     if numbers <= MAX_INPUT_VALUES or subset.x.shape[1:] in ((1,), (2,)):
         arrays[f"{split}_x"] = subset.x[:MAX_ROWS]
     return arrays
+
+
+def _weights_below(model: Any) -> dict[str, np.ndarray]:
+    """Which share of the weights, without biases, is below each of ``WEIGHT_SIZES``."""
+    weights = [backend.to_host(each.data).ravel() for each in model.parameters() if each.ndim > 1]
+    if not weights:
+        return {}
+    place = np.searchsorted(WEIGHT_SIZES, np.abs(np.concatenate(weights)), side="right")
+    below = np.bincount(place, minlength=len(WEIGHT_SIZES))[: len(WEIGHT_SIZES)].cumsum()
+    return {"weights_below": (below / len(place)).astype(np.float32)}
 
 
 def _curve(data: Data, predict: Predict) -> dict[str, np.ndarray]:
