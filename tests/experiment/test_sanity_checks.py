@@ -20,7 +20,7 @@ SHIPPED = sorted(map(str, shipped()))
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_config_can_be_tried_for_one_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CONFIGS.parent)
-    config = load(CONFIGS / name).apply_overrides({"sweep": None})
+    config = load(CONFIGS / name).without_sweep()
     if hasattr(registry.lookup("data", config.data["data"]["name"]), "open"):
         pytest.skip("its data would have to be downloaded")
     path = config.data["data"].get("path")

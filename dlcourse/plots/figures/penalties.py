@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
+from dlcourse.plots.curves import log_x
 from dlcourse.plots.mosaic import Mosaic
 from dlcourse.plots.plot import Plot, seen
 from dlcourse.plots.sweep_view import Axis, Point, SweepView, spread
@@ -51,7 +52,7 @@ class Sparsity(Penalties):
         for (name, below), color in zip(found, style.line_colors(len(found), ramp=True), strict=True):
             axes.plot(WEIGHT_SIZES, below, color=color, label=name)
         axes.axvline(NEAR_ZERO, color=style.GREY, lw=1.2, ls=style.DASHES)
-        axes.set_xscale("log")
+        log_x(axes)
         axes.set(xlabel="size |w|", ylabel="share of the weights below it", ylim=(-0.02, 1.02))
         layout.legend(axes)
         at = int(np.argmin(np.abs(np.array(WEIGHT_SIZES) - NEAR_ZERO)))

@@ -18,7 +18,7 @@ def main() -> int:
     device, *paths = sys.argv[1:]
     for path in paths:
         try:
-            config = resolve(path, {"sweep": None})
+            config = resolve(path).without_sweep()
             result = dlcourse.run(config, device=device, quiet=True, plots=False, fast_dev_run=True)
         except (MissingDataError, DownloadError) as error:
             answer(left_out=str(error).splitlines()[0])
