@@ -5,6 +5,7 @@ from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradien
 from dlcourse.autograd.creation import as_tensor, paired
 from dlcourse.autograd.flat import FlatParameters
 from dlcourse.autograd.function import Function
+from dlcourse.autograd.gradients import grad
 from dlcourse.autograd.graph import at_once, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from dlcourse.autograd.parameter import Parameter
 from dlcourse.autograd.tensor import Tensor, tensor
@@ -19,6 +20,7 @@ __all__ = [
     "as_tensor",
     "at_once",
     "enable_grad",
+    "grad",
     "gradcheck",
     "inference_mode",
     "is_grad_enabled",

@@ -11,7 +11,7 @@ from dlcourse import backend
 from dlcourse.autograd import promotion
 from dlcourse.autograd import version as versions
 from dlcourse.autograd.function import Function, InFloat32, name_of
-from dlcourse.autograd.graph import Node, mode, walk_back
+from dlcourse.autograd.graph import Node, mode, refuse_create_graph, walk_back
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.half import FULL, half_among
 from dlcourse.errors import ArgumentError, DlcourseError, ShapeError
@@ -112,31 +112,47 @@ class TensorBase:
         else:
             self._grad += grad
 
-    def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
-        """Add d self / d leaf, times ``grad``, to the ``.grad`` of every leaf that requires it.
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
+        """Add d self / d leaf, times ``gradient``, to the ``.grad`` of every leaf that requires it.
 
         Args:
-            grad: the gradient of what comes after with respect to this tensor; 1 for a scalar, else to be given.
+            gradient: that of what comes after with respect to this tensor; 1 for a scalar, else to be given.
             retain_graph: keep the graph for another backward pass.
+            create_graph: False; gradients have no graph of their own.
+            inputs: None; :func:`dlcourse.autograd.grad` has the gradients of some tensors alone.
         Raises:
+            ValueError: ``create_graph`` or ``inputs`` is given.
             RuntimeError: the tensor has no graph, or it is gone.
-            ShapeError: ``grad`` is missing for a tensor that is no scalar, or has another shape.
+            ShapeError: ``gradient`` is missing for a tensor that is no scalar, or has another shape.
+        """
+        refuse_create_graph("backward", create_graph)
+        if inputs is not None:
+            raise ArgumentError("backward: inputs= is not offered: dl.autograd.grad(y, inputs) returns their gradients")
+        seed = self._seed(gradient)
+        if self._node is None:
+            self.accumulate(seed)
+        else:
+            walk_back(self._node, self._index, seed, bool(retain_graph))
+
+    def _seed(self, gradient: Any) -> Array | None:
+        """The gradient with which a backward pass starts; None for the 1 that a loss takes as known.
+
+        Raises:
+            RuntimeError, ShapeError: as :meth:`backward` has them.
         """
         if not self.requires_grad:
             raise RuntimeError("backward: this tensor does not require a gradient")
-        if grad is None:
+        if gradient is None:
             if self.size != 1:
                 raise ShapeError(f"backward: a gradient has to be given for a tensor of shape {self.shape}")
             known = self._node is not None and getattr(self._node.function, "is_loss", False)
-            seed = None if known else backend.array_module(self.data).ones_like(self.data)
-        else:
-            seed = backend.of(self.data).asarray(array_of(grad), dtype=self.dtype)
-            if seed.shape != self.shape:
-                raise ShapeError(f"backward: expected a gradient of shape {self.shape}, got {seed.shape}")
-        if self._node is None:
-            self.accumulate(seed)
-            return
-        walk_back(self._node, self._index, seed, retain_graph)
+            return None if known else backend.array_module(self.data).ones_like(self.data)
+        seed = backend.of(self.data).asarray(array_of(gradient), dtype=self.dtype)
+        if seed.shape != self.shape:
+            raise ShapeError(f"backward: expected a gradient of shape {self.shape}, got {seed.shape}")
+        return seed
 
 
 def apply(function: Function, *inputs: Any) -> Any:

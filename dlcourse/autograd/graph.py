@@ -15,6 +15,7 @@ from dlcourse.autograd import version as versions
 from dlcourse.autograd.function import Function
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add
+from dlcourse.errors import ArgumentError
 
 _order = itertools.count()
 
@@ -189,8 +190,22 @@ def _grad_buffers(parents: tuple) -> tuple[Array | None, ...]:
     return tuple([parent.grad_destination() if leaves.count(id(parent)) == 1 else None for parent in parents])
 
 
-def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) -> None:
-    """Send gradients from a node to the leaves. A node made later is done earlier: then all its users are done."""
+def refuse_create_graph(what: str, create_graph: bool) -> None:
+    """Raise where a gradient is to be differentiated again."""
+    if create_graph:
+        raise ArgumentError(
+            f"{what}: expected create_graph=False: a gradient has no graph of its own, so that it cannot be "
+            "differentiated again. Write the first gradient out as a formula; the product of a Hessian and a vector v "
+            "is (g(w + e v) - g(w - e v)) / (2 e) with the gradients g at two places"
+        )
+
+
+def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool, collected: Any = None) -> None:
+    """Send gradients from a node to the leaves. A node made later is done earlier: then all its users are done.
+
+    Args:
+        collected: gets the gradients in place of the leaves, by ``leaf(x, grad)`` and ``node(node, grads)``.
+    """
     pending: dict[Node, list] = {}
     owned: set[tuple[Node, int]] = set()  # sums made here, which may be added to in place
     heap: list[tuple[int, Node]] = []
@@ -225,8 +240,13 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool) ->
         function = current.function
         if function is not None and function.adds_earlier_grad:
             function.earlier_grad = withdraw(current.parents[0])
-        for parent, grad in current.backward(pending.pop(current), retain_graph):
+        douts = pending.pop(current)
+        if collected is not None:
+            collected.node(current, douts)
+        for parent, grad in current.backward(douts, retain_graph):
             if type(parent) is tuple:
                 receive(parent[0], parent[1], grad)
-            else:
+            elif collected is None:
                 parent.accumulate(grad)
+            else:
+                collected.leaf(parent, grad)

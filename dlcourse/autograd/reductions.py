@@ -162,7 +162,8 @@ class Reductions(Unary, Shaping):
 
     def _index_of(self, name: str, axis: int | None, dim: int | None, keepdims: bool) -> "Tensor":
         if axis is None and dim is None:
-            return new(reduce.extreme_indices(name, self.data.reshape(-1), 0).reshape(()))
+            found = reduce.extreme_indices(name, self.data.reshape(-1), 0)
+            return new(found.reshape((1,) * self.ndim if keepdims else ()))
         position = axes.single(f"arg{name}", self.shape, axis, dim)
         found = reduce.extreme_indices(name, self.data, position)
         return new(found if keepdims or not self.ndim else found.squeeze(position))

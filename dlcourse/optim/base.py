@@ -131,7 +131,11 @@ class Optimizer(PositionalCheck):
         """Put the parameters of the groups into one buffer, one group after another."""
         params = [p for group in groups for p in group]
         strange = next((type(p).__name__ for p in params if not isinstance(p, Parameter)), None)
-        require(strange is None, f"an optimizer takes parameters, such as model.parameters(), got a {strange}")
+        require(
+            strange is None,
+            f"an optimizer takes parameters, such as model.parameters(), got a {strange}"
+            + ("; make it one, as by w = nn.Parameter(w)" if strange == "Tensor" else ""),
+        )
         require(bool(params), "an optimizer needs at least one parameter, got none; closed_form may fit the model")
         several = len(groups) > 1
         require(not several or len({id(p) for p in params}) == len(params), "a parameter is in more than one group")
