@@ -16,6 +16,7 @@ CONFIGS = "configs"
 SECTIONS = {
     "train": "train",
     "early_stopping": "train.early_stopping",
+    "swa": "train.swa",
     "split": "data.split",
     "kfold": "data.kfold",
     "limit": "data.limit",

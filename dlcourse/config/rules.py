@@ -11,7 +11,7 @@ from dlcourse.config.sections import EnsembleOptions, SweepOptions
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None}
-_IDLE |= {"early_stopping": None, "init_from": None, "reinit": [], "freeze": [], "watch": False}
+_IDLE |= {"swa": None, "early_stopping": None, "init_from": None, "reinit": [], "freeze": [], "watch": False}
 
 
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
@@ -26,6 +26,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     """
     yield from _duration(config.get("train", {}))
     yield from _initial_weights(config.get("train", {}))
+    yield from _averages(config.get("train", {}))
     yield from _split(config.get("data", {}))
     yield from _loss(config)
     yield from _twice("metrics", config.get("metrics", []))
@@ -215,6 +216,11 @@ def _duration(train: dict[str, Any]) -> Iterator[Finding]:
 def _initial_weights(train: Mapping[str, Any]) -> Iterator[Finding]:
     if train.get("reinit") and train.get("init_from", "") is None:
         yield Finding(("train", "reinit"), "all weights are new without train.init_from; leave it out, or give both")
+
+
+def _averages(train: Mapping[str, Any]) -> Iterator[Finding]:
+    if train.get("swa") is not None and train.get("ema") is not None:
+        yield Finding(("train", "swa"), "ema and swa exclude each other: one average is evaluated; give one of them")
 
 
 def _split(data: Mapping[str, Any]) -> Iterator[Finding]:

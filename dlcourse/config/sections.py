@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import Field
 
 from dlcourse.component import Component
@@ -196,6 +196,24 @@ class BestOptions:
 
 
 @dataclass(frozen=True)
+class WeightAveragingOptions:
+    """Stochastic weight averaging: the mean of the weights late in training is evaluated in their place.
+
+    Batch norm's statistics for it are computed anew over the training split at each evaluation. The learning rate is
+    the schedule's: one that stays high, or goes up and down, lets the weights differ.
+
+    Args:
+        start: the epoch after which it begins, or a share of the training between 0.0 and 1.0.
+        every: epochs between the weights that are averaged; 0.1 for ten in an epoch.
+    """
+
+    EXAMPLE: ClassVar[str] = "{start: 0.75}"
+
+    start: Count | Annotated[float, Gt(0), Lt(1)] = 0.75
+    every: Positive = 1.0
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """How the training goes.
 
@@ -219,6 +237,7 @@ class TrainOptions:
         l2: weight of the penalty 1/2 sum w^2 over weights, not biases; part of the cost.
         accumulate: cut a batch into so many microbatches, one after another, to save memory; the update is the same.
         ema: decay of the running average of the weights that is evaluated in their place, such as 0.999.
+        swa: evaluate the mean of the weights late in training in their place.
         init_from: begin with the weights of this run, or of this file (safetensors or npz).
         reinit: of them, parts that begin anew all the same, such as a head for other classes: names of parameters or of
             modules; * stands for any characters.
@@ -243,6 +262,7 @@ class TrainOptions:
     l2: NonNegative = 0.0
     accumulate: Count = 1
     ema: Probability | None = None
+    swa: WeightAveragingOptions | None = None
     init_from: str | None = None
     reinit: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()

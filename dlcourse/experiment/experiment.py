@@ -35,13 +35,20 @@ from dlcourse.models.base import Model
 from dlcourse.records.run import Event
 from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.callback import Callback
-from dlcourse.training.checkpoints.content import RunIdentity, apply_ema
+from dlcourse.training.checkpoints.content import RunIdentity, apply_average
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.input_spec import InputSpec, class_counts
-from dlcourse.training.step import TrainStep
+from dlcourse.training.step import TrainStep, microbatch_size
 from dlcourse.training.trainer import Trainer
+from dlcourse.training.weight_averaging import (
+    WeightAveraging,
+    WeightMean,
+    averaging_problems,
+    averaging_steps,
+    moved_start,
+)
 
 EVALUATION_BATCH = 256
 """Samples that go through a model at once where no gradient is wanted, if training does not take more."""
@@ -117,6 +124,7 @@ class Experiment:
             mismatches=task_mismatches(config, data.task),
             refusals=refusals(config["optimizer"], model, experiment.total_steps),
         )
+        experiment._check_averaging()
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
             model.adapt(*experiment.loader.in_batches_of(experiment.loader.samples).batch(0))
         if not experiment.closed_form:
@@ -251,7 +259,26 @@ class Experiment:
         if watched and watched["metric"] in self.metrics:
             schedule.measured_by(self.metrics[watched["metric"]])
         settings = {key: self.train[key] for key in ("clip_norm", "clip_value", "accumulate", "l1", "l2", "ema")}
-        return TrainStep(self.model, self.loss, optimizer, schedule=schedule, **settings)
+        step = TrainStep(self.model, self.loss, optimizer, schedule=schedule, **settings)
+        if self.train["swa"] is not None:
+            share = isinstance(self.train["swa"]["start"], float)
+            step.swa = WeightMean(self.model, step.flat, lambda: self._training_inputs(step.stream), share)
+        return step
+
+    def _training_inputs(self, stream: Any) -> Iterator[Any]:
+        """The inputs of an epoch as training has them, the same at each call: in the order of the first."""
+        for step in range(self.loader.steps_per_epoch):
+            x = self.loader.batch(step)[0]
+            size = microbatch_size(len(x), self.train["accumulate"])
+            random.begin_step(step, stream)
+            yield from (x[start : start + size] for start in range(0, len(x), size))
+
+    def _check_averaging(self) -> None:
+        """Raise ConfigError where ``train.swa`` would average nothing."""
+        swa = self.train["swa"]
+        problems = [] if swa is None else [*averaging_problems(swa, self.total_steps, self.loader.steps_per_epoch)]
+        if problems:
+            raise ConfigError(problems)
 
     def schedule(self, total_steps: int) -> Any:
         """The learning rate's schedule over a training of that length; None where there is none."""
@@ -262,25 +289,33 @@ class Experiment:
         """Check that the steps of a run that goes on would have been the same in a training as long as it is to be.
 
         Args:
-            total_steps: how long it was to be when they were taken; None: no schedule asked.
+            total_steps: how long it was to be when they were taken; None: nothing asked.
             step: how many they are.
             config: the run's config file, for the message.
         Raises:
-            ConfigError: the schedule would have given them other learning rates.
+            ConfigError: the schedule would have given them other learning rates, or ``train.swa`` averaged others.
         """
         if total_steps is None or total_steps == self.total_steps:
             return
-        before, now = self.schedule(total_steps), self.schedule(self.total_steps)
-        if all(before.factor(k) == now.factor(k) for k in range(0, step, max(1, step // _PAST_RATES))):
-            return
         epochs = self.train["steps"] is None
         length = f"train.epochs={self.train['epochs'] or 1}" if epochs else f"train.steps={self.train['steps']}"
+        anew = f"start a new run of that length: dlcourse run {config} {length}"
+        if self.train["swa"] is not None:
+            lengths = total_steps, self.total_steps
+            moved = moved_start(self.train["swa"], lengths, self.loader.steps_per_epoch, step)
+            if moved:
+                raise ConfigError(f"{moved}; {anew}")
+        before, now = self.schedule(total_steps), self.schedule(self.total_steps)
+        if before is None or all(
+            before.factor(k) == now.factor(k) for k in range(0, step, max(1, step // _PAST_RATES))
+        ):
+            return
         last = step - 1
         raise ConfigError(
             f"optimizer.schedule: {self.config['optimizer']['schedule']['name']} is spread over the whole training: "
             f"the {step} steps taken had the learning rates of a run of {total_steps} steps, in one of "
             f"{self.total_steps} they would be others (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
-            f"{now.factor(last):.4g}); start a new run of that length: dlcourse run {config} {length}"
+            f"{now.factor(last):.4g}); {anew}"
         )
 
     def loggers(self, path: Path, history: Any) -> list[Callback]:
@@ -303,8 +338,12 @@ class Experiment:
             loader: instead of all training batches.
             total_steps: instead of the config's.
         """
-        used = [DivergenceGuard(self.train["log_every"]), *(each for each in callbacks if each is not None)]
         loader, total_steps = loader or self.loader, total_steps or self.total_steps
+        used: list[Callback] = [DivergenceGuard(self.train["log_every"])]
+        if self.train["swa"] is not None:  # before those that look at the mean
+            due = averaging_steps(self.train["swa"], total_steps, loader.steps_per_epoch)
+            used.append(WeightAveraging(due))
+        used += [each for each in callbacks if each is not None]
         return Trainer(self.model, self.train_step(), loader, total_steps, used)
 
     def evaluate(self, known: Mapping[str, dict[str, float]] | None = None) -> dict[str, dict[str, float]]:
@@ -469,7 +508,7 @@ def fit(config: Config | Mapping[str, Any], device: str | None = None) -> Result
         experiment = Experiment.from_config(config, chosen)
         trainer = experiment.trainer()
         trainer.run()
-        apply_ema(experiment.model, trainer.train_step)
+        apply_average(experiment.model, trainer.train_step)
         metrics, model = experiment.evaluate(), experiment.model
         estimates = model.estimates(experiment.data.normalizer)
         return Result(metrics, model, estimates=estimates, experiment=experiment)

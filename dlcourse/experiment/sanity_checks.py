@@ -23,6 +23,7 @@ _NO_REGULARIZATION = {
     ("train", "l1"): 0.0,
     ("train", "l2"): 0.0,
     ("train", "ema"): None,
+    ("train", "swa"): None,
     ("train", "early_stopping"): None,
     ("train", "best"): None,
     ("optimizer", "weight_decay"): 0.0,
@@ -38,7 +39,7 @@ def one_step(config: Config) -> Config:
     step = {"train.epochs": None, "train.steps": 1, "train.eval_every": 0}
     if "metric" in (config.data["optimizer"].get("schedule") or {}):
         step["optimizer.schedule"] = None
-    return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None})
+    return config.apply_overrides({**step, "train.early_stopping": None, "train.best": None, "train.swa": None})
 
 
 def _without_decay(group: Mapping[str, Any]) -> dict[str, Any]:

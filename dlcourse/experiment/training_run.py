@@ -15,7 +15,7 @@ from dlcourse.experiment.result import Result
 from dlcourse.records.run import AdviceFacts, BaselineState, RunState
 from dlcourse.training.advice.rules import advise
 from dlcourse.training.checkpoints.callback import Checkpointing
-from dlcourse.training.checkpoints.content import RunIdentity, apply_ema, capture, load_evaluated, restore
+from dlcourse.training.checkpoints.content import RunIdentity, apply_average, capture, load_evaluated, restore
 from dlcourse.training.checkpoints.file_format import Checkpoint
 from dlcourse.training.checkpoints.store import CheckpointStore
 from dlcourse.training.divergence import DivergenceGuard
@@ -228,7 +228,10 @@ class Run:
                 load_evaluated(model, found)
                 step = found.state["step"]
                 return "best", step, f"the best weights (step {step}, by {best.split} {best.metric})"
-        apply_ema(model, self.trainer.train_step)
+        apply_average(model, self.trainer.train_step)
+        swa = self.trainer.train_step.swa
+        if swa is not None and swa.count:
+            return "last", last, f"the mean of the weights after {swa.count} steps (the last is {last})"
         return "last", last, f"the last weights (step {last})"
 
     def _watcher(self, cls: type, section: str, *settings: str) -> Any:

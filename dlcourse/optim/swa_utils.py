@@ -1,4 +1,4 @@
-"""Averages of weights for a loop of one's own, by PyTorch's names; a config has ``train.ema``.
+"""Averages of weights for a loop of one's own, by PyTorch's names; a config has ``train.swa`` and ``train.ema``.
 
 averaged = optim.swa_utils.AveragedModel(model)
 for epoch in range(100):
@@ -131,6 +131,17 @@ def _array(buffer: Any) -> Array:
     return buffer.data if isinstance(buffer, Tensor) else buffer
 
 
+def running_statistics(model: Any) -> dict[str, Array]:
+    """Batch norm's running means and variances, the arrays themselves, by name."""
+    norms = {name for name, module in model.named_modules() if _keeps_statistics(module)}
+    buffers = ((name, _array(buffer)) for name, buffer in model.named_buffers())
+    return {name: array for name, array in buffers if name.rpartition(".")[0] in norms and array.dtype.kind == "f"}
+
+
+def _keeps_statistics(module: Any) -> bool:
+    return hasattr(module, "running_mean") and hasattr(module, "momentum")
+
+
 def update_bn(loader: Iterable[Any], model: Any) -> None:
     """Compute the running statistics of a model's batch norms anew, the mean over the batches of a loader.
 
@@ -140,7 +151,7 @@ def update_bn(loader: Iterable[Any], model: Any) -> None:
         loader: gives batches, or tuples of a batch and more, such as labels.
         model: a module or an :class:`AveragedModel`.
     """
-    norms = [module for module in model.modules() if hasattr(module, "running_mean") and hasattr(module, "momentum")]
+    norms = [module for module in model.modules() if _keeps_statistics(module)]
     if not norms:
         return
     momenta, training = [module.momentum for module in norms], model.training

@@ -58,7 +58,7 @@ def unsupported_reason(config: Mapping[str, Any], device: Backend) -> str | None
         "data.augment": data["augment"],
         "data.bootstrap": data["bootstrap"] is not None,
         "logging": config["logging"],
-        **{f"train.{key}": train[key] for key in ("l2", "l1", "ema")},
+        **{f"train.{key}": train[key] for key in ("l2", "l1", "ema", "swa")},
     }
     return next((f"{key}: has no place in a stacked point" for key, value in unwanted.items() if value), None)
 

@@ -9,16 +9,22 @@ NEVER = 1 << 60
 
 @dataclass(frozen=True)
 class Every:
-    """Due after each step that is a multiple of ``steps``, never where that is 0; with ``first`` after step 1 too."""
+    """Due after each step that is a multiple of ``steps``, never where that is 0; with ``first`` after step 1 too.
+
+    With ``start`` after that step, and each ``steps`` from there.
+    """
 
     steps: int
     first: bool = False
+    start: int = 0
 
     def next(self, step: int) -> int:
         """The first due step after this one."""
         if self.first and step == 0:
             return 1
-        return step + self.steps - step % self.steps if self.steps else NEVER
+        if step < self.start:
+            return self.start
+        return step + self.steps - (step - self.start) % self.steps if self.steps else NEVER
 
     def __contains__(self, step: int) -> bool:
         return self.next(step - 1) == step

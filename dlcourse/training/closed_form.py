@@ -22,7 +22,7 @@ class ClosedFormStep:
     def __init__(self, model: Any, loss_fn: Callable[[Tensor, Any], Tensor] | None, optimizer: Any):
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.step = 0
-        self.ema = None
+        self.ema = self.swa = None
 
     def __call__(self, x: Any, y: Any) -> Tensor | None:
         """Solve; returns the loss of the solution, still on the device."""
@@ -46,7 +46,7 @@ class ClosedFormStep:
         return 0
 
     def averaged(self) -> contextlib.AbstractContextManager:
-        """There is no moving average; nothing changes."""
+        """There is no average; nothing changes."""
         return contextlib.nullcontext()
 
     def state_dict(self) -> dict:

@@ -21,8 +21,9 @@ from dlcourse.optim.base import Optimizer
 from dlcourse.optim.clip import clip_grad_norm, clip_grad_value_
 from dlcourse.training import reduction
 from dlcourse.training.host_state import HostState
+from dlcourse.training.weight_averaging import WeightMean, showing
 
-_CHANGING = "step stream base_rates schedule capture optimizer flat runner host_state outside".split()
+_CHANGING = "step stream base_rates schedule capture optimizer flat runner host_state outside swa".split()
 _OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat members group stretch numbers".split()
 """Attributes of a step and of an optimizer that a captured step does not take in, or that its key has otherwise."""
 
@@ -60,6 +61,7 @@ class TrainStep:
         ema: the decay of an exponential moving average of the parameters, see :meth:`averaged`; None for none.
     Attributes:
         capture: whether a GPU may record the step and replay it as one launch; see ``dlcourse/backend/capture.py``.
+        swa: the mean of weights that a config's ``train.swa`` asks for, see :meth:`averaged`; None for none.
     Raises:
         ValueError: a setting is out of range.
         TypeError: the optimizer is none; in a step, the model returns nothing or the loss is no tensor.
@@ -114,6 +116,7 @@ class TrainStep:
         self.capture = True
         self._measured: tuple[Any, str | None] = None, None
         self._average = self.flat.data.copy() if ema is not None else None
+        self.swa: WeightMean | None = None
         if self.flat.half is not None and self.flat.half.dtype == np.float16:
             self.flat.scaler = scaling.new_scaler(self.flat.half)
 
@@ -323,22 +326,13 @@ class TrainStep:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """``with step.averaged():`` the model holds the moving average of its parameters, where one is kept."""
-        if self._average is None:
+        """``with step.averaged():`` the model holds the average of its parameters, where one is kept."""
+        if self.swa is not None:
+            average: Any = self.swa.shown()
+        else:
+            average = contextlib.nullcontext() if self._average is None else showing(self.flat, self._average)
+        with average:
             yield
-            return
-        self.flat.hold()
-        weights = self.flat.data.copy()
-        self._show(self._average)
-        try:
-            yield
-        finally:
-            self._show(weights)
-
-    def _show(self, weights: Array) -> None:
-        self.flat.data[...] = weights
-        self.flat.refresh_half_weights()
-        self.flat.mark_changed("a moving average that was swapped in or out")
 
     def state_dict(self) -> dict:
         """What has to be known to go on: ``{"step": int, "optimizer": {...}, "arrays": {...}}``, arrays on the host."""
@@ -346,7 +340,8 @@ class TrainStep:
         watching = {} if not hasattr(self.schedule, "observe") else {"schedule": self.schedule.state_dict()}
         arrays = {name: backend.to_host(array).copy() for name, array in held.items() if array is not None}
         numbers = {"step": self.step, "base_lr": list(self.base_rates), "stream": list(self.stream)}
-        return {**numbers, **watching, **self._layout(), "optimizer": self.optimizer.state_dict(), "arrays": arrays}
+        own = {**numbers, **watching, **self._layout(), "optimizer": self.optimizer.state_dict(), "arrays": arrays}
+        return own if self.swa is None else {**own, "swa": self.swa.state_dict()}
 
     def _layout(self) -> dict[str, list[int]]:
         """Where the groups put the model's parameters in another order: the place in the model of each."""
@@ -365,6 +360,8 @@ class TrainStep:
             self.schedule.load_state_dict(state["schedule"])
         if self._average is not None:
             self._average[...] = backend.of(self._average).asarray(state["arrays"]["ema"])
+        if self.swa is not None:
+            self.swa.load_state_dict(state["swa"])
         # The state of a step at full precision has no scale: a model that goes on in float16 begins with the first.
         if self.flat.scaler is not None and "scaler" in state["arrays"]:
             self.flat.scaler[...] = backend.of(self.flat.scaler).asarray(state["arrays"]["scaler"])

@@ -22,7 +22,7 @@ CHANGES = {
     "assign": (lambda m, opt: setattr(m[2].weight, "data", np.zeros((2, 5), "f")), "values that were assigned"),
     "copy": (lambda m, opt: dl.no_grad()(m[2].weight.copy_)(0.5), "copy_"),
     "minus": (lambda m, opt: dl.no_grad()(m[2].weight.__isub__)(0.5), "-="),
-    "average": (lambda m, opt: dl.TrainStep(m, F.mse_loss, opt, ema=0.5).averaged().__enter__(), "a moving average"),
+    "average": (lambda m, opt: dl.TrainStep(m, F.mse_loss, opt, ema=0.5).averaged().__enter__(), "an average"),
     "train step": (lambda m, opt: dl.TrainStep(m, F.mse_loss, opt)(X, X[:, :2]), "an optimizer's step"),
 }
 

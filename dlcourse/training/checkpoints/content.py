@@ -9,10 +9,12 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import FlatParameters
 from dlcourse.errors import CheckpointError, DlcourseError, named
+from dlcourse.optim.swa_utils import running_statistics
 from dlcourse.training.checkpoints.file_format import Checkpoint, flatten, unflatten, verify
 from dlcourse.training.checkpoints.store import CheckpointContent
 from dlcourse.training.input_spec import current
 from dlcourse.training.trainer import Trainer
+from dlcourse.training.weight_averaging import put
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,10 @@ def restore(trainer: Trainer, found: Checkpoint, identity: RunIdentity) -> None:
 
 
 def _schedule_steps(trainer: Trainer) -> int | None:
-    """The length of training that the learning rate's schedule is spread over; None without a schedule."""
-    schedule = getattr(trainer.train_step, "schedule", None)
-    return None if schedule is None else schedule.total_steps
+    """The length of training that the learning rate's schedule, or the start of an average, is a share of; None without
+    them."""
+    schedule, swa = getattr(trainer.train_step, "schedule", None), trainer.train_step.swa
+    return trainer.total_steps if schedule is not None or (swa is not None and swa.from_share) else None
 
 
 def load_weights(model: Any, found: Checkpoint) -> None:
@@ -114,26 +117,32 @@ def load_weights(model: Any, found: Checkpoint) -> None:
 
 
 def load_evaluated(model: Any, found: Checkpoint) -> None:
-    """Load the weights that were evaluated at a checkpoint: their moving average, where the run kept one.
+    """Load the weights that were evaluated at a checkpoint: their average, where the run kept one.
 
     Raises:
         CheckpointError: they do not fit the model.
     """
     load_weights(model, found)
-    average = found.arrays.get("train_step.arrays.ema")
-    if average is not None:
-        parameters = list(model.parameters())
-        layout = found.state["train_step"].get("layout", range(len(parameters)))
-        flat = FlatParameters.of([parameters[i] for i in layout])
-        verify({"ema": backend.to_host(flat.data)}, {"ema": average}, found.path, "the model")
-        flat.data[...] = backend.of(flat.data).asarray(average)
-        flat.refresh_half_weights()
-        flat.mark_changed("a checkpoint that was loaded")
+    state, average = found.state["train_step"], found.arrays.get("train_step.arrays.ema")
+    statistics: dict[str, np.ndarray] = {}
+    if state.get("swa", {}).get("count"):
+        average, statistics = found.arrays.get("train_step.swa.mean"), found.group("train_step.swa.statistics")
+    if average is None:
+        return
+    parameters = list(model.parameters())
+    flat = FlatParameters.of([parameters[i] for i in state.get("layout", range(len(parameters)))])
+    own = running_statistics(model)
+    expected = {"average": flat.data, **(own if statistics else {})}
+    hosted = {name: backend.to_host(array) for name, array in expected.items()}
+    verify(hosted, {"average": average, **statistics}, found.path, "the model")
+    put(flat, backend.of(flat.data).asarray(average))
+    for name, array in statistics.items():
+        own[name][...] = backend.of(own[name]).asarray(array)
 
 
-def apply_ema(model: Any, train_step: Any) -> None:
-    """Leave the model with the moving average of its weights, where the step keeps one: what was evaluated."""
-    if train_step.ema is None:
+def apply_average(model: Any, train_step: Any) -> None:
+    """Leave the model with the average of its weights, where the step keeps one: what was evaluated."""
+    if train_step.ema is None and train_step.swa is None:
         return
     with train_step.averaged():
         state = model.state_dict()
