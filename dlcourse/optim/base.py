@@ -14,7 +14,7 @@ from dlcourse.backend.device_counter import DeviceCounter
 from dlcourse.backend.kernels.scaling import SKIPPED
 from dlcourse.errors import ArgumentError, CheckpointError
 from dlcourse.habits import missing
-from dlcourse.optim.groups import ParamGroup, groups_in
+from dlcourse.optim.groups import ParamGroup, groups_in, listed, names_apart, same_naming
 from dlcourse.optim.member_update import update_member, update_unless_overflow
 from dlcourse.optim.require import require
 from dlcourse.positional import PositionalCheck
@@ -32,7 +32,8 @@ class Optimizer(PositionalCheck):
     do not count as its own, which Adam's bias correction asks for; in float16 under a
     :class:`~dlcourse.training.step.TrainStep` they do.
 
-    ``params`` may be groups, each with settings of its own, as in PyTorch; the others are those of the constructor:
+    ``params`` may come with names, as of ``model.named_parameters()``: ``param_groups[i]["param_names"]`` keeps them.
+    They may be groups, each with settings of its own, as in PyTorch; the others are those of the constructor:
 
         optim.SGD([{"params": weights, "weight_decay": 1e-4}, {"params": biases, "lr": 0.2}], lr=0.1)
 
@@ -56,8 +57,9 @@ class Optimizer(PositionalCheck):
         maximize: go up the gradient.
 
     Raises:
-        ValueError: there is no parameter, one is in two groups, a group has a setting that the optimizer lacks, or
-            ``lr`` is negative or not finite.
+        ValueError: there is no parameter, one is in two groups, some have names and others none, a group has a setting
+            that the optimizer lacks, or ``lr`` is negative or not finite.
+        TypeError: the parameters come in no order, or are no iterable.
     """
 
     flat: FlatParameters
@@ -82,9 +84,11 @@ class Optimizer(PositionalCheck):
         self._given = self._settings_given()
         if not 0 <= lr < float("inf"):
             raise ArgumentError(f"lr has to be a finite number of at least 0, got {lr}")
-        params = list(params)
+        params, names = names_apart(listed(params))
         groups = groups_in(params)
         self.group = ParamGroup(self)
+        if names is not None:
+            self.group.extra["param_names"] = names
         self.steps = 0
         self.skipped_steps: dict[int, int] = {}
         self.skipped: tuple[int, ...] = ()
@@ -104,6 +108,7 @@ class Optimizer(PositionalCheck):
             self._add_state()
         else:
             self.members = [self._member(each) for each in groups]
+            same_naming(self.param_groups)
             self._lay_out([member.flat.all_parameters for member in self.members])
 
     def _settings_given(self) -> dict[str, Any]:
@@ -124,7 +129,7 @@ class Optimizer(PositionalCheck):
             settings = {**self._given, **settings}
         _check_settings(kind, settings)
         params = group["params"]
-        member: Optimizer = kind([params] if isinstance(params, Parameter) else list(params), **settings)
+        member: Optimizer = kind([params] if isinstance(params, Parameter) else params, **settings)
         return member
 
     def _lay_out(self, groups: list[list[Parameter]]) -> None:
@@ -205,9 +210,12 @@ class Optimizer(PositionalCheck):
         held = {id(p) for p in before.all_parameters}
         self.members.append(self._member(param_group))
         new = self.members[-1]
-        if any(id(p) in held for p in new.parameters):
+        try:
+            require(not any(id(p) in held for p in new.parameters), "a parameter is in more than one group")
+            same_naming(self.param_groups)
+        except ArgumentError:
             self.members.pop()
-            raise ArgumentError("a parameter is in more than one group")
+            raise
         self._lay_out([member.parameters for member in self.members])
         self.flat.scaler = before.scaler
         if self.steps:

@@ -1,8 +1,9 @@
 """Parameter groups: parts of the parameters with settings of their own."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+from dlcourse.errors import ArgumentTypeError
 from dlcourse.optim.require import require
 from dlcourse.registry import did_you_mean
 
@@ -14,6 +15,7 @@ _PLAIN = bool, int, float, str, tuple, list, type(None)
 class ParamGroup(MutableMapping[str, Any]):
     """One of an optimizer's groups, as ``optimizer.param_groups`` gives it: "params" and its settings by name.
 
+    "param_names" are there where the parameters came with names, ``optim.SGD(model.named_parameters(), lr=0.1)``.
     What is set holds from the next step on. Names of one's own, such as "initial_lr", are kept beside the settings.
 
     Raises:
@@ -71,6 +73,34 @@ class ParamGroup(MutableMapping[str, Any]):
         self.extra |= {name: v for name, v in given.items() if name not in own and name != "params"}
         if changed:
             self._member.configure(**changed)
+
+
+def listed(params: Any) -> list[Any]:
+    """The parameters or groups that an optimizer is given, one after another.
+
+    Raises:
+        TypeError: they are no sequence of such, or a set, whose order is another in each run.
+    """
+    wanted = "an optimizer takes parameters in an order, such as model.parameters() or a list"
+    if isinstance(params, set | frozenset | Mapping) or not isinstance(params, Iterable):
+        raise ArgumentTypeError(f"{wanted}, got a {type(params).__name__}")
+    return list(params)
+
+
+def names_apart(params: list[Any]) -> tuple[list[Any], list[str] | None]:
+    """The parameters, and their names where they come with them as from ``model.named_parameters()``, else None."""
+    pairs = [each for each in params if isinstance(each, tuple)]
+    if not pairs:
+        return params, None
+    sound = len(pairs) == len(params) and all(len(each) == 2 and isinstance(each[0], str) for each in pairs)
+    require(sound, "parameters come with names, (name, parameter), as of model.named_parameters(): all or none")
+    return [p for _, p in params], [name for name, _ in params]
+
+
+def same_naming(groups: Iterable[ParamGroup]) -> None:
+    """Raise ArgumentError where some groups have names of their parameters and others none."""
+    named = {"param_names" in group for group in groups}
+    require(len(named) == 1, "parameters come with names in all groups, or in none")
 
 
 def groups_in(params: list[Any]) -> list[Mapping[str, Any]] | None:

@@ -187,3 +187,45 @@ def test_a_schedule_multiplies_each_groups_rate(device: str) -> None:
         step(np.ones((1, 2), "f"), np.zeros(1, "f"))
     np.testing.assert_allclose([p.numpy() for p in params], [[1 - 0.15] * 2, [1 - 0.6] * 2], rtol=1e-6)
     assert step.lr_at(1) == 0.05 and step.rates_at(1) == [0.05, 0.2]
+
+
+def named(package, model, grouped: bool):
+    pairs = list(model.named_parameters())
+    groups = [{"params": pairs[:1], "lr": 0.5}, {"params": iter(pairs[1:])}]
+    return package.SGD(groups if grouped else model.named_parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_parameters_come_with_names_as_pytorchs(grouped: bool, device: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    models = nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    sides = [named(package, model, grouped) for package, model in zip((optim, torch.optim), models, strict=True)]
+    more = [{"params": [("scale", p)]} for p in (Parameter(np.ones(2, "f")), torch.ones(2, requires_grad=True))]
+    for optimizer, group in zip(sides, more, strict=True):
+        optimizer.add_param_group(group)
+        with pytest.raises(ValueError, match="names"):
+            optimizer.add_param_group(
+                {"params": [nn.Linear(1, 1).weight] if optimizer is sides[0] else [torch.ones(1)]}
+            )
+    ours, theirs = ([group["param_names"] for group in each.param_groups] for each in sides)
+    assert ours == theirs and len(ours) == 2 + grouped
+    assert [group["param_names"] for group in sides[0].state_dict()["param_groups"]] == ours
+    assert len(sides[0].param_groups) == len(ours), "what was refused is not there"
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        (lambda m: m, TypeError, "in an order, such as model.parameters.* got a Linear"),
+        (lambda m: set(m.parameters()), TypeError, "got a set"),
+        (lambda m: dict(m.named_parameters()), TypeError, "got a dict"),
+        (lambda m: [{"params": m}], TypeError, "got a Linear"),
+        (lambda m: [("weight", m.weight), m.bias], ValueError, "all or none"),
+        (lambda m: [(m.weight, "weight")], ValueError, "all or none"),
+        (lambda m: [("weight", 1.0)], ValueError, "takes parameters"),
+        (lambda m: [{"params": [("w", m.weight)]}, {"params": m.bias}], ValueError, "in all groups, or in none"),
+    ],
+)
+def test_what_is_no_list_of_parameters_is_named(params, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        optim.SGD(params(nn.Linear(2, 2)), lr=0.1)
