@@ -12,7 +12,6 @@ from typing import Any
 
 __all__ = ["ADVICE", "OPTIONS", "advice", "missing", "refuse_import", "refused_option"]
 
-_LOGITS = "nn.CrossEntropyLoss() takes logits, here and in PyTorch: no softmax before it"
 _NUMPY = "write it with NumPy: np.{0}(x.detach().numpy())"
 _LEAF = "module.register_full_backward_hook sees gradients on their way; of a leaf .grad has it after backward()"
 _PARALLEL = "`mpirun -n N dlcourse run CONFIG` trains on several processes"
@@ -132,11 +131,7 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "nn": {
         "Conv3d": "there is nn.Conv2d",
-        "LogSoftmax": f"F.log_softmax(x, dim=...); {_LOGITS}",
         "DataParallel": _PARALLEL,
-        "Hardswish": "nn.SiLU()",
-        "SELU": "nn.ELU()",
-        "PReLU": "nn.LeakyReLU(negative_slope)",
         "Tensor": "dl.Tensor",
     },
     "nn.utils": {
@@ -155,8 +150,6 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "functional": {
         "relu_": "x = F.relu(x)",
-        "logsigmoid": "-F.softplus(-x)",
-        "glu": "a * F.sigmoid(b) of the two halves: a, b = x.chunk(2, dim=-1)",
         "cat": "F.concatenate, or dl.cat",
     },
     "optim": {},

@@ -34,7 +34,9 @@ def public(package: ModuleType) -> dict[str, object]:
 def test_exports_are_the_public_names_of_the_modules(exports: ModuleType, package: ModuleType) -> None:
     expected, exported = public(package), set(exports.__all__) - EXPORTED_MODULES
     if exports is functional:  # activations stand beside their layers
-        beside = {name: line for name, line in public(nn).items() if name in nn.activation.__all__ and name.islower()}
+        homes = nn.activation, nn.activation_channels, nn.activation_formulas
+        names = {name for home in homes for name in home.__all__ if name.islower()}
+        beside = {name: line for name, line in public(nn).items() if name in names}
         expected |= beside
     missing = sorted({line for name, (line, _) in expected.items() if name not in exported})
     assert not missing, f"add to {exports.__file__}:\n" + "\n".join(missing)

@@ -34,6 +34,8 @@ DOCUMENTED = {
     ),
     "linear": "input weight bias",
     "gelu": "input",
+    **dict.fromkeys(("hardshrink", "softshrink"), "input lambd"),
+    "prelu": "input weight",
     "softplus": "input beta threshold",
     "scaled_dot_product_attention": "query key value attn_mask dropout_p is_causal",
     "logsumexp": "input dim keepdim",

@@ -167,6 +167,19 @@ def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend |
     return out
 
 
+def uniform(shape: tuple[int, ...], purpose: str, backend: Backend | None = None) -> Array:
+    """Float32 numbers uniform in [0, 1), drawn on the device, the same on each: k / 2^24 with a random k.
+
+    Args:
+        shape: shape of the result.
+        purpose: names the use; successive draws of one purpose within a step differ.
+    """
+    xp = (backend or current()).xp
+    bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
+    philox_bits(bits, *next_key(purpose))
+    return ((bits >> np.uint32(8)).astype("float32") * np.float32(2.0**-24)).reshape(shape)
+
+
 def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend: Backend | None = None) -> Array:
     """A boolean array, each element true with the given probability (to 2^-32), drawn on the device.
 

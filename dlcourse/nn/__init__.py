@@ -9,6 +9,8 @@ from dlcourse.nn import functional as functional
 from dlcourse.nn import init as init
 from dlcourse.nn import utils as utils
 from dlcourse.nn.activation import *
+from dlcourse.nn.activation_channels import *
+from dlcourse.nn.activation_formulas import *
 from dlcourse.nn.attention import *
 from dlcourse.nn.container import *
 from dlcourse.nn.conv import *

@@ -16,11 +16,14 @@ from dlcourse.backend.kernels import activation as kernels
 from dlcourse.errors import ArgumentTypeError
 from dlcourse.habits import refused_option
 from dlcourse.nn.module import Module
-from dlcourse.ops.softmax import softmax
 
-__all__ = ["ACTIVATIONS", "Activation", "Softmax"]
+__all__ = ["ACTIVATIONS", "Activation"]
 __all__ += ["ELU", "GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh"]
 __all__ += ["elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh"]
+
+
+ACTIVATIONS: dict[str, type["Activation"]] = {}
+"""By the name that a config gives, in the order in which they are defined."""
 
 
 class Activation(Module):
@@ -33,11 +36,20 @@ class Activation(Module):
     saturates: ClassVar[bool] = False
     """Whether it tends to a constant on both sides, so that Xavier's weights suit it."""
 
+    def __init_subclass__(cls) -> None:
+        if "name" in vars(cls) and cls.__module__.startswith("dlcourse.nn."):
+            ACTIVATIONS[cls.name] = cls
+
+
+def refuse_in_place(name: str, inplace: bool) -> None:
+    """Raise ArgumentTypeError where an activation is to change its input."""
+    if inplace:
+        raise ArgumentTypeError(refused_option(name, "inplace"))
+
 
 def relu(x: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
-    if inplace:
-        raise ArgumentTypeError(refused_option("relu", "inplace"))
+    refuse_in_place("relu", inplace)
     return apply(elementwise.ReLU(), x)
 
 
@@ -69,8 +81,7 @@ class LeakyReLUFunction(Function):
 
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, else ``negative_slope`` x."""
-    if inplace:
-        raise ArgumentTypeError(refused_option("leaky_relu", "inplace"))
+    refuse_in_place("leaky_relu", inplace)
     return apply(LeakyReLUFunction(negative_slope), x)
 
 
@@ -109,8 +120,7 @@ class ELUFunction(Function):
 
 def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else ``alpha`` (e^x - 1)."""
-    if inplace:
-        raise ArgumentTypeError(refused_option("elu", "inplace"))
+    refuse_in_place("elu", inplace)
     return apply(ELUFunction(alpha), x)
 
 
@@ -196,8 +206,7 @@ class SiLUFunction(Function):
 
 def silu(x: Tensor, inplace: bool = False) -> Tensor:
     """x / (1 + e^-x)."""
-    if inplace:
-        raise ArgumentTypeError(refused_option("silu", "inplace"))
+    refuse_in_place("silu", inplace)
     return apply(SiLUFunction(), x)
 
 
@@ -276,18 +285,3 @@ class Tanh(Activation):
 
     def forward(self, x: Tensor) -> Tensor:
         return tanh(x)
-
-
-class Softmax(Module):
-    """e^x / sum e^x along ``axis`` (``dim``). Losses take logits: put no Softmax before a cross-entropy."""
-
-    def __init__(self, axis: int = -1, *, dim: int | None = None):
-        super().__init__()
-        self.axis = axis if dim is None else dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        return softmax(x, self.axis)
-
-
-ACTIVATIONS: dict[str, type[Activation]] = {each.name: each for each in Activation.__subclasses__()}
-"""By the name that a config gives, in the order above."""

@@ -7,6 +7,8 @@ The ``__all__`` of each family's file names its functions; an activation's stand
 """
 
 from dlcourse.nn.activation import *
+from dlcourse.nn.activation_channels import *
+from dlcourse.nn.activation_formulas import *
 from dlcourse.ops.adaptive_pool import *
 from dlcourse.ops.algebra import *
 from dlcourse.ops.attention import *

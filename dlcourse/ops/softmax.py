@@ -5,7 +5,7 @@ from typing import Any
 from dlcourse.autograd import Tensor, apply, as_tensor, axes
 from dlcourse.autograd.softmax import LogSoftmax, LogSumExp, Softmax
 
-__all__ = ["log_softmax", "logsumexp", "softmax"]
+__all__ = ["log_softmax", "logsumexp", "softmax", "softmin"]
 
 
 def softmax(x: Tensor, axis: int | None = None, *, dim: int | None = None, dtype: Any = None) -> Tensor:
@@ -18,6 +18,15 @@ def softmax(x: Tensor, axis: int | None = None, *, dim: int | None = None, dtype
         [0.25, 0.75]
     """
     return apply(Softmax(_axis("softmax", x, axis, dim)), _in(x, dtype))
+
+
+def softmin(x: Tensor, axis: int | None = None, *, dim: int | None = None, dtype: Any = None) -> Tensor:
+    """e^-x / sum e^-x along the axis, the last one if left out: the softmax of -x.
+
+    Raises:
+        AxisError: the axis is not there.
+    """
+    return softmax(-_in(x, dtype), axis, dim=dim)
 
 
 def log_softmax(x: Tensor, axis: int | None = None, *, dim: int | None = None, dtype: Any = None) -> Tensor:

@@ -285,6 +285,16 @@ def _rms_norm(rows: int, width: int, grad: bool) -> Maker:
     return make
 
 
+def _mapped(shape: tuple, inputs: int) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        x, other = (rng.normal(size=shape).astype(dtype) for _ in range(2))
+        if inputs == 1:
+            return x, None, lambda xp, x: xp.sin(x) * x
+        return x, other, lambda xp, x, other: xp.where(x > 0, other, x * other)
+
+    return make
+
+
 def _ctc(count: int, steps: int, classes: int, longest: int, grad: bool) -> Maker:
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         log_p = rng.normal(size=(count, steps, classes)).astype(dtype)
@@ -721,6 +731,7 @@ CASES: dict[str, list[Maker]] = {
         name: [_resample(*case, grad) for case in RESAMPLED]
         for name, grad in (("resample", False), ("resample_grad", True))
     },
+    "mapped": [_mapped(*case) for case in (((5, 3), 1), ((0, 3), 2), ((70_001,), 1), ((301, 303), 2))],
     "ctc": [_ctc(*size, grad) for size in ((7, 9, 5, 3), (1, 1, 2, 0), (3, 40, 6, 11)) for grad in (False, True)],
     "image_batch": [
         *[

@@ -223,6 +223,12 @@ def module_cases() -> dict[str, tuple]:
         "MultiHeadAttention": (nn.MultiHeadAttention(6, 2), sequence),
         "Embedding": (nn.Embedding(5, 3), np.array([[1, 2], [3, 4]])),
         "Softmax": (nn.Softmax(), vectors),
+        "Softmax2d": (nn.Softmax2d(), images),
+        "GLU": (nn.GLU(), images),
+        "PReLU": (nn.PReLU(6), images),
+        "RReLU": (nn.RReLU(), vectors),
+        "Threshold": (nn.Threshold(0.1, 2), vectors),
+        "LogSoftmax": (nn.LogSoftmax(), vectors),
         "ReLU": (nn.ReLU(), vectors),
         "Sequential": (nn.Sequential(nn.Flatten(), nn.Linear(384, 2)), images),
     }
@@ -300,7 +306,14 @@ SETTINGS = {
     "LeakyReLU": {"negative_slope": 0.25},
     "ELU": {"alpha": 0.25},
     "GELU": {"approximate": "tanh"},
-    "Softmax": {"axis": -2, "dim": -2},
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Softmin"), {"axis": -2, "dim": -2}),
+    "CELU": {"alpha": 0.25},
+    "Hardtanh": {"min_val": -0.25, "max_val": 0.75},
+    **dict.fromkeys(("Softshrink", "Hardshrink"), {"lambd": 0.25}),
+    "Threshold": {"threshold": 0.25, "value": -7.0},
+    "GLU": {"dim": -2},
+    "PReLU": {"num_parameters": 7, "init": 0.125},
+    "RReLU": {"lower": 0.25, "upper": 0.75},
     "CrossEntropyLoss": {"weight": None, "ignore_index": 7, "reduction": "sum", "label_smoothing": 0.25}
     | {"class_weights": (1.0, 2.0)},
     **dict.fromkeys(("MSELoss", "L1Loss", "SoftMarginLoss", "MultiLabelMarginLoss"), {"reduction": "sum"}),
@@ -472,3 +485,48 @@ def test_the_last_states_of_a_recurrence_are_arrays_of_their_own(device: str) ->
         (output * output).sum().backward()
         gradients.append(x.grad.numpy())
     np.testing.assert_array_equal(*gradients)
+
+
+def test_random_slopes_are_in_their_range_and_new_in_each_step(device: str) -> None:
+    x = tensor(-np.ones((100, 100), "float32"), requires_grad=True)
+    layer = nn.RReLU(0.2, 0.6)
+    random.manual_seed(3)
+    random.begin_step(1)
+    first = layer(x)
+    slopes = -first.numpy()
+    assert 0.2 <= slopes.min() < 0.21 and 0.59 < slopes.max() <= 0.6
+    assert abs(slopes.mean() - 0.4) < 5 * 0.4 / 12**0.5 / 100
+    first.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), slopes)
+    random.begin_step(2)
+    assert not np.array_equal(layer(x).numpy(), first.numpy())
+    random.begin_step(1)
+    np.testing.assert_array_equal(layer(x).numpy(), first.numpy())
+    np.testing.assert_allclose(layer.eval()(x).numpy(), -0.4 * np.ones((100, 100)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: F.glu(x), r"glu: expected an even length along axis -1, got \(2, 3\)"),
+        (lambda x: F.prelu(x, np.ones(2)), r"prelu: x \(2, 3\) needs one weight, or 3, got \(2,\)"),
+        (lambda x: F.hardtanh(x, 1.0, -1.0), "min_val is at most max_val"),
+        (lambda x: nn.Hardtanh(1.0, -1.0), "min_val is at most max_val"),
+        (lambda x: F.softshrink(x, -1.0), "lambd is at least 0"),
+        (lambda x: F.celu(x, 0), "alpha is not 0"),
+        (lambda x: F.rrelu(x, 1.0, 0.5), "lower is at most upper"),
+        (lambda x: F.mish(x, inplace=True), "mish takes no 'inplace'"),
+        (lambda x: nn.Softmax2d()(x), r"Softmax2d: expected images"),
+        (lambda x: nn.PReLU(2.5), "num_parameters is a whole number"),
+    ],
+)
+def test_settings_of_activations_that_make_no_sense_are_refused(call: Callable, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call(tensor(np.ones((2, 3))))
+
+
+def test_prelu_learns_its_weight() -> None:
+    layer = nn.PReLU(3)
+    assert layer.weight.shape == (3,) and (layer.weight.numpy() == 0.25).all()
+    layer(tensor(-np.ones((4, 2, 3), "float32"))).sum().backward()
+    np.testing.assert_array_equal(layer.weight.grad.numpy(), [-8, -8, -8])

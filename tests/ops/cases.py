@@ -92,6 +92,8 @@ def _torch_function(name: str, t: Any, *inputs: Any) -> Any:
 def _torch_activation(name: str, t: Any, x: Any) -> Any:
     if not hasattr(t.nn.functional, name):
         pytest.skip("PyTorch has no such activation")
+    if name == "hardsigmoid":  # whose gradient has float32's digits in PyTorch
+        return t.clamp(x + 3, 0, 6) / 6
     return getattr(t.nn.functional, name)(x)
 
 
@@ -499,6 +501,29 @@ CASES = [
         ((3, 4),),
         lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
     ),
+    *[
+        Case(
+            f"{name}-settings",
+            lambda x, name=name, settings=settings: getattr(F, name)(x, *settings),
+            ((4, 5),),
+            lambda t, x, name=name, settings=settings: getattr(t.nn.functional, name)(x, *settings),
+        )
+        for name, settings in {
+            "celu": (0.5,),  # of 0.4 PyTorch's gradient has float32's digits
+            "hardtanh": (-0.3, 0.8),
+            "softshrink": (0.2,),
+            "hardshrink": (0.2,),
+            "threshold": (0.1, -2.0),
+            "softplus": (2.0, 1.0),
+            "rrelu": (0.1, 0.5),
+        }.items()
+    ],
+    Case("rrelu-training", lambda x: F.rrelu(x, 0.2, 0.2, True), ((4, 5),), lambda t, x: t.where(x > 0, x, 0.2 * x)),
+    Case("glu", F.glu, ((3, 4),), lambda t, x: t.nn.functional.glu(x)),
+    Case("glu-dim", lambda x: F.glu(x, 1), ((2, 4, 3),), lambda t, x: t.nn.functional.glu(x, 1)),
+    Case("prelu", F.prelu, ((5, 3), (3,)), lambda t, x, w: t.nn.functional.prelu(x, w)),
+    Case("prelu-one", F.prelu, ((2, 3, 4), (1,)), lambda t, x, w: t.nn.functional.prelu(x, w)),
+    Case("softmin", F.softmin, ((3, 4),), lambda t, x: t.nn.functional.softmin(x, -1)),
     Case("relu-empty", F.relu, ((0, 3),), lambda t, x: t.relu(x)),
     # --- softmax and losses ---------------------------------------------------------------------------------------
     Case("softmax", F.softmax, ((3, 4),), lambda t, x: t.softmax(x, -1)),

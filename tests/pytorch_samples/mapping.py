@@ -81,6 +81,12 @@ def of_random(ours: Callable, default_p: float, default_training: bool) -> Calla
     return call
 
 
+def rrelu(x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, **kwargs: Any) -> Tensor:
+    if training and lower != upper:
+        raise NotComparableError("other random numbers")
+    return called(F.rrelu, (x, lower, upper, training), kwargs)
+
+
 def pad_positions(x: Tensor, pad: Any, *args: Any, **kwargs: Any) -> Tensor:
     """By PyTorch's widths of all axes after the channels, which come last here."""
     channels = x.ndim - len(pad) // 2 - 1
@@ -195,6 +201,11 @@ OPERATORS: dict[str, Callable[..., Any]] = {
         )
     },
     "nn.functional.triplet_margin_with_distance_loss": triplets,
+    "nn.functional.glu": F.glu,
+    "nn.functional.threshold": F.threshold,
+    "nn.functional.prelu": turned(F.prelu, last, back=first),
+    "nn.functional.rrelu": rrelu,
+    **dict.fromkeys(("nn.functional.softmin", "nn.functional.softmin.with_dtype"), F.softmin),
     "nn.functional.nll_loss": turned(F.nll_loss, last),
     "nn.functional.ctc_loss": turned(F.ctc_loss, batch_first_of_steps),
     "nn.functional.silu.complex": F.silu,
@@ -358,7 +369,9 @@ MODULES = {
     "nn.RNNCell": Layer(nn.RNNCell),
     "nn.LSTMCell": Layer(nn.LSTMCell),
     "nn.GRUCell": Layer(nn.GRUCell),
-    "nn.Softmax": Layer(nn.Softmax),
+    **{f"nn.{name}": Layer(getattr(nn, name)) for name in ("Softmax", "LogSoftmax", "Softmin", "GLU", "Threshold")},
+    "nn.Softmax2d": Layer(nn.Softmax2d, (last_of_image,), first_of_image),
+    "nn.PReLU": Layer(nn.PReLU, (last,), first),
     "nn.CrossEntropyLoss": Layer(nn.CrossEntropyLoss, (last, last_of_probabilities)),
     "nn.NLLLoss": Layer(nn.NLLLoss, (last,)),
     "nn.CTCLoss": Layer(nn.CTCLoss, (batch_first_of_steps,)),
@@ -372,7 +385,7 @@ MODULES = {
     },
 }
 
-ACTIVATIONS = {f"nn.functional.{name}": getattr(F, name) for name in nn.ACTIVATIONS if name not in OPERATORS}
+ACTIVATIONS = {f"nn.functional.{name}": getattr(F, name) for name in nn.ACTIVATIONS if name != "hardsigmoid"}
 ACTIVATION_LAYERS = {f"nn.{kind.__name__}": Layer(kind) for kind in nn.ACTIVATIONS.values()}
 """By the names that PyTorch would have for them; it may lack one."""
 OPERATORS |= ACTIVATIONS
@@ -399,6 +412,7 @@ LENIENT = {
 """What we take and PyTorch refuses, on purpose: a part of PyTorch's message."""
 
 INCOMPARABLE = {
+    "nn.functional.hardsigmoid": "has the slope 1/6 in float32 in PyTorch, also of float64",
     "nn.TransformerEncoder": "its samples are made with a layer of PyTorch's; nn.Transformer's samples go through it",
     **dict.fromkeys(("linalg.eigh", "linalg.svd"), "gives vectors, whose signs are free"),
     "nn.functional.one_hot": "takes whole numbers, and its samples are asked for with a fraction",

@@ -16,6 +16,7 @@ from dlcourse.backend.cpu.select import select
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import Kernel, override
 from dlcourse.backend.kernels import activation as kernels
+from dlcourse.backend.kernels import mapped as mapping
 from dlcourse.backend.kernels.special import normal_cdf
 
 SCALE, CUBIC = kernels.SCALE, kernels.CUBIC
@@ -47,6 +48,18 @@ def by_pieces(of: Kernel) -> Callable[[Callable[..., None]], Callable]:
         return override(of, "cpu")(call)
 
     return declare
+
+
+@override(mapping.mapped, "cpu")
+def mapped(x: Array, other: Array | None, formula: Callable) -> Array:
+    if x.nbytes <= PIECE_BYTES:
+        return NotImplemented
+
+    def work(*arrays: Array) -> None:
+        *inputs, y = arrays
+        y[...] = formula(np, *inputs)
+
+    return in_pieces(work, x) if other is None else in_pieces(work, x, other)
 
 
 @by_pieces(kernels.relu)
