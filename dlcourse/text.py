@@ -33,7 +33,8 @@ def format_value(value: Any, exact: bool = True) -> str:
     """A value of a config: ``0.001``, ``none``, ``128x64``, ``mse+r2``, ``adam(lr=0.01)``; a fold by its number.
 
     Args:
-        exact: numbers with all their digits, so that two values have two texts; else six digits, ``1e-6``.
+        exact: numbers with all their digits, so that two values have two texts; else six digits, ``1e-6``, and
+            ``10 times 50`` for a number that repeats.
     """
     if value is None or isinstance(value, bool):
         return str(value).lower()
@@ -48,6 +49,8 @@ def format_value(value: Any, exact: bool = True) -> str:
         return f"{name}({rest})" if rest else name
     if isinstance(value, list | tuple):
         numbers = all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+        if numbers and not exact and len(value) > 3 and len(set(value)) == 1:
+            return f"{len(value)} times {format_value(value[0], exact)}"
         return ("x" if numbers else "+").join(format_value(item, exact) for item in value) or "[]"
     return str(value)
 

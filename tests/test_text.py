@@ -48,6 +48,7 @@ def test_values_in_words() -> None:
     ]
     assert format_value({"name": "sgd", "lr": 0.1, "nesterov": True}) == "sgd(lr=0.1, nesterov=true)"
     assert format_value([1e-7, 0.1 + 0.2], exact=False) == "1e-7x0.3"
+    assert format_value([50] * 10) == "x".join(["50"] * 10) and format_value([50] * 10, exact=False) == "10 times 50"
 
 
 def test_numbers() -> None:

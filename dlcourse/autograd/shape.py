@@ -59,10 +59,7 @@ class GetItem(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        y = x[self.index]
-        if isinstance(y, np.generic):  # NumPy copies one element unless asked for a view
-            y = x[(*(self.index if isinstance(self.index, tuple) else (self.index,)), ...)]
-        return y
+        return x[self.index]
 
     def backward(self, dout: Array) -> Array:
         parts = self.index if isinstance(self.index, tuple) else (self.index,)

@@ -116,6 +116,11 @@ class Model(Module):
         """Arrays that a plot of this model shows beside its outputs, in the data's own units."""
         return {}
 
+    def pieces(self, x: Tensor) -> Tensor | None:
+        """What the outputs for inputs (N, *in_shape) are the sum of, (N, P, K), what does not depend on x last; None
+        for a model that is no such sum."""
+        return None
+
     def nearest_training_samples(self, x: Array, count: int) -> Array | None:
         """The training samples that the answers for inputs (N, *in_shape) rest on, for a model that keeps them.
 

@@ -1,11 +1,12 @@
 """The multilayer perceptron: linear layers with an activation between them (lectures 4 and 5)."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 
 from dlcourse import nn
 from dlcourse.autograd import Tensor, as_tensor
+from dlcourse.autograd.joining import cat
 from dlcourse.component import Component
 from dlcourse.errors import ArgumentError
 from dlcourse.models.base import Model, Scaling, templates
@@ -85,6 +86,14 @@ class MLP(Model):
             reach = np.linalg.norm(weight, axis=1) * np.linalg.norm(others[0].weight.numpy(), axis=0)
             weight = weight[np.sort(np.argsort(-reach, kind="stable")[:MAX_TEMPLATES])]
         return templates(weight, self.in_shape)
+
+    def pieces(self, x: Tensor) -> Tensor | None:
+        """Of each unit of the last hidden layer its output times its weights, and the last biases."""
+        if not self.layers[1:-1]:
+            return None
+        hidden, last = self.layers[:-1](x), cast(nn.Linear, self.layers[-1])
+        constant = cast(Tensor, last.bias).expand(len(x), 1, -1)
+        return cat([hidden.unsqueeze(2) * last.weight.T, constant], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend
+from dlcourse.autograd import Tensor, no_grad
 from dlcourse.data.dataset import Data
 from dlcourse.records.run import WEIGHT_SIZES, PredictionFacts
 from dlcourse.tensorfile import npz
@@ -22,6 +23,7 @@ from dlcourse.training.shared import of_a_sweep, write_shared
 MAX_ROWS = 10_000
 MAX_INPUT_VALUES = 100_000
 CURVE_POINTS = 400
+MAX_PIECES = 64
 GRID_POINTS = 100
 MAX_LOGIT_GAP = 6e4
 """What float16 can hold, nearly."""
@@ -53,7 +55,7 @@ def write_predictions(
     for split, loader in loaders.items():
         arrays.update(_split_arrays(split, data.splits[split], model, loader))
     if not data.dataset.tokens:
-        arrays.update(_curve(data, predict))
+        arrays.update(_curve(data, model, predict))
         arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(image_arrays(data, arrays, model))
@@ -115,15 +117,36 @@ def _weights_below(model: Any) -> dict[str, np.ndarray]:
     return {"weights_below": (below / len(place)).astype(np.float32)}
 
 
-def _curve(data: Data, predict: Predict) -> dict[str, np.ndarray]:
-    """The fit over one input feature, and the true curve where it is known."""
+def _curve(data: Data, model: Any, predict: Predict) -> dict[str, np.ndarray]:
+    """The fit over one input feature, what it is the sum of, and the true curve where it is known."""
     if data.in_shape != (1,) or data.task == "estimation":
         return {}
     x = _axis(data, 0, CURVE_POINTS)[:, None]  # (M, 1)
     arrays = {"curve_x": x, "curve_output": predict(x)}
     if data.dataset.curve is not None:
         arrays["curve_true"] = np.asarray(data.dataset.curve(x))
-    return arrays
+    return arrays | _pieces(data, model, x)
+
+
+def _pieces(data: Data, model: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Of a model with one output what that is the sum of over x, (M, P), in the target's unit: the pieces that vary
+    most, in their own order, and last the sum of all others."""
+    dtype = next((parameter.dtype for parameter in model.parameters()), None)
+    if data.task != "regression" or model.out_features != 1 or dtype is None:
+        return {}
+    inputs, training = backend.current().asarray(data.normalizer.apply(x, dtype)), model.training
+    with no_grad():
+        found = model.eval().pieces(Tensor(inputs))
+    model.train(training)
+    if found is None:
+        return {}
+    pieces = backend.to_host(found.data)[..., 0].astype(np.float64)
+    if (targets := data.target_normalizer) is not None:
+        pieces *= targets.scale
+        pieces[:, -1] += targets.shift
+    most = np.sort(np.argsort(-pieces[:, :-1].std(axis=0), kind="stable")[:MAX_PIECES])
+    rest = pieces.sum(axis=1) - pieces[:, most].sum(axis=1)
+    return {"curve_pieces": np.column_stack([pieces[:, most], rest]).astype(np.float32)}
 
 
 def _grid(data: Data, predict: Predict) -> dict[str, np.ndarray]:

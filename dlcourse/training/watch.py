@@ -24,6 +24,8 @@ SAMPLES = 256
 ROWS = 4096
 """Of a layer's outputs so many vectors, evenly spread, give mean and spread: all of a convolution's would take as long
 as a step."""
+BINS = 40
+"""Parts of an activation's histogram."""
 _OFTEN = 512
 """Steps until which there is one look, at an evaluation, each time that their number doubles; then one in 256."""
 
@@ -83,8 +85,9 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
         By the name of each module with parameters of its own: their number ``size``, the norms of their ``gradient``
         (penalties included, before clipping) and of themselves, ``weight``, and by which part of that norm the update
         moves them, ``ratio`` (infinite where they are zero). Of these modules and of activations the ``mean`` and the
-        standard deviation ``std`` of their outputs, of activations also the share of ``dead`` units: those with one
-        and the same output for all samples. ``kind`` is the class.
+        standard deviation ``std`` of their outputs, of activations also the share of ``dead`` units, those with one
+        and the same output for all samples, and ``counts``: how many outputs lie in each of 40 equal parts between
+        ``low`` and ``high``. ``kind`` is the class.
     Raises:
         TypeError: it is no TrainStep.
         UserError: the model holds something that cannot be copied.
@@ -128,8 +131,10 @@ def inspect_step(train_step: TrainStep, x: Any, y: Any) -> dict[str, dict[str, A
         keys += [(name, fact) for fact in facts]
         numbers += facts.values()
     xp = backend.array_module(before)
-    for (name, fact), value in zip(keys, backend.to_host(xp.stack(numbers)).tolist(), strict=True):
-        found[name][fact] = float(f"{value:.6g}")
+    ends = np.cumsum([value.size for value in numbers])
+    values = np.split(backend.to_host(xp.concatenate([value.ravel() for value in numbers])), ends[:-1])
+    for (name, fact), part in zip(keys, values, strict=True):
+        found[name][fact] = part.astype(int).tolist() if fact == "counts" else float(f"{part.item():.6g}")
     return found
 
 
@@ -146,12 +151,27 @@ def _note(outputs: dict[int, dict[str, Array]], module: Module, inputs: tuple[An
     facts = {"mean": sample.mean(), "std": sample.std()}
     if isinstance(module, Activation) and len(units) > 1:
         facts["dead"] = (units.max(axis=0) == units.min(axis=0)).mean(dtype="float64")
+    if isinstance(module, Activation):
+        facts |= _histogram(sample)
     outputs[id(module)] = facts
 
 
+def _histogram(sample: Array) -> dict[str, Array]:
+    """Counts in equal parts from the least value to the largest; by sorting, which reads nothing back."""
+    xp, values = backend.array_module(sample), sample.ravel()
+    values.sort()
+    low, high = values[0], values[-1]
+    edges = low + (high - low) * xp.linspace(0, 1, BINS + 1)[1:-1]
+    below = xp.searchsorted(values, edges)
+    counts = xp.diff(below, prepend=0, append=values.size).astype("float64")
+    return {"low": low, "high": high, "counts": counts}
+
+
 def _norm(values: Array, places: list[slice]) -> Array:
+    """In float64, where squares of a gradient that vanishes are no zeros."""
     xp = backend.array_module(values)
-    return xp.sqrt(sum(xp.vdot(values[place], values[place]) for place in places)).astype("float64")
+    parts = [values[place].astype("float64") for place in places]
+    return xp.sqrt(sum(xp.vdot(part, part) for part in parts))
 
 
 __all__ = ["Watch", "inspect_step"]

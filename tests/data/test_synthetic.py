@@ -15,6 +15,7 @@ CASES = {
     "gaussian_samples": {},
     "adding_problem": {},
     "sine_waves": {},
+    "sine_curve": {},
 }
 FROM_FILES = {"csv", "arrays", "cifar10", "mnist", "fashion_mnist", "digits", "text", "image_folder", "series"}
 WITHOUT_DRAWS = {"constant"}
@@ -67,7 +68,7 @@ def test_rents_are_those_of_the_lecture():
     assert 1000 < rents.y.min() < 2200 and 4500 < rents.y.max() < 6200
 
 
-@pytest.mark.parametrize("name", ["westwood_rent", "polynomial_curve"])
+@pytest.mark.parametrize("name", ["westwood_rent", "polynomial_curve", "sine_curve"])
 def test_targets_scatter_about_the_curve_by_the_noise(name):
     data = load(name, samples=20_000)
     residual = data.y - data.curve(data.x)
@@ -75,6 +76,15 @@ def test_targets_scatter_about_the_curve_by_the_noise(name):
     assert residual.std() == pytest.approx(data.noise, rel=0.03)
     exact = load(name, noise=0.0)
     np.testing.assert_array_equal(exact.y, exact.curve(exact.x))
+
+
+def test_a_sine_curve_is_the_sum_of_its_waves():
+    data = load("sine_curve", frequencies=[0.5, 2], amplitudes=[2, -1], noise=0.0, x_range=[-1, 1])
+    np.testing.assert_allclose(data.y, 2 * np.sin(np.pi * data.x) - np.sin(4 * np.pi * data.x), atol=1e-12)
+    assert data.x.min() < -0.9 and data.x.max() > 0.9
+    for wrong in ({"frequencies": []}, {"amplitudes": [1.0]}, {"x_range": [1, 0]}):
+        with pytest.raises(ConfigError, match=f"data.{next(iter(wrong))}: expected"):
+            load("sine_curve", **wrong)
 
 
 def test_the_polynomial_is_the_homeworks_with_extrapolation_in_its_test_part():

@@ -161,6 +161,33 @@ def test_it_learns_what_is_not_linear(device: str) -> None:
     assert (model(x).argmax(axis=1).numpy() == y).all()
 
 
+@pytest.mark.parametrize("settings", [{}, {"batch_norm": True, "dropout": 0.5}])
+def test_pieces_add_up_to_the_output(settings: dict) -> None:
+    model = models.MLP((2,), 3, hidden=[7, 5], **settings).eval()
+    model.layers[-1].bias.data[...] = 1.5
+    x = tensor(np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32))
+    pieces = model.pieces(x).numpy()
+    assert pieces.shape == (4, 6, 3) and (pieces[:, -1] == 1.5).all()
+    np.testing.assert_allclose(pieces.sum(axis=1), model(x).numpy(), atol=1e-5)
+    assert models.MLP((2,), 3, hidden=[]).pieces(x) is None
+
+
+def test_a_run_keeps_the_pieces_in_the_targets_unit(tmp_path: Path) -> None:
+    given = {
+        "data": {"name": "sine_curve", "samples": 40, "normalize": "standardize", "normalize_target": "standardize"},
+        "model": {"name": "mlp", "hidden": 70, "dropout": 0.5},
+        "loss": "mse",
+        "optimizer": {"name": "adam", "lr": 0.01},
+        "train": {"steps": 5},
+    }
+    for precision in ("float64", "fp16"):
+        result = dl.run(given | {"precision": precision}, out=tmp_path, quiet=True, plots=False, device="cpu")
+        arrays = np.load(result.folder / "predictions.npz")
+        assert arrays["curve_pieces"].shape == (400, 65)
+        tolerance = 1e-6 if precision == "float64" else 0.02
+        np.testing.assert_allclose(arrays["curve_pieces"].sum(axis=1), arrays["curve_output"][:, 0], atol=tolerance)
+
+
 def test_templates_of_the_first_layer() -> None:
     model = models.MLP((4, 4, 1), 3, hidden=[60, 5])
     first, second = (layer for layer in list(model.layers)[:4] if isinstance(layer, nn.Linear))

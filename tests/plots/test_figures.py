@@ -24,6 +24,13 @@ def rent(path: Path) -> Path:
     return write_run(path, model="{name: linear}", arrays=folders.rent_arrays(), facts=RENT)
 
 
+def sum_of_units(path: Path) -> Path:
+    arrays = folders.regression_arrays(5)
+    hinges = np.maximum(arrays["curve_x"] - np.linspace(0, 1, 9), 0)
+    arrays["curve_pieces"] = np.column_stack([hinges, np.full(len(hinges), 0.3)])
+    return write_run(path, model="{name: mlp}", arrays=arrays, facts=REGRESSION)
+
+
 def rent_with_sigma(path: Path) -> Path:
     return write_run(path, model="{name: gaussian_regression}", arrays=folders.rent_arrays(gaussian=True), facts=RENT)
 
@@ -140,7 +147,8 @@ def watched(path: Path) -> Path:
         layers: dict[str, dict] = {}
         for i in range(12):
             layers[f"blocks.{i}.attention.out_proj"] = facts("Linear", 10_000, 2.0**-i / (1 + step))
-            layers[f"blocks.{i}.activation"] = {"kind": "ReLU", "mean": 0.1, "std": 0.5 + i, "dead": i / 12}
+            shape = {"low": 0.0, "high": float(i % 5), "counts": [500 - 9 * step // 20, *range(39)]}
+            layers[f"blocks.{i}.activation"] = {"kind": "ReLU", "mean": 0.1, "std": 0.5 + i, "dead": i / 12, **shape}
         events.append({"event": "watch", "step": step, "epoch": step / 10, "layers": layers})
     return write_run(path, model="{name: mlp}", events=events)
 
@@ -182,6 +190,36 @@ def surfaces(path: Path) -> Path:
     return folders.write_sweep(path, points, metrics=[])
 
 
+def watched_sweep(path: Path, first: dict) -> Path:
+    """Each point's gradients shrink by a factor of its own from layer to layer."""
+    folder = folders.grid_sweep(path, first, config={"train": {"watch": True}})
+    for index, point in enumerate(sorted((folder / "points").iterdir())):
+        layers = {}
+        for i in range(7):
+            layers[f"layers.{i}"] = {"kind": "Linear", "size": 50, "gradient": (1 + index) ** (i - 7.0), "std": 1.0}
+            layers[f"layers.{i}.f"] = {"kind": "ReLU", "std": 0.5**i * (index != 1), "dead": 0.0}
+        write_run(point, events=[{"event": "watch", "step": 0, "layers": layers}])
+    return folder
+
+
+def scales_with_and_without(path: Path) -> Path:
+    scales = np.logspace(-4, 0, 20).round(6).tolist()
+    return watched_sweep(path, {"model.batch_norm": [False, True], "model.init.std": scales})
+
+
+def depths(path: Path) -> Path:
+    activations = ["sigmoid", "relu"]
+    return watched_sweep(path, {"model.activation": activations, "model.hidden": [[50] * 3, [50] * 5, [50] * 10]})
+
+
+def watched_words(path: Path) -> Path:
+    return watched_sweep(path, {"model.activation": ["sigmoid", "relu", LONG]})
+
+
+def watched_three_axes(path: Path) -> Path:
+    return watched_sweep(path, {"model.activation": ["tanh", "relu"], "seed": [1, 2], "optimizer.lr": [0.1, 1.0]})
+
+
 def heat(path: Path) -> Path:
     return folders.grid_sweep(path, {"optimizer.lr": [1e-4, 1e-3, 1e-2, 0.1, 1.0], "model.width": [16, 32, 64]})
 
@@ -220,6 +258,7 @@ RANKING = ["roc", "precision_recall"]
 EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     rent: ["fit", "residuals"],
     rent_with_sigma: ["fit", "residuals"],
+    sum_of_units: ["fit", "pieces", "residuals"],
     extrapolation: ["fit", "residuals"],
     several_features: ["predicted", "residuals"],
     several_targets: ["predicted", "residuals"],
@@ -235,10 +274,14 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     no_mistakes: ["confusion", "class_accuracy", *RANKING, "calibration"],
     diverged: ["loss"],
     diverged_step_by_step: ["divergence"],
-    watched: ["layers"],
     range_test: ["range_test", "loss", "metrics", "learning_rate"],
     surface: ["path"],
     surfaces: ["paths", "convergence"],
+    watched: ["layers", "activations"],
+    scales_with_and_without: ["heat_map", "families", "layers_at_start"],
+    depths: ["heat_map", "layers_at_start"],
+    watched_words: ["categories", "layers_at_start"],
+    watched_three_axes: ["heat_map", "layers_at_start"],
     folders.degree_sweep: ["error_curve", "fits"],
     folders.fold_sweep: ["error_curve"],
     folders.learning_sweep: ["learning_curve"],

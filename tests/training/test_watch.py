@@ -76,6 +76,16 @@ def test_the_numbers_are_those_of_the_next_update(device: str) -> None:
     assert found["1"]["mean"] == pytest.approx(shown.mean(), rel=1e-4)
     assert found["1"]["std"] == pytest.approx(shown.std(), rel=1e-4)
     assert found["1"]["dead"] == np.mean((shown == 0).all(axis=0)) >= 0.25
+    assert found["1"]["low"] == 0 and found["1"]["high"] == pytest.approx(shown.max(), rel=1e-4)
+    assert found["1"]["counts"] == np.histogram(shown, bins=40)[0].tolist() and "counts" not in found["0"]
+
+
+def test_a_gradient_that_vanishes_is_no_zero() -> None:
+    model = nn.Sequential(nn.Linear(3, 1), nn.Linear(1, 1))
+    model[1].weight.data[...] = 1e-25  # whose square no float32 holds
+    step = dl.TrainStep(model, F.mse_loss, optim.SGD(model.parameters(), lr=0.5))
+    facts = dl.inspect_step(step, np.ones((2, 3), "float32"), np.ones((2, 1), "float32"))["0"]
+    assert 1e-26 < facts["gradient"] < 1e-23
 
 
 def test_training_goes_on_as_without_it(tmp_path: Path) -> None:

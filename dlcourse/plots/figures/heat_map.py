@@ -90,7 +90,7 @@ def _annotate(axes: Axes, image: Any, table: np.ndarray, width: float) -> None:
 def _name_ticks(axes: Axes, rows: list, columns: list) -> None:
     names = [show_value(value) for value in columns]
     step = max(1, -(-len(names) // 24))
-    turned = sum(len(name) + 2 for name in names[::step]) > 60
+    turned = max(len(name) + 2 for name in names[::step]) * len(names[::step]) > 60
     layout.name_x(axes, range(0, len(names), step), names[::step], 40 if turned else 0)
     axes.set_yticks(range(len(rows)), [show_value(value) for value in rows])
     axes.tick_params(length=0)

@@ -18,21 +18,21 @@ Look = Mapping[str, Mapping[str, Any]]
 _SHOWN = 8  # lines in a panel
 
 
-def _mean_gradient(facts: Mapping[str, Any]) -> float:
-    return _of_weights(facts, "gradient") / max(as_float(facts.get("size")), 1.0) ** 0.5
+def mean_gradient(facts: Mapping[str, Any]) -> float:
+    return of_weights(facts, "gradient") / max(as_float(facts.get("size")), 1.0) ** 0.5
 
 
-def _of_weights(facts: Mapping[str, Any], key: str) -> float:
+def of_weights(facts: Mapping[str, Any], key: str) -> float:
     """A value of a layer that multiplies by weights; a normalization's gains and an embedding are of another kind."""
     other = any(word in str(facts.get("kind")) for word in ("Norm", "Embedding"))
     return float("nan") if other else as_float(facts.get(key))
 
 
 PANELS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], float], Literal["log", "linear", "share"]], ...] = (
-    ("gradient", "gradient of a weight (root mean square)", _mean_gradient, "log"),
-    ("update", "update / weights (norms)", lambda facts: _of_weights(facts, "ratio"), "log"),
-    ("spread of outputs", "standard deviation of outputs", lambda facts: _of_weights(facts, "std"), "log"),
-    ("mean of outputs", "mean of outputs", lambda facts: _of_weights(facts, "mean"), "linear"),
+    ("gradient", "gradient of a weight (root mean square)", mean_gradient, "log"),
+    ("update", "update / weights (norms)", lambda facts: of_weights(facts, "ratio"), "log"),
+    ("spread of outputs", "standard deviation of outputs", lambda facts: of_weights(facts, "std"), "log"),
+    ("mean of outputs", "mean of outputs", lambda facts: of_weights(facts, "mean"), "linear"),
     ("dead units", "share of units that never change", lambda facts: as_float(facts.get("dead")), "share"),
 )
 """Title, label of the y axis, value, and its scale."""
@@ -88,7 +88,7 @@ def _title(looks: list[Look]) -> str:
     if dead:
         name = max(dead, key=lambda each: dead[each])
         return f"At the end {dead[name]:.0%} of the units of {name} are dead"
-    gradients = [each for each in _curves(looks[:1], _mean_gradient).values() if each[0] > 0]
+    gradients = [each for each in _curves(looks[:1], mean_gradient).values() if each[0] > 0]
     if len(gradients) > 1:
         share = float(gradients[0][0] / gradients[-1][0])
         words = f"{number(1 / share, 2)} times less" if share < 1 else f"{number(share, 2)} times more"
