@@ -448,7 +448,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
             assert f"\n  {name}" in everything
     for path in config.shipped():
         assert path.with_suffix("").as_posix() in everything
-    assert "  train: {epochs, steps, batch_size" in everything
+    assert "  train: {epochs, steps, seed, batch_size" in everything
     assert cli.main(["list", "train"]) == 0
     assert "epochs: null  (whole number" in capsys.readouterr().out
     assert cli.main(["list", "split"]) == 0

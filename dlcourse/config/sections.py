@@ -5,7 +5,7 @@ A dataclass's signature is the section's schema, defaults and bounds, and its do
 """
 
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -390,6 +390,9 @@ def section_at(path: str) -> type:
     for step in path.split("."):
         shared = OPTIONS.get(step) if cls is ExperimentOptions else None
         annotation = shared or typing.get_type_hints(cls)[step]
-        branches = [branch for branch in (annotation, *typing.get_args(annotation)) if isinstance(branch, type)]
-        cls = next(branch for branch in branches if branch is not type(None))
+        cls = next(
+            branch
+            for branch in (annotation, *typing.get_args(annotation))
+            if isinstance(branch, type) and is_dataclass(branch)
+        )
     return cls

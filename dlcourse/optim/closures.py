@@ -26,6 +26,7 @@ class ClosureOptimizer(Optimizer):
 
     def __init__(self, params: Iterable[Parameter], lr: float, state: Iterable[str] | Mapping[str, float] = ()):
         super().__init__(params, lr, state)
+        self.numbers["evaluations"] = 0  # of the closure, over all steps
         name = type(self).__name__
         require(self.members == [self], f"{name} has to have one parameter group: it takes one step of all together")
         require(self.flat.half is None, f"{name} has to have float32 or float64: 16 bits are too coarse for its search")
@@ -50,6 +51,7 @@ class ClosureOptimizer(Optimizer):
         self._closure = closure
         try:
             loss = self._evaluated(closure)
+            self.numbers["evaluations"] += 1
             self.steps += 1
             self.search(float(loss.item() if hasattr(loss, "item") else loss), self.gradient())
         finally:
@@ -75,6 +77,7 @@ class ClosureOptimizer(Optimizer):
         self.flat.refresh_half_weights()
         self.flat.mark_changed("an optimizer's step")
         loss = self._evaluated(self._closure)
+        self.numbers["evaluations"] += 1
         return float(loss.item() if hasattr(loss, "item") else loss), self.gradient()
 
     def along(self, weight: Array, direction: Array) -> Callable[[float], Point]:

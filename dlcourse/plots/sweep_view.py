@@ -11,7 +11,7 @@ import numpy as np
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.run_view import RunView
 from dlcourse.plots.style import split_word
-from dlcourse.plots.text import SAMPLE_PATHS, axis_name
+from dlcourse.plots.text import SAMPLE_PATHS, axis_name, label
 from dlcourse.records.check import sound
 from dlcourse.records.sweep import REPEATS, PointState, SweepFile
 from dlcourse.text import canonical, differing_paths, leading_comment, show_value
@@ -314,6 +314,17 @@ class SweepView(Folder):
 
     def point(self, identity: str) -> Point | None:
         return next((point for point in self.points if point.id == identity), None)
+
+    def telling(self, setting: Setting, but: str = "train") -> str:
+        """What tells a setting apart in a legend, in few words: ``sgd(momentum=0.9)``, ``newton``.
+
+        Args:
+            but: of this section nothing is said.
+        """
+        own = [path for path in setting.overrides if path not in REPEATS and path.split(".")[0] != but]
+        axes = [Axis(path, tuple(s.overrides[path] for s in self.settings if path in s.overrides)) for path in own]
+        words = ", ".join(axis.brief(setting.overrides[axis.path]) for axis in axes) or self.label(setting.overrides)
+        return label(words.replace("_", " "))
 
     def label(self, overrides: dict[str, Any]) -> str:
         """A setting in words, by the axes only: ``degree 3, ridge 0.1``."""

@@ -121,6 +121,7 @@ class Event(TypedDict):
     seconds: NotRequired[float]
     loss: NotRequired[float | None]
     lr: NotRequired[float | None]
+    evaluations: NotRequired[int]
     metrics: NotRequired[Metrics]
     layers: NotRequired[dict[str, LayerFacts]]
     point: NotRequired[list[float | None]]

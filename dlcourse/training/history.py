@@ -64,7 +64,8 @@ class History(Callback):
         if isinstance(self.due, Every):
             trainer.call("before_sync")
             self.loss = trainer.loss.item()
-            self.record(trainer, "train", loss=self.loss, lr=trainer.lr)
+            counted = {} if trainer.evaluations is None else {"evaluations": trainer.evaluations}
+            self.record(trainer, "train", loss=self.loss, lr=trainer.lr, **counted)
             return
         first = trainer.step == len(trainer.losses)
         self._collect(trainer)

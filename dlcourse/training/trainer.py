@@ -95,6 +95,11 @@ class Trainer:
         """The learning rate of the last step; None for a closed form."""
         return getattr(self.train_step.optimizer, "lr", None)
 
+    @property
+    def evaluations(self) -> int | None:
+        """How often an optimizer that evaluates the cost several times in a step did so; None for others."""
+        return getattr(self.train_step.optimizer, "numbers", {}).get("evaluations")
+
     def position(self, step: int | None = None) -> dict[str, Any]:
         """Where training stands after ``step`` steps, by default now: step, epoch (a fraction inside one), samples."""
         step, loader = self.step if step is None else step, self.loader

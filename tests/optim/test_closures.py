@@ -1,5 +1,7 @@
 """L-BFGS step for step against PyTorch's; Newton and conjugate gradients against what theory says of a quadratic."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -189,3 +191,16 @@ def test_a_config_trains_by_it(spec, tmp_path) -> None:
 def test_wrong_configs_are_named(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config.from_mapping({**RUN, "optimizer": "lbfgs"}, changes)
+
+
+def test_a_run_says_how_often_the_cost_was_evaluated(tmp_path: Path) -> None:
+    searching = {
+        "precision": "float64",
+        "data": "constant",
+        "model": {"name": "surface", "function": "rosenbrock"},
+        "loss": "mean",
+        "optimizer": {"name": "lbfgs", "max_iter": 3},
+        "train": {"steps": 4, "batch_size": "full", "log_every": 1},
+    }
+    result = dl.run(searching, out=tmp_path, quiet=True, plots=False, device="cpu")
+    assert [event["evaluations"] for event in result.history if event["event"] == "train"] == [3, 6, 9, 12]

@@ -220,6 +220,19 @@ def watched_three_axes(path: Path) -> Path:
     return watched_sweep(path, {"model.activation": ["tanh", "relu"], "seed": [1, 2], "optimizer.lr": [0.1, 1.0]})
 
 
+def searching(path: Path) -> Path:
+    folders.curve_sweep(path, "optimizer", [{"name": "lbfgs"}, {"name": "sgd"}])
+    for index in range(2):
+        run = path / "points" / f"{index:03d}"
+        with (run / "config.yaml").open("a") as file:
+            file.write("train: {log_every: 1}\n")
+        if index == 0:
+            lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+            counted = [each | {"evaluations": 2 * each["step"]} if "loss" in each else each for each in lines]
+            (run / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in counted))
+    return path
+
+
 def heat(path: Path) -> Path:
     return folders.grid_sweep(path, {"optimizer.lr": [1e-4, 1e-3, 1e-2, 0.1, 1.0], "model.width": [16, 32, 64]})
 
@@ -282,6 +295,7 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     depths: ["heat_map", "layers_at_start"],
     watched_words: ["categories", "layers_at_start"],
     watched_three_axes: ["heat_map", "layers_at_start"],
+    searching: ["evaluations", "categories", "curves"],
     folders.degree_sweep: ["error_curve", "fits"],
     folders.fold_sweep: ["error_curve"],
     folders.learning_sweep: ["learning_curve"],

@@ -16,9 +16,8 @@ from dlcourse.plots.curves import log_y, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.reading import as_dict, as_float
 from dlcourse.plots.run_view import RunView
-from dlcourse.plots.sweep_view import Axis, Setting, SweepView
-from dlcourse.plots.text import capital, label, number
-from dlcourse.records.sweep import REPEATS
+from dlcourse.plots.sweep_view import SweepView
+from dlcourse.plots.text import capital, number
 from dlcourse.text import canonical, show_value
 
 MAX_LINES, MAX_PANELS = 16, 4
@@ -144,20 +143,14 @@ def paths_by_surface(view: SweepView) -> list[list[Path]]:
     for setting in view.settings:
         for point in setting.points[:1]:
             if has_path(run := view.run(point)):
-                found.setdefault(canonical(run.config.get("model")), []).append((_label(view, setting), run))
+                found.setdefault(canonical(run.config.get("model")), []).append(
+                    (view.telling(setting, but="model"), run)
+                )
     names = list(dict.fromkeys(name for paths in found.values() for name, _ in paths))
     colors = style.line_colors(len(names), ramp=False)
     dashes = ["-" if index < len(style.CLASSES) else "--" for index in range(len(names))]
     looks = dict(zip(names, zip(colors, dashes, strict=True), strict=True))
     return [[Path(name, run, *looks[name]) for name, run in paths[:MAX_LINES]] for paths in found.values()][:MAX_PANELS]
-
-
-def _label(view: SweepView, setting: Setting) -> str:
-    """The setting's values but for those of the surface."""
-    own = [path for path in setting.overrides if not path.startswith("model") and path not in REPEATS]
-    axes = [Axis(path, tuple(s.overrides[path] for s in view.settings if path in s.overrides)) for path in own]
-    words = ", ".join(axis.brief(setting.overrides[axis.path]) for axis in axes) or view.label(setting.overrides)
-    return label(words.replace("_", " "))
 
 
 class SurfacePaths(Plot):
