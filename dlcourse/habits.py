@@ -177,7 +177,6 @@ OPTIONS: dict[str, str] = {
     "capturable": "leave it out: dl.TrainStep captures steps by itself",
     "differentiable": "leave it out: it is not offered",
     "normalized_shape": "it is called dim here, the first argument: nn.LayerNorm(dim)",
-    "padding_idx": "leave it out: losses have ignore_index",
     "size_average": "reduction='mean', 'sum' or 'none'",
     "reduce": "reduction='mean', 'sum' or 'none'",
 }

@@ -8,30 +8,40 @@ from dlcourse import backend
 from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.embedding import embedding_grad
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ArgumentError, ShapeError
 
 __all__ = ["embedding", "one_hot"]
 
 
 class Embedding(Function):
-    """y = W[i]; dW_j = sum of dy over the positions whose index is j. Shapes: i (...), W (V, D), y (..., D)."""
+    """y = W[i]; dW_j = sum of dy over the positions whose index is j. Shapes: i (...), W (V, D), y (..., D).
 
-    def __init__(self, indices: Array):
-        self.indices = indices
+    Args:
+        padding_idx: the row whose gradient is 0.
+    """
+
+    def __init__(self, indices: Array, padding_idx: int | None = None):
+        self.indices, self.padding_idx = indices, padding_idx
 
     def forward(self, weight: Array) -> Array:
         self.rows = len(weight)
         return weight[self.indices]
 
     def backward(self, dout: Array) -> Array:
-        return embedding_grad(dout.reshape(-1, dout.shape[-1]), self.indices.reshape(-1), self.rows)
+        grad = embedding_grad(dout.reshape(-1, dout.shape[-1]), self.indices.reshape(-1), self.rows)
+        if self.padding_idx is not None:
+            grad[self.padding_idx] = 0
+        return grad
 
 
-def embedding(indices: Any, weight: Tensor) -> Tensor:
+def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of ``weight`` (V, D) at integer indices of any shape.
 
+    Args:
+        padding_idx: a row that gets no gradient, counted from the end where it is negative.
     Raises:
         ShapeError: indices are no integers, or (on the CPU, where asking is free) outside 0..V-1.
+        ValueError: there is no row ``padding_idx``.
     """
     if weight.ndim != 2:
         raise ShapeError(f"embedding: expected weight (V, D), got {weight.shape}")
@@ -42,7 +52,9 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
         raise ShapeError(f"embedding: indices are integers, got {array.dtype}")
     if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= len(weight)):
         raise ShapeError(f"embedding: indices are in 0..{len(weight) - 1}, got {array.min()}..{array.max()}")
-    return apply(Embedding(array), weight)
+    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+        raise ArgumentError(f"embedding: padding_idx is a row of the table of {len(weight)}, got {padding_idx}")
+    return apply(Embedding(array, padding_idx), weight)
 
 
 def one_hot(labels: Any, num_classes: int = -1) -> Tensor:

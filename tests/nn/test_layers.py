@@ -172,6 +172,27 @@ def test_embedding_refuses_what_is_not_in_its_table() -> None:
             layer(bad)
 
 
+def test_a_row_for_padding_stays_zero_as_pytorchs(device: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    table, tokens = normal(5, 3).astype("float32"), np.array([[1, 4, 4], [2, 1, 4]])
+    for index in (4, -1):
+        ours, theirs = nn.Embedding(5, 3, padding_idx=index), torch.nn.Embedding(5, 3, padding_idx=index)
+        assert ours.weight.numpy()[4].tolist() == [0, 0, 0] and ours.padding_idx == theirs.padding_idx
+        ours = nn.Embedding.from_pretrained(table, freeze=False, padding_idx=index)
+        theirs = torch.nn.Embedding.from_pretrained(torch.tensor(table), freeze=False, padding_idx=index)
+        (ours(tokens) ** 2).sum().backward()
+        (theirs(torch.tensor(tokens)) ** 2).sum().backward()
+        np.testing.assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), rtol=1e-5)
+    assert not nn.Embedding.from_pretrained(table).weight.requires_grad
+    for wrong in (5, -6):
+        with pytest.raises(ValueError, match="padding_idx"):
+            nn.Embedding(5, 3, padding_idx=wrong)
+        with pytest.raises(ValueError, match="padding_idx"):
+            F.embedding(tokens, tensor(table), wrong)
+    with pytest.raises(ShapeError, match="expected a table"):
+        nn.Embedding.from_pretrained(table[0])
+
+
 def test_sizes_of_a_window_are_whole_numbers_of_any_kind() -> None:
     assert nn.Conv2d(1, 2, np.int64(3), stride=(np.int32(2), 1)).kernel_size == (3, 3)
     assert nn.MaxPool2d(np.uint8(2)).kernel_size == (2, 2)
@@ -295,7 +316,7 @@ SETTINGS = {
     "TransformerEncoderLayer": TRANSFORMER,
     "TransformerDecoderLayer": TRANSFORMER,
     "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
-    "Embedding": {"num": 7, "dim": 9},
+    "Embedding": {"num": 7, "dim": 9, "padding_idx": 3},
     "Softplus": {"beta": 0.5, "threshold": 25.0},
     **{f"{kind}Dropout{axes}": {"p": 0.25} for kind, axes in DROPOUTS},
     "Flatten": {"start_dim": 2, "end_dim": 3},
