@@ -2,6 +2,7 @@
 
 from dlcourse.autograd.base import apply
 from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradient
+from dlcourse.autograd.context import Context
 from dlcourse.autograd.creation import as_tensor, paired
 from dlcourse.autograd.flat import FlatParameters
 from dlcourse.autograd.function import Function
@@ -11,6 +12,7 @@ from dlcourse.autograd.parameter import Parameter
 from dlcourse.autograd.tensor import Tensor, tensor
 
 __all__ = [
+    "Context",
     "FlatParameters",
     "Function",
     "GradcheckError",

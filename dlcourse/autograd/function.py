@@ -3,7 +3,8 @@
 A function knows nothing of tensors or graphs; :func:`dlcourse.autograd.apply` does the bookkeeping.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +31,9 @@ class Function:
             def backward(self, dout):
                 return dout * self.y
     """
+
+    runner: ClassVar[Callable[[type["Function"], tuple], Any]]
+    """What :meth:`apply` does; the module of ``ctx``, which knows tensors, sets it."""
 
     needs_input_grad: tuple[bool, ...] = ()
     """Which inputs want a gradient; set before :meth:`forward`. All false where no graph is recorded."""
@@ -77,6 +81,26 @@ class Function:
         None.
         """
         raise NotImplementedError
+
+    @classmethod
+    def apply(cls, *inputs: Any) -> Any:
+        """Run the operation: ``Exp.apply(x)``, as ``dl.apply(Exp(), x)``.
+
+        One whose ``forward`` and ``backward`` are static, as in PyTorch, computes with tensors and gets a ``ctx``::
+
+            class Exp(dl.Function):
+                @staticmethod
+                def forward(ctx, x):
+                    y = x.exp()
+                    ctx.save_for_backward(y)
+                    return y
+
+                @staticmethod
+                def backward(ctx, grad_output):
+                    (y,) = ctx.saved_tensors
+                    return grad_output * y
+        """
+        return Function.runner(cls, inputs)
 
     def wants_grad(self) -> bool:
         """Whether any input wants a gradient, that is, whether backward can follow."""

@@ -108,6 +108,16 @@ class Tensor(NamedOperators):
     def __int__(self) -> int:
         return int(self.item())
 
+    def __index__(self) -> int:
+        """One whole number as a place in a list, a length or a shape.
+
+        Raises:
+            TypeError: it has a fraction, or is several.
+        """
+        if self.size != 1 or self.dtype.kind not in "biu":
+            raise TypeError(f"an index is one whole number, got a tensor of {self.dtype} of shape {self.shape}")
+        return int(self.item())
+
     def __bool__(self) -> bool:
         return bool(self.item())
 
