@@ -102,7 +102,7 @@ class _Checker:
                 meaning = f" ({key.description.rstrip('.')})" if key.description else ""
                 self.report(key_path, f"required, but missing{meaning}")
             else:
-                found[key.name] = key.filled
+                found[key.name] = self.value(key, key.filled, key_path) if key.is_component else key.filled
         return found
 
     def value(self, key: Key, value: Any, path: Path) -> Any:

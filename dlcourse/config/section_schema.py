@@ -17,6 +17,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter
 
 from dlcourse import registry
 from dlcourse.characters import encodable, visible
+from dlcourse.component import Component
 from dlcourse.config.sections import OPTIONS, OptimizerGroup
 from dlcourse.errors import ConfigError, Problem, UserError
 
@@ -41,6 +42,12 @@ class Key:
     def options(self) -> type | None:
         """The options dataclass whose section goes here, also where null or a number may stand instead."""
         return _options_class(self.annotation)
+
+    @property
+    def is_component(self) -> bool:
+        """Whether the default names a component, whose own keys are to be filled in too."""
+        named = any(isinstance(each, Component) for each in getattr(self.annotation, "__metadata__", ()))
+        return named and isinstance(self.default, str)
 
     @property
     def filled(self) -> Any:

@@ -40,7 +40,7 @@ def test_paths_are_those_of_the_config(given: dict[str, Any]) -> None:
     (problem,) = problems(given, grid={"train.epochs.x": [1]})
     assert problem == "sweep.grid.train.epochs.x.0: 1: train.epochs is 5, which has no keys"
     (problem,) = problems(given, grid={"sweep.kfold": [1]})
-    assert problem == "sweep.grid.sweep.kfold.0: a sweep cannot vary its own section"
+    assert problem == "sweep.grid.sweep.kfold.0: a sweep cannot vary its own section, nor how many models are averaged"
 
 
 def test_rules_between_keys_hold_in_a_sweep_too(given: dict[str, Any]) -> None:

@@ -47,12 +47,12 @@ def ours(kind, **settings) -> tuple:
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_twenty_steps_of_lbfgs_are_pytorchs(settings: dict, device: str) -> None:
+def test_a_hundred_iterations_of_lbfgs_and_more_are_pytorchs(settings: dict, device: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
     params, optimizer, closure = ours(optim.LBFGS, **settings)
     peers = [torch.tensor(array, requires_grad=True) for array in start()]
     peer = torch.optim.LBFGS(peers, **settings)
-    for _ in range(20):
+    for _ in range(20 if "max_iter" in settings else 5):
         loss, theirs = optimizer.step(closure), peer.step(closure_of(peer, peers))
         # The valley makes roundings of 1e-16 grow by about ten in two steps.
         assert loss.item() == pytest.approx(theirs.item(), rel=1e-4, abs=1e-9)
@@ -161,7 +161,7 @@ RUN = {
     "loss": "cross_entropy",
     "metrics": ["accuracy"],
     "precision": "float64",
-    "train": {"epochs": 15, "batch_size": "full", "l2": 1e-4, "eval_every": 0},
+    "train": {"epochs": 10, "batch_size": "full", "l2": 1e-4, "eval_every": 0},
 }
 
 

@@ -37,7 +37,7 @@ BY_THE_DEVICE = {"lr", "steps"}
 def made(name: str) -> Any:
     if name in MODELS:
         return MODELS[name]()
-    more = {"degree": 3} if name == "polynomial" else {}
+    more = {"polynomial": {"degree": 3}, "surface": {"function": "bowl"}}.get(name, {})
     in_shape, out_features = ((), 1) if name == "gaussian_estimators" else ((1,), 2)
     return registry.lookup("model", name)(in_shape, out_features, **more)
 
@@ -102,7 +102,7 @@ def test_every_number_of_a_layer(name: str) -> None:
     arguments = {
         "AdaptiveAvgPool2d": (2,), "AvgPool2d": (2,), "BatchNorm": (4,), "Conv2d": (3, 4, 3), "Embedding": (7, 4),
         "GRU": (4, 6), "GroupNorm": (2, 4), "LSTM": (4, 6), "LayerNorm": (4,), "Linear": (4, 3), "MaxPool2d": (2,),
-        "MultiHeadAttention": (8, 2), "RNN": (4, 6),
+        "MultiHeadAttention": (8, 2), "RNN": (4, 6), "Transformer": (4, 2, 1, 1, 6),
     }.get(name, ())  # fmt: skip
     try:
         layer = kind(*arguments)

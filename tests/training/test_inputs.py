@@ -186,12 +186,12 @@ def test_archives_that_are_none(flats: InputSpec, tmp_path: Path, content: bytes
 
 def test_damaged_archives(flats: InputSpec, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
-    np.savez_compressed(path, x=np.arange(400.0).reshape(100, 4))
+    np.savez_compressed(path, x=np.arange(40.0).reshape(10, 4))
     whole = path.read_bytes()
     for at in range(0, len(whole), 3):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
         try:
-            assert flats.read(str(path)).shape == (100, 4)
+            assert flats.read(str(path)).shape == (10, 4)
         except UserError as error:
             assert "x.npz" in str(error)
 
