@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dlcourse import config
+from dlcourse import cli, config
 from dlcourse.data import prepare
 from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment import evaluate_run, load_run, run
@@ -153,6 +153,11 @@ def test_a_config_writes_the_ensemble_out_and_reads_it_back() -> None:
 def test_what_cannot_be_averaged_is_refused(changed, message) -> None:
     with pytest.raises(ConfigError, match=message):
         config.from_mapping({**SPIRALS, **changed})
+
+
+def test_the_keys_of_an_ensemble_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "ensemble"]) == 0
+    assert "bagging" in capsys.readouterr().out
 
 
 def test_a_seed_varied_twice_is_refused() -> None:
