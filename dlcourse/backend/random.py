@@ -105,7 +105,7 @@ def new_stream() -> Stream:
     return _stream.trainings - 1, _stream.seed
 
 
-def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
+def generator(seed: int, purpose: str, step: int = 0) -> "np.random.Generator":
     """NumPy's generator on the host, a function of its three arguments alone."""
     # The last counter word keeps these draws apart from the device's, whatever purpose names they share.
     # uint64 arrays, because NumPy turns a list of mixed large and small numbers into floats.
@@ -114,30 +114,36 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def next_generator(purpose: str) -> np.random.Generator:
+def next_generator(purpose: str) -> "np.random.Generator":
     """A generator for the next draw of this purpose: the n-th layer built after a seed gets the n-th one,
     whatever was trained in between.
 
     It draws initial weights, and refuses more of them than there is memory for, see
     :func:`~dlcourse.backend.memory.require`.
     """
-    return _Weights(generator(_stream.seed, purpose, _next(_stream.built, purpose)).bit_generator)
+    return _checking()(generator(_stream.seed, purpose, _next(_stream.built, purpose)).bit_generator)
 
 
-class _Weights(np.random.Generator):
-    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
-        require_weights(size)
-        return super().uniform(low, high, size)
+@functools.cache
+def _checking() -> Any:
+    """The class of such generators, made when the first is wanted: only then ``numpy.random`` is loaded."""
 
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
-        require_weights(size)
-        return super().normal(loc, scale, size)
+    class Weights(np.random.Generator):
+        def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
+            require_weights(size)
+            return super().uniform(low, high, size)
 
-    def standard_normal(  # type: ignore[override]  # its overloads by dtype
-        self, size: Any = None, **settings: Any
-    ) -> Any:
-        require_weights(size)
-        return super().standard_normal(size, **settings)
+        def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+            require_weights(size)
+            return super().normal(loc, scale, size)
+
+        def standard_normal(  # type: ignore[override]  # its overloads by dtype
+            self, size: Any = None, **settings: Any
+        ) -> Any:
+            require_weights(size)
+            return super().standard_normal(size, **settings)
+
+    return Weights
 
 
 def require_weights(size: Any) -> None:

@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from math import ceil, erf, prod, sqrt
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal, ParamSpec, TypeAlias
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from dlcourse.nn.activation import ACTIVATIONS
 Shape = tuple[int, ...]
 Mode = Literal["fan_in", "fan_out"]
 P = ParamSpec("P")
+Random: TypeAlias = "np.random.Generator | None"
+"""In quotes: ``numpy.random`` is loaded where numbers are drawn."""
 
 LINEAR = ("linear", *(f"conv{kind}{axes}d" for kind in ("", "_transpose") for axes in (1, 2, 3)))
 """What PyTorch also takes for a nonlinearity that is none."""
@@ -94,17 +96,13 @@ def dirac(shape: Shape, groups: int = 1) -> np.ndarray:
 
 
 @_on_device
-def uniform(
-    shape: Shape, low: float = 0.0, high: float = 1.0, generator: np.random.Generator | None = None
-) -> np.ndarray:
+def uniform(shape: Shape, low: float = 0.0, high: float = 1.0, generator: Random = None) -> np.ndarray:
     """Uniform in [low, high)."""
     return _generator(generator).uniform(low, high, shape)
 
 
 @_on_device
-def normal(
-    shape: Shape, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None
-) -> np.ndarray:
+def normal(shape: Shape, mean: float = 0.0, std: float = 1.0, generator: Random = None) -> np.ndarray:
     """Normal with that mean and standard deviation."""
     return _generator(generator).normal(mean, std, shape)
 
@@ -116,7 +114,7 @@ def trunc_normal(
     std: float = 1.0,
     a: float = -2.0,
     b: float = 2.0,
-    generator: np.random.Generator | None = None,
+    generator: Random = None,
 ) -> np.ndarray:
     """Normal with that mean and standard deviation, but only between ``a`` and ``b``, which are values, not multiples
     of ``std``.
@@ -133,7 +131,7 @@ def trunc_normal(
 
 
 @_on_device
-def xavier_uniform(shape: Shape, gain: float = 1.0, generator: np.random.Generator | None = None) -> np.ndarray:
+def xavier_uniform(shape: Shape, gain: float = 1.0, generator: Random = None) -> np.ndarray:
     """Uniform with variance gain^2 2 / (fan_in + fan_out) (Glorot & Bengio 2010): keeps the signal's variance, forward
     and backward, through tanh-like activations."""
     bound = gain * sqrt(6 / max(sum(fans(shape)), 1))
@@ -141,7 +139,7 @@ def xavier_uniform(shape: Shape, gain: float = 1.0, generator: np.random.Generat
 
 
 @_on_device
-def xavier_normal(shape: Shape, gain: float = 1.0, generator: np.random.Generator | None = None) -> np.ndarray:
+def xavier_normal(shape: Shape, gain: float = 1.0, generator: Random = None) -> np.ndarray:
     """Normal with variance gain^2 2 / (fan_in + fan_out) (Glorot & Bengio 2010)."""
     return _generator(generator).normal(0.0, gain * sqrt(2 / max(sum(fans(shape)), 1)), shape)
 
@@ -152,7 +150,7 @@ def kaiming_uniform(
     a: float = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str = "leaky_relu",
-    generator: np.random.Generator | None = None,
+    generator: Random = None,
 ) -> np.ndarray:
     """Uniform with variance g^2 / fan (He et al. 2015), g the gain of the nonlinearity that follows.
 
@@ -172,27 +170,27 @@ def kaiming_normal(
     a: float = 0.0,
     mode: Mode = "fan_in",
     nonlinearity: str = "leaky_relu",
-    generator: np.random.Generator | None = None,
+    generator: Random = None,
 ) -> np.ndarray:
     """Normal with variance g^2 / fan (He et al. 2015); arguments as in :func:`kaiming_uniform`."""
     return _generator(generator).normal(0.0, calculate_gain(nonlinearity, a) / sqrt(fan(shape, mode)), shape)
 
 
 @_on_device
-def lecun_uniform(shape: Shape, generator: np.random.Generator | None = None) -> np.ndarray:
+def lecun_uniform(shape: Shape, generator: Random = None) -> np.ndarray:
     """Uniform with variance 1 / fan_in (LeCun et al. 1998)."""
     bound = sqrt(3) / sqrt(fan(shape, "fan_in"))
     return _generator(generator).uniform(-bound, bound, shape)
 
 
 @_on_device
-def lecun_normal(shape: Shape, generator: np.random.Generator | None = None) -> np.ndarray:
+def lecun_normal(shape: Shape, generator: Random = None) -> np.ndarray:
     """Normal with variance 1 / fan_in (LeCun et al. 1998)."""
     return _generator(generator).normal(0.0, 1 / sqrt(fan(shape, "fan_in")), shape)
 
 
 @_on_device
-def orthogonal(shape: Shape, gain: float = 1.0, generator: np.random.Generator | None = None) -> np.ndarray:
+def orthogonal(shape: Shape, gain: float = 1.0, generator: Random = None) -> np.ndarray:
     """``gain`` times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
 
     The axes after the first count as one. It is the Q of a normal matrix's QR, with the signs that make it uniform.
@@ -210,9 +208,7 @@ def orthogonal(shape: Shape, gain: float = 1.0, generator: np.random.Generator |
 
 
 @_on_device
-def sparse(
-    shape: Shape, sparsity: float, std: float = 0.01, generator: np.random.Generator | None = None
-) -> np.ndarray:
+def sparse(shape: Shape, sparsity: float, std: float = 0.01, generator: Random = None) -> np.ndarray:
     """Normal with standard deviation ``std``, but a share ``sparsity`` of each column, rounded up, is 0 (Martens 2010).
 
     Raises:
@@ -300,7 +296,7 @@ def _full(shape: Shape, value: float) -> np.ndarray:
     return np.full(shape, value, dtype=np.float64)
 
 
-def _generator(generator: np.random.Generator | None) -> np.random.Generator:
+def _generator(generator: Random) -> "np.random.Generator":
     return generator if generator is not None else backend.random.next_generator("init")
 
 

@@ -90,7 +90,7 @@ class Ones(Initializer):
 
 
 @register("init", "constant")
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Constant(Initializer):
     """All the same value.
 
@@ -113,7 +113,7 @@ class Eye(Initializer):
 
 
 @register("init", "uniform")
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Uniform(Initializer):
     """Uniform from a to b.
 
@@ -133,7 +133,7 @@ class Uniform(Initializer):
 
 
 @register("init", "normal")
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Normal(Initializer):
     """Normal, the same in every layer.
 
@@ -150,7 +150,7 @@ class Normal(Initializer):
 
 
 @register("init", "trunc_normal")
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TruncNormal(Initializer):
     """Normal, but only between a and b.
 
@@ -172,7 +172,7 @@ class TruncNormal(Initializer):
         return init.trunc_normal(shape, self.mean, self.std, self.a, self.b)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Scaled(Initializer):
     """Weights whose scale is a gain over sizes of the layer.
 
@@ -189,7 +189,6 @@ class _Scaled(Initializer):
 
 
 @register("init", "xavier_uniform")
-@dataclass(frozen=True)
 class XavierUniform(_Scaled):
     """Uniform with variance gain^2 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
 
@@ -199,7 +198,6 @@ class XavierUniform(_Scaled):
 
 @register("init", "xavier")
 @register("init", "xavier_normal")
-@dataclass(frozen=True)
 class XavierNormal(_Scaled):
     """Normal with variance gain^2 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
 
@@ -208,7 +206,6 @@ class XavierNormal(_Scaled):
 
 
 @register("init", "orthogonal")
-@dataclass(frozen=True)
 class Orthogonal(_Scaled):
     """Gain times a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
 
@@ -216,7 +213,7 @@ class Orthogonal(_Scaled):
         return init.orthogonal(shape, self.chosen(gain))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Kaiming(_Scaled):
     """Weights with variance gain^2 / fan.
 
@@ -232,7 +229,6 @@ class _Kaiming(_Scaled):
 
 
 @register("init", "kaiming_uniform")
-@dataclass(frozen=True)
 class KaimingUniform(_Kaiming):
     """Uniform with variance gain^2 / fan (He et al. 2015)."""
 
@@ -243,7 +239,6 @@ class KaimingUniform(_Kaiming):
 
 @register("init", "kaiming")
 @register("init", "kaiming_normal")
-@dataclass(frozen=True)
 class KaimingNormal(_Kaiming):
     """Normal with variance gain^2 / fan (He et al. 2015)."""
 
@@ -269,7 +264,7 @@ class LecunNormal(Initializer):
 
 
 @register("init", "sparse")
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Sparse(Initializer):
     """Normal, but a share of each input's weights is 0 (Martens 2010); of matrices only.
 

@@ -6,8 +6,6 @@ CuPy package that fits the driver.
 
 import ctypes
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 
 LIBRARIES = ("libcuda.so.1", "libcuda.so", "nvcuda.dll")
@@ -48,6 +46,9 @@ def cuda_version() -> tuple[int, int] | None:
 
 def cuda_version_by_smi() -> tuple[int, int] | None:
     """The same as ``nvidia-smi`` prints it, for where ``libcuda`` is out of reach (it starts a process: slower)."""
+    import shutil
+    import subprocess
+
     if shutil.which("nvidia-smi") is None:
         return None
     try:
