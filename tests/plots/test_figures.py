@@ -14,6 +14,7 @@ from dlcourse.plots.gallery import open_view, plots
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.style import styled
 from dlcourse.plots.sweep_view import Axis
+from dlcourse.records.run import WEIGHT_SIZES
 from tests.plots import folders
 from tests.plots.folders import CLASSIFICATION, REGRESSION, RENT, write_run
 
@@ -258,6 +259,24 @@ def numeric_curves(path: Path) -> Path:
     return folders.curve_sweep(path, "optimizer.lr", [0.001, 0.003, 0.01, 0.03, 0.1])
 
 
+def penalties(path: Path) -> Path:
+    folder = folders.grid_sweep(path, {"train.l1": [0.0, 1e-4, 1e-3, 1e-2]})
+    for index, point in enumerate(sorted((folder / "points").iterdir())):
+        shares = np.linspace(0.2 * index, 1, len(WEIGHT_SIZES))
+        write_run(point, arrays={"weights_below": shares, **folders.template_arrays(10)}, facts=folders.CIFAR)
+    return folder
+
+
+def averaged(path: Path) -> Path:
+    folder = folders.grid_sweep(path, {"train.seed": [0, 1, 2, 3, 4]})
+    growing = [{"val.accuracy": 0.9 + 0.01 * k, "test.accuracy": 0.89 + 0.01 * k} for k in range(5)]
+    ids = [f"{k:03d}" for k in range(5)]
+    state = json.loads((folder / "sweep.json").read_text())
+    state["ensembles"] = [{"overrides": {}, "points": ids, "metrics": growing[-1], "growing": growing}]
+    (folder / "sweep.json").write_text(json.dumps(state))
+    return folder
+
+
 def two_learning_curves(path: Path) -> Path:
     return folders.learning_sweep(path, (1, 3, 9))
 
@@ -305,6 +324,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     heat_that_is_large: ["heat_map"],
     categories: ["categories"],
     three_axes: ["effects"],
+    penalties: ["error_curve", "sparsity", "weights"],
+    averaged: ["ensemble"],
     folders.random_sweep: ["effects"],
     folders.curve_sweep: ["categories", "curves"],
     numeric_curves: ["error_curve", "curves"],

@@ -30,7 +30,8 @@ class Ensemble(Plot):
                 look, counts = style.SPLITS[split], np.arange(1, len(together) + 1)
                 axes.plot(counts, together, color=look.color, marker=look.marker, label=f"{look.label}: average")
                 axes.plot(counts, alone, ls="", color=look.color, marker=look.marker, mfc="none", label="each alone")
-                axes.axhline(np.nanmean(alone), color=look.color, lw=1, ls=style.DASHES)
+                if np.isfinite(alone).any():
+                    axes.axhline(np.nanmean(alone), color=look.color, lw=1, ls=style.DASHES)
             layout.panel_title(axes, view.label(each.overrides))
             axes.set_xticks(counts if len(counts) <= 10 else counts[:: len(counts) // 5])
         layout.outer_labels(cells, "models that are averaged", view.metric_label(view.shown_metric))
