@@ -58,9 +58,10 @@ def labels_of(name: str, logits: Tensor, labels: Any, ignored: int | None = None
     # step; there the data layer has checked the labels when it read them, and the loss of one that is wrong is NaN.
     known = array if ignored is None else array[array != ignored] if isinstance(array, np.ndarray) else array
     if isinstance(known, np.ndarray) and known.size and (known.min() < 0 or known.max() >= logits.shape[-1]):
+        advice = "; ignore_index=-100 leaves that label out" if ignored is None and known.min() == -100 else ""
         raise ShapeError(
             f"{name}: labels are in 0..{logits.shape[-1] - 1}, got {known.min()}..{known.max()}: the model has "
-            f"{logits.shape[-1]} outputs, one for each class"
+            f"{logits.shape[-1]} outputs, one for each class{advice}"
         )
     return array
 
