@@ -1,6 +1,6 @@
 """Reverse-mode automatic differentiation on NumPy and CuPy arrays."""
 
-from dlcourse.autograd.base import apply
+from dlcourse.autograd.base import apply, lent
 from dlcourse.autograd.check import GradcheckError, gradcheck, numerical_gradient
 from dlcourse.autograd.context import Context
 from dlcourse.autograd.creation import as_tensor, paired
@@ -26,6 +26,7 @@ __all__ = [
     "gradcheck",
     "inference_mode",
     "is_grad_enabled",
+    "lent",
     "no_grad",
     "numerical_gradient",
     "paired",

@@ -65,7 +65,7 @@ class TensorBase:
         """The same values outside the graph, sharing memory."""
         detached = new(self.data)
         if self._version is None:
-            self._version = versions.Version(counted=self._node is None)
+            self._version = versions.Version(self._node)
         detached._version = self._version
         return detached
 
@@ -255,6 +255,13 @@ def check_devices(operation: str, arrays: list) -> None:
 def new(array: Array, requires_grad: bool = False) -> "Tensor":
     """A tensor of this very array."""
     return TensorBase.tensor_class(array, requires_grad)
+
+
+def lent(array: Array) -> "Tensor":
+    """A tensor of data that stays as it is: what changes the tensor in place gives it memory of its own first."""
+    tensor = new(array)
+    tensor._version = versions.Version(lent=True)
+    return tensor
 
 
 def array_of(value: Any) -> Any:

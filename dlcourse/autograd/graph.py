@@ -134,7 +134,7 @@ class Node:
         inputs: those that can change in place, as they were in the forward pass.
     """
 
-    __slots__ = ("function", "inputs", "order", "outputs", "parents")
+    __slots__ = ("__weakref__", "function", "inputs", "order", "outputs", "parents")
 
     def __init__(self, function: Function, parents: tuple, outputs: int, inputs: Sequence[versions.Seen]):
         self.function: Function | None = function

@@ -37,6 +37,18 @@ class InPlace(TensorBase):
 
         def __truediv__(self, other: Any) -> "Tensor": ...
 
+        def __floordiv__(self, other: Any) -> "Tensor": ...
+
+        def __mod__(self, other: Any) -> "Tensor": ...
+
+        def __pow__(self, other: Any) -> "Tensor": ...
+
+        def __and__(self, other: Any) -> "Tensor": ...
+
+        def __or__(self, other: Any) -> "Tensor": ...
+
+        def __xor__(self, other: Any) -> "Tensor": ...
+
         def _index_item(self, part: Any) -> Any: ...
 
     def copy_(self, source: Any) -> Self:
@@ -80,10 +92,31 @@ class InPlace(TensorBase):
     def __itruediv__(self, other: Any) -> Self:
         return self._changed("/=", self.__truediv__, other)
 
+    def __ifloordiv__(self, other: Any) -> Self:
+        return self._changed("//=", self.__floordiv__, other)
+
+    def __imod__(self, other: Any) -> Self:
+        return self._changed("%=", self.__mod__, other)
+
+    def __ipow__(self, other: Any) -> Self:
+        return self._changed("**=", self.__pow__, other)
+
+    def __iand__(self, other: Any) -> Self:
+        return self._changed("&=", self.__and__, other)
+
+    def __ior__(self, other: Any) -> Self:
+        return self._changed("|=", self.__or__, other)
+
+    def __ixor__(self, other: Any) -> Self:
+        return self._changed("^=", self.__xor__, other)
+
     def _changed(self, name: str, compute: Callable, other: Any) -> Self:
-        """In place for a leaf that requires a gradient, as ``w -= lr * w.grad`` under ``no_grad`` means it; of any
-        other tensor a new one, so that no array that it shares is changed."""
-        return self._written(name, compute, other) if self._node is None and self.requires_grad else compute(other)
+        """In place as :meth:`copy_`; for ``y[i] += 1``, which assigns to y after that, a new tensor will do."""
+        if self._version is None or not version.is_operand(self):
+            return self._written(name, compute, other)
+        values = compute(other)
+        self._check(name, values.data)
+        return values
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """``x[index] = value`` in place; differentiable where x or the value needs a gradient.
@@ -92,6 +125,7 @@ class InPlace(TensorBase):
             RuntimeError: as :meth:`copy_` has it.
             ShapeError: the value does not fit.
         """
+        unnamed = value if isinstance(value, TensorBase) and version.is_value(value) else None
         parts = index if isinstance(index, tuple) else (index,)
         plain = tuple(self._index_item(part) for part in parts)
         if not isinstance(value, TensorBase | int | float | np.generic):
@@ -100,9 +134,10 @@ class InPlace(TensorBase):
                 raise ArgumentTypeError(f"x[...] = ...: expected numbers, got elements of type {value.dtype}")
             value = new(value)
         try:
-            if self._wants_gradient("x[...] = ...", value):
+            if self._wants_gradient("x[...] = ...", value, unnamed):
                 self._become("x[...] = ...", self._replaced(plain, value))
             else:
+                self._own("x[...] = ...", unnamed)
                 self._assign(plain, array_of(value))
                 self._note("x[...] = ...")
         except ValueError as error:
@@ -125,25 +160,24 @@ class InPlace(TensorBase):
             return self._become(name, compute(other))
         with no_grad():
             values = compute(other).data
-        self._check_shape(name, values)
+        self._check(name, values)
+        self._own(name)
         self._write(values)
         self._note(name)
         return self
 
-    def _wants_gradient(self, name: str, other: Any) -> bool:
+    def _wants_gradient(self, name: str, other: Any, unnamed: Any = None) -> bool:
         """Whether the change is to be differentiable.
 
+        Args:
+            unnamed: a view of this tensor that is gone after the change.
         Raises:
             RuntimeError: it cannot be.
         """
         several = other if isinstance(other, tuple | list) else (other,)
         given = any(isinstance(one, TensorBase) and one.requires_grad for one in several)
         if mode.recording and (self._node is not None or (given and not self.requires_grad and self._may_become)):
-            if version.is_shared(self):
-                raise RuntimeError(
-                    f"{name} would change a tensor that shares its memory with another (one is a view of the other), "
-                    "where a gradient is wanted: make a copy first, as by x = x.clone()"
-                )
+            self._refuse_shared(name, unnamed)
             return True
         if self._node is not None or (mode.recording and (self.requires_grad or given)):
             raise RuntimeError(
@@ -152,20 +186,43 @@ class InPlace(TensorBase):
             )
         return False
 
+    def _refuse_shared(self, name: str, unnamed: Any) -> None:
+        if version.is_shared(self, unnamed):
+            raise RuntimeError(
+                f"{name} would change a tensor that shares its memory with another (one is a view of the other), "
+                "where a gradient is wanted: make a copy first, as by x = x.clone()"
+            )
+
+    def _own(self, name: str, unnamed: Any = None) -> None:
+        """Get memory of its own where what is there has to stay, see :attr:`.version.Version.kept`.
+
+        Raises:
+            RuntimeError: another tensor has that memory, too.
+        """
+        if self._version is not None and self._version.kept:
+            self._refuse_shared(name, unnamed)
+            self.data, self._version = self.data.copy(), None
+
     _may_become = True
     """Whether the tensor may become the result of an operation; a parameter may not."""
 
     def _become(self, name: str, result: TensorBase) -> Self:
         """Be from now on what was computed, for all who hold this tensor."""
-        self._check_shape(name, result.data)
+        self._check(name, result.data)
         result = result if result.dtype == self.dtype else result.to(dtype=self.dtype)
         self.data, self.requires_grad, self._version = result.data, result.requires_grad, None
         self._node, self._index = result._node, result._index
         return self
 
-    def _check_shape(self, name: str, values: Array) -> None:
+    def _check(self, name: str, values: Array) -> None:
+        """Raise where the values do not fit in shape, or would lose what a fraction or a number is."""
         if values.shape != self.shape:
             raise ShapeError(f"{name}: values of shape {values.shape} do not fit a tensor of shape {self.shape}")
+        if _rank(values.dtype) > _rank(self.dtype):
+            raise ArgumentTypeError(
+                f"{name}: a tensor of {self.dtype} cannot hold the result, which is {values.dtype}: make a new one, as "
+                f"by x = x + y, or bring it to that type first, as by x = x.to(dtype={str(values.dtype)!r})"
+            )
 
     def _write(self, values: Array) -> None:
         self.data[...] = values
@@ -177,6 +234,11 @@ class InPlace(TensorBase):
         """Count a change of the memory."""
         if self._version is not None:
             self._version.change(name)
+
+
+def _rank(dtype: Any) -> int:
+    """0 of truth values, 1 of whole numbers, 2 of numbers with a fraction."""
+    return 2 if is_floating(dtype) else int(dtype.kind != "b")
 
 
 def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

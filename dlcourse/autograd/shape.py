@@ -59,7 +59,10 @@ class GetItem(Function):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        return x[self.index]
+        y = x[self.index]
+        if isinstance(y, np.generic):  # NumPy copies one element unless asked for a view
+            y = x[(*(self.index if isinstance(self.index, tuple) else (self.index,)), ...)]
+        return y
 
     def backward(self, dout: Array) -> Array:
         parts = self.index if isinstance(self.index, tuple) else (self.index,)

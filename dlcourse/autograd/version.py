@@ -6,6 +6,7 @@ counted.
 """
 
 import sys
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -29,18 +30,28 @@ class Changes:
 class Version:
     """What a tensor and its views share: the changes of their memory.
 
+    Args:
+        node: what made the memory, where it is a result that has a graph.
+        lent: the memory is somebody's data, which a model's changes of its input must not reach.
     Attributes:
         changes: what a graph looks at.
-        counted: whether there can be any: the memory of a result that has a graph never changes, see :mod:`.in_place`.
+        node: a weak reference to the node, None where there is none.
     """
 
-    __slots__ = ("changes", "counted")
+    __slots__ = ("changes", "lent", "node")
 
-    def __init__(self, counted: bool = True) -> None:
-        self.changes, self.counted = Changes(), counted
+    def __init__(self, node: Any = None, lent: bool = False) -> None:
+        self.changes, self.lent = Changes(), lent
+        self.node = None if node is None else weakref.ref(node)
 
     def __reduce__(self) -> tuple:
-        return Version, (self.counted,)  # a copy of a tensor has memory of its own
+        return Version, ()  # a copy of a tensor has memory of its own
+
+    @property
+    def kept(self) -> bool:
+        """Whether the memory has to stay as it is: a graph that waits for its backward pass may have saved it."""
+        node = None if self.node is None else self.node()
+        return self.lent or (node is not None and node.function is not None)
 
     def change(self, what: str) -> None:
         """Count a change."""
@@ -53,9 +64,27 @@ def references(x: Any, name: str) -> int:
     return sys.getrefcount(getattr(x, name))
 
 
-def is_shared(x: Any) -> bool:
-    """Whether another tensor that is alive shares this tensor's memory: a view of it, or what it is a view of."""
-    return x._version is not None and references(x, "_version") > ALONE
+def is_shared(x: Any, but: Any = None) -> bool:
+    """Whether another tensor that is alive shares this tensor's memory: a view of it, or what it is a view of.
+
+    Args:
+        but: a tensor that does not count.
+    """
+    version = x._version
+    if version is None:
+        return False
+    del version
+    return references(x, "_version") > ALONE + (but is not None and but._version is x._version)
+
+
+def is_operand(x: Any) -> bool:
+    """Whether x, asked about by ``x.__iadd__``'s helper, has no name: ``y[i]`` in ``y[i] += 1``."""
+    return sys.getrefcount(x) <= _Counts.operand
+
+
+def is_value(x: Any) -> bool:
+    """Whether x, asked about by ``__setitem__``, has no name: ``y[j]`` in ``y[i] = y[j]``."""
+    return sys.getrefcount(x) <= _Counts.value
 
 
 class _Holder:
@@ -69,6 +98,36 @@ ALONE = references(_Holder(), "held")
 """What :func:`references` says where nothing else holds it; Python's versions count differently."""
 
 
+class _Counts:
+    """Counts what holds an object without a name where :func:`is_operand` and :func:`is_value` ask."""
+
+    operand = value = 0
+
+    def __getitem__(self, index: int) -> "_Counts":
+        return _Counts()
+
+    def __add__(self, other: Any) -> Any: ...
+
+    def __iadd__(self, other: Any) -> "_Counts":
+        return self._changed("+=", self.__add__, other)
+
+    def _changed(self, name: str, compute: Any, other: Any) -> "_Counts":
+        _Counts.operand = _references(self)
+        return self
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        _Counts.value = _references(value)
+
+
+def _references(x: Any) -> int:
+    return sys.getrefcount(x)
+
+
+_counts = _Counts()
+_counts[0] += 1
+_counts[0] = _counts[1]
+
+
 def seen(inputs: Sequence[Any], arrays: Sequence[Array]) -> list[Seen]:
     """The inputs that can change in place: leaves, and views of them."""
     found = []
@@ -79,8 +138,8 @@ def seen(inputs: Sequence[Any], arrays: Sequence[Array]) -> list[Seen]:
                 if x._node is not None:
                     continue
                 version = x._version = Version()
-            elif not version.counted:
-                continue
+            elif version.node is not None and x._node is not None:
+                continue  # such memory never changes, see :mod:`.in_place`
             found.append((version.changes, version.changes.count, array))
     return found
 
@@ -91,7 +150,7 @@ def of_view(value: Array, x: Any) -> Version | None:
     if value.base is None and value is not array:
         return None
     if x._version is None:
-        x._version = Version(counted=x._node is None)
+        x._version = Version(x._node)
     return x._version
 
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from dlcourse.autograd import Tensor, no_grad
+from dlcourse.autograd import Tensor, lent, no_grad
 from dlcourse.backend import capture, tracing
 
 
@@ -34,7 +34,7 @@ class ClosedFormStep:
         if self.loss_fn is not None:
             with no_grad():
                 if outputs is None:
-                    loss = self.loss_fn(self.model(Tensor(x)), y)
+                    loss = self.loss_fn(self.model(lent(x)), y)
                 else:
                     loss = self.loss_fn(outputs, y.astype(outputs.dtype, copy=False))
         tracing.phase(None)

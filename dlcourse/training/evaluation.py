@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dlcourse.autograd import Tensor, no_grad
+from dlcourse.autograd import Tensor, lent, no_grad
 from dlcourse.backend import array_module, memory, tracing
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.precision import accumulation_dtype
@@ -47,7 +47,7 @@ def outputs(model: Any, loader: Any) -> Iterator[tuple[Any, Any, Any]]:
 def _output(model: Any, x: Any) -> Any:
     """What the model makes of a batch; None where that does not fit into memory and a smaller one might."""
     try:
-        output = model(Tensor(x)).data
+        output = model(lent(x)).data
         return astype(output, accumulation_dtype(output.dtype))
     except Exception as error:  # out of memory is a MemoryError on the host, an error of CuPy's on a GPU
         if len(x) < 2 or not memory.out_of_memory(error):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import Parameter, Tensor, at_once
+from dlcourse.autograd import Parameter, Tensor, at_once, lent
 from dlcourse.backend import capture, random, tracing
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
@@ -282,7 +282,7 @@ class TrainStep:
 
     def _outputs(self, x: Array) -> Tensor:
         tracing.phase("forward")
-        outputs = self.model(Tensor(x))
+        outputs = self.model(lent(x))
         if outputs is None:
             raise ArgumentTypeError(f"TrainStep: {_called(self.model)} returned None: it lacks a return")
         return outputs if self.flat.half is None else outputs.to(dtype=self.flat.data.dtype)

@@ -64,9 +64,7 @@ def _copied(t: Any, w: Any) -> Any:
 def _element_of_an_element(t: Any, w: Any) -> Any:
     x = t.ones(3, 3, dtype=t.float64)
     for i in range(1, 3):
-        before = x[i - 1, 0] if t is dl else x[i - 1, 0].clone()  # PyTorch's saved value would have changed
-        x[i, 0] = before * w[i]
-        del before
+        x[i, 0] = (x[i - 1, 0] if t is dl else x[i - 1, 0].clone()) * w[i]  # PyTorch's saved value would have changed
     return x
 
 

@@ -179,14 +179,76 @@ def test_a_frozen_parameter_is_an_average_of_another_in_place() -> None:
     np.testing.assert_allclose(target.numpy(), 0.1)
 
 
-def test_other_tensors_are_not_changed_in_place() -> None:
-    array = np.ones(3, "f")
-    x = dl.Tensor(array)
-    x += 1  # a new tensor: the array may be a batch of the caller's data
-    assert array.tolist() == [1] * 3 and x.tolist() == [2] * 3
+def test_other_tensors_are_changed_in_place_too() -> None:
+    x = dl.tensor([[1.0, 2.0], [3.0, 4.0]])
+    same, row = x, x[1]
+    x += 1
+    row *= 10
+    assert same is x and x.tolist() == [[2, 3], [40, 50]]
+    x[0].mul_(2)
+    x[0, 1].add_(5)
+    x[1, 0].fill_(7)
+    assert x.tolist() == [[4, 11], [7, 50]]
+    mask = keep = dl.tensor([True, False])
+    mask &= dl.tensor([False, False])
+    mask ^= True
+    assert keep.tolist() == [True, True]
+    whole = count = dl.arange(5)
+    whole //= 2
+    whole **= 2
+    whole %= 3
+    assert count.tolist() == [0, 0, 1, 1, 1]
     hidden = Parameter(np.ones(3, "f")) * 2
+    same = hidden
     hidden += 1
-    assert hidden.requires_grad
+    assert same.requires_grad and same.tolist() == [3] * 3
+    for change in (lambda: count.add_(0.5), lambda: count.__itruediv__(2), lambda: keep.__iadd__(1)):
+        with pytest.raises(TypeError, match="cannot hold the result"):
+            change()
+    with pytest.raises(TypeError, match="cannot hold the result"):
+        count[:2] += 0.5
+    assert count.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_what_a_graph_saved_is_not_changed_by_way_of_detach() -> None:
+    w = dl.zeros(2, requires_grad=True)
+    y = w.exp()
+    outside = y.detach()
+    for change in (lambda: outside.__setitem__(0, 9.0), lambda: outside[0].add_(1)):
+        with pytest.raises(RuntimeError, match="shares its memory"):
+            change()
+    with pytest.raises(RuntimeError, match="shares its memory"):
+        outside += 1
+    loss = y.sum()
+    del y
+    outside[0] = 9.0  # in memory of its own
+    loss.backward()
+    assert w.grad.tolist() == [1, 1] and outside.tolist() == [9, 1]
+    y = w.exp()
+    outside = y.detach()
+    y.sum().backward()
+    outside[0] = 9.0  # the graph is done with it
+    assert y.tolist() == [9, 1]
+    known = (dl.ones(2, requires_grad=True) * 1).detach()
+    loss = (w * known).sum()
+    known[0] = 5.0
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
+def test_a_view_without_a_name_is_assigned_within_its_tensor() -> None:
+    w = dl.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    y = w.clone()
+    y[:, 1] = y[:, 0]
+    y[0] += y[1]
+    y.sum().backward()
+    assert y.tolist() == [[4, 4], [3, 3]] and w.grad.tolist() == [[2, 0], [4, 0]]
+    y = w.clone()
+    column = y[:, 0]
+    with pytest.raises(RuntimeError, match="shares its memory"):
+        y[:, 1] = column
+    with pytest.raises(RuntimeError, match="shares its memory"):
+        column += 1
 
 
 class Forgetful(Function):

@@ -49,6 +49,21 @@ def test_a_step_is_gradient_descent(device: str) -> None:
         np.testing.assert_allclose(p.numpy(), value, rtol=1e-6, atol=1e-7)
 
 
+def test_a_model_that_changes_its_input_leaves_the_data_as_it_is(device: str) -> None:
+    class Shifted(nn.Sequential):
+        def forward(self, x: dl.Tensor) -> dl.Tensor:
+            x[:, 0] += 1
+            x -= 0.5
+            return super().forward(x)
+
+    random.manual_seed(1)
+    model = Shifted(nn.Linear(4, 3))
+    x, y = (backend.current().asarray(array) for array in batch())
+    before = x.copy()
+    dl.TrainStep(model, F.cross_entropy, optim.SGD(model.parameters(), lr=0.0))(x, y)
+    assert (x == before).all()
+
+
 @pytest.mark.parametrize("loss_fn", [nn.CrossEntropyLoss(), nn.HalfSSELoss()], ids=["mean", "sum"])
 @pytest.mark.parametrize("parts", [2, 5, 12])
 def test_accumulation_changes_nothing_but_rounding(loss_fn: nn.Module, parts: int, device: str) -> None:
