@@ -316,6 +316,8 @@ def test_of_nothing_there_is_no_extreme_and_the_mean_is_no_number() -> None:
 def test_labels_beyond_the_outputs_say_how_many_there_are() -> None:
     with pytest.raises(ShapeError, match=r"labels are in 0..2, got 1..5: the model has 3 outputs, one for each class"):
         F.cross_entropy(tensor(np.zeros((2, 3))), np.array([1, 5]))
+    with pytest.raises(ShapeError, match="; ignore_index=-100 leaves that label out"):
+        F.cross_entropy(tensor(np.zeros((2, 3))), np.array([1, -100]))
 
 
 @pytest.mark.parametrize(("shape", "correction"), [((3,), 3), ((3,), 4), ((2, 3), 7), ((1,), 1), ((0,), 1)])
