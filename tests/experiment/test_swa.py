@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dlcourse as dl
-from dlcourse import config
+from dlcourse import backend, config
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ConfigError
 from dlcourse.experiment.experiment import fit
@@ -56,13 +56,14 @@ def test_batch_norms_statistics_belong_to_the_mean_and_training_keeps_its_own(tm
         assert not np.array_equal(raw[name], array), name
 
 
-def test_the_statistics_are_the_means_over_the_training_batches() -> None:
-    done = fit(config.from_mapping(NORMED))
+def test_the_statistics_are_the_means_over_the_training_batches(device: str) -> None:
+    done = fit(config.from_mapping(NORMED), device)
     linear, norm = done.model.layers[1], done.model.layers[2]
     batches = [linear(Tensor(x)).numpy() for x in done.experiment._training_inputs((0, 0))]
     assert len(batches) == STEPS
-    np.testing.assert_allclose(norm.running_mean, np.mean([b.mean(axis=0) for b in batches], axis=0), atol=1e-5)
-    np.testing.assert_allclose(norm.running_var, np.mean([b.var(axis=0, ddof=1) for b in batches], axis=0), rtol=1e-4)
+    mean, variance = map(backend.to_host, (norm.running_mean, norm.running_var))
+    np.testing.assert_allclose(mean, np.mean([b.mean(axis=0) for b in batches], axis=0), atol=1e-5)
+    np.testing.assert_allclose(variance, np.mean([b.var(axis=0, ddof=1) for b in batches], axis=0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("every", [None, 1])
