@@ -184,7 +184,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     **by_name("new_zeros new_ones new_full"),
     # --- matrices -------------------------------------------------------------------------------------------------
     "logdet": F.logdet,
-    **{f"linalg.{name}": getattr(dl.linalg, name) for name in set(dl.linalg.__all__) - {"eigh", "svd"}},
+    **{f"linalg.{name}": getattr(dl.linalg, name) for name in dl.linalg.__all__ if name not in ("eigh", "svd")},
     "linalg.norm.subgradients_at_zero": dl.linalg.norm,
     "linalg.matrix_rank.hermitian": dl.linalg.matrix_rank,
     "linalg.lstsq.grad_oriented": dl.linalg.lstsq,
