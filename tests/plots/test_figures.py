@@ -162,6 +162,15 @@ def range_test(path: Path) -> Path:
     return path
 
 
+def landscape(path: Path) -> Path:
+    write_run(path, model="{name: mlp}")
+    along = np.linspace(-1, 1, 21)
+    values = 0.6 + 80 * (along[:, None] ** 2 + 0.3 * along**2)
+    values[0, 0] = np.inf
+    np.savez(path / "landscape.npz", along=along, values=values, samples=np.array(1000))
+    return path
+
+
 def surface(path: Path, lr: float = 0.5, condition: int = 4) -> Path:
     """Gradient descent in a bowl."""
     shrink = 1 - lr * np.array([1 / condition, 1.0])
@@ -308,6 +317,7 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     diverged_step_by_step: ["divergence"],
     range_test: ["range_test", "loss", "metrics", "learning_rate"],
     surface: ["path"],
+    landscape: ["landscape"],
     surfaces: ["paths", "convergence"],
     watched: ["layers", "activations"],
     scales_with_and_without: ["heat_map", "families", "layers_at_start"],

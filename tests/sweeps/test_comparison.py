@@ -101,7 +101,8 @@ def test_wrong_seeds(sweep, capsys, seeds, message):
     assert message in capsys.readouterr().err
 
 
-def test_compare_averages_the_seeds(sweep, capsys):
+def test_compare_averages_the_seeds(sweep, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # of the terminal, so that no table is cut into blocks
     assert main(["compare", "runs", "--columns", "degree,n,val.mse"]) == 0
     text = capsys.readouterr().out
     assert [line.split() for line in text.splitlines()[1:2]] == [["degree", "n", "val", "mean", "±", "sd", "se"]]
