@@ -1,5 +1,6 @@
 """The memory that a run needed, what is left of it, and errors where it ran out."""
 
+import contextlib
 import gc
 import os
 import sys
@@ -138,3 +139,12 @@ def _host_peak() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak << 10
+
+
+def persistent(xp: Any) -> contextlib.AbstractContextManager:
+    """``with persistent(xp):`` new arrays lie in the common pool, whichever pool is in use.
+
+    For what is made once and stays, such as a workspace: in the pool of captured steps it could lie where the next
+    launch of an earlier graph writes.
+    """
+    return xp.cuda.using_allocator(xp.get_default_memory_pool().malloc)

@@ -10,6 +10,7 @@ import pytest
 
 from dlcourse.backend import determinism
 from dlcourse.backend.cuda import autotune, blas, block_counters, pools, timing
+from dlcourse.backend.kernels.constants import constant
 
 ELSEWHERE = "not config.pluginmanager.hasplugin('tests.fake_cupy')"
 pytestmark = pytest.mark.skipif(ELSEWHERE, reason="memory is counted on the stand-in for CuPy (-p tests.fake_cupy)")
@@ -123,6 +124,14 @@ def test_an_array_that_outlives_its_pool_has_it_given_back_later(xp: Any) -> Non
     del held
     pools.release_closed()
     assert xp.cuda.Memory.live == before and not pools._closing
+
+
+def test_a_constant_first_asked_for_in_such_a_pool_lies_elsewhere(xp: Any) -> None:
+    side = pools.SideStream(xp, keeps=True)
+    with side.stream, side.allocating():
+        constant([0.125, 7.5, 1e-3], xp.empty(3))
+    side.close()
+    assert not pools._closing
 
 
 def test_what_goes_while_a_step_is_captured_waits_for_its_end(xp: Any) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend import precision, tracing
-from dlcourse.backend.cuda.pools import persistent
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.memory import persistent
 
 COMPUTE_32F, COMPUTE_TF32, COMPUTE_64F = 68, 77, 70
 REAL = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend.cuda.pools import persistent
 from dlcourse.backend.device import Array
+from dlcourse.backend.memory import persistent
 
 COUNTERS = 1024
 """Of a stream. A kernel uses one for each sum that blocks share; there are some hundred blocks, so fewer such sums."""

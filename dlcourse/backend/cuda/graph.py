@@ -17,7 +17,7 @@ import numpy as np
 
 from dlcourse.backend import determinism, memory, precision, random, tracing
 from dlcourse.backend.capture import EagerRunner, Step
-from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection, persistent
+from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection
 from dlcourse.backend.device import Array, Backend
 from dlcourse.backend.device_counter import DeviceCounter
 
@@ -185,7 +185,7 @@ class CapturedSteps(EagerRunner):
         that graphs write at each launch, and what a module makes and keeps in such a step would be lost.
         """
         self.device.synchronize()
-        with self.stream, persistent(self.xp) if self.graphs else self.side.allocating():
+        with self.stream, memory.persistent(self.xp) if self.graphs else self.side.allocating():
             result = work()
         self.stream.synchronize()
         return result.copy()  # outside that pool, where a graph's replay would write over it

@@ -112,12 +112,3 @@ def graph_pool(xp: Any, blocks: list[Any]) -> Any:
         return xp.cuda.MemoryPointer(block, 0)
 
     return xp.cuda.MemoryPool(allocate)
-
-
-def persistent(xp: Any) -> contextlib.AbstractContextManager:
-    """``with persistent(xp):`` new arrays lie in the common pool, whichever pool is in use.
-
-    For what is made once and stays, such as a workspace: in the pool of captured steps it could lie where the next
-    launch of an earlier graph writes.
-    """
-    return xp.cuda.using_allocator(xp.get_default_memory_pool().malloc)

@@ -1,6 +1,6 @@
 """Small arrays of fixed numbers beside an array, brought to its device once: a captured step may bring nothing there.
 
-They are kept for good: a captured step goes on reading them where they lie.
+They are kept for good, in the common pool: a captured step goes on reading them where they lie.
 """
 
 import functools
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.backend.device import Array, array_module
+from dlcourse.backend.memory import persistent
 
 
 def constant(values: Any, beside: Array, dtype: Any = None) -> Array:
@@ -19,4 +20,5 @@ def constant(values: Any, beside: Array, dtype: Any = None) -> Array:
 
 @functools.cache
 def _kept(content: bytes, dtype: np.dtype, shape: tuple[int, ...], device: int, xp: Any) -> Array:
-    return xp.asarray(np.frombuffer(content, dtype=dtype).reshape(shape))
+    with persistent(xp):
+        return xp.asarray(np.frombuffer(content, dtype=dtype).reshape(shape))
