@@ -260,6 +260,10 @@ class SweepView(Folder):
         chosen, key = self.settings if settings is None else settings, f"{split}.{self.shown_metric}"
         return np.array([getattr(setting, which).get(key, np.nan) for setting in chosen], dtype=float)
 
+    def first_runs(self) -> list[RunView]:
+        """The first run of each setting."""
+        return [self.run(point) for setting in self.settings for point in setting.points[:1]]
+
     def run(self, point: Point) -> RunView:
         """The point's own folder; an empty view if it has none."""
         if point.id not in self._runs:

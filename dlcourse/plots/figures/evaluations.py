@@ -30,7 +30,7 @@ class Evaluations(Plot):
     kind, name, order = "sweep", "evaluations", 104
 
     def applies(self, view: SweepView) -> bool:
-        runs = [view.run(point) for setting in view.settings for point in setting.points[:1]]
+        runs = view.first_runs()
         counts = any(np.isfinite(run.history.column("evaluations")).sum() > 2 for run in runs)
         # Where every step is logged, the loss before it is known after so many evaluations.
         return counts and all(run.config.get("train", {}).get("log_every") == 1 for run in runs if run.history.train)

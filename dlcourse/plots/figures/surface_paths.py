@@ -157,7 +157,7 @@ class SurfacePaths(Plot):
     kind, name, order = "sweep", "paths", 102
 
     def applies(self, view: SweepView) -> bool:
-        return bool(paths_by_surface(view))
+        return any(has_path(run) for run in view.first_runs())
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         panels = paths_by_surface(view)
@@ -209,7 +209,7 @@ class Convergence(Plot):
     kind, name, order = "sweep", "convergence", 103
 
     def applies(self, view: SweepView) -> bool:
-        return any("surface_curvatures" in paths[0].run.predictions for paths in paths_by_surface(view))
+        return any(has_path(run) and "surface_curvatures" in run.predictions for run in view.first_runs())
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         panels = [paths for paths in paths_by_surface(view) if "surface_curvatures" in paths[0].run.predictions]
