@@ -32,7 +32,7 @@ class Version:
 
     Args:
         node: what made the memory, where it is a result that has a graph.
-        lent: the memory is somebody's data, which a model's changes of its input must not reach.
+        lent: the memory is a data set's; a model that changes its input must not change it.
     Attributes:
         changes: what a graph looks at.
         node: a weak reference to the node, None where there is none.

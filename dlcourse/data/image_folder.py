@@ -160,7 +160,7 @@ class ImageFolder:
             check_size(folders.path, count * int(np.prod(shape)), what, folders.bytes)
             images, row = np.empty((count, *shape), dtype=np.uint8), 0
             readable = [entry for entry in files if entry.name not in left_out]
-            decode = partial(_or_why_not, read_image, folders.path, shape=shape, fit=self._fit)
+            decode = partial(_result_or_error, read_image, folders.path, shape=shape, fit=self._fit)
             on_terminal = sys.stderr is not None and sys.stderr.isatty()
             for entry, image in tqdm(
                 _mapped(pool, decode, readable), str(folders.path), count, unit="image", disable=not on_terminal
@@ -175,7 +175,7 @@ class ImageFolder:
     def _shape(self, path: Path, files: list[ImageEntry], left_out: dict[str, str], pool: ThreadPoolExecutor) -> Shape:
         """(H, W, C) of the images to be, by the files' headers; files without one are left out."""
         headers = {}
-        for entry, found in _mapped(pool, partial(_or_why_not, read_header, path), files):
+        for entry, found in _mapped(pool, partial(_result_or_error, read_header, path), files):
             if isinstance(found, str):
                 left_out[entry.name] = found
             else:
@@ -208,8 +208,8 @@ def _mapped(pool: ThreadPoolExecutor, function: Any, files: list[ImageEntry]) ->
         yield from zip(some, pool.map(function, some), strict=True)
 
 
-def _or_why_not(read: Callable[..., Any], path: Path, entry: ImageEntry, **settings: Any) -> Any:
-    """What ``read`` makes of a file, or why it makes nothing."""
+def _result_or_error(read: Callable[..., Any], path: Path, entry: ImageEntry, **settings: Any) -> Any:
+    """What ``read`` gives for a file, or the text of its error."""
     try:
         return read(path / entry.name, **settings)
     except DataError as error:

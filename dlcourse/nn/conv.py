@@ -64,13 +64,13 @@ class _Conv(Convolution):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Any,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        groups: int,
-        bias: bool,
-        padding_mode: PaddingMode,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | Padding = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
     ):
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, bias)
         if padding_mode not in get_args(PaddingMode):
@@ -136,20 +136,6 @@ class Conv2d(_Conv):
 
     axes, function, fused = 2, conv2d, conv2d_relu
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | Padding = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-    ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-
 
 class Conv1d(_Conv):
     """(N, T, in_channels) -> (N, T', out_channels), T' = (T + 2 padding - dilation (k - 1) - 1) // stride + 1.
@@ -164,20 +150,6 @@ class Conv1d(_Conv):
 
     axes, function, fused = 1, conv1d, conv1d_relu
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | Padding = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-    ):
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-
 
 class _ConvTranspose(Convolution):
     """What :class:`ConvTranspose1d` and :class:`ConvTranspose2d` share."""
@@ -188,13 +160,13 @@ class _ConvTranspose(Convolution):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: Any,
-        stride: Any,
-        padding: Any,
-        output_padding: Any,
-        groups: int,
-        bias: bool,
-        dilation: Any,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Sizes = 1,
     ):
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, bias, transposed=True)
         self.padding = sizes("padding", padding, self.axes, 0)
@@ -254,41 +226,9 @@ class ConvTranspose2d(_ConvTranspose):
 
     axes, function = 2, conv_transpose2d
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes = 0,
-        output_padding: Sizes = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Sizes = 1,
-    ):
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation
-        )
-
 
 class ConvTranspose1d(_ConvTranspose):
     """(N, T, in_channels) -> (N, T', out_channels), T' = (T - 1) stride - 2 padding + dilation (k - 1)
     + output_padding + 1: :class:`ConvTranspose2d` of one axis, with weight (in, k, out / groups)."""
 
     axes, function = 1, conv_transpose1d
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes = 0,
-        output_padding: Sizes = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Sizes = 1,
-    ):
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation
-        )

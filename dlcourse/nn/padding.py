@@ -47,7 +47,17 @@ class Padding(Module):
         return pad(x, (0, 0, *self.padding), self.mode, self.value)
 
 
-class ConstantPad2d(Padding):
+class _ConstantPad(Padding):
+    """What :class:`ConstantPad1d` and :class:`ConstantPad2d` share."""
+
+    mode = "constant"
+
+    def __init__(self, padding: Widths, value: float):
+        super().__init__(padding)
+        self.value = value
+
+
+class ConstantPad2d(_ConstantPad):
     """Images (N, H, W, C) with rows and columns of a number around them.
 
     Args:
@@ -55,21 +65,13 @@ class ConstantPad2d(Padding):
         value: the number.
     """
 
-    axes, mode = 2, "constant"
-
-    def __init__(self, padding: Widths, value: float):
-        super().__init__(padding)
-        self.value = value
+    axes = 2
 
 
-class ConstantPad1d(Padding):
+class ConstantPad1d(_ConstantPad):
     """Sequences (N, T, C) with steps of a number before and after, see :class:`ConstantPad2d`."""
 
-    axes, mode = 1, "constant"
-
-    def __init__(self, padding: Widths, value: float):
-        super().__init__(padding)
-        self.value = value
+    axes = 1
 
 
 class ZeroPad2d(Padding):

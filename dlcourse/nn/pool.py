@@ -1,5 +1,6 @@
 """Pooling of images (N, H, W, C) and of sequences (N, T, C) as layers."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from dlcourse.autograd import Tensor
@@ -38,7 +39,30 @@ class Pool(Module):
         self.padding = sizes("padding", padding, self.axes, 0)
 
 
-class MaxPool2d(Pool):
+class _MaxPool(Pool):
+    """What :class:`MaxPool1d` and :class:`MaxPool2d` share."""
+
+    function: ClassVar[Callable]
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        super().__init__(kernel_size, stride, padding)
+        self.dilation = sizes("dilation", dilation, self.axes)
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    def forward(self, x: Tensor) -> Any:
+        settings = self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        return type(self).function(x, *settings)
+
+
+class MaxPool2d(_MaxPool):
     """The largest element of each window of (N, H, W, C); the stride is the window's size if left out.
 
     Args:
@@ -51,47 +75,13 @@ class MaxPool2d(Pool):
         [5.0, 7.0, 13.0, 15.0]
     """
 
-    axes = 2
-
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        dilation: Sizes = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
-    ):
-        super().__init__(kernel_size, stride, padding)
-        self.dilation = sizes("dilation", dilation, self.axes)
-        self.return_indices, self.ceil_mode = return_indices, ceil_mode
-
-    def forward(self, x: Tensor) -> Any:
-        settings = self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        return max_pool2d(x, *settings)
+    axes, function = 2, max_pool2d
 
 
-class MaxPool1d(Pool):
+class MaxPool1d(_MaxPool):
     """The largest element of each window of (N, T, C); the arguments are those of :class:`MaxPool2d`, of one axis."""
 
-    axes = 1
-
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        dilation: Sizes = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
-    ):
-        super().__init__(kernel_size, stride, padding)
-        self.dilation = sizes("dilation", dilation, self.axes)
-        self.return_indices, self.ceil_mode = return_indices, ceil_mode
-
-    def forward(self, x: Tensor) -> Any:
-        settings = self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        return max_pool1d(x, *settings)
+    axes, function = 1, max_pool1d
 
 
 class AvgPool2d(Pool):

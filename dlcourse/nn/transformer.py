@@ -6,7 +6,7 @@ booleans are True where a key is hidden, floats are added to the scores.
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,27 +41,30 @@ class _Layer(Module):
     W2 act(W1 x + b1) + b2.
     """
 
+    attentions: ClassVar[tuple[str, ...]]
+    """The names of the attentions, in the order of their branches."""
+
     def __init__(
         self,
         d_model: int,
         nhead: int,
-        dim_feedforward: int,
-        dropout: float,
-        activation: Activation,
-        layer_norm_eps: float,
-        norm_first: bool,
-        bias: bool,
-        attentions: tuple[str, ...],
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Activation = "relu",
+        layer_norm_eps: float = 1e-5,
+        *,
+        norm_first: bool = False,
+        bias: bool = True,
     ):
         super().__init__()
         check_sizes(type(self).__name__, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
         self.norm_first, self.activation = norm_first, _activation(type(self).__name__, activation)
-        for name in attentions:
+        for name in self.attentions:
             setattr(self, name, MultiheadAttention(d_model, nhead, dropout, bias))
         self.linear1 = Linear(d_model, dim_feedforward, bias=bias)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias=bias)
-        for k in range(1, len(attentions) + 2):
+        for k in range(1, len(self.attentions) + 2):
             setattr(self, f"norm{k}", LayerNorm(d_model, layer_norm_eps, bias=bias))
             setattr(self, f"dropout{k}", Dropout(dropout))
 
@@ -117,21 +120,7 @@ class TransformerEncoderLayer(_Layer):
         (4, 5, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
-        *,
-        norm_first: bool = False,
-        bias: bool = True,
-    ):
-        super().__init__(
-            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias, ("self_attn",)
-        )
+    attentions = ("self_attn",)
 
     def forward(
         self, src: Tensor, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
@@ -160,21 +149,7 @@ class TransformerDecoderLayer(_Layer):
         (4, 5, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
-        *,
-        norm_first: bool = False,
-        bias: bool = True,
-    ):
-        names = "self_attn", "multihead_attn"
-        super().__init__(d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias, names)
-
+    attentions = ("self_attn", "multihead_attn")
     multihead_attn: MultiheadAttention
 
     def forward(

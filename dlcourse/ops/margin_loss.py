@@ -29,7 +29,7 @@ __all__ = [
     "triplet_margin_with_distance_loss",
 ]
 
-LEAST_SQUARE = 1e-12
+EPSILON = 1e-12
 """Added to a squared length before it divides, as PyTorch does: the zero vector has no direction, and gradient 0."""
 
 
@@ -64,7 +64,7 @@ def cosine_embedding_loss(
             f"cosine_embedding_loss: expected vectors (N, D) and targets (N,), or (D,) and (), got {a.shape}, "
             f"{targets.shape}"
         )
-    squares = ((a * a).sum(axis=-1) + LEAST_SQUARE) * ((b * b).sum(axis=-1) + LEAST_SQUARE)
+    squares = ((a * a).sum(axis=-1) + EPSILON) * ((b * b).sum(axis=-1) + EPSILON)
     cosine = (a * b).sum(axis=-1) / squares.sqrt()
     losses = where(targets == 1, 1 - cosine, 0.0) + where(targets == -1, (cosine - margin).clip(min=0), 0.0)
     return _mean_or_sum("cosine_embedding_loss", losses, reduction)
