@@ -16,6 +16,7 @@ from dlcourse.autograd.tensor import Tensor
 from dlcourse.autograd.version import Version
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import scaling
+from dlcourse.backend.memory import aligned_zeros
 from dlcourse.backend.precision import accumulation_dtype, is_half
 
 
@@ -56,8 +57,7 @@ class FlatParameters:
         xp, kind = backend.array_module(self.all_parameters[0].data), self.all_parameters[0].dtype
         sizes = [p.size for p in self.parameters]
         self.ends = np.cumsum(sizes).tolist()
-        self.data = xp.empty(sum(sizes), dtype=accumulation_dtype(kind))
-        self.grad = xp.zeros_like(self.data)
+        self.data, self.grad = (aligned_zeros(sum(sizes), accumulation_dtype(kind), xp) for _ in range(2))
         self.half: Array = None
         self.half_grad: Array = None
         self.scaler: Any = None
@@ -66,7 +66,7 @@ class FlatParameters:
         self.absent: list[int] = []
         self._old_arrays: list[tuple[Any, Parameter]] = []
         if is_half(kind):
-            self.half, self.half_grad = xp.empty(len(self), kind), xp.zeros(len(self), kind)
+            self.half, self.half_grad = (aligned_zeros(len(self), kind, xp) for _ in range(2))
         self._take_in(self.all_parameters)
 
     def __reduce__(self) -> tuple:

@@ -8,11 +8,30 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dlcourse.backend import device
 from dlcourse.errors import ArgumentError
 from dlcourse.text import format_bytes
 
+LINE = 64
+"""Bytes of a cache line, and of the longest vectors."""
+
 _pools: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+
+
+def aligned_zeros(count: int, dtype: Any, xp: Any) -> Any:
+    """``count`` zeros of ``xp``, the first at a multiple of 64 bytes.
+
+    Vectors of 64 bytes then lie in one cache line each: a step of softmax regression takes 3 to 9 % longer where the
+    weights begin elsewhere, as NumPy's do by chance. CuPy's begin at multiples of 512.
+    """
+    if xp is not np:
+        return xp.zeros(count, dtype)
+    size = count * np.dtype(dtype).itemsize
+    memory = np.zeros(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(dtype)
 
 
 def count_pool(owner: Any, pool: Any) -> None:

@@ -12,6 +12,7 @@ from dlcourse.autograd import FlatParameters, Parameter, enable_grad
 from dlcourse.backend.device import Array
 from dlcourse.backend.device_counter import DeviceCounter
 from dlcourse.backend.kernels.scaling import SKIPPED
+from dlcourse.backend.memory import aligned_zeros
 from dlcourse.errors import ArgumentError, CheckpointError
 from dlcourse.habits import missing
 from dlcourse.optim.groups import ParamGroup, groups_in, listed, names_apart, same_naming
@@ -165,7 +166,9 @@ class Optimizer(PositionalCheck):
         xp, weight = backend.array_module(self.flat.data), self.flat.data[self.span]
         for name, value in self.initial_state.items():
             if name not in self.state:
-                self.state[name] = xp.full_like(weight, value) if value else xp.zeros_like(weight)
+                self.state[name] = aligned_zeros(weight.size, weight.dtype, xp)
+                if value:
+                    self.state[name].fill(value)
 
     @property
     def lr(self) -> Any:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from dlcourse import backend
+from dlcourse import backend, nn, optim
 from dlcourse.backend import memory
 from dlcourse.backend.cuda.blas import BlasError, _check
 
@@ -18,6 +18,21 @@ def test_the_host_s_peak_follows_what_is_held() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert 190e6 < int(done.stdout) < 260e6, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("count", [0, 1, 15, 30730])
+def test_buffers_of_a_model_begin_with_a_cache_line(count: int, dtype: str) -> None:
+    array = memory.aligned_zeros(count, np.dtype(dtype), np)
+    assert array.shape == (count,) and array.dtype == dtype and array.flags.c_contiguous and array.flags.writeable
+    assert not array.any() and (count == 0 or array.ctypes.data % 64 == 0)
+
+
+def test_weights_gradients_and_state_do(device: str) -> None:
+    model = nn.Sequential(nn.Linear(7, 5), nn.Linear(5, 3))
+    optimizer = optim.Adam(model.parameters())
+    arrays = [optimizer.flat.data, optimizer.flat.grad, *optimizer.state.values()]
+    assert device != "cpu" or [array.ctypes.data % 64 for array in arrays] == [0] * len(arrays)
 
 
 def test_a_device_s_pools_are_counted_while_their_owners_live(device: str) -> None:
