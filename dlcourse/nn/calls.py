@@ -1,4 +1,4 @@
-"""Note what modules take and give while a model is called."""
+"""Call a model in evaluation mode, and note what its modules take and give."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,3 +19,15 @@ def noting_calls(modules: Iterable[Module], note: Note) -> Iterator[None]:
         for module in modules:
             handles.enter_context(module.register_forward_hook(note))
         yield
+
+
+@contextmanager
+def in_evaluation(model: Module) -> Iterator[None]:
+    """Inside the ``with`` block the model is in evaluation mode; each of its modules then is in its own again."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

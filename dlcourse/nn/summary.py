@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dlcourse.autograd import Tensor, no_grad
-from dlcourse.nn.calls import noting_calls
+from dlcourse.autograd import Tensor, as_tensor, enable_grad, no_grad
+from dlcourse.nn.calls import in_evaluation, noting_calls
 from dlcourse.nn.module import Module
+from dlcourse.nn.receptive_field import FieldsOf, ReceptiveField
 from dlcourse.text import table
 
 __all__ = ["Row", "Summary", "summarize"]
@@ -23,6 +24,8 @@ class Row:
         parameters: how many numbers it holds itself, those of modules inside not counted.
         flops: floating-point operations of its own, over all calls in one forward pass of the samples given.
         outputs: bytes of all its outputs, where no module inside made them.
+        receptive_field: of its last output, on inputs that have positions; see
+            :class:`~dlcourse.nn.ReceptiveField`.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Row:
     parameters: int
     flops: int
     outputs: int
+    receptive_field: ReceptiveField | None = None
 
 
 @dataclass
@@ -62,19 +66,22 @@ class Summary:
 
     def table(self, batch_size: int | None = None) -> str:
         """The summary as text; with a batch size also the memory of training with it."""
-        head = ("module", "class", "output", "parameters", "FLOPs")
+        # Where every field is the whole input, as those of linear layers, there is nothing to read off.
+        fields = any(row.receptive_field and not row.receptive_field.whole for row in self.rows)
+        head = ("module", "class", "output", *(["receptive field"] if fields else []), "parameters", "FLOPs")
         body = [
             (
                 "  " * row.name.count(".") + row.name.rpartition(".")[2] if row.name else "(model)",
                 row.kind,
                 _shape(row.out_shape),
+                *([str(row.receptive_field or "")] if fields else []),
                 f"{row.parameters:,}" if row.parameters else "",
                 f"{row.flops // self.samples:,}" if row.flops else "",
             )
             for row in self.rows
         ]
         rule = ["-" * max(map(len, column)) for column in zip(head, *body, strict=True)]
-        lines = [table([head, rule, *body], left=3)]
+        lines = [table([head, rule, *body], left=4 if fields else 3)]
         a_batch = f", {_bytes(self.activation_bytes * batch_size)} a batch of {batch_size}" if batch_size else ""
         full = ""
         if self.full_bytes > self.parameter_bytes:
@@ -88,18 +95,30 @@ class Summary:
         if self.frozen:
             lines.insert(2, f"frozen            {self.frozen:,} of them")
         if self.flops:
-            lines.append(f"FLOPs a sample    {self.flops:,} forward, about twice as many backward")
+            twice = "a multiply-add counts as two"
+            lines.append(f"FLOPs a sample    {self.flops:,} forward ({twice}), about twice as many backward")
         return "\n".join(lines)
 
 
 def summarize(model: Module, *inputs: Any) -> Summary:
-    """Send inputs through a model once, without gradients and in evaluation mode, and note what every module does.
+    """Send inputs through a model once, in evaluation mode, and note what every module does.
 
     A layer says what it costs by its method ``flops(in_shape, out_shape)``.
 
     Args:
         model: it comes back as it was.
-        inputs: of its forward pass, batch axis first; one sample is enough.
+        inputs: of its forward pass, batch axis first; one sample is enough. Of images (N, H, W, C) and series (N, T, D)
+            receptive fields are noted too.
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2048, 10))
+        >>> print(nn.summarize(net, dl.zeros(1, 32, 32, 3)).table().split("\\n\\n")[0])
+        module   class       output          receptive field  parameters    FLOPs
+        -------  ----------  --------------  ---------------  ----------  -------
+        (model)  Sequential  (N, 10)         all
+        0        Conv2d      (N, 32, 32, 8)  3 x 3                   224  442,368
+        1        MaxPool2d   (N, 16, 16, 8)  4 x 4
+        2        Flatten     (N, 2048)       all
+        3        Linear      (N, 10)         all                  20,490   40,960
     """
     rows: dict[int, Row] = {}
     seen: set[int] = set()
@@ -107,25 +126,25 @@ def summarize(model: Module, *inputs: Any) -> Summary:
         own = {id(value): value for _, value in module.own_parameters() if id(value) not in seen}.values()
         seen.update(map(id, own))
         rows[id(module)] = Row(name, type(module).__name__, None, sum(p.data.size for p in own), 0, 0)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with noting_calls(model.modules(), partial(_note, rows)), no_grad():
-            model(*inputs)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    first, graph = as_tensor(inputs[0]), None
+    if first.ndim > 2 and first.is_floating_point():
+        graph = FieldsOf(first)
+        inputs = (graph.x, *inputs[1:])
+    recording = enable_grad if graph else no_grad
+    with in_evaluation(model), noting_calls(model.modules(), partial(_note, rows, graph)), recording():
+        model(*inputs)
     parameters = list(model.parameters())
     computed, full = sum(p.data.nbytes for p in parameters), sum(p.master.nbytes for p in parameters)
     frozen = sum(p.size for p in parameters if not p.requires_grad)
     return Summary(list(rows.values()), len(inputs[0]), computed, full, frozen)
 
 
-def _note(rows: dict[int, Row], module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+def _note(rows: dict[int, Row], graph: FieldsOf | None, module: Module, inputs: tuple[Any, ...], output: Any) -> None:
     """Note a call of a module in its row."""
     row = rows[id(module)]
     first = output[0] if isinstance(output, tuple) else output
     row.out_shape = tuple(first.shape)
+    row.receptive_field = graph.field(output) if graph else None
     row.flops += int(module.flops(tuple(inputs[0].shape), row.out_shape))
     if not any(True for _ in module.children()):
         row.outputs += first.data.nbytes if isinstance(first, Tensor) else first.nbytes

@@ -80,6 +80,17 @@ def test_table() -> None:
     assert "240 forward" in table
 
 
+def test_receptive_fields_where_they_tell_something() -> None:
+    x = Tensor(np.zeros((1, 8, 8, 2), dtype="float32"))
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(144, 3))
+    summary = summarize(net, x)
+    assert [str(row.receptive_field) for row in summary.rows] == ["all", "3 x 3", "all", "all"]
+    lines = summary.table().splitlines()
+    assert "  receptive field  " in lines[0]
+    assert lines[3].split() == ["0", "Conv2d", "(N,", "6,", "6,", "4)", "3", "x", "3", "76", "5,184"]
+    assert "receptive field" not in summarize(nn.Sequential(nn.Flatten(), nn.Linear(128, 3)), x).table()
+
+
 def test_half_precision_keeps_its_parameters_twice() -> None:
     table = summarize(net().to(dtype="float16"), Tensor(np.zeros((1, 3, 4), dtype="float16"))).table(batch_size=10)
     assert "parameters        128, 256 B; their gradients as much again; both in float32 too, 512 B each\n" in table
