@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -193,8 +192,14 @@ def check(side: str, folder: str, precision: str, workload: Workload) -> int:
 
 
 def machine() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{names[0].split(':')[1].strip() if names else platform.processor()}, {os.cpu_count()} cores"
+    """Processor and cores; a virtual machine may hide the model's name, but hardly its numbers."""
+    from dlcourse.resources import cores, processor
+
+    text = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    about = {name.strip(): value.strip() for name, _, value in lines}
+    numbers = [f"{what} {about[key]}" for what, key in (("family", "cpu family"), ("model", "model")) if key in about]
+    return ", ".join([processor(), *numbers, f"{cores()} cores"])
 
 
 def print_table(rows: list[dict], about: dict, numpy: bool) -> None:
@@ -207,6 +212,9 @@ def print_table(rows: list[dict], about: dict, numpy: bool) -> None:
             f"| {row['name']} | {row['ours_ms']:.2f} | {row['peer_ms']:.2f} | {row['ratio']:.2f} "
             f"| {row['cpu_ratio']:.2f} | {alone} | {row['ours_mb']:.0f} / {row['peer_mb']:.0f} | {row['faults']:.0f} |"
         )
+    print("\nthe ratios as the README's row for a machine:")
+    print(f"| peer / ours | {' | '.join(row['name'] for row in rows)} |")
+    print(f"| {about['machine']} | {' | '.join(format(row['ratio'], '.2f') for row in rows)} |")
 
 
 if __name__ == "__main__":

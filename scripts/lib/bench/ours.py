@@ -9,12 +9,13 @@ from workloads import VGG_LAYERS, Workload
 from dlcourse import models, nn, optim
 from dlcourse.autograd import Tensor
 from dlcourse.backend import random
-from dlcourse.backend.cpu import onednn
+from dlcourse.backend.cpu import mkl, onednn
 from dlcourse.training.step import TrainStep
 
 
 def versions() -> str:
     library = f", oneDNN {onednn.version()}" if onednn.available() else ", NumPy alone"
+    library += ", MKL" if mkl.available() else ""
     return f"Python {platform.python_version()}, NumPy {np.__version__}{library}"
 
 
