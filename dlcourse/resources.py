@@ -1,13 +1,43 @@
-"""What there is to work with: the cores of this machine, and the files that come with the program."""
+"""What there is to work with: this machine, a place for files to keep, and the files that come with the program."""
 
 import os
+import platform
 import re
+import sys
 from pathlib import Path
+
+CACHE = "DLCOURSE_CACHE"
+"""Environment variable: names the folder of :func:`cache_folder`."""
 
 
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's model, as the system names it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            named = next((line for line in lines if line.startswith("model name")), "")
+    except OSError:
+        named = ""
+    return named.partition(":")[2].strip() or platform.processor() or platform.machine()
+
+
+def cache_folder() -> Path:
+    """Where downloads, decoded arrays and measurements lie: ``DLCOURSE_CACHE``, or ``dlcourse`` in the platform's cache
+    folder.
+
+    Raises:
+        RuntimeError: neither is known, as this user has no home folder.
+    """
+    named = os.environ.get(CACHE)
+    if sys.platform == "darwin":
+        default = "~/Library/Caches"
+    else:
+        default = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return (Path(named) if named else Path(default) / "dlcourse").expanduser().absolute()
 
 
 def configs_folder() -> Path:

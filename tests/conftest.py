@@ -1,5 +1,6 @@
 """What all tests share: the ``device`` fixture, and the switch ``--device`` that says where it runs."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +10,11 @@ from hypothesis import settings
 
 from dlcourse import backend, registry
 from dlcourse.backend import random
+from dlcourse.backend.cpu import autotune
 from dlcourse.backend.diagnostics import probe
+
+# No test's bits depend on the clock, and nothing is written into the user's cache; tests of that switch it on.
+os.environ[autotune.SWITCH] = "0"
 
 # No test is timed: a busy machine is not an error.
 settings.register_profile("untimed", deadline=None)

@@ -71,8 +71,9 @@ BACKEND_MAY_IMPORT = {
     "kernels": {"memory", "precision"},
     "random": {"kernels", "device_counter"},
     "capture": {"random", "tracing"},
-    "cpu": {"kernels"},
-    "cuda": {"capture", "layout", "determinism"},
+    "autotune": {"device"},
+    "cpu": {"kernels", "autotune", "determinism"},
+    "cuda": {"capture", "layout", "autotune", "determinism"},
     "diagnostics": {"cpu", "cuda"},
     "": {"random"},
 }

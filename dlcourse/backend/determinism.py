@@ -1,9 +1,11 @@
 """``--deterministic``: the flag, kept in an environment variable, which a run's own processes inherit.
 
-On the CPU every run repeats bit for bit, on one machine with one number of threads. Kernels for the GPU sum in a fixed
-order too. Two things are left, which the flag rules out: cuBLAS chooses the workspace of a matrix product, and with it
-the order of its sums, as memory allows; ``cuda/autotune.py`` chooses between implementations by the clock (our own
-convolution or cuDNN's, attention by blocks or by products).
+Where several implementations compute one thing, the fastest by the clock is taken, and they round differently. On the
+CPU (``cpu/autotune.py``: matrix products) a choice is kept in a file and in checkpoints, so that every run repeats bit
+for bit, on one machine with one number of threads; on the GPU (``cuda/autotune.py``: our own convolution or cuDNN's,
+attention by blocks or by products) it holds for the process. With the flag the clock is not asked. Kernels for the GPU
+sum in a fixed order, but cuBLAS chooses the workspace of a matrix product, and with it the order of its sums, as memory
+allows: the flag rules that out too.
 """
 
 import os

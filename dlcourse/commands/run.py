@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deterministic",
         action="store_true",
-        help="on a GPU: fix cuBLAS's workspace, so that runs repeat bit for bit, as runs on a CPU always do",
+        help="choose nothing by the clock, and fix cuBLAS's workspace: a GPU repeats bit for bit, as a CPU always does",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcourse import backend, plugins
+from dlcourse.backend import determinism
 from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
@@ -34,7 +35,7 @@ from dlcourse.signals import handle_termination
 from dlcourse.training.atomic import reporting_write_errors, write_bytes
 from dlcourse.training.checkpoints import file_format
 from dlcourse.training.checkpoints.store import SUFFIX, CheckpointStore
-from dlcourse.training.environment import describe, started_in
+from dlcourse.training.environment import began_deterministic, describe, started_in
 from dlcourse.training.folder import RunFolder, fresh_path
 from dlcourse.training.log import Log
 from dlcourse.training.run_history import RunHistory
@@ -236,6 +237,8 @@ def resume_run(
         raise UserError(f"{path}: is a sweep; `dlcourse sweep --resume {path}` goes on with it")
     folder = RunFolder.open(path.parent.parent if given else path)
     log = Log(None, options.quiet)  # a refusal changes nothing in the folder
+    if began_deterministic(folder):
+        determinism.demand()
     with code_of(folder, log):
         own = resolve(folder.config)
         if own.data["sweep"] is not None:

@@ -81,6 +81,14 @@ def started_in(folder: RunFolder) -> str | None:
         return None
 
 
+def began_deterministic(folder: RunFolder) -> bool:
+    """Whether a run was started with ``--deterministic``, as far as that is known."""
+    try:
+        return bool(folder.read_environment().get("deterministic"))
+    except DamagedFileError:
+        return False
+
+
 def _current_folder() -> str | None:
     """Where relative paths start; None where the folder was deleted."""
     try:

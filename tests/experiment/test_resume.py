@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dlcourse.backend.autotune import Choice, following, kept
+from dlcourse.backend.cpu import autotune, onednn
 from dlcourse.errors import ChangedDataError, CheckpointError, ConfigError, Interrupted, UserError
 from dlcourse.experiment import run
 from dlcourse.experiment.identity import config_hash
@@ -65,6 +67,33 @@ def test_killed_anywhere_and_resumed_it_ends_bit_for_bit_as_if_it_had_not_been(
     broken = killed_at(monkeypatch, config, tmp_path / "broken", *steps)
     assert go(None, tmp_path, resume=broken).folder == broken
     same_run(whole, broken)
+
+
+@pytest.mark.skipif(not onednn.available(), reason="oneDNN is not installed (extra cpu)")
+def test_it_goes_on_with_its_own_choices_of_products(tmp_path: Path, monkeypatch) -> None:
+    """As on another node of a cluster, whose files of choices are others, or gone."""
+    config = changed(NET, model={"hidden": [512, 64]}, train={"epochs": 4, "batch_size": 64, "checkpoint_every": 2})
+    monkeypatch.delenv(autotune.SWITCH)
+    chosen = {"first": lambda own, others, error: Choice(next(iter(others))), "second": lambda *_: Choice()}
+
+    def on(node: str) -> None:
+        monkeypatch.setenv("DLCOURSE_CACHE", str(tmp_path / node))
+        monkeypatch.setattr(autotune, "_measured", chosen[node])
+        kept.clear()
+        following.clear()
+
+    on("second")
+    other = go(config, tmp_path / "other").folder
+    on("first")
+    whole = go(config, tmp_path / "whole").folder
+    on("first")
+    broken = killed_at(monkeypatch, config, tmp_path / "broken", 5)
+    on("second")
+    go(None, tmp_path, resume=broken)
+    last = [(run / "checkpoints/last.safetensors").read_bytes() for run in (whole, broken, other)]
+    assert lines(broken) == lines(whole) and last[0] == last[1] != last[2]
+    kept.clear()
+    following.clear()
 
 
 def test_before_the_first_checkpoint_it_starts_over(tmp_path: Path, monkeypatch) -> None:

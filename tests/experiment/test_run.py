@@ -9,6 +9,7 @@ import yaml
 
 import dlcourse as dl
 from dlcourse import plots
+from dlcourse.backend import determinism
 from dlcourse.cli import main
 from dlcourse.errors import ConfigError, DivergenceError, OutOfMemoryError, UserError
 from dlcourse.experiment import load_run, run
@@ -50,6 +51,9 @@ def test_the_environment_says_whether_determinism_was_asked_for(tmp_path: Path, 
     (environment,) = tmp_path.glob("line/*/environment.json")
     assert json.loads(environment.read_text())["deterministic"] is asked
     assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if asked else None)
+    monkeypatch.delenv("DLCOURSE_DETERMINISTIC", raising=False)
+    assert main(["run", "--resume", str(environment.parent), "--no-plots"]) == 0  # a run goes on as it began
+    assert determinism.demanded() is asked
 
 
 def test_a_closed_form_and_a_net_leave_the_same_folder(tmp_path: Path) -> None:

@@ -11,16 +11,15 @@ import contextlib
 import ctypes
 import functools
 import os
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int64, c_void_p
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from dlcourse.backend import kernels
+from dlcourse.backend.cpu import packaged
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import Unsupported
 
@@ -46,40 +45,13 @@ lock = threading.RLock()
 threads anyway. Where more has to stay as it is, such as the buffers of a :class:`Reordering`, it is held for longer."""
 
 
-def _once(make: Callable[[], Any]) -> Callable[[], Any]:
-    """``functools.cache`` that makes one thing also where two threads ask at once: what was made with one engine does
-    not run with another."""
-    made, making = functools.cache(make), threading.Lock()
-
-    @functools.cache
-    @functools.wraps(make)
-    def get() -> Any:
-        with making:
-            return made()
-
-    return get
-
-
 class _Argument(ctypes.Structure):
     _fields_ = [("which", c_int), ("memory", c_void_p)]
 
 
-_forked = False
-
-
-def _after_fork() -> None:
-    # GNU OpenMP's threads do not survive a fork, and the next parallel region would wait for them forever.
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
 def available() -> bool:
     """Whether oneDNN can be called in this process."""
-    return not _forked and library() is not None
+    return not packaged.forked() and library() is not None
 
 
 def switched_off() -> bool:
@@ -101,19 +73,21 @@ def version() -> str | None:
     return f"{found.major}.{found.minor}.{found.patch}"
 
 
-@_once
+def instructions() -> int | None:
+    """A number for the instructions that it uses of this processor's (``ONEDNN_MAX_CPU_ISA``), None without oneDNN."""
+    return None if library() is None else int(library().dnnl_get_effective_cpu_isa())
+
+
+@packaged.once
 def library() -> ctypes.CDLL | None:
     """The library, loaded at the first call; None where it is not installed, broken, or switched off."""
-    if switched_off() or not sys.platform.startswith("linux"):
+    path = None if switched_off() else packaged.library_file(PACKAGE, "libdnnl.so.3")
+    if path is None:
         return None
     try:
-        files = metadata.files(PACKAGE) or ()
-        path = next((str(f.locate()) for f in files if f.name == "libdnnl.so.3"), None)
-        if path is None:
-            return None
         with _brief_waiting():
-            loaded = ctypes.CDLL(os.path.realpath(path))
-    except (metadata.PackageNotFoundError, OSError):
+            loaded = ctypes.CDLL(path)
+    except OSError:
         return None
     loaded.dnnl_primitive_desc_query_md.restype = c_void_p
     loaded.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
@@ -153,7 +127,7 @@ def _made(function: str, *arguments: object) -> c_void_p:
     return made
 
 
-@_once
+@packaged.once
 def _engine_and_stream() -> tuple[c_void_p, c_void_p]:
     engine = _made("engine_create", 1, ctypes.c_size_t(0))
     return engine, _made("stream_create", engine, 1)

@@ -10,29 +10,14 @@ implementation is taken, and nothing is measured.
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from dlcourse.backend import determinism
+from dlcourse.backend.autotune import DEFAULT, Candidate, Choice, require_close
 from dlcourse.backend.cuda.pools import SideStream, no_garbage_collection
-from dlcourse.backend.device import Array
 
-Candidate = Callable[[], Array]
-DEFAULT = "own"
 REPEATS, ROUNDS = 8, 3
 """A graph holds so many calls in a row; of so many launches of it the fastest counts."""
-
-
-@dataclass
-class Choice:
-    """What was chosen and why: milliseconds of each candidate that was timed, the reason for each that was left out."""
-
-    name: str = DEFAULT
-    milliseconds: dict[str, float] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-
 
 choices: dict[Hashable, Choice] = {}
 """All choices of this process."""
@@ -88,7 +73,7 @@ def _compared(candidates: Mapping[str, Candidate], error: float, stream: Any) ->
         try:
             result = candidate()  # compiles, loads and fills the pool, for which a capture is too late
             expected = result if expected is None else expected
-            _require_close(result, expected, error)
+            require_close(result, expected, error)
             graphs[name] = _captured(candidate, stream)
         except Exception as refusal:  # CuPy and the libraries refuse in many types; each has the same consequence
             choice.left_out[name] = f"{type(refusal).__name__}: {refusal}".splitlines()[0]
@@ -99,17 +84,6 @@ def _compared(candidates: Mapping[str, Candidate], error: float, stream: Any) ->
     if expected is not None:
         choice.name = min(choice.milliseconds, key=lambda each: choice.milliseconds[each], default=DEFAULT)
     return choice
-
-
-def _require_close(result: Array, expected: Array, error: float) -> None:
-    """
-    Raises:
-        ArithmeticError: the result is further off than ``error`` of the largest element; so is one that is no number.
-    """
-    result, expected = (a.astype(np.promote_types(a.dtype, np.float32)) for a in (result, expected))
-    largest, off = float(abs(expected).max()), float(abs(result - expected).max())
-    if not off <= error * largest:
-        raise ArithmeticError(f"off by {off:.3g} where the largest is {largest:.3g}")
 
 
 def _captured(candidate: Candidate, stream: Any) -> Any:
@@ -139,3 +113,6 @@ def _times(graphs: Mapping[str, Any]) -> dict[str, float]:
             end.synchronize()
             best[name] = min(best[name], cupy.cuda.get_elapsed_time(start, end) / REPEATS)
     return best
+
+
+__all__ = ["DEFAULT", "Candidate", "Choice", "choices", "choose"]

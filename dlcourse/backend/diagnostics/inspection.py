@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from dlcourse.backend.cpu import onednn, threads
+from dlcourse.backend.cpu import autotune, mkl, onednn, threads
 from dlcourse.backend.cuda import cudnn
 from dlcourse.backend.diagnostics import driver, probe
 from dlcourse.backend.diagnostics.cuda_check import NEEDS, STEPS
-from dlcourse.resources import cores
+from dlcourse.resources import cores, processor
 
 CUDA_CHECK = Path(__file__).with_name("cuda_check.py")
 TIMEOUT = 120.0
@@ -55,12 +55,14 @@ def inspect() -> Report:
 
 
 def cpu_checks() -> tuple[Check, ...]:
-    """Cores, memory, NumPy's matrix library and its threads, the optional oneDNN."""
+    """Cores, memory, NumPy's matrix library and its threads, the optional oneDNN and MKL, how products are chosen."""
     return (
-        Check("cores", "ok", f"{cores()} of {os.cpu_count()}, {_processor()}"),
+        Check("cores", "ok", f"{cores()} of {os.cpu_count()}, {processor()}"),
         Check("memory", "ok", _memory()),
         Check("NumPy", "ok", f"version {np.__version__}, {_blas()}"),
         _onednn(),
+        _mkl(),
+        _products(),
     )
 
 
@@ -148,15 +150,6 @@ def _gpu(index: int, gpu: driver.Gpu) -> Check:
     return Check(f"cuda:{index}", "ok", f"{gpu.name}, {gpu.memory / 2**30:.0f} GiB, compute capability {major}.{minor}")
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def _memory() -> str:
     try:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
@@ -182,3 +175,26 @@ def _onednn() -> Check:
     if sys.platform == "linux" and platform.machine() == "x86_64":
         return Check("oneDNN", "optional", "not installed", probe.install_command("cpu"))
     return Check("oneDNN", "optional", "no package for this platform")
+
+
+def _mkl() -> Check:
+    version = probe.package_version(mkl.PACKAGE)
+    if version is not None and mkl.available():
+        return Check("MKL", "ok", f"version {version}, {threads.budget()} thread(s)")
+    if version is not None:
+        off = os.environ.get(mkl.DISABLE) == "0"
+        return Check("MKL", "optional", f"switched off by {mkl.DISABLE}=0" if off else "installed, but not used")
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        return Check("MKL", "optional", "not installed (may help on processors by Intel)", probe.install_command("mkl"))
+    return Check("MKL", "optional", "no package for this platform")
+
+
+def _products() -> Check:
+    """How matrix products are chosen."""
+    if not autotune.allowed():
+        return Check("products", "ok", "by a fixed rule")
+    try:
+        home = autotune.folder()
+        return Check("products", "ok", f"timed once for each shape; {len(list(home.glob('*.json')))} kept in {home}")
+    except (OSError, RuntimeError):
+        return Check("products", "ok", "by a fixed rule, as there is no cache folder")

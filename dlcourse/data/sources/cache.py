@@ -6,7 +6,6 @@ import io
 import math
 import os
 import shutil
-import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dlcourse import resources
 from dlcourse.errors import DlcourseError, UserError
 from dlcourse.filesystem import lock, sync
 
-FOLDER_VARIABLE = "DLCOURSE_CACHE"
+FOLDER_VARIABLE = resources.CACHE
 
 _PARTIAL = ".partial"
 _CHECKSUM = 9
@@ -28,18 +28,13 @@ Layout = Mapping[str, tuple[tuple[int, ...], str]]
 
 
 def cache_folder() -> Path:
-    """Where downloads and decoded arrays lie: ``DLCOURSE_CACHE``, or ``dlcourse`` in the platform's cache folder.
+    """Where downloads and decoded arrays lie, as :func:`dlcourse.resources.cache_folder`.
 
     Raises:
-        UserError: neither is known.
+        UserError: this user has no home folder, and none is named.
     """
-    named = os.environ.get(FOLDER_VARIABLE)
-    if sys.platform == "darwin":
-        default = "~/Library/Caches"
-    else:
-        default = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
-        return (Path(named) if named else Path(default) / "dlcourse").expanduser().absolute()
+        return resources.cache_folder()
     except RuntimeError:
         raise UserError(f"this user has no home folder; set {FOLDER_VARIABLE} to a folder for data sets") from None
 

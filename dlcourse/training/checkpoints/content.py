@@ -8,6 +8,7 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import FlatParameters
+from dlcourse.backend import autotune
 from dlcourse.errors import CheckpointError, DlcourseError, named
 from dlcourse.optim.swa_utils import running_statistics
 from dlcourse.training.checkpoints.file_format import Checkpoint, flatten, unflatten, verify
@@ -52,6 +53,7 @@ def capture(trainer: Trainer, identity: RunIdentity) -> CheckpointContent:
         "data": dict(identity.data),
         "train_step": flatten(trainer.train_step.state_dict(), "train_step", arrays),
         "callbacks": trainer.state_dict(),
+        "autotune": autotune.record(),
     }
     return arrays, state
 
@@ -82,6 +84,7 @@ def restore(trainer: Trainer, found: Checkpoint, identity: RunIdentity) -> None:
             f"{found.path}: was written with other data than there are now (their names, units or range differ); "
             "restore the data file, or start a new run"
         )
+    autotune.adopt(found.state.get("autotune", {}))
     now: dict[str, np.ndarray] = {}
     flatten(trainer.train_step.state_dict(), "train_step", now)
     saved = {name: a for name, a in found.arrays.items() if name.startswith("train_step.")}

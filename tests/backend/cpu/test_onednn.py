@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn, onednn, recurrent_onednn
+from dlcourse.backend.cpu import activation_onednn, conv_onednn, norm_onednn, onednn, packaged, recurrent_onednn
 from dlcourse.backend.kernels import activation, conv, norm, recurrent
 from dlcourse.backend.kernels.conv import ConvGeometry
 
@@ -33,7 +33,7 @@ def test_threads_that_begin_together_get_one_engine() -> None:
         made.append(object())
         return made[-1]
 
-    once = onednn._once(make)
+    once = packaged.once(make)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: (together.wait(), once())[1], range(4)))
     assert len(made) == 1 and all(each is made[0] for each in found)
