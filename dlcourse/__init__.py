@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse import config as config
     from dlcourse import data as data
     from dlcourse import explain as explain
+    from dlcourse import interop as interop
     from dlcourse import metrics as metrics
     from dlcourse import models as models
     from dlcourse import nn as nn
@@ -139,8 +140,8 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
             _origins[name] = (f"autograd.{home}", f"{name}_")  # there it would hide Python's own
     del home, names, name
     _SUBPACKAGES = (
-        *("autograd", "backend", "config", "data", "explain", "metrics", "models", "nn", "optim", "plots"),
-        *("registry", "sweeps", "training"),
+        *("autograd", "backend", "config", "data", "explain", "interop", "metrics", "models", "nn", "optim"),
+        *("plots", "registry", "sweeps", "training"),
     )
     __all__ = sorted([*_origins, *_SUBPACKAGES])
 

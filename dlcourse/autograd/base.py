@@ -199,6 +199,8 @@ def apply(function: Function, *inputs: Any) -> Any:
         node = Node(function, parents, len(outputs), versions.seen(inputs, arrays) if mode.counting else ())
         for index, out in enumerate(outputs):
             out.requires_grad, out._node, out._index = True, node, index
+    if mode.observer is not None:
+        mode.observer(function, inputs, outputs)
     return tuple(outputs) if several else outputs[0]
 
 

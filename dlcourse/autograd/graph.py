@@ -24,13 +24,14 @@ class Mode(threading.local):
     """What this thread records: ``recording``, graphs; ``counting``, changes in place between forward and backward.
 
     ``loss_buffer`` is where the step's loss may be written, and ``outside`` gets parameters that no optimizer
-    holds, see :class:`at_once`.
+    holds, see :class:`at_once`. ``observer`` is told of each operation, see :func:`observing`.
     """
 
     recording = True
     counting = True
     loss_buffer: Array | None = None
     outside: Callable[[Any], None] | None = None
+    observer: Callable[[Function, Sequence[Any], Sequence[Any]], None] | None = None
 
 
 mode = Mode()
@@ -108,6 +109,17 @@ class at_once:
 
     def __exit__(self, *_: Any) -> None:
         mode.counting, mode.loss_buffer, mode.outside = self.before, None, None
+
+
+@contextlib.contextmanager
+def observing(observer: Callable[[Function, Sequence[Any], Sequence[Any]], None]) -> Iterator[None]:
+    """Inside the ``with`` block ``observer(function, inputs, outputs)`` is called after each operation of this thread,
+    whether it is recorded or not."""
+    before, mode.observer = mode.observer, observer
+    try:
+        yield
+    finally:
+        mode.observer = before
 
 
 def take_loss_buffer(dtype: Any) -> Array | None:

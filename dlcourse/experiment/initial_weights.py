@@ -14,6 +14,7 @@ from dlcourse.data import Normalizer
 from dlcourse.data.files import MissingDataError, find
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import stored
+from dlcourse.interop.torch import ENDINGS, from_torch_arrays, read_state
 from dlcourse.nn import Module
 from dlcourse.training.checkpoints.content import weights_once
 
@@ -30,6 +31,7 @@ class Source:
         normalized: whether the inputs that they were trained with were shifted or scaled; None: it is not known.
         scaled_targets: the same of the targets of a regression.
         feature_names: of the inputs that they were trained with; empty: they had none, or they are not known.
+        torch: whether they are laid out as PyTorch has them.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -37,13 +39,15 @@ class Source:
     normalized: bool | None = None
     scaled_targets: bool | None = None
     feature_names: Sequence[str] = ()
+    torch: bool = False
 
 
 def named_by(train: Mapping[str, Any]) -> Source | None:
     """What ``train.init_from`` of a resolved config names; None where all weights are new.
 
     It is a run folder, or a checkpoint in one: the weights that it was evaluated with; or a safetensors or npz file of
-    arrays, such as ``dlcourse export`` writes.
+    arrays, such as ``dlcourse export`` writes. A file of PyTorch's (``.pt``, or a safetensors file whose metadata say
+    so) has them in PyTorch's layout.
 
     Raises:
         ConfigError: there is no such thing, or it is damaged.
@@ -70,20 +74,34 @@ def _run(path: Path, name: str) -> Source:
 
 
 def _file(path: Path, name: str) -> Source:
-    arrays = serialize.load(path)
+    if path.suffix.lower() in ENDINGS:
+        return Source(read_state(path), name, torch=True)
+    arrays, texts = serialize.load(path), _texts_of(path)
     if any(each.startswith("train_step.") for each in arrays):
         raise UserError(f"{name} is a checkpoint outside its run: name the run, or what `dlcourse export` makes of it")
-    inputs = {each: arrays.pop(f"normalizer.{each}") for each in ("shift", "scale") if f"normalizer.{each}" in arrays}
+    torch = texts.get("format") == "pt"
+    beside = {each: array for each, array in arrays.items() if each.startswith(("normalizer.", "target_normalizer."))}
+    if torch:  # there they are texts
+        beside = {each: np.array(json.loads(texts[each])) for each in texts if "normalizer." in each}
+    inputs = {each: beside[f"normalizer.{each}"] for each in ("shift", "scale") if f"normalizer.{each}" in beside}
     normalized = _normalizes(Normalizer.from_state_dict(inputs)) if len(inputs) == 2 else None
-    scaled = bool([arrays.pop(each) for each in list(arrays) if each.startswith("target_normalizer.")]) or None
-    weights = {each: array for each, array in arrays.items() if array.dtype.kind != "U"}
-    return Source(weights, name, normalized, scaled, _features_of(path))
+    scaled = any(each.startswith("target_normalizer.") for each in beside) or None
+    weights = {each: array for each, array in arrays.items() if array.dtype.kind != "U" and each not in beside}
+    return Source(weights, name, normalized, scaled, _features_of(texts), torch)
 
 
-def _features_of(path: Path) -> Sequence[str]:
-    """The names of the features that a file of ``dlcourse export`` tells; none for another file."""
+def _texts_of(path: Path) -> Mapping[str, str]:
+    """What a file of ``dlcourse export`` tells in words; nothing for another file."""
     try:
-        facts = json.loads(serialize.load_texts(path).get("inputs", "{}"))
+        return serialize.load_texts(path)
+    except ValueError:
+        return {}
+
+
+def _features_of(texts: Mapping[str, str]) -> Sequence[str]:
+    """The names of the features; none where they are not told."""
+    try:
+        facts = json.loads(texts.get("inputs", "{}"))
         return [str(name) for name in facts["feature_names"]]
     except (ValueError, KeyError, TypeError):
         return ()
@@ -105,7 +123,8 @@ def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]
         ConfigError: they do not fit; lists every array that is missing or of another shape.
     """
     former = getattr(model, "former_names", {})  # a plugin's may be no Model
-    arrays = {former.get(name, name): array for name, array in source.arrays.items()}
+    given = from_torch_arrays(model, source.arrays) if source.torch else source.arrays
+    arrays = {former.get(name, name): array for name, array in given.items()}
     names = list(weights_once(model))
     new = matching("train.reinit", reinit, names)
     wanted = {name: array for name, array in arrays.items() if name in names and name not in new}

@@ -7,10 +7,12 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from dlcourse import backend
+from dlcourse.autograd import Tensor, as_tensor
 from dlcourse.backend.device import Array
 from dlcourse.backend.linalg import nested_least_squares
 from dlcourse.errors import ArgumentError
 from dlcourse.models.base import FeatureModel, Scaling, flat, named_by_output
+from dlcourse.ops.linear import linear
 from dlcourse.registry import register
 
 __all__ = ["PolynomialModel", "basis_terms"]
@@ -54,8 +56,6 @@ class PolynomialModel(FeatureModel):
     condition of about 10, so that QR loses nothing and gradient descent converges too. :meth:`estimates` gives the
     coefficients of the powers of raw x. Several features get powers of each, added, without products of features.
 
-    The features are constants to autograd: gradients go to the parameters, not to x.
-
     Args:
         in_shape: shape of one input, D numbers in all.
         out_features: K, width of the target.
@@ -95,7 +95,14 @@ class PolynomialModel(FeatureModel):
         self.low[...] = rows.min(axis=0)
         self.high[...] = rows.max(axis=0)
 
-    def features(self, x: Array) -> Array:
+    def forward(self, x: Tensor) -> Tensor:
+        x = as_tensor(x)
+        if not x.requires_grad:
+            return super().forward(x)
+        features: Any = self.features(x.to(dtype=self.weight.dtype))  # the same on tensors, so that x gets a gradient
+        return linear(features, self.weight, self.bias)
+
+    def features(self, x: Any) -> Any:
         xp = backend.array_module(x)
         center, half = self._range(x.dtype)
         z = (flat(x) - center) / half  # (N, D)

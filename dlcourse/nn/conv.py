@@ -53,6 +53,9 @@ class Convolution(Module):
         self.weight = Parameter(rng.uniform(-bound, bound, shape).astype("float32"))
         self.bias = Parameter(rng.uniform(-bound, bound, out_channels).astype("float32")) if bias else None
 
+    def torch_axis(self, name: str) -> int:
+        return 1 if name == "weight" else -1
+
 
 class _Conv(Convolution):
     """What :class:`Conv1d` and :class:`Conv2d` share."""

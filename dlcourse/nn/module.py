@@ -65,6 +65,15 @@ class Module(Tree, Hooked, PositionalCheck):
         """
         return 0
 
+    def torch_axis(self, name: str) -> int:
+        """The axis at which PyTorch has what is the last axis here of an own parameter or buffer, as channels of a
+        convolution; -1 where it is the last there too. See :mod:`dlcourse.interop.torch`."""
+        return -1
+
+    def torch_only(self) -> dict[str, np.ndarray]:
+        """What the state of PyTorch's module has besides, by name, with the values of a new one."""
+        return {}
+
     # --- modes, gradients, moving -------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> "Module":

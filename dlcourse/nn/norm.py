@@ -39,6 +39,9 @@ class Norm(Module):
     operations: ClassVar[int] = 8
     """So many for an element."""
 
+    def torch_axis(self, name: str) -> int:
+        return 0 if getattr(self, name).ndim == 3 else -1  # (H, W, C) of an image
+
     def _make_affine(self, shape: int | tuple[int, ...], weight: bool, bias: bool) -> None:
         self.weight = Parameter(np.ones(shape, dtype="float32")) if weight else None
         self.bias = Parameter(np.zeros(shape, dtype="float32")) if bias else None
@@ -75,6 +78,9 @@ class _ChannelNorm(Norm):
             self.register_buffer("running_var", np.ones(num_features, dtype="float32"))
         else:
             self.running_mean = self.running_var = None
+
+    def torch_only(self) -> dict[str, np.ndarray]:
+        return {"num_batches_tracked": np.array(0)} if self.track_running_stats else {}
 
     def _check(self, x: Tensor) -> None:
         if (self.axes and x.ndim not in self.axes) or x.shape[-1:] != (self.num_features,):

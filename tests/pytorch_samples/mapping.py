@@ -271,12 +271,8 @@ class Layer:
         """The module, called in PyTorch's layout."""
         return turned(module.forward, *self.turns, back=self.back)
 
-    def weight(self, array: np.ndarray) -> np.ndarray:
-        """PyTorch's array of weights in our layout."""
-        return np.moveaxis(array, 1, -1) if self.kernels and array.ndim > 2 else array
-
     def weight_back(self, array: np.ndarray) -> np.ndarray:
-        """Ours in PyTorch's."""
+        """Our array of weights in PyTorch's layout."""
         return np.moveaxis(array, -1, 1) if self.kernels and array.ndim > 2 else array
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from dlcourse import nn
+from dlcourse.interop.torch import load_torch_state_dict
 from tests.pytorch_samples import source
 from tests.pytorch_samples.compare import Sample, Tally, called, close, described, quiet, refuses
 from tests.pytorch_samples.mapping import LENIENT, MODULES, Layer
@@ -69,8 +71,10 @@ def _theirs(info: Any, sample: Any, training: bool) -> Any:
 def _ours(layer: Layer, theirs: Any, pair: Sample, made: Any) -> Any:
     """Our module with the weights of theirs."""
     ours = called(layer.ours, pair.ours(made.args), pair.ours(made.kwargs)).to(dtype="float64")
-    state = {key: value.numpy() for key, value in theirs.state_dict().items() if "num_batches" not in key}
-    ours.load_state_dict({key: layer.weight(array) for key, array in state.items()})
+    if layer.ours in (nn.LayerNorm, nn.RMSNorm):  # over three axes too, none of which is channels
+        ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    else:
+        load_torch_state_dict(ours, theirs.state_dict())
     parameters = dict(ours.named_parameters())
     for key, value in theirs.named_parameters():
         pair.pair(value, parameters[key], layer.weight_back)

@@ -1,0 +1,105 @@
+"""The same modules in PyTorch: layers by their names, and models by the few lines of their forward pass."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from dlcourse import nn
+
+NAMES = {"MultiHeadAttention": "MultiheadAttention"}
+OTHER_NAMES = {"num_embeddings": "num", "embedding_dim": "dim", "normalized_shape": "dim"}
+
+
+def twin(ours: nn.Module, forward: Callable | None = None) -> Any:
+    """PyTorch's module of the same name and settings; else one that holds the twins of what is inside.
+
+    Args:
+        forward: what it computes, of itself and the input.
+    """
+    name = type(ours).__name__
+    if isinstance(ours, nn.Sequential):
+        return torch.nn.Sequential(*(twin(each) for each in ours))
+    if isinstance(ours, nn.BatchNorm):
+        return _BatchNorm(ours.num_features)
+    if isinstance(ours, nn.GlobalAvgPool2d):
+        return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    kind = getattr(torch.nn, NAMES.get(name, name), None)
+    return _Twin(ours, forward or FORWARD[name]) if kind is None else kind(**_settings(kind, ours))
+
+
+class _BatchNorm(torch.nn.modules.batchnorm._BatchNorm):
+    def _check_input_dim(self, x: Any) -> None:
+        """Takes vectors, sequences and images, as the layer here."""
+
+
+def _settings(kind: type, ours: nn.Module) -> dict[str, Any]:
+    """The arguments of PyTorch's class, by the attributes of their names."""
+    whole = torch.nn.RNNBase if issubclass(kind, torch.nn.RNNBase) else kind
+    names = [*inspect.signature(whole).parameters, *(["nonlinearity"] if kind is torch.nn.RNN else [])]
+    attributes = {name: OTHER_NAMES.get(name, name) for name in names}
+    settings = {name: getattr(ours, other) for name, other in attributes.items() if hasattr(ours, other)}
+    if "bias" in settings:
+        settings["bias"] = settings["bias"] is not None and settings["bias"] is not False
+    return settings | ({"batch_first": True} if "batch_first" in names else {})
+
+
+class _Twin(torch.nn.Module):
+    def __init__(self, ours: nn.Module, forward: Callable):
+        super().__init__()
+        self.compute, self.settings = forward, {k: v for k, v in vars(ours).items() if isinstance(v, int | str | bool)}
+        for name, child in ours.named_children():
+            setattr(self, name, twin(child))
+        for name, parameter in ours.own_parameters():
+            setattr(self, name, torch.nn.Parameter(torch.zeros(parameter.shape)))
+
+    def forward(self, x: Any) -> Any:
+        return self.compute(self, x)
+
+
+def _block(m: Any, x: Any) -> Any:
+    y = m.norm2(m.conv2(F.relu(m.norm1(m.conv1(x)))))
+    stride, more = m.settings["stride"], m.settings["out_channels"] - x.shape[1]
+    return F.relu(y + F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, more)))
+
+
+def _transformer_block(m: Any, x: Any) -> Any:
+    h, hidden = m.norm1(x), torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+    x = x + m.attention(h, h, h, attn_mask=hidden, need_weights=False)[0]
+    return x + m.shrink(F.gelu(m.expand(m.norm2(x)), approximate="tanh"))
+
+
+def _gpt(m: Any, x: Any) -> Any:
+    h = m.norm(m.blocks(m.token_embedding(x) + m.position_embedding.weight[: x.shape[1]]))
+    return h @ m.token_embedding.weight.T
+
+
+def _sequence(m: Any, x: Any) -> Any:
+    found = m.encoder(x)
+    h = found[0] if isinstance(found, tuple) else found
+    pools = {"last": lambda: h[:, -1], "mean": lambda: h.mean(1), "max": lambda: h.amax(1)}
+    return m.linear(pools[m.settings["pool"]]())
+
+
+def _conv1d(m: Any, x: Any) -> Any:
+    h = x.transpose(1, 2)
+    for layer in m.encoder:
+        h = layer(h)
+    return m.linear(h.mean(2))
+
+
+FORWARD: dict[str, Callable] = {
+    "ResidualBlock": _block,
+    "TransformerBlock": _transformer_block,
+    "_Convolution": lambda m, x: m.conv(x[:, :, None])[:, :, 0, : x.shape[2]],
+    **dict.fromkeys(("mlp", "cnn", "vgg"), lambda m, x: m.layers(x)),
+    **dict.fromkeys(("softmax", "svm", "linear"), lambda m, x: F.linear(x.flatten(1), m.weight, m.bias)),
+    **dict.fromkeys(("lstm", "gru", "rnn"), _sequence),
+    "conv1d": _conv1d,
+    "char_rnn": lambda m, x: m.linear(m.recurrent(m.embedding(x))[0]),
+    "gpt": _gpt,
+    "resnet": lambda m, x: m.linear(m.pool(m.blocks(F.relu(m.norm(m.conv(x)))))),
+}
+"""By name of the model in a config, or of the class of a block."""
