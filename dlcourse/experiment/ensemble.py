@@ -95,7 +95,7 @@ class TrainedEnsemble(TrainedModel):
             found.setdefault(split, {})[label] = value
         return found
 
-    def export(self, path: Path) -> list[str]:
+    def export(self, path: str | os.PathLike, *, torch: bool = False, with_normalization: bool = False) -> str:
         raise UserError(f"{self.path}: several models have no weights to export as one; export {self.folder.path}")
 
 

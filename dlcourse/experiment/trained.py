@@ -1,6 +1,6 @@
 """Load the model of a run: evaluate it on any data, ask it for predictions, export its weights."""
 
-import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse import backend, serialize
+from dlcourse import backend
 from dlcourse.backend import precision
 from dlcourse.config import Config
 from dlcourse.config.overrides import Overrides, parse_overrides
@@ -33,10 +33,10 @@ from dlcourse.experiment.baseline import Baseline
 from dlcourse.experiment.building import build_loss, build_metrics, metric_units
 from dlcourse.experiment.components import code_of
 from dlcourse.experiment.experiment import EVALUATION_BATCH, predict
+from dlcourse.experiment.export import export
 from dlcourse.experiment.identity import check_data
 from dlcourse.markup import html_text
 from dlcourse.records.run import BaselineState
-from dlcourse.training.atomic import write_output
 from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate
 from dlcourse.training.input_spec import InputSpec
@@ -113,41 +113,28 @@ class TrainedModel(stored.StoredModel):
             raise UserError(f"input {row + 1}: the model's answer is no finite number: too large for {self.dtype}?")
         return found
 
-    def export(self, path: Path) -> list[str]:
-        """Write parameters and buffers, the normalizer's ``normalizer.shift`` and ``normalizer.scale``, and the config.
+    def export(self, path: str | os.PathLike, *, torch: bool = False, with_normalization: bool = False) -> str:
+        """Write the model for other programs, in the format that the file's name says.
 
-        The config is YAML text under the key ``config``, in the file's metadata (safetensors) or as an array of text
-        (npz, readable without pickle); ``inputs``, JSON, says what the features and classes are. Where the model
-        learned scaled targets, they are shift + scale z of its outputs z, by ``target_normalizer.shift`` and
-        ``target_normalizer.scale``.
+        - ``.safetensors`` or ``.npz``: parameters and buffers, and ``normalizer.shift`` and ``normalizer.scale``. The
+          config is YAML text under the key ``config``, in the file's metadata (safetensors) or as an array of text
+          (npz, readable without pickle); ``inputs``, JSON, says what the features and classes are. Where the model
+          learned scaled targets, they are shift + scale z of its outputs z, by ``target_normalizer.shift`` and
+          ``target_normalizer.scale``.
+        - ``.safetensors`` with ``torch``: parameters and buffers alone, as a module of PyTorch has them, see
+          :mod:`dlcourse.interop.torch`; all else is text in the metadata.
+        - ``.onnx``: all that the model computes in evaluation mode, see :mod:`dlcourse.interop.onnx`, with the texts
+          above and the names of classes and features in ``metadata_props``. It takes inputs as the model does; with
+          ``with_normalization`` as the data's files have them, and its outputs are in the targets' own units.
 
         Returns:
-            The names of the arrays.
+            What was written, in words.
         Raises:
-            UserError: the file's name ends otherwise, its folder is not there, or it is a file that a run needs.
+            UserError: the file's name ends otherwise, its folder is not there, it is a file that a run needs, or the
+                format cannot say it.
             DlcourseError: it cannot be written.
         """
-        if not path.suffix:
-            raise UserError(f"--to {path}: expected a name that ends in .safetensors or .npz")
-        serialize.file_format(path)
-        if not path.parent.is_dir():
-            raise UserError(f"--to {path}: there is no folder {path.parent}")
-        if _is_a_runs_own(path):
-            raise UserError(
-                f"--to {path}: is a file of a run, which the weights alone would destroy; take another name"
-            )
-        arrays = self.model.state_dict()
-        for name, each in (("normalizer", self.normalizer), ("target_normalizer", self.inputs.target_normalizer)):
-            arrays.update({f"{name}.{key}": array for key, array in (each.state_dict() if each else {}).items()})
-        texts = {"config": self.config.dump(), "inputs": json.dumps(self.inputs.to_json())}
-        write_output(path, serialize.encode(path, arrays, texts))
-        return list(arrays)
-
-
-def _is_a_runs_own(path: Path) -> bool:
-    """Whether the path is a checkpoint of a run, or its predictions."""
-    folder = path.resolve().parent
-    return (folder / "latest.json").exists() or (path.name == "predictions.npz" and (folder / "config.yaml").exists())
+        return export(self, Path(path), torch, with_normalization)
 
 
 def evaluate_run(
