@@ -71,6 +71,7 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.data import load_data as load_data
     from dlcourse.experiment import load_run as load_run
     from dlcourse.experiment import run as run
+    from dlcourse.graphs.build import graph as graph
     from dlcourse.nn import functional as functional
     from dlcourse.nn.functional import log_softmax as log_softmax
     from dlcourse.nn.functional import logdet as logdet
@@ -125,6 +126,7 @@ else:  # the same names, each imported when it is first used: `dlcourse --help` 
         "backend.random": ("manual_seed",),
         "data": ("DataLoader", "load_data"),
         "experiment": ("load_run", "run"),
+        "graphs.build": ("graph",),
         "nn.functional": ("log_softmax", "logdet", "logsumexp", "softmax", "trace"),
         "serialize": ("load", "save"),
         "training.step": ("TrainStep",),

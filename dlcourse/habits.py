@@ -86,6 +86,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "feature_names": "data.feature_names",
     },
     "dl": {
+        **dict.fromkeys(("make_dot", "draw_graph"), "dl.graph(y), or dl.graph(model, x), draws itself in a notebook"),
         "utils": "dl.DataLoader(inputs, targets, batch_size=...) makes batches of arrays",
         "TensorDataset": "dl.DataLoader(inputs, targets, batch_size=...) takes the arrays themselves",
         "Dataset": "dl.DataLoader(inputs, targets) takes arrays; configs take a class: dlcourse init --help",

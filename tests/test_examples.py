@@ -17,6 +17,7 @@ NAMES = {
             "DataLoader",
             "TrainStep",
             "gradcheck",
+            "graph",
             "inspect_step",
             "load_data",
             "load_run",

@@ -160,7 +160,7 @@ def check(function: Any, changes: Changes, array: Array) -> None:
     Raises:
         RuntimeError: names the operation, the array and the change.
     """
-    if any(_overlap(array, saved) for saved in _arrays(vars(function).values())):
+    if any(overlap(array, saved) for saved in arrays_in(vars(function).values())):
         raise RuntimeError(
             f"backward: an input of {name_of(function)} of shape {array.shape} was changed in place, by "
             f"{changes.what}, after the forward pass that saved it: the gradient would be wrong. Call backward before "
@@ -168,20 +168,20 @@ def check(function: Any, changes: Changes, array: Array) -> None:
         )
 
 
-def _arrays(values: Iterable[Any]) -> Iterator[Array]:
+def arrays_in(values: Iterable[Any]) -> Iterator[Array]:
     """All arrays that a function keeps, in whatever it keeps them."""
     for value in values:
         if hasattr(value, "strides") and hasattr(value, "dtype"):
             yield value
         elif isinstance(value, tuple | list):
-            yield from _arrays(value)
+            yield from arrays_in(value)
         elif isinstance(value, dict):
-            yield from _arrays(value.values())
+            yield from arrays_in(value.values())
         elif hasattr(value, "__dict__") and not isinstance(value, type):
-            yield from _arrays(vars(value).values())
+            yield from arrays_in(vars(value).values())
 
 
-def _overlap(first: Array, second: Array) -> bool:
+def overlap(first: Array, second: Array) -> bool:
     (start, end), (other, last) = _bounds(first), _bounds(second)
     return start < last and other < end
 

@@ -9,9 +9,11 @@ the result is copied to the device. On the device (:func:`bernoulli`: dropout, e
 raw 32-bit words are used as integers, so that no rounding can tell the devices apart.
 """
 
+import contextlib
 import functools
 import hashlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,16 @@ def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:
     _stream.step = step if isinstance(step, DeviceCounter) else int(step)
     _stream.suffix = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
     _stream.draws.clear()
+
+
+@contextlib.contextmanager
+def keeping_draws() -> Iterator[None]:
+    """What is drawn inside the ``with`` block is drawn again after it: later draws are as if it had not run."""
+    before = dict(_stream.draws)
+    try:
+        yield
+    finally:
+        _stream.draws = before
 
 
 def new_stream() -> Stream:

@@ -39,7 +39,6 @@ compdef _dlcourse dlcourse
 complete -c dlcourse -a '(dlcourse completion --line (commandline -cp | string collect) 2>/dev/null)'
 """,
 }
-_TAKES_RUN = ("evaluate", "predict", "report", "compare", "export", "watch")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +93,9 @@ def _candidates(before: list[str], word: str) -> Iterable[str]:
         return [option for action in parser._actions for option in action.option_strings]
     if before[-1] == "--resume":
         return _runs(word)
-    if command in _TAKES_RUN:
+    names = [str(action.metavar) for action in parser._actions if not action.option_strings]
+    if names and names[0].startswith("RUN"):
         return _runs(word)
-    names = [action.metavar for action in parser._actions if not action.option_strings]
     if command == "list":
         from dlcourse.commands.list import kinds
 
@@ -108,13 +107,14 @@ def _candidates(before: list[str], word: str) -> Iterable[str]:
     given = [each for each in before[1:] if not each.startswith("-")]
     if command == "grade":
         return _files("*.py") if given else [*_assignments(), *_files("*.yaml")]
-    if not names or names[0] not in ("CONFIG", "CONFIG|FILE.py", "NAME"):
+    if not names or names[0] not in ("CONFIG", "CONFIG|FILE.py", "CONFIG|RUN", "NAME"):
         return []
     if "=" in word or given and names[-1] == "key=value":
         return _overrides(word, given)
     found = [*_configs(word), *_files("*.yaml")]
     if command == "init":
         found += _assignments()
+    found += _runs(word) if "RUN" in names[0] else ()
     return found + _files("*.py") if "FILE.py" in names[0] else found
 
 

@@ -392,7 +392,11 @@ class Experiment:
 
     def one_sample(self) -> Any:
         """A training sample as the model takes it, (1, ...)."""
-        return self._loader("train", 1, self.dtype).batch(0)[0]
+        return self.samples("train", 1)[0]
+
+    def samples(self, split: str, count: int, first: int = 0) -> tuple[Any, Any]:
+        """``count`` samples of a split and their targets, as the model takes them, the ``first``-th such group."""
+        return self._loader(split, count, self.dtype).batch(first)
 
     def _loader(
         self, split: str, batch_size: int | Literal["full"], dtype: np.dtype, shuffle: bool = False, **more: Any

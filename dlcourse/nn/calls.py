@@ -10,13 +10,18 @@ Note = Callable[[Module, tuple[Any, ...], Any], None]
 
 
 @contextmanager
-def noting_calls(modules: Iterable[Module], note: Note) -> Iterator[None]:
-    """Inside the ``with`` block every call of one of these modules ends with ``note(module, inputs, output)``.
+def noting_calls(
+    modules: Iterable[Module], note: Note, begin: Callable[[Module, tuple[Any, ...]], None] | None = None
+) -> Iterator[None]:
+    """Inside the ``with`` block every call of one of these modules ends with ``note(module, inputs, output)``, and
+    begins with ``begin(module, inputs)``.
 
     Each then works by itself: nothing is fused with it.
     """
     with ExitStack() as handles:
         for module in modules:
+            if begin is not None:
+                handles.enter_context(module.register_forward_pre_hook(begin))
             handles.enter_context(module.register_forward_hook(note))
         yield
 

@@ -46,6 +46,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("dlcourse grade s", "softmax_two_layer"),
         ("dlcourse grade softmax_two_layer my", "my_model.py"),
         ("dlcourse check my_", "my_model.py"),
+        ("dlcourse graph spir", "spirals"),
+        ("dlcourse graph runs/spi", "runs/spirals/20260101T000000Z-1a2b3c"),
+        ("dlcourse graph spirals model.hid", "model.hidden="),
+        ("dlcourse landscape runs/spi", "runs/spirals/20260101T000000Z-1a2b3c"),
     ],
 )
 def test_a_word_is_completed(line: str, word: str) -> None:
