@@ -12,6 +12,7 @@ from dlcourse.data.files import looking_in
 from dlcourse.errors import UserError
 from dlcourse.experiment.building import build_loss
 from dlcourse.experiment.components import code_of
+from dlcourse.experiment.ensemble import TrainedEnsemble
 from dlcourse.experiment.identity import check_data
 from dlcourse.experiment.trained import TrainedModel
 from dlcourse.tensorfile import npz
@@ -54,7 +55,7 @@ def measure_landscape(trained: TrainedModel, points: int, samples: int, span: fl
         UserError: the arguments are out of range, the run has no loss, or is an ensemble.
         ChangedDataError: the data are not those of the run.
     """
-    if not isinstance(trained, TrainedModel):
+    if isinstance(trained, TrainedEnsemble):
         raise UserError("landscape takes the run of one model; name that of a member of the ensemble")
     config = trained.config.data
     if points < 3 or points % 2 == 0 or samples < 1 or not 0 < span < np.inf:
