@@ -6,13 +6,12 @@ its processor, its number of threads and its libraries with their versions. Of t
 first to write the file decides for both. Where no file can be kept, and with ``--deterministic``, nothing is measured
 and our own way is taken. A checkpoint has the choices too: a run goes on with them where the files are gone.
 
-The machine may be busy. So the ways take turns, the third least time of each counts, which has to be within a tenth of
-its least, and another way than our own must be faster by a tenth; else our own stays. They are timed between two
-passes of oneDNN over an array, as a step has them: its threads have just worked, and what a way with other threads
-costs those that go on is part of its time.
+The machine may be busy. So the ways take turns, calls that were disturbed do not count, the third least time of each
+way has to be within a tenth of its least, and another way than our own must be faster by a tenth; else our own stays.
+They are timed between two passes of oneDNN over an array, as a step has them: its threads have just worked, and what a
+way with other threads costs those that go on is part of its time.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -25,6 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
 
 from dlcourse import resources
 from dlcourse.backend import determinism
@@ -40,10 +44,16 @@ MARGIN, AGREEMENT = 1.1, 1.1
 LEAST_ROUNDS, ROUNDS, SECONDS = 4, 12, 0.25
 """A setting is measured for so many rounds, and on until each way's times agree; for the least number of rounds in any
 case, and for no more where so many seconds are over."""
+FRESH_PAGES = 8
+"""A call that took more of them from the system does not count, as none of a training step does: a library's first
+calls take some until its working memory lies in the process (oneDNN's ``sgemm``: 20 calls of 3.4 ms, then of 1.9)."""
+UNDISTURBED = 0.8
+"""Of a call's time the share that the calling thread has to have computed. With less it, or another one that it waited
+for, had no core: where 24 processes want two cores, times of 8 ms for 0.3 agree with each other."""
 PASS = 1 << 16
 """Numbers of the array that oneDNN goes over before and after."""
 
-clock = time.perf_counter
+clock, own_clock = time.perf_counter, time.thread_time
 _measuring = threading.RLock()
 
 
@@ -114,11 +124,15 @@ def _found(key: str, own: Candidate, others: Mapping[str, Candidate], error: flo
 
 def _keep(path: Path, choice: Choice) -> None:
     """Write a choice, unless another process has done so meanwhile."""
-    written = path.with_name(f".{path.name}.{os.getpid()}")
+    written = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         written.write_text(json.dumps(asdict(choice) | {"machine": machine()}, indent=1), encoding="utf-8")
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(written, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            os.replace(written, path)
     finally:
         written.unlink(missing_ok=True)
 
@@ -131,8 +145,8 @@ def _measured(own: Candidate, others: Mapping[str, Candidate], error: float) -> 
             timed[name] = candidate
         except (Unsupported, ArithmeticError, RuntimeError) as refusal:
             choice.left_out[name] = f"{type(refusal).__name__}: {refusal}"
-    times = _times(timed) if len(timed) > 1 else {DEFAULT: [0.0]}
-    choice.milliseconds = {name: 1e3 * min(each) for name, each in times.items()}
+    times = _times(timed) if len(timed) > 1 else {}
+    choice.milliseconds = {name: 1e3 * min(each) for name, each in times.items() if each}
     choice.name = _fastest(times)
     return choice
 
@@ -143,32 +157,35 @@ def _times(candidates: Mapping[str, Candidate]) -> dict[str, list[float]]:
     work, began = _pass(), clock()
     for done in range(10 * ROUNDS):
         late = clock() - began > SECONDS
-        if done >= LEAST_ROUNDS and (late or (done >= ROUNDS and all(map(_steady, times.values())))):
+        if done >= LEAST_ROUNDS and (late or all(len(each) >= ROUNDS and _steady(each) for each in times.values())):
             break
         for name, candidate in candidates.items():
             work()
-            start = clock()
+            pages, worked, start = _pages(), own_clock(), clock()
             candidate()
             work()
-            times[name].append(clock() - start)
+            took = clock() - start
+            if own_clock() - worked >= UNDISTURBED * took and _pages() - pages <= FRESH_PAGES:
+                times[name].append(took)
     return times
 
 
-def _third(times: list[float]) -> float:
-    return sorted(times)[min(2, len(times) - 1)]
+def _pages() -> int:
+    """How many pages this process has asked the system for; always 0 where that is not known."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt if resource else 0
 
 
 def _steady(times: list[float]) -> bool:
-    return _third(times) <= AGREEMENT * min(times)
+    return len(times) > 2 and sorted(times)[2] <= AGREEMENT * min(times)
 
 
 def _fastest(times: Mapping[str, list[float]]) -> str:
     """The name of the one to take."""
-    steady = {name: _third(each) for name, each in times.items() if _steady(each)}
-    if DEFAULT not in steady:
+    thirds = {name: sorted(each)[2] for name, each in times.items() if _steady(each)}
+    if DEFAULT not in thirds:
         return DEFAULT
-    best = min(steady, key=lambda name: steady[name])
-    return best if MARGIN * steady[best] < min(times[DEFAULT]) else DEFAULT
+    best = min(thirds, key=lambda name: thirds[name])
+    return best if MARGIN * thirds[best] < min(times[DEFAULT]) else DEFAULT
 
 
 def _pass() -> Callable[[], None]:

@@ -28,6 +28,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Clock]:
     """Choices are made, in a cache of the test's own."""
     monkeypatch.setattr(autotune, "clock", clock := Clock())
+    monkeypatch.setattr(autotune, "own_clock", clock)
     monkeypatch.setenv("DLCOURSE_CACHE", str(tmp_path))
     monkeypatch.delenv(autotune.SWITCH)
     monkeypatch.delenv(determinism._DEMANDED, raising=False)
@@ -78,6 +79,23 @@ def test_another_way_is_taken_where_it_is_clearly_faster(clock: Clock, own: list
     assert choose(own, other=other) == chosen
     calls = own.calls, other.calls
     assert choose(own, other=other) == chosen and (own.calls, other.calls) == calls
+
+
+def test_calls_that_take_fresh_pages_do_not_count(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first twenty of a library, of which a training step has none."""
+    own, other = Way(clock, *20 * [3.0], *200 * [1.0]), Way(clock, 2.0)
+    monkeypatch.setattr(autotune, "_pages", lambda: 300 * min(own.calls, 20))
+    assert choose(own, other=other) == "own"
+    monkeypatch.setattr(autotune, "_pages", lambda: 300 * own.calls)  # they never end: nothing is known of ours
+    assert choose(own, key="another", other=Way(clock, 0.1)) == "own"
+
+
+def test_calls_that_waited_for_a_core_do_not_count(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = Way(clock, 1.0, 9.0, 9.0, 9.0, 9.0), Way(clock, 2.0)
+    monkeypatch.setattr(autotune, "own_clock", lambda: min(clock.now, 1e-3 * own.calls + 2e-3 * other.calls))
+    assert choose(own, other=other) == "own"
+    monkeypatch.setattr(autotune, "own_clock", lambda: 0.5 * clock.now)
+    assert choose(Way(clock, 1.0), key="another", other=Way(clock, 0.1)) == "own"
 
 
 def test_the_next_process_makes_the_same_choice(clock: Clock, tmp_path: Path) -> None:
