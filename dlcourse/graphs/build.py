@@ -79,7 +79,9 @@ def record(
     """
     inputs, targets = (inputs[:-1], inputs[-1:]) if loss is not None else (inputs, ())
     modules = {**_modules(of, ""), **(_modules(loss, "loss") if loss is not None else {})}
-    operands = [_operand(x, of) for x in inputs]
+    operands: list[Any] = []
+    for x in inputs:
+        operands.append(_operand(_apart(x, operands), of))
     recorder = Recorder(keep)
     for name, tensor in (names or {}).items():
         if tensor._node is None:
@@ -208,11 +210,11 @@ def _operand(x: Any, of: Any) -> Any:
     return tensor.detach().requires_grad_()
 
 
-def _apart(target: Any, operands: Sequence[Any]) -> Any:
-    """Targets in memory of their own: those of a text are the inputs, one character on."""
-    known = [array_of(x) for x in operands]
-    shared = hasattr(target, "strides") and any(hasattr(x, "strides") and overlap(target, x) for x in known)
-    return target.copy() if shared else target
+def _apart(x: Any, others: Sequence[Any]) -> Any:
+    """An array in memory of its own, by which it is known: the targets of a text are the inputs, one character on."""
+    known = [array_of(other) for other in others]
+    shared = hasattr(x, "strides") and any(hasattr(each, "strides") and overlap(x, each) for each in known)
+    return x.copy() if shared else x
 
 
 def _argument_names(of: Any, count: int) -> list[str]:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from itertools import takewhile
 
 from dlcourse.graphs.layout import Item, Point, arrange
 from dlcourse.graphs.structure import Frame
@@ -39,7 +40,7 @@ def svg_text(boxes: Sequence[Box], with_figures: bool, to_the_right: bool, title
     turned = _turned if to_the_right else _as_it_is
     width, height = turned((root.across, root.along))
     body = [_frame(item, turned) for item in frames.values()]
-    body += [_edge(ways[pair], turned, live) for pair, live in edges.items()]
+    body += _edges(ways, edges, turned)
     body += [_frame_title(frame, item, turned) for frame, item in frames.items()]
     body += [_box(box, items[box], with_figures, turned) for box in boxes]
     legend, legend_width, legend_height = _legend(boxes, with_figures, height + 4)
@@ -200,10 +201,18 @@ def path_of(points: Sequence[Point], to_the_right: bool = False) -> str:
     return "".join(parts)
 
 
-def _edge(points: Sequence[Point], turned: Turn, live: bool) -> str:
-    dashed = "" if live else ' stroke-dasharray="3 3"'
-    path = path_of(points, turned is _turned)
-    return f'<path d="{path}" fill="none" stroke="{_GREY}" stroke-width="1.2"{dashed} marker-end="url(#arrow)"/>'
+def _edges(
+    ways: dict[tuple[Item, Item], list[Point]], edges: dict[tuple[Item, Item], bool], turned: Turn
+) -> Iterator[str]:
+    """All edges, each from where it leaves those that were drawn from the same box."""
+    drawn: dict[Item, set[Point]] = {}
+    for (source, target), live in edges.items():
+        points, known = ways[source, target], drawn.setdefault(source, set())
+        shared = sum(1 for _ in takewhile(known.__contains__, points))
+        known.update(points)
+        path = path_of(points[max(0, min(shared, len(points) - 1) - 1) :], turned is _turned)
+        dashed = "" if live else ' stroke-dasharray="3 3"'
+        yield f'<path d="{path}" fill="none" stroke="{_GREY}" stroke-width="1.2"{dashed} marker-end="url(#arrow)"/>'
 
 
 def _legend(boxes: Sequence[Box], with_figures: bool, top: float) -> tuple[list[str], float, float]:

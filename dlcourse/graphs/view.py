@@ -78,16 +78,14 @@ def _boxes(nodes: Sequence[Node], depth: int) -> list[Box]:
     made: dict[int, Box] = {}
     for node in nodes:
         path = [frame for frame in (node.frame.path if node.frame else ()) if frame not in single]
-        key = id(path[depth]) if len(path) > depth else id(node)
+        whole = path[depth] if len(path) > depth else None
+        key = id(node if whole is None else whole)
         if key not in made:
-            group = path[: depth + 1][-2 if len(path) > depth else -1 :][:1] if path else []
-            frame = path[depth] if len(path) > depth else None
-            made[key] = _of_module(frame, group) if frame else _of_node(node, group)
-            if frame and depth == 0:
-                made[key].group = None
-        box = made[key]
-        box.nodes.append(node)
-        made[id(node)] = box
+            made[key] = _of_node(node) if whole is None else _of_module(whole)
+            level = min(depth, len(path))
+            made[key].group = path[level - 1] if level else None
+        made[id(node)] = made[key]
+        made[key].nodes.append(node)
     boxes = list(dict.fromkeys(made.values()))
     for box in boxes:
         _connect(box, made)
@@ -103,16 +101,16 @@ def _single(nodes: Sequence[Node]) -> set[Frame]:
     return {frame for frame, found in inside.items() if len(found) == 1 and not frame.parameters}
 
 
-def _of_node(node: Node, group: list[Frame]) -> Box:
+def _of_node(node: Node) -> Box:
     look: Look = "frozen" if node.kind == "parameter" and not node.trained else node.kind
     title = node.operation if node.kind == "operation" else node.name
     lines = [value.shown for value in node.values]
-    return Box(look, node.name, title, lines, node.values[0], group[0] if group else None)
+    return Box(look, node.name, title, lines, node.values[0])
 
 
-def _of_module(frame: Frame, group: list[Frame]) -> Box:
+def _of_module(frame: Frame) -> Box:
     lines = [f"{frame.parameters:,} parameters"] if frame.parameters else []
-    return Box("module", frame.title, frame.kind, lines, Value((), ""), group[0] if group else None)
+    return Box("module", frame.title, frame.kind, lines, Value((), ""))
 
 
 def _connect(box: Box, made: dict[int, Box]) -> None:

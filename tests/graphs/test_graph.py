@@ -150,6 +150,14 @@ def test_what_changes_in_place_and_what_is_written_as_pytorchs() -> None:
     np.testing.assert_array_equal(graph["v1"].gradient, [0, 1])
 
 
+def test_inputs_that_share_memory_are_told_apart() -> None:
+    table = np.arange(12.0).reshape(4, 3)
+    graph = dl.graph(lambda x, y, z: (dl.tensor(x.data) * z[:, 0:1]).sum() + y.sum(), table[:, :2], table[:, 2], table)
+    (total,) = [node for node in graph if node.operation == "*"]
+    assert [source.node.operation or source.node.kind for source in total.sources] == ["constant", "[:, 0:1]"]
+    assert [source.node.name for node in graph if node.operation == "sum" for source in node.sources][-1] == "y"
+
+
 def test_a_hook_that_sees_gradients_is_no_operation() -> None:
     layer, seen = nn.Linear(2, 2), []
     layer.register_full_backward_hook(lambda *grads: seen.append(grads))
@@ -169,6 +177,18 @@ def test_boxes_by_depth() -> None:
     deep = nn.Sequential(*(nn.Sequential(nn.Linear(2, 2), nn.Tanh()) for _ in range(30)))
     assert len(dl.graph(deep, np.ones((1, 2), dtype="float32")).boxes()) == 31
     assert "  0.0.weight" in graph.walk(1) and "0.0.weight" not in graph.svg(1)
+
+
+def test_a_picture_grows_with_the_graph_and_not_with_its_square() -> None:
+    """Edges from one box share their way, which is drawn once."""
+
+    def unrolled(x, w):
+        for step in range(len(x)):
+            w = w * x[step] if step else w
+        return w
+
+    sizes = [len(dl.graph(unrolled, np.ones(steps), 0.5).svg()) for steps in (20, 40, 80)]
+    assert sizes[2] - sizes[1] < 2.5 * (sizes[1] - sizes[0])
 
 
 def test_what_a_model_computes_without_the_graph_still_comes_from_its_input() -> None:
