@@ -12,10 +12,13 @@ from dlcourse.models.conv1d import *
 from dlcourse.models.gaussian_classifier import *
 from dlcourse.models.gaussian_estimators import *
 from dlcourse.models.gaussian_regression import *
+from dlcourse.models.googlenet import *
 from dlcourse.models.gpt import *
 from dlcourse.models.knn import *
+from dlcourse.models.lenet import *
 from dlcourse.models.linear import *
 from dlcourse.models.mlp import *
+from dlcourse.models.mobilenet import *
 from dlcourse.models.polynomial import *
 from dlcourse.models.recurrent import *
 from dlcourse.models.resnet import *
@@ -24,5 +27,6 @@ from dlcourse.models.softmax import *
 from dlcourse.models.surface import *
 from dlcourse.models.svm import *
 from dlcourse.models.vgg import *
+from dlcourse.models.wide_resnet import *
 
 __all__ = [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]

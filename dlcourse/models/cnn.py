@@ -64,9 +64,13 @@ class CNN(Model):
         return self.layers(as_tensor(x))
 
 
-def conv_relu(in_channels: int, out_channels: int, kernel_size: int, batch_norm: bool) -> list[nn.Module]:
-    """A convolution that keeps the image's size, perhaps its normalization (it has no bias then), and a ReLU."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=not batch_norm)
+def conv_relu(
+    in_channels: int, out_channels: int, kernel_size: int, batch_norm: bool, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
+    """A convolution that keeps the image's size (or takes every so many positions), perhaps its normalization (it has
+    no bias then), and a ReLU."""
+    edge, bias = kernel_size // 2, not batch_norm
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=edge, groups=groups, bias=bias)
     return [conv, nn.BatchNorm(out_channels), nn.ReLU()] if batch_norm else [conv, nn.ReLU()]
 
 

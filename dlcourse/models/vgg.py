@@ -21,7 +21,8 @@ class VGG(Model):
         in_shape: (H, W, C).
         out_features: number of classes, or width of the target.
         layers: a number is a 3x3 convolution with so many output channels, its normalization and a ReLU; ``pool``
-            halves the image. ``[64, 64, pool, 128, 128, pool, 256, 256, 256, pool]`` begins as the paper's net D.
+            halves the image: ``[64, 64, pool, 128, 128, pool]``. Or the depth of one of the paper's nets, whose
+            convolutions are taken then: 11 (A), 13 (B), 16 (D) or 19 (E).
         batch_norm: whether each convolution is normalized (Ioffe & Szegedy 2015); it has no bias then.
         dropout: probability of dropping a feature before the last layer, in training.
     Raises:
@@ -32,12 +33,13 @@ class VGG(Model):
         self,
         in_shape: tuple[int, ...],
         out_features: int,
-        layers: list[Count | Literal["pool"]],
+        layers: list[Count | Literal["pool"]] | Literal[11, 13, 16, 19],
         batch_norm: bool = True,
         dropout: Probability = 0.0,
     ):
         super().__init__(in_shape, out_features)
         height, width, in_channels = image_shape("vgg", in_shape)
+        layers = layers if isinstance(layers, list) else _published(layers)
         modules: list[nn.Module] = []
         for layer in layers:
             if layer == "pool":
@@ -54,3 +56,14 @@ class VGG(Model):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(as_tensor(x))
+
+
+_BLOCKS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""How many convolutions stand before each pooling, by the number of layers with weights (the paper's table 1)."""
+
+
+def _published(depth: int) -> list[int | Literal["pool"]]:
+    layers: list[int | Literal["pool"]] = []
+    for channels, count in zip((64, 128, 256, 512, 512), _BLOCKS[depth], strict=True):
+        layers += [channels] * count + ["pool"]
+    return layers

@@ -17,6 +17,11 @@ NETS = {
     "cnn": (lambda: models.CNN((16, 16, 3), 5, channels=[4, 8], hidden=[16], batch_norm=True), IMAGES, LABELS),
     "vgg": (lambda: models.VGG((16, 16, 3), 5, [4, "pool", 8, "pool"]), IMAGES, LABELS),
     "resnet": (lambda: models.ResNet((16, 16, 3), 5, depth=8, width=4), IMAGES, LABELS),
+    "lenet": (lambda: models.LeNet((16, 16, 3), 5, pool="max"), IMAGES, LABELS),
+    "wide resnet": (lambda: models.WideResNet((16, 16, 3), 5, depth=10, widen=1), IMAGES[:, ::2, ::2], LABELS),
+    "excited": (lambda: models.ResNet((16, 16, 3), 5, depth=8, width=4, squeeze=2), IMAGES, LABELS),
+    "mobilenet": (lambda: models.MobileNet((16, 16, 3), 5, channels=[8, 16], width=0.5), IMAGES, LABELS),
+    "googlenet": (lambda: models.GoogLeNet((16, 16, 3), 5, [[4, 2, 4, 2, 4, 4], "pool"], 0.5), IMAGES, LABELS),
     "rnn": (lambda: models.CharRNN((12,), 11, kind="rnn", hidden=32, embedding=8), TEXT, np.roll(TEXT, -1, 1)),
     "lstm": (lambda: models.CharRNN((12,), 11, kind="lstm", hidden=32, embedding=8), TEXT, np.roll(TEXT, -1, 1)),
     "gru": (lambda: models.CharRNN((12,), 11, kind="gru", hidden=32, layers=2), TEXT, np.roll(TEXT, -1, 1)),
@@ -38,11 +43,56 @@ def test_a_net_learns_one_batch_by_heart(name: str, device: str) -> None:
     assert last < 0.3 * first
 
 
-@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (56, 0.85)])
-def test_resnets_have_the_papers_number_of_parameters(depth: int, millions: float) -> None:
-    """He et al. 2015, table 6."""
-    net = models.ResNet((32, 32, 3), 10, depth=depth)
-    assert sum(p.size for p in net.parameters()) / 1e6 == pytest.approx(millions, abs=0.01)
+PUBLISHED = {
+    "ResNet-20, He et al. 2015, table 6": (lambda: models.ResNet((32, 32, 3), 10, depth=20), 0.27),
+    "ResNet-32": (lambda: models.ResNet((32, 32, 3), 10, depth=32), 0.46),
+    "ResNet-56": (lambda: models.ResNet((32, 32, 3), 10, depth=56), 0.85),
+    "WRN-40-1, Zagoruyko & Komodakis 2016, table 5": (lambda: models.WideResNet((32, 32, 3), 10, 40, 1), 0.6),
+    "WRN-16-8": (lambda: models.WideResNet((32, 32, 3), 10, 16, 8), 11.0),
+    "MobileNet, Howard et al. 2017, table 6": (lambda: models.MobileNet((112, 112, 3), 1000), 4.2),
+    "MobileNet, half as wide, table 6": (lambda: models.MobileNet((112, 112, 3), 1000, width=0.5), 1.3),
+}
+"""Millions of parameters, with as many digits as the papers give."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_nets_have_the_papers_number_of_parameters(name: str) -> None:
+    build, millions = PUBLISHED[name]
+    digits = len(str(millions).partition(".")[2])
+    assert round(sum(p.size for p in build().parameters()) / 1e6, digits) == millions
+
+
+def test_lenet_on_the_papers_images() -> None:
+    """28 x 28 pixels get a border up to the paper's 32; layers C1, S2, C3, S4, C5, F6 of its figure 2."""
+    net = models.LeNet((28, 28, 1), 10)
+    assert sum(p.size for p in net.parameters()) == 61_706
+    rows = nn.summarize(net, np.zeros((1, 28, 28, 1), np.float32)).rows
+    shapes = [(28, 28, 6), (14, 14, 6), (10, 10, 16), (5, 5, 16), (400,), (120,), (84,), (10,)]
+    assert list(dict.fromkeys(row.out_shape[1:] for row in rows[2:])) == shapes
+    assert models.LeNet((32, 32, 3), 10).layers[7].in_features == 400
+
+
+def test_vgg_by_its_depth() -> None:
+    """13 convolutions and one linear layer, with 14.7 million weights in the former (their known number)."""
+    net = models.VGG((32, 32, 3), 10, 16, batch_norm=False)
+    weights = [p.size for p in net.parameters() if p.ndim == 4]
+    assert (len(weights), sum(weights)) == (13, 14_710_464)
+
+
+def test_an_inception_block_has_the_papers_number_of_weights() -> None:
+    """Szegedy et al. 2014, table 1, blocks 3a and 3b, in units of 1024."""
+    net = models.GoogLeNet((32, 32, 3), 10)
+    found = [sum(p.size for p in block.parameters() if p.ndim == 4) / 1024 for block in net.layers[3:5]]
+    assert found == pytest.approx([159, 380], rel=0.005)
+
+
+def test_multiplications_of_mobilenet_are_the_papers() -> None:
+    """569 million multiply-adds for 224 x 224 pixels and a first stride of 2 (table 6): the same as here for half of
+    the size and none."""
+    net = models.MobileNet((112, 112, 3), 1000)
+    rows = nn.summarize(net, np.zeros((1, 112, 112, 3), np.float32)).rows
+    products = sum(row.flops for row in rows if row.kind in ("Conv2d", "Linear")) / 2
+    assert round(products / 1e6) == 569
 
 
 def test_a_resnet_of_no_such_depth() -> None:
@@ -63,6 +113,9 @@ def test_the_cnn_is_the_homeworks() -> None:
         lambda: models.CNN((4, 4, 1), 2, channels=[2, 2, 2], hidden=[]),
         lambda: models.VGG((4, 4, 1), 2, ["pool", "pool", "pool"]),
         lambda: models.ResNet((10,), 2),
+        lambda: models.LeNet((10,), 2),
+        lambda: models.GoogLeNet((2, 2, 1), 2),
+        lambda: models.VGG((16, 16, 3), 2, 11),
         lambda: models.GPT((3, 4), 2),
         lambda: models.GPT((8,), 5, context=4)(np.zeros((1, 8), dtype=int)),
     ],
@@ -90,6 +143,8 @@ def test_tied_weights_are_one_parameter() -> None:
     ("make", "message"),
     [
         (lambda: models.ResNet((32, 32, 3), 10, depth=9), "depth is 6 n"),
+        (lambda: models.WideResNet((32, 32, 3), 10, depth=20), "depth is 6 n"),
+        (lambda: models.GoogLeNet((8, 8, 3), 10, [[1, 2, 3]]), "six numbers"),
         (lambda: models.CNN((32, 32, 3), 10, channels=[8], hidden=[], kernel_size=4), "kernel_size is odd"),
         (lambda: models.GPT((16,), 20, width=128, heads=3), "dim 128 does not fall into 3 heads"),
     ],
