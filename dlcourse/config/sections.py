@@ -103,6 +103,7 @@ class DataOptions:
         split: fractions or counts of the training, validation and test split.
         kfold: cross-validation instead of a fixed validation split.
         stratify: keep the classes' shares equal in all splits.
+        only_classes: only the samples of these classes, which are numbered in this order.
         limit: at most so many samples of each split.
         normalize: shift and scale the inputs by statistics of the training split, of each feature (those of categories
             stay 0 and 1), or of each channel of images: to mean 0 and standard deviation 1 (standardize) or to the
@@ -120,6 +121,7 @@ class DataOptions:
     split: SplitSizes = SplitSizes()
     kfold: Folds | None = None
     stratify: bool = False
+    only_classes: Annotated[list[str | int], MinLen(2)] | None = None
     limit: Limit | None = None
     normalize: Literal["none", "standardize", "per_pixel", "mean_image", "minmax"] = "none"
     normalize_target: Literal["none", "standardize"] = "none"

@@ -8,7 +8,7 @@ import numpy as np
 
 from dlcourse import registry
 from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, SplitSizes
-from dlcourse.data import splitting
+from dlcourse.data import class_choice, splitting
 from dlcourse.data.dataset import Data, DataSchema, Dataset, Split, check
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.rows import Rows
@@ -35,8 +35,13 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
     named = registry.build("data", spec)
     if hasattr(named, "splits"):
         return replace(_sequence(named, options), name=section["name"])
-    dataset: Dataset = named.load_as(schema) if schema and hasattr(named, "load_as") else named.load(seed)
+    as_trained = (
+        schema and hasattr(named, "load_as") and not options.only_classes
+    )  # of all classes the model knows some
+    dataset: Dataset = named.load_as(schema) if as_trained else named.load(seed)
     check(dataset)
+    if options.only_classes:
+        dataset = class_choice.chosen(dataset, options.only_classes)
     check_augment(options.augment, dataset.x.shape[1:])
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
@@ -64,6 +69,7 @@ def _sequence(named: Any, options: DataOptions) -> Data:
     refused = {
         "kfold": options.kfold,
         "stratify": options.stratify,
+        "only_classes": options.only_classes,
         "normalize": options.normalize != "none",
         "normalize_target": options.normalize_target != "none",
         "augment": options.augment,
@@ -90,18 +96,21 @@ def _split(dataset: Dataset, options: DataOptions, seed: int) -> splitting.Split
         raise ConfigError(f"data.stratify: needs classes, but this data set is for {dataset.task}")
     if options.stratify and dataset.y.ndim > 1:
         raise ConfigError("data.stratify: needs one class a sample, and these data have one at every step of a series")
-    labels = dataset.y if options.stratify else None
+    there = class_choice.members(dataset.y) if options.only_classes else np.arange(len(dataset.y))
+    labels = dataset.y[there] if options.stratify else None
     if options.kfold:
         # The folds share what the test split leaves: sizes of train and val have no say.
         sizes = {"test": sizes["test"]}
-    index = splitting.by_size(len(dataset.y), sizes, seed, labels=labels, shuffle=options.shuffle)
+    index = splitting.by_size(len(there), sizes, seed, labels=labels, shuffle=options.shuffle)
     if options.kfold:
         rest, folds, fold = index["train"], options.kfold.folds, options.kfold.fold
         if options.limit:
             rest = rest[: options.limit.train]
         of_rest = None if labels is None else labels[rest]
         index |= splitting.by_fold(rest, folds, fold, seed, labels=of_rest, shuffle=options.shuffle)
-    index |= {subset: np.arange(len(y)) for subset, (_, y) in dataset.own_splits.items()}
+    index = {subset: there[rows] for subset, rows in index.items()}
+    for subset, (_, y) in dataset.own_splits.items():
+        index[subset] = class_choice.members(y) if options.only_classes else np.arange(len(y))
     index = {subset: index[subset] for subset in ("train", "val", "test") if subset in index}
     if options.limit:
         index = {subset: rows[: getattr(options.limit, subset)] for subset, rows in index.items()}

@@ -135,6 +135,7 @@ class Experiment:
                 source, data.normalizer, data.target_normalizer is not None
             )
             experiment.initial += initial_weights.feature_notes(source, data.dataset.feature_names)
+            experiment.initial += initial_weights.class_notes(source, data.class_names, config["train"]["reinit"])
         experiment.initial += initial_weights.freeze(model, config["train"]["freeze"])
         return experiment
 

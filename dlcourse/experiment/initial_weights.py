@@ -31,6 +31,7 @@ class Source:
         normalized: whether the inputs that they were trained with were shifted or scaled; None: it is not known.
         scaled_targets: the same of the targets of a regression.
         feature_names: of the inputs that they were trained with; empty: they had none, or they are not known.
+        class_names: of the classes that they were trained to tell apart, likewise.
         torch: whether they are laid out as PyTorch has them.
     """
 
@@ -39,6 +40,7 @@ class Source:
     normalized: bool | None = None
     scaled_targets: bool | None = None
     feature_names: Sequence[str] = ()
+    class_names: Sequence[str] = ()
     torch: bool = False
 
 
@@ -70,7 +72,8 @@ def _run(path: Path, name: str) -> Source:
     run = stored.load(path, "cpu")
     words = f"{name} (step {run.source.state['step']})"
     scaled = None if run.inputs.task != "regression" else run.inputs.target_normalizer is not None
-    return Source(run.model.state_dict(), words, _normalizes(run.normalizer), scaled, run.inputs.feature_names)
+    names = run.inputs.feature_names, run.inputs.class_names
+    return Source(run.model.state_dict(), words, _normalizes(run.normalizer), scaled, *names)
 
 
 def _file(path: Path, name: str) -> Source:
@@ -87,7 +90,8 @@ def _file(path: Path, name: str) -> Source:
     normalized = _normalizes(Normalizer.from_state_dict(inputs)) if len(inputs) == 2 else None
     scaled = any(each.startswith("target_normalizer.") for each in beside) or None
     weights = {each: array for each, array in arrays.items() if array.dtype.kind != "U" and each not in beside}
-    return Source(weights, name, normalized, scaled, _features_of(texts), torch)
+    names = _names(texts, "feature_names"), _names(texts, "class_names")
+    return Source(weights, name, normalized, scaled, *names, torch)
 
 
 def _texts_of(path: Path) -> Mapping[str, str]:
@@ -98,11 +102,11 @@ def _texts_of(path: Path) -> Mapping[str, str]:
         return {}
 
 
-def _features_of(texts: Mapping[str, str]) -> Sequence[str]:
-    """The names of the features; none where they are not told."""
+def _names(texts: Mapping[str, str], key: str) -> Sequence[str]:
+    """The names of the features or of the classes; none where they are not told."""
     try:
         facts = json.loads(texts.get("inputs", "{}"))
-        return [str(name) for name in facts["feature_names"]]
+        return [str(name) for name in facts[key]]
     except (ValueError, KeyError, TypeError):
         return ()
 
@@ -231,6 +235,23 @@ def feature_notes(source: Source, names: Sequence[str]) -> Iterator[str]:
     yield (
         f"note: train.init_from: {source.name} was trained with {what}: {listed(pairs)}; each weight goes to the "
         "feature at its place"
+    )
+
+
+def class_notes(source: Source, names: Sequence[str], reinit: Sequence[str]) -> Iterator[str]:
+    """A warning where as many classes are to be told apart here, and others, and all weights are taken.
+
+    Args:
+        names: of the classes here.
+        reinit: patterns of weights that are not taken.
+    """
+    there, here = list(source.class_names), list(names)
+    if not there or len(there) != len(here) or there == here or reinit:
+        return
+    pairs = [f"{was!r} (here {now!r})" for was, now in zip(there, here, strict=True) if was != now]
+    yield (
+        f"note: train.init_from: {source.name} was trained with other classes, or in another order: {listed(pairs)}; "
+        "train.reinit gives the last layer new weights"
     )
 
 
