@@ -32,6 +32,7 @@ from dlcourse.experiment.result import Result
 from dlcourse.metrics.class_scores import ClassScores
 from dlcourse.metrics.of_target import MAX_TARGETS
 from dlcourse.models.base import Model
+from dlcourse.nn.summary import summarize
 from dlcourse.records.run import Event
 from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.callback import Callback
@@ -390,6 +391,14 @@ class Experiment:
         """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host."""
         data = self.data
         return predict(self.model, x, data.normalizer, self.backend, self.dtype, data.target_normalizer)
+
+    @cached_property
+    def flops(self) -> int | None:
+        """Floating-point operations of a forward pass of one image; None for other inputs, and for a model that has to
+        see the training samples first."""
+        if len(self.data.in_shape) != 3 or self.closed_form:
+            return None
+        return summarize(self.model, self.one_sample()).flops
 
     def one_sample(self) -> Any:
         """A training sample as the model takes it, (1, ...)."""

@@ -312,6 +312,7 @@ def first_result(experiment: Experiment, identity: RunIdentity, overrides: Mappi
         "name": experiment.name,
         "step": 0,
         "parameters": sum(p.size for p in experiment.model.parameters()),
+        "flops": experiment.flops,
         "metric_facts": {label: metric_facts(label, metric.unit) for label, metric in experiment.metrics.items()},
         "config_overrides": dict(overrides),
         "config_hash": identity.config_hash,

@@ -146,10 +146,10 @@ def legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:
             break
 
 
-def shared_legend(figure: Figure, axes: Axes) -> None:
-    """One row of labels below all panels, those of one panel standing for all."""
+def shared_legend(figure: Figure, axes: Axes, columns: int | None = None) -> None:
+    """One row of labels (or rows of so many) below all panels, those of one panel standing for all."""
     handles, labels = axes.get_legend_handles_labels()
-    _enlarge_points(figure.legend(handles, labels, loc="outside lower center", ncols=len(handles)))
+    _enlarge_points(figure.legend(handles, labels, loc="outside lower center", ncols=columns or len(handles)))
 
 
 def _enlarge_points(legend: Legend) -> None:

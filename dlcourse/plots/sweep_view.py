@@ -29,6 +29,7 @@ class Point:
     status: str = "pending"
     metrics: dict[str, float] = field(default_factory=dict)
     parameters: Any = None
+    flops: Any = None
     seconds: Any = None
     error: str = ""
 

@@ -59,6 +59,8 @@ class RunState(TypedDict):
     seconds: NotRequired[float | None]
     peak_memory: NotRequired[dict[str, Any] | None]
     parameters: NotRequired[int | None]
+    flops: NotRequired[int | None]
+    """Floating-point operations of a forward pass of one image; not counted for other inputs."""
     metrics: NotRequired[Metrics]
     metric_facts: NotRequired[dict[str, MetricFacts]]
     estimates: NotRequired[dict[str, float | None]]

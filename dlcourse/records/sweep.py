@@ -103,6 +103,8 @@ class PointState:
     status: PointStatus = "pending"
     metrics: dict[str, float | None] = field(default_factory=dict)
     parameters: int | None = None
+    flops: int | None = None
+    """Of a forward pass of one image."""
     seconds: float | None = None
     error: str | None = None
 

@@ -83,7 +83,8 @@ def execute(task: Task) -> dict[str, Any]:
 
     Returns:
         ``status`` ("done", "diverged" or "failed"), ``error``, ``traceback`` of an error that is ours, and where the
-        run got so far ``metrics`` (flat, such as ``val.mse``), ``parameters``, ``seconds`` and ``resample``.
+        run got so far ``metrics`` (flat, such as ``val.mse``), ``parameters``, ``flops``, ``seconds`` and
+        ``resample``.
     Raises:
         Interrupted: SIGINT or SIGTERM; the run has written a checkpoint.
     """
@@ -128,12 +129,16 @@ def _side_by_side(tasks: Sequence[Task], jobs: int) -> Iterator[Event]:
         yield from pool.run([task.to_json() for task in tasks])
 
 
+FACTS = ("parameters", "flops", "seconds")
+"""What a sweep keeps of a run beside its metrics."""
+
+
 def read_outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers of a run's ``result.json`` as a sweep keeps them."""
     if not result:
         return {}
     metrics = flat_metrics(result.get("metrics", {}))
-    return {"metrics": finite(metrics), "parameters": result.get("parameters"), "seconds": result.get("seconds")}
+    return {"metrics": finite(metrics), **{key: result.get(key) for key in FACTS}}
 
 
 def _run(task: Task) -> None:

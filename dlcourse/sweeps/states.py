@@ -24,7 +24,7 @@ from dlcourse.sweeps.conclusions import (
 )
 from dlcourse.sweeps.expansion import Point
 from dlcourse.sweeps.folder import ARRAYS, FINISHED, SweepFolder, attempts, free_place, known_result
-from dlcourse.sweeps.point import Start
+from dlcourse.sweeps.point import FACTS, Start
 from dlcourse.text import canonical, differing_paths, flatten, short_paths
 from dlcourse.training.folder import RunFolder
 
@@ -157,7 +157,8 @@ def record_outcome(state: SweepState, point: PointState, outcome: dict[str, Any]
     """Put what :func:`~dlcourse.sweeps.point.execute` returned into the state."""
     point.status, point.error = outcome["status"], outcome["error"]
     point.metrics = outcome.get("metrics", {})
-    point.parameters, point.seconds = outcome.get("parameters"), outcome.get("seconds")
+    for key in FACTS:
+        setattr(point, key, outcome.get(key))
     if "resample" in outcome:
         others: dict[str, Any] = {} if state.resample is None else {row["id"]: row for row in state.resample["points"]}
         others[point.id] = {"id": point.id, **outcome["resample"]}

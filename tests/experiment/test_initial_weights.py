@@ -14,6 +14,7 @@ from dlcourse.errors import ConfigError
 from dlcourse.experiment import load_run
 from dlcourse.experiment.gradients import check_gradients
 from dlcourse.experiment.initial_weights import freeze
+from dlcourse.experiment.trained import evaluate_run
 from dlcourse.nn import BatchNorm, Linear, Sequential
 from dlcourse.sweeps import run_sweep
 
@@ -136,6 +137,21 @@ def test_other_normalization_is_noted(source: Path, tmp_path: Path) -> None:
     config = changed(MANY, data={"normalize": "standardize"})
     found = go(config, tmp_path, init_from=str(source), epochs=1)
     assert "trained with inputs as they are, and here they come normalized" in (found.folder / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["", "npz"])
+def test_other_classes_are_noted_unless_something_begins_anew(tmp_path: Path, suffix: str) -> None:
+    first, last = ([f"class {index}" for index in indices] for indices in ((0, 1, 2), (4, 1, 3)))
+    config = changed(MANY, data={"only_classes": first}, train={"epochs": 1})
+    found = go(config, tmp_path)
+    weights, trained = found.folder, load_run(found.folder)
+    if suffix:
+        trained.export(weights := tmp_path / f"weights.{suffix}")
+    assert evaluate_run(trained) == found.metrics
+    for classes, reinit, noted in ((first, [], False), (last, [], True), (last, ["layers.9"], False)):
+        begun = changed(config, data={"only_classes": classes})
+        log = (go(begun, tmp_path, init_from=str(weights), reinit=reinit).folder / "log.txt").read_text()
+        assert ("other classes, or in another order: 'class 0' (here 'class 4'), 'class 2' (here" in log) == noted
 
 
 @pytest.mark.parametrize("suffix", ["", "safetensors", "npz"])

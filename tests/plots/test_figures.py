@@ -259,6 +259,16 @@ def categories(path: Path) -> Path:
     return folders.grid_sweep(path, {"model.activation": ["relu", "tanh", {"name": "elu", "alpha": 0.5}]})
 
 
+def nets_by_cost(path: Path) -> Path:
+    models = [{"name": "cnn", "hidden": [8 << i]} for i in range(5)] + [{"name": LONG}, {"name": "lenet"}]
+    folder = folders.grid_sweep(path, {"model": models})
+    state = json.loads((folder / "sweep.json").read_text())
+    for index, point in enumerate(state["points"]):
+        point |= {"parameters": 900 << index, "flops": 10**6 * (index + 1)}
+    (folder / "sweep.json").write_text(json.dumps(state))
+    return folder
+
+
 def three_axes(path: Path) -> Path:
     first = {"model.activation": ["relu", "tanh"], "optimizer.lr": [1e-3, 1e-2, 0.1], "train.batch_size": [16, 32]}
     return folders.grid_sweep(path, first)
@@ -333,6 +343,7 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     heat_of_words: ["heat_map"],
     heat_that_is_large: ["heat_map"],
     categories: ["categories"],
+    nets_by_cost: ["costs", "categories"],
     three_axes: ["effects"],
     penalties: ["error_curve", "sparsity", "weights"],
     averaged: ["ensemble"],
