@@ -346,13 +346,20 @@ def _searching(config: Mapping[str, Any]) -> Iterator[Finding]:
 def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:
     for i, group in enumerate(optimizer.get("groups") or ()):
         path: Path = ("optimizer", "groups", i)
-        other = (group or {}).get("optimizer")
+        other, schedule = (group or {}).get("optimizer"), (group or {}).get("schedule")
+        if schedule is not None and "metric" in schedule:
+            yield Finding(
+                (*path, "schedule"), f"{schedule['name']} watches a metric for all groups; put it above groups"
+            )
         if other is None:
             continue
-        for key in ("schedule", "groups"):
+        for key, where in (
+            ("schedule", "a key of the group; put it beside match"),
+            ("groups", "one list; leave it out here"),
+        ):
             if other.get(key) is not None:
-                yield Finding((*path, "optimizer", key), "stands once, under optimizer itself; leave it out here")
-        own = [key for key in group if key not in ("match", "ndim", "optimizer")]
+                yield Finding((*path, "optimizer", key), f"is {where}")
+        own = [key for key in group if key not in ("match", "ndim", "optimizer", "schedule")]
         if own:
             yield Finding((*path, own[0]), "this group has an optimizer of its own: put it there")
         if getattr(registry.lookup("optimizer", other["name"]), "closed_form", False):

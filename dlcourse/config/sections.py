@@ -83,15 +83,18 @@ class Augment:
     """How the images of a training step are varied, anew in each step; what has no pixel becomes 0.
 
     Args:
-        flip: mirror left to right, every other image on average.
+        flip: mirror left to right, every other image on average; alternating draws once which, and mirrors all of them
+            in every other epoch, so that two epochs show each image both ways.
         crop: move by up to so many pixels each way: a random crop of the image padded by so many.
+        border: what a crop is padded with, zeros or the image mirrored at its edge.
         cutout: blank a square of so many pixels a side about a random position.
     """
 
     EXAMPLE: ClassVar[str] = "{flip: true, crop: 4}"
 
-    flip: bool = False
+    flip: bool | Literal["alternating"] = False
     crop: NonNegativeInt = 0
+    border: Literal["zero", "reflect"] = "zero"
     cutout: NonNegativeInt = 0
 
 
@@ -139,11 +142,13 @@ class OptimizerGroup:
             first.
         ndim: of those only the parameters with so many axes, such as 2 for matrices.
         optimizer: another optimizer for them.
+        schedule: another schedule for them.
     """
 
     match: str | Annotated[list[str], MinLen(1)]
     ndim: NonNegativeInt | None = None
     optimizer: Annotated[Any, Component("optimizer")] | None = None
+    schedule: Annotated[Any, Component("schedule")] | None = None
 
 
 @dataclass(frozen=True)

@@ -36,5 +36,5 @@ class DeviceBatches:
     def write(self, step: Any, x: Array, y: Array) -> None:
         """The batch of a step into x and y."""
         transform, sampler = self._transform, self._sampler
-        settings = transform.key, transform.settings(augmented=True)
+        settings = transform.key, transform.flips, transform.settings(augmented=True)
         device_batch(self._samples, self._targets, sampler.device_order, step, sampler.steps_per_epoch, *settings, x, y)

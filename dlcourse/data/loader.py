@@ -70,8 +70,8 @@ class Loader:
         targets: TargetNormalizer | None = None,
     ):
         augment = None if augment == Augment() else augment
-        transform = Transform(normalizer, backend, split.x.dtype, np.dtype(dtype), seed, augment)
         sampler = Sampler(len(split), batch_size, backend, seed, shuffle, drop_last, split.stride, split.offsets)
+        transform = Transform(normalizer, backend, split.x.dtype, np.dtype(dtype), seed, augment, sampler)
         self.targets = targets
         self._compose(Store(split, transform, backend, targets), sampler, transform)
 
@@ -106,7 +106,7 @@ class Loader:
             return self._make(step)
         if self._streams:
             x, y = self._stream.get(step)
-            return self._transform(x, None, step), y
+            return self._transform(x, None, step, self._sampler.device_rows(step)), y
         return self._make(step) if self._prefetcher is None else self._prefetcher.get(step, self._make)
 
     def batches(self) -> Iterator[tuple[Array, Array]]:
@@ -133,4 +133,4 @@ class Loader:
     def _take(self, rows: slice | Array, step: int | None) -> tuple[Array, Array]:
         by_kernel = self._transform.by_kernel
         x, chosen, y = self._store.fetch(rows, not by_kernel)
-        return self._transform(x, chosen, step) if by_kernel else x, y
+        return self._transform(x, chosen, step, rows) if by_kernel else x, y

@@ -6,11 +6,12 @@ import numpy as np
 
 from dlcourse.backend import Backend
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.images import WORDS, ImageSettings, image_batch
+from dlcourse.backend.kernels.images import WORDS, ImageSettings, alternated, image_batch
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.backend.random import purpose_hash, words
 from dlcourse.config.sections import Augment
 from dlcourse.data.normalizer import Normalizer
+from dlcourse.data.sampler import Sampler
 
 
 class Transform:
@@ -25,6 +26,7 @@ class Transform:
         dtype: the floating-point type of a run.
         seed: draws the augmentation.
         augment: what happens to the images of a training step.
+        sampler: knows how many samples and steps an epoch has.
 
     Attributes:
         of_bytes: whether samples are bytes, images.
@@ -32,6 +34,7 @@ class Transform:
         by_kernel: whether a kernel makes the batches of training, and gathers the samples on the way.
         shift_scale: what that normalizes with, on the device; None and None where there is nothing to do.
         key: seed and purpose of the augmentation's random words; None for no augmentation.
+        flips: a random word for each sample, where flips alternate; None where they do not.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Transform:
         dtype: np.dtype,
         seed: int,
         augment: Augment | None = None,
+        sampler: Sampler | None = None,
     ):
         self.normalizer, self.backend, self.dtype, self.augment = normalizer, backend, dtype, augment
         tokens, self.of_bytes = raw_dtype.kind == "i", raw_dtype == np.uint8
@@ -53,7 +57,9 @@ class Transform:
         if self.of_bytes and not normalizer.identity:
             wide = accumulation_dtype(dtype)
             self.shift_scale = backend.asarray(normalizer.shift, wide), backend.asarray(normalizer.scale, wide)
-        self._raw_dtype, self._seed = raw_dtype, seed
+        self._raw_dtype, self._seed, self._sampler = raw_dtype, seed, sampler
+        alternating = sampler is not None and augment is not None and augment.flip == "alternating"
+        self.flips = words(sampler.samples, seed, "augment.flip", 0, backend) if alternating else None
 
     def for_evaluation(self) -> "Transform":
         """The same without augmentation."""
@@ -62,22 +68,25 @@ class Transform:
     def settings(self, augmented: bool) -> ImageSettings:
         """How a kernel makes a batch."""
         how = self.augment if augmented and self.augment else Augment()
-        return ImageSettings(*self.shift_scale, how.flip, how.crop, how.cutout)
+        return ImageSettings(*self.shift_scale, bool(how.flip), how.crop, how.cutout, how.border == "reflect")
 
     def store(self, x: Any) -> np.ndarray:
         """Raw samples as they are stored, on the host."""
         raw = self.stored_dtype != self.dtype
         return np.asarray(x) if raw else self.normalizer.apply(x, self.dtype)
 
-    def __call__(self, x: Array, rows: Array | None, step: int | None) -> Array:
+    def __call__(self, x: Array, rows: Array | None, step: int | None, numbers: slice | Array = slice(None)) -> Array:
         """A batch of stored samples on the device, augmented as in a step if one is given.
 
         Args:
             rows: which of the samples, where a kernel makes the batch; None for all.
+            numbers: which samples of the split those are, by which flips alternate.
         """
         count, draws = len(x) if rows is None else len(rows), None
         if step is not None and self.augment is not None:
             draws = words(count * WORDS, self._seed, "augment", step, self.backend).reshape(count, WORDS)
+            if self.flips is not None and self._sampler is not None:
+                draws[:, 0] = alternated(self.flips[numbers], step // self._sampler.steps_per_epoch)
         elif not self.of_bytes:
             return x
         out = self.backend.xp.empty((count, *x.shape[1:]), self.dtype)

@@ -27,7 +27,7 @@ from dlcourse.errors import ConfigError, DataError, Problem
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.building import build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
-from dlcourse.experiment.optimizer import build_optimizer, refusals
+from dlcourse.experiment.optimizer import build_optimizer, group_schedules, refusals, schedules
 from dlcourse.experiment.result import Result
 from dlcourse.metrics.class_scores import ClassScores
 from dlcourse.metrics.of_target import MAX_TARGETS
@@ -127,7 +127,8 @@ class Experiment:
         )
         experiment._check_averaging()
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
-            model.adapt(*experiment.loader.in_batches_of(experiment.loader.samples).batch(0))
+            samples = experiment.loader.samples
+            model.adapt(*experiment.loader.in_batches_of(min(samples, model.adapts_to or samples)).batch(0))
         if not experiment.closed_form:
             check_output(data, model, experiment.one_sample)
         if source is not None:
@@ -261,7 +262,8 @@ class Experiment:
         if watched and watched["metric"] in self.metrics:
             schedule.measured_by(self.metrics[watched["metric"]])
         settings = {key: self.train[key] for key in ("clip_norm", "clip_value", "accumulate", "l1", "l2", "ema")}
-        step = TrainStep(self.model, self.loss, optimizer, schedule=schedule, **settings)
+        by_group = group_schedules(self.config["optimizer"], dict(self.model.named_parameters()), self.total_steps)
+        step = TrainStep(self.model, self.loss, optimizer, schedule=schedule, group_schedules=by_group, **settings)
         if self.train["swa"] is not None:
             share = isinstance(self.train["swa"]["start"], float)
             step.swa = WeightMean(self.model, step.flat, lambda: self._training_inputs(step.stream), share)
@@ -307,18 +309,17 @@ class Experiment:
             moved = moved_start(self.train["swa"], lengths, self.loader.steps_per_epoch, step)
             if moved:
                 raise ConfigError(f"{moved}; {anew}")
-        before, now = self.schedule(total_steps), self.schedule(self.total_steps)
-        if before is None or all(
-            before.factor(k) == now.factor(k) for k in range(0, step, max(1, step // _PAST_RATES))
-        ):
-            return
         last = step - 1
-        raise ConfigError(
-            f"optimizer.schedule: {self.config['optimizer']['schedule']['name']} is spread over the whole training: "
-            f"the {step} steps taken had the learning rates of a run of {total_steps} steps, in one of "
-            f"{self.total_steps} they would be others (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
-            f"{now.factor(last):.4g}); {anew}"
-        )
+        for path, spec in schedules(self.config["optimizer"]):
+            before, now = (registry.build("schedule", spec, total_steps=n) for n in (total_steps, self.total_steps))
+            if all(before.factor(k) == now.factor(k) for k in range(0, step, max(1, step // _PAST_RATES))):
+                continue
+            raise ConfigError(
+                f"{path}: {spec['name']} is spread over the whole training: "
+                f"the {step} steps taken had the learning rates of a run of {total_steps} steps, in one of "
+                f"{self.total_steps} they would be others (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
+                f"{now.factor(last):.4g}); {anew}"
+            )
 
     def loggers(self, path: Path, history: Any) -> list[Callback]:
         """The callbacks that the config's ``logging`` names, for a run in the folder ``path``."""

@@ -1,6 +1,7 @@
 """The optimizer that a config names, with its parameter groups by the parameters' names."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment.initial_weights import listed, matching
 from dlcourse.text import call_text
 
-_OWN = {"match", "ndim", "optimizer"}
+_OWN = {"match", "ndim", "optimizer", "schedule"}
 """Keys of a group that are no settings."""
 
 
@@ -60,14 +61,26 @@ def parts(spec: Mapping[str, Any], named: Mapping[str, Any]) -> list[tuple[Mappi
     return [({}, rest), *found]
 
 
+def schedules(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """All schedules of an ``optimizer`` section, each with its path."""
+    found = [("optimizer", spec), *((f"optimizer.groups.{i}", g) for i, g in enumerate(spec.get("groups") or ()))]
+    yield from ((f"{path}.schedule", each["schedule"]) for path, each in found if each.get("schedule") is not None)
+
+
+def group_schedules(spec: Mapping[str, Any], named: Mapping[str, Any], total_steps: int) -> dict[int, Any]:
+    """The schedules of the groups that have one of their own, by the group's place in the optimizer."""
+    filled = [group for group, names in parts(spec, named) if names]
+    own = {i: group["schedule"] for i, group in enumerate(filled) if group.get("schedule") is not None}
+    return {i: registry.build("schedule", schedule, total_steps=total_steps) for i, schedule in own.items()}
+
+
 def refusals(spec: Mapping[str, Any], model: Any, total_steps: int) -> Iterator[Problem]:
     """What the constructors of optimizer and schedule refuse, tried with small parameters of the model's names."""
     small = {name: Parameter(np.zeros((1,) * p.ndim, "float32")) for name, p in model.named_parameters()}
     small = small or {"weight": Parameter(np.zeros(1, "float32"))}
     tried: list[tuple[str, Callable[[], Any]]] = [("optimizer", lambda: build_optimizer(spec, small))]
-    schedule = spec.get("schedule")
-    if schedule is not None:
-        tried.append(("optimizer.schedule", lambda: registry.build("schedule", schedule, total_steps=total_steps)))
+    for path, schedule in schedules(spec):
+        tried.append((path, partial(registry.build, "schedule", schedule, total_steps=total_steps)))
     for path, build in tried:
         try:
             build()
@@ -91,11 +104,11 @@ def described(spec: Mapping[str, Any], named: Mapping[str, Parameter]) -> Iterat
 
 def _check_axes(path: str, spec: Mapping[str, Any], names: list[str], named: Mapping[str, Parameter]) -> None:
     """Raise ConfigError, with the names, where an optimizer gets what is not for it, such as Muon a bias."""
-    ndim = getattr(registry.lookup("optimizer", spec["name"]), "only_ndim", None)
-    other = [name for name in names if ndim not in (None, named[name].ndim)]
+    ndim = getattr(registry.lookup("optimizer", spec["name"]), "min_ndim", 0)
+    other = [name for name in names if named[name].ndim < ndim]
     if other:
         fix = f"match only others (ndim: {ndim})" if path != "optimizer" else "give those to others by optimizer.groups"
-        takes = "matrices, parameters with 2 axes" if ndim == 2 else f"parameters with {ndim} axes"
+        takes = f"parameters with {ndim} or more axes"
         raise ConfigError([Problem(path, f"{spec['name']} takes {takes}, and not {listed(other)}; {fix}")])
 
 

@@ -36,6 +36,8 @@ class Model(Module):
     takes_tokens: ClassVar[bool | None] = None
     """Whether an input is a sequence of tokens (N, T), which the model looks up, and nothing else; None: tokens where
     the model has an embedding."""
+    adapts_to: int | None = None
+    """How many of the first training samples :meth:`adapt` looks at; None for all."""
     every_step: bool = False
     """Whether the data have a target at every step of a sequence, where the program set it."""
     feature_names: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ class Model(Module):
         """Take from the training split what the model needs to know before training, such as the range of the inputs.
 
         Args:
-            x: all training inputs as the model will see them, (N, *in_shape).
+            x: the training inputs as the model will see them, (N, *in_shape): all, or the first :attr:`adapts_to`.
             y: their targets.
         """
 

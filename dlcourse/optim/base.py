@@ -74,8 +74,8 @@ class Optimizer(PositionalCheck):
     skips_overflow = False
     elementwise = False
     maximize = False
-    only_ndim: int | None = None
-    """How many axes its parameters have to have; None where any will do."""
+    min_ndim = 0
+    """How many axes its parameters have to have at least."""
     needs_closure = False
     """Whether :meth:`step` evaluates the cost itself, several times: nothing can be captured."""
     keeps_arguments = True
@@ -100,10 +100,10 @@ class Optimizer(PositionalCheck):
         vars(self)["lr"] = float(lr)
         if groups is None:
             self._lay_out([params])
-            other = [p.ndim for p in params if self.only_ndim not in (None, p.ndim)]
+            other = [p.ndim for p in params if p.ndim < self.min_ndim]
             require(
                 not other,
-                f"{type(self).__name__} takes parameters with {self.only_ndim} axes, got some "
+                f"{type(self).__name__} takes parameters with {self.min_ndim} or more axes, got some "
                 f"with {', '.join(map(str, other[:5]))}; give those to another optimizer, in a group of their own",
             )
             self._add_state()

@@ -21,15 +21,19 @@ class Muon(Optimizer):
     B <- momentum B + (1 - momentum) g;  U = B, or with Nesterov  momentum B + (1 - momentum) g
     w <- (1 - lr weight_decay) w - lr' O,  O = NS(U)
 
+    A convolution's filters (out, kh, kw, in) are the matrix with a row for each filter (as in Jordan's code, where
+    torch's takes matrices only). With ``normalize_weights`` a matrix is first scaled to the norm rows^(1/2): then the
+    rate alone says how far a step turns it.
+
     NS(U), about the orthogonal matrix next to U, is the Newton-Schulz iteration from X = U / max(|U|, eps),
     ``ns_steps`` times:  A = X X^T;  X <- a X + (b A + c A A) X.  lr' = lr max(1, rows / columns)^(1/2), or with
     "match_rms_adamw" 0.2 lr max(rows, columns)^(1/2), which has steps of AdamW's size.
 
-    What is no matrix (biases, gains, filters) needs another optimizer: parameters in groups, see
+    What has one axis (biases, gains) needs another optimizer: parameters in groups, see
     :class:`~dlcourse.optim.Optimizer`, in a config ``optimizer.groups``.
 
     Args:
-        params: matrices.
+        params: matrices, and filters of convolutions.
         lr: learning rate.
         weight_decay: share of the weight that goes each step, divided by lr.
         momentum: share of the momentum that stays.
@@ -38,11 +42,12 @@ class Muon(Optimizer):
         eps: the least norm that is divided by.
         ns_steps: how many iterations.
         adjust_lr_fn: how the rate depends on a matrix's shape.
+        normalize_weights: whether each matrix is scaled before the step.
     Raises:
-        ValueError: a parameter is no matrix, or an argument is out of its range.
+        ValueError: a parameter has fewer than two axes, or an argument is out of its range.
     """
 
-    only_ndim = 2
+    min_ndim = 2
 
     def __init__(
         self,
@@ -55,6 +60,8 @@ class Muon(Optimizer):
         eps: NonNegative = 1e-7,
         ns_steps: Count = 5,
         adjust_lr_fn: Literal["original", "match_rms_adamw"] | None = None,
+        *,
+        normalize_weights: bool = False,
     ):
         require_non_negative(weight_decay=weight_decay, momentum=momentum, eps=eps)
         require(len(ns_coefficients) == 3, f"ns_coefficients has to be three numbers, got {ns_coefficients}")
@@ -64,7 +71,7 @@ class Muon(Optimizer):
         super().__init__(params, lr, state=("momentum_buffer",))
         self.weight_decay, self.momentum, self.nesterov = weight_decay, momentum, nesterov
         self.ns_coefficients, self.eps, self.ns_steps = tuple(ns_coefficients), eps, ns_steps
-        self.adjust_lr_fn = adjust_lr_fn
+        self.adjust_lr_fn, self.normalize_weights = adjust_lr_fn, normalize_weights
 
     def update(self, weight: Array, grad: Array) -> None:
         buffer = self.state["momentum_buffer"]
@@ -75,20 +82,27 @@ class Muon(Optimizer):
         for index in self.places:
             place = self.flat.slice_of(index)
             if start <= place.start and place.stop <= stop and place.start < place.stop:
-                own, shape = slice(place.start - start, place.stop - start), self.flat.parameters[index].shape
-                step = self.orthogonal(direction[own].reshape(shape))
-                weight[own] -= self.lr * (self._factor(*shape) * step.reshape(-1))
+                own, rows = slice(place.start - start, place.stop - start), self.flat.parameters[index].shape[0]
+                matrix, step = weight[own].reshape(rows, -1), self.orthogonal(direction[own].reshape(rows, -1))
+                if self.normalize_weights:
+                    matrix *= rows**0.5 / self._norm(matrix)
+                matrix -= self.lr * (self._factor(*step.shape) * step)
 
     def orthogonal(self, matrix: Array) -> Array:
         """NS of a matrix."""
         a, b, c = self.ns_coefficients
-        tall, xp = matrix.shape[0] > matrix.shape[1], array_module(matrix)
+        tall = matrix.shape[0] > matrix.shape[1]
         x = matrix.T if tall else matrix
-        x = x / xp.maximum(xp.sqrt((x * x).sum()), self.eps).astype(x.dtype)
+        x = x / self._norm(x)
         for _ in range(self.ns_steps):
             square = matmul(x, x.T)
             x = a * x + matmul(b * square + c * matmul(square, square), x)
         return x.T if tall else x
+
+    def _norm(self, matrix: Array) -> Array:
+        """The Euclidean norm, at least eps."""
+        xp = array_module(matrix)
+        return xp.maximum(xp.sqrt((matrix * matrix).sum()), self.eps).astype(matrix.dtype)
 
     def _factor(self, rows: int, columns: int) -> float:
         if self.adjust_lr_fn == "match_rms_adamw":

@@ -10,24 +10,31 @@ __all__ = ["LinearSchedule", "PolynomialSchedule", "RangeTestSchedule"]
 
 @register("schedule", "linear")
 class LinearSchedule(Schedule):
-    """f(k) = start + (final - start) k / K, K the updates after the warm-up; ``torch.optim.lr_scheduler.LinearLR``.
+    """f(k) = start + (final - start) k / K up to k = K, then final; ``torch.optim.lr_scheduler.LinearLR``.
 
     Args:
         total_steps: updates in the whole training.
         start: the first factor.
         final: the last factor.
+        total_iters: K; the updates after the warm-up if left out.
         warmup: updates of linear growth at the start.
     """
 
     def __init__(
-        self, total_steps: Count, start: NonNegative = 1.0, final: NonNegative = 0.0, warmup: NonNegativeInt = 0
+        self,
+        total_steps: Count,
+        start: NonNegative = 1.0,
+        final: NonNegative = 0.0,
+        warmup: NonNegativeInt = 0,
+        total_iters: Count | None = None,
     ):
         super().__init__(total_steps, warmup)
         require_non_negative(start=start, final=final)
-        self.start, self.final = start, final
+        require(total_iters is None or total_iters >= 1, f"total_iters has to be at least 1, got {total_iters}")
+        self.start, self.final, self.total_iters = start, final, total_iters
 
     def after_warmup(self, step: int) -> float:
-        return self.start + (self.final - self.start) * min(step / self.length, 1.0)
+        return self.start + (self.final - self.start) * min(step / (self.total_iters or self.length), 1.0)
 
 
 @register("schedule", "polynomial")

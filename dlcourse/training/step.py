@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from dlcourse.training import reduction
 from dlcourse.training.host_state import HostState
 from dlcourse.training.weight_averaging import WeightMean, showing
 
-_CHANGING = "step stream base_rates schedule capture optimizer flat runner host_state outside swa".split()
+_CHANGING = (
+    "step stream base_rates schedule group_schedules capture optimizer flat runner host_state outside swa".split()
+)
 _OPTIMIZER_CHANGING = "lr steps skipped skipped_steps flat members group stretch numbers".split()
 """Attributes of a step and of an optimizer that a captured step does not take in, or that its key has otherwise."""
 
@@ -53,6 +55,7 @@ class TrainStep:
             refused.
         optimizer: an optimizer over the model's parameters.
         schedule: ``schedule.factor(step)`` times the optimizer's initial rate is the rate of that step.
+        group_schedules: by the number of a parameter group, what takes the schedule's place there.
         clip_norm: the largest Euclidean norm of the whole gradient; a longer one is scaled down.
         clip_value: the largest absolute value of an element of the gradient; before the norm is clipped.
         accumulate: the number of microbatches of a batch, one after another, to save memory; the update is the same,
@@ -82,6 +85,7 @@ class TrainStep:
         optimizer: Any,
         *,
         schedule: Any = None,
+        group_schedules: Mapping[int, Any] | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
@@ -101,6 +105,7 @@ class TrainStep:
             raise ArgumentTypeError(f"TrainStep: {wanted}, got {came}")
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.accumulate, self.l1, self.l2 = schedule, accumulate, l1, l2
+        self.group_schedules = dict(group_schedules or {})
         self.clip_norm, self.clip_value = clip_norm, clip_value
         if optimizer.needs_closure and (clip_norm is not None or clip_value is not None):
             name = type(optimizer).__name__
@@ -147,10 +152,9 @@ class TrainStep:
 
     def rates_at(self, step: int) -> list[float]:
         """The learning rates of a step, one for each of the optimizer's groups."""
-        if self.schedule is None:
-            return self.optimizer.rates
-        factor = self.schedule.factor(step)
-        return [rate * factor for rate in self.base_rates]
+        schedules = [self.group_schedules.get(i, self.schedule) for i in range(len(self.base_rates))]
+        known = zip(schedules, self.base_rates, self.optimizer.rates, strict=True)
+        return [rate if schedule is None else base * schedule.factor(step) for schedule, base, rate in known]
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step; of several groups that of the first."""

@@ -99,7 +99,7 @@ def test_a_group_is_written_to_and_checked() -> None:
         (lambda a, b: optim.SGD([{"params": [a], "optimizer": "adam"}], lr=1.0), "optimizer is a class"),
         (
             lambda a, b: optim.SGD([{"params": [a, b], "optimizer": optim.Muon}], lr=1.0),
-            "Muon takes parameters with 2 axes",
+            "Muon takes parameters with 2 or more axes",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from dlcourse.backend.kernels.images import ImageSettings
 
 @override(kernels.image_batch, "cpu")
 def image_batch(images: Array, rows: Array | None, words: Array | None, settings: ImageSettings, out: Array) -> None:
-    chosen, (shift, scale, flip, crop, cutout) = images if rows is None else images[rows], settings
+    chosen, (shift, scale, flip, crop, cutout, reflect) = images if rows is None else images[rows], settings
     if words is None:
         _normalize(chosen, shift, scale, out)
         return
@@ -25,7 +25,7 @@ def image_batch(images: Array, rows: Array | None, words: Array | None, settings
     _normalize(chosen, shift, scale, pixels[:-1].reshape(out.shape))
     pixels[-1] = 0  # where all land that lie outside: take clips
     outside = len(pixels)
-    flips, y, x, middle_y, middle_x = kernels.moves(words, height, width, flip, crop)
+    flips, y, x, middle_y, middle_x = kernels.moves(words, height, width, flip, crop, reflect)
     first = np.arange(0, outside - 1, height * width)[:, None]
     down = np.where((y >= 0) & (y < height), first + y * width, outside)
     across = np.where((x >= 0) & (x < width), np.where(flips[:, None], width - 1 - x, x), outside)

@@ -20,6 +20,7 @@ def device_batch(
     step: int,
     steps_per_epoch: int,
     key: tuple[int, int] | None,
+    flips: Array | None,
     settings: ImageSettings,
     x_out: Array,
     y_out: Array,
@@ -45,7 +46,7 @@ def device_batch(
     numbers = map(np.int32, (words, size, period, height, width, channels, key is not None))
     drawn = map(np.uint64, key or (0, 0))
     augment = map(np.int32, settings[2:])
-    arguments = samples, targets, *choice, *pair, x, y, *numbers, _row_stride(targets), *drawn, *augment
+    arguments = samples, targets, *choice, *pair, x, y, *numbers, _row_stride(targets), *drawn, flips, *augment
     launch(f"device_batch_{kind}_{type_suffix(x)}", (count,), threads_for(size, 4), arguments)
 
 

@@ -2,7 +2,7 @@
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
-from dlcourse.backend.kernels.images import WORDS, ImageSettings, image_batch
+from dlcourse.backend.kernels.images import WORDS, ImageSettings, alternated, image_batch
 from dlcourse.backend.kernels.random import philox_bits
 
 
@@ -14,6 +14,7 @@ def device_batch(
     step: int,
     steps_per_epoch: int,
     key: tuple[int, int] | None,
+    flips: Array | None,
     settings: ImageSettings,
     x_out: Array,
     y_out: Array,
@@ -27,6 +28,8 @@ def device_batch(
         order: int64, which samples this epoch has, one batch after another; None for all in their own order.
         step: of the training, which says where in the epoch the batch lies, and what is drawn.
         key: seed and hash of the purpose of the augmentation's random words; None for no augmentation.
+        flips: (N,) uint32, a word for each of the samples, by which its flip alternates from epoch to epoch, see
+            :func:`~dlcourse.backend.kernels.images.alternated`; None: the flip is drawn anew in each step.
         settings: as in :func:`~dlcourse.backend.kernels.images.image_batch`.
         x_out, y_out: (n, ...) each; written to.
     """
@@ -40,6 +43,8 @@ def device_batch(
         words = xp.empty(count * WORDS, dtype=xp.uint32)
         philox_bits(words, *key, 0, step)
         words = words.reshape(count, WORDS)
+        if flips is not None:
+            words[:, 0] = alternated(flips[rows], step // steps_per_epoch)
     if words is None and samples.dtype == x_out.dtype and settings.shift is None:
         x_out[...] = samples[rows]
     else:

@@ -102,8 +102,9 @@ def restore(trainer: Trainer, found: Checkpoint, identity: RunIdentity) -> None:
 def _schedule_steps(trainer: Trainer) -> int | None:
     """The length of training that the learning rate's schedule, or the start of an average, is a share of; None without
     them."""
-    schedule, swa = getattr(trainer.train_step, "schedule", None), trainer.train_step.swa
-    return trainer.total_steps if schedule is not None or (swa is not None and swa.from_share) else None
+    step, swa = trainer.train_step, trainer.train_step.swa
+    scheduled = getattr(step, "schedule", None) is not None or getattr(step, "group_schedules", None)
+    return trainer.total_steps if scheduled or (swa is not None and swa.from_share) else None
 
 
 def load_weights(model: Any, found: Checkpoint) -> None:

@@ -57,10 +57,11 @@ extern "C" __global__ void __launch_bounds__(1024, 1) device_batch_rows(
     const long long* __restrict__ step_at, long long step, long long steps_per_epoch,                             \
     const real<T>* __restrict__ shift, const real<T>* __restrict__ scale, T* __restrict__ x, void* __restrict__ y, \
     int y_words, int size, int period, int height, int width, int channels, int augment, long long y_apart,       \
-    unsigned long long seed, unsigned long long purpose, int flip, int crop, int cutout
+    unsigned long long seed, unsigned long long purpose, const unsigned* __restrict__ flips, int flip, int crop,     \
+    int cutout, int reflect
 #define ARGUMENTS                                                                                                  \
     samples, targets, order, step_at, step, steps_per_epoch, shift, scale, x, y, y_words, size, period, height, width, \
-    channels, augment, y_apart, seed, purpose, flip, crop, cutout
+    channels, augment, y_apart, seed, purpose, flips, flip, crop, cutout, reflect
 
 template <class T, class In>
 __device__ void device_batch(PARAMETERS(In)) {
@@ -70,12 +71,13 @@ __device__ void device_batch(PARAMETERS(In)) {
         if (threadIdx.x < 5) {
             const Word now = (Word)counted(step_at, step);
             words[threadIdx.x] = philox_word((long long)blockIdx.x * 5 + threadIdx.x, seed, purpose, 0, now);
+            if (flips && !threadIdx.x) words[0] = flips[row] ^ (unsigned)(now / steps_per_epoch % 2) << 31;
         }
         __syncthreads();
     }
     make_sample(
         samples + row * size, x + (long long)blockIdx.x * size, shift, scale, augment ? words : nullptr, size, period, height,
-        width, channels, flip, crop, cutout);
+        width, channels, flip, crop, cutout, reflect);
     copy_words(targets, y, row, y_words, y_apart);
 }
 

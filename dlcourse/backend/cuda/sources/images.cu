@@ -6,19 +6,19 @@
 template <class T, class In>
 __device__ void make(
     const In* images, const long long* rows, const real<T>* shift, const real<T>* scale, const unsigned* words, T* out,
-    int size, int period, int height, int width, int channels, int flip, int crop, int cutout
+    int size, int period, int height, int width, int channels, int flip, int crop, int cutout, int reflect
 ) {
     const long long sample = blockIdx.x, image = rows ? rows[sample] : sample;
     make_sample(
         images + image * size, out + sample * size, shift, scale, words ? words + sample * 5 : words, size, period, height,
-        width, channels, flip, crop, cutout);
+        width, channels, flip, crop, cutout, reflect);
 }
 
 #define PARAMETERS(In)                                                                                              \
     const In* __restrict__ images, const long long* __restrict__ rows, const real<T>* __restrict__ shift,           \
     const real<T>* __restrict__ scale, const unsigned* __restrict__ words, T* __restrict__ out, int size, int period, \
-    int height, int width, int channels, int flip, int crop, int cutout
-#define ARGUMENTS images, rows, shift, scale, words, out, size, period, height, width, channels, flip, crop, cutout
+    int height, int width, int channels, int flip, int crop, int cutout, int reflect
+#define ARGUMENTS images, rows, shift, scale, words, out, size, period, height, width, channels, flip, crop, cutout, reflect
 
 template <class T>
 __device__ void image_batch_bytes(PARAMETERS(unsigned char)) { make(ARGUMENTS); }

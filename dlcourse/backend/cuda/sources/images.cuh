@@ -9,16 +9,22 @@ __device__ inline int below(unsigned word, int bound) { return (int)(((unsigned 
 // Where the elements of an augmented image come from, by its five random words.
 struct Augmented {
     int height, width, channels, down, right, hole_y, hole_x, cutout;
-    bool flipped;
+    bool flipped, reflect;
 
-    __device__ Augmented(const unsigned* word, int height, int width, int channels, int flip, int crop, int cutout)
+    __device__ Augmented(
+        const unsigned* word, int height, int width, int channels, int flip, int crop, int cutout, int reflect
+    )
         : height(height), width(width), channels(channels), down(below(word[1], 2 * crop + 1) - crop),
           right(below(word[2], 2 * crop + 1) - crop), hole_y(below(word[3], height) - cutout / 2),
-          hole_x(below(word[4], width) - cutout / 2), cutout(cutout), flipped(flip && below(word[0], 2)) {}
+          hole_x(below(word[4], width) - cutout / 2), cutout(cutout), flipped(flip && below(word[0], 2)),
+          reflect(reflect) {}
+
+    // Mirrored at the first and the last, where the border is.
+    __device__ int inside(int at, int last) const { return reflect ? last - abs(last - abs(at)) : at; }
 
     // Of an element: false where there is no such pixel, or a hole.
     __device__ bool source(int y, int x, int channel, int& at) const {
-        const int v = y + down, u = x + right;
+        const int v = inside(y + down, height - 1), u = inside(x + right, width - 1);
         const bool hole = y >= hole_y && y < hole_y + cutout && x >= hole_x && x < hole_x + cutout;
         at = (v * width + (flipped ? width - 1 - u : u)) * channels + channel;
         return v >= 0 && v < height && u >= 0 && u < width && !hole;
@@ -108,10 +114,10 @@ __device__ void make_augmented(
 template <class T, class In>
 __device__ void make_sample(
     const In* image, T* x, const real<T>* shift, const real<T>* scale, const unsigned* words, int size, int period,
-    int height, int width, int channels, int flip, int crop, int cutout
+    int height, int width, int channels, int flip, int crop, int cutout, int reflect
 ) {
     if (words) {
-        const Augmented how(words, height, width, channels, flip, crop, cutout);
+        const Augmented how(words, height, width, channels, flip, crop, cutout, reflect);
         make_augmented(image, x, shift, scale, size, period, how);
     } else {
         make_plain(image, x, shift, scale, size, period);
