@@ -58,8 +58,9 @@ class Transform:
             wide = accumulation_dtype(dtype)
             self.shift_scale = backend.asarray(normalizer.shift, wide), backend.asarray(normalizer.scale, wide)
         self._raw_dtype, self._seed, self._sampler = raw_dtype, seed, sampler
-        alternating = sampler is not None and augment is not None and augment.flip == "alternating"
-        self.flips = words(sampler.samples, seed, "augment.flip", 0, backend) if alternating else None
+        self.flips: Array | None = None
+        if sampler is not None and augment is not None and augment.flip == "alternating":
+            self.flips = words(sampler.samples, seed, "augment.flip", 0, backend)
 
     def for_evaluation(self) -> "Transform":
         """The same without augmentation."""

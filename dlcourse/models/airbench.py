@@ -100,7 +100,7 @@ def whitening_filters(images: np.ndarray, size: int, eps: float) -> Array:
 
     Computed on the host in float64, with the sign of an eigenvector chosen, so that each device gets the same.
     """
-    moments = 0.0
+    moments = np.zeros(())
     for start in range(0, len(images), _CHUNK):
         views = np.lib.stride_tricks.sliding_window_view(images[start : start + _CHUNK], (size, size), axis=(1, 2))
         patches = views.transpose(0, 1, 2, 4, 5, 3).reshape(-1, size * size * images.shape[-1]).astype(np.float64)

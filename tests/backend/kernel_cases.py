@@ -163,6 +163,10 @@ IMAGES = [  # N, H, W, C, O, window, stride, padding, dilation, groups
 ]
 
 
+WIDE_IMAGES = (65, 7, 9, 256, 256, (3, 3), (1, 1), (1, 0), (1, 1), 1)
+"""Channels and images enough for Winograd's way, which a CPU has."""
+
+
 def _conv(which: str, case: tuple, into: bool = False) -> Maker:
     n, h, w, channels, out, window, *settings = case
     geometry = ConvGeometry(*settings)
@@ -691,10 +695,13 @@ CASES: dict[str, list[Maker]] = {
         *[_equal_neighbors(metric) for metric in METRICS],
         _neighbors(0, 5, 2, 2, "l1"),
     ],
-    "conv2d": [_conv("forward", case) for case in IMAGES],
+    "conv2d": [_conv("forward", case) for case in (*IMAGES, WIDE_IMAGES)],
     "conv2d_relu": [_conv("forward", case) for case in IMAGES],
-    "conv2d_input_grad": [_conv("input", case) for case in IMAGES],
-    "conv2d_weight_grad": [_conv("weight", case, into) for case in IMAGES for into in (False, True)],
+    "conv2d_input_grad": [_conv("input", case) for case in (*IMAGES, WIDE_IMAGES)],
+    "conv2d_weight_grad": [
+        *(_conv("weight", case, into) for case in IMAGES for into in (False, True)),
+        _conv("weight", WIDE_IMAGES, True),
+    ],
     "max_pool2d": [
         *(_pool(case, grad=False, place=False) for case in [*POOLS, WITH_GAPS]),
         *(_pool_of_no_numbers(case, grad=False) for case in POOLS),

@@ -12,13 +12,15 @@ from dlcourse.backend.cuda import cudnn
 from dlcourse.backend.device import load
 from dlcourse.backend.kernels import Implementation, Kernel, all_kernels, kernel, override
 from dlcourse.backend.precision import is_floating
-from tests.backend.kernel_cases import CASES, complete
+from tests.backend.kernel_cases import CASES, WIDE_IMAGES, complete
 
 KERNELS = {k.name: k for k in all_kernels()}
 RUNS = [(name, i) for name in CASES for i in range(len(CASES[name]))]
 
 # Roundings of sums of up to a thousand terms near 1; normal_cdf's float32 override states 1.2e-7.
 TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
+WINOGRAD_TOLERANCE = 2e-5
+"""Of float32 convolutions of 256 channels, whose transforms round too; of the largest result."""
 
 # Sums in float32 in another order fall to either side of a rounding: one unit in the last place, and a few more where
 # parts of a sum are rounded before they are added up (a convolution's input gradient).
@@ -40,10 +42,14 @@ def test_every_kernel_has_cases() -> None:
 def test_override_computes_what_its_reference_does(name: str, index: int, dtype: type, device: str) -> None:
     chosen = KERNELS[name]
     arguments = CASES[name][index](np.random.default_rng(index), dtype)
+    wide = _is_wide(name, arguments)
+    if wide and (device == "cuda" or dtype == np.float64):
+        pytest.skip(FOR_CPU)
     for ours, theirs in _outcomes(chosen, arguments):
         # Long sums of both signs: their rounding goes by the size of the terms, of which the largest result speaks.
         size = np.abs(theirs[np.isfinite(theirs)]).max(initial=1) if theirs.dtype.kind == "f" else 1
-        np.testing.assert_allclose(backend.to_host(ours), theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * size)
+        tolerance = WINOGRAD_TOLERANCE if wide else TOLERANCE[dtype]
+        np.testing.assert_allclose(backend.to_host(ours), theirs, rtol=tolerance, atol=tolerance * size)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -106,6 +112,13 @@ def test_what_declines_leaves_it_to_the_next_and_the_reference_comes_last() -> N
     assert made(half, 3).dtype == np.float16
 
 
+FOR_CPU = "this case is for the way that a CPU has for wide layers in float32"
+
+
+def _is_wide(name: str, arguments: tuple) -> bool:
+    return name.startswith("conv2d") and len(arguments[0]) == WIDE_IMAGES[0]
+
+
 def _outcomes(chosen: Kernel, arguments: tuple) -> list[tuple]:
     """Pairs of arrays of one type and shape, written to or returned: by the device under test, and by the reference on
     the host, which is the specification."""
@@ -125,7 +138,10 @@ def test_half_precision_is_float32_rounded_at_the_end(name: str, index: int, hal
     if half == "bfloat16":
         pytest.importorskip("ml_dtypes")
     chosen, tolerance = KERNELS[name], HALF_TOLERANCE[half]
-    arguments = _halved(CASES[name][index](np.random.default_rng(index), np.float32), np.dtype(half), chosen)
+    arguments = CASES[name][index](np.random.default_rng(index), np.float32)
+    if _is_wide(name, arguments):
+        pytest.skip(FOR_CPU)
+    arguments = _halved(arguments, np.dtype(half), chosen)
     for ours, theirs in _outcomes(chosen, arguments):
         if is_floating(theirs.dtype):
             theirs, ours = theirs.astype(np.float64), backend.to_host(ours).astype(np.float64)

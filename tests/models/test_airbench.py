@@ -82,7 +82,7 @@ def recipe(model: models.AirBench) -> dl.TrainStep:
 
 
 def test_a_training_is_pytorchs(device: str) -> None:
-    """Jordan's recipe written with PyTorch: the same losses and weights, in float64, as long as sums are rounded alike."""
+    """Jordan's recipe written with PyTorch: the same losses and weights, in float64, up to rounding."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
     model = net(channels=[8, 16, 16])
     x, labels = images(STEPS * BATCH).reshape(STEPS, BATCH, 32, 32, 3).astype("f8"), np.arange(STEPS * BATCH) % 10

@@ -6,7 +6,7 @@ from ctypes import c_void_p
 import numpy as np
 
 from dlcourse.backend.cpu import activation as exact
-from dlcourse.backend.cpu import onednn
+from dlcourse.backend.cpu import onednn, threads
 from dlcourse.backend.cpu.finite import finite
 from dlcourse.backend.cpu.sums import row_sums
 from dlcourse.backend.device import Array
@@ -17,6 +17,8 @@ from dlcourse.backend.kernels.grad_buffers import copy_into
 ALGORITHMS = {"relu from y": 0x100, "gelu_tanh": 0x2B, "gelu": 0x31}
 MIN_SIZE = 1 << 14
 """Below so many elements the calls cost more than they save."""
+PIECE = 1 << 19
+"""Elements whose tail is looked at together."""
 TAIL = -1.5
 """Below this oneDNN's GELU is off by more than 1e-6 of its value: it adds 1 to an error function near -1."""
 
@@ -159,8 +161,12 @@ def _chained(build: Callable, operands: dict[int, Array]) -> Array:
 
 def _with_tail(y: Array, compute: Callable[..., Array], *inputs: Array) -> Array:
     """oneDNN's result with the elements written anew whose x, the last input, lies where it has lost their digits."""
-    flat = [array.reshape(-1) for array in inputs]
-    at = np.flatnonzero(flat[-1] < TAIL)
-    if at.size:
-        y.reshape(-1)[at] = compute(*(array[at] for array in flat))
+    flat, out = [array.reshape(-1) for array in inputs], y.reshape(-1)
+
+    def correct(part: slice) -> None:
+        at = np.flatnonzero(flat[-1][part] < TAIL)
+        if at.size:
+            out[part][at] = compute(*(array[part][at] for array in flat))
+
+    threads.run(correct, threads.slices(y.size, PIECE))
     return y

@@ -348,9 +348,9 @@ def built_once(build: Callable) -> Callable:
     return find
 
 
-def override(of: kernels.Kernel) -> Callable[[Callable], Callable]:
+def override(of: kernels.Kernel, priority: int = 1) -> Callable[[Callable], Callable]:
     """Declare an override by oneDNN, tried before the NumPy one; it declines where a builder has nothing."""
-    return lambda function: kernels.override(of, "cpu", priority=1)(kernels.declining(function))
+    return lambda function: kernels.override(of, "cpu", priority=priority)(kernels.declining(function))
 
 
 def suits(*arrays: Array) -> bool:
