@@ -19,6 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure the run's data as they are now, though they changed since it was trained",
     )
+    parser.add_argument(
+        "--tta",
+        nargs="?",
+        const="flip_shift",
+        metavar="VIEWS",
+        help="test-time augmentation of images: flip, flip_shift (by default) or none, instead of the config's",
+    )
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
 
@@ -28,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse.experiment.trained import measure_run, units
     from dlcourse.training.summary import metric_table
 
-    trained = load_run(args.run, args.device, args.checkpoint)
+    trained = load_run(args.run, args.device, args.checkpoint).with_tta(args.tta)
     metrics, beside = measure_run(trained, args.split, args.data, args.allow_changed_data)
     print(trained.where)
     named = units(trained)

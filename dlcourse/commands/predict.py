@@ -20,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a csv with a line for each row and a column for each class or target; - prints it",
     )
     parser.add_argument("--top", type=int, metavar="K", help="name the K likeliest classes (default: 5; in --out all)")
+    parser.add_argument(
+        "--tta",
+        nargs="?",
+        const="flip_shift",
+        metavar="VIEWS",
+        help="test-time augmentation of images: flip, flip_shift (by default) or none, instead of the config's",
+    )
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     text = parser.add_argument_group("models of a text")
@@ -46,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--top {args.top}: expected a number of classes of at least 1")
     if args.out not in (None, "-"):
         _check_out(args.out, args.input)
-    trained = load_run(args.run, args.device, args.checkpoint)
+    trained = load_run(args.run, args.device, args.checkpoint).with_tta(args.tta)
     if trained.inputs.tokens:
         if args.out is not None or args.top is not None:
             raise UserError("--out and --top are for models of numbers and images; this one continues texts")

@@ -234,6 +234,8 @@ class TrainOptions:
         drop_last: leave out the last batch of an epoch where it is not full; other samples each time.
         eval_every: evaluate after so many epochs; 0 for only at the end.
         evaluate: the splits to measure, where the data have them; leave out what takes long and is not needed.
+        tta: test-time augmentation of images in what is measured and predicted at the end, not during training: the
+            mean output for the image and its mirror image (flip), and for both moved by a pixel (flip_shift).
         log_every: write the training loss after so many steps.
         checkpoint_every: write a checkpoint after so many steps; left out, as often as it costs little time.
         early_stopping: stop when a metric no longer improves.
@@ -259,6 +261,7 @@ class TrainOptions:
     drop_last: bool = False
     eval_every: NonNegativeInt = 1
     evaluate: tuple[SplitName, ...] = ("train", "val", "test")
+    tta: Literal["none", "flip", "flip_shift"] = "none"
     log_every: Count = 10
     checkpoint_every: Count | None = None
     early_stopping: EarlyStopping | None = None

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from dlcourse.records.sweep import EnsembleState, SweepState
 from dlcourse.text import flat_metrics
 from dlcourse.training.atomic import finite
 from dlcourse.training.evaluation import outputs
+from dlcourse.training.test_time import TestTime
 
 
 def average(found: Array, classes: bool) -> Array:
@@ -81,6 +82,14 @@ class TrainedEnsemble(TrainedModel):
 
     path: Path
     members: tuple[TrainedModel, ...]
+
+    def with_tta(self, tta: TestTime | None) -> Self:
+        members = tuple(each.with_tta(tta) for each in self.members)
+        return replace(self, tta=tta, members=members)
+
+    @property
+    def answering(self) -> Any:
+        return Averaged([each.answering for each in self.members], self.inputs.task == "classification").eval()
 
     @property
     def where(self) -> str:
@@ -142,7 +151,7 @@ def measure_growing(ensemble: TrainedEnsemble) -> list[dict[str, float | None]]:
 
     Each member goes over each split once.
     """
-    each_model = SideBySide([each.model for each in ensemble.members])
+    each_model = SideBySide([each.answering for each in ensemble.members])
     section, seed = ensemble.config.data["data"], ensemble.config.data["seed"]
     classes, size = ensemble.inputs.task == "classification", len(ensemble.members)
     with code_of(ensemble.folder, _silent), backend.use(ensemble.backend):

@@ -23,7 +23,7 @@ from dlcourse.data import Data, Loader, Normalizer, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.normalizer import TargetNormalizer
-from dlcourse.errors import ConfigError, DataError, Problem
+from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.building import build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
@@ -42,6 +42,7 @@ from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.input_spec import InputSpec, class_counts
 from dlcourse.training.step import TrainStep, microbatch_size
+from dlcourse.training.test_time import check_images, over_views
 from dlcourse.training.trainer import Trainer
 from dlcourse.training.weight_averaging import (
     WeightAveraging,
@@ -126,6 +127,7 @@ class Experiment:
             refusals=refusals(config["optimizer"], model, experiment.total_steps),
         )
         experiment._check_averaging()
+        experiment._check_views()
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
             samples = experiment.loader.samples
             model.adapt(*experiment.loader.in_batches_of(min(samples, model.adapts_to or samples)).batch(0))
@@ -284,6 +286,12 @@ class Experiment:
         if problems:
             raise ConfigError(problems)
 
+    def _check_views(self) -> None:
+        try:
+            check_images(self.train["tta"], self.data.in_shape, "tta")
+        except UserError as error:
+            raise ConfigError([Problem("train.tta", str(error).removeprefix("tta: "))]) from error
+
     def schedule(self, total_steps: int) -> Any:
         """The learning rate's schedule over a training of that length; None where there is none."""
         spec = self.config["optimizer"].get("schedule")
@@ -353,14 +361,20 @@ class Experiment:
         """The metrics of each split of ``train.evaluate``; the model is in evaluation mode after it.
 
         Args:
-            known: those of some splits, which are not measured again.
+            known: those of some splits, of the model alone, which are not measured again.
         """
+        known = known if known and self.train["tta"] == "none" else {}
         found = {
-            split: (known or {}).get(split) or evaluate(self.model, loader, self.metrics)
+            split: known.get(split) or evaluate(self.answering, loader, self.metrics)
             for split, loader in self.loaders.items()
         }
         self.model.eval()
         return found
+
+    @property
+    def answering(self) -> Any:
+        """The model as it is asked at the end: with test-time augmentation where the config says so."""
+        return over_views(self.model, self.train["tta"])
 
     def evidence(
         self, events: list[Event], metrics: Mapping[str, Mapping[str, float]], status: str = "done"
@@ -391,7 +405,7 @@ class Experiment:
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The model's outputs for raw inputs (N, *in_shape), in the targets' own units, both on the host."""
         data = self.data
-        return predict(self.model, x, data.normalizer, self.backend, self.dtype, data.target_normalizer)
+        return predict(self.answering, x, data.normalizer, self.backend, self.dtype, data.target_normalizer)
 
     @cached_property
     def flops(self) -> int | None:

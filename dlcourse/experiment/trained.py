@@ -3,10 +3,10 @@
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate
 from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.run_history import RunHistory
+from dlcourse.training.test_time import TestTime, check_images, over_views
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,7 +49,26 @@ class TrainedModel(stored.StoredModel):
     """A trained model and all that it takes to use it; no data file is needed.
 
     ``run.model``, ``run.config["optimizer.lr"]``, ``run.predict(x)``, ``run.history["loss"]``, ``run.metrics["test"]``.
+
+    Attributes:
+        tta: test-time augmentation in place of the config's ``train.tta``, see :meth:`with_tta`.
     """
+
+    tta: TestTime | None = field(default=None, kw_only=True)
+
+    def with_tta(self, tta: TestTime | None) -> Self:
+        """The same with another test-time augmentation: "none", "flip", "flip_shift"; None as the config says.
+
+        Raises:
+            UserError: there is no such one, or inputs are no images.
+        """
+        check_images(tta or "none", tuple(self.inputs.in_shape), "tta")
+        return replace(self, tta=tta)
+
+    @property
+    def answering(self) -> Any:
+        """The model as it is asked: with test-time augmentation where that is wanted."""
+        return over_views(self.model, self.tta or self.config.data["train"]["tta"])
 
     @cached_property
     def history(self) -> RunHistory:
@@ -106,7 +126,7 @@ class TrainedModel(stored.StoredModel):
                     warnings.warn(note, stacklevel=2)
         with np.errstate(over="ignore", invalid="ignore"):
             targets = self.inputs.target_normalizer
-            found = predict(self.model, x, self.normalizer, self.backend, self.dtype, targets)
+            found = predict(self.answering, x, self.normalizer, self.backend, self.dtype, targets)
         lost = np.isnan(found) if self.inputs.task == "classification" else ~np.isfinite(found)
         if lost.any():
             row = int(lost.reshape(len(found), -1).any(axis=1).argmax())
@@ -180,7 +200,7 @@ def measure_run(
         metrics = metrics_of(trained)
         chosen = [name for name in subsets if name in config.data["train"]["evaluate"]] if split is None else [split]
         with backend.use(trained.backend):
-            values = {name: evaluate(trained.model, trained.loader(subsets[name]), metrics) for name in chosen}
+            values = {name: evaluate(trained.answering, trained.loader(subsets[name]), metrics) for name in chosen}
         return values, _baseline(trained, subsets, metrics, chosen)
 
 

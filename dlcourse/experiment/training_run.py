@@ -175,7 +175,13 @@ class Run:
             "metrics": list(experiment.metrics),
         }
         arrays = write_predictions(
-            self.folder, experiment.data, experiment.model, experiment.loaders, experiment.predict, names
+            self.folder,
+            experiment.data,
+            experiment.model,
+            experiment.loaders,
+            experiment.predict,
+            names,
+            experiment.answering,
         )
         self.judgement = judge(experiment, arrays)
         self._advise("done")

@@ -43,6 +43,7 @@ def write_predictions(
     loaders: Mapping[str, Any],
     predict: Predict,
     names: Mapping[str, Any],
+    answering: Any = None,
 ) -> dict[str, np.ndarray]:
     """Write the file; returns its arrays, ``test_y`` and ``test_output`` among them.
 
@@ -50,10 +51,11 @@ def write_predictions(
         loaders: by split.
         predict: for inputs that are in no split.
         names: model, loss and metrics, for titles.
+        answering: gives the outputs in the model's place, as test-time augmentation does.
     """
     arrays = {}
     for split, loader in loaders.items():
-        arrays.update(_split_arrays(split, data.splits[split], model, loader))
+        arrays.update(_split_arrays(split, data.splits[split], answering or model, loader))
     if not data.dataset.tokens:
         arrays.update(_curve(data, model, predict))
         arrays.update(_grid(data, predict))
