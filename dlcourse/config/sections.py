@@ -86,16 +86,16 @@ class Augment:
         flip: mirror left to right, every other image on average; alternating draws once which, and mirrors all of them
             in every other epoch, so that two epochs show each image both ways.
         crop: move by up to so many pixels each way: a random crop of the image padded by so many.
-        border: what a crop is padded with, zeros or the image mirrored at its edge.
         cutout: blank a square of so many pixels a side about a random position.
+        border: what a crop is padded with, zeros or the image mirrored at its edge.
     """
 
     EXAMPLE: ClassVar[str] = "{flip: true, crop: 4}"
 
     flip: bool | Literal["alternating"] = False
     crop: NonNegativeInt = 0
-    border: Literal["zero", "reflect"] = "zero"
     cutout: NonNegativeInt = 0
+    border: Literal["zero", "reflect"] = "zero"
 
 
 @dataclass(frozen=True)

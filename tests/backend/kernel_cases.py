@@ -454,8 +454,9 @@ def _images(
     flip: bool = False,
     crop: int = 0,
     cutout: int = 0,
+    reflect: bool = False,
 ) -> Maker:
-    """A batch of ``rows`` images out of all; of all, in order, with None; augmented if one of the last three is."""
+    """A batch of ``rows`` images out of all; of all, in order, with None; augmented if one of the next three is."""
 
     def make(rng: np.random.Generator, dtype: type) -> tuple:
         images = rng.integers(0, 256, shape).astype(np.uint8)
@@ -466,7 +467,7 @@ def _images(
         count = shape[0] if rows is None else rows
         words = rng.integers(0, 2**32, (count, WORDS)).astype(np.uint32) if flip or crop or cutout else None
         out = np.full((count, *shape[1:]), 7, dtype)
-        return images, chosen, words, ImageSettings(shift, scale, flip, crop, cutout), out
+        return images, chosen, words, ImageSettings(shift, scale, flip, crop, cutout, reflect), out
 
     return make
 
@@ -516,7 +517,14 @@ AFFINE = [(0, 3, 4), (1, 1, 1), (5, 7, 3), (33, 20, 16), (400, 300, 100), (90, 3
 
 
 def _device_batch(
-    shape: tuple[int, ...], count: int, raw: bool, normalized: bool, how: tuple, ordered: bool = True, width: int = 0
+    shape: tuple[int, ...],
+    count: int,
+    raw: bool,
+    normalized: bool,
+    how: tuple,
+    ordered: bool = True,
+    width: int = 0,
+    alternating: bool = False,
 ) -> Maker:
     """A batch of some samples of a set, bytes or not; labels, or targets of a regression."""
 
@@ -527,7 +535,8 @@ def _device_batch(
         shift, scale = (rng.uniform(1, 2, shape[-1]).astype(dtype) for _ in range(2)) if normalized else (None, None)
         words = (2**64 - 3, 17) if any(how) else None
         outs = np.zeros((count, *shape[1:]), dtype), np.zeros((count, *targets.shape[1:]), targets.dtype)
-        return samples, targets, order, 7, shape[0] // count, words, ImageSettings(shift, scale, *how), *outs
+        flips = rng.integers(0, 2**32, shape[0]).astype(np.uint32) if alternating else None
+        return samples, targets, order, 7, shape[0] // count, words, flips, ImageSettings(shift, scale, *how), *outs
 
     return make
 
@@ -537,14 +546,14 @@ def _windows(rng: np.random.Generator, dtype: type) -> tuple:
     windows = np.lib.stride_tricks.sliding_window_view(rng.integers(0, 9, 40), 6)
     order = rng.permutation(30)[:12]
     outs = np.zeros((3, 5), int), np.zeros((3, 5), int)
-    return windows[:, :-1], windows[:, 1:], order, 6, 4, None, ImageSettings(), *outs
+    return windows[:, :-1], windows[:, 1:], order, 6, 4, None, None, ImageSettings(), *outs
 
 
 def _tokens(rng: np.random.Generator, dtype: type) -> tuple:
     """Tokens and those that follow, as they are."""
     samples, targets = rng.integers(0, 9, (2, 12, 5))
     order = rng.permutation(12)
-    return samples, targets, order, 2, 4, None, ImageSettings(), np.zeros((3, 5), int), np.zeros((3, 5), int)
+    return samples, targets, order, 2, 4, None, None, ImageSettings(), np.zeros((3, 5), int), np.zeros((3, 5), int)
 
 
 def _resample(shape: tuple[int, ...], axis: int, taps: Taps, grad: bool) -> Maker:
@@ -583,6 +592,11 @@ CASES: dict[str, list[Maker]] = {
         for channels in (3, 5)
         for raw in (True, False)
         for how in [(False, 0, 0), (True, 2, 3)]
+    ]
+    + [
+        _device_batch((23, 5, 7, 3), count, True, True, (True, 2, 0, True), ordered, alternating=True)
+        for count in (4, 23)  # in an epoch of odd number, and of even
+        for ordered in (True, False)
     ]
     + [_tokens, _windows],
     "sum_over": [
@@ -751,6 +765,7 @@ CASES: dict[str, list[Maker]] = {
         _images((2, 8, 8, 3), "pixel", 40, False, 0, 20),
         _images((5, 11), "pixel", 4),
         _images((5, 4, 4, 3), "channel", 0, True, 1, 1),
+        *(_images((9, 5, 7, 3), "channel", 30, flip, crop, 2, True) for flip, crop in [(False, 1), (True, 4)]),
     ],
     "embedding_grad": [
         lambda rng, dtype: (rng.normal(size=(500, 7)).astype(dtype), rng.integers(0, 40, 500), 65),

@@ -39,7 +39,9 @@ def images(raw: bool) -> Split:
 
 
 @pytest.mark.parametrize("raw", [True, False])
-@pytest.mark.parametrize("augment", [None, Augment(flip=True, crop=2)])
+@pytest.mark.parametrize(
+    "augment", [None, Augment(flip=True, crop=2), Augment(flip="alternating", crop=2, border="reflect")]
+)
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_device_batches_makes_the_loaders_own_batches(
     raw: bool, augment: Augment | None, shuffle: bool, device: str

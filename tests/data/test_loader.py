@@ -129,13 +129,16 @@ def host(batch: tuple) -> tuple[np.ndarray, np.ndarray]:
 
 
 AUGMENT = Augment(flip=True, crop=2, cutout=3)
+ALTERNATING = Augment(flip="alternating", crop=2, border="reflect")
 
 
-def augmented(image: np.ndarray, flip: bool, down: int, across: int, crop: int, hole: tuple[int, int, int]):
+def augmented(
+    image: np.ndarray, flip: bool, down: int, across: int, crop: int, hole: tuple[int, int, int], reflect: bool
+):
     """One image, the long way: mirror, pad, cut a window, blank a square."""
     image = image[:, ::-1] if flip else image
     height, width, _ = image.shape
-    padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)))
+    padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)), mode="reflect" if reflect else "constant")
     window = padded[crop + down :, crop + across :][:height, :width].copy()
     y, x, side = hole
     for row in range(y - side // 2, y - side // 2 + side):
@@ -145,7 +148,14 @@ def augmented(image: np.ndarray, flip: bool, down: int, across: int, crop: int, 
     return window
 
 
-@given(st.builds(Augment, st.booleans(), st.integers(0, 4), st.integers(0, 5)), st.integers(0, 30), st.integers(0, 3))
+BORDERS = st.sampled_from(["zero", "reflect"])
+
+
+@given(
+    st.builds(Augment, st.booleans(), st.integers(0, 4), st.integers(0, 5), BORDERS),
+    st.integers(0, 30),
+    st.integers(0, 3),
+)
 def test_augmented_batches_are_what_the_words_of_their_step_say(how, step, seed):
     it = image_loader(augment=how, seed=seed)
     x, y = it.batch(step)
@@ -156,8 +166,25 @@ def test_augmented_batches_are_what_the_words_of_their_step_say(how, step, seed)
     np.testing.assert_array_equal(y, labels)
     for i, image in enumerate(plain):
         hole = (int(hole_y[i]), int(hole_x[i]), how.cutout)
-        expected = augmented(image, bool(flips[i]), int(down[i, 0]), int(across[i, 0]), how.crop, hole)
+        moved = bool(flips[i]), int(down[i, 0]), int(across[i, 0])
+        expected = augmented(image, *moved, how.crop, hole, how.border == "reflect")
         np.testing.assert_array_equal(x[i], expected)
+
+
+def test_alternating_flips_are_drawn_once_and_undone_in_every_other_epoch(device):
+    how = Augment(flip="alternating")
+    varied, plain = image_loader(7, how, seed=2), image_loader(7, seed=2)
+    first, again = {}, {}
+    for epoch in range(4):
+        for step in range(epoch * varied.steps_per_epoch, (epoch + 1) * varied.steps_per_epoch):
+            order = plain._sampler.rows(step)
+            ours, theirs = host(varied.batch(step))[0], host(plain.batch(step))[0]
+            for row, image, original in zip(order, ours, theirs, strict=True):
+                mirrored = (image == original[:, ::-1]).all()
+                assert mirrored or (image == original).all()
+                (first if epoch == 0 else again)[row] = bool(mirrored)
+                assert epoch == 0 or again[row] == (first[row] ^ bool(epoch % 2))
+    assert 0 < sum(first.values()) < len(first)
 
 
 def test_every_way_to_augment_is_drawn_and_as_often_as_it_should_be():
@@ -200,10 +227,11 @@ def test_images_in_floating_point_are_augmented_as_bytes_are():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
-def test_devices_augment_alike(device):
-    here = image_loader(augment=AUGMENT)
+@pytest.mark.parametrize("augment", [AUGMENT, ALTERNATING])
+def test_devices_augment_alike(augment, device):
+    here = image_loader(augment=augment)
     with backend.use("cpu"):
-        there = image_loader(augment=AUGMENT)
+        there = image_loader(augment=augment)
     for step in (0, 3, 5):
         np.testing.assert_allclose(host(here.batch(step))[0], there.batch(step)[0], rtol=1e-6, atol=1e-6)
 

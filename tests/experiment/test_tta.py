@@ -15,8 +15,14 @@ from dlcourse.training.test_time import view
 
 CONFIG: dict[str, Any] = {
     "name": "views",
-    "data": {"name": "synthetic_images", "samples": 90, "image_size": 8, "classes": 3, "normalize": "standardize",
-             "split": {"val": 0.2, "test": 0.2}},
+    "data": {
+        "name": "synthetic_images",
+        "samples": 90,
+        "image_size": 8,
+        "classes": 3,
+        "normalize": "standardize",
+        "split": {"val": 0.2, "test": 0.2},
+    },
     "model": {"name": "cnn", "channels": [4], "hidden": [8]},
     "loss": {"name": "cross_entropy"},
     "optimizer": {"name": "adam", "lr": 0.02},
