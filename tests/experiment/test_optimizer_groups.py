@@ -61,6 +61,21 @@ def test_training_goes_on_exactly_from_a_state() -> None:
         np.testing.assert_array_equal(array, resumed.model.state_dict()[name])
 
 
+def test_a_group_has_a_schedule_of_its_own(tmp_path) -> None:
+    own = {"match": "*.bias", "schedule": {"name": "linear", "total_iters": 4}}
+    step = made([own, {"match": "layers.5", "lr": 0.5}]).train_step()
+    total = step.schedule.total_steps
+    shared = [step.schedule.factor(k) for k in range(total)]
+    assert [step.rates_at(k) for k in (0, 3, 5)] == [
+        pytest.approx([0.01 * shared[k], 0.01 * max(0, 1 - k / 4), 0.5 * shared[k]]) for k in (0, 3, 5)
+    ]
+    # Steps taken by a schedule of the whole length are others in a longer training, also where only a group has one.
+    given = {**BASE, "optimizer": {"name": "sgd", "lr": 0.1, "groups": [{"match": "*.bias", "schedule": "linear"}]}}
+    folder = dl.run(given, out=tmp_path, quiet=True, plots=False, device="cpu").folder
+    with pytest.raises(ConfigError, match="optimizer.groups.0.schedule: linear is spread over the whole training"):
+        dl.run(resume=folder, overrides={"train.epochs": 3}, quiet=True)
+
+
 def test_the_average_that_is_kept_is_the_one_that_is_loaded(tmp_path) -> None:
     """Groups lie in another order than the model's parameters."""
     given = {**BASE, "optimizer": {"name": "sgd", "lr": 0.1, "groups": [{"match": "*.bias", "lr": 0.5}]}}
@@ -77,7 +92,10 @@ def test_the_average_that_is_kept_is_the_one_that_is_loaded(tmp_path) -> None:
         ([{"match": "*.biass"}], "groups.0.match: .*biass' matches no parameter .*layers.1, layers.3"),
         ([{"match": "*.bias", "momentum": 1}], "groups.0.momentum: unknown key"),
         ([{"match": "*.bias", "lr": -1}], "groups.0.lr: expected a number of at least 0"),
-        ([{"match": "*.bias", "optimizer": "muon"}], "groups.0: muon takes matrices.* not layers.1.bias.*ndim: 2"),
+        (
+            [{"match": "*.bias", "optimizer": "muon"}],
+            "groups.0: muon takes parameters with 2 or more axes.* not layers.1.bias.*ndim: 2",
+        ),
         ([{"match": "*", "lr": 1, "optimizer": "adam"}], "groups.0.lr: this group has an optimizer of its own"),
         ([{"weight_decay": 0}], "groups.0.match: required"),
         ({"match": "a"}, "groups: expected a list"),
@@ -88,6 +106,12 @@ def test_the_average_that_is_kept_is_the_one_that_is_loaded(tmp_path) -> None:
             "optimizer.schedule: is a key of the group",
         ),
         ([{"match": "*", "optimizer": "least_squares"}], "optimizer.name: least_squares solves in one step"),
+        (
+            [{"match": "*.bias", "schedule": {"name": "plateau", "metric": "loss"}}],
+            "groups.0.schedule: plateau watches",
+        ),
+        ([{"match": "*.bias", "schedule": {"name": "step", "step_size": 0}}], "groups.0.schedule.step_size: expected"),
+        ([{"match": "*.bias", "schedule": "cosin"}], "groups.0.schedule.*cosine"),
         ([5], "groups.0: expected a mapping"),
     ],
 )
@@ -103,7 +127,9 @@ def test_a_closed_form_has_no_groups() -> None:
 
 
 def test_muon_alone_names_what_it_does_not_take() -> None:
-    with pytest.raises(ConfigError, match=r"optimizer: muon takes matrices.*layers.1.bias.*by optimizer.groups"):
+    with pytest.raises(
+        ConfigError, match=r"optimizer: muon takes parameters with 2 or more.*layers.1.bias.*by optimizer.groups"
+    ):
         made(None, optimizer={"name": "muon"})
 
 

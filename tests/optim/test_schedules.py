@@ -33,8 +33,8 @@ PEERS = {
     ),
     "linear": (
         optim.LinearSchedule,
-        {"start": 0.5, "final": 0.1},
-        lambda s, o, n: s.LinearLR(o, 0.5, 0.1, total_iters=n),
+        {"start": 0.5, "final": 0.1, "total_iters": 17},
+        lambda s, o, n: s.LinearLR(o, 0.5, 0.1, total_iters=17),
     ),
     "polynomial": (optim.PolynomialSchedule, {"power": 2.0}, lambda s, o, n: s.PolynomialLR(o, n, 2.0)),
     "warm_restarts": (
