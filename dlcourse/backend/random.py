@@ -178,10 +178,11 @@ def next_key(purpose: str) -> tuple[int, int, int, Any]:
     return _stream.seed, purpose_hash(purpose + _stream.suffix), _next(_stream.draws, purpose), _stream.step
 
 
-def words(count: int, seed: int, purpose: str, step: int = 0, backend: Backend | None = None) -> Array:
+def words(count: int, seed: int, purpose: str, step: int | DeviceCounter = 0, backend: Backend | None = None) -> Array:
     """Random 32-bit words (count,) uint32, drawn on the device, a function of (seed, purpose, step) alone."""
     out = (backend or current()).xp.empty(count, dtype="uint32")
-    philox_bits(out, _word(seed), purpose_hash(purpose), 0, int(step) & _WORD)
+    number: Any = step if isinstance(step, DeviceCounter) else int(step) & _WORD
+    philox_bits(out, _word(seed), purpose_hash(purpose), 0, number)
     return out
 
 

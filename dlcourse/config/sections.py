@@ -5,6 +5,7 @@ A dataclass's signature is the section's schema, defaults and bounds, and its do
 """
 
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -79,6 +80,25 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class ColorJitter:
+    """How far colors are changed, for each image in an order of its own, as by torchvision's transform of that name.
+
+    Args:
+        brightness: the colors times a factor up to so far from 1.
+        contrast: the distance from the image's mean gray times such a factor.
+        saturation: the distance from each pixel's gray times such a factor.
+        hue: turned by up to this share of the circle each way, at most 0.5.
+    """
+
+    EXAMPLE: ClassVar[str] = "{brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1}"
+
+    brightness: NonNegative = 0.0
+    contrast: NonNegative = 0.0
+    saturation: NonNegative = 0.0
+    hue: Annotated[float, Ge(0), Le(0.5)] = 0.0
+
+
+@dataclass(frozen=True)
 class Augment:
     """How the images of a training step are varied, anew in each step; what has no pixel becomes 0.
 
@@ -88,6 +108,10 @@ class Augment:
         crop: move by up to so many pixels each way: a random crop of the image padded by so many.
         cutout: blank a square of so many pixels a side about a random position.
         border: what a crop is padded with, zeros or the image mirrored at its edge.
+        color_jitter: change brightness, contrast, saturation and hue, before all else.
+        mixup: alpha of Beta(alpha, alpha), by whose draws each image, and its label, is mixed with another (0: not).
+        cutmix: alpha of Beta(alpha, alpha), which says how large a box of another image is pasted in, and how much its
+            label counts (0: not); with mixup each batch is mixed by one of the two.
     """
 
     EXAMPLE: ClassVar[str] = "{flip: true, crop: 4}"
@@ -96,6 +120,13 @@ class Augment:
     crop: NonNegativeInt = 0
     cutout: NonNegativeInt = 0
     border: Literal["zero", "reflect"] = "zero"
+    color_jitter: ColorJitter | None = None
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.color_jitter, Mapping):
+            object.__setattr__(self, "color_jitter", ColorJitter(**self.color_jitter))
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ class DataLoader:
         if not precision.is_floating(kind):
             raise ArgumentError(f"DataLoader: dtype is the floating-point type of the batches, got {kind}")
         how = Augment(**augment) if isinstance(augment, Mapping) else augment
-        check_augment(how, self.dataset.split.x.shape[1:])
+        split = self.dataset.split
+        check_augment(how, split.x, split.y, classes=self._has_targets and split.y.dtype.kind in "iu")
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self._settings: dict[str, Any] = {"dtype": kind, "augment": how, "backend": current()}
         self._given_seed = seed

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.device_batch import device_batch
+from dlcourse.backend.kernels.images import ImageSettings
 from dlcourse.data.sampler import Sampler
 from dlcourse.data.store import Store
 from dlcourse.data.transform import Transform
@@ -17,7 +20,10 @@ class DeviceBatches:
         rows = slice(None) if sampler.shuffled else slice(0, sampler.samples * sampler.stride, sampler.stride)
         self._samples, self._targets = store.x[rows], store.y[rows]
         self.x_shape, self.x_dtype = (sampler.batch_size, *store.x.shape[1:]), transform.out_dtype
-        self.y_shape, self.y_dtype = (sampler.batch_size, *store.y.shape[1:]), store.y.dtype
+        self.y_shape: tuple[int, ...] = (sampler.batch_size, *store.y.shape[1:])
+        self.y_dtype = store.y.dtype
+        if transform.mixing is not None:
+            self.y_shape, self.y_dtype = (sampler.batch_size, transform.mixing.classes), np.dtype(np.float32)
 
     @property
     def whole(self) -> tuple[Array, Array] | None:
@@ -35,6 +41,33 @@ class DeviceBatches:
 
     def write(self, step: Any, x: Array, y: Array) -> None:
         """The batch of a step into x and y."""
-        transform, sampler = self._transform, self._sampler
-        settings = transform.key, transform.flips, transform.settings(augmented=True)
-        device_batch(self._samples, self._targets, sampler.device_order, step, sampler.steps_per_epoch, *settings, x, y)
+        transform, xp = self._transform, self._transform.backend.xp
+        mixes = transform.mixing is not None
+        labels = xp.empty((len(x), *self._targets.shape[1:]), self._targets.dtype) if mixes else y
+        if transform.jitter is None:
+            self._take(self._samples, step, x, labels, transform.key, transform.flips, transform.settings(True))
+        else:
+            raw = xp.empty(x.shape, transform.wide)
+            self._take(self._samples, step, raw, labels)
+            flips = None
+            if transform.flips is not None:
+                flips = xp.empty((len(x), 1), transform.flips.dtype)
+                self._take(transform.flips[:, None], step, flips, labels)
+                flips = flips[:, 0]
+            transform.make(raw, None, step, flips, x)
+        if mixes:
+            x[...], y[...] = transform.mix(x, labels, step)
+
+    def _take(
+        self,
+        samples: Array,
+        step: Any,
+        x: Array,
+        y: Array,
+        key: Any = None,
+        flips: Array | None = None,
+        settings: ImageSettings | None = None,
+    ) -> None:
+        """The rows of a step, as they are where no settings say otherwise."""
+        order, steps = self._sampler.device_order, self._sampler.steps_per_epoch
+        device_batch(samples, self._targets, order, step, steps, key, flips, settings or ImageSettings(), x, y)

@@ -39,6 +39,7 @@ class Loader:
         augment: what :meth:`batch` does to images; :meth:`batches`, for evaluation, never does.
         drop_last: leave out the last batch of an epoch where it is not full. :meth:`batches` has all samples.
         targets: scales the targets y of a regression, for a model that learns scaled ones.
+        classes: how many there are, where images are mixed; by default as many as the labels name.
 
     Attributes:
         targets: as given; what puts a model's outputs back into the targets' own units.
@@ -68,10 +69,14 @@ class Loader:
         augment: Augment | None = None,
         drop_last: bool = False,
         targets: TargetNormalizer | None = None,
+        classes: int | None = None,
     ):
         augment = None if augment == Augment() else augment
         sampler = Sampler(len(split), batch_size, backend, seed, shuffle, drop_last, split.stride, split.offsets)
-        transform = Transform(normalizer, backend, split.x.dtype, np.dtype(dtype), seed, augment, sampler)
+        mixes = augment is not None and bool(augment.mixup or augment.cutmix)
+        known = (classes or int(split.y.max()) + 1) if mixes else 0
+        settings = seed, augment, sampler, split.x.shape[1:3], known
+        transform = Transform(normalizer, backend, split.x.dtype, np.dtype(dtype), *settings)
         self.targets = targets
         self._compose(Store(split, transform, backend, targets), sampler, transform)
 
@@ -106,7 +111,8 @@ class Loader:
             return self._make(step)
         if self._streams:
             x, y = self._stream.get(step)
-            return self._transform(x, None, step, self._sampler.device_rows(step)), y
+            x = self._transform(x, None, step, self._sampler.device_rows(step))
+            return self._transform.mix(x, y, step)
         return self._make(step) if self._prefetcher is None else self._prefetcher.get(step, self._make)
 
     def batches(self) -> Iterator[tuple[Array, Array]]:
@@ -133,4 +139,5 @@ class Loader:
     def _take(self, rows: slice | Array, step: int | None) -> tuple[Array, Array]:
         by_kernel = self._transform.by_kernel
         x, chosen, y = self._store.fetch(rows, not by_kernel)
-        return self._transform(x, chosen, step, rows) if by_kernel else x, y
+        x = self._transform(x, chosen, step, rows) if by_kernel else x
+        return (x, y) if step is None else self._transform.mix(x, y, step)

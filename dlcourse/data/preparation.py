@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import registry
-from dlcourse.config.sections import Augment, DataOptions, Folds, Limit, SplitSizes
+from dlcourse.config.sections import Augment, ColorJitter, DataOptions, Folds, Limit, SplitSizes
 from dlcourse.data import class_choice, splitting
 from dlcourse.data.dataset import Data, DataSchema, Dataset, Split, check
 from dlcourse.data.normalizer import Normalizer, TargetNormalizer
@@ -42,7 +42,7 @@ def prepare(section: Mapping[str, Any], seed: int, schema: DataSchema | None = N
     check(dataset)
     if options.only_classes:
         dataset = class_choice.chosen(dataset, options.only_classes)
-    check_augment(options.augment, dataset.x.shape[1:])
+    check_augment(options.augment, dataset.x, dataset.y, classes=dataset.task == "classification")
     index = _split(dataset, options, seed)
     if dataset.fill_missing:
         dataset = _filled(dataset, _statistics(dataset, index["train"]))
@@ -127,8 +127,13 @@ def _target_normalizer(dataset: Dataset, train: np.ndarray, options: DataOptions
     return TargetNormalizer.fit(train, options.normalize_target)
 
 
-def check_augment(augment: Augment | None, shape: tuple[int, ...]) -> None:
-    """Raise ConfigError where images of this shape (H, W, C) cannot be augmented so."""
+def check_augment(augment: Augment | None, x: Any, y: Any, classes: bool) -> None:
+    """Raise ConfigError where images x (N, H, W, C) with these targets cannot be augmented so.
+
+    Args:
+        classes: whether the targets are labels of classes.
+    """
+    shape = x.shape[1:]
     if augment is None:
         return
     if len(shape) != 3:
@@ -137,6 +142,22 @@ def check_augment(augment: Augment | None, shape: tuple[int, ...]) -> None:
         pixels = getattr(augment, key)
         if pixels >= min(shape[:2]):
             raise ConfigError(f"data.augment.{key}: {pixels} pixels of {shape[0]} x {shape[1]} leave no image")
+    if augment.border != "zero" and not augment.crop:
+        raise ConfigError(f"data.augment.border: {augment.border} has no effect without crop; leave it out")
+    for key in ("mixup", "cutmix"):
+        if getattr(augment, key) and not (classes and y.ndim == 1):
+            raise ConfigError(f"data.augment.{key}: mixes the labels of classes, and these targets are none")
+    _check_jitter(augment.color_jitter, shape[2], x.dtype)
+
+
+def _check_jitter(how: ColorJitter | None, channels: int, dtype: np.dtype) -> None:
+    if how is None:
+        return
+    if dtype != np.uint8 or channels not in (1, 3):
+        came = f"{channels} channels of {dtype}"
+        raise ConfigError(f"data.augment.color_jitter: needs images in bytes, gray or in color, and these have {came}")
+    if channels == 1 and (how.saturation or how.hue):
+        raise ConfigError("data.augment.color_jitter: gray images have no saturation and no hue; leave these out")
 
 
 def _rows(array: np.ndarray, index: np.ndarray) -> np.ndarray | Rows:

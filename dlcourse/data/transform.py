@@ -4,14 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.backend import Backend
+from dlcourse.backend import Backend, random
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.images import WORDS, ImageSettings, alternated, image_batch
 from dlcourse.backend.precision import accumulation_dtype
-from dlcourse.backend.random import purpose_hash, words
+from dlcourse.backend.random import purpose_hash
 from dlcourse.config.sections import Augment
+from dlcourse.data import color, mixing
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.sampler import Sampler
+
+BRIGHTEST = 255
+"""Of an image in bytes: 1 where colors are changed."""
 
 
 class Transform:
@@ -27,6 +31,8 @@ class Transform:
         seed: draws the augmentation.
         augment: what happens to the images of a training step.
         sampler: knows how many samples and steps an epoch has.
+        image_size: height and width of the images that are mixed.
+        classes: how many there are, where images are mixed.
 
     Attributes:
         of_bytes: whether samples are bytes, images.
@@ -35,6 +41,8 @@ class Transform:
         shift_scale: what that normalizes with, on the device; None and None where there is nothing to do.
         key: seed and purpose of the augmentation's random words; None for no augmentation.
         flips: a random word for each sample, where flips alternate; None where they do not.
+        jitter: how colors are changed; None where they are not.
+        mixing: how images are mixed; None where they are not.
     """
 
     def __init__(
@@ -46,6 +54,8 @@ class Transform:
         seed: int,
         augment: Augment | None = None,
         sampler: Sampler | None = None,
+        image_size: tuple[int, ...] = (),
+        classes: int = 0,
     ):
         self.normalizer, self.backend, self.dtype, self.augment = normalizer, backend, dtype, augment
         tokens, self.of_bytes = raw_dtype.kind == "i", raw_dtype == np.uint8
@@ -54,13 +64,21 @@ class Transform:
         self.by_kernel = self.of_bytes or augment is not None
         self.key = None if augment is None else (seed & (2**64 - 1), purpose_hash("augment"))
         self.shift_scale: tuple[Array | None, Array | None] = None, None
+        self.wide = accumulation_dtype(dtype)
         if self.of_bytes and not normalizer.identity:
-            wide = accumulation_dtype(dtype)
-            self.shift_scale = backend.asarray(normalizer.shift, wide), backend.asarray(normalizer.scale, wide)
+            self.shift_scale = (
+                backend.asarray(normalizer.shift, self.wide),
+                backend.asarray(normalizer.scale, self.wide),
+            )
         self._raw_dtype, self._seed, self._sampler = raw_dtype, seed, sampler
+        how = augment or Augment()
+        self.jitter = None if how.color_jitter is None else color.jitter(how.color_jitter, backend)
+        self.mixing: mixing.Mixing | None = None
+        if how.mixup or how.cutmix:
+            self.mixing = mixing.mixing(classes, how.mixup, how.cutmix, (image_size[0], image_size[1]), backend)
         self.flips: Array | None = None
-        if sampler is not None and augment is not None and augment.flip == "alternating":
-            self.flips = words(sampler.samples, seed, "augment.flip", 0, backend)
+        if sampler is not None and how.flip == "alternating":
+            self.flips = random.words(sampler.samples, seed, "augment.flip", 0, backend)
 
     def for_evaluation(self) -> "Transform":
         """The same without augmentation."""
@@ -77,19 +95,46 @@ class Transform:
         return np.asarray(x) if raw else self.normalizer.apply(x, self.dtype)
 
     def __call__(self, x: Array, rows: Array | None, step: int | None, numbers: slice | Array = slice(None)) -> Array:
-        """A batch of stored samples on the device, augmented as in a step if one is given.
+        """A batch of stored samples on the device, augmented as in a step if one is given, but not mixed.
 
         Args:
             rows: which of the samples, where a kernel makes the batch; None for all.
             numbers: which samples of the split those are, by which flips alternate.
         """
-        count, draws = len(x) if rows is None else len(rows), None
-        if step is not None and self.augment is not None:
-            draws = words(count * WORDS, self._seed, "augment", step, self.backend).reshape(count, WORDS)
-            if self.flips is not None and self._sampler is not None:
-                draws[:, 0] = alternated(self.flips[numbers], step // self._sampler.steps_per_epoch)
-        elif not self.of_bytes:
+        count = len(x) if rows is None else len(rows)
+        augmented = step is not None and self.augment is not None
+        if not augmented and not self.of_bytes:
             return x
         out = self.backend.xp.empty((count, *x.shape[1:]), self.dtype)
-        image_batch(x, rows, draws, self.settings(draws is not None), out)
+        if not augmented:
+            image_batch(x, rows, None, self.settings(False), out)
+        else:
+            if self.jitter is not None:
+                x, rows = x if rows is None else x[rows], None
+            self.make(x, rows, step, None if self.flips is None else self.flips[numbers], out)
         return out
+
+    def make(self, x: Array, rows: Array | None, step: Any, flips: Array | None, out: Array) -> None:
+        """The augmented images of a step into ``out``.
+
+        Args:
+            x, rows: stored samples, and which of them; with a jitter those of the batch, and None.
+            step: its number, which may lie on the device.
+            flips: the words of the batch's samples, where flips alternate.
+        """
+        draws = self._words("augment", len(out) * WORDS, step).reshape(len(out), WORDS)
+        if flips is not None and self._sampler is not None:
+            draws[:, 0] = alternated(flips, getattr(step, "value", step) // self._sampler.steps_per_epoch)
+        if self.jitter is not None:
+            own = self._words("augment.color", len(out) * color.WORDS, step).reshape(len(out), color.WORDS)
+            x = color.jittered(x.astype(self.wide) / BRIGHTEST, own, self.jitter) * BRIGHTEST
+        image_batch(x, rows, draws, self.settings(True), out)
+
+    def mix(self, x: Array, y: Array, step: Any) -> tuple[Array, Array]:
+        """The batch of a step with its images mixed; y becomes (n, classes)."""
+        if self.mixing is None:
+            return x, y
+        return mixing.mixed(x, y, self._words("augment.mix", mixing.WORDS, step), self.mixing)
+
+    def _words(self, purpose: str, count: int, step: Any) -> Array:
+        return random.words(count, self._seed, purpose, step, self.backend)

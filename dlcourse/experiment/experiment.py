@@ -128,6 +128,7 @@ class Experiment:
         )
         experiment._check_averaging()
         experiment._check_views()
+        experiment._check_mixing()
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
             samples = experiment.loader.samples
             model.adapt(*experiment.loader.in_batches_of(min(samples, model.adapts_to or samples)).batch(0))
@@ -292,6 +293,14 @@ class Experiment:
         except UserError as error:
             raise ConfigError([Problem("train.tta", str(error).removeprefix("tta: "))]) from error
 
+    def _check_mixing(self) -> None:
+        """Raise ConfigError where the loss does not take the mixed labels of mixed images."""
+        how, takes = self.data.augment, getattr(type(self.loss), "takes_probabilities", False)
+        for key in ("mixup", "cutmix"):
+            if how is not None and getattr(how, key) and not takes:
+                why = f"mixes labels, which the loss {self.config['loss']['name']} does not take; cross_entropy does"
+                raise ConfigError([Problem(f"data.augment.{key}", why)])
+
     def schedule(self, total_steps: int) -> Any:
         """The learning rate's schedule over a training of that length; None where there is none."""
         spec = self.config["optimizer"].get("schedule")
@@ -429,7 +438,16 @@ class Experiment:
         subset = self.data.to_train_on if shuffle else self.data.splits[split]
         seed, targets = training_seed(self.config), self.data.target_normalizer
         return Loader(
-            subset, self.data.normalizer, self.backend, dtype, batch_size, seed, shuffle, targets=targets, **more
+            subset,
+            self.data.normalizer,
+            self.backend,
+            dtype,
+            batch_size,
+            seed,
+            shuffle,
+            targets=targets,
+            classes=self.data.out_features,
+            **more,
         )
 
 

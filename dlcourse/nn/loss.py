@@ -39,6 +39,9 @@ class Loss(Module):
     reduction: Reduction = "mean"
     tasks: ClassVar[tuple[str, ...]] = ("regression", "classification")
 
+    takes_probabilities: ClassVar[bool] = False
+    """Whether targets may also be probabilities of the classes (N, C), as mixed images have them."""
+
     of_its_batch: bool = False
     """Whether the mean is over weights that depend on the batch, so that parts of a batch do not make the whole."""
 
@@ -102,7 +105,7 @@ class CrossEntropyLoss(Loss):
     that, in Python, it is PyTorch's in each batch.
     """
 
-    tasks = ("classification",)
+    tasks, takes_probabilities = ("classification",), True
 
     def __init__(
         self,

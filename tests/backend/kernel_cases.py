@@ -516,6 +516,16 @@ def _publish(half_type: str, size: int, scaler: list[float] | None) -> Maker:
 AFFINE = [(0, 3, 4), (1, 1, 1), (5, 7, 3), (33, 20, 16), (400, 300, 100), (90, 300, 500)]
 
 
+def _colors(shape: tuple[int, ...], used: tuple[int, ...]) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        images = rng.random(shape).astype(dtype)
+        images[:1] = 0.25  # gray
+        order = rng.permuted(np.tile(np.arange(4), (shape[0], 1)), axis=1)
+        return images, order, rng.uniform(-0.4, 1.6, (shape[0], 4)), used
+
+    return make
+
+
 def _device_batch(
     shape: tuple[int, ...],
     count: int,
@@ -754,6 +764,12 @@ CASES: dict[str, list[Maker]] = {
     },
     "mapped": [_mapped(*case) for case in (((5, 3), 1), ((0, 3), 2), ((70_001,), 1), ((301, 303), 2))],
     "ctc": [_ctc(*size, grad) for size in ((7, 9, 5, 3), (1, 1, 2, 0), (3, 40, 6, 11)) for grad in (False, True)],
+    "color_jitter": [
+        *(_colors((9, 5, 4, 3), used) for used in [(0, 1, 2, 3), (3,), (0, 2), ()]),
+        _colors((70, 3, 2, 3), (0, 1, 2, 3)),  # more than a piece
+        _colors((4, 5, 3, 1), (0, 1)),
+        _colors((0, 2, 2, 3), (0, 1, 2, 3)),
+    ],
     "image_batch": [
         *[
             _images((9, 5, 7, 3), normalized, rows, *how)

@@ -1,6 +1,6 @@
 """A batch of images in one call: gather, normalize, flip, crop, cut out."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
@@ -75,9 +75,10 @@ def moves(words: Array, height: int, width: int, flip: bool, crop: int, reflect:
     return (below(0, 2) == 1) & flip, y, x, below(3, height), below(4, width)
 
 
-def alternated(words: Array, epoch: int) -> Array:
-    """The words of samples for a flip that is drawn once and undone in every other epoch."""
-    return words ^ array_module(words).uint32((epoch % 2) << 31)
+def alternated(words: Array, epoch: Any) -> Array:
+    """The words of samples for a flip that is drawn once and undone in every other epoch, a number or on the device."""
+    xp = array_module(words)
+    return words ^ xp.asarray((epoch % 2) << 31, dtype=xp.uint32)
 
 
 def _near(middle: Array, size: int, length: int) -> Array:
