@@ -47,7 +47,8 @@ def keep_reference(task: Task) -> str | None:
     Of a config whose files are not here what was computed before stays.
     """
     texts = sources()
-    found = {name: each for name, each in one_step(task, "cpu", list(texts)).items() if "left_out" not in each}
+    computed = one_step(task, "cpu", list(texts), CPU_LIMIT)
+    found = {name: each for name, each in computed.items() if "left_out" not in each}
     if wrong := [f"{name}: {each['error']}" for name, each in found.items() if "error" in each]:
         return wrong[0]
     reference.keep("configs", texts, reference.saved("configs", texts) | found)
@@ -65,7 +66,11 @@ NOWHERE = "http://127.0.0.1:9"
 """A proxy that is not there: what would be downloaded fails at once, which without a network can take half a minute."""
 
 
-def one_step(task: Task, device: str, names: list[str]) -> dict[str, dict]:
+LIMIT, CPU_LIMIT = 40.0, 300.0
+"""Seconds of a config: where a GPU waits, and where its reference is computed, on a CPU that may be busy."""
+
+
+def one_step(task: Task, device: str, names: list[str], limit: float = LIMIT) -> dict[str, dict]:
     """What ``gpu.one_step`` answers, by config; several processes share them."""
     environment = {**os.environ, "http_proxy": NOWHERE, "https_proxy": NOWHERE}
     shares = [names[first :: task.processes] for first in range(task.processes)]
@@ -74,7 +79,7 @@ def one_step(task: Task, device: str, names: list[str]) -> dict[str, dict]:
         return dict(
             chain.from_iterable(
                 pool.map(
-                    lambda share: list(in_turn(command, share, 40.0, task.until, cwd=ROOT, env=environment)), shares
+                    lambda share: list(in_turn(command, share, limit, task.until, cwd=ROOT, env=environment)), shares
                 )
             )
         )
