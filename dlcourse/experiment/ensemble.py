@@ -20,6 +20,7 @@ from dlcourse.errors import UserError
 from dlcourse.experiment import stored
 from dlcourse.experiment.components import code_of
 from dlcourse.experiment.trained import TrainedModel, metrics_of
+from dlcourse.experiment.views import TestTime
 from dlcourse.models import Model
 from dlcourse.nn import ModuleList
 from dlcourse.records.reading import read
@@ -27,7 +28,6 @@ from dlcourse.records.sweep import EnsembleState, SweepState
 from dlcourse.text import flat_metrics
 from dlcourse.training.atomic import finite
 from dlcourse.training.evaluation import outputs
-from dlcourse.training.test_time import TestTime
 
 
 def average(found: Array, classes: bool) -> Array:

@@ -29,6 +29,7 @@ from dlcourse.experiment.building import build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.experiment.optimizer import build_optimizer, group_schedules, refusals, schedules
 from dlcourse.experiment.result import Result
+from dlcourse.experiment.views import check_images, over_views
 from dlcourse.metrics.class_scores import ClassScores
 from dlcourse.metrics.of_target import MAX_TARGETS
 from dlcourse.models.base import Model
@@ -42,7 +43,6 @@ from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import evaluate, outputs
 from dlcourse.training.input_spec import InputSpec, class_counts
 from dlcourse.training.step import TrainStep, microbatch_size
-from dlcourse.training.test_time import check_images, over_views
 from dlcourse.training.trainer import Trainer
 from dlcourse.training.weight_averaging import (
     WeightAveraging,

@@ -35,13 +35,13 @@ from dlcourse.experiment.components import code_of
 from dlcourse.experiment.experiment import EVALUATION_BATCH, predict
 from dlcourse.experiment.export import export
 from dlcourse.experiment.identity import check_data
+from dlcourse.experiment.views import TestTime, check_images, over_views
 from dlcourse.markup import html_text
 from dlcourse.records.run import BaselineState
 from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import evaluate
 from dlcourse.training.input_spec import InputSpec
 from dlcourse.training.run_history import RunHistory
-from dlcourse.training.test_time import TestTime, check_images, over_views
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,8 +10,8 @@ from dlcourse import backend, cli, models
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment.trained import evaluate_run
+from dlcourse.experiment.views import view
 from dlcourse.sweeps import run_sweep
-from dlcourse.training.test_time import view
 
 CONFIG: dict[str, Any] = {
     "name": "views",
@@ -43,7 +43,7 @@ def by_hand(model: models.Model, x: np.ndarray, kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["flip", "flip_shift"])
 def test_outputs_are_means_over_views(kind: str, device: str) -> None:
-    from dlcourse.training.test_time import over_views
+    from dlcourse.experiment.views import over_views
 
     model = models.CNN((5, 6, 3), 4, channels=[3], hidden=[]).eval()
     x = np.random.default_rng(0).normal(size=(7, 5, 6, 3)).astype("float32")
