@@ -84,7 +84,7 @@ def allowed() -> bool:
 @functools.cache
 def machine() -> dict[str, Any]:
     """All that times, and the last bits of results, depend on."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     return {
         "processor": resources.processor(),
         "threads": threads.budget(),
@@ -97,7 +97,7 @@ def machine() -> dict[str, Any]:
 
 @functools.cache
 def digest() -> str:
-    """The machine in twelve digits."""
+    """The machine in twelve hexadecimal digits."""
     return hashlib.sha256(json.dumps(machine(), sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -147,7 +147,7 @@ def child(side: str, workload: Workload, variant: str, options: list[str]) -> di
     """The numbers of one process of its own."""
     environment = dict(os.environ)
     if variant == "numpy":
-        environment["DLCOURSE_ONEDNN"] = "0"
+        environment |= {"DLCOURSE_ONEDNN": "0", "DLCOURSE_MKL": "0"}
     command = [sys.executable, str(HERE), "--worker", side, workload.name, variant, *options]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dlcourse import backend
+from dlcourse.backend.cpu import autotune
 from dlcourse.backend.diagnostics import cuda_check, driver, inspection, probe
 from dlcourse.commands import devices
 
@@ -226,6 +227,21 @@ def test_the_cpu_part_names_cores_and_the_matrix_library() -> None:
     assert checks["cores"].detail[0].isdigit()
     assert "version" in checks["NumPy"].detail and "thread" in checks["NumPy"].detail
     assert checks["oneDNN"].state in ("ok", "optional")
+
+
+def test_it_says_how_products_are_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def said() -> str:
+        return {check.name: check.detail for check in inspection.cpu_checks()}["products"]
+
+    assert said() == "by a fixed rule"
+    monkeypatch.delenv(autotune.SWITCH)
+    monkeypatch.setenv("DLCOURSE_CACHE", str(tmp_path))
+    assert said() == f"timed once for each shape; 0 kept in {autotune.folder()}"
+    autotune.folder().mkdir(parents=True)
+    (autotune.folder() / "NT-256x4096x16-bias.json").touch()
+    assert "; 1 kept in" in said()
+    monkeypatch.setenv("DLCOURSE_CACHE", "~no-such-user/cache")
+    assert said() == "by a fixed rule, as there is no cache folder"
 
 
 def test_the_table_shows_each_lack_with_its_command() -> None:
