@@ -5,8 +5,8 @@ the key is (seed, hash of the purpose), the counter (block, draw within the step
 only k, no two purposes share numbers, and the CPU and the GPU draw the same bits.
 
 Two kinds of draws. On the host (:func:`generator`: data, initial weights, orders) NumPy's distributions are used and
-the result is copied to the device. On the device (:func:`bernoulli`: dropout, every step; :func:`words`: augmentation)
-raw 32-bit words are used as integers, so that no rounding can tell the devices apart.
+the result is copied to the device. On the device (:func:`bernoulli`: dropout, every step; :func:`words`: augmentation;
+:func:`normal`: noise) raw 32-bit words are used as integers, so that no rounding can tell the devices apart.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import numpy as np
 from dlcourse.backend import memory
 from dlcourse.backend.device import Array, Backend, current
 from dlcourse.backend.device_counter import DeviceCounter
-from dlcourse.backend.kernels.random import philox_bits
+from dlcourse.backend.kernels.random import normal_quantiles, philox_bits
 from dlcourse.errors import ArgumentError
 
 _WORD = 2**64 - 1
@@ -41,6 +41,7 @@ class _Stream:
         self.starts += 1
         self.seed, self.suffix = seed, ""
         self.step: int | DeviceCounter = 0
+        self.microbatch = 0
         self.draws: dict[str, int] = {}
         self.built: dict[str, int] = {}
         self.trainings = 0
@@ -98,6 +99,7 @@ def begin_step(step: int | DeviceCounter, stream: Stream | None = None) -> None:
     """
     _stream.step = step if isinstance(step, DeviceCounter) else int(step)
     _stream.suffix = "" if stream in (None, (0, _stream.seed)) else f"/{stream[0]}@{stream[1]}"
+    _stream.microbatch = 0
     _stream.draws.clear()
 
 
@@ -109,6 +111,16 @@ def keeping_draws() -> Iterator[None]:
         yield
     finally:
         _stream.draws = before
+
+
+def begin_microbatch(index: int) -> None:
+    """Say that the step goes on with another part of its batch, whose :func:`normal` numbers differ."""
+    _stream.microbatch = index
+
+
+def current_step() -> int | DeviceCounter:
+    """The training step that :func:`begin_step` began."""
+    return _stream.step
 
 
 def new_stream() -> Stream:
@@ -197,6 +209,22 @@ def uniform(shape: tuple[int, ...], purpose: str, backend: Backend | None = None
     bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
     philox_bits(bits, *next_key(purpose))
     return ((bits >> np.uint32(8)).astype("float32") * np.float32(2.0**-24)).reshape(shape)
+
+
+def normal(shape: tuple[int, ...], purpose: str, step: int | DeviceCounter, backend: Backend | None = None) -> Array:
+    """Standard normal numbers in float32, drawn on the device, the same on each, a function of (seed, purpose, step).
+
+    The quantile of each word's probability, by a table: its error is below 1e-6, and the largest number is 6.34.
+
+    Args:
+        shape: shape of the result.
+        purpose: names the use: within a step another purpose draws other numbers.
+        step: of the training, as :meth:`~dlcourse.models.base.Model.objective` is given it, or any number.
+    """
+    words = (backend or current()).xp.empty(math.prod(shape), dtype="uint32")
+    at = step if isinstance(step, DeviceCounter) else int(step) & _WORD
+    philox_bits(words, _stream.seed, purpose_hash(purpose + _stream.suffix), _stream.microbatch, at)
+    return normal_quantiles(words).reshape(shape)
 
 
 def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend: Backend | None = None) -> Array:

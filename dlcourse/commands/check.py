@@ -25,14 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     if args.config.endswith(".py"):
         return _check_file(args)
-    from dlcourse import backend
+    from dlcourse import backend, registry
     from dlcourse.config import resolve
     from dlcourse.experiment.gradients import check_gradients
     from dlcourse.text import table
 
     config = resolve(args.config, args.overrides)
     model = config.data["model"]["name"]
-    if config.data["loss"] is None:
+    if config.data["loss"] is None and not getattr(registry.lookup("model", model), "objective_units", None):
         print(f"{model} is solved in closed form and the config names no loss: there is no gradient to check")
         return 0
     with backend.use(backend.get(args.device or config.data["device"])) as device:
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     for each in wrong:
         index, numeric, analytic = each.worst
         print(f"{each.name}{list(index)}: numeric {numeric:.9g}, analytic {analytic:.9g}")
-    loss = config.data["loss"]["name"]
+    loss = "its own objective" if config.data["loss"] is None else config.data["loss"]["name"]
     kinks = sum(each.kinks for each in checks)
     if kinks:
         print(f"{kinks} of the elements lie at a kink, as of ReLU at 0, where any slope between both sides is right")

@@ -239,7 +239,22 @@ def _split(data: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("data", "kfold", "fold"), f"expected 0 to {kfold['folds'] - 1}, got {kfold['fold']}")
 
 
+def _objective(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """What the model's own objective measures, by name, with units; empty for one that is trained by a loss."""
+    name = (config.get("model") or {}).get("name")
+    return getattr(registry.lookup("model", name), "objective_units", {}) if name else {}
+
+
 def _loss(config: Mapping[str, Any]) -> Iterator[Finding]:
+    if own := _objective(config):
+        name = config["model"]["name"]
+        if config.get("loss") is not None:
+            yield Finding(("loss",), f"the model {name} has an objective of its own; leave it out")
+        if config.get("metrics"):
+            yield Finding(("metrics",), f"the model {name} measures {', '.join(own)} by itself; leave them out")
+        if config.get("ensemble"):
+            yield Finding(("ensemble",), f"averages predictions, and the model {name} makes none")
+        return
     if config.get("loss", "") is None and "optimizer" in config and not _is_closed_form(config):
         yield Finding(("loss",), f"required, but missing (valid: {', '.join(registry.names('loss'))})")
 
@@ -288,6 +303,7 @@ def _watched(config: Mapping[str, Any], has_folds: bool) -> Iterator[Finding]:
             known = metric_labels(config["metrics"])
             known += [f"{label}[{target}]" for label in known for target in _targets(data)]
             known = known if config.get("loss", "") is None else ["loss", *known]
+            known = [*(_objective(config) or known)]
             if watched["metric"] not in known:
                 hint = registry.hint(watched["metric"], known)
                 there = f"{hint}valid: {', '.join(known) or 'none'}; add it to metrics"

@@ -13,7 +13,7 @@ from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.metrics.of_target import for_each_target
 from dlcourse.text import metric_unit
-from dlcourse.training.evaluation import LossMetric
+from dlcourse.training.evaluation import LossMetric, ObjectiveMetric
 
 
 def build_model(spec: Mapping[str, Any], data: Data) -> Any:
@@ -67,8 +67,10 @@ def build_metrics(
     targets: TargetNormalizer | None = None,
     named: Sequence[tuple[str, str]] = (),
     class_names: Sequence[str] = (),
+    model: Any = None,
 ) -> dict[str, Any]:
     """What a config's ``metrics`` name, by label; the loss too, where it decides something or is all that is measured.
+    Of a model with an objective what that measures.
 
     Args:
         specs: the config's ``metrics``.
@@ -77,7 +79,10 @@ def build_metrics(
         targets: scales the targets of the loss, where training does.
         named: name and unit of each of several targets, which are measured each by itself too.
         class_names: of a classification, by which a metric may name a class.
+        model: that is measured.
     """
+    if units := getattr(model, "objective_units", None):
+        return {name: ObjectiveMetric(name, unit) for name, unit in units.items()}
     of_labels = dict(zip(metric_labels(specs), specs, strict=True))
 
     def build(label: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dlcourse import nn, registry
+from dlcourse.autograd import Tensor
 from dlcourse.backend import Backend, get, precision, random, use
 from dlcourse.config import Config, choosing_metric
 from dlcourse.config.config import config_hash, settings
@@ -113,7 +114,7 @@ class Experiment:
         targets, named, classes = data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
         loss = build_loss(config["loss"], classes, counts, data)
         deciding = {watched["metric"] for _, watched in watched_by(config)}
-        metrics = build_metrics(config["metrics"], deciding, loss, targets, named, classes)
+        metrics = build_metrics(config["metrics"], deciding, loss, targets, named, classes, model)
         experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(
             config["train"],
@@ -132,7 +133,7 @@ class Experiment:
         if type(model).adapt is not Model.adapt:  # all images at once in floating point would be a lot of memory
             samples = experiment.loader.samples
             model.adapt(*experiment.loader.in_batches_of(min(samples, model.adapts_to or samples)).batch(0))
-        if not experiment.closed_form:
+        if not experiment.closed_form and not experiment.has_objective:
             check_output(data, model, experiment.one_sample)
         if source is not None:
             experiment.initial += initial_weights.load_into(model, source, config["train"]["reinit"])
@@ -190,6 +191,17 @@ class Experiment:
     def optimizer(self) -> Any:
         """The class of the optimizer."""
         return registry.lookup("optimizer", self.config["optimizer"]["name"])
+
+    @property
+    def has_objective(self) -> bool:
+        """Whether the model is trained by an objective of its own, and predicts no targets."""
+        return bool(getattr(self.model, "objective_units", None))
+
+    def cost(self, x: Any, y: Any) -> Tensor:
+        """The cost of a batch on the device, without penalties."""
+        if self.has_objective:
+            return self.model.objective(Tensor(x), y, random.current_step())
+        return self.loss(self.model(Tensor(x)), y)
 
     @cached_property
     def closed_form(self) -> bool:
@@ -394,7 +406,7 @@ class Experiment:
             events: of the run's history.
             metrics: at the end, by split.
         """
-        classes, splits = self.data.task == "classification", self.data.splits
+        classes, splits = self.data.task == "classification" and not self.has_objective, self.data.splits
         return Evidence(
             events,
             metrics,

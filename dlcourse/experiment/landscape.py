@@ -18,7 +18,7 @@ from dlcourse.experiment.trained import TrainedModel
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import write_bytes
 from dlcourse.training.environment import started_in
-from dlcourse.training.evaluation import LossMetric, evaluate
+from dlcourse.training.evaluation import LossMetric, ObjectiveMetric, evaluate
 
 __all__ = ["FILE", "filter_normalized", "measure_landscape"]
 
@@ -60,7 +60,8 @@ def measure_landscape(trained: TrainedModel, points: int, samples: int, span: fl
     config = trained.config.data
     if points < 3 or points % 2 == 0 or samples < 1 or not 0 < span < np.inf:
         raise UserError("landscape: points is odd and at least 3, samples at least 1, span above 0")
-    if config["loss"] is None:
+    own = getattr(trained.model, "objective_units", None)
+    if config["loss"] is None and not own:
         raise UserError(f"{trained.folder.path}: a run without a loss, as a closed form's, has no loss landscape")
     began = time.perf_counter()
     with code_of(trained.folder, lambda text: None), looking_in(started_in(trained.folder)):
@@ -70,7 +71,7 @@ def measure_landscape(trained: TrainedModel, points: int, samples: int, span: fl
         subset = data.splits["train"]
         loss = build_loss(config["loss"], trained.inputs.class_names, trained.inputs.class_counts)
     loader = trained.loader(Split(subset.x[:samples], subset.y[:samples], subset.index[:samples]))
-    metric = {"loss": LossMetric(loss, trained.inputs.target_normalizer)}
+    metric = {"loss": ObjectiveMetric("loss", "") if own else LossMetric(loss, trained.inputs.target_normalizer)}
     model = trained.model
     state = {name: backend.to_host(array).copy() for name, array in model.state_dict().items()}
     names = [name for name, _ in model.named_parameters()]

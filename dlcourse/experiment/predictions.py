@@ -50,6 +50,7 @@ def read_and_answer(trained: TrainedModel, given: Sequence[str]) -> tuple[list[A
     Raises:
         UserError: see :func:`~dlcourse.training.new_inputs.read_all`.
     """
+    trained.check_predicts()
     tables: list[np.ndarray] = []
 
     def noted() -> Iterator[NewInputs]:

@@ -61,14 +61,16 @@ def overfit_batch(config: Config, device: backend.Backend, log: Log) -> Result:
     Raises:
         UserError: the data hold nothing to memorize.
     """
-    if config.data["loss"] is None:
-        raise UserError("nothing to memorize: this config has no loss")
     overrides: dict[str, Any] = {
         f"{section}.{key}": value for (section, key), value in _NO_REGULARIZATION.items() if key in config.data[section]
     }
     if config.data["optimizer"].get("groups"):
         overrides["optimizer.groups"] = [_without_decay(group) for group in config.data["optimizer"]["groups"]]
     experiment = Experiment.from_config(config.apply_overrides(overrides), device)
+    if experiment.loss is None and not experiment.has_objective:
+        raise UserError("nothing to memorize: this config has no loss")
+    if experiment.has_objective:
+        raise UserError(f"nothing to memorize: the model {config.data['model']['name']} predicts no targets")
     if experiment.data.task == "estimation":
         raise UserError("nothing to memorize: these data are samples for an estimator")
     for module in experiment.model.modules():

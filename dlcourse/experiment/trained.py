@@ -118,6 +118,7 @@ class TrainedModel(stored.StoredModel):
         Raises:
             UserError: the inputs are not as the model takes them; or too large for the numbers it computes with.
         """
+        self.check_predicts()
         x = np.asarray(x.split.x if isinstance(x, Samples) else x)
         if not self.inputs.tokens:
             x = self.inputs.checked(x)
@@ -132,6 +133,12 @@ class TrainedModel(stored.StoredModel):
             row = int(lost.reshape(len(found), -1).any(axis=1).argmax())
             raise UserError(f"input {row + 1}: the model's answer is no finite number: too large for {self.dtype}?")
         return found
+
+    def check_predicts(self) -> None:
+        """Raise UserError where the model was trained by an objective of its own, and predicts no targets."""
+        if getattr(self.model, "objective_units", None):
+            name = self.config.data["model"]["name"]
+            raise UserError(f"{self.folder.path}: the model {name} predicts no targets; evaluate measures it")
 
     def export(self, path: str | os.PathLike, *, torch: bool = False, with_normalization: bool = False) -> str:
         """Write the model for other programs, in the format that the file's name says.
@@ -229,7 +236,7 @@ def metrics_of(trained: TrainedModel) -> dict[str, Any]:
     loss = build_loss(config["loss"], inputs.class_names, inputs.class_counts)
     deciding = {watched["metric"] for _, watched in watched_by(config)}
     targets, named, classes = inputs.target_normalizer, inputs.named_targets, inputs.class_names
-    return build_metrics(config["metrics"], deciding, loss, targets, named, classes)
+    return build_metrics(config["metrics"], deciding, loss, targets, named, classes, trained.model)
 
 
 def _silent(text: str) -> None:

@@ -6,6 +6,7 @@ Each file's ``__all__`` names what it makes public; a new file has its line here
 import inspect
 
 from dlcourse.models.airbench import *
+from dlcourse.models.autoencoder import *
 from dlcourse.models.base import *
 from dlcourse.models.char_rnn import *
 from dlcourse.models.cnn import *

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -53,6 +53,13 @@ class Model(Module):
     """The names of arrays by those that checkpoints of earlier versions have for them."""
     confidence: ClassVar[str] = "probability"
     """What :meth:`confidences` of a classifier are, in a word or two."""
+    objective_units: ClassVar[Mapping[str, str]] = {}
+    """Of a model with an objective what :meth:`objective_values` gives, by name, with the unit of each; else empty."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "objective" in vars(cls) and not cls.objective_units:
+            cls.objective_units = {"loss": ""}
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int):
         super().__init__()
@@ -70,6 +77,28 @@ class Model(Module):
             x: the training inputs as the model will see them, (N, *in_shape): all, or the first :attr:`adapts_to`.
             y: their targets.
         """
+
+    def objective(self, x: Tensor, y: Array, step: Any) -> Tensor:
+        """The cost of a batch, a scalar, the mean over its samples. A model that has it is trained by it, and its
+        config names no ``loss``.
+
+        Args:
+            x: inputs (N, *in_shape).
+            y: their targets, which it need not look at.
+            step: of the training, or the number of the batch in an evaluation. Random draws are a function of (seed,
+                purpose, step): ``random.normal(shape, "vae/noise", step)`` of :mod:`dlcourse.backend.random`.
+        """
+        raise NotImplementedError
+
+    def objective_values(self, x: Tensor, y: Array, step: Any) -> dict[str, Tensor]:
+        """The objective as ``loss``, and what else shows how good it is, such as its parts: scalars by name, each a
+        mean over the samples. They are measured on every split. The class names them in ``objective_units``.
+        """
+        return {"loss": self.objective(x, y, step)}
+
+    def example_arrays(self, x: Array, y: Array) -> dict[str, np.ndarray]:
+        """Arrays for plots of what a model with an objective makes of the first inputs (N, *in_shape) of a split."""
+        return {}
 
     def design_matrix(self, x: Array) -> Array:
         """The matrix X (N, P) with outputs X theta, for a model linear in its parameters theta (P, K), in x's type.

@@ -76,7 +76,7 @@ def headline(figure: Figure, title: str) -> None:
     for axes in figure.axes:
         _fit_labels(axes, figure)
         _plain_numbers(axes, figure)
-    text = figure.suptitle("", x=0.012, ha="left", fontsize=12, fontweight="bold")
+    text = figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
     room = 0.97 * figure.bbox.width
     for per_line in range(len(title) + 1, 20, -4):
         text.set_text("\n".join(textwrap.wrap(title, per_line)))

@@ -115,6 +115,8 @@ class RunView(Folder):
         words = {
             "linear": "Straight line" if self.features == 1 else "Linear model",
             "mlp": "MLP",
+            "pca": "Principal components",
+            "vae": "VAE",
             "softmax": "Softmax",
             "svm": "Linear SVM",
             "knn": "Nearest neighbors",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dlcourse import registry
 from dlcourse.autograd import Tensor, lent, no_grad
 from dlcourse.backend import array_module, memory, tracing
 from dlcourse.backend.kernels.cast import astype
@@ -55,11 +56,30 @@ def _output(model: Any, x: Any) -> Any:
         return None
 
 
+def objective_values(model: Any, loader: Any) -> Iterator[tuple[dict[str, Any], int]]:
+    """Go through a split in order: what a model with an objective measures of each batch, and how many samples that is.
+
+    Random draws are those of the batch's number, so the same in each evaluation.
+    """
+    training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            for index, (x, y) in enumerate(loader.batches()):
+                yield model.objective_values(lent(x), y, index), len(x)
+    finally:
+        model.train(training)
+
+
 def evaluate(model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of one split, by their labels."""
     for metric in metrics.values():
         metric.reset()
-    if metrics:
+    if getattr(model, "objective_units", None):
+        for values, count in objective_values(model, loader):
+            for label, metric in metrics.items():
+                metric.add(values[label].data, count)
+    elif metrics:
         for _, output, target in outputs(model, loader):
             for metric in metrics.values():
                 metric.update(output, target)
@@ -89,6 +109,26 @@ class LossMetric(Metric):
 
     def finish(self, total: Any, count: int) -> Any:
         return total if self.loss_fn.reduction == "sum" else total / count
+
+
+class ObjectiveMetric(Metric):
+    """A number that a model with an objective gives of each batch, over all of them.
+
+    Args:
+        name: of the number; where a metric is called so too, it says whether more is better.
+        unit: of the number.
+    """
+
+    def __init__(self, name: str, unit: str):
+        self.unit = unit  # type: ignore[misc]  # of other metrics it is the class's
+        known = registry.lookup("metric", name) if name in registry.names("metric") else Metric
+        self.higher_is_better = known.higher_is_better  # type: ignore[misc]
+        super().__init__()
+
+    def add(self, mean: Any, count: int) -> None:
+        """Take in the mean of one batch."""
+        self.total = self.total + mean.astype("float64") * count
+        self.count += count
 
 
 class Evaluation(Callback):

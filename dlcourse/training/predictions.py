@@ -54,11 +54,14 @@ def write_predictions(
         answering: gives the outputs in the model's place, as test-time augmentation does.
     """
     arrays = {}
-    for split, loader in loaders.items():
-        arrays.update(_split_arrays(split, data.splits[split], answering or model, loader))
-    if not data.dataset.tokens:
-        arrays.update(_curve(data, model, predict))
-        arrays.update(_grid(data, predict))
+    if getattr(model, "objective_units", None):
+        arrays.update(_examples(model, loaders))
+    else:
+        for split, loader in loaders.items():
+            arrays.update(_split_arrays(split, data.splits[split], answering or model, loader))
+        if not data.dataset.tokens:
+            arrays.update(_curve(data, model, predict))
+            arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(image_arrays(data, arrays, model))
     if of_a_sweep(folder.path):
@@ -89,6 +92,15 @@ def _facts(data: Data, model: Any, names: Mapping[str, Any]) -> PredictionFacts:
         **names,
     }
     return facts
+
+
+def _examples(model: Any, loaders: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What a model with an objective makes of the first samples of the last split that is measured."""
+    if not loaders:
+        return {}
+    x, y = next(iter(list(loaders.values())[-1].batches()))
+    with no_grad():
+        return model.eval().example_arrays(x, y)
 
 
 def _split_arrays(split: str, subset: Any, model: Any, loader: Any) -> dict[str, np.ndarray]:

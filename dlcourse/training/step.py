@@ -52,7 +52,7 @@ class TrainStep:
         loss_fn: ``loss_fn(outputs, targets)``, a scalar Tensor. With ``accumulate`` its attribute ``reduction`` says
             how the losses of microbatches make that of the batch: "sum", they add up, or "mean", each counts by
             its share of the samples. Where it has none, the values of the first batch tell; a loss that is neither is
-            refused.
+            refused. None: the model's own :meth:`~dlcourse.models.base.Model.objective`.
         optimizer: an optimizer over the model's parameters.
         schedule: ``schedule.factor(step)`` times the optimizer's initial rate is the rate of that step.
         group_schedules: by the number of a parameter group, what takes the schedule's place there.
@@ -80,8 +80,8 @@ class TrainStep:
 
     def __init__(
         self,
-        model: Callable[[Tensor], Tensor],
-        loss_fn: Callable[[Tensor, Any], Tensor],
+        model: Any,
+        loss_fn: Callable[[Tensor, Any], Tensor] | None,
         optimizer: Any,
         *,
         schedule: Any = None,
@@ -103,6 +103,9 @@ class TrainStep:
             came = f"the class {optimizer.__name__}" if isinstance(optimizer, type) else f"a {type(optimizer).__name__}"
             wanted = "expected an optimizer, such as optim.SGD(model.parameters(), lr=0.1)"
             raise ArgumentTypeError(f"TrainStep: {wanted}, got {came}")
+        if loss_fn is None and not (hasattr(model, "objective") and getattr(model, "objective_units", True)):
+            wanted = "expected a loss, such as F.cross_entropy, or a model with an objective of its own"
+            raise ArgumentTypeError(f"TrainStep: {wanted}, got None and a {type(model).__name__}")
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.accumulate, self.l1, self.l2 = schedule, accumulate, l1, l2
         self.group_schedules = dict(group_schedules or {})
@@ -259,17 +262,15 @@ class TrainStep:
     def _gradients(self, x: Array, y: Array) -> Array:
         """Accumulate the gradient of the loss over the microbatches; returns the loss as an array."""
         if self.accumulate == 1:
-            loss = self._loss(self._outputs(x), y)
+            loss = self._cost(x, y)
             self._backward(loss)
             return loss.data
         count, total = len(x), None
         size = microbatch_size(count, self.accumulate)
-        for start in range(0, count, size):
+        for index, start in enumerate(range(0, count, size)):
             microbatch = slice(start, start + size)
-            outputs = self._outputs(x[microbatch])
-            loss = self._loss(outputs, y[microbatch])
-            if self._reduction is None:
-                self._measured = self.loss_fn, reduction.measured(self.loss_fn, outputs, y[microbatch])
+            random.begin_microbatch(index)
+            loss = self._cost(x[microbatch], y[microbatch], measured=self._reduction is not None)
             if self._reduction != "sum":
                 loss = loss * (len(x[microbatch]) / count)
             self._backward(loss)
@@ -281,25 +282,36 @@ class TrainStep:
     @property
     def _reduction(self) -> str | None:
         """The loss's reduction, "sum" or "mean": as the loss declares it, else as measured; None if not known yet."""
+        if self.loss_fn is None:
+            return "mean"
         measured = self._measured[1] if self._measured[0] is self.loss_fn else None
         return reduction.declared(self.loss_fn) or measured
 
-    def _outputs(self, x: Array) -> Tensor:
+    def _cost(self, x: Array, y: Array, measured: bool = True) -> Tensor:
+        """The cost of a batch or a microbatch; unless it is ``measured`` how those add up, that is found out."""
         tracing.phase("forward")
+        if self.loss_fn is None:
+            loss = self.model.objective(lent(x), y, random.current_step())
+            return self._full(self._scalar(loss, self.model))
         outputs = self.model(lent(x))
         if outputs is None:
             raise ArgumentTypeError(f"TrainStep: {_called(self.model)} returned None: it lacks a return")
-        return outputs if self.flat.half is None else outputs.to(dtype=self.flat.data.dtype)
-
-    def _loss(self, outputs: Tensor, targets: Array) -> Tensor:
+        outputs = self._full(outputs)
         tracing.phase("forward")  # a bar of its own in a trace
-        loss = self.loss_fn(outputs, targets)
-        if not isinstance(loss, Tensor):
-            came = "None: it lacks a return" if loss is None else f"a {type(loss).__name__}, which has no gradient"
-            raise ArgumentTypeError(
-                f"TrainStep: expected the loss as a tensor; {_called(self.loss_fn)} returned {came}"
-            )
+        loss = self._scalar(self.loss_fn(outputs, y), self.loss_fn)
+        if not measured:
+            self._measured = self.loss_fn, reduction.measured(self.loss_fn, outputs, y)
         return loss
+
+    def _full(self, value: Tensor) -> Tensor:
+        """Out of half precision."""
+        return value if self.flat.half is None else value.to(dtype=self.flat.data.dtype)
+
+    def _scalar(self, loss: Any, function: Any) -> Tensor:
+        if isinstance(loss, Tensor):
+            return loss
+        came = "None: it lacks a return" if loss is None else f"a {type(loss).__name__}, which has no gradient"
+        raise ArgumentTypeError(f"TrainStep: expected the loss as a tensor; {_called(function)} returned {came}")
 
     def _backward(self, loss: Tensor) -> None:
         tracing.phase("backward")

@@ -1,14 +1,21 @@
 """Philox4x64-10 as array arithmetic (Salmon et al. 2011), the specification of every random bit drawn on a device."""
 
+import functools
+from statistics import NormalDist
 from typing import Any
+
+import numpy as np
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
+from dlcourse.backend.kernels.constants import constant
 
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 ROUNDS = 10
 _WORD = 2**64 - 1
+_CELLS = 256
+"""Cells of the table of quantiles in each octave of probability."""
 
 
 @kernel
@@ -46,3 +53,30 @@ def _multiply(xp: Any, x: Array, constant: int) -> tuple[Array, Array]:
     middle = a1 * b0 + (a0 * b0 >> shift)
     cross = a0 * b1 + (middle & mask)
     return a1 * b1 + (middle >> shift) + (cross >> shift), x * xp.uint64(constant)
+
+
+def normal_quantiles(words: Array) -> Array:
+    """Standard normal numbers, float32, of uniform 32-bit words: the quantiles of (word + 1/2) / 2^32.
+
+    One half of the words mirrors the other. Of a probability p = m / 2^32 the first bits as a floating-point number are
+    a cell of a table, 256 in each octave, so that the tail is as fine as the middle; the other bits interpolate. Each
+    operation is exactly rounded, so that every device gives the same bits.
+    """
+    xp = array_module(words)
+    upper = words >> np.uint32(31)
+    odd = (words ^ (xp.uint32(0) - upper)).astype("float64") * 2 + 1  # 1, 3, ... 2^32 - 1: 2^33 p, p below 1/2
+    bits = odd.view("int64")
+    cell = (bits >> np.int64(44)) - np.int64(1023 * _CELLS)
+    rest = (bits & np.int64(2**44 - 1)).astype("float64") * 2.0**-44
+    table = constant(_quantiles(), words)
+    low = table[cell]
+    size = low + rest * (table[cell + 1] - low)
+    return xp.where(upper.astype(bool), -size, size).astype("float32")
+
+
+@functools.cache
+def _quantiles() -> np.ndarray:
+    """Of probabilities 2^(k / 256 octaves) / 2^33 below 1/2, and of 1/2."""
+    find = NormalDist().inv_cdf
+    octaves, cells = np.meshgrid(np.arange(32), 1 + np.arange(_CELLS) / _CELLS, indexing="ij")
+    return np.array([find(p) for p in (2.0 ** (octaves - 33) * cells).ravel()] + [0.0])
