@@ -47,6 +47,7 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse.errors import UserError
     from dlcourse.experiment import load_run, predictions
+    from dlcourse.experiment.generation import continue_text
     from dlcourse.training.atomic import write_output
 
     if args.top is not None and args.top < 1:
@@ -58,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
         if args.out is not None or args.top is not None:
             raise UserError("--out and --top are for models of numbers and images; this one continues texts")
         for text in args.input:
-            print(text + predictions.continue_text(trained, text, args.length, args.temperature, args.seed))
+            print(text + continue_text(trained, text, args.length, args.temperature, args.seed)[0])
         return 0
     if args.top is not None and trained.inputs.task != "classification":
         raise UserError(f"--top {args.top}: the model predicts {trained.inputs.target_name}, it knows no classes")

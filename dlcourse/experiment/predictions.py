@@ -1,4 +1,4 @@
-"""What a trained model answers to new inputs, as text and as a table; sample text from one."""
+"""What a trained model answers to new inputs, as text and as a table."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse import backend
-from dlcourse.autograd import Tensor, no_grad
-from dlcourse.backend import random
-from dlcourse.data.text import decode, encode
-from dlcourse.errors import DataError, UserError
+from dlcourse.errors import UserError
 from dlcourse.experiment.trained import TrainedModel
 from dlcourse.models.base import Model
 from dlcourse.text import csv_text, format_number
@@ -225,49 +221,3 @@ def _output_names(inputs: InputSpec, width: int) -> list[str]:
     """The classes, then ``no class (output 3)`` for each output that a model has beyond them."""
     classes = inputs.class_names
     return [*classes, *(f"no class (output {i})" for i in range(len(classes), width))]
-
-
-def continue_text(
-    trained: TrainedModel,
-    text: str,
-    length: int = 300,
-    temperature: float = 1.0,
-    seed: int = 0,
-    context: int | None = None,
-) -> str:
-    """``length`` characters after ``text``, the k-th a function of (seed, k) and those before it.
-
-    The model sees the last characters only, as many as in training. p_c ~ exp(z_c / temperature) of its logits z.
-
-    Args:
-        temperature: below 1 the likelier characters are taken more often, at 0 always the likeliest.
-        context: let the model see this many of the last characters at most, which takes less time.
-    Raises:
-        UserError: the model is not one of tokens, there is no text, a character is unknown, or a number is negative.
-    """
-    inputs = trained.inputs
-    if not inputs.tokens:
-        raise UserError("only a model of a text can go on with one")
-    if not text:
-        raise UserError("there is no text to go on with: give one character at least")
-    if length < 0 or not temperature >= 0:
-        raise UserError(f"length and temperature are at least 0, got {length} and {temperature:g}")
-    try:
-        tokens = encode(text, inputs.class_names).tolist()
-    except DataError as error:
-        raise UserError(f"input {text!r}: {error}") from error
-    given, context = len(tokens), min(context or inputs.in_shape[0], inputs.in_shape[0])
-    with backend.use(trained.backend), no_grad():
-        for place in range(length):
-            seen = trained.backend.asarray(np.array([tokens[-context:]]))
-            logits = backend.to_host(trained.model(Tensor(seen)).data)[0, -1].astype(np.float64)
-            tokens.append(_drawn(logits, temperature, random.generator(seed, "continue", place).random()))
-    return decode(np.array(tokens[given:], dtype=np.int64), inputs.class_names)
-
-
-def _drawn(logits: np.ndarray, temperature: float, uniform: float) -> int:
-    """The token at which the cumulative probability passes ``uniform``."""
-    if temperature == 0:
-        return int(logits.argmax())
-    cumulative = np.exp((logits - logits.max()) / temperature).cumsum()
-    return min(int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right")), len(logits) - 1)

@@ -240,16 +240,19 @@ class VAE(Reconstruction):
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
         """``samples`` (100, *in_shape): decoded codes drawn from N(0, 1). Of two latent numbers also ``latent_plane``
         (20, 20, *in_shape): the decoded codes at the quantiles of N(0, 1), the second number upwards."""
-        draws = random.generator(0, "vae/samples").standard_normal((SAMPLES, self.latent))
-        arrays = {"samples": self._decoded(draws)}
+        arrays = {"samples": self.generate(SAMPLES).numpy()}
         if self.latent == 2:
             across = [NormalDist().inv_cdf((place + 0.5) / PLANE) for place in range(PLANE)]
             plane = np.stack(np.meshgrid(across, across[::-1]), axis=-1)
-            arrays["latent_plane"] = self._decoded(plane.reshape(-1, 2)).reshape(PLANE, PLANE, *self.in_shape)
+            images = self._decoded(plane.reshape(-1, 2)).numpy()
+            arrays["latent_plane"] = images.reshape(PLANE, PLANE, *self.in_shape)
         return arrays
 
-    def _decoded(self, codes: np.ndarray) -> np.ndarray:
-        dtype = next(self.parameters()).dtype
-        self.eval()
+    def generate(self, count: int, seed: int = 0) -> Tensor:
+        """Decoded codes drawn from N(0, 1)."""
+        return self._decoded(random.generator(seed, "vae/sample").standard_normal((count, self.latent)))
+
+    def _decoded(self, codes: np.ndarray) -> Tensor:
+        weight = next(self.parameters()).data
         with no_grad():
-            return _wide(self.decode(Tensor(backend.current().asarray(codes.astype(dtype))))).numpy()
+            return _wide(self.decode(Tensor(backend.of(weight).asarray(codes.astype(weight.dtype)))))

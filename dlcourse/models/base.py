@@ -100,6 +100,29 @@ class Model(Module):
         """Arrays for plots of what a model with an objective makes of the first inputs (N, *in_shape) of a split."""
         return {}
 
+    def next_logits(self, tokens: Array, state: Any = None) -> tuple[Tensor, Any]:
+        """For a model of tokens: logits (N, V) of what follows, without gradients.
+
+        Args:
+            tokens: (N, T), what comes after those that the state has seen; of a first call the whole beginning.
+            state: what the call before gave.
+        Returns:
+            The logits and the new state. By default that is the last tokens, as many as an input has; a model that can
+            keep what it computed of them takes less time.
+        """
+        if state is not None:
+            tokens = backend.array_module(tokens).concatenate([state, tokens], axis=1)
+        tokens = tokens[:, -self.in_shape[0] :]
+        return self(Tensor(tokens))[:, -1], tokens
+
+    def generate(self, count: int, seed: int = 0) -> Tensor:
+        """New inputs (count, *in_shape), drawn from what the model has learned, a function of the seed.
+
+        Raises:
+            UserError: the model generates nothing.
+        """
+        raise UserError(f"{type(self).__name__} generates nothing: it learned targets, not how inputs are distributed")
+
     def design_matrix(self, x: Array) -> Array:
         """The matrix X (N, P) with outputs X theta, for a model linear in its parameters theta (P, K), in x's type.
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from dlcourse import nn
 from dlcourse.autograd import Tensor
+from dlcourse.backend.device import Array
 from dlcourse.models.base import Model
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth, Probability
@@ -50,3 +51,8 @@ class CharRNN(Model):
     def forward(self, x: Any) -> Tensor:
         output, _ = self.recurrent(self.embedding(x))
         return self.linear(self.dropout(output))
+
+    def next_logits(self, tokens: Array, state: Any = None) -> tuple[Tensor, Any]:
+        """The state is that of the recurrence, which goes on beyond the length of the sequences of the training."""
+        output, state = self.recurrent(self.embedding(tokens), state)
+        return self.linear(output[:, -1]), state

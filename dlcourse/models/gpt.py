@@ -3,8 +3,9 @@
 from math import sqrt
 from typing import Any
 
-from dlcourse import nn
+from dlcourse import backend, nn
 from dlcourse.autograd import Tensor
+from dlcourse.backend.device import Array
 from dlcourse.errors import ShapeError
 from dlcourse.models.base import Model
 from dlcourse.nn import init
@@ -33,8 +34,8 @@ class TransformerBlock(nn.Module):
         for layer in (self.attention.out_proj, self.shrink):
             draw_linear(layer, STD / depth_scale)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.dropout(self.attention(self.norm1(x)))
+    def forward(self, x: Tensor, cache: nn.KeyValueCache | None = None) -> Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x), cache=cache))
         return x + self.dropout(self.shrink(self.expand(self.norm2(x), "gelu_tanh")))
 
 
@@ -87,11 +88,33 @@ class GPT(Model):
             draw_linear(self.head, STD)
 
     def forward(self, x: Any) -> Tensor:
-        steps = x.shape[1]
-        if steps > self.context:
-            raise ShapeError(f"gpt: a sequence of {steps} tokens is longer than the context of {self.context}")
-        h = self.dropout(self.token_embedding(x) + self.position_embedding.weight[:steps])
-        h = self.norm(self.blocks(h))
+        return self._logits(self.norm(self.blocks(self._embedded(x))))
+
+    def next_logits(self, tokens: Array, state: Any = None) -> tuple[Tensor, Any]:
+        """With keys and values of the tokens before in a cache; where the context is full, that begins anew with the
+        last half of it, so a token takes the same time wherever it stands."""
+        caches, seen = state or (self._caches(), tokens[:, :0])
+        if seen.shape[1] + tokens.shape[1] > self.context:
+            seen = backend.array_module(tokens).concatenate([seen, tokens], axis=1)
+            tokens = seen[:, -max(1, self.context // 2) :]
+            caches, seen = self._caches(), tokens[:, :0]
+        h = self._embedded(tokens, seen.shape[1])
+        for block, cache in zip(self.blocks, caches, strict=True):
+            h = block(h, cache)
+        seen = backend.array_module(tokens).concatenate([seen, tokens], axis=1)
+        return self._logits(self.norm(h[:, -1])), (caches, seen)
+
+    def _caches(self) -> list[nn.KeyValueCache]:
+        return [nn.KeyValueCache() for _ in self.blocks]
+
+    def _embedded(self, x: Any, start: int = 0) -> Tensor:
+        """Vectors of the tokens at the positions ``start``, ``start`` + 1, ..."""
+        end = start + x.shape[1]
+        if end > self.context:
+            raise ShapeError(f"gpt: a sequence of {end} tokens is longer than the context of {self.context}")
+        return self.dropout(self.token_embedding(x) + self.position_embedding.weight[start:end])
+
+    def _logits(self, h: Tensor) -> Tensor:
         return linear(h, self.token_embedding.weight) if self.head is None else self.head(h)
 
 

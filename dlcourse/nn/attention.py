@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import Parameter, Tensor, as_tensor
+from dlcourse.autograd import Parameter, Tensor, as_tensor, is_grad_enabled
 from dlcourse.backend import random
+from dlcourse.backend.device import Array
 from dlcourse.backend.precision import accumulation_dtype, is_floating
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.linear import Linear
@@ -18,7 +19,40 @@ from dlcourse.nn.sizes import check_sizes
 from dlcourse.ops.attention import attend, on_device
 from dlcourse.ops.linear import linear, unbind
 
-__all__ = ["MultiHeadAttention", "MultiheadAttention"]
+__all__ = ["KeyValueCache", "MultiHeadAttention", "MultiheadAttention"]
+
+
+class KeyValueCache:
+    """Keys and values of the positions that a causal attention has seen, so that the next ones are computed alone.
+
+    For generating, without gradients: ``attention(x, cache=cache)`` takes x as what follows the positions before.
+
+    Attributes:
+        length: how many positions it holds.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._held: list[Array] = []
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add those of new positions, (N, heads, T, d) each; returns all of them, (N, heads, length, d)."""
+        start, self.length = self.length, self.length + keys.shape[2]
+        if not self._held or self._held[0].shape[2] < self.length:
+            self._held = [self._grown(place, new.data) for place, new in enumerate((keys, values))]
+        for held, new in zip(self._held, (keys, values), strict=True):
+            held[:, :, start : self.length] = new.data
+        first, second = (Tensor(held[:, :, : self.length]) for held in self._held)
+        return first, second
+
+    def _grown(self, place: int, new: Array) -> Array:
+        """A buffer with room for twice as many positions as there are, so that each is copied about once."""
+        n, heads, _, width = new.shape
+        buffer = backend.array_module(new).empty((n, heads, 2 * self.length, width), dtype=new.dtype)
+        if self._held:
+            old = self._held[place]
+            buffer[:, :, : old.shape[2]] = old
+        return buffer
 
 
 class MultiheadAttention(Module):
@@ -220,20 +254,31 @@ class MultiHeadAttention(MultiheadAttention):
     _padding_name = "padding_mask"
 
     def forward(  # type: ignore[override]  # of one sequence
-        self, x: Tensor, *, padding_mask: Any = None, attn_mask: Any = None
+        self, x: Tensor, *, padding_mask: Any = None, attn_mask: Any = None, cache: KeyValueCache | None = None
     ) -> Tensor:
         """Attend within x (N, T, dim).
 
         Args:
             padding_mask: (N, T), True where a position is padding that no query may look at.
             attn_mask: (T, T), (N heads, T, T) or what broadcasts to (N, heads, T, T), by query and key.
+            cache: of the positions before x, which x sees too; x is added to it.
         Raises:
             ShapeError: the shapes do not fit, or a mask is of whole numbers, which could mean either.
+            ArgumentError: a cache beside masks, where gradients are wanted, or without ``causal``.
         """
         x = as_tensor(x)
         if x.ndim != 3 or x.shape[2] != self.dim:
             raise ShapeError(f"MultiHeadAttention: expected x (N, T, {self.dim}), got {x.shape}")
+        if cache is not None:
+            return self._continued(x, cache, padding_mask, attn_mask)
         return super().forward(x, x, x, padding_mask, False, attn_mask, is_causal=self.causal)[0]
+
+    def _continued(self, x: Tensor, cache: KeyValueCache, *masks: Any) -> Tensor:
+        if not self.causal or any(mask is not None for mask in masks) or is_grad_enabled():
+            raise ArgumentError("MultiHeadAttention: a cache is for causal attention without masks, under no_grad()")
+        queries, keys, values = self._projected(x, x, x, True)
+        y, _ = attend(queries, *cache.append(keys, values), causal=True)
+        return self.out_proj(y.transpose(0, 2, 1, 3).reshape(*x.shape))
 
 
 def _glorot(rng: Any, rows: int, columns: int) -> Parameter:

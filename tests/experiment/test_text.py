@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dlcourse.autograd import Tensor, no_grad
 from dlcourse.cli import main
 from dlcourse.errors import UserError
 from dlcourse.experiment import evaluate_run, load_run, run
-from dlcourse.experiment.predictions import continue_text
+from dlcourse.experiment.generation import continue_text, probabilities
+from dlcourse.models import GPT, Model
 
 from .samples import LINE
 
@@ -57,8 +59,69 @@ def test_a_text_is_continued(learned, capsys: pytest.CaptureFixture) -> None:
     assert capsys.readouterr().out == (VERSE * 3)[: len(VERSE) + 40] + "\n"
     trained = load_run(learned.folder)
     drawn = [continue_text(trained, "r", 60, 2.0, seed) for seed in (0, 0, 1)]
-    assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0]) == 60
-    assert continue_text(trained, "r", 20, 2.0) == drawn[0][:20]
+    assert drawn[0] == drawn[1] != drawn[2] and len(drawn[0][0]) == 60
+    assert continue_text(trained, "r", 20, 2.0) == [drawn[0][0][:20]]
+    several = continue_text(trained, "r", 60, 2.0, count=3)
+    assert several[0] == drawn[0][0] and len(set(several)) == 3
+
+
+def test_a_state_gives_what_the_whole_beginning_gives(learned) -> None:
+    """Token by token, with keys and values in a cache or the state of a recurrence, the logits are those of a pass."""
+    model = load_run(learned.folder).model.eval()
+    tokens = np.random.default_rng(0).integers(0, 20, (3, 16))
+    with no_grad():
+        whole = model(Tensor(tokens)).numpy()
+        state, found = None, []
+        for part in (tokens[:, :5], tokens[:, 5:6], tokens[:, 6:9], *np.split(tokens[:, 9:], 7, axis=1)):
+            logits, state = model.next_logits(part, state)
+            found.append(logits.numpy())
+    ends = [4, 5, 8, *range(9, 16)]
+    np.testing.assert_allclose(np.stack(found, axis=1), whole[:, ends], atol=2e-5)
+
+
+def test_a_text_goes_on_beyond_the_context(learned) -> None:
+    """A GPT begins its cache anew with the last half of the context, so its answer is that to so many tokens."""
+    model = load_run(learned.folder).model.eval()
+    tokens = np.random.default_rng(0).integers(0, 20, (1, 40))
+    with no_grad():
+        state = None
+        for place in range(40):
+            logits, state = model.next_logits(tokens[:, place : place + 1], state)
+        if isinstance(model, GPT):
+            assert 8 <= state[1].shape[1] <= 16
+            np.testing.assert_allclose(logits.numpy(), model(Tensor(state[1])).numpy()[:, -1], atol=2e-5)
+    model_without_state = Model.next_logits(model, tokens)[0]
+    np.testing.assert_allclose(model_without_state.numpy(), model(Tensor(tokens[:, -16:])).numpy()[:, -1], atol=2e-5)
+
+
+def test_top_k_and_top_p() -> None:
+    """Of the probabilities 0.5, 0.3, 0.15, 0.05."""
+    odds = np.array([0.05, 0.5, 0.15, 0.3])
+    logits = np.log(odds)[None]
+    np.testing.assert_allclose(probabilities(logits)[0], odds)
+    np.testing.assert_allclose(probabilities(logits, top_k=2)[0], [0, 0.625, 0, 0.375])
+    np.testing.assert_allclose(probabilities(logits, top_p=0.81)[0], np.array([0, 0.5, 0.15, 0.3]) / 0.95)
+    np.testing.assert_allclose(probabilities(logits, top_p=0.01)[0], [0, 1, 0, 0])
+    np.testing.assert_allclose(probabilities(logits, 0)[0], [0, 1, 0, 0])
+    np.testing.assert_allclose(probabilities(logits, 0.5)[0], odds**2 / (odds**2).sum())
+
+
+def test_samples_of_a_text(learned, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run_folder = str(learned.folder)
+    assert main(["sample", run_folder, "the", "--count", "2", "--length", "20", "--top-k", "3", "--top-p", "0.9"]) == 0
+    first, second = capsys.readouterr().out[:-1].split("\n---\n")
+    assert first.startswith("the") and second.startswith("the") and len(first) == len(second) == 23
+    assert main(["sample", run_folder, "--length", "30", "--out", str(tmp_path / "text.txt")]) == 0
+    assert len((tmp_path / "text.txt").read_text()) == 31
+    for wrong, message in (
+        (["--top-k", "0"], "count and top_k are at least 1"),
+        (["--top-p", "1.5"], "top_p is above 0 and at most 1"),
+        (["--count", "0"], "at least 1"),
+        (["--temperature", "-1"], "at least 0"),
+        (["7"], "has no character '7'"),
+    ):
+        assert main(["sample", run_folder, *wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -126,7 +189,7 @@ def test_the_report_shows_a_text_of_the_model(tmp_path: Path) -> None:
     found = run(verses(tmp_path, "gpt", steps=2), out=tmp_path, quiet=True)
     sample = (found.folder / "sample.txt").read_text()
     assert len(sample) == 200 and set(sample) <= set(VERSE)
-    assert sample == continue_text(load_run(found.folder), "\n", 200)
+    assert [sample] == continue_text(load_run(found.folder), "\n", 200)
     assert "A text of the model" in (found.folder / "report.html").read_text()
     assert not (
         run(verses(tmp_path, "gpt", steps=2), out=tmp_path, quiet=True, plots=False).folder / "sample.txt"

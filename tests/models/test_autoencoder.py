@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dlcourse as dl
 from dlcourse import backend, optim
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.backend import random
+from dlcourse.cli import main
 from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment import evaluate_run
 from dlcourse.models import PCA, VAE, Autoencoder, Model
@@ -100,6 +102,33 @@ def test_a_run_measures_the_parts_and_keeps_what_plots_show(tmp_path: Path) -> N
     assert evaluate_run(again) == result.metrics
     with pytest.raises(UserError, match="the model vae predicts no targets"):
         again.predict(np.zeros((1, *size)))
+
+
+def test_samples_are_images(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = str(run(tmp_path, config(VAE_2)).folder)
+    for name in ("a.png", "b.npz"):
+        assert main(["sample", folder, "--count", "5", "--out", str(tmp_path / name)]) == 0
+        assert "5 images of 8 x 8 pixels" in capsys.readouterr().out
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (3 * 10 - 2, 2 * 10 - 2)
+    with np.load(tmp_path / "b.npz") as arrays:
+        drawn = arrays["x"]
+    assert drawn.shape == (5, 8, 8, 1) and 0 <= drawn.min() < drawn.max() <= 255 and drawn.max() > 100
+    np.testing.assert_allclose(dl.load_run(folder).model.generate(5).numpy() * 255, drawn, rtol=0.05, atol=3)
+    for wrong, message in (
+        (["--out", "x.gif"], "expected a name that ends in .png or .npz"),
+        (["--count", "0"], "count is at least 1"),
+        (["--top-k", "3"], "--top-k is for models of a text"),
+        (["hello"], "a text is for models of a text"),
+    ):
+        assert main(["sample", folder, *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_model_of_targets_draws_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    settings = config({"name": "softmax"}, loss={"name": "cross_entropy"}, metrics=["accuracy"])
+    assert main(["sample", str(run(tmp_path, settings).folder)]) == 2
+    assert "generates nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", [VAE_2, {"name": "autoencoder", "latent": 2, "noise": 0.2}])

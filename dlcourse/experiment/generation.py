@@ -1,0 +1,101 @@
+"""What a trained model makes by itself: it goes on with a text, or draws images."""
+
+import numpy as np
+
+from dlcourse import backend
+from dlcourse.autograd import no_grad
+from dlcourse.backend import random
+from dlcourse.data.text import decode, encode
+from dlcourse.errors import DataError, UserError
+from dlcourse.experiment.trained import TrainedModel
+
+
+def continue_text(
+    trained: TrainedModel,
+    text: str,
+    length: int = 300,
+    temperature: float = 1.0,
+    seed: int = 0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    count: int = 1,
+) -> list[str]:
+    """``count`` texts of ``length`` characters that follow ``text``, each a function of the seed, its place and those
+    before it.
+
+    p_c ~ exp(z_c / temperature) of the logits z. A model with a context sees as many of the last characters at most. It
+    keeps what it has computed of them, so a character takes the same time wherever it stands.
+
+    Args:
+        temperature: below 1 the likelier characters are taken more often, at 0 always the likeliest.
+        top_k: only the k likeliest characters are taken; None: all.
+        top_p: only the likeliest characters that together have this probability are taken (nucleus sampling, Holtzman
+            et al. 2019).
+    Raises:
+        UserError: the model is not one of tokens, there is no text, a character is unknown, a number out of range.
+    """
+    inputs = trained.inputs
+    if not inputs.tokens:
+        raise UserError("only a model of a text can go on with one")
+    if not text:
+        raise UserError("there is no text to go on with: give one character at least")
+    if length < 0 or not temperature >= 0:
+        raise UserError(f"length and temperature are at least 0, got {length} and {temperature:g}")
+    if count < 1 or (top_k is not None and top_k < 1) or not 0 < top_p <= 1:
+        raise UserError(
+            f"count and top_k are at least 1, top_p is above 0 and at most 1, got {count}, {top_k}, {top_p}"
+        )
+    try:
+        beginning = encode(text, inputs.class_names)
+    except DataError as error:
+        raise UserError(f"input {text!r}: {error}") from error
+    tokens, state = np.tile(beginning, (count, 1)), None
+    found = np.empty((count, length), np.int64)
+    model = trained.model.eval()
+    with backend.use(trained.backend), no_grad():
+        for place in range(length):
+            logits, state = model.next_logits(trained.backend.asarray(tokens), state)
+            odds = probabilities(backend.to_host(logits.data), temperature, top_k, top_p)
+            uniform = random.generator(seed, "continue", place).random(count)
+            found[:, place] = _drawn(odds, uniform)
+            tokens = found[:, place : place + 1]
+    return [decode(row, inputs.class_names) for row in found]
+
+
+def probabilities(
+    logits: np.ndarray, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
+) -> np.ndarray:
+    """With which probability each token is taken, (N, V) in float64, from logits (N, V); see :func:`continue_text`."""
+    logits = logits.astype(np.float64)
+    if temperature == 0:
+        temperature, top_k = 1.0, 1
+    odds = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    odds /= odds.sum(axis=1, keepdims=True)
+    order = np.argsort(-odds, axis=1, kind="stable")
+    falling = np.take_along_axis(odds, order, axis=1)
+    before = falling.cumsum(axis=1) - falling  # what the likelier ones have together
+    kept = before < top_p if top_p < 1 else np.ones_like(before, dtype=bool)
+    kept[:, 0] = True
+    kept[:, odds.shape[1] if top_k is None else top_k :] = False
+    np.put_along_axis(odds, order, np.where(kept, falling, 0.0), axis=1)
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def _drawn(odds: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """For each row the token at which the cumulative probability passes ``uniform``."""
+    cumulative = odds.cumsum(axis=1)
+    passed = cumulative > (uniform * cumulative[:, -1])[:, None]
+    return np.where(passed.any(axis=1), passed.argmax(axis=1), odds.shape[1] - 1)
+
+
+def draw_images(trained: TrainedModel, count: int, seed: int = 0) -> np.ndarray:
+    """``count`` new inputs as the data has them, (count, *in_shape) in float64.
+
+    Raises:
+        UserError: the model generates nothing, or ``count`` is below 1.
+    """
+    if count < 1:
+        raise UserError(f"count is at least 1, got {count}")
+    with backend.use(trained.backend), no_grad():
+        drawn = trained.model.eval().generate(count, seed).numpy().astype(np.float64)
+    return drawn * trained.normalizer.scale + trained.normalizer.shift
