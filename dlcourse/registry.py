@@ -69,6 +69,11 @@ KINDS: dict[str, Kind] = {
         ("path", "history"),
         bases=("dlcourse.training.callback.Callback",),
     ),
+    "attack": Kind(
+        "dlcourse.attacks",
+        "attacks, which change inputs until a net is wrong, under train.attack",
+        bases=("dlcourse.attacks.Attack",),
+    ),
 }
 
 registered: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}

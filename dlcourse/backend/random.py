@@ -198,33 +198,40 @@ def words(count: int, seed: int, purpose: str, step: int | DeviceCounter = 0, ba
     return out
 
 
-def uniform(shape: tuple[int, ...], purpose: str, backend: Backend | None = None) -> Array:
+def uniform(
+    shape: tuple[int, ...], purpose: str, step: int | DeviceCounter | None = None, backend: Backend | None = None
+) -> Array:
     """Float32 numbers uniform in [0, 1), drawn on the device, the same on each: k / 2^24 with a random k.
 
     Args:
         shape: shape of the result.
-        purpose: names the use; successive draws of one purpose within a step differ.
+        purpose: names the use.
+        step: they are a function of (seed, purpose, step); left out, of the step that was begun, and successive draws
+            of one purpose within it differ.
     """
-    xp = (backend or current()).xp
-    bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
-    philox_bits(bits, *next_key(purpose))
+    bits = _drawn(math.prod(shape), purpose, step, backend)
     return ((bits >> np.uint32(8)).astype("float32") * np.float32(2.0**-24)).reshape(shape)
 
 
-def normal(shape: tuple[int, ...], purpose: str, step: int | DeviceCounter, backend: Backend | None = None) -> Array:
-    """Standard normal numbers in float32, drawn on the device, the same on each, a function of (seed, purpose, step).
+def normal(
+    shape: tuple[int, ...], purpose: str, step: int | DeviceCounter | None = None, backend: Backend | None = None
+) -> Array:
+    """Standard normal numbers in float32, drawn on the device, the same on each; arguments as of :func:`uniform`.
 
     The quantile of each word's probability, by a table: its error is below 1e-6, and the largest number is 6.34.
-
-    Args:
-        shape: shape of the result.
-        purpose: names the use: within a step another purpose draws other numbers.
-        step: of the training, as :meth:`~dlcourse.models.base.Model.objective` is given it, or any number.
     """
-    words = (backend or current()).xp.empty(math.prod(shape), dtype="uint32")
-    at = step if isinstance(step, DeviceCounter) else int(step) & _WORD
-    philox_bits(words, _stream.seed, purpose_hash(purpose + _stream.suffix), _stream.microbatch, at)
-    return normal_quantiles(words).reshape(shape)
+    return normal_quantiles(_drawn(math.prod(shape), purpose, step, backend)).reshape(shape)
+
+
+def _drawn(count: int, purpose: str, step: int | DeviceCounter | None, backend: Backend | None) -> Array:
+    """Random words (count,) of a purpose's next draw, or of its only one in a given step and microbatch."""
+    bits = (backend or current()).xp.empty(count, dtype="uint32")
+    if step is None:
+        philox_bits(bits, *next_key(purpose))
+    else:
+        at = step if isinstance(step, DeviceCounter) else int(step) & _WORD
+        philox_bits(bits, _stream.seed, purpose_hash(purpose + _stream.suffix), _stream.microbatch, at)
+    return bits
 
 
 def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend: Backend | None = None) -> Array:
@@ -236,8 +243,7 @@ def bernoulli(shape: tuple[int, ...], probability: float, purpose: str, backend:
         purpose: names the use; successive draws of one purpose within a step differ.
     """
     xp = (backend or current()).xp
-    bits = xp.empty(int(np.prod(shape)), dtype=xp.uint32)
-    philox_bits(bits, *next_key(purpose))
+    bits = _drawn(math.prod(shape), purpose, None, backend)
     threshold = round(probability * 2**32)
     if threshold == 2**32:  # which no 32-bit word holds
         return xp.ones(shape, dtype=bool)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dlcourse import plugins, registry
 from dlcourse.autograd import Tensor
-from dlcourse.backend import random, to_host
+from dlcourse.backend import current, random, to_host
 from dlcourse.checks import examples
 from dlcourse.checks.arrays import TOLERANCE
 from dlcourse.checks.judges import check_loss, check_metric, tasks_of
@@ -23,7 +23,7 @@ from dlcourse.checks.samples import check_data
 from dlcourse.checks.updates import check_optimizer, check_schedule
 from dlcourse.errors import UserError, named
 from dlcourse.models.base import Model
-from dlcourse.nn import Embedding, Loss, Module
+from dlcourse.nn import Embedding, Linear, Loss, Module
 from dlcourse.training.history import History
 
 OUT = 3
@@ -141,6 +141,9 @@ def _check_model(checks: Checks, kind: str, name: str, cls: type, tolerance: flo
         tokens = OUT if takes_tokens else None
         return Subject(build, shape, examples.example(cls).get(examples.TOKENS, tokens))
 
+    if getattr(cls, "objective_units", None):
+        checks.add("shape", None, "has an objective of its own: `dlcourse check CONFIG` compares its gradient")
+        return
     if not set(getattr(cls, "tasks", ("regression",))) & {"regression", "classification"}:
         checks.add("shape", None, f"nothing to try it with: tasks = {cls.tasks}")  # type: ignore[attr-defined]
         return
@@ -274,6 +277,22 @@ def _check_init(checks: Checks, kind: str, name: str, cls: type, tolerance: floa
     checks.run("draws by the seed", draws_by_the_seed)
 
 
+def _check_attack(checks: Checks, kind: str, name: str, cls: type, tolerance: float) -> None:
+    attack = registry.build(kind, _spec(kind, name, cls))
+    x = random.generator(0, "check/attack").uniform(size=(4, *LAYER_SHAPES[0])).astype(np.float32)
+
+    def stays_in_the_box() -> str:
+        model = Linear(x.shape[-1], OUT)
+        found = to_host(attack(model, current().asarray(x), np.arange(4) % OUT))
+        if found.shape != x.shape or not np.isfinite(found).all():
+            raise Failure(f"expected finite inputs {x.shape}, got {found.shape}: {found.ravel()[:4]}")
+        if found.min() < -1e-6 or found.max() > 1 + 1e-6:
+            raise Failure(f"inputs left 0..1, which self.box.clip prevents: {found.min():g} to {found.max():g}")
+        return "finite inputs of the same shape, within the box"
+
+    checks.run("stays in the box", stays_in_the_box)
+
+
 _KINDS: dict[str, Callable[[Checks, str, str, Any, float], None]] = {
     "data": _check_data,
     "model": _check_model,
@@ -283,4 +302,5 @@ _KINDS: dict[str, Callable[[Checks, str, str, Any, float], None]] = {
     "optimizer": _check_optimizer,
     "schedule": _check_schedule,
     "logging": _check_logging,
+    "attack": _check_attack,
 }

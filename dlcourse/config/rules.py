@@ -11,7 +11,8 @@ from dlcourse.config.sections import EnsembleOptions, SweepOptions
 
 # What a closed form, which solves in one step, has no use for, and the value that says so.
 _IDLE: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1, "l1": 0.0, "l2": 0.0, "ema": None}
-_IDLE |= {"swa": None, "early_stopping": None, "init_from": None, "reinit": [], "freeze": [], "watch": False}
+_IDLE |= {"attack": None, "swa": None, "early_stopping": None}
+_IDLE |= {"init_from": None, "reinit": [], "freeze": [], "watch": False}
 
 
 def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Finding]:
@@ -33,6 +34,7 @@ def cross_check(config: dict[str, Any], has_folds: bool = False) -> Iterator[Fin
     yield from _twice("logging", config.get("logging", []))
     yield from _watched(config, has_folds)
     yield from _closed_form(config)
+    yield from _attack(config)
     yield from _groups(config.get("optimizer") or {})
     yield from _searching(config)
     yield from _ensemble(config)
@@ -357,6 +359,19 @@ def _searching(config: Mapping[str, Any]) -> Iterator[Finding]:
             )
     if optimizer.get("groups"):
         yield Finding(("optimizer", "groups"), f"{name} takes one step of all weights together; leave them out")
+
+
+def _attack(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """A training against an attack: it needs labels, and an attack that takes a fixed number of steps."""
+    attack = (config.get("train") or {}).get("attack")
+    if not attack:
+        return
+    path: Path = ("train", "attack")
+    if not registry.lookup("attack", attack["name"]).in_training:
+        yield Finding((*path, "name"), f"{attack['name']} looks for the smallest change, which takes many steps; pgd")
+    task = _task(config.get("data", {}))
+    if task not in (None, "classification") or _objective(config):
+        yield Finding(path, "changes inputs until their class is taken for another, and there are no classes here")
 
 
 def _groups(optimizer: Mapping[str, Any]) -> Iterator[Finding]:

@@ -283,6 +283,7 @@ class TrainOptions:
             modules; * stands for any characters.
         freeze: parts that are not trained, named as in reinit; their running statistics stay too.
         watch: note at evaluations, of each layer, the norms of gradient, weights and update, outputs and dead units.
+        attack: train on inputs that this attack has changed, step by step, in place of those of the data.
     """
 
     epochs: Count | None = None
@@ -308,6 +309,7 @@ class TrainOptions:
     reinit: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     watch: bool = False
+    attack: Annotated[Any, Component("attack")] | None = None
 
 
 @dataclass(frozen=True)

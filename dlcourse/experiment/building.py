@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse import nn, registry
+from dlcourse.attacks import Attack, Box
 from dlcourse.backend import memory
 from dlcourse.config import metric_labels
 from dlcourse.data import Data
@@ -94,6 +95,22 @@ def build_metrics(
     if loss is not None and (not metrics or "loss" in deciding):
         metrics["loss"] = LossMetric(loss, targets)
     return metrics
+
+
+def build_attack(spec: Mapping[str, Any], data: Data) -> Attack:
+    """The attack that a config names, within the range of the data: of bytes 0..255, else that of the training split.
+
+    Raises:
+        ConfigError: the inputs are tokens.
+    """
+    x = data.splits["train"].x
+    if data.dataset.tokens:
+        raise ConfigError([Problem("train.attack", "changes numbers, and the inputs of these data are tokens")])
+    ends = (0, 255) if x.dtype == np.uint8 else (np.min(x), np.max(x))
+    attack: Attack = registry.build("attack", spec)
+    low, high = (data.normalizer.apply(np.full((1, *data.in_shape), end))[0] for end in ends)
+    attack.box = Box(low, high)
+    return attack
 
 
 def metric_units(metrics: Mapping[str, Any], target_unit: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ from dlcourse.data.fingerprint import Fingerprint, fingerprint
 from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.experiment import initial_weights
-from dlcourse.experiment.building import build_loss, build_metrics, build_model
+from dlcourse.experiment.building import build_attack, build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
 from dlcourse.experiment.optimizer import build_optimizer, group_schedules, refusals, schedules
 from dlcourse.experiment.result import Result
@@ -276,7 +276,10 @@ class Experiment:
         schedule, watched = self.schedule(self.total_steps), self.watch("schedule")
         if watched and watched["metric"] in self.metrics:
             schedule.measured_by(self.metrics[watched["metric"]])
-        settings = {key: self.train[key] for key in ("clip_norm", "clip_value", "accumulate", "l1", "l2", "ema")}
+        settings: dict[str, Any] = {
+            key: self.train[key] for key in ("clip_norm", "clip_value", "accumulate", "l1", "l2", "ema")
+        }
+        settings["attack"] = None if self.train["attack"] is None else build_attack(self.train["attack"], self.data)
         by_group = group_schedules(self.config["optimizer"], dict(self.model.named_parameters()), self.total_steps)
         step = TrainStep(self.model, self.loss, optimizer, schedule=schedule, group_schedules=by_group, **settings)
         if self.train["swa"] is not None:

@@ -62,6 +62,8 @@ class TrainStep:
             but that batch normalization takes its statistics, and dropout its masks, microbatch by microbatch.
         l1, l2: strengths of the penalties.
         ema: the decay of an exponential moving average of the parameters, see :meth:`averaged`; None for none.
+        attack: changes the inputs first, ``attack(model, x, y, step)``, so that the step is against it (Madry et al.
+            2017); see :mod:`dlcourse.attacks`.
     Attributes:
         capture: whether a GPU may record the step and replay it as one launch; see ``dlcourse/backend/capture.py``.
         swa: the mean of weights that a config's ``train.swa`` asks for, see :meth:`averaged`; None for none.
@@ -92,6 +94,7 @@ class TrainStep:
         l1: float = 0.0,
         l2: float = 0.0,
         ema: float | None = None,
+        attack: Callable[..., Array] | None = None,
     ):
         sound = accumulate >= 1 and l1 >= 0 and l2 >= 0 and all(c is None or c > 0 for c in (clip_norm, clip_value))
         if not sound or (ema is not None and not 0 <= ema < 1):
@@ -109,7 +112,7 @@ class TrainStep:
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
         self.schedule, self.accumulate, self.l1, self.l2 = schedule, accumulate, l1, l2
         self.group_schedules = dict(group_schedules or {})
-        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.clip_norm, self.clip_value, self.attack = clip_norm, clip_value, attack
         if optimizer.needs_closure and (clip_norm is not None or clip_value is not None):
             name = type(optimizer).__name__
             raise ArgumentError(f"TrainStep: {name} searches along the cost, whose gradient is not to be clipped")
@@ -293,6 +296,8 @@ class TrainStep:
         if self.loss_fn is None:
             loss = self.model.objective(lent(x), y, random.current_step())
             return self._full(self._scalar(loss, self.model))
+        if self.attack is not None:
+            x = self.attack(self.model, x, y, random.current_step())
         outputs = self.model(lent(x))
         if outputs is None:
             raise ArgumentTypeError(f"TrainStep: {_called(self.model)} returned None: it lacks a return")

@@ -1,0 +1,48 @@
+"""One perturbation for all inputs (Moosavi-Dezfooli et al. 2017)."""
+
+from typing import Any, ClassVar
+
+from dlcourse.attacks.base import Attack, loss_gradient
+from dlcourse.backend import array_module
+from dlcourse.backend.device import Array
+from dlcourse.errors import ArgumentError
+from dlcourse.registry import register
+from dlcourse.types import Count, NonNegative, Positive
+
+__all__ = ["Universal"]
+
+
+@register("attack", "universal")
+class Universal(Attack):
+    """x' = x + d with one d for all inputs, |d| <= epsilon in the maximum norm: ascent of their mean loss in d.
+
+        d <- P(d + step_size sign(mean over x of dL / d(x + d)))
+
+    d is found on the inputs that it is asked for, by gradients. (Moosavi-Dezfooli et al. 2017; Shafahi et al. 2020.)
+
+    Args:
+        epsilon: the size of d, a share of the range of the inputs.
+        steps: how many.
+        step_size: of each; None: 2.5 epsilon / steps.
+    Attributes:
+        perturbation: the last d found, of an input's shape.
+    """
+
+    in_training: ClassVar[bool] = False
+
+    def __init__(self, epsilon: NonNegative, steps: Count = 50, step_size: Positive | None = None):
+        if epsilon < 0 or steps < 1:
+            raise ArgumentError(f"universal: epsilon is at least 0 and steps at least 1, got {epsilon}, {steps}")
+        self.epsilon, self.steps = epsilon, steps
+        self.step_size = 2.5 * epsilon / steps if step_size is None else step_size
+        self.perturbation: Array | None = None
+
+    def perturb(self, model: Any, x: Array, y: Array, step: Any) -> Array:
+        xp, width = array_module(x), self.box.width(x)
+        d = xp.zeros(x.shape[1:], dtype=x.dtype)
+        for _ in range(self.steps):
+            slope = loss_gradient(model, self.box.clip(x + d), y).mean(axis=0)
+            d = xp.clip(d + self.step_size * width * xp.sign(slope), -self.epsilon * width, self.epsilon * width)
+            d = d.astype(x.dtype, copy=False)
+        self.perturbation = d
+        return self.box.clip(x + d)
