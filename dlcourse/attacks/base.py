@@ -1,13 +1,12 @@
 """The base class of attacks, and the range in which inputs lie."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
-
-import numpy as np
 
 from dlcourse.autograd import Tensor, grad
 from dlcourse.backend import array_module, random
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.constants import constant
 from dlcourse.errors import ArgumentError
 from dlcourse.explain.scores import looking_into, outputs_of
 from dlcourse.ops.loss import cross_entropy
@@ -27,15 +26,10 @@ class Box:
 
     low: Any = 0.0
     high: Any = 1.0
-    _placed: dict[Any, tuple[Array, Array]] = field(default_factory=dict, compare=False, repr=False)
 
     def beside(self, x: Array) -> tuple[Array, Array]:
         """Both as arrays where x is, in its type."""
-        xp = array_module(x)
-        key = xp, x.dtype, getattr(getattr(x, "device", None), "id", None)
-        if key not in self._placed:
-            self._placed[key] = tuple(xp.asarray(np.asarray(end), dtype=x.dtype) for end in (self.low, self.high))
-        return self._placed[key]
+        return constant(self.low, x, x.dtype), constant(self.high, x, x.dtype)
 
     def clip(self, x: Array) -> Array:
         """Inputs with values outside brought to the border."""

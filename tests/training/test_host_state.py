@@ -11,6 +11,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import functional as F
 from dlcourse import models, nn, optim, registry
+from dlcourse.attacks import PGD
 from dlcourse.nn.module import Module
 from dlcourse.training.host_state import HostState
 from dlcourse.training.step import TrainStep
@@ -37,7 +38,8 @@ BY_THE_DEVICE = {"lr", "steps"}
 def made(name: str) -> Any:
     if name in MODELS:
         return MODELS[name]()
-    more = {"polynomial": {"degree": 3}, "surface": {"function": "bowl"}}.get(name, {})
+    more: dict = {"polynomial": {"degree": 3}, "surface": {"function": "bowl"}}.get(name, {})
+    more = {"latent": 1} if name in ("autoencoder", "pca", "vae") else more
     in_shape, out_features = ((), 1) if name == "gaussian_estimators" else ((1,), 2)
     return registry.lookup("model", name)(in_shape, out_features, **more)
 
@@ -92,7 +94,8 @@ def test_every_number_of_an_optimizer(name: str) -> None:
 def test_every_number_of_a_loss_and_of_the_step(name: str) -> None:
     step = trained(made("mlp"), loss=registry.lookup("loss", name)())
     assert not unseen(step, step.loss_fn)
-    step.clip_norm, step.ema = 1.0, 0.9
+    step.clip_norm, step.ema, step.attack = 1.0, 0.9, PGD(0.1)
+    assert not unseen(step, step.attack)
     assert not unseen(step, step, {"step", "stream", "base_rates", "capture"})
 
 
