@@ -17,7 +17,7 @@ from dlcourse.graphs.gradients import Upstream, add_local
 from dlcourse.graphs.graph import Graph
 from dlcourse.graphs.names import operation_name
 from dlcourse.graphs.recording import Recorder, key_of, value_of
-from dlcourse.graphs.structure import Node, Source, Value
+from dlcourse.graphs.structure import Kind, Node, Source, Value
 from dlcourse.nn.module import Module
 
 
@@ -87,9 +87,11 @@ def record(
         if tensor._node is None:
             recorder.add_leaf("parameter", name, tensor)
     for path, module in modules.items():
-        for name, parameter in module.own_parameters():
-            if recorder.find(parameter) is None:
-                recorder.add_leaf("parameter", f"{path}.{name}" if path else name, parameter)
+        held: tuple[tuple[Kind, Any], ...] = ("parameter", module.own_parameters()), ("constant", module.own_buffers())
+        for kind, named in held:
+            for name, x in named:
+                if recorder.find(x) is None:
+                    recorder.add_leaf(kind, f"{path}.{name}" if path else name, x)
     for name, x in zip(_argument_names(of, len(inputs)), operands, strict=True):
         if hasattr(x, "dtype") and recorder.find(x) is None:
             recorder.add_leaf("input", name, x)
@@ -113,6 +115,8 @@ def record(
             known[0].name = name
     if keep:
         _add_gradients(nodes, recorder.values(), outputs)
+    for node in nodes:
+        node.function = None  # and with it what it saved
     return Graph(nodes, title or _called(of))
 
 

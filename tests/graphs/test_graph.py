@@ -150,6 +150,19 @@ def test_what_changes_in_place_and_what_is_written_as_pytorchs() -> None:
     np.testing.assert_array_equal(graph["v1"].gradient, [0, 1])
 
 
+def test_a_buffer_has_its_name() -> None:
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.register_buffer("scale", dl.tensor([2.0]))
+
+        def forward(self, x):
+            return (x * self.scale).sum()
+
+    graph = dl.graph(nn.Sequential(Scaled()), dl.tensor([3.0], requires_grad=True))
+    assert graph["0.scale"].kind == "constant" and graph["0.scale"].frame.title == "0"
+    assert all(node.function is None for node in graph)
+
+
 def test_inputs_that_share_memory_are_told_apart() -> None:
     table = np.arange(12.0).reshape(4, 3)
     graph = dl.graph(lambda x, y, z: (dl.tensor(x.data) * z[:, 0:1]).sum() + y.sum(), table[:, :2], table[:, 2], table)
