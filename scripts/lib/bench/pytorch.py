@@ -5,7 +5,7 @@ the same numbers.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -59,6 +59,85 @@ def vgg() -> nn.Module:
     return nn.Sequential(*layers, Flatten(), nn.Linear(2048, 10))
 
 
+class ConvGroup(nn.Module):
+    def __init__(self, wide: int, out: int):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(wide, out, 3, padding=1, bias=False), norm(out)
+        self.conv2, self.norm2 = nn.Conv2d(out, out, 3, padding=1, bias=False), norm(out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+        return F.gelu(self.norm2(self.conv2(x)))
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    made = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    made.weight.requires_grad = False
+    return made
+
+
+class AirBench(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.whiten = nn.Conv2d(3, 24, 2)
+        self.whiten.weight.requires_grad = False
+        self.groups = nn.Sequential(ConvGroup(24, 64), ConvGroup(64, 256), ConvGroup(256, 256))
+        self.head = nn.Linear(256, 10, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.max_pool2d(self.groups(F.gelu(self.whiten(x))), 3)
+        return self.head(x.flatten(1)) / 256
+
+
+class Muon(torch.optim.Optimizer):
+    """For filters, in float32; PyTorch's own takes matrices only."""
+
+    def __init__(self, params: Iterable[nn.Parameter]):
+        super().__init__(params, {"lr": 0.02})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for p in self.param_groups[0]["params"]:
+            if p.grad is None:
+                continue
+            state = self.state[p]
+            velocity = state.setdefault("velocity", torch.zeros_like(p))
+            velocity.mul_(0.6).add_(p.grad)
+            p.mul_(len(p) ** 0.5 / p.norm())
+            p.sub_(orthogonal((p.grad + 0.6 * velocity).flatten(1)).view_as(p), alpha=self.param_groups[0]["lr"])
+
+
+def orthogonal(x: torch.Tensor) -> torch.Tensor:
+    x = x / (x.norm() + 1e-7)
+    for _ in range(3):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x
+
+
+class WithMuon:
+    """Muon for the filters, SGD for the rest."""
+
+    def __init__(self, params: Iterable[nn.Parameter]):
+        trained = [p for p in params if p.requires_grad]
+        rest = [p for p in trained if p.ndim != 4]
+        sgd = torch.optim.SGD(rest, lr=1e-3, momentum=0.85, nesterov=True, fused=True)
+        self.both = sgd, Muon([p for p in trained if p.ndim == 4])
+        self.param_groups = [group for each in self.both for group in each.param_groups]
+
+    @property
+    def state(self) -> dict:
+        return {key: value for each in self.both for key, value in each.state.items()}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for each in self.both:
+            each.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        for each in self.both:
+            each.step()
+
+
 class LSTM(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -108,12 +187,14 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     ),
     "vgg": vgg,
     "resnet20": resnet20,
+    "airbench": AirBench,
     "lstm": LSTM,
     "gpt": GPT,
 }  # fmt: skip
 
 OPTIMIZERS: dict[str, Callable] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=1e-3, fused=True),
+    "muon": WithMuon,
     "momentum": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9, fused=True),
     "adam": lambda p: torch.optim.Adam(p, lr=1e-3, fused=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=1e-3, weight_decay=0.01, fused=True),
@@ -164,5 +245,5 @@ def gradients(workload: Workload, weights: list[np.ndarray], precision: str) -> 
     x, y = batch(workload)
     loss = cost(net, x.to(dtype) if x.is_floating_point() else x, y)
     loss.backward()
-    grads = [p.grad.numpy() for p in net.parameters()]
+    grads = [p.grad.numpy() for p in net.parameters() if p.requires_grad]
     return loss.item(), weights, [g.transpose(0, 2, 3, 1) if g.ndim == 4 else g for g in grads]

@@ -1,4 +1,4 @@
-"""The seven workloads: sizes of their batches, the same numbers for everyone, and how a step is timed."""
+"""The workloads: sizes of their batches, the same numbers for everyone, and how a step is timed."""
 
 import resource
 import statistics
@@ -40,6 +40,7 @@ WORKLOADS = {
         Workload("cnn3", 128, IMAGE, 10, "adam", "conv 7x7 32, max pool, Linear 8192-100-10"),
         Workload("vgg", 128, IMAGE, 10, "momentum", "3x3: 32 32 / 64 64 / 128, batch norm"),
         Workload("resnet20", 128, IMAGE, 10, "momentum", "He et al. for CIFAR-10"),
+        Workload("airbench", 250, IMAGE, 10, "muon", "08_cnn/cifar10_94, an eighth of its batch"),
         Workload("lstm", 64, (64,), 65, "adam", "Embedding 65-64, LSTM 256, 64 steps"),
         Workload("gpt", 64, (64,), 65, "adamw", "4 layers, 4 heads, width 128, context 64"),
     )
