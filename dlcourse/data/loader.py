@@ -102,6 +102,11 @@ class Loader:
         other._whole = self._whole if batch_size >= self.samples else None
         return other
 
+    def numbers(self, step: int) -> np.ndarray:
+        """Which samples of the split training step ``step`` sees."""
+        rows = self._sampler.rows(step)
+        return np.arange(self.samples)[rows] if isinstance(rows, slice) else rows
+
     def batch(self, step: int) -> tuple[Array, Array]:
         """What training step ``step`` (from 0) sees: x (n, ...) and y (n, K) or (n,), on the device.
 

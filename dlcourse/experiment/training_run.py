@@ -182,6 +182,7 @@ class Run:
             experiment.predict,
             names,
             experiment.answering,
+            experiment.loader,
         )
         self.judgement = judge(experiment, arrays)
         self._advise("done")

@@ -1,4 +1,4 @@
-"""Wrongly classified images and their nearest neighbors: arrays for ``predictions.npz``."""
+"""Wrongly classified images, nearest neighbors, augmented images: arrays for ``predictions.npz``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,7 @@ from dlcourse.data.dataset import Data
 MAX_MISTAKES = 40
 MAX_QUERIES = 10
 SIMILAR = 10
+MAX_AUGMENTED = 16
 
 
 def image_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> dict[str, np.ndarray]:
@@ -38,6 +39,28 @@ def image_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> di
     found = _mistakes(x, true, predicted, model.confidences(output))
     found.update(_similar(data, x, true, predicted, model))
     return {name: _as_bytes(array) if array.ndim > 3 else array for name, array in found.items()}
+
+
+def augmented_arrays(data: Data, loader: Any) -> dict[str, np.ndarray]:
+    """The first images of the first training step, in bytes (M, H, W, C): ``augmented_from`` as the data have them,
+    ``augmented`` as the step sees them, and of classes ``augmented_shares`` (M, classes), their targets.
+
+    Args:
+        loader: of the training batches.
+    Returns:
+        Nothing where images are not augmented, or are not in gray or color.
+    """
+    if data.augment is None or len(data.in_shape) != 3 or data.in_shape[2] not in (1, 3):
+        return {}
+    rows = loader.numbers(0)[:MAX_AUGMENTED]
+    x, y = (backend.to_host(array[: len(rows)]) for array in loader.batch(0))
+    raw = x.astype(np.float64) * data.normalizer.scale + data.normalizer.shift
+    before = np.asarray(data.to_train_on.x[rows])
+    seen = raw.round().clip(0, 255).astype(np.uint8) if before.dtype == np.uint8 else raw
+    found = {"augmented_from": _as_bytes(before), "augmented": _as_bytes(seen)}
+    if data.task == "classification":
+        found["augmented_shares"] = y if y.ndim == 2 else np.eye(data.out_features, dtype=np.float32)[y]
+    return found
 
 
 def _mistakes(x: Any, true: np.ndarray, predicted: np.ndarray, confidences: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.evaluation import outputs
 from dlcourse.training.folder import RunFolder
-from dlcourse.training.images import image_arrays
+from dlcourse.training.images import augmented_arrays, image_arrays
 from dlcourse.training.shared import of_a_sweep, write_shared
 
 MAX_ROWS = 10_000
@@ -44,6 +44,7 @@ def write_predictions(
     predict: Predict,
     names: Mapping[str, Any],
     answering: Any = None,
+    training: Any = None,
 ) -> dict[str, np.ndarray]:
     """Write the file; returns its arrays, ``test_y`` and ``test_output`` among them.
 
@@ -52,6 +53,7 @@ def write_predictions(
         predict: for inputs that are in no split.
         names: model, loss and metrics, for titles.
         answering: gives the outputs in the model's place, as test-time augmentation does.
+        training: the loader of the training batches, of which augmented images are kept.
     """
     arrays = {}
     if getattr(model, "objective_units", None):
@@ -64,6 +66,7 @@ def write_predictions(
             arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
     arrays.update(image_arrays(data, arrays, model))
+    arrays.update({} if training is None else augmented_arrays(data, training))
     if of_a_sweep(folder.path):
         arrays.update(_weights_below(model))
     everything = arrays

@@ -172,6 +172,10 @@ CONFIG: dict[str, Any] = {
 
 def test_a_run_with_all_of_it_resumes_exactly(tmp_path, device: str) -> None:
     whole = dl.run(CONFIG, out=tmp_path / "a", quiet=True, plots=False, device=device)
+    kept = np.load(whole.folder / "predictions.npz")
+    assert kept["augmented"].shape == kept["augmented_from"].shape == (16, 8, 8, 3)
+    assert kept["augmented"].dtype == np.uint8 and (kept["augmented"] != kept["augmented_from"]).any()
+    np.testing.assert_allclose(kept["augmented_shares"].sum(axis=1), 1, rtol=1e-6)
     half = dl.run(CONFIG, out=tmp_path / "b", quiet=True, plots=False, device=device, overrides={"train.epochs": 2})
     again = dl.run(resume=half.folder, overrides={"train.epochs": 4}, quiet=True, plots=False)
     assert whole.metrics == again.metrics

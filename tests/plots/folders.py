@@ -188,6 +188,15 @@ def template_arrays(count: int, channels: int = 3) -> dict[str, np.ndarray]:
     return {"templates": rng(10).uniform(0, 1, (count, 28, 28, channels)).astype(np.float32)}
 
 
+def augmented_arrays(count: int = 12, mixed: bool = True) -> dict[str, np.ndarray]:
+    draw = rng(12)
+    before, after = draw.integers(0, 256, (2, count, 32, 32, 3)).astype(np.uint8)
+    shares = 0.7 * np.eye(10)[draw.integers(10, size=count)]
+    shares += 0.3 * np.roll(shares, 1, axis=0) / 0.7
+    found = {"augmented_from": before, "augmented": after}
+    return found | ({"augmented_shares": shares.astype(np.float32)} if mixed else {})
+
+
 def neighbor_arrays(queries: int = 10, similar: int = 10) -> dict[str, np.ndarray]:
     """The nearest training images of some others."""
     draw = rng(11)

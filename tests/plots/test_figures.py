@@ -109,11 +109,17 @@ def neighbors(path: Path) -> Path:
     return write_run(path, model="{name: knn}", arrays=arrays, facts=facts)
 
 
+def augmented(path: Path) -> Path:
+    arrays = {**folders.image_arrays(), **folders.augmented_arrays()}
+    return write_run(path, model="{name: cnn}", arrays=arrays, facts=folders.CIFAR)
+
+
 def images_that_do_not_fit(path: Path) -> Path:
     """As a folder would be that something else wrote: each of these images lacks what belongs to it."""
     arrays = {**folders.image_arrays(), **folders.template_arrays(2, 4), **folders.neighbor_arrays()}
     arrays["mistakes_true"] = arrays["mistakes_true"][1:]
     arrays["similar_true"] = arrays["similar_true"].astype(float)
+    arrays |= {**folders.augmented_arrays(), "augmented_from": folders.augmented_arrays(3)["augmented"]}
     return write_run(path, model="{name: softmax}", arrays=arrays, facts=folders.CIFAR)
 
 
@@ -321,6 +327,7 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     images: ["confusion", "class_accuracy", *RANKING, "calibration", "templates", "mistakes"],
     gray_images_of_few_classes: ["confusion", *RANKING, "templates", "mistakes"],
     neighbors: ["confusion", "class_accuracy", *RANKING, "calibration", "neighbors", "mistakes"],
+    augmented: ["confusion", "class_accuracy", *RANKING, "calibration", "mistakes", "augmented"],
     images_that_do_not_fit: ["confusion", "class_accuracy", *RANKING, "calibration"],
     no_mistakes: ["confusion", "class_accuracy", *RANKING, "calibration"],
     diverged: ["loss"],

@@ -20,8 +20,8 @@ MIN_SIZE = 1 << 14
 PIECE = 1 << 19
 """Elements whose tail is looked at together."""
 TAIL, SLOPE_TAIL = -1.75, -2.5
-"""Below these oneDNN's GELU and its slope are off by more than 2e-6 of their value: 1 is added to an error function near
--1. Of a normal distribution 4 % and 0.6 % lie there, and putting them right costs as much as all the rest."""
+"""Below these oneDNN's GELU and its slope are off by more than 2e-6 of their value: it adds 1 to an error function
+near -1. Of a normal distribution 4 % and 0.6 % lie there, and putting them right costs as much as all the rest."""
 
 
 def _describe_forward(name: str, layout: c_void_p) -> c_void_p:
