@@ -277,14 +277,15 @@ def templates(weight: np.ndarray, in_shape: tuple[int, ...]) -> dict[str, np.nda
 
     Returns:
         ``templates``, (K, H, W, C) in 0..1, each row scaled by itself: 1 where a bright pixel speaks for it, 0 where
-        one speaks against it, 0.5 where it says nothing. Empty unless inputs are images in gray or color.
+        one speaks against it, 0.5 where it says nothing; and ``template_scales``, (K,), the weights at which 1 is
+        reached. Empty unless inputs are images in gray or color.
     """
     if len(in_shape) != 3 or in_shape[2] not in (1, 3):
         return {}
     # Three standard deviations fill the range: a few large weights would leave all others gray.
-    spread = 6 * np.sqrt((weight * weight).mean(axis=1, keepdims=True))
-    scaled = np.clip(0.5 + weight / np.where(spread == 0, 1, spread), 0, 1)
-    return {"templates": scaled.reshape(-1, *in_shape).astype(np.float32)}
+    full = 3 * np.sqrt((weight * weight).mean(axis=1))
+    scaled = np.clip(0.5 + 0.5 * weight / np.where(full == 0, 1, full)[:, None], 0, 1)
+    return {"templates": scaled.reshape(-1, *in_shape).astype(np.float32), "template_scales": full}
 
 
 def named_by_output(per_output: Sequence[Mapping[str, float]], targets: Sequence[str] = ()) -> dict[str, float]:

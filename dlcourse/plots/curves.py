@@ -101,6 +101,16 @@ def log_x(axes: Axes) -> None:
     label_log(axes.xaxis, *axes.get_xlim())
 
 
+def log_x_from_zero(axes: Axes, above: Sequence[float]) -> None:
+    """A log scale of the values above 0, and 0 itself a decade below the least."""
+    least, most = min(above), max(above)
+    axes.set_xscale("symlog", linthresh=least, linscale=1.0)
+    exponents = np.arange(np.ceil(np.log10(least) - 1e-9), np.floor(np.log10(most) + 1e-9) + 1)
+    ticks = [0.0, *10.0**exponents]
+    axes.set_xticks(ticks, ["0", *map(power_of_ten, ticks[1:])])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def label_log(axis: Any, low: float, high: float) -> None:
     """Label an axis with a log scale between these limits: powers of ten, or numbers where there are few of those."""
     decades = np.log10(high / low) if low > 0 else 0.0

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import AutoLocator, MaxNLocator, ScalarFormatter
 from matplotlib.transforms import Bbox
 
 from dlcourse.plots import style
@@ -78,7 +78,7 @@ def headline(figure: Figure, title: str) -> None:
         _plain_numbers(axes, figure)
     text = figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
     room = 0.97 * figure.bbox.width
-    for per_line in range(len(title) + 1, 20, -4):
+    for per_line in range(max(len(title), 20) + 1, 20, -4):
         text.set_text("\n".join(textwrap.wrap(title, per_line)))
         if _extent(text, figure).width <= room:
             break
@@ -105,20 +105,21 @@ def _fit_labels(axes: Axes, figure: Figure) -> None:
 
 
 def _plain_numbers(axes: Axes, figure: Figure) -> None:
-    """Write ticks as ``400,000`` and ``1e-09``: without a factor at the end of the axis, where the legend is."""
+    """Write ticks as ``400,000`` and ``1e-09``: without a factor at the end of the axis, where the legend is; along x
+    so few that they stand apart."""
     for axis in (axes.xaxis, axes.yaxis):
         largest = max(map(abs, axis.get_view_interval()))
         if not isinstance(axis.get_major_formatter(), ScalarFormatter) or axis.get_scale() != "linear":
             continue
-        if not 1e-6 < largest < 1e7:
+        if not 1e-5 < largest < 1e7:
             axis.set_major_formatter(lambda value, _: f"{value:.6g}")
         elif largest >= 1e4:
             axis.set_major_formatter("{x:,.0f}")
-            locator = axis.get_major_locator()
-            if axis is axes.xaxis and isinstance(locator, MaxNLocator):
-                # So few that they fit side by side; a digit is about 0.08 inches wide.
-                width = 0.08 * len(f"{-largest:,.0f}") + 0.15
-                locator.set_params(nbins=max(2, int(_size(axes, figure).width / figure.dpi / width)))
+        locator = axis.get_major_locator()
+        if axis is axes.xaxis and isinstance(locator, MaxNLocator if largest >= 1e4 else AutoLocator):
+            longest = max(len(text) for text in axis.get_major_formatter().format_ticks(axis.get_majorticklocs()))
+            width = 0.08 * longest + 0.15  # a digit is about 0.08 inches wide
+            locator.set_params(nbins=min(9, max(2, int(_size(axes, figure).width / figure.dpi / width))))
 
 
 def legend(axes: Axes, handles: Sequence[Any] | None = None) -> None:

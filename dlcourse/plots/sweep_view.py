@@ -99,6 +99,10 @@ class Axis:
         telling = differing_paths(namesakes)
         return show_value({key: each for key, each in value.items() if key == "name" or key in telling})
 
+    def named(self, value: Any) -> str:
+        """The same with the path's name before what is no component: ``condition 10``."""
+        return self.brief(value) if isinstance(value, dict) else _in_words(self.path, value)
+
     @cached_property
     def _places(self) -> dict[str, int]:
         return {canonical(value): index for index, value in enumerate(self.in_order)}
@@ -174,7 +178,7 @@ class SweepView(Folder):
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The paths with more than one value among the settings; of those that ``zip`` moves in step, only
-        one: ``name``, which names whole settings, or else one of numbers."""
+        one, if it has another value at each step: ``name``, which names whole settings, or else one of numbers."""
         kinds = {str(each.get("path")): str(each.get("kind", "grid")) for each in self.outcome.get("axes") or ()}
         paths = list(dict.fromkeys(path for setting in self.settings for path in setting.overrides))
         found = []
@@ -183,9 +187,10 @@ class SweepView(Folder):
             if len(values) > 1 and path not in REPEATS:
                 found.append(Axis(path, tuple(values.values()), kinds.get(path, "grid")))
         zipped = [axis for axis in found if axis.kind == "zip"]
-        first = [axis for axis in zipped if axis.path == "name"] + [axis for axis in zipped if axis.numeric] + zipped
-        leader = first[0] if first else None
-        return tuple(axis for axis in found if axis.kind != "zip" or axis is leader)
+        steps = {canonical([setting.overrides.get(axis.path) for axis in zipped]) for setting in self.settings}
+        telling = [axis for axis in zipped if len(axis.values) == len(steps)]
+        leader = min(telling, key=lambda axis: (axis.path != "name", not axis.numeric), default=None)
+        return tuple(axis for axis in found if axis.kind != "zip" or leader in (None, axis))
 
     @property
     def numeric_axis(self) -> Axis | None:
@@ -321,14 +326,14 @@ class SweepView(Folder):
         return next((point for point in self.points if point.id == identity), None)
 
     def telling(self, setting: Setting, but: str = "train") -> str:
-        """What tells a setting apart in a legend, in few words: ``sgd(momentum=0.9)``, ``newton``.
+        """What tells a setting apart in a legend, in few words: ``sgd(momentum=0.9)``, ``newton, condition 10``.
 
         Args:
             but: of this section nothing is said.
         """
         own = [path for path in setting.overrides if path not in REPEATS and path.split(".")[0] != but]
         axes = [Axis(path, tuple(s.overrides[path] for s in self.settings if path in s.overrides)) for path in own]
-        words = ", ".join(axis.brief(setting.overrides[axis.path]) for axis in axes) or self.label(setting.overrides)
+        words = ", ".join(axis.named(setting.overrides[axis.path]) for axis in axes) or self.label(setting.overrides)
         return label(words.replace("_", " "))
 
     def label(self, overrides: dict[str, Any]) -> str:
@@ -338,7 +343,9 @@ class SweepView(Folder):
 
 
 def _in_words(path: str, value: Any) -> str:
-    """``degree 3``, ``200 training samples``."""
+    """``degree 3``, ``200 training samples``, and the name of a whole setting by itself."""
+    if path == "name":
+        return show_value(value)
     words = (show_value(value), axis_name(path))
     return " ".join(words if path in SAMPLE_PATHS else words[::-1])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse.text import shorten_exponent
 
-_WORDS = {"lr": "learning rate"}
+_WORDS = {"lr": "learning rate", "l1": "L1", "l2": "L2", "name": "setting"}
 
 
 def number(value: Any, digits: int = 4) -> str:

@@ -34,7 +34,8 @@ def test_templates_are_images_of_the_weights() -> None:
     weight[0] = np.linspace(-1, 1, 60)
     weight[1, 7] = 5  # alone, so more than three standard deviations
     model.weight.data = backend.current().asarray(weight)
-    (templates,) = model.plot_arrays().values()
+    templates, scales = model.plot_arrays().values()
+    np.testing.assert_allclose(scales, [3 * weight[0].std(), 15 / 60**0.5, 0], rtol=1e-5)
     assert templates.shape == (3, 4, 5, 3) and templates.dtype == np.float32
     first = templates[0].reshape(-1)
     assert (np.diff(first) > 0).all() and abs(first + first[::-1] - 1).max() < 1e-6
@@ -43,7 +44,7 @@ def test_templates_are_images_of_the_weights() -> None:
 
 
 def test_only_gray_and_color_images_have_templates() -> None:
-    assert set(models.SoftmaxModel((4, 4, 1), 2).plot_arrays()) == {"templates"}
+    assert set(models.SoftmaxModel((4, 4, 1), 2).plot_arrays()) == {"templates", "template_scales"}
     assert models.SoftmaxModel((48,), 2).plot_arrays() == {}
     assert models.SoftmaxModel((4, 4, 2), 2).plot_arrays() == {}
 

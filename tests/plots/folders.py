@@ -185,7 +185,8 @@ def image_arrays(channels: int = 3, mistakes: int = 40, classes: int = 10) -> di
 
 
 def template_arrays(count: int, channels: int = 3) -> dict[str, np.ndarray]:
-    return {"templates": rng(10).uniform(0, 1, (count, 28, 28, channels)).astype(np.float32)}
+    images = rng(10).uniform(0, 1, (count, 28, 28, channels)).astype(np.float32)
+    return {"templates": images, "template_scales": np.full(count, 0.2)}
 
 
 def augmented_arrays(count: int = 12, mixed: bool = True) -> dict[str, np.ndarray]:

@@ -302,6 +302,27 @@ def averaged(path: Path) -> Path:
     return folder
 
 
+def zipped(path: Path) -> Path:
+    """Whole settings side by side, told apart by the optimizer alone; nothing is measured during training."""
+    optimizers = [{"name": "sgd", "lr": 1.0}, {"name": "sgd", "lr": 1.8}, {"name": "sgd", "lr": 2.0}]
+    points = []
+    for index, (optimizer, condition) in enumerate(zip(optimizers, (1, 10, 10), strict=True)):
+        events = [{"event": "train", "step": step, "epoch": step, "loss": 7e-6 / step} for step in range(1, 9)]
+        write_run(path / "points" / f"{index:03d}", events=events)
+        overrides = {"model.condition": condition, "optimizer": optimizer}
+        points.append({"overrides": overrides, "metrics": {"train.loss": 7e-6 * index}})
+    select = {"metric": "loss", "split": "val", "higher_is_better": False}
+    return folders.write_sweep(path, points, metrics=["loss"], select=select, axis_kind="zip")
+
+
+def zipped_without_a_name(path: Path) -> Path:
+    """Settings that no single value tells apart."""
+    overrides = [{"model.depth": d, "model.width": w} for d, w in ((1, 10), (1, 20), (2, 20))]
+    points = [{"overrides": each, "metrics": {"val.accuracy": 0.5 + 0.1 * i}} for i, each in enumerate(overrides)]
+    select = {"metric": "accuracy", "split": "val", "higher_is_better": True}
+    return folders.write_sweep(path, points, metrics=["accuracy"], select=select, axis_kind="zip")
+
+
 def two_learning_curves(path: Path) -> Path:
     return folders.learning_sweep(path, (1, 3, 9))
 
@@ -354,6 +375,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     three_axes: ["effects"],
     penalties: ["error_curve", "sparsity", "weights"],
     averaged: ["ensemble"],
+    zipped: ["categories", "curves"],
+    zipped_without_a_name: ["heat_map"],
     folders.random_sweep: ["effects"],
     folders.curve_sweep: ["categories", "curves"],
     numeric_curves: ["error_curve", "curves"],
@@ -484,14 +507,40 @@ def test_a_confusion_matrix_of_one_answer_says_so(tmp_path: Path) -> None:
     assert titles(always)["confusion"].startswith("Every one of 30 test samples is called ")
 
 
+def test_a_zip_is_told_apart_and_nothing_is_drawn_that_was_not_measured(tmp_path: Path) -> None:
+    view = open_view(zipped(tmp_path / "sweep"))
+    assert [axis.path for axis in view.axes] == ["optimizer"]
+    drawn = {plot.name: plot.draw(view)[0] for plot, _ in fitting(tmp_path / "sweep")}
+    assert drawn["categories"]._suptitle.get_text() == "Loss by optimizer"  # a short title is one too
+    assert len(drawn["curves"].axes) == 1
+
+
+def test_penalties_stand_apart_from_none(tmp_path: Path) -> None:
+    drawn = {plot.name: plot.draw(view)[0] for plot, view in fitting(penalties(tmp_path))}
+    axes = drawn["error_curve"].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "10⁻⁴", "10⁻³", "10⁻²"]
+    places = axes.transData.transform([(x, 0) for x in (0, 1e-4, 1e-3, 1e-2)])[:, 0]
+    assert np.diff(places).min() > 0.8 * np.diff(places).max()
+
+
+def test_weights_under_penalties_have_one_scale(tmp_path: Path) -> None:
+    folder = penalties(tmp_path)
+    for index, scale in enumerate((0.4, 0.2, 0.1, 0.0)):
+        arrays = {"templates": np.ones((10, 4, 4, 1)), "template_scales": np.full(10, scale)}
+        write_run(folder / "points" / f"{index:03d}", arrays=arrays, facts=folders.CIFAR)
+    (figure,) = (plot.draw(view)[0] for plot, view in fitting(folder) if plot.name == "weights")
+    shown = [int(image.get_array().max()) for image in figure.axes[0].get_images()[::10]]
+    assert shown == [255, 191, 159, 128]
+
+
 def test_rates_down_a_bowl_are_those_of_theory(tmp_path: Path) -> None:
     figure, _ = Convergence().draw(open_view(surfaces(tmp_path / "sweep")))
     rates = dict(line.split(": ") for line in (each.get_text() for each in figure.axes[0].get_legend().get_texts()))
     assert rates == {
-        "condition 1, 0.5": "0.5, theory 0.5",
-        "condition 1, 1": "0, theory 0",
-        "condition 4, 0.5": "0.875, theory 0.875",
-        "condition 4, 1": "0.75, theory 0.75",
+        "condition 1, learning rate 0.5": "0.5, theory 0.5",
+        "condition 1, learning rate 1": "0, theory 0",
+        "condition 4, learning rate 0.5": "0.875, theory 0.875",
+        "condition 4, learning rate 1": "0.75, theory 0.75",
     }
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import cap, geometric, log_x, log_y, wants_log, whole_ticks
+from dlcourse.plots.curves import cap, geometric, log_x, log_x_from_zero, log_y, wants_log, whole_ticks
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.sweep_view import Axis, Setting, SweepView
 from dlcourse.plots.text import SAMPLE_PATHS, axis_label, axis_name, capital
@@ -64,9 +64,12 @@ def scale(axes: Axes, view: SweepView, axis: Axis, drawn: Sequence[np.ndarray]) 
 
 
 def scale_x(axes: Axes, axis: Axis) -> None:
-    """The swept axis: log for geometric values, whole ticks for whole values; its name."""
+    """The swept axis: log for geometric values, with a place for 0; whole ticks for whole values; its name."""
+    above = [value for value in axis.values if value != 0]
     if geometric(axis.values):
         log_x(axes)
+    elif len(above) < len(axis.values) and geometric(above):
+        log_x_from_zero(axes, above)
     elif axis.whole:
         whole_ticks(axes)
     axes.set_xlabel(axis_label(axis.path))

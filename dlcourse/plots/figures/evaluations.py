@@ -10,7 +10,10 @@ from dlcourse.plots.run_view import RunView
 from dlcourse.plots.sweep_view import SweepView, spread
 from dlcourse.plots.text import capital, number
 
-MAX_LINES = 16
+DASHES = ("-", "--", ":")
+MAX_LINES = len(DASHES) * len(style.CLASSES)
+ROUNDED = 1e-16
+"""A loss above the least by less than this share of the first is rounding."""
 
 
 def passes(run: RunView) -> tuple[np.ndarray, np.ndarray]:
@@ -37,15 +40,16 @@ class Evaluations(Plot):
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         shown = spread(view.settings, MAX_LINES, view.chosen("best"))
-        figure, axes = style.subplots(style.WIDE, 4.4)
+        figure, axes = style.subplots(style.WIDE, max(4.4, 0.7 + 0.2 * len(shown)))
         curves = []
         for setting in shown:
             known, losses = passes(view.run(setting.points[0]))
             curves.append((view.telling(setting), known, losses))
         least = min(float(np.nanmin(losses)) for _, _, losses in curves if np.isfinite(losses).any())
         for index, (name, known, losses) in enumerate(curves):
-            color, dash = style.class_look(index)[0], "-" if index < len(style.CLASSES) else "--"
-            above = np.where(losses > least, losses - least, np.nan)
+            color, dash = style.class_look(index)[0], DASHES[index // len(style.CLASSES)]
+            above = losses - least
+            above[~(above > ROUNDED * np.nanmax(above))] = np.nan
             axes.plot(*decimate(known, above), color=color, ls=dash, lw=1.6, label=name)
         log_y(axes)
         log_x(axes)

@@ -31,7 +31,9 @@ def title_of_best(view: SweepView) -> str:
     best = view.chosen("best")
     value = best.mean.get(view.selected_key) if best else None
     if best is None or value is None:
-        return capital(f"{view.selected_name} by {' and '.join(axis_name(axis.path) for axis in view.axes)}")
+        measured = np.isfinite(view.selected_values).any()
+        what = view.selected_name if measured else view.metric_name(view.shown_metric)
+        return capital(f"{what} by {' and '.join(axis_name(axis.path) for axis in view.axes)}")
     return capital(f"{view.selected_name} is {view.extreme}, {number(value, 3)}, at {view.label(best.overrides)}")
 
 

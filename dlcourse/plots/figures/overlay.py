@@ -1,4 +1,5 @@
-"""The learning curves of all settings over one another: training loss and the metric that decides."""
+"""The learning curves of all settings over one another: training loss and, where it was measured, the metric that
+decides."""
 
 from matplotlib.figure import Figure
 
@@ -36,8 +37,10 @@ class Overlay(Plot):
         shown, in_order = self._shown(view), view.numeric_axis is not None
         colors = style.line_colors(len(shown), ramp=in_order)
         figure = style.canvas(style.WIDE, 4.2)
-        left, right = figure.subplots(1, 2)
         metric, split = view.select
+        runs = [view.run(point) for setting in shown for point in setting.points]
+        measured = any(len(run.history.metric(split, metric)[0]) > 1 for run in runs)
+        left, *right = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
         losses, values, per_epoch = [], [], 0.0
         for setting, color in zip(shown, colors, strict=True):
             dash = "-" if in_order or shown.index(setting) < len(style.CLASSES) else "--"
@@ -49,21 +52,21 @@ class Overlay(Plot):
                 label = _label(view, setting) if index == 0 else "_"
                 steps, loss = loss_curve(run)
                 left.plot(*decimate(steps / (rate or 1), loss), label=label, **look)
-                steps, measured = run.history.metric(split, metric)
-                right.plot(*decimate(steps / (rate or 1), measured), **look)
+                steps, curve = run.history.metric(split, metric)
+                for axes in right:
+                    axes.plot(*decimate(steps / (rate or 1), curve), **look)
                 losses.append(loss)
-                values.append(measured)
-        for axes, drawn in ((left, losses), (right, values)):
-            axes.set_xlabel("epoch" if per_epoch else "step")
+                values.append(curve)
+        words = "training loss", f"{style.split_word(split)} {view.metric_label(metric)}"
+        for axes, drawn, word in zip((left, *right), (losses, values), words, strict=False):
+            axes.set(xlabel="epoch" if per_epoch else "step", ylabel=word)
             whole_ticks(axes)
             scale_y(axes, drawn, held=axes is left or not view.higher_is_better)
-        left.set_ylabel("training loss")
-        right.set_ylabel(f"{style.split_word(split)} {view.metric_label(metric)}")
         handles, labels = left.get_legend_handles_labels()
         axis = axis_name(view.axes[0].path) if len(view.axes) == 1 else ""
         figure.legend(handles, labels, loc="outside right center", title=axis, title_fontsize=9)
         layout.headline(figure, _title(view))
-        return figure, "Training loss (moving mean) and the deciding metric over training" + (
+        return figure, f"Training loss (moving mean){' and the deciding metric' if measured else ''} over training" + (
             f", for {len(shown)} of {len(view.settings)} settings." if len(shown) < len(view.settings) else "."
         )
 

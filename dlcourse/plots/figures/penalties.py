@@ -71,17 +71,21 @@ class PenalizedTemplates(Penalties):
     max_settings, columns = 6, 10
 
     def array(self, view: SweepView, point: Point) -> np.ndarray | None:
-        images = view.run(point).images(self.what)
-        return images if images is not None and images.ndim == 4 else None
+        """The weights, (K, H, W, C): the images times the scale of each."""
+        images, scales = (view.run(point).predictions.get(name) for name in (self.what, "template_scales"))
+        if images is None or images.ndim != 4 or images.shape[-1] not in (1, 3) or scales is None:
+            return None
+        return (images - 0.5) * scales[:, None, None, None]
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
         found = self.found(view, seen(view.numeric_axis))
         columns = min(self.columns, *(len(images) for _, images in found))
-        images = np.concatenate([images[:columns] for _, images in found])
+        weights = np.concatenate([weights[:columns] for _, weights in found])
+        full = float(np.abs(weights).max()) or 1.0
         labels = [name if column == 0 else "" for name, _ in found for column in range(columns)]
-        mosaic = Mosaic(images, labels, columns)
+        mosaic = Mosaic(np.round(127.5 * (1 + weights / full)).astype(np.uint8), labels, columns)
         layout.headline(mosaic.figure, f"Weights of the first layer, {found[0][0]} above to {found[-1][0]} below")
         return mosaic.figure, (
-            "One row for each penalty, one image for each class or unit, scaled by itself: bright where bright pixels "
+            "One row for each penalty, one image for each class or unit, all on one scale: bright where bright pixels "
             "speak for it, dark where they speak against it, gray where the weight is 0."
         )

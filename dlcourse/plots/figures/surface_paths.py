@@ -1,7 +1,7 @@
 """Paths of optimizers over a surface, and how fast they come near its lowest place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -63,13 +63,20 @@ class Path:
 
     @cached_property
     def rate(self) -> float:
-        """What a step leaves of the distance, over the second half of the way until nothing but rounding is left."""
+        """What a step leaves of the distance, over the second half of the way until it stands still or nothing but
+        rounding is left."""
         gone = np.flatnonzero(~(self.distances > ROUNDED * self.distances[0]))
-        last = int(gone[0]) - 1 if gone.size else len(self.distances) - 1
+        moved = np.flatnonzero(np.diff(self.distances))
+        last = int(gone[0]) - 1 if gone.size else int(moved[-1]) + 1 if moved.size else 0
         if last < 1:
             return 0.0
         middle = last // 2
         return float((self.distances[last] / self.distances[middle]) ** (1 / (self.steps[last] - self.steps[middle])))
+
+    @cached_property
+    def theory(self) -> float | None:
+        """What :attr:`rate` is by theory in a bowl, where there is one."""
+        return theory(as_dict(self.run.config.get("optimizer")), self.run.predictions["surface_curvatures"])
 
     @property
     def result(self) -> str:
@@ -212,29 +219,40 @@ class Convergence(Plot):
         return any(has_path(run) and "surface_curvatures" in run.predictions for run in view.first_runs())
 
     def draw(self, view: SweepView) -> tuple[Figure, str]:
-        panels = [paths for paths in paths_by_surface(view) if "surface_curvatures" in paths[0].run.predictions]
-        lines = [path for paths in panels for path in paths][:MAX_LINES]
-        figure, axes = style.subplots(style.WIDE, 4.4)
-        worst = 0.0
-        for path, color in zip(lines, style.line_colors(len(lines), ramp=False), strict=True):
-            words = f"{surface_name(path.run).removeprefix('bowl, ')}, {path.label}: {number(path.rate)}"
-            expected = theory(as_dict(path.run.config.get("optimizer")), path.run.predictions["surface_curvatures"])
-            there = path.distances > ROUNDED * path.distances[0]
-            axes.plot(path.steps[there], path.distances[there], color=color, label=words)
-            if expected is None:
-                continue
-            worst = max(worst, abs(path.rate - expected))
-            axes.lines[-1].set_label(f"{words}, theory {number(expected)}")
-            if expected > 0:
-                # Beside the measured line at its last point: two lines of one slope.
-                last = int(np.flatnonzero(there)[-1])
-                way = path.distances[last] * expected ** (path.steps - path.steps[last])
-                axes.plot(path.steps[: last + 1], 3 * way[: last + 1], color=color, ls=":", lw=1.2)
-        log_y(axes)
-        whole_ticks(axes)
-        axes.set(xlabel="step", ylabel="distance from the minimum")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, title="of the distance, a step leaves")
+        bowls = [paths for paths in paths_by_surface(view) if "surface_curvatures" in paths[0].run.predictions]
+        every = [path for paths in bowls for path in paths]
+        panels = [every] if len(every) <= len(style.CLASSES) else bowls
+        figure = style.canvas(style.WIDE, 0.5 + (3.9 if len(panels) == 1 else 2.6) * len(panels))
+        cells = list(figure.subplots(len(panels), squeeze=False, sharex=True).flat)
+        for axes, paths in zip(cells, panels, strict=True):
+            colors = style.line_colors(len(paths), ramp=False)
+            for path, color in zip(paths, colors, strict=True):
+                bowl = "" if panels is bowls else surface_name(path.run).removeprefix("bowl, ") + ", "
+                draw_distance(axes, replace(path, color=color), bowl + path.label)
+            if panels is bowls:
+                layout.panel_title(axes, surface_name(paths[0].run))
+            log_y(axes)
+            axes.set_ylabel("distance from the minimum")
+            axes.legend(
+                loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, title="of the distance, a step leaves"
+            )
+        whole_ticks(cells[-1])
+        cells[-1].set_xlabel("step")
+        worst = max((abs(path.rate - path.theory) for path in every if path.theory is not None), default=0.0)
         layout.headline(
             figure, f"Each step leaves the share of the distance that theory says, to within {number(worst, 1)}"
         )
         return figure, "Lines: measured; dotted, three times as high: the slope by theory, a step's largest eigenvalue."
+
+
+def draw_distance(axes: Axes, path: Path, name: str) -> None:
+    """How far a path is from the minimum at each step; beside it, of the same slope, what theory says."""
+    label = f"{name}: {number(path.rate)}"
+    if path.theory is not None:
+        label += f", theory {number(path.theory)}"
+    steps, there = path.steps, path.distances > ROUNDED * path.distances[0]
+    axes.plot(steps[there], path.distances[there], color=path.color, label=label)
+    if path.theory:
+        last = int(np.flatnonzero(there)[-1])
+        way = path.distances[last] * path.theory ** (steps - steps[last])
+        axes.plot(steps[: last + 1], 3 * way[: last + 1], color=path.color, ls=":", lw=1.2)
