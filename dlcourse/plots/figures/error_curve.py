@@ -68,7 +68,7 @@ def scale_x(axes: Axes, axis: Axis) -> None:
     above = [value for value in axis.values if value != 0]
     if geometric(axis.values):
         log_x(axes)
-    elif len(above) < len(axis.values) and geometric(above):
+    elif len(above) < len(axis.values) and geometric(above) and wants_log([np.array(above)]):
         log_x_from_zero(axes, above)
     elif axis.whole:
         whole_ticks(axes)
