@@ -143,6 +143,17 @@ def _say_how_far(axes: Axes, value: float, left: bool = False) -> None:
     axes.text(x, 0.98, note, transform=axes.transAxes, ha=side, va="top", fontsize=8.5, color="#6E6E6E")
 
 
+def end_above_start(axes: Axes, curves: Iterable[np.ndarray], decades: float = 2.0) -> None:
+    """End a log scale so many decades above where the highest curve begins, and say how far one goes that diverges."""
+    finite = [each[np.isfinite(each)] for each in curves]
+    ceiling = 10**decades * max((float(each[0]) for each in finite if each.size), default=np.inf)
+    highest = max((float(each.max()) for each in finite if each.size), default=0.0)
+    if highest > ceiling > 0:
+        axes.set_ylim(top=ceiling)
+        label_log(axes.yaxis, *axes.get_ylim())
+        _say_how_far(axes, highest)
+
+
 def whole_ticks(axes: Axes) -> None:
     """Ticks at whole numbers only, for steps, epochs, degrees."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))

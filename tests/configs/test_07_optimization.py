@@ -65,6 +65,14 @@ def test_plain_descent_stays_at_a_saddle_that_the_others_leave(tmp_path: Path) -
     assert all(way.distances[-1] < 0.1 for way in found.values())
 
 
+def test_a_clipped_gradient_keeps_a_path_that_diverges_otherwise(tmp_path: Path) -> None:
+    result = sweep("07_optimization/gradient_clipping", tmp_path, train__steps=140)
+    assert [point.status for point in result.points] == ["diverged", "done", "done", "done"]
+    ways = [SurfacePath("", RunView(result.folder / point.folder)) for point in result.points[1:]]
+    assert [way.arrival for way in ways] == [137, 118, 90]
+    assert "paths" in pictures(result.folder)
+
+
 def test_in_a_range_test_the_loss_falls_and_then_rises(tmp_path: Path) -> None:
     duration = {"train__epochs": 6, "train__batch_size": 20, "train__evaluate": ["val"]}
     result = run("07_optimization/lr_range_test", tmp_path, data=images(600), **duration)

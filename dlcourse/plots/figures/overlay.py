@@ -4,7 +4,7 @@ decides."""
 from matplotlib.figure import Figure
 
 from dlcourse.plots import layout, style
-from dlcourse.plots.curves import decimate, loss_curve, scale_y, whole_ticks
+from dlcourse.plots.curves import decimate, end_above_start, loss_curve, scale_y, whole_ticks
 from dlcourse.plots.figures.error_curve import ordered
 from dlcourse.plots.plot import Plot
 from dlcourse.plots.run_view import RunView
@@ -62,6 +62,8 @@ class Overlay(Plot):
             axes.set(xlabel="epoch" if per_epoch else "step", ylabel=word)
             whole_ticks(axes)
             scale_y(axes, drawn, held=axes is left or not view.higher_is_better)
+            if axes.get_yscale() == "log":
+                end_above_start(axes, drawn)
         handles, labels = left.get_legend_handles_labels()
         axis = axis_name(view.axes[0].path) if len(view.axes) == 1 else ""
         figure.legend(handles, labels, loc="outside right center", title=axis, title_fontsize=9)

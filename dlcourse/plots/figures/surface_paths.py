@@ -178,7 +178,8 @@ class SurfacePaths(Plot):
             handles = [_handle(path, f"{path.label}: {path.result}") for path in paths] + list(MARKS)
             axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5)
         layout.headline(figure, _title(panels))
-        return figure, CAPTION
+        lost = [view.telling(setting) for setting in view.settings if setting.points[0].status == "diverged"]
+        return figure, CAPTION + (f" Not drawn, as training diverged: {'; '.join(lost)}." if lost else "")
 
 
 def _handle(path: Path, text: str) -> Line2D:
