@@ -5,7 +5,8 @@ fitted = fit(config)                        # in memory, for resampling
 trained = load_run(result.folder)           # to evaluate and to predict
 """
 
-from dlcourse.experiment.experiment import Experiment, fit
+from dlcourse.experiment.experiment import Experiment
+from dlcourse.experiment.fitting import fit
 from dlcourse.experiment.loading import load_run
 from dlcourse.experiment.result import Result
 from dlcourse.experiment.runner import Options, resume_run, run

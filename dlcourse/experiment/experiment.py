@@ -14,34 +14,31 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dlcourse import nn, registry
+from dlcourse import registry
 from dlcourse.autograd import Tensor
-from dlcourse.backend import Backend, get, precision, random, use
+from dlcourse.backend import Backend, precision, random
 from dlcourse.config import Config, choosing_metric
 from dlcourse.config.config import config_hash, settings
-from dlcourse.config.rules import config_notes, task_mismatches, watched_by
-from dlcourse.data import Data, Loader, Normalizer, Split, prepare
+from dlcourse.config.rules import task_mismatches, watched_by
+from dlcourse.data import Data, Loader, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
-from dlcourse.data.normalizer import TargetNormalizer
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.building import build_attack, build_loss, build_metrics, build_model
 from dlcourse.experiment.compatibility import check_compatible, check_output, check_range
-from dlcourse.experiment.optimizer import build_optimizer, group_schedules, refusals, schedules
-from dlcourse.experiment.result import Result
+from dlcourse.experiment.optimizer import build_optimizer, group_schedules, refusals
+from dlcourse.experiment.outputs import EVALUATION_BATCH, predict
 from dlcourse.experiment.views import check_images, over_views
-from dlcourse.metrics.class_scores import ClassScores
-from dlcourse.metrics.of_target import MAX_TARGETS
 from dlcourse.models.base import Model
 from dlcourse.nn.summary import summarize
 from dlcourse.records.run import Event
 from dlcourse.training.advice.evidence import Evidence, Guessing
 from dlcourse.training.callback import Callback
-from dlcourse.training.checkpoints.content import RunIdentity, apply_average
+from dlcourse.training.checkpoints.content import RunIdentity
 from dlcourse.training.closed_form import ClosedFormStep
 from dlcourse.training.divergence import DivergenceGuard
-from dlcourse.training.evaluation import evaluate, outputs
+from dlcourse.training.evaluation import evaluate
 from dlcourse.training.input_spec import InputSpec, class_counts
 from dlcourse.training.step import TrainStep, microbatch_size
 from dlcourse.training.trainer import Trainer
@@ -50,15 +47,9 @@ from dlcourse.training.weight_averaging import (
     WeightMean,
     averaging_problems,
     averaging_steps,
-    moved_start,
 )
 
-EVALUATION_BATCH = 256
-"""Samples that go through a model at once where no gradient is wanted, if training does not take more."""
-
 _LARGE_TARGET = 10.0  # mean size of targets from which they should be scaled
-
-_PAST_RATES = 1000  # learning rates of steps taken that are compared where a run is to become longer
 
 
 @dataclass
@@ -149,21 +140,6 @@ class Experiment:
     def name(self) -> str:
         """The run's name."""
         return self.config["name"]
-
-    def notes(self) -> Iterator[str]:
-        """Warnings about what the config asks for, though it may."""
-        yield from config_notes(self.config, self.total_steps)
-        yield from _class_weights(self.loss, self.data)
-        yield from _second_class(self.metrics, self.data)
-        own, targets = type(self.model), len(self.data.dataset.target_names)
-        if targets > MAX_TARGETS:
-            yield f"metrics are of all {targets} targets together: each is measured by itself of up to {MAX_TARGETS}"
-        overrides = getattr(own, "estimates", Model.estimates) is not Model.estimates
-        if self.data.target_normalizer is not None and overrides and not own.__module__.startswith("dlcourse."):
-            yield (
-                f"the estimates of the model {self.config['model']['name']} are those of the standardized target, "
-                "unless it undoes self.target_scaling"
-            )
 
     def identity(self, given: Mapping[str, Any]) -> RunIdentity:
         """What every checkpoint of this experiment says of it.
@@ -321,38 +297,6 @@ class Experiment:
         spec = self.config["optimizer"].get("schedule")
         return None if spec is None else registry.build("schedule", spec, total_steps=total_steps)
 
-    def check_past(self, total_steps: int | None, step: int, config: str) -> None:
-        """Check that the steps of a run that goes on would have been the same in a training as long as it is to be.
-
-        Args:
-            total_steps: how long it was to be when they were taken; None: nothing asked.
-            step: how many they are.
-            config: the run's config file, for the message.
-        Raises:
-            ConfigError: the schedule would have given them other learning rates, or ``train.swa`` averaged others.
-        """
-        if total_steps is None or total_steps == self.total_steps:
-            return
-        epochs = self.train["steps"] is None
-        length = f"train.epochs={self.train['epochs'] or 1}" if epochs else f"train.steps={self.train['steps']}"
-        anew = f"start a new run of that length: dlcourse run {config} {length}"
-        if self.train["swa"] is not None:
-            lengths = total_steps, self.total_steps
-            moved = moved_start(self.train["swa"], lengths, self.loader.steps_per_epoch, step)
-            if moved:
-                raise ConfigError(f"{moved}; {anew}")
-        last = step - 1
-        for path, spec in schedules(self.config["optimizer"]):
-            before, now = (registry.build("schedule", spec, total_steps=n) for n in (total_steps, self.total_steps))
-            if all(before.factor(k) == now.factor(k) for k in range(0, step, max(1, step // _PAST_RATES))):
-                continue
-            raise ConfigError(
-                f"{path}: {spec['name']} is spread over the whole training: "
-                f"the {step} steps taken had the learning rates of a run of {total_steps} steps, in one of "
-                f"{self.total_steps} they would be others (step {step}: {before.factor(last):.4g} of optimizer.lr, now "
-                f"{now.factor(last):.4g}); {anew}"
-            )
-
     def loggers(self, path: Path, history: Any) -> list[Callback]:
         """The callbacks that the config's ``logging`` names, for a run in the folder ``path``."""
         specs = self.config.get("logging") or ()
@@ -488,61 +432,11 @@ def _located(config: Config) -> Iterator[None]:
         raise config.locate(error) from error
 
 
-def predict(
-    model: Any,
-    x: np.ndarray,
-    normalizer: Normalizer,
-    backend: Backend,
-    dtype: np.dtype,
-    targets: TargetNormalizer | None = None,
-) -> np.ndarray:
-    """A model's outputs for raw inputs (N, *in_shape), both on the host.
-
-    Args:
-        dtype: the floating-point type that the model computes with.
-        targets: scaled the targets that the model learned; its outputs are put back into their own units.
-    """
-    subset = Split(x, np.zeros((len(x), 1 if targets is None else len(targets.shift))), np.arange(len(x)))
-    with use(backend):
-        loader = Loader(subset, normalizer, backend, dtype, EVALUATION_BATCH, 0, shuffle=False, targets=targets)
-        return np.concatenate([backend.to_host(output) for _, output, _ in outputs(model, loader)])
-
-
-def _second_class(metrics: Mapping[str, Any], data: Data) -> Iterator[str]:
-    """Which of two classes is measured where neither a class nor an average is asked for."""
-    names = data.dataset.class_names
-    found = [
-        label for label, each in metrics.items() if isinstance(each, ClassScores) and each.takes_second(len(names))
-    ]
-    if found:
-        yield (
-            f"{' and '.join(found)}: of the class {names[1]!r}, the second of two; label: {names[0]} measures the "
-            "other, average: macro the mean of both"
-        )
-
-
 def _large_targets(data: Data) -> bool:
     """Whether a regression's targets are numbers that a net with usual weights is long in reaching."""
     if data.task != "regression" or data.target_normalizer is not None:
         return False
     return bool(np.abs(data.splits["train"].y).mean() > _LARGE_TARGET)
-
-
-def _class_weights(loss: Any, data: Data) -> Iterator[str]:
-    """The weights of the classes in a line, and those that training never sees."""
-    weights = getattr(loss, "weights", None)
-    if not isinstance(loss, nn.CrossEntropyLoss) or weights is None:
-        return
-    names = data.dataset.class_names
-    shown = [f"{name!r} {weight:.4g}" for name, weight in zip(names, weights, strict=True)]
-    yield (
-        "class weights, scaled to a mean of 1 over the training split: "
-        + ", ".join(shown[:20])
-        + (", ..." if len(shown) > 20 else "")
-    )
-    if loss.class_weights == "balanced" and (weights == 0).any():
-        missing = ", ".join(repr(name) for name, weight in zip(names, weights, strict=True) if weight == 0)
-        yield f"the training split has no sample of {missing}: weight 0, which the loss of other splits leaves out"
 
 
 def _shortened(data: Data, batch_size: int | str) -> Data:
@@ -554,23 +448,3 @@ def _shortened(data: Data, batch_size: int | str) -> Data:
         for split, subset in data.splits.items()
     }
     return replace(data, splits=subsets)
-
-
-def fit(config: Config | Mapping[str, Any], device: str | None = None) -> Result:
-    """Train and evaluate in memory, without a folder, a log or checkpoints: resampling does so thousands of times.
-
-    Args:
-        config: resolved (a mapping is taken as it is, unchecked).
-        device: instead of the config's.
-    Raises:
-        DivergenceError: the loss became infinite or NaN.
-    """
-    own = (config.data if isinstance(config, Config) else config)["device"]
-    with use(get(device or own)) as chosen:
-        experiment = Experiment.from_config(config, chosen)
-        trainer = experiment.trainer()
-        trainer.run()
-        apply_average(experiment.model, trainer.train_step)
-        metrics, model = experiment.evaluate(), experiment.model
-        estimates = model.estimates(experiment.data.normalizer)
-        return Result(metrics, model, estimates=estimates, experiment=experiment)

@@ -32,9 +32,9 @@ from dlcourse.experiment import stored
 from dlcourse.experiment.baseline import Baseline
 from dlcourse.experiment.building import build_loss, build_metrics, metric_units
 from dlcourse.experiment.components import code_of
-from dlcourse.experiment.experiment import EVALUATION_BATCH, predict
 from dlcourse.experiment.export import export
 from dlcourse.experiment.identity import check_data
+from dlcourse.experiment.outputs import EVALUATION_BATCH, predict
 from dlcourse.experiment.views import TestTime, check_images, over_views
 from dlcourse.markup import html_text
 from dlcourse.records.run import BaselineState

@@ -11,6 +11,8 @@ from dlcourse.experiment.baseline import Judgement, judge
 from dlcourse.experiment.building import metric_units
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_data
+from dlcourse.experiment.notes import notes
+from dlcourse.experiment.past_steps import check_past
 from dlcourse.experiment.result import Result
 from dlcourse.records.run import AdviceFacts, BaselineState, RunState
 from dlcourse.training.advice.rules import advise
@@ -121,7 +123,7 @@ class Run:
         """
         path = self.folder.path
         check_data(self.experiment.data, found.state, path, "restore the data, or start a new run")
-        self.experiment.check_past(found.state.get("schedule_steps"), found.state["step"], str(self.folder.config))
+        check_past(self.experiment, found.state.get("schedule_steps"), found.state["step"], str(self.folder.config))
         restore(self.trainer, found, self.identity)
         self._found = found
 
@@ -154,7 +156,7 @@ class Run:
     def _begin(self) -> None:
         if self._found is not None:
             self.store.restart_from(self._found)
-        for note in self.experiment.notes():
+        for note in notes(self.experiment):
             self.log(f"note: {note}")
         for line in self.experiment.initial:
             self.log(line)

@@ -179,7 +179,7 @@ def _predict(message: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any]
 
 def _fit(message: Mapping[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
     from dlcourse.config import from_mapping  # late: other cases start without all this
-    from dlcourse.experiment.experiment import fit
+    from dlcourse.experiment.fitting import fit
 
     _load(message, components=True)
     np.savez("train.npz", x=arrays["x"], y=arrays["y"])

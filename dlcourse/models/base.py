@@ -283,6 +283,7 @@ def templates(weight: np.ndarray, in_shape: tuple[int, ...]) -> dict[str, np.nda
     if len(in_shape) != 3 or in_shape[2] not in (1, 3):
         return {}
     # Three standard deviations fill the range: a few large weights would leave all others gray.
+    weight = weight.astype(np.float32)
     full = 3 * np.sqrt((weight * weight).mean(axis=1))
     scaled = np.clip(0.5 + 0.5 * weight / np.where(full == 0, 1, full)[:, None], 0, 1)
     return {"templates": scaled.reshape(-1, *in_shape).astype(np.float32), "template_scales": full}

@@ -10,7 +10,7 @@ import dlcourse as dl
 from dlcourse import backend, config
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ConfigError
-from dlcourse.experiment.experiment import fit
+from dlcourse.experiment import fit
 from dlcourse.training.callback import Every
 from dlcourse.training.checkpoints.callback import Checkpointing
 from dlcourse.training.checkpoints.file_format import read

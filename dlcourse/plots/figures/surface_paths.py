@@ -178,7 +178,11 @@ class SurfacePaths(Plot):
             handles = [_handle(path, f"{path.label}: {path.result}") for path in paths] + list(MARKS)
             axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5)
         layout.headline(figure, _title(panels))
-        lost = [view.telling(setting) for setting in view.settings if setting.points[0].status == "diverged"]
+        lost = [
+            view.telling(setting)
+            for setting in view.settings
+            if any(point.status == "diverged" for point in setting.points[:1])
+        ]
         return figure, CAPTION + (f" Not drawn, as training diverged: {'; '.join(lost)}." if lost else "")
 
 
