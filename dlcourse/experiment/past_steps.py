@@ -38,7 +38,7 @@ def check_past(experiment: Experiment, total_steps: int | None, step: int, confi
         if all(before.factor(k) == now.factor(k) for k in range(0, step, max(1, step // _PAST_RATES))):
             continue
         raise ConfigError(
-            f"{path}: {spec['name']} is spread over the whole training: the {step} steps taken had the learning rates of "
-            f"a run of {total_steps} steps, in one of {experiment.total_steps} they would be others (step {step}: "
+            f"{path}: {spec['name']} is spread over the whole training: the {step} steps taken had the learning rates "
+            f"of a run of {total_steps} steps, in one of {experiment.total_steps} they would be others (step {step}: "
             f"{before.factor(last):.4g} of optimizer.lr, now {now.factor(last):.4g}); {anew}"
         )

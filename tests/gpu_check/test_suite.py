@@ -72,7 +72,8 @@ def test_what_has_been_found_is_kept_on_the_way(lib, task, files, tmp_path, monk
     suite = lib("gpu.suite")
     monkeypatch.setattr(suite, "KEPT_EVERY", 0.3)
     (files / "test_first.py").write_text("def test_fails(device): assert 1 == 2\n")
-    suite.run_tests(task(False, 6), tmp_path / "results", [str(files)], 60.0)
+    (files / "test_second.py").write_text("import time\ndef test_takes_long(device): time.sleep(2)\n")
+    suite.run_tests(task(False, 60), tmp_path / "results", [str(files)], 60.0)
     assert task.noted[-1]["status"] == "failed" and "test_first.py::test_fails" in task.noted[-1]["failures"][0]
 
 

@@ -515,6 +515,22 @@ def test_a_zip_is_told_apart_and_nothing_is_drawn_that_was_not_measured(tmp_path
     assert len(drawn["curves"].axes) == 1
 
 
+def test_a_setting_that_diverges_flattens_no_other_and_is_named(tmp_path: Path) -> None:
+    folder = numeric_curves(tmp_path / "curves")
+    losses = [2.0, 1.0, 1e20, 1e80]
+    events = [{"event": "train", "step": step, "epoch": step, "loss": loss} for step, loss in enumerate(losses, 1)]
+    write_run(folder / "points" / "004", events=events)
+    (figure,) = (plot.draw(view)[0] for plot, view in fitting(folder) if plot.name == "curves")
+    assert figure.axes[0].get_ylim()[1] < 1e4 and "up to 1e80" in figure.axes[0].texts[0].get_text()
+
+    folder = surfaces(tmp_path / "surfaces")
+    state = json.loads((folder / "sweep.json").read_text())
+    state["points"][1]["status"] = "diverged"
+    (folder / "sweep.json").write_text(json.dumps(state))
+    (caption,) = (plot.draw(view)[1] for plot, view in fitting(folder) if plot.name == "paths")
+    assert caption.endswith("as training diverged: condition 1, learning rate 1.")
+
+
 def test_penalties_stand_apart_from_none(tmp_path: Path) -> None:
     drawn = {plot.name: plot.draw(view)[0] for plot, view in fitting(penalties(tmp_path))}
     axes = drawn["error_curve"].axes[0]

@@ -51,9 +51,22 @@ TRAINING = {
     "loss": "mse",
     "optimizer": {"name": "sgd", "lr": 0.01},
     "metrics": ["mse"],
-    "train": {"epochs": 600, "batch_size": 8, "eval_every": 100},
+    "train": {"epochs": 60, "batch_size": 8, "eval_every": 10},
     "sweep": {"grid": {"optimizer.lr": [0.01, 0.02]}},
 }
+
+
+SLOW = """
+import time
+from dlcourse.training.trainer import Trainer
+
+def slowly(trainer, advance=Trainer._advance):
+    time.sleep(0.05)
+    advance(trainer)
+
+Trainer._advance = slowly
+"""
+"""At the start of a process: so that a signal meets a training that is quick where nothing interrupts it."""
 
 
 def test_processes_give_the_same_numbers(make, tmp_path):
@@ -105,7 +118,10 @@ def test_leaving_the_loop_ends_the_processes():
 def start(tmp_path, *options):
     (tmp_path / "slow.yaml").write_text(yaml.safe_dump(TRAINING))
     command = [sys.executable, "-m", "dlcourse", "sweep", str(tmp_path / "slow.yaml"), "--out", str(tmp_path / "runs")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    (tmp_path / "at-start").mkdir()
+    (tmp_path / "at-start" / "sitecustomize.py").write_text(SLOW)
+    paths = tmp_path / "at-start", Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
     return subprocess.Popen(
         [*command, "--no-plots", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
