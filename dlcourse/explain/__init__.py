@@ -11,12 +11,14 @@ from dlcourse.explain.embedding import PrincipalComponents, embed, nearest_neigh
 from dlcourse.explain.gradients import integrated_gradients, saliency, smooth_grad
 from dlcourse.explain.layers import activations, convolutional_layers, features, filters
 from dlcourse.explain.occluding import occlusion
+from dlcourse.explain.receptive import UsedField, receptive_field
 from dlcourse.explain.sanity import cascading_randomization, rank_correlation
 from dlcourse.explain.scores import input_gradient
 from dlcourse.explain.visualization import class_visualization
 
 __all__ = [
     "PrincipalComponents",
+    "UsedField",
     "activations",
     "cascading_randomization",
     "class_visualization",
@@ -31,6 +33,7 @@ __all__ = [
     "occlusion",
     "principal_components",
     "rank_correlation",
+    "receptive_field",
     "saliency",
     "smooth_grad",
 ]

@@ -7,7 +7,7 @@ import pytest
 
 import dlcourse as dl
 from dlcourse import explain, nn, registry
-from dlcourse.errors import UserError
+from dlcourse.errors import ArgumentError, UserError
 from dlcourse.explain import embedding
 
 
@@ -144,3 +144,27 @@ def test_randomization_leaves_the_model_and_keeps_the_scale() -> None:
         np.testing.assert_array_equal(array, before[name])
         assert (steps[1][1][name] != array).all()
     assert steps[1][1]["0.weight"].std() == pytest.approx(before["0.weight"].std(), rel=0.1)
+
+
+def test_the_field_that_is_used_lies_in_the_field_there_is(device: str) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten())
+    for convolution in (model[0], model[2]):
+        convolution.weight.data[...] = abs(convolution.weight.data)  # nothing cancels, no unit is dead
+    found = explain.receptive_field(model, abs(images(40, 12, 10, 2)))
+    assert (found.layer, found.position, found.size) == ("3", (2, 1), (8, 8))
+    assert found.bounds == ((3, 11), (1, 9))
+    inside = np.zeros((12, 10), bool)
+    inside[3:11, 1:9] = True
+    np.testing.assert_array_equal(found.used.numpy() > 0, inside)
+    assert found.used.numpy().max() == pytest.approx(1)
+    first = explain.receptive_field(model, abs(images(2, 12, 10, 2)), "0", (0, 9))
+    assert first.bounds == ((-1, 2), (8, 11)) and (first.used.numpy() > 0).sum() == 4
+
+
+def test_places_that_are_not_there_are_named() -> None:
+    model, x = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(144, 2)), images(1, 8, 8, 2)
+    for arguments, message in [(("0", (6, 0)), "no position"), (("2",), "'2' has none"), (("9",), "no module '9'")]:
+        with pytest.raises(ArgumentError, match=message):
+            explain.receptive_field(model, x, *arguments)
+    with pytest.raises(ArgumentError, match="needs a convolutional layer"):
+        explain.receptive_field(nn.Sequential(nn.Flatten(), nn.Linear(128, 2)), x)
