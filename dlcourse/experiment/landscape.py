@@ -6,18 +6,14 @@ import numpy as np
 
 from dlcourse import backend
 from dlcourse.backend.random import generator
-from dlcourse.data import Split, prepare
-from dlcourse.data.dataset import DataSchema
-from dlcourse.data.files import looking_in
+from dlcourse.data import Split
 from dlcourse.errors import UserError
 from dlcourse.experiment.building import build_loss
 from dlcourse.experiment.components import code_of
 from dlcourse.experiment.ensemble import TrainedEnsemble
-from dlcourse.experiment.identity import check_data
-from dlcourse.experiment.trained import TrainedModel
+from dlcourse.experiment.trained import TrainedModel, own_data
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import write_bytes
-from dlcourse.training.environment import started_in
 from dlcourse.training.evaluation import LossMetric, ObjectiveMetric, evaluate
 
 __all__ = ["FILE", "filter_normalized", "measure_landscape"]
@@ -64,11 +60,8 @@ def measure_landscape(trained: TrainedModel, points: int, samples: int, span: fl
     if config["loss"] is None and not own:
         raise UserError(f"{trained.folder.path}: a run without a loss, as a closed form's, has no loss landscape")
     began = time.perf_counter()
-    with code_of(trained.folder, lambda text: None), looking_in(started_in(trained.folder)):
-        schema = DataSchema(trained.inputs.encoder, tuple(trained.inputs.class_names))
-        data = prepare(config["data"], config["seed"], schema)
-        check_data(data, trained.source.state, trained.folder.path, "restore the data")
-        subset = data.splits["train"]
+    subset = own_data(trained).splits["train"]
+    with code_of(trained.folder, lambda text: None):
         loss = build_loss(config["loss"], trained.inputs.class_names, trained.inputs.class_counts)
     loader = trained.loader(Split(subset.x[:samples], subset.y[:samples], subset.index[:samples]))
     metric = {"loss": ObjectiveMetric("loss", "") if own else LossMetric(loss, trained.inputs.target_normalizer)}

@@ -164,6 +164,19 @@ class TrainedModel(stored.StoredModel):
         return export(self, Path(path), torch, with_normalization)
 
 
+def own_data(trained: TrainedModel) -> Data:
+    """The data that a run was trained on.
+
+    Raises:
+        ChangedDataError: they are others now.
+    """
+    with code_of(trained.folder, _silent), looking_in(started_in(trained.folder)):
+        schema = DataSchema(trained.inputs.encoder, tuple(trained.inputs.class_names))
+        data = prepare(trained.config.data["data"], trained.config.data["seed"], schema)
+        check_data(data, trained.source.state, trained.folder.path, "restore the data")
+    return data
+
+
 def evaluate_run(
     trained: TrainedModel, split: str | None = None, data: Overrides = (), allow_changed_data: bool = False
 ) -> dict[str, dict[str, float]]:

@@ -22,6 +22,7 @@ from dlcourse.training.checkpoints.file_format import Checkpoint
 from dlcourse.training.checkpoints.store import CheckpointStore
 from dlcourse.training.divergence import DivergenceGuard
 from dlcourse.training.evaluation import Evaluation
+from dlcourse.training.explanations import explain_run
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.history import History
 from dlcourse.training.log import Log
@@ -30,6 +31,7 @@ from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
 from dlcourse.training.run_history import RunHistory
+from dlcourse.training.shared import of_a_sweep
 from dlcourse.training.signals import Signals
 from dlcourse.training.summary import estimate_lines, metric_table
 from dlcourse.training.trace import Trace
@@ -186,10 +188,20 @@ class Run:
             experiment.answering,
             experiment.loader,
         )
+        self._explain([split for split in experiment.loaders if f"{split}_output" in arrays])
         self.judgement = judge(experiment, arrays)
         self._advise("done")
         self._write_result("done", weights={"from": weights, "step": step}, baseline=self._baseline)
         return words
+
+    def _explain(self, measured: list[str]) -> None:
+        """Write what pictures of what a net sees are drawn from; what goes wrong in it costs nothing of the run."""
+        if of_a_sweep(self.folder.path):
+            return
+        try:
+            explain_run(self.folder.path, self.experiment.data, self.experiment.model, measured)
+        except Exception as error:  # a plugin's model may be anything
+            self.log(f"no pictures of what the net sees: {named(error)}")
 
     def _advise(self, status: str) -> None:
         """Let the rules look at how it went; what goes wrong in them costs nothing of the run."""

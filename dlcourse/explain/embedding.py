@@ -128,12 +128,14 @@ def placed(rows: np.ndarray, method: Method, n_components: int = 2, seed: int = 
     if method == "pca":
         return principal_components(rows, n_components).coordinates
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if len(rows) < 4:
         raise ArgumentError(f"embed: t-SNE needs 4 inputs at least, got {len(rows)}")
-    perplexity = min(30.0, (len(rows) - 1) / 3)
-    maker = TSNE(n_components, perplexity=perplexity, init="pca", random_state=seed)
-    return np.asarray(maker.fit_transform(rows.astype(np.float64)), np.float64)
+    maker = TSNE(n_components, perplexity=min(30.0, (len(rows) - 1) / 3), init="pca", random_state=seed)
+    # Its threads wait for one another by spinning: beside other work several are far slower than one.
+    with threadpool_limits(1, user_api="openmp"):
+        return np.asarray(maker.fit_transform(rows.astype(np.float64)), np.float64)
 
 
 def has_scikit_learn() -> bool:

@@ -20,8 +20,8 @@ Explain = Callable[[Module], Any]
 def cascading_randomization(model: Module, seed: int = 0) -> Iterator[tuple[str, Module]]:
     """The model with its layers made random one after another, from the output to the input (Adebayo et al. 2018).
 
-    A layer's weights become normal numbers of their own mean and standard deviation. The model itself stays as it was;
-    one copy of it is changed on the way.
+    A layer's weights become normal numbers of mean 0 and their own standard deviation, and its biases and gains such of
+    their own mean. The model itself stays as it was; one copy of it is changed on the way.
 
     Yields:
         The name of the layer that has just been made random, and the copy.
@@ -36,7 +36,9 @@ def cascading_randomization(model: Module, seed: int = 0) -> Iterator[tuple[str,
         for own, parameter in parameters:
             values = backend.to_host(parameter.data).astype(np.float64)
             draw = generator(seed, f"explain/random/{own}", number).standard_normal(values.shape)
-            new = (values.mean() + values.std() * draw).astype(np.float32)
+            # Weights of a mean below 0, many of them, would leave all units of the next layer dead.
+            mean = values.mean() if values.ndim < 2 else 0.0
+            new = (mean + values.std() * draw).astype(np.float32)
             parameter.data = backend.of(parameter.data).asarray(new, dtype=parameter.dtype)
         yield name, changed
 

@@ -8,7 +8,7 @@ something is drawn.
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["draw", "report"]
+__all__ = ["draw", "draw_explained", "report"]
 
 
 def draw(folder: Path | str, formats: Sequence[str] = (), dpi: int = 150) -> list[Path]:
@@ -34,6 +34,24 @@ def draw(folder: Path | str, formats: Sequence[str] = (), dpi: int = 150) -> lis
     if not 20 <= dpi <= 1200:
         raise UserError(f"dpi {dpi}: expected 20 to 1200 dots per inch")
     return draw_all(Path(folder), formats, dpi)
+
+
+def draw_explained(folder: Path | str, names: Sequence[str], explained: Path, target: Path) -> list[Path]:
+    """Draw pictures of what a run's net sees.
+
+    Args:
+        folder: the run's.
+        names: which.
+        explained: where their files are: the run's ``explain/``, or another folder.
+        target: where the PNG files go.
+    Returns:
+        Those that were drawn, in the order in which a report shows them.
+    Raises:
+        UserError: the target cannot be made, or is a link in the run's folder.
+    """
+    from dlcourse.plots import gallery
+
+    return gallery.draw_explained(Path(folder), names, explained, target)
 
 
 def report(folder: Path | str) -> Path:

@@ -129,6 +129,18 @@ def draw_all(folder: Path, formats: Sequence[str] = (), dpi: int = DPI) -> list[
     return drawn
 
 
+def draw_explained(folder: Path, names: Sequence[str], explained: Path, target: Path) -> list[Path]:
+    """See :func:`dlcourse.plots.draw_explained`."""
+    view = RunView(folder, explained)
+    try:
+        (real_folder(target) if target.parent == folder else target).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror}") from error
+    wanted = [plot for plot in plots() if plot.kind == "run" and plot.name in names]
+    with _missing_glyphs(view.path):
+        return [path for plot in wanted if _draw(plot, view, path := target / f"{plot.name}.png", [], DPI)]
+
+
 @contextlib.contextmanager
 def _missing_glyphs(folder: Path) -> Iterator[None]:
     """Inside the ``with`` block collect Matplotlib's warnings about characters that the font lacks; say them once."""

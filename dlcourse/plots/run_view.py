@@ -14,7 +14,7 @@ from dlcourse.config.reader import parse_yaml
 from dlcourse.errors import ConfigError
 from dlcourse.plots.reading import Folder, as_dict, as_float
 from dlcourse.plots.text import clip, label
-from dlcourse.records.run import Environment, PredictionFacts, RunState
+from dlcourse.records.run import Environment, ExplanationFacts, PredictionFacts, RunState
 from dlcourse.text import SPLITS, leading_comment
 
 
@@ -49,10 +49,43 @@ class SplitArrays:
         return float(np.sqrt(np.mean(values**2))) if values.size else float("nan")
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """What a picture of what a net sees is drawn from."""
+
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+    def get(self, name: str, *shape: int | None) -> np.ndarray | None:
+        """An array of numbers of that shape, None standing for any length but 0; None where there is none such."""
+        array = self.arrays.get(name)
+        if array is None or array.dtype.kind not in "iuf" or array.ndim != len(shape) or not array.size:
+            return None
+        return array if all(want in (None, there) for want, there in zip(shape, array.shape, strict=True)) else None
+
+    def images(self, name: str = "images") -> np.ndarray | None:
+        """Images (M, H, W, 1 or 3) in bytes, likewise."""
+        array = self.get(name, None, None, None, None)
+        return array if array is not None and array.dtype == np.uint8 and array.shape[3] in (1, 3) else None
+
+    def words(self, name: str) -> list[str]:
+        """A list of texts, of one line or more, among the facts."""
+        found = self.facts.get(name)
+        return ["\n".join(map(str, lines)) for lines in found] if isinstance(found, list) else []
+
+
 class RunView(Folder):
     """A run's folder. Whatever a run did not write, or not yet, is empty here."""
 
     kind, file = "run", ("result.json", RunState)
+
+    def __init__(self, path: Path, explained: Path | None = None):
+        """
+        Args:
+            explained: the folder of what a net sees; by default the run's own.
+        """
+        super().__init__(path)
+        self._explained = explained or path / "explain"
 
     @property
     def target_unit(self) -> str:
@@ -86,6 +119,14 @@ class RunView(Folder):
         """``predictions.npz``, and ``samples.npz`` where a point of a sweep has it."""
         return self.arrays("samples.npz") | self.arrays("predictions.npz")
 
+    def explanation(self, name: str) -> "Explanation":
+        """A file of ``explain/``; without arrays where there is none."""
+        file = f"{self._explained / name}.npz"
+        arrays = self.arrays(file)
+        facts = arrays.pop("facts", None)
+        known = {} if facts is None else self.record(str(facts).encode(), file, ExplanationFacts)
+        return Explanation(arrays, known)
+
     @cached_property
     def history(self) -> "History":
         """``metrics.jsonl``."""
@@ -117,6 +158,9 @@ class RunView(Folder):
             "mlp": "MLP",
             "pca": "Principal components",
             "vae": "VAE",
+            "cnn": "CNN",
+            "vgg": "VGG",
+            "resnet": "ResNet",
             "softmax": "Softmax",
             "svm": "Linear SVM",
             "knn": "Nearest neighbors",

@@ -37,6 +37,8 @@ MARK = "#CC79A7"
 CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A6FB0", "#7A7A7A")
 CLASS_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL = "cividis"
+HEAT, DIVERGING = "inferno", "RdBu_r"
+"""Of maps over images: from nothing to much, and from against to for."""
 DASHES = (0, (4, 2.5))
 
 STYLE: dict[str, Any] = {

@@ -148,6 +148,18 @@ class PredictionFacts(TypedDict):
     higher_is_better: NotRequired[list[str]]
 
 
+class ExplanationFacts(TypedDict):
+    """``facts`` in a file of ``explain/``: what is seen in it, as JSON."""
+
+    split: NotRequired[str]
+    images: NotRequired[list[list[str]]]
+    """Of each image its class and what the model says, in lines."""
+    maps: NotRequired[list[list[str]]]
+    """What each row or column of maps is called, in lines."""
+    layers: NotRequired[list[list[str]]]
+    layer: NotRequired[str]
+
+
 class CheckpointState(TypedDict):
     """The state in a checkpoint, beside its arrays."""
 

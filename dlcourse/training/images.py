@@ -38,7 +38,7 @@ def image_arrays(data: Data, arrays: Mapping[str, np.ndarray], model: Any) -> di
     predicted, x = output.argmax(axis=1), data.splits[split].x
     found = _mistakes(x, true, predicted, model.confidences(output))
     found.update(_similar(data, x, true, predicted, model))
-    return {name: _as_bytes(array) if array.ndim > 3 else array for name, array in found.items()}
+    return {name: as_bytes(array) if array.ndim > 3 else array for name, array in found.items()}
 
 
 def augmented_arrays(data: Data, loader: Any) -> dict[str, np.ndarray]:
@@ -57,7 +57,7 @@ def augmented_arrays(data: Data, loader: Any) -> dict[str, np.ndarray]:
     raw = x.astype(np.float64) * data.normalizer.scale + data.normalizer.shift
     before = np.asarray(data.to_train_on.x[rows])
     seen = raw.round().clip(0, 255).astype(np.uint8) if before.dtype == np.uint8 else raw
-    found = {"augmented_from": _as_bytes(before), "augmented": _as_bytes(seen)}
+    found = {"augmented_from": as_bytes(before), "augmented": as_bytes(seen)}
     if data.task == "classification":
         found["augmented_shares"] = y if y.ndim == 2 else np.eye(data.out_features, dtype=np.float32)[y]
     return found
@@ -93,7 +93,7 @@ def _similar(data: Data, x: Any, true: np.ndarray, predicted: np.ndarray, model:
     }
 
 
-def _as_bytes(images: np.ndarray) -> np.ndarray:
+def as_bytes(images: np.ndarray) -> np.ndarray:
     """Bytes as they are; others, and bytes of a smaller range such as 0..16, stretched to 0..255."""
     if not images.size or (images.dtype == np.uint8 and images.max() > 127):
         return images.astype(np.uint8)

@@ -436,3 +436,46 @@ def estimator_sweep(path: Path, sizes: Sequence[int] = (5, 10, 20, 40, 80)) -> P
         points.append({"overrides": {"data.samples": m} if len(sizes) > 1 else {}, "metrics": {}})
     resample = {"task": "estimation", "resamples": 2000, "points": records}
     return write_sweep(path, points, name="estimators", metrics=[], resample=resample)
+
+
+def write_explanations(
+    path: Path,
+    count: int,
+    *,
+    layers: int,
+    channels: int,
+    label: str,
+    methods: Sequence[str] = ("saliency", "smooth_grad", "integrated_gradients", "grad_cam", "occlusion"),
+    filters: tuple[int, ...] = (12, 5, 5, 3),
+) -> None:
+    """The files of ``explain/`` of so many images and layers."""
+    draw = rng(5)
+    images = draw.integers(0, 256, (count, 12, 10, channels)).astype(np.uint8)
+    names = [[f"blocks.{i}.activation", "6 x 5 x 16"] for i in range(layers)]
+    says = [[label, "true: dog", "for: cat"]] * count
+    maps = {f"map_{method}": draw.normal(size=(count, 12, 10)) for method in methods}
+    steps = {f"map_{method}": draw.normal(size=(1 + layers, 12, 10)) for method in methods}
+    alike = {f"alike_{method}": np.linspace(1, 0.9 / len(method), 1 + layers) for method in methods}
+    similar = draw.integers(0, 256, (count, 4, 12, 10, channels)).astype(np.uint8)
+    activations = {"images": images}
+    for i in range(layers):
+        activations |= {f"maps_{i}": draw.normal(size=(count, 6 - i, 5, 4 + i)), f"channels_{i}": np.arange(4 + i)}
+    neighbors = {"images": images, "similar": similar, "true": np.arange(count) % 3}
+    neighbors["similar_true"] = draw.integers(0, 3, (count, 4))
+    points = {"labels": draw.integers(0, 3, 90), "pca": draw.normal(size=(90, 2)), "variance": np.array([0.6, 0.1])}
+    points |= {"tsne": draw.normal(size=(90, 2))} if layers > 1 else {}
+    bounds = np.array([[(4 - i, 9 + i), (-i, 5 + i)] for i in range(layers)])
+    field = {"images": images[:1], "bounds": bounds, "used": draw.random((12, 10))}
+    files: dict[str, tuple[dict, dict]] = {
+        "filters": ({"filters": draw.normal(size=filters)}, {"layer": "blocks.0"}),
+        "activation_maps": (activations, {"images": says, "maps": names}),
+        "attributions": ({"images": images, **maps}, {"images": says, "maps": [[each] for each in methods]}),
+        "class_visualization": ({"images": images}, {"images": says}),
+        "feature_neighbors": (neighbors, {"images": says}),
+        "embedding": (points, {}),
+        "receptive_field": (field, {"maps": names}),
+        "randomization": ({"images": images[:1], **steps, **alike}, {"layers": [each[:1] for each in names]}),
+    }
+    (path / "explain").mkdir()
+    for name, (arrays, facts) in files.items():
+        np.savez(path / "explain" / f"{name}.npz", facts=json.dumps(facts), **arrays)

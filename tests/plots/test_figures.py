@@ -177,6 +177,33 @@ def landscape(path: Path) -> Path:
     return path
 
 
+def explained(path: Path) -> Path:
+    """All pictures of what a net sees, of color images, with names that are too long."""
+    write_run(path, model="{name: cnn}", facts=folders.CIFAR, arrays={})
+    folders.write_explanations(path, 3, layers=3, channels=3, label=LONG)
+    return path
+
+
+def explained_in_part(path: Path) -> Path:
+    """Gray images, of one layer and method, filters of many channels, PCA alone."""
+    write_run(path, model="{name: cnn}", facts={**folders.CIFAR, "class_names": [LONG, "b", "c"]}, arrays={})
+    folders.write_explanations(
+        path, 1, layers=1, channels=1, label="cat 0.9", methods=("grad_cam",), filters=(70, 3, 3, 16)
+    )
+    return path
+
+
+def explained_otherwise(path: Path) -> Path:
+    """As a folder would be that something else wrote: nothing in it fits."""
+    write_run(path, model="{name: cnn}", facts=folders.CIFAR, arrays={})
+    folders.write_explanations(path, 3, layers=3, channels=3, label="cat")
+    for file in sorted((path / "explain").iterdir()):
+        with np.load(file) as found:
+            np.savez(file, **{name: array[..., None] for name, array in found.items() if name != "facts"})
+    (path / "explain" / "filters.npz").write_bytes(b"no archive")
+    return path
+
+
 def surface(path: Path, lr: float = 0.5, condition: int = 4) -> Path:
     """Gradient descent in a bowl."""
     shrink = 1 - lr * np.array([1 / condition, 1.0])
@@ -332,6 +359,8 @@ def one_sample_size(path: Path) -> Path:
 
 
 RANKING = ["roc", "precision_recall"]
+EXPLAINED = ["filters", "activation_maps", "attributions", "class_visualization", "feature_neighbors", "embedding"]
+EXPLAINED += ["receptive_field", "randomization"]
 
 EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     rent: ["fit", "residuals"],
@@ -356,6 +385,9 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     range_test: ["range_test", "loss", "metrics", "learning_rate"],
     surface: ["path"],
     landscape: ["landscape"],
+    explained: EXPLAINED,
+    explained_in_part: EXPLAINED,
+    explained_otherwise: [],
     surfaces: ["paths", "convergence"],
     watched: ["layers", "activations"],
     scales_with_and_without: ["heat_map", "families", "layers_at_start"],
