@@ -84,8 +84,8 @@ if TYPE_CHECKING:  # what an editor and a type checker read
     from dlcourse.training.watch import inspect_step as inspect_step
 else:  # the same names, each imported when it is first used: `dlcourse --help` should not wait for NumPy
     _FACTORIES = (
-        "arange bernoulli double e empty empty_like eye float16 float32 float64 from_numpy full full_like half "
-        "inf int16 int32 int64 int8 linspace logspace long multinomial nan normal ones ones_like pi rand "
+        "arange bernoulli double e empty empty_like eye float16 float32 float64 from_dlpack from_numpy full full_like "
+        "half inf int16 int32 int64 int8 linspace logspace long multinomial nan normal ones ones_like pi rand "
         "rand_like randint randint_like randn randn_like randperm scalar_tensor tril_indices triu_indices uint8 "
         "zeros zeros_like "
     )

@@ -14,7 +14,7 @@ from dlcourse.autograd.function import Function, InFloat32, name_of
 from dlcourse.autograd.graph import Node, mode, refuse_create_graph, walk_back
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.half import FULL, half_among
-from dlcourse.errors import ArgumentError, DlcourseError, ShapeError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, DlcourseError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -221,6 +221,10 @@ def _prepared(function: Function, arrays: list) -> tuple[Function, list]:
         ShapeError: inputs lie on different devices, or are whole numbers where those are refused.
     """
     name = name_of(function).lower()
+    for array in arrays:
+        if hasattr(array, "__dlpack__") and backend.own(array) is not array:
+            kind = f"{type(array).__module__.partition('.')[0]}.{type(array).__name__}"
+            raise ArgumentTypeError(f"{name}: got a {kind}; dl.from_dlpack(x) makes a tensor of it, in the same memory")
     if len(arrays) > 1:
         check_devices(name, arrays)
     if function.compute_in_float32:

@@ -46,7 +46,7 @@ def as_tensor(value: Any, *, like: TensorBase | None = None) -> "Tensor":
     if isinstance(value, TensorBase):
         return value  # type: ignore[return-value]  # every TensorBase is a Tensor
     if hasattr(value, "dtype"):
-        return new(np.asarray(value) if isinstance(value, np.generic) else value)
+        return new(value if type(value) is np.ndarray else backend.own(value))
     if like is None:
         return tensor(value)
     raw = np.asarray(value)

@@ -18,10 +18,10 @@ from dlcourse.errors import ArgumentError, ArgumentTypeError
 # fmt: off
 __all__ = [
     "arange", "bernoulli", "bool_", "double", "e", "empty", "empty_like", "eye", "float16", "float32", "float64",
-    "float_", "from_numpy", "full", "full_like", "half", "inf", "int16", "int32", "int64", "int8", "int_",
-    "linspace", "logspace", "long", "multinomial", "nan", "normal", "ones", "ones_like", "pi", "rand", "rand_like",
-    "randint", "randint_like", "randn", "randn_like", "randperm", "scalar_tensor", "tril_indices", "triu_indices",
-    "uint8", "zeros", "zeros_like",
+    "float_", "from_dlpack", "from_numpy", "full", "full_like", "half", "inf", "int16", "int32", "int64", "int8",
+    "int_", "linspace", "logspace", "long", "multinomial", "nan", "normal", "ones", "ones_like", "pi", "rand",
+    "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm", "scalar_tensor", "tril_indices",
+    "triu_indices", "uint8", "zeros", "zeros_like",
 ]
 # fmt: on
 
@@ -170,6 +170,31 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise ArgumentTypeError(f"from_numpy: expected a NumPy array, got a {type(array).__name__}")
     return as_tensor(array)
+
+
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor of an array of another library (PyTorch, JAX, CuPy, ...), in its own memory where it lies.
+
+    The other way round such a library takes a tensor, as in ``torch.from_dlpack(x)``.
+
+    Args:
+        device: where the tensor is to lie; on another device than the array it is a copy.
+        copy: True for a copy always, False for none ever, None for one where it has to be.
+    Raises:
+        ArgumentTypeError: it has no ``__dlpack__``.
+        ArgumentError: it would have to be copied.
+    Example:
+        >>> array = np.zeros(2, "float32")
+        >>> dl.from_dlpack(array).data[0] = 1
+        >>> array.tolist()
+        [1.0, 0.0]
+    """
+    found = Tensor(backend.from_dlpack(ext_tensor))
+    if device is not None and (target := backend.get(str(device))) is not backend.of(found.data):
+        if copy is False:
+            raise ArgumentError(f"from_dlpack: from {found.device} to {target.name} it has to be copied: copy=None")
+        return found.to(target.name)
+    return found.clone() if copy else found
 
 
 # --- at random, by dl.manual_seed -------------------------------------------------------------------------------------

@@ -82,12 +82,43 @@ class Tensor(NamedOperators):
         """
         if backend.array_module(self.data) is not np:
             raise TypeError(f"a tensor on {self.device} does not turn into a NumPy array by itself: call .numpy()")
+        self._refuse_to_lose_gradient("a NumPy array", ".detach().numpy()")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def _refuse_to_lose_gradient(self, into: str, remedy: str) -> None:
         if self.requires_grad and mode.recording:
             raise RuntimeError(
-                "a tensor that needs a gradient does not turn into a NumPy array by itself, since the gradient would "
-                "be lost: take .detach().numpy() where none is wanted, or compute with the tensor's own functions"
+                f"a tensor that needs a gradient does not turn into {into} by itself, since the gradient would "
+                f"be lost: take {remedy} where none is wanted, or compute with the tensor's own functions"
             )
-        return np.array(self.data, dtype=dtype, copy=copy)
+
+    # --- to and from other libraries, in the same memory --------------------------------------------------------------
+
+    def __dlpack__(self, **request: Any) -> Any:
+        """The array for another library, as in ``torch.from_dlpack(x)`` or ``np.from_dlpack(x)``, where it lies.
+
+        Raises:
+            RuntimeError: the tensor needs a gradient.
+            BufferError: its type or place has no name in DLPack, as bfloat16 on the CPU.
+        """
+        self._refuse_to_lose_gradient("another library's array", ".detach()")
+        return self.data.__dlpack__(**request)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Where it lies, in DLPack's numbers."""
+        return self.data.__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """The array on a GPU for CuPy, Numba and others.
+
+        Raises:
+            AttributeError: it lies on the CPU.
+            RuntimeError: it needs a gradient.
+        """
+        described = self.data.__cuda_array_interface__
+        self._refuse_to_lose_gradient("another library's array", ".detach()")
+        return described
 
     @_ForNumPy
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dlcourse.errors import ArgumentError, DeviceError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, DeviceError
 
 Array = Any
 """``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -220,6 +220,34 @@ def array_module(array: Array) -> ModuleType:
     # A CuPy array can exist only if CuPy was imported, so nothing is imported for the sake of asking.
     cupy = sys.modules.get("cupy")
     return cupy if cupy is not None and isinstance(array, cupy.ndarray) else np
+
+
+_DLPACK_HOST, _DLPACK_CUDA = (1, 3), (2, 13)
+"""DLPack's numbers of kinds of memory: the host's own and pinned, a GPU's own and managed."""
+
+
+def from_dlpack(source: Any) -> Array:
+    """An array of another library, such as PyTorch or JAX, in its own memory, by the DLPack protocol.
+
+    Raises:
+        ArgumentTypeError: it does not speak the protocol.
+        DeviceError: it lies on a device that is not there for this package.
+    """
+    if not hasattr(source, "__dlpack__") or not hasattr(source, "__dlpack_device__"):
+        raise ArgumentTypeError(f"expected an array that has __dlpack__, got a {type(source).__name__}")
+    kind, index = source.__dlpack_device__()
+    if int(kind) in _DLPACK_HOST:
+        return np.from_dlpack(source)
+    if int(kind) not in _DLPACK_CUDA:
+        raise DeviceError(f"the array lies on a device of DLPack's kind {int(kind)}, which is neither a CPU nor CUDA")
+    return get(f"cuda:{index}").xp.from_dlpack(source)
+
+
+def own(array: Any) -> Array:
+    """NumPy's and CuPy's arrays as they are; one of another library as one of theirs, in the same memory."""
+    if isinstance(array, np.ndarray) or array_module(array) is not np:
+        return array
+    return from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)
 
 
 def of(array: Array) -> Backend:
