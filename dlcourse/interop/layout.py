@@ -104,8 +104,9 @@ def _may_flatten(model: Module) -> bool:
 
 def _run(model: Module, in_shape: Sequence[int]) -> Trace:
     try:
-        with backend.use(backend.of(next(model.parameters()).data)):
-            return trace(model, [sample(model, in_shape, 2)])
+        device = backend.of(next(model.parameters()).data)
+        with backend.use(device.name):
+            return trace(model, [device.asarray(sample(model, in_shape, 2))])
     except Exception as error:
         raise ArgumentError(
             f"the order of weights behind flattened images is found by running the model once, and "

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from dlcourse import models, nn
+from dlcourse import backend, models, nn
 
 IMAGE, SEQUENCE, VECTOR = (6, 6, 4), (6, 4), (4,)
 
@@ -85,6 +85,11 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: models.MLP((6, 6, 3), 5, [16, 8], batch_norm=True, dropout=0.1),
     "cnn": lambda: models.CNN((8, 8, 3), 5, [4, 6], [16], batch_norm=True, dropout=0.1),
     "vgg": lambda: models.VGG((8, 8, 3), 5, [4, "pool", 6, "pool"], dropout=0.1),
+    "lenet": lambda: models.LeNet((28, 28, 1), 5),
+    "googlenet": lambda: models.GoogLeNet((8, 8, 3), 5, [[2, 2, 3, 2, 3, 2], "pool", [3, 2, 4, 2, 3, 2]], width=0.5),
+    "mobilenet": lambda: models.MobileNet((8, 8, 3), 5, [4, 6], width=1.0),
+    "airbench": lambda: models.AirBench((14, 14, 3), 5, [4, 6]),
+    "wide_resnet": lambda: models.WideResNet((8, 8, 3), 5, 10, 1),
     "resnet": lambda: models.ResNet((8, 8, 3), 5, 8, 4),
     "gpt": lambda: models.GPT((6,), 11, 2, 2, 8),
     "char_rnn": lambda: models.CharRNN((6,), 11, "lstm", 8, 2, 4),
@@ -107,8 +112,8 @@ def drawn(model: nn.Module, seed: int = 0) -> nn.Module:
     """The model with random weights and statistics."""
     rng = np.random.default_rng(seed)
     for parameter in model.parameters():
-        parameter.data[...] = rng.normal(size=parameter.shape) * 0.4
+        parameter.data[...] = backend.of(parameter.data).asarray(rng.normal(size=parameter.shape) * 0.4)
     for _, buffer in model.named_buffers():
         if buffer.dtype.kind == "f":
-            buffer[...] = rng.uniform(0.5, 2, buffer.shape)
+            buffer[...] = backend.of(buffer).asarray(rng.uniform(0.5, 2, buffer.shape))
     return model

@@ -85,6 +85,16 @@ def test_names_and_operator_set() -> None:
     assert [each.name for each in (*proto.graph.input, *proto.graph.output)] == ["input", "output"]
 
 
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_model_in_half_precision_is_written_with_its_full_weights(half: str) -> None:
+    model = drawn(nn.Sequential(nn.Linear(4, 3), nn.Tanh()))
+    x, weight = np.random.default_rng(0).normal(size=(3, 4)).astype("float32"), model[0].weight.numpy().copy()
+    expected = model(dl.tensor(x)).numpy()
+    proto = to_onnx(model.to(dtype=half), VECTOR)
+    np.testing.assert_allclose(session(proto).run(None, {"input": x})[0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(proto.graph.initializer[0]), weight)
+
+
 def test_a_model_in_another_type_is_written_in_float32() -> None:
     model = drawn(nn.Sequential(nn.Linear(4, 3), nn.Tanh())).to(dtype="float64")
     proto = to_onnx(model, VECTOR)

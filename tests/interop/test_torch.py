@@ -89,6 +89,15 @@ def test_flattened_sequences_of_convolutions() -> None:
     np.testing.assert_allclose(ours(dl.tensor(x)).numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_weights_that_lie_on_a_device(device: str) -> None:
+    ours, other = drawn(decoder()), drawn(decoder(), seed=1)
+    arrays = to_torch_arrays(ours, (8, 8, 3))
+    assert all(type(array) is np.ndarray for array in arrays.values())
+    load_torch_state_dict(other, arrays, (8, 8, 3))
+    for key, array in ours.state_dict().items():
+        np.testing.assert_array_equal(array, other.state_dict()[key])
+
+
 def test_files_other_names_and_wrappers(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
 

@@ -23,7 +23,7 @@ def twin(ours: nn.Module, forward: Callable | None = None) -> Any:
     if isinstance(ours, nn.Sequential):
         return torch.nn.Sequential(*(twin(each) for each in ours))
     if isinstance(ours, nn.BatchNorm):
-        return _BatchNorm(ours.num_features)
+        return _BatchNorm(ours.num_features, ours.eps)
     if isinstance(ours, nn.GlobalAvgPool2d):
         return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     kind = getattr(torch.nn, NAMES.get(name, name), None)
@@ -65,6 +65,11 @@ def _block(m: Any, x: Any) -> Any:
     return F.relu(y + F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, more)))
 
 
+def _pre_activation(m: Any, x: Any) -> Any:
+    z = F.relu(m.norm1(x))
+    return m.conv2(F.relu(m.norm2(m.conv1(z)))) + (m.shortcut(z) if hasattr(m, "shortcut") else x)
+
+
 def _transformer_block(m: Any, x: Any) -> Any:
     h, hidden = m.norm1(x), torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
     x = x + m.attention(h, h, h, attn_mask=hidden, need_weights=False)[0]
@@ -92,9 +97,14 @@ def _conv1d(m: Any, x: Any) -> Any:
 
 FORWARD: dict[str, Callable] = {
     "ResidualBlock": _block,
+    "PreActivationBlock": _pre_activation,
+    "wide_resnet": lambda m, x: m.linear(m.pool(F.relu(m.norm(m.blocks(m.conv(x)))))),
     "TransformerBlock": _transformer_block,
     "_Convolution": lambda m, x: m.conv(x[:, :, None])[:, :, 0, : x.shape[2]],
-    **dict.fromkeys(("mlp", "cnn", "vgg"), lambda m, x: m.layers(x)),
+    **dict.fromkeys(("mlp", "cnn", "vgg", "lenet", "googlenet", "mobilenet"), lambda m, x: m.layers(x)),
+    "Inception": lambda m, x: torch.cat([m.one(x), m.three(x), m.five(x), m.pool(x)], 1),
+    "ConvGroup": lambda m, x: F.gelu(m.norm2(m.conv2(F.gelu(m.norm1(m.pool(m.conv1(x))))))),
+    "airbench": lambda m, x: m.head(m.layers(m.whiten(x))) / m.head.in_features,
     **dict.fromkeys(("softmax", "svm", "linear"), lambda m, x: F.linear(x.flatten(1), m.weight, m.bias)),
     **dict.fromkeys(("lstm", "gru", "rnn"), _sequence),
     "conv1d": _conv1d,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.autograd.base import array_of
+from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ArgumentError, DlcourseError, UserError
 from dlcourse.filesystem import naming, replacing
 from dlcourse.interop.onnx.convert import Conversion
@@ -138,7 +139,7 @@ def _other_lengths(model: Module, shape: tuple[int, ...]) -> list[tuple[int, ...
 def _in_float32(model: Module) -> Module:
     """The model on the CPU in float32: itself, or a copy."""
     arrays = [array_of(value) for _, value in (*model.named_parameters(), *model.named_buffers())]
-    if all(isinstance(a, np.ndarray) and (a.dtype.kind != "f" or a.dtype == np.float32) for a in arrays):
+    if all(isinstance(a, np.ndarray) and (a.dtype == np.float32 or not is_floating(a.dtype)) for a in arrays):
         return model
     return copy.deepcopy(model).to("cpu", "float32")
 

@@ -145,4 +145,22 @@ def folded(
         if needed.intersection(node.output):
             live.append(node)
             needed.update(node.input)
-    return live[::-1], {name: array for name, array in folding.constants.items() if name in needed}, ends
+    constants = {name: array for name, array in folding.constants.items() if name in needed}
+    return live[::-1], *_shortened(live, constants, ends)
+
+
+def _shortened(
+    nodes: Sequence[Any], constants: dict[str, np.ndarray], ends: Sequence[str]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """What is there turned only has the name of what it was before."""
+    there = {*constants, *(name for node in nodes for name in (*node.input, *node.output))}
+
+    def short(name: str) -> str:
+        base = name.removesuffix("_turned")
+        return name if base in there else base
+
+    for node in nodes:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                names[place] = short(name)
+    return {short(name): array for name, array in constants.items()}, [short(name) for name in ends]
