@@ -115,7 +115,7 @@ def _run(model: Module, in_shape: Sequence[int]) -> Trace:
 
 
 _LINEAR = ops.Linear, linalg.MatMul
-_MIXES = shape.Concatenate, shape.GetItem, shape.Transpose
+_MIXES = shape.Concatenate, shape.GetItem
 
 
 class _Axes:
@@ -162,6 +162,10 @@ class _Axes:
             self._see_reshape(values[0], out)
         elif isinstance(function, _LINEAR) and len(values) > 1 and len(values[1].shape) == 2:
             self._see_linear(values, out, by_rows=isinstance(function, ops.Linear))
+        elif isinstance(function, shape.Transpose):
+            order = function.axes or tuple(reversed(range(len(out.shape))))
+            for axis, before in enumerate(order):
+                self._join(_key(values[0], before % len(order)), _key(out, axis))
         elif isinstance(function, _MIXES):
             for x in values:
                 mixed = len(x.shape) == 2 and self._root(_key(x)) in self.found and x.shape[-1:] != out.shape[-1:]

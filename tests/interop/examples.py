@@ -1,11 +1,16 @@
 """One of each layer, with the shape of an input, and one of each model: for tests of what all of them have to do."""
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import pytest
 
-from dlcourse import backend, models, nn
+from dlcourse import backend, models, nn, registry
+from dlcourse.checks.examples import arguments
+from dlcourse.checks.file import MODEL_SHAPES
+from dlcourse.interop.trace import sample, trace
 
 IMAGE, SEQUENCE, VECTOR = (6, 6, 4), (6, 4), (4,)
 
@@ -85,6 +90,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: models.MLP((6, 6, 3), 5, [16, 8], batch_norm=True, dropout=0.1),
     "cnn": lambda: models.CNN((8, 8, 3), 5, [4, 6], [16], batch_norm=True, dropout=0.1),
     "vgg": lambda: models.VGG((8, 8, 3), 5, [4, "pool", 6, "pool"], dropout=0.1),
+    "pca": lambda: models.PCA((4, 4, 3), 1, 2),
+    "autoencoder": lambda: models.Autoencoder((4, 4, 3), 1, 2, [8]),
+    "vae": lambda: models.VAE((4, 4, 3), 1, 2, [8]),
     "lenet": lambda: models.LeNet((28, 28, 1), 5),
     "googlenet": lambda: models.GoogLeNet((8, 8, 3), 5, [[2, 2, 3, 2, 3, 2], "pool", [3, 2, 4, 2, 3, 2]], width=0.5),
     "mobilenet": lambda: models.MobileNet((8, 8, 3), 5, [4, 6], width=1.0),
@@ -106,6 +114,29 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "polynomial": lambda: models.PolynomialModel((2,), 1, 5),
 }
 """By its name in a config."""
+
+WITHOUT_WEIGHTS = {"knn", "gaussian_estimators"}
+
+NAMES = sorted(
+    name
+    for name, cls in registry.registered["model"].items()
+    if cls.__module__.startswith("dlcourse.models.") and name not in WITHOUT_WEIGHTS
+)
+"""Of all models that have weights."""
+
+
+def made(name: str) -> nn.Module:
+    """A model by its name: the one above, else of guessed settings."""
+    if name in MODELS:
+        return MODELS[name]()
+    cls = registry.registered["model"][name]
+    settings = {"name": name, **arguments(cls, registry.parameters("model", name))}
+    for shape in MODEL_SHAPES:
+        with contextlib.suppress(Exception):
+            model = registry.build("model", settings, in_shape=shape, out_features=3)
+            trace(model, [sample(model, shape, 2)])
+            return model
+    return pytest.skip(f"{name} takes none of the usual inputs: give it a line in tests/interop/examples.py")
 
 
 def drawn(model: nn.Module, seed: int = 0) -> nn.Module:
