@@ -1,5 +1,6 @@
 """Arithmetic element by element, with NumPy's broadcasting. Each operand is an array or a Python number."""
 
+from collections.abc import Callable
 from typing import Any
 
 from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
@@ -7,7 +8,40 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.activation import add, relu, relu_grad
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.kernels.half import half_among
-from dlcourse.backend.kernels.select import selected
+from dlcourse.backend.kernels.mapped import mapped
+from dlcourse.backend.kernels.select import chosen, selected
+
+
+class Curve(Function):
+    """y = f(x); dx = dy f'(x).
+
+    Args:
+        name: of the function, for messages.
+        value: f of the array library and x.
+        slope: f' of the array library and x.
+    """
+
+    compute_in_float32 = True
+    fractional = True
+
+    def __init__(self, name: str, value: Callable, slope: Callable):
+        self.name, self.value, self.slope = name, value, slope
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return mapped(x, None, self.value)
+
+    def backward(self, dout: Array) -> Array:
+        slope = self.slope
+        return mapped(dout, self.x, lambda xp, dout, x: dout * slope(xp, x))
+
+
+class Piecewise(Curve):
+    """y = f(x); dx = dy f'(x), where f' is given as the flag of where it is not 0: exactly 0 beside it."""
+
+    def backward(self, dout: Array) -> Array:
+        slope = self.slope
+        return mapped(dout, self.x, lambda xp, dout, x: selected(dout, slope(xp, x)))
 
 
 class Add(Function):
@@ -204,27 +238,29 @@ class Sigmoid(Function):
     fractional = True
 
     def forward(self, x: Array) -> Array:
-        self.smaller = _smaller(x)
-        return _logistic(x, self.smaller)
+        self.x = x
+        return mapped(x, None, lambda xp, x: logistic(x))
 
     def backward(self, dout: Array) -> Array:
-        return dout * (self.smaller * (1 - self.smaller))
+        return mapped(dout, self.x, lambda xp, dout, x: dout * logistic_slope(x))
 
 
 def logistic(x: Array) -> Array:
     """1 / (1 + e^-x) of an array, with all its digits also where it is near 0."""
-    return _logistic(x, _smaller(x))
+    # s(x) is the smaller one for x < 0, and 1 less it for others.
+    return abs((x >= 0) - _smaller(x))
+
+
+def logistic_slope(x: Array) -> Array:
+    """The derivative s (1 - s) of the logistic function s, with all its digits on both sides."""
+    smaller = _smaller(x)
+    return smaller * (1 - smaller)
 
 
 def _smaller(x: Array) -> Array:
     """The smaller of s(x) and 1 - s(x): e^-|x| / (1 + e^-|x|), which cannot overflow."""
     tail = xp_of(x).exp(-abs(x))
     return tail / (1 + tail)
-
-
-def _logistic(x: Array, smaller: Array) -> Array:
-    """s(x) from :func:`_smaller`, which it is for x < 0, and 1 less it for others: |[x >= 0] - smaller|."""
-    return abs((x >= 0) - smaller)
 
 
 class Square(Function):
@@ -326,7 +362,7 @@ class Where(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.shapes = shape_of(a), shape_of(b)
-        return xp_of(self.condition).where(self.condition, a, b)
+        return chosen(self.condition, a, b)
 
     def backward(self, dout: Array) -> tuple:
         da = unbroadcast(selected(dout, self.condition), self.shapes[0]) if self.needs_input_grad[0] else None

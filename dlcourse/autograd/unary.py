@@ -13,6 +13,8 @@ from dlcourse.autograd import elementwise
 from dlcourse.autograd.base import TensorBase, apply
 from dlcourse.autograd.function import Function, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.mapped import mapped
+from dlcourse.backend.kernels.select import selected
 from dlcourse.backend.kernels.special import erf, normal_cdf
 
 if TYPE_CHECKING:
@@ -41,13 +43,15 @@ class Formula(Function):
         self.name, self.value, self.slope, self.keeps = name, value, slope, keeps
 
     def forward(self, x: Array) -> Array:
-        y = self.value(xp_of(x), x)
+        y = mapped(x, None, self.value)
         self.saved = x if self.keeps == "x" else y
         return y
 
     def backward(self, dout: Array) -> Array:
-        xp = xp_of(dout)
-        return xp.where(dout == 0, dout, dout * self.slope(xp, self.saved).astype(dout.dtype, copy=False))
+        return mapped(dout, self.saved, self._gradient)
+
+    def _gradient(self, xp: Any, dout: Array, saved: Array) -> Array:
+        return selected(dout * self.slope(xp, saved), dout != 0)
 
 
 class Steps(Function):

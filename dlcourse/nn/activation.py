@@ -6,13 +6,13 @@ shows applies it to a tensor; the layer has what a config and the initial weight
 """
 
 from math import sqrt
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dlcourse.autograd import Function, Tensor, apply, elementwise
-from dlcourse.autograd.elementwise import logistic
-from dlcourse.autograd.function import xp_of
+from dlcourse.autograd.elementwise import Curve, Piecewise, logistic
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
+from dlcourse.backend.kernels.select import chosen
 from dlcourse.errors import ArgumentTypeError
 from dlcourse.habits import refused_option
 from dlcourse.nn.module import Module
@@ -62,27 +62,16 @@ class ReLU(Activation):
         return relu(x)
 
 
-class LeakyReLUFunction(Function):
-    """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
-
-    compute_in_float32 = True
-    fractional = True
-
-    def __init__(self, negative_slope: float):
-        self.slope = negative_slope
-
-    def forward(self, x: Array) -> Array:
-        self.positive = x > 0
-        return xp_of(x).where(self.positive, x, self.slope * x)
-
-    def backward(self, dout: Array) -> Array:
-        return xp_of(dout).where(self.positive, dout, self.slope * dout if self.slope else dout.dtype.type(0))
-
-
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x where positive, else ``negative_slope`` x."""
+    """x where x > 0, else a x, a being ``negative_slope``; slope 1 or a. (Maas et al. 2013.)"""
     refuse_in_place("leaky_relu", inplace)
-    return apply(LeakyReLUFunction(negative_slope), x)
+
+    def value(xp: Any, x: Array) -> Array:
+        return chosen(x > 0, x, negative_slope * x)
+
+    if not negative_slope:
+        return apply(Piecewise("leaky_relu", value, lambda xp, x: x > 0), x)
+    return apply(Curve("leaky_relu", value, lambda xp, x: chosen(x > 0, x.dtype.type(1), negative_slope)), x)
 
 
 class LeakyReLU(Activation):
@@ -99,29 +88,17 @@ class LeakyReLU(Activation):
         return leaky_relu(x, self.negative_slope)
 
 
-class ELUFunction(Function):
-    """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or a e^x. (Clevert et al. 2015.)"""
-
-    compute_in_float32 = True
-    fractional = True
-
-    def __init__(self, alpha: float):
-        self.alpha = alpha
-
-    def forward(self, x: Array) -> Array:
-        xp = xp_of(x)
-        self.positive, self.negative = x > 0, xp.minimum(x, 0)
-        return xp.where(self.positive, x, self.alpha * xp.expm1(self.negative))
-
-    def backward(self, dout: Array) -> Array:
-        xp = xp_of(dout)
-        return xp.where(self.positive, dout, dout * (self.alpha * xp.exp(self.negative)))
-
-
 def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where positive, else ``alpha`` (e^x - 1)."""
+    """x where x > 0, else a (e^x - 1), a being ``alpha``; slope 1 or a e^x. (Clevert et al. 2015.)"""
     refuse_in_place("elu", inplace)
-    return apply(ELUFunction(alpha), x)
+
+    def value(xp: Any, x: Array) -> Array:
+        return chosen(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+
+    def slope(xp: Any, x: Array) -> Array:
+        return chosen(x > 0, 1.0, alpha * xp.exp(xp.minimum(x, 0)))
+
+    return apply(Curve("elu", value, slope), x)
 
 
 class ELU(Activation):
@@ -190,24 +167,15 @@ class GELU(Activation):
         return gelu(x, self.approximate)
 
 
-class SiLUFunction(Function):
-    """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
-
-    compute_in_float32 = True
-    fractional = True
-
-    def forward(self, x: Array) -> Array:
-        self.x, self.s = x, logistic(x)
-        return x * self.s
-
-    def backward(self, dout: Array) -> Array:
-        return dout * (self.s * (1 + self.x * (1 - self.s)))
-
-
 def silu(x: Tensor, inplace: bool = False) -> Tensor:
-    """x / (1 + e^-x)."""
+    """x s(x) with the logistic s; slope s (1 + x (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
     refuse_in_place("silu", inplace)
-    return apply(SiLUFunction(), x)
+
+    def slope(xp: Any, x: Array) -> Array:
+        s = logistic(x)
+        return s * (1 + x * (1 - s))
+
+    return apply(Curve("silu", lambda xp, x: x * logistic(x), slope), x)
 
 
 class SiLU(Activation):
@@ -219,27 +187,23 @@ class SiLU(Activation):
         return silu(x)
 
 
-class SoftplusFunction(Function):
-    """y = log(1 + e^bx) / b, a smooth ReLU, and x where bx > threshold; dx = dy s(bx) with the logistic s, or dy."""
-
-    compute_in_float32 = True
-    fractional = True
-
-    def __init__(self, beta: float, threshold: float):
-        self.beta, self.threshold = beta, threshold
-
-    def forward(self, x: Array) -> Array:
-        self.scaled = x if self.beta == 1 else x * self.beta
-        xp = xp_of(x)
-        return xp.where(self.scaled > self.threshold, x, xp.logaddexp(self.scaled, x.dtype.type(0)) / self.beta)
-
-    def backward(self, dout: Array) -> Array:
-        return dout * xp_of(dout).where(self.scaled > self.threshold, 1, logistic(self.scaled)).astype(dout.dtype)
-
-
 def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + e^(beta x)) / beta; x itself where beta x is above ``threshold``."""
-    return apply(SoftplusFunction(beta, threshold), x)
+    """log(1 + e^bx) / b, a smooth ReLU, b being ``beta``, and x where bx > ``threshold``; slope s(bx) with the logistic
+    s, or 1."""
+
+    def scaled(x: Array) -> Array:
+        return x if beta == 1 else x * beta
+
+    def value(xp: Any, x: Array) -> Array:
+        bx = scaled(x)
+        smooth = xp.maximum(bx, 0) + xp.log1p(xp.exp(-abs(bx)))
+        return chosen(bx > threshold, x, smooth if beta == 1 else smooth / beta)
+
+    def slope(xp: Any, x: Array) -> Array:
+        bx = scaled(x)
+        return chosen(bx > threshold, 1.0, logistic(bx))
+
+    return apply(Curve("softplus", value, slope), x)
 
 
 class Softplus(Activation):

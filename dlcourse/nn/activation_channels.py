@@ -9,6 +9,7 @@ from dlcourse.autograd.elementwise import logistic
 from dlcourse.autograd.function import unbroadcast, xp_of
 from dlcourse.backend import random
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.select import chosen, selected
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.activation import refuse_in_place
 from dlcourse.nn.init import constant
@@ -81,14 +82,14 @@ class PReLUFunction(Function):
 
     def forward(self, x: Array, weight: Array) -> Array:
         self.x, self.weight = x, weight
-        return xp_of(x).where(x > 0, x, weight * x)
+        return chosen(x > 0, x, weight * x)
 
     def backward(self, dout: Array) -> tuple:
-        xp, positive = xp_of(dout), self.x > 0
-        dx = xp.where(positive, dout, self.weight * dout)
+        positive = self.x > 0
+        dx = chosen(positive, dout, self.weight * dout)
         if not self.needs_input_grad[1]:
             return dx, None
-        return dx, unbroadcast(xp.where(positive, 0, dout * self.x).astype(dout.dtype), self.weight.shape)
+        return dx, unbroadcast(selected(dout * self.x, ~positive), self.weight.shape)
 
 
 def prelu(x: Tensor, weight: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 """Activations of one formula and its derivative, each a function and its layer; see :mod:`~dlcourse.nn.activation`."""
 
-from collections.abc import Callable
 from typing import Any
 
-from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd import Tensor, apply
+from dlcourse.autograd.elementwise import Curve, Piecewise, logistic
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.mapped import mapped
+from dlcourse.backend.kernels.select import chosen, selected
 from dlcourse.errors import ArgumentError
 from dlcourse.nn.activation import Activation, refuse_in_place
 from dlcourse.nn.module import Module
@@ -19,48 +19,16 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 """With which layers keep mean 0 and variance 1 (Klambauer et al. 2017, equation 14)."""
 
 
-class Curve(Function):
-    """y = f(x); dx = dy f'(x).
-
-    Args:
-        name: of the function, for messages.
-        value: f of the array library and x.
-        slope: f' of the array library and x.
-    """
-
-    compute_in_float32 = True
-    fractional = True
-
-    def __init__(self, name: str, value: Callable, slope: Callable):
-        self.name, self.value, self.slope = name, value, slope
-
-    def forward(self, x: Array) -> Array:
-        self.x = x
-        return mapped(x, None, self.value)
-
-    def backward(self, dout: Array) -> Array:
-        slope = self.slope
-        return mapped(dout, self.x, lambda xp, dout, x: dout * slope(xp, x))
-
-
-class Piecewise(Curve):
-    """y = f(x); dx = dy f'(x), where f' is given as the flag of where it is not 0: exactly 0 beside it."""
-
-    def backward(self, dout: Array) -> Array:
-        slope = self.slope
-        return mapped(dout, self.x, lambda xp, dout, x: xp.where(slope(xp, x), dout, dout.dtype.type(0)))
-
-
 def selu(x: Tensor, inplace: bool = False) -> Tensor:
     """s x where x > 0, else s a (e^x - 1), s = 1.0507, a = 1.6733; slope s or s a e^x. (Klambauer et al. 2017.)"""
     refuse_in_place("selu", inplace)
     outer = SELU_SCALE * SELU_ALPHA
 
     def value(xp: Any, x: Array) -> Array:
-        return xp.where(x > 0, SELU_SCALE * x, outer * _expm1(xp, xp.minimum(x, 0)))
+        return chosen(x > 0, SELU_SCALE * x, outer * _expm1(xp, xp.minimum(x, 0)))
 
     def slope(xp: Any, x: Array) -> Array:
-        return xp.where(x > 0, x.dtype.type(SELU_SCALE), outer * xp.exp(xp.minimum(x, 0)))
+        return chosen(x > 0, SELU_SCALE, outer * xp.exp(xp.minimum(x, 0)))
 
     return apply(Curve("selu", value, slope), x)
 
@@ -82,10 +50,10 @@ def celu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         raise ArgumentError("celu: alpha is not 0")
 
     def value(xp: Any, x: Array) -> Array:
-        return xp.where(x > 0, x, alpha * _expm1(xp, xp.where(x > 0, x.dtype.type(0), x) / alpha))
+        return chosen(x > 0, x, alpha * _expm1(xp, selected(x, ~(x > 0)) / alpha))
 
     def slope(xp: Any, x: Array) -> Array:
-        return xp.exp(xp.where(x > 0, x.dtype.type(0), x) / alpha)
+        return xp.exp(selected(x, ~(x > 0)) / alpha)
 
     return apply(Curve("celu", value, slope), x)
 
@@ -163,11 +131,7 @@ def logsigmoid(x: Tensor) -> Tensor:
     def value(xp: Any, x: Array) -> Array:
         return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
 
-    def slope(xp: Any, x: Array) -> Array:
-        small = xp.exp(-xp.abs(x))
-        return xp.where(x > 0, small, 1) / (1 + small)
-
-    return apply(Curve("logsigmoid", value, slope), x)
+    return apply(Curve("logsigmoid", value, lambda xp, x: logistic(-x)), x)
 
 
 class LogSigmoid(Activation):
@@ -199,7 +163,7 @@ def hardswish(x: Tensor, inplace: bool = False) -> Tensor:
     refuse_in_place("hardswish", inplace)
 
     def slope(xp: Any, x: Array) -> Array:
-        return xp.where(x <= -3, 0, xp.where(x < 3, x / 3 + 0.5, 1))
+        return chosen(x >= 3, 1.0, selected(x / 3 + 0.5, x > -3))
 
     return apply(Curve("hardswish", lambda xp, x: x * (xp.clip(x + 3, 0, 6) / 6), slope), x)
 
@@ -313,7 +277,7 @@ def hardshrink(x: Tensor, lambd: float = 0.5) -> Tensor:
         return (x < -lambd) | (x > lambd)
 
     def value(xp: Any, x: Array) -> Array:
-        return xp.where(outside(xp, x), x, x.dtype.type(0))
+        return selected(x, outside(xp, x))
 
     return apply(Piecewise("hardshrink", value, outside), x)
 
@@ -336,7 +300,7 @@ def threshold(x: Tensor, threshold: float, value: float, inplace: bool = False) 
     refuse_in_place("threshold", inplace)
 
     def cut(xp: Any, x: Array) -> Array:
-        return xp.where(x <= threshold, x.dtype.type(value), x)
+        return chosen(x <= threshold, value, x)
 
     return apply(Piecewise("threshold", cut, lambda xp, x: x > threshold), x)
 
