@@ -161,11 +161,7 @@ class Arranging(Reductions):
         length = x.shape[position]
         if not 0 <= size <= length or step < 1:
             raise ShapeError(f"unfold: expected a size in 0..{length} and a step of at least 1, got {size} and {step}")
-        xp = array_module(self.data)
-        places = xp.arange(0, length - size + 1, step)[:, None] + xp.arange(size)
-        windows = x[(*(slice(None),) * position, places)]
-        last = [i for i in range(windows.ndim) if i != position + 1]
-        found = windows.transpose((*last, position + 1))
+        found = apply(shape.Windows(position, size, step), x)
         return found if self.ndim else found.reshape(size)
 
     @axes.also_axis

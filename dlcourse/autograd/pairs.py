@@ -14,6 +14,7 @@ from dlcourse.autograd.function import Function, shape_of, unbroadcast, xp_of
 from dlcourse.autograd.methods import Methods
 from dlcourse.autograd.operators import Operators
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.remainder import remainder
 from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ArgumentError, ShapeError
 
@@ -103,7 +104,7 @@ class Pairs(Operators, Methods):
         lambda xp, a, b, y: a / b)  # fmt: skip
     fmod = pair_formula(
         "fmod", "a - b trunc(a / b), of the sign of a; da = dy, db = -dy trunc(a / b).",
-        lambda xp, a, b: xp.fmod(a, b),
+        lambda xp, a, b: remainder(a, b, True),
         lambda xp, a, b, y: xp.ones_like(y), lambda xp, a, b, y: -xp.trunc(a / b), fractional=False)  # fmt: skip
     fmax = pair_formula(
         "fmax", "The larger of two, and the number beside one that is none; equal ones share the gradient.",

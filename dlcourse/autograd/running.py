@@ -6,7 +6,7 @@ import numpy as np
 
 from dlcourse.autograd.function import Function, xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.running import accumulated
+from dlcourse.backend.kernels.running import accumulated, cumprod_grad
 from dlcourse.backend.precision import is_floating
 
 
@@ -36,19 +36,7 @@ class CumProd(Function):
         return self.y
 
     def backward(self, dout: Array) -> Array:
-        if not dout.ndim or not dout.size:
-            return dout
-        xp = xp_of(dout)
-        x, y = (xp.moveaxis(one, self.axis, 0) for one in (self.x, self.y))
-        total = xp.moveaxis(dout, self.axis, 0).copy()
-        factor = xp.concatenate([x[1:], xp.zeros_like(x[:1])])
-        distance = 1  # in passes as those of kernels.running
-        while distance < len(total):  # total_i sums dy_i ... dy_(i+d-1), factor_i is x_(i+1) ... x_(i+d)
-            total[:-distance] += factor[:-distance] * total[distance:]
-            factor[:-distance] = factor[:-distance] * factor[distance:]
-            distance *= 2
-        total[1:] *= y[:-1]
-        return xp.moveaxis(total, 0, self.axis)
+        return cumprod_grad(dout, self.x, self.y, self.axis) if dout.ndim and dout.size else dout
 
 
 class LogCumSumExp(Function):

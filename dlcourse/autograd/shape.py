@@ -73,6 +73,30 @@ class GetItem(Function):
         return dx
 
 
+class Windows(Function):
+    """y[.., i, .., k] = x[.., i step + k, ..]: windows of elements along an axis, each along a new last axis; dx sums dy
+    at the places it came from."""
+
+    compute_in_float32 = True
+
+    def __init__(self, axis: int, size: int, step: int):
+        self.axis, self.size, self.step = axis, size, step
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        shape, strides = [*x.shape, self.size], [*x.strides, x.strides[self.axis]]
+        shape[self.axis] = (x.shape[self.axis] - self.size) // self.step + 1
+        strides[self.axis] *= self.step
+        return xp_of(x).lib.stride_tricks.as_strided(x, shape, strides).copy()
+
+    def backward(self, dout: Array) -> Array:
+        dx = xp_of(dout).zeros(self.shape, dtype=dout.dtype)
+        reach = (dout.shape[self.axis] - 1) * self.step + 1
+        for k in range(self.size):
+            dx[(*(slice(None),) * self.axis, slice(k, k + reach, self.step))] += dout[..., k]
+        return dx
+
+
 class SetItem(Function):
     """y = x but for y[index] = v; dx = dy but for 0 there, dv = dy[index], summed over what was broadcast.
 

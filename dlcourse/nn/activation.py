@@ -9,7 +9,7 @@ from math import sqrt
 from typing import Any, ClassVar
 
 from dlcourse.autograd import Function, Tensor, apply, elementwise
-from dlcourse.autograd.elementwise import Curve, Piecewise, logistic
+from dlcourse.autograd.elementwise import Curve, Piecewise, halves, logistic
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
 from dlcourse.backend.kernels.select import chosen
@@ -67,7 +67,8 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -
     refuse_in_place("leaky_relu", inplace)
 
     def value(xp: Any, x: Array) -> Array:
-        return chosen(x > 0, x, negative_slope * x)
+        above, below = halves(x)
+        return above + negative_slope * below
 
     if not negative_slope:
         return apply(Piecewise("leaky_relu", value, lambda xp, x: x > 0), x)
@@ -93,10 +94,12 @@ def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     refuse_in_place("elu", inplace)
 
     def value(xp: Any, x: Array) -> Array:
-        return chosen(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0)))
+        above, below = halves(x)
+        return above + alpha * xp.expm1(below)
 
     def slope(xp: Any, x: Array) -> Array:
-        return chosen(x > 0, 1.0, alpha * xp.exp(xp.minimum(x, 0)))
+        falling = xp.exp(halves(x)[1])
+        return falling if alpha == 1 else chosen(x > 0, 1.0, alpha * falling)
 
     return apply(Curve("elu", value, slope), x)
 
@@ -196,7 +199,7 @@ def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 
     def value(xp: Any, x: Array) -> Array:
         bx = scaled(x)
-        smooth = xp.maximum(bx, 0) + xp.log1p(xp.exp(-abs(bx)))
+        smooth = halves(bx)[0] + xp.log1p(xp.exp(-abs(bx)))
         return chosen(bx > threshold, x, smooth if beta == 1 else smooth / beta)
 
     def slope(xp: Any, x: Array) -> Array:

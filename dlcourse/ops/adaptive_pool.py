@@ -8,6 +8,8 @@ from dlcourse.autograd import Function, Tensor, apply
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.constants import constant
+from dlcourse.backend.kernels.pool import PoolGeometry
+from dlcourse.backend.kernels.pool import max_pool2d as max_pool
 from dlcourse.backend.kernels.scatter import scatter_add
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.conv import sizes
@@ -30,31 +32,21 @@ class AdaptiveMaxPool2d(Function):
         xp, (_, h, w, _) = array_module(x), x.shape
         self.shape = x.shape
         rows, columns = (_places(length, to) for length, to in zip((h, w), self.size, strict=True))
-        of_rows, columns_at = _largest(x, 2, columns)
-        y, rows_at = _largest(of_rows, 1, rows)
-        columns_at = xp.take_along_axis(columns_at, rows_at, axis=1)
-        self.place = rows_at.astype(np.int64) * w + columns_at
+        # With as many elements in each cell, the last one of a smaller cell again, the cells are windows side by side.
+        for axis, places in ((2, columns), (1, rows)):
+            x = xp.take(x, constant(places.reshape(-1), x), axis=axis)
+        window = rows.shape[1], columns.shape[1]
+        y, number = max_pool(x, PoolGeometry(window, window))
+        # The place of element k of window (i, j) in the image stands at (i W' + j) kh kw + k of this table.
+        table = rows[:, None, :, None] * w + columns[:, None, :]
+        first = np.arange(0, table.size, window[0] * window[1]).reshape(*self.size, 1)
+        self.place = constant(table.reshape(-1), x)[constant(first, x) + number]
         return y
 
     def backward(self, dout: Array) -> Array:
         xp, (n, h, w, c) = array_module(dout), self.shape
         index = xp.arange(n)[:, None, None, None], self.place, xp.arange(c)
         return scatter_add(dout, index, (n, h * w, c)).reshape(self.shape)
-
-
-def _largest(x: Array, axis: int, sources: np.ndarray) -> tuple[Array, Array]:
-    """The largest element of each cell along one axis, and where on the axis the first such one is; of NaN the last."""
-    xp = array_module(x)
-    y = xp.take(x, constant(sources[:, 0], x), axis=axis)
-    number = xp.zeros(y.shape, dtype=np.int32)
-    for k, source in enumerate(sources.T[1:], 1):
-        value = xp.take(x, constant(source, x), axis=axis)
-        larger = (value > y) | xp.isnan(value)
-        number = xp.maximum(number, larger * np.int32(k))  # numbers only grow
-        y = xp.maximum(y, value)
-    first = constant(sources[:, 0], x, np.int32)
-    number += first.reshape(-1, *(1,) * (x.ndim - axis - 1))
-    return y, number
 
 
 def _places(length: int, to: int) -> np.ndarray:

@@ -87,7 +87,9 @@ class AlphaDropout(Function):
         return y
 
     def backward(self, dout: Array) -> Array:
-        return selected(dout * self.scale, self.mask)
+        dx = selected(dout, self.mask)
+        dx *= self.scale
+        return dx
 
 
 def dropout1d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

@@ -123,7 +123,9 @@ class Huber(Pointwise):
     def losses(self, x: Array, t: Array) -> Array:
         difference = x - t
         self.cut = xp_of(x).clip(difference, -self.delta, self.delta)
-        return self.cut * (difference - 0.5 * self.cut)
+        difference -= 0.5 * self.cut
+        difference *= self.cut
+        return difference
 
     def slopes(self, x: Array, t: Array) -> tuple:
         return _opposite(self, self.cut)

@@ -69,6 +69,52 @@ def _selected(shape: tuple[int, ...], flags: tuple[int, ...]) -> Maker:
     return lambda rng, dtype: (rng.normal(size=shape).astype(dtype), np.asarray(rng.normal(size=flags) > 0))
 
 
+def _chosen(shape: tuple[int, ...], *numbers: str) -> Maker:
+    """Arguments of which those that are named are numbers."""
+
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        a, b = (0.5 if name in numbers else rng.normal(size=shape).astype(dtype) for name in "ab")
+        return np.asarray(rng.normal(size=shape) > 0), a, b
+
+    return make
+
+
+REMAINDERS: list[tuple] = [
+    ((5, 30), 0.7),
+    ((5, 30), -2),
+    ((4, 9), (4, 9)),
+    ((4, 9), (9,)),
+    ((0, 3), 1.5),
+    ((70_001,), 0.3),
+]
+
+
+def _remainder(shape: tuple[int, ...], divisor: float | tuple, truncated: bool) -> Maker:
+    """Of numbers of all sizes, also infinite and no numbers."""
+
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        def drawn(shape: tuple[int, ...]) -> np.ndarray:
+            x = np.round(rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4, shape), 2).astype(dtype)
+            return np.where(rng.random(shape) < 0.02, dtype(np.inf), x)
+
+        return drawn(shape), drawn(divisor) if isinstance(divisor, tuple) else divisor, truncated
+
+    return make
+
+
+RUNNING: list[tuple] = [((7,), 0), ((5, 33), 1), ((9, 4, 3), 0), ((1, 3), 0)]
+
+
+def _cumprod_grad(shape: tuple[int, ...], axis: int, zeros: bool) -> Maker:
+    def make(rng: np.random.Generator, dtype: type) -> tuple:
+        dout, x = rng.normal(size=shape).astype(dtype), rng.uniform(0.5, 1.8, shape).astype(dtype)
+        if zeros:
+            x = np.where(rng.random(shape) < 0.2, dtype(0), x)
+        return dout, x, np.cumprod(x, axis=axis), axis
+
+    return make
+
+
 def _masked_class(rng: np.random.Generator, dtype: type) -> tuple:
     """A class ruled out by a logit of minus infinity: without smoothing the loss stays finite."""
     logits = rng.normal(size=(5, 7)).astype(dtype)
@@ -193,6 +239,7 @@ POOLS = [
     (3, 7, 5, 8, (2, 2), (2, 2), (0, 0)),  # a row and a column in no window
     (2, 9, 8, 4, (3, 3), (2, 2), (1, 1)),
     (2, 8, 9, 4, (2, 1), (3, 2), (0, 0)),  # gaps between the windows
+    (1, 13, 22, 2, (8, 9), (5, 7), (3, 4)),
 ]
 
 WITH_GAPS = (2, 9, 8, 4, (3, 2), (2, 1), (1, 1), (2, 3))
@@ -616,6 +663,12 @@ CASES: dict[str, list[Maker]] = {
         lambda rng, dtype: (rng.normal(size=(1800, 6)).astype(dtype)[::2, ::2], (0,)),
     ],
     "sum_of_squares": [lambda rng, dtype, n=n: (rng.normal(size=n).astype(dtype),) for n in (0, 5, 1024, (3, 1000))],
+    "chosen": [
+        *(_chosen(shape, *numbers) for shape in ((5, 3), (), (0, 3)) for numbers in ((), ("a",), ("b",))),
+    ],
+    "remainder": [
+        *(_remainder(shape, divisor, truncated) for shape, divisor in REMAINDERS for truncated in (False, True)),
+    ],
     "selected": [
         *(_selected(shape, flags) for shape, flags in [((5, 3), (5, 3)), ((5, 3), (3,)), ((3,), (2, 3)), ((), ())]),
         _selected((0, 3), (0, 3)),
@@ -786,7 +839,11 @@ CASES: dict[str, list[Maker]] = {
     "embedding_grad": [
         lambda rng, dtype: (rng.normal(size=(500, 7)).astype(dtype), rng.integers(0, 40, 500), 65),
         lambda rng, dtype: (rng.normal(size=(1, 3)).astype(dtype), np.array([2]), 3),
+        lambda rng, dtype: (rng.normal(size=(90, 5)).astype(dtype), rng.integers(0, 40, 90), 65),
         lambda rng, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), 4),
+    ],
+    "cumprod_grad": [
+        *(_cumprod_grad(shape, axis, zeros) for shape, axis in RUNNING for zeros in (False, True)),
     ],
     "accumulated": [
         lambda rng, dtype, shape=shape, axis=axis, join=join: (rng.normal(size=shape).astype(dtype), axis, join)
@@ -805,6 +862,13 @@ CASES: dict[str, list[Maker]] = {
         lambda rng, dtype: (rng.normal(size=3).astype(dtype), np.array([[True, False], [True, True]]), (2, 2)),
         lambda rng, dtype: (rng.normal(size=(5, 2)).astype(dtype), (slice(None), [3, 3]), (5, 4)),
         lambda rng, dtype: (rng.normal(size=(3, 5, 2)).astype(dtype), _two_axes(rng), (4, 7, 2)),
+        lambda rng, dtype: (rng.normal(size=(3, 4, 2)).astype(dtype), (slice(None), rng.integers(-5, 5, 4)), (3, 5, 2)),
+        lambda rng, dtype: (
+            rng.normal(size=(3, 2, 4)).astype(dtype),
+            (slice(None), slice(None), rng.integers(0, 5, 4)),
+            (3, 2, 5),
+        ),
+        lambda rng, dtype: (rng.normal(size=5).astype(dtype), rng.integers(0, 60, 5), (60,)),
         lambda rng, dtype: (np.zeros((0, 3), dtype), np.zeros(0, np.int64), (4, 3)),
     ],
     "lstm_layer": [_lstm_layer(*size) for size in LAYERS],

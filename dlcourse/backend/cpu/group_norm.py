@@ -4,6 +4,8 @@ Sums over the positions are products with a vector of ones, one number a channel
 The first mean is right to some digits only, the mean of what is left after taking it away makes up for that.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dlcourse.backend.cpu import threads
@@ -13,61 +15,71 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import group_norm as kernels
 from dlcourse.backend.kernels import override
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 19
 
 
 @override(kernels.group_norm, "cpu")
 def group_norm(x: Array, weight: Array, bias: Array, groups: int, eps: float) -> tuple[Array, Array, Array]:
     y, count = np.empty(x.shape, dtype=x.dtype), max(1, x.shape[1] * x.shape[2] // groups)
-    mean, inverse = (np.empty((len(x), groups), dtype=x.dtype) for _ in range(2))
+    sums, rests, squares = (np.empty((len(x), x.shape[2]), dtype=x.dtype) for _ in range(3))
+    _by_samples(lambda part: _add_up(x[part], sums[part]), x)
+    rough = _by_group(sums, groups) / count
+    center = _by_channel(rough, x)
 
-    def normalize(part: slice) -> None:
+    def take_away(part: slice) -> None:
+        target = np.subtract(x[part], center[part], out=y[part])
+        _add_up(target, rests[part])
+        _add_up(_product(target, target), squares[part])
+
+    _by_samples(take_away, x)
+    rest = _by_group(rests, groups) / count
+    inverse = (1 / np.sqrt(_by_group(squares, groups) / count - rest * rest + eps)).astype(x.dtype)
+    scale = _by_channel(inverse, x) * weight
+    shift = bias - _by_channel(rest, x) * scale
+
+    def finish(part: slice) -> None:
         target = y[part]
-        rough = _by_group(_over_positions(x[part]), groups) / count
-        np.subtract(x[part], _by_channel(rough, x), out=target)
-        rest = _by_group(_over_positions(target), groups) / count
-        squares = _by_group(_over_positions(_product(target, target)), groups)
-        mean[part] = rough + rest
-        inverse[part] = 1 / np.sqrt(squares / count - rest * rest + eps)
-        scale = _by_channel(inverse[part], x) * weight
-        target *= scale
-        target += bias - _by_channel(rest.astype(x.dtype), x) * scale
+        target *= scale[part]
+        target += shift[part]
 
-    threads.run(normalize, _blocks(x), blas=True)
-    return y, mean, inverse
+    _by_samples(finish, x)
+    return y, (rough + rest).astype(x.dtype), inverse
 
 
 @override(kernels.group_norm_grad, "cpu")
 def group_norm_grad(
     dout: Array, x: Array, weight: Array, mean: Array, inverse: Array, grad_buffers: tuple
 ) -> tuple[Array, Array, Array]:
-    dx, blocks, groups = np.empty(x.shape, dtype=x.dtype), _blocks(x), mean.shape[1]
-    share, sums = 1 / max(1, x.shape[1] * x.shape[2] // groups), np.empty((len(blocks), 2, x.shape[2]))
+    dx, groups = np.empty(x.shape, dtype=x.dtype), mean.shape[1]
+    totals, products = (np.empty((len(x), x.shape[2]), dtype=x.dtype) for _ in range(2))
+    center = _by_channel(mean, x)
 
-    def spread(index: int) -> None:
-        part = blocks[index]
-        dy, target, scale = dout[part], dx[part], _by_channel(inverse[part], x)
-        centered = np.subtract(x[part], _by_channel(mean[part], x), out=scratch("norm", target.shape, x.dtype))
-        totals = _over_positions(dy)
-        products = _over_positions(np.multiply(dy, centered, out=target)) * scale[:, 0]
-        sums[index] = products.sum(axis=0), totals.sum(axis=0)
-        level, slope = (
-            _by_channel((_by_group(each * weight, groups) * share).astype(x.dtype), x) for each in (totals, products)
-        )
-        # dx = (g - level - xhat slope) scale, as dy a - (x - mean) b - c for each channel.
-        np.multiply(dy, weight * scale, out=target)
-        centered *= slope * scale * scale
-        target -= centered
-        target -= level * scale
+    def add(part: slice) -> None:
+        centered = np.subtract(x[part], center[part], out=dx[part])
+        _add_up(dout[part], totals[part])
+        _add_up(_product(dout[part], centered), products[part])
 
-    threads.run(spread, range(len(blocks)), blas=True)
-    dweight, dbias = sums.sum(axis=0).astype(x.dtype)
+    _by_samples(add, x)
+    scale, share = _by_channel(inverse, x), 1 / max(1, x.shape[1] * x.shape[2] // groups)
+    products = products * scale[:, 0]
+    level, slope = (_by_channel(_by_group(each * weight, groups) * share, x) for each in (totals, products))
+    # dx = (g - level - xhat slope) scale, as dy a + (x - mean) b + c for each channel.
+    own, bend, level = weight * scale, -slope * scale * scale, -level * scale
+
+    def spread(part: slice) -> None:
+        target = dx[part]
+        target *= bend[part]
+        target += level[part]
+        target += _product(dout[part], own[part])
+
+    _by_samples(spread, x)
+    dweight, dbias = (each.sum(axis=0, dtype=np.float64).astype(x.dtype) for each in (products, totals))
     return copy_into_buffers((dx, dweight, dbias), grad_buffers)
 
 
-def _over_positions(x: Array) -> Array:
+def _add_up(x: Array, out: Array) -> None:
     """(n, P, C) -> (n, C)."""
-    return np.matmul(np.ones(x.shape[1], dtype=x.dtype), x)
+    np.matmul(np.ones(x.shape[1], dtype=x.dtype), x, out=out)
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -76,7 +88,7 @@ def _product(a: Array, b: Array) -> Array:
 
 def _by_group(sums: Array, groups: int) -> Array:
     """(n, C) -> (n, G), float64."""
-    return sums.reshape(len(sums), groups, -1).sum(axis=2, dtype=np.float64)
+    return sums.reshape(len(sums), groups, sums.shape[1] // groups).sum(axis=2, dtype=np.float64)
 
 
 def _by_channel(of_groups: Array, x: Array) -> Array:
@@ -84,5 +96,6 @@ def _by_channel(of_groups: Array, x: Array) -> Array:
     return np.repeat(of_groups, x.shape[2] // of_groups.shape[1], axis=1)[:, None].astype(x.dtype, copy=False)
 
 
-def _blocks(x: Array) -> list[slice]:
-    return threads.slices(len(x), max(1, BLOCK_BYTES // max(1, x.itemsize * x.shape[1] * x.shape[2])))
+def _by_samples(work: Callable[[slice], None], x: Array) -> None:
+    each = max(1, x.itemsize * x.shape[1] * x.shape[2])
+    threads.run(work, threads.slices(len(x), max(1, BLOCK_BYTES // each)), blas=True)

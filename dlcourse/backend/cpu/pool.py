@@ -15,12 +15,16 @@ from dlcourse.backend.kernels.conv import pad, taps
 from dlcourse.backend.kernels.pool import PoolGeometry
 
 BLOCK_BYTES = 1 << 18
+LARGE = 64
+"""Elements of a window from which two steps are faster than one pass for each; oneDNN has what is smaller, or all."""
 
 
 @override(kernels.max_pool2d, "cpu")
 def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     shape, (window, stride, padding, dilation) = geometry.out_shape(x.shape), geometry
     kind = np.dtype(np.uint8 if math.prod(window) <= 256 else np.int32)
+    if math.prod(window) >= LARGE and min(window) > 1:
+        return _in_two_steps(x, geometry, kind)
     y, argmax = np.empty(shape, dtype=x.dtype), np.empty(shape, dtype=kind)
 
     def find(part: slice) -> None:
@@ -45,8 +49,23 @@ def max_pool2d(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     return y, argmax
 
 
+def _in_two_steps(x: Array, geometry: PoolGeometry, kind: np.dtype) -> tuple[Array, Array]:
+    """The largest of each row of a window first, then of these: the sum of the window's sides in passes, not their
+    product."""
+    window, stride, padding, dilation = geometry
+    across = PoolGeometry((1, window[1]), (1, stride[1]), (0, padding[1]), (1, dilation[1]))
+    down = PoolGeometry((window[0], 1), (stride[0], 1), (padding[0], 0), (dilation[0], 1))
+    of_rows, columns = kernels.max_pool2d(x, across)
+    y, rows = kernels.max_pool2d(of_rows, down)
+    first = np.arange(y.shape[1]).reshape(-1, 1, 1) * stride[0] - padding[0]
+    columns = np.take_along_axis(columns, first + rows.astype(np.int64) * dilation[0], axis=1)
+    return y, (rows.astype(np.int32) * window[1] + columns).astype(kind)
+
+
 @override(kernels.max_pool2d_grad, "cpu")
 def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
+    if math.prod(geometry.window) >= LARGE:
+        return _to_places(dout, argmax, x_shape, geometry)
     incoming, bits = np.ascontiguousarray(dout), f"i{dout.itemsize}"
 
     def spread(number: int, part: slice, share: Array) -> Array:
@@ -57,6 +76,21 @@ def max_pool2d_grad(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGe
         return share
 
     return _spread(spread, dout, x_shape, geometry)
+
+
+def _to_places(dout: Array, argmax: Array, x_shape: tuple, geometry: PoolGeometry) -> Array:
+    """dx, each number of dy added at its place."""
+    window, stride, padding, dilation = geometry
+    inside = np.divmod(argmax.astype(np.int64), window[1])
+    rows, columns = (
+        np.arange(argmax.shape[axis + 1]).reshape(sides) * stride[axis] - padding[axis] + inside[axis] * dilation[axis]
+        for axis, sides in enumerate(((-1, 1, 1), (-1, 1)))
+    )
+    n, h, w, c = x_shape
+    images = np.arange(n).reshape(-1, 1, 1, 1)
+    dx = np.zeros(n * h * w * c, dtype=dout.dtype)
+    np.add.at(dx, (((images * h + rows) * w + columns) * c + np.arange(c)).reshape(-1), dout.reshape(-1))
+    return dx.reshape(x_shape)
 
 
 @override(kernels.avg_pool2d, "cpu")

@@ -27,18 +27,19 @@ def selected(x: Array, flags: Array) -> Array:
 @override(kernels.chosen, "cpu", half=True)
 def chosen(flags: Array, a: Any, b: Any) -> Array:
     dtype = np.result_type(a, b)
-    if flags.dtype != bool or dtype.kind != "f" or any(getattr(x, "dtype", dtype) != dtype for x in (a, b)):
+    if (
+        flags.dtype != bool
+        or not flags.ndim
+        or dtype.kind != "f"
+        or any(getattr(x, "dtype", dtype) != dtype for x in (a, b))
+    ):
         return NotImplemented
     kind: Any = WHOLE[dtype.itemsize]
     first, second = (np.asarray(x, dtype=dtype).view(kind) for x in (a, b))
     bits = np.negative(flags.view(np.int8), out=scratch("select", flags.shape, kind), dtype=kind)
     # b xor (a xor b) is a, b xor 0 is b.
-    out = np.asarray(first ^ second)
-    if out.shape != flags.shape:
-        return NotImplemented
-    out &= bits
-    out ^= second
-    return out.view(dtype)
+    bits &= first ^ second
+    return np.bitwise_xor(bits, second).view(dtype)
 
 
 def select(x: Array, flags: Array, out: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Running sums of other kinds than addition."""
+"""Running sums of other kinds than addition, and the gradient of running products."""
 
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
@@ -22,3 +22,20 @@ def accumulated(x: Array, axis: int, join: str) -> Array:
         rows[distance:] = getattr(xp, join)(rows[:-distance], rows[distance:])
         distance *= 2
     return y
+
+
+@kernel
+def cumprod_grad(dout: Array, x: Array, y: Array, axis: int) -> Array:
+    """dx of the running products y of x along an axis: dx_i = y_(i-1) g_i with g_i = dy_i + x_(i+1) g_(i+1), right
+    beside zeros too; in passes as those of :func:`accumulated`."""
+    xp = array_module(dout)
+    x, y = (xp.moveaxis(one, axis, 0) for one in (x, y))
+    total = xp.moveaxis(dout, axis, 0).copy()
+    factor = xp.concatenate([x[1:], xp.zeros_like(x[:1])])
+    distance = 1
+    while distance < len(total):  # total_i sums dy_i ... dy_(i+d-1), factor_i is x_(i+1) ... x_(i+d)
+        total[:-distance] += factor[:-distance] * total[distance:]
+        factor[:-distance] = factor[:-distance] * factor[distance:]
+        distance *= 2
+    total[1:] *= y[:-1]
+    return xp.moveaxis(total, 0, axis)

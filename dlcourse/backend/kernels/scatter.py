@@ -1,5 +1,6 @@
 """Sums at indexed positions: the gradient of ``x[index]``."""
 
+import itertools
 import math
 from typing import Any
 
@@ -24,12 +25,16 @@ def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
 
 
 def indexed_rows(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[Array, int, int] | None:
-    """The rows that an index of whole numbers names in the array seen as a matrix: the indexed axes by all the others.
+    """The rows that an index of whole numbers names in the array seen as a matrix: the indexed axes and those before
+    them by all the others.
 
     Returns:
-        The row numbers, how many rows there are, and their width; None for masks, slices and lists.
+        The row numbers, how many rows there are, and their width; None for masks, lists, and slices but whole ones at
+        the front.
     """
     parts = index if isinstance(index, tuple) else (index,)
+    whole = sum(1 for _ in itertools.takewhile(lambda part: isinstance(part, slice) and part == slice(None), parts))
+    before, shape, parts = math.prod(shape[:whole]), shape[whole:], parts[whole:]
     if not parts or not all(getattr(part, "dtype", None) is not None and part.dtype.kind in "iu" for part in parts):
         return None
     if any(array_module(part) is not xp for part in parts):
@@ -37,4 +42,7 @@ def indexed_rows(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[Array, in
     rows: Any = 0
     for part, size in zip(parts, shape[: len(parts)], strict=True):
         rows = rows * size + xp.where(part < 0, part + size, part)
-    return rows.reshape(-1), math.prod(shape[: len(parts)]), math.prod(shape[len(parts) :])
+    count, rows = math.prod(shape[: len(parts)]), rows.reshape(-1)
+    if whole:
+        rows = (xp.arange(before)[:, None] * count + rows).reshape(-1)
+    return rows, before * count, math.prod(shape[len(parts) :])
