@@ -13,7 +13,6 @@ from typing import Any
 __all__ = ["ADVICE", "OPTIONS", "advice", "missing", "refuse_import", "refused_option"]
 
 _NUMPY = "write it with NumPy: np.{0}(x.detach().numpy())"
-_LEAF = "module.register_full_backward_hook sees gradients on their way; of a leaf .grad has it after backward()"
 _PARALLEL = "`mpirun -n N dlcourse run CONFIG` trains on several processes"
 _LENGTHS = "no packing: output, h_n = rnn(x, lengths=lengths) with padded sequences x (N, T, D), as pad_sequence makes"
 _FAST = "nothing to do: dl.TrainStep makes a step fast by itself"
@@ -25,10 +24,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "inverse": "dl.linalg.inv(x); dl.linalg.solve(a, b) solves a x = b without an inverse",
         **{name: f"dl.linalg.{name}(x)" for name in ("det", "slogdet", "cholesky", "qr", "svd", "matrix_power")},
         "pinverse": "dl.linalg.pinv(x)",
-        "scatter_reduce": "x.scatter_add(dim, index, src) for sums; x.amax(dim) of one_hot masks for extremes",
         "index_reduce": "x.index_add(dim, index, source) for sums",
-        "lgamma": "scipy.special.gammaln computes it, without a gradient",
-        "digamma": "scipy.special.digamma computes it, without a gradient",
         "erfinv": "scipy.special.erfinv computes it, without a gradient",
         "complex": "all numbers are real",
         "real": "all numbers are real",
@@ -36,10 +32,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "conj": "all numbers are real",
         "as_strided": "x.unfold(dim, size, step) has windows; x[...] and x.reshape the rest",
         "mode": "values, counts = x.unique(return_counts=True)",
-        "histc": _NUMPY.format("histogram"),
         "stride": "x.data.strides, in bytes",
-        "register_hook": _LEAF,
-        "retain_grad": "ask for the gradient of a leaf, or make the tensor one: y = y.detach().requires_grad_()",
         "apply_": "compute with whole tensors, or x.data[...] = function(x.numpy())",
         "map_": "compute with whole tensors",
         "share_memory_": "sweeps run in processes by themselves: dlcourse sweep --jobs N",
@@ -131,15 +124,23 @@ ADVICE: dict[str, dict[str, str]] = {
         "train": "dl.run(config), or dl.TrainStep(model, loss_fn, optimizer)",
     },
     "nn": {
-        "Conv3d": "there is nn.Conv2d",
+        **dict.fromkeys(
+            ("Conv3d", "ConvTranspose3d", "MaxPool3d", "AvgPool3d", "BatchNorm3d"),
+            "images and sequences alone: a volume (N, D, H, W, C) is N D images for a Conv2d over H and W, then N H W "
+            "sequences for a Conv1d over D",
+        ),
+        **dict.fromkeys(
+            ("LazyLinear", "LazyConv1d", "LazyConv2d", "LazyBatchNorm1d", "LazyBatchNorm2d"),
+            "layers are told their sizes, since all weights lie in one array from the start; layers(x).shape, or "
+            "nn.summary(layers, shape), says what comes out of the layers before",
+        ),
+        **dict.fromkeys(("UpsamplingNearest2d", "UpsamplingBilinear2d"), "nn.Upsample(..., mode=...)"),
+        "SyncBatchNorm": "nn.BatchNorm2d: each process has the statistics of its own part of a batch",
         "DataParallel": _PARALLEL,
         "Tensor": "dl.Tensor",
     },
     "nn.utils": {
         "clip_grad_norm": "nn.utils.clip_grad_norm_(parameters, max_norm)",
-        "weight_norm": "it is not offered",
-        "spectral_norm": "it is not offered",
-        "parametrizations": "they are not offered",
         "prune": "weight.data *= mask, after each step",
     },
     "nn.utils.rnn": {
@@ -164,7 +165,6 @@ ADVICE: dict[str, dict[str, str]] = {
 
 OPTIONS: dict[str, str] = {
     "inplace": "leave it out: operations never change their inputs, and a step reuses its memory by itself",
-    "batch_first": "leave it out: sequences are (N, T, D) always, as with PyTorch's batch_first=True",
     "device": "leave it out: layers are made on the current device, dl.set_device(...); model.to(device) moves them",
     "dtype": "leave it out, and cast the model: model.to(dtype='float64')",
     "add_bias_kv": "leave it out: it is not offered",

@@ -260,7 +260,7 @@ def test_a_line_about_a_module_works(line: str) -> None:
             for name in ("relu", "leaky_relu", "elu", "silu", "dropout")
         ),
         ("nn.Dropout(0.5, inplace=True)", "Dropout takes no 'inplace'; leave it out"),
-        ("nn.LSTM(2, 3, batch_first=True)", r"LSTM takes no 'batch_first'; leave it out: sequences are \(N, T, D\)"),
+        ("nn.LSTM(2, 3, batch_first=False)", r"LSTM: batch_first is True, got False: sequences are \(N, T, D\) always"),
         ("nn.Linear(2, 3, device='cpu')", "Linear takes no 'device'; leave it out"),
         ("optim.AdamW(m.parameters(), fused=True)", "AdamW takes no 'fused'; leave it out"),
     ],

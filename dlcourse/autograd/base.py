@@ -11,7 +11,7 @@ from dlcourse import backend
 from dlcourse.autograd import promotion
 from dlcourse.autograd import version as versions
 from dlcourse.autograd.function import Function, InFloat32, name_of
-from dlcourse.autograd.graph import Node, mode, refuse_create_graph, walk_back
+from dlcourse.autograd.graph import Node, mode, refuse_create_graph, seen_by_leaf, walk_back
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.half import FULL, half_among
 from dlcourse.errors import ArgumentError, ArgumentTypeError, DlcourseError, ShapeError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class TensorBase:
     """An array with its node in the graph; :class:`~dlcourse.autograd.Tensor` adds what users call."""
 
-    __slots__ = ("__weakref__", "_grad", "_index", "_node", "_version", "data", "requires_grad")
+    __slots__ = ("__weakref__", "_grad", "_hooks", "_index", "_node", "_version", "data", "requires_grad")
 
     tensor_class: ClassVar[type]
     """What :func:`apply` makes of results: Tensor, whose module sets it."""
@@ -132,7 +132,7 @@ class TensorBase:
             raise ArgumentError("backward: inputs= is not offered: dl.autograd.grad(y, inputs) returns their gradients")
         seed = self._seed(gradient)
         if self._node is None:
-            self.accumulate(seed)
+            self.accumulate(seen_by_leaf(self, seed))
         else:
             walk_back(self._node, self._index, seed, bool(retain_graph))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dlcourse import backend
 from dlcourse.autograd.base import TensorBase, array_of, new
-from dlcourse.autograd.graph import Node, refuse_create_graph, walk_back
+from dlcourse.autograd.graph import Node, refuse_create_graph, seen_by_leaf, walk_back
 from dlcourse.autograd.tensor import Tensor
 from dlcourse.backend.device import Array
 from dlcourse.errors import ArgumentError, ArgumentTypeError
@@ -52,7 +52,7 @@ def grad(
         if seed is None:
             seed = backend.array_module(y.data).ones_like(y.data)
         if y._node is None:
-            found.leaf(y, seed)
+            found.leaf(y, seen_by_leaf(y, seed))
         else:
             walk_back(y._node, y._index, seed, bool(retain_graph) or i + 1 < len(outputs), found)
     grads = [found.of(x) for x in inputs]

@@ -5,8 +5,10 @@ after a backward pass its nodes have let go of everything they saved.
 """
 
 import contextlib
+import functools
 import heapq
 import itertools
+import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -144,9 +146,13 @@ class Node:
             output of that it was; None for the others.
         outputs: how many there are.
         inputs: those that can change in place, as they were in the forward pass.
+        hooks: by the number of an output what is called with its gradient, see :mod:`.gradient_hooks`.
     """
 
-    __slots__ = ("__weakref__", "function", "inputs", "order", "outputs", "parents")
+    __slots__ = ("__weakref__", "function", "hooks", "inputs", "order", "outputs", "parents")
+
+    watched = False
+    """Of the class: whether any tensor had a hook. Most programs have none, and need not look for them."""
 
     def __init__(self, function: Function, parents: tuple, outputs: int, inputs: Sequence[versions.Seen]):
         self.function: Function | None = function
@@ -154,6 +160,7 @@ class Node:
         self.outputs = outputs
         self.inputs = inputs
         self.order = next(_order)
+        self.hooks: dict[int, dict] | None = None
 
     def backward(self, douts: list, retain_graph: bool) -> list[tuple[Any, Array]]:
         """The parents that want a gradient, each with its own; lets go of what was saved unless ``retain_graph``."""
@@ -196,6 +203,8 @@ def _no_gradient(function: Function, parents: tuple, dins: tuple) -> RuntimeErro
 
 def _grad_buffers(parents: tuple) -> tuple[Array | None, ...]:
     """Where each parent's gradient may be written; nowhere for a leaf that stands for two inputs, which get a sum."""
+    if Node.watched:
+        parents = tuple([None if parent is not None and _leaf_hooks(parent) else parent for parent in parents])
     leaves = [id(parent) for parent in parents if parent is not None and type(parent) is not tuple]
     if not leaves:
         return (None,) * len(parents)
@@ -221,6 +230,7 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool, co
     pending: dict[Node, list] = {}
     owned: set[tuple[Node, int]] = set()  # sums made here, which may be added to in place
     heap: list[tuple[int, Node]] = []
+    watched: dict[int, tuple[Any, list]] = {}  # leaves with hooks, and what has come to each
 
     def receive(target: Node, at: int, grad: Array) -> None:
         douts = pending.get(target)
@@ -254,11 +264,41 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool, co
             function.earlier_grad = withdraw(current.parents[0])
         douts = pending.pop(current)
         if collected is not None:
-            collected.node(current, douts)
+            collected.node(current, douts)  # as they came, as PyTorch has it; those of leaves after their hooks
+        for at, hooks in (current.hooks or {}).items():
+            if douts[at] is not None:
+                douts[at] = _seen(hooks, douts[at])
         for parent, grad in current.backward(douts, retain_graph):
             if type(parent) is tuple:
                 receive(parent[0], parent[1], grad)
+            elif Node.watched and _leaf_hooks(parent):
+                watched.setdefault(id(parent), (parent, []))[1].append(grad)
             elif collected is None:
                 parent.accumulate(grad)
             else:
                 collected.leaf(parent, grad)
+    for leaf, grads in watched.values():
+        grad = _seen(leaf._hooks, tuple(grads))
+        if collected is None:
+            leaf.accumulate(grad)
+        else:
+            collected.leaf(leaf, grad)
+
+
+def _leaf_hooks(parent: Any) -> dict | None:
+    """The hooks of a leaf; of what is none, none."""
+    return getattr(parent, "_hooks", None)
+
+
+def seen_by_leaf(leaf: Any, grad: Array) -> Array:
+    """The gradient of a leaf from which a pass starts after its hooks have seen it."""
+    return _seen(_leaf_hooks(leaf) or {}, grad) if Node.watched else grad
+
+
+def _seen(hooks: dict[float, Callable], grad: Any) -> Array:
+    """A complete gradient, or the tuple of its parts, after the hooks have seen it."""
+    if isinstance(grad, tuple):
+        grad = functools.reduce(operator.add, grad)
+    for number in sorted(hooks):
+        grad = hooks[number](grad)
+    return grad

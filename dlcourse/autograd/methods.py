@@ -8,6 +8,7 @@ from dlcourse.autograd.arranging import Arranging
 from dlcourse.autograd.base import TensorBase, apply
 from dlcourse.autograd.conversion import Conversion
 from dlcourse.autograd.creation import paired
+from dlcourse.autograd.gradient_hooks import GradientHooks
 from dlcourse.autograd.scattering import Scattering
 from dlcourse.autograd.statistics import Statistics
 from dlcourse.backend.precision import is_floating, largest
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
 
 
-class Methods(Statistics, Scattering, Arranging, Conversion):
+class Methods(Statistics, Scattering, Arranging, Conversion, GradientHooks):
     """A tensor's functions."""
 
     __slots__ = ()

@@ -74,8 +74,8 @@ class GetItem(Function):
 
 
 class Windows(Function):
-    """y[.., i, .., k] = x[.., i step + k, ..]: windows of elements along an axis, each along a new last axis; dx sums dy
-    at the places it came from."""
+    """y[.., i, .., k] = x[.., i step + k, ..]: windows along an axis, each along a new last axis; dx sums dy at the
+    places it came from."""
 
     compute_in_float32 = True
 

@@ -15,7 +15,7 @@ from dlcourse.backend.precision import accumulation_dtype, is_floating
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
-from dlcourse.nn.sizes import check_sizes
+from dlcourse.nn.sizes import check_batch_first, check_sizes
 from dlcourse.ops.attention import attend, on_device
 from dlcourse.ops.linear import linear, unbind
 
@@ -69,6 +69,9 @@ class MultiheadAttention(Module):
         bias: whether the projections have biases.
         kdim, vdim: widths of keys and values where they are others; the weights are then ``q_proj_weight``,
             ``k_proj_weight`` and ``v_proj_weight``.
+        batch_first: True, the only layout here.
+    Raises:
+        ArgumentError: ``batch_first`` is False.
     Example:
         >>> attention, x = nn.MultiheadAttention(embed_dim=8, num_heads=2), dl.ones(4, 5, 8)
         >>> output, weights = attention(x, x, x)
@@ -85,8 +88,10 @@ class MultiheadAttention(Module):
         *,
         kdim: int | None = None,
         vdim: int | None = None,
+        batch_first: bool = True,
     ):
         super().__init__()
+        check_batch_first(type(self).__name__, batch_first)
         kdim, vdim = (embed_dim if width is None else width for width in (kdim, vdim))
         self._make(embed_dim, num_heads, dropout, bias, kdim, vdim)
 

@@ -10,11 +10,13 @@ from dlcourse.autograd import Function, Tensor, apply, is_grad_enabled
 from dlcourse.autograd import version as versions
 from dlcourse.autograd.base import array_of
 from dlcourse.autograd.function import xp_of
+from dlcourse.autograd.gradient_hooks import RemovableHandle
+from dlcourse.autograd.graph import Node
 from dlcourse.backend.device import Array
 from dlcourse.errors import ShapeError
 
 if TYPE_CHECKING:
-    from dlcourse.nn.module import Module
+    pass
 
 _numbers = itertools.count()
 
@@ -28,26 +30,6 @@ class Hook(NamedTuple):
     when: str
     function: Callable[..., Any]
     with_kwargs: bool = False
-
-
-class RemovableHandle:
-    """What registering a hook gives: :meth:`remove` takes the hook away, and so does the end of a ``with`` block."""
-
-    def __init__(self, module: "Module", number: int):
-        self._module, self.id = weakref.ref(module), number
-
-    def remove(self) -> None:
-        """Take the hook away; a second time does nothing."""
-        module = self._module()
-        hooks = None if module is None else module._hooks
-        if hooks is not None and hooks.pop(self.id, None) is not None and not hooks:
-            del vars(module)["_hooks"]
-
-    def __enter__(self) -> "RemovableHandle":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.remove()
 
 
 class Hooked:
@@ -124,11 +106,19 @@ def _register(module: Any, hook: Hook, prepend: bool) -> RemovableHandle:
     Hooked._ever_hooked = True
     before = module._hooks or {}
     module._hooks = {number: hook, **before} if prepend else {**before, number: hook}
-    return RemovableHandle(module, number)
+    return RemovableHandle(number, functools.partial(_take_away, weakref.ref(module), number))
+
+
+def _take_away(module: "weakref.ref[Any]", number: int) -> None:
+    hooks = getattr(module(), "_hooks", None)
+    if hooks is not None and hooks.pop(number, None) is not None and not hooks:
+        del vars(module())["_hooks"]
 
 
 def are_in(model: Any) -> bool:
-    """Whether a model has hooks, itself or in it."""
+    """Whether a model has hooks, itself or in it, or tensors may have some."""
+    if Node.watched:
+        return True
     return Hooked._ever_hooked and hasattr(model, "modules") and any(each._hooks for each in model.modules())
 
 

@@ -9,7 +9,7 @@ from dlcourse.backend import random
 from dlcourse.errors import ShapeError
 from dlcourse.nn.lengths import Lengths
 from dlcourse.nn.module import Module
-from dlcourse.nn.sizes import check_sizes
+from dlcourse.nn.sizes import check_batch_first, check_sizes
 from dlcourse.ops import recurrent as ops
 from dlcourse.ops.dropout import dropout
 from dlcourse.ops.linear import concatenate, stack
@@ -33,8 +33,11 @@ class Recurrent(Module):
         hidden_size: H.
         num_layers: layers; each above the first reads the outputs of the one below.
         bias: whether the two biases are there.
-        bidirectional: a second set of weights goes through the sequence backwards; outputs are joined, (N, T, 2H).
+        batch_first: True, the only layout here.
         dropout: probability of dropping an output between layers.
+        bidirectional: a second set of weights goes through the sequence backwards; outputs are joined, (N, T, 2H).
+    Raises:
+        ArgumentError: ``batch_first`` is False.
     """
 
     gates = 1
@@ -44,12 +47,13 @@ class Recurrent(Module):
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        *,
         bias: bool = True,
-        bidirectional: bool = False,
+        batch_first: bool = True,
         dropout: float = 0.0,
+        bidirectional: bool = False,
     ):
         super().__init__()
+        check_batch_first(type(self).__name__, batch_first)
         check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not isinstance(bias, bool):
             raise TypeError(f"{type(self).__name__}: bias is True or False, got {bias!r}")
@@ -211,12 +215,12 @@ class RNN(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
-        *,
         bias: bool = True,
-        bidirectional: bool = False,
+        batch_first: bool = True,
         dropout: float = 0.0,
+        bidirectional: bool = False,
     ):
-        super().__init__(input_size, hidden_size, num_layers, bias=bias, bidirectional=bidirectional, dropout=dropout)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"RNN: nonlinearity is 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity

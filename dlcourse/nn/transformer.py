@@ -21,7 +21,7 @@ from dlcourse.nn.dropout import Dropout
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
 from dlcourse.nn.norm import LayerNorm
-from dlcourse.nn.sizes import check_sizes
+from dlcourse.nn.sizes import check_batch_first, check_sizes
 
 __all__ = [
     "Transformer",
@@ -52,11 +52,12 @@ class _Layer(Module):
         dropout: float = 0.1,
         activation: Activation = "relu",
         layer_norm_eps: float = 1e-5,
-        *,
+        batch_first: bool = True,
         norm_first: bool = False,
         bias: bool = True,
     ):
         super().__init__()
+        check_batch_first(type(self).__name__, batch_first)
         check_sizes(type(self).__name__, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
         self.norm_first, self.activation = norm_first, _activation(type(self).__name__, activation)
         for name in self.attentions:
@@ -257,7 +258,8 @@ class Transformer(Module):
         d_model: width of the sequences, a multiple of ``nhead``.
         nhead: attention heads.
         num_encoder_layers, num_decoder_layers: how many layers.
-        dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias: of :class:`TransformerEncoderLayer`.
+        dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias: of
+            :class:`TransformerEncoderLayer`.
         custom_encoder, custom_decoder: modules in the place of those that would be made.
     Example:
         >>> model = nn.Transformer(8, 2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=16)
@@ -278,11 +280,12 @@ class Transformer(Module):
         custom_encoder: Module | None = None,
         custom_decoder: Module | None = None,
         layer_norm_eps: float = 1e-5,
-        *,
+        batch_first: bool = True,
         norm_first: bool = False,
         bias: bool = True,
     ):
         super().__init__()
+        check_batch_first(type(self).__name__, batch_first)
         settings: tuple = d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps
         options: dict[str, Any] = {"norm_first": norm_first, "bias": bias}
 

@@ -13,20 +13,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import cos, pi
 from typing import Any, Literal
 
+from dlcourse import backend
 from dlcourse.autograd import Parameter, Tensor, no_grad
 from dlcourse.backend.device import Array
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.lr_scheduler import LRScheduler
 from dlcourse.optim.require import require, require_non_negative
 
-__all__ = ["SWALR", "AveragedModel", "get_ema_avg_fn", "update_bn"]
+__all__ = ["SWALR", "AveragedModel", "update_bn"]
+__all__ += ["get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn"]
 
 Average = Callable[[Array, Array, int], Array]
 """The new average, of the average, the weights, and how many were averaged before; arrays of the device."""
 
 
-def _mean(average: Array, current: Array, count: int) -> Array:
-    return average + (current - average) / (count + 1)
+AverageOfSeveral = Callable[[list[Array], list[Array], int], None]
+"""The same for all arrays of a model at once, changed in place."""
+
+
+def get_swa_avg_fn() -> Average:
+    """The mean a <- a + (w - a) / (n + 1), as ``avg_fn`` of :class:`AveragedModel`, which takes it by itself."""
+    return lambda average, current, count: average + (current - average) / (count + 1)
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
@@ -41,6 +48,24 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
     return lambda average, current, count: decay * average + (1 - decay) * current
 
 
+def get_swa_multi_avg_fn() -> AverageOfSeveral:
+    """:func:`get_swa_avg_fn` as ``multi_avg_fn`` of :class:`AveragedModel`."""
+    return _of_several(get_swa_avg_fn())
+
+
+def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageOfSeveral:
+    """:func:`get_ema_avg_fn` as ``multi_avg_fn`` of :class:`AveragedModel`."""
+    return _of_several(get_ema_avg_fn(decay))
+
+
+def _of_several(average: Average) -> AverageOfSeveral:
+    def change(averages: list[Array], current: list[Array], count: int) -> None:
+        for one, other in zip(averages, current, strict=True):
+            one[...] = average(one, other, count)
+
+    return change
+
+
 class AveragedModel:
     """A copy of a model that holds the average of its weights (Izmailov et al. 2018), as in ``torch.optim.swa_utils``.
 
@@ -49,7 +74,9 @@ class AveragedModel:
 
     Args:
         model: a module.
-        avg_fn: instead of the mean, see :func:`get_ema_avg_fn`.
+        device: where the copy lies; where the model does if left out.
+        avg_fn: instead of the mean, see :func:`get_ema_avg_fn`: of the average, the weights and n the new average.
+        multi_avg_fn: the same for lists of all averages and all weights, the averages changed in place.
         use_buffers: average floating-point buffers too, such as batch norm's statistics; else they are those of the
             model when it was last taken in, and :func:`update_bn` computes batch norm's anew.
     Attributes:
@@ -65,9 +92,21 @@ class AveragedModel:
         3.0
     """
 
-    def __init__(self, model: Any, avg_fn: Average | None = None, use_buffers: bool = False):
+    def __init__(
+        self,
+        model: Any,
+        device: Any = None,
+        avg_fn: Average | None = None,
+        multi_avg_fn: AverageOfSeveral | None = None,
+        use_buffers: bool = False,
+    ):
+        require(avg_fn is None or multi_avg_fn is None, "give avg_fn or multi_avg_fn, not both")
+        require(not callable(device), "avg_fn is the third argument, as in PyTorch; write avg_fn=...")
         self.module = copy.deepcopy(model)
-        self.avg_fn, self.use_buffers, self.n_averaged = avg_fn or _mean, use_buffers, 0
+        if device is not None:
+            self.module.to(device)
+        self.average = multi_avg_fn or _of_several(avg_fn or get_swa_avg_fn())
+        self.use_buffers, self.n_averaged = use_buffers, 0
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)
@@ -84,14 +123,20 @@ class AveragedModel:
         own, theirs = dict(self.module.named_parameters()), dict(model.named_parameters())
         shapes = [{name: p.shape for name, p in each.items()} for each in (own, theirs)]
         require(shapes[0] == shapes[1], "the model has to have the parameters of the one that was copied")
-        for name, p in own.items():
-            current = theirs[name].data
-            p.data[...] = current if self.n_averaged == 0 else self.avg_fn(p.data, current, self.n_averaged)
+        pairs = [(p.data, backend.of(p.data).asarray(theirs[name].data)) for name, p in own.items()]
         buffers = dict(model.named_buffers())
         for name, buffer in self.module.named_buffers():
-            array, current = _array(buffer), _array(buffers[name])
-            averaged = self.use_buffers and self.n_averaged and array.dtype.kind == "f"
-            array[...] = self.avg_fn(array, current, self.n_averaged) if averaged else current
+            array = _array(buffer)
+            current = backend.of(array).asarray(_array(buffers[name]))
+            if self.use_buffers and array.dtype.kind == "f":
+                pairs.append((array, current))
+            else:
+                array[...] = current
+        if self.n_averaged:
+            self.average([average for average, _ in pairs], [current for _, current in pairs], self.n_averaged)
+        else:
+            for average, current in pairs:
+                average[...] = current
         self.n_averaged += 1
 
     def parameters(self) -> Iterator[Parameter]:

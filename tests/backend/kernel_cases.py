@@ -665,6 +665,8 @@ CASES: dict[str, list[Maker]] = {
     "sum_of_squares": [lambda rng, dtype, n=n: (rng.normal(size=n).astype(dtype),) for n in (0, 5, 1024, (3, 1000))],
     "chosen": [
         *(_chosen(shape, *numbers) for shape in ((5, 3), (), (0, 3)) for numbers in ((), ("a",), ("b",))),
+        lambda rng, dtype: (np.array([[True], [False]]), rng.normal(size=(2, 3)).astype(dtype), 0.0),
+        lambda rng, dtype: (rng.normal(size=(2, 3)) > 0, *(rng.normal(size=n).astype(dtype) for n in ((4, 2, 1), 3))),
     ],
     "remainder": [
         *(_remainder(shape, divisor, truncated) for shape, divisor in REMAINDERS for truncated in (False, True)),

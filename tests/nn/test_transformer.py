@@ -206,7 +206,13 @@ X, Q = dl.zeros(2, 3, D), dl.zeros(2, 2, 3, 4)
         (lambda: nn.MultiheadAttention(8, 3), "embed_dim 8 does not fall into 3 heads"),
         (lambda: nn.MultiheadAttention(8, 2, 1.5), "dropout is a probability, got 1.5"),
         (lambda: nn.MultiheadAttention(8, 2, kdim=0), "kdim and vdim of at least 1"),
-        (lambda: nn.MultiheadAttention(8, 2, batch_first=True), "takes no 'batch_first'; leave it out: sequences"),
+        *(
+            (
+                lambda make=make: make(8, 2, batch_first=False),
+                r"batch_first is True, got False: sequences are \(N, T, D\)",
+            )
+            for make in (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer)
+        ),
         (lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True), "takes no 'add_bias_kv'"),
         (lambda: nn.MultiheadAttention(8, 2)(X, X, X[:, :2]), r"expected query \(N, T, 8\), key \(N, S, 8\)"),
         (lambda: nn.MultiheadAttention(8, 2)(X, X[:1], X[:1]), "expected query"),

@@ -21,6 +21,7 @@ CASES = {
     "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 9, 0.01),
     "CosineAnnealingWarmRestarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 4, 2, 0.01),
     "LambdaLR": lambda s, o: s.LambdaLR(o, [lambda t: 0.9**t, lambda t: 1 / (t + 1)]),
+    "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, [lambda t: 1 - 0.02 * t, lambda t: 0.9]),
     "OneCycleLR": lambda s, o: s.OneCycleLR(o, [0.3, 0.6], 31),
     "OneCycleLR-three": lambda s, o: s.OneCycleLR(o, 0.3, epochs=4, steps_per_epoch=8, three_phase=True),
     "OneCycleLR-line": lambda s, o: s.OneCycleLR(o, 0.3, 31, anneal_strategy="linear", div_factor=5.0),

@@ -29,6 +29,13 @@ AVERAGES = {
         {"avg_fn": swa_utils.get_ema_avg_fn(0.7)},
         {"avg_fn": torch.optim.swa_utils.get_ema_avg_fn(0.7)},
     ),
+    **{
+        f"{name} of several": tuple(
+            {"multi_avg_fn": getattr(of, f"get_{name}_multi_avg_fn")(*decay)}
+            for of in (swa_utils, torch.optim.swa_utils)
+        )
+        for name, decay in (("ema", (0.7,)), ("swa", ()))
+    },
 }
 
 

@@ -38,8 +38,10 @@ def chosen(flags: Array, a: Any, b: Any) -> Array:
     first, second = (np.asarray(x, dtype=dtype).view(kind) for x in (a, b))
     bits = np.negative(flags.view(np.int8), out=scratch("select", flags.shape, kind), dtype=kind)
     # b xor (a xor b) is a, b xor 0 is b.
-    bits &= first ^ second
-    return np.bitwise_xor(bits, second).view(dtype)
+    differing = first ^ second
+    out = np.bitwise_and(bits, differing, out=differing if np.ndim(differing) else None)
+    out ^= second
+    return out.view(dtype)
 
 
 def select(x: Array, flags: Array, out: Array) -> Array:

@@ -1,7 +1,7 @@
 """Schedulers whose rate is a function of the step."""
 
 from collections.abc import Sequence
-from math import cos, pi
+from math import cos, pi, prod
 
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.cycles import WarmRestartsSchedule
@@ -12,6 +12,7 @@ from dlcourse.optim.schedules import ExponentialSchedule, MultiStepSchedule, Ste
 
 __all__ = [
     "LambdaLR",
+    "MultiplicativeLR",
     "StepLR",
     "MultiStepLR",
     "ExponentialLR",
@@ -36,6 +37,25 @@ class LambdaLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Shape | Sequence[Shape], last_epoch: int = -1):
         super().__init__(optimizer, lr_lambda, last_epoch)
+
+
+class MultiplicativeLR(LRScheduler):
+    """rate_t = rate_(t-1) times ``lr_lambda(t)``, ``torch.optim.lr_scheduler.MultiplicativeLR``.
+
+    Args:
+        optimizer: whose rates are set.
+        lr_lambda: a function of t, or one for each group.
+        last_epoch: t of a training that goes on.
+    """
+
+    def __init__(self, optimizer: Optimizer, lr_lambda: Shape | Sequence[Shape], last_epoch: int = -1):
+        super().__init__(optimizer, lr_lambda, last_epoch)
+
+    def _next(self, i: int, rate: float) -> float:
+        return rate * self.shapes[i](self.last_epoch) if self.last_epoch > 0 else rate
+
+    def _closed(self, i: int) -> float:
+        return self.base_lrs[i] * prod(self.shapes[i](t) for t in range(1, self.last_epoch + 1))
 
 
 class StepLR(LRScheduler):
