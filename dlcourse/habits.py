@@ -141,6 +141,10 @@ ADVICE: dict[str, dict[str, str]] = {
     },
     "nn.utils": {
         "clip_grad_norm": "nn.utils.clip_grad_norm_(parameters, max_norm)",
+        **dict.fromkeys(
+            ("remove_weight_norm", "remove_spectral_norm"),
+            "nn.utils.parametrize.remove_parametrizations(module, 'weight')",
+        ),
         "prune": "weight.data *= mask, after each step",
     },
     "nn.utils.rnn": {
