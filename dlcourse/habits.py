@@ -126,8 +126,8 @@ ADVICE: dict[str, dict[str, str]] = {
     "nn": {
         **dict.fromkeys(
             ("Conv3d", "ConvTranspose3d", "MaxPool3d", "AvgPool3d", "BatchNorm3d"),
-            "images and sequences alone: a volume (N, D, H, W, C) is N D images for a Conv2d over H and W, then N H W "
-            "sequences for a Conv1d over D",
+            "there is nn.Conv2d for images, nn.Conv1d for sequences: a volume (N, D, H, W, C) is N D images over H and "
+            "W, then N H W sequences over D",
         ),
         **dict.fromkeys(
             ("LazyLinear", "LazyConv1d", "LazyConv2d", "LazyBatchNorm1d", "LazyBatchNorm2d"),
@@ -173,6 +173,9 @@ OPTIONS: dict[str, str] = {
     "dtype": "leave it out, and cast the model: model.to(dtype='float64')",
     "add_bias_kv": "leave it out: it is not offered",
     "add_zero_attn": "leave it out: it is not offered",
+    "sparse": "leave it out: gradients are dense",
+    "max_norm": "leave it out; vectors are shortened after a step by weight.data *= factors",
+    "scale_grad_by_freq": "leave it out: it is not offered",
     "enable_nested_tensor": "leave it out: padded sequences stay padded",
     "mask_check": "leave it out: padded sequences stay padded",
     "proj_size": "leave it out, and put nn.Linear(hidden_size, proj_size) behind the layer",

@@ -173,9 +173,9 @@ class Own(nn.Module):
     ("construct", "message"),
     [
         (
-            lambda: nn.LSTM(3, 4, 2, True),
-            "nn.LSTM takes 3 positional arguments (input_size, hidden_size, num_layers), got 4; keyword-only: bias=, "
-            "bidirectional=, dropout=",
+            lambda: nn.MultiheadAttention(8, 2, 0.1, True, False),
+            "nn.MultiheadAttention takes 4 positional arguments (embed_dim, num_heads, dropout, bias), got 5; "
+            "keyword-only: kdim=, vdim=, batch_first=",
         ),
         (
             lambda: nn.MultiHeadAttention(8, 2, 0.1),

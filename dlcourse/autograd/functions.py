@@ -24,24 +24,24 @@ __all__ = [
     "all_", "allclose", "amax", "amin", "aminmax", "any_", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
     "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere", "asin", "asinh", "atan", "atan2", "atanh",
     "baddbmm", "bincount", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "broadcast_to",
-    "bucketize", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "copysign", "cos", "cosh",
-    "count_nonzero", "cross", "cummax", "cummin", "cumprod", "cumsum", "deg2rad", "diag", "diag_embed", "diagflat",
-    "diagonal", "diagonal_scatter", "diff", "dist", "div", "divide", "dot", "dsplit", "eq", "equal", "erf", "erfc",
-    "exp", "exp2", "expm1", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax",
-    "fmin", "fmod", "frac", "gather", "ge", "ger", "greater", "greater_equal", "gt", "hsplit", "hypot", "iinfo",
-    "index_add", "index_copy", "index_fill", "index_put", "index_select", "inner", "is_floating_point", "is_tensor",
-    "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "kthvalue", "le", "lerp", "less",
-    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logcumsumexp", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logit", "lt", "masked_fill", "masked_scatter", "masked_select",
-    "matmul", "max_", "maximum", "mean", "median", "min_", "minimum", "mm", "moveaxis", "movedim", "msort", "mul",
-    "multiply", "mv", "nan_to_num", "nanmean", "nanmedian", "nansum", "narrow", "ne", "neg", "negative", "nonzero",
-    "norm", "not_equal", "numel", "outer", "permute", "pow_", "prod", "quantile", "rad2deg", "ravel", "reciprocal",
-    "relu", "remainder", "repeat_interleave", "reshape", "roll", "rot90", "round_", "rsqrt", "scatter",
-    "scatter_add", "searchsorted", "select", "select_scatter", "sigmoid", "sign", "signbit", "sin", "sinc", "sinh",
-    "slice_scatter", "sort", "split", "sqrt", "square", "squeeze", "std", "std_mean", "sub", "subtract", "sum_",
-    "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor_split", "tile", "topk",
-    "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten", "unique", "unique_consecutive",
-    "unsqueeze", "var", "var_mean", "vdot", "vsplit", "where", "xlogy",
+    "bucketize", "ceil", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone", "copysign", "corrcoef", "cos",
+    "cosh", "count_nonzero", "cov", "cross", "cummax", "cummin", "cumprod", "cumsum", "deg2rad", "diag", "diag_embed",
+    "diagflat", "diagonal", "diagonal_scatter", "diff", "digamma", "dist", "div", "divide", "dot", "dsplit", "eq",
+    "equal", "erf", "erfc", "exp", "exp2", "expm1", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "gather", "ge", "ger", "greater", "greater_equal", "gt",
+    "heaviside", "histc", "hsplit", "hypot", "iinfo", "index_add", "index_copy", "index_fill", "index_put",
+    "index_select", "inner", "is_floating_point", "is_tensor", "isclose", "isfinite", "isin", "isinf", "isnan",
+    "isneginf", "isposinf", "kthvalue", "le", "lerp", "less", "less_equal", "lgamma", "log", "log10", "log1p", "log2",
+    "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "lt",
+    "masked_fill", "masked_scatter", "masked_select", "matmul", "max_", "maximum", "mean", "median", "min_", "minimum",
+    "mm", "moveaxis", "movedim", "msort", "mul", "multiply", "mv", "nan_to_num", "nanmean", "nanmedian", "nansum",
+    "narrow", "ne", "neg", "negative", "nonzero", "norm", "not_equal", "numel", "outer", "permute", "pow_", "prod",
+    "quantile", "rad2deg", "ravel", "reciprocal", "relu", "remainder", "repeat_interleave", "reshape", "roll", "rot90",
+    "round_", "rsqrt", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "select", "select_scatter",
+    "sigmoid", "sign", "signbit", "sin", "sinc", "sinh", "slice_scatter", "sort", "split", "sqrt", "square", "squeeze",
+    "std", "std_mean", "sub", "subtract", "sum_", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh",
+    "tensor_split", "tile", "topk", "transpose", "tril", "triu", "true_divide", "trunc", "unbind", "unflatten",
+    "unique", "unique_consecutive", "unsqueeze", "var", "var_mean", "vdot", "vsplit", "where", "xlogy",
 ]
 # fmt: on
 
@@ -184,7 +184,8 @@ sin, cos, tan, deg2rad, rad2deg = _of_methods("sin cos tan deg2rad rad2deg")
 asin, acos, atan, arcsin, arccos, arctan = _of_methods("asin acos atan arcsin arccos arctan")
 sinh, cosh, asinh, acosh, atanh = _of_methods("sinh cosh asinh acosh atanh")
 arcsinh, arccosh, arctanh = _of_methods("arcsinh arccosh arctanh")
-erf, erfc, sinc = _of_methods("erf erfc sinc")
+erf, erfc, sinc, lgamma, digamma = _of_methods("erf erfc sinc lgamma digamma")
+heaviside, histc, cov, corrcoef = _of_methods("heaviside histc cov corrcoef")
 sign, floor, ceil, trunc, fix, round_, frac = _of_methods("sign floor ceil trunc fix round_ frac")
 atan2, arctan2, hypot, xlogy, copysign = _of_methods("atan2 arctan2 hypot xlogy copysign")
 logaddexp, logaddexp2, fmod, fmax, fmin = _of_methods("logaddexp logaddexp2 fmod fmax fmin")
@@ -222,7 +223,7 @@ narrow, select, broadcast_to = _of_methods("narrow select broadcast_to")
 tril, triu, diag, diagonal, diag_embed, diagflat = _of_methods("tril triu diag diagonal diag_embed diagflat")
 gather, take_along_dim, take, index_select = _of_methods("gather take_along_dim take index_select")
 masked_select, masked_fill, masked_scatter = _of_methods("masked_select masked_fill masked_scatter")
-scatter, scatter_add = _of_methods("scatter scatter_add")
+scatter, scatter_add, scatter_reduce = _of_methods("scatter scatter_add scatter_reduce")
 index_add, index_copy, index_fill, index_put = _of_methods("index_add index_copy index_fill index_put")
 select_scatter, slice_scatter, diagonal_scatter = _of_methods("select_scatter slice_scatter diagonal_scatter")
 sort, argsort, msort, topk, unique, unique_consecutive = _of_methods(

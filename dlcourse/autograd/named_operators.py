@@ -189,8 +189,23 @@ class NamedOperators(Pairs):
     clamp_, clip_, tril_, triu_ = (_in_place(name) for name in ("clamp", "clip", "tril", "triu"))
     masked_fill_, masked_scatter_ = (_in_place(name) for name in ("masked_fill", "masked_scatter"))
     scatter_, scatter_add_, put_ = (_in_place(name) for name in ("scatter", "scatter_add", "put"))
+    scatter_reduce_ = _in_place("scatter_reduce")
     index_add_, index_copy_, index_fill_ = (_in_place(name) for name in ("index_add", "index_copy", "index_fill"))
     index_put_, cumsum_, cumprod_ = (_in_place(name) for name in ("index_put", "cumsum", "cumprod"))
+
+    def fill_diagonal_(self, fill_value: float, wrap: bool = False) -> Self:
+        """Make the elements whose places are equal along all axes this number; returns this tensor.
+
+        Args:
+            wrap: of a matrix with more rows than columns: begin anew, a row below the end of each diagonal.
+        Raises:
+            ShapeError: the tensor has fewer than two axes, or more of different lengths.
+        """
+        if self.ndim < 2 or (self.ndim > 2 and len(set(self.shape)) > 1):
+            raise ShapeError(f"fill_diagonal_: expected a matrix, or axes of one length, got {self.shape}")
+        flags = np.zeros(self.shape, dtype=bool)
+        np.fill_diagonal(flags, True, wrap=bool(wrap))
+        return self.masked_fill_(flags, fill_value)
 
     def normal_(self, mean: float = 0.0, std: float = 1.0) -> Self:
         """Draw each element from a normal distribution; returns this tensor."""

@@ -119,6 +119,12 @@ class Pairs(Operators, Methods):
         lambda xp, a, b: xp.copysign(a, b),
         lambda xp, a, b, y: xp.sign(y) * xp.sign(a), lambda xp, a, b, y: xp.zeros_like(y))  # fmt: skip
 
+    def heaviside(self, values: Any) -> "Tensor":
+        """0 below 0, 1 above, and at 0 the element of ``values``, element by element; without a gradient."""
+        a, b = (array_of(one) for one in paired(self, values))
+        xp = xp_of(a, b)
+        return new(xp.where(a == 0, b, a > 0).astype(a.dtype))
+
     # --- quotients ----------------------------------------------------------------------------------------------------
 
     def div(self, other: Any, *, rounding_mode: str | None = None) -> "Tensor":

@@ -12,10 +12,14 @@ from dlcourse.autograd.base import TensorBase, apply
 from dlcourse.autograd.creation import as_tensor
 from dlcourse.autograd.selection import Selection
 from dlcourse.backend import array_module
+from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
+
+
+_JOINS = {"sum": "add", "prod": "multiply", "mean": "add", "amax": "maximum", "amin": "minimum"}
 
 
 class Scattering(Selection):
@@ -33,7 +37,7 @@ class Scattering(Selection):
             ShapeError: the index has another number of axes, is longer than x or ``src``, or holds no whole numbers.
         """
         if reduce is not None:
-            raise ArgumentError("scatter: reduce is not offered; scatter_add adds, scatter_reduce has the others")
+            raise ArgumentError("scatter: reduce is not offered; x.scatter_reduce(dim, index, src, reduce) joins")
         places, given = self._scattered("scatter", dim, index, value if src is None else src)
         return self._with(places, given)
 
@@ -46,6 +50,40 @@ class Scattering(Selection):
         """
         places, given = self._scattered("scatter_add", dim, index, src)
         return self._with(places, given, add=True)
+
+    @axes.also_axis
+    def scatter_reduce(self, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> "Tensor":
+        """x with src[i][j] joined to x[index[i][j]][j] along ``dim`` = 0, and so on: all that come to one place.
+
+        Args:
+            reduce: how they are joined: "sum", "prod", "mean", "amax" or "amin".
+            include_self: whether x's own element is one of them.
+        Raises:
+            ShapeError: as :meth:`scatter` has it.
+            ArgumentError: another ``reduce``.
+        Example:
+            >>> x = dl.tensor([1.0, 2.0, 3.0])
+            >>> x.scatter_reduce(0, dl.tensor([0, 0, 2]), dl.tensor([5.0, 7.0, 1.0]), "amax").tolist()
+            [7.0, 2.0, 3.0]
+        """
+        if reduce not in _JOINS:
+            raise ArgumentError(f"scatter_reduce: reduce is one of {', '.join(_JOINS)}, got {reduce!r}")
+        places, given = self._scattered("scatter_reduce", dim, index, src)
+        xp = array_module(self.data)
+        if reduce in ("sum", "mean"):
+            touched = xp.zeros(self.shape, dtype=bool)
+            touched[places] = True
+            total = (self if include_self else self.masked_fill(touched, 0))._with(places, given, add=True)
+            return total if reduce == "sum" else self._over_counts(total, places, given, include_self)
+        numbers = xp.arange(self.data.size).reshape(self.shape)[places]
+        flat = xp.broadcast_to(numbers, given.shape).reshape(-1)
+        return apply(shape.JoinItem(flat, _JOINS[reduce], include_self), self, given)
+
+    def _over_counts(self, total: "Tensor", places: Any, given: "Tensor", include_self: bool) -> "Tensor":
+        ones = type(self)(array_module(self.data).ones(given.shape, dtype=self.dtype))
+        none = type(self)(array_module(self.data).full(self.shape, int(include_self), dtype=self.dtype))
+        counts = none._with(places, ones, add=True).clamp(min=1)
+        return total / counts if is_floating(self.dtype) else total.div(counts, rounding_mode="floor")
 
     @axes.also_axis
     def index_add(self, dim: int, index: Any, source: Any, *, alpha: float = 1) -> "Tensor":

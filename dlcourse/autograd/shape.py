@@ -7,7 +7,7 @@ import numpy as np
 
 from dlcourse.autograd.function import Function, unbroadcast, xp_of
 from dlcourse.backend.device import Array
-from dlcourse.backend.kernels.scatter import scatter_add
+from dlcourse.backend.kernels.scatter import scatter_add, scatter_join
 from dlcourse.backend.layout import as_stacked_view
 from dlcourse.backend.precision import is_floating
 from dlcourse.errors import ShapeError
@@ -124,6 +124,71 @@ class SetItem(Function):
         if self.needs_input_grad[1]:
             dv = _gathered(dout, self.index, self.shape)
         return dx, dv
+
+
+class JoinItem(Function):
+    """y = x with the values at flat places joined to what is there: their product, the largest or the smallest.
+
+    Of products dx = dy y / x and dv = dy y / v, written without the factor that is 0; an extreme's gradient is shared
+    by all that are equal to it.
+
+    Args:
+        places: (M,), of the elements counted row by row.
+        join: "multiply", "maximum" or "minimum".
+        included: whether x is joined too, at places where a value comes.
+    """
+
+    compute_in_float32 = True
+
+    def __init__(self, places: Array, join: str, included: bool):
+        self.places, self.join, self.included = places, join, included
+
+    def forward(self, x: Array, values: Array) -> Array:
+        self.x, self.values = x, values
+        self.y = self._joined(x, values)
+        return self.y
+
+    def _joined(self, x: Array, values: Array) -> Array:
+        start = x.reshape(-1)
+        if not self.included:
+            start = start.copy()
+            start[self.places] = _neutral(self.join, x.dtype)
+        return scatter_join(start, self.places, values.reshape(-1), self.join).reshape(x.shape)
+
+    def backward(self, dout: Array) -> tuple:
+        dx, dvalues = self._of_product(dout) if self.join == "multiply" else self._of_extreme(dout)
+        if not self.included:
+            dx.reshape(-1)[self.places] = 0
+        return dx, dvalues
+
+    def _of_product(self, dout: Array) -> tuple[Array, Array]:
+        xp, x, values, dy = xp_of(dout), self.x, self.values, dout.reshape(-1)[self.places].reshape(self.values.shape)
+        nonzero = xp.where(x == 0, 1, x).astype(x.dtype)
+        dx = dout * self._joined(nonzero, values) / nonzero
+        zeros = scatter_add((values == 0).astype(dout.dtype).reshape(-1), self.places, (x.size,))
+        alone = (values == 0) & (zeros[self.places].reshape(values.shape) == 1)
+        others = self._joined(x, xp.where(alone, 1, values).astype(x.dtype)).reshape(-1)[self.places]
+        nonzero = xp.where(values == 0, 1, values).astype(x.dtype)
+        whole = self.y.reshape(-1)[self.places].reshape(values.shape) / nonzero
+        return dx, dy * xp.where(alone, others.reshape(values.shape), whole)
+
+    def _of_extreme(self, dout: Array) -> tuple[Array, Array]:
+        own = self.x == self.y
+        if not self.included:
+            own.reshape(-1)[self.places] = False
+        reached = self.values.reshape(-1) == self.y.reshape(-1)[self.places]
+        count = own.astype(dout.dtype).reshape(-1)
+        count += scatter_add(reached.astype(dout.dtype), self.places, (self.x.size,))
+        share = dout.reshape(-1) / xp_of(dout).maximum(count, 1)
+        return share.reshape(self.x.shape) * own, (share[self.places] * reached).reshape(self.values.shape)
+
+
+def _neutral(join: str, dtype: Any) -> Any:
+    """What changes nothing by being joined."""
+    if join == "multiply":
+        return 1
+    low, high = (-np.inf, np.inf) if is_floating(dtype) else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return low if join == "maximum" else high
 
 
 class AddItem(Function):

@@ -178,6 +178,73 @@ class Statistics(Reductions, Selection):
         lengths = remaining if keepdim else found.shape[1:]
         return found.reshape((*(shares.shape if shares.ndim else ()), *lengths))
 
+    def histc(self, bins: int = 100, min: float = 0, max: float = 0) -> "Tensor":
+        """How many elements lie in each of so many equal parts of min..max, of the smallest to the largest element
+        where both are equal; the rest counts nowhere. In x's type, without a gradient.
+
+        Raises:
+            ArgumentError: there are no bins, or the range is empty or not finite.
+        """
+        if not isinstance(bins, int) or bins < 1:
+            raise ArgumentError(f"histc: bins is at least 1, got {bins!r}")
+        if not (math.isfinite(min) and math.isfinite(max) and min <= max):
+            raise ArgumentError(f"histc: expected a finite range min..max, got {min}..{max}")
+        if not is_floating(self.dtype):
+            raise ArgumentError(f"histc: expected numbers with a fraction, got {self.dtype}; see x.float()")
+        xp, x = array_module(self.data), self.data.reshape(-1)
+        low, high = xp.asarray(min, dtype=x.dtype), xp.asarray(max, dtype=x.dtype)
+        if min == max and x.size:
+            low, high = x.min(), x.max()
+        low, high = xp.where(low == high, low - 1, low), xp.where(low == high, high + 1, high)
+        inside = (x >= low) & (x <= high)
+        place = xp.where(inside, (x - low) / (high - low) * bins, 0).astype(np.int64)
+        place = xp.where(inside, xp.minimum(place, bins - 1), bins)  # all that is outside in one more
+        return new(xp.bincount(place, minlength=bins + 1)[:bins].astype(x.dtype))
+
+    def cov(self, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> "Tensor":
+        """The covariances of variables (rows) over observations (columns), (D, N) -> (D, D); of one variable (N,) its
+        variance.
+
+        Args:
+            correction: what is taken off the number of observations.
+            fweights: (N,), how often each observation was made: whole numbers.
+            aweights: (N,), how much each counts.
+        Raises:
+            ShapeError: x has more than two axes, or weights are not (N,).
+        """
+        if self.ndim > 2:
+            raise ShapeError(f"cov: expected variables in rows, (D, N) or (N,), got {self.shape}")
+        x: Any = self if is_floating(self.dtype) else self.to(dtype="float32")
+        x = x.reshape(1, -1) if x.ndim < 2 else x
+        weights: Any = None
+        for name, given in (("fweights", fweights), ("aweights", aweights)):
+            if given is not None:
+                one = as_tensor(given).detach().to(dtype=x.dtype)
+                if one.shape != x.shape[1:]:
+                    raise ShapeError(f"cov: expected {name} {x.shape[1:]}, got {one.shape}")
+                weights = one if weights is None else weights * one
+        if weights is None:
+            total: Any = x.shape[1]
+            norm: Any = total - correction
+            centered = x - x.mean(dim=1, keepdim=True)
+            product = centered @ centered.T
+        else:
+            total = weights.sum()
+            spread = 1 if aweights is None else (weights * as_tensor(aweights).to(dtype=x.dtype)).sum() / total
+            norm = total - correction * spread
+            centered = x - (x * weights).sum(dim=1, keepdim=True) / total
+            product = (centered * weights) @ centered.T
+        found = product / (norm.clamp(min=0) if isinstance(norm, TensorBase) else float(max(norm, 0)))
+        return found.reshape(()) if self.ndim < 2 else found
+
+    def corrcoef(self) -> "Tensor":
+        """The correlations of variables (rows) over observations (columns), (D, N) -> (D, D); of one variable 1."""
+        found = self.cov()
+        if self.ndim < 2:
+            return found / found
+        scale = found.diagonal().sqrt()
+        return (found / scale[:, None] / scale).clamp(-1, 1)
+
     # --- running ------------------------------------------------------------------------------------------------------
 
     def cumprod(self, dim: int | None = None, *, dtype: Any = None, axis: int | None = None) -> "Tensor":

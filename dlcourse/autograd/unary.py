@@ -13,6 +13,7 @@ from dlcourse.autograd import elementwise
 from dlcourse.autograd.base import TensorBase, apply
 from dlcourse.autograd.function import Function, xp_of
 from dlcourse.backend.device import Array
+from dlcourse.backend.kernels.gamma import digamma, lgamma, trigamma
 from dlcourse.backend.kernels.mapped import mapped
 from dlcourse.backend.kernels.select import selected
 from dlcourse.backend.kernels.special import erf, normal_cdf
@@ -176,6 +177,11 @@ class Unary(TensorBase):
                    lambda xp, x: (-2 / math.sqrt(math.pi)) * xp.exp(-x * x))  # fmt: skip
     sinc = formula("sinc", "sin(pi x) / (pi x) of each element, 1 at 0; dx = dy (cos(pi x) - y) / x, 0 at 0.",
                    lambda xp, x: xp.sinc(x), lambda xp, x: _sinc_slope(xp, x))  # fmt: skip
+
+    lgamma = formula("lgamma", "log |Gamma(x)| of each element, Gamma(n + 1) being n!; dx = dy psi(x).",
+                     lambda xp, x: lgamma(x), lambda xp, x: digamma(x))  # fmt: skip
+    digamma = formula("digamma", "psi(x) = d log |Gamma(x)| / dx of each element; dx = dy psi'(x).",
+                      lambda xp, x: digamma(x), lambda xp, x: trigamma(x))  # fmt: skip
 
     # --- constant in pieces -------------------------------------------------------------------------------------------
 

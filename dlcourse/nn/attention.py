@@ -92,6 +92,7 @@ class MultiheadAttention(Module):
     ):
         super().__init__()
         check_batch_first(type(self).__name__, batch_first)
+        self.batch_first = batch_first
         kdim, vdim = (embed_dim if width is None else width for width in (kdim, vdim))
         self._make(embed_dim, num_heads, dropout, bias, kdim, vdim)
 

@@ -33,6 +33,7 @@ from dlcourse.ops.recurrent import *
 from dlcourse.ops.resample import *
 from dlcourse.ops.rms_norm import *
 from dlcourse.ops.softmax import *
+from dlcourse.ops.unpool import *
 
 __all__ = [name for name in dir() if name.islower() and not name.startswith("_")]
 

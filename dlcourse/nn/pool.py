@@ -12,7 +12,8 @@ from dlcourse.ops.adaptive_pool import (
     adaptive_max_pool2d,
 )
 from dlcourse.ops.conv import Sizes, sizes
-from dlcourse.ops.pool import avg_pool1d, avg_pool2d, global_avg_pool2d, max_pool1d, max_pool2d
+from dlcourse.ops.pool import avg_pool1d, avg_pool2d, global_avg_pool2d, lp_pool1d, lp_pool2d, max_pool1d, max_pool2d
+from dlcourse.ops.unpool import max_unpool1d, max_unpool2d
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -22,8 +23,12 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "GlobalAvgPool2d",
+    "LPPool1d",
+    "LPPool2d",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
 ]
 
 
@@ -82,6 +87,70 @@ class MaxPool1d(_MaxPool):
     """The largest element of each window of (N, T, C); the arguments are those of :class:`MaxPool2d`, of one axis."""
 
     axes, function = 1, max_pool1d
+
+
+class _MaxUnpool(Pool):
+    """What :class:`MaxUnpool1d` and :class:`MaxUnpool2d` share."""
+
+    function: ClassVar[Callable]
+
+    def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0):
+        super().__init__(kernel_size, stride, padding)
+
+    def forward(self, x: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        """The larger images; ``output_size`` where several sizes become that of x."""
+        return type(self).function(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """The way back from :class:`MaxPool2d` with ``return_indices=True``: elements at their old places, zeros elsewhere.
+
+    Args:
+        kernel_size, stride, padding: those of the pooling.
+    Example:
+        >>> pool, back = nn.MaxPool2d(2, return_indices=True), nn.MaxUnpool2d(2)
+        >>> back(*pool(dl.ones(4, 6, 6, 3))).shape
+        (4, 6, 6, 3)
+    """
+
+    axes, function = 2, max_unpool2d
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """The way back from :class:`MaxPool1d`, see :class:`MaxUnpool2d`."""
+
+    axes, function = 1, max_unpool1d
+
+
+class _LPPool(Module):
+    """What :class:`LPPool1d` and :class:`LPPool2d` share."""
+
+    function: ClassVar[Callable]
+
+    def __init__(self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False):
+        super().__init__()
+        self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        return type(self).function(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool2d(_LPPool):
+    """(sum x^p)^(1/p) over each window of (N, H, W, C); the stride is the window's size if left out.
+
+    Args:
+        norm_type: p, not 0.
+        kernel_size, stride: a number for both axes or (vertical, horizontal).
+        ceil_mode: whether a window that reaches over the far edge counts, if it begins inside.
+    """
+
+    function = lp_pool2d
+
+
+class LPPool1d(_LPPool):
+    """(sum x^p)^(1/p) over each window of (N, T, C); the arguments are those of :class:`LPPool2d`, of one axis."""
+
+    function = lp_pool1d
 
 
 class AvgPool2d(Pool):

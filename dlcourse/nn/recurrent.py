@@ -54,6 +54,7 @@ class Recurrent(Module):
     ):
         super().__init__()
         check_batch_first(type(self).__name__, batch_first)
+        self.batch_first = batch_first
         check_sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not isinstance(bias, bool):
             raise TypeError(f"{type(self).__name__}: bias is True or False, got {bias!r}")

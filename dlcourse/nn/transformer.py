@@ -58,6 +58,7 @@ class _Layer(Module):
     ):
         super().__init__()
         check_batch_first(type(self).__name__, batch_first)
+        self.batch_first = batch_first
         check_sizes(type(self).__name__, d_model=d_model, nhead=nhead, dim_feedforward=dim_feedforward)
         self.norm_first, self.activation = norm_first, _activation(type(self).__name__, activation)
         for name in self.attentions:
@@ -286,6 +287,7 @@ class Transformer(Module):
     ):
         super().__init__()
         check_batch_first(type(self).__name__, batch_first)
+        self.batch_first = batch_first
         settings: tuple = d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps
         options: dict[str, Any] = {"norm_first": norm_first, "bias": bias}
 

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 from dlcourse import backend
-from dlcourse.autograd import Function, Tensor, apply
+from dlcourse.autograd import Function, Tensor, apply, as_tensor
+from dlcourse.autograd.base import array_of
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.embedding import embedding_grad
 from dlcourse.errors import ArgumentError, ShapeError
 
-__all__ = ["embedding", "one_hot"]
+__all__ = ["embedding", "embedding_bag", "one_hot"]
 
 
 class Embedding(Function):
@@ -55,6 +56,89 @@ def embedding(indices: Any, weight: Tensor, padding_idx: int | None = None) -> T
     if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
         raise ArgumentError(f"embedding: padding_idx is a row of the table of {len(weight)}, got {padding_idx}")
     return apply(Embedding(array, padding_idx), weight)
+
+
+def embedding_bag(
+    indices: Any,
+    weight: Tensor,
+    offsets: Any = None,
+    *,
+    mode: str = "mean",
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """For each bag of indices the sum, the mean or the largest of the rows of ``weight`` (V, D): (B, D); as
+    ``torch.nn.functional.embedding_bag``. An empty bag gives zeros. The gradient of the largest goes to one of them.
+
+    Args:
+        indices: (B, L), a bag a row; or (M,), with
+        offsets: (B,), where in the indices each bag begins, the first at 0.
+        mode: "sum", "mean" or "max".
+        per_sample_weights: of the indices' shape, factors of the rows; for sums.
+        include_last_offset: whether the offsets end with where the last bag ends, so that there are B + 1.
+        padding_idx: a row that is in no bag and gets no gradient.
+    Raises:
+        ShapeError: shapes do not fit, or an index is no row of the table.
+        ArgumentError: another mode, or weights with another than "sum".
+    Example:
+        >>> table = dl.tensor([[1.0], [10.0], [100.0]])
+        >>> F.embedding_bag(dl.tensor([0, 1, 1, 2]), table, dl.tensor([0, 3]), mode="sum").tolist()
+        [[21.0], [100.0]]
+    """
+    if mode not in ("sum", "mean", "max"):
+        raise ArgumentError(f"embedding_bag: mode is 'sum', 'mean' or 'max', got {mode!r}")
+    if per_sample_weights is not None and mode != "sum":
+        raise ArgumentError(f"embedding_bag: per_sample_weights are for mode='sum', got {mode!r}")
+    found = as_tensor(indices)
+    starts, flat = _bag_starts(found, offsets, include_last_offset), found.reshape(-1)
+    rows = embedding(flat, weight, padding_idx)
+    if per_sample_weights is not None:
+        factors = as_tensor(per_sample_weights, like=rows)
+        if factors.shape != found.shape:
+            raise ShapeError(f"embedding_bag: expected per_sample_weights {found.shape}, got {factors.shape}")
+        rows = rows * factors.reshape(-1, 1)
+    lengths = np.diff(starts, append=flat.shape[0])
+    padding = len(weight) if padding_idx is None else padding_idx % len(weight)
+    counted = (flat != padding).reshape(-1, 1)
+    if mode == "max":
+        return _largest_of_bags(rows, counted, starts, lengths)
+    bags = np.repeat(np.arange(len(starts)), lengths)
+    nothing = rows.new_zeros((len(starts), rows.shape[1]))
+    totals = nothing.index_add(0, bags, rows.masked_fill(~counted, 0))
+    if mode == "sum":
+        return totals
+    counts = rows.new_zeros((len(starts), 1)).index_add(0, bags, counted.to(dtype=rows.dtype))
+    return totals / counts.clamp(min=1)
+
+
+def _bag_starts(indices: Tensor, offsets: Any, include_last: bool) -> np.ndarray:
+    """Where each bag begins among all indices, on the host."""
+    if indices.ndim == 2 and offsets is None:
+        return np.arange(indices.shape[0]) * indices.shape[1]
+    if indices.ndim != 1 or offsets is None:
+        raise ShapeError(
+            "embedding_bag: expected indices (B, L), or indices (M,) with offsets (B,), got "
+            f"{indices.shape} and {'no offsets' if offsets is None else f'offsets {np.shape(array_of(offsets))}'}"
+        )
+    starts = np.asarray(backend.to_host(array_of(offsets)))
+    ends = [*starts, indices.shape[0]]
+    if starts.ndim != 1 or starts.dtype.kind not in "iu" or ends[0] != 0 or (np.diff(ends) < 0).any():
+        raise ShapeError(f"embedding_bag: offsets ascend from 0 to at most {indices.shape[0]}, got {starts.tolist()}")
+    return starts[:-1] if include_last else starts
+
+
+def _largest_of_bags(rows: Tensor, counted: Tensor, starts: np.ndarray, lengths: np.ndarray) -> Tensor:
+    """The largest element of each column of each bag; 0 of none."""
+    longest = int(lengths.max(initial=0))
+    if not longest:
+        return rows.new_zeros((len(starts), rows.shape[1]))
+    places = np.minimum(starts[:, None] + np.arange(longest), rows.shape[0] - 1)  # beyond a bag's end whatever is there
+    inside = as_tensor(np.arange(longest) < lengths[:, None], like=counted)
+    inside = inside.reshape(*places.shape, 1) & counted[places.reshape(-1)].reshape(*places.shape, 1)
+    values = rows[places.reshape(-1)].reshape(*places.shape, rows.shape[1])
+    top = values.masked_fill(~inside, -np.inf).max(dim=1).values
+    return top.masked_fill(~inside.any(dim=1), 0)
 
 
 def one_hot(labels: Any, num_classes: int = -1) -> Tensor:

@@ -1,5 +1,6 @@
 """Pooling: an image or a sequence made smaller (lecture 8)."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.ops.conv import SHAPES, Sizes, sizes
 from dlcourse.ops.pad import pad
 
-__all__ = ["avg_pool1d", "avg_pool2d", "global_avg_pool2d", "max_pool1d", "max_pool2d"]
+__all__ = ["avg_pool1d", "avg_pool2d", "global_avg_pool2d", "lp_pool1d", "lp_pool2d", "max_pool1d", "max_pool2d"]
 
 
 class Pool2d(Function):
@@ -133,6 +134,37 @@ def avg_pool1d(
 ) -> Tensor:
     """The mean of each window of (N, T, C); the arguments are those of :func:`avg_pool2d`, of one axis."""
     return _avg_pool("avg_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def lp_pool2d(
+    x: Tensor, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """(sum x^p)^(1/p) over each window of (N, H, W, C); as ``torch.nn.functional.lp_pool2d``, channels last. With p = 1
+    it is the sum, and the larger p, the closer to the maximum.
+
+    Args:
+        norm_type: p, not 0; where it is odd, a window whose sum is negative has no p-th root and becomes NaN.
+        kernel_size, stride, ceil_mode: as :func:`avg_pool2d` has them.
+    Raises:
+        ArgumentError: p is 0.
+        ShapeError: x is no batch of images, or the window does not fit.
+    """
+    return _lp_pool("lp_pool2d", 2, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool1d(
+    x: Tensor, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """(sum x^p)^(1/p) over each window of (N, T, C), see :func:`lp_pool2d`."""
+    return _lp_pool("lp_pool1d", 1, x, norm_type, kernel_size, stride, ceil_mode)
+
+
+def _lp_pool(name: str, axes: int, x: Tensor, p: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+    if not p:
+        raise ArgumentError(f"{name}: norm_type is not 0")
+    powers = as_tensor(x) ** p
+    means = _avg_pool(name, axes, powers, kernel_size, stride, 0, ceil_mode, True)
+    return (means * math.prod(sizes("kernel_size", kernel_size, axes))) ** (1 / p)
 
 
 def global_avg_pool2d(x: Tensor) -> Tensor:

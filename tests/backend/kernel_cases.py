@@ -665,6 +665,7 @@ CASES: dict[str, list[Maker]] = {
     "sum_of_squares": [lambda rng, dtype, n=n: (rng.normal(size=n).astype(dtype),) for n in (0, 5, 1024, (3, 1000))],
     "chosen": [
         *(_chosen(shape, *numbers) for shape in ((5, 3), (), (0, 3)) for numbers in ((), ("a",), ("b",))),
+        lambda rng, dtype: (np.array([[True, False], [False, True]]), rng.normal(size=(1, 2)).astype(dtype), 0.0),
         lambda rng, dtype: (np.array([[True], [False]]), rng.normal(size=(2, 3)).astype(dtype), 0.0),
         lambda rng, dtype: (rng.normal(size=(2, 3)) > 0, *(rng.normal(size=n).astype(dtype) for n in ((4, 2, 1), 3))),
     ],
@@ -763,6 +764,14 @@ CASES: dict[str, list[Maker]] = {
         ]
         for name in ("normal_cdf", "erf")
     },
+    **{
+        name: [
+            lambda rng, dtype: (np.linspace(-6.3, 6.4, 101).astype(dtype),),
+            lambda rng, dtype: (np.array([0.0, -0.0, np.inf, -np.inf, -3.0, 100.0]).astype(dtype),),
+            lambda rng, dtype: (np.zeros((0, 3), dtype),),
+        ]
+        for name in ("lgamma", "digamma", "trigamma")
+    },
     "nearest": [
         *[
             _neighbors(*sizes, metric)
@@ -851,6 +860,14 @@ CASES: dict[str, list[Maker]] = {
         lambda rng, dtype, shape=shape, axis=axis, join=join: (rng.normal(size=shape).astype(dtype), axis, join)
         for shape, axis in [((7,), 0), ((5, 33), 1), ((9, 4, 3), 0), ((0, 3), 0), ((1, 3), 0)]
         for join in ("maximum", "minimum", "logaddexp")
+    ],
+    "scatter_join": [
+        lambda rng, dtype, n=n, m=m, join=join: (
+            *(rng.uniform(0.5, 1.5, n).astype(dtype), rng.integers(0, n, m), rng.uniform(-1.5, 1.5, m).astype(dtype)),
+            join,
+        )
+        for n, m in ((7, 30), (40, 9), (3, 0))
+        for join in ("maximum", "minimum", "multiply")
     ],
     "scatter_add": [
         lambda rng, dtype: (rng.normal(size=(50, 40)).astype(dtype), rng.integers(-9, 9, 50), (9, 40)),

@@ -278,7 +278,7 @@ PATCHES = {"kernel_size": 5, "dilation": 3, "padding": 2, "stride": 4}
 DROPOUTS = (("", ""), ("", "1d"), ("", "2d"), ("Alpha", ""), ("FeatureAlpha", ""))
 PADS = ("Circular", "Reflection", "Replication", "Zero")
 TRANSFORMER = {"d_model": 8, "nhead": 4, "dim_feedforward": 7, "dropout": 0.25, "activation": "gelu"} | {
-    "layer_norm_eps": 0.125, "norm_first": True, "bias": False
+    "layer_norm_eps": 0.125, "norm_first": True, "bias": False, "batch_first": True
 }  # fmt: skip
 SETTINGS = {
     **dict.fromkeys(("Conv1d", "Conv2d"), CONVOLUTION | {"padding_mode": "reflect"}),
@@ -307,16 +307,20 @@ SETTINGS = {
     "LocalResponseNorm": {"size": 5, "alpha": 0.25, "beta": 0.125, "k": 2.0},
     "Linear": {"in_features": 7, "out_features": 9, "bias": False},
     "RNN": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "nonlinearity": "relu", "bidirectional": True}
-    | {"bias": False, "dropout": 0.25},
+    | {"bias": False, "dropout": 0.25, "batch_first": True},
     "LSTM": {"input_size": 7, "hidden_size": 9, "num_layers": 3, "bidirectional": True}
-    | {"bias": False, "dropout": 0.25},
+    | {"bias": False, "dropout": 0.25, "batch_first": True},
     "RNNCell": {"input_size": 7, "hidden_size": 9, "bias": False, "nonlinearity": "relu"},
     "LSTMCell": {"input_size": 7, "hidden_size": 9, "bias": False},
-    "MultiheadAttention": {"embed_dim": 12, "num_heads": 4, "dropout": 0.25, "bias": False, "kdim": 7, "vdim": 9},
+    "MultiheadAttention": {"embed_dim": 12, "num_heads": 4, "dropout": 0.25, "bias": False, "kdim": 7, "vdim": 9}
+    | {"batch_first": True},
     "TransformerEncoderLayer": TRANSFORMER,
     "TransformerDecoderLayer": TRANSFORMER,
     "MultiHeadAttention": {"dim": 8, "heads": 4, "causal": True, "dropout": 0.25},
     "Embedding": {"num": 7, "dim": 9, "padding_idx": 3},
+    "EmbeddingBag": {"num": 7, "dim": 9, "padding_idx": 3, "mode": "max", "include_last_offset": True},
+    **{f"MaxUnpool{axes}d": {"kernel_size": 5, "stride": 3, "padding": 2} for axes in (1, 2)},
+    **{f"LPPool{axes}d": {"norm_type": 6, "kernel_size": 5, "stride": 3, "ceil_mode": True} for axes in (1, 2)},
     "Softplus": {"beta": 0.5, "threshold": 25.0},
     **{f"{kind}Dropout{axes}": {"p": 0.25} for kind, axes in DROPOUTS},
     "Flatten": {"start_dim": 2, "end_dim": 3},

@@ -164,6 +164,7 @@ def test_cells_have_gradients_and_16_bits() -> None:
         (lambda: nn.RNNCell(3, 2, "relu"), "bias is True or False, got 'relu'"),
         (lambda: nn.LSTM(3, 4, proj_size=2), "LSTM takes no 'proj_size'; leave it out, and put nn.Linear"),
         (lambda: nn.utils.rnn.pad_sequence([]), "expected sequences, got none"),
+        (lambda: nn.LSTM(2, 3, batch_first=False), r"LSTM: batch_first is True, got False: sequences are \(N, T, D\)"),
         (lambda: nn.utils.rnn.pad_sequence([dl.ones(2)], batch_first=False), r"sequences are \(N, T, D\) always"),
         (lambda: nn.utils.rnn.pad_sequence([dl.ones(2), dl.ones(2, 1)]), "differ in their first axis alone"),
         (lambda: nn.utils.rnn.unpad_sequence(dl.ones(2, 3), [1]), "expected a batch .* and N lengths"),

@@ -220,7 +220,7 @@ X, Q = dl.zeros(2, 3, D), dl.zeros(2, 2, 3, 4)
         (lambda: nn.MultiheadAttention(8, 2)(X, X, X, attn_mask=np.zeros((3, 4), bool)), r"attn_mask \(3, 3\) or \(4,"),
         (lambda: nn.TransformerEncoderLayer(8, 3), "embed_dim 8 does not fall into 3 heads"),
         (lambda: nn.TransformerEncoderLayer(8, 2, activation="tanh"), "activation is 'relu', 'gelu' or a function"),
-        (lambda: nn.TransformerEncoderLayer(8, 2, 16, 0.1, "relu", 1e-5, True), "takes 6 positional arguments"),
+        (lambda: nn.TransformerEncoderLayer(8, 2, 16, 0.1, "relu", 1e-5, False), "batch_first is True, got False"),
         (lambda: nn.TransformerEncoder(3, 2), "expected a layer to copy, got a int"),
         (lambda: nn.TransformerEncoder(nn.ReLU(), 2.5), "num_layers is a whole number, got 2.5"),
         (lambda: nn.Transformer(8, 2, 1, 1, 4)(X, dl.zeros(3, 3, D)), r"expected src \(N, S, 8\) and tgt"),

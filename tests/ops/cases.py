@@ -73,10 +73,14 @@ def _torch_conv(t: Any, x: Any, weight: Any, bias: Any, name: str = "conv2d", **
     return y.movedim(1, -1)
 
 
+BAGS = np.array([3, 0, 3, 1, 4, 1, 0, 2, 1])
+UNPOOLED = np.array([[[[0, 1], [3, 4]], [[5, 9], [7, 6]]]])
+
 DOMAINS = {
     **dict.fromkeys(("rsqrt", "log1p", "log2", "log10"), (0.5, 2.0)),
     **dict.fromkeys(("asin", "acos", "atanh"), (-0.9, 0.9)),
     **{"acosh": (1.2, 3.0), "logit": (0.1, 0.9)},
+    **dict.fromkeys(("lgamma", "digamma"), (0.3, 4.0)),
 }
 """Where a function of one number has a value and a moderate slope; -2..2 for the others."""
 
@@ -378,6 +382,26 @@ CASES = [
         ((3, 4), (2, 4)),
         lambda t, a, v: a.scatter(0, t.as_tensor(APART), v),
     ),
+    *(
+        Case(
+            f"scatter_reduce-{how}-{included}",
+            lambda a, v, how=how, included=included: a.scatter_reduce(0, PLACES, v, how, include_self=included),
+            ((3, 4), (2, 4)),
+            lambda t, a, v, how=how, included=included: a.scatter_reduce(
+                0, t.as_tensor(PLACES), v, how, include_self=included
+            ),
+        )
+        for how in ("sum", "prod", "mean", "amax", "amin")
+        for included in (True, False)
+    ),
+    Case("cov", lambda a: a.cov(correction=0), ((3, 5),), lambda t, a: a.cov(correction=0)),
+    Case(
+        "cov-weights",
+        lambda a: a.cov(fweights=dl.tensor([1, 2, 0, 1, 3]), aweights=np.array([0.5, 1, 2, 1, 0.25])),
+        ((3, 5),),
+        lambda t, a: a.cov(fweights=t.tensor([1, 2, 0, 1, 3]), aweights=t.tensor([0.5, 1, 2, 1, 0.25], dtype=a.dtype)),
+    ),
+    Case("corrcoef", lambda a: a.corrcoef()[0], ((3, 5),), lambda t, a: a.corrcoef()[0]),
     Case(
         "scatter_add",
         lambda a, v: a.scatter_add(0, PLACES, v),
@@ -959,6 +983,59 @@ CASES = [
         lambda t, *inputs: t.nn.functional.bilinear(*inputs),
     ),
     # --- sequences ------------------------------------------------------------------------------------------------
+    *(
+        Case(
+            f"embedding_bag-{mode}",
+            lambda w, mode=mode: F.embedding_bag(BAGS, w, np.array([0, 3, 3, 7]), mode=mode, padding_idx=1),
+            ((5, 2),),
+            lambda t, w, mode=mode: t.nn.functional.embedding_bag(
+                t.tensor(BAGS), w, t.tensor([0, 3, 3, 7]), mode=mode, padding_idx=1
+            ),
+        )
+        for mode in ("sum", "mean", "max")
+    ),
+    Case(
+        "embedding_bag-weighted",
+        lambda w, factors: F.embedding_bag(BAGS.reshape(3, 3), w, mode="sum", per_sample_weights=factors),
+        ((5, 2), (3, 3)),
+        lambda t, w, factors: t.nn.functional.embedding_bag(
+            t.tensor(BAGS.reshape(3, 3)), w, mode="sum", per_sample_weights=factors
+        ),
+    ),
+    *(
+        Case(
+            f"lp_pool2d-{name}",
+            lambda x, p=p, settings=settings: F.lp_pool2d(x, p, *settings),
+            ((2, 5, 4, 3),),
+            lambda t, x, p=p, settings=settings: _torch_pool(t, "lp_pool2d", x, p, *settings),
+            positive=True,
+        )
+        for name, p, settings in (("2", 2, (2,)), ("odd", 3.0, ((3, 2), 2, True)))
+    ),
+    Case(
+        "lp_pool1d",
+        lambda x: F.lp_pool1d(x, 2, 3, 2),
+        ((2, 7, 3),),
+        lambda t, x: t.nn.functional.lp_pool1d(x.movedim(-1, 1), 2, 3, 2).movedim(1, -1),
+        positive=True,
+    ),
+    *(
+        Case(
+            f"max_unpool2d-{size}",
+            lambda x, size=size: F.max_unpool2d(x, UNPOOLED, (2, 3), (2, 2), (1, 0), size),
+            ((1, 2, 2, 2),),
+            lambda t, x, size=size: t.nn.functional.max_unpool2d(
+                x.movedim(-1, 1), t.tensor(UNPOOLED).movedim(-1, 1), (2, 3), (2, 2), (1, 0), size
+            ).movedim(1, -1),
+        )
+        for size in (None, (3, 6))
+    ),
+    Case(
+        "max_unpool1d",
+        lambda x: F.max_unpool1d(x, np.array([[[0, 1], [3, 2]]]), 2),
+        ((1, 2, 2),),
+        lambda t, x: t.nn.functional.max_unpool1d(x.movedim(-1, 1), t.tensor([[[0, 3], [1, 2]]]), 2).movedim(1, -1),
+    ),
     Case(
         "embedding",
         lambda w: F.embedding(np.array([[3, 0, 3], [1, 3, 0]]), w),

@@ -49,6 +49,17 @@ def last_of_probabilities(labels: Tensor) -> Tensor:
     return last(labels) if labels.dtype.kind == "f" else labels
 
 
+def unpooled(ours: Callable) -> Callable:
+    """With the channels of a whole ``output_size`` at the end."""
+
+    def call(x: Tensor, *args: Any, output_size: Any = None, **kwargs: Any) -> Tensor:
+        if output_size is not None and len(output_size) == x.ndim:
+            output_size = [output_size[0], *output_size[2:], output_size[1]]
+        return called(ours, (x, *args), {**kwargs, "output_size": output_size})
+
+    return call
+
+
 def triplets(*args: Any, distance_function: Any = None, **kwargs: Any) -> Tensor:
     """By our distance in place of PyTorch's module."""
     ours = distance_function and F.pairwise_distance
@@ -148,7 +159,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     # --- shape ----------------------------------------------------------------------------------------------------
     # --- by PyTorch's names, methods and functions ----------------------------------------------------------------
     **by_name("abs exp log sqrt tanh sigmoid square reciprocal rsqrt exp2 expm1 log1p log2 log10 logit"),
-    **by_name("sin cos tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg erf erfc sinc"),
+    **by_name("sin cos tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg erf erfc sinc lgamma digamma"),
+    **by_name("heaviside histc cov corrcoef"),
+    **{f"scatter_reduce.{how}": Tensor.scatter_reduce for how in ("sum", "prod", "mean", "amax", "amin")},
     **by_name("sign floor ceil trunc round frac nan_to_num clamp_min clamp_max double float half long int bool byte"),
     **dict.fromkeys(("round.decimals_0", "round.decimals_3", "round.decimals_neg_3"), Tensor.round),
     **by_name("atan2 hypot logaddexp logaddexp2 xlogy fmod fmax fmin copysign remainder maximum minimum"),
@@ -213,6 +226,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     # --- layers ---------------------------------------------------------------------------------------------------
     "nn.functional.linear": F.linear,
     "nn.functional.embedding": swapped(F.embedding),
+    "nn.functional.embedding_bag": swapped(F.embedding_bag),
     "nn.functional.conv1d": convolution(F.conv1d),
     "nn.functional.conv2d": convolution(F.conv2d),
     "nn.functional.conv_transpose1d": convolution(F.conv_transpose1d),
@@ -226,6 +240,11 @@ OPERATORS: dict[str, Callable[..., Any]] = {
         f"nn.functional.{name}": turned(getattr(F, name), last, back=firsts)
         for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")
         for name in (f"{kind}1d", f"{kind}2d")
+    },
+    **{
+        f"nn.functional.{name}": turned(unpooled(getattr(F, name.partition(".")[0])), last, last, back=first)
+        for axes in (1, 2)
+        for name in (f"max_unpool{axes}d", f"max_unpool{axes}d.grad")
     },
     **{
         f"nn.functional.interpolate.{mode}": turned(F.interpolate, last, back=first)
@@ -341,7 +360,7 @@ MODULES = {
     **{
         f"nn.{name}{axes}d": Layer(getattr(nn, f"{name}{axes}d"), (last,), firsts)
         for name in (
-            *("AvgPool", "MaxPool", "AdaptiveAvgPool", "AdaptiveMaxPool"),
+            *("AvgPool", "MaxPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "LPPool"),
             *("CircularPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "ZeroPad"),
         )
         for axes in (1, 2)

@@ -33,3 +33,10 @@ def scatter_add(dout: Array, index: Any, shape: tuple[int, ...]) -> Array:
         np.add.at(total, places, dout.reshape(-1))
         return total.reshape(shape)
     return np.bincount(places, dout.reshape(-1), math.prod(shape)).astype(dout.dtype).reshape(shape)
+
+
+@override(kernels.scatter_join, "cpu")
+def scatter_join(start: Array, places: Array, values: Array, join: str) -> Array:
+    y = start.copy()
+    getattr(np, join).at(y, places, values)
+    return y

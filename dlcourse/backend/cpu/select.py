@@ -39,7 +39,7 @@ def chosen(flags: Array, a: Any, b: Any) -> Array:
     bits = np.negative(flags.view(np.int8), out=scratch("select", flags.shape, kind), dtype=kind)
     # b xor (a xor b) is a, b xor 0 is b.
     differing = first ^ second
-    out = np.bitwise_and(bits, differing, out=differing if np.ndim(differing) else None)
+    out = np.bitwise_and(bits, differing, out=differing if np.shape(differing) == flags.shape else None)
     out ^= second
     return out.view(dtype)
 

@@ -1,4 +1,4 @@
-"""Sums at indexed positions: the gradient of ``x[index]``."""
+"""Sums at indexed positions, the gradient of ``x[index]``; and products and extremes there."""
 
 import itertools
 import math
@@ -46,3 +46,29 @@ def indexed_rows(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[Array, in
     if whole:
         rows = (xp.arange(before)[:, None] * count + rows).reshape(-1)
     return rows, before * count, math.prod(shape[len(parts) :])
+
+
+@kernel
+def scatter_join(start: Array, places: Array, values: Array, join: str) -> Array:
+    """``start`` (N,) with the values (M,) that have a place joined to what is there, in the values' order.
+
+    Sorted by place, each value then joins the value 1, 2, 4, ... before it where that has its place too, as in
+    :func:`~dlcourse.backend.kernels.embedding.embedding_grad`; the last of a place holds the result.
+
+    Args:
+        join: the name of a function of two arrays whose order of joining is free: maximum, minimum, multiply.
+    """
+    xp = array_module(start)
+    y, joined = start.copy(), getattr(xp, join)
+    if not len(places):
+        return y
+    order = xp.argsort(places, kind="stable")
+    ordered, found = places[order], values[order]
+    distance = 1
+    while distance < len(ordered):
+        same = ordered[distance:] == ordered[:-distance]
+        found[distance:] = xp.where(same, joined(found[:-distance], found[distance:]), found[distance:])
+        distance *= 2
+    last = xp.concatenate([ordered[1:] != ordered[:-1], xp.ones(1, dtype=bool)])
+    y[ordered[last]] = joined(y[ordered[last]], found[last])
+    return y
