@@ -16,7 +16,7 @@ from dlcourse.autograd.operators import Operators
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels.remainder import remainder
 from dlcourse.backend.precision import is_floating
-from dlcourse.errors import ArgumentError, ShapeError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 if TYPE_CHECKING:
     from dlcourse.autograd.tensor import Tensor
@@ -120,8 +120,15 @@ class Pairs(Operators, Methods):
         lambda xp, a, b, y: xp.sign(y) * xp.sign(a), lambda xp, a, b, y: xp.zeros_like(y))  # fmt: skip
 
     def heaviside(self, values: Any) -> "Tensor":
-        """0 below 0, 1 above, and at 0 the element of ``values``, element by element; without a gradient."""
-        a, b = (array_of(one) for one in paired(self, values))
+        """0 below 0, 1 above, and at 0 the element of ``values``, element by element; without a gradient.
+
+        Raises:
+            ArgumentTypeError: the values are no tensor of this type.
+        """
+        if not isinstance(values, TensorBase) or values.dtype != self.dtype:
+            found = values.dtype if isinstance(values, TensorBase) else f"a {type(values).__name__}"
+            raise ArgumentTypeError(f"heaviside: expected values, a tensor of {self.dtype}, got {found}")
+        a, b = self.data, values.data
         xp = xp_of(a, b)
         return new(xp.where(a == 0, b, a > 0).astype(a.dtype))
 

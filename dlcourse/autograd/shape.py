@@ -157,9 +157,11 @@ class JoinItem(Function):
 
     def backward(self, dout: Array) -> tuple:
         dx, dvalues = self._of_product(dout) if self.join == "multiply" else self._of_extreme(dout)
-        if not self.included:
-            dx.reshape(-1)[self.places] = 0
-        return dx, dvalues
+        if self.included:
+            return dx, dvalues
+        flat = xp_of(dout).asarray(dx).reshape(-1)
+        flat[self.places] = 0
+        return flat.reshape(self.x.shape), dvalues
 
     def _of_product(self, dout: Array) -> tuple[Array, Array]:
         xp, x, values, dy = xp_of(dout), self.x, self.values, dout.reshape(-1)[self.places].reshape(self.values.shape)
@@ -173,14 +175,13 @@ class JoinItem(Function):
         return dx, dy * xp.where(alone, others.reshape(values.shape), whole)
 
     def _of_extreme(self, dout: Array) -> tuple[Array, Array]:
-        own = self.x == self.y
+        own, y = self.x.reshape(-1) == self.y.reshape(-1), self.y.reshape(-1)
         if not self.included:
-            own.reshape(-1)[self.places] = False
-        reached = self.values.reshape(-1) == self.y.reshape(-1)[self.places]
-        count = own.astype(dout.dtype).reshape(-1)
-        count += scatter_add(reached.astype(dout.dtype), self.places, (self.x.size,))
+            own[self.places] = False
+        reached = self.values.reshape(-1) == y[self.places]
+        count = own + scatter_add(reached.astype(dout.dtype), self.places, y.shape)
         share = dout.reshape(-1) / xp_of(dout).maximum(count, 1)
-        return share.reshape(self.x.shape) * own, (share[self.places] * reached).reshape(self.values.shape)
+        return (share * own).reshape(self.x.shape), (share[self.places] * reached).reshape(self.values.shape)
 
 
 def _neutral(join: str, dtype: Any) -> Any:

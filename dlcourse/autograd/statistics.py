@@ -211,6 +211,7 @@ class Statistics(Reductions, Selection):
             aweights: (N,), how much each counts.
         Raises:
             ShapeError: x has more than two axes, or weights are not (N,).
+            ArgumentError: weights are of another type or (asked on the CPU alone) negative.
         """
         if self.ndim > 2:
             raise ShapeError(f"cov: expected variables in rows, (D, N) or (N,), got {self.shape}")
@@ -219,28 +220,29 @@ class Statistics(Reductions, Selection):
         weights: Any = None
         for name, given in (("fweights", fweights), ("aweights", aweights)):
             if given is not None:
-                one = as_tensor(given).detach().to(dtype=x.dtype)
+                one = as_tensor(given)
                 if one.shape != x.shape[1:]:
                     raise ShapeError(f"cov: expected {name} {x.shape[1:]}, got {one.shape}")
+                if is_floating(one.dtype) != (name == "aweights"):
+                    wanted = "numbers with a fraction" if name == "aweights" else "whole numbers"
+                    raise ArgumentError(f"cov: {name} are {wanted}, got {one.dtype}")
+                if array_module(one.data) is np and (one.data < 0).any():
+                    raise ArgumentError(f"cov: {name} are at least 0, got {one.data.min()}")
                 weights = one if weights is None else weights * one
         if weights is None:
-            total: Any = x.shape[1]
-            norm: Any = total - correction
             centered = x - x.mean(dim=1, keepdim=True)
-            product = centered @ centered.T
+            product = centered @ centered.T / float(max(x.shape[1] - correction, 0))
         else:
             total = weights.sum()
-            spread = 1 if aweights is None else (weights * as_tensor(aweights).to(dtype=x.dtype)).sum() / total
-            norm = total - correction * spread
+            spread = 1 if aweights is None else (weights * as_tensor(aweights)).sum() / total
             centered = x - (x * weights).sum(dim=1, keepdim=True) / total
-            product = (centered * weights) @ centered.T
-        found = product / (norm.clamp(min=0) if isinstance(norm, TensorBase) else float(max(norm, 0)))
-        return found.reshape(()) if self.ndim < 2 else found
+            product = (centered * weights) @ centered.T / (total - correction * spread).clamp(min=0)
+        return product.reshape(()) if len(x) == 1 else product
 
     def corrcoef(self) -> "Tensor":
         """The correlations of variables (rows) over observations (columns), (D, N) -> (D, D); of one variable 1."""
         found = self.cov()
-        if self.ndim < 2:
+        if not found.ndim:
             return found / found
         scale = found.diagonal().sqrt()
         return (found / scale[:, None] / scale).clamp(-1, 1)

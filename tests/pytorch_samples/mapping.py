@@ -60,6 +60,12 @@ def unpooled(ours: Callable) -> Callable:
     return call
 
 
+def covariances(x: Tensor, *, aweights: Any = None, **kwargs: Any) -> Tensor:
+    if aweights is not None and aweights.dtype != x.dtype:
+        raise NotComparableError("sums in the weights' type")
+    return called(Tensor.cov, (x,), {"aweights": aweights, **kwargs})
+
+
 def triplets(*args: Any, distance_function: Any = None, **kwargs: Any) -> Tensor:
     """By our distance in place of PyTorch's module."""
     ours = distance_function and F.pairwise_distance
@@ -160,7 +166,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     # --- by PyTorch's names, methods and functions ----------------------------------------------------------------
     **by_name("abs exp log sqrt tanh sigmoid square reciprocal rsqrt exp2 expm1 log1p log2 log10 logit"),
     **by_name("sin cos tan asin acos atan sinh cosh asinh acosh atanh deg2rad rad2deg erf erfc sinc lgamma digamma"),
-    **by_name("heaviside histc cov corrcoef"),
+    **by_name("heaviside histc corrcoef"),
+    "cov": covariances,
     **{f"scatter_reduce.{how}": Tensor.scatter_reduce for how in ("sum", "prod", "mean", "amax", "amin")},
     **by_name("sign floor ceil trunc round frac nan_to_num clamp_min clamp_max double float half long int bool byte"),
     **dict.fromkeys(("round.decimals_0", "round.decimals_3", "round.decimals_neg_3"), Tensor.round),
