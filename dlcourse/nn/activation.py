@@ -9,10 +9,10 @@ from math import sqrt
 from typing import Any, ClassVar
 
 from dlcourse.autograd import Function, Tensor, apply, elementwise
-from dlcourse.autograd.elementwise import Curve, Piecewise, halves, logistic
+from dlcourse.autograd.elementwise import Curve, logistic
 from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import activation as kernels
-from dlcourse.backend.kernels.select import chosen
+from dlcourse.backend.kernels.select import selected
 from dlcourse.errors import ArgumentTypeError
 from dlcourse.habits import refused_option
 from dlcourse.nn.module import Module
@@ -62,17 +62,29 @@ class ReLU(Activation):
         return relu(x)
 
 
+class LeakyReLUFunction(Curve):
+    """y = x where x > 0, else a x; dx = dy times 1 or a. (Maas et al. 2013.)"""
+
+    name = "leaky_relu"
+
+    def __init__(self, negative_slope: float):
+        self.negative_slope = negative_slope
+
+    def value(self, xp: Any, x: Array) -> Array:
+        return xp.where(x > 0, x, self.negative_slope * x)
+
+    def slope(self, xp: Any, x: Array) -> Array:
+        return xp.where(x > 0, x.dtype.type(1), x.dtype.type(self.negative_slope))
+
+    def backward(self, dout: Array) -> Array:
+        # With a = 0 exactly 0, also where dy is infinite.
+        return super().backward(dout) if self.negative_slope else selected(dout, self.x > 0)
+
+
 def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x where x > 0, else a x, a being ``negative_slope``; slope 1 or a. (Maas et al. 2013.)"""
+    """x where positive, else ``negative_slope`` x."""
     refuse_in_place("leaky_relu", inplace)
-
-    def value(xp: Any, x: Array) -> Array:
-        above, below = halves(x)
-        return above + negative_slope * below
-
-    if not negative_slope:
-        return apply(Piecewise("leaky_relu", value, lambda xp, x: x > 0), x)
-    return apply(Curve("leaky_relu", value, lambda xp, x: chosen(x > 0, x.dtype.type(1), negative_slope)), x)
+    return apply(LeakyReLUFunction(negative_slope), x)
 
 
 class LeakyReLU(Activation):
@@ -89,19 +101,26 @@ class LeakyReLU(Activation):
         return leaky_relu(x, self.negative_slope)
 
 
+class ELUFunction(Curve):
+    """y = x where x > 0, else a (e^x - 1); dx = dy times 1 or a e^x. (Clevert et al. 2015.)"""
+
+    name = "elu"
+
+    def __init__(self, alpha: float):
+        self.alpha = alpha
+
+    def value(self, xp: Any, x: Array) -> Array:
+        return xp.maximum(x, 0) + self.alpha * xp.expm1(xp.minimum(x, 0))
+
+    def slope(self, xp: Any, x: Array) -> Array:
+        falling = xp.exp(xp.minimum(x, 0))
+        return falling if self.alpha == 1 else xp.where(x > 0, x.dtype.type(1), self.alpha * falling)
+
+
 def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else a (e^x - 1), a being ``alpha``; slope 1 or a e^x. (Clevert et al. 2015.)"""
+    """x where positive, else ``alpha`` (e^x - 1)."""
     refuse_in_place("elu", inplace)
-
-    def value(xp: Any, x: Array) -> Array:
-        above, below = halves(x)
-        return above + alpha * xp.expm1(below)
-
-    def slope(xp: Any, x: Array) -> Array:
-        falling = xp.exp(halves(x)[1])
-        return falling if alpha == 1 else chosen(x > 0, 1.0, alpha * falling)
-
-    return apply(Curve("elu", value, slope), x)
+    return apply(ELUFunction(alpha), x)
 
 
 class ELU(Activation):
@@ -170,15 +189,26 @@ class GELU(Activation):
         return gelu(x, self.approximate)
 
 
-def silu(x: Tensor, inplace: bool = False) -> Tensor:
-    """x s(x) with the logistic s; slope s (1 + x (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
-    refuse_in_place("silu", inplace)
+class SiLUFunction(Curve):
+    """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
 
-    def slope(xp: Any, x: Array) -> Array:
+    name = "silu"
+
+    def __init__(self) -> None:
+        pass
+
+    def value(self, xp: Any, x: Array) -> Array:
+        return x * logistic(x)
+
+    def slope(self, xp: Any, x: Array) -> Array:
         s = logistic(x)
         return s * (1 + x * (1 - s))
 
-    return apply(Curve("silu", lambda xp, x: x * logistic(x), slope), x)
+
+def silu(x: Tensor, inplace: bool = False) -> Tensor:
+    """x / (1 + e^-x)."""
+    refuse_in_place("silu", inplace)
+    return apply(SiLUFunction(), x)
 
 
 class SiLU(Activation):
@@ -190,23 +220,31 @@ class SiLU(Activation):
         return silu(x)
 
 
+class SoftplusFunction(Curve):
+    """y = log(1 + e^bx) / b, a smooth ReLU, and x where bx > threshold; dx = dy s(bx) with the logistic s, or dy."""
+
+    name = "softplus"
+
+    def __init__(self, beta: float, threshold: float):
+        self.beta, self.threshold = beta, threshold
+
+    def scaled(self, x: Array) -> Array:
+        """b x."""
+        return x if self.beta == 1 else x * self.beta
+
+    def value(self, xp: Any, x: Array) -> Array:
+        bx = self.scaled(x)
+        smooth = xp.maximum(bx, 0) + xp.log1p(xp.exp(-abs(bx)))
+        return xp.where(bx > self.threshold, x, smooth / self.beta)
+
+    def slope(self, xp: Any, x: Array) -> Array:
+        bx = self.scaled(x)
+        return xp.where(bx > self.threshold, x.dtype.type(1), logistic(bx))
+
+
 def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + e^bx) / b, a smooth ReLU, b being ``beta``, and x where bx > ``threshold``; slope s(bx) with the logistic
-    s, or 1."""
-
-    def scaled(x: Array) -> Array:
-        return x if beta == 1 else x * beta
-
-    def value(xp: Any, x: Array) -> Array:
-        bx = scaled(x)
-        smooth = halves(bx)[0] + xp.log1p(xp.exp(-abs(bx)))
-        return chosen(bx > threshold, x, smooth if beta == 1 else smooth / beta)
-
-    def slope(xp: Any, x: Array) -> Array:
-        bx = scaled(x)
-        return chosen(bx > threshold, 1.0, logistic(bx))
-
-    return apply(Curve("softplus", value, slope), x)
+    """log(1 + e^(beta x)) / beta; x itself where beta x is above ``threshold``."""
+    return apply(SoftplusFunction(beta, threshold), x)
 
 
 class Softplus(Activation):

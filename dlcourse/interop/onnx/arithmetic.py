@@ -12,7 +12,6 @@ from dlcourse.autograd.unary import Formula, Steps
 from dlcourse.interop.onnx.graph import Graph, Unsayable, Value
 from dlcourse.interop.onnx.library import Library
 from dlcourse.interop.onnx.step import EXPORTERS, Step, exports
-from dlcourse.nn.activation_formulas import Curve
 
 __all__: list[str] = []
 
@@ -74,7 +73,7 @@ def remainder(step: Step, a: Any, b: Any) -> Value:
     return a - b * step.graph.node("Floor", a / b)
 
 
-@exports(Formula, Curve, PairFormula)
+@exports(Formula, elementwise.Curve, elementwise.Piecewise, PairFormula)
 def formula(step: Step, *operands: Any) -> Value:
     """The function's own formula, on values of the graph in place of arrays."""
     name = name_of(step.function)

@@ -38,7 +38,7 @@ __all__: list[str] = []
 
 @exports(activation.LeakyReLUFunction)
 def leaky_relu(step: Step, x: Value) -> Value:
-    return step.graph.node("LeakyRelu", x, alpha=float(step.function.slope))
+    return step.graph.node("LeakyRelu", x, alpha=float(step.function.negative_slope))
 
 
 @exports(activation.ELUFunction)
