@@ -45,6 +45,8 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "AvgPool1d": (lambda: nn.AvgPool1d(2, ceil_mode=True), SEQUENCE),
     "AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d((4, 3)), IMAGE),
     "AdaptiveAvgPool1d": (lambda: nn.AdaptiveAvgPool1d(4), SEQUENCE),
+    "LPPool2d": (lambda: nn.LPPool2d(2, 3, 2), IMAGE),
+    "LPPool1d": (lambda: nn.LPPool1d(2, 2), SEQUENCE),
     "AdaptiveMaxPool2d": (lambda: nn.AdaptiveMaxPool2d((4, 3)), IMAGE),
     "AdaptiveMaxPool1d": (lambda: nn.AdaptiveMaxPool1d(4), SEQUENCE),
     "GlobalAvgPool2d": (nn.GlobalAvgPool2d, IMAGE),

@@ -25,6 +25,8 @@ NOT_ALONE = {
     "Sequential": "in many cases",
     "MultiheadAttention": "of three inputs; MultiHeadAttention is it of one",
     **dict.fromkeys(("Bilinear", "CosineSimilarity", "PairwiseDistance"), "of two inputs"),
+    **dict.fromkeys(("MaxUnpool1d", "MaxUnpool2d"), "of two inputs"),
+    "EmbeddingBag": "its bags are found on the host",
     **dict.fromkeys(("Transformer", "TransformerDecoder", "TransformerDecoderLayer"), "of two inputs"),
 }
 CHANGES_LENGTH = {"AdaptiveAvgPool1d", "AdaptiveMaxPool1d", "AvgPool1d"}

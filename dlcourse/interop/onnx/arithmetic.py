@@ -170,6 +170,17 @@ def cut_out(graph: Graph, x: Value, axis: int, start: Any, stop: Any, step: int 
     return graph.node("Slice", x, *ends, np.array([axis], np.int64), np.array([step], np.int64))
 
 
+@exports(shape.Windows)
+def windows(step: Step, x: Value) -> Value:
+    axis, size, apart = step.setting(lambda f: (f.axis, f.size, f.step))
+    length = x.shape[axis] if x.dims else step.dims[axis]
+    if not isinstance(length, int):
+        raise Unsayable("windows along an axis of any length")
+    places = np.arange(0, length - size + 1, apart)[:, None] + np.arange(size)
+    y = step.graph.node("Gather", x, places, axis=axis)
+    return y.transpose(*(i for i in range(y.ndim) if i != axis + 1), axis + 1)
+
+
 @exports(shape.GetItem)
 def get_item(step: Step, x: Value) -> Value:
     functions: Any = step.functions
