@@ -42,6 +42,7 @@ AVERAGES = {
 @pytest.mark.parametrize("name", AVERAGES)
 def test_the_average_and_its_statistics_are_pytorchs(name: str, device: str) -> None:
     ours, theirs = nets()
+    rtol = 1e-6 if "several" in name else 1e-9  # PyTorch counts in float32 there
     mine, peer = (
         swa_utils.AveragedModel(ours, **AVERAGES[name][0]),
         torch.optim.swa_utils.AveragedModel(theirs, **AVERAGES[name][1]),
@@ -55,14 +56,14 @@ def test_the_average_and_its_statistics_are_pytorchs(name: str, device: str) -> 
         mine.update_parameters(ours)
         peer.update_parameters(theirs)
     for p, q in zip(mine.parameters(), peer.parameters(), strict=True):
-        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-8)
+        np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=rtol)
     again = swa_utils.AveragedModel(nets()[0])
     again.load_state_dict(mine.state_dict())
     swa_utils.update_bn([(dl.tensor(x), None) for x in batches()], mine)
     torch.optim.swa_utils.update_bn([(torch.tensor(x), None) for x in batches()], peer)
     x = batches()[0]
     np.testing.assert_allclose(
-        mine.eval()(dl.tensor(x)).numpy(), peer.eval()(torch.tensor(x)).detach().numpy(), rtol=1e-9
+        mine.eval()(dl.tensor(x)).numpy(), peer.eval()(torch.tensor(x)).detach().numpy(), rtol=rtol
     )
     assert again.n_averaged == mine.n_averaged == 4 and mine.module[1].momentum == 0.1
     np.testing.assert_array_equal(next(again.parameters()).numpy(), next(mine.parameters()).numpy())

@@ -178,7 +178,7 @@ def windows(step: Step, x: Value) -> Value:
         raise Unsayable("windows along an axis of any length")
     places = np.arange(0, length - size + 1, apart)[:, None] + np.arange(size)
     y = step.graph.node("Gather", x, places, axis=axis)
-    return y.transpose(*(i for i in range(y.ndim) if i != axis + 1), axis + 1)
+    return y.transpose(*(i for i in range(len(step.dims)) if i != axis + 1), axis + 1)
 
 
 @exports(shape.GetItem)
