@@ -53,6 +53,11 @@ def fresh_seed() -> None:
 def no_plugins_left() -> Iterator[None]:
     """What a test loads as a user's own file is gone with the test."""
     yield
+    forget_plugins()
+
+
+def forget_plugins() -> None:
+    """As a new process has none."""
     for name in [name for name in sys.modules if name.startswith("dlcourse_plugin_")]:
         del sys.modules[name]
     for components in registry.registered.values():

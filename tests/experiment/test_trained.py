@@ -14,8 +14,9 @@ from dlcourse.experiment import evaluate_run, load_run, run
 from dlcourse.experiment.trained import units
 from dlcourse.training.checkpoints.file_format import read
 from tests.checkpoint_bytes import encode
+from tests.conftest import forget_plugins
 
-from .samples import LINE, NET, changed
+from .samples import LINE, NET, changed, only_run, write
 
 
 def go(config: dict, out: Path) -> Path:
@@ -206,7 +207,12 @@ def test_runs_with_components_of_ones_own_ask_for_the_file(tmp_path: Path, capsy
         "    def __init__(self, in_shape: tuple[int, ...], out_features: int):\n"
         "        super().__init__(in_shape, out_features)\n"
     )
-    from .samples import dlcourse, only_run, write
+
+    def dlcourse(*arguments: Any) -> tuple[int, str, str]:
+        """As in a process of its own."""
+        forget_plugins()
+        code = main([str(each) for each in arguments])
+        return code, *capsys.readouterr()
 
     config = write(tmp_path, changed(LINE, model="mine_for_this_test"))
     code, _, err = dlcourse("--plugin", plugin, "run", config, "--out", tmp_path / "out", "--quiet", "--no-plots")
@@ -216,9 +222,8 @@ def test_runs_with_components_of_ones_own_ask_for_the_file(tmp_path: Path, capsy
     assert recorded["path"] == str(plugin) and len(recorded["sha256"]) == 64
     copy = folder / "plugins/mine.py"
     assert recorded["copy"] == "plugins/mine.py" and copy.read_bytes() == plugin.read_bytes()
-    assert main(["predict", str(folder), "1000"]) == 2
-    messages = capsys.readouterr().err
-    assert f"name it again: --plugin {plugin}, or as the run keeps it: --plugin {copy}" in messages
+    code, _, err = dlcourse("predict", folder, "1000")
+    assert code == 2 and f"name it again: --plugin {plugin}, or as the run keeps it: --plugin {copy}" in err
     code, before, err = dlcourse("predict", folder, "1000", "--plugin", plugin)
     assert code == 0 and "changed" not in err
     # Another meaning, and another signature: the old run goes by its copy, and a note says so.
