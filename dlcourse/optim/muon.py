@@ -5,7 +5,7 @@ from typing import Literal
 
 from dlcourse.autograd import Parameter
 from dlcourse.backend.device import Array, array_module
-from dlcourse.backend.kernels.linear import matmul
+from dlcourse.backend.kernels.linear import product
 from dlcourse.optim.base import Optimizer
 from dlcourse.optim.require import require, require_non_negative
 from dlcourse.registry import register
@@ -95,8 +95,8 @@ class Muon(Optimizer):
         x = matrix.T if tall else matrix
         x = x / self._norm(x)
         for _ in range(self.ns_steps):
-            square = matmul(x, x.T)
-            x = a * x + matmul(b * square + c * matmul(square, square), x)
+            square = product(x, x.T, None)
+            x = a * x + product(b * square + c * product(square, square, None), x, None)
         return x.T if tall else x
 
     def _norm(self, matrix: Array) -> Array:
