@@ -18,7 +18,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     **{kind.__name__: (kind, VECTOR) for kind in nn.ACTIVATIONS.values()},
     "CELU": (lambda: nn.CELU(0.7), IMAGE),
     "GELU": (lambda: nn.GELU("tanh"), VECTOR),
-    "Softplus": (lambda: nn.Softplus(2.0, 10.0), VECTOR),
+    "Softplus": (lambda: nn.Softplus(2.0, 0.5), VECTOR),
     "Threshold": (lambda: nn.Threshold(0.1, 20.0), VECTOR),
     "RReLU": (nn.RReLU, VECTOR),
     "PReLU": (lambda: nn.PReLU(4), IMAGE),

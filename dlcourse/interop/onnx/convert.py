@@ -9,7 +9,7 @@ import numpy as np
 from dlcourse.autograd import Function, Parameter
 from dlcourse.autograd.base import array_of
 from dlcourse.autograd.function import name_of
-from dlcourse.interop.onnx import arithmetic, layers  # noqa: F401  # they fill the table of exporters
+from dlcourse.interop.onnx import arithmetic, images, layers  # noqa: F401  # they fill the table of exporters
 from dlcourse.interop.onnx.graph import Dims, Graph, Unsayable, Value
 from dlcourse.interop.onnx.step import Step, exporter_of
 from dlcourse.interop.trace import Call, Trace
