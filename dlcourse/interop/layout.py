@@ -55,10 +55,11 @@ class Place:
         return np.ascontiguousarray(array if self.axis == -1 else np.moveaxis(array, -1, self.axis))
 
     def from_torch(self, array: np.ndarray) -> np.ndarray:
-        """An array of PyTorch's layout in this one."""
-        array = array if self.axis == -1 else np.moveaxis(array, self.axis, -1)
-        for axis, channels in self.channels.items():
-            array = _reordered(array, axis, (channels, -1))
+        """An array of PyTorch's layout in this one; of another size it has at least its axes in this order."""
+        array = array if self.axis == -1 or array.ndim != len(self.value.shape) else np.moveaxis(array, self.axis, -1)
+        if array.shape == self.value.shape:
+            for axis, channels in self.channels.items():
+                array = _reordered(array, axis, (channels, -1))
         return np.ascontiguousarray(array)
 
 

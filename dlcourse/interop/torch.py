@@ -43,6 +43,8 @@ WRAPPERS = "module.", "_orig_mod."
 """What PyTorch's DataParallel and compile put before every name."""
 
 
+NESTED = "state_dict", "model_state_dict", "model"
+"""The usual names of the weights in a checkpoint that holds more."""
 ENDINGS = ".pt", ".pth", ".bin"
 """Of the files that ``torch.save`` writes."""
 
@@ -102,9 +104,6 @@ def load_torch_state_dict(
         ArgumentError: as :func:`to_torch_arrays` has them.
     """
     arrays = read_state(state)
-    for before in WRAPPERS:
-        if arrays and all(name.startswith(before) for name in arrays):
-            arrays = {name.removeprefix(before): array for name, array in arrays.items()}
     model.resize_buffers(arrays)
     known = places(model, in_shape)
     called = in_torch_names(list(known), names or {})
@@ -130,8 +129,9 @@ def load_torch_state_dict(
 
 
 def from_torch_arrays(model: Module, state: Mapping[str, Any] | str | os.PathLike) -> dict[str, np.ndarray]:
-    """Arrays of PyTorch's layout as the model has them, by the same names; what has no place in it, or another shape,
-    stays as it is. For a model that knows the shape of its inputs.
+    """Arrays of PyTorch's layout as the model has them, by the same names; what has no place in it stays as it is.
+
+    For a model that knows the shape of its inputs.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -139,7 +139,7 @@ def from_torch_arrays(model: Module, state: Mapping[str, Any] | str | os.PathLik
     """
     known = places(model, None)
     return {
-        name: known[name].from_torch(array) if name in known and array.shape == known[name].torch_shape else array
+        name: known[name].from_torch(array) if name in known else array
         for name, array in read_state(state).items()
         if not name.endswith("num_batches_tracked")
     }
@@ -157,15 +157,23 @@ def _torch_only(model: Module, called: Mapping[str, str], names: Mapping[str, st
 
 
 def read_state(state: Any) -> dict[str, np.ndarray]:
-    """A state dict, or a file of one, as NumPy arrays in PyTorch's layout."""
+    """A state dict, or a file of one, as NumPy arrays in PyTorch's layout; of a checkpoint that holds one by a usual
+    name, that one."""
+    source = "load_torch_state_dict"
     if isinstance(state, str | os.PathLike):
-        state = _read_file(Path(state))
+        source, state = os.fspath(state), _read_file(Path(state))
     if isinstance(state, Module) or not isinstance(state, Mapping):
         raise ArgumentTypeError(
-            f"load_torch_state_dict: expected arrays by name, such as torch_model.state_dict(), or the path of a file, "
-            f"got {type(state).__name__}"
+            f"{source}: expected arrays by name, such as torch_model.state_dict(), or a file of them, got "
+            f"{type(state).__name__}"
         )
-    return {str(name): _array(str(name), value) for name, value in state.items()}
+    inside = [state[name] for name in NESTED if isinstance(state.get(name), Mapping)]
+    state = inside[0] if len(inside) == 1 else state
+    arrays = {str(name): _array(source, str(name), value) for name, value in state.items()}
+    for before in WRAPPERS:
+        if arrays and all(name.startswith(before) for name in arrays):
+            arrays = {name.removeprefix(before): array for name, array in arrays.items()}
+    return arrays
 
 
 def _read_file(path: Path) -> Any:
@@ -177,11 +185,13 @@ def _read_file(path: Path) -> Any:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except Exception as error:  # whatever it says of a file that is none of its own, or holds code
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path}: PyTorch reads no weights from it ({reason})") from error
+        raise CheckpointError(
+            f"{path}: PyTorch reads no tensors from it; expected what torch.save(model.state_dict(), path) writes, "
+            "for a file of a whole module holds code"
+        ) from error
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def _array(source: str, name: str, value: Any) -> np.ndarray:
     if isinstance(value, Tensor):
         return backend.to_host(value.data)
     if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
@@ -189,8 +199,8 @@ def _array(name: str, value: Any) -> np.ndarray:
         return (value.float() if "bfloat16" in str(value.dtype) else value).numpy()
     if not hasattr(value, "dtype"):
         raise ArgumentTypeError(
-            f"load_torch_state_dict: {name!r} is a {type(value).__name__}, not an array; of a whole checkpoint take "
-            'the part that holds the weights, often checkpoint["state_dict"] or checkpoint["model"]'
+            f"{source}: {name!r} is a {type(value).__name__}, not an array; of a whole checkpoint take the part that "
+            'holds the weights, often checkpoint["state_dict"]'
         )
     return backend.to_host(value)
 

@@ -97,6 +97,25 @@ def test_training_begins_with_a_file_of_pytorch(cnn: Any, tmp_path: Path) -> Non
     np.testing.assert_array_equal(again.model.layers[5].weight.numpy(), cnn.model.layers[5].weight.numpy())
 
 
+def test_files_that_are_no_weights(cnn: Any, tmp_path: Path, capsys: Any) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    state = dl.interop.torch.to_torch_state_dict(cnn.model)
+    torch.save({**state, "layers.0.weight": torch.ones(4, 3, 5, 5)}, tmp_path / "shape.pt")
+    torch.save(torch.nn.Linear(2, 1), tmp_path / "module.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name, said in (
+        ("shape.pt", r"layers.0.weight is (4, 5, 5, 3) in it, (4, 3, 3, 3) in the model"),
+        (
+            "module.pt",
+            "module.pt: PyTorch reads no tensors from it; expected what torch.save(model.state_dict(), path)",
+        ),
+        ("text.pt", "text.pt: PyTorch reads no tensors from it"),
+    ):
+        with pytest.raises(dl.errors.ConfigError) as error:
+            trained({**CNN, "train": {**CNN["train"], "init_from": str(tmp_path / name)}}, tmp_path / "runs")
+        assert said in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [

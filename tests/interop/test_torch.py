@@ -108,7 +108,8 @@ def test_files_other_names_and_wrappers(tmp_path: Path) -> None:
     torch.save(theirs.state_dict(), tmp_path / "net.pt")
     dl.save(tmp_path / "net.safetensors", {name: value.numpy() for name, value in theirs.state_dict().items()})
     wrapped = {f"module.{name}": value for name, value in theirs.state_dict().items()}
-    for state in (tmp_path / "net.pt", str(tmp_path / "net.safetensors"), wrapped):
+    checkpoint = {"model_state_dict": theirs.state_dict(), "epoch": 3}
+    for state in (tmp_path / "net.pt", str(tmp_path / "net.safetensors"), wrapped, checkpoint):
         ours = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
         load_torch_state_dict(ours, state, names=names)
         np.testing.assert_array_equal(ours[2].weight.numpy(), theirs.fc2.weight.detach().numpy())
