@@ -112,6 +112,7 @@ class Augment:
         mixup: alpha of Beta(alpha, alpha), by whose draws each image, and its label, is mixed with another (0: not).
         cutmix: alpha of Beta(alpha, alpha), which says how large a box of another image is pasted in, and how much its
             label counts (0: not); with mixup each batch is mixed by one of the two.
+        erase: probability of blanking a rectangle of 2 to 33 % of the image, of random shape and place.
     """
 
     EXAMPLE: ClassVar[str] = "{flip: true, crop: 4}"
@@ -123,6 +124,7 @@ class Augment:
     color_jitter: ColorJitter | None = None
     mixup: NonNegative = 0.0
     cutmix: NonNegative = 0.0
+    erase: Fraction = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.color_jitter, Mapping):

@@ -44,7 +44,7 @@ class DeviceBatches:
         transform, xp = self._transform, self._transform.backend.xp
         mixes = transform.mixing is not None
         labels = xp.empty((len(x), *self._targets.shape[1:]), self._targets.dtype) if mixes else y
-        if transform.jitter is None:
+        if transform.jitter is None and transform.erasing is None:
             self._take(self._samples, step, x, labels, transform.key, transform.flips, transform.settings(True))
         else:
             raw = xp.empty(x.shape, transform.wide)

@@ -10,7 +10,7 @@ from dlcourse.backend.kernels.images import WORDS, ImageSettings, alternated, im
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.backend.random import purpose_hash
 from dlcourse.config.sections import Augment
-from dlcourse.data import color, mixing
+from dlcourse.data import color, erasing, mixing
 from dlcourse.data.normalizer import Normalizer
 from dlcourse.data.sampler import Sampler
 
@@ -42,6 +42,7 @@ class Transform:
         key: seed and purpose of the augmentation's random words; None for no augmentation.
         flips: a random word for each sample, where flips alternate; None where they do not.
         jitter: how colors are changed; None where they are not.
+        erasing: how rectangles are blanked; None where they are not.
         mixing: how images are mixed; None where they are not.
     """
 
@@ -73,6 +74,7 @@ class Transform:
         self._raw_dtype, self._seed, self._sampler = raw_dtype, seed, sampler
         how = augment or Augment()
         self.jitter = None if how.color_jitter is None else color.jitter(how.color_jitter, backend)
+        self.erasing = erasing.erasing(how.erase, backend) if how.erase else None
         self.mixing: mixing.Mixing | None = None
         if how.mixup or how.cutmix:
             self.mixing = mixing.mixing(classes, how.mixup, how.cutmix, (image_size[0], image_size[1]), backend)
@@ -129,6 +131,9 @@ class Transform:
             own = self._words("augment.color", len(out) * color.WORDS, step).reshape(len(out), color.WORDS)
             x = color.jittered(x.astype(self.wide) / BRIGHTEST, own, self.jitter) * BRIGHTEST
         image_batch(x, rows, draws, self.settings(True), out)
+        if self.erasing is not None:
+            own = self._words("augment.erase", len(out) * erasing.WORDS, step).reshape(len(out), erasing.WORDS)
+            out[...] = erasing.erased(out, own, self.erasing)
 
     def mix(self, x: Array, y: Array, step: Any) -> tuple[Array, Array]:
         """The batch of a step with its images mixed; y becomes (n, classes)."""

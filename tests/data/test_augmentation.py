@@ -12,7 +12,7 @@ from dlcourse import backend
 from dlcourse.backend.kernels.color import changed
 from dlcourse.backend.random import words
 from dlcourse.config.sections import Augment, ColorJitter
-from dlcourse.data import Loader, Normalizer, Split, color, mixing
+from dlcourse.data import Loader, Normalizer, Split, color, erasing, mixing
 from dlcourse.errors import ConfigError
 
 JITTER = ColorJitter(brightness=0.4, contrast=0.3, saturation=0.6, hue=0.2)
@@ -124,10 +124,30 @@ def test_with_both_each_batch_is_mixed_by_one() -> None:
     assert kinds == {"cutmix", "mixup"}
 
 
+def test_erasing_blanks_rectangles_as_often_and_as_large_as_it_should(device: str) -> None:
+    place, count = backend.current(), 3000
+    drawn = words(count * erasing.WORDS, 1, "augment.erase", 0).reshape(count, erasing.WORDS)
+    images = place.xp.ones((count, 20, 30, 1), "float32")
+    holes = backend.to_host(erasing.erased(images, drawn, erasing.erasing(0.3, place)))[..., 0] == 0
+    some = holes.any(axis=(1, 2))
+    assert some.mean() == pytest.approx(0.3, abs=0.03)
+    rows, columns = holes.any(axis=2), holes.any(axis=1)
+    np.testing.assert_array_equal(holes, rows[:, :, None] & columns[:, None, :])
+    heights, widths = rows.sum(axis=1)[some], columns.sum(axis=1)[some]
+    assert heights.max() < 20 and widths.max() < 30
+    share, aspect = heights * widths / 600, heights / 20 / (widths / 30)
+    assert share.mean() == pytest.approx((0.02 + 0.33) / 2, abs=0.015)
+    assert np.log(aspect).mean() == pytest.approx(0, abs=0.08)
+    assert set(rows.argmax(axis=1)[some]) >= set(range(10)) and rows[:, -1].any() and columns[:, -1].any()
+    assert not (backend.to_host(erasing.erased(images, drawn, erasing.erasing(1.0, place))) != 0).all(axis=(1, 2)).any()
+
+
 FULL = Augment(flip="alternating", crop=2, cutout=2, border="reflect", color_jitter=JITTER, mixup=0.4, cutmix=1.0)
 
 
-@pytest.mark.parametrize("augment", [Augment(color_jitter=JITTER), Augment(mixup=0.5), FULL])
+@pytest.mark.parametrize(
+    "augment", [Augment(color_jitter=JITTER), Augment(mixup=0.5), Augment(erase=0.5, flip=True), FULL]
+)
 def test_devices_and_captured_steps_make_the_same_batches(augment: Augment, device: str) -> None:
     here, place = loader(augment), backend.current()
     with backend.use("cpu"):
@@ -159,7 +179,7 @@ CONFIG: dict[str, Any] = {
         "split": {"val": 0.2},
         "augment": {
             "flip": "alternating", "crop": 1, "border": "reflect", "mixup": 0.3, "cutmix": 0.5,
-            "color_jitter": {"brightness": 0.2, "hue": 0.1},
+            "color_jitter": {"brightness": 0.2, "hue": 0.1}, "erase": 0.25,
         },
     },
     "model": {"name": "cnn", "channels": [4], "hidden": [8]},
@@ -192,6 +212,7 @@ def test_a_run_with_all_of_it_resumes_exactly(tmp_path, device: str) -> None:
         ({"data.augment.color_jitter.hue": 0.6}, "color_jitter.hue: expected .* at most 0.5"),
         ({"data.augment.color_jitter.tint": 1}, "color_jitter.tint: unknown key"),
         ({"data.augment.flip": "sometimes"}, "data.augment.flip: "),
+        ({"data.augment.erase": 2}, "data.augment.erase: expected a number .*1, got 2"),
         ({"data.augment.mixup": -1}, "data.augment.mixup: expected a number of at least 0"),
         ({"data": {"name": "gaussian_classes", "augment": {"mixup": 1}}}, "data.augment: needs images"),
     ],

@@ -88,9 +88,9 @@ def test_a_side_that_failed_is_not_tried_again_and_numbers_are_written_each_time
     assert rows[1]["ms"].keys() == {"ours", "eager", "graph", "compiled"}
 
 
-@pytest.mark.parametrize("name", ["mlp", "vgg", "softmax"])
+@pytest.mark.parametrize("name", ["mlp", "vgg", "softmax", "airbench"])
 def test_a_recorded_peer_begins_where_the_others_begin(bench, name) -> None:
-    """Three updates, as before a recording, put back: the losses, by Adam, momentum and plain descent, are the same."""
+    """Three updates, as before a recording, put back: the losses are the same, by Adam, momentum, SGD and Muon."""
     pytest.importorskip("torch")
     workload = replace(bench.ALL[name], batch=4)
 
