@@ -23,6 +23,7 @@ from dlcourse.training.images import as_bytes
 __all__ = ["METHODS", "Explanations", "Request"]
 
 _NEED_CONVOLUTION = ("filters", "activations", "grad_cam", "receptive_field")
+_NEED_CLASSES = ("class_visualization", "neighbors", "pca", "tsne")
 _SANITY_IMAGES, _SANITY_LAYERS, _NEIGHBORS = 4, 6, 8
 _FEW_IMAGES = 64
 """Images over which the part of a receptive field that is used is averaged."""
@@ -187,6 +188,9 @@ class Explanations:
             if each in _NEED_CONVOLUTION and not self.layers:
                 words = {"grad_cam": "Grad-CAM"}.get(each, each)
                 raise UserError(no_convolution(words, "--method saliency"))
+            if each in _NEED_CLASSES and not self.classes:
+                target = self.trained.inputs.target_name
+                raise UserError(f"--method {each}: needs classes; this run predicts {target}; use --method saliency")
         if self.request.layer is not None and self.request.layer not in dict(self.model.named_modules()):
             explain.activations(self.model, self.shown.x[:1], self.request.layer)  # says which there are
         if wanted:
@@ -194,9 +198,10 @@ class Explanations:
                 require_scikit_learn()
             return wanted
         absent = [] if has_scikit_learn() else ["tsne"]
-        if absent:
+        if absent and self.classes:
             self.lines.append("no t-SNE: it needs scikit-learn (pip install scikit-learn)")
-        return [each for each in known if each not in absent and (self.layers or each not in _NEED_CONVOLUTION)]
+        left_out = {*absent, *(() if self.layers else _NEED_CONVOLUTION), *(() if self.classes else _NEED_CLASSES)}
+        return [each for each in known if each not in left_out]
 
     # --- pictures -----------------------------------------------------------------------------------------------------
 
@@ -252,8 +257,6 @@ class Explanations:
 
     def class_images(self) -> None:
         """An image of each class, or of the one that is explained."""
-        if not self.classes:
-            return
         normalizer, inputs = self.trained.normalizer, self.trained.inputs
         chosen = range(min(len(self.classes), 10)) if self.request.target is None else self.shown.targets[:1]
         largest = inputs.largest or 1.0
@@ -283,20 +286,15 @@ class Explanations:
         distances, indices = (each.numpy() for each in found)
         similar = images[indices.reshape(-1)].reshape(*indices.shape, *images.shape[1:])
         self.figures["neighbors"] = {"indices": indices.tolist(), "distances": distances.tolist()}
-        if not self.classes or any(each is None for each in given.true):
-            true = given.predicted
-        else:
-            true = np.array(given.true)
-        labels = np.asarray(train.y)[indices] if self.classes else np.zeros_like(indices)
+        true = np.array([said if own is None else own for own, said in zip(given.true, given.predicted, strict=True)])
+        labels = np.asarray(train.y)[indices]
         # Together, so that both are brought to bytes in one way.
         both = as_bytes(np.concatenate([given.images[:, None], similar], axis=1))
         arrays = {"images": both[:, 0], "similar": both[:, 1:], "true": true, "similar_true": labels}
         self.pictures["feature_neighbors"] = Picture(arrays, {"images": given.labels()})
-        if self.classes:
-            same = int((labels == true[:, None]).sum())
-            self.lines.append(
-                f"{same} of {labels.size} neighbors by features, among {rows:,} training images, have the class"
-            )
+        same = int((labels == true[:, None]).sum())
+        among = f"among {rows:,} training images"
+        self.lines.append(f"{same} of {labels.size} neighbors by features, {among}, have the image's class")
 
     def receptive_field(self) -> None:
         """Those of the layers in the middle of an image, and what is used of the last."""
@@ -336,8 +334,7 @@ class Explanations:
         return explain.features(self.model, self._normalized(images), self.request.layer).numpy().astype(np.float64)
 
     def _place(self, method: str, places: np.ndarray) -> None:
-        y = self.data.splits[self.split or "train"].y[: len(places)]
-        labels = np.asarray(y) if self.classes else np.zeros(len(places), np.int64)
+        labels = np.asarray(self.data.splits[self.split or "train"].y[: len(places)])
         picture = self.pictures.setdefault("embedding", Picture({"labels": labels}, {}))
         picture.arrays[method] = places.astype(np.float32)
 

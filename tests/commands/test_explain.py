@@ -150,6 +150,32 @@ def test_without_convolutions_what_makes_sense(tmp_path: Path, capsys) -> None:
     assert message in capsys.readouterr().err
 
 
+def test_of_a_regression_the_value_is_explained(tmp_path: Path, capsys) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 8, 9, 1)).astype("float32")
+    np.savez(tmp_path / "images.npz", x=x, y=x.mean(axis=(1, 2)))
+    data = {"name": "arrays", "path": str(tmp_path / "images.npz"), "split": {"test": 10}}
+    folder = trained(tmp_path, data=data, loss="mse", metrics=["mse"])
+    found = asked(capsys, str(folder), "--count", "2", "--out", str(tmp_path / "out"))
+    assert [each["explained"] for each in found["images"]] == ["y", "y"]
+    assert len(found["files"]) == 4 and "pca" not in found and "grad_cam" in found
+    for option, message in [
+        ("--method=pca", "needs classes; this run predicts y"),
+        ("--target=cat", "knows no classes"),
+    ]:
+        assert main(["explain", str(folder), option]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_on_each_device(device: str, tmp_path: Path, capsys) -> None:
+    """What training writes, and all pictures, where the arrays lie on a GPU."""
+    folder = dl.run(CONFIG, out=tmp_path, quiet=True, plots=False, device=device).folder
+    assert {path.stem for path in (folder / "explain").iterdir()} == FILES
+    methods = "saliency,occlusion,grad_cam,activations,neighbors,receptive_field,class_visualization,pca"
+    options = ["--device", device, "--count", "2", "--samples", "20", "--method", methods, "--sanity"]
+    found = asked(capsys, str(folder), *options, "--out", str(tmp_path / "out"))
+    assert len(found["files"]) == 7 and set(found["sanity"]) == {"saliency", "occlusion", "grad_cam"}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -40,7 +40,7 @@ class Randomization(Plot):
         image, maps, layers = in_color(seen(found.images()))[0], self._maps(found), found.words("layers")
         cells, labels = [], []
         for method, (values, alike) in maps.items():
-            under = [f"{layer}: {each:.2f}" for layer, each in zip(layers, alike[1:], strict=True)]
+            under = [f"{layer}\n{each:.2f}" for layer, each in zip(layers, alike[1:], strict=True)]
             cells += [image, *(map_in_color(method, each, image) for each in values)]
             labels += ["", "trained", *under]
         names = [NAMES[method] for method in maps]
