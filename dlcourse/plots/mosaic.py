@@ -50,6 +50,7 @@ class Mosaic:
         width_inches = max(across * self._inches + before + 0.3, style.WIDTH)
         self.figure, self.axes = style.subplots(width_inches, self._tops[-1] * self._inches + 0.45)
         self.axes.set_axis_off()
+        self.axes.set(xticks=[], yticks=[])
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             left, top = self._corner(index)
             shown = image if image.shape[2] == 3 else image[:, :, 0]
@@ -83,7 +84,7 @@ class Mosaic:
             ScalarMappable(cmap=colormap),
             ax=self.axes,
             location="bottom",
-            shrink=0.2,
+            shrink=2 / self.figure.get_figwidth(),
             aspect=18,
             pad=0.01,
             ticks=[0, 1],

@@ -47,6 +47,7 @@ class Embedding(Plot):
             if method == "tsne":
                 axes.set(xticks=[], yticks=[])
             elif share is not None:
+                axes.locator_params(nbins=6)
                 axes.set(
                     xlabel=f"first component, {percent(float(share[0]))} of the variance",
                     ylabel=f"second, {percent(float(share[1]))}",
