@@ -241,23 +241,21 @@ class Sigmoid(Function):
     fractional = True
 
     def forward(self, x: Array) -> Array:
-        self.x = x
-        return mapped(x, None, lambda xp, x: logistic(x))
+        self.smaller = _smaller(x)
+        return _logistic(x, self.smaller)
 
     def backward(self, dout: Array) -> Array:
-        return mapped(dout, self.x, lambda xp, dout, x: dout * logistic_slope(x))
+        return dout * (self.smaller * (1 - self.smaller))
 
 
 def logistic(x: Array) -> Array:
     """1 / (1 + e^-x) of an array, with all its digits also where it is near 0."""
-    # s(x) is the smaller one for x < 0, and 1 less it for others.
-    return abs((x >= 0) - _smaller(x))
+    return _logistic(x, _smaller(x))
 
 
-def logistic_slope(x: Array) -> Array:
-    """The derivative s (1 - s) of the logistic function s, with all its digits on both sides."""
-    smaller = _smaller(x)
-    return smaller * (1 - smaller)
+def _logistic(x: Array, smaller: Array) -> Array:
+    """s(x) from :func:`_smaller`, which it is for x < 0, and 1 less it for others: |[x >= 0] - smaller|."""
+    return abs((x >= 0) - smaller)
 
 
 def _smaller(x: Array) -> Array:

@@ -189,20 +189,18 @@ class GELU(Activation):
         return gelu(x, self.approximate)
 
 
-class SiLUFunction(Curve):
+class SiLUFunction(Function):
     """y = x s(x) with the logistic s; dx = dy (s + y (1 - s)). Also called swish. (Elfwing et al. 2017.)"""
 
-    name = "silu"
+    compute_in_float32 = True
+    fractional = True
 
-    def __init__(self) -> None:
-        pass
+    def forward(self, x: Array) -> Array:
+        self.x, self.s = x, logistic(x)
+        return x * self.s
 
-    def value(self, xp: Any, x: Array) -> Array:
-        return x * logistic(x)
-
-    def slope(self, xp: Any, x: Array) -> Array:
-        s = logistic(x)
-        return s * (1 + x * (1 - s))
+    def backward(self, dout: Array) -> Array:
+        return dout * (self.s * (1 + self.x * (1 - self.s)))
 
 
 def silu(x: Tensor, inplace: bool = False) -> Tensor:

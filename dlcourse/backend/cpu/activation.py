@@ -75,6 +75,10 @@ _quick = _Quick()
 
 @override(mapping.mapped, "cpu")
 def mapped(x: Array, other: Array | None, formula: Callable) -> Array:
+    if x.nbytes <= PIECE_BYTES:
+        y = formula(_quick, x) if other is None else formula(_quick, x, other)
+        return y.astype(x.dtype, copy=False)
+
     def work(*arrays: Array) -> None:
         *inputs, y = arrays
         y[...] = formula(_quick, *inputs)
