@@ -107,7 +107,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "backends": "a GPU repeats bit for bit by `dlcourse run --deterministic`; precision: tf32 is for configs",
         "distributed": _PARALLEL,
         "multiprocessing": "sweeps run in processes by themselves: dlcourse sweep --jobs N",
-        "onnx": "dlcourse export --help",
+        "onnx": "dl.interop.onnx.export(model, path, in_shape); of a run `dlcourse export RUN --to model.onnx`",
         "hub": "models of the course: dlcourse list model",
         "fft": _NUMPY.format("fft.fft"),
         **{name: f"dl.linalg.{name}(x)" for name in ("det", "slogdet", "cholesky", "qr", "svd", "matrix_power")},

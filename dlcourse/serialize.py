@@ -15,6 +15,9 @@ from dlcourse.autograd import Tensor
 from dlcourse.errors import ArgumentError, ArgumentTypeError, CheckpointError
 from dlcourse.filesystem import naming, replacing, write_in_place
 
+TORCH_ENDINGS = ".pt", ".pth", ".bin"
+"""Of the files that ``torch.save`` writes, see :mod:`dlcourse.interop.torch`."""
+
 
 def save(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     """Write arrays or tensors by name, such as ``model.state_dict()``, whole or not at all.

@@ -33,6 +33,8 @@ NAMES = {
     "data.Loader": data.Loader,
     "Tensor.std": dl.Tensor.std,
     "dl.einsum": dl.einsum,
+    "dl.from_dlpack": dl.from_dlpack,
+    "interop.torch": dl.interop.torch,
 }
 
 

@@ -14,7 +14,6 @@ from dlcourse.data import Normalizer
 from dlcourse.data.files import MissingDataError, find
 from dlcourse.errors import ConfigError, Problem, UserError
 from dlcourse.experiment import stored
-from dlcourse.interop.torch import ENDINGS, from_torch_arrays, read_state
 from dlcourse.nn import Module
 from dlcourse.training.checkpoints.content import weights_once
 
@@ -77,7 +76,9 @@ def _run(path: Path, name: str) -> Source:
 
 
 def _file(path: Path, name: str) -> Source:
-    if path.suffix.lower() in ENDINGS:
+    if path.suffix.lower() in serialize.TORCH_ENDINGS:
+        from dlcourse.interop.torch import read_state
+
         return Source(read_state(path), name, torch=True)
     arrays, texts = serialize.load(path), _texts_of(path)
     if any(each.startswith("train_step.") for each in arrays):
@@ -127,7 +128,11 @@ def load_into(model: Module, source: Source, reinit: Sequence[str]) -> list[str]
         ConfigError: they do not fit; lists every array that is missing or of another shape.
     """
     former = getattr(model, "former_names", {})  # a plugin's may be no Model
-    given = from_torch_arrays(model, source.arrays) if source.torch else source.arrays
+    given = source.arrays
+    if source.torch:
+        from dlcourse.interop.torch import from_torch_arrays
+
+        given = from_torch_arrays(model, given)
     arrays = {former.get(name, name): array for name, array in given.items()}
     names = list(weights_once(model))
     new = matching("train.reinit", reinit, names)

@@ -45,8 +45,6 @@ WRAPPERS = "module.", "_orig_mod."
 
 NESTED = "state_dict", "model_state_dict", "model"
 """The usual names of the weights in a checkpoint that holds more."""
-ENDINGS = ".pt", ".pth", ".bin"
-"""Of the files that ``torch.save`` writes."""
 
 
 def to_torch_arrays(
@@ -177,7 +175,7 @@ def read_state(state: Any) -> dict[str, np.ndarray]:
 
 
 def _read_file(path: Path) -> Any:
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in serialize.TORCH_ENDINGS:
         return serialize.load(path)
     torch = _torch(f"{path} is a file of PyTorch's; a safetensors file needs no PyTorch")
     try:

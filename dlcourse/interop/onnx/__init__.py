@@ -3,6 +3,12 @@
 The graph is made from forward passes in evaluation mode, by the operations that were recorded; each has an exporter in
 one table, see :func:`exports`. Operator set 18, float32. The batch has any size, and so has a sequence where the model
 takes any length. Inputs and outputs are laid out as here, channels last.
+
+Example::
+
+    words = dl.interop.onnx.export(net, "net.onnx", in_shape=(32, 32, 3))    # of `models` without in_shape
+    session = onnxruntime.InferenceSession("net.onnx")
+    outputs = session.run(None, {"input": x})
 """
 
 import copy
