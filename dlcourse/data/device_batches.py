@@ -47,7 +47,7 @@ class DeviceBatches:
         if transform.jitter is None and transform.erasing is None:
             self._take(self._samples, step, x, labels, transform.key, transform.flips, transform.settings(True))
         else:
-            raw = xp.empty(x.shape, transform.wide)
+            raw = xp.empty(x.shape, transform.wide if transform.of_bytes else self._samples.dtype)
             self._take(self._samples, step, raw, labels)
             flips = None
             if transform.flips is not None:
