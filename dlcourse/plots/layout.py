@@ -116,8 +116,10 @@ def _plain_numbers(axes: Axes, figure: Figure) -> None:
         elif largest >= 1e4:
             axis.set_major_formatter("{x:,.0f}")
         locator = axis.get_major_locator()
-        if axis is axes.xaxis and isinstance(locator, MaxNLocator if largest >= 1e4 else AutoLocator):
+        if axis is axes.xaxis and isinstance(locator, MaxNLocator):
             longest = max(len(text) for text in axis.get_major_formatter().format_ticks(list(axis.get_majorticklocs())))
+            if largest < 1e4 and (longest < 6 or not isinstance(locator, AutoLocator)):
+                continue  # Matplotlib's own choice leaves room for short numbers
             width = 0.08 * longest + 0.15  # a digit is about 0.08 inches wide
             locator.set_params(nbins=min(9, max(2, int(_size(axes, figure).width / figure.dpi / width))))
 
