@@ -9,17 +9,12 @@ import numpy as np
 from dlcourse import backend, registry
 from dlcourse.attacks import Attack
 from dlcourse.autograd import lent, no_grad
-from dlcourse.data import Split, prepare
-from dlcourse.data.dataset import DataSchema
-from dlcourse.data.files import looking_in
+from dlcourse.data import Split
 from dlcourse.errors import UserError
 from dlcourse.experiment.building import build_attack
-from dlcourse.experiment.components import code_of
-from dlcourse.experiment.identity import check_data
-from dlcourse.experiment.trained import TrainedModel
+from dlcourse.experiment.trained import TrainedModel, own_data
 from dlcourse.tensorfile import npz
 from dlcourse.training.atomic import write_bytes
-from dlcourse.training.environment import started_in
 
 __all__ = ["AttackResult", "attack_run"]
 
@@ -81,11 +76,7 @@ def attack_run(
     if takes_epsilon != bool(len(epsilons)):
         what = "needs epsilon" if takes_epsilon else "has no epsilon: it looks for the smallest perturbation"
         raise UserError(f"the attack {spec['name']} {what}")
-    config = trained.config.data
-    with code_of(trained.folder, lambda text: None), looking_in(started_in(trained.folder)):
-        schema = DataSchema(trained.inputs.encoder, tuple(trained.inputs.class_names))
-        data = prepare(config["data"], config["seed"], schema)
-        check_data(data, trained.source.state, trained.folder.path, "restore the data")
+    data = own_data(trained)
     if split not in data.splits:
         raise UserError(f"there is no {split} split in this run; there are: {', '.join(data.splits)}")
     subset = data.splits[split]

@@ -85,7 +85,7 @@ class RunView(Folder):
             explained: the folder of what a net sees; by default the run's own.
         """
         super().__init__(path)
-        self._explained = explained or path / "explain"
+        self._explained = str(explained or "explain")
 
     @property
     def target_unit(self) -> str:
@@ -121,7 +121,7 @@ class RunView(Folder):
 
     def explanation(self, name: str) -> "Explanation":
         """A file of ``explain/``; without arrays where there is none."""
-        file = f"{self._explained / name}.npz"
+        file = f"{self._explained}/{name}.npz"
         arrays = self.arrays(file)
         facts = arrays.pop("facts", None)
         known = {} if facts is None else self.record(str(facts).encode(), file, ExplanationFacts)

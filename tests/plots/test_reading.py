@@ -137,3 +137,12 @@ def test_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
     assert [note.split()[0] for note in folder.damage] == ["result.json", "metrics.jsonl"]
     with pytest.raises(DamagedFileError, match="expected an ordinary file, got something else"):
         read(tmp_path / "result.json", RunState)
+
+
+def test_a_damaged_picture_is_named_as_it_lies_in_the_folder(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "explain").mkdir()
+    (folder / "explain" / "filters.npz").write_bytes(b"no archive")
+    view = RunView(folder)
+    assert not view.explanation("filters").arrays and not view.explanation("embedding").arrays
+    assert [note.split(" could")[0] for note in view.damage] == ["explain/filters.npz"]
