@@ -90,7 +90,7 @@ def embedding_bag(
         raise ArgumentError(f"embedding_bag: mode is 'sum', 'mean' or 'max', got {mode!r}")
     if per_sample_weights is not None and mode != "sum":
         raise ArgumentError(f"embedding_bag: per_sample_weights are for mode='sum', got {mode!r}")
-    found = as_tensor(indices)
+    found = as_tensor(indices).to(str(weight.device))
     starts, flat = _bag_starts(found, offsets, include_last_offset), found.reshape(-1)
     rows = embedding(flat, weight, padding_idx)
     if per_sample_weights is not None:
@@ -134,7 +134,7 @@ def _largest_of_bags(rows: Tensor, counted: Tensor, starts: np.ndarray, lengths:
     if not longest:
         return rows.new_zeros((len(starts), rows.shape[1]))
     places = np.minimum(starts[:, None] + np.arange(longest), rows.shape[0] - 1)  # beyond a bag's end whatever is there
-    inside = as_tensor(np.arange(longest) < lengths[:, None], like=counted)
+    inside = as_tensor(np.arange(longest) < lengths[:, None]).to(str(rows.device))
     inside = inside.reshape(*places.shape, 1) & counted[places.reshape(-1)].reshape(*places.shape, 1)
     values = rows[places.reshape(-1)].reshape(*places.shape, rows.shape[1])
     top = values.masked_fill(~inside, -np.inf).max(dim=1).values
