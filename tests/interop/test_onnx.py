@@ -88,6 +88,15 @@ def test_names_and_operator_set() -> None:
     assert [each.name for each in (*proto.graph.input, *proto.graph.output)] == ["input", "output"]
 
 
+@pytest.mark.parametrize("name", ["cnn", "gpt", "lstm"])
+def test_a_model_that_lies_on_a_device(name: str, device: str) -> None:
+    model = drawn(MODELS[name]())
+    before = {key: parameter.device for key, parameter in model.named_parameters()}
+    proto = to_onnx(model)
+    assert before == {key: parameter.device for key, parameter in model.named_parameters()}
+    check(session(proto), model.to("cpu"), model.in_shape, 3)
+
+
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])
 def test_a_model_in_half_precision_is_written_with_its_full_weights(half: str) -> None:
     model = drawn(nn.Sequential(nn.Linear(4, 3), nn.Tanh()))
