@@ -15,8 +15,8 @@ import numpy as np
 from dlcourse import backend
 from dlcourse.autograd import Parameter, linalg, shape
 from dlcourse.autograd.base import array_of
-from dlcourse.errors import ArgumentError
-from dlcourse.interop.trace import Trace, input_shape, sample, trace
+from dlcourse.errors import ArgumentError, ArgumentTypeError
+from dlcourse.interop.trace import Trace, input_shape, require_module, sample, trace
 from dlcourse.nn import Flatten, Linear, Module, Unflatten
 from dlcourse.nn.conv import Convolution
 from dlcourse.nn.norm import _ChannelNorm
@@ -73,8 +73,10 @@ def places(model: Module, in_shape: Sequence[int] | None) -> dict[str, Place]:
     """Each array of a model's state, by name.
 
     Raises:
+        ArgumentTypeError: it is no module.
         ArgumentError: ``in_shape`` is needed, or the model cannot be run on such an input, or an order is not known.
     """
+    require_module(model)
     found = {
         f"{path}.{name}" if path else name: Place(value, module.torch_axis(name))
         for path, module in model.named_modules(remove_duplicate=False)
@@ -225,7 +227,16 @@ def _key(value: Any, axis: int | None = None) -> tuple[int, int]:
 
 
 def in_torch_names(names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """PyTorch's name of each array: with another beginning, where one is given for a part of the model."""
+    """PyTorch's name of each array: with another beginning, where one is given for a part of the model.
+
+    Raises:
+        ArgumentError: there is no such part.
+    """
+    if not isinstance(given, Mapping):
+        raise ArgumentTypeError(f'names are PyTorch\'s by those here, as in {{"layers.1": "fc1"}}, got {given!r}')
+    for each in given:
+        if not any(name == each or name.startswith(f"{each}.") for name in names):
+            raise ArgumentError(f"names: the model has no part {each!r}; it has {', '.join(names)}")
     found = {}
     for name in names:
         part = max((each for each in given if name == each or name.startswith(f"{each}.")), key=len, default=None)

@@ -34,6 +34,7 @@ from dlcourse import backend, serialize
 from dlcourse.autograd import Tensor
 from dlcourse.errors import ArgumentTypeError, CheckpointError, UserError
 from dlcourse.interop.layout import in_torch_names, places
+from dlcourse.interop.trace import require_module
 from dlcourse.nn import Module
 from dlcourse.nn.module import IncompatibleKeys
 
@@ -59,8 +60,7 @@ def to_torch_arrays(
     Raises:
         ArgumentError: ``in_shape`` is missing or does not fit, or an order is not known.
     """
-    state = model.state_dict()
-    known = places(model, in_shape)
+    known, state = places(model, in_shape), model.state_dict()
     called = in_torch_names(list(known), names or {})
     found = {called[name]: place.to_torch(state[name]) for name, place in known.items()}
     return found | _torch_only(model, called, names or {})
@@ -101,6 +101,7 @@ def load_torch_state_dict(
         CheckpointError: names are missing or unknown, or shapes differ; lists all of them.
         ArgumentError: as :func:`to_torch_arrays` has them.
     """
+    require_module(model)
     arrays = read_state(state)
     model.resize_buffers(arrays)
     known = places(model, in_shape)
@@ -150,7 +151,7 @@ def _torch_only(model: Module, called: Mapping[str, str], names: Mapping[str, st
         for path, module in model.named_modules(remove_duplicate=False)
         for name, value in module.torch_only().items()
     }
-    there = in_torch_names(list(own), names)
+    there = in_torch_names([*called, *own], names)
     return {there[name]: value for name, value in own.items()}
 
 

@@ -11,7 +11,7 @@ import pytest
 import dlcourse as dl
 from dlcourse import nn
 from dlcourse.autograd import Function, apply
-from dlcourse.errors import ArgumentError, UserError
+from dlcourse.errors import ArgumentError, ArgumentTypeError, UserError
 from dlcourse.interop.trace import sample, trace
 from tests.interop.examples import LAYERS, MODELS, NAMES, SEQUENCE, VECTOR, drawn, made
 
@@ -186,6 +186,8 @@ def numbers(m: Any, x: Any) -> Any:
     ("model", "shape", "error", "said"),
     [
         (nn.Linear(2, 1), None, ArgumentError, r"give the shape of one input, without the batch"),
+        ("net", (2,), ArgumentTypeError, "expected a model of dlcourse.nn, got a builtins.str"),
+        (nn.MultiheadAttention(4, 2), SEQUENCE, ArgumentError, "fails on one input of shape .*: .* 2 required"),
         (nn.Linear(2, 1), (3,), Exception, "expected x of shape"),
         (nn.Linear(2, 1), 2, ArgumentError, r"in_shape is the lengths of one input's axes, .*, got 2"),
         (Own(numbers), VECTOR, Unsayable, "depends on the input by code that is not recorded"),

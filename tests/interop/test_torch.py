@@ -156,6 +156,28 @@ def test_what_is_wrong_is_said(make: Any, state: Any, shape: Any, error: type, s
         np.testing.assert_array_equal(array, model.state_dict()[key])
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: to_torch_arrays("net"), ArgumentTypeError, "expected a model of dlcourse.nn, got a builtins.str"),
+        (lambda: load_torch_state_dict({}, {}), ArgumentTypeError, "expected a model of dlcourse.nn"),
+        (
+            lambda: to_torch_arrays(nn.Linear(2, 1), names={"fc": "x"}),
+            ArgumentError,
+            "no part 'fc'; it has weight, bias",
+        ),
+        (
+            lambda: to_torch_arrays(nn.Linear(2, 1), names=["fc"]),
+            ArgumentTypeError,
+            "names are PyTorch's by those here",
+        ),
+    ],
+)
+def test_arguments_that_are_wrong(call: Any, error: type, said: str) -> None:
+    with pytest.raises(error, match=said):
+        call()
+
+
 def test_an_order_that_is_not_known_is_refused() -> None:
     class Joined(nn.Module):
         def __init__(self) -> None:

@@ -29,7 +29,7 @@ from dlcourse.interop.onnx.convert import Conversion
 from dlcourse.interop.onnx.fold import folded
 from dlcourse.interop.onnx.graph import Unsayable, Value
 from dlcourse.interop.onnx.step import Step, exports
-from dlcourse.interop.trace import Trace, input_shape, sample, trace
+from dlcourse.interop.trace import Trace, input_shape, require_module, sample, trace
 from dlcourse.nn import Module
 
 __all__ = ["OPSET", "Step", "Unsayable", "Value", "export", "exports", "to_onnx"]
@@ -88,6 +88,7 @@ def to_onnx(
 ) -> Any:
     """A model as an ``onnx.ModelProto``; arguments and errors as :func:`export` has them, but nothing is compared."""
     onnx = _package()
+    require_module(model)
     try:
         return _converted(onnx, model, in_shape, metadata or {}, around)
     except Unsayable as error:
@@ -130,7 +131,10 @@ def _called(function: Callable, model: Module, x: Any) -> Any:
 
 def _traced(compute: Callable, model: Module, shape: tuple[int, ...], count: int) -> Trace:
     x = sample(model, shape, count, seed=count)
-    return trace(compute, [x])
+    try:
+        return trace(compute, [x])
+    except TypeError as error:
+        raise ArgumentError(f"{type(model).__name__} fails on one input of shape {x.shape}: {error}") from error
 
 
 def _other_lengths(model: Module, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
