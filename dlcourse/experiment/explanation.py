@@ -228,7 +228,7 @@ class Explanations:
             missed = abs(total - change) / np.maximum(abs(change), 1e-12)
             self.figures["integrated_gradients"] = {"sum": total.tolist(), "score_minus_baseline": change.tolist()}
             off = f"{100 * missed.max():.2g} % off at most"
-            self.lines.append(f"integrated gradients add up to score(image) - score(mean image): {off}")
+            self.lines.append(f"integrated gradients add up to score(image) - score(input of zeros): {off}")
         if "grad_cam" in methods:
             layer = self.request.layer or self.layers[-1]
             self.figures["grad_cam"] = {"layer": layer}

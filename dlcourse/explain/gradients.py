@@ -93,8 +93,8 @@ def integrated_gradients(
     Captum's ``IntegratedGradients``.
 
     Args:
-        baselines: b, an input that says nothing: a number, one input, or one for each; None: 0, which is the mean image
-            where inputs are standardized.
+        baselines: b, an input that says nothing: a number, one input, or one for each; None: 0, the mean of each
+            channel where inputs are standardized.
         n_steps: gradients on the way.
         return_convergence_delta: also return, for each input, by how much completeness is missed.
         model, inputs, target: as :func:`saliency` has them.

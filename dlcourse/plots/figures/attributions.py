@@ -22,7 +22,7 @@ SIGNED = ("integrated_gradients", "occlusion")
 MEANING = {
     "saliency": "saliency, how much a small change of the pixel changes the score",
     "smooth_grad": "SmoothGrad, the same averaged over inputs with noise",
-    "integrated_gradients": "integrated gradients, the pixel's share of the score, from the mean image to this one",
+    "integrated_gradients": "integrated gradients, the pixel's share of the score beyond that of an input of zeros",
     "grad_cam": "Grad-CAM, the places of the last maps that speak for the class",
     "occlusion": "occlusion, how far the score falls when a window there is covered",
 }
