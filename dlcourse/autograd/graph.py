@@ -265,9 +265,11 @@ def walk_back(node: Node, index: int, seed: Array | None, retain_graph: bool, co
         douts = pending.pop(current)
         if collected is not None:
             collected.node(current, douts)  # as they came, as PyTorch has it; those of leaves after their hooks
-        for at, hooks in (current.hooks or {}).items():
-            if douts[at] is not None:
-                douts[at] = _seen(hooks, douts[at])
+        if current.hooks is not None:
+            douts = [
+                grad if grad is None or at not in current.hooks else _seen(current.hooks[at], grad)
+                for at, grad in enumerate(douts)
+            ]
         for parent, grad in current.backward(douts, retain_graph):
             if type(parent) is tuple:
                 receive(parent[0], parent[1], grad)
