@@ -73,4 +73,6 @@ class Attributions(Plot):
             mosaic.scale(style.HEAT, ("nothing", "most"))
         layout.headline(mosaic.figure, f"{view.model}: what the score of a class rests on")
         meaning = "; ".join(MEANING[method] for method in maps)
-        return mosaic.figure, f"Below each image what the score of the class named first rests on: {meaning}."
+        return mosaic.figure, (
+            f"Below each image what the score of the class named first, or after the word for, rests on: {meaning}."
+        )
