@@ -18,8 +18,9 @@ from dlcourse.autograd.base import array_of
 from dlcourse.errors import ArgumentError, ArgumentTypeError
 from dlcourse.interop.trace import Trace, input_shape, require_module, sample, trace
 from dlcourse.nn import Flatten, Linear, Module, Unflatten
-from dlcourse.nn.conv import Convolution
+from dlcourse.nn.conv import Convolution, _ConvTranspose
 from dlcourse.nn.norm import _ChannelNorm
+from dlcourse.nn.utils.parametrize import ParametrizationList
 from dlcourse.ops import linear as ops
 from dlcourse.ops.conv import OfSequences
 
@@ -82,6 +83,7 @@ def places(model: Module, in_shape: Sequence[int] | None) -> dict[str, Place]:
         for path, module in model.named_modules(remove_duplicate=False)
         for name, value in (*module.own_parameters(), *module.own_buffers(transient=False))
     }
+    _place_parametrized(model, found)
     in_shape = input_shape(model, in_shape)
     if in_shape is None:
         if _may_flatten(model):
@@ -95,8 +97,27 @@ def places(model: Module, in_shape: Sequence[int] | None) -> dict[str, Place]:
         return found  # vectors, or tokens: no images anywhere
     axes = _Axes(_run(model, in_shape), model)
     for place in found.values():
-        place.channels = axes.channels(place.value)
+        place.channels = axes.channels(place.value) or place.channels
+    _place_parametrized(model, found)
     return found
+
+
+def _place_parametrized(model: Module, found: dict[str, Place]) -> None:
+    """What a weight is computed from lies as the weight would, and so does a vector over its columns."""
+    for path, module in model.named_modules(remove_duplicate=False):
+        if not isinstance(module, ParametrizationList):
+            continue
+        owner, _, name = path.rpartition("parametrizations.")
+        kind = getattr(model.get_submodule(owner.removesuffix(".")), "_parametrized", None)
+        convolution = kind is not None and issubclass(kind, Convolution) and name == "weight"
+        for key, place in found.items():
+            inside = key.startswith(f"{path}.")
+            if inside and convolution and len(place.value.shape) == len(module.shape):
+                place.axis = 1
+            if inside and key.endswith("._v") and not issubclass(kind or Module, _ConvTranspose):
+                columns = found[f"{path}.original"].channels.get(1)
+                channels = module.shape[-1] if convolution else columns
+                place.channels = {} if channels is None else {0: channels}
 
 
 def _may_flatten(model: Module) -> bool:

@@ -76,6 +76,24 @@ def test_flattened_images_and_images_of_vectors() -> None:
     np.testing.assert_allclose(ours(x).numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+def test_parametrized_layers(norm: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
+    t, here, there = (torch.nn, getattr(nn.utils.parametrizations, norm),
+                      getattr(torch.nn.utils.parametrizations, norm))  # fmt: skip
+    theirs = t.Sequential(*(there(t.Conv2d(3, 8, 3)), t.ReLU(), there(t.ConvTranspose2d(8, 3, 3)), t.Flatten()),
+                          there(t.Linear(75, 4)))  # fmt: skip
+    theirs(torch.randn(4, 3, 5, 5))  # a power iteration
+    ours = nn.Sequential(*(here(nn.Conv2d(3, 8, 3)), nn.ReLU(), here(nn.ConvTranspose2d(8, 3, 3)), nn.Flatten()),
+                         here(nn.Linear(75, 4)))  # fmt: skip
+    load_torch_state_dict(ours, theirs.state_dict(), (5, 5, 3))
+    x = np.random.default_rng(0).normal(size=(4, 5, 5, 3)).astype("float32")
+    expected = theirs.eval()(torch.from_numpy(np.moveaxis(x, -1, 1).copy())).detach().numpy()
+    np.testing.assert_allclose(ours.eval()(dl.tensor(x)).numpy(), expected, rtol=1e-5, atol=1e-5)
+    back = to_torch_state_dict(ours, (5, 5, 3))
+    assert all(torch.equal(back[name], value) for name, value in theirs.state_dict().items())
+
+
 def test_flattened_sequences_of_convolutions() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no parity with it")
     ours = drawn(nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(16, 2)))
