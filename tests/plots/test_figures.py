@@ -177,6 +177,34 @@ def landscape(path: Path) -> Path:
     return path
 
 
+def generative(path: Path) -> Path:
+    """An autoencoder with a code of two numbers, which draws images."""
+    rng = np.random.default_rng(0)
+    sizes = {"originals": (10,), "reconstructions": (10,), "samples": (100,), "latent_plane": (20, 20)}
+    arrays = {name: rng.uniform(size=(*shape, 8, 8, 1)).astype("float32") for name, shape in sizes.items()}
+    arrays |= {"codes": rng.normal(size=(500, 2)), "code_labels": rng.integers(0, 10, 500)}
+    return write_run(path, model="{name: vae, latent: 2}", arrays=arrays, facts=folders.CIFAR)
+
+
+def attacked(path: Path) -> Path:
+    """Measured under three attacks: along a range of sizes, at one size, and by the smallest perturbation."""
+    write_run(path, model="{name: mlp}", arrays=folders.image_arrays(), facts=folders.CIFAR)
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 200, (10, 8, 8, 3)).astype(float)
+    images = {"attack_originals": before, "attack_changed": before + rng.normal(0, 20, before.shape)}
+    images |= {"attack_true": np.arange(10), "attack_predicted": np.arange(10)[::-1]}
+    images |= {"attack_confidence": rng.uniform(size=10)}
+    clean, nothing = np.array(0.6), np.empty(0)
+    for name, sizes, distances in (
+        ("fgsm", np.array([0.01, 0.02, 0.05]), nothing),
+        ("pgd", np.array([0.03]), nothing),
+        ("deepfool", nothing, np.sort(rng.uniform(0, 0.2, 60))),
+    ):
+        curves = {"epsilons": sizes, "accuracy": 0.6 - 8 * sizes, "control": 0.6 - sizes, "distances": distances}
+        np.savez(path / f"attack-{name}.npz", **curves, **images, clean=clean, count=np.array(100))
+    return path
+
+
 def explained(path: Path) -> Path:
     """All pictures of what a net sees, of color images, with names that are too long."""
     write_run(path, model="{name: cnn}", facts=folders.CIFAR, arrays={})
@@ -359,6 +387,7 @@ def one_sample_size(path: Path) -> Path:
 
 
 RANKING = ["roc", "precision_recall"]
+OF_IMAGES = ["confusion", "class_accuracy", *RANKING, "calibration"]
 EXPLAINED = ["filters", "activation_maps", "attributions", "class_visualization", "feature_neighbors", "embedding"]
 EXPLAINED += ["receptive_field", "randomization"]
 
@@ -385,6 +414,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     range_test: ["range_test", "loss", "metrics", "learning_rate"],
     surface: ["path"],
     landscape: ["landscape"],
+    generative: ["reconstructions", "samples", "latent_plane", "latent_codes"],
+    attacked: [*OF_IMAGES, "mistakes", "attack_accuracy", "attacked_images"],
     explained: EXPLAINED,
     explained_in_part: EXPLAINED,
     explained_otherwise: [],

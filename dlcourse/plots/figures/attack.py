@@ -26,25 +26,32 @@ class AttackAccuracy(Plot):
         return any(len(each.get("epsilons", ())) > 1 or len(each.get("distances", ())) for each in found)
 
     def draw(self, view: RunView) -> tuple[Figure, str]:
-        figure, axes = style.subplots()
-        control = None
-        for index, (name, arrays) in enumerate(_attacks(view).items()):
-            color, marker = style.class_look(index)
-            clean = float(arrays["clean"])
-            if len(arrays["epsilons"]):
-                sizes = np.concatenate([[0.0], arrays["epsilons"]])
-                axes.plot(sizes, [clean, *arrays["accuracy"]], color=color, marker=marker, ms=5, label=name)
-                control = (sizes, [clean, *arrays["control"]]) if control is None else control
-            elif len(arrays["distances"]):
-                lengths = np.concatenate([[0.0], arrays["distances"]])
+        found = _attacks(view)
+        sized = {name: arrays for name, arrays in found.items() if len(arrays["epsilons"])}
+        smallest = {name: arrays for name, arrays in found.items() if len(arrays["distances"])}
+        panels = [each for each in (sized, smallest) if each]
+        figure = style.canvas(style.WIDE if len(panels) > 1 else style.WIDTH, style.HEIGHT)
+        axes = dict(zip(map(id, panels), figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], strict=True))
+        for index, (name, arrays) in enumerate(found.items()):
+            look, clean = {"color": style.class_look(index)[0], "label": name}, float(arrays["clean"])
+            if name in sized:
+                sizes, accuracy = np.append(0.0, arrays["epsilons"]), np.append(clean, arrays["accuracy"])
+                axes[id(sized)].plot(sizes, accuracy, marker=style.class_look(index)[1], ms=5, **look)
+            elif name in smallest:
+                lengths = np.append(0.0, arrays["distances"])
                 left = clean - np.arange(len(lengths)) / float(arrays["count"])
-                axes.plot(lengths, left, color=color, drawstyle="steps-post", label=f"{name} (Euclidean length)")
-        if control is not None:
-            axes.plot(*control, color=style.GREY, ls="--", label="random, of the same size")
-        axes.set(xlabel="size of the perturbation, as a share of black to white", ylabel="accuracy", ylim=(-0.03, 1.03))
-        layout.legend(axes)
+                axes[id(smallest)].plot(lengths, left, drawstyle="steps-post", **look)
+        if sized:
+            _, arrays = max(sized.items(), key=lambda item: len(item[1]["epsilons"]))
+            sizes, control = np.append(0.0, arrays["epsilons"]), np.append(float(arrays["clean"]), arrays["control"])
+            axes[id(sized)].plot(sizes, control, color=style.GREY, ls="--", label="random, of the same size")
+        words = {id(sized): "size of the perturbation", id(smallest): "length of the smallest perturbation"}
+        for key, each in axes.items():
+            each.set(xlabel=f"{words[key]}, black to white being 1", ylim=(-0.03, 1.03))
+            layout.legend(each)
+        next(iter(axes.values())).set_ylabel("accuracy")
         layout.headline(figure, f"{view.model}: accuracy under attack")
-        return figure, "Each line is an attack; the dashed one moves inputs as far, but at random."
+        return figure, "Each line is an attack; a dashed one moves inputs as far, but at random."
 
 
 class AttackedImages(Plot):
