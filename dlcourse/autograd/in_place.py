@@ -207,7 +207,7 @@ class InPlace(TensorBase):
     """Whether the tensor may become the result of an operation; a parameter may not."""
 
     def _become(self, name: str, result: TensorBase) -> Self:
-        """Be from now on what was computed, for all who hold this tensor."""
+        """Be from now on what was computed, wherever this tensor is held."""
         self._check(name, result.data)
         result = result if result.dtype == self.dtype else result.to(dtype=self.dtype)
         self.data, self.requires_grad, self._version = result.data, result.requires_grad, None
