@@ -19,7 +19,7 @@ Goal = NonNegativeInt | Literal["least_likely"]
 
 @register("attack", "fgsm")
 class FGSM(Attack):
-    """One step against the gradient's sign: x' = x + epsilon sign(dL / dx), in the box.
+    """One step along the gradient's sign: x' = x + epsilon sign(dL / dx), in the box.
 
     Of all perturbations no larger than epsilon in the maximum norm it raises a linear loss most. With ``norm: l2``
     x' = x + epsilon g / |g|. (Goodfellow et al. 2014; lecture 15.)
@@ -41,7 +41,7 @@ class FGSM(Attack):
 
 @register("attack", "pgd")
 class PGD(Attack):
-    """Many small steps of :class:`FGSM`, each followed by the projection to the ball round x and to the box:
+    """Many small steps of FGSM, each followed by the projection P to the ball round x and to the box.
 
         x_0 = x + noise,   x_(k+1) = P(x_k + step_size sign(dL / dx_k)),   P onto |x' - x| <= epsilon
 

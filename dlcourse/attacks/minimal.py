@@ -77,7 +77,7 @@ def _logit_gradient(outputs: Tensor, leaf: Tensor, classes: Array) -> Array:
 
 @register("attack", "carlini_wagner")
 class CarliniWagner(Attack):
-    """The smallest Euclidean perturbation that an optimizer finds: Adam on w, x' = low + (high - low) (tanh w + 1) / 2,
+    """The smallest Euclidean perturbation that Adam finds, over w of x' = low + (high - low) (tanh w + 1) / 2.
 
         min |x' - x|^2 + c max(z_y - max_(k != y) z_k, -confidence)
 
