@@ -19,6 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure the run's data as they are now, though they changed since it was trained",
     )
+    add_tta(parser)
+    parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
+
+
+def add_tta(parser: argparse.ArgumentParser) -> None:
+    """The option by which images are measured from several views."""
     parser.add_argument(
         "--tta",
         nargs="?",
@@ -26,8 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VIEWS",
         help="test-time augmentation of images: flip, flip_shift (by default) or none, instead of the config's",
     )
-    parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
-    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from dlcourse.commands.evaluate import add_tta
+
 HELP = "ask a trained model about new inputs, or let it continue a text"
 
 
@@ -20,13 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a csv with a line for each row and a column for each class or target; - prints it",
     )
     parser.add_argument("--top", type=int, metavar="K", help="name the K likeliest classes (default: 5; in --out all)")
-    parser.add_argument(
-        "--tta",
-        nargs="?",
-        const="flip_shift",
-        metavar="VIEWS",
-        help="test-time augmentation of images: flip, flip_shift (by default) or none, instead of the config's",
-    )
+    add_tta(parser)
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     text = parser.add_argument_group("models of a text")

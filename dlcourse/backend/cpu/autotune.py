@@ -41,7 +41,7 @@ SWITCH = "DLCOURSE_TIMED_PRODUCTS"
 """Environment variable: ``0`` leaves products to the rule, as ``--deterministic`` does."""
 
 MARGIN, AGREEMENT = 1.1, 1.1
-LEAST_ROUNDS, ROUNDS, SECONDS = 4, 12, 0.25
+MIN_ROUNDS, ROUNDS, SECONDS = 4, 12, 0.25
 """A setting is measured for so many rounds, and on until each way's times agree; for the least number of rounds in any
 case, and for no more where so many seconds are over."""
 FRESH_PAGES = 8
@@ -157,7 +157,7 @@ def _times(candidates: Mapping[str, Candidate]) -> dict[str, list[float]]:
     work, began = _pass(), clock()
     for done in range(10 * ROUNDS):
         late = clock() - began > SECONDS
-        if done >= LEAST_ROUNDS and (late or all(len(each) >= ROUNDS and _steady(each) for each in times.values())):
+        if done >= MIN_ROUNDS and (late or all(len(each) >= ROUNDS and _steady(each) for each in times.values())):
             break
         for name, candidate in candidates.items():
             work()

@@ -7,6 +7,7 @@ from typing import Any
 from dlcourse.backend.device import Array, array_module
 from dlcourse.backend.kernels import kernel
 from dlcourse.backend.kernels.embedding import embedding_grad
+from dlcourse.backend.kernels.runs import join_runs
 
 
 @kernel
@@ -52,8 +53,7 @@ def indexed_rows(index: Any, shape: tuple[int, ...], xp: Any) -> tuple[Array, in
 def scatter_join(start: Array, places: Array, values: Array, join: str) -> Array:
     """``start`` (N,) with the values (M,) that have a place joined to what is there, in the values' order.
 
-    Sorted by place, each value then joins the value 1, 2, 4, ... before it where that has its place too, as in
-    :func:`~dlcourse.backend.kernels.embedding.embedding_grad`; the last of a place holds the result.
+    Sorted by place they are joined by :func:`~dlcourse.backend.kernels.runs.join_runs`.
 
     Args:
         join: the name of a function of two arrays whose order of joining is free: maximum, minimum, multiply.
@@ -63,12 +63,6 @@ def scatter_join(start: Array, places: Array, values: Array, join: str) -> Array
     if not len(places):
         return y
     order = xp.argsort(places, kind="stable")
-    ordered, found = places[order], values[order]
-    distance = 1
-    while distance < len(ordered):
-        same = ordered[distance:] == ordered[:-distance]
-        found[distance:] = xp.where(same, joined(found[:-distance], found[distance:]), found[distance:])
-        distance *= 2
-    last = xp.concatenate([ordered[1:] != ordered[:-1], xp.ones(1, dtype=bool)])
-    y[ordered[last]] = joined(y[ordered[last]], found[last])
+    where, found = join_runs(places[order], values[order], joined)
+    y[where] = joined(y[where], found)
     return y
