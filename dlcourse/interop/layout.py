@@ -53,7 +53,8 @@ class Place:
         """An array of this layout in PyTorch's."""
         for axis, channels in self.channels.items():
             array = _reordered(array, axis, (-1, channels))
-        return np.ascontiguousarray(array if self.axis == -1 else np.moveaxis(array, -1, self.axis))
+        # asarray keeps a lone number's shape, which ascontiguousarray does not
+        return np.asarray(array if self.axis == -1 else np.moveaxis(array, -1, self.axis), order="C")
 
     def from_torch(self, array: np.ndarray) -> np.ndarray:
         """An array of PyTorch's layout in this one; of another size it has at least its axes in this order."""
@@ -61,7 +62,7 @@ class Place:
         if array.shape == self.value.shape:
             for axis, channels in self.channels.items():
                 array = _reordered(array, axis, (channels, -1))
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
 
 
 def _reordered(array: np.ndarray, axis: int, sizes: tuple[int, int]) -> np.ndarray:

@@ -1,7 +1,9 @@
 """The decoder-only transformer (lecture 13; Vaswani et al. 2017; Radford et al. 2019, GPT-2)."""
 
+from collections.abc import Callable
+from functools import partial
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 from dlcourse import backend, nn
 from dlcourse.autograd import Tensor
@@ -9,6 +11,7 @@ from dlcourse.backend.device import Array
 from dlcourse.errors import ShapeError
 from dlcourse.models.base import Model
 from dlcourse.nn import init
+from dlcourse.nn.activation import gelu, silu
 from dlcourse.ops.linear import linear
 from dlcourse.registry import register
 from dlcourse.types import Count, Depth, Probability
@@ -19,24 +22,55 @@ STD = 0.02
 """Of the initial weights, GPT-2's."""
 
 
-class TransformerBlock(nn.Module):
-    """x <- x + attention(norm(x));  x <- x + W2 GELU(W1 norm(x)), the inner width four times the outer."""
+NORMS = {"layer_norm": nn.LayerNorm, "rms_norm": nn.RMSNorm}
 
-    def __init__(self, width: int, heads: int, dropout: float, depth_scale: float):
+
+class TransformerBlock(nn.Module):
+    """x <- x + attention(norm(x));  x <- x + W2 GELU(W1 norm(x)), the inner width four times the outer.
+
+    With ``swiglu`` the second is x <- x + W2 (SiLU(W g) * (W1 g)), g = norm(x), with 8/3 of the width inside, so that
+    the weights are as many.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        dropout: float,
+        depth_scale: float,
+        *,
+        norm: Callable[[], nn.Module],
+        bias: bool,
+        swiglu: bool,
+        num_kv_heads: int | None,
+        rotary: nn.RotaryEmbedding | None,
+    ):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = nn.MultiHeadAttention(width, heads, causal=True, dropout=dropout)
-        self.expand, self.shrink = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.norm1, self.norm2 = norm(), norm()
+        self.attention = nn.MultiHeadAttention(
+            width, heads, causal=True, dropout=dropout, bias=bias, num_kv_heads=num_kv_heads, rotary=rotary
+        )
+        inner = 8 * width // 3 if swiglu else 4 * width
+        self.gate = nn.Linear(width, inner, bias=bias) if swiglu else None
+        self.expand, self.shrink = nn.Linear(width, inner, bias=bias), nn.Linear(inner, width, bias=bias)
         self.dropout = nn.Dropout(dropout)
-        self.attention.in_proj_weight.data = init.normal((3 * width, width), std=STD)
-        draw_linear(self.expand, STD)
+        self.attention.in_proj_weight.data = init.normal(self.attention.in_proj_weight.shape, std=STD)
+        for layer in filter(None, (self.gate, self.expand)):
+            draw_linear(layer, STD)
         # Each block adds to the stream twice: scaled so, its variance does not grow with the depth (GPT-2).
         for layer in (self.attention.out_proj, self.shrink):
             draw_linear(layer, STD / depth_scale)
 
     def forward(self, x: Tensor, cache: nn.KeyValueCache | None = None) -> Tensor:
         x = x + self.dropout(self.attention(self.norm1(x), cache=cache))
-        return x + self.dropout(self.shrink(self.expand(self.norm2(x), "gelu_tanh")))
+        return x + self.dropout(self.shrink(self._expanded(self.norm2(x))))
+
+    def _expanded(self, x: Tensor) -> Tensor:
+        if self.gate is not None:
+            return silu(self.gate(x)) * self.expand(x)
+        if self.expand.bias is None:
+            return gelu(self.expand(x), approximate="tanh")
+        return self.expand(x, "gelu_tanh")
 
 
 @register("model", "gpt")
@@ -53,9 +87,17 @@ class GPT(Model):
         context: the longest sequence; T where left out.
         dropout: probability of dropping an element of a branch, an embedding or an attention weight, in training.
         tied: whether the last layer shares the tokens' vectors (Press & Wolf 2016).
+        positions: ``learned`` vectors, as GPT-2 has them; ``sinusoidal`` ones, added to sqrt(width) times the token's
+            (Vaswani et al. 2017); ``rotary``, turns of queries and keys (Su et al. 2021); ``none``: only the causal
+            mask tells them apart.
+        norm: ``layer_norm``, or ``rms_norm``, which has no mean and no bias (Zhang & Sennrich 2019).
+        feed_forward: ``gelu``, or ``swiglu``, gated by a second layer (Shazeer 2020).
+        num_kv_heads: heads of keys and values, a divisor of ``heads``: neighboring heads of queries share one
+            (Ainslie et al. 2023). As many as heads where left out.
+        bias: whether linear layers, attention and layer norms have biases.
     Raises:
         ShapeError: inputs are no sequences, or longer than the context.
-        ValueError: the width does not fall into the heads.
+        ValueError: the width does not fall into the heads, or the heads not into ``num_kv_heads``.
     """
 
     takes_tokens = True
@@ -71,18 +113,32 @@ class GPT(Model):
         context: Count | None = None,
         dropout: Probability = 0.0,
         tied: bool = True,
+        positions: Literal["learned", "sinusoidal", "rotary", "none"] = "learned",
+        norm: Literal["layer_norm", "rms_norm"] = "layer_norm",
+        feed_forward: Literal["gelu", "swiglu"] = "gelu",
+        num_kv_heads: Count | None = None,
+        bias: bool = True,
     ):
         super().__init__(in_shape, out_features)
         if len(self.in_shape) != 1:
             raise ShapeError(f"gpt: an input is a sequence of tokens, (T,), got {self.in_shape}")
         self.context = context or self.in_shape[0]
         self.token_embedding = nn.Embedding(self.out_features, width)
-        self.position_embedding = nn.Embedding(self.context, width)
-        for table in (self.token_embedding, self.position_embedding):
+        self.position_embedding = nn.Embedding(self.context, width) if positions == "learned" else None
+        for table in filter(None, (self.token_embedding, self.position_embedding)):
             table.weight.data = init.normal(table.weight.shape, std=STD)
+        self.position_encoding = nn.PositionalEncoding(width, self.context) if positions == "sinusoidal" else None
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, dropout, sqrt(2 * layers)) for _ in range(layers)))
-        self.norm = nn.LayerNorm(width)
+        options: dict[str, Any] = {
+            "norm": partial(NORMS[norm], width, **({"bias": bias} if norm == "layer_norm" else {})),
+            "bias": bias,
+            "swiglu": feed_forward == "swiglu",
+            "num_kv_heads": num_kv_heads,
+            "rotary": nn.RotaryEmbedding(width // heads, self.context) if positions == "rotary" else None,
+        }
+        scale = sqrt(2 * layers)
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, dropout, scale, **options) for _ in range(layers)))
+        self.norm = options["norm"]()
         self.head = None if tied else nn.Linear(width, self.out_features, bias=False)
         if self.head is not None:
             draw_linear(self.head, STD)
@@ -112,7 +168,12 @@ class GPT(Model):
         end = start + x.shape[1]
         if end > self.context:
             raise ShapeError(f"gpt: a sequence of {end} tokens is longer than the context of {self.context}")
-        return self.dropout(self.token_embedding(x) + self.position_embedding.weight[start:end])
+        h = self.token_embedding(x)
+        if self.position_embedding is not None:
+            h = h + self.position_embedding.weight[start:end]
+        elif self.position_encoding is not None:
+            h = self.position_encoding(h * sqrt(self.token_embedding.dim), start)
+        return self.dropout(h)
 
     def _logits(self, h: Tensor) -> Tensor:
         return linear(h, self.token_embedding.weight) if self.head is None else self.head(h)

@@ -26,6 +26,7 @@ from dlcourse.nn.norm import *
 from dlcourse.nn.padding import *
 from dlcourse.nn.pointwise_loss import *
 from dlcourse.nn.pool import *
+from dlcourse.nn.positions import *
 from dlcourse.nn.receptive_field import *
 from dlcourse.nn.recurrent import *
 from dlcourse.nn.recurrent_cell import *

@@ -15,8 +15,9 @@ from dlcourse.backend.precision import accumulation_dtype, is_floating
 from dlcourse.errors import ArgumentError, ShapeError
 from dlcourse.nn.linear import Linear
 from dlcourse.nn.module import Module
+from dlcourse.nn.positions import RotaryEmbedding
 from dlcourse.nn.sizes import check_batch_first, check_sizes
-from dlcourse.ops.attention import attend, on_device
+from dlcourse.ops.attention import attend, for_heads, on_device
 from dlcourse.ops.linear import linear, unbind
 
 __all__ = ["KeyValueCache", "MultiHeadAttention", "MultiheadAttention"]
@@ -96,7 +97,9 @@ class MultiheadAttention(Module):
         kdim, vdim = (embed_dim if width is None else width for width in (kdim, vdim))
         self._make(embed_dim, num_heads, dropout, bias, kdim, vdim)
 
-    def _make(self, dim: int, heads: int, dropout: float, bias: bool, kdim: int, vdim: int) -> None:
+    def _make(
+        self, dim: int, heads: int, dropout: float, bias: bool, kdim: int, vdim: int, kv_heads: int | None = None
+    ) -> None:
         name = type(self).__name__
         check_sizes(name, **dict(zip(self._sizes, (dim, heads), strict=True)), kdim=kdim, vdim=vdim)
         if heads < 1 or dim < 1 or dim % heads:
@@ -105,19 +108,25 @@ class MultiheadAttention(Module):
             raise ArgumentError(f"{name}: expected kdim and vdim of at least 1, got {kdim=}, {vdim=}, {bias=}")
         if not 0 <= dropout <= 1:
             raise ArgumentError(f"{name}: dropout is a probability, got {dropout}")
+        kv_heads = heads if kv_heads is None else kv_heads
+        check_sizes(name, num_kv_heads=kv_heads)
+        if kv_heads < 1 or heads % kv_heads:
+            raise ArgumentError(f"{name}: {heads} heads do not share {kv_heads} of keys and values evenly")
         self.embed_dim, self.num_heads, self.dropout, self.kdim, self.vdim = dim, heads, dropout, kdim, vdim
+        self.num_kv_heads = kv_heads
+        rows = dim + 2 * (dim // heads) * kv_heads
         self.in_proj_weight: Any = None
         self.q_proj_weight: Any = None
         self.k_proj_weight: Any = None
         self.v_proj_weight: Any = None
         rng = random.next_generator("init/attention")
         if kdim == vdim == dim:
-            self.in_proj_weight = _glorot(rng, 3 * dim, dim)
+            self.in_proj_weight = _glorot(rng, rows, dim)
         else:
             self.q_proj_weight, self.k_proj_weight, self.v_proj_weight = (
                 _glorot(rng, dim, width) for width in (dim, kdim, vdim)
             )
-        self.in_proj_bias = Parameter(np.zeros(3 * dim, "float32")) if bias else None
+        self.in_proj_bias = Parameter(np.zeros(rows, "float32")) if bias else None
         self.out_proj = Linear(dim, dim, bias=bias)
         if self.out_proj.bias is not None:
             self.out_proj.bias.data[...] = 0
@@ -168,9 +177,21 @@ class MultiheadAttention(Module):
         by_head = self._projected(q, k, v, same)
         mask = self._mask(q, (n, self.num_heads, t, s), key_padding_mask, attn_mask)
         drop = self.dropout if self.training else 0.0
-        y, weights = attend(*by_head, mask, first=is_causal, dropout=drop, weights=need_weights)
+        y, weights = attend(*self._shared(*by_head), mask, first=is_causal, dropout=drop, weights=need_weights)
         output = self.out_proj(y.transpose(0, 2, 1, 3).reshape(n, t, self.embed_dim))
         return output, weights if weights is None or not average_attn_weights else weights.mean(axis=1)
+
+    def attention_weights(
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Any = None, *rest: Any, **masks: Any
+    ) -> Tensor:
+        """The weights (N, num_heads, T, S) alone, of what ``forward`` takes."""
+        given = (
+            dict(zip(("need_weights", "attn_mask", "average_attn_weights", "is_causal"), rest, strict=False)) | masks
+        )
+        given |= {"need_weights": True, "average_attn_weights": False}
+        weights = MultiheadAttention.forward(self, query, key, value, key_padding_mask, **given)[1]
+        assert weights is not None
+        return weights
 
     def _check(self, q: Tensor, k: Tensor, v: Tensor) -> None:
         name, widths = type(self).__name__, (self.embed_dim, self.kdim, self.vdim)
@@ -183,8 +204,12 @@ class MultiheadAttention(Module):
             )
 
     def _projected(self, q: Tensor, k: Tensor, v: Tensor, same: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Q, K and V by head, (N, heads, steps, d)."""
-        heads, width = self.num_heads, self.embed_dim // self.num_heads
+        """Q, K and V by head, (N, heads, steps, d); of keys and values ``num_kv_heads``."""
+        heads, few, width = self.num_heads, self.num_kv_heads, self.embed_dim // self.num_heads
+        if few != heads:
+            joined = linear(q, self.in_proj_weight, self.in_proj_bias).reshape(*q.shape[:2], heads + 2 * few, width)
+            first, second, third = joined.transpose(0, 2, 1, 3).split([heads, few, few], dim=1)
+            return first, second, third
         if same and self.in_proj_weight is not None:
             # (N, T, 3, heads, d) -> (3, N, heads, T, d)
             joined = linear(q, self.in_proj_weight, self.in_proj_bias).reshape(*q.shape[:2], 3, heads, width)
@@ -202,6 +227,12 @@ class MultiheadAttention(Module):
             for x, weight, bias in zip((q, k, v), weights, biases, strict=True)
         )
         return first, second, third
+
+    def _shared(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same with a head of keys and values for each of the queries."""
+        if self.num_kv_heads == self.num_heads:
+            return q, k, v
+        return q, for_heads(k, self.num_heads), for_heads(v, self.num_heads)
 
     _padding_name = "key_padding_mask"
 
@@ -235,26 +266,50 @@ class MultiheadAttention(Module):
 
     def flops(self, in_shape: tuple[int, ...], out_shape: tuple[int, ...]) -> int:
         *n, t, dim = in_shape
-        return math.prod(n) * (2 * t * 3 * dim * dim + 4 * t * t * dim)
+        rows = dim + 2 * (dim // self.num_heads) * self.num_kv_heads  # of the projection
+        return math.prod(n) * (2 * t * rows * dim + 4 * t * t * dim)
 
 
 class MultiHeadAttention(MultiheadAttention):
     """:class:`MultiheadAttention` within one sequence, (N, T, dim) -> (N, T, dim), which gives the output alone.
+
+    With ``num_kv_heads`` neighboring heads of queries share one head of keys and values (grouped queries, Ainslie et
+    al. 2023; all of them one: Shazeer 2019), so that a cache is smaller: as ``scaled_dot_product_attention`` with
+    ``enable_gqa``. The rows of ``in_proj_weight`` are then those of the queries, dim, and of keys and values,
+    num_kv_heads dim / heads each.
 
     Args:
         dim: width of the sequence, a multiple of ``heads``.
         heads: number of heads.
         causal: a position sees itself and those before it only.
         dropout: probability of dropping an attention weight in training.
+        bias: whether the projections have biases.
+        num_kv_heads: heads of keys and values, a divisor of ``heads``; as many where left out.
+        rotary: turns queries and keys by their positions.
+    Raises:
+        ArgumentError: the sizes do not fit.
     Example:
         >>> attention = nn.MultiHeadAttention(dim=8, heads=2, causal=True)
         >>> attention(dl.tensor(np.zeros((4, 5, 8), "float32"))).shape
         (4, 5, 8)
     """
 
-    def __init__(self, dim: int, heads: int, *, causal: bool = False, dropout: float = 0.0):
-        self._make(dim, heads, dropout, True, dim, dim)
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        causal: bool = False,
+        dropout: float = 0.0,
+        bias: bool = True,
+        num_kv_heads: int | None = None,
+        rotary: RotaryEmbedding | None = None,
+    ):
+        self._make(dim, heads, dropout, bias, dim, dim, num_kv_heads)
         self.dim, self.heads, self.causal = dim, heads, causal
+        if rotary is not None and rotary.dim * heads != dim:
+            raise ArgumentError(f"MultiHeadAttention: heads are {dim // heads} wide, and rotary turns {rotary.dim}")
+        self.rotary = rotary
 
     _sizes = "dim", "heads"
     _padding_name = "padding_mask"
@@ -279,11 +334,24 @@ class MultiHeadAttention(MultiheadAttention):
             return self._continued(x, cache, padding_mask, attn_mask)
         return super().forward(x, x, x, padding_mask, False, attn_mask, is_causal=self.causal)[0]
 
+    def attention_weights(  # type: ignore[override]  # of one sequence
+        self, x: Tensor, *, padding_mask: Any = None, attn_mask: Any = None, cache: None = None
+    ) -> Tensor:
+        """The weights (N, heads, T, T) alone, of what ``forward`` takes."""
+        return super().attention_weights(x, x, x, padding_mask, attn_mask=attn_mask, is_causal=self.causal)
+
+    def _projected(self, q: Tensor, k: Tensor, v: Tensor, same: bool, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """As of :class:`MultiheadAttention`, queries and keys turned by their positions from ``start`` on."""
+        queries, keys, values = super()._projected(q, k, v, same)
+        if self.rotary is not None:
+            queries, keys = self.rotary(queries, start), self.rotary(keys, start)
+        return queries, keys, values
+
     def _continued(self, x: Tensor, cache: KeyValueCache, *masks: Any) -> Tensor:
         if not self.causal or any(mask is not None for mask in masks) or is_grad_enabled():
             raise ArgumentError("MultiHeadAttention: a cache is for causal attention without masks, under no_grad()")
-        queries, keys, values = self._projected(x, x, x, True)
-        y, _ = attend(queries, *cache.append(keys, values), causal=True)
+        queries, keys, values = self._projected(x, x, x, True, cache.length)
+        y, _ = attend(*self._shared(queries, *cache.append(keys, values)), causal=True)
         return self.out_proj(y.transpose(0, 2, 1, 3).reshape(*x.shape))
 
 

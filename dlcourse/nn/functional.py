@@ -32,6 +32,7 @@ from dlcourse.ops.rearrange import *
 from dlcourse.ops.recurrent import *
 from dlcourse.ops.resample import *
 from dlcourse.ops.rms_norm import *
+from dlcourse.ops.rotary import *
 from dlcourse.ops.softmax import *
 from dlcourse.ops.unpool import *
 

@@ -131,7 +131,7 @@ def scaled_dot_product_attention(
         q, k, v = (x[:, None] for x in (q, k, v))
         return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal, **settings)[:, 0]
     if enable_gqa and q.ndim == k.ndim == v.ndim == 4:
-        k, v = _for_heads(k, q.shape[1]), _for_heads(v, q.shape[1])
+        k, v = for_heads(k, q.shape[1]), for_heads(v, q.shape[1])
     _check(q, k, v)
     width, own = q.shape[3], v.shape[3]
     factor = 1.0 if scale is None else scale * width**0.5
@@ -219,7 +219,7 @@ def _widened(x: Tensor, width: int) -> Tensor:
     return concatenate([x, Tensor(backend.array_module(x.data).zeros(rest, dtype=x.dtype))], axis=-1)
 
 
-def _for_heads(x: Tensor, heads: int) -> Tensor:
+def for_heads(x: Tensor, heads: int) -> Tensor:
     """(N, few, S, d) -> (N, heads, S, d), each several times in a row."""
     n, few, steps, width = x.shape
     if not few or heads % few:

@@ -121,6 +121,16 @@ def _torch_pool(t: Any, name: str, x: Any, *settings: Any, **options: Any) -> An
     return getattr(t.nn.functional, name)(x.movedim(-1, 1), *settings, **options).movedim(1, -1)
 
 
+ANGLES = tuple(dl.tensor(turn(np.outer(np.arange(4), [1.0, 0.3, 0.1]))) for turn in (np.cos, np.sin))
+
+
+def _torch_rotary(t: Any, x: Any) -> Any:
+    """As a product of complex numbers."""
+    turn = t.complex(*(t.tensor(table.numpy(), dtype=x.dtype) for table in ANGLES))
+    y = t.complex(x[..., :3], x[..., 3:]) * turn
+    return t.cat([y.real, y.imag], dim=-1)
+
+
 def _torch_recurrent(t: Any, name: str, inputs: tuple, cell: bool = False, **options: Any) -> Any:
     """PyTorch's layer with our tensors for its weights, through its functional call, so that gradients reach them."""
     x, *states, weight_ih, weight_hh, bias_ih, bias_hh = inputs
@@ -1094,6 +1104,7 @@ CASES = [
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 5)),
         lambda t, *qkv: t.nn.functional.scaled_dot_product_attention(*qkv),
     ),
+    Case("rotary", lambda x: F.rotary_embedding(x, *ANGLES), ((2, 3, 4, 6),), lambda t, x: _torch_rotary(t, x)),
     Case(
         "attention-causal",
         lambda *qkv: F.scaled_dot_product_attention(*qkv, causal=True),

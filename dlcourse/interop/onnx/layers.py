@@ -18,6 +18,7 @@ from dlcourse.ops import (
     norm,
     recurrent,
     rms_norm,
+    rotary,
 )
 from dlcourse.ops.gaussian import GaussianLogDensity
 
@@ -228,6 +229,14 @@ def attend(step: Step, q: Value, k: Value, v: Value, *bias: Value) -> Any:
     weights = graph.node("Softmax", scores, axis=-1)
     y = weights @ v
     return (y, weights) if getattr(step.function, "give", False) else y
+
+
+@exports(rotary.Rotate)
+def rotate(step: Step, x: Value) -> Value:
+    cos, sin = step.setting(lambda f: f.cos), step.setting(lambda f: f.sin)
+    first, second = step.graph.node("Split", x, outputs=2, num_outputs=2, axis=-1)
+    turned = first * cos - second * sin, second * cos + first * sin
+    return step.graph.node("Concat", *turned, axis=-1)
 
 
 def _hidden_future(graph: Graph, q: Value, k: Value) -> Value:
