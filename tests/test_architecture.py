@@ -18,6 +18,7 @@ LEAVES = {
     "markup",
     "types",
     "resources",
+    "special_tokens",
     "streams",
     "filesystem",
     "text",

@@ -116,7 +116,7 @@ def _statistics(data: Any) -> Iterator[str]:
         return
     dataset = data.dataset
     if dataset.tokens:
-        characters = {name: split.tokens.size for name, split in data.splits.items()}
+        characters = {name: getattr(split, "tokens", split.x).size for name, split in data.splits.items()}
         yield f"{len(dataset.class_names)} tokens; " + ", ".join(f"{name} {n:,}" for name, n in characters.items())
         return
     rows = [("training split", "unit", "mean", "std", "smallest", "largest")]

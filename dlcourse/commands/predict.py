@@ -4,7 +4,7 @@ import argparse
 
 from dlcourse.commands.evaluate import add_tta
 
-HELP = "ask a trained model about new inputs, or let it continue a text"
+HELP = "ask a trained model about new inputs, or let it continue a text, or answer one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="INPUT",
         help="a number, cells separated by commas, or a csv, npz or image file with the features that the run was "
-        "given, or a folder of such files; for a model of a text, the text to continue",
+        "given, or a folder of such files; for a model of a text, the text to continue or to answer",
     )
     parser.add_argument(
         "--out",
@@ -26,15 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     text = parser.add_argument_group("models of a text")
-    text.add_argument("--length", type=int, default=300, metavar="N", help="characters to write (default: 300)")
+    text.add_argument("--length", type=int, metavar="N", help="characters to write (default: 300)")
     text.add_argument(
         "--temperature",
         type=float,
-        default=1.0,
         metavar="T",
         help="below 1 for likelier characters, 0 for always the likeliest (default: 1)",
     )
-    text.add_argument("--seed", type=int, default=0, help="another seed gives another text (default: 0)")
+    text.add_argument("--seed", type=int, help="another seed gives another text (default: 0)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -43,7 +42,7 @@ def main(args: argparse.Namespace) -> int:
 
     from dlcourse.errors import UserError
     from dlcourse.experiment import load_run, predictions
-    from dlcourse.experiment.generation import continue_text
+    from dlcourse.experiment.generation import answer_texts, continue_text
     from dlcourse.training.atomic import write_output
 
     if args.top is not None and args.top < 1:
@@ -53,9 +52,16 @@ def main(args: argparse.Namespace) -> int:
     trained = load_run(args.run, args.device, args.checkpoint).with_tta(args.tta)
     if trained.inputs.tokens:
         if args.out is not None or args.top is not None:
-            raise UserError("--out and --top are for models of numbers and images; this one continues texts")
+            raise UserError("--out and --top are for models of numbers and images; this one writes texts")
+        settings = {key: getattr(args, key) for key in ("length", "temperature", "seed")}
+        given = {key: value for key, value in settings.items() if value is not None}
+        if trained.inputs.pairs and given:
+            raise UserError(f"--{next(iter(given))} is for models that continue a text; this one gives its best answer")
+        if trained.inputs.pairs:
+            print("\n".join(answer_texts(trained, args.input)))
+            return 0
         for text in args.input:
-            print(text + continue_text(trained, text, args.length, args.temperature, args.seed)[0])
+            print(text + continue_text(trained, text, **given)[0])
         return 0
     if args.top is not None and trained.inputs.task != "classification":
         raise UserError(f"--top {args.top}: the model predicts {trained.inputs.target_name}, it knows no classes")

@@ -18,6 +18,7 @@ from dlcourse.data.samples import Samples
 from dlcourse.errors import DataError
 from dlcourse.habits import missing
 from dlcourse.markup import html_table
+from dlcourse.special_tokens import has_special
 
 Task = Literal["regression", "classification", "estimation"]
 
@@ -80,6 +81,11 @@ class Dataset:
         """Name and unit of each of several targets, where they have names."""
         units = self.target_units or ("",) * len(self.target_names)
         return tuple(zip(self.target_names, units, strict=True))
+
+    @property
+    def pairs(self) -> bool:
+        """Whether x are sequences of tokens and y others, of other lengths, that answer them."""
+        return self.tokens and has_special(self.class_names)
 
     @property
     def own_splits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:

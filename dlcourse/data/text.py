@@ -14,6 +14,7 @@ from dlcourse.data.files import find, read_bytes
 from dlcourse.data.windows import WindowSplit
 from dlcourse.errors import DataError
 from dlcourse.registry import register
+from dlcourse.special_tokens import NAMES
 from dlcourse.types import Count
 
 DEFAULT_PATH = "text/tinyshakespeare.txt"
@@ -136,7 +137,7 @@ def _name(character: str) -> str:
 
 
 def _character(name: str) -> str:
-    return name if len(name) == 1 or name == UNKNOWN else name.encode().decode("unicode_escape")
+    return name if len(name) == 1 or name in (UNKNOWN, *NAMES) else name.encode().decode("unicode_escape")
 
 
 def _decoded(path: Path) -> str:

@@ -135,6 +135,13 @@ def _inputs(data: Data, model: Any) -> Iterator[Problem]:
     takes_tokens = getattr(model, "takes_tokens", None)
     if takes_tokens and not data.dataset.tokens:
         yield Problem("model.name", f"{name} looks up the tokens of a text, and the inputs of these data are numbers")
+    elif data.dataset.pairs and not getattr(model, "answers", False):
+        yield Problem("model.name", f"{name} does not answer sequences by others, as these data want it; take seq2seq")
+    elif getattr(model, "answers", False) and not data.dataset.pairs:
+        yield Problem(
+            "model.name",
+            f"{name} learns pairs of sequences, as of reversed_strings; for the next token take gpt, char_rnn",
+        )
     elif data.dataset.tokens and not (takes_tokens or any(isinstance(m, nn.Embedding) for m in model.modules())):
         yield Problem("model.name", f"{name} takes numbers, and the inputs of these data are the tokens of a text")
 

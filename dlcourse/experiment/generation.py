@@ -1,24 +1,18 @@
-"""What a trained model makes by itself: it goes on with a text, or draws images."""
+"""What a trained model makes by itself: it goes on with a text, answers one, or draws images."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import no_grad
-from dlcourse.backend import Backend, random
+from dlcourse.backend import random
+from dlcourse.data.sequence_pairs import padded
 from dlcourse.data.text import decode, encode
 from dlcourse.errors import DataError, UserError
-from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.trained import TrainedModel
-from dlcourse.training.input_spec import InputSpec
-from dlcourse.training.samples import as_kept, drawn_inputs
-
-SAMPLE_LENGTH = 200
-"""Characters of a text in a report."""
-SAMPLE_IMAGES, SAMPLE_VECTORS = 10, 1000
-"""New inputs that are kept at each evaluation: images, or points and other vectors."""
+from dlcourse.nn.calls import in_evaluation
+from dlcourse.special_tokens import EOS
 
 
 def continue_text(
@@ -46,48 +40,53 @@ def continue_text(
         UserError: the model is not one of tokens, there is no text, a character is unknown, a number out of range.
     """
     inputs = trained.inputs
-    if not inputs.tokens:
+    if not inputs.tokens or trained.inputs.pairs:
         raise UserError("only a model of a text can go on with one")
-    if not text:
-        raise UserError("there is no text to go on with: give one character at least")
     if length < 0 or not temperature >= 0:
         raise UserError(f"length and temperature are at least 0, got {length} and {temperature:g}")
     if count < 1 or (top_k is not None and top_k < 1) or not 0 < top_p <= 1:
         raise UserError(
             f"count and top_k are at least 1, top_p is above 0 and at most 1, got {count}, {top_k}, {top_p}"
         )
-    try:
-        beginning = encode(text, inputs.class_names)
-    except DataError as error:
-        raise UserError(f"input {text!r}: {error}") from error
-    trained.model.eval()
-    with backend.use(trained.backend):
-        found = _continued(
-            trained.model, trained.backend, np.tile(beginning, (count, 1)), length, temperature, seed, top_k, top_p
-        )
+    tokens, state = np.tile(encoded(trained, text), (count, 1)), None
+    found = np.empty((count, length), np.int64)
+    model = trained.model.eval()
+    with backend.use(trained.backend), no_grad():
+        for place in range(length):
+            logits, state = model.next_logits(trained.backend.asarray(tokens), state)
+            odds = probabilities(backend.to_host(logits.data), temperature, top_k, top_p)
+            uniform = random.generator(seed, "continue", place).random(count)
+            found[:, place] = _drawn(odds, uniform)
+            tokens = found[:, place : place + 1]
     return [decode(row, inputs.class_names) for row in found]
 
 
-def _continued(
-    model: Any,
-    chosen: Backend,
-    tokens: np.ndarray,
-    length: int,
-    temperature: float = 1.0,
-    seed: int = 0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
-) -> np.ndarray:
-    """``length`` tokens (N, length) that follow each row of ``tokens``, see :func:`continue_text`."""
-    found, state = np.empty((len(tokens), length), np.int64), None
-    with no_grad():
-        for place in range(length):
-            logits, state = model.next_logits(chosen.asarray(tokens), state)
-            odds = probabilities(backend.to_host(logits.data), temperature, top_k, top_p)
-            uniform = random.generator(seed, "continue", place).random(len(tokens))
-            found[:, place] = _drawn(odds, uniform)
-            tokens = found[:, place : place + 1]
-    return found
+def encoded(trained: TrainedModel, text: str) -> np.ndarray:
+    """A text as tokens, (n,).
+
+    Raises:
+        UserError: there is none, or a character is unknown.
+    """
+    if not text:
+        raise UserError("there is no text: give one character at least")
+    try:
+        return encode(text, trained.inputs.class_names)
+    except DataError as error:
+        raise UserError(f"input {text!r}: {error}") from error
+
+
+def answer_texts(trained: TrainedModel, texts: Sequence[str]) -> list[str]:
+    """The likeliest answer to each text, of a model such as ``seq2seq``, token by token (greedy).
+
+    Raises:
+        UserError: the model answers no texts, there is no text, or a character is unknown.
+    """
+    if not trained.inputs.pairs:
+        raise UserError(f"the model {trained.config.data['model']['name']} answers no texts, as seq2seq does")
+    tokens = padded([encoded(trained, text) for text in texts])
+    with backend.use(trained.backend), in_evaluation(trained.model), no_grad():
+        answers = backend.to_host(trained.model.attend(trained.backend.asarray(tokens))[0])
+    return [decode(row[: list(row).index(EOS)] if EOS in row else row, trained.inputs.class_names) for row in answers]
 
 
 def probabilities(
@@ -124,38 +123,6 @@ def draw_images(trained: TrainedModel, count: int, seed: int = 0) -> np.ndarray:
     """
     if count < 1:
         raise UserError(f"count is at least 1, got {count}")
-    with backend.use(trained.backend):
-        return drawn_inputs(trained.model, trained.normalizer, count, seed)
-
-
-def beginning(class_names: Sequence[str]) -> str:
-    """What a text begins with where nothing is given: the first token, in most texts the end of a line."""
-    return decode(np.zeros(1, np.int64), list(class_names))
-
-
-def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | None:
-    """What makes the samples that a run keeps at each evaluation, ``train.samples`` of them, always of the same seed;
-    None where it keeps none, or its model generates nothing."""
-    model, data, wanted = experiment.model, experiment.data, experiment.train["samples"]
-    if wanted == 0:
-        return None
-    if getattr(model, "generates", False):
-        count = wanted or (SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS)
-        largest = InputSpec.of(data).largest
-        return lambda: as_kept(drawn_inputs(model, data.normalizer, count), largest)
-    if not writes_text(experiment):
-        return None
-
-    def texts() -> list[str]:
-        training = model.training
-        first = np.zeros((wanted or 1, 1), np.int64)
-        found = _continued(model.eval(), experiment.backend, first, SAMPLE_LENGTH)
-        model.train(training)
-        return [decode(row, list(data.dataset.class_names)) for row in found]
-
-    return texts
-
-
-def writes_text(experiment: Experiment) -> bool:
-    """Whether the model says of each token of a text which one follows."""
-    return experiment.data.dataset.tokens and experiment.data.every_step and not experiment.has_objective
+    with backend.use(trained.backend), no_grad():
+        drawn = trained.model.eval().generate(count, seed).numpy().astype(np.float64)
+    return drawn * trained.normalizer.scale + trained.normalizer.shift

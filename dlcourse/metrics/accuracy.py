@@ -2,7 +2,7 @@
 
 from dlcourse.backend import array_module
 from dlcourse.errors import UserError
-from dlcourse.metrics.base import Array, Metric, check_classes
+from dlcourse.metrics.base import Array, Metric, as_rows, check_classes
 from dlcourse.registry import register
 from dlcourse.types import Count
 
@@ -17,6 +17,19 @@ class Accuracy(Metric):
     def values(self, outputs: Array, targets: Array) -> Array:
         check_classes(outputs, targets)
         return outputs.argmax(axis=1) == targets
+
+
+@register("metric", "sequence_accuracy")
+class SequenceAccuracy(Metric):
+    """The share of sequences in which the largest output of every step is that of its class."""
+
+    higher_is_better = True
+    tasks = ("classification",)
+
+    def update(self, outputs: Array, targets: Array) -> None:
+        check_classes(*as_rows(outputs, targets))
+        right = (outputs.argmax(axis=-1) == targets).reshape(len(targets), targets[:1].size).all(axis=1)
+        self.total, self.count = self.total + right.sum(dtype="float64"), self.count + len(right)
 
 
 @register("metric", "error")

@@ -24,6 +24,7 @@ from dlcourse.models.mobilenet import *
 from dlcourse.models.polynomial import *
 from dlcourse.models.recurrent import *
 from dlcourse.models.resnet import *
+from dlcourse.models.seq2seq import *
 from dlcourse.models.sequence import *
 from dlcourse.models.softmax import *
 from dlcourse.models.surface import *

@@ -36,6 +36,9 @@ class Model(Module):
     takes_tokens: ClassVar[bool | None] = None
     """Whether an input is a sequence of tokens (N, T), which the model looks up, and nothing else; None: tokens where
     the model has an embedding."""
+    answers: ClassVar[bool] = False
+    """Whether it reads a sequence of tokens and writes another, as data with the :mod:`~dlcourse.special_tokens` want;
+    then it has :meth:`attend`."""
     adapts_to: int | None = None
     """How many of the first training samples :meth:`adapt` looks at; None for all."""
     every_step: bool = False
@@ -116,9 +119,14 @@ class Model(Module):
         return self(Tensor(tokens))[:, -1], tokens
 
     @property
-    def generates(self) -> bool:
-        """Whether it has a :meth:`generate` of its own."""
-        return type(self).generate is not Model.generate
+    def looks(self) -> bool:
+        """Of a model that :attr:`answers`, whether the weights of :meth:`attend` say anything."""
+        return False
+
+    def attend(self, x: Array) -> tuple[Array, Array]:
+        """Of a model that :attr:`answers`: the likeliest answers (N, T) to tokens (N, S), and the weights (N, T, S) by
+        which each of their tokens looks at what was read."""
+        raise NotImplementedError
 
     def generate(self, count: int, seed: int = 0) -> Tensor:
         """New inputs (count, *in_shape), drawn from what the model has learned, a function of the seed.

@@ -19,6 +19,7 @@ from dlcourse.data.normalizer import Normalizer, TargetNormalizer
 from dlcourse.data.npz import open_npz
 from dlcourse.errors import CheckpointError, DataError, UserError
 from dlcourse.records.check import Wrong, check
+from dlcourse.special_tokens import has_special
 from dlcourse.training.sources import Source, image_shape, looks_like_a_path, read_image, source_of
 
 _MAX_SHOWN = 200
@@ -133,6 +134,11 @@ class InputSpec:
             raise Wrong(f"data.target_scale: expected {self.out_features} numbers beside as many of data.target_shift")
         if any(each <= 0 for each in self.target_scale or ()):
             raise Wrong("data.target_scale: expected numbers above 0")
+
+    @property
+    def pairs(self) -> bool:
+        """Whether inputs are sequences of tokens, and the model answers with others."""
+        return self.tokens and has_special(self.class_names)
 
     @property
     def target_normalizer(self) -> TargetNormalizer | None:

@@ -15,6 +15,8 @@ CASES = {
     "gaussian_samples": {},
     "adding_problem": {},
     "sine_waves": {},
+    "reversed_strings": {},
+    "date_formats": {},
     "sine_curve": {},
 }
 FROM_FILES = {"csv", "arrays", "cifar10", "mnist", "fashion_mnist", "digits", "text", "image_folder", "series"}
@@ -52,11 +54,13 @@ def test_shapes_types_and_names_belong_together(name):
     data = load(name)
     assert len(data.x) == len(data.y)
     if data.task == "classification":
-        assert data.y.dtype == np.int64 and data.y.ndim == 1
-        assert set(data.y) <= set(range(len(data.class_names)))
+        assert data.y.dtype == np.int64 and data.y.ndim == (2 if data.pairs else 1)
+        assert set(data.y.flat) <= set(range(len(data.class_names)))
     else:
         assert data.y.dtype == np.float64 and data.y.ndim == (3 if name == "sine_waves" else 2)
-    if data.x.ndim == 2:
+    if data.tokens:
+        assert data.x.dtype == np.int64 and not data.feature_names
+    elif data.x.ndim == 2:
         assert data.x.dtype == np.float64
         assert len(data.feature_names) == len(data.feature_units) == data.x.shape[1]
 

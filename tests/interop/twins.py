@@ -54,6 +54,8 @@ class _Twin(torch.nn.Module):
             setattr(self, name, twin(child))
         for name, parameter in ours.own_parameters():
             setattr(self, name, torch.nn.Parameter(torch.zeros(parameter.shape)))
+        for name, buffer in ours.own_buffers(transient=False):
+            self.register_buffer(name, torch.from_numpy(buffer.copy()))
 
     def forward(self, x: Any) -> Any:
         return self.compute(self, x)
@@ -79,6 +81,23 @@ def _transformer_block(m: Any, x: Any) -> Any:
 def _gpt(m: Any, x: Any) -> Any:
     h = m.norm(m.blocks(m.token_embedding(x) + m.position_embedding.weight[: x.shape[1]]))
     return h @ m.token_embedding.weight.T
+
+
+def _seq2seq(m: Any, x: Any) -> Any:
+    padding = x == 0
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        m.embedding(x), (~padding).sum(1), batch_first=True, enforce_sorted=False
+    )
+    read, last = m.encoder(packed)
+    read, _ = torch.nn.utils.rnn.pad_packed_sequence(read, batch_first=True, total_length=x.shape[1])
+    state, token, logits = m.bridge(torch.cat([*last], 1)).tanh(), torch.ones_like(x[:, 0]), []
+    for _ in range(int(m.answer_steps)):
+        scores = m.attention.score((m.attention.query(state)[:, None] + m.attention.key(read)).tanh())[..., 0]
+        context = (scores.masked_fill(padding, -torch.inf).softmax(1)[:, None] @ read)[:, 0]
+        state = m.decoder(torch.cat([m.embedding(token), context], 1), state)
+        logits.append(m.head(torch.cat([state, context], 1)))
+        token = logits[-1].argmax(1)
+    return torch.stack(logits, 1)
 
 
 def _sequence(m: Any, x: Any) -> Any:
@@ -113,6 +132,8 @@ FORWARD: dict[str, Callable] = {
     "conv1d": _conv1d,
     "char_rnn": lambda m, x: m.linear(m.recurrent(m.embedding(x))[0]),
     "gpt": _gpt,
+    "seq2seq": _seq2seq,
+    "AdditiveAttention": lambda m, x: x,  # its parts are called by the model
     "resnet": lambda m, x: m.linear(m.pool(m.blocks(F.relu(m.norm(m.conv(x)))))),
 }
 """By name of the model in a config, or of the class of a block."""

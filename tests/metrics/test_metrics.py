@@ -15,6 +15,7 @@ REGRESSION = ["mse", "half_sse", "rmse", "mae", "r2"]
 OF_CLASSES = ["precision", "recall", "f1", "balanced_accuracy", "kappa", "roc_auc", "average_precision"]
 OF_SAMPLES = ["accuracy", "error", "top_k", "cross_entropy", "log_likelihood", "perplexity", "bits_per_character"]
 CLASSIFICATION = [*OF_SAMPLES, *OF_CLASSES]
+OTHERS = ["gaussian_nll", "sequence_accuracy"]
 
 
 def measure(name, *batches, **parameters):
@@ -47,7 +48,7 @@ def batches_of(name, random, samples):
 
 def test_every_metric_is_tested():
     ours = {n for n in registry.names("metric") if registry.lookup("metric", n).__module__.startswith("dlcourse.")}
-    assert ours == {*REGRESSION, *CLASSIFICATION, "gaussian_nll"}
+    assert ours == {*REGRESSION, *CLASSIFICATION, *OTHERS}
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
@@ -56,13 +57,20 @@ def test_every_element_of_a_sequence_counts(name):
     assert measure(name, (outputs.reshape(3, 4, 4), labels.reshape(3, 4))) == measure(name, (outputs, labels))
 
 
+def test_a_sequence_is_right_where_every_step_is():
+    outputs = np.eye(3, dtype=np.float32)[[[0, 1], [2, 2], [1, 0]]]
+    assert measure("sequence_accuracy", (outputs, np.array([[0, 1], [2, 0], [1, 0]]))) == pytest.approx(2 / 3)
+    with pytest.raises(ShapeError, match="expected logits"):
+        measure("sequence_accuracy", (outputs, np.array([0, 1, 2])))
+
+
 def test_perplexity_and_bits_of_equally_likely_tokens():
     outputs, labels = np.zeros((5, 8), dtype=np.float32), np.arange(5)
     assert measure("perplexity", (outputs, labels)) == pytest.approx(8)
     assert measure("bits_per_character", (outputs, labels)) == pytest.approx(3)
 
 
-@pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, "gaussian_nll"])
+@pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, *OTHERS])
 @given(st.integers(2, 40), st.lists(st.integers(0, 40), max_size=5), st.integers(0, 2**32))
 def test_batches_add_up_to_the_whole(name, samples, cuts, seed):
     outputs, targets = batches_of(name, np.random.default_rng(seed), samples)
@@ -72,7 +80,7 @@ def test_batches_add_up_to_the_whole(name, samples, cuts, seed):
     assert measure(name, *parts) == pytest.approx(whole, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, "gaussian_nll"])
+@pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, *OTHERS])
 def test_devices_agree_and_reset_forgets(name, device):
     outputs, targets = batches_of(name, np.random.default_rng(0), 30)
     here = backend.current()
@@ -169,7 +177,7 @@ def test_labels_have_to_be_labels(name):
 
 
 def test_inputs_are_not_changed():
-    for name in [*REGRESSION, *CLASSIFICATION, "gaussian_nll"]:
+    for name in [*REGRESSION, *CLASSIFICATION, *OTHERS]:
         outputs, targets = batches_of(name, np.random.default_rng(0), 9)
         before = outputs.copy(), targets.copy()
         outputs.flags.writeable = targets.flags.writeable = False

@@ -22,6 +22,7 @@ MODELS = {
     "cnn": lambda: models.CNN(IMAGE, 4, [4], [6], batch_norm=True, dropout=0.1),
     "conv1d": lambda: models.Conv1D(SERIES, 4, [4], batch_norm=True, dropout=0.1),
     "gpt": lambda: models.GPT(TOKENS, 7, layers=1, heads=2, width=8, dropout=0.1),
+    "seq2seq": lambda: models.Seq2Seq(TOKENS, 7, hidden=4, embedding=4, dropout=0.1),
     "airbench": lambda: models.AirBench((32, 32, 3), 4, channels=[4, 4, 4]),
     "googlenet": lambda: models.GoogLeNet(IMAGE, 4, blocks=[[2, 2, 2, 2, 2, 2]], width=0.1),
     "lenet": lambda: models.LeNet((28, 28, 1), 4),
