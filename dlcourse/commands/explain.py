@@ -1,8 +1,9 @@
-"""``dlcourse explain RUN``: pictures of what a trained net sees of images."""
+"""``dlcourse explain RUN``: pictures of what a trained net sees of images, and where it looks in a text."""
 
 import argparse
+from typing import Any
 
-HELP = "draw what a trained net sees: saliency, Grad-CAM, activation maps, neighbors, ..."
+HELP = "draw what a trained net sees: saliency, Grad-CAM, activation maps, neighbors, attention, ..."
 EXAMPLES = """\
 examples:
   dlcourse explain RUN                                  all methods, of the first image of six classes
@@ -10,6 +11,7 @@ examples:
   dlcourse explain RUN --images photo.png --method saliency,grad_cam
   dlcourse explain RUN --class cat --layer layers.4     six cats, and what that layer makes of them
   dlcourse explain RUN --sanity                         do random weights change the maps, as they should?
+  dlcourse explain RUN --text "To be, or not to be"     where each head of a transformer looks, or a decoder
 methods:
   saliency, smooth_grad, integrated_gradients, grad_cam, occlusion: maps of each image
   filters, activations, receptive_field: what a layer looks for, gives, and may see
@@ -18,10 +20,11 @@ methods:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder of images, or a checkpoint in one")
+    parser.add_argument("run", metavar="RUN", help="a run folder of images or texts, or a checkpoint in one")
     which = parser.add_argument_group("what is explained")
     which.add_argument("--images", metavar="I,J,...", help="by number in the split, from 0; or files of images")
     which.add_argument("--class", dest="of_class", metavar="NAME", help="the first images of this class")
+    which.add_argument("--text", action="append", default=[], metavar="TEXT", help="that a model of texts reads")
     which.add_argument("--split", help="that images are taken from: test, val or train (default: test, else val)")
     which.add_argument("--count", type=int, default=6, metavar="N", help="how many images where none are named (6)")
     which.add_argument("--target", metavar="NAME", help="explain the score of this class, not of the predicted one")
@@ -47,16 +50,12 @@ def main(args: argparse.Namespace) -> int:
     from dlcourse import plots
     from dlcourse.errors import UserError
     from dlcourse.experiment import load_run
-    from dlcourse.experiment.explanation import Explanations, Request
     from dlcourse.training.explanations import FOLDER, write
 
     if args.out is not None and not Path(args.out).is_dir() and Path(args.out).exists():
         raise UserError(f"--out {args.out}: is a file; give the name of a folder")
-    same = ("of_class", "split", "target", "layer", "count", "samples", "sanity", "seed")
-    images, methods = _listed("--images", args.images), _listed("--method", ",".join(args.method) or None)
-    request = Request(images=images, methods=methods, **{name: getattr(args, name) for name in same})
     trained = load_run(args.run, args.device, args.checkpoint)
-    found, run = Explanations(trained, request), trained.folder.path
+    found, run = _explained(trained, args), trained.folder.path
     if args.out is None:
         write(run, found.pictures)
         drawn = plots.draw_explained(run, list(found.pictures), run / FOLDER, run / "plots")
@@ -70,10 +69,36 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps({"run": str(run), "weights": trained.where, **found.figures, "files": files}, indent=2))
         return 0
     print(trained.where)
-    print(
-        "\n".join([_images(found.figures["images"]), *found.lines, *_sanity(found.figures.get("sanity", {})), *files])
-    )
+    images = [_images(found.figures["images"])] if "images" in found.figures else []
+    print("\n".join([*images, *found.lines, *_sanity(found.figures.get("sanity", {})), *files]))
     return 0
+
+
+def _explained(trained: Any, args: argparse.Namespace) -> Any:
+    """Pictures, figures and lines of a run of images, or of texts."""
+    from dlcourse.errors import UserError
+    from dlcourse.experiment.explanation import Explanations, Request
+    from dlcourse.experiment.text_explanation import TextExplanations
+
+    of_images: dict[str, Any] = {
+        "images": None,
+        "of_class": None,
+        "target": None,
+        "layer": None,
+        "method": [],
+        "sanity": False,
+    }
+    if trained.inputs.tokens:
+        for key, nothing in of_images.items():
+            if getattr(args, key) != nothing:
+                raise UserError(f"--{key.removeprefix('of_')} is for models of images; this one reads texts: --text")
+        return TextExplanations(trained, args.text, args.split)
+    if args.text:
+        raise UserError("--text is for models of texts; this one takes other inputs")
+    same = ("of_class", "split", "target", "layer", "count", "samples", "sanity", "seed")
+    images, methods = _listed("--images", args.images), _listed("--method", ",".join(args.method) or None)
+    request = Request(images=images, methods=methods, **{name: getattr(args, name) for name in same})
+    return Explanations(trained, request)
 
 
 def _listed(option: str, given: str | None) -> list[str]:

@@ -6,6 +6,7 @@ evaluation mode, and it stays as it was: weights, gradients, running statistics 
 of Captum.
 """
 
+from dlcourse.explain.attention import attention_maps
 from dlcourse.explain.cam import grad_cam
 from dlcourse.explain.embedding import PrincipalComponents, embed, nearest_neighbors, principal_components
 from dlcourse.explain.gradients import integrated_gradients, saliency, smooth_grad
@@ -20,6 +21,7 @@ __all__ = [
     "PrincipalComponents",
     "UsedField",
     "activations",
+    "attention_maps",
     "cascading_randomization",
     "class_visualization",
     "convolutional_layers",

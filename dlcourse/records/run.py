@@ -158,6 +158,12 @@ class ExplanationFacts(TypedDict):
     """What each row or column of maps is called, in lines."""
     layers: NotRequired[list[list[str]]]
     layer: NotRequired[str]
+    queries: NotRequired[list[list[str]]]
+    """Of each map of attention the tokens that look, one a row."""
+    keys: NotRequired[list[list[str]]]
+    """The tokens that are looked at, one a column."""
+    across: NotRequired[int]
+    """How many maps stand side by side; left out, as many as fit."""
 
 
 class CheckpointState(TypedDict):

@@ -15,10 +15,12 @@ from dlcourse import backend, explain
 from dlcourse.autograd import Tensor, no_grad
 from dlcourse.data.dataset import Data
 from dlcourse.data.normalizer import Normalizer
+from dlcourse.nn import MultiheadAttention
 from dlcourse.nn.calls import in_evaluation
 from dlcourse.nn.conv import Convolution
 from dlcourse.records.run import ExplanationFacts
 from dlcourse.records.writing import real_folder
+from dlcourse.special_tokens import EOS, PAD
 from dlcourse.tensorfile import npz
 from dlcourse.text import format_number
 from dlcourse.training.atomic import reporting_write_errors, to_json, write_bytes
@@ -27,6 +29,8 @@ from dlcourse.training.images import as_bytes
 FOLDER = "explain"
 MAX_IMAGES = 6
 MAX_FILTERS, MAX_MAPS, MAX_ROWS = 64, 8, 4
+MAX_TOKENS = 24
+"""Of a text whose attention is drawn: so many can be read along the side of a map."""
 _REPORTED = ("test", "val", "train")
 
 Arrays = dict[str, np.ndarray]
@@ -165,6 +169,47 @@ def activation_maps(model: Any, given: Shown, layers: Sequence[str]) -> Picture:
     return Picture(arrays, {"images": given.labels(), "maps": names})
 
 
+def attention_of_heads(model: Any, tokens: np.ndarray, class_names: Sequence[str]) -> Picture:
+    """Where each token (T,) of a text looks, by each head of each layer: ``map_0`` ..., (T, T)."""
+    words = [class_names[token] for token in tokens]
+    by_layer = [maps.numpy()[0] for maps in explain.attention_maps(model, tokens[None]).values()]
+    titles = [f"layer {i + 1}, head {k + 1}" for i, maps in enumerate(by_layer) for k in range(len(maps))]
+    panels = [(each, words, words) for maps in by_layer for each in maps]
+    picture = _of_panels(panels, titles)
+    picture.facts["across"] = len(by_layer[0])
+    return picture
+
+
+def attention_of_answers(model: Any, tokens: np.ndarray, class_names: Sequence[str]) -> Picture:
+    """Where a model that answers sequences (N, S) looks at each token of what it writes: ``map_0`` ..., (T, S)."""
+    with in_evaluation(model), no_grad():
+        written, weights = map(backend.to_host, model.attend(backend.current().asarray(tokens)))
+    panels = []
+    for asked, said, looked in zip(tokens, written, weights, strict=True):
+        rows = int((said == EOS).argmax()) + 1 if EOS in said else len(said)
+        columns = int((asked != PAD).sum())
+        names = [[class_names[token] for token in part] for part in (said[:rows], asked[:columns])]
+        panels.append((looked[:rows, :columns], *names))
+    return _of_panels(panels, ["".join(keys) for _, _, keys in panels])
+
+
+def attention(model: Any, tokens: np.ndarray, class_names: Sequence[str], whole: bool = False) -> Picture | None:
+    """Where a model looks: of one that answers sequences (N, S) at each of them, of another with attention layers at
+    the first of them, its first tokens unless it is to be ``whole``; None of one without attention."""
+    if getattr(model, "answers", False):
+        return attention_of_answers(model, tokens, class_names) if model.looks else None
+    if any(isinstance(each, MultiheadAttention) for each in model.modules()):
+        return attention_of_heads(model, np.asarray(tokens[0][: None if whole else MAX_TOKENS]), class_names)
+    return None
+
+
+def _of_panels(panels: Sequence[tuple[Any, list[str], list[str]]], titles: Sequence[str]) -> Picture:
+    """Of weights, the tokens of their rows and those of their columns."""
+    weights, rows, columns = zip(*panels, strict=True)
+    arrays = {f"map_{place}": each.astype(np.float32) for place, each in enumerate(weights)}
+    return Picture(arrays, {"maps": [[title] for title in titles], "queries": list(rows), "keys": list(columns)})
+
+
 def evenly(items: Sequence[Any], count: int) -> list[Any]:
     """So many of them, the first and the last among them."""
     places = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
@@ -187,15 +232,23 @@ def write(folder: Path, pictures: dict[str, Picture]) -> None:
 
 
 def explain_run(folder: Path, data: Data, model: Any, measured: Sequence[str]) -> None:
-    """Write what costs little of a convolutional net that classifies images: its first filters, the maps that it makes
-    of an image, and saliency and Grad-CAM of the first image of some classes.
+    """Write what costs little: of a convolutional net that classifies images its first filters, the maps that it makes
+    of an image, and saliency and Grad-CAM of the first image of some classes; of a model of tokens with attention where
+    it looks.
 
     Args:
-        measured: the splits whose predictions the run has.
+        measured: the splits that the run measures.
     """
-    convolutions = any(isinstance(each, Convolution) and each.axes == 2 for each in model.modules())
-    of_images = data.task == "classification" and len(data.in_shape) == 3 and data.in_shape[2] in (1, 3)
     split = next((name for name in _REPORTED if name in measured), None)
+    if data.dataset.tokens and split:
+        picture = attention(model, data.splits[split].x[:MAX_IMAGES], data.class_names)
+        if picture is not None:
+            picture.facts["split"] = split
+            write(folder, {"attention": picture})
+        return
+    convolutions = any(isinstance(each, Convolution) and each.axes == 2 for each in model.modules())
+    predicts = not getattr(model, "objective_units", None)
+    of_images = predicts and data.task == "classification" and len(data.in_shape) == 3 and data.in_shape[2] in (1, 3)
     if not (convolutions and of_images and split):
         return
     subset = data.splits[split]

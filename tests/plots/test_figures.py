@@ -183,23 +183,7 @@ def generative(path: Path) -> Path:
     sizes = {"originals": (10,), "reconstructions": (10,), "samples": (100,), "latent_plane": (20, 20)}
     arrays = {name: rng.uniform(size=(*shape, 8, 8, 1)).astype("float32") for name, shape in sizes.items()}
     arrays |= {"codes": rng.normal(size=(500, 2)), "code_labels": rng.integers(0, 10, 500)}
-    for step in (50, 100, 1250):
-        _keep_samples(path, step, rng.integers(0, 256, (6, 8, 8, 1)).astype("uint8"))
     return write_run(path, model="{name: vae, latent: 2}", arrays=arrays, facts=folders.CIFAR)
-
-
-def generated_points(path: Path) -> Path:
-    """A model of points on a plane, of which some went far."""
-    rng = np.random.default_rng(0)
-    for step in range(100, 1500, 100):
-        _keep_samples(path, step, rng.normal(size=(200, 2)).astype("float32") * (100 if step == 100 else 1))
-    arrays = {"samples": rng.normal(size=(200, 2))}
-    return write_run(path, model="{name: vae, latent: 2}", arrays=arrays, facts=CLASSIFICATION)
-
-
-def _keep_samples(path: Path, step: int, x: np.ndarray) -> None:
-    (path / "samples").mkdir(parents=True, exist_ok=True)
-    np.savez(path / "samples" / f"step-{step}.npz", x=x)
 
 
 def attacked(path: Path) -> Path:
@@ -218,6 +202,32 @@ def attacked(path: Path) -> Path:
     ):
         curves = {"epsilons": sizes, "accuracy": 0.6 - 8 * sizes, "control": 0.6 - sizes, "distances": distances}
         np.savez(path / f"attack-{name}.npz", **curves, **images, clean=clean, count=np.array(100))
+    return path
+
+
+def attention_of_heads(path: Path) -> Path:
+    """Causal maps of a text, of two layers with three heads."""
+    write_run(path, model="{name: gpt}", facts={**folders.CIFAR}, arrays={})
+    words = [*"To be, or not\n"]
+    tri = np.tri(len(words))
+    maps = {f"map_{i}": tri / tri.sum(axis=1, keepdims=True) for i in range(6)}
+    titles = [[f"layer {i // 3 + 1}, head {i % 3 + 1}"] for i in range(6)]
+    facts = {"maps": titles, "queries": [words] * 6, "keys": [words] * 6, "across": 3}
+    (path / "explain").mkdir()
+    np.savez(path / "explain" / "attention.npz", facts=json.dumps(facts), **maps)
+    return path
+
+
+def attention_of_answers(path: Path) -> Path:
+    """Maps of different sizes, one of which does not fit its tokens, with titles that are too long."""
+    write_run(path, model="{name: seq2seq}", facts={**folders.CIFAR}, arrays={})
+    sizes = [(11, 28), (4, 3), (1, 1), (5, 6)]
+    maps = {f"map_{i}": np.full((rows, columns), 1 / columns) for i, (rows, columns) in enumerate(sizes)}
+    maps["map_3"] = maps["map_3"][:2]
+    queries, keys = ([["<eos>"] * size[place] for size in sizes] for place in (0, 1))
+    facts = {"maps": [[LONG]] * 4, "queries": queries, "keys": keys}
+    (path / "explain").mkdir()
+    np.savez(path / "explain" / "attention.npz", facts=json.dumps(facts), **maps)
     return path
 
 
@@ -430,10 +440,11 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     range_test: ["range_test", "loss", "metrics", "learning_rate"],
     surface: ["path"],
     landscape: ["landscape"],
-    generative: ["reconstructions", "samples", "samples_by_step", "latent_codes", "latent_plane"],
-    generated_points: ["samples", "samples_by_step"],
+    generative: ["reconstructions", "samples", "latent_plane", "latent_codes"],
     attacked: [*OF_IMAGES, "mistakes", "attack_accuracy", "attacked_images"],
     explained: EXPLAINED,
+    attention_of_heads: ["attention"],
+    attention_of_answers: ["attention"],
     explained_in_part: EXPLAINED,
     explained_otherwise: [],
     surfaces: ["paths", "convergence"],
