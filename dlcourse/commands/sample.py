@@ -51,20 +51,18 @@ def main(args: argparse.Namespace) -> int:
 def _texts(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) -> int:
     from pathlib import Path
 
-    import numpy as np
-
-    from dlcourse.data.text import decode
-    from dlcourse.experiment.generation import continue_text
+    from dlcourse.experiment.generation import beginning, continue_text
     from dlcourse.training.atomic import write_output
+    from dlcourse.training.samples import joined
 
-    begin = args.text or decode(np.zeros(1, np.int64), trained.inputs.class_names)  # in most texts the end of a line
+    begin = args.text or beginning(trained.inputs.class_names)
     count = 1 if args.count is None else args.count
     texts = continue_text(trained, begin, seed=args.seed, count=count, **settings)
-    joined = "\n---\n".join((args.text or "") + text for text in texts) + "\n"
+    content = joined([(args.text or "") + text for text in texts])
     if args.out is None:
-        print(joined, end="")
+        print(content, end="")
     else:
-        write_output(Path(args.out), joined.encode("utf-8", "replace"))
+        write_output(Path(args.out), content.encode("utf-8", "replace"))
         print(f"{args.out}: {count} text{'' if count == 1 else 's'} of {len(texts[0])} characters")
     return 0
 
@@ -77,6 +75,7 @@ def _images(trained: Any, args: argparse.Namespace) -> int:
     from dlcourse.plots.sheet import sheet
     from dlcourse.tensorfile import npz
     from dlcourse.training.atomic import write_output
+    from dlcourse.training.samples import as_kept
 
     path = Path("samples.png" if args.out is None else args.out)
     if path.suffix not in (".png", ".npz"):
@@ -85,7 +84,7 @@ def _images(trained: Any, args: argparse.Namespace) -> int:
     if path.suffix == ".npz":
         content = npz({"x": drawn.astype("float32")})
     elif drawn.ndim == 4 and drawn.shape[-1] in (1, 3):
-        content = sheet(drawn, trained.inputs.largest)
+        content = sheet(as_kept(drawn, trained.inputs.largest))
     else:
         raise UserError(f"--out {path}: inputs of shape {drawn.shape[1:]} are no images; take a name in .npz")
     write_output(path, content)

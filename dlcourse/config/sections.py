@@ -286,6 +286,8 @@ class TrainOptions:
         freeze: parts that are not trained, named as in reinit; their running statistics stay too.
         watch: note at evaluations, of each layer, the norms of gradient, weights and update, outputs and dead units.
         attack: train on inputs that this attack has changed, step by step, in place of those of the data.
+        samples: how many samples of a model that generates are kept at each evaluation, always of the same seed; left
+            out, 10 images, 1,000 points or one text; 0 for none.
     """
 
     epochs: Count | None = None
@@ -312,6 +314,7 @@ class TrainOptions:
     freeze: tuple[str, ...] = ()
     watch: bool = False
     attack: Annotated[Any, Component("attack")] | None = None
+    samples: NonNegativeInt | None = None
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,27 @@
 """What a trained model makes by itself: it goes on with a text, answers one, or draws images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from dlcourse import backend
 from dlcourse.autograd import no_grad
-from dlcourse.backend import random
+from dlcourse.backend import Backend, random
 from dlcourse.data.sequence_pairs import padded
 from dlcourse.data.text import decode, encode
 from dlcourse.errors import DataError, UserError
+from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.trained import TrainedModel
 from dlcourse.nn.calls import in_evaluation
 from dlcourse.special_tokens import EOS
+from dlcourse.training.input_spec import InputSpec
+from dlcourse.training.samples import as_kept, drawn_inputs
+
+SAMPLE_LENGTH = 200
+"""Characters of a text in a report."""
+SAMPLE_IMAGES, SAMPLE_VECTORS = 10, 1000
+"""New inputs that are kept at each evaluation: images, or points and other vectors."""
 
 
 def continue_text(
@@ -48,17 +57,33 @@ def continue_text(
         raise UserError(
             f"count and top_k are at least 1, top_p is above 0 and at most 1, got {count}, {top_k}, {top_p}"
         )
-    tokens, state = np.tile(encoded(trained, text), (count, 1)), None
-    found = np.empty((count, length), np.int64)
-    model = trained.model.eval()
-    with backend.use(trained.backend), no_grad():
+    start = np.tile(encoded(trained, text), (count, 1))
+    trained.model.eval()
+    with backend.use(trained.backend):
+        found = _continued(trained.model, trained.backend, start, length, temperature, seed, top_k, top_p)
+    return [decode(row, inputs.class_names) for row in found]
+
+
+def _continued(
+    model: Any,
+    chosen: Backend,
+    tokens: np.ndarray,
+    length: int,
+    temperature: float = 1.0,
+    seed: int = 0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+) -> np.ndarray:
+    """``length`` tokens (N, length) that follow each row of ``tokens``, see :func:`continue_text`."""
+    found, state = np.empty((len(tokens), length), np.int64), None
+    with no_grad():
         for place in range(length):
-            logits, state = model.next_logits(trained.backend.asarray(tokens), state)
+            logits, state = model.next_logits(chosen.asarray(tokens), state)
             odds = probabilities(backend.to_host(logits.data), temperature, top_k, top_p)
-            uniform = random.generator(seed, "continue", place).random(count)
+            uniform = random.generator(seed, "continue", place).random(len(tokens))
             found[:, place] = _drawn(odds, uniform)
             tokens = found[:, place : place + 1]
-    return [decode(row, inputs.class_names) for row in found]
+    return found
 
 
 def encoded(trained: TrainedModel, text: str) -> np.ndarray:
@@ -68,7 +93,7 @@ def encoded(trained: TrainedModel, text: str) -> np.ndarray:
         UserError: there is none, or a character is unknown.
     """
     if not text:
-        raise UserError("there is no text: give one character at least")
+        raise UserError("there is no text to go on with or to answer: give one character at least")
     try:
         return encode(text, trained.inputs.class_names)
     except DataError as error:
@@ -123,6 +148,38 @@ def draw_images(trained: TrainedModel, count: int, seed: int = 0) -> np.ndarray:
     """
     if count < 1:
         raise UserError(f"count is at least 1, got {count}")
-    with backend.use(trained.backend), no_grad():
-        drawn = trained.model.eval().generate(count, seed).numpy().astype(np.float64)
-    return drawn * trained.normalizer.scale + trained.normalizer.shift
+    with backend.use(trained.backend):
+        return drawn_inputs(trained.model, trained.normalizer, count, seed)
+
+
+def beginning(class_names: Sequence[str]) -> str:
+    """What a text begins with where nothing is given: the first token, in most texts the end of a line."""
+    return decode(np.zeros(1, np.int64), list(class_names))
+
+
+def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | None:
+    """What makes the samples that a run keeps at each evaluation, ``train.samples`` of them, always of the same seed;
+    None where it keeps none, or its model generates nothing."""
+    model, data, wanted = experiment.model, experiment.data, experiment.train["samples"]
+    if wanted == 0:
+        return None
+    if getattr(model, "generates", False):
+        count = wanted or (SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS)
+        largest = InputSpec.of(data).largest
+        return lambda: as_kept(drawn_inputs(model, data.normalizer, count), largest)
+    if not writes_text(experiment):
+        return None
+
+    def texts() -> list[str]:
+        training = model.training
+        first = np.zeros((wanted or 1, 1), np.int64)
+        found = _continued(model.eval(), experiment.backend, first, SAMPLE_LENGTH)
+        model.train(training)
+        return [decode(row, list(data.dataset.class_names)) for row in found]
+
+    return texts
+
+
+def writes_text(experiment: Experiment) -> bool:
+    """Whether the model says of each token of a text which one follows."""
+    return experiment.data.dataset.tokens and experiment.data.every_step and not experiment.has_objective

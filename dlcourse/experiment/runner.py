@@ -23,7 +23,7 @@ from dlcourse.errors import (
     UserError,
     named,
 )
-from dlcourse.experiment import sanity_checks
+from dlcourse.experiment import generation, sanity_checks
 from dlcourse.experiment.components import code_of, run_copies
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.identity import check_config, extend, same_experiment
@@ -39,9 +39,6 @@ from dlcourse.training.environment import began_deterministic, describe, started
 from dlcourse.training.folder import RunFolder, fresh_path
 from dlcourse.training.log import Log
 from dlcourse.training.run_history import RunHistory
-
-SAMPLE_LENGTH = 200
-"""Characters of the text in a report."""
 
 ConfigSource = Config | Mapping[str, Any] | str | os.PathLike
 
@@ -302,8 +299,7 @@ def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
             draw(training.folder.path, training.log, temporary)
         raise
     if options.plots:
-        dataset = training.experiment.data.dataset
-        if dataset.tokens and not dataset.pairs and not temporary:
+        if generation.writes_text(training.experiment) and not temporary:
             _write_sample(training.folder, training.log)
         draw(training.folder.path, training.log, temporary)
     return training.result
@@ -311,15 +307,10 @@ def _finish(training: Run, options: Options, temporary: bool = False) -> Result:
 
 def _write_sample(folder: RunFolder, log: Log) -> None:
     """Write ``sample.txt``, a text that the model writes by itself, for the report."""
-    import numpy as np
-
-    from dlcourse.data.text import decode
-    from dlcourse.experiment.generation import continue_text
-
     try:
         trained = load_run(folder.path)
-        begin = decode(np.zeros(1, np.int64), trained.inputs.class_names)  # in most texts the end of a line
-        (text,) = continue_text(trained, begin, SAMPLE_LENGTH)
+        begin = generation.beginning(trained.inputs.class_names)
+        (text,) = generation.continue_text(trained, begin, generation.SAMPLE_LENGTH)
         write_bytes(folder.sample, text.encode("utf-8", "replace"), durable=False)
     except DlcourseError as error:
         log(f"no text could be sampled for the report: {error}")

@@ -10,6 +10,7 @@ from dlcourse.errors import CheckpointError, DivergenceError, DlcourseError, Int
 from dlcourse.experiment.baseline import Judgement, judge
 from dlcourse.experiment.building import metric_units
 from dlcourse.experiment.experiment import Experiment
+from dlcourse.experiment.generation import sampler
 from dlcourse.experiment.identity import check_data
 from dlcourse.experiment.notes import notes
 from dlcourse.experiment.past_steps import check_past
@@ -31,6 +32,7 @@ from dlcourse.training.predictions import write_predictions
 from dlcourse.training.profile import Profile
 from dlcourse.training.progress import Progress
 from dlcourse.training.run_history import RunHistory
+from dlcourse.training.samples import KeepSamples
 from dlcourse.training.shared import of_a_sweep
 from dlcourse.training.signals import Signals
 from dlcourse.training.summary import estimate_lines, metric_table
@@ -78,6 +80,8 @@ class Run:
         self.evaluation = Evaluation(experiment.watched_loaders, experiment.metrics, train["eval_every"], self.history)
         self.best = self._watcher(BestTracker, "best")
         self.stopping = self._watcher(EarlyStopping, "early_stopping", "patience", "min_delta")
+        draw = sampler(experiment)
+        samples = None if draw is None else KeepSamples(folder.kept_samples, draw, log)
         self.profile = Profile(folder.path / "trace.json", kernels=True) if profile else None
         # A closed form takes one step: a best would be the last once more (of nearest neighbors, all training data).
         best = None if experiment.closed_form else self.best
@@ -92,6 +96,7 @@ class Run:
                 Trace(train["log_every"], self.history) if experiment.traced else None,
                 self.evaluation,
                 Watch(train["eval_every"], self.history) if train["watch"] else None,
+                samples,
                 self.best,
                 self.stopping,
                 ScheduleWatch(log) if experiment.watch("schedule") else None,

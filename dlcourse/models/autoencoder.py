@@ -28,7 +28,6 @@ CODES = 2000
 """Inputs of which a plot shows the code, where it has two numbers."""
 PLANE = 20
 """Codes along each axis of the picture of a plane."""
-SAMPLES = 100
 
 if TYPE_CHECKING:
     ActivationName = str
@@ -238,15 +237,14 @@ class VAE(Reconstruction):
         return {"loss": cost + self.beta * kl, "reconstruction": cost, "kl": kl}
 
     def plot_arrays(self, normalizer: Scaling | None = None) -> dict[str, np.ndarray]:
-        """``samples`` (100, *in_shape): decoded codes drawn from N(0, 1). Of two latent numbers also ``latent_plane``
-        (20, 20, *in_shape): the decoded codes at the quantiles of N(0, 1), the second number upwards."""
-        arrays = {"samples": self.generate(SAMPLES).numpy()}
-        if self.latent == 2:
-            across = [NormalDist().inv_cdf((place + 0.5) / PLANE) for place in range(PLANE)]
-            plane = np.stack(np.meshgrid(across, across[::-1]), axis=-1)
-            images = self._decoded(plane.reshape(-1, 2)).numpy()
-            arrays["latent_plane"] = images.reshape(PLANE, PLANE, *self.in_shape)
-        return arrays
+        """Of two latent numbers ``latent_plane`` (20, 20, *in_shape): the decoded codes at the quantiles of N(0, 1),
+        the second number upwards."""
+        if self.latent != 2:
+            return {}
+        across = [NormalDist().inv_cdf((place + 0.5) / PLANE) for place in range(PLANE)]
+        plane = np.stack(np.meshgrid(across, across[::-1]), axis=-1)
+        images = self._decoded(plane.reshape(-1, 2)).numpy()
+        return {"latent_plane": images.reshape(PLANE, PLANE, *self.in_shape)}
 
     def generate(self, count: int, seed: int = 0) -> Tensor:
         """Decoded codes drawn from N(0, 1)."""

@@ -128,6 +128,11 @@ class Model(Module):
         which each of their tokens looks at what was read."""
         raise NotImplementedError
 
+    @property
+    def generates(self) -> bool:
+        """Whether it has a :meth:`generate` of its own."""
+        return type(self).generate is not Model.generate
+
     def generate(self, count: int, seed: int = 0) -> Tensor:
         """New inputs (count, *in_shape), drawn from what the model has learned, a function of the seed.
 

@@ -35,6 +35,7 @@ _NOTHING: dict[str, Any] = {
     "overrides": [],
     "log": "",
     "sample": "",
+    "samples": [],
 }
 """What the template shows nothing of."""
 
@@ -98,6 +99,9 @@ def _run_context(view: RunView) -> dict[str, Any]:
         "environment": _facts(view.environment),
         "log": "\n".join(log[-_LOG_LINES:]),
         "sample": view.text("sample.txt")[:_SAMPLE],
+        "samples": [
+            (number(step), text[:_SAMPLE]) for step, text in view.samples_by_step.items() if isinstance(text, str)
+        ],
     }
 
 

@@ -17,6 +17,9 @@ from dlcourse.plots.text import clip, label
 from dlcourse.records.run import Environment, ExplanationFacts, PredictionFacts, RunState
 from dlcourse.text import SPLITS, leading_comment
 
+_SHOWN_STEPS = 8
+"""Evaluations whose samples are shown."""
+
 
 @dataclass(frozen=True)
 class SplitArrays:
@@ -126,6 +129,23 @@ class RunView(Folder):
         facts = arrays.pop("facts", None)
         known = {} if facts is None else self.record(str(facts).encode(), file, ExplanationFacts)
         return Explanation(arrays, known)
+
+    @cached_property
+    def samples_by_step(self) -> dict[int, np.ndarray | str]:
+        """What the model generated at some of the evaluations, evenly spread: arrays (N, ...), or a text."""
+        paths = {path.stem.removeprefix("step-"): path.name for path in self.path.glob("samples/step-*")}
+        steps = sorted(int(step) for step in paths if step.isdecimal())
+        if not steps:
+            return {}
+        chosen = {steps[round(i)] for i in np.linspace(0, len(steps) - 1, min(len(steps), _SHOWN_STEPS))}
+        found: dict[int, np.ndarray | str] = {}
+        for step in sorted(chosen):
+            name = f"samples/{paths[str(step)]}"
+            if name.endswith(".txt"):
+                found[step] = self.text(name)
+            elif (array := self.arrays(name).get("x")) is not None and len(array):
+                found[step] = array
+        return found
 
     @cached_property
     def history(self) -> "History":

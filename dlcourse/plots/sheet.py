@@ -8,20 +8,13 @@ GAP = 2
 """Pixels between two images."""
 
 
-def sheet(images: np.ndarray, largest: float | None) -> bytes:
-    """A png of about as many rows as columns.
-
-    Args:
-        images: (K, H, W, 1 or 3).
-        largest: the brightest value of the data; above 127 they are in 0..255.
-    """
+def sheet(pixels: np.ndarray) -> bytes:
+    """A png of about as many rows as columns of images (K, H, W, 1 or 3) in bytes."""
     from PIL import Image
 
-    count, height, width, channels = images.shape
+    count, height, width, channels = pixels.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    scale = 1.0 if largest is None or largest > 127 else 255 / largest
-    pixels = np.round(np.clip(images * scale, 0, 255)).astype(np.uint8)
     page = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, np.uint8)
     for index, image in enumerate(pixels):
         row, column = divmod(index, columns)

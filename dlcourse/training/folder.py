@@ -47,7 +47,7 @@ class RunFolder:
 
     ``config.yaml`` (resolved; runs again as it is), ``environment.json``, ``metrics.jsonl``, ``checkpoints/``,
     ``plots/``, ``plugins/`` (copies of the user's own component files), ``report.html``, ``log.txt``,
-    ``result.json``, ``predictions.npz``, in a sweep also ``samples.npz``.
+    ``result.json``, ``predictions.npz``, in a sweep also ``samples.npz``; of a model that generates ``samples/``.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -64,6 +64,7 @@ class RunFolder:
         self.predictions = self.path / "predictions.npz"
         self.sample = self.path / "sample.txt"
         self.samples = self.path / "samples.npz"
+        self.kept_samples = self.path / "samples"
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "RunFolder":
@@ -108,7 +109,7 @@ class RunFolder:
             BusyError: another process holds it.
             UserError: a folder inside is a link: nothing is written through it.
         """
-        for inside in (self.checkpoints, self.plots):
+        for inside in (self.checkpoints, self.plots, self.kept_samples):
             real_folder(inside)
         with reporting_write_errors(self.path):
             file = append(self.path / ".lock")

@@ -18,6 +18,8 @@ from dlcourse.training.atomic import to_json, write_bytes
 from dlcourse.training.evaluation import outputs
 from dlcourse.training.folder import RunFolder
 from dlcourse.training.images import augmented_arrays, image_arrays
+from dlcourse.training.input_spec import InputSpec
+from dlcourse.training.samples import as_kept, drawn_inputs
 from dlcourse.training.shared import of_a_sweep, write_shared
 
 MAX_ROWS = 10_000
@@ -30,6 +32,7 @@ MAX_LOGIT_GAP = 6e4
 MIN_SHARED_BYTES = 1 << 13
 """Bytes of inputs and targets from which the points of a sweep share them in a file."""
 _OF_THE_DATA = ("_x", "_y", "curve_true", "grid_axes")
+SAMPLE_IMAGES, SAMPLE_VECTORS = 100, 1000
 MARGIN = 0.1  # of the range, on both sides: images show how a model goes on outside its data
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -65,6 +68,9 @@ def write_predictions(
             arrays.update(_curve(data, model, predict))
             arrays.update(_grid(data, predict))
     arrays.update(model.plot_arrays(data.normalizer))
+    if getattr(model, "generates", False):
+        count = SAMPLE_IMAGES if len(data.in_shape) == 3 else SAMPLE_VECTORS
+        arrays["samples"] = as_kept(drawn_inputs(model, data.normalizer, count), InputSpec.of(data).largest)
     arrays.update(image_arrays(data, arrays, model))
     arrays.update({} if training is None else augmented_arrays(data, training))
     if of_a_sweep(folder.path):

@@ -190,7 +190,10 @@ def test_the_report_shows_a_text_of_the_model(tmp_path: Path) -> None:
     sample = (found.folder / "sample.txt").read_text()
     assert len(sample) == 200 and set(sample) <= set(VERSE)
     assert [sample] == continue_text(load_run(found.folder), "\n", 200)
-    assert "A text of the model" in (found.folder / "report.html").read_text()
+    (kept,) = (found.folder / "samples").iterdir()
+    assert kept.name == "step-2.txt" and kept.read_text() == sample + "\n"
+    report = (found.folder / "report.html").read_text()
+    assert "A text of the model" in report and "Its texts while it was trained" in report
     assert not (
         run(verses(tmp_path, "gpt", steps=2), out=tmp_path, quiet=True, plots=False).folder / "sample.txt"
     ).exists()

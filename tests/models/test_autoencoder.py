@@ -14,6 +14,7 @@ from dlcourse.backend import random
 from dlcourse.cli import main
 from dlcourse.errors import ConfigError, UserError
 from dlcourse.experiment import evaluate_run
+from dlcourse.experiment.generation import draw_images
 from dlcourse.models import PCA, VAE, Autoencoder, Model
 from dlcourse.registry import register
 
@@ -97,7 +98,7 @@ def test_a_run_measures_the_parts_and_keeps_what_plots_show(tmp_path: Path) -> N
         "latent_plane": (20, 20, *size),
     }
     drawn = sorted(path.stem for path in result.folder.glob("plots/*.png"))
-    assert drawn == ["latent_codes", "latent_plane", "loss", "metrics", "reconstructions", "samples"]
+    assert drawn == ["latent_codes", "latent_plane", "loss", "metrics", "reconstructions", "samples", "samples_by_step"]
     again = dl.load_run(result.folder)
     assert evaluate_run(again) == result.metrics
     with pytest.raises(UserError, match="the model vae predicts no targets"):
@@ -134,9 +135,29 @@ def test_a_model_of_targets_draws_nothing(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("model", [VAE_2, {"name": "autoencoder", "latent": 2, "noise": 0.2}])
 def test_a_run_that_goes_on_is_the_same_run(model: dict, tmp_path: Path) -> None:
     whole = run(tmp_path / "a", config(model))
-    half = run(tmp_path / "b", config(model), overrides={"train.steps": 8})
+    half = run(tmp_path / "b", config(model), overrides={"train.steps": 10})
+    generates = model["name"] == "vae"
+    assert kept(half.folder) == (["step-10.npz", "step-8.npz"] if generates else [])
     rest = dl.run(resume=half.folder, overrides={"train.steps": 20}, quiet=True, plots=False)
     assert rest.metrics == whole.metrics
+    assert (
+        kept(rest.folder) == kept(whole.folder) == (["step-16.npz", "step-20.npz", "step-8.npz"] if generates else [])
+    )
+    for name in kept(whole.folder):
+        assert (whole.folder / "samples" / name).read_bytes() == (rest.folder / "samples" / name).read_bytes()
+
+
+def kept(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("samples/*"))
+
+
+def test_how_many_samples_are_kept(tmp_path: Path) -> None:
+    few = run(tmp_path, config(VAE_2), overrides={"train.samples": 3}).folder
+    with np.load(few / "samples" / "step-20.npz") as arrays:
+        assert arrays["x"].shape == (3, 8, 8, 1) and arrays["x"].dtype == np.uint8
+    trained = dl.load_run(few)
+    np.testing.assert_allclose(np.load(few / "samples" / "step-20.npz")["x"], draw_images(trained, 3), atol=0.51)
+    assert not (run(tmp_path, config(VAE_2), overrides={"train.samples": 0}).folder / "samples").exists()
 
 
 def test_microbatches_draw_noise_of_their_own_and_add_up(images: np.ndarray) -> None:

@@ -183,7 +183,23 @@ def generative(path: Path) -> Path:
     sizes = {"originals": (10,), "reconstructions": (10,), "samples": (100,), "latent_plane": (20, 20)}
     arrays = {name: rng.uniform(size=(*shape, 8, 8, 1)).astype("float32") for name, shape in sizes.items()}
     arrays |= {"codes": rng.normal(size=(500, 2)), "code_labels": rng.integers(0, 10, 500)}
+    for step in (50, 100, 1250):
+        _keep_samples(path, step, rng.integers(0, 256, (6, 8, 8, 1)).astype("uint8"))
     return write_run(path, model="{name: vae, latent: 2}", arrays=arrays, facts=folders.CIFAR)
+
+
+def generated_points(path: Path) -> Path:
+    """A model of points on a plane, of which some went far."""
+    rng = np.random.default_rng(0)
+    for step in range(100, 1500, 100):
+        _keep_samples(path, step, rng.normal(size=(200, 2)).astype("float32") * (100 if step == 100 else 1))
+    arrays = {"samples": rng.normal(size=(200, 2))}
+    return write_run(path, model="{name: vae, latent: 2}", arrays=arrays, facts=CLASSIFICATION)
+
+
+def _keep_samples(path: Path, step: int, x: np.ndarray) -> None:
+    (path / "samples").mkdir(parents=True, exist_ok=True)
+    np.savez(path / "samples" / f"step-{step}.npz", x=x)
 
 
 def attacked(path: Path) -> Path:
@@ -440,7 +456,8 @@ EXPECTED: dict[Callable[[Path], Path], list[str]] = {
     range_test: ["range_test", "loss", "metrics", "learning_rate"],
     surface: ["path"],
     landscape: ["landscape"],
-    generative: ["reconstructions", "samples", "latent_plane", "latent_codes"],
+    generative: ["reconstructions", "samples", "samples_by_step", "latent_codes", "latent_plane"],
+    generated_points: ["samples", "samples_by_step"],
     attacked: [*OF_IMAGES, "mistakes", "attack_accuracy", "attacked_images"],
     explained: EXPLAINED,
     attention_of_heads: ["attention"],
