@@ -17,7 +17,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -202,11 +202,20 @@ class _Parser(argparse.ArgumentParser):
                     close = f" (did you mean '--device {_DEVICES[word]}'?)"
                 meant = self._as_override(word, options) or close or self._as_override(word, options, nearly=True)
                 self.error(f"no option {word!r}{meant}{hint}")
+        options = list(self._with_left_out_values(options))
         # What is behind -- gets a character in front that no argument has, as argparse forgets there what it has seen.
         args, unknown = self.parse_known_intermixed_args([*options, *(_SHIELD + word for word in rest)])
         if unknown:
             self.error(f"not understood: {unknown[0].removeprefix(_SHIELD)!r}")
         return argparse.Namespace(**{name: _unshielded(value) for name, value in vars(args).items()})
+
+    def _with_left_out_values(self, words: list[str]) -> Iterator[str]:
+        """The words, with ``--tta FILE`` as ``--tta=flip_shift FILE``: of an option that may stand without a value, the
+        next word is one only if it is among its choices. argparse takes any word."""
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            action = self._option_string_actions.get(word)
+            lone = action is not None and action.nargs == "?" and following not in (action.choices or [following])
+            yield f"{word}={action.const}" if action is not None and lone else word
 
     def _as_override(self, word: str, words: list[str], nearly: bool = False) -> str:
         """For ``--epochs 3``, an option that a config's key would be: how to say that."""

@@ -30,8 +30,8 @@ def add_tta(parser: argparse.ArgumentParser) -> None:
         "--tta",
         nargs="?",
         const="flip_shift",
-        metavar="VIEWS",
-        help="test-time augmentation of images: flip, flip_shift (by default) or none, instead of the config's",
+        choices=["none", "flip", "flip_shift"],
+        help="test-time augmentation of images, flip_shift where no other is named, instead of the config's",
     )
 
 

@@ -87,8 +87,33 @@ def test_the_commands_take_it(tmp_path, capsys) -> None:
         assert cli.main(["evaluate", str(folder), *given]) == 0
         shown[" ".join(given)] = capsys.readouterr().out
     assert len(set(shown.values())) == 3 and shown[""] == shown["--tta none"]
-    assert cli.main(["evaluate", str(folder), "--tta", "both"]) == 2
-    assert "expected one of none, flip, flip_shift, got 'both'" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(folder), "--tta=both"]) == 2
+    assert "--tta: invalid choice: 'both'" in capsys.readouterr().err
+
+
+def test_without_a_value_the_option_leaves_the_next_word_alone(tmp_path, capsys) -> None:
+    folder = dl.run(CONFIG, out=tmp_path, quiet=True, plots=False, device="cpu").folder
+    images = str(tmp_path / "images.npz")
+    np.savez(images, x=np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("uint8"))
+    asked = {
+        "default": (
+            ["--tta=flip_shift", str(folder), images],
+            [str(folder), "--tta", images],
+            [str(folder), images, "--tta"],
+        ),
+        "named": (["--tta=flip", str(folder), images], [str(folder), "--tta", "flip", images]),
+        "none": ([str(folder), images], ["--tta", "none", str(folder), images]),
+    }
+    shown = []
+    for spellings in asked.values():
+        found = set()
+        for words in spellings:
+            assert cli.main(["predict", "--out", "-", *words]) == 0
+            found.add(capsys.readouterr().out)
+        assert len(found) == 1
+        shown += found
+    assert len(set(shown)) == 3
+    assert cli.main(["predict", str(folder), "--tta", "both"]) == 2 and "both" in capsys.readouterr().err
 
 
 def test_what_is_no_image_is_refused(tmp_path) -> None:
