@@ -20,7 +20,7 @@ RUNS = [(name, i) for name in CASES for i in range(len(CASES[name]))]
 # Roundings of sums of up to a thousand terms near 1; normal_cdf's float32 override states 1.2e-7.
 TOLERANCE = {np.float32: 5e-6, np.float64: 1e-12}
 WINOGRAD_TOLERANCE = 2e-5
-"""Of float32 convolutions of 256 channels, whose transforms round too; of the largest result."""
+"""Of float32 convolutions of many channels, whose transforms round too; of the largest result."""
 
 # Sums in float32 in another order fall to either side of a rounding: one unit in the last place, and a few more where
 # parts of a sum are rounded before they are added up (a convolution's input gradient).
