@@ -89,7 +89,8 @@ class AirBench(Model):
 
     def adapt(self, x: Array, y: Array) -> None:
         """Make the whitening filters of the images (N, H, W, C)."""
-        self.whiten.weight.data = whitening_filters(backend.to_host(x), self.whiten.kernel_size[0], self.whiten_eps)
+        filters = whitening_filters(backend.to_host(x), self.whiten.kernel_size[0], self.whiten_eps)
+        self.whiten.weight.data = filters.astype(self.whiten.weight.dtype, copy=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.layers(self.whiten(as_tensor(x)))) / self.head.in_features

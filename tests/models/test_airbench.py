@@ -87,8 +87,8 @@ def test_a_training_is_pytorchs(device: str) -> None:
     model = net(channels=[8, 16, 16])
     x, labels = images(STEPS * BATCH).reshape(STEPS, BATCH, 32, 32, 3).astype("f8"), np.arange(STEPS * BATCH) % 10
     labels = labels.reshape(STEPS, BATCH)
-    model.adapt(x.reshape(-1, 32, 32, 3)[:50], labels[0])
     model.to(dtype="float64")
+    model.adapt(x.reshape(-1, 32, 32, 3)[:50], labels[0])
     peer = {name: torch.tensor(_theirs(p.numpy())) for name, p in model.named_parameters()}
     step = recipe(model)
     losses = [step(x[i], labels[i]).item() for i in range(STEPS)]

@@ -22,7 +22,12 @@ IMAGES = {
     "normalize": "standardize",
     "augment": {"flip": True, "crop": 2},
 }
+MOVED = {**IMAGES, "augment": {"flip": "alternating", "crop": 2, "border": "reflect"}}
 MOMENTUM = {"name": "sgd", "lr": 0.02, "momentum": 0.9, "schedule": {"name": "cosine", "warmup": 5}}
+WITH_MUON = {
+    **MOMENTUM,
+    "groups": [{"match": "*", "ndim": 4, "optimizer": {"name": "muon", "normalize_weights": True}}],
+}
 TRAIN = {"steps": 20, "batch_size": 25, "log_every": 1, "eval_every": 0, "evaluate": ["val"], "clip_norm": 5.0}
 
 
@@ -43,6 +48,12 @@ def nets(folder: Path) -> dict[str, Config]:
             IMAGES, MOMENTUM,
         ),
         "resnet": ({"name": "resnet", "depth": 8, "width": 8}, IMAGES, MOMENTUM),
+        "squeeze-resnet": ({"name": "resnet", "depth": 8, "width": 4, "squeeze": 2}, IMAGES, MOMENTUM),
+        "wide-resnet": ({"name": "wide_resnet", "depth": 10, "widen": 1, "dropout": 0.2}, IMAGES, MOMENTUM),
+        "lenet": ({"name": "lenet"}, {**IMAGES, "image_size": 16}, MOMENTUM),
+        "googlenet": ({"name": "googlenet", "blocks": [[8, 8, 8, 4, 8, 8], "pool"], "width": 0.5}, IMAGES, MOMENTUM),
+        "mobilenet": ({"name": "mobilenet", "channels": [8, 16], "width": 0.5}, IMAGES, MOMENTUM),
+        "airbench": ({"name": "airbench", "channels": [16], "whiten_samples": 100}, MOVED, WITH_MUON),
         "lstm": ({"name": "char_rnn", "hidden": 24, "embedding": 12, "dropout": 0.2}, tokens, MOMENTUM),
         "gpt": (
             {"name": "gpt", "layers": 2, "heads": 2, "width": 24, "dropout": 0.1},
