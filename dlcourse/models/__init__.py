@@ -30,6 +30,7 @@ from dlcourse.models.softmax import *
 from dlcourse.models.surface import *
 from dlcourse.models.svm import *
 from dlcourse.models.vgg import *
+from dlcourse.models.vit import *
 from dlcourse.models.wide_resnet import *
 
 __all__ = [name for name, value in dict(globals()).items() if name[0] != "_" and not inspect.ismodule(value)]

@@ -26,6 +26,10 @@ def twin(ours: nn.Module, forward: Callable | None = None) -> Any:
         return _BatchNorm(ours.num_features, ours.eps)
     if isinstance(ours, nn.GlobalAvgPool2d):
         return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    if isinstance(ours, nn.TransformerEncoderLayer):
+        sizes, first = (ours.self_attn.embed_dim, ours.self_attn.num_heads, len(ours.linear1.weight)), ours.norm_first
+        activation = type(ours.activation).__name__.lower()
+        return torch.nn.TransformerEncoderLayer(*sizes, 0.0, activation, batch_first=True, norm_first=first)
     kind = getattr(torch.nn, NAMES.get(name, name), None)
     return _Twin(ours, forward or FORWARD[name]) if kind is None else kind(**_settings(kind, ours))
 
@@ -100,6 +104,12 @@ def _seq2seq(m: Any, x: Any) -> Any:
     return torch.stack(logits, 1)
 
 
+def _vit(m: Any, x: Any) -> Any:
+    h = m.tokenizer(x).flatten(2).transpose(1, 2)
+    h = torch.cat([m.class_token.expand(len(h), 1, -1), h], 1) + m.position_embedding
+    return m.head(m.norm(m.blocks(h))[:, 0])
+
+
 def _sequence(m: Any, x: Any) -> Any:
     found = m.encoder(x)
     h = found[0] if isinstance(found, tuple) else found
@@ -134,6 +144,7 @@ FORWARD: dict[str, Callable] = {
     "gpt": _gpt,
     "seq2seq": _seq2seq,
     "AdditiveAttention": lambda m, x: x,  # its parts are called by the model
+    "vit": _vit,
     "resnet": lambda m, x: m.linear(m.pool(m.blocks(F.relu(m.norm(m.conv(x)))))),
 }
 """By name of the model in a config, or of the class of a block."""

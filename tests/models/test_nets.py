@@ -22,6 +22,12 @@ NETS = {
     "excited": (lambda: models.ResNet((16, 16, 3), 5, depth=8, width=4, squeeze=2), IMAGES, LABELS),
     "mobilenet": (lambda: models.MobileNet((16, 16, 3), 5, channels=[8, 16], width=0.5), IMAGES, LABELS),
     "googlenet": (lambda: models.GoogLeNet((16, 16, 3), 5, [[4, 2, 4, 2, 4, 4], "pool"], 0.5), IMAGES, LABELS),
+    "vit": (lambda: models.VisionTransformer((16, 16, 3), 5, layers=2, heads=2, width=16), IMAGES, LABELS),
+    "cct": (
+        lambda: models.VisionTransformer((16, 16, 3), 5, tokenizer=[8], layers=1, width=16, pool="sequence"),
+        IMAGES,
+        LABELS,
+    ),
     "rnn": (lambda: models.CharRNN((12,), 11, kind="rnn", hidden=32, embedding=8), TEXT, np.roll(TEXT, -1, 1)),
     "lstm": (lambda: models.CharRNN((12,), 11, kind="lstm", hidden=32, embedding=8), TEXT, np.roll(TEXT, -1, 1)),
     "gru": (lambda: models.CharRNN((12,), 11, kind="gru", hidden=32, layers=2), TEXT, np.roll(TEXT, -1, 1)),
@@ -51,8 +57,19 @@ PUBLISHED = {
     "WRN-16-8": (lambda: models.WideResNet((32, 32, 3), 10, 16, 8), 11.0),
     "MobileNet, Howard et al. 2017, table 6": (lambda: models.MobileNet((112, 112, 3), 1000), 4.2),
     "MobileNet, half as wide, table 6": (lambda: models.MobileNet((112, 112, 3), 1000, width=0.5), 1.3),
+    "DeiT-S, Touvron et al. 2021, table 1": (lambda: vit((224, 224, 3), 1000, None, 16, 12, 384, 4), 22),
+    "CCT-7/3x1, Hassani et al. 2021, table 2": (lambda: vit((32, 32, 3), 10, [], None, 7, 256, 2), 3.8),
+    "CCT-2/3x2": (lambda: vit((32, 32, 3), 10, [64], None, 2, 128, 1), 0.28),
 }
 """Millions of parameters, with as many digits as the papers give."""
+
+
+def vit(
+    shape: tuple, classes: int, tokenizer: list | None, patch: int | None, layers: int, width: int, ratio: int
+) -> nn.Module:
+    pool = "token" if tokenizer is None else "sequence"
+    more = {"layers": layers, "width": width, "feedforward": ratio * width, "pool": pool}
+    return models.VisionTransformer(shape, classes, patch, tokenizer, **more)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -152,3 +169,32 @@ def test_tied_weights_are_one_parameter() -> None:
 def test_sizes_that_do_not_go_together_are_the_configs_mistake_and_not_the_programs(make, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"patch_size": 5}, ShapeError, "patches of 5 x 5 pixels do not divide an image of 16 x 12"),
+        ({"patch_size": 4, "tokenizer": [8]}, UserError, "leave out patch_size or tokenizer"),
+        ({"batch_norm": True}, UserError, "there is no tokenizer"),
+        ({"heads": 3, "width": 16}, UserError, "16 does not fall into 3 heads"),
+    ],
+)
+def test_vision_transformers_that_cannot_be(settings: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        models.VisionTransformer((16, 12, 3), 5, **settings)
+    with pytest.raises(ShapeError, match="vit: an input is an image"):
+        models.VisionTransformer((16,), 5)
+
+
+def test_tokens_of_an_image() -> None:
+    """One for each patch and the class token; of odd sides a convolution's pooling leaves the larger half."""
+    tokens = {
+        (16, 12, 3): ({}, 13),
+        (7, 9, 1): ({"tokenizer": []}, 21),
+        (9, 9, 1): ({"tokenizer": [4], "pool": "mean"}, 9),
+    }
+    for shape, (settings, count) in tokens.items():
+        net = models.VisionTransformer(shape, 5, layers=1, width=8, **settings)
+        assert net.position_embedding.shape == (count, 8)
+        assert net(tensor(np.ones((2, *shape), np.float32))).shape == (2, 5)

@@ -123,6 +123,42 @@ def googlenet() -> Any:
     return Net(forward, conv(3, 6, 3), *blocks, T.Linear(8, CLASSES))
 
 
+def encoder_layer() -> Any:
+    settings = {"activation": "gelu", "batch_first": True, "norm_first": True}
+    return T.TransformerEncoderLayer(8, 2, 32, 0.0, **settings)
+
+
+class ViT(T.Module):
+    """Patches of 4 x 4 and a class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.class_token, self.places = T.Parameter(torch.zeros(8)), T.Parameter(torch.zeros(17, 8))
+        self.patches, self.blocks = T.Conv2d(3, 8, 4, 4), T.Sequential(encoder_layer(), encoder_layer())
+        self.norm, self.head = T.LayerNorm(8), T.Linear(8, CLASSES)
+
+    def forward(self, x: Any) -> Any:
+        h = self.patches(x).flatten(2).transpose(1, 2)
+        h = torch.cat([self.class_token.expand(len(h), 1, -1), h], 1) + self.places
+        return self.head(self.norm(self.blocks(h))[:, 0])
+
+
+class CCT(T.Module):
+    """Two convolutions and sequence pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = T.Parameter(torch.zeros(16, 8))
+        self.tokenizer = T.Sequential(conv(3, 4, 3), T.MaxPool2d(3, 2, 1), conv(4, 8, 3), T.MaxPool2d(3, 2, 1))
+        self.blocks, self.norm = T.Sequential(encoder_layer()), T.LayerNorm(8)
+        self.score, self.head = T.Linear(8, 1), T.Linear(8, CLASSES)
+
+    def forward(self, x: Any) -> Any:
+        h = self.norm(self.blocks(self.tokenizer(x).flatten(2).transpose(1, 2) + self.places))
+        return self.head((self.score(h).softmax(1).transpose(1, 2) @ h)[:, 0])
+
+
+SMALL = {"layers": 1, "heads": 2, "width": 8}
 BLOCKS: list = [[64, 96, 128, 32, 64, 96], "pool", [32, 64, 96, 64, 64, 64]]  # times 1 / 32
 PAIRS: dict[str, tuple[Callable[[], Module], Callable[[], Any]]] = {
     "lenet": (lambda: models.LeNet(SHAPE, CLASSES), lenet),
@@ -132,6 +168,11 @@ PAIRS: dict[str, tuple[Callable[[], Module], Callable[[], Any]]] = {
     "wide resnet": (lambda: models.WideResNet(SHAPE, CLASSES, depth=16, widen=1), wide_resnet),
     "mobilenet": (lambda: models.MobileNet(SHAPE, CLASSES, channels=[8, 12, 12, 16]), mobilenet),
     "googlenet": (lambda: models.GoogLeNet(SHAPE, CLASSES, BLOCKS, width=1 / 32), googlenet),
+    "vit": (lambda: models.VisionTransformer(SHAPE, CLASSES, **SMALL | {"layers": 2}), ViT),
+    "cct": (
+        lambda: models.VisionTransformer(SHAPE, CLASSES, tokenizer=[4], batch_norm=True, pool="sequence", **SMALL),
+        CCT,
+    ),
 }
 
 
