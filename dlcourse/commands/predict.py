@@ -26,12 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     text = parser.add_argument_group("models of a text")
-    text.add_argument("--length", type=int, metavar="N", help="characters to write (default: 300)")
+    text.add_argument(
+        "--length", type=int, metavar="N", help="tokens to write, of most models characters (default: 300)"
+    )
     text.add_argument(
         "--temperature",
         type=float,
         metavar="T",
-        help="below 1 for likelier characters, 0 for always the likeliest (default: 1)",
+        help="below 1 for likelier tokens, 0 for always the likeliest (default: 1)",
     )
     text.add_argument("--seed", type=int, help="another seed gives another text (default: 0)")
 

@@ -23,11 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", choices=["best", "last"], help="by default the weights that the run ended with")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N, instead of the config's")
     text = parser.add_argument_group("models of a text")
-    text.add_argument("--length", type=int, metavar="N", help="characters to write (default: 300)")
     text.add_argument(
-        "--temperature", type=float, metavar="T", help="below 1 for likelier characters, 0 for always the likeliest"
+        "--length", type=int, metavar="N", help="tokens to write, of most models characters (default: 300)"
     )
-    text.add_argument("--top-k", type=int, metavar="K", help="take one of the K likeliest characters only")
+    text.add_argument(
+        "--temperature", type=float, metavar="T", help="below 1 for likelier tokens, 0 for always the likeliest"
+    )
+    text.add_argument("--top-k", type=int, metavar="K", help="take one of the K likeliest tokens only")
     text.add_argument("--top-p", type=float, metavar="P", help="of the likeliest that together have this probability")
 
 
@@ -51,11 +53,12 @@ def main(args: argparse.Namespace) -> int:
 def _texts(trained: Any, args: argparse.Namespace, settings: dict[str, Any]) -> int:
     from pathlib import Path
 
-    from dlcourse.experiment.generation import beginning, continue_text
+    from dlcourse.data.text import beginning
+    from dlcourse.experiment.generation import continue_text
     from dlcourse.training.atomic import write_output
     from dlcourse.training.samples import joined
 
-    begin = args.text or beginning(trained.inputs.class_names)
+    begin = args.text or beginning(trained.inputs.class_names, trained.inputs.tokenizer)
     count = 1 if args.count is None else args.count
     texts = continue_text(trained, begin, seed=args.seed, count=count, **settings)
     content = joined([(args.text or "") + text for text in texts])

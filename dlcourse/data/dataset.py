@@ -9,6 +9,7 @@ import numpy as np
 
 from dlcourse.backend.random import generator
 from dlcourse.config.sections import Augment
+from dlcourse.data.byte_pairs import BytePairs
 from dlcourse.data.encoder import Column, TableEncoder
 from dlcourse.data.image_file import Fit
 from dlcourse.data.long_table import SeriesColumns
@@ -31,8 +32,7 @@ class Dataset:
 
     x: np.ndarray
     """(N, D) features in floating point, (N, T, D) series, (N, H, W, C) images in uint8, or (N, T) tokens in
-    int64; may be
-    memory-mapped."""
+    int64; may be memory-mapped."""
     y: np.ndarray
     """(N, K) floating point for a regression, (N,) int64 class labels; (N, T, K) and (N, T) where each step of a
     sequence has a target; for an estimation the samples themselves."""
@@ -73,6 +73,8 @@ class Dataset:
     x came otherwise."""
     tokens: bool = False
     """Whether x are the numbers of tokens in sequences: they are looked up, and neither scaled nor turned to float."""
+    tokenizer: BytePairs | None = None
+    """What makes these tokens of a text; None where they are characters, which the class names name."""
     source: str = ""
     """The file, for messages."""
 
@@ -229,7 +231,7 @@ class Data:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One for each class, in the order of the labels; of tokens the characters."""
+        """One for each class, in the order of the labels; of a text the tokens."""
         return self.dataset.class_names
 
     @property

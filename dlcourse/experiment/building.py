@@ -69,6 +69,7 @@ def build_metrics(
     named: Sequence[tuple[str, str]] = (),
     class_names: Sequence[str] = (),
     model: Any = None,
+    token_sizes: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """What a config's ``metrics`` name, by label; the loss too, where it decides something or is all that is measured.
     Of a model with an objective what that measures.
@@ -81,6 +82,7 @@ def build_metrics(
         named: name and unit of each of several targets, which are measured each by itself too.
         class_names: of a classification, by which a metric may name a class.
         model: that is measured.
+        token_sizes: of a text how many characters and bytes each token stands for.
     """
     if units := getattr(model, "objective_units", None):
         return {name: ObjectiveMetric(name, unit) for name, unit in units.items()}
@@ -88,7 +90,7 @@ def build_metrics(
 
     def build(label: str) -> Any:
         metric = registry.build("metric", of_labels[label])
-        metric.class_names = tuple(class_names)
+        metric.class_names, metric.token_sizes = tuple(class_names), token_sizes
         return metric
 
     metrics = for_each_target({label: build(label) for label in of_labels}, named, build)

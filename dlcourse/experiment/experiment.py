@@ -23,6 +23,7 @@ from dlcourse.config.rules import task_mismatches, watched_by
 from dlcourse.data import Data, Loader, Split, prepare
 from dlcourse.data.files import MissingDataError
 from dlcourse.data.fingerprint import Fingerprint, fingerprint
+from dlcourse.data.text import token_sizes
 from dlcourse.errors import ConfigError, DataError, Problem, UserError
 from dlcourse.experiment import initial_weights
 from dlcourse.experiment.building import build_attack, build_loss, build_metrics, build_model
@@ -105,7 +106,8 @@ class Experiment:
         targets, named, classes = data.target_normalizer, data.dataset.named_targets, data.dataset.class_names
         loss = build_loss(config["loss"], classes, counts, data)
         deciding = {watched["metric"] for _, watched in watched_by(config)}
-        metrics = build_metrics(config["metrics"], deciding, loss, targets, named, classes, model)
+        sizes = token_sizes(classes, data.dataset.tokenizer) if data.dataset.tokens and data.every_step else None
+        metrics = build_metrics(config["metrics"], deciding, loss, targets, named, classes, model, sizes)
         experiment = cls(config, backend, data, model, loss, metrics)
         check_compatible(
             config["train"],

@@ -9,7 +9,7 @@ from dlcourse import backend
 from dlcourse.autograd import no_grad
 from dlcourse.backend import Backend, random
 from dlcourse.data.sequence_pairs import padded
-from dlcourse.data.text import decode, encode
+from dlcourse.data.text import beginning, decode, encode
 from dlcourse.errors import DataError, UserError
 from dlcourse.experiment.experiment import Experiment
 from dlcourse.experiment.trained import TrainedModel
@@ -34,16 +34,16 @@ def continue_text(
     top_p: float = 1.0,
     count: int = 1,
 ) -> list[str]:
-    """``count`` texts of ``length`` characters that follow ``text``, each a function of the seed, its place and those
-    before it.
+    """``count`` texts of ``length`` tokens (of most models characters) that follow ``text``, each token a function of
+    the seed, its place and those before it.
 
-    p_c ~ exp(z_c / temperature) of the logits z. A model with a context sees as many of the last characters at most. It
-    keeps what it has computed of them, so a character takes the same time wherever it stands.
+    p_c ~ exp(z_c / temperature) of the logits z. A model with a context sees as many of the last tokens at most. It
+    keeps what it has computed of them, so a token takes the same time wherever it stands.
 
     Args:
-        temperature: below 1 the likelier characters are taken more often, at 0 always the likeliest.
-        top_k: only the k likeliest characters are taken; None: all.
-        top_p: only the likeliest characters that together have this probability are taken (nucleus sampling, Holtzman
+        temperature: below 1 the likelier tokens are taken more often, at 0 always the likeliest.
+        top_k: only the k likeliest tokens are taken; None: all.
+        top_p: only the likeliest tokens that together have this probability are taken (nucleus sampling, Holtzman
             et al. 2019).
     Raises:
         UserError: the model is not one of tokens, there is no text, a character is unknown, a number out of range.
@@ -61,7 +61,7 @@ def continue_text(
     trained.model.eval()
     with backend.use(trained.backend):
         found = _continued(trained.model, trained.backend, start, length, temperature, seed, top_k, top_p)
-    return [decode(row, inputs.class_names) for row in found]
+    return [decode(row, inputs.class_names, inputs.tokenizer) for row in found]
 
 
 def _continued(
@@ -95,7 +95,7 @@ def encoded(trained: TrainedModel, text: str) -> np.ndarray:
     if not text:
         raise UserError("there is no text to go on with or to answer: give one character at least")
     try:
-        return encode(text, trained.inputs.class_names)
+        return encode(text, trained.inputs.class_names, trained.inputs.tokenizer)
     except DataError as error:
         raise UserError(f"input {text!r}: {error}") from error
 
@@ -152,11 +152,6 @@ def draw_images(trained: TrainedModel, count: int, seed: int = 0) -> np.ndarray:
         return drawn_inputs(trained.model, trained.normalizer, count, seed)
 
 
-def beginning(class_names: Sequence[str]) -> str:
-    """What a text begins with where nothing is given: the first token, in most texts the end of a line."""
-    return decode(np.zeros(1, np.int64), list(class_names))
-
-
 def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | None:
     """What makes the samples that a run keeps at each evaluation, ``train.samples`` of them, always of the same seed;
     None where it keeps none, or its model generates nothing."""
@@ -171,11 +166,11 @@ def sampler(experiment: Experiment) -> Callable[[], np.ndarray | list[str]] | No
         return None
 
     def texts() -> list[str]:
-        training = model.training
-        first = np.zeros((wanted or 1, 1), np.int64)
+        training, known = model.training, (data.class_names, data.dataset.tokenizer)
+        first = np.tile(encode(beginning(*known), *known), (wanted or 1, 1))
         found = _continued(model.eval(), experiment.backend, first, SAMPLE_LENGTH)
         model.train(training)
-        return [decode(row, list(data.dataset.class_names)) for row in found]
+        return [decode(row, *known) for row in found]
 
     return texts
 

@@ -14,6 +14,7 @@ from dlcourse.config import Config, resolve
 from dlcourse.config.overrides import Overrides
 from dlcourse.config.sections import DataOptions, ExperimentOptions, TrainOptions
 from dlcourse.data.files import looking_in
+from dlcourse.data.text import beginning
 from dlcourse.errors import (
     ArgumentTypeError,
     DamagedFileError,
@@ -309,7 +310,7 @@ def _write_sample(folder: RunFolder, log: Log) -> None:
     """Write ``sample.txt``, a text that the model writes by itself, for the report."""
     try:
         trained = load_run(folder.path)
-        begin = generation.beginning(trained.inputs.class_names)
+        begin = beginning(trained.inputs.class_names, trained.inputs.tokenizer)
         (text,) = generation.continue_text(trained, begin, generation.SAMPLE_LENGTH)
         write_bytes(folder.sample, text.encode("utf-8", "replace"), durable=False)
     except DlcourseError as error:

@@ -20,6 +20,7 @@ from dlcourse.data.dataset import DataSchema
 from dlcourse.data.files import looking_in
 from dlcourse.data.preparation import COMMON
 from dlcourse.data.samples import Samples
+from dlcourse.data.text import token_sizes
 from dlcourse.errors import (
     ChangedDataError,
     ConfigError,
@@ -249,7 +250,8 @@ def metrics_of(trained: TrainedModel) -> dict[str, Any]:
     loss = build_loss(config["loss"], inputs.class_names, inputs.class_counts)
     deciding = {watched["metric"] for _, watched in watched_by(config)}
     targets, named, classes = inputs.target_normalizer, inputs.named_targets, inputs.class_names
-    return build_metrics(config["metrics"], deciding, loss, targets, named, classes, trained.model)
+    sizes = token_sizes(classes, inputs.tokenizer) if inputs.tokens and inputs.every_step else None
+    return build_metrics(config["metrics"], deciding, loss, targets, named, classes, trained.model, sizes)
 
 
 def _silent(text: str) -> None:

@@ -1,6 +1,9 @@
 """The base class of metrics: a running sum in float64 that stays on the device until it is read."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
+
+import numpy as np
 
 from dlcourse.backend import array_module
 from dlcourse.backend.device import Array as Array
@@ -23,6 +26,8 @@ class Metric:
     """The kinds of data set that it can judge."""
     class_names: tuple[str, ...] = ()
     """Those of the data, in the order of the labels, which the program supplies; empty where it is not known."""
+    token_sizes: Mapping[str, np.ndarray] | None = None
+    """Of a text how many ``characters`` and ``bytes`` each token stands for, (V,), as far as the program knows it."""
 
     def __init__(self) -> None:
         self.reset()
@@ -30,7 +35,7 @@ class Metric:
     def reset(self) -> None:
         """Forget all batches."""
         self.total: Array = 0.0
-        self.count = 0
+        self.count: Any = 0
 
     def check_classes(self, classes: int) -> None:
         """Raise UserError where the metric means nothing for so many classes; asked before training."""

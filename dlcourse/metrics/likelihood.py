@@ -1,11 +1,12 @@
 """The log-likelihood of the data under the model's probabilities, in nats."""
 
 import math
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from dlcourse.backend import array_module
-from dlcourse.errors import ShapeError
+from dlcourse.errors import ShapeError, UserError
 from dlcourse.metrics.base import Array, Metric, log_probabilities
 from dlcourse.registry import register
 
@@ -45,14 +46,46 @@ class Perplexity(CrossEntropy):
         return np.exp(total / count)
 
 
+class OfText(CrossEntropy):
+    """The cross-entropy of all tokens of a text, divided by how many characters or bytes they stand for: so models with
+    other tokens compare. Where a token is a character, or the program does not say how long it is, it is one."""
+
+    per: ClassVar[Literal["characters", "bytes"]] = "characters"
+
+    def check_classes(self, classes: int) -> None:
+        if self.per == "bytes" and (self.token_sizes or {}).get("bytes") is None:
+            what = "holds a token of no known bytes, such as <unk>" if self.token_sizes else "is no text"
+            raise UserError(f"divides by the bytes of a text, and this {what}")
+
+    def update(self, outputs: Array, targets: Array) -> None:
+        super().update(outputs, targets)
+        sizes = (self.token_sizes or {}).get(self.per)
+        if sizes is not None:
+            self.count += array_module(targets).asarray(sizes)[targets].sum() - targets.size
+
+
+@register("metric", "nats_per_character")
+class NatsPerCharacter(OfText):
+    """Cross-entropy of a text, in nats a character, whatever its tokens are."""
+
+    unit = "nats"
+
+
 @register("metric", "bits_per_character")
-class BitsPerCharacter(CrossEntropy):
-    """Cross-entropy / log 2: the length of the text, a character, if the model compressed it."""
+class BitsPerCharacter(OfText):
+    """Cross-entropy of a text / log 2: how many bits a character takes if the model compresses it."""
 
     unit = "bits"
 
-    def finish(self, total: Array, count: int) -> Array:
+    def finish(self, total: Array, count: Any) -> Array:
         return total / count / math.log(2)
+
+
+@register("metric", "bits_per_byte")
+class BitsPerByte(BitsPerCharacter):
+    """Cross-entropy of a text / log 2: how many bits a byte of UTF-8 takes if the model compresses it."""
+
+    per = "bytes"
 
 
 @register("metric", "gaussian_nll")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlcourse.data import image_file
+from dlcourse.data.byte_pairs import BytePairs
 from dlcourse.data.cells import listed
 from dlcourse.data.dataset import Data
 from dlcourse.data.encoder import TableEncoder
@@ -80,6 +81,8 @@ class InputSpec:
     """The model's outputs z are those of targets shift + scale z; None where targets were not scaled."""
     class_counts: list[int] | None = None
     """How many samples of each class the training split has; None for what is no classification."""
+    tokenizer: BytePairs | None = None
+    """What makes tokens of a text; None where they are characters."""
 
     @classmethod
     def of(cls, data: Data) -> "InputSpec":
@@ -109,6 +112,7 @@ class InputSpec:
             target_shift=None if targets is None else targets.shift.tolist(),
             target_scale=None if targets is None else targets.scale.tolist(),
             class_counts=class_counts(data),
+            tokenizer=dataset.tokenizer,
         )
 
     @classmethod
@@ -121,7 +125,7 @@ class InputSpec:
         try:
             found = check(current(state), cls, "data")
             found._check_targets()
-        except Wrong as error:
+        except (Wrong, DataError) as error:
             raise CheckpointError(f"not what a checkpoint of this program says of its data: {error}") from error
         return found
 

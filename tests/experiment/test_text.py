@@ -151,6 +151,27 @@ def test_resuming_a_text_ends_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     assert rest.metrics == whole.metrics
 
 
+def test_tokens_of_several_characters(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Found in the training split, kept in checkpoints; what a character costs is comparable."""
+    given = verses(tmp_path, "gpt", steps=60, batch_size=32)
+    given["data"] |= {"tokenizer": "bpe", "vocab_size": 280, "context": 8}
+    given["metrics"] = ["cross_entropy", "nats_per_character", "bits_per_character", "bits_per_byte"]
+    found = run(given, out=tmp_path, plots=False, quiet=True)
+    trained, values = load_run(found.folder), found.metrics["val"]
+    assert trained.inputs.tokenizer is not None and "az" in trained.inputs.tokenizer.names[256:]
+    assert 0 < values["nats_per_character"] * 1.5 < values["cross_entropy"]
+    assert values["bits_per_character"] == values["bits_per_byte"]
+    assert values["bits_per_byte"] == pytest.approx(values["nats_per_character"] / np.log(2))
+    assert evaluate_run(trained, "val") == {"val": values}
+    assert main(["sample", str(found.folder), "a lazy dög", "--length", "12", "--temperature", "0"]) == 0
+    written = capsys.readouterr().out
+    assert written.startswith("a lazy dög") and len(written) > 30
+    given["train"]["steps"] = 30
+    half = run(given, out=tmp_path, plots=False, quiet=True)
+    rest = run(half.folder / "config.yaml", overrides={"train.steps": 60}, resume=half.folder, plots=False, quiet=True)
+    assert rest.metrics == found.metrics
+
+
 def test_a_batch_of_text_is_memorized(tmp_path: Path, capsys) -> None:
     from dlcourse import backend, config
     from dlcourse.experiment.sanity_checks import overfit_batch

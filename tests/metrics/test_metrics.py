@@ -13,8 +13,9 @@ from dlcourse.metrics import Metric, confusion_matrix
 
 REGRESSION = ["mse", "half_sse", "rmse", "mae", "r2"]
 OF_CLASSES = ["precision", "recall", "f1", "balanced_accuracy", "kappa", "roc_auc", "average_precision"]
-OF_SAMPLES = ["accuracy", "error", "top_k", "cross_entropy", "log_likelihood", "perplexity", "bits_per_character"]
-CLASSIFICATION = [*OF_SAMPLES, *OF_CLASSES]
+OF_SAMPLES = ["accuracy", "error", "top_k", "cross_entropy", "log_likelihood", "perplexity"]
+OF_TEXTS = ["nats_per_character", "bits_per_character", "bits_per_byte"]
+CLASSIFICATION = [*OF_SAMPLES, *OF_TEXTS, *OF_CLASSES]
 OTHERS = ["gaussian_nll", "sequence_accuracy"]
 
 
@@ -68,6 +69,33 @@ def test_perplexity_and_bits_of_equally_likely_tokens():
     outputs, labels = np.zeros((5, 8), dtype=np.float32), np.arange(5)
     assert measure("perplexity", (outputs, labels)) == pytest.approx(8)
     assert measure("bits_per_character", (outputs, labels)) == pytest.approx(3)
+
+
+def test_the_cost_of_a_text_does_not_depend_on_its_tokens(device):
+    """Of tokens of 3, 1 and 2 characters, 4, 1 and 5 bytes, in two batches; without sizes each token is one."""
+    sizes = {"characters": np.array([3, 1, 2]), "bytes": np.array([4, 1, 5])}
+    asarray = backend.current().asarray
+    batches = [
+        (np.zeros((1, 2, 3), "float32"), np.array([[0, 1]])),
+        (np.zeros((1, 2, 3), "float32"), np.array([[2, 2]])),
+    ]
+    nats, found = 4 * math.log(3), {}
+    for name in OF_TEXTS:
+        for given_sizes in (sizes, None):
+            metric = registry.build("metric", {"name": name})
+            metric.token_sizes = given_sizes
+            for outputs, targets in batches:
+                metric.update(asarray(outputs), asarray(targets))
+            found[name, given_sizes is None] = metric.compute()
+    assert found["nats_per_character", False] == pytest.approx(nats / 8)
+    assert found["bits_per_character", False] == pytest.approx(nats / 8 / math.log(2))
+    assert found["bits_per_byte", False] == pytest.approx(nats / 15 / math.log(2))
+    assert found["nats_per_character", True] == pytest.approx(math.log(3))
+    metric = registry.build("metric", {"name": "bits_per_byte"})
+    for sizes, message in ((None, "is no text"), ({"characters": np.ones(3)}, "<unk>")):
+        metric.token_sizes = sizes
+        with pytest.raises(UserError, match=message):
+            metric.check_classes(3)
 
 
 @pytest.mark.parametrize("name", [*REGRESSION, *CLASSIFICATION, *OTHERS])
