@@ -72,7 +72,7 @@ def build_metrics(
     token_sizes: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """What a config's ``metrics`` name, by label; the loss too, where it decides something or is all that is measured.
-    Of a model with an objective what that measures.
+    Of a model with an objective what that measures comes first.
 
     Args:
         specs: the config's ``metrics``.
@@ -84,8 +84,7 @@ def build_metrics(
         model: that is measured.
         token_sizes: of a text how many characters and bytes each token stands for.
     """
-    if units := getattr(model, "objective_units", None):
-        return {name: ObjectiveMetric(name, unit) for name, unit in units.items()}
+    units = getattr(model, "objective_units", None) or {}
     of_labels = dict(zip(metric_labels(specs), specs, strict=True))
 
     def build(label: str) -> Any:
@@ -93,6 +92,9 @@ def build_metrics(
         metric.class_names, metric.token_sizes = tuple(class_names), token_sizes
         return metric
 
+    if units:
+        own: dict[str, Any] = {name: ObjectiveMetric(name, unit) for name, unit in units.items()}
+        return own | {label: build(label) for label in of_labels}
     metrics = for_each_target({label: build(label) for label in of_labels}, named, build)
     if loss is not None and (not metrics or "loss" in deciding):
         metrics["loss"] = LossMetric(loss, targets)

@@ -24,6 +24,8 @@ class Metric:
     """In what it is measured, ``target`` being the target's own unit: ``target^2``, ``nats``; empty: a pure number."""
     tasks: ClassVar[tuple[str, ...]] = ("regression",)
     """The kinds of data set that it can judge."""
+    of_drawn: ClassVar[bool] = False
+    """Whether it judges what a model draws, see :mod:`dlcourse.metrics.drawn`, in place of what it puts out."""
     class_names: tuple[str, ...] = ()
     """Those of the data, in the order of the labels, which the program supplies; empty where it is not known."""
     token_sizes: Mapping[str, np.ndarray] | None = None

@@ -1,11 +1,13 @@
 """Metrics over whole splits, in evaluation mode, in the data's own order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from dlcourse import registry
 from dlcourse.autograd import Tensor, lent, no_grad
-from dlcourse.backend import array_module, memory, tracing
+from dlcourse.backend import array_module, memory, to_host, tracing
 from dlcourse.backend.kernels.cast import astype
 from dlcourse.backend.precision import accumulation_dtype
 from dlcourse.data.normalizer import TargetNormalizer
@@ -77,13 +79,24 @@ def evaluate(model: Any, loader: Any, metrics: Mapping[str, Any]) -> dict[str, f
         metric.reset()
     if getattr(model, "objective_units", None):
         for values, count in objective_values(model, loader):
-            for label, metric in metrics.items():
-                metric.add(values[label].data, count)
+            for label in metrics.keys() & values.keys():
+                metrics[label].add(values[label].data, count)
+        if drawn := [metric for metric in metrics.values() if metric.of_drawn]:
+            _judge_drawn(model, loader, drawn)
     elif metrics:
         for _, output, target in outputs(model, loader):
             for metric in metrics.values():
                 metric.update(output, target)
     return {label: metric.compute() for label, metric in metrics.items()}
+
+
+def _judge_drawn(model: Any, loader: Any, metrics: Sequence[Any]) -> None:
+    """Let metrics judge what a model draws, as many as the split has samples, beside these."""
+    pairs = [(to_host(x), to_host(y)) for x, y in loader.batches()]
+    x, y = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    drawn = model.generate(len(x)).numpy().astype(np.float64)
+    for metric in metrics:
+        metric.judge(drawn, x.astype(np.float64), y)
 
 
 class LossMetric(Metric):

@@ -11,6 +11,7 @@ CASES = {
     "polynomial_curve": {"test_range": [1, 2], "test_samples": 30},
     "gaussian_classes": {},
     "spirals": {},
+    "gaussian_ring": {"samples": 2000},
     "synthetic_images": {"samples": 40, "image_size": 12},
     "gaussian_samples": {},
     "adding_problem": {},
@@ -112,6 +113,16 @@ def test_gaussian_classes_have_their_moments_and_priors():
         np.testing.assert_allclose(members.mean(axis=0), [true[f"mean_{j}_0"], true[f"mean_{j}_1"]], atol=0.05)
         expected = [[true[f"covariance_{j}_{a}{b}"] for b in range(2)] for a in range(2)]
         np.testing.assert_allclose(np.cov(members.T), expected, atol=0.06)
+
+
+def test_the_clouds_of_a_ring_are_alike():
+    data = load("gaussian_ring", modes=5, radius=3.0, std=0.1)
+    means = np.stack([data.x[data.y == j].mean(axis=0) for j in range(5)])
+    np.testing.assert_allclose(np.linalg.norm(means, axis=1), 3, atol=0.02)
+    np.testing.assert_allclose(
+        np.linalg.norm(means - np.roll(means, 1, axis=0), axis=1), 6 * np.sin(np.pi / 5), atol=0.03
+    )
+    assert (data.x - means[data.y]).std() == pytest.approx(0.1, rel=0.05)
 
 
 def test_spirals_wind_but_do_not_meet():

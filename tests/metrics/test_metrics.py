@@ -49,7 +49,8 @@ def batches_of(name, random, samples):
 
 def test_every_metric_is_tested():
     ours = {n for n in registry.names("metric") if registry.lookup("metric", n).__module__.startswith("dlcourse.")}
-    assert ours == {*REGRESSION, *CLASSIFICATION, *OTHERS}
+    of_drawn = {n for n in ours if registry.lookup("metric", n).of_drawn}  # in tests/models/test_gan.py
+    assert ours - of_drawn == {*REGRESSION, *CLASSIFICATION, *OTHERS}
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)
